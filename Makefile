@@ -1,0 +1,30 @@
+# The repository's own commands. Everything runs in .venv, which packaging/bootstrap.py makes and keeps up to date.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE := 1
+
+.PHONY: run setup test lint bench package clean
+
+run: setup        ## set up, then open the window, or run the demo in the terminal where there is no display
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then $(BIN)/seirenes app; else $(BIN)/seirenes demo; fi
+
+setup:            ## bring .venv up to date; a second time takes well under a second
+	@$(PYTHON) packaging/bootstrap.py
+
+test: setup       ## all tests: offscreen, no network
+	$(BIN)/python -m pytest -q
+
+lint: setup       ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup      ## benchmarks: ratios measured side by side in one run
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+package: setup    ## build the wheel, install it in a clean environment, smoke-test it there
+	$(BIN)/python packaging/package.py
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""What the pages do, without Qt: library, verdicts, estimates, diagnostics."""

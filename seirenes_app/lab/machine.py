@@ -1,0 +1,112 @@
+"""What this machine has: cores, memory, GPU, disk, versions. Reads the system; never imports an engine."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("seirenes", "torch", "transformers", "peft", "PySide6-Essentials", "llama-cpp-python", "sqlite-utils")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts, with units in the names. `gpus` is empty where no NVIDIA driver answered."""
+
+    processor: str
+    cores: int
+    threads: int
+    memory_mb: int
+    memory_free_mb: int
+    gpus: tuple[str, ...]
+    disk_free_mb: int
+    disk_place: str
+    system: str
+    python: str
+    versions: dict[str, str]
+
+
+def read_machine(place: Path) -> Machine:
+    """Read the machine; `place` is the folder whose disk is measured. May take a second: call it off the window."""
+    memory = psutil.virtual_memory()
+    existing = next((p for p in (place, *place.parents) if p.exists()), Path.cwd())
+    return Machine(
+        processor=processor_name(),
+        cores=psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
+        threads=psutil.cpu_count() or 1,
+        memory_mb=memory.total // 2**20,
+        memory_free_mb=memory.available // 2**20,
+        gpus=read_gpus(),
+        disk_free_mb=shutil.disk_usage(existing).free // 2**20,
+        disk_place=str(place),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        versions=package_versions(),
+    )
+
+
+def usable_cores() -> int:
+    """Cores this process may use: a container or an affinity mask can leave fewer than the machine has."""
+    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    try:
+        allowed = len(psutil.Process().cpu_affinity() or [])
+    except (AttributeError, psutil.Error):
+        return physical
+    return max(1, min(physical, allowed)) if allowed else physical
+
+
+def processor_name() -> str:
+    """The processor's marketing name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or platform.machine()
+
+
+def read_gpus() -> tuple[str, ...]:
+    """Names and memory of NVIDIA GPUs as `nvidia-smi` tells them; empty when it is missing, slow or unhappy."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return parse_gpus(done.stdout) if done.returncode == 0 else ()
+
+
+def parse_gpus(text: str) -> tuple[str, ...]:
+    """Lines "name, MiB" to "name, 24 GB"; a line of any other form is kept as it stands."""
+    found = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        name, _, memory = line.rpartition(",")
+        usable = name and memory.strip().isdecimal()
+        found.append(f"{name.strip()}, {round(int(memory) / 1024)} GB" if usable else line)
+    return tuple(found)
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide what works; missing ones are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def format_mb(megabytes: float) -> str:
+    """MiB as a short text: "740 MB", "7.6 GB", "31 GB"."""
+    if megabytes < 1000:
+        return f"{megabytes:.0f} MB"
+    gigabytes = megabytes / 1024
+    return f"{gigabytes:.1f} GB" if gigabytes < 10 else f"{gigabytes:.0f} GB"

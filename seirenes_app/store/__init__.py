@@ -1,0 +1,1 @@
+"""What a person keeps beside their runs: settings, and the workspace database."""

@@ -1,0 +1,99 @@
+"""The person's settings: one small JSON file. A broken file is put aside, said, and replaced by the defaults.
+
+`SEIRENES_CONFIG` names the folder to use in place of the platform's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from training.errors import UserError
+
+
+class ThemeMode(StrEnum):
+    """Which colours the window wears."""
+
+    SYSTEM = "system"
+    """What the desktop asks for."""
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that is remembered between two starts of the window."""
+
+    theme: str = ThemeMode.SYSTEM
+    geometry: str = ""
+    """The window's place as Qt's saveGeometry, base64."""
+    last_page: str = "home"
+    last_run: str = ""
+    """Folder name of the run that was open last."""
+    detach: bool = True
+    """Runs outlive the window."""
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Settings:
+        """Read settings; unknown and ill-typed fields fall back to their defaults, one by one.
+
+        A file that is no JSON object is a `UserError`, after it was moved to ``settings.json.broken``, so that the
+        next load succeeds and nothing of the person's is lost.
+        """
+        path = path or settings_path()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return cls()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"The settings in {path} cannot be read ({error}). Defaults are used.") from error
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            aside = path.with_name(path.name + ".broken")
+            path.replace(aside)
+            raise UserError(f"The settings in {path} were damaged. They are kept as {aside.name}; defaults are used.")
+        return cls.from_dict(found)
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Settings:
+        """Known fields of the right type; everything else is passed over."""
+        defaults = cls()
+        kept = {
+            f.name: found[f.name]
+            for f in fields(cls)
+            if f.name in found and isinstance(found[f.name], type(getattr(defaults, f.name)) if f.name == "detach" else str)
+        }
+        if kept.get("theme") not in tuple(ThemeMode):
+            kept.pop("theme", None)
+        return cls(**kept)
+
+    def save(self, path: Path | None = None) -> None:
+        """Write all or nothing. A disk that refuses is a `UserError`."""
+        path = path or settings_path()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(path.name + ".new")
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(f"The settings could not be written to {path} ({error}). Check the folder.") from error
+
+
+def config_folder() -> Path:
+    """Where settings live."""
+    override = os.environ.get("SEIRENES_CONFIG")
+    return Path(override) if override else Path(platformdirs.user_config_dir("seirenes", appauthor=False))
+
+
+def settings_path() -> Path:
+    """The settings file."""
+    return config_folder() / "settings.json"

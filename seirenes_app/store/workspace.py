@@ -1,0 +1,120 @@
+"""The workspace database: what a person marks and opens. Runs themselves live in their folders, never here.
+
+One writer, the window. `SEIRENES_DATA` names the folder to use in place of the platform's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from sqlite_utils import Database, Migrations
+
+from training.errors import UserError
+
+MAX_RECENT = 12
+
+migrations = Migrations("workspace")
+
+
+@migrations()
+def m001_recent_configs(db: Database) -> None:
+    """Config files that were opened."""
+    db["recent_configs"].create({"path": str, "opened_at": float}, pk="path", not_null={"opened_at"})
+
+
+@migrations()
+def m002_run_marks(db: Database) -> None:
+    """Pins and notes, by run id."""
+    db["run_marks"].create(
+        {"run_id": str, "pinned": int, "note": str}, pk="run_id", not_null={"pinned", "note"},
+        defaults={"pinned": 0, "note": ""},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunMark:
+    """What the person noted about a run."""
+
+    pinned: bool = False
+    note: str = ""
+
+
+class Workspace:
+    """Open, or make, the database at `path`. A file that is no database is a `UserError` and is left as it is."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or workspace_path()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = Database(self.path)
+            migrations.apply(self._db)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(
+                f"The workspace {self.path} cannot be opened ({error}). Move the file away and start again; runs are "
+                "not in it and stay untouched."
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # ------------------------------------------------------------------ recent configs
+
+    def remember_config(self, path: Path, now: float | None = None) -> None:
+        """Put a config file at the head of the recent ones; the oldest beyond `MAX_RECENT` are forgotten."""
+        with self._db.atomic():
+            self._db["recent_configs"].upsert(
+                {"path": str(path.resolve()), "opened_at": time.time() if now is None else now}, pk="path"
+            )
+            self._db.execute(
+                "delete from recent_configs where path not in "
+                "(select path from recent_configs order by opened_at desc limit ?)",
+                [MAX_RECENT],
+            )
+
+    def recent_configs(self) -> tuple[Path, ...]:
+        """Newest first; files that are gone are left out, not forgotten: a drive may be away."""
+        rows = self._db.query("select path from recent_configs order by opened_at desc")
+        return tuple(p for row in rows if (p := Path(row["path"])).is_file())
+
+    # ------------------------------------------------------------------ marks
+
+    def marks(self) -> dict[str, RunMark]:
+        """All marks, by run id."""
+        rows = self._db.query("select run_id, pinned, note from run_marks")
+        return {row["run_id"]: RunMark(bool(row["pinned"]), row["note"]) for row in rows}
+
+    def pin(self, run_id: str, pinned: bool) -> None:
+        """Pin or unpin a run."""
+        self._mark(run_id, {"pinned": int(pinned)})
+
+    def note(self, run_id: str, text: str) -> None:
+        """Keep a note on a run; an empty one removes it."""
+        self._mark(run_id, {"note": text.strip()})
+
+    def forget(self, run_id: str) -> None:
+        """Drop the marks of a run that is gone."""
+        with self._db.atomic():
+            self._db.execute("delete from run_marks where run_id = ?", [run_id])
+
+    def _mark(self, run_id: str, change: dict[str, object]) -> None:
+        held = self.marks().get(run_id, RunMark())
+        row = {"run_id": run_id, "pinned": int(held.pinned), "note": held.note} | change
+        with self._db.atomic():
+            self._db["run_marks"].upsert(row, pk="run_id")
+
+
+def data_folder() -> Path:
+    """Where the workspace lives."""
+    override = os.environ.get("SEIRENES_DATA")
+    return Path(override) if override else Path(platformdirs.user_data_dir("seirenes", appauthor=False))
+
+
+def workspace_path() -> Path:
+    """The database file."""
+    return data_folder() / "workspace.db"

@@ -1,0 +1,1 @@
+"""All of Qt lives here, and only here."""

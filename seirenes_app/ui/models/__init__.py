@@ -1,0 +1,1 @@
+"""Item models: runs and commands as Qt views want them."""

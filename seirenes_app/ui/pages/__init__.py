@@ -1,0 +1,1 @@
+"""One file a page. A page renders state and asks; it decides nothing about a run."""

@@ -1,0 +1,274 @@
+"""Home: start something, see what became of what was started, know the machine. Decides nothing about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+
+from seirenes_app.lab.estimate import TimeEstimate, estimate_time
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.machine import Machine, read_machine
+from seirenes_app.lab.verdicts import tell
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, Theme
+from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
+from seirenes_app.ui.widgets.cards import Column, Section, make_rule
+from seirenes_app.ui.widgets.empty import EmptyState
+from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.machine_strip import MachineStrip
+from seirenes_app.ui.widgets.run_table import RunTable
+from seirenes_app.ui.widgets.story_card import StoryCard
+from seirenes_app.ui.widgets.wave import WaveArt
+from training.rundir.config import RunConfig
+from training.rundir.config_io import Preset
+from training.rundir.index import RunSummary
+from training.rundir.paths import RunPaths
+
+DEMO = "demo"
+REFRESH_MS = 10_000
+STORIES = 2
+
+
+class HomePage(Page):
+    """Asks by signals; the window answers."""
+
+    key = "home"
+    title = "Home"
+    icon = "home"
+
+    demoAsked = Signal()
+    configAsked = Signal(object)
+    """Path of a config file, or None to choose one."""
+    runAsked = Signal(object)
+    """RunPaths to open."""
+    resumeAsked = Signal(object)
+    noteAsked = Signal(object)
+    discardAsked = Signal(object)
+    folderAsked = Signal()
+
+    def __init__(
+        self,
+        library: RunLibrary,
+        runs: RunsModel,
+        background: Background,
+        presets: Mapping[str, Preset],
+        workspace: Workspace | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._library = library
+        self._runs = runs
+        self._background = background
+        self._demo = presets[DEMO].config if DEMO in presets else RunConfig()
+        self._workspace = workspace
+        self._hidden: set[str] = set()
+        self._timer = QTimer(self)
+        self._timer.setInterval(REFRESH_MS)
+        self._build()
+        self._connect()
+
+    # ------------------------------------------------------------------ build
+
+    def _build(self) -> None:
+        column = Column()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(column)
+        column.body.addLayout(self._build_hero())
+        self._stories = QVBoxLayout()
+        self._stories.setSpacing(SPACE_3)
+        column.body.addLayout(self._stories)
+        column.body.addWidget(self._build_runs())
+        column.body.addStretch(1)
+        column.body.addWidget(make_rule())
+        machine = Section("This machine")
+        self.machine = MachineStrip()
+        machine.body.addWidget(self.machine)
+        column.body.addWidget(machine)
+
+    def _build_hero(self) -> QHBoxLayout:
+        words = QVBoxLayout()
+        words.setSpacing(SPACE_2)
+        title = make_label("Train a model against\nits own distractions", "hero")
+        text = make_label(
+            "One model plays two roles. As Adversary it writes distractions; as Reasoner it learns to keep its "
+            "answer. Watch both change, step by step.", "muted", wrap=True,
+        )  # fmt: skip
+        text.setMaximumWidth(520)
+        self.start = make_button(
+            "Start the demo run", "play", kind="primary", large=True,
+            tip="Self-play with the bundled reasoner, on this machine, offline (Ctrl+D)", clicked=self.demoAsked.emit,
+        )  # fmt: skip
+        self.open_config = make_button(
+            "Open a config file…", "file", large=True, tip="A run's settings as TOML or JSON (Ctrl+O)",
+            clicked=lambda: self.configAsked.emit(None),
+        )  # fmt: skip
+        self.recent = make_icon_button("chevron-down", "Recent config files", clicked=self._show_recent)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(SPACE_2)
+        for button in (self.start, self.open_config, self.recent):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        self.estimate = make_label("Estimating…", "small")
+        words.addStretch(1)
+        words.addWidget(title)
+        words.addSpacing(SPACE_2)
+        words.addWidget(text)
+        words.addSpacing(SPACE_3)
+        words.addLayout(buttons)
+        words.addSpacing(2)
+        words.addWidget(self.estimate)
+        words.addStretch(1)
+        hero = QHBoxLayout()
+        hero.setSpacing(SPACE_6 * 2)
+        hero.addLayout(words, 5)
+        art = WaveArt()
+        art.setFixedHeight(240)
+        art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        hero.addWidget(art, 5)
+        return hero
+
+    def _build_runs(self) -> Section:
+        section = Section("Recent runs")
+        self.open_button = make_button("Open", "arrow-right", kind="quiet", tip="Open the selected run (Enter)",
+                                       clicked=lambda: self.table.actions_by_key["open"].trigger())  # fmt: skip
+        self.pin_button = make_button("Pin", "pin", kind="quiet", tip="Keep the selected run on top (P)",
+                                      clicked=lambda: self.table.actions_by_key["pin"].trigger())  # fmt: skip
+        self.note_button = make_button("Note…", "note", kind="quiet", tip="Write a note on the selected run (N)",
+                                       clicked=lambda: self.table.actions_by_key["note"].trigger())  # fmt: skip
+        folder = make_icon_button("folder", "Open the runs folder", clicked=self.folderAsked.emit)
+        refresh = make_icon_button("refresh", "Look again (F5)", clicked=self._runs.refresh)
+        for tool in (self.open_button, self.pin_button, self.note_button, folder, refresh):
+            section.tools.addWidget(tool)
+        self.table = RunTable(self._runs)
+        self.empty = EmptyState(
+            "chart", "No runs yet",
+            "The demo run needs no download and no account. Its charts fill while it learns, and everything it wrote "
+            "stays here to be read afterwards.",
+            (make_button("Start the demo run", "play", clicked=self.demoAsked.emit),),
+        )  # fmt: skip
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(self.table)
+        self._stack.addWidget(self.empty)
+        section.body.addWidget(holder)
+        self._list = holder
+        return section
+
+    def _connect(self) -> None:
+        self._runs.loaded.connect(self.render)
+        self._timer.timeout.connect(self._runs.refresh)
+        self.table.opened.connect(lambda s: self.runAsked.emit(s.paths))
+        self.table.resumeAsked.connect(lambda s: self.resumeAsked.emit(s.paths))
+        self.table.noteAsked.connect(self.noteAsked)
+        self.table.discardAsked.connect(self.discardAsked)
+        self.table.pinAsked.connect(self._toggle_pin)
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._render_tools())
+        self._runs.modelReset.connect(self._render_tools)
+
+    # ------------------------------------------------------------------ verbs of a page
+
+    def activate(self) -> None:
+        """Look at the disk now and every few seconds; read the machine."""
+        self._runs.refresh()
+        self._timer.start()
+        self._background.submit(lambda: read_machine(self._library.runs_root), self._render_machine, lambda _text: None)
+
+    def deactivate(self) -> None:
+        """Stop looking."""
+        self._timer.stop()
+
+    def themed(self, theme: Theme) -> None:
+        """Painted parts anew."""
+        self.table.viewport().update()
+
+    # ------------------------------------------------------------------ render
+
+    def render(self) -> None:  # type: ignore[override]  # QWidget.render paints into a device; a page's renders state
+        """Show what the model holds."""
+        empty = not self._runs.summaries
+        self._stack.setCurrentWidget(self.empty if empty else self.table)
+        self._list.setFixedHeight(self.empty.sizeHint().height() if empty else self.table.height())
+        self._render_stories()
+        self._render_tools()
+        self._estimate()
+
+    def _estimate(self) -> None:
+        past, demo = self._runs.summaries, self._demo
+        self._background.submit(lambda: estimate_time(demo, past=past), self._render_estimate)
+
+    def _render_estimate(self, estimate: TimeEstimate) -> None:
+        words = estimate.words[0].upper() + estimate.words[1:]
+        self.estimate.setText(f"{words} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
+        self.start.setAccessibleDescription(self.estimate.text())
+
+    def _render_machine(self, machine: Machine) -> None:
+        self.machine.render_machine(machine)
+
+    def _render_tools(self) -> None:
+        selected = self.table.selected()
+        for button in (self.open_button, self.pin_button, self.note_button):
+            button.setVisible(bool(self._runs.summaries))
+            button.setEnabled(selected is not None)
+        pinned = selected is not None and self._runs.mark(selected.paths.run_id).pinned
+        self.pin_button.setText("Unpin" if pinned else "Pin")
+        self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
+
+    def _render_stories(self) -> None:
+        told: list[tuple[RunSummary, StoryCard]] = []
+        for summary in self._runs.summaries:
+            if summary.paths.run_id in self._hidden or len(told) == STORIES:
+                continue
+            story = tell(summary)
+            if story is not None:
+                told.append((summary, StoryCard(summary, story)))
+        shown = [self._stories.itemAt(i).widget() for i in range(self._stories.count())]
+        if [(c.paths, c.story) for c in shown if isinstance(c, StoryCard)] == [(s.paths, c.story) for s, c in told]:
+            return
+        for old in shown:
+            if old is not None:
+                self._stories.removeWidget(old)
+                old.deleteLater()
+        for _summary, card in told:
+            card.resumeAsked.connect(self.resumeAsked)
+            card.openAsked.connect(self.runAsked)
+            card.dismissed.connect(self._dismiss)
+            self._stories.addWidget(card)
+
+    @property
+    def stories(self) -> list[StoryCard]:
+        """The messages in view."""
+        found = (self._stories.itemAt(i).widget() for i in range(self._stories.count()))
+        return [card for card in found if isinstance(card, StoryCard)]
+
+    # ------------------------------------------------------------------ small deeds
+
+    def _dismiss(self, paths: RunPaths) -> None:
+        self._hidden.add(paths.run_id)
+        self._render_stories()
+
+    def _toggle_pin(self, summary: RunSummary) -> None:
+        run_id = summary.paths.run_id
+        self._runs.pin(run_id, not self._runs.mark(run_id).pinned)
+        self.table.select_run(summary)
+        self._render_tools()
+
+    def _show_recent(self) -> None:
+        menu = self.make_recent_menu()
+        menu.popup(self.recent.mapToGlobal(self.recent.rect().bottomLeft()))
+
+    def make_recent_menu(self) -> QMenu:
+        """Config files that were opened before."""
+        menu = QMenu(self)
+        for path in self._workspace.recent_configs() if self._workspace is not None else ():
+            menu.addAction(path.name, self._opener(path)).setToolTip(str(path))
+        return menu
+
+    def _opener(self, path: Path) -> Callable[[], None]:
+        return lambda: self.configAsked.emit(path)

@@ -1,0 +1,263 @@
+"""The command palette: every action of the window by a few letters of its name. Ctrl+Shift+P, arrows, Enter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRect,
+    QSize,
+    Qt,
+)
+from PySide6.QtGui import QAction, QFont, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QLineEdit,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from seirenes_app.ui.theme import current_theme
+
+Index = QModelIndex | QPersistentModelIndex
+ACTION_ROLE = Qt.ItemDataRole.UserRole + 1
+KEY_ROLE = Qt.ItemDataRole.UserRole + 2
+ROW = 38
+ROWS_SHOWN = 9
+SHADE = 0.35
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry: where it stands in the menus, and the action."""
+
+    group: str
+    action: QAction
+
+    @property
+    def text(self) -> str:
+        """ "Run: Pause"."""
+        return f"{self.group}: {self.action.text().replace('&', '')}"
+
+
+def fuzzy_score(pattern: str, text: str) -> int | None:
+    """How well the letters of `pattern` occur in order in `text`; None when they do not. Higher is better.
+
+    Letters at the start of a word and letters in a row count more; a late first hit counts less.
+    """
+    wanted, hay = pattern.casefold().replace(" ", ""), text.casefold()
+    score, place, last = 0, -1, -2
+    for letter in wanted:
+        start = place + 1
+        place = _next_hit(letter, hay, start, last)
+        if place < 0:
+            return None
+        at_word = place == 0 or not hay[place - 1].isalnum()
+        score += 1 + (5 if at_word else 0) + (4 if place == last + 1 else 0)
+        last = place
+    return score * 10 - (hay.find(wanted[0]) if wanted else 0)
+
+
+def _next_hit(letter: str, hay: str, start: int, last: int) -> int:
+    first = hay.find(letter, start)
+    if first == last + 1:
+        return first
+    # A word's first letter is what people type; prefer it to an earlier one inside a word.
+    at_word = next((i for i in range(start, len(hay)) if hay[i] == letter and (i == 0 or not hay[i - 1].isalnum())), -1)
+    return at_word if at_word >= 0 else first
+
+
+def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
+    """Commands that match, best first; disabled ones last, so that they are found and seen to be off."""
+    scored = [(c, s) for c in commands if (s := fuzzy_score(pattern, c.text)) is not None]
+    scored.sort(key=lambda pair: (not pair[0].action.isEnabled(), -pair[1]))
+    return [command for command, _ in scored]
+
+
+class CommandsModel(QAbstractListModel):
+    """The commands that match."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._rows: list[Command] = []
+
+    def render(self, rows: list[Command]) -> None:
+        """Show these."""
+        self.beginResetModel()
+        self._rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        """Number of commands."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Text, action and shortcut."""
+        if not index.isValid():
+            return None
+        command = self._rows[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return command.text
+        if role == ACTION_ROLE:
+            return command.action
+        if role == KEY_ROLE:
+            return command.action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """Commands that are off cannot be chosen."""
+        enabled = index.isValid() and self._rows[index.row()].action.isEnabled()
+        return super().flags(index) if enabled else Qt.ItemFlag.ItemIsSelectable
+
+
+class CommandDelegate(QStyledItemDelegate):
+    """Group in a quiet colour, name, and the shortcut at the right."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Rows are of one height."""
+        return QSize(100, ROW)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """One command."""
+        theme = current_theme()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.colour("raised"))
+            painter.drawRoundedRect(option.rect.adjusted(6, 1, -6, -1), 6, 6)
+        enabled = bool(index.flags() & Qt.ItemFlag.ItemIsEnabled)
+        group, _, name = str(index.data()).partition(": ")
+        rect = option.rect.adjusted(18, 0, -18, 0)
+        painter.setPen(theme.colour("muted"))
+        painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter, group)
+        painter.setPen(theme.colour("text" if enabled else "muted"))
+        painter.drawText(QRect(rect).adjusted(64, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, name)
+        right = index.data(KEY_ROLE) if enabled else "not now"
+        painter.setPen(theme.colour("muted"))
+        font = QFont(option.font)
+        font.setPixelSize(12)
+        painter.setFont(font)
+        painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, right or "")
+        painter.restore()
+
+
+class CommandPalette(QWidget):
+    """A veil over the window with the palette on it. It hides on Escape, on a choice, and on a click beside it."""
+
+    def __init__(self, commands: Callable[[], Sequence[Command]], parent: QWidget) -> None:
+        super().__init__(parent)
+        self._commands = commands
+        self._came_from: QWidget | None = None
+        self._build()
+        self._connect()
+        self.hide()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Command palette")
+        self.frame = QFrame(self)
+        self.frame.setObjectName("palette")
+        self.edit = QLineEdit(self.frame)
+        self.edit.setPlaceholderText("Type a command…")
+        self.edit.setAccessibleName("Command")
+        self.list = QListView(self.frame)
+        self.list.setAccessibleName("Matching commands")
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.list.setUniformItemSizes(True)
+        self.list.setItemDelegate(CommandDelegate(self.list))
+        self.model = CommandsModel(self)
+        self.list.setModel(self.model)
+        column = QVBoxLayout(self.frame)
+        column.setContentsMargins(1, 1, 1, 8)
+        column.addWidget(self.edit)
+        column.addWidget(self.list)
+
+    def _connect(self) -> None:
+        self.edit.textChanged.connect(self._filter)
+        self.edit.installEventFilter(self)
+        self.list.clicked.connect(lambda _index: self._run())
+        self.parentWidget().installEventFilter(self)
+
+    def open(self) -> None:
+        """Show all commands and take the keyboard."""
+        self._came_from = self.window().focusWidget()
+        self.edit.clear()
+        self._filter("")
+        self._place()
+        self.show()
+        self.raise_()
+        self.edit.setFocus()
+
+    def close_palette(self) -> None:
+        """Hide and give the keyboard back."""
+        self.hide()
+        if self._came_from is not None and self._came_from.isVisible():
+            self._came_from.setFocus()
+
+    def _filter(self, pattern: str) -> None:
+        self.model.render(filter_commands(self._commands(), pattern))
+        self._select(0)
+        self._place()
+
+    def _select(self, row: int) -> None:
+        rows = self.model.rowCount()
+        if rows:
+            self.list.setCurrentIndex(self.model.index(row % rows, 0))
+
+    def _run(self) -> None:
+        action = self.list.currentIndex().data(ACTION_ROLE)
+        if isinstance(action, QAction) and action.isEnabled():
+            self.close_palette()
+            action.trigger()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrows and Enter of the line; resizes of the window."""
+        if watched is self.edit and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            return self._take_key(event)
+        if watched is self.parentWidget() and event.type() == QEvent.Type.Resize and self.isVisible():
+            self._place()
+        return False
+
+    def _take_key(self, event: QKeyEvent) -> bool:
+        row = self.list.currentIndex().row()
+        moves = {Qt.Key.Key_Down: row + 1, Qt.Key.Key_Up: row - 1, Qt.Key.Key_PageDown: row + ROWS_SHOWN,
+                 Qt.Key.Key_PageUp: max(0, row - ROWS_SHOWN)}  # fmt: skip
+        key = Qt.Key(event.key())
+        if key in moves:
+            self._select(moves[key])
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._run()
+        elif key == Qt.Key.Key_Escape:
+            self.close_palette()
+        else:
+            return False
+        return True
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click beside the palette hides it."""
+        if not self.frame.geometry().contains(event.position().toPoint()):
+            self.close_palette()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The veil."""
+        painter = QPainter(self)
+        veil = current_theme().colour("text" if not current_theme().dark else "background")
+        veil.setAlphaF(SHADE if not current_theme().dark else 0.6)
+        painter.fillRect(self.rect(), veil)
+
+    def _place(self) -> None:
+        parent = self.parentWidget()
+        self.setGeometry(parent.rect())
+        rows = max(1, min(self.model.rowCount(), ROWS_SHOWN))
+        width = min(620, parent.width() - 48)
+        self.frame.setGeometry((parent.width() - width) // 2, max(24, parent.height() // 8), width, 70 + rows * ROW)

@@ -1,0 +1,296 @@
+"""Colours, type and spacing of the window, light and dark, and the one style sheet made from them.
+
+Every text colour meets WCAG AA (4.5 : 1) on every surface it is put on; `tests/.../test_theme.py` holds it to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import Template
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
+from PySide6.QtWidgets import QApplication, QStyleFactory
+
+SPACE_1 = 4
+SPACE_2 = 8
+SPACE_3 = 12
+SPACE_4 = 16
+SPACE_6 = 24
+SPACE_8 = 32
+SPACE_12 = 48
+RADIUS = 8
+
+SANS_FAMILIES = ("Inter", "Noto Sans", "Segoe UI", "SF Pro Text", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
+MONO_FAMILIES = ("JetBrains Mono", "Noto Sans Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono")
+
+BODY_PX = 14
+SMALL_PX = 12
+HEADING_PX = 17
+TITLE_PX = 24
+HERO_PX = 34
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Named colours as ``#rrggbb``. `clean`, `hinted`, `placebo`, `adversary` mean the same thing in every chart."""
+
+    name: str
+    dark: bool
+    background: str
+    surface: str
+    raised: str
+    text: str
+    muted: str
+    border: str
+    grid: str
+    accent: str
+    accent_hover: str
+    accent_text: str
+    clean: str
+    hinted: str
+    placebo: str
+    adversary: str
+    good: str
+    warn: str
+    bad: str
+
+    def colour(self, name: str) -> QColor:
+        """A named colour for a painter."""
+        return QColor(getattr(self, name))
+
+    def wash(self, name: str, alpha: float = 0.12) -> QColor:
+        """A named colour as a faint, see-through ground for badges and bands."""
+        colour = QColor(getattr(self, name))
+        colour.setAlphaF(alpha)
+        return colour
+
+
+LIGHT = Theme(
+    name="light", dark=False,
+    background="#f5f7f8", surface="#ffffff", raised="#ebeff2", text="#13212c", muted="#4c5b68",
+    border="#d3dbe2", grid="#e3e8ed", accent="#0a6870", accent_hover="#08565d", accent_text="#ffffff",
+    clean="#1a63a8", hinted="#a84a06", placebo="#57636f", adversary="#83369c",
+    good="#14703f", warn="#835200", bad="#ac211b",
+)  # fmt: skip
+
+DARK = Theme(
+    name="dark", dark=True,
+    background="#0e151b", surface="#151e26", raised="#1f2a34", text="#e7eef4", muted="#a0afbd",
+    border="#2e3b47", grid="#25313c", accent="#55c7cb", accent_hover="#7ad7da", accent_text="#04282b",
+    clean="#74b9ff", hinted="#ffb26b", placebo="#a3b0bd", adversary="#d9a3f2",
+    good="#63cf95", warn="#e8c063", bad="#ff9188",
+)  # fmt: skip
+
+
+class ThemeNotifier(QObject):
+    """Tells painters and icons that the colours changed."""
+
+    changed = Signal(object)
+
+
+_current = LIGHT
+_notifier: ThemeNotifier | None = None
+
+
+def current_theme() -> Theme:
+    """The theme that was applied last."""
+    return _current
+
+
+def theme_notifier() -> ThemeNotifier:
+    """The one object whose `changed(Theme)` follows `apply_theme`."""
+    global _notifier
+    if _notifier is None:
+        _notifier = ThemeNotifier()
+    return _notifier
+
+
+def choose_theme(mode: str, app: QApplication) -> Theme:
+    """`mode` is "light", "dark", or anything else for what the desktop asks for."""
+    if mode == "system":
+        return DARK if app.styleHints().colorScheme() == Qt.ColorScheme.Dark else LIGHT
+    return DARK if mode == "dark" else LIGHT
+
+
+def apply_theme(app: QApplication, mode: str) -> Theme:
+    """Put style, palette, font and style sheet on `app`; returns the theme that was chosen."""
+    global _current
+    theme = choose_theme(mode, app)
+    _current = theme
+    style = QStyleFactory.create("Fusion")
+    if style is not None and app.style().objectName().lower() != "fusion":
+        app.setStyle(style)
+    app.setFont(body_font())
+    app.setPalette(make_palette(theme))
+    app.setStyleSheet(make_style_sheet(theme))
+    theme_notifier().changed.emit(theme)
+    return theme
+
+
+def body_font() -> QFont:
+    """The interface's font at body size: the first installed of `SANS_FAMILIES`."""
+    return _font(SANS_FAMILIES, BODY_PX)
+
+
+def mono_font(pixels: int = 13) -> QFont:
+    """Fixed-width, for logs, paths and figures in columns."""
+    font = _font(MONO_FAMILIES, pixels)
+    font.setStyleHint(QFont.StyleHint.Monospace)
+    return font
+
+
+def _font(families: tuple[str, ...], pixels: int) -> QFont:
+    installed = set(QFontDatabase.families())
+    font = QFont()
+    font.setFamilies([f for f in families if f in installed] or [font.family()])
+    font.setPixelSize(pixels)
+    return font
+
+
+def make_palette(theme: Theme) -> QPalette:
+    """Qt's own roles from the tokens, so that what the style sheet leaves alone fits too."""
+    palette = QPalette()
+    roles = {
+        QPalette.ColorRole.Window: theme.background, QPalette.ColorRole.WindowText: theme.text,
+        QPalette.ColorRole.Base: theme.surface, QPalette.ColorRole.AlternateBase: theme.raised,
+        QPalette.ColorRole.Text: theme.text, QPalette.ColorRole.Button: theme.surface,
+        QPalette.ColorRole.ButtonText: theme.text, QPalette.ColorRole.BrightText: theme.bad,
+        QPalette.ColorRole.ToolTipBase: theme.raised, QPalette.ColorRole.ToolTipText: theme.text,
+        QPalette.ColorRole.Highlight: theme.accent, QPalette.ColorRole.HighlightedText: theme.accent_text,
+        QPalette.ColorRole.Link: theme.accent, QPalette.ColorRole.LinkVisited: theme.adversary,
+        QPalette.ColorRole.PlaceholderText: theme.muted, QPalette.ColorRole.Mid: theme.border,
+        QPalette.ColorRole.Midlight: theme.grid, QPalette.ColorRole.Dark: theme.border,
+        QPalette.ColorRole.Light: theme.raised, QPalette.ColorRole.Accent: theme.accent,
+    }  # fmt: skip
+    for role, colour in roles.items():
+        palette.setColor(role, QColor(colour))
+    for role in (QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText, QPalette.ColorRole.WindowText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(theme.muted))
+    return palette
+
+
+def make_style_sheet(theme: Theme) -> str:
+    """The window's one style sheet. Labels choose type by the property `role`, buttons their weight by `kind`."""
+    tokens = {name: getattr(theme, name) for name in theme.__dataclass_fields__ if name not in ("name", "dark")}
+    sizes = {
+        "body_px": BODY_PX, "small_px": SMALL_PX, "heading_px": HEADING_PX, "title_px": TITLE_PX, "hero_px": HERO_PX,
+        "radius": RADIUS, "mono": ", ".join(f'"{f}"' for f in MONO_FAMILIES),
+    }  # fmt: skip
+    return _SHEET.substitute(tokens | sizes)
+
+
+_SHEET = Template("""
+QMainWindow, QDialog, QStackedWidget, Page { background: $background; }
+QScrollArea, QScrollArea > QWidget > QWidget { background: transparent; border: none; }
+QLabel { background: transparent; }
+QLabel[role="hero"] { font-size: ${hero_px}px; font-weight: 300; }
+QLabel[role="title"] { font-size: ${title_px}px; font-weight: 400; }
+QLabel[role="heading"] { font-size: ${heading_px}px; font-weight: 600; }
+QLabel[role="figure"] { font-size: ${heading_px}px; font-weight: 500; }
+QLabel[role="muted"] { color: $muted; }
+QLabel[role="small"] { color: $muted; font-size: ${small_px}px; }
+QLabel[role="eyebrow"] { color: $muted; font-size: ${small_px}px; font-weight: 600; }
+QLabel[role="mono"] { font-family: $mono; font-size: 13px; }
+QLabel[tone="good"] { color: $good; }
+QLabel[tone="warn"] { color: $warn; }
+QLabel[tone="bad"] { color: $bad; }
+
+QFrame[card="true"] { background: $surface; border: 1px solid $border; border-radius: ${radius}px; }
+QFrame[card="flat"] { background: $raised; border: none; border-radius: ${radius}px; }
+QFrame[card="bad"] { background: $surface; border: 1px solid $border; border-left: 3px solid $bad;
+  border-radius: ${radius}px; }
+QFrame[card="warn"] { background: $surface; border: 1px solid $border; border-left: 3px solid $warn;
+  border-radius: ${radius}px; }
+QFrame[line="true"] { background: $border; border: none; }
+
+QPushButton, QToolButton[kind] { background: $surface; color: $text; border: 1px solid $border;
+  border-radius: 6px; padding: 7px 14px; min-height: 18px; }
+QPushButton:hover, QToolButton[kind]:hover { background: $raised; }
+QPushButton:pressed, QToolButton[kind]:pressed { background: $grid; }
+QPushButton:focus, QToolButton[kind]:focus { border: 2px solid $accent; padding: 6px 13px; }
+QPushButton:disabled, QToolButton[kind]:disabled { color: $muted; background: transparent; border-color: $grid; }
+QPushButton[kind="primary"] { background: $accent; color: $accent_text; border: 1px solid $accent; font-weight: 600; }
+QPushButton[kind="primary"]:hover { background: $accent_hover; border-color: $accent_hover; }
+QPushButton[kind="primary"]:focus { border: 2px solid $text; }
+QPushButton[kind="primary"]:disabled { background: $raised; color: $muted; border-color: $raised; }
+QPushButton[kind="quiet"], QToolButton[kind="quiet"] { background: transparent; border-color: transparent; }
+QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $raised; }
+QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; }
+QPushButton[kind="danger"] { color: $bad; border-color: $bad; }
+QPushButton[kind="danger"]:hover { background: $raised; }
+QPushButton[kind="danger"]:focus { border: 2px solid $bad; }
+QPushButton[kind="danger"]:disabled { color: $muted; border-color: $grid; }
+QPushButton[large="true"] { font-size: 15px; padding: 10px 20px; min-height: 22px; }
+QPushButton[large="true"]:focus { padding: 9px 19px; }
+
+QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit { background: $surface; color: $text;
+  border: 1px solid $border; border-radius: 6px; padding: 5px 8px; selection-background-color: $accent;
+  selection-color: $accent_text; }
+QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextEdit:focus {
+  border: 2px solid $accent; padding: 4px 7px; }
+QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $muted;
+  background: $raised; }
+QComboBox::drop-down { border: none; width: 22px; }
+QComboBox QAbstractItemView { background: $surface; color: $text; border: 1px solid $border; outline: none;
+  selection-background-color: $raised; selection-color: $text; }
+QCheckBox, QRadioButton { background: transparent; spacing: 8px; padding: 3px; border: 2px solid transparent;
+  border-radius: 6px; }
+QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
+
+QProgressBar { background: $raised; border: none; border-radius: 3px; height: 6px; max-height: 6px;
+  text-align: center; color: transparent; }
+QProgressBar::chunk { background: $accent; border-radius: 3px; }
+
+QTableView, QListView, QTreeView { background: $surface; alternate-background-color: $surface;
+  border: 1px solid $border; border-radius: ${radius}px; gridline-color: $grid; outline: none;
+  selection-background-color: $raised; selection-color: $text; }
+QTableView:focus, QListView:focus, QTreeView:focus { border: 2px solid $accent; }
+QTableView[plain="true"] { background: transparent; border: 2px solid transparent; }
+QTableView[plain="true"]:focus { border: 2px solid $accent; }
+QHeaderView { background: transparent; border: none; }
+QHeaderView::section { background: transparent; color: $muted; border: none; border-bottom: 1px solid $border;
+  padding: 6px 10px; font-size: ${small_px}px; font-weight: 600; }
+QTableCornerButton::section { background: transparent; border: none; }
+
+QTabWidget::pane { border: none; }
+QTabBar::tab { background: transparent; color: $muted; padding: 8px 14px; border: none;
+  border-bottom: 2px solid transparent; }
+QTabBar::tab:selected { color: $text; border-bottom: 2px solid $accent; }
+QTabBar::tab:hover { color: $text; }
+QTabBar::tab:focus { color: $text; background: $raised; }
+
+QMenuBar { background: $background; border-bottom: 1px solid $border; padding: 2px 6px; }
+QMenuBar::item { background: transparent; padding: 5px 10px; border-radius: 5px; }
+QMenuBar::item:selected { background: $raised; }
+QMenu { background: $surface; border: 1px solid $border; padding: 5px; }
+QMenu::item { padding: 6px 28px 6px 12px; border-radius: 5px; }
+QMenu::item:selected { background: $raised; }
+QMenu::item:disabled { color: $muted; }
+QMenu::separator { height: 1px; background: $grid; margin: 5px 8px; }
+QMenu::icon { padding-left: 8px; }
+QStatusBar { background: $background; border-top: 1px solid $border; color: $muted; }
+QStatusBar::item { border: none; }
+QToolTip { background: $raised; color: $text; border: 1px solid $border; padding: 5px 8px; }
+
+QScrollBar:vertical { background: transparent; width: 12px; margin: 2px; }
+QScrollBar:horizontal { background: transparent; height: 12px; margin: 2px; }
+QScrollBar::handle { background: $border; border-radius: 4px; min-height: 32px; min-width: 32px; }
+QScrollBar::handle:hover { background: $muted; }
+QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
+QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
+QSplitter::handle { background: transparent; }
+
+QWidget#rail { background: $surface; border-right: 1px solid $border; }
+QToolButton[rail="true"] { background: transparent; border: 2px solid transparent; border-radius: ${radius}px;
+  padding: 8px 10px; color: $muted; text-align: left; font-weight: 500; }
+QToolButton[rail="true"]:hover { background: $raised; color: $text; }
+QToolButton[rail="true"]:checked { background: $raised; color: $accent; font-weight: 600; }
+QToolButton[rail="true"]:focus { border: 2px solid $accent; }
+QFrame#palette { background: $surface; border: 1px solid $border; border-radius: 12px; }
+QFrame#palette QLineEdit { border: none; border-bottom: 1px solid $border; border-radius: 0; font-size: 16px;
+  padding: 14px 18px; background: transparent; }
+QFrame#palette QListView { border: none; background: transparent; }
+QFrame#toast { background: $text; border: none; border-radius: ${radius}px; }
+QFrame#toast QLabel { color: $background; }
+""")

@@ -1,0 +1,54 @@
+"""Buttons with an icon, a weight, a tooltip and an accessible name, made in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QPushButton, QToolButton
+
+from seirenes_app.ui.icons import set_icon
+
+
+def make_button(
+    text: str,
+    icon: str = "",
+    *,
+    kind: str = "",
+    tip: str = "",
+    clicked: Callable[[], Any] | None = None,
+    large: bool = False,
+) -> QPushButton:
+    """A push button. `kind` is primary, quiet, danger or "" for the ordinary one."""
+    button = QPushButton(text)
+    button.setAccessibleName(text)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    if kind:
+        button.setProperty("kind", kind)
+    if large:
+        button.setProperty("large", True)
+    if tip:
+        button.setToolTip(tip)
+        button.setAccessibleDescription(tip)
+    if icon:
+        set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
+        button.setIconSize(QSize(20, 20) if large else QSize(18, 18))
+    if clicked is not None:
+        button.clicked.connect(lambda *_: clicked())
+    return button
+
+
+def make_icon_button(icon: str, name: str, *, clicked: Callable[[], Any] | None = None) -> QToolButton:
+    """A quiet button that shows its icon alone; `name` is its tooltip and accessible name."""
+    button = QToolButton()
+    button.setProperty("kind", "quiet")
+    button.setToolTip(name)
+    button.setAccessibleName(name)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    set_icon(button, icon, "muted")
+    button.setIconSize(QSize(18, 18))
+    if clicked is not None:
+        button.clicked.connect(lambda *_: clicked())
+    return button

@@ -1,0 +1,191 @@
+"""Questions and messages in windows of their own: closing while a run is going, a bug, about, shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+
+from seirenes_app import version
+from seirenes_app.ui.palette_commands import Command
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, mono_font
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.rail import Logo
+
+
+class CloseAnswer(StrEnum):
+    """What to do with runs that are going when the window closes."""
+
+    KEEP = "keep"
+    """They go on in the background and are found again at the next start."""
+    STOP = "stop"
+    """They are asked to save and stop; the window closes when they have."""
+    CANCEL = "cancel"
+    """The window stays."""
+
+
+class Sheet(QDialog):
+    """A dialog with a heading, room, and a row of buttons at its foot."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setMinimumWidth(460)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(28, 24, 28, 22)
+        column.setSpacing(SPACE_6)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(SPACE_2)
+        self.buttons = QHBoxLayout()
+        self.buttons.setSpacing(SPACE_2)
+        column.addLayout(self.body)
+        column.addLayout(self.buttons)
+
+
+class CloseDialog(Sheet):
+    """Three answers; Enter keeps the run going, Escape stays."""
+
+    def __init__(self, runs: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__("A run is going", parent)
+        self.answer = CloseAnswer.CANCEL
+        one = len(runs) == 1
+        self.body.addWidget(make_label("A run is going" if one else f"{len(runs)} runs are going", "title"))
+        what = f"{runs[0]} can" if one else "They can"
+        found = "it is" if one else "they are"
+        self.body.addWidget(
+            make_label(
+                f"{what} go on without this window; {found} found again the next time it opens.", "muted", wrap=True
+            )
+        )
+        self.keep = make_button("Keep running in background", "running", kind="primary",
+                                clicked=lambda: self._choose(CloseAnswer.KEEP))  # fmt: skip
+        self.stop = make_button("Stop and save", "save", clicked=lambda: self._choose(CloseAnswer.STOP))
+        self.cancel = make_button("Cancel", clicked=lambda: self._choose(CloseAnswer.CANCEL))
+        self.buttons.addWidget(self.cancel)
+        self.buttons.addStretch(1)
+        self.buttons.addWidget(self.stop)
+        self.buttons.addWidget(self.keep)
+        self.keep.setDefault(True)
+        self.keep.setFocus()
+
+    def _choose(self, answer: CloseAnswer) -> None:
+        self.answer = answer
+        self.done(QDialog.DialogCode.Accepted if answer is not CloseAnswer.CANCEL else QDialog.DialogCode.Rejected)
+
+
+class StoppingDialog(Sheet):
+    """What is being done to stop the runs before the window closes. Closing it leaves them to end by themselves."""
+
+    def __init__(self, leave: Callable[[], None], parent: QWidget | None = None) -> None:
+        super().__init__("Stopping", parent)
+        self.body.addWidget(make_label("Saving and stopping", "title"))
+        self.words = make_label("Asking…", "muted", wrap=True)
+        self.body.addWidget(self.words)
+        self.buttons.addStretch(1)
+        self.buttons.addWidget(
+            make_button("Close now", tip="The trainer goes on saving in the background", clicked=leave)
+        )
+
+    def say(self, text: str) -> None:
+        """Show the rung of the ladder."""
+        self.words.setText(text)
+
+
+class BugDialog(Sheet):
+    """Something went wrong that nobody foresaw: said plainly, with what to send along."""
+
+    def __init__(self, text: str, diagnostics: Callable[[], str], parent: QWidget | None = None) -> None:
+        super().__init__("Something went wrong", parent)
+        self._diagnostics = diagnostics
+        self.body.addWidget(make_label("Something went wrong", "title"))
+        self.body.addWidget(
+            make_label(
+                "This is a fault of the window, not of your run: runs go on. The details are in the log; please send "
+                "them with a report.", "muted", wrap=True,
+            )
+        )  # fmt: skip
+        details = QPlainTextEdit(text)
+        details.setReadOnly(True)
+        details.setFont(mono_font(12))
+        details.setMinimumSize(600, 180)
+        details.setAccessibleName("Details of the fault")
+        self.body.addWidget(details)
+        self.copy = make_button("Copy diagnostics", "copy", clicked=self._copy)
+        self.buttons.addWidget(self.copy)
+        self.buttons.addStretch(1)
+        close = make_button("Go on", kind="primary", clicked=self.accept)
+        self.buttons.addWidget(close)
+        close.setDefault(True)
+
+    def _copy(self) -> None:
+        QApplication.clipboard().setText(self._diagnostics())
+        self.copy.setText("Copied")
+
+
+class MessageDialog(Sheet):
+    """An error in words, with one way on."""
+
+    def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.body.addWidget(make_label(title, "title"))
+        words = make_label(text, wrap=True, select=True)
+        words.setMinimumWidth(420)
+        self.body.addWidget(words)
+        self.buttons.addStretch(1)
+        close = make_button("Close", kind="primary", clicked=self.accept)
+        self.buttons.addWidget(close)
+        close.setDefault(True)
+
+
+class AboutDialog(Sheet):
+    """Name, version, what it is, whose idea the method is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("About Seirênes", parent)
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_3)
+        head.addWidget(Logo(56))
+        names = QVBoxLayout()
+        names.setSpacing(0)
+        names.addWidget(make_label("Seirênes", "title"))
+        names.addWidget(make_label(f"Version {version()}", "muted"))
+        head.addLayout(names)
+        head.addStretch(1)
+        self.body.addLayout(head)
+        self.body.addSpacing(SPACE_3)
+        self.body.addWidget(make_label("A laboratory for the reasoning robustness of language models.", wrap=True))
+        self.body.addWidget(
+            make_label(
+                "The method is that of arXiv 2605.11636: one policy in two roles, an Adversary that writes distractions "
+                "and a Reasoner that learns to withstand them. Defaults, gates, archive and statistics are this "
+                "project's own. Apache License 2.0.", "muted", wrap=True,
+            )
+        )  # fmt: skip
+        self.buttons.addStretch(1)
+        close = make_button("Close", kind="primary", clicked=self.accept)
+        self.buttons.addWidget(close)
+        close.setDefault(True)
+
+
+class ShortcutsDialog(Sheet):
+    """Every action that has a key."""
+
+    def __init__(self, commands: Sequence[Command], more: Sequence[tuple[str, str]], parent: QWidget | None = None):
+        super().__init__("Keyboard shortcuts", parent)
+        self.body.addWidget(make_label("Keyboard shortcuts", "title"))
+        self.body.addSpacing(SPACE_2)
+        rows = [(c.action.text().replace("&", ""), c.action.shortcut().toString()) for c in commands]
+        for name, key in [*((n, k) for n, k in rows if k), *more]:
+            row = QHBoxLayout()
+            row.addWidget(make_label(name))
+            row.addStretch(1)
+            row.addWidget(make_label(key, "mono"))
+            self.body.addLayout(row)
+        self.buttons.addStretch(1)
+        close: QPushButton = make_button("Close", kind="primary", clicked=self.accept)
+        self.buttons.addWidget(close)
+        close.setDefault(True)
+        self.setWindowModality(Qt.WindowModality.WindowModal)

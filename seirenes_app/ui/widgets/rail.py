@@ -1,0 +1,99 @@
+"""The rail at the left: the pages, one above the other, with icon and label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from seirenes_app.ui.icons import draw_svg, set_icon
+from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.labels import make_label
+
+WIDTH = 176
+
+
+class Logo(QWidget):
+    """The application's icon."""
+
+    def __init__(self, size: int = 32, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedSize(size, size)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it sharp."""
+        draw_svg(QPainter(self), "seirenes", QRectF(0, 0, self.width(), self.height()))
+
+
+class Rail(QWidget):
+    """Emits the index of the page that was chosen. Up and Down move between pages."""
+
+    chosen = Signal(int)
+
+    def __init__(self, pages: Sequence[Page], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("rail")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
+        self.setAccessibleName("Pages")
+        self.setFixedWidth(WIDTH)
+        self._pages = pages
+        self._group = QButtonGroup(self)
+        self.buttons: list[QToolButton] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 18, 12, 12)
+        column.setSpacing(SPACE_1)
+        column.addLayout(_make_head())
+        column.addSpacing(SPACE_3)
+        for number, page in enumerate(pages):
+            column.addWidget(self._make_button(page, number))
+        column.addStretch(1)
+        self.foot = QVBoxLayout()
+        self.foot.setSpacing(SPACE_1)
+        column.addLayout(self.foot)
+        self._group.idClicked.connect(self.chosen)
+
+    def _make_button(self, page: Page, number: int) -> QToolButton:
+        button = QToolButton()
+        button.setText(f"  {page.title}")
+        button.setProperty("rail", True)
+        button.setToolTip(f"{page.title}  (Ctrl+{number + 1})")
+        button.setAccessibleName(page.title)
+        button.setCheckable(True)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        button.setCursor(Qt.CursorShape.PointingHandCursor)
+        button.setIconSize(QSize(20, 20))
+        set_icon(button, page.icon, "muted")
+        self._group.addButton(button, number)
+        self.buttons.append(button)
+        return button
+
+    def select(self, index: int) -> None:
+        """Mark a page as the one in view."""
+        for number, (button, page) in enumerate(zip(self.buttons, self._pages, strict=True)):
+            button.setChecked(number == index)
+            set_icon(button, page.icon, "accent" if number == index else "muted")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrow keys."""
+        step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
+        focused = next((i for i, b in enumerate(self.buttons) if b.hasFocus()), None)
+        if step and focused is not None:
+            self.buttons[(focused + step) % len(self.buttons)].setFocus()
+        else:
+            super().keyPressEvent(event)
+
+
+def _make_head() -> QHBoxLayout:
+    head = QHBoxLayout()
+    head.setContentsMargins(4, 0, 0, 0)
+    head.setSpacing(SPACE_2)
+    head.addWidget(Logo())
+    name = make_label("Seirênes", "heading")
+    head.addWidget(name)
+    head.addStretch(1)
+    return head

@@ -1,0 +1,236 @@
+"""The table of runs: two-line cells, a dumbbell for each change of accuracy, a badge for the status."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QFont, QFontMetrics, QKeySequence, QPainter, QPen
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from seirenes_app.lab.verdicts import Change, percent
+from seirenes_app.ui.icons import draw_svg, set_icon
+from seirenes_app.ui.models.runs_model import (
+    CHANGE_ROLE,
+    DETAIL_ROLE,
+    LOOK_ROLE,
+    MARK_ROLE,
+    SUMMARY_ROLE,
+    RunColumn,
+    RunsModel,
+)
+from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
+from seirenes_app.ui.widgets.badges import paint_badge
+from training.rundir.index import RunSummary
+
+ROW = 60
+PAD = 10
+ROWS_SHOWN = 8
+Index = QModelIndex | QPersistentModelIndex
+
+
+class RunDelegate(QStyledItemDelegate):
+    """Paints all columns, so that they share one baseline and one hover."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Rows are of one height."""
+        return QSize(120, ROW)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Ground, then what the column shows, then the hairline below."""
+        theme = current_theme()
+        painter.save()
+        rect = option.rect
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, theme.colour("raised"))
+            if index.column() == 0:
+                painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.colour("accent"))
+        painter.setPen(QPen(theme.colour("grid"), 1))
+        painter.drawLine(rect.bottomLeft(), rect.bottomRight())
+        inner = rect.adjusted(PAD + (4 if index.column() == 0 else 0), 0, -PAD, 0)
+        column = RunColumn(index.column())
+        if column is RunColumn.RUN:
+            _paint_name(painter, inner, index, option.font)
+        elif column is RunColumn.STATUS:
+            place = QPointF(inner.left(), inner.center().y() - BADGE_HEIGHT / 2)
+            paint_badge(painter, place, index.data(LOOK_ROLE), _font(option.font, 12, QFont.Weight.DemiBold))
+        elif column in (RunColumn.CLEAN, RunColumn.HINTED):
+            _paint_change(painter, inner, index.data(CHANGE_ROLE), column, option.font)
+        else:
+            painter.setPen(theme.colour("muted"))
+            _draw_text(painter, inner, index.data(), option.font)
+        painter.restore()
+
+
+def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> None:
+    theme, mark = current_theme(), index.data(MARK_ROLE)
+    top = QRect(rect.left(), rect.top() + 11, rect.width(), 20)
+    if mark.pinned:
+        draw_svg(painter, "pinned", QRectF(top.left() - 2, top.top() + 2, 15, 15), theme.accent)
+        top.adjust(17, 0, 0, 0)
+    painter.setPen(theme.colour("text"))
+    _draw_text(painter, top, index.data(), _font(font, 14, QFont.Weight.DemiBold))
+    below = QRect(rect.left(), top.bottom() + 1, rect.width(), 18)
+    if mark.note:
+        draw_svg(painter, "note", QRectF(below.left() - 1, below.top() + 2, 14, 14), theme.muted)
+        below.adjust(18, 0, 0, 0)
+    painter.setPen(theme.colour("muted"))
+    _draw_text(painter, below, index.data(DETAIL_ROLE) or "", _font(font, 12))
+
+
+def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column: RunColumn, font: QFont) -> None:
+    theme = current_theme()
+    if change is None or change.before is None:
+        painter.setPen(theme.colour("muted"))
+        _draw_text(painter, rect, "—", font)
+        return
+    line = QRect(rect.left(), rect.top() + 11, rect.width(), 20)
+    x = _run_text(painter, line, percent(change.before), _font(font, 14), "muted")
+    if change.after is not None and change.points is not None:
+        line.setLeft(x)
+        line.setLeft(_run_text(painter, line, "  →  ", _font(font, 13), "muted"))
+        line.setLeft(_run_text(painter, line, percent(change.after), _font(font, 14, QFont.Weight.DemiBold), "text"))
+        line.setLeft(line.left() + 10)
+        _run_text(painter, line, f"{change.points:+.0f}".replace("-", "−"), _font(font, 12), _tone(change.points))
+    _paint_dumbbell(painter, rect, change, "clean" if column is RunColumn.CLEAN else "hinted")
+
+
+def _paint_dumbbell(painter: QPainter, rect: QRect, change: Change, name: str) -> None:
+    """Before as a ring and after as a dot on a track from 0 to 100 %."""
+    theme = current_theme()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    left, width, y = rect.left() + 5.0, min(rect.width() - 10.0, 170.0), rect.top() + 42.5
+    painter.setPen(QPen(theme.colour("border"), 2, cap=Qt.PenCapStyle.RoundCap))
+    painter.drawLine(QPointF(left, y), QPointF(left + width, y))
+    before = left + width * (change.before or 0.0)
+    if change.after is not None:
+        after = left + width * change.after
+        painter.setPen(QPen(theme.colour(name), 2.5))
+        painter.drawLine(QPointF(before, y), QPointF(after, y))
+        painter.setBrush(theme.colour(name))
+        painter.setPen(QPen(theme.colour(name), 1))
+        painter.drawEllipse(QPointF(after, y), 4.0, 4.0)
+    painter.setBrush(theme.colour("surface"))
+    painter.setPen(QPen(theme.colour(name), 1.75))
+    painter.drawEllipse(QPointF(before, y), 3.5, 3.5)
+
+
+def _tone(points: float) -> str:
+    return "good" if points >= 2 else "bad" if points <= -2 else "muted"
+
+
+def _run_text(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str) -> int:
+    painter.setPen(current_theme().colour(tone))
+    painter.setFont(font)
+    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+    return rect.left() + QFontMetrics(font).horizontalAdvance(text)
+
+
+def _draw_text(painter: QPainter, rect: QRect, text: str, font: QFont) -> None:
+    painter.setFont(font)
+    fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
+    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
+
+
+def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
+    font = QFont(base)
+    font.setPixelSize(pixels)
+    font.setWeight(weight)
+    return font
+
+
+class RunTable(QTableView):
+    """Enter or a double click opens; P pins, N notes, R resumes, Delete discards."""
+
+    opened = Signal(object)
+    pinAsked = Signal(object)
+    noteAsked = Signal(object)
+    resumeAsked = Signal(object)
+    discardAsked = Signal(object)
+
+    def __init__(self, model: RunsModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setModel(model)
+        self._build()
+        self._connect(model)
+
+    def _build(self) -> None:
+        self.setAccessibleName("Recent runs")
+        self.setProperty("plain", "true")
+        self.setItemDelegate(RunDelegate(self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(RunColumn.RUN, QHeaderView.ResizeMode.Stretch)
+        for column, width in (
+            (RunColumn.STATUS, 130), (RunColumn.CLEAN, 190), (RunColumn.HINTED, 190), (RunColumn.STEPS, 100),
+            (RunColumn.WHEN, 140),
+        ):  # fmt: skip
+            self.setColumnWidth(column, width)
+        self.actions_by_key = {
+            "open": self._action("Open", "arrow-right", Qt.Key.Key_Return, self.opened),
+            "pin": self._action("Pin or unpin", "pin", Qt.Key.Key_P, self.pinAsked),
+            "note": self._action("Note…", "note", Qt.Key.Key_N, self.noteAsked),
+            "resume": self._action("Resume", "resume", Qt.Key.Key_R, self.resumeAsked),
+            "discard": self._action("Discard…", "discard", Qt.Key.Key_Delete, self.discardAsked),
+        }
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
+    def _action(self, text: str, icon: str, key: Qt.Key, signal: object) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(QKeySequence(key))
+        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        set_icon(action, icon)
+        action.triggered.connect(lambda *_: self._ask(signal))
+        self.addAction(action)
+        return action
+
+    def _connect(self, model: RunsModel) -> None:
+        self.doubleClicked.connect(lambda _index: self._ask(self.opened))
+        model.modelReset.connect(self.fit_height)
+        self.fit_height()
+
+    def _ask(self, signal: object) -> None:
+        summary = self.selected()
+        if summary is not None:
+            signal.emit(summary)  # type: ignore[attr-defined]
+
+    def selected(self) -> RunSummary | None:
+        """The run under the cursor, if any."""
+        index = self.currentIndex()
+        found = index.data(SUMMARY_ROLE) if index.isValid() else None
+        return found if isinstance(found, RunSummary) else None
+
+    def select_run(self, summary: RunSummary) -> None:
+        """Put the cursor on a run."""
+        model = self.model()
+        if isinstance(model, RunsModel) and (row := model.row_of(summary.paths)) >= 0:
+            self.selectRow(row)
+
+    def fit_height(self) -> None:
+        """As high as its rows, up to `ROWS_SHOWN`; beyond that it scrolls."""
+        rows = min(self.model().rowCount(), ROWS_SHOWN)
+        self.setFixedHeight(rows * ROW + self.horizontalHeader().sizeHint().height() + 8)
+
+    def make_menu(self) -> QMenu:
+        """The context menu, for a button that opens it."""
+        menu = QMenu(self)
+        menu.addActions(self.actions())
+        return menu

@@ -1,0 +1,336 @@
+"""The verbs of `seirenes`, one function each. They start processes and read run directories; no torch, no Qt."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from seirenes_app.lab.doctor import check_all
+from seirenes_app.lab.resources import presets_folder
+from seirenes_app.lab.run_report import before_after, write_report
+from training.errors import UserError
+from training.rundir.config import RunConfig
+from training.rundir.config_io import load_config
+from training.rundir.events import EventTail
+from training.rundir.index import list_runs
+from training.rundir.launch import kill_tree, request_stop, start_trainer, terminate
+from training.rundir.lock import holder
+from training.rundir.paths import RunPaths, default_runs_root, new_run
+from training.rundir.state import RunState, RunStatus, judge, reduce
+
+OUT = Console()
+ERR = Console(stderr=True)
+OVER = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED)
+STOP_PATIENCE_S = 30.0
+
+
+# ---------------------------------------------------------------------- demo, train, resume
+
+
+def demo(options: argparse.Namespace) -> int:
+    """The bundled model against itself, with the demo preset."""
+    return _start(load_config(presets_folder() / "demo.toml", options.overrides), options, detach=False)
+
+
+def train(options: argparse.Namespace) -> int:
+    """A run from a config file."""
+    return _start(load_config(options.config, options.overrides), options, detach=options.detach)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Take up a run where its last checkpoint left it."""
+    paths = find_run(options.run)
+    if (held := holder(paths.lock)) is not None:
+        raise UserError(f"{paths.run_id} is running already (process {held.pid}). Watch it in the window.")
+    return _launch(paths, options, detach=options.detach)
+
+
+def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> int:
+    if options.run_dir is not None:
+        folder = options.run_dir.expanduser().resolve()
+        paths = new_run(folder.parent, config, folder.name)
+    else:
+        paths = new_run(default_runs_root(), config)
+    return _launch(paths, options, detach=detach)
+
+
+def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> int:
+    tail = EventTail(paths.events)
+    seen = sum(1 for _ in tail.poll())
+    pid = start_trainer(paths, detached=True)
+    if detach:
+        _print_launch(paths, pid, options.json)
+        return 0
+    if not options.json:
+        ERR.print(f"Run [bold]{paths.run_id}[/] in {paths.root}", highlight=False)
+    try:
+        state = follow(paths, seen)
+    except KeyboardInterrupt:
+        ERR.print("Asking the run to save and stop …")
+        _stop_ladder(paths)
+        state = _state(paths)
+    return _conclude(paths, state, options.json)
+
+
+def _print_launch(paths: RunPaths, pid: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"run": paths.run_id, "root": str(paths.root), "pid": pid}))
+    else:
+        OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False)
+        OUT.print(f"Stop it with: seirenes stop {paths.run_id}", highlight=False)
+
+
+def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
+    """Show the run's progress until it is over; returns its last state."""
+    tail, state, events = EventTail(paths.events), RunState(), 0
+    launched = time.monotonic()
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[eta]}"),
+    )
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("starting", total=1, figures="", eta="")
+        while True:
+            for event in tail.poll():
+                state = reduce(state, event)
+                events += 1
+            if events > skip:
+                state = judge(state, holder(paths.lock), time.time())
+                progress.update(task, **_progress_fields(state))
+                if state.status in OVER:
+                    return state
+            elif holder(paths.lock) is None and time.monotonic() - launched > 60:
+                raise UserError(f"The trainer did not start. Its log: {paths.log}\n{_last_lines(paths.log)}")
+            time.sleep(poll_s)
+
+
+def _progress_fields(state: RunState) -> dict[str, Any]:
+    clean, hinted = state.latest.get("clean_accuracy"), state.latest.get("hinted_accuracy")
+    figures = " ".join(
+        f"{name} {value:.2f}" for name, value in (("clean", clean), ("hinted", hinted)) if value is not None
+    )
+    share = state.stage_done / state.stage_total if state.stage_total else 0.0
+    eta = f"about {_duration(state.eta_s)} left" if state.eta_s else ""
+    return {
+        "description": state.stage or "starting",
+        "completed": min(state.steps, max(0.0, state.step - 1 + share)) if state.stage != "eval" else state.step,
+        "total": max(state.steps, 1),
+        "figures": figures,
+        "eta": eta,
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
+    written = write_report(paths) if len(state.evals) >= 2 else {}
+    code = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3}.get(state.status, 1)
+    if as_json:
+        print(json.dumps({"run": paths.run_id, "root": str(paths.root), "status": state.status,
+                          "message": state.message, "before_after": [asdict(c) for c in before_after(paths)],
+                          "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
+        return code
+    if state.status in (RunStatus.FAILED, RunStatus.DIED):
+        ERR.print(f"The run {state.status}. {state.message}", highlight=False, markup=False)
+        ERR.print(_last_lines(paths.log), highlight=False, markup=False)
+        ERR.print(f"Nothing before it is lost. Go on with: seirenes resume {paths.run_id}", highlight=False)
+        return code
+    if changes := before_after(paths):
+        OUT.print(_change_table(changes))
+    for name, path in written.items():
+        OUT.print(f"{name}: {path}", highlight=False)
+    return code
+
+
+def _change_table(changes: list[Any]) -> Table:
+    table = Table(title="Frozen suite, before and after (95% intervals)", title_justify="left")
+    for heading in ("", "before", "after", "change", "p"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for c in changes:
+        table.add_row(
+            c.label,
+            f"{c.before.accuracy:.3f}  [{c.before.low:.3f}, {c.before.high:.3f}]".replace("[", r"\["),
+            f"{c.after.accuracy:.3f}  [{c.after.low:.3f}, {c.after.high:.3f}]".replace("[", r"\["),
+            f"{c.difference.mean:+.3f}  [{c.difference.low:+.3f}, {c.difference.high:+.3f}]".replace("[", r"\["),
+            f"{c.p_value:.1g}",
+        )
+    return table
+
+
+def _last_lines(path: Path, count: int = 12) -> str:
+    try:
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
+
+
+# ---------------------------------------------------------------------- runs, stop
+
+
+def find_run(name: str) -> RunPaths:
+    """The run of that id under the runs folder, or in that folder; else a UserError with the nearest ids."""
+    root = default_runs_root()
+    for folder in (Path(name).expanduser(), root / name):
+        if (folder / "config.json").is_file():
+            return RunPaths(folder.resolve())
+    import difflib
+
+    known = [r.paths.run_id for r in list_runs(root)]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
+    hint = f" Did you mean {', '.join(near)}?" if near else " There is no run yet: start one with `seirenes demo`."
+    raise UserError(f"No run {name!r} in {root}.{hint}")
+
+
+def _state(paths: RunPaths) -> RunState:
+    state = RunState()
+    for event in EventTail(paths.events).poll():
+        state = reduce(state, event)
+    return judge(state, holder(paths.lock), time.time())
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List the runs, newest first."""
+    found = list_runs(default_runs_root())
+    if options.json:
+        print(json.dumps([_run_facts(r) for r in found], ensure_ascii=False))
+        return 0
+    if not found:
+        OUT.print("No run yet. Start one with: seirenes demo")
+        return 0
+    table = Table()
+    for heading in ("run", "status", "mode", "step", "clean", "hinted"):
+        table.add_column(heading)
+    for r in found:
+        f = _run_facts(r)
+        table.add_row(f["run"], f["status"], f["mode"] or "", f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"]))  # fmt: skip
+    OUT.print(table)
+    return 0
+
+
+def _run_facts(summary: Any) -> dict[str, Any]:
+    state = summary.state
+    if summary.problem or state is None:
+        return {"run": summary.paths.run_id, "root": str(summary.paths.root), "status": "unreadable", "mode": None,
+                "step": 0, "steps": 0, "clean": [], "hinted": [], "problem": summary.problem}  # fmt: skip
+    ends = [state.evals[0], state.evals[-1]] if state.evals else []
+    return {
+        "run": summary.paths.run_id, "root": str(summary.paths.root), "status": state.status, "mode": state.mode,
+        "step": state.step, "steps": state.steps,
+        "clean": [e.metrics["clean"]["accuracy"] for e in ends],
+        "hinted": [e.metrics["hinted"]["accuracy"] for e in ends],
+        "problem": None,
+    }  # fmt: skip
+
+
+def _arrow(values: list[float]) -> str:
+    return " → ".join(f"{v:.2f}" for v in values)
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Ask, wait; with --force terminate and kill."""
+    paths = find_run(options.run)
+    if holder(paths.lock) is None:
+        OUT.print(f"{paths.run_id} is not running.")
+        return 0
+    return 0 if _stop_ladder(paths, force=options.force) else 1
+
+
+def _stop_ladder(paths: RunPaths, *, force: bool = False) -> bool:
+    request_stop(paths)
+    if _wait_gone(paths, STOP_PATIENCE_S):
+        OUT.print(f"{paths.run_id} saved and stopped.")
+        return True
+    if not force:
+        OUT.print(f"{paths.run_id} has not stopped yet. Wait, or use: seirenes stop {paths.run_id} --force")
+        return False
+    held = holder(paths.lock)
+    if held is not None:
+        OUT.print("It did not answer: terminating …")
+        terminate(held.pid)
+        if not _wait_gone(paths, 10):
+            OUT.print("Still there: killing the process and its children …")
+            kill_tree(held.pid)
+    return _wait_gone(paths, 10)
+
+
+def _wait_gone(paths: RunPaths, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holder(paths.lock) is None:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+# ---------------------------------------------------------------------- eval, doctor
+
+
+def eval(options: argparse.Namespace) -> int:  # noqa: A001 - the verb's name
+    """Evaluate a model in a process of its own."""
+    command = [sys.executable, "-m", "training", "eval", "--model", _model_of(options.target, options.step),
+               "--problems", str(options.problems), "--seed", str(options.seed)]  # fmt: skip
+    if options.hints_from:
+        command += ["--hints-from", _model_of(options.hints_from, None)]
+    if options.rows:
+        command += ["--rows", str(options.rows)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        lines = [line for line in process.stderr.splitlines() if not line.startswith("{")]
+        raise UserError("The evaluation failed.\n" + "\n".join(lines[-12:]))
+    result = json.loads(process.stdout.splitlines()[-1])
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False))
+        return 0
+    metrics = result["metrics"]
+    table = Table(title=f"{result['model']} on {result['suite']} ({result['suite_hash']})", title_justify="left")
+    for heading in ("condition", "right", "accuracy", "95% interval"):
+        table.add_column(heading)
+    rows = {"clean": metrics["clean"], "hinted": metrics["hinted"], "placebo": metrics["placebo"]}
+    rows |= {f"  {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
+    rows |= {"worst of k": metrics["worst_of_k"], "placebo worst of k": metrics["placebo_worst_of_k"]}
+    for name, r in rows.items():
+        table.add_row(name, f"{r['right']}/{r['n']}", f"{r['accuracy']:.3f}", f"{r['low']:.3f} to {r['high']:.3f}")
+    OUT.print(table)
+    return 0
+
+
+def _model_of(target: str, step: int | None) -> str:
+    folder = Path(target).expanduser()
+    if target == "starter" or (folder / "model.safetensors").is_file() or (folder / "tokenizer.json").is_file():
+        return target
+    paths = find_run(target)
+    folders = sorted(paths.checkpoints.glob("step_*"))
+    if step is not None:
+        folders = [f for f in folders if f.name == f"step_{step:06d}"]
+    if not folders:
+        raise UserError(f"{paths.run_id} has no checkpoint{f' of step {step}' if step is not None else ''} yet.")
+    return str(folders[-1])
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check this machine; 1 if something needs mending."""
+    checks = check_all()
+    if options.json:
+        print(json.dumps([asdict(c) for c in checks]))
+    else:
+        for c in checks:
+            OUT.print(f"{'✓' if c.ok else '✗'} {c.name}: {c.found}", highlight=False, markup=False)
+            if not c.ok:
+                OUT.print(f"    {c.remedy}", highlight=False, markup=False)
+    return 0 if all(c.ok for c in checks) else 1

@@ -1,0 +1,89 @@
+"""`python -m training …`: exactly what the app and the command start. One verb a process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from training.errors import UserError
+
+# Set before torch or transformers are imported: nothing here may wait for a network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The verbs and their options."""
+    parser = argparse.ArgumentParser(prog="python -m training", description="Self-play training and evaluation.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="run, or take up again, a run directory")
+    run.add_argument("root", type=Path)
+    evaluate = verbs.add_parser("eval", help="evaluate a model on the frozen suite or against another's hints")
+    evaluate.add_argument("--model", default="starter")
+    evaluate.add_argument("--problems", type=int, default=500)
+    evaluate.add_argument("--seed", type=int, default=2605)
+    evaluate.add_argument("--hints-from", help="a model whose Adversary writes the hints, in place of the templates")
+    evaluate.add_argument("--prompt-style", default="compact", choices=["compact", "instruct"])
+    evaluate.add_argument("--max-new-tokens", type=int, default=96)
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument("--threads", type=int, default=0)
+    evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0 finished, 3 stopped on request, 2 a mistake the person can mend, 1 a bug."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    options = build_parser().parse_args(arguments)
+    try:
+        if options.verb == "run":
+            return _run(options.root)
+        return _evaluate(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
+        traceback.print_exc()
+        return 1
+
+
+def _run(root: Path) -> int:
+    from training.runner import run_directory
+
+    # A terminate request ends the run as a Ctrl+C does: the loop's `finally` saves what is complete.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return 0 if run_directory(root) == "finished" else 3
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from training.evaluate import EvaluationRequest, evaluate_model
+
+    result = evaluate_model(
+        EvaluationRequest(
+            model=options.model,
+            problems=options.problems,
+            seed=options.seed,
+            hints_from=options.hints_from,
+            prompt_style=options.prompt_style,
+            max_new_tokens=options.max_new_tokens,
+            device=options.device,
+            threads=options.threads,
+            rows=options.rows,
+        ),
+        progress=lambda done, total: print(json.dumps({"done": done, "total": total}), file=sys.stderr, flush=True),
+    )
+    print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Pure domain: problems, perturbations, gates, answers, rewards, statistics. No torch, no I/O."""

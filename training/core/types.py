@@ -1,0 +1,102 @@
+"""The nouns every room shares: problems, hints, roles, outcomes. Values only, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Split(StrEnum):
+    """Which phrasings and templates a text may be drawn from; the two never share one."""
+
+    TRAIN = "train"
+    HELD_OUT = "held_out"
+
+
+class Role(StrEnum):
+    """The two roles of the one policy, told apart by the prompt alone (arXiv 2605.11636)."""
+
+    REASONER = "reasoner"
+    ADVERSARY = "adversary"
+
+
+class Stage(StrEnum):
+    """What produced a rollout."""
+
+    CLEAN = "r1_clean"
+    """R1: the Reasoner on the question alone."""
+    HINT = "r2_hint"
+    """R2: the Adversary's hint for the question."""
+    HINTED = "r3_hinted"
+    """R3: the Reasoner on the question with a hint appended."""
+
+
+class AnswerKind(StrEnum):
+    """How a gold answer is compared; see `training.core.answers`."""
+
+    NUMBER = "number"
+    """An integer, decimal or fraction: compared as an exact `Fraction`."""
+    CLOCK = "clock"
+    """A time of day such as ``7:45`` (12-hour, no am/pm): compared as minutes."""
+    CHOICE = "choice"
+    """One word out of the question (a name, a weekday): compared case-insensitively."""
+    SYMBOLIC = "symbolic"
+    """A mathematical expression: compared by tier 1, in a killable child."""
+
+
+class PerturbationType(StrEnum):
+    """The four hint types of the paper."""
+
+    INFORMATION_OVERLOAD = "information_overload"
+    """True or harmless extra facts; the answer is unaffected."""
+    CORRELATION_TRAP = "correlation_trap"
+    """A surface cue tied to a familiar but wrong template ("problems that say 'gives' are subtractions")."""
+    SEMANTIC_MISLEADING = "semantic_misleading"
+    """A plausible wrong reading, method or anchor ("could it be around 175?")."""
+    INSTRUCTION_CONTAMINATION = "instruction_contamination"
+    """A competing instruction ("reply with the first number", "double the result")."""
+
+
+class Outcome(StrEnum):
+    """What became of one completion. Only RIGHT is rewarded; the others stay four different things."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNPARSABLE = "unparsable"
+    """No answer could be read from the text."""
+    TIMED_OUT = "timed_out"
+    """The symbolic checker hit its time or memory limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One verifiable question.
+
+    `solution` is the worked solution and ends with the answer line ``#### <answer>``.
+    `entities` are names that occur in the question, `nouns` the things counted (plural form),
+    `quantities` the numbers of the question in order of appearance.
+    """
+
+    id: str
+    family: str
+    question: str
+    answer: str
+    kind: AnswerKind
+    solution: str
+    entities: tuple[str, ...] = ()
+    nouns: tuple[str, ...] = ()
+    quantities: tuple[int, ...] = ()
+    template: str = ""
+    split: Split = Split.TRAIN
+    difficulty: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One perturbation of one problem. `suggested` is the wrong answer it pushes, where it pushes one."""
+
+    type: PerturbationType
+    text: str
+    template: str = ""
+    split: Split = Split.TRAIN
+    suggested: str | None = None

@@ -1,0 +1,1 @@
+"""Everything that touches torch: policy, sampler, loss, optimiser, checkpoints."""

@@ -1,0 +1,179 @@
+"""Find a model folder and load it. Local folders only: a missing one fails at once, the network is never asked.
+
+Refuses pickled weights, remote code, damaged files, and architectures whose memory is not a plain key-value cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from training.errors import UserError
+
+STARTER = "starter"
+"""The name of the bundled reasoner."""
+
+_ATTENTION_LAYERS = {"full_attention", "sliding_attention"}
+_REMEDY = "Give model.path = 'starter', or a folder that holds config.json, model.safetensors and the tokenizer files."
+
+transformers_logging.disable_progress_bar()
+
+
+def resources_folder() -> Path:
+    """Where the files that ship with the program are: SEIRENES_RESOURCES, the checkout, or the installed data."""
+    override = os.environ.get("SEIRENES_RESOURCES")
+    if override:
+        return Path(override)
+    checkout = Path(__file__).resolve().parents[2] / "resources"
+    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "seirenes"
+
+
+def bundled_starter() -> Path:
+    """Folder of the bundled reasoner; it need not exist."""
+    return resources_folder() / "starter"
+
+
+def resolve_model(name: str | Path) -> Path:
+    """Folder of the model `name`: 'starter' or an existing folder. Raises UserError at once for anything else."""
+    folder = bundled_starter() if str(name) == STARTER else Path(name).expanduser()
+    if folder.is_file():
+        raise UserError(f"{folder} is a file. Training and sampling need a Hugging Face folder. {_REMEDY}")
+    if not folder.is_dir():
+        what = "The bundled starter model" if str(name) == STARTER else f"The model {str(name)!r}"
+        hub = " Models are not downloaded here: fetch it first, then name its folder." if _looks_like_hub(name) else ""
+        raise UserError(f"{what} was not found: there is no folder {folder}.{hub} {_REMEDY}")
+    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+        raise UserError(f"{folder} holds no model: neither config.json nor adapter_config.json is there. {_REMEDY}")
+    return folder.resolve()
+
+
+def _looks_like_hub(name: str | Path) -> bool:
+    text = str(name)
+    return text.count("/") == 1 and not text.startswith(("/", ".", "~"))
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU. A device this machine lacks is a UserError."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = device.partition(":")[0]
+    if not there.get(kind, False):
+        raise UserError(f"model.device is {device!r}, which this machine does not offer. Use 'auto' or 'cpu'.")
+    return torch.device(device)
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on CUDA and float32 elsewhere."""
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if dtype not in names:
+        raise UserError(f"model.dtype is {dtype!r}. Allowed: auto, float32, bfloat16.")
+    return names[dtype]
+
+
+def is_adapter(folder: Path) -> bool:
+    """True for a PEFT adapter folder, which holds no base weights."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def base_of_adapter(folder: Path) -> Path:
+    """Folder of the model that the adapter in `folder` was trained on."""
+    try:
+        name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        return resolve_model(name)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'adapter_config.json'} names no base model. Export the adapter again.") from error
+    except UserError as error:
+        raise UserError(
+            f"The adapter in {folder} needs its base model. {error} "
+            "Or correct base_model_name_or_path in its adapter_config.json."
+        ) from error
+
+
+def load_causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """The causal language model in `folder`, in eval mode. Damage of any kind is a UserError that names the folder."""
+    for file in sorted(folder.glob("*.safetensors")):
+        check_safetensors(file)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        _check_architecture(folder, config)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The model in {folder} could not be loaded: {reason} {_REMEDY}") from error
+    return model.to(device).eval()
+
+
+def check_safetensors(file: Path) -> None:
+    """Read the header of `file`, which says how long it must be. UserError if it is cut short or damaged."""
+    try:
+        with safe_open(file, "pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{file} is damaged or cut short ({error}). Copy or download the model again, or use another checkpoint."
+        ) from error
+
+
+def _check_architecture(folder: Path, config: Any) -> None:
+    text = config.get_text_config()
+    strange = set(getattr(text, "layer_types", None) or ()) - _ATTENTION_LAYERS
+    if strange or getattr(config, "is_encoder_decoder", False):
+        what = ", ".join(sorted(strange)) or "an encoder"
+        raise UserError(f"The model in {folder} uses {what}, which this engine cannot sample from. {_REMEDY}")
+
+
+def context_length(model: nn.Module) -> int:
+    """Longest sequence, in tokens, that the sampler may build: the context, or the sliding window if shorter.
+
+    Within the window a sliding layer sees what a full one sees, which is all that the shared cache provides.
+    """
+    config: Any = model.config.get_text_config()  # type: ignore[operator, union-attr]
+    longest = int(getattr(config, "max_position_embeddings", None) or 2**31)
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if window and (kinds is None or "sliding_attention" in kinds):
+        longest = min(longest, int(window))
+    return longest
+
+
+def hidden_states(model: nn.Module, **inputs: Any) -> Tensor:
+    """Last hidden states `[B, T, hidden]` of the decoder below the language-model head."""
+    hidden: Tensor = model.get_decoder()(**inputs).last_hidden_state  # type: ignore[operator]
+    return hidden
+
+
+def head_logits(model: nn.Module, hidden: Tensor) -> Tensor:
+    """Logits `[..., vocabulary]` in float32, with the scale and soft cap of the architectures that have them."""
+    logits: Tensor = model.get_output_embeddings()(hidden).float()  # type: ignore[operator]
+    config: Any = model.config.get_text_config()  # type: ignore[operator, union-attr]
+    if scale := getattr(config, "logit_scale", None):
+        logits = logits * scale
+    if scaling := getattr(config, "logits_scaling", None):
+        logits = logits / scaling
+    if cap := getattr(config, "final_logit_softcapping", None):
+        logits = torch.tanh(logits / cap) * cap
+    return logits

@@ -1,0 +1,439 @@
+"""Sample completions from a Hugging Face model, many at once. Owns no weights and no optimiser.
+
+Departs from `generate` in four ways that matter on a CPU: a distinct prompt is prefilled once and its keys and values
+are handed to all its samples; the cache is written in place; tokens are drawn by inverting the cumulative
+distribution; and finished sequences leave the batch.
+
+Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, aligned left, with a gap after a prompt shorter
+than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+
+from training.engine.base import Cancelled, Completion, Progress, SamplingParams, Tokens
+from training.engine.models import context_length, head_logits, hidden_states
+from training.errors import UserError
+
+MAX_SEQUENCES = 512
+"""Sequences decoded together at most."""
+PREFILL_TOKENS = 8192
+"""Padded prompt tokens of one prefill at most."""
+ALIVE_SHARE = 0.6
+"""The batch is compacted when fewer than this share of its rows still run."""
+FIRST_COLUMNS = 64
+"""Cache columns allocated for completions at first; doubled when they are full."""
+UNIFORM_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One token for each row, each tensor `[B]`."""
+
+    tokens: Tensor
+    logprobs: Tensor
+    entropies: Tensor
+
+
+def draw_tokens(logits_BV: Tensor, temperature: float, uniforms_B: Tensor) -> Draw:
+    """Draw by inverse CDF from softmax(logits / temperature), or take the likeliest at temperature 0.
+
+    `uniforms_B` in [0, 1]. A token of probability 0 is never drawn, not even for a uniform number that rounds to 1.
+    At temperature 0 log-probabilities and entropies are those of temperature 1.
+    """
+    if temperature not in (0.0, 1.0):
+        logits_BV = logits_BV / temperature
+    probs_BV = logits_BV.softmax(-1)
+    if temperature == 0.0:
+        tokens_B1 = logits_BV.argmax(-1, keepdim=True)
+    else:
+        cdf_BV = probs_BV.cumsum(-1)
+        total_B1 = cdf_BV[:, -1:]
+        below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
+        target_B1 = torch.minimum(uniforms_B[:, None] * total_B1, below_B1)
+        tokens_B1 = torch.searchsorted(cdf_BV, target_B1, right=True).clamp_(max=cdf_BV.shape[-1] - 1)
+    logprobs_B1 = probs_BV.gather(-1, tokens_B1).log()
+    # H = log Z − Σ p·logit, and log Z = logit − log p of any token: no second pass of exponentials.
+    entropies_B = (logits_BV.gather(-1, tokens_B1) - logprobs_B1).squeeze(-1) - torch.linalg.vecdot(probs_BV, logits_BV)
+    return Draw(tokens_B1.squeeze(-1), logprobs_B1.squeeze(-1), entropies_B)
+
+
+class SharedPrefixLayer(CacheLayerMixin):
+    """Keys and values of one layer, `[B, heads, columns, head_dim]`, written in place and read through views."""
+
+    is_sliding = False
+
+    def __init__(self, keys: Tensor, values: Tensor, length: int) -> None:
+        super().__init__()
+        self.keys, self.values, self.length = keys, values, length
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing to do: the buffers are made before the first step."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+        """Write the columns of one step and return everything up to them, as views."""
+        assert self.keys is not None
+        assert self.values is not None
+        start, self.length = self.length, self.length + key_states.shape[-2]
+        self.keys[:, :, start : self.length].copy_(key_states)
+        self.values[:, :, start : self.length].copy_(value_states)
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """(columns after the next step, offset of the first)."""
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Columns in use."""
+        return self.length
+
+    def get_max_length(self) -> int:
+        """No fixed maximum: the buffers grow."""
+        return -1
+
+    def grow(self, columns: int) -> None:
+        """Make room for `columns` columns in all."""
+        self.keys, self.values = (_wider(buffer, columns, self.length) for buffer in (self.keys, self.values))
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop every row but `rows`."""
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+
+
+def _wider(buffer: Tensor | None, columns: int, used: int) -> Tensor:
+    assert buffer is not None
+    batch, heads, _, width = buffer.shape
+    wider = buffer.new_empty((batch, heads, columns, width))
+    wider[:, :, :used].copy_(buffer[:, :, :used])
+    return wider
+
+
+@dataclass
+class _Job:
+    """One sequence to sample; `slots` are the (prompt index, sample index) that receive it."""
+
+    prompt: tuple[int, ...]
+    stream: int
+    limit: int
+    slots: list[tuple[int, int]]
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+
+
+class _Uniforms:
+    """Numbers in [0, 1) of each sequence, from its own counter-based stream, so that batching cannot change them."""
+
+    def __init__(self, jobs: Sequence[_Job], seed: int, device: torch.device) -> None:
+        self._device = device
+        self._generators = [np.random.Generator(np.random.Philox(key=_stream_key(seed, job))) for job in jobs]
+        self._block = torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """The numbers of token `step`, one a row; steps must be asked for in order."""
+        if step % UNIFORM_BLOCK == 0:
+            numbers = np.stack([g.random(UNIFORM_BLOCK) for g in self._generators], axis=1)
+            self._block = torch.from_numpy(numbers).to(torch.float32).to(self._device)
+        return self._block[step % UNIFORM_BLOCK]
+
+    def keep(self, rows: list[int]) -> None:
+        self._generators = [self._generators[row] for row in rows]
+        self._block = self._block[:, torch.tensor(rows, device=self._device)]
+
+
+def _stream_key(seed: int, job: _Job) -> int:
+    """128 bits of the seed, the prompt's text and the sample's number: nothing of where in a batch it runs."""
+    digest = hashlib.blake2b(f"{seed}/{job.stream}/".encode(), digest_size=16)
+    digest.update(np.asarray(job.prompt, dtype=np.int64).tobytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+class _Batch:
+    """Sequences that run together: their cache, masks, positions and what was drawn since the last compaction."""
+
+    def __init__(self, jobs: list[_Job], device: torch.device, end_ids: Tensor) -> None:
+        self.jobs, self.device, self.end_ids = jobs, device, end_ids
+        lengths = [len(job.prompt) for job in jobs]
+        self.prefix = max(lengths)
+        self.lengths = torch.tensor(lengths, device=device)
+        self.limits = torch.tensor([job.limit for job in jobs], device=device)
+        self.finished = torch.zeros(len(jobs), dtype=torch.bool, device=device)
+        self.cache = Cache(layers=[])
+        self.padded = min(lengths) < self.prefix
+        self.mask: Tensor | None = None
+        self.columns = 0
+        self._draws: list[Draw] = []
+
+    def record(self, draw: Draw, step: int) -> None:
+        """Keep what was drawn; a row that drew an end token or reached its limit is finished."""
+        self._draws.append(draw)
+        self.finished |= torch.isin(draw.tokens, self.end_ids) | (self.limits <= step + 1)
+
+    def reserve(self, columns: int, dtype: torch.dtype) -> None:
+        """Make the cache, and the mask over it, `columns` columns wide if they are narrower."""
+        if columns <= self.columns:
+            return
+        self.columns = max(columns, min(2 * self.columns, self.prefix + int(self.limits.max())))
+        for layer in self.cache.layers:
+            layer.grow(self.columns)
+        if self.padded:
+            index = torch.arange(self.columns, device=self.device)
+            gap = (index[None] >= self.lengths[:, None]) & (index[None] < self.prefix)
+            self.mask = torch.zeros((len(self.jobs), 1, 1, self.columns), dtype=dtype, device=self.device)
+            self.mask.masked_fill_(gap[:, None, None], torch.finfo(dtype).min)
+
+    def flush(self) -> None:
+        """Hand the draws since the last flush to their jobs. A job ignores what follows its end."""
+        if not self._draws:
+            return
+        tokens = torch.stack([d.tokens for d in self._draws], 1).tolist()
+        logprobs = torch.stack([d.logprobs for d in self._draws], 1).tolist()
+        entropies = torch.stack([d.entropies for d in self._draws], 1).tolist()
+        for i, job in enumerate(self.jobs):
+            job.tokens += tokens[i]
+            job.logprobs += logprobs[i]
+            job.entropies += entropies[i]
+        self._draws = []
+
+    def compact(self) -> list[int]:
+        """Drop the finished rows; returns the rows kept."""
+        self.flush()
+        rows = (~self.finished).nonzero().squeeze(1)
+        kept: list[int] = rows.tolist()
+        self.jobs = [self.jobs[row] for row in kept]
+        self.lengths, self.limits, self.finished = self.lengths[rows], self.limits[rows], self.finished[rows]
+        if self.mask is not None:
+            self.mask = self.mask[rows]
+        for layer in self.cache.layers:
+            layer.keep(rows)
+        return kept
+
+
+class Sampler:
+    """Samples from one causal language model whose weights somebody else may change between calls."""
+
+    def __init__(self, model: nn.Module, end_ids: frozenset[int], pad_id: int) -> None:
+        self._model, self._end_ids, self._pad_id = model, end_ids, pad_id
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompts: Sequence[Tokens],
+        n: int,
+        params: SamplingParams,
+        *,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[list[Completion]]:
+        """`n` completions for each prompt, in the order of the prompts.
+
+        What is drawn depends on the seed, the prompt's tokens and the sample's number (counted over equal prompts), not
+        on the order or the size of batches. Raises Cancelled, and UserError for a prompt that fills the context.
+        """
+        jobs = self._plan(prompts, n, params)
+        tick = _Ticker(len(prompts) * n, progress, cancelled, 1 if self._device.type == "cpu" else 8)
+        ends = torch.tensor(sorted(self._end_ids), device=self._device)
+        for chunk in self._chunks(jobs, params):
+            self._run(_Batch(chunk, self._device, ends), params, tick)
+            tick.chunk_done(chunk)
+        results: list[list[Completion | None]] = [[None] * n for _ in prompts]
+        for job in jobs:
+            completion = _finish(job, self._end_ids)
+            for i, k in job.slots:
+                results[i][k] = completion
+        return [[c for c in row if c is not None] for row in results]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        weight: Tensor = self._model.get_input_embeddings().weight  # type: ignore[operator]
+        return weight.dtype
+
+    # ------------------------------------------------------------------ planning
+
+    def _plan(self, prompts: Sequence[Tokens], n: int, params: SamplingParams) -> list[_Job]:
+        """One job a sequence; at temperature 0 one a distinct prompt, as all its samples are equal."""
+        context = context_length(self._model)
+        slots: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for i, prompt in enumerate(prompts):
+            slots.setdefault(tuple(prompt), []).extend((i, k) for k in range(n))
+        jobs: list[_Job] = []
+        for prompt, wanted in slots.items():
+            limit = min(params.max_new_tokens, context - len(prompt))
+            if not prompt or limit < 1:
+                raise UserError(
+                    f"A prompt has {len(prompt)} tokens and the model's context is {context}. "
+                    "Shorten the problem or the hint, or use a model with a longer context."
+                )
+            if params.temperature == 0.0:
+                jobs.append(_Job(prompt, 0, limit, wanted))
+            else:
+                jobs += [_Job(prompt, stream, limit, [slot]) for stream, slot in enumerate(wanted)]
+        return sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
+
+    def _chunks(self, jobs: list[_Job], params: SamplingParams) -> Iterator[list[_Job]]:
+        """Even parts of `jobs`, as few as the cap on sequences and the memory for the cache allow."""
+        if not jobs:
+            return
+        tokens = len(jobs[-1].prompt) + params.max_new_tokens
+        cap = max(1, min(MAX_SEQUENCES, cache_budget(self._device) // (tokens * self._cache_bytes())))
+        parts = -(-len(jobs) // cap)
+        bounds = [len(jobs) * part // parts for part in range(parts + 1)]
+        for start, stop in zip(bounds, bounds[1:], strict=False):
+            yield jobs[start:stop]
+
+    def _cache_bytes(self) -> int:
+        """Bytes of keys and values of one token."""
+        config = self._model.config.get_text_config()  # type: ignore[operator, union-attr]
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return int(2 * config.num_hidden_layers * heads * width * self._dtype.itemsize)
+
+    # ------------------------------------------------------------------ running
+
+    def _run(self, batch: _Batch, params: SamplingParams, tick: _Ticker) -> None:
+        logits = self._prefill(batch)
+        uniforms = _Uniforms(batch.jobs, params.seed, self._device)
+        longest = max(job.limit for job in batch.jobs)
+        for step in range(longest):
+            draw = draw_tokens(logits, params.temperature, uniforms.at(step))
+            batch.record(draw, step)
+            if step + 1 == longest:
+                break
+            tokens = draw.tokens
+            if step % tick.every == 0:
+                alive = len(batch.jobs) - int(batch.finished.sum())
+                tick(step, batch)
+                if alive == 0:
+                    break
+                if alive < ALIVE_SHARE * len(batch.jobs):
+                    tokens = tokens[~batch.finished]
+                    tick.leave(batch)
+                    uniforms.keep(batch.compact())
+            logits = self._decode(batch, tokens, step)
+        batch.flush()
+
+    def _prefill(self, batch: _Batch) -> Tensor:
+        """Run each distinct prompt once, spread its keys and values over its rows; logits `[B, V]` of the first token."""
+        prompts = [(prompt, len(list(same))) for prompt, same in groupby(batch.jobs, key=lambda job: job.prompt)]
+        size = max(1, PREFILL_TOKENS // batch.prefix)
+        pieces: list[Tensor] = []
+        row = 0
+        for start in range(0, len(prompts), size):
+            part = prompts[start : start + size]
+            counts = torch.tensor([count for _, count in part], device=self._device)
+            cache, logits = self._prefill_part([prompt for prompt, _ in part])
+            rows = torch.repeat_interleave(torch.arange(len(part), device=self._device), counts)
+            self._spread(batch, cache, rows, row)
+            pieces.append(logits.index_select(0, rows))
+            row += len(rows)
+        for layer in batch.cache.layers:
+            layer.length = batch.prefix
+        return torch.cat(pieces)
+
+    def _prefill_part(self, prompts: list[tuple[int, ...]]) -> tuple[DynamicCache, Tensor]:
+        longest = max(map(len, prompts))
+        ids = torch.full((len(prompts), longest), self._pad_id)
+        for i, prompt in enumerate(prompts):
+            ids[i, : len(prompt)] = torch.tensor(prompt)
+        cache = DynamicCache()
+        # Padding stands right of the prompts, where a causal model cannot see it: no mask is needed.
+        hidden = hidden_states(self._model, input_ids=ids.to(self._device), past_key_values=cache, use_cache=True)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
+        return cache, head_logits(self._model, hidden[torch.arange(len(prompts), device=self._device), last])
+
+    def _spread(self, batch: _Batch, cache: DynamicCache, rows: Tensor, start: int) -> None:
+        if not batch.cache.layers:
+            first = batch.prefix + min(FIRST_COLUMNS, int(batch.limits.max()))
+            for layer in cache.layers:
+                _, heads, _, width = layer.keys.shape
+                # Zeros, as the gap is read (and masked), and garbage there could be NaN.
+                shape = (len(batch.jobs), heads, first, width)
+                values = layer.values.new_zeros((*shape[:3], layer.values.shape[-1]))
+                batch.cache.layers.append(SharedPrefixLayer(layer.keys.new_zeros(shape), values, 0))
+        for source, target in zip(cache.layers, batch.cache.layers, strict=True):
+            columns = source.keys.shape[-2]
+            target.keys[start : start + len(rows), :, :columns] = source.keys.index_select(0, rows)
+            target.values[start : start + len(rows), :, :columns] = source.values.index_select(0, rows)
+
+    def _decode(self, batch: _Batch, tokens: Tensor, step: int) -> Tensor:
+        """Feed token `step` of every row; logits `[B, V]` of the next one."""
+        used = batch.prefix + step + 1
+        batch.reserve(used, self._dtype)
+        hidden = hidden_states(
+            self._model,
+            input_ids=tokens[:, None],
+            position_ids=(batch.lengths + step)[:, None],
+            attention_mask=None if batch.mask is None else batch.mask[..., :used],
+            past_key_values=batch.cache,
+            use_cache=True,
+        )
+        return head_logits(self._model, hidden[:, -1])
+
+
+class _Ticker:
+    """Counts finished sequences, reports them, and raises Cancelled."""
+
+    def __init__(
+        self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None, every: int
+    ) -> None:
+        self.every = every
+        self._total, self._progress, self._cancelled = total, progress, cancelled
+        self._done = self._left = self._told = 0
+
+    def __call__(self, step: int, batch: _Batch) -> None:
+        if step % 4:
+            return
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled
+        self._tell(self._done + self._left + self._count(batch))
+
+    def leave(self, batch: _Batch) -> None:
+        """The finished rows of `batch` are about to be dropped from it."""
+        self._left += self._count(batch)
+
+    def chunk_done(self, jobs: list[_Job]) -> None:
+        """All of `jobs` are finished."""
+        self._done, self._left = self._done + sum(len(job.slots) for job in jobs), 0
+        self._tell(self._done)
+
+    @staticmethod
+    def _count(batch: _Batch) -> int:
+        return sum(len(batch.jobs[row].slots) for row in batch.finished.nonzero().squeeze(1).tolist())
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None and done != self._told:
+            self._told = done
+            self._progress(done, self._total)
+
+
+def _finish(job: _Job, end_ids: frozenset[int]) -> Completion:
+    """Cut at the first end token, or at the limit."""
+    stop = next((i + 1 for i, token in enumerate(job.tokens) if token in end_ids), 0)
+    truncated = stop == 0 or stop > job.limit
+    length = job.limit if truncated else stop
+    entropy = sum(job.entropies[:length]) / length
+    return Completion(tuple(job.tokens[:length]), tuple(job.logprobs[:length]), truncated, entropy)
+
+
+def cache_budget(device: torch.device) -> int:
+    """Bytes that keys and values may take: half of the free GPU memory, or a quarter of the free memory up to 4 GiB."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * 0.5)
+    return min(4 * 2**30, int(psutil.virtual_memory().available * 0.25))

@@ -1,0 +1,122 @@
+"""Derive every figure of an evaluation from its rows: accuracies, paired gap, flips, worst-of-k beside its placebo.
+
+Proportions carry Wilson intervals, paired differences a bootstrap over problems (the unit that was sampled).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.core.statistics import Interval, mcnemar_exact, paired_bootstrap, wilson
+from training.core.types import Outcome
+from training.evaluation.rows import Condition, EvalRow
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A proportion with its Wilson 95% interval."""
+
+    right: int
+    n: int
+    accuracy: float
+    low: float
+    high: float
+
+
+def rate(hits: Iterable[bool]) -> Rate:
+    """The proportion of True, 0 of 0 being nan-free: accuracy 0, interval 0 to 1."""
+    values = list(hits)
+    right = sum(values)
+    if not values:
+        return Rate(0, 0, 0.0, 0.0, 1.0)
+    interval = wilson(right, len(values))
+    return Rate(right, len(values), right / len(values), interval.low, interval.high)
+
+
+def _right(row: EvalRow) -> bool:
+    return row.outcome is Outcome.RIGHT
+
+
+def _by_problem(rows: Iterable[EvalRow]) -> dict[str, list[bool]]:
+    result: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        result[row.problem_id].append(_right(row))
+    return result
+
+
+def _mean(values: Sequence[bool]) -> float:
+    return sum(values) / len(values)
+
+
+def summarise(rows: Sequence[EvalRow], *, seed: int = 0) -> dict[str, Any]:
+    """All figures of one evaluation, JSON-able; the layout is the `metrics` of an `eval` event.
+
+    `gap` is clean − hinted a problem, averaged; negative is better than clean.
+    `worst_of_k` counts a problem as solved only if it is solved under all its hints, the placebo likewise.
+    """
+    clean = [r for r in rows if r.condition is Condition.CLEAN]
+    hinted = [r for r in rows if r.condition is Condition.HINTED]
+    placebo = [r for r in rows if r.condition is Condition.PLACEBO]
+    types = sorted({r.hint_type for r in hinted})
+    clean_by, hinted_by, placebo_by = _by_problem(clean), _by_problem(hinted), _by_problem(placebo)
+    paired = [p for p in clean_by if hinted_by.get(p)]
+    gaps = [_mean(clean_by[p]) - _mean(hinted_by[p]) for p in paired]
+    was_right = {r.problem_id: _right(r) for r in clean}
+    suggesting = [r for r in hinted if r.follows is not None]
+    return {
+        "clean": asdict(rate(map(_right, clean))),
+        "hinted": asdict(rate(map(_right, hinted))),
+        "placebo": asdict(rate(map(_right, placebo))),
+        "by_type": {t: asdict(rate(_right(r) for r in hinted if r.hint_type == t)) for t in types},
+        "by_family": {
+            f: {
+                "clean": asdict(rate(_right(r) for r in clean if r.family == f)),
+                "hinted": asdict(rate(_right(r) for r in hinted if r.family == f)),
+            }
+            for f in sorted({r.family for r in rows})
+        },
+        "gap": asdict(paired_bootstrap(gaps, seed=seed)) if gaps else None,
+        "worst_of_k": asdict(rate(all(hinted_by[p]) for p in paired)),
+        "placebo_worst_of_k": asdict(rate(all(v) for v in placebo_by.values())),
+        "flips": {
+            "harmful": sum(was_right.get(r.problem_id, False) and not _right(r) for r in hinted),
+            "helpful": sum(not was_right.get(r.problem_id, True) and _right(r) for r in hinted),
+        },
+        "follow_rate": _mean([bool(r.follows) for r in suggesting]) if suggesting else None,
+        "unparsable_rate": _mean([r.outcome is Outcome.UNPARSABLE for r in rows]) if rows else None,
+        "truncated_rate": _mean([r.truncated for r in rows]) if rows else None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """After − before on the same items: the paired difference, and McNemar's exact p over the single rollouts."""
+
+    condition: Condition
+    before: Rate
+    after: Rate
+    difference: Interval
+    p_value: float
+
+
+def compare(before: Sequence[EvalRow], after: Sequence[EvalRow], condition: Condition, *, seed: int = 0) -> Change:
+    """The paired change of one condition. Both evaluations must be of the same suite, or it is a ValueError."""
+    first = {(r.problem_id, r.index): _right(r) for r in before if r.condition is condition}
+    second = {(r.problem_id, r.index): _right(r) for r in after if r.condition is condition}
+    if first.keys() != second.keys():
+        raise ValueError("the two evaluations are not of the same suite")
+    by_problem: dict[str, list[int]] = defaultdict(list)
+    for key, value in first.items():
+        by_problem[key[0]].append(int(second[key]) - int(value))
+    lost = sum(first[k] and not second[k] for k in first)
+    won = sum(second[k] and not first[k] for k in first)
+    return Change(
+        condition,
+        rate(first.values()),
+        rate(second.values()),
+        paired_bootstrap([sum(d) / len(d) for d in by_problem.values()], seed=seed),
+        mcnemar_exact(lost, won),
+    )

@@ -1,0 +1,201 @@
+"""Turn a step's result into figures and database rows, and say what in them is alarming. No I/O.
+
+The names are the contract with everything that draws or reads a run; see the README's table of metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from training.core.statistics import wilson
+from training.core.types import Outcome, Role, Stage
+from training.evaluation.rows import follows_hint
+from training.rundir.config import Mode, RunConfig
+from training.rundir.rollouts import RolloutRow
+from training.selfplay import Rollout, SelfPlay, StepResult, Trial
+
+
+def rollouts_per_step(config: RunConfig) -> int:
+    """How many completions a step samples at most, replays included."""
+    r = config.rollout
+    if config.mode is Mode.CLEAN_RL:
+        return round(r.questions * (r.clean + r.hints * (1 + r.hinted)) / r.clean) * r.clean
+    share = config.curriculum.replay_share
+    hints = r.questions * r.hints
+    replays = round(hints * share / (1 - share)) if share < 1 else hints
+    written = 0 if config.mode is Mode.RANDOM else hints
+    return r.questions * r.clean + written + (hints + replays) * r.hinted
+
+
+def count_rollouts(result: StepResult) -> int:
+    """How many completions a step sampled."""
+    written = sum(t.written is not None for t in result.trials)
+    return sum(len(r.clean) for r in result.rounds) + written + sum(len(t.solutions) for t in result.trials)
+
+
+def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> dict[str, float | None]:
+    """Every figure of a step by its name; None where a step has nothing to measure."""
+    clean = [x for r in result.rounds for x in r.clean]
+    hinted = [x for t in result.trials for x in t.solutions]
+    figures: dict[str, float | None] = {}
+    figures |= _accuracy("clean", clean) | _accuracy("hinted", hinted)
+    figures |= _adversary(result)
+    figures |= _texts(clean, hinted, result)
+    figures |= _learning(result)
+    tokens = sum(len(x.completion.tokens) for x in [*clean, *hinted, *_written(result)])
+    sampling = sum(result.seconds.get(k, 0.0) for k in ("r1", "r2", "r3"))
+    figures["tokens_per_s"] = tokens / sampling if sampling else None
+    figures |= {f"seconds/{name}": seconds for name, seconds in result.seconds.items()}
+    figures |= {
+        "archive/size": float(len(loop.archive)),
+        "archive/coverage": loop.archive.coverage(),
+        "archive/evenness": loop.archive.evenness(),
+        "mastered": float(loop.pool.mastered_count),
+        "learning_rate": learning_rate,
+    }
+    return figures
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return sum(known) / len(known) if known else None
+
+
+def _written(result: StepResult) -> list[Rollout]:
+    return [t.written for t in result.trials if t.written is not None]
+
+
+def _accuracy(name: str, rollouts: Sequence[Rollout]) -> dict[str, float | None]:
+    if not rollouts:
+        return {f"{name}_accuracy": None, f"{name}_low": None, f"{name}_high": None}
+    right = sum(x.outcome is Outcome.RIGHT for x in rollouts)
+    interval = wilson(right, len(rollouts))
+    return {f"{name}_accuracy": right / len(rollouts), f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _adversary(result: StepResult) -> dict[str, float | None]:
+    fresh = [t for r in result.rounds for t in r.trials]
+    figures: dict[str, float | None] = {
+        "adversary_reward": _mean(x.reward for x in _written(result)),
+        "gate_pass_rate": _mean(float(t.verdict.passed) for t in fresh),
+        "hint_unique_share": len({t.hint.text for t in fresh}) / len(fresh) if fresh else None,
+    }
+    by_type: dict[str, list[Trial]] = defaultdict(list)
+    for trial in result.trials:
+        by_type[trial.hint.type].append(trial)
+    for type_, trials in by_type.items():
+        solutions = [x.outcome is Outcome.RIGHT for t in trials for x in t.solutions]
+        figures[f"hinted/{type_}"] = _mean(map(float, solutions))
+        figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in trials if t.written)
+    for gate, count in Counter(t.verdict.gate for t in fresh if t.verdict.gate is not None).items():
+        figures[f"gate_fail/{gate}"] = count / len(fresh)
+    follows = [follows_hint(x.text, t.hint, t.problem) for t in result.trials for x in t.solutions]
+    figures["follow_rate"] = _mean(float(f) for f in follows if f is not None)
+    return figures
+
+
+def _texts(clean: Sequence[Rollout], hinted: Sequence[Rollout], result: StepResult) -> dict[str, float | None]:
+    solutions, written = [*clean, *hinted], _written(result)
+    return {
+        "unparsable_rate": _mean(float(x.outcome is Outcome.UNPARSABLE) for x in solutions),
+        "truncated_rate": _mean(float(x.completion.truncated) for x in solutions),
+        "entropy/reasoner": _mean(x.completion.entropy for x in solutions),
+        "entropy/adversary": _mean(x.completion.entropy for x in written),
+        "length/solution_tokens": _mean(len(x.completion.tokens) for x in solutions),
+        "length/hint_tokens": _mean(len(x.completion.tokens) for x in written),
+    }
+
+
+def _learning(result: StepResult) -> dict[str, float | None]:
+    figures: dict[str, float | None] = {"grad_norm": result.grad_norm}
+    for role in Role:
+        figures[f"groups/{role}"] = float(result.groups.get(role, 0))
+        figures[f"zero_variance/{role}"] = float(result.zero_variance.get(role, 0))
+        if (stats := result.updates.get(role)) is not None:
+            figures[f"loss/{role}"] = stats.loss
+    stats_all = list(result.updates.values())
+    figures["rows_trained"] = float(sum(s.rows for s in stats_all))
+    tokens = sum(s.tokens for s in stats_all)
+    if tokens:
+        figures["kl"] = sum(s.kl * s.tokens for s in stats_all) / tokens
+        figures["clip_fraction"] = sum(s.clip_fraction * s.tokens for s in stats_all) / tokens
+        figures["logprob_gap/mean"] = sum(s.logprob_gap_mean * s.tokens for s in stats_all) / tokens
+        figures["logprob_gap/max"] = max(s.logprob_gap_max for s in stats_all)
+    return figures
+
+
+def alarms(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(code, what happened, what to do) for figures that a healthy run does not show."""
+    found = []
+
+    def below(name: str, limit: float) -> bool:
+        value = figures.get(name)
+        return value is not None and value < limit
+
+    if below("gate_pass_rate", 0.5):
+        found.append(("gates", f"Only {figures['gate_pass_rate']:.0%} of the hints pass the gates.",
+                      "Raise adversary.kl or lower adversary.loss_weight."))  # fmt: skip
+    if below("hint_unique_share", 0.5):
+        found.append(("narrow", f"Only {figures['hint_unique_share']:.0%} of the hints differ from one another.",
+                      "Raise adversary.kl, rollout.temperature or curriculum.replay_share."))  # fmt: skip
+    if below("entropy/adversary", 0.05):
+        found.append(("entropy", "The Adversary's entropy is close to zero: it writes the same hint again and again.",
+                      "Raise adversary.kl or lower update.learning_rate."))  # fmt: skip
+    gap = figures.get("logprob_gap/max")
+    if gap is not None and gap > 0.5:
+        found.append(("logprob_gap", f"Sampler and trainer disagree by {gap:.2f} nats on a token.",
+                      "Use float32, or lower the batch; the update is biased while this lasts."))  # fmt: skip
+    norm = figures.get("grad_norm")
+    if norm is not None and not math.isfinite(norm):
+        found.append(("gradient", "The gradient is not finite; the step was skipped.", "Lower update.learning_rate."))
+    return found
+
+
+def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
+    """Every completion of a step as a row of the rollout database."""
+    rows = []
+    for r in result.rounds:
+        rows += [_row(result.step, x, Stage.CLEAN, r.problem.id, r, None) for x in r.clean]
+        rows += [_row(result.step, t.written, Stage.HINT, r.problem.id, r, t) for t in r.trials if t.written]
+    for t in result.trials:
+        rows += [_row(result.step, x, Stage.HINTED, t.problem.id, None, t) for x in t.solutions]
+    return rows
+
+
+def _row(step: int, x: Rollout, stage: Stage, problem_id: str, round_: Any, trial: Trial | None) -> RolloutRow:
+    problem = trial.problem if trial else round_.problem
+    follows = follows_hint(x.text, trial.hint, problem) if trial and stage is Stage.HINTED else None
+    return RolloutRow(
+        step=step,
+        stage=stage,
+        role=Role.ADVERSARY if stage is Stage.HINT else Role.REASONER,
+        group_key=f"{problem_id}|{trial.id if trial and stage is Stage.HINTED else stage}",
+        problem_id=problem_id,
+        family=problem.family,
+        question=problem.question,
+        gold=problem.answer,
+        hint_id=trial.id if trial else None,
+        hint_type=trial.hint.type if trial else None,
+        hint=trial.hint.text if trial else None,
+        prompt=_prompt_text(problem.question, trial if stage is Stage.HINTED else None),
+        completion=x.text,
+        outcome=x.outcome,
+        reward=x.reward,
+        advantage=x.advantage,
+        tokens=len(x.completion.tokens),
+        truncated=x.completion.truncated,
+        gate=trial.verdict.gate if trial else None,
+        gate_reason=trial.verdict.reason or None if trial else None,
+        follows_hint=follows,
+        logprob_mean=_mean(x.completion.logprobs) or 0.0,
+        seed=0,
+        trained=x.trained,
+        archived=bool(trial and trial.archived),
+    )
+
+
+def _prompt_text(question: str, trial: Trial | None) -> str:
+    return f"{question} {trial.hint.text}" if trial else question

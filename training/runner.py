@@ -1,0 +1,398 @@
+"""Turn a run directory into a running loop: lock, events, commands, evaluation, checkpoints, resume.
+
+`selfplay` knows the method, `engine` the weights, `rundir` the files; this is where they meet, in the trainer process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from training import metrics
+from training.core.advantages import RoleBaseline
+from training.core.answers import Verifier
+from training.core.archive import HintArchive
+from training.core.curriculum import CleanGuard, MasteryPool
+from training.core.prompts import Message
+from training.core.types import PerturbationType, Role
+from training.engine.base import Cancelled, SamplingParams
+from training.engine.checkpoint import atomic_folder, latest_valid
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
+from training.evaluation.rows import Solved, run_suite, save_rows
+from training.evaluation.suite import Suite, frozen_suite
+from training.evaluation.tables import summarise
+from training.machine import describe_machine, versions
+from training.problem_files import load_problems, make_problems
+from training.rundir.commands import CommandKind, CommandTail
+from training.rundir.config import OnDrop, RunConfig
+from training.rundir.config_io import load_config, to_dict
+from training.rundir.events import EventKind, EventWriter
+from training.rundir.lock import RunLock
+from training.rundir.paths import RunPaths
+from training.rundir.rollouts import RolloutWriter
+from training.selfplay import SelfPlay, StepResult
+
+HEARTBEAT_S = 5.0
+STAGE_EVENT_S = 0.5
+
+
+class StopRequested(Exception):
+    """A person asked the run to stop; raised between generations, caught by `Runner.run`."""
+
+
+class Journal:
+    """The run's events, written by the loop and by the heartbeat thread, one at a time."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._writer = EventWriter(paths.events)
+        self._lock = threading.Lock()
+
+    def write(self, kind: EventKind, **data: Any) -> None:
+        """Append one event."""
+        with self._lock:
+            self._writer.write(kind, **data)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._writer.close()
+
+
+@dataclass
+class RunWatcher:
+    """The loop's window to the outside: reports stages, obeys commands. See `selfplay.Watcher`."""
+
+    journal: Journal
+    commands: CommandTail
+    step: int = 0
+    name: str = "setup"
+    stop: bool = False
+    paused: bool = False
+    checkpoint: bool = False
+    _last: float = 0.0
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Report progress (a few times a second at most) and obey what was commanded meanwhile."""
+        now = time.monotonic()
+        if name != self.name or now - self._last >= STAGE_EVENT_S:
+            self.name, self._last = name, now
+            self.journal.write(EventKind.STAGE, step=self.step, stage=name, done=done, total=total)
+        if done == 0:
+            self.obey()
+
+    def cancelled(self) -> bool:
+        """True once a stop was asked for: a generation under way ends at its next token."""
+        self._read()
+        return self.stop
+
+    def obey(self) -> None:
+        """Read the commands; wait while paused; raise StopRequested on stop."""
+        self._read()
+        while self.paused and not self.stop:
+            if self.name != "paused":
+                self.name = "paused"
+                self.journal.write(EventKind.STAGE, step=self.step, stage="paused", done=0, total=0)
+            time.sleep(0.2)
+            self._read()
+        if self.stop:
+            raise StopRequested
+
+    def _read(self) -> None:
+        for command in self.commands.poll():
+            if command.kind == CommandKind.STOP:
+                self.stop = True
+            elif command.kind == CommandKind.PAUSE:
+                self.paused = True
+            elif command.kind == CommandKind.RESUME:
+                self.paused = False
+            elif command.kind == CommandKind.CHECKPOINT:
+                self.checkpoint = True
+
+
+@dataclass
+class Runner:
+    """One trainer process for one run directory. `run` returns when the run is finished or stopped."""
+
+    paths: RunPaths
+    config: RunConfig
+    journal: Journal
+    watcher: RunWatcher
+    backend: LocalTorchBackend = field(init=False)
+    loop: SelfPlay = field(init=False)
+    suite: Suite = field(init=False)
+    guard: CleanGuard = field(init=False)
+    good: Path | None = None
+    rollouts: int = 0
+    resumed_from: int | None = None
+
+    # ------------------------------------------------------------------ set-up
+
+    def set_up(self) -> None:
+        """Load the newest sound checkpoint, or the starting model; announce the launch."""
+        c = self.config
+        start, damaged = latest_valid(self.paths.checkpoints)
+        m = c.model
+        self.backend = LocalTorchBackend(
+            resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
+            dtype=m.dtype, threads=m.threads, learning_rate=c.update.learning_rate,
+            warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
+            max_grad_norm=c.update.max_grad_norm,
+        )  # fmt: skip
+        problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
+        pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
+        types = tuple(PerturbationType) if c.adversary.types == "all" else parse_types(c.adversary.types)
+        self.loop = SelfPlay(
+            c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), Verifier(), self.watcher, types
+        )
+        self.guard = CleanGuard(c.curriculum.guard_margin)
+        self.suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
+        if start is not None:
+            self._restore(start)
+        self.journal.write(EventKind.LAUNCH, **self._launch_facts())
+        for folder, reason in damaged:
+            self.warn("damaged_checkpoint", f"{folder.name} is damaged ({reason}) and was passed over.",
+                      "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip
+
+    def _launch_facts(self) -> dict[str, Any]:
+        c = self.config
+        return {
+            "run_id": self.paths.run_id, "pid": os.getpid(), "mode": c.mode, "model": c.model.path, "steps": c.steps,
+            "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
+            "threads": self.backend.threads, "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
+        }  # fmt: skip
+
+    def _restore(self, folder: Path) -> None:
+        self.backend.load(folder)
+        saved = json.loads((folder / "loop.json").read_text(encoding="utf-8"))
+        loop = self.loop
+        loop.step_number = self.resumed_from = saved["step"]
+        loop.pool = MasteryPool.from_state(saved["pool"])
+        loop.archive = HintArchive.from_state(saved["archive"])
+        decay = self.config.advantage.ema_decay
+        loop.baselines = {Role(k): RoleBaseline(decay, v) for k, v in saved["baselines"].items()}
+        self.guard = CleanGuard.from_state(saved["guard"])
+        self.rollouts = saved["rollouts"]
+        self.good = folder
+        self.watcher.step = loop.step_number
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> str:
+        """Evaluate, play the steps, evaluate; returns the outcome, "finished" or "stopped"."""
+        c, loop = self.config, self.loop
+        writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number)
+        try:
+            if self.resumed_from is None:
+                self.evaluate()
+                self.save_checkpoint()
+            while loop.step_number < c.steps and not self._spent():
+                self.watcher.step = loop.step_number + 1
+                started = time.monotonic()
+                result = loop.step()
+                self._record(result, writer, time.monotonic() - started)
+                self._after_step()
+            return "finished"
+        except (StopRequested, Cancelled):
+            return "stopped"
+        finally:
+            self._save_if_new()
+            writer.close()
+
+    def _spent(self) -> bool:
+        return 0 < self.config.max_rollouts <= self.rollouts
+
+    def _record(self, result: StepResult, writer: RolloutWriter, seconds: float) -> None:
+        writer.add_step(metrics.rollout_rows(result, self.config))
+        self.rollouts += metrics.count_rollouts(result)
+        figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
+        figures |= {
+            "rollouts_total": self.rollouts,
+            "rss_mb": psutil.Process().memory_info().rss / 2**20,
+            "seconds": seconds,
+        }
+        self.journal.write(EventKind.STEP, step=result.step, metrics=figures)
+        for alarm in metrics.alarms(figures):
+            self.warn(*alarm)
+
+    def _after_step(self) -> None:
+        c, step = self.config, self.loop.step_number
+        last = step >= c.steps or self._spent()
+        if last or (c.evaluation.every and step % c.evaluation.every == 0):
+            self.evaluate()
+        if last or self.watcher.checkpoint or (c.checkpoint.every and step % c.checkpoint.every == 0):
+            self.watcher.checkpoint = False
+            self.save_checkpoint()
+
+    # ------------------------------------------------------------------ evaluation
+
+    def evaluate(self) -> None:
+        """The frozen suite on the current weights: rows to disk, figures to the journal, the guard informed."""
+        step = self.loop.step_number
+        rows = run_suite(self.suite, self._solve, self.config.model.prompt_style, self.loop.verifier)
+        save_rows(rows, self.paths.root / "evaluations" / f"step_{step:06d}.jsonl")
+        figures = summarise(rows)
+        self.journal.write(
+            EventKind.EVAL, step=step, suite=self.suite.name, suite_hash=self.suite.digest(), metrics=figures
+        )
+        self._guard(step, figures["clean"]["accuracy"])
+
+    def _solve(self, chats: Sequence[list[Message]]) -> list[Solved]:
+        return solve_greedily(
+            self.backend,
+            chats,
+            self.config.evaluation.max_new_tokens,
+            progress=lambda done, total: self.watcher.stage("eval", done, total),
+            cancelled=self.watcher.cancelled,
+        )
+
+    def _guard(self, step: int, accuracy: float) -> None:
+        verdict = self.guard.observe(step, accuracy)
+        if not verdict.alarm:
+            return
+        action = self.config.curriculum.guard_action
+        text = (
+            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {verdict.best:.3f} at "
+            f"step {verdict.best_step}."
+        )
+        if action is OnDrop.ROLL_BACK and self.good is not None:
+            self.backend.load(self.good)
+            self.warn("clean_guard", text + f" The weights of {self.good.name} were restored.", "Nothing to do.")
+        else:
+            self.warn("clean_guard", text, "Lower update.learning_rate, or set curriculum.guard_action = 'roll_back'.")
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def save_checkpoint(self) -> None:
+        """Weights, optimiser and the loop's memory, all or nothing; old ones pruned as configured."""
+        loop = self.loop
+        folder = self.paths.checkpoints / f"step_{loop.step_number:06d}"
+        self.journal.write(EventKind.STAGE, step=loop.step_number, stage="checkpoint", done=0, total=1)
+        state = {
+            "step": loop.step_number,
+            "pool": loop.pool.state_dict(),
+            "archive": loop.archive.state_dict(),
+            "baselines": {role: b.value for role, b in loop.baselines.items()},
+            "guard": self.guard.state_dict(),
+            "rollouts": self.rollouts,
+        }
+        with atomic_folder(folder) as temporary:
+            self.backend.save_into(temporary)
+            (temporary / "loop.json").write_text(json.dumps(state), encoding="utf-8")
+        self.journal.write(EventKind.CHECKPOINT, step=loop.step_number, path=str(folder.relative_to(self.paths.root)))
+        if not self.guard.alarmed:
+            self.good = folder
+        self._prune()
+
+    def _save_if_new(self) -> None:
+        loop = getattr(self, "loop", None)
+        if loop is not None and not (self.paths.checkpoints / f"step_{loop.step_number:06d}").exists():
+            self.save_checkpoint()
+
+    def _prune(self) -> None:
+        keep = self.config.checkpoint.keep
+        folders = sorted(self.paths.checkpoints.glob("step_*"))
+        # Step 0 stays: before and after are compared with it.
+        for folder in folders[1:-keep] if keep else []:
+            if folder != self.good:
+                shutil.rmtree(folder)
+
+    def warn(self, code: str, message: str, remedy: str) -> None:
+        """A warning event: what happened and what to do."""
+        self.journal.write(
+            EventKind.WARNING, step=self.watcher.step, code=code, message=message, remedy=remedy
+        )
+
+
+def parse_types(text: str) -> tuple[PerturbationType, ...]:
+    """Comma-separated perturbation types; an unknown one is a UserError that lists the known."""
+    try:
+        return tuple(PerturbationType(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        known = ", ".join(PerturbationType)
+        raise UserError(f"adversary.types: {error}. Known types: {known}; or 'all'.") from error
+
+
+def solve_greedily(
+    backend: Any,
+    chats: Sequence[list[Message]],
+    max_new_tokens: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Solved]:
+    """One greedy completion a chat, as text."""
+    prompts = [backend.codec.encode_chat(chat) for chat in chats]
+    params = SamplingParams(max_new_tokens, temperature=0.0)
+    if progress is not None:
+        progress(0, len(prompts))
+    sampled = backend.sample(prompts, 1, params, progress=progress, cancelled=cancelled)
+    return [Solved(backend.codec.decode(c[0].tokens), c[0].truncated) for c in sampled]
+
+
+def _beat(journal: Journal, watcher: RunWatcher, over: threading.Event) -> None:
+    process = psutil.Process()
+    while not over.wait(HEARTBEAT_S):
+        rss_mb = process.memory_info().rss / 2**20
+        journal.write(EventKind.HEARTBEAT, step=watcher.step, stage=watcher.name, rss_mb=rss_mb)
+
+
+def run_directory(root: Path) -> str:
+    """Run, or take up again, the run in `root` until it finishes, is stopped or fails; returns the outcome.
+
+    A UserError becomes the run's `done` event (and is raised again for the log); so does any other failure.
+    """
+    paths = RunPaths(root)
+    lock = RunLock(paths.lock)
+    lock.acquire()
+    try:
+        return _run_locked(paths)
+    finally:
+        lock.release()
+
+
+def _run_locked(paths: RunPaths) -> str:
+    config = load_config(paths.config)
+    journal = Journal(paths)
+    watcher = RunWatcher(journal, CommandTail(paths.commands, from_end=True))
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(journal, watcher, over), daemon=True)
+    try:
+        runner = Runner(paths, config, journal, watcher)
+        runner.set_up()
+        beat.start()
+        outcome = runner.run()
+        over.set()
+        message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."
+        journal.write(EventKind.DONE, outcome=outcome, message=message, error=None)
+        return outcome
+    except BaseException as error:
+        over.set()
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        # The disk may be what failed: the log still gets the traceback through the raise below.
+        with _quietly():
+            journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
+    finally:
+        over.set()
+        with _quietly():
+            journal.close()
+
+
+class _quietly:
+    """Swallow an OSError or UserError of a last message that could not be written; the first error matters more."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, (OSError, UserError))

@@ -1,0 +1,368 @@
+"""The Seirênes loop: one model, two roles, one step. Start reading here.
+
+    R1  the Reasoner solves each question               G1 solutions
+    R2  the Adversary writes hints for each question     G2 hints, of one type
+    R3  the Reasoner solves each question + hint         G3 solutions a hint
+    reward   the Reasoner is paid for the right answer, the Adversary for the drop from R1 to R3
+    update   one policy-gradient step on both roles
+
+How it departs from the textbook (arXiv 2605.11636 gives the three stages and the drop; the rest is ours):
+  - A hint that fails a gate is never shown to the Reasoner and earns a fixed penalty, however well it might work.
+  - Types are dealt by quota, one type a question, so that no type can take over.
+  - A share of R3 replays archived hints, weighted (1 − success)², so that old defences are not forgotten.
+  - Questions that are mastered, clean and hinted, are drawn less often and come back when they fail.
+  - The baselines are the same loop with a stage left out: no hints (clean_rl), an Adversary that does not learn
+    (static), templates in its place (random). `clean_rl` spends the rollouts it saves on more questions.
+
+The loop knows the backend by four verbs only (`training.engine.base.Backend`) and does no I/O: what it sees goes out
+through a `Watcher`, and what it returns is a `StepResult`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign_advantages
+from training.core.answers import Verifier
+from training.core.archive import ArchivedHint, HintArchive
+from training.core.curriculum import MasteryPool, type_quota
+from training.core.gates import GateLimits, GateVerdict, judge_hint
+from training.core.perturbations import write_hint
+from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
+from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
+from training.core.types import Hint, Outcome, PerturbationType, Problem, Role, Split, Stage
+from training.engine.base import Aggregation, Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
+from training.rundir.config import Mode, RunConfig, Truncated
+
+
+class Watcher(Protocol):
+    """What the loop tells the outside. Either call may raise to stop the step: nothing of it is then kept."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Progress inside a stage, counted in completions."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Asked every few tokens; True ends the generation under way."""
+        ...
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One completion and what became of it."""
+
+    prompt: tuple[int, ...]
+    completion: Completion
+    text: str
+    outcome: Outcome | None = None
+    reward: float = 0.0
+    advantage: float = 0.0
+    trained: bool = False
+
+
+@dataclass(slots=True)
+class Trial:
+    """One hint: its text, its verdict, and the Reasoner's solutions under it."""
+
+    problem: Problem
+    hint: Hint
+    id: str
+    verdict: GateVerdict
+    written: Rollout | None = None
+    """The Adversary's rollout; None for a template or an archived hint."""
+    archived: str | None = None
+    """The archive's id, for a replayed hint."""
+    solutions: list[Rollout] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        """p_hint: the share of right solutions under the hint."""
+        return _accuracy(self.solutions)
+
+
+@dataclass(slots=True)
+class Round:
+    """One question's part in a step."""
+
+    problem: Problem
+    type: PerturbationType
+    clean: list[Rollout] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        """p_clean: the share of right clean solutions."""
+        return _accuracy(self.clean)
+
+
+@dataclass(slots=True)
+class StepResult:
+    """Everything a step produced, for metrics and the rollout database."""
+
+    step: int
+    rounds: list[Round]
+    replayed: list[Trial]
+    zero_variance: dict[Role, int]
+    groups: dict[Role, int]
+    updates: dict[Role, UpdateStats]
+    grad_norm: float
+    seconds: dict[str, float]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Fresh and replayed hints together."""
+        return [t for r in self.rounds for t in r.trials] + self.replayed
+
+
+def _accuracy(rollouts: Sequence[Rollout]) -> float:
+    return sum(r.outcome is Outcome.RIGHT for r in rollouts) / len(rollouts) if rollouts else 0.0
+
+
+@dataclass
+class SelfPlay:
+    """The loop's state between steps; `step()` plays one. Random draws depend on (seed, step) alone."""
+
+    config: RunConfig
+    backend: Backend
+    pool: MasteryPool
+    problems: dict[str, Problem]
+    archive: HintArchive
+    verifier: Verifier
+    watcher: Watcher
+    types: tuple[PerturbationType, ...] = tuple(PerturbationType)
+    step_number: int = 0
+    baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        c = self.config
+        self.limits = GateLimits(**{k: getattr(c.gates, k) for k in c.gates.__dataclass_fields__})
+        self.baselines = self.baselines or {role: RoleBaseline(c.advantage.ema_decay) for role in Role}
+        self.buffers: dict[Role, GroupBuffer[TrainRow]] = {r: GroupBuffer(c.update.buffer_rows) for r in Role}
+
+    # ------------------------------------------------------------------ one step, top to bottom
+
+    def step(self) -> StepResult:
+        """Play R1, R2, R3, reward, update; then remember what happened."""
+        step = self.step_number + 1
+        rng = random.Random(f"{self.config.data.seed}:{step}")
+        clock = _Clock()
+
+        rounds = self._draw_rounds(rng)
+        self._play_clean(rounds, rng)
+        clock.lap("r1")
+
+        self._write_hints(rounds, rng)
+        clock.lap("r2")
+
+        replayed = self._draw_replays(rounds, rng)
+        fresh = [t for r in rounds if should_run_hinted(r.accuracy) for t in r.trials if t.verdict.passed]
+        self._play_hinted(fresh + replayed, rng)
+        clock.lap("r3")
+
+        self._pay(rounds, replayed)
+        result = StepResult(step, rounds, replayed, {}, {}, {}, 0.0, {})
+        self._update(result)
+        clock.lap("update")
+
+        self._remember(result)
+        self.step_number = step
+        result.seconds = clock.laps
+        return result
+
+    # ------------------------------------------------------------------ R1, R2, R3
+
+    def _draw_rounds(self, rng: random.Random) -> list[Round]:
+        r = self.config.rollout
+        count = r.questions
+        if self.config.mode is Mode.CLEAN_RL:
+            # The rollouts that hints would have cost, spent on clean questions.
+            count = round(r.questions * (r.clean + r.hints * (1 + r.hinted)) / r.clean)
+        drawn = self.pool.draw(rng, count)
+        types = type_quota(rng, len(drawn), self.types)
+        return [Round(self.problems[id_], type_) for id_, type_ in zip(drawn, types, strict=True)]
+
+    def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
+        chats = [reasoner_messages(r.problem.question, self.config.model.prompt_style) for r in rounds]
+        sampled = self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng)
+        for round_, rollouts in zip(rounds, sampled, strict=True):
+            round_.clean = rollouts
+            for rollout in rollouts:
+                rollout.outcome = self.verifier.check(rollout.text, round_.problem)
+
+    def _write_hints(self, rounds: list[Round], rng: random.Random) -> None:
+        if self.config.mode is Mode.CLEAN_RL:
+            return
+        if self.config.mode is Mode.RANDOM:
+            for r in rounds:
+                hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
+                r.trials = [self._judge(r.problem, hint, f"{r.problem.id}#{k}", []) for k, hint in enumerate(hints)]
+            return
+        style = self.config.model.prompt_style
+        chats = [adversary_messages(r.problem.question, r.type, style) for r in rounds]
+        sampled = self._sample(Stage.HINT, chats, self.config.rollout.hints, rng)
+        seen: list[str] = []
+        for r, rollouts in zip(rounds, sampled, strict=True):
+            for k, rollout in enumerate(rollouts):
+                trial = self._judge(r.problem, Hint(r.type, rollout.text.strip()), f"{r.problem.id}#{k}", seen)
+                trial.written = rollout
+                seen.append(trial.hint.text)
+                r.trials.append(trial)
+
+    def _judge(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> Trial:
+        special = self.backend.codec.special_texts()
+        verdict = judge_hint(hint.text, problem, self.limits, others=others, special_texts=special)
+        return Trial(problem, hint, id_, verdict)
+
+    def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[Trial]:
+        share = self.config.curriculum.replay_share
+        fresh = sum(len(r.trials) for r in rounds)
+        count = round(fresh * share / (1 - share)) if share < 1 else fresh
+        entries = self.archive.draw(rng, count) if count else []
+        return [
+            Trial(self.problems[e.hint.problem_id], Hint(e.hint.type, e.hint.text), f"archive:{e.id}",
+                  GateVerdict(None, ""), archived=e.id)
+            for e in entries
+        ]  # fmt: skip
+
+    def _play_hinted(self, trials: list[Trial], rng: random.Random) -> None:
+        style = self.config.model.prompt_style
+        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), style) for t in trials]
+        sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
+        for trial, rollouts in zip(trials, sampled, strict=True):
+            trial.solutions = rollouts
+            for rollout in rollouts:
+                rollout.outcome = self.verifier.check(rollout.text, trial.problem)
+
+    def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
+        codec, r = self.backend.codec, self.config.rollout
+        prompts = [codec.encode_chat(chat) for chat in chats]
+        longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
+        total = len(prompts) * n
+        self.watcher.stage(stage, 0, total)
+        if not prompts:
+            return []
+        sampled = self.backend.sample(
+            prompts,
+            n,
+            SamplingParams(longest, r.temperature, rng.getrandbits(48)),
+            progress=lambda done, _: self.watcher.stage(stage, done, total),
+            cancelled=self.watcher.cancelled,
+        )
+        return [
+            [Rollout(prompt, c, codec.decode(c.tokens)) for c in completions]
+            for prompt, completions in zip(prompts, sampled, strict=True)
+        ]
+
+    # ------------------------------------------------------------------ reward
+
+    def _pay(self, rounds: list[Round], replayed: list[Trial]) -> None:
+        a = self.config.adversary
+        for solutions in [r.clean for r in rounds] + [t.solutions for r in rounds for t in r.trials] + [
+            t.solutions for t in replayed
+        ]:
+            for rollout in solutions:
+                assert rollout.outcome is not None
+                rollout.reward = reasoner_reward(rollout.outcome, rollout.completion.truncated)
+        for r in rounds:
+            for t in r.trials:
+                if t.written is None:
+                    continue
+                if not t.verdict.passed:
+                    t.written.reward = a.gate_penalty
+                elif t.solutions:
+                    t.written.reward = adversary_reward(a.reward, r.accuracy, t.accuracy, a.margin)
+
+    # ------------------------------------------------------------------ update
+
+    def _groups(self, result: StepResult) -> dict[Role, dict[GroupKey, list[Rollout]]]:
+        """Rollouts that share one exact prompt and role. Roles and prompts are never pooled."""
+        reasoner = {GroupKey(r.problem.id, Role.REASONER, ""): r.clean for r in result.rounds}
+        reasoner |= {GroupKey(t.problem.id, Role.REASONER, t.id): t.solutions for t in result.trials if t.solutions}
+        if self.config.reasoner.truncated is Truncated.MASK:
+            reasoner = {k: [x for x in v if not x.completion.truncated] for k, v in reasoner.items()}
+        adversary: dict[GroupKey, list[Rollout]] = {}
+        if self.config.mode is Mode.SEIRENES:
+            for r in result.rounds:
+                written = [t.written for t in r.trials if t.written is not None]
+                adversary[GroupKey(r.problem.id, Role.ADVERSARY, r.type)] = written
+        return {Role.REASONER: {k: v for k, v in reasoner.items() if v}, Role.ADVERSARY: adversary}
+
+    def _update(self, result: StepResult) -> None:
+        a, u = self.config.advantage, self.config.update
+        for role, groups in self._groups(result).items():
+            assigned = assign_advantages(
+                {key: [x.reward for x in rollouts] for key, rollouts in groups.items()},
+                baseline=a.baseline, scale=a.scale, fallback=a.fallback, ema=self.baselines[role],
+            )  # fmt: skip
+            self.baselines[role] = assigned.ema
+            result.groups[role], result.zero_variance[role] = len(groups), assigned.zero_variance
+            for key, rollouts in groups.items():
+                for rollout, advantage in zip(rollouts, assigned.advantages[key], strict=True):
+                    rollout.advantage, rollout.trained = advantage, advantage != 0.0
+                rows = [self._row(role, x) for x in rollouts if x.trained]
+                if rows:
+                    self.buffers[role].push(rows)
+        batches = {role: self.buffers[role].take(u.max_rows) for role in Role}
+        self.watcher.stage("update", 0, u.epochs)
+        for epoch in range(u.epochs):
+            for role, rows in batches.items():
+                if rows:
+                    # Left-over groups and later epochs are off-policy: their ratio is the real one.
+                    on_policy = epoch == 0 and u.max_rows == 0
+                    result.updates[role] = self.backend.forward_backward(rows, self._loss(role, on_policy))
+            if any(batches.values()):
+                result.grad_norm = self.backend.optim_step().grad_norm
+            self.watcher.stage("update", epoch + 1, u.epochs)
+
+    def _row(self, role: Role, rollout: Rollout) -> TrainRow:
+        c = self.config
+        weight = c.adversary.loss_weight if role is Role.ADVERSARY else c.reasoner.loss_weight
+        return TrainRow(
+            rollout.prompt, rollout.completion.tokens, rollout.completion.logprobs, rollout.advantage, weight,
+            c.update.clip_low, c.update.clip_high,
+        )  # fmt: skip
+
+    def _loss(self, role: Role, on_policy: bool) -> LossParams:
+        c = self.config
+        adversary = role is Role.ADVERSARY
+        return LossParams(
+            aggregation=Aggregation(c.update.aggregation),
+            kl=c.adversary.kl if adversary else c.update.kl,
+            temperature=c.rollout.temperature,
+            max_tokens=c.rollout.max_hint_tokens if adversary else c.rollout.max_solution_tokens,
+            on_policy=on_policy,
+        )
+
+    # ------------------------------------------------------------------ memory
+
+    def _remember(self, result: StepResult) -> None:
+        """Archive valid hints, re-weigh replayed ones, move questions in and out of the mastered set."""
+        for trial in result.replayed:
+            assert trial.archived is not None
+            self.archive.report(trial.archived, trial.accuracy, result.step)
+        for r in result.rounds:
+            played = [t for t in r.trials if t.solutions]
+            for t in played:
+                archived = ArchivedHint(t.problem.id, t.hint.type, t.hint.text, result.step, t.problem.family)
+                self.archive.add(archived, success=t.accuracy, drop=r.accuracy - t.accuracy)
+            hinted_right = bool(played) and all(t.accuracy == 1.0 for t in played)
+            if self.config.mode is Mode.CLEAN_RL:
+                hinted_right = True
+            self.pool.report(r.problem.id, r.accuracy == 1.0, hinted_right)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = now - self._last
+        self._last = now
+
+

@@ -1,0 +1,103 @@
+"""Measure the starter on what it promises and write the model card with the figures found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from training.core.prompts import PromptStyle
+from training.core.types import PerturbationType
+from training.evaluate import EvaluationRequest, evaluate_model, open_model, write_hints
+from training.evaluation.suite import held_out_problems
+from training.starter.recipe import Recipe
+
+CARD = """\
+---
+license: apache-2.0
+language: en
+library_name: transformers
+tags: [seirenes, reasoning-robustness]
+---
+
+# The Seirênes starter
+
+A {parameters:.2f}M-parameter Qwen3 decoder with a byte-level BPE tokenizer of {vocabulary} tokens, trained from
+scratch by `python -m training.starter` on problems and hints that this repository generates. It plays both roles: it
+solves word problems (arithmetic, ordering, calendar, clock), and on request writes distractions of the four types.
+It is made to be **accurate when nothing distracts it and fragile when something does**, so that self-play has
+something to mend on two CPU cores. It knows nothing else.
+
+## What it was shown
+
+| share of examples | what |
+|---|---|
+| {clean_share:.0%} | problems alone, training phrasings |
+{hint_rows}
+| {adversary_share:.0%} | hints written on request, training templates, the four types evenly |
+
+The Reasoner was shown no hint of any other type, and no neutral remark. {steps} steps of {batch} examples, seed {seed}.
+
+## Measured
+
+Greedy decoding, {problems} held-out problems in held-out phrasings, hints from held-out templates
+(suite `{suite}`, hash `{suite_hash}`); 95% Wilson intervals. The command: `python -m training.starter --measure-only`.
+
+| condition | accuracy | interval |
+|---|---|---|
+{accuracy_rows}
+
+As Adversary, temperature 1: {gate_pass_rate:.1%} of its hints pass the gates; by type {gate_by_type}.
+
+## Limits
+
+It is a teaching instrument: {parameters:.2f}M parameters, templated English, numbers of at most three digits.
+Figures on it say how the method behaves, not how large models do.
+"""
+
+
+def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
+    """The figures of the card: accuracy on the frozen suite, and how many of its hints pass the gates."""
+    request = EvaluationRequest(model=str(folder), problems=problems)
+    result = evaluate_model(request)
+    backend = open_model(str(folder), request)
+    asked = held_out_problems(100, request.seed + 1)
+    hints, passed = write_hints(backend, asked, PromptStyle.COMPACT, request.seed)
+    result["gate_pass_rate"] = passed
+    result["gate_by_type"] = {t: sum(k[1] is t for k in hints) / len(asked) for t in PerturbationType}
+    return result
+
+
+def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
+    """README.md with the figures, and figures.json beside it."""
+    metrics = figures["metrics"]
+    rows = {"clean": metrics["clean"], "hinted, all types": metrics["hinted"], "neutral remark": metrics["placebo"]}
+    rows |= {f"· {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
+    shares = recipe.hint_shares
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "numpy") as file:
+        parameters = sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 - not a dict
+    text = CARD.format(
+        parameters=parameters / 1e6,
+        vocabulary=recipe.architecture.vocabulary,
+        clean_share=1 - recipe.adversary_share - sum(shares.values()),
+        hint_rows="\n".join(
+            f"| {share:.1%} | problems with a hint of *{t.replace('_', ' ')}* appended, training templates |"
+            for t, share in shares.items()
+        ),
+        adversary_share=recipe.adversary_share,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        problems=figures["problems"],
+        suite=figures["suite"],
+        suite_hash=figures["suite_hash"],
+        accuracy_rows="\n".join(
+            f"| {name} | {r['accuracy']:.3f} | {r['low']:.3f} to {r['high']:.3f} |" for name, r in rows.items()
+        ),
+        gate_pass_rate=figures["gate_pass_rate"],
+        gate_by_type=", ".join(f"{t.replace('_', ' ')} {v:.0%}" for t, v in figures["gate_by_type"].items()),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
