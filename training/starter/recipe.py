@@ -42,7 +42,7 @@ class Recipe:
     """Corpus mixture and schedule. Shares are of training examples."""
 
     seed: int = 2605
-    steps: int = 6000
+    steps: int = 2600
     batch: int = 112
     """Examples a step."""
     adversary_share: float = 0.22

@@ -1,0 +1,107 @@
+"""Advantages, role by role and prompt by prompt: groups are never pooled. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from training.core.types import Role
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """Rollouts with the same key share one exact prompt and role."""
+
+    question: str
+    role: Role
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBaseline:
+    """b_role, an exponential moving average of a role's rewards (RAE, SPIRAL); None before the first reward."""
+
+    decay: float = 0.95
+    value: float | None = None
+
+    def update(self, rewards: Sequence[float]) -> RoleBaseline:
+        """The baseline after these rewards, in their order."""
+        value = self.value
+        for reward in rewards:
+            value = reward if value is None else self.decay * value + (1 - self.decay) * reward
+        return RoleBaseline(self.decay, value)
+
+
+def group_advantages(rewards: Sequence[float], scale: str = "group") -> list[float]:
+    """A = r − mean(group), divided by the group's standard deviation for `scale` "group" (GRPO); "none" is Dr. GRPO.
+
+    A group without spread gives zeros.
+    """
+    if not rewards or max(rewards) - min(rewards) < EPSILON:
+        return [0.0] * len(rewards)
+    mean = sum(rewards) / len(rewards)
+    centred = [r - mean for r in rewards]
+    if scale == "none":
+        return centred
+    std: float = (sum(c * c for c in centred) / len(centred)) ** 0.5
+    return [c / (std + EPSILON) for c in centred]
+
+
+Key = TypeVar("Key", bound=Hashable)
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class AdvantageResult(Generic[Key]):
+    """Advantages by group, how many groups carry none, and the role's baseline after them."""
+
+    advantages: dict[Key, list[float]]
+    zero_variance: int
+    ema: RoleBaseline
+
+
+def assign_advantages(
+    groups: Mapping[Key, Sequence[float]], *, baseline: str, scale: str, fallback: bool, ema: RoleBaseline
+) -> AdvantageResult[Key]:
+    """Advantages of one role's groups. The moving average is read before these rewards update it."""
+    before = ema.value
+    flat = [r for rewards in groups.values() for r in rewards]
+    start = before if before is not None else (sum(flat) / len(flat) if flat else 0.0)
+    result: dict[Key, list[float]] = {}
+    zero = 0
+    for key, rewards in groups.items():
+        spread = bool(rewards) and max(rewards) - min(rewards) >= EPSILON
+        zero += not spread
+        if baseline == "role_ema" or (fallback and not spread):
+            result[key] = [r - start for r in rewards]
+        else:
+            result[key] = group_advantages(rewards, scale)
+    return AdvantageResult(result, zero, ema.update(flat))
+
+
+class GroupBuffer(Generic[Row]):
+    """A bounded first-in first-out buffer of whole groups; what does not fit pushes out the oldest."""
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._groups: deque[list[Row]] = deque()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups))
+
+    def push(self, group: Sequence[Row]) -> None:
+        """Add a group as the newest. The newest is kept even if it alone exceeds the bound."""
+        self._groups.append(list(group))
+        while len(self._groups) > 1 and self._max_rows and len(self) > self._max_rows:
+            self._groups.popleft()
+
+    def take(self, max_rows: int = 0) -> list[Row]:
+        """Whole groups, oldest first, up to `max_rows` rows (0: all; at least one group)."""
+        rows: list[Row] = []
+        while self._groups and (not max_rows or not rows or len(rows) + len(self._groups[0]) <= max_rows):
+            rows += self._groups.popleft()
+        return rows

@@ -1,0 +1,95 @@
+"""Which questions and types are played, and the alarm on clean accuracy. Pure; states are JSON-able."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class MasteryPool:
+    """Questions; those solved clean and hinted are drawn less often and come back when they fail."""
+
+    def __init__(self, ids: Sequence[str], mastered_weight: float = 0.25, mastered: Sequence[str] = ()) -> None:
+        self._ids = list(dict.fromkeys(ids))
+        self._weight = mastered_weight
+        self._mastered = set(mastered)
+
+    @property
+    def mastered_count(self) -> int:
+        """How many questions are mastered."""
+        return len(self._mastered)
+
+    def draw(self, rng: random.Random, n: int) -> list[str]:
+        """`n` questions, distinct as long as there are enough; weighted sampling without replacement
+        (Efraimidis & Spirakis 2006: the largest u^(1/w))."""
+        drawn: list[str] = []
+        while len(drawn) < n:
+            keyed = sorted(((self._key(rng, id_), id_) for id_ in self._ids), reverse=True)
+            drawn += [id_ for _, id_ in keyed[: n - len(drawn)]]
+        return drawn
+
+    def _key(self, rng: random.Random, id_: str) -> float:
+        u = rng.random()
+        weight = self._weight if id_ in self._mastered else 1.0
+        return float(u ** (1 / weight)) if weight > 0 else u - 1.0
+
+    def report(self, id_: str, all_clean_right: bool, all_hinted_right: bool) -> None:
+        """Move a question in or out of the mastered set after it was played."""
+        if all_clean_right and all_hinted_right:
+            self._mastered.add(id_)
+        else:
+            self._mastered.discard(id_)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `from_state` needs."""
+        return {"ids": self._ids, "weight": self._weight, "mastered": sorted(self._mastered)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> MasteryPool:
+        """The pool that `state_dict` described."""
+        return cls(state["ids"], state["weight"], state["mastered"])
+
+
+def type_quota(rng: random.Random, questions: int, types: Sequence[T]) -> list[T]:
+    """One type a question, their counts differing by at most one; who gets one more is drawn."""
+    whole, rest = divmod(questions, len(types))
+    dealt = [t for t in types for _ in range(whole)] + rng.sample(list(types), rest)
+    rng.shuffle(dealt)
+    return dealt
+
+
+@dataclass(frozen=True, slots=True)
+class GuardVerdict:
+    """Whether clean accuracy fell too far, and the best it was, with its step."""
+
+    alarm: bool
+    best: float
+    best_step: int
+
+
+class CleanGuard:
+    """Raises the alarm when clean accuracy is more than `margin` below its best."""
+
+    def __init__(self, margin: float, best: float = -1.0, best_step: int = 0) -> None:
+        self._margin, self._best, self._best_step = margin, best, best_step
+        self.alarmed = False
+
+    def observe(self, step: int, accuracy: float) -> GuardVerdict:
+        """Take note of an evaluation."""
+        if accuracy > self._best:
+            self._best, self._best_step = accuracy, step
+        self.alarmed = accuracy < self._best - self._margin
+        return GuardVerdict(self.alarmed, self._best, self._best_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `from_state` needs."""
+        return {"margin": self._margin, "best": self._best, "best_step": self._best_step}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> CleanGuard:
+        """The guard that `state_dict` described."""
+        return cls(**state)
