@@ -1,0 +1,39 @@
+"""Write small files whole or not at all, and say in words when a disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.errors import UserError
+
+
+@contextmanager
+def explained(doing: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into a UserError that names the file and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOSPC: "The disk is full: free some space; what was written before is intact.",
+            errno.EDQUOT: "The disk quota is used up: free some space; what was written before is intact.",
+            errno.EFBIG: "The file-size limit was reached; what was written before is intact.",
+            errno.EACCES: "It may not be written to: choose another folder, or change its permissions.",
+            errno.EPERM: "It may not be written to: choose another folder, or change its permissions.",
+            errno.EROFS: "The file system is read-only: choose another folder.",
+        }.get(error.errno or 0, "Nothing else was changed.")
+        raise UserError(f"{doing} {path} failed ({error.strerror or error}). {remedy}") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace the file in one move, so that a kill leaves the old text or the new."""
+    temporary = path.with_name(path.name + ".tmp")
+    with explained("Writing", path):
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
