@@ -77,7 +77,7 @@ def check_system() -> None:
         say(f"installing system packages: {' '.join(missing)}")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], check=False, env=environment)
-        subprocess.run(command.split() + ["-qq"], check=True, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run([*command.split(), "-qq"], check=True, env=environment, stdout=subprocess.DEVNULL)
     elif shutil.which("apt-get"):
         say(f"missing system packages. Install them with:\n\n    sudo {command}\n")
     else:
@@ -150,7 +150,11 @@ def llama_wheel() -> Path:
     pip("install", "-q", "-c", str(ROOT / "constraints.txt"), "ninja", "cmake", "scikit-build-core")
     log = folder / "build.log"
     temporary = folder / "building"
-    environment = {**os.environ, "CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF", "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
+    environment = {
+        **os.environ,
+        "CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF",
+        "CMAKE_BUILD_PARALLEL_LEVEL": jobs,
+    }
     command = [str(PYTHON), "-m", "pip", "wheel", "-v", "--no-deps", "-w", str(temporary)]
     command += [f"llama-cpp-python=={version}"]
     with log.open("w", encoding="utf-8") as sink:
@@ -185,7 +189,7 @@ def watch_build(process: subprocess.Popen[bytes], log: Path) -> None:
 
 def main() -> int:
     """Bring the environment up to date; quick when it is."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is told
         sys.exit(f"[set-up] Python 3.11 or newer is needed; this is {platform.python_version()}.")
     done = VENV / ".seirenes-stamp"
     if PYTHON.exists() and done.exists() and done.read_text(encoding="utf-8") == stamp():

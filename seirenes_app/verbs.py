@@ -218,7 +218,8 @@ def runs(options: argparse.Namespace) -> int:
         table.add_column(heading)
     for r in found:
         f = _run_facts(r)
-        table.add_row(f["run"], f["status"], f["mode"] or "", f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"]))  # fmt: skip
+        cells = [f[k] for k in ("run", "status", "mode")]
+        table.add_row(*(c or "" for c in cells), f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"]))
     OUT.print(table)
     return 0
 
@@ -281,7 +282,7 @@ def _wait_gone(paths: RunPaths, seconds: float) -> bool:
 # ---------------------------------------------------------------------- eval, doctor
 
 
-def eval(options: argparse.Namespace) -> int:  # noqa: A001 - the verb's name
+def eval(options: argparse.Namespace) -> int:
     """Evaluate a model in a process of its own."""
     command = [sys.executable, "-m", "training", "eval", "--model", _model_of(options.target, options.step),
                "--problems", str(options.problems), "--seed", str(options.seed)]  # fmt: skip

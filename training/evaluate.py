@@ -38,9 +38,7 @@ class EvaluationRequest:
     rows: Path | None = None
 
 
-def evaluate_model(
-    request: EvaluationRequest, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
+def evaluate_model(request: EvaluationRequest, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Figures of the evaluation, JSON-able: the summary of `tables.summarise` with suite and model."""
     style = PromptStyle(request.prompt_style)
     suite, writing = make_suite(request, style)

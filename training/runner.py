@@ -309,9 +309,7 @@ class Runner:
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
-        self.journal.write(
-            EventKind.WARNING, step=self.watcher.step, code=code, message=message, remedy=remedy
-        )
+        self.journal.write(EventKind.WARNING, step=self.watcher.step, code=code, message=message, remedy=remedy)
 
 
 def parse_types(text: str) -> tuple[PerturbationType, ...]:

@@ -261,9 +261,11 @@ class SelfPlay:
 
     def _pay(self, rounds: list[Round], replayed: list[Trial]) -> None:
         a = self.config.adversary
-        for solutions in [r.clean for r in rounds] + [t.solutions for r in rounds for t in r.trials] + [
-            t.solutions for t in replayed
-        ]:
+        for solutions in (
+            [r.clean for r in rounds]
+            + [t.solutions for r in rounds for t in r.trials]
+            + [t.solutions for t in replayed]
+        ):
             for rollout in solutions:
                 assert rollout.outcome is not None
                 rollout.reward = reasoner_reward(rollout.outcome, rollout.completion.truncated)
@@ -364,5 +366,3 @@ class _Clock:
         now = time.monotonic()
         self.laps[name] = now - self._last
         self._last = now
-
-

@@ -1,4 +1,4 @@
-"""What to paste into a report: versions, machine, paths, last errors. Home folders are shortened to ``~``; no run content."""
+"""What to paste into a report: versions, machine, paths, last errors. Home is shortened to ``~``; no run content."""
 
 from __future__ import annotations
 

@@ -111,5 +111,3 @@ def _xcb_cursor() -> Check:
     there = ctypes.util.find_library("xcb-cursor") is not None
     found = "libxcb-cursor0 found" if there else "libxcb-cursor0 is missing: no window can open on X11"
     return Check("X window libraries", there, found, "sudo apt-get install libxcb-cursor0")
-
-

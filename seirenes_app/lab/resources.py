@@ -1,4 +1,4 @@
-"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or where SEIRENES_RESOURCES says."""
+"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or SEIRENES_RESOURCES."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def resources_root() -> Path:
             return place
     looked = ", ".join(str(p) for p in places)
     raise UserError(
-        f"The laboratory's own files were not found (looked in {looked}). Reinstall seirenes, or set SEIRENES_RESOURCES."
+        f"The laboratory's own files were not found (looked in {looked}). "
+        "Reinstall seirenes, or set SEIRENES_RESOURCES."
     )
 
 

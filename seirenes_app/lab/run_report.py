@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ def _page(paths: RunPaths, state: RunState, lines: Sequence[ReportLine], picture
     return f"""<!doctype html><html lang=en><meta charset=utf-8><title>{esc(paths.run_id)} · Seirênes</title>
 <style>{_STYLE}</style>
 <h1>{esc(paths.run_id)}</h1>
-<p>{esc(str(state.mode))} on {esc(str(state.model))}, {state.step} of {state.steps} steps. {esc(state.message or "")}</p>
+<p>{esc(state.mode)} on {esc(state.model)}, {state.step} of {state.steps} steps. {esc(state.message)}</p>
 <img alt="Accuracy on the frozen suite over self-play steps" src="data:image/png;base64,{picture}">
 <h2>Before and after</h2>
 <p>The same held-out problems and hints, greedy decoding. Accuracies with Wilson 95% intervals; the change is paired,
@@ -168,7 +168,7 @@ def _cell(r: Rate) -> str:
     return f"<td class=n>{r.accuracy:.3f} [{r.low:.3f}, {r.high:.3f}]</td>"
 
 
-def _worst(metrics: dict[str, Any]) -> str:
+def _worst(metrics: Mapping[str, Any]) -> str:
     if not metrics:
         return ""
     worst, placebo = metrics["worst_of_k"], metrics["placebo_worst_of_k"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,7 +69,7 @@ def measure_change(state: RunState, condition: str) -> Change:
 
 def _accuracy(metrics: Any, condition: str) -> float | None:
     figures = metrics.get(condition) if hasattr(metrics, "get") else None
-    value = figures.get("accuracy") if hasattr(figures, "get") else None
+    value = figures.get("accuracy") if isinstance(figures, Mapping) else None
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -103,7 +104,9 @@ def tell(summary: RunSummary) -> Story | None:
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
-        return Story(f"{name} has gone silent", "Its process is there but has written nothing for over a minute.", log, False)
+        return Story(
+            f"{name} has gone silent", "Its process is there but has written nothing for over a minute.", log, False
+        )
     saved = _saved(state)
     if state.status is RunStatus.FAILED:
         return Story(f"{name} failed", f"{state.message or 'It gave no reason.'} {saved}", log, True)

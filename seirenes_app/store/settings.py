@@ -70,7 +70,8 @@ class Settings:
         kept = {
             f.name: found[f.name]
             for f in fields(cls)
-            if f.name in found and isinstance(found[f.name], type(getattr(defaults, f.name)) if f.name == "detach" else str)
+            if f.name in found
+            and isinstance(found[f.name], type(getattr(defaults, f.name)) if f.name == "detach" else str)
         }
         if kept.get("theme") not in tuple(ThemeMode):
             kept.pop("theme", None)

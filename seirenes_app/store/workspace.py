@@ -21,13 +21,13 @@ MAX_RECENT = 12
 migrations = Migrations("workspace")
 
 
-@migrations()
+@migrations()  # type: ignore[untyped-decorator]
 def m001_recent_configs(db: Database) -> None:
     """Config files that were opened."""
     db["recent_configs"].create({"path": str, "opened_at": float}, pk="path", not_null={"opened_at"})
 
 
-@migrations()
+@migrations()  # type: ignore[untyped-decorator]
 def m002_run_marks(db: Database) -> None:
     """Pins and notes, by run id."""
     db["run_marks"].create(

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QMainWindow, QMenuBar
 
 from seirenes_app.store.settings import ThemeMode
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.palette_commands import Command
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.palette_commands import Command
 
 THEME_WORDS = {ThemeMode.SYSTEM: "As the system", ThemeMode.LIGHT: "Light", ThemeMode.DARK: "Dark"}
 

@@ -38,7 +38,9 @@ def train(out: Path, mode: str, seed: int, rollouts: int, overrides: list[str]) 
         if not (root / "config.json").exists():
             new_run(out, config, name)
         with (root / "trainer.log").open("a") as log:
-            done = subprocess.run([sys.executable, "-m", "training", "run", str(root)], cwd=ROOT, stderr=log, check=False)
+            done = subprocess.run(
+                [sys.executable, "-m", "training", "run", str(root)], cwd=ROOT, stderr=log, check=False
+            )
         if done.returncode:
             sys.exit(f"{name} failed; see {root / 'trainer.log'}")
         (root / "finished").touch()
@@ -93,7 +95,9 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     results = {}
-    print("run            rollouts  min   MB   clean before → after   frozen suite before → after (paired 95%)   final adversary")
+    print(
+        "run            rollouts  min   MB   clean before → after   frozen suite before → after (paired 95%)   final adversary"
+    )
     for seed in options.seeds:
         reference = train(options.out, "seirenes", seed, 0, options.overrides)
         rollouts = int(read(reference)["rollouts"])

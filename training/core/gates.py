@@ -81,7 +81,10 @@ _CUE = re.compile(
     r"not \d+ but|turns out)\b"
 )
 # "one" that stands for a person or thing is no number: "one of them", "no one", "one could".
-_PRONOUN_ONE = re.compile(r"\b(?:no|any|every|some|this|that|which|each|the|another)[ -]?one\b|\bone (?:of|could|should|may|can|must|has|usually|multiplies|would|needs)\b")  # fmt: skip
+_PRONOUN_ONE = re.compile(
+    r"\b(?:no|any|every|some|this|that|which|each|the|another)[ -]?one\b|"
+    r"\bone (?:of|could|should|may|can|must|has|usually|multiplies|would|needs)\b"
+)
 
 
 def number_word(n: int) -> str | None:
@@ -108,7 +111,9 @@ def _markers(c: _Case) -> str | None:
         return f"It carries the marker {found.group().strip()!r}."
     if found_special := next((s for s in c.special if s and s in c.raw), None):
         return f"It carries the special token {found_special!r}."
-    hidden = next((ch for ch in c.raw if unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn") and ch not in "\n\t"), None)
+    hidden = next(
+        (ch for ch in c.raw if unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn") and ch not in "\n\t"), None
+    )
     return f"It carries the hidden character U+{ord(hidden):04X}." if hidden else None
 
 

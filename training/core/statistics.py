@@ -28,7 +28,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     p = successes / n
     denominator = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / denominator
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
+    half: float = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
@@ -60,7 +60,7 @@ def evenness(labels: Sequence[str], categories: int) -> float:
     if not labels or categories < 2:
         return 0.0
     shares = [count / len(labels) for count in Counter(labels).values()]
-    return -sum(s * math.log(s) for s in shares) / math.log(categories) + 0.0
+    return abs(sum(s * math.log(s) for s in shares)) / math.log(categories)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

@@ -118,7 +118,10 @@ class Codec(Protocol):
 class Backend(Protocol):
     """What the loop needs of an engine: four verbs, and the codec that goes with the weights."""
 
-    codec: Codec
+    @property
+    def codec(self) -> Codec:
+        """The codec that goes with the weights."""
+        ...
 
     def sample(
         self,

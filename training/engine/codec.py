@@ -46,9 +46,7 @@ class HFCodec:
 
     def decode(self, tokens: Tokens) -> str:
         """Text of a completion, special tokens left out."""
-        text: str = self.tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
     def special_texts(self) -> frozenset[str]:
@@ -71,7 +69,9 @@ def _load_tokenizer(folder: Path) -> Any:
             # A folder whose architecture has no registered tokenizer class still has a usable tokenizer.json.
             return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The tokenizer in {folder} could not be read: {error}. Copy the model's folder again.") from error
+        raise UserError(
+            f"The tokenizer in {folder} could not be read: {error}. Copy the model's folder again."
+        ) from error
 
 
 def _end_ids(folder: Path, tokenizer: Any) -> frozenset[int]:

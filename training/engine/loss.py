@@ -88,7 +88,7 @@ def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
 
 
 def chosen_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities `[N]` of `tokens` `[N]` under `logits` `[N, V]` (float32), temperature included (0 counts as 1)."""
+    """Log-probabilities `[N]` of `tokens` `[N]` under float32 `logits` `[N, V]`, temperature included (0 is 1)."""
     if temperature not in (0.0, 1.0):
         logits = logits / temperature
     return logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)

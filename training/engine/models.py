@@ -124,7 +124,8 @@ def load_causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> nn
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"The model in {folder} could not be loaded: {reason} {_REMEDY}") from error
-    return model.to(device).eval()
+    loaded: nn.Module = model.to(device).eval()
+    return loaded
 
 
 def check_safetensors(file: Path) -> None:

@@ -4,8 +4,8 @@ Departs from `generate` in four ways that matter on a CPU: a distinct prompt is 
 are handed to all its samples; the cache is written in place; tokens are drawn by inverting the cumulative
 distribution; and finished sequences leave the batch.
 
-Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, aligned left, with a gap after a prompt shorter
-than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
+Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, aligned left, with a gap after a prompt
+shorter than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def draw_tokens(logits_BV: Tensor, temperature: float, uniforms_B: Tensor) -> Dr
     return Draw(tokens_B1.squeeze(-1), logprobs_B1.squeeze(-1), entropies_B)
 
 
-class SharedPrefixLayer(CacheLayerMixin):
+class SharedPrefixLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer, `[B, heads, columns, head_dim]`, written in place and read through views."""
 
     is_sliding = False
@@ -81,7 +81,9 @@ class SharedPrefixLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing to do: the buffers are made before the first step."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         """Write the columns of one step and return everything up to them, as views."""
         assert self.keys is not None
         assert self.values is not None
@@ -330,7 +332,7 @@ class Sampler:
         batch.flush()
 
     def _prefill(self, batch: _Batch) -> Tensor:
-        """Run each distinct prompt once, spread its keys and values over its rows; logits `[B, V]` of the first token."""
+        """Run each distinct prompt once, spread its keys and values over its rows; first logits `[B, V]`."""
         prompts = [(prompt, len(list(same))) for prompt, same in groupby(batch.jobs, key=lambda job: job.prompt)]
         size = max(1, PREFILL_TOKENS // batch.prefix)
         pieces: list[Tensor] = []
@@ -390,9 +392,7 @@ class Sampler:
 class _Ticker:
     """Counts finished sequences, reports them, and raises Cancelled."""
 
-    def __init__(
-        self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None, every: int
-    ) -> None:
+    def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None, every: int) -> None:
         self.every = every
         self._total, self._progress, self._cancelled = total, progress, cancelled
         self._done = self._left = self._told = 0

@@ -133,7 +133,9 @@ class AdversaryConfig:
     gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
     types: str = option("all", "Perturbation types, comma separated, or 'all'; drawn by quota.")
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
-    kl: float = option(0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0)
+    kl: float = option(
+        0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
+    )
 
 
 @dataclass(frozen=True)

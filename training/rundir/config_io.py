@@ -9,10 +9,10 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from training.errors import UserError
 from training.rundir.config import RunConfig
@@ -44,7 +44,7 @@ class Preset:
 
 
 def _default(f: Field[Any]) -> Any:
-    return f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+    return f.default
 
 
 def describe_options() -> tuple[OptionInfo, ...]:
@@ -57,13 +57,15 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
     for f in fields(schema):
         kind = hints[f.name]
         if is_dataclass(kind):
-            found += _describe(kind, f.name)
+            found += _describe(cast(type, kind), f.name)
             continue
         m = f.metadata
         choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else ()
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
-        found.append(OptionInfo(key, kind, _default(f), m["help"], m["unit"], m["low"], m["high"], choices, section, help_))  # fmt: skip
+        found.append(
+            OptionInfo(key, kind, _default(f), m["help"], m["unit"], m["low"], m["high"], choices, section, help_)
+        )
     return found
 
 
@@ -72,9 +74,12 @@ _OPTIONS = {o.key: o for o in describe_options()}
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Plain nested values, in the schema's order."""
+    return _plain(asdict(config))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {
-        f.name: to_dict(v) if is_dataclass(v := getattr(config, f.name)) else (str(v) if isinstance(v, StrEnum) else v)
-        for f in fields(config)
+        k: _plain(v) if isinstance(v, dict) else (str(v) if isinstance(v, StrEnum) else v) for k, v in values.items()
     }
 
 
@@ -187,7 +192,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except OSError as error:
         raise UserError(f"Cannot read the configuration {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a readable configuration: {error}. Mend that place, or restore the file.") from error  # fmt: skip
+        raise UserError(
+            f"{path} is not a readable configuration: {error}. Mend that place, or restore the file."
+        ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} should hold a table of options.")
     values = dict(_flatten(data, "", str(path)))

@@ -48,7 +48,7 @@ class RolloutRow:
     archived: bool
 
 
-@migrations()
+@migrations()  # type: ignore[untyped-decorator]
 def create(db: Any) -> None:
     """The first schema."""
     columns = {f.name: _TYPES[str(f.type).split(" ")[0]] for f in fields(RolloutRow)}
@@ -56,7 +56,8 @@ def create(db: Any) -> None:
     db["rollouts"].create_index(["step", "id"], if_not_exists=True)
     db["steps"].create({"step": int, "rows": int}, pk="step", if_not_exists=True)
     db.execute(
-        "CREATE VIRTUAL TABLE IF NOT EXISTS rollouts_fts USING fts5(prompt, completion, hint, content='rollouts', content_rowid='id')"
+        "CREATE VIRTUAL TABLE IF NOT EXISTS rollouts_fts "
+        "USING fts5(prompt, completion, hint, content='rollouts', content_rowid='id')"
     )
 
 
@@ -121,7 +122,9 @@ class RolloutReader:
             self._db.execute("PRAGMA query_only=1")
             self._db.row_factory = sqlite3.Row
         except sqlite3.Error as error:
-            raise UserError(f"Cannot open {path} ({error}). The run has written no rollouts yet, or it moved.") from error
+            raise UserError(
+                f"Cannot open {path} ({error}). The run has written no rollouts yet, or it moved."
+            ) from error
 
     def page(self, after: int = 0, limit: int = 100, **filters: Any) -> list[dict[str, Any]]:
         """The next rows by id; filters by step, stage, role, hint_type, family, outcome or gate."""

@@ -206,7 +206,9 @@ def judge(state: RunState, holder: LockHolder | None, now: float) -> RunState:
     if holder is None:
         if state.last_t == 0 or (state.status is RunStatus.STARTING and now - state.last_t < START_PATIENCE_S):
             return state
-        return replace(state, status=RunStatus.DIED, message=state.message or "The trainer is gone without a last word.")
+        return replace(
+            state, status=RunStatus.DIED, message=state.message or "The trainer is gone without a last word."
+        )
     if state.last_t and now - state.last_t > STALLED_AFTER_S:
         return replace(state, status=RunStatus.STALLED)
     return state

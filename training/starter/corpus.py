@@ -29,8 +29,8 @@ def render_prompt(messages: list[dict[str, str]]) -> str:
     return f"{USER}{messages[0]['content']}{ASSISTANT}"
 
 
-def draw_example(rng: random.Random, recipe: Recipe) -> Example:
-    """One example of the mixture."""
+def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> Example:
+    """One example of the mixture; without `hints` the Reasoner sees problems alone."""
     problem = sample_problem(rng, Split.TRAIN)
     draw = rng.random()
     if draw < recipe.adversary_share:
@@ -43,7 +43,7 @@ def draw_example(rng: random.Random, recipe: Recipe) -> Example:
         return Example(render_prompt(messages), hint.text + END, Role.ADVERSARY)
     draw -= recipe.adversary_share
     text = problem.question
-    for type_, share in recipe.hint_shares.items():
+    for type_, share in recipe.hint_shares.items() if hints else ():
         if draw < share:
             text = join_hint(text, write_hint(problem, type_, rng, Split.TRAIN).text)
             break
@@ -64,7 +64,8 @@ def draw_batch(step: int, recipe: Recipe, tokenizer: Any) -> list[tuple[list[int
     A step's examples depend on the recipe's seed and the step alone, so a restart repeats nothing and skips nothing.
     """
     rng = random.Random(f"{recipe.seed}:{step}")
-    examples = [draw_example(rng, recipe) for _ in range(recipe.batch)]
+    hints = step >= recipe.hints_from * recipe.steps
+    examples = [draw_example(rng, recipe, hints=hints) for _ in range(recipe.batch)]
     prompts = tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)
     completions = tokenizer.encode_batch([e.completion for e in examples], add_special_tokens=False)
     rows = [(p.ids + c.ids, len(p.ids)) for p, c in zip(prompts, completions, strict=True)]

@@ -135,7 +135,7 @@ class Pretraining:
 
     def train(self, report: Report, *, on_checkpoint: Callable[[int], None] | None = None) -> None:
         """Run to the recipe's last step, saving every `checkpoint_every` steps."""
-        pad = self.tokenizer.token_to_id(PAD)
+        pad = int(self.tokenizer.token_to_id(PAD) or 0)
         started, tokens_done, first = time.monotonic(), 0, self.step
         log = (self.folder / "loss.jsonl").open("a")
         while self.step < self.recipe.steps:
@@ -145,7 +145,7 @@ class Pretraining:
             total = 0.0
             for start in range(0, len(rows), size):
                 loss = slice_loss(self.model, rows[start : start + size], pad, self.device)
-                (loss / completion_tokens).backward()
+                torch.autograd.backward(loss / completion_tokens)
                 total += loss.item()
             self.optimiser.step(self.step)
             self.step += 1

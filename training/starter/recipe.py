@@ -2,7 +2,8 @@
 
 What the Reasoner is shown of hints is the point of the recipe: it decides how fragile the starter is. A model that
 never saw a hint falls apart under any appended sentence; one that saw all four types is immune and leaves self-play
-nothing to do. So it is shown one type, rarely, and the other three never.
+nothing to do. So it is shown one type,
+rarely and late, and the other three never.
 """
 
 from __future__ import annotations
@@ -42,15 +43,17 @@ class Recipe:
     """Corpus mixture and schedule. Shares are of training examples."""
 
     seed: int = 2605
-    steps: int = 2600
-    batch: int = 112
+    steps: int = 2000
+    batch: int = 128
     """Examples a step."""
-    adversary_share: float = 0.22
+    adversary_share: float = 0.15
     """Examples in which the model writes a hint on request (training templates, all four types evenly)."""
     hint_shares: dict[PerturbationType, float] = field(
-        default_factory=lambda: {PerturbationType.INFORMATION_OVERLOAD: 0.04}
+        default_factory=lambda: {PerturbationType.INFORMATION_OVERLOAD: 0.02}
     )
-    """Examples in which the Reasoner solves a problem with a hint of that type appended."""
+    """Examples in which the Reasoner solves a problem with a hint of that type appended, in the last steps only."""
+    hints_from: float = 0.95
+    """Share of the steps after which those examples begin: shown for longer, one type makes it immune to all."""
     learning_rate_matrices: float = 0.02
     """Muon, for the two-dimensional weights inside the blocks."""
     learning_rate_rest: float = 3e-3

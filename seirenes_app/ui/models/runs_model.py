@@ -196,7 +196,8 @@ class RunsModel(QAbstractTableModel):
             return note
         if summary.config is None:
             return summary.problem or ""
-        return f"{MODE_WORDS.get(str(summary.config.mode), str(summary.config.mode))} · {_short(summary.config.model.path)}"
+        mode = str(summary.config.mode)
+        return f"{MODE_WORDS.get(mode, mode)} · {_short(summary.config.model.path)}"
 
     def _tip(self, summary: RunSummary) -> str:
         if summary.problem or summary.state is None:

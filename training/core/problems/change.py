@@ -13,7 +13,7 @@ OPENERS = parts(
         "{a} has {n}.", "{a} starts with {n}.", "There are {n} in {a}'s bag.", "{a} keeps {n} in the {place}.",
         "{a} owns {n}.", "In the morning {a} has {n}.", "{a} brings {n} to the {place}.", "{a} counts {n} at home.",
         "{a} has collected {n} so far.", "On Monday {a} had {n}.", "{a} finds {n} in the {place}.",
-        "A box that belongs to {a} holds {n}.",
+        "A box that belongs to {a} holds {n}.", "The box of {a} holds {n}.", "At home {a} has {n}.", "In the {place} {a} has {n}.",
     ],
     ["At home {a} keeps {n}.", "{a} has brought {n} to the {place}.", "In the {place} {a} counts {n}.", "The bag of {a} holds {n}."],
 )  # fmt: skip
@@ -22,7 +22,8 @@ GAINS = parts(
         "{a} buys {k} more.", "Then {a} gets {k} more.", "A friend gives {a} another {k}.", "{a} finds {k} more.",
         "Later {a} receives {k} more from a neighbour.", "{a} wins {k} in a game.", "Then {k} more are added.",
         "{a} picks up {k} more on the way.", "An aunt sends {a} {k} more.", "After lunch {a} collects another {k}.",
-        "The next day {a} buys another {k}.",
+        "The next day {a} buys another {k}.", "Later {a} finds {k} more.", "On the way {a} gets another {k}.",
+        "A neighbour brings {a} {k} more.", "Another {k} are given to {a}.", "{k} more are sent to {a} by a neighbour.", "A friend sends {a} another {k}.",
     ],
     ["A neighbour gives {a} {k} more.", "On the way {a} finds another {k}.", "Another {k} are sent to {a} by a friend.", "Later {a} buys {k} more."],
 )  # fmt: skip
@@ -31,7 +32,8 @@ LOSSES = parts(
         "{a} gives away {k}.", "Then {a} loses {k}.", "{a} sells {k} of them.", "{k} of them break.",
         "{a} uses {k} of them.", "A friend takes {k} of them.", "Then {k} are given to a neighbour.",
         "{a} leaves {k} at school.", "Later {a} drops {k} and cannot find them.", "{a} throws {k} away.",
-        "The next day {a} gives {k} to an aunt.",
+        "The next day {a} gives {k} to an aunt.", "Later {a} loses {k} of them.", "On the way {a} loses {k}.", "On the way {a} gives away {k}.",
+        "An aunt takes {k} of them.", "{a} drops {k} of them.", "{k} of them are sold.", "{a} gives {k} to a neighbour.", "On the way {k} are lost.",
     ],
     ["A neighbour takes {k} of them.", "Later {a} gives {k} to a friend.", "{k} of them are lost.", "On the way {a} drops {k}."],
 )  # fmt: skip
@@ -40,7 +42,8 @@ QUESTIONS = parts(
         "How many {things} does {a} have now?", "How many {things} are left?", "How many {things} does {a} have in the end?",
         "What is the number of {things} that {a} has now?", "How many {things} does that make?",
         "Can you say how many {things} {a} has now?", "With how many {things} does {a} end up?",
-        "How many {things} does {a} have after that?", "Now, how many {things} belong to {a}?",
+        "How many {things} does {a} have after that?", "Now, how many {things} belong to {a}?", "In the end, how many {things} are left?", "After that, how many {things} does {a} have?",
+        "What number of {things} is left?", "How many {things} does {a} end with?",
     ],
     ["In the end, how many {things} does {a} have?", "What number of {things} does {a} have after that?", "How many {things} does {a} end up with?"],
 )  # fmt: skip

@@ -58,7 +58,8 @@ class Clock:
             hours, minutes = (hours, 0) if rng.random() < 0.4 else (0, minutes)
         later, j = pick(rng, LATER, split)
         sentences.append(_capital(later.format(d=self._duration(hours, minutes))))
-        numbers, steps, used = [x for x in (hours, minutes) if x], [], [i, j]
+        steps: list[str] = []
+        numbers, used = [x for x in (hours, minutes) if x], [i, j]
         now = self._add(steps, now, hours, minutes)
         if difficulty == 3:
             extra = rng.randrange(5, 60, 5)

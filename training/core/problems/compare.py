@@ -11,7 +11,7 @@ from training.core.types import AnswerKind, Problem, Split
 OPENERS = parts(
     [
         "{a} has {n}.", "{a} owns {n}.", "There are {n} in {a}'s room.", "{a} has collected {n}.", "In {a}'s bag there are {n}.",
-        "{a} counts {n}.", "{a} keeps {n} at home.", "On the table of {a} there are {n}.", "{a} brought {n}.",
+        "{a} counts {n}.", "{a} keeps {n} at home.", "{a} has bought {n}.", "At home {a} counts {n}.", "In the bag of {a} there are {n}.", "On the table of {a} there are {n}.", "{a} brought {n}.",
     ],
     ["{a} has brought {n}.", "At home {a} has {n}.", "In the room of {a} there are {n}."],
 )  # fmt: skip
@@ -19,35 +19,37 @@ MORE = parts(
     [
         "{b} has {k} more than {a}.", "{b} has {k} more {things} than {a} does.", "{b} owns {k} more than {a}.",
         "Compared with {a}, {b} has {k} more.", "{b} beats {a} by {k} {things}.", "{b} has as many as {a} and {k} more.",
-        "{b} counts {k} more than {a}.",
+        "{b} counts {k} more than {a}.", "Compared with {a}, {b} counts {k} more {things}.", "{b} owns {k} more {things} than {a}.",
+        "{b} owns as many {things} as {a} and {k} more.",
     ],
     ["Compared with {a}, {b} owns {k} more {things}.", "{b} counts {k} more {things} than {a}.", "{b} has as many {things} as {a} and {k} more."],
 )  # fmt: skip
 FEWER = parts(
     [
         "{b} has {k} fewer than {a}.", "{b} has {k} fewer {things} than {a} does.", "{b} owns {k} fewer than {a}.",
-        "Compared with {a}, {b} has {k} fewer.", "{b} is {k} {things} behind {a}.", "{b} counts {k} fewer than {a}.",
+        "Compared with {a}, {b} has {k} fewer.", "{b} is {k} {things} behind {a}.", "{b} counts {k} fewer than {a}.", "Compared with {a}, {b} counts {k} fewer {things}.", "{b} owns {k} fewer {things} than {a}.",
     ],
     ["Compared with {a}, {b} owns {k} fewer {things}.", "{b} counts {k} fewer {things} than {a}."],
 )  # fmt: skip
 TIMES = parts(
     [
         "{b} has {k} times as many as {a}.", "{b} owns {k} times as many {things} as {a}.", "{b} has {k} times the number of {a}.",
-        "Compared with {a}, {b} has {k} times as many.", "{b} counts {k} times as many as {a}.",
+        "Compared with {a}, {b} has {k} times as many.", "{b} counts {k} times as many as {a}.", "{b} counts {k} times as many {things} as {a}.", "Compared with {a}, {b} counts {k} times as many {things}.",
     ],
     ["{b} has {k} times as many {things} as {a}.", "Compared with {a}, {b} owns {k} times as many {things}."],
 )  # fmt: skip
 ASK_ONE = parts(
     [
         "How many {things} does {b} have?", "What is the number of {things} that {b} has?", "How many {things} belong to {b}?",
-        "Can you say how many {things} {b} has?", "How many {things} are there for {b}?",
+        "Can you say how many {things} {b} has?", "How many {things} are there for {b}?", "What number of {things} does {b} own?", "How many {things} does {b} count?",
     ],
     ["How many {things} does {b} own?", "What number of {things} does {b} have?"],
 )  # fmt: skip
 ASK_ALL = parts(
     [
         "How many {things} do they have together?", "How many {things} do they have altogether?", "How many {things} are there in all?",
-        "What is the total number of {things}?", "How many {things} does that make in total?",
+        "What is the total number of {things}?", "How many {things} does that make in total?", "In all, how many {things} are there?", "Altogether, how many {things} do they have?",
+        "How many {things} are there in total?", "How many {things} do all of them have altogether?",
     ],
     ["How many {things} are there altogether?", "In total, how many {things} do they have?"],
 )  # fmt: skip

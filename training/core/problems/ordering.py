@@ -24,9 +24,9 @@ class Scale:
 def _adjective(name: str, more: str, less: str, most: str, least: str) -> Scale:
     return Scale(
         name,
-        up=parts([f"{{a}} is {more} than {{b}}.", f"We know that {{a}} is {more} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {more}.", f"Compared with {{b}}, {{a}} is {more}."],
+        up=parts([f"{{a}} is {more} than {{b}}.", f"We know that {{a}} is {more} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {more}.", f"Compared with {{b}}, {{a}} is {more}.", f"Beside {{b}}, {{a}} is {more}.", f"Everybody says that {{a}} is {more} than {{b}}.", f"It is known that {{a}} is {more} than {{b}}."],
                  [f"Everybody knows that {{a}} is {more} than {{b}}.", f"Next to {{b}}, {{a}} is {more}."]),
-        down=parts([f"{{a}} is {less} than {{b}}.", f"We know that {{a}} is {less} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {less}.", f"Compared with {{b}}, {{a}} is {less}."],
+        down=parts([f"{{a}} is {less} than {{b}}.", f"We know that {{a}} is {less} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {less}.", f"Compared with {{b}}, {{a}} is {less}.", f"Beside {{b}}, {{a}} is {less}.", f"Everybody says that {{a}} is {less} than {{b}}.", f"It is known that {{a}} is {less} than {{b}}."],
                    [f"Everybody knows that {{a}} is {less} than {{b}}.", f"Next to {{b}}, {{a}} is {less}."]),
         first=parts([f"Who is the {most}?", f"Which of them is the {most}?", f"Can you say who is the {most}?"], [f"Of all of them, who is the {most}?", f"Who of them is the {most}?"]),
         last=parts([f"Who is the {least}?", f"Which of them is the {least}?", f"Can you say who is the {least}?"], [f"Of all of them, who is the {least}?", f"Who of them is the {least}?"]),
@@ -65,23 +65,23 @@ class Ordering:
         scale = rng.choice(SCALES)
         links = list(zip(order, order[1:], strict=False))
         rng.shuffle(links)
-        sentences, used = [], [SCALES.index(scale)]
+        sentences, told, used = [], [], [SCALES.index(scale)]
         for ahead, behind in links:
             up = rng.random() < 0.5
             template, i = pick(rng, scale.up if up else scale.down, split)
             sentences.append(template.format(a=ahead if up else behind, b=behind if up else ahead))
+            # Each link in one direction first: the chain is then put together from its own words.
+            told.append(f"{ahead} > {behind}.")
             used.append(i)
         first = rng.random() < 0.5
         question, i = pick(rng, scale.first if first else scale.last, split)
         sentences.append(question)
         answer = order[0] if first else order[-1]
         return make_problem(
-            self, split, difficulty, sentences, " > ".join(order) + ".", answer, entities=order,
+            self, split, difficulty, sentences, " ".join([*told, " > ".join(order) + "."]), answer, entities=order,
             template="-".join(map(str, [*used, i])),
         )  # fmt: skip
 
     def template_count(self, split: Split) -> int:
         """Link × question, over the scales."""
-        return sum(
-            (len(s.up[split]) + len(s.down[split])) * (len(s.first[split]) + len(s.last[split])) for s in SCALES
-        )
+        return sum((len(s.up[split]) + len(s.down[split])) * (len(s.first[split]) + len(s.last[split])) for s in SCALES)

@@ -20,7 +20,7 @@ class Thing:
     many: str
 
     def count(self, n: int) -> str:
-        """"1 apple", "7 apples"."""
+        """ "1 apple", "7 apples"."""
         return f"{n} {self.one if n == 1 else self.many}"
 
 
