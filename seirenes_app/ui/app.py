@@ -1,0 +1,116 @@
+"""The composition root: makes the application, its collaborators, its pages and its window. Nothing else makes them."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from seirenes_app.lab.diagnostics import record_error, start_log
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.store.settings import Settings
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.icons import app_icon
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.train import TrainPage
+from seirenes_app.ui.processes.active_runs import ActiveRuns
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.trainer_control import TrainerControl
+from seirenes_app.ui.theme import apply_theme, choose_theme
+from seirenes_app.ui.window import MainWindow
+from training.errors import UserError
+
+
+def check_display() -> None:
+    """UserError with the line that mends it where no window can open: no display, or a library Qt needs on X11."""
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return
+    if not os.environ.get("DISPLAY"):
+        raise UserError("There is no display, so no window can open. In the terminal: seirenes demo")
+    if ctypes.util.find_library("xcb-cursor") is None:
+        raise UserError(
+            "Qt needs libxcb-cursor0 to open a window on X11. Install it with: sudo apt-get install libxcb-cursor0"
+        )
+
+
+def build_window(app: QApplication, settings: Settings) -> MainWindow:
+    """The window with everything it works with."""
+    library = RunLibrary()
+    background = Background(app)
+    workspace = Workspace()
+    runs = RunsModel(library, workspace, background, app)
+    control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
+    active = ActiveRuns(runs, control, app)
+    home = HomePage(library, runs, background, library.presets(), workspace)
+    train = TrainPage(control, library, settings, background=background)
+    return MainWindow(home, train, control, active, runs, library, workspace, settings, background)
+
+
+def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> int:
+    """Open the window; with `smoke_test` paint every page offscreen in both themes and return 0."""
+    if smoke_test:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    check_display()
+    start_log()
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    app.setApplicationName("seirenes")
+    app.setApplicationDisplayName("Seirênes")
+    app.setDesktopFileName("io.github.seirenes.Seirenes")
+    app.setWindowIcon(app_icon())
+    try:
+        settings = Settings.load()
+    except UserError as error:
+        print(f"seirenes: {error}", file=sys.stderr)
+        settings = Settings()
+    choose_theme(settings.theme, app)
+    window = build_window(app, settings)
+    _catch_faults(window)
+    window.show()
+    if smoke_test:
+        code = _paint_all(app, window, screenshot_dir)
+        window.shut_down()
+        return code
+    return app.exec()
+
+
+def _catch_faults(window: MainWindow) -> None:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        text = str(error) if isinstance(error, UserError) else record_error(kind, error, trace)
+        # Out of the slot that failed first: a dialog inside it would run an event loop in a broken place.
+        QTimer.singleShot(0, lambda: window.tell_fault(text, mendable=isinstance(error, UserError)))
+
+    sys.excepthook = hook
+
+
+def _paint_all(app: QApplication, window: MainWindow, folder: Path | None) -> int:
+    sizes = ((1280, 800), (1920, 1080))
+    painted = 0
+    for theme in ("light", "dark"):
+        apply_theme(app, theme)
+        for index, page in enumerate(window.pages):
+            window.show_page(index)
+            for width, height in sizes:
+                window.resize(width, height)
+                for _ in range(8):
+                    app.processEvents()
+                    window.settle()
+                picture = window.grab()
+                painted += not picture.isNull()
+                if folder is not None:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    picture.save(str(folder / f"{page.key}-{theme}-{width}x{height}.png"))
+    expected = 2 * len(window.pages) * len(sizes)
+    print(f"painted {painted} of {expected} pictures of {len(window.pages)} pages")
+    return 0 if painted == expected else 1

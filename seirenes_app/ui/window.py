@@ -1,0 +1,382 @@
+"""The main window: rail, pages, status, menus, palette. It hands what pages ask for to those who do it."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QUrl
+from PySide6.QtGui import QCloseEvent, QDesktopServices
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QMainWindow,
+    QMessageBox,
+    QStackedWidget,
+    QWidget,
+)
+
+from seirenes_app.lab.diagnostics import describe, log_path
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.machine import read_machine
+from seirenes_app.store.settings import Settings, settings_path
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.actions import Actions
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.train import TrainPage
+from seirenes_app.ui.palette_commands import CommandPalette
+from seirenes_app.ui.processes.active_runs import ActiveRuns
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.trainer_control import TrainerControl
+from seirenes_app.ui.theme import choose_theme, theme_notifier
+from seirenes_app.ui.widgets.dialogs import (
+    AboutDialog,
+    BugDialog,
+    CloseAnswer,
+    CloseDialog,
+    MessageDialog,
+    ShortcutsDialog,
+)
+from seirenes_app.ui.widgets.rail import Rail
+from seirenes_app.ui.widgets.status_line import StatusLine
+from seirenes_app.ui.widgets.toast import Toast
+from training.errors import UserError
+from training.rundir.config_io import load_config
+from training.rundir.index import RunSummary
+from training.rundir.paths import RunPaths
+from training.rundir.state import RunState, RunStatus
+
+STOP_WAIT_S = 60
+
+
+class MainWindow(QMainWindow):
+    """See the module. Collaborators come by constructor; `app.build_window` makes them."""
+
+    def __init__(
+        self,
+        home: HomePage,
+        train: TrainPage,
+        control: TrainerControl,
+        active: ActiveRuns,
+        runs: RunsModel,
+        library: RunLibrary,
+        workspace: Workspace,
+        settings: Settings,
+        background: Background,
+    ) -> None:
+        super().__init__()
+        self._home, self._train, self._control, self._active = home, train, control, active
+        self._runs, self._library, self._workspace = runs, library, workspace
+        self._settings, self._background = settings, background
+        self.pages: list[Page] = [home, train]
+        self._build()
+        self._connect()
+        self._restore()
+
+    def _build(self) -> None:
+        self.setWindowTitle("Seirênes")
+        self.setMinimumSize(1000, 640)
+        self.rail = Rail(self.pages)
+        self.stack = QStackedWidget()
+        for page in self.pages:
+            self.stack.addWidget(page)
+        body = QWidget()
+        row = QHBoxLayout(body)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.rail)
+        row.addWidget(self.stack, 1)
+        self.setCentralWidget(body)
+        self.status_line = StatusLine()
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addPermanentWidget(self.status_line)
+        self.statusBar().hide()
+        self.actions_ = Actions(self, self, self.pages)
+        self.palette_ = CommandPalette(lambda: self.actions_.commands, self)
+        self.toast = Toast(self)
+
+    def _connect(self) -> None:
+        self.rail.chosen.connect(self.show_page)
+        self.status_line.clicked.connect(self.open_run)
+        self._home.demoAsked.connect(self.start_demo)
+        self._home.configAsked.connect(self._open_config)
+        self._home.runAsked.connect(self.open_run)
+        self._home.resumeAsked.connect(self._resume)
+        self._home.noteAsked.connect(self._note)
+        self._home.discardAsked.connect(self._discard)
+        self._home.folderAsked.connect(self.open_runs_folder)
+        self._control.started.connect(lambda _paths: self._runs.refresh())
+        self._control.failed.connect(lambda text: self.tell("The run did not start", text))
+        self._control.ladder.connect(lambda _paths, text: self.toast.say(text))
+        self._control.discarded.connect(self._take_discarded)
+        self._active.changed.connect(self._render_run)
+        self._active.ended.connect(self._take_ended)
+        theme_notifier().changed.connect(lambda theme: [page.themed(theme) for page in self.pages])
+
+    def _restore(self) -> None:
+        self.resize(1280, 800)
+        if self._settings.geometry:
+            self.restoreGeometry(QByteArray(base64.b64decode(self._settings.geometry)))
+        keys = [page.key for page in self.pages]
+        self.show_page(keys.index(self._settings.last_page) if self._settings.last_page in keys else 0)
+        if (theme := self.actions_.themes.get(self._settings.theme)) is not None:
+            theme.setChecked(True)
+        last = self._library.find(self._settings.last_run) if self._settings.last_run else None
+        if last is not None:
+            self._train.open_run(last)
+        self._render_run()
+        self._runs.refresh()
+
+    # ------------------------------------------------------------------ pages
+
+    def show_page(self, index: int) -> None:
+        """Bring a page into view."""
+        if 0 <= self.stack.currentIndex() < len(self.pages):
+            self.pages[self.stack.currentIndex()].deactivate()
+        self.stack.setCurrentIndex(index)
+        self.rail.select(index)
+        self.pages[index].activate()
+
+    def open_run(self, paths: RunPaths) -> None:
+        """Show a run on the Train page."""
+        self._train.open_run(paths)
+        self.show_page(self.pages.index(self._train))
+
+    def settle(self) -> None:
+        """Let background answers land; for the smoke test, which has no event loop of its own."""
+        time.sleep(0.05)
+
+    # ------------------------------------------------------------------ what actions and pages ask
+
+    def start_demo(self) -> None:
+        """Start the demo preset and show it."""
+        self._start(lambda: self._control.start(self._library.presets()["demo"].config))
+
+    def new_run(self) -> None:
+        """The form."""
+        self._train.show_new(None)
+        self.show_page(self.pages.index(self._train))
+
+    def choose_config(self) -> None:
+        """Ask for a config file."""
+        self._open_config(None)
+
+    def _open_config(self, path: Path | None) -> None:
+        if path is None:
+            name, _ = QFileDialog.getOpenFileName(self, "Open a config file", "", "Configurations (*.toml *.json)")
+            if not name:
+                return
+            path = Path(name)
+        try:
+            config = load_config(path)
+        except UserError as error:
+            self.tell("The configuration cannot be used", str(error))
+            return
+        self._workspace.remember_config(path)
+        self._train.show_new(config)
+        self.show_page(self.pages.index(self._train))
+
+    def _start(self, do: object) -> None:
+        try:
+            paths = do()  # type: ignore[operator]
+        except UserError as error:
+            self.tell("The run did not start", str(error))
+            return
+        self.open_run(paths)
+
+    def _resume(self, paths: RunPaths) -> None:
+        self._start(lambda: self._control.resume(paths))
+
+    def _note(self, summary: RunSummary) -> None:
+        run_id = summary.paths.run_id
+        text, accepted = QInputDialog.getMultiLineText(self, "Note", run_id, self._runs.mark(run_id).note)
+        if accepted:
+            self._runs.note(run_id, text)
+
+    def _discard(self, summary: RunSummary) -> None:
+        self._ask_discard(summary.paths)
+
+    def _ask_discard(self, paths: RunPaths) -> None:
+        answer = QMessageBox.question(
+            self, "Discard the run", f"Stop {paths.run_id} if it is running and move its folder to the trash?"
+        )
+        if answer == QMessageBox.StandardButton.Yes:
+            try:
+                self._control.discard(paths)
+            except UserError as error:
+                self.tell("The run was not discarded", str(error))
+
+    def _take_discarded(self, paths: RunPaths) -> None:
+        self._train.forget(paths)
+        self._runs.refresh()
+        self.toast.say(f"{paths.run_id} is in the trash.")
+
+    def open_runs_folder(self) -> None:
+        """In the file manager."""
+        self._library.runs_root.mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._library.runs_root)))
+
+    def _current(self) -> tuple[RunPaths, RunState] | None:
+        return self._active.live[0] if self._active.live else None
+
+    def open_current(self) -> None:
+        """The running run."""
+        if (current := self._current()) is not None:
+            self.open_run(current[0])
+
+    def pause_current(self) -> None:
+        """Pause the running run."""
+        if (current := self._current()) is not None:
+            self._control.pause(current[0])
+
+    def unpause_current(self) -> None:
+        """Let it go on."""
+        if (current := self._current()) is not None:
+            self._control.unpause(current[0])
+
+    def checkpoint_current(self) -> None:
+        """Save a checkpoint after this step."""
+        if (current := self._current()) is not None:
+            self._control.checkpoint(current[0])
+
+    def stop_current(self) -> None:
+        """Save and stop."""
+        if (current := self._current()) is not None:
+            self._control.stop_and_save(current[0])
+
+    def discard_current(self) -> None:
+        """Stop and move to the trash, after a question."""
+        if (current := self._current()) is not None:
+            self._ask_discard(current[0])
+
+    def set_theme(self, mode: str) -> None:
+        """Light, dark or the system's."""
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        choose_theme(mode, app)
+        self._settings = replace(self._settings, theme=str(mode))
+        self._save_settings()
+
+    def refresh(self) -> None:
+        """Look at the disk again."""
+        self._runs.refresh()
+
+    def toggle_full_screen(self) -> None:
+        """And back."""
+        self.showNormal() if self.isFullScreen() else self.showFullScreen()
+
+    def open_palette(self) -> None:
+        """The command palette."""
+        self.palette_.open()
+
+    def show_shortcuts(self) -> None:
+        """Every key."""
+        more = (("Command palette", "Ctrl+Shift+P"),)
+        ShortcutsDialog(self.actions_.commands, more, self).exec()
+
+    def diagnostics(self) -> str:
+        """What to paste into a report."""
+        places = {"runs": self._library.runs_root, "settings": settings_path(), "log": log_path()}
+        return describe(read_machine(self._library.runs_root), places)
+
+    def copy_diagnostics(self) -> None:
+        """To the clipboard; the machine is read off the window's thread."""
+        self._background.submit(self.diagnostics, self._take_diagnostics, lambda text: self.tell("Diagnostics", text))
+
+    def _take_diagnostics(self, text: str) -> None:
+        QApplication.clipboard().setText(text)
+        self.toast.say("Diagnostics copied.")
+
+    def open_log(self) -> None:
+        """The window's own log."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_path())))
+
+    def show_about(self) -> None:
+        """Name and version."""
+        AboutDialog(self).exec()
+
+    def tell(self, title: str, text: str) -> None:
+        """An error in words."""
+        dialog = MessageDialog(title, text, self)
+        dialog.setModal(True)
+        dialog.open()
+
+    def tell_fault(self, text: str, *, mendable: bool) -> None:
+        """An exception that nobody caught."""
+        if mendable:
+            self.tell("That did not work", text)
+        else:
+            BugDialog(text, self.diagnostics, self).open()
+
+    # ------------------------------------------------------------------ live runs
+
+    def _render_run(self) -> None:
+        live = self._active.live
+        self.statusBar().setVisible(bool(live))
+        if not live:
+            self.status_line.render_run(None, None)
+            self.actions_.render_run(live=False, paused=False, stopping=False)
+            return
+        paths, state = live[0]
+        self.status_line.render_run(paths, state, len(live) - 1)
+        self.actions_.render_run(
+            live=True, paused=state.status is RunStatus.PAUSED, stopping=self._control.stopping(paths)
+        )
+
+    def _take_ended(self, paths: RunPaths, state: RunState) -> None:
+        self._runs.refresh()
+        words = {
+            RunStatus.FINISHED: "is finished.",
+            RunStatus.STOPPED: "was saved and stopped.",
+            RunStatus.FAILED: f"failed: {state.message}",
+            RunStatus.DIED: "died; Home tells what is known.",
+        }
+        self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
+        self._train.next_in_queue()
+
+    # ------------------------------------------------------------------ the end
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask what becomes of runs that are going; remember the window's place."""
+        live = self._active.live
+        if live:
+            dialog = CloseDialog([paths.run_id for paths, _ in live], self)
+            dialog.exec()
+            if dialog.answer is CloseAnswer.CANCEL:
+                event.ignore()
+                return
+            if dialog.answer is CloseAnswer.STOP:
+                self._stop_all()
+        self.shut_down()
+        super().closeEvent(event)
+
+    def _stop_all(self) -> None:
+        for paths, _ in self._active.live:
+            self._control.stop_and_save(paths)
+        deadline = time.monotonic() + STOP_WAIT_S
+        while self._active.live and time.monotonic() < deadline:
+            QApplication.processEvents()
+            time.sleep(0.02)
+
+    def shut_down(self) -> None:
+        """Save what is remembered and end the helpers."""
+        geometry = base64.b64encode(self.saveGeometry().data()).decode()
+        page = self.pages[self.stack.currentIndex()].key
+        self._settings = replace(self._settings, geometry=geometry, last_page=page, last_run=self._train.run_id)
+        self._save_settings()
+        self._train.deactivate()
+        self._active.close()
+        self._background.close()
+        self._workspace.close()
+
+    def _save_settings(self) -> None:
+        try:
+            self._settings.save()
+        except UserError as error:
+            self.toast.say(str(error))
