@@ -28,7 +28,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     p = successes / n
     denominator = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / denominator
-    half: float = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
@@ -52,7 +52,7 @@ def mcnemar_exact(lost: int, won: int) -> float:
     if n == 0:
         return 1.0
     tail = sum(math.comb(n, k) for k in range(min(lost, won) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, float(2 * tail / 2**n))
 
 
 def evenness(labels: Sequence[str], categories: int) -> float:
@@ -60,7 +60,7 @@ def evenness(labels: Sequence[str], categories: int) -> float:
     if not labels or categories < 2:
         return 0.0
     shares = [count / len(labels) for count in Counter(labels).values()]
-    return abs(sum(s * math.log(s) for s in shares)) / math.log(categories)
+    return abs(math.fsum(s * math.log(s) for s in shares)) / math.log(categories)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

@@ -156,7 +156,8 @@ class Chart(QWidget):
         QGuiApplication.clipboard().setPixmap(self.canvas.grab())
 
     def _ask_save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the chart", f"{self.title}.png", "PNG (*.png);;SVG (*.svg);;CSV (*.csv)")  # fmt: skip
+        kinds = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
+        name, _ = QFileDialog.getSaveFileName(self, "Save the chart", f"{self.title}.png", kinds)
         if name:
             self.save(Path(name))
 

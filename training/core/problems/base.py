@@ -69,7 +69,7 @@ def make_problem(
         answer=answer,
         kind=family.kind,
         solution=f"{steps}\n#### {answer}",
-        entities=tuple(entities),
+        entities=tuple(name for name in entities if name in question),
         nouns=tuple(nouns),
         quantities=tuple(quantities),
         template=f"{family.name}/{split}/{template}",

@@ -20,7 +20,13 @@ from training.rundir.paths import RunPaths
 from training.rundir.state import RunState, RunStatus
 
 LIVE = (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING, RunStatus.STALLED)
-STAGES = (("r1_clean", "R1 clean"), ("r2_hint", "R2 hints"), ("r3_hinted", "R3 hinted"), ("update", "Update"), ("eval", "Evaluate"))  # fmt: skip
+STAGES = (
+    ("r1_clean", "R1 clean"),
+    ("r2_hint", "R2 hints"),
+    ("r3_hinted", "R3 hinted"),
+    ("update", "Update"),
+    ("eval", "Evaluate"),
+)
 
 
 class RunView(QWidget):
@@ -161,7 +167,7 @@ class RunView(QWidget):
         words = {
             RunStatus.FAILED: "The trainer failed.",
             RunStatus.DIED: "The trainer is gone: it was killed from outside, or the machine went down.",
-            RunStatus.STALLED: "The trainer has said nothing for over a minute. It may be busy with a long step, or hang.",
+            RunStatus.STALLED: "The trainer has said nothing for over a minute: a very long step, or a hang.",
         }
         saved = f"The newest checkpoint is of step {state.checkpoints[-1][0]}." if state.checkpoints else ""
         text = [words.get(state.status, ""), state.message if state.status is RunStatus.FAILED else "", saved]

@@ -1,0 +1,141 @@
+"""Facts about rewards, advantages, statistics, curriculum and archive."""
+
+import math
+import random
+
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from training.core.advantages import GroupBuffer, RoleBaseline, assign_advantages, group_advantages
+from training.core.archive import ArchivedHint, HintArchive
+from training.core.curriculum import CleanGuard, MasteryPool, type_quota
+from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
+from training.core.statistics import evenness, mcnemar_exact, paired_bootstrap, pass_at_k, wilson, worst_of_k
+from training.core.types import Outcome, PerturbationType
+
+
+def test_rewards_by_hand():
+    assert adversary_reward("drop", 0.75, 0.25) == 0.5
+    assert adversary_reward("drop", 0.25, 0.5) == -0.25
+    assert [adversary_reward("indicator", 0.5, p) for p in (0.25, 0.5)] == [1.0, 0.0]
+    assert [adversary_reward("margin", 0.75, p, 0.25) for p in (0.25, 0.5)] == [1.0, 0.0]
+    assert [reasoner_reward(o, False) for o in Outcome] == [1.0, 0.0, 0.0, 0.0]
+    assert reasoner_reward(Outcome.RIGHT, True) == 0.0
+    assert not should_run_hinted(0.0)
+
+
+@pytest.mark.parametrize(("n", "share"), [(4, 0.36), (8, 0.40), (16, 0.43)])
+def test_the_indicator_pays_a_hint_that_does_nothing(n, share):
+    p = [math.comb(n, k) / 2**n for k in range(n + 1)]
+    paid = sum(p[a] * p[b] * adversary_reward("indicator", a / n, b / n) for a in range(n + 1) for b in range(n + 1))
+    assert paid == pytest.approx(share, abs=0.005)
+
+
+def test_group_advantages_by_hand():
+    assert group_advantages([1, 0, 0, 0], "none") == [0.75, -0.25, -0.25, -0.25]
+    assert group_advantages([1, 1, 0, 0], "group") == pytest.approx([1, 1, -1, -1], abs=1e-4)
+    assert group_advantages([1, 1, 1], "group") == [0, 0, 0]
+
+
+def test_groups_are_never_pooled_and_the_baseline_is_read_before_it_moves():
+    groups = {"a": [1.0, 0.0], "b": [1.0, 1.0]}
+    plain = assign_advantages(groups, baseline="group", scale="none", fallback=False, ema=RoleBaseline(0.5))
+    assert plain.advantages == {"a": [0.5, -0.5], "b": [0.0, 0.0]}
+    assert plain.zero_variance == 1
+    ema = assign_advantages(groups, baseline="role_ema", scale="none", fallback=False, ema=RoleBaseline(0.5, 0.25))
+    assert ema.advantages == {"a": [0.75, -0.25], "b": [0.75, 0.75]}
+    assert ema.ema.value == pytest.approx(RoleBaseline(0.5, 0.25).update([1, 0, 1, 1]).value)
+    fallback = assign_advantages(groups, baseline="group", scale="none", fallback=True, ema=RoleBaseline(0.5, 0.25))
+    assert fallback.advantages["b"] == [0.75, 0.75]
+
+
+def test_the_buffer_gives_whole_groups_oldest_first_and_forgets_the_oldest():
+    buffer = GroupBuffer(5)
+    for group in ([1, 1], [2, 2], [3, 3]):
+        buffer.push(group)
+    assert buffer.take(3) == [2, 2]
+    assert buffer.take() == [3, 3]
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (480, 500)])
+def test_wilson_equals_statsmodels(k, n):
+    low, high = proportion_confint(k, n, method="wilson")
+    assert (wilson(k, n).low, wilson(k, n).high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (10, 10), (40, 12)])
+def test_mcnemar_equals_statsmodels_and_the_binomial(b, c):
+    expected = mcnemar([[5, b], [c, 5]], exact=True).pvalue if b + c else 1.0
+    assert mcnemar_exact(b, c) == pytest.approx(expected)
+    if b + c:
+        assert mcnemar_exact(b, c) == pytest.approx(stats.binomtest(b, b + c).pvalue)
+
+
+def test_the_bootstrap_covers_a_known_mean():
+    rng = random.Random(1)
+    hits = 0
+    for i in range(200):
+        sample = [rng.choice([-1, 0, 0, 1, 1]) for _ in range(100)]
+        interval = paired_bootstrap(sample, samples=400, seed=i)
+        hits += interval.low <= 0.2 <= interval.high
+    assert hits / 200 > 0.89
+
+
+def test_a_no_op_attack_looks_like_its_placebo():
+    rng = random.Random(2)
+    attack, placebo = ([[rng.random() < 0.9 for _ in range(4)] for _ in range(2000)] for _ in range(2))
+    assert worst_of_k(attack) == pytest.approx(worst_of_k(placebo), abs=0.05)
+    assert worst_of_k(attack) < 0.75
+
+
+def test_pass_at_k_and_evenness_by_hand():
+    assert pass_at_k(4, 2, 1) == 0.5
+    assert pass_at_k(4, 2, 3) == 1.0
+    assert evenness(["a", "b"], 2) == pytest.approx(1.0)
+    assert evenness(["a", "a"], 2) == 0.0
+
+
+def test_a_mastered_question_is_drawn_less_and_comes_back_when_it_fails():
+    pool = MasteryPool(["a", "b"], mastered_weight=0.1)
+    pool.report("a", True, True)
+    rng = random.Random(0)
+    drawn = [pool.draw(rng, 1)[0] for _ in range(1000)]
+    assert 40 < drawn.count("a") < 160
+    pool = MasteryPool.from_state(pool.state_dict())
+    assert pool.mastered_count == 1
+    pool.report("a", True, False)
+    assert pool.mastered_count == 0
+
+
+def test_types_are_dealt_evenly():
+    dealt = type_quota(random.Random(0), 18, list(PerturbationType))
+    counts = [dealt.count(t) for t in PerturbationType]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_the_guard_compares_with_the_best_so_far():
+    guard = CleanGuard(0.05)
+    assert not guard.observe(0, 0.90).alarm
+    assert not guard.observe(20, 0.86).alarm
+    verdict = CleanGuard.from_state(guard.state_dict()).observe(40, 0.84)
+    assert verdict.alarm
+    assert verdict.best_step == 0
+
+
+def test_the_archive_replays_what_still_hurts_and_keeps_the_best_of_a_cell():
+    archive = HintArchive(capacity=3)
+    hint = ArchivedHint("p", PerturbationType.CORRELATION_TRAP, "some words here", 1, "change")
+    hard, easy = archive.add(hint, success=0.0, drop=0.5), archive.add(hint, success=1.0, drop=0.1)
+    drawn = [archive.draw(random.Random(i), 1)[0].id for i in range(300)]
+    assert drawn.count(hard) > 0.9 * 300
+    for _ in range(6):
+        archive.report(hard, 1.0, 2)
+    archive.add(hint, success=0.0, drop=0.2)
+    archive.add(hint, success=0.0, drop=0.2)
+    assert len(archive) == 3
+    again = HintArchive.from_state(archive.state_dict())
+    assert again.state_dict() == archive.state_dict()
+    assert again.coverage() == pytest.approx(1 / 84)
+    assert easy != hard

@@ -1,0 +1,211 @@
+"""Facts about the engine, on a tiny model made here."""
+
+import math
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from training.engine.base import Aggregation, Cancelled, LossParams, SamplingParams, TrainRow
+from training.engine.checkpoint import atomic_folder, latest_valid
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
+
+TEMPLATE = "{% for m in messages %}<u>{{ m['content'] }}{% endfor %}<a>"
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {t: i for i, t in enumerate(["<end>", "<pad>", "<u>", "<a>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<pad>",
+                                   additional_special_tokens=["<u>", "<a>"])  # fmt: skip
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    config = Qwen3Config(vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                         num_key_value_heads=1, head_dim=16, intermediate_size=64, tie_word_embeddings=True,
+                         max_position_embeddings=128, eos_token_id=0, pad_token_id=1, bos_token_id=None)  # fmt: skip
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def backend(model_dir, **options):
+    return LocalTorchBackend(model_dir, device="cpu", threads=1, **{"learning_rate": 1e-2, **options})
+
+
+PROMPTS = [(2, 40, 41, 42, 3), (2, 50, 3), (2, 60, 61, 62, 63, 64, 65, 3)]
+
+
+def rows_of(engine, params=None, advantages=(1.0, -0.5)):
+    params = params or SamplingParams(12, 1.0, 7)
+    sampled = engine.sample(PROMPTS, 2, params)
+    return [
+        TrainRow(p, c.tokens, c.logprobs, a)
+        for p, cs in zip(PROMPTS, sampled, strict=True)
+        for c, a in zip(cs, advantages, strict=True)
+    ]
+
+
+def gradients(engine):
+    return torch.cat([p.grad.flatten() for p in engine.model.parameters() if p.grad is not None])
+
+
+def test_sampler_and_trainer_agree_on_logprobs(model_dir):
+    engine = backend(model_dir)
+    for temperature in (1.0, 0.7):
+        rows = rows_of(engine, SamplingParams(20, temperature, 3))
+        stats = engine.forward_backward(rows, LossParams(temperature=temperature))
+        assert stats.logprob_gap_max < 1e-5
+
+
+def test_greedy_equals_transformers_generate(model_dir):
+    engine = backend(model_dir)
+    ours = engine.sample(PROMPTS, 1, SamplingParams(16, 0.0))
+    for prompt, (completion,) in zip(PROMPTS, ours, strict=True):
+        theirs = engine.model.generate(torch.tensor([prompt]), max_new_tokens=16, do_sample=False, pad_token_id=1)
+        assert list(completion.tokens) == theirs[0, len(prompt) :].tolist()[: len(completion.tokens)]
+
+
+def test_what_is_sampled_does_not_depend_on_the_order_of_the_batch(model_dir):
+    engine = backend(model_dir)
+    params = SamplingParams(10, 1.0, 11)
+    forth, back = engine.sample(PROMPTS, 3, params), engine.sample(PROMPTS[::-1], 3, params)
+    assert [[c.tokens for c in cs] for cs in forth] == [[c.tokens for c in cs] for cs in back[::-1]]
+
+
+def test_the_gradient_does_not_depend_on_the_order_of_the_rows(model_dir):
+    engine = backend(model_dir)
+    rows = rows_of(engine)
+    engine.forward_backward(rows, LossParams())
+    forth = gradients(engine).clone()
+    engine.model.zero_grad()
+    engine.forward_backward(rows[::-1], LossParams())
+    assert torch.allclose(forth, gradients(engine), atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregation", list(Aggregation))
+@pytest.mark.parametrize("kl", [0.0, 0.3])
+def test_one_update_equals_a_naive_float64_reference(model_dir, aggregation, kl):
+    engine = backend(model_dir)
+    rows = rows_of(engine, advantages=(1.5, -0.75))
+    engine.forward_backward(rows, LossParams(aggregation, kl=kl, max_tokens=12, on_policy=False))
+    ours = gradients(engine).double()
+    model = Qwen3ForCausalLM.from_pretrained(model_dir, dtype=torch.float64).eval()
+    total = torch.zeros((), dtype=torch.float64)
+    tokens = sum(len(r.completion) for r in rows)
+    for r in rows:
+        ids = torch.tensor([[*r.prompt, *r.completion]])
+        logprobs = model(ids).logits[0].log_softmax(-1)
+        part = torch.zeros((), dtype=torch.float64)
+        for t, token in enumerate(r.completion):
+            new = logprobs[len(r.prompt) + t - 1, token]
+            ratio = (new - r.logprobs[t]).exp()
+            value = -torch.minimum(ratio * r.advantage, ratio.clamp(0.8, 1.28) * r.advantage)
+            if kl:
+                delta = new.detach() - new  # the reference is the model itself, not yet updated
+                value = value + kl * (delta.exp() - delta - 1)
+            part = part + value
+        divisor = {"token": tokens, "sequence": len(rows) * len(r.completion), "constant": len(rows) * 12}[aggregation]
+        total = total + part / divisor
+    total.backward()
+    naive = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert torch.allclose(ours, naive, atol=1e-6, rtol=1e-3)
+
+
+def test_zero_advantage_rows_change_nothing(model_dir):
+    engine = backend(model_dir)
+    stats = engine.forward_backward(rows_of(engine, advantages=(0.0, 0.0)), LossParams())
+    assert stats.rows == 0
+
+
+def test_a_two_armed_bandit_converges(model_dir):
+    engine = backend(model_dir, learning_rate=3e-3)
+    prompt, good = (2, 77, 3), 90
+    for i in range(60):
+        (completions,) = engine.sample([prompt], 32, SamplingParams(1, 1.0, i))
+        rewards = [float(c.tokens[0] >= good) for c in completions]
+        mean = sum(rewards) / len(rewards)
+        rows = [TrainRow(prompt, c.tokens, c.logprobs, r - mean) for c, r in zip(completions, rewards, strict=True)]
+        engine.forward_backward(rows, LossParams())
+        engine.optim_step()
+        if mean > 0.97:
+            break
+    assert mean > 0.9
+
+
+def test_lora_leaves_the_base_alone_and_learns(model_dir, tmp_path):
+    engine = backend(model_dir, tuning="lora", lora_rank=4, lora_alpha=8)
+    base = {n: p.detach().clone() for n, p in engine.model.named_parameters() if "lora" not in n}
+    before = engine.sample(PROMPTS, 1, SamplingParams(8, 0.0))
+    for _ in range(3):
+        engine.forward_backward(rows_of(engine), LossParams(kl=0.1))
+        engine.optim_step()
+    assert all(torch.equal(base[n], p) for n, p in engine.model.named_parameters() if n in base)
+    engine.save(tmp_path / "step_000001")
+    again = backend(model_dir, tuning="lora", lora_rank=4, lora_alpha=8)
+    again.load(tmp_path / "step_000001")
+    after = engine.sample(PROMPTS, 1, SamplingParams(8, 0.0))
+    assert again.sample(PROMPTS, 1, SamplingParams(8, 0.0)) == after
+    assert [c[0].logprobs for c in before] != [c[0].logprobs for c in after]
+
+
+def test_a_checkpoint_cut_short_is_refused_and_the_one_before_is_found(model_dir, tmp_path):
+    engine = backend(model_dir)
+    for step in (1, 2):
+        engine.save(tmp_path / f"step_{step:06d}")
+    weights = tmp_path / "step_000002" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model\.safetensors is cut short"):
+        engine.load(tmp_path / "step_000002")
+    found, damaged = latest_valid(tmp_path)
+    assert found.name == "step_000001"
+    assert [d.name for d, _ in damaged] == ["step_000002"]
+    engine.load(found)
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path):
+    target = tmp_path / "step_000001"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises(UserError, match="disk is full"), atomic_folder(target) as folder:
+        (folder / "a").write_text("new")
+        raise OSError(28, "No space left on device")
+    assert (target / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["step_000001"]
+
+
+@pytest.mark.parametrize("name", ["nowhere/at-all", "Qwen/Qwen3-4B", "/nonexistent"])
+def test_a_missing_model_is_told_at_once(name):
+    started = time.monotonic()
+    with pytest.raises(UserError, match="was not found"):
+        resolve_model(name)
+    assert time.monotonic() - started < 1
+
+
+def test_generation_can_be_cancelled_and_the_backend_goes_on(model_dir):
+    engine = backend(model_dir)
+    with pytest.raises(Cancelled):
+        engine.sample(PROMPTS, 4, SamplingParams(60, 1.0, 1), cancelled=lambda: True)
+    assert len(engine.sample(PROMPTS, 1, SamplingParams(4, 1.0, 1))) == 3
+
+
+def test_entropy_and_logprobs_are_finite(model_dir):
+    for (c, *_) in backend(model_dir).sample(PROMPTS, 2, SamplingParams(8, 1.0, 5)):
+        assert len(c.tokens) == len(c.logprobs)
+        assert all(math.isfinite(x) and x <= 0 for x in c.logprobs)
+        assert c.entropy > 0
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path):
+    with pytest.raises(UserError, match=r"config\.json"):
+        resolve_model(tmp_path)
