@@ -108,7 +108,7 @@ def _paint_dumbbell(painter: QPainter, rect: QRect, change: Change, name: str) -
     theme = current_theme()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     left, width, y = rect.left() + 5.0, min(rect.width() - 10.0, 170.0), rect.top() + 42.5
-    painter.setPen(QPen(theme.colour("border"), 2, cap=Qt.PenCapStyle.RoundCap))
+    painter.setPen(QPen(theme.colour("border"), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
     painter.drawLine(QPointF(left, y), QPointF(left + width, y))
     before = left + width * (change.before or 0.0)
     if change.after is not None:

@@ -200,7 +200,7 @@ def test_generation_can_be_cancelled_and_the_backend_goes_on(model_dir):
 
 
 def test_entropy_and_logprobs_are_finite(model_dir):
-    for (c, *_) in backend(model_dir).sample(PROMPTS, 2, SamplingParams(8, 1.0, 5)):
+    for c, *_ in backend(model_dir).sample(PROMPTS, 2, SamplingParams(8, 1.0, 5)):
         assert len(c.tokens) == len(c.logprobs)
         assert all(math.isfinite(x) and x <= 0 for x in c.logprobs)
         assert c.entropy > 0

@@ -52,7 +52,7 @@ def test_toml_reads_back_equal(tmp_path_factory, name, share, steps, mode):
         ("steps = true", "whole number"),
         ("mode = 'seirens'", "seirenes"),
         ("[update]\nkl = nan", "out of range"),
-        ("steps = ", "line 1"),
+        ("steps = =\n", "line 1"),
     ],
 )
 def test_a_mistake_in_a_config_is_told_with_file_and_remedy(tmp_path, text, said):
@@ -101,7 +101,8 @@ def test_nan_is_written_as_null_and_counting_goes_on_after_a_crash(tmp_path):
 @settings(max_examples=40, deadline=None)
 def test_any_chunking_of_the_file_yields_the_same_events(tmp_path_factory, cuts):
     lines = "".join(
-        json.dumps({"v": 1, "seq": i, "t": 0.0, "event": "step", "text": "é" * i, "new_field": 1}) + "\n" for i in range(8)
+        json.dumps({"v": 1, "seq": i, "t": 0.0, "event": "step", "text": "é" * i, "new_field": 1}) + "\n"
+        for i in range(8)
     ).encode()
     file = tmp_path_factory.mktemp("e") / "events.jsonl"
     file.touch()
@@ -129,11 +130,30 @@ def test_a_newer_major_version_is_refused_in_words(tmp_path):
         EventTail(file).poll()
 
 
-def test_a_full_disk_is_told_in_words():
-    writer = EventWriter(Path("/dev/full"))
-    with pytest.raises(UserError, match="disk is full"):
-        for _ in range(10):
-            writer.write(EventKind.STEP, step=1, metrics={})
+FILL = """
+import resource, sys
+from pathlib import Path
+from training.errors import UserError
+from training.rundir.events import EventKind, EventTail, EventWriter
+file = Path(sys.argv[1])
+writer = EventWriter(file)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    while True:
+        writer.write(EventKind.STEP, step=1, metrics={})
+except UserError as error:
+    print(error)
+    print(len(EventTail(file).poll()))
+"""
+
+
+def test_a_disk_that_refuses_is_told_in_words_and_what_was_written_is_kept(tmp_path):
+    command = [sys.executable, "-c", FILL, str(tmp_path / "events.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    words, kept = done.stdout.splitlines()
+    assert "events.jsonl" in words
+    assert "intact" in words
+    assert int(kept) > 20
 
 
 # ---------------------------------------------------------------------- folder, commands, lock
@@ -159,7 +179,15 @@ def test_commands_meant_for_an_earlier_process_are_forgotten(paths):
     assert tail.poll() == []
 
 
-HOLD = "import sys,time; from pathlib import Path; from training.rundir.lock import RunLock; RunLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from pathlib import Path
+from training.rundir.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_second_trainer_is_refused_and_a_killed_one_frees_the_lock(paths):

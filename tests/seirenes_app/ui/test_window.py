@@ -1,0 +1,122 @@
+"""Facts about the window, offscreen, with real run directories and a real trainer process."""
+
+import itertools
+import sys
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
+
+from seirenes_app.store.settings import Settings
+from seirenes_app.ui.app import build_window
+from seirenes_app.ui.theme import apply_theme
+from seirenes_app.ui.widgets.charts import decimate
+from training.rundir.config import RunConfig
+from training.rundir.events import EventKind, EventWriter
+from training.rundir.paths import new_run
+
+
+@pytest.fixture
+def window(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SEIRENES_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    apply_theme(qapp, "light")
+    made = build_window(qapp, Settings())
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.shut_down()
+
+
+def write_run(root, name, done=None):
+    paths = new_run(root, RunConfig(), name)
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
+    rate = {"right": 9, "n": 10, "accuracy": 0.9, "low": 0.6, "high": 0.98}
+    for step in range(1, 6):
+        writer.write(EventKind.STEP, step=step, metrics={"clean_accuracy": 0.8, "clean_low": 0.7, "clean_high": 0.9,
+                     "seconds": 2.0, "gate_pass_rate": 0.9, "gate_fail/numbers": 0.1})  # fmt: skip
+    writer.write(
+        EventKind.EVAL, step=0, metrics={"clean": rate, "hinted": rate, "by_type": {"information_overload": rate}}
+    )
+    if done:
+        writer.write(EventKind.DONE, outcome=done, message="", error=None)
+    writer.close()
+    return paths
+
+
+def test_void_qt_calls_lose_no_reference_to_none(qapp):
+    label = QLabel()
+    before = sys.getrefcount(None)
+    for i in range(1000):
+        label.setText(str(i))
+    assert sys.getrefcount(None) > before - 500
+
+
+def test_both_pages_are_reached_by_key(window, qtbot):
+    for number, page in enumerate(window.pages):
+        qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number + 1}"), Qt.KeyboardModifier.ControlModifier)
+        assert window.stack.currentWidget() is page
+
+
+def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
+    window.show_page(0)
+    window.open_palette()
+    qtbot.keyClicks(window.palette_.edit, "new run")
+    qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.stack.currentIndex() == 1)
+
+
+def test_a_run_that_died_is_told_in_words_on_home(window, qtbot, tmp_path):
+    write_run(tmp_path / "runs", "lost")
+    window.refresh()
+    qtbot.waitUntil(lambda: bool(window.pages[0].stories), timeout=5000)
+    assert "lost died" in window.pages[0].stories[0].story.title
+
+
+def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, tmp_path):
+    paths = write_run(tmp_path / "runs", "over", done="finished")
+    window.open_run(paths)
+    view = window.pages[1].view
+    assert view.name.text() == "over"
+    assert view.evaluation.item(0, 1).text().startswith("0.900")
+    for _ in range(12):
+        view.tick()
+    assert "clean, this step (moving) 0.8" in view.charts["accuracy"].reading.text()
+    view.charts["accuracy"].save(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().startswith("series,step")
+
+
+def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
+    new = window.pages[1].new
+    field = new.form.fields["rollout.clean"]
+    field.editor.setText("1")
+    field.edited.emit()
+    assert "out of range" in field.help.text()
+    qtbot.waitUntil(lambda: not new.start.isEnabled(), timeout=3000)
+
+
+def test_an_option_is_found_by_its_help(window):
+    form = window.pages[1].new.form
+    window.show_page(1)
+    form.search.setText("importance ratio")
+    shown = [key for key, field in form.fields.items() if not field.isHidden() and field.isVisibleTo(form)]
+    assert set(shown) == {"update.clip_low", "update.clip_high"}
+
+
+def test_the_form_gives_back_the_configuration_it_was_shown(window):
+    config = RunConfig(name="x", steps=7)
+    window.pages[1].new.render_config(config)
+    assert window.pages[1].new.form.config() == config
+    assert "--set steps=7" in window.pages[1].new.as_command()
+
+
+def test_decimation_keeps_every_extreme():
+    y = [0.0] * 50_000
+    y[31_234] = 9.0
+    x, kept = decimate(list(range(len(y))), y)
+    assert max(kept) == 9.0
+    assert len(kept) <= 2100
+    assert all(a < b for a, b in itertools.pairwise(x))

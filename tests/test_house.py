@@ -1,0 +1,69 @@
+"""Facts about the house: who imports what, what the wheel holds."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(f"{{name}} is blocked here")
+sys.meta_path.insert(0, Block())
+import importlib, pkgutil
+for package in {packages!r}:
+    module = importlib.import_module(package)
+    for found in pkgutil.walk_packages(module.__path__, package + "."):
+        importlib.import_module(found.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "blocked"),
+    [
+        (["training.core", "training.rundir", "training.evaluation"], ["torch", "transformers", "PySide6"]),
+        (["seirenes_app.lab", "seirenes_app.store"], ["torch", "transformers", "PySide6", "llama_cpp"]),
+        (["seirenes_app.ui"], ["torch", "transformers", "peft", "llama_cpp"]),
+        (["training.engine", "training.starter"], ["PySide6", "seirenes_app"]),
+    ],
+)
+def test_each_floor_loads_without_what_it_must_not_know(packages, blocked):
+    code = BLOCK.format(packages=packages, blocked=set(blocked)).replace("training.starter.__main__", "")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-1500:]
+
+
+def test_the_wheel_lists_every_package_and_packaging_is_none():
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join(init.parent.relative_to(ROOT).parts)
+        for top in ("training", "seirenes_app")
+        for init in (ROOT / top).rglob("__init__.py")
+    }
+    assert listed == found
+    assert not (ROOT / "packaging" / "__init__.py").exists()
+
+
+def test_torch_is_pinned_exactly():
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_no_file_outgrows_its_room():
+    long = {f: n for top in ("training", "seirenes_app") for f in (ROOT / top).rglob("*.py")
+            if (n := len(f.read_text(encoding="utf-8").splitlines())) > 450}  # fmt: skip
+    assert not long
+
+
+def test_model_text_is_never_evaluated():
+    pattern = re.compile(r"(?<![\w.])(?:eval|exec)\(|sympify|parse_expr|pickle\.|shell=True")
+    hits = [f"{f}: {line}" for top in ("training", "seirenes_app") for f in (ROOT / top).rglob("*.py")
+            for line in f.read_text(encoding="utf-8").splitlines() if pattern.search(line) and "def eval(" not in line]  # fmt: skip
+    assert not hits
