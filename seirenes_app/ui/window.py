@@ -34,7 +34,7 @@ from seirenes_app.ui.palette_commands import CommandPalette
 from seirenes_app.ui.processes.active_runs import ActiveRuns
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.processes.trainer_control import TrainerControl
-from seirenes_app.ui.theme import choose_theme, theme_notifier
+from seirenes_app.ui.theme import Theme, choose_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
     BugDialog,
@@ -117,7 +117,8 @@ class MainWindow(QMainWindow):
         self._control.discarded.connect(self._take_discarded)
         self._active.changed.connect(self._render_run)
         self._active.ended.connect(self._take_ended)
-        theme_notifier().changed.connect(lambda theme: [page.themed(theme) for page in self.pages])
+        # A bound method, not a lambda: Qt drops it with the window.
+        theme_notifier().changed.connect(self._take_theme)
 
     def _restore(self) -> None:
         self.resize(1280, 800)
@@ -132,6 +133,10 @@ class MainWindow(QMainWindow):
             self._train.open_run(last)
         self._render_run()
         self._runs.refresh()
+
+    def _take_theme(self, theme: Theme) -> None:
+        for page in self.pages:
+            page.themed(theme)
 
     # ------------------------------------------------------------------ pages
 
