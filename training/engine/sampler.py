@@ -166,7 +166,7 @@ def _stream_key(seed: int, job: _Job) -> int:
 class _Batch:
     """Sequences that run together: their cache, masks, positions and what was drawn since the last compaction."""
 
-    def __init__(self, jobs: list[_Job], device: torch.device, end_ids: Tensor) -> None:
+    def __init__(self, jobs: list[_Job], device: torch.device, dtype: torch.dtype, end_ids: Tensor) -> None:
         self.jobs, self.device, self.end_ids = jobs, device, end_ids
         lengths = [len(job.prompt) for job in jobs]
         self.prefix = max(lengths)
@@ -174,9 +174,9 @@ class _Batch:
         self.limits = torch.tensor([job.limit for job in jobs], device=device)
         self.finished = torch.zeros(len(jobs), dtype=torch.bool, device=device)
         self.cache = Cache(layers=[])
-        self.padded = min(lengths) < self.prefix
-        self.mask: Tensor | None = None
-        self.columns = 0
+        self.longest = self.prefix + max(job.limit for job in jobs)
+        self.columns = min(self.prefix + FIRST_COLUMNS, self.longest)
+        self.mask = self._make_mask(dtype) if min(lengths) < self.prefix else None
         self._draws: list[Draw] = []
 
     def record(self, draw: Draw, step: int) -> None:
@@ -184,18 +184,22 @@ class _Batch:
         self._draws.append(draw)
         self.finished |= torch.isin(draw.tokens, self.end_ids) | (self.limits <= step + 1)
 
-    def reserve(self, columns: int, dtype: torch.dtype) -> None:
-        """Make the cache, and the mask over it, `columns` columns wide if they are narrower."""
+    def _make_mask(self, dtype: torch.dtype) -> Tensor:
+        """What attention adds to its scores, `[B, 1, 1, columns]`: the gap after a short prompt is shut."""
+        index = torch.arange(self.columns, device=self.device)
+        gap = (index >= self.lengths[:, None]) & (index < self.prefix)
+        mask = torch.zeros(gap.shape, dtype=dtype, device=self.device)
+        return mask.masked_fill_(gap, torch.finfo(dtype).min)[:, None, None]
+
+    def reserve(self, columns: int) -> None:
+        """Make the cache, and the mask over it, at least `columns` columns wide."""
         if columns <= self.columns:
             return
-        self.columns = max(columns, min(2 * self.columns, self.prefix + int(self.limits.max())))
+        self.columns = min(2 * self.columns, self.longest)
         for layer in self.cache.layers:
             layer.grow(self.columns)
-        if self.padded:
-            index = torch.arange(self.columns, device=self.device)
-            gap = (index[None] >= self.lengths[:, None]) & (index[None] < self.prefix)
-            self.mask = torch.zeros((len(self.jobs), 1, 1, self.columns), dtype=dtype, device=self.device)
-            self.mask.masked_fill_(gap[:, None, None], torch.finfo(dtype).min)
+        if self.mask is not None:
+            self.mask = self._make_mask(self.mask.dtype)
 
     def flush(self) -> None:
         """Hand the draws since the last flush to their jobs. A job ignores what follows its end."""
@@ -249,7 +253,7 @@ class Sampler:
         tick = _Ticker(len(prompts) * n, progress, cancelled, 1 if self._device.type == "cpu" else 8)
         ends = torch.tensor(sorted(self._end_ids), device=self._device)
         for chunk in self._chunks(jobs, params):
-            self._run(_Batch(chunk, self._device, ends), params, tick)
+            self._run(_Batch(chunk, self._device, self._dtype, ends), params, tick)
             tick.chunk_done(chunk)
         results: list[list[Completion | None]] = [[None] * n for _ in prompts]
         for job in jobs:
@@ -362,11 +366,10 @@ class Sampler:
 
     def _spread(self, batch: _Batch, cache: DynamicCache, rows: Tensor, start: int) -> None:
         if not batch.cache.layers:
-            first = batch.prefix + min(FIRST_COLUMNS, int(batch.limits.max()))
             for layer in cache.layers:
                 _, heads, _, width = layer.keys.shape
                 # Zeros, as the gap is read (and masked), and garbage there could be NaN.
-                shape = (len(batch.jobs), heads, first, width)
+                shape = (len(batch.jobs), heads, batch.columns, width)
                 values = layer.values.new_zeros((*shape[:3], layer.values.shape[-1]))
                 batch.cache.layers.append(SharedPrefixLayer(layer.keys.new_zeros(shape), values, 0))
         for source, target in zip(cache.layers, batch.cache.layers, strict=True):
@@ -377,7 +380,7 @@ class Sampler:
     def _decode(self, batch: _Batch, tokens: Tensor, step: int) -> Tensor:
         """Feed token `step` of every row; logits `[B, V]` of the next one."""
         used = batch.prefix + step + 1
-        batch.reserve(used, self._dtype)
+        batch.reserve(used)
         hidden = hidden_states(
             self._model,
             input_ids=tokens[:, None],
