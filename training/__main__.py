@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=2605)
     evaluate.add_argument("--hints-from", help="a model whose Adversary writes the hints, in place of the templates")
     evaluate.add_argument("--prompt-style", default="compact", choices=["compact", "instruct"])
-    evaluate.add_argument("--max-new-tokens", type=int, default=96)
+    evaluate.add_argument("--max-new-tokens", type=int, default=128)
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--threads", type=int, default=0)
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")

@@ -32,7 +32,7 @@ class EvaluationRequest:
     seed: int = 2605
     hints_from: str | None = None
     prompt_style: str = "compact"
-    max_new_tokens: int = 96
+    max_new_tokens: int = 128
     device: str = "auto"
     threads: int = 0
     rows: Path | None = None

@@ -120,7 +120,7 @@ class RolloutConfig:
     hints: int = option(4, "G2: hints a question.", low=2, high=256)
     hinted: int = option(4, "G3: solutions a hint.", low=1, high=256)
     temperature: float = option(1.0, "Sampling temperature.", low=0.05, high=3.0)
-    max_solution_tokens: int = option(96, "Longest solution.", unit="tokens", low=8, high=65_536)
+    max_solution_tokens: int = option(128, "Longest solution.", unit="tokens", low=8, high=65_536)
     max_hint_tokens: int = option(64, "Longest hint.", unit="tokens", low=4, high=4096)
 
 
@@ -201,7 +201,7 @@ class EvalConfig:
     every: int = option(20, "Steps between evaluations; 0: only before and after.", unit="steps", low=0)
     problems: int = option(200, "Held-out problems of the suite.", low=4, high=100_000)
     seed: int = option(2605, "Seed of the suite; the same seed is the same suite.", low=0)
-    max_new_tokens: int = option(96, "Longest solution.", unit="tokens", low=8, high=65_536)
+    max_new_tokens: int = option(128, "Longest solution.", unit="tokens", low=8, high=65_536)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Recipe:
     """Corpus mixture and schedule. Shares are of training examples."""
 
     seed: int = 2605
-    steps: int = 2000
+    steps: int = 2400
     batch: int = 128
     """Examples a step."""
     adversary_share: float = 0.15

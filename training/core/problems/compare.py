@@ -49,7 +49,9 @@ ASK_ALL = parts(
     [
         "How many {things} do they have together?", "How many {things} do they have altogether?", "How many {things} are there in all?",
         "What is the total number of {things}?", "How many {things} does that make in total?", "In all, how many {things} are there?", "Altogether, how many {things} do they have?",
-        "How many {things} are there in total?", "How many {things} do all of them have altogether?",
+        "How many {things} are there in total?", "How many {things} do all of them have altogether?", "How many {things} is that altogether?",
+        "Together, how many {things} do they have?", "In total, how many {things} are there?", "How many {things} are there when all are counted?",
+        "What number of {things} do they have in total?",
     ],
     ["How many {things} are there altogether?", "In total, how many {things} do they have?"],
 )  # fmt: skip

@@ -25,11 +25,11 @@ def _adjective(name: str, more: str, less: str, most: str, least: str) -> Scale:
     return Scale(
         name,
         up=parts([f"{{a}} is {more} than {{b}}.", f"We know that {{a}} is {more} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {more}.", f"Compared with {{b}}, {{a}} is {more}.", f"Beside {{b}}, {{a}} is {more}.", f"Everybody says that {{a}} is {more} than {{b}}.", f"It is known that {{a}} is {more} than {{b}}."],
-                 [f"Everybody knows that {{a}} is {more} than {{b}}.", f"Next to {{b}}, {{a}} is {more}."]),
+                 [f"Everybody knows that {{a}} is {more} than {{b}}.", f"It is known that, compared with {{b}}, {{a}} is {more}."]),
         down=parts([f"{{a}} is {less} than {{b}}.", f"We know that {{a}} is {less} than {{b}}.", f"Of the two, {{a}} and {{b}}, {{a}} is {less}.", f"Compared with {{b}}, {{a}} is {less}.", f"Beside {{b}}, {{a}} is {less}.", f"Everybody says that {{a}} is {less} than {{b}}.", f"It is known that {{a}} is {less} than {{b}}."],
-                   [f"Everybody knows that {{a}} is {less} than {{b}}.", f"Next to {{b}}, {{a}} is {less}."]),
-        first=parts([f"Who is the {most}?", f"Which of them is the {most}?", f"Can you say who is the {most}?"], [f"Of all of them, who is the {most}?", f"Who of them is the {most}?"]),
-        last=parts([f"Who is the {least}?", f"Which of them is the {least}?", f"Can you say who is the {least}?"], [f"Of all of them, who is the {least}?", f"Who of them is the {least}?"]),
+                   [f"Everybody knows that {{a}} is {less} than {{b}}.", f"It is known that, compared with {{b}}, {{a}} is {less}."]),
+        first=parts([f"Who is the {most}?", f"Which of them is the {most}?", f"Can you say who is the {most}?", f"Of these people, who is the {most}?", f"Who of these people is the {most}?", f"Of the group, who is the {most}?", f"Of all these people, who is the {most}?"], [f"Of all of them, who is the {most}?", f"Who of them is the {most}?"]),
+        last=parts([f"Who is the {least}?", f"Which of them is the {least}?", f"Can you say who is the {least}?", f"Of these people, who is the {least}?", f"Who of these people is the {least}?", f"Of the group, who is the {least}?", f"Of all these people, who is the {least}?"], [f"Of all of them, who is the {least}?", f"Who of them is the {least}?"]),
     )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ SCALES = (
                  ["Everybody knows that {a} gets there before {b}.", "{a} is there before {b}."]),
         down=parts(["{a} arrives after {b}.", "{a} gets there after {b}.", "We know that {a} arrives after {b}.", "After {b}, {a} arrives."],
                    ["Everybody knows that {a} gets there after {b}.", "{a} is there after {b}."]),
-        first=parts(["Who arrives first?", "Which of them arrives first?", "Who gets there first?"], ["Of all of them, who arrives first?", "Who of them is there first?"]),
-        last=parts(["Who arrives last?", "Which of them arrives last?", "Who gets there last?"], ["Of all of them, who arrives last?", "Who of them is there last?"]),
+        first=parts(["Who arrives first?", "Which of them arrives first?", "Who gets there first?", "Of these people, who arrives first?", "Who of these people is there first?", "Of the group, who gets there first?"], ["Of all of them, who arrives first?", "Who of them is there first?"]),
+        last=parts(["Who arrives last?", "Which of them arrives last?", "Who gets there last?", "Of these people, who arrives last?", "Who of these people is there last?", "Of the group, who gets there last?"], ["Of all of them, who arrives last?", "Who of them is there last?"]),
     ),
 )  # fmt: skip
 

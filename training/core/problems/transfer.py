@@ -63,16 +63,18 @@ class Transfer:
             k = rng.randint(2, min(20, have[giver] - 2))
             template, j = pick(rng, GIVES, split)
             sentences.append(template.format(a=giver, b=taker, k=k))
-            before = have[asked]
+            # The giver first, always: who gives to whom is settled before anything is computed.
+            steps.append(
+                f"{giver} {have[giver]} - {k} = {have[giver] - k}, {taker} {have[taker]} + {k} = {have[taker] + k}."
+            )
             have[giver] -= k
             have[taker] += k
-            steps.append(f"{before} {'+' if asked == taker else '-'} {k} = {have[asked]}.")
             numbers.append(k)
             used.append(j)
         question, j = pick(rng, QUESTIONS, split)
         sentences.append(question.format(c=asked, things=thing.many))
         return make_problem(
-            self, split, difficulty, sentences, f"{told} {asked}: " + " ".join(steps), str(have[asked]), entities=[a, b],
+            self, split, difficulty, sentences, f"{told} {' '.join(steps)} {asked} {have[asked]}.", str(have[asked]), entities=[a, b],
             nouns=[thing.many], quantities=numbers, template="-".join(map(str, [*used, j])),
         )  # fmt: skip
 
