@@ -72,7 +72,7 @@ class Actions:
         self.run_actions = {
             "open": add("&Open the running run", does.open_current, "arrow-right", "Ctrl+R"),
             "pause": add("&Pause", does.pause_current, "pause"),
-            "unpause": add("&Go on", does.unpause_current, "play"),
+            "unpause": add("&Continue", does.unpause_current, "play"),
             "checkpoint": add("Save a &checkpoint", does.checkpoint_current, "save"),
             "stop": add("&Stop and save", does.stop_current, "stop"),
             "discard": add("&Discard…", does.discard_current, "discard"),

@@ -217,6 +217,8 @@ QPushButton[kind="primary"]:disabled { background: $raised; color: $muted; borde
 QPushButton[kind="quiet"], QToolButton[kind="quiet"] { background: transparent; border-color: transparent; }
 QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $raised; }
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; }
+QToolButton[kind="quiet"] { padding: 7px 8px; }
+QToolButton[kind="quiet"]:focus { padding: 6px 7px; }
 QPushButton[kind="danger"] { color: $bad; border-color: $bad; }
 QPushButton[kind="danger"]:hover { background: $raised; }
 QPushButton[kind="danger"]:focus { border: 2px solid $bad; }
@@ -286,7 +288,7 @@ QToolButton[rail="true"] { background: transparent; border: 2px solid transparen
   padding: 8px 10px; color: $muted; text-align: left; font-weight: 500; }
 QToolButton[rail="true"]:hover { background: $raised; color: $text; }
 QToolButton[rail="true"]:checked { background: $raised; color: $accent; font-weight: 600; }
-QToolButton[rail="true"]:focus { border: 2px solid $accent; }
+QToolButton[rail="true"][ring="true"]:focus { border: 2px solid $accent; }
 QFrame#palette { background: $surface; border: 1px solid $border; border-radius: 12px; }
 QFrame#palette QLineEdit { border: none; border-bottom: 1px solid $border; border-radius: 0; font-size: 16px;
   padding: 14px 18px; background: transparent; }

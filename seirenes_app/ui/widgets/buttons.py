@@ -33,7 +33,8 @@ def make_button(
         button.setAccessibleDescription(tip)
     if icon:
         set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
-        button.setIconSize(QSize(20, 20) if large else QSize(18, 18))
+        # Wider than the drawing, which is centred in it: Fusion sets icon and text too close.
+        button.setIconSize(QSize(28, 20) if large else QSize(25, 18))
     if clicked is not None:
         button.clicked.connect(lambda *_: clicked())
     return button

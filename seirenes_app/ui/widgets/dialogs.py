@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QSpacerItem, QVBoxLayout, QWidget
 
 from seirenes_app import version
 from seirenes_app.ui.palette_commands import Command
@@ -14,6 +14,8 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, mono_font
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.rail import Logo
+
+WIDTH = 420
 
 
 class CloseAnswer(StrEnum):
@@ -33,10 +35,11 @@ class Sheet(QDialog):
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        self.setMinimumWidth(460)
         column = QVBoxLayout(self)
         column.setContentsMargins(28, 24, 28, 22)
         column.setSpacing(SPACE_6)
+        # A strut, not a minimum of the dialog: that would let the buttons be squeezed below their own.
+        column.addSpacerItem(QSpacerItem(WIDTH, 0))
         self.body = QVBoxLayout()
         self.body.setSpacing(SPACE_2)
         self.buttons = QHBoxLayout()
@@ -55,11 +58,8 @@ class CloseDialog(Sheet):
         self.body.addWidget(make_label("A run is going" if one else f"{len(runs)} runs are going", "title"))
         what = f"{runs[0]} can" if one else "They can"
         found = "it is" if one else "they are"
-        self.body.addWidget(
-            make_label(
-                f"{what} go on without this window; {found} found again the next time it opens.", "muted", wrap=True
-            )
-        )
+        words = f"{what} go on without this window; {found} found again the next time it opens."
+        self.body.addWidget(make_label(words, "muted", wrap=True))
         self.keep = make_button("Keep running in background", "running", kind="primary",
                                 clicked=lambda: self._choose(CloseAnswer.KEEP))  # fmt: skip
         self.stop = make_button("Stop and save", "save", clicked=lambda: self._choose(CloseAnswer.STOP))
@@ -116,7 +116,7 @@ class BugDialog(Sheet):
         self.copy = make_button("Copy diagnostics", "copy", clicked=self._copy)
         self.buttons.addWidget(self.copy)
         self.buttons.addStretch(1)
-        close = make_button("Go on", kind="primary", clicked=self.accept)
+        close = make_button("Continue", kind="primary", clicked=self.accept)
         self.buttons.addWidget(close)
         close.setDefault(True)
 

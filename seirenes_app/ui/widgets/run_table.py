@@ -180,7 +180,7 @@ class RunTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(RunColumn.RUN, QHeaderView.ResizeMode.Stretch)
         for column, width in (
-            (RunColumn.STATUS, 130), (RunColumn.CLEAN, 190), (RunColumn.HINTED, 190), (RunColumn.STEPS, 100),
+            (RunColumn.STATUS, 142), (RunColumn.CLEAN, 190), (RunColumn.HINTED, 190), (RunColumn.STEPS, 100),
             (RunColumn.WHEN, 140),
         ):  # fmt: skip
             self.setColumnWidth(column, width)
