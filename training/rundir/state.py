@@ -64,6 +64,11 @@ class History:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def last_step(self) -> int | None:
+        """The newest step that was completed."""
+        return self._log[self._length - 1][0] if self._length else None
+
     def append(self, step: int, metrics: Mapping[str, Any]) -> History:
         """This history and one step more."""
         log = self._log if len(self._log) == self._length else self._log[: self._length]
@@ -122,11 +127,11 @@ class RunState:
     @property
     def eta_s(self) -> float | None:
         """Seconds left at the pace since the last launch; None before its first step or when it is over."""
-        done = len(self.history.series("seconds")[0]) and self.history.series("seconds")[0][-1] - self.launched_step
-        if not done or done <= 0 or self.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
+        last = self.history.last_step
+        if last is None or last <= self.launched_step or self.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
             return None
-        finished = self.launched_step + done
-        return (self.last_t - self.launched_t) / done * max(0, self.steps - finished)
+        pace_s = (self.last_t - self.launched_t) / (last - self.launched_step)
+        return pace_s * max(0, self.steps - last)
 
 
 def reduce(state: RunState, event: Event) -> RunState:
