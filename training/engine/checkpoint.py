@@ -29,11 +29,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.mkdir(parents=True)
             yield temporary
             _seal(temporary)
-            old = path.with_name(f".{path.name}.old-{os.getpid()}")
-            if path.exists():
-                path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old, ignore_errors=True)
+            _move_into_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -42,10 +38,38 @@ def _seal(folder: Path) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     listed = {}
     for file in files:
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
+        _flush(file)
         listed[str(file.relative_to(folder))] = {"bytes": file.stat().st_size, "sha256": _digest(file)}
     (folder / MANIFEST).write_text(json.dumps(listed, indent=1), encoding="utf-8")
+    _flush(folder / MANIFEST)
+
+
+def _move_into_place(temporary: Path, path: Path) -> None:
+    """A folder cannot be renamed onto a full one: the old one waits under a hidden name until the new one stands."""
+    old = path.with_name(f".{path.name}.old-{os.getpid()}")
+    replaced = path.exists()
+    if replaced:
+        path.replace(old)
+    try:
+        temporary.replace(path)
+    except OSError:
+        if replaced:
+            old.replace(path)
+        raise
+    _flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk. Windows cannot do folders, and files only if writable."""
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _digest(file: Path) -> str:
@@ -57,15 +81,16 @@ def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint, None if it is sound."""
     try:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        expected = [(str(name), int(wanted["bytes"]), str(wanted["sha256"])) for name, wanted in listed.items()]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return f"{MANIFEST} is missing or unreadable"
-    for name, wanted in listed.items():
+    for name, size, digest in expected:
         file = folder / name
         if not file.is_file():
             return f"{name} is missing"
-        if file.stat().st_size != wanted["bytes"]:
-            return f"{name} is cut short: {file.stat().st_size} of {wanted['bytes']} bytes"
-        if _digest(file) != wanted["sha256"]:
+        if file.stat().st_size != size:
+            return f"{name} is cut short: {file.stat().st_size} of {size} bytes"
+        if _digest(file) != digest:
             return f"{name} was altered"
     return None
 

@@ -1,20 +1,28 @@
-"""The local torch backend: the four verbs on CPU, CUDA or MPS, all weights or a LoRA adapter.
+"""The local torch backend: one policy on CPU, CUDA or MPS, trained whole or by a LoRA adapter.
 
-A training pass computes logits on completion tokens only, leaves out rows that carry no gradient, and cuts the rest
-into micro-batches of similar length; the normaliser is that of the whole call, so the cut changes nothing.
+`sample` and `forward_backward` read the same weights: with LoRA the adapter is active in both and never merged, as a
+merge in half precision drifts. What it refuses: weights it cannot read, and checkpoints of another kind of tuning.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
-from safetensors.torch import load_file
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils import load_peft_weights, set_peft_model_state_dict
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from training.engine import checkpoint
 from training.engine.base import (
     Completion,
     LossParams,
@@ -25,11 +33,11 @@ from training.engine.base import (
     TrainRow,
     UpdateStats,
 )
-from training.engine.checkpoint import atomic_folder, verify
 from training.engine.codec import HFCodec
 from training.engine.loss import TokenBatch, chosen_logprobs, policy_loss, token_scales
 from training.engine.models import (
     base_of_adapter,
+    check_safetensors,
     choose_device,
     choose_dtype,
     head_logits,
@@ -37,58 +45,125 @@ from training.engine.models import (
     is_adapter,
     load_causal_lm,
 )
+from training.engine.optimiser import WarmedAdamW
+from training.engine.packing import PackedBatch, cut_batches, pack, plan_trees
 from training.engine.sampler import Sampler
 from training.engine.threads import choose_threads
 from training.errors import UserError
+from training.rundir.config import Tuning
 
-MICRO_BATCH_TOKENS = 8192
+STATE_FILE = "backend.json"
+OPTIMISER_FILE = "optimizer.pt"
+MAX_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 65_536}
+
+
+@dataclass
+class _Tally:
+    """Sums over the tokens of one update."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    clipped: float = 0.0
+    kl: float = 0.0
+    gap: float = 0.0
+    gap_max: float = 0.0
+
+    def add(self, loss: Tensor, clipped: Tensor, kl: Tensor, gaps_N: Tensor) -> None:
+        self.loss += loss.item()
+        self.tokens += len(gaps_N)
+        self.clipped += clipped.item()
+        self.kl += kl.item()
+        self.gap += gaps_N.sum().item()
+        self.gap_max = max(self.gap_max, gaps_N.max().item())
+
+    def stats(self, rows: int) -> UpdateStats:
+        n = max(1, self.tokens)
+        return UpdateStats(
+            self.loss, rows, self.tokens, self.clipped / n, self.kl / n, self.gap / n, self.gap_max
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _RowTensors:
+    """Figures of all rows of an update, `[R]` each, on the device; `old` is one tensor a row, on the CPU."""
+
+    advantages: Tensor
+    weights: Tensor
+    clip_low: Tensor
+    clip_high: Tensor
+    scale: Tensor
+    old: list[Tensor] = field(repr=False)
 
 
 class LocalTorchBackend:
-    """See `training.engine.base.Backend`. `learning_rate` is the rate of the next step, warm-up included."""
+    """The `Backend` of `training.engine.base` on this machine.
+
+    `model_dir` is a Hugging Face folder, a checkpoint of ours, or a PEFT adapter folder whose base is on this
+    machine. `tuning` None takes what the folder is: an adapter goes on as LoRA (with its own rank and alpha),
+    anything else is tuned whole. An adapter cannot be tuned whole (UserError). The reference of the KL term is the
+    base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed.
+    """
 
     def __init__(
         self,
-        model_dir: Path,
+        model_dir: Path | str,
         *,
-        tuning: str = "full",
+        tuning: str | None = None,
         lora_rank: int = 16,
         lora_alpha: int = 32,
         device: str = "auto",
         dtype: str = "auto",
         threads: int = 0,
-        learning_rate: float = 1e-5,
+        learning_rate: float = 2e-4,
         warmup_steps: int = 0,
         weight_decay: float = 0.0,
         max_grad_norm: float = 1.0,
     ) -> None:
-        self.threads = choose_threads(threads)
-        self._device = choose_device(device)
-        self._dtype = choose_dtype(dtype, self._device)
-        adapter = is_adapter(model_dir)
-        self._base_dir = base_of_adapter(model_dir) if adapter else model_dir
-        self.codec: HFCodec = HFCodec(model_dir if (model_dir / "tokenizer.json").is_file() else self._base_dir)
-        self._lora = tuning == "lora" or adapter
-        base = load_causal_lm(self._base_dir, self._dtype, self._device)
-        self.model: Any = _add_adapter(base, lora_rank, lora_alpha, self._base_dir) if self._lora else base
-        if adapter:
-            self._load_adapter(model_dir)
-        self._reference: Any = None
-        self._max_grad_norm, self._warmup, self._rate, self._steps = max_grad_norm, warmup_steps, learning_rate, 0
-        self._trained = [p for p in self.model.parameters() if p.requires_grad]
-        self._optimiser = torch.optim.AdamW(
-            self._trained, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay
-        )
-        self._sampler = Sampler(self._plain(), self.codec.end_ids, self.codec.pad_id)
+        self.model_dir = Path(model_dir)
+        self.tuning = _choose_tuning(self.model_dir, tuning)
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        self.threads = choose_threads(threads) if self.device.type == "cpu" else torch.get_num_threads()
+        if (self.model_dir / checkpoint.MANIFEST).is_file():
+            checkpoint.verify(self.model_dir)
+        self.codec = HFCodec(self.model_dir)
+        self._rates = {
+            "learning_rate": learning_rate,
+            "warmup_steps": warmup_steps,
+            "weight_decay": weight_decay,
+            "max_grad_norm": max_grad_norm,
+        }
+        self._peft: PeftModel | None = None
+        self.model = self._open_model(lora_rank, lora_alpha)
+        self._reference: nn.Module | None = None
+        self._optimiser: WarmedAdamW | None = None
+        self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id)
 
-    def _plain(self) -> Any:
-        """The transformers model, adapter layers inside it."""
-        return self.model.get_base_model() if self._lora else self.model
+    def _open_model(self, rank: int, alpha: int) -> nn.Module:
+        """The causal language model; with LoRA its linear layers carry the adapter."""
+        if not is_adapter(self.model_dir):
+            model = load_causal_lm(self.model_dir, self.dtype, self.device)
+            if self.tuning is Tuning.FULL:
+                return model
+            self._peft = _add_adapter(model, self.model_dir, rank, alpha)
+        else:
+            check_safetensors(self.model_dir / "adapter_model.safetensors")
+            model = load_causal_lm(base_of_adapter(self.model_dir), self.dtype, self.device)
+            self._peft = PeftModel.from_pretrained(model, str(self.model_dir), is_trainable=True)
+        core: nn.Module = self._peft.get_base_model()
+        return core.eval()
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step: linear warm-up, then constant."""
-        return self._rate * min(1.0, (self._steps + 1) / max(1, self._warmup))
+        return self._optim().rate
+
+    def _optim(self) -> WarmedAdamW:
+        # Made late: a backend that only samples needs no moments and no masters.
+        if self._optimiser is None:
+            trained = [p for p in self.model.parameters() if p.requires_grad]
+            self._optimiser = WarmedAdamW(trained, **self._rates)  # type: ignore[arg-type]
+        return self._optimiser
 
     # ------------------------------------------------------------------ the four verbs
 
@@ -101,167 +176,196 @@ class LocalTorchBackend:
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[list[Completion]]:
-        """`n` completions for each prompt, in the order of the prompts."""
+        """`n` completions for each prompt; see `training.engine.sampler`."""
         return self._sampler.sample(prompts, n, params, progress=progress, cancelled=cancelled)
 
     def forward_backward(self, rows: Sequence[TrainRow], loss: LossParams) -> UpdateStats:
-        """Add the gradient of the loss over `rows`; zero-advantage rows cost nothing unless `kl` > 0."""
-        lengths = [len(r.completion) for r in rows]
-        scales = token_scales(lengths, loss.aggregation, loss.max_tokens)
-        live = [(r, s) for r, s in zip(rows, scales, strict=True) if r.advantage != 0.0 or loss.kl > 0.0]
-        if loss.kl > 0.0 and not self._lora and self._reference is None:
-            self._reference = self._make_reference()
-        total = _Totals()
-        for part in _micro_batches(live):
-            self._backward(part, loss, total)
-        return total.stats()
+        """Add the gradient of the loss over `rows`, normalised over the whole call whatever the micro-batches.
+
+        Rows of advantage 0 are left out, of the normaliser too, unless `loss.kl` > 0.
+        """
+        rows = [r for r in rows if r.completion and (r.advantage != 0.0 or loss.kl > 0.0)]
+        tally = _Tally()
+        if not rows:
+            return tally.stats(0)
+        self._optim()
+        figures = self._row_tensors(rows, loss)
+        trees = plan_trees(rows, range(len(rows)))
+        for batch in cut_batches(trees, self._token_budget()):
+            self._accumulate(pack(batch, rows, self.codec.pad_id), figures, loss, tally)
+        return tally.stats(len(rows))
 
     def optim_step(self) -> OptimStats:
         """Clip, step, and zero the gradient; a gradient that is not finite is dropped."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self._trained, self._max_grad_norm))
-        finite = norm == norm and norm != float("inf")
-        if finite:
-            for group in self._optimiser.param_groups:
-                group["lr"] = self.learning_rate
-            self._optimiser.step()
-            self._steps += 1
-        self._optimiser.zero_grad(set_to_none=True)
-        return OptimStats(norm, not finite)
+        return self._optim().step()
 
     def save(self, path: Path) -> None:
         """Write weights, tokenizer and optimiser under `path`, all or nothing."""
-        with atomic_folder(path) as folder:
-            self.save_into(folder)
-
-    def save_into(self, folder: Path) -> None:
-        """Write into a folder that somebody else makes atomic."""
-        try:
-            self.model.save_pretrained(folder, safe_serialization=True)
-            self.codec.save(folder)
-            torch.save(self._optimiser.state_dict(), folder / "optimizer.pt")
-        except RuntimeError as error:
-            # torch and safetensors report a full disk as RuntimeError.
-            raise OSError(28, f"No space left on device, or the file system refused ({error})") from error
-        (folder / "backend.json").write_text(json.dumps({"steps": self._steps}), encoding="utf-8")
+        with checkpoint.atomic_folder(Path(path)) as temporary:
+            self.save_into(temporary)
 
     def load(self, path: Path) -> None:
         """Restore what `save` wrote; a damaged folder is a UserError and changes nothing."""
-        verify(path)
-        if self._lora:
-            self._load_adapter(path)
-        else:
-            loaded = load_causal_lm(path, self._dtype, self._device)
-            self.model.load_state_dict(loaded.state_dict())
-        if (path / "optimizer.pt").is_file():
-            self._optimiser.load_state_dict(torch.load(path / "optimizer.pt", weights_only=True))
-            self._steps = json.loads((path / "backend.json").read_text(encoding="utf-8"))["steps"]
+        path = Path(path)
+        checkpoint.verify(path)
+        state, moments = self._read_state(path)
+        weights = self._read_weights(path)
+        try:
+            self._write_weights(weights)
+            self._optim().refresh_masters()
+            self._optim().restore(moments)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"The checkpoint {path} does not fit this run's model ({error}). "
+                f"It was saved by a run of {state.get('model', 'another model')}: resume with that run's configuration."
+            ) from error
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ the update
 
-    def _make_reference(self) -> Any:
-        """A frozen copy of the starting model, read again from its folder: the weights here have moved on."""
-        reference = load_causal_lm(self._base_dir, self._dtype, self._device)
-        return reference.requires_grad_(False)
+    def _row_tensors(self, rows: Sequence[TrainRow], loss: LossParams) -> _RowTensors:
+        scale = token_scales([len(r.completion) for r in rows], loss.aggregation, loss.max_tokens)
 
-    def _load_adapter(self, folder: Path) -> None:
-        from peft import set_peft_model_state_dict
+        def tensor(numbers: list[float]) -> Tensor:
+            return torch.tensor(numbers, dtype=torch.float32, device=self.device)
 
-        file = folder / "adapter_model.safetensors"
-        if not file.is_file():
-            raise UserError(f"{folder} holds no adapter weights ({file.name}). Use another checkpoint.")
-        set_peft_model_state_dict(self.model, load_file(file))
+        return _RowTensors(
+            tensor([r.advantage for r in rows]),
+            tensor([r.weight for r in rows]),
+            tensor([r.clip_low for r in rows]),
+            tensor([r.clip_high for r in rows]),
+            tensor(scale),
+            [torch.tensor(r.logprobs, dtype=torch.float32) for r in rows],
+        )
 
-    def _backward(self, part: list[tuple[TrainRow, float]], loss: LossParams, total: _Totals) -> None:
-        ids, wanted, mask = self._pad([row for row, _ in part])
-        logprobs = self._logprobs(self._plain(), ids, wanted, mask, loss.temperature)
+    def _accumulate(self, packed: PackedBatch, figures: _RowTensors, loss: LossParams, tally: _Tally) -> None:
+        """Forward and backward of one micro-batch."""
+        logprobs = self._logprobs(self.model, packed, loss.temperature)
         reference = None
         if loss.kl > 0.0:
-            with torch.no_grad():
-                reference = self._reference_logprobs(ids, wanted, mask, loss.temperature)
-        batch = self._tokens(part, logprobs, reference)
+            with torch.no_grad(), self._reference_model() as model:
+                reference = self._logprobs(model, packed, loss.temperature)
+        owners = packed.owners.to(self.device)
+        old = torch.cat([figures.old[row] for row in packed.row_order]).to(self.device)
+        batch = TokenBatch(
+            logprobs,
+            old,
+            figures.advantages[owners],
+            figures.weights[owners],
+            figures.clip_low[owners],
+            figures.clip_high[owners],
+            figures.scale[owners],
+            reference,
+        )
         result = policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
-        torch.autograd.backward(result.loss)
-        gap = (logprobs.detach() - batch.old_logprobs).abs()
-        total.add(result.loss.item(), len(part), gap, result.clipped_sum.item(), result.kl_sum.item())
+        result.loss.backward()  # type: ignore[no-untyped-call]
+        tally.add(result.loss.detach(), result.clipped_sum, result.kl_sum, (logprobs.detach() - old).abs())
 
-    def _reference_logprobs(self, ids: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:
-        if self._lora:
-            with self.model.disable_adapter():
-                return self._logprobs(self._plain(), ids, wanted, mask, temperature)
-        return self._logprobs(self._reference, ids, wanted, mask, temperature)
+    def _logprobs(self, model: nn.Module, packed: PackedBatch, temperature: float) -> Tensor:
+        """Log-probabilities `[N]` of the completion tokens; the head runs on their positions only."""
+        inputs: dict[str, Any] = {"input_ids": packed.ids.to(self.device)}
+        if packed.mask is not None and packed.positions is not None:
+            inputs |= {"position_ids": packed.positions.to(self.device)}
+            inputs |= {"attention_mask": packed.mask.to(self.device)}
+        hidden = hidden_states(model, use_cache=False, **inputs).flatten(0, 1)
+        logits = head_logits(model, hidden.index_select(0, packed.sources.to(self.device)))
+        return chosen_logprobs(logits, packed.targets.to(self.device), temperature)
 
-    def _logprobs(self, model: Any, ids: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:
-        hidden = hidden_states(model, input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False)
-        return chosen_logprobs(head_logits(model, hidden[wanted[:, 1:]]), ids[:, 1:][wanted[:, 1:]], temperature)
+    @contextmanager
+    def _reference_model(self) -> Iterator[nn.Module]:
+        """The starting policy, for the KL term."""
+        if self._peft is not None:
+            with self._peft.disable_adapter():
+                yield self.model
+            return
+        if self._reference is None:
+            self._reference = load_causal_lm(self.model_dir, self.dtype, self.device).requires_grad_(False)
+        yield self._reference
 
-    def _pad(self, rows: Sequence[TrainRow]) -> tuple[Tensor, Tensor, Tensor]:
-        """Token ids, which of them are completion, and which are not padding, each `[B, T]`, padded on the right."""
-        longest = max(len(r.prompt) + len(r.completion) for r in rows)
-        ids = torch.full((len(rows), longest), self.codec.pad_id)
-        wanted = torch.zeros((len(rows), longest), dtype=torch.bool)
-        mask = torch.zeros((len(rows), longest), dtype=torch.long)
-        for i, r in enumerate(rows):
-            start, end = len(r.prompt), len(r.prompt) + len(r.completion)
-            ids[i, :end] = torch.tensor([*r.prompt, *r.completion])
-            wanted[i, start:end] = True
-            mask[i, :end] = 1
-        return ids.to(self._device), wanted.to(self._device), mask.to(self._device)
+    def _token_budget(self) -> int:
+        """Padded tokens of a micro-batch, from what a token's activations weigh and the memory that is free."""
+        config: Any = self.model.config.get_text_config()  # type: ignore[operator, union-attr]
+        width = 20 * config.hidden_size + 4 * getattr(config, "intermediate_size", 4 * config.hidden_size)
+        token_bytes = config.num_hidden_layers * width * self.dtype.itemsize + 12 * config.vocab_size
+        if self.device.type == "cuda":
+            memory = torch.cuda.mem_get_info(self.device)[0] * 0.4
+        else:
+            memory = psutil.virtual_memory().available * 0.2
+        return int(max(1, min(MAX_BATCH_TOKENS[self.device.type], memory // token_bytes)))
 
-    def _tokens(self, part: list[tuple[TrainRow, float]], logprobs: Tensor, reference: Tensor | None) -> TokenBatch:
-        counts = torch.tensor([len(r.completion) for r, _ in part])
+    # ------------------------------------------------------------------ checkpoints
 
-        def spread(values: list[float]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32).repeat_interleave(counts).to(self._device)
+    def save_into(self, folder: Path) -> None:
+        """Write the files of a checkpoint into `folder`, which exists (see `checkpoint.atomic_folder`)."""
+        try:
+            if self._peft is not None:
+                self._peft.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+            else:
+                self.model.save_pretrained(str(folder))  # type: ignore[operator]
+        except SafetensorError as error:
+            # safetensors hides the system's error in its text; whoever made the folder knows what to say of an OSError.
+            if (found := re.search(r"os error (\d+)", str(error))) is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+        self.codec.save(folder)
+        with (folder / OPTIMISER_FILE).open("wb") as file:
+            torch.save(self._optim().state(), file)
+        state = {"format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps}
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
-        return TokenBatch(
-            logprobs=logprobs,
-            old_logprobs=torch.tensor([x for r, _ in part for x in r.logprobs], device=self._device),
-            advantages=spread([r.advantage for r, _ in part]),
-            weights=spread([r.weight for r, _ in part]),
-            clip_low=spread([r.clip_low for r, _ in part]),
-            clip_high=spread([r.clip_high for r, _ in part]),
-            scale=spread([s for _, s in part]),
-            reference=reference,
+    def _read_state(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        try:
+            state = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+            moments = torch.load(path / OPTIMISER_FILE, map_location="cpu", weights_only=True)
+        except (OSError, ValueError, RuntimeError, EOFError) as error:
+            raise UserError(f"{path} is not a checkpoint of this program: {error}. Resume from another one.") from error
+        # Checkpoints of the first format do not say how they were tuned; their files do.
+        state.setdefault("tuning", Tuning.LORA if is_adapter(path) else Tuning.FULL)
+        if state["tuning"] != self.tuning:
+            raise UserError(
+                f"The checkpoint {path} was saved with model.tuning = '{state['tuning']}', this run has "
+                f"'{self.tuning}'. "
+                "Use the same tuning, or start a new run from the checkpoint as its model."
+            )
+        return state, moments
+
+    def _read_weights(self, path: Path) -> dict[str, Tensor]:
+        if self._peft is None:
+            return load_causal_lm(path, self.dtype, torch.device("cpu")).state_dict()
+        try:
+            weights: dict[str, Tensor] = load_peft_weights(str(path), device="cpu")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UserError(f"The adapter in {path} could not be read: {error}. Resume from another one.") from error
+        return weights
+
+    def _write_weights(self, weights: dict[str, Tensor]) -> None:
+        if self._peft is None:
+            _check_shapes(weights, self.model.state_dict())
+            self.model.load_state_dict(weights)
+            return
+        set_peft_model_state_dict(self._peft, weights)
+
+
+def _choose_tuning(folder: Path, tuning: str | None) -> Tuning:
+    if not is_adapter(folder):
+        return Tuning(tuning or Tuning.FULL)
+    if tuning == Tuning.FULL:
+        raise UserError(
+            f"{folder} holds a LoRA adapter, which cannot be tuned whole. Set model.tuning = 'lora', or export the "
+            "adapter merged into its base model and start from that."
         )
+    return Tuning.LORA
 
 
-def _add_adapter(model: nn.Module, rank: int, alpha: int, base: Path) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
-        base_model_name_or_path=str(base),
-    )  # fmt: skip
-    return get_peft_model(model, config)
-
-
-def _micro_batches(rows: list[tuple[TrainRow, float]]) -> Iterator[list[tuple[TrainRow, float]]]:
-    """Rows of similar length, padded to at most `MICRO_BATCH_TOKENS` tokens together, one row at least."""
-    ordered = sorted(rows, key=lambda x: len(x[0].prompt) + len(x[0].completion), reverse=True)
-    start = 0
-    while start < len(ordered):
-        row = ordered[start][0]
-        size = max(1, MICRO_BATCH_TOKENS // (len(row.prompt) + len(row.completion)))
-        yield ordered[start : start + size]
-        start += size
+def _add_adapter(model: nn.Module, folder: Path, rank: int, alpha: int) -> PeftModel:
+    """A fresh adapter on every linear layer of the blocks (attention and MLP), none on the head."""
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    peft_model = get_peft_model(model, config)
+    for adapter in peft_model.peft_config.values():
+        adapter.base_model_name_or_path = str(folder)
+    return peft_model
 
 
-class _Totals:
-    def __init__(self) -> None:
-        self.loss, self.rows, self.tokens, self.clipped, self.kl = 0.0, 0, 0, 0.0, 0.0
-        self.gap_sum, self.gap_max = 0.0, 0.0
-
-    def add(self, loss: float, rows: int, gap: Tensor, clipped: float, kl: float) -> None:
-        self.loss += loss
-        self.rows += rows
-        self.tokens += gap.numel()
-        self.clipped += clipped
-        self.kl += kl
-        self.gap_sum += float(gap.sum())
-        self.gap_max = max(self.gap_max, float(gap.max()) if gap.numel() else 0.0)
-
-    def stats(self) -> UpdateStats:
-        n = max(1, self.tokens)
-        return UpdateStats(
-            self.loss, self.rows, self.tokens, self.clipped / n, self.kl / n, self.gap_sum / n, self.gap_max
-        )
+def _check_shapes(saved: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    for name, tensor in own.items():
+        if name not in saved or saved[name].shape != tensor.shape:
+            raise ValueError(f"{name} differs")
