@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMenu, QSizePolicy, QVBoxLayout, QWidget
@@ -66,6 +67,8 @@ class Chart(QWidget):
         column.setSpacing(2)
         self.heading = make_label(title, "heading")
         self.reading = make_label("", "small")
+        # Its text must not decide how wide the chart is.
+        self.reading.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         column.addWidget(self.heading)
         column.addWidget(self.canvas, 1)
         column.addWidget(self.reading)
@@ -77,6 +80,7 @@ class Chart(QWidget):
         self._stale = True
         last = "  ·  ".join(f"{x.label} {x.y[-1]:.3g}" for x in self._lines)
         self.reading.setText(last)
+        self.reading.setToolTip(last)
         self.setAccessibleDescription(f"{self.title}: {last or 'no data yet'}")
 
     def mark_stale(self) -> None:
@@ -104,6 +108,7 @@ class Chart(QWidget):
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(theme.border)
         axes.tick_params(colors=theme.muted, labelsize=8, length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if self._unit:
             axes.set_ylim(-0.02, 1.02)
         if not self._lines:
@@ -111,7 +116,11 @@ class Chart(QWidget):
             axes.set_xticks([])
             axes.set_yticks([])
         elif len(self._lines) > 1:
-            axes.legend(frameon=False, fontsize=8, labelcolor=theme.text, loc="best")
+            # Outside of the axes, so that it never lies on a line.
+            columns = 4 if self.width() >= 640 else 2
+            self.figure.legend(
+                frameon=False, fontsize=8, labelcolor=theme.text, loc="outside upper left", ncols=columns
+            )
 
     def _paint_line(self, axes: object, line: Line) -> None:
         colour = getattr(current_theme(), line.colour)
