@@ -1,6 +1,6 @@
 """Turn a step's result into figures and database rows, and say what in them is alarming. No I/O.
 
-The names are the contract with everything that draws or reads a run; see the README's table of metrics.
+The names are the contract with everything that draws or reads a run.
 """
 
 from __future__ import annotations

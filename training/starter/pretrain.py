@@ -133,30 +133,32 @@ class Pretraining:
         )
         temporary.replace(self._state)
 
-    def train(self, report: Report, *, on_checkpoint: Callable[[int], None] | None = None) -> None:
+    def train(self, report: Report) -> None:
         """Run to the recipe's last step, saving every `checkpoint_every` steps."""
-        pad = int(self.tokenizer.token_to_id(PAD) or 0)
         started, tokens_done, first = time.monotonic(), 0, self.step
-        log = (self.folder / "loss.jsonl").open("a")
-        while self.step < self.recipe.steps:
-            rows = draw_batch(self.step, self.recipe, self.tokenizer)
-            completion_tokens = sum(len(tokens) - prompt for tokens, prompt in rows)
-            size = -(-len(rows) // SLICES)
-            total = 0.0
-            for start in range(0, len(rows), size):
-                loss = slice_loss(self.model, rows[start : start + size], pad, self.device)
-                torch.autograd.backward(loss / completion_tokens)
-                total += loss.item()
-            self.optimiser.step(self.step)
-            self.step += 1
-            tokens_done += sum(len(tokens) for tokens, _ in rows)
-            if self.step % 25 == 0:
-                seconds = time.monotonic() - started
-                left = seconds / (self.step - first) * (self.recipe.steps - self.step)
-                report(self.step, total / completion_tokens, tokens_done / seconds, left)
-                print(json.dumps({"step": self.step, "loss": total / completion_tokens}), file=log, flush=True)
-            if self.step % self.recipe.checkpoint_every == 0 or self.step == self.recipe.steps:
-                self.save()
-                if on_checkpoint is not None:
-                    on_checkpoint(self.step)
-        log.close()
+        with (self.folder / "loss.jsonl").open("a") as log:
+            while self.step < self.recipe.steps:
+                loss, tokens = self.train_step()
+                tokens_done += tokens
+                if self.step % 25 == 0:
+                    seconds = time.monotonic() - started
+                    left = seconds / (self.step - first) * (self.recipe.steps - self.step)
+                    report(self.step, loss, tokens_done / seconds, left)
+                    print(json.dumps({"step": self.step, "loss": loss}), file=log, flush=True)
+                if self.step % self.recipe.checkpoint_every == 0 or self.step == self.recipe.steps:
+                    self.save()
+
+    def train_step(self) -> tuple[float, int]:
+        """One step; returns the loss in nats a completion token, and the tokens it took."""
+        rows = draw_batch(self.step, self.recipe, self.tokenizer)
+        pad = int(self.tokenizer.token_to_id(PAD) or 0)
+        completion_tokens = sum(len(tokens) - prompt for tokens, prompt in rows)
+        size = -(-len(rows) // SLICES)
+        total = 0.0
+        for start in range(0, len(rows), size):
+            loss = slice_loss(self.model, rows[start : start + size], pad, self.device)
+            torch.autograd.backward(loss / completion_tokens)
+            total += loss.item()
+        self.optimiser.step(self.step)
+        self.step += 1
+        return total / completion_tokens, sum(len(tokens) for tokens, _ in rows)

@@ -1,6 +1,6 @@
 """The four modes side by side: equal rollouts, the frozen suite and the final adversary of the seirenes run.
 
-    python tests/bench/bench_modes.py [--seeds 0 1 2] [--out FOLDER] [--set a.b=c ...]
+    python tests/bench/modes.py [--seeds 0 1 2] [--out FOLDER] [--set a.b=c ...]
 
 Prints one table and writes modes.json. Each run is a real trainer process on the demo preset; a run that is there
 already is not run again, so the bench can be stopped and taken up.

@@ -1,0 +1,70 @@
+"""Facts about the workspace database, from its first schema on."""
+
+import pytest
+from sqlite_utils import Database
+
+from seirenes_app.store.workspace import MAX_RECENT, RunMark, Workspace, migrations
+from training.errors import UserError
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    made = Workspace(tmp_path / "workspace.db")
+    yield made
+    made.close()
+
+
+def test_pins_and_notes_survive_a_restart(workspace):
+    workspace.pin("a", True)
+    workspace.note("a", "  the good one ")
+    workspace.close()
+    again = Workspace(workspace.path)
+    assert again.marks() == {"a": RunMark(True, "the good one")}
+    again.close()
+
+
+def test_a_note_leaves_the_pin_and_a_pin_leaves_the_note(workspace):
+    workspace.note("a", "kept")
+    workspace.pin("a", True)
+    workspace.pin("a", False)
+    assert workspace.marks()["a"] == RunMark(False, "kept")
+    workspace.forget("a")
+    assert workspace.marks() == {}
+
+
+def test_recent_configs_are_newest_first_and_bounded(workspace, tmp_path):
+    paths = [tmp_path / f"{i}.toml" for i in range(MAX_RECENT + 3)]
+    for i, path in enumerate(paths):
+        path.write_text("")
+        workspace.remember_config(path, now=float(i))
+    workspace.remember_config(paths[5], now=99.0)
+    recent = workspace.recent_configs()
+    assert recent[0] == paths[5]
+    assert len(recent) == MAX_RECENT
+    paths[5].unlink()
+    assert paths[5] not in workspace.recent_configs()
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "old.db"
+    old = Database(path)
+    migrations.apply(old, stop_before="m002_run_marks")
+    config = tmp_path / "a.toml"
+    config.write_text("")
+    old["recent_configs"].insert({"path": str(config), "opened_at": 1.0})
+    assert "run_marks" not in old.table_names()
+    old.close()
+    workspace = Workspace(path)
+    assert workspace.recent_configs() == (config,)
+    workspace.pin("a", True)
+    assert workspace.marks()["a"].pinned
+    workspace.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "workspace.db"
+    path.write_text("not a database, but somebody's letter " * 40)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="cannot be opened"):
+        Workspace(path)
+    assert path.read_bytes() == before

@@ -1,0 +1,196 @@
+"""Facts about Home: real run directories, a real workspace, the page alone."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton, QLabel
+
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.machine import Machine
+from seirenes_app.lab.verdicts import Change
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn, RunsModel
+from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.theme import apply_theme
+from training.rundir.config import RunConfig
+from training.rundir.events import EventKind, EventWriter
+from training.rundir.paths import new_run
+
+
+def write_run(root, name, done="finished", clean=(0.9, 0.88), hinted=(0.4, 0.8)):
+    paths = new_run(root, RunConfig(), name)
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
+    for step, (c, h) in enumerate(zip(clean, hinted, strict=True)):
+        writer.write(EventKind.EVAL, step=step, metrics={"clean": {"accuracy": c}, "hinted": {"accuracy": h}})
+    if done:
+        writer.write(EventKind.DONE, outcome=done, message="", error=None)
+    writer.close()
+    return paths
+
+
+@pytest.fixture
+def home(qtbot, qapp, tmp_path):
+    apply_theme(qapp, "light")
+    background = Background()
+    workspace = Workspace(tmp_path / "workspace.db")
+    runs = RunsModel(RunLibrary(tmp_path / "runs"), workspace, background)
+    page = HomePage(runs, background, {}, workspace)
+    qtbot.addWidget(page)
+    page.resize(1100, 800)
+    page.show()
+    page.runs, page.workspace, page.root = runs, workspace, tmp_path / "runs"
+    yield page
+    page.deactivate()
+    background.close()
+    workspace.close()
+
+
+def look(home, qtbot):
+    with qtbot.waitSignal(home.runs.loaded):
+        home.activate()
+
+
+def cell(home, row, column, role=Qt.ItemDataRole.DisplayRole):
+    return home.runs.index(row, column).data(role)
+
+
+def test_an_empty_laboratory_invites(home, qtbot):
+    look(home, qtbot)
+    assert home.empty.isVisible()
+    assert not home.table.isVisible()
+    with qtbot.waitSignal(home.demoAsked):
+        qtbot.mouseClick(home.start, Qt.MouseButton.LeftButton)
+
+
+def test_the_demo_says_its_minutes(home, qtbot):
+    look(home, qtbot)
+    qtbot.waitUntil(lambda: "on this machine" in home.estimate.text())
+    assert "minute" in home.estimate.text()
+
+
+def test_a_run_shows_its_verdict_in_words_and_figures(home, qtbot):
+    write_run(home.root, "first")
+    look(home, qtbot)
+    assert home.table.isVisible()
+    assert cell(home, 0, RunColumn.RUN) == "first"
+    assert cell(home, 0, RunColumn.STATUS) == "Finished"
+    assert cell(home, 0, RunColumn.STATUS, LOOK_ROLE).icon == "check-circle"
+    assert cell(home, 0, RunColumn.CLEAN) == "90\u202f% → 88\u202f%"
+    assert cell(home, 0, RunColumn.HINTED, CHANGE_ROLE) == Change(0.4, 0.8)
+    assert "hinted" in cell(home, 0, RunColumn.RUN, Qt.ItemDataRole.ToolTipRole)
+    home.grab()
+
+
+def test_a_pinned_run_stays_on_top_and_keeps_its_note(home, qtbot):
+    write_run(home.root, "old")
+    write_run(home.root, "new")
+    look(home, qtbot)
+    home.table.selectRow(1)
+    run_id = home.table.selected().paths.run_id
+    qtbot.keyClick(home.table, Qt.Key.Key_P)
+    assert cell(home, 0, RunColumn.RUN) == run_id
+    assert home.table.selected().paths.run_id == run_id
+    assert home.pin_button.text() == "Unpin"
+    home.runs.note(run_id, "the good one")
+    assert "the good one" in cell(home, 0, RunColumn.RUN, Qt.ItemDataRole.ToolTipRole)
+    assert home.workspace.marks()[run_id].pinned
+
+
+def test_keys_in_the_table_ask_for_what_they_say(home, qtbot):
+    paths = write_run(home.root, "first")
+    look(home, qtbot)
+    home.table.selectRow(0)
+    for key, signal in (
+        (Qt.Key.Key_Return, home.runAsked), (Qt.Key.Key_R, home.resumeAsked), (Qt.Key.Key_N, home.noteAsked),
+        (Qt.Key.Key_Delete, home.discardAsked),
+    ):  # fmt: skip
+        with qtbot.waitSignal(signal) as blocker:
+            qtbot.keyClick(home.table, key)
+        assert getattr(blocker.args[0], "paths", blocker.args[0]) == paths
+
+
+def test_a_dead_run_is_told_with_its_log_and_can_be_resumed_or_hidden(home, qtbot):
+    paths = write_run(home.root, "lost", done=None)
+    paths.log.write_text("step 1\nTraceback (most recent call last):\nValueError: <b>x</b>\n")
+    look(home, qtbot)
+    (card,) = home.stories
+    assert "stopped on an error" in card.story.text
+    labels = [label for label in card.findChildren(QLabel) if "<b>x</b>" in label.text()]
+    assert labels[0].textFormat() == Qt.TextFormat.PlainText
+    with qtbot.waitSignal(home.resumeAsked) as blocker:
+        qtbot.mouseClick(card.resume, Qt.MouseButton.LeftButton)
+    assert blocker.args == [paths]
+    card.dismissed.emit(paths)
+    assert home.stories == []
+    with qtbot.waitSignal(home.runs.loaded):
+        home.runs.refresh()
+    assert home.stories == []
+
+
+def test_a_long_log_line_does_not_widen_the_page(home, qtbot):
+    paths = write_run(home.root, "lost", done=None)
+    paths.log.write_text("x" * 5000)
+    look(home, qtbot)
+    qtbot.waitUntil(lambda: bool(home.stories))
+    assert home.stories[0].minimumSizeHint().width() < 700
+
+
+def test_a_broken_run_is_listed_and_harms_nothing(home, qtbot):
+    write_run(home.root, "broken").config.write_text("{oops")
+    write_run(home.root, "sound")
+    look(home, qtbot)
+    texts = {cell(home, row, RunColumn.RUN): cell(home, row, RunColumn.STATUS) for row in range(2)}
+    assert texts == {"sound": "Finished", "broken": "Unreadable"}
+    home.grab()
+
+
+def test_recent_configs_are_offered(home, qtbot, tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text("")
+    look(home, qtbot)
+    assert not home.recent.isVisible()
+    home.workspace.remember_config(config)
+    home.render()
+    assert home.recent.isVisible()
+    (action,) = home.make_recent_menu().actions()
+    with qtbot.waitSignal(home.configAsked) as blocker:
+        action.trigger()
+    assert blocker.args == [config]
+
+
+def test_the_machine_is_told_without_a_gpu_and_with_two(home):
+    plain = Machine(
+        "A processor", 2, 4, 24_000, 20_000, (), 80_000, "/runs", "Linux", "3.11.7", {"torch": "2.13.0+cpu"}
+    )
+    home.machine.render_machine(plain)
+    texts = [label.text() for label in home.machine.findChildren(QLabel)]
+    assert "2 cores" in texts
+    assert "torch 2.13.0" in texts
+    assert "runs use the processor" in texts
+    home.machine.render_machine(Machine(**{**vars(plain), "gpus": ("NVIDIA A100, 40 GB",) * 2}))
+    assert "2 × A100" in [label.text() for label in home.machine.findChildren(QLabel)]
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_a_place_in_the_tab_order(home, qtbot):
+    write_run(home.root, "lost", done=None)
+    look(home, qtbot)
+    for button in home.findChildren(QAbstractButton):
+        if button.isVisible():
+            assert button.accessibleName(), button
+            assert button.focusPolicy() & Qt.FocusPolicy.TabFocus, button.accessibleName()
+    assert home.table.accessibleName()
+
+
+def test_a_narrow_window_gives_up_the_picture_not_the_words(home, qtbot):
+    write_run(home.root, "first")
+    look(home, qtbot)
+    home.resize(800, 640)
+    assert home.table.isColumnHidden(RunColumn.STEPS)
+    assert home.minimumSizeHint().width() <= 824
+    home.resize(1300, 800)
+    assert not home.table.isColumnHidden(RunColumn.STEPS)

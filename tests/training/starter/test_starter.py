@@ -1,0 +1,111 @@
+"""Facts about the bundled reasoner and about the recipe that makes it."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from training.core.gates import judge_hint
+from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
+from training.core.types import PerturbationType, Role
+from training.engine.base import SamplingParams
+from training.engine.models import bundled_starter, resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.suite import held_out_problems
+from training.starter.corpus import draw_batch, render_prompt, stream_examples
+from training.starter.pretrain import Pretraining
+from training.starter.recipe import Architecture, Recipe
+from training.starter.tokenizer import train_tokenizer
+
+TINY = Recipe(
+    steps=6, batch=8, warmup=2, checkpoint_every=3, tokenizer_examples=300,
+    architecture=Architecture(vocabulary=600, hidden=32, layers=1, heads=2, key_value_heads=1, head_dim=16, feed_forward=48),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def starter():
+    torch.set_num_threads(1)
+    return LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.from_file(str(bundled_starter() / "tokenizer.json"))
+
+
+def test_it_is_small_enough_to_ship():
+    folder = bundled_starter()
+    assert sum(f.stat().st_size for f in folder.iterdir()) <= 12_000_000
+    assert (folder / "README.md").is_file()
+
+
+def test_it_has_at_most_five_million_parameters(starter):
+    assert sum(p.numel() for p in starter.model.parameters()) <= 5_000_000
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_any_text_encodes_and_comes_back(tokenizer, text):
+    text = text.encode("utf-8", "ignore").decode()
+    special = any(t in text for t in ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"))
+    assert special or tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+@given(st.integers(0, 10**12))
+@settings(deadline=None)
+def test_digits_stand_alone(tokenizer, number):
+    assert tokenizer.encode(str(number)).tokens == list(str(number))
+
+
+def test_the_chat_template_renders_what_it_was_trained_on(starter, tokenizer):
+    messages = reasoner_messages("How many? 12.", PromptStyle.COMPACT)
+    assert list(starter.codec.encode_chat(messages)) == tokenizer.encode(render_prompt(messages)).ids
+
+
+def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
+    from training.core.answers import Verifier
+    from training.runner import solve_greedily
+
+    problems = held_out_problems(60, 99)
+    solved = solve_greedily(starter, [reasoner_messages(p.question, PromptStyle.COMPACT) for p in problems], 128)
+    right = sum(Verifier().check(s.text, p) == "right" for s, p in zip(solved, problems, strict=True))
+    assert right / len(problems) > 0.6
+    asked = list(itertools.product(problems[:10], PerturbationType))
+    prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, PromptStyle.COMPACT)) for p, t in asked]
+    hints = [starter.codec.decode(c.tokens) for (c,) in starter.sample(prompts, 1, SamplingParams(64, 1.0, 1))]
+    passed = sum(judge_hint(h, p).passed for h, (p, _) in zip(hints, asked, strict=True))
+    assert passed / len(hints) > 0.7
+
+
+def test_examples_depend_on_the_seed_and_the_step_alone():
+    tokenizer = train_tokenizer(TINY)
+    assert draw_batch(3, TINY, tokenizer) == draw_batch(3, TINY, tokenizer)
+    assert draw_batch(3, TINY, tokenizer) != draw_batch(4, TINY, tokenizer)
+
+
+def test_the_mixture_is_what_the_recipe_says():
+    recipe = Recipe()
+    examples = list(itertools.islice(stream_examples(1, recipe), 4000))
+    share = sum(e.role is Role.ADVERSARY for e in examples) / len(examples)
+    assert share == pytest.approx(recipe.adversary_share, abs=0.02)
+
+
+def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path):
+    tokenizer = train_tokenizer(TINY)
+
+    def run(folder: Path, *stops: int) -> torch.Tensor:
+        folder.mkdir()
+        for stop in stops:
+            training = Pretraining(TINY, tokenizer, folder)
+            training.restore()
+            while training.step < stop:
+                training.train_step()
+            training.save()
+        return torch.cat([p.detach().flatten() for p in training.model.parameters()])
+
+    assert torch.equal(run(tmp_path / "once", 6), run(tmp_path / "twice", 3, 6))
