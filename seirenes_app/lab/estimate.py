@@ -2,7 +2,8 @@
 
 Per-token costs were measured on one core (AVX2, float32): sampling 31.5 µs + 69.6 µs for each million parameters, from
 0.87 M at batch 256 and 5.8 M at batch 64; learning 6 N floating-point operations a token (Kaplan et al. 2020,
-arXiv 2001.08361, section 2.1) at 45 GFLOP/s. Finished runs of the same model on this machine replace the guess's scale.
+arXiv 2001.08361, section 2.1) at 45 GFLOP/s. The shares below are those of the bundled reasoner's demo run, where
+this guess and the clock agreed to a tenth on one core. Finished runs of the same model here replace its scale.
 """
 
 from __future__ import annotations
@@ -20,20 +21,26 @@ from training.rundir.config import Mode, RunConfig, Tuning
 from training.rundir.index import RunSummary
 from training.rundir.state import RunStatus
 
-STARTER_PARAMETERS = 1_900_000
+STARTER_PARAMETERS = 2_070_000
 """Used while the starter's own file cannot be read."""
 SAMPLE_BASE_US = 31.5
 SAMPLE_PER_MILLION_US = 69.6
 LEARN_GFLOP_PER_S = 45.0
-OVERHEAD = 1.6
-"""Prefill, padding, checking and writing: measured steps over the sum of the parts."""
-LENGTH_SHARE = 0.5
+SAMPLE_OVERHEAD = 1.6
+"""Prefill, padding, checking and writing: measured over the sum of the parts."""
+LEARN_OVERHEAD = 1.2
+LENGTH_SHARE = 0.3
 """Mean completion over the limit."""
 PROMPT_TOKENS = 64
-LEARNING_SHARE = 0.5
+LEARNING_SHARE = 0.35
 """Rollouts in groups with any spread; the others carry no gradient and cost nothing."""
-EVAL_CONDITIONS = 10
-"""Solutions an evaluation takes for each problem: clean, the types, the placebo, worst of k."""
+EVAL_CONDITIONS = 9
+"""Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
+LEARNING_ROWS = 64
+"""Rows of one learning batch."""
+ACTIVATIONS = 12
+"""Values kept a token, layer and unit of width between forward and backward."""
+LIBRARIES_MB = 650.0
 PARALLEL = 0.85
 """What each further core adds."""
 
@@ -88,14 +95,15 @@ def step_seconds(config: RunConfig, parameters: int, cores: int) -> float:
     solution, hint = config.rollout.max_solution_tokens, config.rollout.max_hint_tokens
     sampled = LENGTH_SHARE * (reasoner * solution + adversary * hint)
     learned = LEARNING_SHARE * config.update.epochs * (sampled + PROMPT_TOKENS * (reasoner + adversary))
-    seconds = sampled * _sample_s(parameters) + learned * 6e-9 * parameters / LEARN_GFLOP_PER_S
-    return OVERHEAD * seconds / _speed_up(cores)
+    sampling = SAMPLE_OVERHEAD * sampled * _sample_s(parameters)
+    learning = LEARN_OVERHEAD * learned * 6e-9 * parameters / LEARN_GFLOP_PER_S
+    return (sampling + learning) / _speed_up(cores)
 
 
 def eval_seconds(config: RunConfig, parameters: int, cores: int) -> float:
     """One evaluation of the frozen suite."""
     tokens = config.evaluation.problems * EVAL_CONDITIONS * LENGTH_SHARE * config.evaluation.max_new_tokens
-    return OVERHEAD * tokens * _sample_s(parameters) / _speed_up(cores)
+    return SAMPLE_OVERHEAD * tokens * _sample_s(parameters) / _speed_up(cores)
 
 
 def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
@@ -128,31 +136,58 @@ def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tu
 
 
 def estimate_memory(config: RunConfig, parameters: int | None = None) -> MemoryEstimate:
-    """Weights, gradients and two AdamW moments in float32, and the largest of the two caches of a step."""
-    parameters = parameters or model_parameters(config)
-    millions = parameters / 1e6
-    width = 2 if config.model.dtype == "bfloat16" else 4
-    trained = millions if config.model.tuning is Tuning.FULL else 0.02 * millions
+    """Weights in float32 with what AdamW keeps, the key-value cache of a step's widest batch, and a learning batch."""
+    millions = (parameters or model_parameters(config)) / 1e6
+    shape = read_shape(model_folder(config))
+    full = config.model.tuning is Tuning.FULL
+    copies = 2 if full and (config.update.kl or config.adversary.kl) else 1
     r = config.rollout
-    rows = r.questions * r.hints * r.hinted
-    layers_times_width = 18.0 * parameters**0.5
+    tokens = PROMPT_TOKENS + r.max_solution_tokens
+    cache = r.questions * r.hints * r.hinted * tokens * shape.layers * 2 * shape.cache_width
+    learning = LEARNING_ROWS * tokens * (shape.layers * shape.width * ACTIVATIONS + 3 * shape.vocabulary * LENGTH_SHARE)
     parts = (
-        ("weights", width * millions),
-        ("gradients and optimiser", 12 * trained),
-        ("sampling cache", 2 * 4 * layers_times_width * rows * (PROMPT_TOKENS + r.max_solution_tokens) / 2**20 / 4),
-        ("libraries", 450.0),
+        ("weights", 4 * millions * copies),
+        ("gradients, optimiser", 12 * millions if full else 0.24 * millions),
+        ("sampling cache", 4 * cache / 2**20),
+        ("learning batch", 4 * learning / 2**20),
+        ("libraries", LIBRARIES_MB),
     )
     return MemoryEstimate(sum(m for _, m in parts), parts)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What of a model's architecture decides its memory; the defaults are the bundled reasoner's."""
+
+    layers: int = 4
+    width: int = 192
+    cache_width: int = 96
+    """Key-value heads times their width."""
+    vocabulary: int = 1536
+
+
+def read_shape(folder: Path | None) -> Shape:
+    """The shape in a Hugging Face ``config.json``; the defaults where there is none or it lacks a field."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder is not None else {}
+        width, heads = int(found["hidden_size"]), int(found["num_attention_heads"])
+        head = int(found.get("head_dim") or width // heads)
+        cache = head * int(found.get("num_key_value_heads") or heads)
+        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]))
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):
+        return Shape()
+
+
 def model_parameters(config: RunConfig) -> int:
     """Parameters of the configured model, read from its files; the starter's size where they cannot be read."""
-    folder = starter_folder_or_none() if config.model.path == "starter" else Path(config.model.path)
+    folder = model_folder(config)
     return (count_parameters(folder) if folder is not None else None) or STARTER_PARAMETERS
 
 
-def starter_folder_or_none() -> Path | None:
-    """The bundled reasoner's folder, or None in a broken installation."""
+def model_folder(config: RunConfig) -> Path | None:
+    """The configured model's folder; None for the bundled one in a broken installation."""
+    if config.model.path != "starter":
+        return Path(config.model.path)
     try:
         return starter_folder()
     except UserError:

@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from seirenes_app.lab.resources import presets_folder
 from training.errors import UserError
 from training.rundir.config_io import Preset, load_presets
-from training.rundir.index import RunSummary, list_runs
+from training.rundir.index import RunSummary, read_run
 from training.rundir.lock import holder
 from training.rundir.paths import RunPaths, default_runs_root
+from training.rundir.state import OVER, judge
 
 TRASH = ".trash"
 LOG_BYTES = 64 * 1024
 
+Stamp = tuple[tuple[float, int], tuple[float, int]]
+
 
 class RunLibrary:
-    """All runs under one root. `list_runs` may take a while on many runs: call it off the window's thread."""
+    """All runs under one root. `list_runs` may take a while on many runs: call it off the window's thread.
+
+    A run that is over is read again only when its files changed.
+    """
 
     def __init__(self, runs_root: Path | None = None, presets: Path | None = None) -> None:
         self.runs_root = runs_root or default_runs_root()
         self._presets = presets
+        self._over: dict[Path, tuple[Stamp, RunSummary]] = {}
 
     def list_runs(self) -> list[RunSummary]:
         """Newest first; broken run folders are listed with their `problem`. A missing root is an empty library."""
-        return list_runs(self.runs_root) if self.runs_root.is_dir() else []
+        if not self.runs_root.is_dir():
+            return []
+        folders = [f for f in self.runs_root.iterdir() if f.is_dir() and not f.name.startswith(".")]
+        found = [
+            self._read(RunPaths(f)) for f in folders if (f / "config.json").exists() or (f / "events.jsonl").exists()
+        ]
+        return sorted(found, key=started_at, reverse=True)
+
+    def _read(self, paths: RunPaths) -> RunSummary:
+        stamp = (_stamp(paths.events), _stamp(paths.config))
+        held, known = holder(paths.lock), self._over.get(paths.root)
+        if held is None and known is not None and known[0] == stamp:
+            return known[1]
+        summary = read_run(paths)
+        state = summary.state
+        if state is not None and state.last_t == 0 and held is None:
+            # Nothing was ever heard of it: its launch counts as the last sign of life.
+            state = judge(replace(state, last_t=stamp[1][0]), held, time.time())
+            summary = replace(summary, state=state)
+        if held is None and state is not None and state.status in OVER:
+            self._over[paths.root] = (stamp, summary)
+        return summary
 
     def presets(self) -> Mapping[str, Preset]:
         """The presets that ship; a `UserError` when a preset file is damaged."""
@@ -41,6 +71,21 @@ class RunLibrary:
     def trash(self, paths: RunPaths) -> Path:
         """Move a run to the trash; see `move_to_trash`."""
         return move_to_trash(paths)
+
+
+def started_at(summary: RunSummary) -> float:
+    """When a run began, in seconds since 1970; the folder's time where no event tells."""
+    if summary.state is not None and summary.state.started_t:
+        return summary.state.started_t
+    return _stamp(summary.paths.root)[0]
+
+
+def _stamp(path: Path) -> tuple[float, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0.0, 0)
+    return (found.st_mtime, found.st_size)
 
 
 def move_to_trash(paths: RunPaths) -> Path:

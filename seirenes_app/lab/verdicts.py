@@ -114,20 +114,25 @@ def tell(summary: RunSummary) -> Story | None:
 
 
 def _saved(state: RunState) -> str:
+    if not state.step:
+        return "Resuming starts it over."
     if not state.checkpoints:
         return f"It had reached step {state.step}; nothing was saved yet, so resuming starts it over."
     return f"It had reached step {state.step}; resuming goes on from the newest checkpoint."
 
 
 def _cause(state: RunState, log: tuple[str, ...]) -> str:
-    when = f" at {datetime.fromtimestamp(state.last_t):%H:%M on %d %B}" if state.last_t else ""
-    if state.last_t and state.last_t < psutil.boot_time():
-        return f"The machine was switched off or restarted while it ran; the last sign of life was{when}."
     text = "\n".join(log).lower()
+    if not state.launched_t:
+        said = "its last words are below" if text else "it wrote nothing"
+        return f"The trainer ended before it began; {said}."
+    when = f" at {datetime.fromtimestamp(state.last_t):%H:%M on %d %B}" if state.last_t else ""
     if "out of memory" in text or "memoryerror" in text or "cannot allocate memory" in text:
         return f"The trainer ran out of memory{when}. Fewer questions a step, or a shorter solution limit, need less."
-    if "traceback" in text or "error" in text:
+    if "traceback" in text or "error:" in text:
         return f"The trainer stopped on an error{when}; its last words are below."
+    if state.last_t and state.last_t < psutil.boot_time():
+        return f"The machine was switched off or restarted while it ran; the last sign of life was{when}."
     return (
         f"The trainer process ended{when} without saying why: it was killed from outside, most often by the system "
         "when memory ran out."

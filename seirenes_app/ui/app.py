@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes.util
 import os
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.lab.diagnostics import record_error, start_log
@@ -22,7 +22,7 @@ from seirenes_app.ui.pages.train import TrainPage
 from seirenes_app.ui.processes.active_runs import ActiveRuns
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.processes.trainer_control import TrainerControl
-from seirenes_app.ui.theme import apply_theme, choose_theme
+from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.window import MainWindow
 from training.errors import UserError
 
@@ -49,7 +49,7 @@ def build_window(app: QApplication, settings: Settings) -> MainWindow:
     runs = RunsModel(library, workspace, background, app)
     control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
     active = ActiveRuns(runs, control, app)
-    home = HomePage(library, runs, background, library.presets(), workspace)
+    home = HomePage(runs, background, library.presets(), workspace)
     train = TrainPage(control, library, settings, background=background)
     return MainWindow(home, train, control, active, runs, library, workspace, settings, background)
 
@@ -66,32 +66,44 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     app.setApplicationDisplayName("Seirênes")
     app.setDesktopFileName("io.github.seirenes.Seirenes")
     app.setWindowIcon(app_icon())
-    try:
-        settings = Settings.load()
-    except UserError as error:
-        print(f"seirenes: {error}", file=sys.stderr)
-        settings = Settings()
-    choose_theme(settings.theme, app)
+    settings, trouble = _load_settings()
+    apply_theme(app, settings.theme)
     window = build_window(app, settings)
     _catch_faults(window)
     window.show()
+    if trouble:
+        window.tell("The settings were not read", trouble)
     if smoke_test:
         code = _paint_all(app, window, screenshot_dir)
-        window.shut_down()
+        window.shut_down(remember=False)
         return code
     return app.exec()
 
 
+def _load_settings() -> tuple[Settings, str]:
+    try:
+        return Settings.load(), ""
+    except UserError as error:
+        return Settings(), str(error)
+
+
 def _catch_faults(window: MainWindow) -> None:
+    """Show and log what nobody caught, in the window's thread and in others; nothing dies silently."""
+
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
         text = str(error) if isinstance(error, UserError) else record_error(kind, error, trace)
-        # Out of the slot that failed first: a dialog inside it would run an event loop in a broken place.
-        QTimer.singleShot(0, lambda: window.tell_fault(text, mendable=isinstance(error, UserError)))
+        # Queued: out of the slot that failed first, and into the window's thread from any other.
+        window.faulted.emit(text, isinstance(error, UserError))
+
+    def thread_hook(caught: threading.ExceptHookArgs) -> None:
+        if caught.exc_value is not None:
+            hook(caught.exc_type, caught.exc_value, caught.exc_traceback)
 
     sys.excepthook = hook
+    threading.excepthook = thread_hook
 
 
 def _paint_all(app: QApplication, window: MainWindow, folder: Path | None) -> int:

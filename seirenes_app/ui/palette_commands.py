@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PySide6.QtCore import QAbstractListModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QAction, QFont, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
@@ -26,6 +27,9 @@ KEY_ROLE = Qt.ItemDataRole.UserRole + 2
 ROW = 38
 ROWS_SHOWN = 9
 SHADE = 0.35
+WORD_START = 5
+IN_A_ROW = 4
+GOOD_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -44,35 +48,41 @@ class Command:
 def fuzzy_score(pattern: str, text: str) -> int | None:
     """How well the letters of `pattern` occur in order in `text`; None when they do not. Higher is better.
 
-    Letters at the start of a word and letters in a row count more; a late first hit counts less.
+    Of all ways to find them the best counts. Letters at the start of a word and letters in a row count more.
     """
     wanted, hay = pattern.casefold().replace(" ", ""), text.casefold()
-    score, place, last = 0, -1, -2
-    for letter in wanted:
-        start = place + 1
-        place = _next_hit(letter, hay, start, last)
-        if place < 0:
-            return None
-        at_word = place == 0 or not hay[place - 1].isalnum()
-        score += 1 + (5 if at_word else 0) + (4 if place == last + 1 else 0)
-        last = place
-    return score * 10 - (hay.find(wanted[0]) if wanted else 0)
+
+    @cache
+    def best(letter: int, last: int) -> int | None:
+        if letter == len(wanted):
+            return 0
+        found = None
+        place = hay.find(wanted[letter], max(0, last + 1))
+        while place >= 0:
+            rest = best(letter + 1, place)
+            if rest is not None:
+                gain = 1 + WORD_START * _starts_word(hay, place) + IN_A_ROW * (letter > 0 and place == last + 1)
+                found = max(found or 0, gain + rest)
+            place = hay.find(wanted[letter], place + 1)
+        return found
+
+    return best(0, -2)
 
 
-def _next_hit(letter: str, hay: str, start: int, last: int) -> int:
-    first = hay.find(letter, start)
-    if first == last + 1:
-        return first
-    # A word's first letter is what people type; prefer it to an earlier one inside a word.
-    at_word = next((i for i in range(start, len(hay)) if hay[i] == letter and (i == 0 or not hay[i - 1].isalnum())), -1)
-    return at_word if at_word >= 0 else first
+def _starts_word(text: str, place: int) -> bool:
+    return place == 0 or not text[place - 1].isalnum()
 
 
 def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
-    """Commands that match, best first; disabled ones last, so that they are found and seen to be off."""
+    """Commands that match, best first; disabled ones last, so that they are found and seen to be off.
+
+    Scattered letters are no match beside a command that has them together.
+    """
     scored = [(c, s) for c in commands if (s := fuzzy_score(pattern, c.text)) is not None]
-    scored.sort(key=lambda pair: (not pair[0].action.isEnabled(), -pair[1]))
-    return [command for command, _ in scored]
+    enough = max((s for _, s in scored), default=0) * GOOD_SHARE
+    good = [(c, s) for c, s in scored if s >= enough]
+    good.sort(key=lambda pair: (not pair[0].action.isEnabled(), -pair[1]))
+    return [command for command, _ in good]
 
 
 class CommandsModel(QAbstractListModel):

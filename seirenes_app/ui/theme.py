@@ -12,6 +12,9 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from seirenes_app.lab.resources import icon_path
+from training.errors import UserError
+
 SPACE_1 = 4
 SPACE_2 = 8
 SPACE_3 = 12
@@ -128,6 +131,13 @@ def apply_theme(app: QApplication, mode: str) -> Theme:
     return theme
 
 
+def switch_theme(mode: str) -> None:
+    """`apply_theme` on the application that runs."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app, mode)
+
+
 def body_font() -> QFont:
     """The interface's font at body size: the first installed of `SANS_FAMILIES`."""
     return _font(SANS_FAMILIES, BODY_PX)
@@ -177,7 +187,16 @@ def make_style_sheet(theme: Theme) -> str:
         "body_px": BODY_PX, "small_px": SMALL_PX, "heading_px": HEADING_PX, "title_px": TITLE_PX, "hero_px": HERO_PX,
         "radius": RADIUS, "mono": ", ".join(f'"{f}"' for f in MONO_FAMILIES),
     }  # fmt: skip
-    return _SHEET.substitute(tokens | sizes)
+    return _SHEET.substitute(tokens | sizes | {"combo_arrow": _combo_arrow(theme)})
+
+
+def _combo_arrow(theme: Theme) -> str:
+    """A styled combo box loses its arrow, and a style sheet takes one only as a file."""
+    try:
+        file = icon_path(f"arrow-{theme.name}").as_posix()
+    except UserError:
+        return ""
+    return f'QComboBox::down-arrow {{ image: url("{file}"); width: 16px; height: 16px; }}'
 
 
 _SHEET = Template("""
@@ -233,7 +252,8 @@ QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTe
   border: 2px solid $accent; padding: 4px 7px; }
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $muted;
   background: $raised; }
-QComboBox::drop-down { border: none; width: 22px; }
+QComboBox::drop-down { border: none; width: 26px; }
+$combo_arrow
 QComboBox QAbstractItemView { background: $surface; color: $text; border: 1px solid $border; outline: none;
   selection-background-color: $raised; selection-color: $text; }
 QCheckBox, QRadioButton { background: transparent; spacing: 8px; padding: 3px; border: 2px solid transparent;

@@ -7,25 +7,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QUrl
+from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices
-from PySide6.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QHBoxLayout,
-    QInputDialog,
-    QMainWindow,
-    QMessageBox,
-    QStackedWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
 from seirenes_app.lab.diagnostics import describe, log_path
 from seirenes_app.lab.library import RunLibrary
-from seirenes_app.lab.machine import read_machine
-from seirenes_app.store.settings import Settings, settings_path
+from seirenes_app.lab.machine import Machine, read_machine
+from seirenes_app.store.settings import Settings, ThemeMode, settings_path
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.actions import Actions
+from seirenes_app.ui.closing import Closing
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.home import HomePage
@@ -34,15 +26,8 @@ from seirenes_app.ui.palette_commands import CommandPalette
 from seirenes_app.ui.processes.active_runs import ActiveRuns
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.processes.trainer_control import TrainerControl
-from seirenes_app.ui.theme import Theme, choose_theme, theme_notifier
-from seirenes_app.ui.widgets.dialogs import (
-    AboutDialog,
-    BugDialog,
-    CloseAnswer,
-    CloseDialog,
-    MessageDialog,
-    ShortcutsDialog,
-)
+from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
+from seirenes_app.ui.widgets.dialogs import AboutDialog, BugDialog, MessageDialog, ShortcutsDialog, ask_discard
 from seirenes_app.ui.widgets.rail import Rail
 from seirenes_app.ui.widgets.status_line import StatusLine
 from seirenes_app.ui.widgets.toast import Toast
@@ -52,11 +37,18 @@ from training.rundir.index import RunSummary
 from training.rundir.paths import RunPaths
 from training.rundir.state import RunState, RunStatus
 
-STOP_WAIT_S = 60
+TABLE_KEYS = (
+    ("Command palette", "Ctrl+Shift+P"),
+    ("Recent runs: open, pin, note", "Enter, P, N"),
+    ("Recent runs: resume, discard", "R, Del"),
+)
 
 
 class MainWindow(QMainWindow):
     """See the module. Collaborators come by constructor; `app.build_window` makes them."""
+
+    faulted = Signal(str, bool)
+    """An exception nobody caught: its text, and whether the person can mend it. Emitted from any thread."""
 
     def __init__(
         self,
@@ -75,6 +67,10 @@ class MainWindow(QMainWindow):
         self._runs, self._library, self._workspace = runs, library, workspace
         self._settings, self._background = settings, background
         self.pages: list[Page] = [home, train]
+        self._machine: Machine | None = None
+        self._bug: BugDialog | None = None
+        self._over = False
+        self.closing = Closing(active, control, self.close, self)
         self._build()
         self._connect()
         self._restore()
@@ -112,13 +108,18 @@ class MainWindow(QMainWindow):
         self._home.discardAsked.connect(self._discard)
         self._home.folderAsked.connect(self.open_runs_folder)
         self._control.started.connect(lambda _paths: self._runs.refresh())
-        self._control.failed.connect(lambda text: self.tell("The run did not start", text))
-        self._control.ladder.connect(lambda _paths, text: self.toast.say(text))
+        self._control.failed.connect(lambda text: self.tell("That did not work", text))
+        self._control.ladder.connect(self._take_ladder)
         self._control.discarded.connect(self._take_discarded)
         self._active.changed.connect(self._render_run)
         self._active.ended.connect(self._take_ended)
+        self._active.found.connect(lambda paths: self.toast.say(f"{paths.run_id} is still going; it was found again."))
+        self._active.problem.connect(self.toast.say)
+        self._runs.problem.connect(self.toast.say)
+        self.faulted.connect(self.tell_fault, Qt.ConnectionType.QueuedConnection)
         # A bound method, not a lambda: Qt drops it with the window.
         theme_notifier().changed.connect(self._take_theme)
+        QApplication.styleHints().colorSchemeChanged.connect(self._take_scheme)
 
     def _restore(self) -> None:
         self.resize(1280, 800)
@@ -133,10 +134,19 @@ class MainWindow(QMainWindow):
             self._train.open_run(last)
         self._render_run()
         self._runs.refresh()
+        self._background.submit(lambda: read_machine(self._library.runs_root), self._take_machine)
+
+    def _take_machine(self, machine: Machine) -> None:
+        self._machine = machine
+        self._home.machine.render_machine(machine)
 
     def _take_theme(self, theme: Theme) -> None:
         for page in self.pages:
             page.themed(theme)
+
+    def _take_scheme(self, _scheme: Qt.ColorScheme) -> None:
+        if self._settings.theme == ThemeMode.SYSTEM:
+            switch_theme(self._settings.theme)
 
     # ------------------------------------------------------------------ pages
 
@@ -208,17 +218,11 @@ class MainWindow(QMainWindow):
         self._ask_discard(summary.paths)
 
     def _ask_discard(self, paths: RunPaths) -> None:
-        answer = QMessageBox.question(
-            self, "Discard the run", f"Stop {paths.run_id} if it is running and move its folder to the trash?"
-        )
-        if answer == QMessageBox.StandardButton.Yes:
-            try:
-                self._control.discard(paths)
-            except UserError as error:
-                self.tell("The run was not discarded", str(error))
+        ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
 
     def _take_discarded(self, paths: RunPaths) -> None:
         self._train.forget(paths)
+        self._workspace.forget(paths.run_id)
         self._runs.refresh()
         self.toast.say(f"{paths.run_id} is in the trash.")
 
@@ -228,7 +232,10 @@ class MainWindow(QMainWindow):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._library.runs_root)))
 
     def _current(self) -> tuple[RunPaths, RunState] | None:
-        return self._active.live[0] if self._active.live else None
+        """The live run in view, else the one that was started last."""
+        live = self._active.live
+        in_view = next((run for run in live if run[0].run_id == self._train.run_id), None)
+        return in_view or (live[-1] if live else None)
 
     def open_current(self) -> None:
         """The running run."""
@@ -262,9 +269,7 @@ class MainWindow(QMainWindow):
 
     def set_theme(self, mode: str) -> None:
         """Light, dark or the system's."""
-        app = QApplication.instance()
-        assert isinstance(app, QApplication)
-        choose_theme(mode, app)
+        switch_theme(mode)
         self._settings = replace(self._settings, theme=str(mode))
         self._save_settings()
 
@@ -282,13 +287,13 @@ class MainWindow(QMainWindow):
 
     def show_shortcuts(self) -> None:
         """Every key."""
-        more = (("Command palette", "Ctrl+Shift+P"),)
-        ShortcutsDialog(self.actions_.commands, more, self).exec()
+        ShortcutsDialog(self.actions_.commands, TABLE_KEYS, self).open()
 
     def diagnostics(self) -> str:
-        """What to paste into a report."""
+        """What to paste into a report. The machine is read once: it takes a second."""
+        self._machine = self._machine or read_machine(self._library.runs_root)
         places = {"runs": self._library.runs_root, "settings": settings_path(), "log": log_path()}
-        return describe(read_machine(self._library.runs_root), places)
+        return describe(self._machine, places)
 
     def copy_diagnostics(self) -> None:
         """To the clipboard; the machine is read off the window's thread."""
@@ -304,7 +309,7 @@ class MainWindow(QMainWindow):
 
     def show_about(self) -> None:
         """Name and version."""
-        AboutDialog(self).exec()
+        AboutDialog(self).open()
 
     def tell(self, title: str, text: str) -> None:
         """An error in words."""
@@ -312,12 +317,13 @@ class MainWindow(QMainWindow):
         dialog.setModal(True)
         dialog.open()
 
-    def tell_fault(self, text: str, *, mendable: bool) -> None:
-        """An exception that nobody caught."""
+    def tell_fault(self, text: str, mendable: bool) -> None:
+        """An exception that nobody caught. One that comes again while its dialog is open is only logged."""
         if mendable:
             self.tell("That did not work", text)
-        else:
-            BugDialog(text, self.diagnostics, self).open()
+        elif self._bug is None or not self._bug.isVisible():
+            self._bug = BugDialog(text, self.diagnostics, self)
+            self._bug.open()
 
     # ------------------------------------------------------------------ live runs
 
@@ -328,7 +334,7 @@ class MainWindow(QMainWindow):
             self.status_line.render_run(None, None)
             self.actions_.render_run(live=False, paused=False, stopping=False)
             return
-        paths, state = live[0]
+        paths, state = self._current() or live[-1]
         self.status_line.render_run(paths, state, len(live) - 1)
         self.actions_.render_run(
             live=True, paused=state.status is RunStatus.PAUSED, stopping=self._control.stopping(paths)
@@ -343,42 +349,41 @@ class MainWindow(QMainWindow):
             RunStatus.DIED: "died; Home tells what is known.",
         }
         self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
-        self._train.next_in_queue()
+        if not self.closing.under_way:
+            self._train.next_in_queue()
+
+    def _take_ladder(self, _paths: RunPaths, text: str) -> None:
+        self.toast.say(text)
+        self._render_run()
 
     # ------------------------------------------------------------------ the end
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask what becomes of runs that are going; remember the window's place."""
-        live = self._active.live
-        if live:
-            dialog = CloseDialog([paths.run_id for paths, _ in live], self)
-            dialog.exec()
-            if dialog.answer is CloseAnswer.CANCEL:
-                event.ignore()
-                return
-            if dialog.answer is CloseAnswer.STOP:
-                self._stop_all()
+        if not self.closing.may_close():
+            event.ignore()
+            return
         self.shut_down()
         super().closeEvent(event)
 
-    def _stop_all(self) -> None:
-        for paths, _ in self._active.live:
-            self._control.stop_and_save(paths)
-        deadline = time.monotonic() + STOP_WAIT_S
-        while self._active.live and time.monotonic() < deadline:
-            QApplication.processEvents()
-            time.sleep(0.02)
+    def shut_down(self, *, remember: bool = True) -> None:
+        """Save what is remembered and end the helpers; a second time does nothing."""
+        if self._over:
+            return
+        self._over = True
+        if remember:
+            self._remember()
+        self._train.deactivate()
+        self._home.deactivate()
+        self._active.close()
+        self._background.close()
+        self._workspace.close()
 
-    def shut_down(self) -> None:
-        """Save what is remembered and end the helpers."""
+    def _remember(self) -> None:
         geometry = base64.b64encode(self.saveGeometry().data()).decode()
         page = self.pages[self.stack.currentIndex()].key
         self._settings = replace(self._settings, geometry=geometry, last_page=page, last_run=self._train.run_id)
         self._save_settings()
-        self._train.deactivate()
-        self._active.close()
-        self._background.close()
-        self._workspace.close()
 
     def _save_settings(self) -> None:
         try:

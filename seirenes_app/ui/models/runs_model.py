@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from enum import IntEnum
@@ -9,7 +10,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.library import RunLibrary, started_at
 from seirenes_app.lab.verdicts import MODE_WORDS, format_when, measure_change, sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.processes.background import Background
@@ -97,7 +98,8 @@ class RunsModel(QAbstractTableModel):
     def render(self, summaries: Sequence[RunSummary]) -> None:
         """Show these runs. Rows that stay where they are keep their selection."""
         self._marks = self._workspace.marks() if self._workspace is not None else {}
-        rows = sorted(summaries, key=lambda s: not self.mark(s.paths.run_id).pinned)
+        rows = sorted(summaries, key=started_at, reverse=True)
+        rows.sort(key=lambda s: not self.mark(s.paths.run_id).pinned)
         if [s.paths for s in rows] == [s.paths for s in self._rows]:
             self._rows = rows
             if rows:
@@ -117,16 +119,13 @@ class RunsModel(QAbstractTableModel):
         """Pin or unpin a run, and move it."""
         if self._workspace is not None:
             self._workspace.pin(run_id, pinned)
-            self.render(self._library_order())
+            self.render(self._rows)
 
     def note(self, run_id: str, text: str) -> None:
         """Keep a note on a run."""
         if self._workspace is not None:
             self._workspace.note(run_id, text)
             self.render(self._rows)
-
-    def _library_order(self) -> list[RunSummary]:
-        return sorted(self._rows, key=lambda s: _started(s), reverse=True)
 
     def row_of(self, paths: RunPaths) -> int:
         """Row of a run, or -1."""
@@ -187,7 +186,7 @@ class RunsModel(QAbstractTableModel):
         if column is RunColumn.STEPS:
             return f"{state.step} / {state.steps}" if state.steps else f"{state.step}"
         if column is RunColumn.WHEN:
-            return format_when(_started(summary), time.time())
+            return format_when(started_at(summary), time.time())
         return str(measure_change(state, "clean" if column is RunColumn.CLEAN else "hinted"))
 
     def _detail(self, summary: RunSummary) -> str:
@@ -195,7 +194,7 @@ class RunsModel(QAbstractTableModel):
         if note:
             return note
         if summary.config is None:
-            return summary.problem or ""
+            return (summary.problem or "").replace(f"{summary.paths.root}{os.sep}", "")
         mode = str(summary.config.mode)
         return f"{MODE_WORDS.get(mode, mode)} · {_short(summary.config.model.path)}"
 
@@ -204,15 +203,6 @@ class RunsModel(QAbstractTableModel):
             return summary.problem or ""
         note = self.mark(summary.paths.run_id).note
         return sentence(summary.state) + (f"\nNote: {note}" if note else "")
-
-
-def _started(summary: RunSummary) -> float:
-    if summary.state is not None and summary.state.started_t:
-        return float(summary.state.started_t)
-    try:
-        return summary.paths.root.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _short(model: str) -> str:

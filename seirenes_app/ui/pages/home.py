@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.lab.estimate import TimeEstimate, estimate_time
-from seirenes_app.lab.library import RunLibrary
-from seirenes_app.lab.machine import Machine, read_machine
 from seirenes_app.lab.verdicts import tell
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -33,6 +32,7 @@ from training.rundir.paths import RunPaths
 DEMO = "demo"
 REFRESH_MS = 10_000
 STORIES = 2
+WIDE = 960
 
 
 class HomePage(Page):
@@ -54,7 +54,6 @@ class HomePage(Page):
 
     def __init__(
         self,
-        library: RunLibrary,
         runs: RunsModel,
         background: Background,
         presets: Mapping[str, Preset],
@@ -62,7 +61,6 @@ class HomePage(Page):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._library = library
         self._runs = runs
         self._background = background
         self._demo = presets[DEMO].config if DEMO in presets else RunConfig()
@@ -100,7 +98,8 @@ class HomePage(Page):
             "One model plays two roles. As Adversary it writes distractions; as Reasoner it learns to keep its "
             "answer. Watch both change, step by step.", "muted", wrap=True,
         )  # fmt: skip
-        text.setMaximumWidth(520)
+        text.setMinimumWidth(510)
+        text.setMaximumWidth(540)
         self.start = make_button(
             "Start the demo run", "play", kind="primary", large=True,
             tip="Self-play with the bundled reasoner, on this machine, offline (Ctrl+D)", clicked=self.demoAsked.emit,
@@ -132,6 +131,7 @@ class HomePage(Page):
         art.setFixedHeight(240)
         art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         hero.addWidget(art, 5)
+        self._art = art
         return hero
 
     def _build_runs(self) -> Section:
@@ -151,7 +151,6 @@ class HomePage(Page):
             "chart", "No runs yet",
             "The demo run needs no download and no account. Its charts fill while it learns, and everything it wrote "
             "stays here to be read afterwards.",
-            (make_button("Start the demo run", "play", clicked=self.demoAsked.emit),),
         )  # fmt: skip
         holder = QWidget()
         self._stack = QStackedLayout(holder)
@@ -175,14 +174,18 @@ class HomePage(Page):
     # ------------------------------------------------------------------ verbs of a page
 
     def activate(self) -> None:
-        """Look at the disk now and every few seconds; read the machine."""
+        """Look at the disk now and every few seconds."""
         self._runs.refresh()
         self._timer.start()
-        self._background.submit(lambda: read_machine(self._library.runs_root), self._render_machine, lambda _text: None)
 
     def deactivate(self) -> None:
         """Stop looking."""
         self._timer.stop()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow window has no room for the picture."""
+        self._art.setVisible(event.size().width() >= WIDE)
+        super().resizeEvent(event)
 
     def themed(self, theme: Theme) -> None:
         """Painted parts anew."""
@@ -207,9 +210,6 @@ class HomePage(Page):
         words = estimate.words[0].upper() + estimate.words[1:]
         self.estimate.setText(f"{words} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
         self.start.setAccessibleDescription(self.estimate.text())
-
-    def _render_machine(self, machine: Machine) -> None:
-        self.machine.render_machine(machine)
 
     def _render_tools(self) -> None:
         selected = self.table.selected()

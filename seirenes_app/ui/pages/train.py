@@ -1,27 +1,37 @@
-"""Train: make a run, watch a run. Two faces; which one is shown is the only thing this page decides."""
+"""Train: make a run, watch a run. Two faces and a queue; which face is shown is all this page decides about a run."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QMessageBox, QStackedLayout, QWidget
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QStackedLayout, QWidget
 
-from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.diagnostics import describe, shorten_home
+from seirenes_app.lab.library import RunLibrary, log_tail
+from seirenes_app.lab.machine import read_machine
+from seirenes_app.lab.run_report import ReportLine, before_after
+from seirenes_app.lab.verdicts import sentence
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.train_parts.cautions import live_runs
 from seirenes_app.ui.pages.train_parts.new_run import NewRun
+from seirenes_app.ui.pages.train_parts.run_head import LIVE
 from seirenes_app.ui.pages.train_parts.run_view import RunView
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.processes.run_watcher import RunWatcher
 from seirenes_app.ui.processes.trainer_control import TrainerControl
 from seirenes_app.ui.theme import Theme
-from seirenes_app.ui.widgets.dialogs import MessageDialog
+from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
 from training.errors import UserError
 from training.rundir.config import RunConfig
 from training.rundir.paths import RunPaths
 from training.rundir.state import RunState
 
-TICK_MS = 200
+TICK_MS = 400
+HURRY_MS = 30
+"""Between two draws while a run that was just opened fills its charts."""
 METERS_MS = 2000
+LOG_LINES = 40
 
 
 class TrainPage(Page):
@@ -47,6 +57,7 @@ class TrainPage(Page):
         self._watcher: RunWatcher | None = None
         self._state = RunState()
         self._queue: list[RunConfig] = []
+        self._checking = False
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._meter_timer = QTimer(self)
@@ -62,13 +73,15 @@ class TrainPage(Page):
         self._stack.addWidget(self.view)
 
     def _connect(self) -> None:
-        self._timer.timeout.connect(self.view.tick)
+        self._timer.timeout.connect(self._tick)
         self._meter_timer.timeout.connect(self._measure)
         self.new.startAsked.connect(self._start)
         self.new.queueAsked.connect(self._enqueue)
         self.new.unqueueAsked.connect(self._unqueue)
         self.new.problem.connect(self._tell)
         self.view.newAsked.connect(lambda: self.show_new(None))
+        self.view.diagnosticsAsked.connect(self._copy_diagnostics)
+        self.view.evaluated.connect(self._compare)
         for signal, does in (
             (self.view.pauseAsked, self._control.pause),
             (self.view.unpauseAsked, self._control.unpause),
@@ -79,6 +92,8 @@ class TrainPage(Page):
         ):
             signal.connect(lambda d=does: self._do(d))
         self._control.ladder.connect(self._take_ladder)
+        # A run that is discarded while it goes does not end by itself in anybody's eyes.
+        self._control.discarded.connect(lambda _paths: self.next_in_queue())
 
     # ------------------------------------------------------------------ faces
 
@@ -93,8 +108,10 @@ class TrainPage(Page):
         self.view.follow(paths)
         self._watcher = RunWatcher(paths, parent=self)
         self._watcher.stateChanged.connect(self._take_state)
+        self._watcher.problem.connect(lambda text: self._tell("The run's events", text))
         self._watcher.start()
         self._stack.setCurrentWidget(self.view)
+        self._hurry()
         self.runOpened.emit(paths)
 
     def show_new(self, config: RunConfig | None) -> None:
@@ -103,6 +120,7 @@ class TrainPage(Page):
         if config is not None:
             self.new.render_config(config)
         self._stack.setCurrentWidget(self.new)
+        self.new.refresh()
 
     def forget(self, paths: RunPaths) -> None:
         """The run is gone: back to the form if it was in view."""
@@ -116,21 +134,29 @@ class TrainPage(Page):
             self._watcher = None
 
     def _take_state(self, state: RunState) -> None:
+        if self._watcher is None or self.sender() not in (None, self._watcher):
+            return
+        paths = self._watcher.paths
+        stopping = self._control.stopping(paths)
+        if not stopping and state.status in LIVE and state.launched_t != self._state.launched_t:
+            self.view.say("")
         self._state = state
-        paths = self._watcher.paths if self._watcher is not None else None
-        self.view.render(state, stopping=paths is not None and self._control.stopping(paths))
+        self.view.render(state, stopping=stopping)
 
     def _take_ladder(self, paths: RunPaths, text: str) -> None:
         if self._watcher is not None and self._watcher.paths == paths:
             self.view.say(text)
+            self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
 
     # ------------------------------------------------------------------ verbs of a page
 
     def activate(self) -> None:
         """Draw and measure while in view."""
-        self.view.lay_out()
         self._timer.start()
         self._meter_timer.start()
+        self._hurry()
+        if self._watcher is None:
+            self.new.refresh()
 
     def deactivate(self) -> None:
         """Stop drawing; the run is still followed."""
@@ -139,12 +165,47 @@ class TrainPage(Page):
 
     def themed(self, theme: Theme) -> None:
         """Charts anew."""
-        for chart in self.view.charts.values():
-            chart.mark_stale()
+        self.view.grid.mark_stale()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        self._timer.setInterval(HURRY_MS)
+
+    def _tick(self) -> None:
+        if self._watcher is None or not self.view.tick():
+            self._timer.setInterval(TICK_MS)
 
     def _measure(self) -> None:
         if self._watcher is not None:
-            self.view.meters.measure(self._state.pid, self._watcher.paths.root, self._background)
+            pid = self._state.pid if self._state.status in LIVE else 0
+            self.view.meters.measure(pid, self._watcher.paths.root, self._background)
+
+    # ------------------------------------------------------------------ what is read off the window's thread
+
+    def _compare(self) -> None:
+        if self._watcher is None or len(self._watcher.state.evals) < 2:
+            return
+        paths = self._watcher.paths
+        self._background.submit(lambda: read_changes(paths), lambda lines: self._take_changes(paths, lines))
+
+    def _take_changes(self, paths: RunPaths, lines: list[ReportLine]) -> None:
+        if self._watcher is not None and self._watcher.paths == paths:
+            self.view.render_paired(lines)
+
+    def _copy_diagnostics(self) -> None:
+        if self._watcher is not None:
+            paths, state = self._watcher.paths, self._watcher.state
+            self._background.submit(lambda: self._diagnose(paths, state), self._take_diagnostics)
+
+    def _diagnose(self, paths: RunPaths, state: RunState) -> str:
+        about = {"Run": paths.run_id, "Verdict": sentence(state), "Message": state.message or "none"}
+        text = describe(read_machine(self._library.runs_root), {"Folder": paths.root}, about)
+        log = "\n".join(log_tail(paths, LOG_LINES)) or "empty"
+        return f"{text}\nEnd of trainer.log:\n{shorten_home(log)}\n"
+
+    def _take_diagnostics(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.view.banner.say_copied()
 
     # ------------------------------------------------------------------ deeds
 
@@ -157,9 +218,7 @@ class TrainPage(Page):
             self._tell("That did not work", str(error))
 
     def _discard(self, paths: RunPaths) -> None:
-        question = f"Stop {paths.run_id} if it is running and move its folder to the trash?"
-        if QMessageBox.question(self, "Discard the run", question) == QMessageBox.StandardButton.Yes:
-            self._control.discard(paths)
+        ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
 
     def _start(self, config: RunConfig) -> None:
         try:
@@ -167,21 +226,56 @@ class TrainPage(Page):
         except UserError as error:
             self._tell("The run did not start", str(error))
 
+    def _tell(self, title: str, text: str) -> None:
+        MessageDialog(title, text, self).open()
+
+    # ------------------------------------------------------------------ queue
+
+    @property
+    def queue(self) -> tuple[RunConfig, ...]:
+        """Runs that wait, the next one first."""
+        return tuple(self._queue)
+
     def _enqueue(self, config: RunConfig) -> None:
         self._queue.append(config)
-        self.new.render_queue(self._queue)
+        self._render_queue()
+        self.next_in_queue()
 
     def _unqueue(self, row: int) -> None:
         if 0 <= row < len(self._queue):
             del self._queue[row]
-            self.new.render_queue(self._queue)
+            self._render_queue()
+
+    def _render_queue(self) -> None:
+        self.new.render_queue(self._queue)
+        self.view.render_queue(self._queue)
 
     def next_in_queue(self) -> None:
-        """A run has ended: start the next one that waits."""
-        if self._queue:
-            config = self._queue.pop(0)
-            self.new.render_queue(self._queue)
-            self._start(config)
+        """Start the next run that waits, unless one is going."""
+        if self._queue and not self._checking:
+            self._checking = True
+            root = self._library.runs_root
+            self._background.submit(lambda: live_runs(root), self._take_live)
 
-    def _tell(self, title: str, text: str) -> None:
-        MessageDialog(title, text, self).open()
+    def _take_live(self, live: tuple[str, ...]) -> None:
+        self._checking = False
+        if live or self._control.starting() or not self._queue:
+            return
+        config = self._queue.pop(0)
+        self._render_queue()
+        try:
+            paths = self._control.start(config)
+        except UserError as error:
+            self._tell("The next run of the queue did not start", str(error))
+            return
+        if self._watcher is not None and self._state.status not in LIVE:
+            self.open_run(paths)
+        self.new.refresh()
+
+
+def read_changes(paths: RunPaths) -> list[ReportLine]:
+    """Paired changes from the raw rows; none where the rows are missing, half written, or of two suites."""
+    try:
+        return before_after(paths)
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return []

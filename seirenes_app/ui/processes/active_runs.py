@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from PySide6.QtCore import QObject, Signal
 
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -9,7 +11,7 @@ from seirenes_app.ui.processes.run_watcher import ENDED, RunWatcher
 from seirenes_app.ui.processes.trainer_control import TrainerControl
 from training.rundir.lock import holder
 from training.rundir.paths import RunPaths
-from training.rundir.state import RunState, RunStatus
+from training.rundir.state import RunState
 
 
 class ActiveRuns(QObject):
@@ -26,10 +28,12 @@ class ActiveRuns(QObject):
         super().__init__(parent)
         self._runs = runs
         self._watchers: dict[str, RunWatcher] = {}
-        self._started: set[str] = set()
+        self._started: dict[str, float] = {}
+        """When a run was launched here, in seconds since 1970; until it is over."""
         runs.loaded.connect(self._look)
         control.started.connect(self._take_started)
         control.discarded.connect(self._drop)
+        control.stillborn.connect(self._give_up)
 
     @property
     def live(self) -> tuple[tuple[RunPaths, RunState], ...]:
@@ -48,7 +52,7 @@ class ActiveRuns(QObject):
         self._watchers.clear()
 
     def _take_started(self, paths: RunPaths) -> None:
-        self._started.add(paths.run_id)
+        self._started[paths.run_id] = time.time()
         self._watch(paths)
         self._runs.refresh()
 
@@ -72,28 +76,23 @@ class ActiveRuns(QObject):
         self.changed.emit()
 
     def _take_state(self, paths: RunPaths, state: RunState) -> None:
-        held = holder(paths.lock) is not None
-        if held:
-            self._started.discard(paths.run_id)
-        # Between launch and lock a run looks dead: a trainer needs seconds to import its libraries.
-        starting = paths.run_id in self._started and state.status is not RunStatus.FAILED
-        if state.status in ENDED and not held and not starting:
+        # From launch to first event a run looks as it did before: a trainer needs seconds to import its libraries.
+        since = self._started.get(paths.run_id, 0.0)
+        if state.status in ENDED and state.last_t > since:
             self._drop(paths)
             self.ended.emit(paths, state)
             self._runs.refresh()
         else:
             self.changed.emit()
 
-    def give_up(self, paths: RunPaths) -> None:
-        """A start came to nothing: the run is no longer expected to show life."""
-        self._started.discard(paths.run_id)
-        watcher = self._watchers.get(paths.run_id)
-        if watcher is not None:
-            self._take_state(paths, watcher.state)
+    def _give_up(self, paths: RunPaths) -> None:
+        """A start came to nothing."""
+        self._drop(paths)
+        self._runs.refresh()
 
     def _drop(self, paths: RunPaths) -> None:
         watcher = self._watchers.pop(paths.run_id, None)
-        self._started.discard(paths.run_id)
+        self._started.pop(paths.run_id, None)
         if watcher is not None:
             watcher.stop()
             watcher.deleteLater()

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal, Slot
 
 from training.errors import UserError
-from training.rundir.events import EventTail
+from training.rundir.events import Event, EventTail
 from training.rundir.lock import holder
 from training.rundir.paths import RunPaths
 from training.rundir.state import RunState, RunStatus, judge, reduce
 
 ENDED = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED})
-LIVE = frozenset(RunStatus) - ENDED
+LONG_BYTES = 256 * 1024
+"""A log beyond this is caught up with in another thread, so that opening a long run does not hold the window."""
 
 
 class RunWatcher(QObject):
@@ -25,6 +26,7 @@ class RunWatcher(QObject):
     stateChanged = Signal(object)
     eventsArrived = Signal(list)
     problem = Signal(str)
+    _caught_up = Signal(object, object)
 
     def __init__(self, paths: RunPaths, interval_ms: int = 300, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -33,7 +35,8 @@ class RunWatcher(QObject):
         self._state = RunState(run_id=paths.run_id)
         self._judged = self._state
         self._problems_told = 0
-        self._announced = False
+        self._announced = self._stopped = False
+        self._caught_up.connect(self._take_history)
         self._timer = QTimer(self)
         self._timer.setInterval(interval_ms)
         self._timer.timeout.connect(self.poll)
@@ -45,23 +48,62 @@ class RunWatcher(QObject):
 
     def start(self) -> None:
         """Read everything that is there now, then follow."""
+        self._stopped = False
+        if not self._announced and _size(self.paths) > LONG_BYTES:
+            QThreadPool.globalInstance().start(self._catch_up)
+            return
         self._timer.start()
         self.poll()
 
     def stop(self) -> None:
         """Stop following; `start` goes on from the same place."""
+        self._stopped = True
         self._timer.stop()
 
     def poll(self) -> None:
-        """Read what is new. An ended run is still followed, slowly enough to see a resume."""
+        """Read what is new. An ended run is still followed, to see a resume."""
         try:
-            events = self._tail.poll()
+            events, state = self._read()
         except UserError as error:
-            self.stop()
-            self.problem.emit(str(error))
+            self._refuse(error)
             return
+        self._take(events, state)
+
+    def _read(self) -> tuple[list[Event], RunState]:
+        events, state = self._tail.poll(), self._state
         for event in events:
-            self._state = reduce(self._state, event)
+            state = reduce(state, event)
+        return events, state
+
+    def _catch_up(self) -> None:
+        """In another thread; the timer does not run meanwhile, so nothing else touches tail and state."""
+        found: RunState | UserError
+        events: list[Event] = []
+        try:
+            events, found = self._read()
+        except UserError as error:
+            found = error
+        try:
+            self._caught_up.emit(events, found)
+        except RuntimeError:
+            return  # The watcher's Qt half was deleted while this read: nobody waits for the answer.
+
+    @Slot(object, object)
+    def _take_history(self, events: list[Event], state: RunState | UserError) -> None:
+        if isinstance(state, UserError):
+            self._refuse(state)
+            return
+        self._state = state
+        if not self._stopped:
+            self._timer.start()
+            self._take(events, state)
+
+    def _refuse(self, error: UserError) -> None:
+        self.stop()
+        self.problem.emit(str(error))
+
+    def _take(self, events: list[Event], state: RunState) -> None:
+        self._state = state
         self._tell_problems()
         before = self._judged
         self._judged = judge(self._state, holder(self.paths.lock), time.time())
@@ -76,3 +118,10 @@ class RunWatcher(QObject):
         self._problems_told += len(fresh)
         for found in fresh:
             self.problem.emit(f"{self.paths.events.name} of {self.paths.run_id}: {found}")
+
+
+def _size(paths: RunPaths) -> int:
+    try:
+        return paths.events.stat().st_size
+    except OSError:
+        return 0

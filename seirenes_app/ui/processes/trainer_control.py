@@ -24,7 +24,6 @@ from training.rundir.lock import holder
 from training.rundir.paths import RunPaths, default_runs_root, new_run
 
 POLL_MS = 200
-START_WATCH_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class _Climb:
 
 @dataclass
 class _Start:
-    """One trainer that has not shown a sign of life yet."""
+    """One trainer that has not shown a sign of life yet; `heard` is the size of its events before the launch."""
 
     paths: RunPaths
     pid: int
-    began: float
+    heard: int
 
 
 class TrainerControl(QObject):
@@ -62,6 +61,8 @@ class TrainerControl(QObject):
 
     started = Signal(object)
     """RunPaths of a run that was launched or resumed."""
+    stillborn = Signal(object)
+    """RunPaths of a run whose trainer ended before its first event; `failed` says it in words."""
     failed = Signal(str)
     """A start, a command or a discard that did not work, in words."""
     ladder = Signal(object, str)
@@ -106,13 +107,14 @@ class TrainerControl(QObject):
         return paths
 
     def _launch(self, paths: RunPaths) -> None:
+        heard = _size(paths.events)
         try:
             pid = start_trainer(paths, detached=self.detach)
         except OSError as error:
             raise UserError(
                 f"The trainer of {paths.run_id} could not be started ({error}). Free some memory or disk and try again."
             ) from error
-        self._starts.append(_Start(paths, pid, time.monotonic()))
+        self._starts.append(_Start(paths, pid, heard))
         self._timer.start()
         self.started.emit(paths)
 
@@ -236,13 +238,20 @@ class TrainerControl(QObject):
     # ------------------------------------------------------------------ a start that came to nothing
 
     def _watch_start(self, start: _Start) -> None:
-        if holder(start.paths.lock) is not None or time.monotonic() - start.began > START_WATCH_S:
+        if _size(start.paths.events) > start.heard:
             self._starts.remove(start)
         elif not process_lives(start.pid):
             self._starts.remove(start)
-            if not start.paths.events.exists() or start.paths.events.stat().st_size == 0:
-                said = "\n".join(log_tail(start.paths, lines=6)) or "It wrote nothing to trainer.log."
-                self.failed.emit(f"The trainer of {start.paths.run_id} ended before it began.\n{said}")
+            said = "\n".join(log_tail(start.paths, lines=6)) or "It wrote nothing to trainer.log."
+            self.stillborn.emit(start.paths)
+            self.failed.emit(f"The trainer of {start.paths.run_id} ended before it began.\n{said}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def process_lives(pid: int) -> bool:

@@ -34,7 +34,7 @@ def make_button(
     if icon:
         set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
         # Wider than the drawing, which is centred in it: Fusion sets icon and text too close.
-        button.setIconSize(QSize(28, 20) if large else QSize(25, 18))
+        button.setIconSize(QSize(27, 20) if large else QSize(23, 18))
     if clicked is not None:
         button.clicked.connect(lambda *_: clicked())
     return button

@@ -1,168 +1,305 @@
-"""Line charts with bands for runs: matplotlib on a Qt canvas, drawn at most one at a time, decimated."""
+"""A live chart in a card: title, key that is its reading, plot, menu. It draws only when it is told to.
+
+`mark_stale` is cheap and may be called with every event; `draw_if_stale` asks for the lines and draws them. The plot is
+matplotlib's Agg picture, painted by the widget itself: a resize shows it scaled until its turn comes, and the cursor is
+painted over it without a new draw.
+"""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QAction, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMenu, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QStackedLayout,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
+from seirenes_app.ui.widgets.buttons import make_icon_button
+from seirenes_app.ui.widgets.chart_drawing import DPI, Line, decimate, draw_figure, ink
+from seirenes_app.ui.widgets.chart_key import ChartKey, nearest
+from seirenes_app.ui.widgets.chart_table import ChartTable, write_csv
+from seirenes_app.ui.widgets.dialogs import MessageDialog
 from seirenes_app.ui.widgets.labels import make_label
 
-MAX_POINTS = 2000
+__all__ = ["Chart", "Line", "Plot", "decimate"]
 
 
-@dataclass(frozen=True)
-class Line:
-    """One series; `low` and `high` make a band, or error bars where `points` is set. `colour` names a theme colour."""
+class Plot(QWidget):
+    """The picture and the cursor on it. The mouse moves the cursor; so do Left, Right, Home, End; Escape hides it."""
 
-    label: str
-    colour: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    style: str = "-"
-    marker: str = ""
-    points: bool = False
+    pointed = Signal(object)
+    """The step under the cursor, or None."""
+
+    def __init__(self, *, unit: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._unit = unit
+        self._lines: Sequence[Line] = ()
+        self._steps: list[float] = []
+        self._cursor: float | None = None
+        self._image: QImage | None = None
+        self._axes: object = None
+        self._drawn_ratio = 1.0
+        self.figure = Figure(dpi=DPI)
+        self._canvas = FigureCanvasAgg(self.figure)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def draw(self, lines: Sequence[Line]) -> None:
+        """Draw the picture anew at the widget's size."""
+        self._lines = lines
+        self._steps = sorted({x for line in lines for x in line.x})
+        width, height, ratio = max(80, self.width()), max(60, self.height()), self.devicePixelRatioF()
+        self.figure.set_dpi(DPI * ratio)
+        self.figure.set_size_inches(width / DPI, height / DPI)
+        self._axes = draw_figure(self.figure, lines, (width, height), unit=self._unit)
+        self._canvas.draw()
+        pixels = self._canvas.buffer_rgba()
+        rows, columns = pixels.shape[:2]
+        image = QImage(pixels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
+        image.setDevicePixelRatio(ratio)
+        self._image, self._drawn_ratio = image, ratio
+        self.update()
+
+    def save(self, path: Path) -> None:
+        """By the file's ending, anything matplotlib knows; at twice the screen's resolution."""
+        self.draw(self._lines)
+        self.figure.savefig(path, dpi=2 * DPI, facecolor=current_theme().surface)
+
+    def sizeHint(self) -> QSize:
+        """Wider than high."""
+        return QSize(320, 180)
+
+    # ------------------------------------------------------------------ the cursor
+
+    def place_of(self, step: float, value: float) -> QPointF:
+        """Where a point of the data is, in the widget's pixels."""
+        x, y = self._axes.transData.transform((step, value))  # type: ignore[attr-defined]
+        return QPointF(x / self._drawn_ratio, self.height() - y / self._drawn_ratio)
+
+    def _step_at(self, pixel: float) -> float | None:
+        if self._axes is None or not self._steps:
+            return None
+        inverse = self._axes.transData.inverted()  # type: ignore[attr-defined]
+        wanted = inverse.transform((pixel * self._drawn_ratio, 0))[0]
+        return self._steps[nearest(self._steps, wanted)]
+
+    def point_at(self, step: float | None) -> None:
+        """Put the cursor on a step, or away."""
+        if step != self._cursor:
+            self._cursor = step
+            self.pointed.emit(step)
+            self.update()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """The nearest step."""
+        self.point_at(self._step_at(event.position().x()))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Back to the newest values."""
+        self.point_at(None)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Move the cursor from the keyboard."""
+        moves = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
+        if event.key() in moves and self._steps:
+            here = len(self._steps) if self._cursor is None else bisect_left(self._steps, self._cursor)
+            there = min(max(here + moves[Qt.Key(event.key())], 0), len(self._steps) - 1)
+            self.point_at(self._steps[there])
+        elif event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End) and self._steps:
+            self.point_at(self._steps[0 if event.key() == Qt.Key.Key_Home else -1])
+        elif event.key() == Qt.Key.Key_Escape and self._cursor is not None:
+            self.point_at(None)
+        else:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The picture, the cursor, the ring of the keyboard's focus."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._image is not None:
+            painter.drawImage(QRectF(self.rect()), self._image)
+        if self._cursor is not None and self._axes is not None:
+            self._paint_cursor(painter, self._cursor)
+        if self.hasFocus():
+            painter.setPen(QPen(current_theme().colour("accent"), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 6, 6)
+
+    def _paint_cursor(self, painter: QPainter, step: float) -> None:
+        theme = current_theme()
+        box = self._axes.bbox  # type: ignore[attr-defined]
+        top, bottom = self.height() - box.y1 / self._drawn_ratio, self.height() - box.y0 / self._drawn_ratio
+        x = self.place_of(step, 0).x()
+        painter.setPen(QPen(theme.colour("muted"), 1))
+        painter.drawLine(QPointF(x, top), QPointF(x, bottom))
+        for line in self._lines:
+            if line.keyed and len(line.x) and line.x[i := nearest(line.x, step)] == step:
+                painter.setPen(QPen(theme.colour("surface"), 1.5))
+                painter.setBrush(theme.colour(line.colour) if not line.colour.startswith("#") else ink(line.colour))
+                painter.drawEllipse(self.place_of(step, line.height(i)), 4.5, 4.5)
 
 
-def decimate(x: Sequence[float], y: Sequence[float], limit: int = MAX_POINTS) -> tuple[list[float], list[float]]:
-    """Keep each bin's minimum and maximum, so that no spike is lost: at most about `limit` points."""
-    if len(x) <= limit:
-        return list(x), list(y)
-    size = -(-2 * len(x) // limit)
-    kept: list[int] = []
-    for start in range(0, len(x), size):
-        part = range(start, min(start + size, len(x)))
-        kept += sorted({min(part, key=y.__getitem__), max(part, key=y.__getitem__)})
-    return [x[i] for i in kept], [y[i] for i in kept]
+class Chart(QFrame):
+    """A titled chart. `render_lines` and `render_source` mark it stale; `draw_if_stale` does the work."""
 
-
-class Chart(QWidget):
-    """A titled chart. `render_lines` marks it stale; `draw_if_stale` does the work when the page says so."""
-
-    def __init__(self, title: str, *, unit: bool = False, height: int = 200, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, note: str = "", *, unit: bool = False, height: int = 170, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.title, self._unit = title, unit
+        self._source: Callable[[], Sequence[Line]] = list
         self._lines: list[Line] = []
         self._stale = True
-        self.figure = Figure(layout="constrained")
-        self.canvas = FigureCanvasQTAgg(self.figure)
-        self.canvas.setMinimumHeight(height)
-        self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.canvas.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.canvas.customContextMenuRequested.connect(self._open_menu)
-        self.canvas.mpl_connect("motion_notify_event", self._hover)
+        self._drawn_size = QSize()
+        self._build(note, height)
+        self._connect()
+
+    def _build(self, note: str, height: int) -> None:
+        self.setProperty("card", "true")
+        self.setAccessibleName(self.title)
+        self.heading = make_card_heading(self.title)
+        self.note = make_label(note, "small")
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.step = make_label("", "small")
+        self.menu_button = make_icon_button("export", f"{self.title}: copy, save, show as table")
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_3)
+        head.addWidget(self.heading)
+        head.addWidget(self.note, 1)
+        head.addWidget(self.step)
+        head.addWidget(self.menu_button)
+        self.reading = ChartKey(unit=self._unit)
+        self.plot = Plot(unit=self._unit)
+        self.plot.setAccessibleName(f"{self.title}, plot. Left and Right read its values.")
+        self.plot.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.empty = make_label("", "muted", wrap=True)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._model = ChartTable(self)
+        self.table = self._build_table()
+        holder = QWidget()
+        holder.setMinimumHeight(height)
+        self._stack = QStackedLayout(holder)
+        for page in (self.empty, self.plot, self.table):
+            self._stack.addWidget(page)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        self.heading = make_label(title, "heading")
-        self.reading = make_label("", "small")
-        # Its text must not decide how wide the chart is.
-        self.reading.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        column.addWidget(self.heading)
-        column.addWidget(self.canvas, 1)
+        column.setContentsMargins(18, 10, 10, 10)
+        column.setSpacing(SPACE_2)
+        column.addLayout(head)
         column.addWidget(self.reading)
-        self.setAccessibleName(title)
+        column.addWidget(holder, 1)
+
+    def _build_table(self) -> QTableView:
+        table = QTableView()
+        table.setModel(self._model)
+        table.setProperty("plain", "true")
+        table.setShowGrid(False)
+        table.setAccessibleName(f"{self.title}, as a table")
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(24)
+        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        return table
+
+    def _connect(self) -> None:
+        self.plot.pointed.connect(self._take_cursor)
+        self.plot.customContextMenuRequested.connect(lambda at: self.make_menu().popup(self.plot.mapToGlobal(at)))
+        button = self.menu_button
+        button.clicked.connect(lambda: self.make_menu().popup(button.mapToGlobal(button.rect().bottomLeft())))
+
+    # ------------------------------------------------------------------ render
 
     def render_lines(self, lines: Sequence[Line]) -> None:
-        """Take new data; the drawing waits."""
-        self._lines = [line for line in lines if len(line.x)]
+        """These lines; the drawing waits."""
+        kept = list(lines)
+        self.render_source(lambda: kept)
+
+    def render_source(self, source: Callable[[], Sequence[Line]], empty: str = "No data yet.") -> None:
+        """Lines that `source` gives when the chart is drawn; `empty` is said where it gives none."""
+        self._source = source
+        self.empty.setText(empty)
         self._stale = True
-        last = "  ·  ".join(f"{x.label} {x.y[-1]:.3g}" for x in self._lines)
-        self.reading.setText(last)
-        self.reading.setToolTip(last)
-        self.setAccessibleDescription(f"{self.title}: {last or 'no data yet'}")
 
     def mark_stale(self) -> None:
-        """Draw anew next time: the theme or the size changed."""
+        """Draw anew next time: the theme changed."""
         self._stale = True
 
     def draw_if_stale(self) -> bool:
-        """Draw now if anything changed; returns whether it did."""
-        if not self._stale or not self.isVisible():
+        """Draw now if anything changed, the size included; returns whether it did."""
+        if not self.isVisible() or not (self._stale or self._drawn_size != self.plot.size()):
             return False
         self._stale = False
-        self._paint()
-        self.canvas.draw_idle()
+        self._draw()
         return True
 
-    def _paint(self) -> None:
-        theme = current_theme()
-        self.figure.clear()
-        self.figure.set_facecolor(theme.background)
-        axes = self.figure.add_subplot()
-        axes.set_facecolor(theme.background)
-        for line in self._lines:
-            self._paint_line(axes, line)
-        axes.grid(color=theme.grid, lw=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(theme.border)
-        axes.tick_params(colors=theme.muted, labelsize=8, length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if self._unit:
-            axes.set_ylim(-0.02, 1.02)
+    def _draw(self) -> None:
+        self._lines = [line for line in self._source() if len(line.x)]
+        self.reading.render_lines(self._lines)
+        tabled = self._stack.currentWidget() is self.table
         if not self._lines:
-            axes.text(0.5, 0.5, "no data yet", color=theme.muted, ha="center", transform=axes.transAxes)
-            axes.set_xticks([])
-            axes.set_yticks([])
-        elif len(self._lines) > 1:
-            # Outside of the axes, so that it never lies on a line.
-            columns = 4 if self.width() >= 640 else 2
-            self.figure.legend(
-                frameon=False, fontsize=8, labelcolor=theme.text, loc="outside upper left", ncols=columns
-            )
+            self._stack.setCurrentWidget(self.empty)
+        elif tabled:
+            self._model.render_lines(self._lines)
+        else:
+            self._stack.setCurrentWidget(self.plot)
+            self.plot.draw(self._lines)
+        self._drawn_size = self.plot.size()
+        self.setAccessibleDescription(self.reading.text() or self.empty.text())
 
-    def _paint_line(self, axes: object, line: Line) -> None:
-        colour = getattr(current_theme(), line.colour)
-        if line.points and len(line.low):
-            errors = [[y - lo for y, lo in zip(line.y, line.low, strict=True)],
-                      [hi - y for y, hi in zip(line.y, line.high, strict=True)]]  # fmt: skip
-            axes.errorbar(  # type: ignore[attr-defined]
-                line.x, line.y, yerr=errors, color=colour, marker=line.marker or "o", ms=5, lw=1.6, capsize=3,
-                ls=line.style, label=line.label,
-            )  # fmt: skip
-            return
-        x, y = decimate(line.x, line.y)
-        axes.plot(x, y, color=colour, ls=line.style, marker=line.marker, ms=3, lw=1.4, label=line.label)  # type: ignore[attr-defined]
-        if len(line.low):
-            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, lw=0)  # type: ignore[attr-defined]
-
-    def _hover(self, event: object) -> None:
-        where = getattr(event, "xdata", None)
-        if where is None or not self._lines:
-            return
-        parts = []
-        for line in self._lines:
-            i = min(range(len(line.x)), key=lambda k: abs(line.x[k] - where))
-            parts.append(f"{line.label} {line.y[i]:.3g} at step {line.x[i]:.0f}")
-        self.reading.setText("  ·  ".join(parts))
+    def _take_cursor(self, step: float | None) -> None:
+        self.reading.render_cursor(step)
+        self.step.setText("" if step is None else f"step {step:.0f}")
+        said = f"step {step:.0f}: {self.reading.text()}" if step is not None else self.reading.text()
+        self.plot.setAccessibleDescription(said)
 
     # ------------------------------------------------------------------ taking it along
 
-    def _open_menu(self, place: QPoint) -> None:
-        self.make_menu().popup(self.canvas.mapToGlobal(place))
+    @property
+    def tabled(self) -> bool:
+        """Whether the table is shown in the plot's place."""
+        return self._stack.currentWidget() is self.table
 
     def make_menu(self) -> QMenu:
-        """Copy and save."""
+        """Copy, save, and the other form."""
         menu = QMenu(self)
-        for text, does in (("Copy as image", self._copy), ("Save as PNG, SVG or CSV…", self._ask_save)):
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for text, icon, does in (
+            ("Copy as image", "copy", self.copy_image),
+            ("Save as PNG, SVG or CSV…", "save", self._ask_save),
+            ("Show as chart" if self.tabled else "Show as table", "chart" if self.tabled else "log", self.toggle_table),
+        ):
             action = QAction(text, menu)
+            set_icon(action, icon, "muted")
+            action.setEnabled(bool(self._lines))
             action.triggered.connect(lambda *_, d=does: d())
             menu.addAction(action)
         return menu
 
-    def _copy(self) -> None:
-        QGuiApplication.clipboard().setPixmap(self.canvas.grab())
+    def toggle_table(self) -> None:
+        """The table in place of the plot, and back."""
+        self._stack.setCurrentWidget(self.plot if self.tabled else self.table)
+        self._draw()
+
+    def copy_image(self) -> None:
+        """The whole card to the clipboard."""
+        QGuiApplication.clipboard().setPixmap(self.grab())
 
     def _ask_save(self) -> None:
         kinds = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
@@ -171,15 +308,21 @@ class Chart(QWidget):
             self.save(Path(name))
 
     def save(self, path: Path) -> None:
-        """By the file's ending: .csv the data, anything matplotlib knows the picture."""
-        if path.suffix == ".csv":
-            with path.open("w", newline="", encoding="utf-8") as file:
-                rows = csv.writer(file)
-                rows.writerow(["series", "step", "value", "low", "high"])
-                for line in self._lines:
-                    for i, (x, y) in enumerate(zip(line.x, line.y, strict=True)):
-                        band = (line.low[i], line.high[i]) if len(line.low) else ("", "")
-                        rows.writerow([line.label, x, y, *band])
-            return
-        self._paint()
-        self.figure.savefig(path, dpi=150)
+        """By the file's ending: .csv the data, .png and .svg the picture; told in words where it cannot be written."""
+        try:
+            if path.suffix == ".csv":
+                write_csv(path, self._lines)
+            else:
+                self.plot.save(path)
+        except (OSError, ValueError) as error:
+            MessageDialog("The chart was not saved", f"{path}: {error}", self).open()
+
+
+def make_card_heading(text: str) -> QLabel:
+    """A card's own heading: smaller than a section's."""
+    label = make_label(text)
+    font = label.font()
+    font.setPixelSize(15)
+    font.setWeight(font.Weight.DemiBold)
+    label.setFont(font)
+    return label

@@ -1,149 +1,182 @@
-"""A form made from the configuration's own schema: every option once, with its help, unit and range."""
+"""A form made from the configuration's own schema: every option once, in its section, the uncommon ones folded away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Any
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
-
-from seirenes_app.ui.theme import SPACE_2, SPACE_3
-from seirenes_app.ui.widgets.labels import make_label, set_tone
-from training.errors import UserError
+from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.charts import make_card_heading
+from seirenes_app.ui.widgets.config_field import Field, nest, say_name, say_value
+from seirenes_app.ui.widgets.labels import make_label
 from training.rundir.config import RunConfig
-from training.rundir.config_io import OptionInfo, describe_options, from_dict, parse_overrides, to_dict
+from training.rundir.config_io import describe_options, from_dict, parse_overrides, to_dict
 
 COMMON = frozenset({
     "name", "mode", "steps", "model.path", "model.tuning", "rollout.questions", "rollout.clean", "rollout.hints",
-    "rollout.hinted", "update.learning_rate", "data.seed", "evaluation.every", "evaluation.problems",
+    "rollout.hinted", "update.learning_rate", "data.seed", "data.families", "evaluation.every", "evaluation.problems",
+    "adversary.reward", "checkpoint.every",
 })  # fmt: skip
-SECTION_WORDS = {"": "Run"}
+SECTION_WORDS = {"": "Run", "rollout": "Rollouts", "evaluation": "Evaluation", "checkpoint": "Checkpoints"}
+SECTION_HELP = {"": "What this run is called, what is trained, and for how long."}
+NARROW, WIDE = 520, 900
+"""Widths at which a section goes from one column of fields to two, and to three."""
 
 
-class Field(QWidget):
-    """One option: its editor, its help, and what is wrong with its value."""
+class FormSection(Card):
+    """A section: heading, help, fields in columns, and a button that unfolds the uncommon ones."""
 
-    edited = Signal()
+    toggled = Signal()
 
-    def __init__(self, option: OptionInfo, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.option = option
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        self.editor, self.text, self.set_text = self._make_editor()
-        self.editor.setAccessibleName(option.key)
-        self.editor.setToolTip(option.help)
-        self.editor.setMaximumWidth(320)
-        unit = f" [{option.unit}]" if option.unit else ""
-        self.help = make_label(option.help + unit, "small", wrap=True)
-        column.addWidget(self.editor)
-        column.addWidget(self.help)
+    def __init__(self, key: str, help_: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.fields: list[Field] = []
+        self.open = False
+        self._placed: tuple[object, ...] = ()
+        title = SECTION_WORDS.get(key, key.capitalize())
+        self.setAccessibleName(title)
+        self.more = make_button("", "chevron-right", kind="quiet", clicked=self._toggle)
+        self._title = title
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_3)
+        head.addWidget(make_card_heading(title))
+        help_label = make_label(SECTION_HELP.get(key, help_), "small", wrap=True)
+        head.addWidget(help_label, 1)
+        head.addWidget(self.more)
+        self.body.addLayout(head)
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(SPACE_6)
+        self._grid.setVerticalSpacing(SPACE_4)
+        self.body.addLayout(self._grid)
 
-    def _make_editor(self) -> tuple[QWidget, Callable[[], str], Callable[[str], None]]:
-        kind = self.option.type
-        if kind is bool:
-            box = QCheckBox("on")
-            box.toggled.connect(lambda _on: self.edited.emit())
-            return box, lambda: str(box.isChecked()).lower(), lambda t: box.setChecked(t.lower() == "true")
-        if issubclass(kind, StrEnum):
-            combo = QComboBox()
-            combo.addItems(self.option.choices)
-            combo.currentTextChanged.connect(lambda _text: self.edited.emit())
-            return combo, combo.currentText, combo.setCurrentText
-        line = QLineEdit()
-        line.textEdited.connect(lambda _text: self.edited.emit())
-        return line, line.text, line.setText
+    @property
+    def uncommon(self) -> int:
+        """How many of its fields fold away."""
+        return sum(field.option.key not in COMMON for field in self.fields)
 
-    def check(self) -> str | None:
-        """What is wrong, shown in place of the help; None if nothing is."""
-        try:
-            from_dict(_nest(parse_overrides([f"{self.option.key}={self.text()}"])), "this form")
-        except UserError as error:
-            reason = str(error).replace("this form: ", "").replace("--set: ", "")
-            self.help.setText(reason)
-            set_tone(self.help, "bad")
-            return reason
-        unit = f" [{self.option.unit}]" if self.option.unit else ""
-        self.help.setText(self.option.help + unit)
-        set_tone(self.help, "")
-        return None
+    def _toggle(self) -> None:
+        self.open = not self.open
+        self.toggled.emit()
 
-
-def _nest(flat: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        section, _, leaf = key.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[leaf] = value
-    return nested
+    def show_fields(self, shown: list[Field], columns: int, *, searching: bool) -> None:
+        """Put these of its fields in `columns`, hide the others; the section itself hides when a search finds none."""
+        self.setVisible(bool(shown) or not searching)
+        self.more.setVisible(not searching and self.uncommon > 0)
+        self.more.setText("Fewer" if self.open else f"{self.uncommon} more")
+        self.more.setAccessibleName(f"{self._title}: {self.more.text()}")
+        set_icon(self.more, "chevron-down" if self.open else "chevron-right", "muted")
+        placed = (columns, *(field.option.key for field in shown))
+        if placed == self._placed:
+            return
+        self._placed = placed
+        for field in self.fields:
+            self._grid.removeWidget(field)
+            field.setVisible(field in shown)
+        for i, field in enumerate(shown):
+            self._grid.addWidget(field, i // columns, i % columns)
+        for column in range(3):
+            self._grid.setColumnStretch(column, int(column < columns))
 
 
 class ConfigForm(QWidget):
-    """Sections of fields; the uncommon ones are folded away until asked for or searched."""
+    """`render_config` fills it; `config` reads it."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.fields = {o.key: Field(o) for o in describe_options()}
-        self._rows: dict[str, tuple[QFormLayout, int]] = {}
-        self._sections: dict[str, tuple[QWidget, QFormLayout]] = {}
-        self._needle = ""
+        self.sections: dict[str, FormSection] = {}
+        self._columns = 2
+        self._build()
+        self._connect()
+        self._arrange()
+
+    def _build(self) -> None:
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Find an option by name or by what it does…")
+        self.search.setClearButtonEnabled(True)
+        self.search.setAccessibleName("Find an option")
+        self.search.setToolTip("Searches all options, also those that are folded away (Ctrl+F)")
+        self.found = make_label("", "small")
+        self.all = make_button("Unfold all", kind="quiet", clicked=self._toggle_all)
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_2)
+        row.addWidget(self.search, 1)
+        row.addWidget(self.found)
+        row.addWidget(self.all)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE_3)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Find an option…")
-        self.search.setClearButtonEnabled(True)
-        self.search.setAccessibleName("Find an option")
-        self.search.textChanged.connect(self._filter)
-        self.more = QToolButton()
-        self.more.setText("Show all options")
-        self.more.setCheckable(True)
-        self.more.toggled.connect(lambda _on: self._filter(self.search.text()))
-        column.addWidget(self.search)
-        for key, field in self.fields.items():
-            self._place(column, key, field)
+        column.addLayout(row)
+        for field in self.fields.values():
+            key = field.option.section
+            if key not in self.sections:
+                self.sections[key] = FormSection(key, field.option.section_help)
+                column.addWidget(self.sections[key])
+            field.setParent(self.sections[key])
+            self.sections[key].fields.append(field)
+
+    def _connect(self) -> None:
+        self.search.textChanged.connect(lambda _text: self._arrange())
+        for section in self.sections.values():
+            section.toggled.connect(self._arrange)
+        for field in self.fields.values():
             field.edited.connect(self._take_edit)
-        column.addWidget(self.more)
-        column.addStretch(1)
-        self._filter("")
 
-    def _place(self, column: QVBoxLayout, key: str, field: Field) -> None:
-        section = field.option.section
-        if section not in self._sections:
-            box = QWidget()
-            inner = QVBoxLayout(box)
-            inner.setContentsMargins(0, 0, 0, 0)
-            inner.setSpacing(SPACE_2)
-            inner.addWidget(make_label(SECTION_WORDS.get(section, section.capitalize()), "heading"))
-            form = QFormLayout()
-            form.setHorizontalSpacing(24)
-            form.setVerticalSpacing(SPACE_3)
-            inner.addLayout(form)
-            column.addWidget(box)
-            self._sections[section] = (box, form)
-        form = self._sections[section][1]
-        label = make_label(key.rpartition(".")[2].replace("_", " "))
-        label.setMinimumWidth(150)
-        label.setBuddy(field.editor)
-        form.addRow(label, field)
-        self._rows[key] = (form, form.rowCount() - 1)
+    # ------------------------------------------------------------------ what is in view
 
-    def _filter(self, text: str) -> None:
-        needle = text.casefold().strip()
-        shown: set[str] = set()
-        for key, (form, row) in self._rows.items():
-            option = self.fields[key].option
-            hay = f"{key} {key.replace('_', ' ')} {option.help}".casefold()
-            visible = needle in hay if needle else (self.more.isChecked() or key in COMMON)
-            form.setRowVisible(row, visible)
-            if visible:
-                shown.add(option.section)
-        for section, (box, _form) in self._sections.items():
-            box.setVisible(section in shown)
+    def _arrange(self) -> None:
+        needle = self.search.text().casefold().strip()
+        found = 0
+        for section in self.sections.values():
+            shown = [f for f in section.fields if self._wanted(f, needle, open_=section.open)]
+            found += len(shown)
+            section.show_fields(shown, self._columns, searching=bool(needle))
+        self.found.setText(f"{found or 'no'} {'option' if found == 1 else 'options'}" if needle else "")
+        self.all.setText("Fold all" if self._all_open() else "Unfold all")
+        self.all.setVisible(not needle)
+
+    def _wanted(self, field: Field, needle: str, *, open_: bool) -> bool:
+        if not needle:
+            return open_ or field.option.key in COMMON or bool(field.wrong) or field.changed
+        o = field.option
+        hay = f"{o.key} {o.key.replace('_', ' ').replace('.', ' ')} {say_name(o)} {o.help}".casefold()
+        return all(word in hay for word in needle.split())
+
+    def _all_open(self) -> bool:
+        return all(section.open or not section.uncommon for section in self.sections.values())
+
+    def _toggle_all(self) -> None:
+        open_ = not self._all_open()
+        for section in self.sections.values():
+            section.open = open_
+        self._arrange()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """More columns where there is room."""
+        columns = 1 if self.width() < NARROW else 2 if self.width() < WIDE else 3
+        if columns != self._columns:
+            self._columns = columns
+            self._arrange()
+
+    def minimumSizeHint(self) -> QSize:
+        """One column."""
+        return QSize(320, super().minimumSizeHint().height())
+
+    def reveal(self, key: str) -> None:
+        """Bring an option into view and put the keyboard there."""
+        self.search.clear()
+        field = self.fields[key]
+        self.sections[field.option.section].open = True
+        self._arrange()
+        field.editor.setFocus()
+
+    # ------------------------------------------------------------------ values
 
     def _take_edit(self) -> None:
         sender = self.sender()
@@ -151,17 +184,36 @@ class ConfigForm(QWidget):
             sender.check()
         self.changed.emit()
 
-    def render_config(self, config: RunConfig) -> None:
-        """Show a configuration."""
-        values = to_dict(config)
+    def render_config(self, config: RunConfig, base: RunConfig | None = None) -> None:
+        """Show a configuration; options that differ from `base` (its own values if None, or not given) are marked."""
+        values, bases = _texts(config), _texts(base or config)
         for key, field in self.fields.items():
-            section, _, leaf = key.rpartition(".")
-            value = values[section][leaf] if section else values[leaf]
-            field.set_text(str(value).lower() if isinstance(value, bool) else str(value))
+            field.blockSignals(True)
+            field.set_text(values[key])
+            field.blockSignals(False)
+            field.render_base(bases[key])
             field.check()
+        self._arrange()
         self.changed.emit()
 
     def config(self) -> RunConfig:
         """What the form says; a UserError naming the first field that is wrong."""
         texts = [f"{key}={field.text()}" for key, field in self.fields.items()]
-        return from_dict(_nest(parse_overrides(texts, "the form")), "the form")
+        return from_dict(nest(parse_overrides(texts, "the form")), "the form")
+
+    def first_wrong(self) -> tuple[str, str] | None:
+        """Key and reason of the first value that is not accepted."""
+        return next(((key, field.wrong) for key, field in self.fields.items() if field.wrong), None)
+
+    def changed_keys(self) -> list[str]:
+        """Options that differ from the base."""
+        return [key for key, field in self.fields.items() if field.changed]
+
+
+def _texts(config: RunConfig) -> dict[str, str]:
+    values = to_dict(config)
+    found = {}
+    for option in describe_options():
+        section, _, leaf = option.key.rpartition(".")
+        found[option.key] = say_value((values[section] if section else values)[leaf])
+    return found

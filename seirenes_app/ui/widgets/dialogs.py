@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QPushButton, QSpacerItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QHBoxLayout,
+    QPlainTextEdit,
+    QPushButton,
+    QSpacerItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from seirenes_app import version
 from seirenes_app.ui.palette_commands import Command
@@ -138,6 +147,31 @@ class MessageDialog(Sheet):
         close = make_button("Close", kind="primary", clicked=self.accept)
         self.buttons.addWidget(close)
         close.setDefault(True)
+
+
+class ConfirmDialog(Sheet):
+    """A question whose answer cannot be taken back easily; Enter and Escape both leave things as they are."""
+
+    def __init__(self, title: str, text: str, verb: str, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.body.addWidget(make_label(title, "title"))
+        self.body.addWidget(make_label(text, "muted", wrap=True))
+        self.cancel = make_button("Cancel", clicked=self.reject)
+        self.confirm = make_button(verb, kind="danger", clicked=self.accept)
+        self.buttons.addStretch(1)
+        self.buttons.addWidget(self.cancel)
+        self.buttons.addWidget(self.confirm)
+        self.cancel.setDefault(True)
+        self.cancel.setFocus()
+
+
+def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> ConfirmDialog:
+    """Ask whether to discard a run, and do it after a yes."""
+    text = f"{run_id} is stopped if it is running, and its folder moves to the trash beside the runs."
+    dialog = ConfirmDialog("Discard the run?", text, "Discard", parent)
+    dialog.accepted.connect(lambda: then())
+    dialog.open()
+    return dialog
 
 
 class AboutDialog(Sheet):

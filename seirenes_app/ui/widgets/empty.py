@@ -10,13 +10,15 @@ from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_8, current_theme
 from seirenes_app.ui.widgets.labels import make_label
 
+TEXT_WIDTH = 480
+
 
 class Picture(QWidget):
-    """One icon, large and quiet."""
+    """One icon, drawn sharp in a colour of the theme."""
 
-    def __init__(self, icon: str, size: int = 44, parent: QWidget | None = None) -> None:
+    def __init__(self, icon: str, size: int = 44, tone: str = "muted", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._icon, self._size = icon, size
+        self._icon, self._size, self._tone = icon, size, tone
         self.setFixedSize(size, size)
 
     def sizeHint(self) -> QSize:
@@ -26,7 +28,7 @@ class Picture(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the icon."""
         painter = QPainter(self)
-        draw_svg(painter, self._icon, QRectF(0, 0, self._size, self._size), current_theme().muted)
+        draw_svg(painter, self._icon, QRectF(0, 0, self._size, self._size), getattr(current_theme(), self._tone))
 
 
 class EmptyState(QWidget):
@@ -43,11 +45,12 @@ class EmptyState(QWidget):
         column.addWidget(Picture(icon), 0, Qt.AlignmentFlag.AlignHCenter)
         heading = make_label(title, "heading")
         words = make_label(text, "muted", wrap=True)
-        words.setMaximumWidth(520)
-        words.setMinimumWidth(360)
+        words.setFixedWidth(TEXT_WIDTH)
         for label in (heading, words):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+        # An aligned label is laid out at its size hint, which knows nothing of the width it was given.
+        words.setMinimumHeight(words.heightForWidth(TEXT_WIDTH))
         if buttons:
             row = QHBoxLayout()
             row.setContentsMargins(0, SPACE_4, 0, 0)

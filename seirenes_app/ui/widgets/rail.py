@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from seirenes_app.ui.icons import draw_svg, set_icon
@@ -14,6 +14,7 @@ from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.labels import make_label
 
 WIDTH = 176
+KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 
 
 class Logo(QWidget):
@@ -26,6 +27,29 @@ class Logo(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw it sharp."""
         draw_svg(QPainter(self), "seirenes", QRectF(0, 0, self.width(), self.height()))
+
+
+class RailButton(QToolButton):
+    """A page's button. The focus ring is for those who came by keyboard: a click shows its effect anyway."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """A ring for keys, none for the mouse; coming back to the window changes nothing."""
+        if event.reason() in KEYS:
+            self._ring(True)
+        elif event.reason() == Qt.FocusReason.MouseFocusReason:
+            self._ring(False)
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """No ring, unless only the window lost the keyboard."""
+        if event.reason() != Qt.FocusReason.ActiveWindowFocusReason:
+            self._ring(False)
+        super().focusOutEvent(event)
+
+    def _ring(self, on: bool) -> None:
+        self.setProperty("ring", on)
+        self.style().unpolish(self)
+        self.style().polish(self)
 
 
 class Rail(QWidget):
@@ -41,7 +65,7 @@ class Rail(QWidget):
         self.setFixedWidth(WIDTH)
         self._pages = pages
         self._group = QButtonGroup(self)
-        self.buttons: list[QToolButton] = []
+        self.buttons: list[RailButton] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 18, 12, 12)
         column.setSpacing(SPACE_1)
@@ -55,8 +79,8 @@ class Rail(QWidget):
         column.addLayout(self.foot)
         self._group.idClicked.connect(self.chosen)
 
-    def _make_button(self, page: Page, number: int) -> QToolButton:
-        button = QToolButton()
+    def _make_button(self, page: Page, number: int) -> RailButton:
+        button = RailButton()
         button.setText(f"  {page.title}")
         button.setProperty("rail", True)
         button.setToolTip(f"{page.title}  (Ctrl+{number + 1})")
@@ -83,7 +107,7 @@ class Rail(QWidget):
         step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
         focused = next((i for i, b in enumerate(self.buttons) if b.hasFocus()), None)
         if step and focused is not None:
-            self.buttons[(focused + step) % len(self.buttons)].setFocus()
+            self.buttons[(focused + step) % len(self.buttons)].setFocus(Qt.FocusReason.TabFocusReason)
         else:
             super().keyPressEvent(event)
 

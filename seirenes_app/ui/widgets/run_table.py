@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFont, QFontMetrics, QKeySequence, QPainter, QPen
+from PySide6.QtGui import QAction, QFont, QFontMetrics, QKeySequence, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -34,6 +34,7 @@ from training.rundir.index import RunSummary
 ROW = 60
 PAD = 10
 ROWS_SHOWN = 8
+NARROW = 900
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -223,6 +224,14 @@ class RunTable(QTableView):
         model = self.model()
         if isinstance(model, RunsModel) and (row := model.row_of(summary.paths)) >= 0:
             self.selectRow(row)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow table gives up what the others say already."""
+        narrow = event.size().width() < NARROW
+        self.setColumnHidden(RunColumn.STEPS, narrow)
+        for column in (RunColumn.CLEAN, RunColumn.HINTED):
+            self.setColumnWidth(column, 150 if narrow else 190)
+        super().resizeEvent(event)
 
     def fit_height(self) -> None:
         """As high as its rows, up to `ROWS_SHOWN`; beyond that it scrolls."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from seirenes_app.lab.verdicts import Story
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
-from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.badges import STATUS_LOOKS
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.empty import Picture
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from training.rundir.index import RunSummary
 from training.rundir.state import RunStatus
 
 LINES = 3
+LINE_CHARACTERS = 400
 
 
 class StoryCard(Card):
@@ -35,22 +37,18 @@ class StoryCard(Card):
     def _build(self, story: Story, status: RunStatus) -> None:
         head = QHBoxLayout()
         head.setSpacing(SPACE_3)
-        head.addWidget(make_label(story.title, "heading"))
-        head.addWidget(Badge(STATUS_LOOKS[status]))
+        look = STATUS_LOOKS[status]
+        head.addWidget(Picture(look.icon, 22, look.tone))
+        title = ElidedLabel("heading")
+        title.setText(story.title)
+        head.addWidget(title)
         head.addStretch(1)
         close = make_icon_button("close", "Hide this message", clicked=lambda: self.dismissed.emit(self.paths))
         head.addWidget(close)
         self.body.addLayout(head)
         self.body.addWidget(make_label(story.text, wrap=True, select=True))
         if story.log:
-            log = make_label("\n".join(story.log[-LINES:]), "mono", select=True)
-            log.setProperty("tone", "")
-            log.setAccessibleName("Last lines of trainer.log")
-            log.setMinimumWidth(0)
-            frame = Card("flat", padding=SPACE_2)
-            frame.body.addWidget(log)
-            log.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self.body.addWidget(frame)
+            self.body.addWidget(_make_log(story.log))
         row = QHBoxLayout()
         row.setSpacing(SPACE_2)
         if story.can_resume:
@@ -62,3 +60,17 @@ class StoryCard(Card):
         row.addWidget(make_button("Open the run", "arrow-right", clicked=lambda: self.openAsked.emit(self.paths)))
         row.addStretch(1)
         self.body.addLayout(row)
+
+
+def _make_log(lines: tuple[str, ...]) -> Card:
+    text = "\n".join(line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + "…" for line in lines[-LINES:])
+    log = make_label(text, "mono", wrap=True)
+    log.setAccessibleName("Last lines of trainer.log")
+    log.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # A path without spaces cannot be wrapped and must not widen the page.
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    log.setSizePolicy(policy)
+    frame = Card("flat", padding=SPACE_2)
+    frame.body.addWidget(log)
+    return frame

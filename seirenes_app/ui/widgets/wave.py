@@ -54,7 +54,7 @@ class WaveArt(QWidget):
 def curve(x: float, disturbance: float) -> float:
     """Height in [-1, 1] at x in [0, 1]: a calm swell, plus a burst that dies away towards the right."""
     calm = 0.55 * math.sin(2 * math.pi * (1.6 * x + 0.1)) * (0.55 + 0.45 * x)
-    burst = math.exp(-(((x - 0.3) / 0.2) ** 2)) * math.sin(2 * math.pi * 9.5 * x) * 0.85
+    burst = math.exp(-(((x - 0.3) / 0.2) ** 2)) * math.sin(2 * math.pi * 9.5 * x) * 0.7
     tail = 0.1 * math.exp(-3 * max(0.0, x - 0.4)) * math.sin(2 * math.pi * 14 * x)
     return max(-1.0, min(1.0, calm + disturbance * (burst + tail)))
 

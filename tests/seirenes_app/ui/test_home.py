@@ -55,6 +55,14 @@ def look(home, qtbot):
         home.activate()
 
 
+def choose(home, qtbot, row):
+    """Select a row with the keyboard in the table, where its keys work."""
+    home.activateWindow()
+    home.table.setFocus()
+    qtbot.waitUntil(home.table.hasFocus)
+    home.table.selectRow(row)
+
+
 def cell(home, row, column, role=Qt.ItemDataRole.DisplayRole):
     return home.runs.index(row, column).data(role)
 
@@ -90,7 +98,7 @@ def test_a_pinned_run_stays_on_top_and_keeps_its_note(home, qtbot):
     write_run(home.root, "old")
     write_run(home.root, "new")
     look(home, qtbot)
-    home.table.selectRow(1)
+    choose(home, qtbot, 1)
     run_id = home.table.selected().paths.run_id
     qtbot.keyClick(home.table, Qt.Key.Key_P)
     assert cell(home, 0, RunColumn.RUN) == run_id
@@ -104,7 +112,7 @@ def test_a_pinned_run_stays_on_top_and_keeps_its_note(home, qtbot):
 def test_keys_in_the_table_ask_for_what_they_say(home, qtbot):
     paths = write_run(home.root, "first")
     look(home, qtbot)
-    home.table.selectRow(0)
+    choose(home, qtbot, 0)
     for key, signal in (
         (Qt.Key.Key_Return, home.runAsked), (Qt.Key.Key_R, home.resumeAsked), (Qt.Key.Key_N, home.noteAsked),
         (Qt.Key.Key_Delete, home.discardAsked),

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
-from seirenes_app.lab.estimate import MemoryEstimate, TimeEstimate, estimate_memory, estimate_time
+from seirenes_app.lab.estimate import MemoryEstimate, TimeEstimate, estimate_memory, estimate_time, model_parameters
 from seirenes_app.lab.library import RunLibrary
-from seirenes_app.lab.machine import format_mb
-from seirenes_app.lab.verdicts import format_duration
+from seirenes_app.lab.resources import presets_folder
+from seirenes_app.ui.pages.train_parts.cautions import find_cautions, look_around
+from seirenes_app.ui.pages.train_parts.launch_panel import LaunchPanel
+from seirenes_app.ui.pages.train_parts.preset_tiles import PresetTiles
 from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6
+from seirenes_app.ui.theme import SPACE_2, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.cards import Card, Column
+from seirenes_app.ui.widgets.cards import Column
+from seirenes_app.ui.widgets.config_field import say_name
 from seirenes_app.ui.widgets.config_form import ConfigForm
-from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.labels import make_label
 from training.errors import UserError
 from training.rundir.config import RunConfig
 from training.rundir.config_io import describe_options, load_config, to_dict, to_toml
+from training.rundir.index import RunSummary
 
-ESTIMATE_MS = 400
+ESTIMATE_MS = 350
+COPIED_MS = 1600
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the form was filled from: the command that starts just that, and its values."""
+
+    name: str
+    command: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a configuration will take, and what speaks against it."""
+
+    config: RunConfig
+    time: TimeEstimate
+    memory: MemoryEstimate
+    cautions: tuple[str, ...]
 
 
 class NewRun(QWidget):
@@ -36,132 +63,127 @@ class NewRun(QWidget):
 
     def __init__(self, library: RunLibrary, background: Background, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._background = background
+        self._library, self._background = library, background
         self._presets = library.presets()
+        self._past: Sequence[RunSummary] = ()
+        demo = self._presets[DEMO].config if DEMO in self._presets else RunConfig()
+        self._origin = Origin(DEMO, "seirenes demo", demo)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(ESTIMATE_MS)
         self._build()
         self._connect()
-        self._take_preset("demo")
+        self.take_preset(DEMO)
 
     def _build(self) -> None:
-        column = Column(1100)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(column)
-        column.body.addWidget(make_label("New run", "title"))
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_6 * 2)
-        row.addLayout(self._build_form(), 3)
-        row.addLayout(self._build_side(), 2)
-        column.body.addLayout(row)
+        column = Column(1320)
+        column.body.setSpacing(SPACE_4)
+        column.body.setContentsMargins(40, 32, 24, 40)
+        self.column = column
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(column, 1)
+        self.panel = LaunchPanel()
+        row.addWidget(self.panel)
+        self.start, self.queue, self.copy = self.panel.start, self.panel.queue, self.panel.copy
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_2)
+        head.addWidget(make_label("New run", "title"))
+        head.addStretch(1)
+        head.addWidget(make_button("Open…", "file", kind="quiet", tip="Fill the form from a TOML or JSON file",
+                                   clicked=self._open))  # fmt: skip
+        head.addWidget(
+            make_button("Save…", "save", kind="quiet", tip="Save the form as a TOML file", clicked=self._save)
+        )
+        column.body.addLayout(head)
+        self.tiles = PresetTiles(self._presets)
+        self.differs = make_label("", "muted", wrap=True)
+        self.form = ConfigForm()
+        for part in (self.tiles, self.differs, self.form):
+            column.body.addWidget(part)
         column.body.addStretch(1)
 
-    def _build_form(self) -> QVBoxLayout:
-        left = QVBoxLayout()
-        left.setSpacing(SPACE_3)
-        presets = QHBoxLayout()
-        presets.setSpacing(SPACE_2)
-        self.preset = QComboBox()
-        self.preset.addItems(list(self._presets))
-        self.preset.setAccessibleName("Preset")
-        self.preset.setMinimumWidth(180)
-        presets.addWidget(make_label("Preset"))
-        presets.addWidget(self.preset)
-        presets.addWidget(make_button("Open…", "file", kind="quiet", tip="Open a TOML file", clicked=self._open))
-        presets.addWidget(make_button("Save…", "save", kind="quiet", tip="Save as a TOML file", clicked=self._save))
-        presets.addStretch(1)
-        self.about = make_label("", "muted", wrap=True)
-        self.form = ConfigForm()
-        left.addLayout(presets)
-        left.addWidget(self.about)
-        left.addWidget(self.form)
-        return left
-
-    def _build_side(self) -> QVBoxLayout:
-        side = QVBoxLayout()
-        side.setSpacing(SPACE_3)
-        card = Card()
-        card.body.addWidget(make_label("Before it starts", "heading"))
-        self.time = make_label("", wrap=True)
-        self.time_parts = make_label("", "small", wrap=True)
-        self.memory = make_label("", wrap=True)
-        self.memory_parts = make_label("", "small", wrap=True)
-        self.wrong = make_label("", wrap=True)
-        for label in (self.time, self.time_parts, self.memory, self.memory_parts, self.wrong):
-            card.body.addWidget(label)
-        self.start = make_button(
-            "Start", "play", kind="primary", large=True, clicked=lambda: self._ask(self.startAsked)
-        )
-        self.queue = make_button("Add to queue", "plus", tip="Starts when the run that is going ends",
-                                 clicked=lambda: self._ask(self.queueAsked))  # fmt: skip
-        self.copy = make_button("Copy as command", "copy", kind="quiet", clicked=self._copy)
-        for button in (self.start, self.queue, self.copy):
-            card.body.addWidget(button)
-        side.addWidget(card)
-        self.waiting = Card("flat")
-        self.waiting.body.addWidget(make_label("Waiting", "heading"))
-        self.list = QListWidget()
-        self.list.setAccessibleName("Runs that wait to start")
-        self.list.setMaximumHeight(140)
-        self.remove = make_button("Remove", kind="quiet", tip="Take the selected run out of the queue",
-                                  clicked=lambda: self.unqueueAsked.emit(self.list.currentRow()))  # fmt: skip
-        self.waiting.body.addWidget(self.list)
-        self.waiting.body.addWidget(self.remove)
-        side.addWidget(self.waiting)
-        side.addStretch(1)
-        self.render_queue([])
-        return side
-
     def _connect(self) -> None:
-        self.preset.currentTextChanged.connect(self._take_preset)
-        self.form.changed.connect(self._timer.start)
+        self.tiles.chosen.connect(self.take_preset)
+        self.form.changed.connect(self._take_change)
         self._timer.timeout.connect(self._estimate)
+        self.panel.startAsked.connect(lambda: self._ask(self.startAsked))
+        self.panel.queueAsked.connect(lambda: self._ask(self.queueAsked))
+        self.panel.unqueueAsked.connect(self.unqueueAsked)
+        self.panel.copyAsked.connect(self._copy)
+        self.panel.revealAsked.connect(self._reveal)
+        for key, does in (("Ctrl+Return", self._press_start), ("Ctrl+F", self._find)):
+            QShortcut(QKeySequence(key), self).activated.connect(does)
 
     # ------------------------------------------------------------------ render
 
     def render_config(self, config: RunConfig) -> None:
-        """Show a configuration in the form."""
+        """Show a configuration; what differs from where the form was filled from is marked."""
+        self.form.render_config(config, self._origin.config)
+
+    def render_queue(self, waiting: Sequence[RunConfig]) -> None:
+        """Runs that wait to start."""
+        self.panel.render_queue(waiting)
+
+    def take_preset(self, name: str) -> None:
+        """Fill the form with a preset."""
+        preset = self._presets.get(name)
+        if preset is None:
+            return
+        file = shlex.quote(str(presets_folder() / f"{name}.toml"))
+        self._origin = Origin(name, "seirenes demo" if name == DEMO else f"seirenes train {file}", preset.config)
+        self.tiles.render_chosen(name)
+        self.form.render_config(preset.config)
+
+    def take_file(self, path: Path) -> None:
+        """Fill the form from a file; a `UserError` says what is wrong with it."""
+        config = load_config(path)
+        self._origin = Origin(path.name, f"seirenes train {shlex.quote(str(path))}", config)
+        self.tiles.render_chosen("")
         self.form.render_config(config)
 
-    def render_queue(self, waiting: list[RunConfig]) -> None:
-        """The runs that wait."""
-        self.waiting.setVisible(bool(waiting))
-        self.list.clear()
-        self.list.addItems([f"{c.name}: {c.mode}, {c.steps} steps" for c in waiting])
+    def _take_change(self) -> None:
+        count = len(self.form.changed_keys())
+        options = "1 option differs" if count == 1 else f"{count} options differ"
+        self.differs.setText(f"{options} from {self._origin.name}, marked with a dot." if count else "")
+        self.differs.setVisible(count > 0)
+        self._render_wrong()
+        self._timer.start()
 
-    def _take_preset(self, name: str) -> None:
-        preset = self._presets.get(name)
-        if preset is not None:
-            self.preset.setCurrentText(name)
-            self.about.setText(preset.description)
-            self.form.render_config(preset.config)
+    def _render_wrong(self) -> str:
+        wrong = self.form.first_wrong()
+        name = say_name(self.form.fields[wrong[0]].option) if wrong else ""
+        reason = f"{name}: {wrong[1]}" if wrong else ""
+        self.panel.render_wrong(reason)
+        return reason
+
+    # ------------------------------------------------------------------ estimate
+
+    def refresh(self) -> None:
+        """The page came into view: what runs there were and what the machine has may have changed."""
+        self._background.submit(self._library.list_runs, self._take_past, lambda _text: None)
+
+    def _take_past(self, past: Sequence[RunSummary]) -> None:
+        self._past = past
+        self._estimate()
 
     def _estimate(self) -> None:
-        try:
-            config = self.form.config()
-        except UserError as error:
-            self.wrong.setText(str(error))
-            set_tone(self.wrong, "bad")
-            self.start.setEnabled(False)
-            self.queue.setEnabled(False)
+        if self._render_wrong():
             return
-        self.wrong.setText("")
-        self.start.setEnabled(True)
-        self.queue.setEnabled(True)
-        self._background.submit(
-            lambda: (estimate_time(config), estimate_memory(config)), self._render_estimate, self.wrong.setText
-        )
+        config, past, root = self.form.config(), self._past, self._library.runs_root
 
-    def _render_estimate(self, found: tuple[TimeEstimate, MemoryEstimate]) -> None:
-        time, memory = found
-        self.time.setText(time.words[0].upper() + time.words[1:])
-        self.time_parts.setText(
-            "\n".join(f"{name}: {format_duration(s)}" for name, s in time.parts) + f"\n{time.basis}"
-        )
-        self.memory.setText(f"About {format_mb(memory.megabytes)} of memory")
-        self.memory_parts.setText("\n".join(f"{name}: {format_mb(mb)}" for name, mb in memory.parts))
+        def look() -> Outlook:
+            time, memory = estimate_time(config, past=past), estimate_memory(config)
+            cautions = find_cautions(config, memory.megabytes, model_parameters(config), look_around(root))
+            return Outlook(config, time, memory, cautions)
+
+        self._background.submit(look, self._take_outlook)
+
+    def _take_outlook(self, outlook: Outlook) -> None:
+        if self.form.first_wrong() is None and outlook.config == self.form.config():
+            self.panel.render_estimate(outlook.time, outlook.memory)
+            self.panel.render_cautions(outlook.cautions)
 
     # ------------------------------------------------------------------ deeds
 
@@ -173,11 +195,25 @@ class NewRun(QWidget):
             return
         signal.emit(config)  # type: ignore[attr-defined]
 
+    def _press_start(self) -> None:
+        if self.start.isEnabled():
+            self.start.click()
+
+    def _find(self) -> None:
+        self.form.search.setFocus()
+        self.form.search.selectAll()
+
+    def _reveal(self) -> None:
+        wrong = self.form.first_wrong()
+        if wrong is not None:
+            self.form.reveal(wrong[0])
+            self.column.ensureWidgetVisible(self.form.fields[wrong[0]])
+
     def _open(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a config file", "", "Configurations (*.toml *.json)")
         if name:
             try:
-                self.render_config(load_config(Path(name)))
+                self.take_file(Path(name))
             except UserError as error:
                 self.problem.emit("The configuration cannot be used", str(error))
 
@@ -194,10 +230,13 @@ class NewRun(QWidget):
             QGuiApplication.clipboard().setText(self.as_command())
         except UserError as error:
             self.problem.emit("The configuration cannot be used", str(error))
+            return
+        self.copy.setText("Copied")
+        QTimer.singleShot(COPIED_MS, self.copy, lambda: self.copy.setText("Copy as command"))
 
     def as_command(self) -> str:
-        """What to type to start this run: the demo preset with what differs from it."""
-        now, base = to_dict(self.form.config()), to_dict(self._presets["demo"].config)
+        """What to type to start this run: the command of its origin, with what differs from it."""
+        now, base = to_dict(self.form.config()), to_dict(self._origin.config)
         changed = []
         for option in describe_options():
             section, _, leaf = option.key.rpartition(".")
@@ -205,4 +244,4 @@ class NewRun(QWidget):
             if value != was:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
                 changed.append(f"--set {shlex.quote(f'{option.key}={text}')}")
-        return " ".join(["seirenes demo", *changed])
+        return " ".join([self._origin.command, *changed])

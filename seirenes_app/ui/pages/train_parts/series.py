@@ -1,32 +1,57 @@
-"""Which series each chart of a run shows. Pure: state in, lines out."""
+"""Which charts a run has, and which lines each shows. Pure: state in, lines out."""
 
 from __future__ import annotations
 
-from seirenes_app.ui.widgets.charts import Line
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from seirenes_app.ui.widgets.chart_drawing import Line
+from training.core.gates import Gate
 from training.core.types import PerturbationType
 from training.rundir.state import RunState
 
-DASHES = ("-", "--", "-.", ":")
-TYPE_COLOURS = ("clean", "hinted", "adversary", "placebo")
+MEAN_OF = 5
+"""Steps in the trailing mean that is drawn over a noisy series."""
+
+TYPE_INKS = {
+    PerturbationType.INFORMATION_OVERLOAD: ("#0f6f6b/#5cd0c4", "-", "o"),
+    PerturbationType.CORRELATION_TRAP: ("#a3195b/#ff9cc7", "--", "s"),
+    PerturbationType.SEMANTIC_MISLEADING: ("#4338ca/#a9b2ff", "-.", "^"),
+    PerturbationType.INSTRUCTION_CONTAMINATION: ("#5c6b00/#c9d65a", ":", "D"),
+}
+"""Colour, dash and marker of a type, the same in every chart."""
+
+GATE_INKS = (
+    ("#ac211b/#ff9188", "////"), ("#835200/#e8c063", "...."), ("#4338ca/#a9b2ff", "\\\\\\\\"),
+    ("#a3195b/#ff9cc7", "xxxx"), ("#57636f/#a3b0bd", "----"), ("#5c6b00/#c9d65a", "||||"),
+    ("#83369c/#d9a3f2", "++++"), ("#0a6870/#55c7cb", "////"),
+)  # fmt: skip
+GATE_WORDS = {
+    Gate.EMPTY: "empty", Gate.TOO_LONG: "too long", Gate.STATES_ANSWER: "states the answer",
+    Gate.MARKERS: "carries markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "numbers no one writes",
+    Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.NEAR_DUPLICATE: "near duplicate",
+}  # fmt: skip
 
 
-def chart_lines(state: RunState) -> dict[str, list[Line]]:
-    """Lines by chart."""
-    return {
-        "accuracy": _accuracy(state),
-        "types": _types(state),
-        "reward": [_plain(state, "adversary_reward", "reward", "adversary")],
-        "gates": _gates(state),
-        "entropy": [
-            _plain(state, "entropy/reasoner", "Reasoner", "clean"),
-            _plain(state, "entropy/adversary", "Adversary", "adversary", "--"),
-        ],
-        "lengths": [
-            _plain(state, "length/solution_tokens", "solutions", "clean"),
-            _plain(state, "length/hint_tokens", "hints", "adversary", "--"),
-        ],
-        "speed": [_plain(state, "tokens_per_s", "tokens/s", "muted")],
-    }
+@dataclass(frozen=True)
+class ChartSpec:
+    """One chart: its title, one quiet line beside it, and what it shows. `unit`: the values are shares."""
+
+    key: str
+    title: str
+    note: str
+    make: Callable[[RunState], list[Line]]
+    unit: bool = False
+    large: bool = False
+
+
+def trailing_mean(values: Sequence[float], window: int = MEAN_OF) -> list[float]:
+    """Mean of each value and those before it, `window` at most."""
+    means, total = [], 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - window] if i >= window else 0.0)
+        means.append(total / min(i + 1, window))
+    return means
 
 
 def _plain(state: RunState, name: str, label: str, colour: str, style: str = "-") -> Line:
@@ -34,34 +59,93 @@ def _plain(state: RunState, name: str, label: str, colour: str, style: str = "-"
     return Line(label, colour, steps, values, style=style)
 
 
+def _smoothed(state: RunState, name: str, line: Line) -> list[Line]:
+    """The series as a hairline and its trailing mean on top; the key has the mean."""
+    steps, values = state.history.series(name)
+    faint = replace(line, x=steps, y=values, style="-", marker="", width=0.8, alpha=0.32, keyed=False)
+    return [faint, replace(line, x=steps, y=trailing_mean(values))]
+
+
 def _accuracy(state: RunState) -> list[Line]:
     lines = []
-    for name, colour in (("clean", "clean"), ("hinted", "hinted")):
+    for name in ("hinted", "clean"):
         steps, values = state.history.series(f"{name}_accuracy")
         low, high = (state.history.series(f"{name}_{end}")[1] for end in ("low", "high"))
-        lines.append(Line(f"{name}, this step (moving)", colour, steps, values, low, high, style=":"))
-        found = [(e.step, e.metrics[name]) for e in state.evals if name in e.metrics]
         lines.append(
-            Line(
-                f"{name}, frozen suite", colour, [s for s, _ in found], [r["accuracy"] for _, r in found],
-                [r["low"] for _, r in found], [r["high"] for _, r in found],
-                marker="o" if name == "clean" else "s", points=True,
-            )
-        )  # fmt: skip
-    return lines
+            Line(f"{name}, this step (moving)", name, steps, values, low, high, style=":", width=1.2, alpha=0.8)
+        )
+    for name, marker in (("hinted", "s"), ("clean", "o"), ("placebo", "^")):
+        found = [(e.step, rate) for e in state.evals if (rate := _rate(e.metrics.get(name))) is not None]
+        columns = [[step for step, _ in found], *([rate[i] for _, rate in found] for i in range(3))]
+        style, width = ("--", 1.2) if name == "placebo" else ("-", 2.0)
+        label = "neutral remark" if name == "placebo" else name
+        lines.append(
+            Line(f"{label}, frozen suite", name, *columns, style=style, marker=marker, points=True, width=width)
+        )
+    return lines[::-1]
+
+
+def _rate(found: object) -> tuple[float, float, float] | None:
+    """Accuracy, low, high of an evaluation's entry; None where it is not one."""
+    if not isinstance(found, dict):
+        return None
+    values = [found.get(key) for key in ("accuracy", "low", "high")]
+    if not all(isinstance(v, int | float) for v in values):
+        return None
+    return float(values[0]), float(values[1]), float(values[2])  # type: ignore[arg-type]
 
 
 def _types(state: RunState) -> list[Line]:
-    return [
-        _plain(state, f"hinted/{type_}", type_.replace("_", " "), colour, dash)
-        for type_, colour, dash in zip(PerturbationType, TYPE_COLOURS, DASHES, strict=True)
-    ]
+    lines: list[Line] = []
+    for type_, (colour, dash, marker) in TYPE_INKS.items():
+        label = type_.replace("_", " ")
+        lines += _smoothed(state, f"hinted/{type_}", Line(label, colour, (), (), style=dash, marker=marker))
+    return lines
+
+
+def _reward(state: RunState) -> list[Line]:
+    return _smoothed(state, "adversary_reward", Line(f"mean of {MEAN_OF} steps", "adversary", (), (), width=2.0))
 
 
 def _gates(state: RunState) -> list[Line]:
-    lines = [_plain(state, "gate_pass_rate", "passed", "good")]
-    names = [n for n in state.history.names() if n.startswith("gate_fail/")]
-    colours = ("bad", "warn", "hinted", "adversary", "placebo", "muted")
-    for i, name in enumerate(names[:6]):
-        lines.append(_plain(state, name, name.removeprefix("gate_fail/").replace("_", " "), colours[i], DASHES[i % 4]))
+    steps, passed = state.history.series("gate_pass_rate")
+    lines = [Line("passed", "good", steps, passed, width=1.8)] if steps else []
+    base = [0.0] * len(steps)
+    for gate, (colour, hatch) in zip(Gate, GATE_INKS, strict=True):
+        known = dict(zip(*state.history.series(f"gate_fail/{gate}"), strict=True))
+        if known:
+            values = [known.get(step, 0.0) for step in steps]
+            lines.append(Line(GATE_WORDS[gate], colour, steps, values, base=tuple(base), hatch=hatch))
+            base = [low + value for low, value in zip(base, values, strict=True)]
     return lines
+
+
+def _entropy(state: RunState) -> list[Line]:
+    return [
+        _plain(state, "entropy/reasoner", "Reasoner", "clean"),
+        _plain(state, "entropy/adversary", "Adversary", "adversary", "--"),
+    ]
+
+
+def _lengths(state: RunState) -> list[Line]:
+    return [
+        _plain(state, "length/solution_tokens", "solutions", "clean"),
+        _plain(state, "length/hint_tokens", "hints", "adversary", "--"),
+    ]
+
+
+def _speed(state: RunState) -> list[Line]:
+    return [_plain(state, "tokens_per_s", "tokens a second", "accent")]
+
+
+CHARTS = (
+    ChartSpec("accuracy", "Accuracy", "the frozen suite compares over time; the moving Adversary does not  ·  95 %", _accuracy,
+              unit=True, large=True),
+    ChartSpec("types", "Accuracy by hint type", f"under the moving Adversary  ·  bold: mean of {MEAN_OF} steps", _types,
+              unit=True),
+    ChartSpec("reward", "Adversary reward", "mean drop from clean to hinted", _reward),
+    ChartSpec("gates", "Gates", "share of new hints", _gates, unit=True),
+    ChartSpec("entropy", "Entropy", "nats a token", _entropy),
+    ChartSpec("lengths", "Length", "mean tokens", _lengths),
+    ChartSpec("speed", "Throughput", "while sampling", _speed),
+)  # fmt: skip
