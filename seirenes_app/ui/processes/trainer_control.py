@@ -98,6 +98,10 @@ class TrainerControl(QObject):
         self._launch(paths)
         return paths
 
+    def starting(self) -> bool:
+        """Whether a trainer was launched that has not said its first word yet."""
+        return bool(self._starts)
+
     def resume(self, paths: RunPaths) -> RunPaths:
         """Launch a trainer for an existing run; it goes on from the newest sound checkpoint."""
         found = holder(paths.lock)

@@ -1,4 +1,4 @@
-"""One option of the configuration as a form shows it: name, editor, help with range, and what is wrong with its value."""
+"""One option as a form shows it: name, editor, help with range, and what is wrong with its value."""
 
 from __future__ import annotations
 

@@ -131,7 +131,8 @@ class LogTail(QWidget):
         return self.view.toPlainText()
 
     def _mark(self) -> None:
-        wanted, marks = self.find_box.text(), []
+        wanted = self.find_box.text()
+        marks: list[QTextEdit.ExtraSelection] = []
         ground = QColor(current_theme().wash("warn", 0.35))
         cursor = QTextCursor(self.view.document())
         while wanted and len(marks) < MAX_MARKS:
@@ -139,8 +140,8 @@ class LogTail(QWidget):
             if cursor.isNull():
                 break
             mark = QTextEdit.ExtraSelection()
-            mark.cursor = cursor  # type: ignore[attr-defined]
-            mark.format.setBackground(ground)  # type: ignore[attr-defined]
+            mark.cursor = cursor
+            mark.format.setBackground(ground)
             marks.append(mark)
         self.view.setExtraSelections(marks)
         count = f"{len(marks)}{'+' if len(marks) == MAX_MARKS else ''}"

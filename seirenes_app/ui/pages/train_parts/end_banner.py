@@ -63,6 +63,7 @@ class EndBanner(Card):
         if story == self._story:
             return
         self._story = story
+        self.diagnose.setText("Copy diagnostics")
         self.setVisible(story is not None)
         if story is None:
             return
@@ -71,6 +72,10 @@ class EndBanner(Card):
         self.setAccessibleName(f"{story.title}. {story.text}")
         self._show_log(story.log[-LINES:])
         self.resume.setVisible(story.can_resume)
+
+    def say_copied(self) -> None:
+        """The diagnostics are on the clipboard."""
+        self.diagnose.setText("Copied")
 
     def _show_log(self, lines: Sequence[str]) -> None:
         self.log.setText("\n".join(lines))

@@ -78,7 +78,7 @@ class IntervalDelegate(QStyledItemDelegate):
             if rate is None:
                 continue
             low, mid, high = (rect.left() + rect.width() * float(rate[k]) for k in ("low", "accuracy", "high"))
-            painter.setPen(QPen(theme.colour(row.colour), 2, cap=Qt.PenCapStyle.FlatCap))
+            painter.setPen(QPen(theme.colour(row.colour), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
             painter.drawLine(QPointF(low, y + dy), QPointF(high, y + dy))
             painter.setPen(QPen(theme.colour(row.colour), 1.8))
             painter.setBrush(theme.colour(row.colour) if filled else theme.colour("surface"))

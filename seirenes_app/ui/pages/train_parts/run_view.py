@@ -21,6 +21,7 @@ from seirenes_app.ui.widgets.cards import Card, Column
 from seirenes_app.ui.widgets.charts import make_card_heading
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.log_tail import LogTail
+from training.rundir.config import RunConfig
 from training.rundir.index import RunSummary
 from training.rundir.paths import RunPaths
 from training.rundir.state import RunState
@@ -65,13 +66,15 @@ class RunView(QWidget):
         outer.addWidget(self.column)
         self.head = RunHead()
         self.name = self.head.name
+        self.waiting = make_label("", "small")
+        self.waiting.hide()
         self.banner = EndBanner()
         self.progress = ProgressCard()
         self.meters = self.progress.meters
         self.alarms = AlarmList()
         self.grid = ChartGrid()
         self.charts = self.grid.charts
-        for part in (self.head, self.banner, self.progress, self.alarms, self.grid):
+        for part in (self.head, self.waiting, self.banner, self.progress, self.alarms, self.grid):
             self.column.body.addWidget(part)
         self.column.body.addWidget(self._build_evaluation())
         self.column.body.addWidget(self._build_log())
@@ -97,9 +100,12 @@ class RunView(QWidget):
     def _connect(self) -> None:
         head, banner = self.head, self.banner
         for asked, passed_on in (
-            (head.pauseAsked, self.pauseAsked), (head.unpauseAsked, self.unpauseAsked), (head.stopAsked, self.stopAsked),
-            (head.checkpointAsked, self.checkpointAsked), (head.discardAsked, self.discardAsked),
-            (head.resumeAsked, self.resumeAsked), (head.newAsked, self.newAsked), (banner.resumeAsked, self.resumeAsked),
+            (head.pauseAsked, self.pauseAsked), (head.unpauseAsked, self.unpauseAsked),
+            (head.stopAsked, self.stopAsked), (head.checkpointAsked, self.checkpointAsked),
+            (head.discardAsked, self.discardAsked),
+            (head.resumeAsked, self.resumeAsked),
+            (head.newAsked, self.newAsked),
+            (banner.resumeAsked, self.resumeAsked),
             (banner.diagnosticsAsked, self.diagnosticsAsked),
         ):  # fmt: skip
             asked.connect(passed_on)
@@ -143,6 +149,11 @@ class RunView(QWidget):
     def render_paired(self, lines: Sequence[ReportLine]) -> None:
         """Paired changes from the raw rows."""
         self.evaluation.render_paired(lines)
+
+    def render_queue(self, waiting: Sequence[RunConfig]) -> None:
+        """Which runs start after the one that is going."""
+        self.waiting.setVisible(bool(waiting))
+        self.waiting.setText("Next: " + ", ".join(config.name for config in waiting))
 
     def say(self, text: str) -> None:
         """The rung of the stop ladder."""

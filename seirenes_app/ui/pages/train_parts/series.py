@@ -76,11 +76,23 @@ def _accuracy(state: RunState) -> list[Line]:
         )
     for name, marker in (("hinted", "s"), ("clean", "o"), ("placebo", "^")):
         found = [(e.step, rate) for e in state.evals if (rate := _rate(e.metrics.get(name))) is not None]
-        columns = [[step for step, _ in found], *([rate[i] for _, rate in found] for i in range(3))]
+        at = [float(step) for step, _ in found]
+        mean, low, high = ([rate[i] for _, rate in found] for i in range(3))
         style, width = ("--", 1.2) if name == "placebo" else ("-", 2.0)
         label = "neutral remark" if name == "placebo" else name
         lines.append(
-            Line(f"{label}, frozen suite", name, *columns, style=style, marker=marker, points=True, width=width)
+            Line(
+                f"{label}, frozen suite",
+                name,
+                at,
+                mean,
+                low,
+                high,
+                style=style,
+                marker=marker,
+                points=True,
+                width=width,
+            )
         )
     return lines[::-1]
 
@@ -139,7 +151,7 @@ def _speed(state: RunState) -> list[Line]:
 
 
 CHARTS = (
-    ChartSpec("accuracy", "Accuracy", "the frozen suite compares over time; the moving Adversary does not  ·  95 %", _accuracy,
+    ChartSpec("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95 %", _accuracy,
               unit=True, large=True),
     ChartSpec("types", "Accuracy by hint type", f"under the moving Adversary  ·  bold: mean of {MEAN_OF} steps", _types,
               unit=True),
