@@ -31,7 +31,8 @@ def render_prompt(messages: list[dict[str, str]]) -> str:
 
 def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> Example:
     """One example of the mixture; without `hints` the Reasoner sees problems alone."""
-    problem = sample_problem(rng, Split.TRAIN)
+    (family,) = rng.choices(list(recipe.family_weights), list(recipe.family_weights.values()))
+    problem = sample_problem(rng, Split.TRAIN, (family,))
     draw = rng.random()
     if draw < recipe.adversary_share:
         type_ = rng.choice(tuple(PerturbationType))

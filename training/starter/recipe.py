@@ -43,9 +43,15 @@ class Recipe:
     """Corpus mixture and schedule. Shares are of training examples."""
 
     seed: int = 2605
-    steps: int = 2400
+    steps: int = 3000
     batch: int = 128
     """Examples a step."""
+    family_weights: dict[str, int] = field(
+        default_factory=lambda: {
+            "change": 3, "compare": 3, "rate": 2, "transfer": 5, "ordering": 4, "clock": 2, "calendar": 1,
+        }
+    )  # fmt: skip
+    """How often each problem family is drawn; looking things up by name takes longest to learn."""
     adversary_share: float = 0.15
     """Examples in which the model writes a hint on request (training templates, all four types evenly)."""
     hint_shares: dict[PerturbationType, float] = field(

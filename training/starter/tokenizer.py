@@ -1,6 +1,9 @@
-"""Train the starter's byte-level BPE: digits stand alone, any text encodes. No normaliser, so bytes round-trip.
+"""Train the starter's byte-level BPE: each digit is a token of its own, any text encodes. No normaliser.
 
-The pre-tokenizer is the published expression of Qwen2, which llama.cpp knows by the name ``qwen2``.
+A digit may carry the space before it ("Mia 7" is two tokens), which puts a number right beside the name it belongs
+to; a model of four layers learns to look up by name only then. The merges are learned on text cut so that no two
+digits ever stand in one piece; with those merges, GPT-2's own pre-tokenizer, which llama.cpp knows by the name
+``gpt-2``, gives the same tokens, and that is the one that is saved.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from transformers import PreTrainedTokenizerFast
 from training.starter.corpus import stream_examples
 from training.starter.recipe import CHAT_TEMPLATE, END, PAD, SPECIAL_TOKENS, Recipe
 
-QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""As published with GPT-2 (and what `ByteLevel(use_regex=True)` applies)."""
+TRAINING_PATTERN = GPT2_PATTERN.replace(r"\p{N}+", r"\p{N}")
 
 
 def train_tokenizer(recipe: Recipe) -> Tokenizer:
@@ -24,7 +27,7 @@ def train_tokenizer(recipe: Recipe) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated"),
+            pre_tokenizers.Split(Regex(TRAINING_PATTERN), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -38,6 +41,7 @@ def train_tokenizer(recipe: Recipe) -> Tokenizer:
     examples = itertools.islice(stream_examples(recipe.seed + 1, recipe), recipe.tokenizer_examples)
     texts = (text for e in examples for text in (e.prompt, e.completion))
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     return tokenizer
 
 

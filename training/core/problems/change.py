@@ -23,7 +23,7 @@ GAINS = parts(
         "Later {a} receives {k} more from a neighbour.", "{a} wins {k} in a game.", "Then {k} more are added.",
         "{a} picks up {k} more on the way.", "An aunt sends {a} {k} more.", "After lunch {a} collects another {k}.",
         "The next day {a} buys another {k}.", "Later {a} finds {k} more.", "On the way {a} gets another {k}.",
-        "A neighbour brings {a} {k} more.", "Another {k} are given to {a}.", "{k} more are sent to {a} by a neighbour.", "A friend sends {a} another {k}.",
+        "A neighbour brings {a} {k} more.", "Another {k} are given to {a}.", "Another {k} are given to {a} by a neighbour.", "Another {k} are sent to {a}.", "{k} more are sent to {a} by a friend.", "Another {k} are brought to {a} by an aunt.", "{k} more are sent to {a} by a neighbour.", "A friend sends {a} another {k}.",
     ],
     ["A neighbour gives {a} {k} more.", "On the way {a} finds another {k}.", "Another {k} are sent to {a} by a friend.", "Later {a} buys {k} more."],
 )  # fmt: skip
@@ -32,7 +32,7 @@ LOSSES = parts(
         "{a} gives away {k}.", "Then {a} loses {k}.", "{a} sells {k} of them.", "{k} of them break.",
         "{a} uses {k} of them.", "A friend takes {k} of them.", "Then {k} are given to a neighbour.",
         "{a} leaves {k} at school.", "Later {a} drops {k} and cannot find them.", "{a} throws {k} away.",
-        "The next day {a} gives {k} to an aunt.", "Later {a} loses {k} of them.", "On the way {a} loses {k}.", "On the way {a} gives away {k}.",
+        "The next day {a} gives {k} to an aunt.", "Later {a} loses {k} of them.", "On the way {a} loses {k}.", "On the way home {a} drops {k}.", "{a} drops {k} on the way.", "On the way {k} of them are dropped.", "On the way {a} gives away {k}.",
         "An aunt takes {k} of them.", "{a} drops {k} of them.", "{k} of them are sold.", "{a} gives {k} to a neighbour.", "On the way {k} are lost.",
     ],
     ["A neighbour takes {k} of them.", "Later {a} gives {k} to a friend.", "{k} of them are lost.", "On the way {a} drops {k}."],

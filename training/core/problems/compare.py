@@ -41,7 +41,7 @@ TIMES = parts(
 ASK_ONE = parts(
     [
         "How many {things} does {b} have?", "What is the number of {things} that {b} has?", "How many {things} belong to {b}?",
-        "Can you say how many {things} {b} has?", "How many {things} are there for {b}?", "What number of {things} does {b} own?", "How many {things} does {b} count?",
+        "Can you say how many {things} {b} has?", "What number of {things} does {b} own?", "How many {things} does {b} count?",
     ],
     ["How many {things} does {b} own?", "What number of {things} does {b} have?"],
 )  # fmt: skip
@@ -49,7 +49,7 @@ ASK_ALL = parts(
     [
         "How many {things} do they have together?", "How many {things} do they have altogether?", "How many {things} are there in all?",
         "What is the total number of {things}?", "How many {things} does that make in total?", "In all, how many {things} are there?", "Altogether, how many {things} do they have?",
-        "How many {things} are there in total?", "How many {things} do all of them have altogether?", "How many {things} is that altogether?",
+        "How many {things} are there in total?", "How many {things} do all of them have altogether?", "How many {things} is that altogether?", "How many {things} are there between them?", "Altogether, how many {things} are there?",
         "Together, how many {things} do they have?", "In total, how many {things} are there?", "How many {things} are there when all are counted?",
         "What number of {things} do they have in total?",
     ],
