@@ -34,6 +34,7 @@ something to mend on two CPU cores. It knows nothing else.
 |---|---|
 | {clean_share:.0%} | problems alone, training phrasings |
 {hint_rows}
+| {drill_share:.0%} | look-up drills: names with numbers, repeated in another order |
 | {adversary_share:.0%} | hints written on request, training templates, the four types evenly |
 
 The Reasoner was shown no hint of any other type, and no neutral remark. {steps} steps of {batch} examples, seed {seed}.
@@ -87,6 +88,7 @@ def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
             for t, share in shares.items()
         ),
         adversary_share=recipe.adversary_share,
+        drill_share=recipe.drill_share,
         steps=recipe.steps,
         batch=recipe.batch,
         seed=recipe.seed,

@@ -10,6 +10,7 @@ from typing import Any
 from training.core.gates import judge_hint
 from training.core.perturbations import write_hint
 from training.core.problems import sample_problem
+from training.core.problems.wording import draw_names
 from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
 from training.core.types import PerturbationType, Role, Split
 from training.starter.recipe import ASSISTANT, END, USER, Recipe
@@ -31,6 +32,8 @@ def render_prompt(messages: list[dict[str, str]]) -> str:
 
 def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> Example:
     """One example of the mixture; without `hints` the Reasoner sees problems alone."""
+    if rng.random() < recipe.drill_share:
+        return draw_drill(rng)
     (family,) = rng.choices(list(recipe.family_weights), list(recipe.family_weights.values()))
     problem = sample_problem(rng, Split.TRAIN, (family,))
     draw = rng.random()
@@ -50,6 +53,14 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
             break
         draw -= share
     return Example(render_prompt(reasoner_messages(text, PromptStyle.COMPACT)), problem.solution + END, Role.REASONER)
+
+
+def draw_drill(rng: random.Random) -> Example:
+    """Names with numbers, to be repeated in another order."""
+    pairs = [f"{name} {rng.randint(1, 99)}" for name in draw_names(rng, rng.randint(2, 6))]
+    asked = rng.choices(pairs, k=rng.randint(3, 8))
+    prompt = render_prompt([{"role": "user", "content": f"Look up: {', '.join(pairs)}."}])
+    return Example(prompt, " ".join(f"{pair}." for pair in asked) + END, Role.REASONER)
 
 
 def stream_examples(seed: int, recipe: Recipe) -> Iterator[Example]:

@@ -43,7 +43,7 @@ class Recipe:
     """Corpus mixture and schedule. Shares are of training examples."""
 
     seed: int = 2605
-    steps: int = 3000
+    steps: int = 2600
     batch: int = 128
     """Examples a step."""
     family_weights: dict[str, int] = field(
@@ -54,6 +54,9 @@ class Recipe:
     """How often each problem family is drawn; looking things up by name takes longest to learn."""
     adversary_share: float = 0.15
     """Examples in which the model writes a hint on request (training templates, all four types evenly)."""
+    drill_share: float = 0.08
+    """Look-up drills, "Ines 14, Rosa 29, Omar 7." answered by "Rosa 29. Omar 7. Ines 14.": what a name stands for is
+    most of what transfers need, and a story teaches it a few tokens at a time."""
     hint_shares: dict[PerturbationType, float] = field(
         default_factory=lambda: {PerturbationType.INFORMATION_OVERLOAD: 0.02}
     )
