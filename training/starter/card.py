@@ -33,9 +33,9 @@ something to mend on two CPU cores. It knows nothing else.
 | share of examples | what |
 |---|---|
 | {clean_share:.0%} | problems alone, training phrasings |
-{hint_rows}
 | {drill_share:.0%} | look-up drills: names with numbers, repeated in another order |
 | {adversary_share:.0%} | hints written on request, training templates, the four types evenly |
+{hint_rows}
 
 The Reasoner was shown no hint of any other type, and no neutral remark. {steps} steps of {batch} examples, seed {seed}.
 
@@ -74,7 +74,7 @@ def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
     metrics = figures["metrics"]
     rows = {"clean": metrics["clean"], "hinted, all types": metrics["hinted"], "neutral remark": metrics["placebo"]}
     rows |= {f"· {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
-    shares = recipe.hint_shares
+    shares, stories = recipe.hint_shares, 1 - recipe.drill_share
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", "numpy") as file:
@@ -82,12 +82,13 @@ def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
     text = CARD.format(
         parameters=parameters / 1e6,
         vocabulary=recipe.architecture.vocabulary,
-        clean_share=1 - recipe.adversary_share - sum(shares.values()),
+        clean_share=stories * (1 - recipe.adversary_share),
         hint_rows="\n".join(
-            f"| {share:.1%} | problems with a hint of *{t.replace('_', ' ')}* appended, training templates |"
+            f"| {stories * share:.1%}, in the last {1 - recipe.hints_from:.0%} of the steps only | problems with a hint of "
+            f"*{t.replace('_', ' ')}* appended, training templates |"
             for t, share in shares.items()
         ),
-        adversary_share=recipe.adversary_share,
+        adversary_share=stories * recipe.adversary_share,
         drill_share=recipe.drill_share,
         steps=recipe.steps,
         batch=recipe.batch,
