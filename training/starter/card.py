@@ -84,8 +84,8 @@ def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
         vocabulary=recipe.architecture.vocabulary,
         clean_share=stories * (1 - recipe.adversary_share),
         hint_rows="\n".join(
-            f"| {stories * share:.1%}, in the last {1 - recipe.hints_from:.0%} of the steps only | problems with a hint of "
-            f"*{t.replace('_', ' ')}* appended, training templates |"
+            f"| {stories * share:.1%}, in the last {1 - recipe.hints_from:.0%} of the steps only "
+            f"| problems with a hint of *{t.replace('_', ' ')}* appended, training templates |"
             for t, share in shares.items()
         ),
         adversary_share=stories * recipe.adversary_share,
