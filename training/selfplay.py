@@ -13,6 +13,8 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
   - Questions that are mastered, clean and hinted, are drawn less often and come back when they fail.
   - The baselines are the same loop with a stage left out: no hints (clean_rl), an Adversary that does not learn
     (static), templates in its place (random). `clean_rl` spends the rollouts it saves on more questions.
+  - Clean solutions are held to the starting model by a KL of their own (the clean anchor, which `clean_rl` has no need
+    of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
 The loop knows the backend by four verbs only (`training.engine.base.Backend`) and does no I/O: what it sees goes out
 through a `Watcher`, and what it returns is a `StepResult`.
@@ -23,7 +25,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign_advantages
@@ -316,9 +318,19 @@ class SelfPlay:
                     # Left-over groups and later epochs are off-policy: their ratio is the real one.
                     on_policy = epoch == 0 and u.max_rows == 0
                     result.updates[role] = self.backend.forward_backward(rows, self._loss(role, on_policy))
-            if any(batches.values()):
+            anchored = self._anchor(result.rounds)
+            if anchored or any(batches.values()):
                 result.grad_norm = self.backend.optim_step().grad_norm
             self.watcher.stage("update", epoch + 1, u.epochs)
+
+    def _anchor(self, rounds: Sequence[Round]) -> bool:
+        """Add the pull of clean solutions towards the starting model. They carry no advantage here, only the KL: what
+        the Reasoner learns under hints must not be paid for with what it could do without them."""
+        weight = self.config.reasoner.clean_anchor
+        if weight == 0.0 or self.config.mode is Mode.CLEAN_RL:
+            return False
+        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for r in rounds for x in r.clean]
+        return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
 
     def _row(self, role: Role, rollout: Rollout) -> TrainRow:
         c = self.config

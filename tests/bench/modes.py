@@ -94,10 +94,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    print(
-        "run            rollouts  min   MB   clean before → after   frozen suite before → after (paired 95%)   final adversary"
-    )
+    table = options.out / "modes.json"
+    results = json.loads(table.read_text()) if table.exists() else {}
+    print("run            rollouts  min   MB   clean before → after   frozen suite before → after (paired 95%)   "
+          "final adversary")  # fmt: skip
     for seed in options.seeds:
         reference = train(options.out, "seirenes", seed, 0, options.overrides)
         rollouts = int(read(reference)["rollouts"])
@@ -108,7 +108,7 @@ def main() -> None:
             print(f"{mode}-{seed:<6} {r['rollouts']:>9.0f} {r['minutes']:5.1f} {r['rss_mb']:5.0f}   "
                   f"{c[0]:.3f} → {c[1]:.3f} ({c[2]:+.3f})   {h[0]:.3f} → {h[1]:.3f}  {h[2]:+.3f} [{h[3]:+.3f}, {h[4]:+.3f}]   "
                   f"{a['accuracy']:.3f}", flush=True)  # fmt: skip
-            (options.out / "modes.json").write_text(json.dumps(results, indent=1))
+            table.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

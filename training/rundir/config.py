@@ -107,7 +107,7 @@ class DataConfig:
 
     families: str = option("all", "Problem families, comma separated, or 'all'.")
     problems: str = option("", "A JSONL file of problems in place of the generated families.")
-    pool: int = option(400, "Questions in the training pool.", low=4, high=1_000_000)
+    pool: int = option(4000, "Questions in the training pool.", low=4, high=1_000_000)
     seed: int = option(0, "Seed of the run: questions, sampling, order.", low=0)
 
 
@@ -115,7 +115,7 @@ class DataConfig:
 class RolloutConfig:
     """How much is sampled a step."""
 
-    questions: int = option(16, "Questions a step.", low=1, high=4096)
+    questions: int = option(32, "Questions a step.", low=1, high=4096)
     clean: int = option(4, "G1: clean solutions a question.", low=2, high=256)
     hints: int = option(4, "G2: hints a question.", low=2, high=256)
     hinted: int = option(4, "G3: solutions a hint.", low=1, high=256)
@@ -144,6 +144,9 @@ class ReasonerConfig:
 
     loss_weight: float = option(1.0, "Weight of the Reasoner's loss.", low=0.0, high=10.0)
     truncated: Truncated = option(Truncated.KEEP, "Keep truncated solutions with reward 0, or mask them out.")
+    clean_anchor: float = option(
+        8.0, "Weight of a KL to the starting model on clean solutions alone: keeps undistracted skill.", low=0, high=100
+    )
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ class RunConfig:
 
     name: str = option("demo", "Name of the run.")
     mode: Mode = option(Mode.SEIRENES, "seirenes, or a baseline: clean_rl, static, random.")
-    steps: int = option(60, "Self-play steps.", unit="steps", low=1, high=1_000_000)
+    steps: int = option(80, "Self-play steps.", unit="steps", low=1, high=1_000_000)
     max_rollouts: int = option(0, "Stop after the step that reaches this many rollouts; 0: no limit.", low=0)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

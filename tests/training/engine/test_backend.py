@@ -237,3 +237,15 @@ def test_a_manifest_that_is_no_table_means_damaged(model_dir, tmp_path):
     found, damaged = latest_valid(tmp_path)
     assert found is None
     assert len(damaged) == 1
+
+
+def test_a_kl_alone_pulls_rows_without_advantage_back_to_the_starting_model(model_dir):
+    engine = backend(model_dir, learning_rate=2e-3)
+    train(engine, steps=20)
+    idle, held = (0.0, 0.0), LossParams(kl=8.0)
+    before = engine.forward_backward(rows_of(engine, advantages=idle, seed=50), held).kl
+    engine.optim_step()
+    for seed in range(51, 81):
+        engine.forward_backward(rows_of(engine, advantages=idle, seed=seed), held)
+        engine.optim_step()
+    assert engine.forward_backward(rows_of(engine, advantages=idle, seed=50), held).kl < before / 2
