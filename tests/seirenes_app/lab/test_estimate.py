@@ -32,9 +32,21 @@ def finished(config, seconds):
 
 def test_more_steps_take_longer_and_more_cores_less():
     base = estimate_time(DEMO, cores=2, parameters=2_000_000).seconds
-    assert estimate_time(replace(DEMO, steps=120), cores=2, parameters=2_000_000).seconds > 1.5 * base
+    assert estimate_time(replace(DEMO, steps=2 * DEMO.steps), cores=2, parameters=2_000_000).seconds > 1.5 * base
     assert estimate_time(DEMO, cores=4, parameters=2_000_000).seconds < base
     assert estimate_time(DEMO, cores=2, parameters=20_000_000).seconds > 3 * base
+
+
+@pytest.mark.parametrize(("section", "name"), [("update", "kl"), ("adversary", "kl"), ("reasoner", "clean_anchor")])
+def test_every_pull_to_the_starting_model_needs_a_copy_of_it(section, name):
+    def weights(config):
+        return dict(estimate_memory(config, parameters=2_000_000).parts)["weights"]
+
+    def pulled(config, section, name, weight):
+        return replace(config, **{section: replace(getattr(config, section), **{name: weight})})
+
+    free = pulled(pulled(pulled(DEMO, "update", "kl", 0.0), "adversary", "kl", 0.0), "reasoner", "clean_anchor", 0.0)
+    assert weights(pulled(free, section, name, 0.1)) == pytest.approx(2 * weights(free))
 
 
 def test_the_parts_make_the_whole():
