@@ -95,7 +95,6 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     table = options.out / "modes.json"
-    results = json.loads(table.read_text()) if table.exists() else {}
     print("run            rollouts  min   MB   clean before → after   frozen suite before → after (paired 95%)   "
           "final adversary")  # fmt: skip
     for seed in options.seeds:
@@ -103,12 +102,14 @@ def main() -> None:
         rollouts = int(read(reference)["rollouts"])
         for mode in options.modes:
             paths = reference if mode == "seirenes" else train(options.out, mode, seed, rollouts, options.overrides)
-            r = results[f"{mode}-{seed}"] = measure(paths, last_checkpoint(reference))
+            r = measure(paths, last_checkpoint(reference))
+            # Read again each time: another bench may be filling the same table with other seeds.
+            results = json.loads(table.read_text()) if table.exists() else {}
+            table.write_text(json.dumps({**results, f"{mode}-{seed}": r}, indent=1))
             c, h, a = r[Condition.CLEAN], r[Condition.HINTED], r["final_adversary"]
             print(f"{mode}-{seed:<6} {r['rollouts']:>9.0f} {r['minutes']:5.1f} {r['rss_mb']:5.0f}   "
                   f"{c[0]:.3f} → {c[1]:.3f} ({c[2]:+.3f})   {h[0]:.3f} → {h[1]:.3f}  {h[2]:+.3f} [{h[3]:+.3f}, {h[4]:+.3f}]   "
                   f"{a['accuracy']:.3f}", flush=True)  # fmt: skip
-            table.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
