@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,16 @@ class Adapter:
         """What is added to the weight `name`, `[out, in]` in float32."""
         a, b = self.pairs[name]
         return (b @ a) * (self.alpha / self.rank)
+
+    def check_fits(self, shapes: Mapping[str, tuple[int, ...]], base: Path) -> None:
+        """UserError unless every pair fits a matrix of the model in `base`, whose tensors have these shapes."""
+        for name, (a, b) in self.pairs.items():
+            shape = (b.shape[0], a.shape[1])
+            if shapes.get(name) != shape:
+                raise UserError(
+                    f"The adapter in {self.folder} changes {name} {list(shape)}, which its base model {base} does not "
+                    "have in that shape. Correct base_model_name_or_path in its adapter_config.json."
+                )
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -13,8 +13,8 @@ from gguf.constants import Keys
 from training.engine import checkpoint
 from training.engine.models import base_of_adapter, is_adapter
 from training.errors import UserError
-from training.export.adapter import Adapter, read_adapter
-from training.export.architectures import Layout, read_layout
+from training.export.adapter import read_adapter
+from training.export.architectures import read_layout
 from training.export.files import Progress, new_file
 
 
@@ -38,7 +38,7 @@ def export_gguf_lora(
     if (folder / checkpoint.MANIFEST).is_file():
         checkpoint.verify(folder)
     adapter, layout = read_adapter(folder), read_layout(base_of_adapter(folder))
-    _check(adapter, layout)
+    adapter.check_fits(layout.tensors, layout.folder)
     with new_file(target, force=force) as temporary:
         writer = GGUFWriter(temporary, layout.kind)
         try:
@@ -59,14 +59,3 @@ def export_gguf_lora(
         finally:
             writer.close()
     return target
-
-
-def _check(adapter: Adapter, layout: Layout) -> None:
-    """UserError unless every pair fits a matrix of the base."""
-    for name, (a, b) in adapter.pairs.items():
-        shape = (b.shape[0], a.shape[1])
-        if layout.tensors.get(name) != shape:
-            raise UserError(
-                f"The adapter in {adapter.folder} changes {name} {list(shape)}, which its base model {layout.folder} "
-                "does not have in that shape. Correct base_model_name_or_path in its adapter_config.json."
-            )

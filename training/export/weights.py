@@ -41,12 +41,8 @@ class Weights:
         self.files = tuple(_weight_files(self.base))
         self._opened = {file: _open(file) for file in self.files}
         self._places: dict[str, Any] = {n: o for o in self._opened.values() for n in o.keys()}  # noqa: SIM118 - no dict
-        strange = sorted(set(self.adapter.pairs) - set(self._places)) if self.adapter else []
-        if strange:
-            raise UserError(
-                f"The adapter in {folder} changes {strange[0]}, which its base model {self.base} does not have. "
-                f"Correct base_model_name_or_path in its adapter_config.json."
-            )
+        if self.adapter is not None:
+            self.adapter.check_fits(self.shapes, self.base)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
