@@ -53,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
     evaluate.add_argument("--json", action="store_true")
 
+    _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
+
     doctor = verbs.add_parser("doctor", help="check this machine and installation")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -66,15 +68,26 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
+    export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
+    export.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
+    export.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
+    export.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")
+    export.add_argument("--force", action="store_true", help="replace what stands at PATH")
+    export.add_argument("--json", action="store_true")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb."""
     options = build_parser().parse_args(arguments)
     try:
         if options.verb in (None, "app"):
             return _app(options)
-        from seirenes_app import verbs
+        from seirenes_app import verbs, verbs_export
 
-        return int(getattr(verbs, options.verb)(options))
+        room = verbs_export if options.verb == "export" else verbs
+        return int(getattr(room, options.verb)(options))
     except UserError as error:
         print(f"seirenes: {error}", file=sys.stderr)
         return 2

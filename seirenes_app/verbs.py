@@ -311,9 +311,14 @@ def eval(options: argparse.Namespace) -> int:
     return 0
 
 
+def names_model(target: str) -> bool:
+    """Whether `target` is the starter or a model folder, not a run; a run's folder has a config.json too."""
+    marks = ("model.safetensors", "tokenizer.json", "adapter_config.json")
+    return target == "starter" or any((Path(target).expanduser() / mark).is_file() for mark in marks)
+
+
 def _model_of(target: str, step: int | None) -> str:
-    folder = Path(target).expanduser()
-    if target == "starter" or (folder / "model.safetensors").is_file() or (folder / "tokenizer.json").is_file():
+    if names_model(target):
         return target
     paths = find_run(target)
     folders = sorted(paths.checkpoints.glob("step_*"))

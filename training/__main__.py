@@ -20,7 +20,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def build_parser() -> argparse.ArgumentParser:
     """The verbs and their options."""
-    parser = argparse.ArgumentParser(prog="python -m training", description="Self-play training and evaluation.")
+    parser = argparse.ArgumentParser(prog="python -m training", description="Self-play training, evaluation, export.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run, or take up again, a run directory")
     run.add_argument("root", type=Path)
@@ -34,7 +34,19 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--threads", type=int, default=0)
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
+    _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, metavar="ROOT", help="a run's folder")
+    source.add_argument("--model", metavar="FOLDER", help="'starter' or a model folder, in place of a run")
+    parser.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
+    parser.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
+    parser.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
+    parser.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")
+    parser.add_argument("--force", action="store_true", help="replace what stands at PATH")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.verb == "run":
             return _run(options.root)
+        if options.verb == "export":
+            return _export(options)
         return _evaluate(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -79,10 +93,34 @@ def _evaluate(options: argparse.Namespace) -> int:
             threads=options.threads,
             rows=options.rows,
         ),
-        progress=lambda done, total: print(json.dumps({"done": done, "total": total}), file=sys.stderr, flush=True),
+        progress=_print_progress,
     )
     print(json.dumps(result, ensure_ascii=False))
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from training.export.verb import ExportKind, ExportRequest, export
+
+    logging.getLogger("gguf").setLevel(logging.WARNING)
+    result = export(
+        ExportRequest(
+            to=ExportKind(options.to),
+            run=options.run,
+            step=options.step,
+            model=options.model,
+            quantize=options.quantize,
+            out=options.out,
+            force=options.force,
+        ),
+        progress=_print_progress,
+    )
+    print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+def _print_progress(done: int, total: int) -> None:
+    print(json.dumps({"done": done, "total": total}), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

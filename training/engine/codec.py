@@ -17,13 +17,13 @@ class HFCodec:
     """The `Codec` of one model folder. `end_ids` are the tokens that end a turn, `pad_id` fills batches."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = _load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(folder)
         if not self.tokenizer.chat_template:
             raise UserError(
                 f"The tokenizer in {folder} has no chat template, so the two roles cannot be told apart. "
                 "Use an instruction-tuned model, or add chat_template.jinja to the folder."
             )
-        self.end_ids = _end_ids(folder, self.tokenizer)
+        self.end_ids = end_ids(folder, self.tokenizer)
         if not self.end_ids:
             raise UserError(f"The model in {folder} names no end token. Set eos_token in its tokenizer_config.json.")
         pad = self.tokenizer.pad_token_id
@@ -59,7 +59,8 @@ class HFCodec:
         self.tokenizer.save_pretrained(folder)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`. Raises UserError if there is none, or none that can be read."""
     if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
         raise UserError(f"{folder} holds no tokenizer (tokenizer.json). Copy the tokenizer files of the model there.")
     try:
@@ -74,7 +75,8 @@ def _load_tokenizer(folder: Path) -> Any:
         ) from error
 
 
-def _end_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
+def end_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a turn: the tokenizer's own, and those of generation_config.json."""
     found: set[int] = set()
     if (folder / "generation_config.json").is_file():
         ids = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id

@@ -17,17 +17,22 @@ from training.rundir.paths import RunPaths
 _HOME = Path(__file__).resolve().parents[2]
 
 
+def child_environment() -> dict[str, str]:
+    """This process's environment, such that a child finds the package and its output comes line by line."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))
+    return environment
+
+
 def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
     """Start `python -m training run` on the directory, its output appended to trainer.log; returns the PID.
 
     A detached trainer outlives its parent and is not reached by the terminal's Ctrl+C.
     """
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))
     with explained("Opening", paths.log), paths.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "training", "run", str(paths.root)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=detached,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=detached,
         )  # fmt: skip
     return process.pid
 

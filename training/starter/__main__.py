@@ -1,4 +1,4 @@
-"""`python -m training.starter`: make the bundled reasoner, from corpus to measured model card.
+"""`python -m training.starter`: make the bundled reasoner, from corpus to measured model card and GGUF.
 
 Seeded and restartable: run the same command again after a stop and it goes on from the last saved step.
 """
@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 from training.errors import UserError
+from training.export.gguf_model import export_gguf
 from training.starter.card import measure, write_card
 from training.starter.pretrain import Pretraining
 from training.starter.recipe import Recipe
@@ -22,7 +23,7 @@ from training.starter.tokenizer import save_tokenizer, train_tokenizer
 
 
 def main() -> int:
-    """Train, export and measure; 2 for a mistake the person can mend."""
+    """Train, measure, export; 2 for a mistake the person can mend."""
     parser = argparse.ArgumentParser(prog="python -m training.starter", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work/starter"), help="folder for what a restart needs")
     parser.add_argument("--out", type=Path, default=Path("resources/starter"), help="where the model goes")
@@ -38,14 +39,23 @@ def main() -> int:
         if not options.measure_only:
             train(recipe, options.work, options.out, options.device)
         write_card(options.out, recipe, measure(options.out))
+        print(f"wrote {write_gguf(options.out)}", flush=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def write_gguf(folder: Path) -> Path:
+    """The reasoner for llama.cpp, in the type that holds the stored weights exactly; the same weights, the same bytes.
+
+    `python -m training export --model FOLDER --to gguf --quantize f16 --out FILE --force` writes the same file.
+    """
+    return export_gguf(folder, folder / "starter-f16.gguf", dtype="f16", name="starter", force=True)
+
+
 def train(recipe: Recipe, work: Path, out: Path, device: str) -> None:
-    """Tokenizer, pre-training, export to `out`."""
+    """Tokenizer, pre-training, Hugging Face files to `out`."""
     work.mkdir(parents=True, exist_ok=True)
     tokenizer_file = work / "tokenizer.json"
     if not tokenizer_file.exists():

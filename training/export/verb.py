@@ -1,0 +1,126 @@
+"""What `python -m training export` does: find the model, choose the place, write, and say what came out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from training.engine.checkpoint import latest_valid, verify
+from training.engine.models import resolve_model
+from training.errors import UserError
+from training.export.files import Progress, refuse_existing, temporary_for
+from training.export.gguf_lora import export_gguf_lora
+from training.export.gguf_model import GgufType, export_gguf
+from training.export.hf import export_hf, export_lora
+from training.export.quantize import Quantization, count_types, quantize_gguf
+from training.export.weights import Weights
+from training.rundir.paths import RunPaths
+
+
+class ExportKind(StrEnum):
+    """What is written."""
+
+    HF = "hf"
+    """A Hugging Face folder; an adapter is merged into its base."""
+    LORA = "lora"
+    """A PEFT adapter folder."""
+    GGUF = "gguf"
+    """A whole model as one file for llama.cpp; an adapter is merged into its base."""
+    GGUF_LORA = "gguf-lora"
+    """The adapter alone as one file for llama.cpp."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is exported: the checkpoint `step` of the run `run` (None: its newest sound one), or the folder `model`.
+
+    `quantize` is `f32`, `bf16`, `f16`, `q8_0` or `q4_k_m`, for GGUF only (None: f16). `out` None names the output
+    after the model, in the current folder.
+    """
+
+    to: ExportKind
+    run: Path | None = None
+    step: int | None = None
+    model: str | None = None
+    quantize: str | None = None
+    out: Path | None = None
+    force: bool = False
+
+
+QUANTIZE_CHOICES = (GgufType.F32, GgufType.BF16, GgufType.F16, Quantization.Q8_0, Quantization.Q4_K_M)
+
+
+def export(request: ExportRequest, progress: Progress | None = None) -> dict[str, Any]:
+    """Do it. Returns to, source, out, bytes, and for GGUF the tensors counted by type; all JSON-able."""
+    if request.quantize is not None and request.to is not ExportKind.GGUF:
+        raise UserError(f"--quantize goes with --to gguf only, not with --to {request.to}. Leave it out.")
+    source, name = _source(request)
+    quantize = request.quantize or GgufType.F16
+    out = request.out if request.out is not None else Path(_file_name(name, request.to, quantize))
+    out = out.expanduser().absolute()
+    refuse_existing(out, force=request.force)
+    result: dict[str, Any] = {"to": str(request.to), "source": str(source), "out": str(out)}
+    if request.to is ExportKind.HF:
+        export_hf(source, out, force=request.force, progress=progress)
+    elif request.to is ExportKind.LORA:
+        export_lora(source, out, force=request.force, progress=progress)
+    elif request.to is ExportKind.GGUF_LORA:
+        export_gguf_lora(source, out, name=name, force=request.force, progress=progress)
+    else:
+        _export_gguf(source, out, quantize, name, request.force, progress)
+        result["quantize"] = str(quantize)
+    if out.is_file():
+        result["tensors"] = count_types(out)
+    files = [out] if out.is_file() else [file for file in out.rglob("*") if file.is_file()]
+    return {**result, "bytes": sum(file.stat().st_size for file in files)}
+
+
+def _export_gguf(source: Path, out: Path, quantize: str, name: str, force: bool, progress: Progress | None) -> None:
+    """f32, bf16 and f16 are written as they are; the rest is llama.cpp's work on an exact file beside `out`."""
+    if quantize in (GgufType.F32, GgufType.BF16, GgufType.F16):
+        export_gguf(source, out, dtype=quantize, name=name, force=force, progress=progress)
+        return
+    exact = temporary_for(out.with_name(f"{out.stem}-exact.gguf"), os.getpid())
+    try:
+        export_gguf(source, exact, dtype=Weights(source).storage_type(), name=name, force=True, progress=progress)
+        quantize_gguf(exact, out, quantize, force=force)
+    finally:
+        exact.unlink(missing_ok=True)
+
+
+def _source(request: ExportRequest) -> tuple[Path, str]:
+    """The folder that is exported, and a name for it that a person recognises."""
+    if request.model is not None:
+        if request.run is not None or request.step is not None:
+            raise UserError("--model stands alone: --run and --step name a checkpoint of a run. Give one or the other.")
+        folder = resolve_model(request.model)
+        return folder, folder.name
+    if request.run is None:
+        raise UserError("Nothing to export was named. Give --run ROOT with --step N, or --model FOLDER.")
+    folder = _checkpoint(RunPaths(request.run.expanduser().resolve()), request.step)
+    return folder, f"{folder.parents[1].name}-{folder.name}"
+
+
+def _checkpoint(paths: RunPaths, step: int | None) -> Path:
+    there = [folder.name for folder in sorted(paths.checkpoints.glob("step_*"))]
+    if not there:
+        raise UserError(f"{paths.root} holds no checkpoint. Name a run's folder, or let the run save one first.")
+    if step is None:
+        newest, _ = latest_valid(paths.checkpoints)
+        if newest is None:
+            raise UserError(f"Every checkpoint in {paths.checkpoints} is damaged. Train again, or restore a copy.")
+        return newest
+    folder = paths.checkpoints / f"step_{step:06d}"
+    if not folder.is_dir():
+        steps = ", ".join(str(int(name.removeprefix("step_"))) for name in there)
+        raise UserError(f"{paths.root} has no checkpoint of step {step}. There are: {steps}.")
+    verify(folder)
+    return folder
+
+
+def _file_name(name: str, to: ExportKind, quantize: str) -> str:
+    ends = {ExportKind.HF: "-hf", ExportKind.LORA: "-lora", ExportKind.GGUF_LORA: "-lora.gguf"}
+    return name + ends.get(to, f"-{quantize}.gguf")
