@@ -1,0 +1,98 @@
+"""Log-probabilities of a given completion, token by token. Logits are computed for its rows only, a few at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from seirenes_app.inference.errors import Aborted, EngineError
+from seirenes_app.inference.protocol import Alternative, ErrorKind, ScoreRequest, ScoreResult, TokenScore
+from seirenes_app.inference.sampling import FloatArray, log_softmax
+from seirenes_app.inference.session import Session, rows_at_once
+
+_FLOOR = -1e9
+"""Stands for minus infinity, which JSON cannot say."""
+
+
+def score(session: Session, request: ScoreRequest) -> ScoreResult:
+    """Answer a score request. Raises an `EngineError`; a cancelled one has no result."""
+    started = time.perf_counter()
+    prompt = session.prompt_tokens(request)
+    completion = session.model.tokenize(request.completion, add_special=False, parse_special=False)
+    session.demand_room(len(prompt), len(completion), "Prompt and completion together")
+    try:
+        found = _logprobs(session, prompt, completion, request.top_k)
+    except Aborted:
+        session.forget()
+        raise EngineError(ErrorKind.CANCELLED, "Scoring was cancelled.") from None
+    pieces = [session.model.piece(t, special=False) for t in completion]
+    text, spans = spans_of(_without_added_space(pieces, request.completion))
+    tokens = tuple(
+        TokenScore(piece, at, end, first, after, logprob, top)
+        for (piece, at, end, first, after), (logprob, top) in zip(spans, found, strict=True)
+    )
+    total = float(sum(t.logprob for t in tokens))
+    return ScoreResult(text, tokens, total, len(prompt), time.perf_counter() - started, request.id)
+
+
+def _logprobs(
+    session: Session, prompt: Sequence[int], completion: Sequence[int], top_k: int
+) -> list[tuple[float, tuple[Alternative, ...]]]:
+    session.prefill(prompt, len(prompt) - 1)
+    # The row of a token tells about the one after it, so the last token of all is never decoded.
+    rows = [prompt[-1], *completion[:-1]]
+    found: list[tuple[float, tuple[Alternative, ...]]] = []
+    step = rows_at_once(session)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        logprobs_RV = np.maximum(log_softmax(session.extend_with_logits(part)), _FLOOR)
+        chosen = completion[start : start + step]
+        values = logprobs_RV[np.arange(len(part)), chosen].tolist()
+        found += zip(values, _best(session, logprobs_RV, top_k), strict=True)
+    return found
+
+
+def _best(session: Session, logprobs_RV: FloatArray, top_k: int) -> list[tuple[Alternative, ...]]:
+    if not top_k:
+        return [()] * len(logprobs_RV)
+    k = min(top_k, logprobs_RV.shape[1])
+    ids_Rk = np.argpartition(-logprobs_RV, k - 1, axis=1)[:, :k]
+    best = []
+    for ids, row in zip(ids_Rk, logprobs_RV, strict=True):
+        ordered = sorted(ids.tolist(), key=lambda t: (-row[t], t))
+        best.append(tuple(Alternative(_shown(session.model.piece(t, special=True)), float(row[t])) for t in ordered))
+    return best
+
+
+def _shown(piece: bytes) -> str:
+    return piece.decode("utf-8", "replace")
+
+
+def _without_added_space(pieces: list[bytes], completion: str) -> list[bytes]:
+    """Some tokenizers put a space before any text; it is not the completion's."""
+    whole = b"".join(pieces)
+    if whole == b" " + completion.encode("utf-8", "replace") and pieces[0].startswith(b" "):
+        return [pieces[0][1:], *pieces[1:]]
+    return pieces
+
+
+def spans_of(pieces: Sequence[bytes]) -> tuple[str, list[tuple[str, int, int, int, int]]]:
+    """The text that `pieces` spell, and for each its own text and (byte, byte, character, character) span in it.
+
+    A character whose bytes are split over pieces belongs to each of them.
+    """
+    # An invalid byte decodes to one lone surrogate here, so that every character knows how many bytes it had.
+    escaped = b"".join(pieces).decode("utf-8", "surrogateescape")
+    starts = np.cumsum([0, *(len(c.encode("utf-8", "surrogateescape")) for c in escaped)])
+    text = "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in escaped)
+    spans = []
+    at = 0
+    for piece in pieces:
+        end = at + len(piece)
+        first = int(np.searchsorted(starts, at, "right")) - 1
+        after = int(np.searchsorted(starts, end, "left"))
+        spans.append((_shown(piece), at, end, min(first, len(text)), max(first, min(after, len(text)))))
+        at = end
+    return text, spans

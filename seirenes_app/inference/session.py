@@ -1,0 +1,172 @@
+"""One loaded model and what its context holds: prompts with a kept prefix, counting, scoring.
+
+Sequence 0 holds the last prompt; samples use sequences 1 to `max_rows`. It refuses what does not fit, with numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from seirenes_app.inference.chat import ChatFormat
+from seirenes_app.inference.errors import Aborted, EngineError
+from seirenes_app.inference.gguf_header import read_header
+from seirenes_app.inference.models import check_adapter, facts_of
+from seirenes_app.inference.native import BATCH_TOKENS, OUTPUT_ROWS, CancelFlag, NativeModel
+from seirenes_app.inference.protocol import (
+    CountRequest,
+    ErrorKind,
+    LoadRequest,
+    ModelFacts,
+    SampleRequest,
+    ScoreRequest,
+)
+from seirenes_app.inference.sampling import FloatArray
+from training.errors import UserError
+
+# Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
+_ROWS, _SMALL_ROWS, _SMALL_PARAMS = 32, 16, 10_000_000
+_USUAL_CONTEXT = 4096
+_CACHE_BYTES = 512 << 20
+
+
+class Session:
+    """A model ready for requests. One thread."""
+
+    def __init__(self, request: LoadRequest, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
+        path = Path(request.model)
+        try:
+            self._header = read_header(path)
+            self._described = facts_of(self._header)
+        except UserError as error:
+            raise EngineError(ErrorKind.BAD_MODEL, str(error)) from error
+        self.cancel = cancel
+        self._lora: str | None = None
+        self._held: list[int] = []
+        self.model = NativeModel(path, cancel, on_progress)
+        try:
+            self._settle(request)
+        except BaseException:
+            self.model.close()
+            raise
+
+    def _settle(self, request: LoadRequest) -> None:
+        model = self.model
+        trained = model.n_ctx_train
+        self.max_rows = _SMALL_ROWS if model.n_params < _SMALL_PARAMS else _ROWS
+        self.n_ctx = min(request.n_ctx or _USUAL_CONTEXT, trained)
+        free = min(_CACHE_BYTES, psutil.virtual_memory().available // 4)
+        self.n_cells = max(self.n_ctx, min(self.n_ctx * (self.max_rows + 1), free // model.cell_bytes))
+        self.threads = request.threads or usual_threads()
+        model.make_context(self.n_cells, self.max_rows + 1, self.threads)
+        self._chat = ChatFormat(model.chat_template, model.special("bos"), model.special("eos"))
+        self.set_lora(request.lora, request.lora_scale)
+
+    def facts(self) -> ModelFacts:
+        """As `Ready` tells them."""
+        return ModelFacts(
+            path=str(self.model.path),
+            name=self._described.name,
+            architecture=self._described.architecture,
+            n_params=self.model.n_params,
+            size_bytes=self._described.size_bytes,
+            n_ctx_train=self.model.n_ctx_train,
+            n_ctx=self.n_ctx,
+            n_vocab=self.model.n_vocab,
+            threads=self.threads,
+            has_chat_template=self._described.has_chat_template,
+            template_note=self._chat.note,
+            lora=self._lora,
+        )
+
+    def close(self) -> None:
+        """Free the model."""
+        self.model.close()
+
+    def set_lora(self, lora: str | None, scale: float) -> None:
+        """Change the adapter; what the cache held was computed with the other one and goes."""
+        self.forget()
+        self._lora = None
+        self.model.set_lora(None, 1.0)
+        if lora is None:
+            return
+        try:
+            check_adapter(Path(lora), self._described.architecture)
+        except UserError as error:
+            raise EngineError(ErrorKind.BAD_LORA, str(error)) from error
+        self.model.set_lora(Path(lora), scale)
+        self._lora = lora
+
+    def forget(self) -> None:
+        """Empty the cache: after an abort or a bug nobody knows what it holds."""
+        self._held = []
+        self.model.clear()
+
+    def prompt_tokens(self, request: SampleRequest | ScoreRequest | CountRequest) -> list[int]:
+        """The prompt's ids. Raises an `EngineError` when the template refuses, or nothing comes out."""
+        if request.messages:
+            try:
+                text = self._chat.render(request.messages)
+            except UserError as error:
+                raise EngineError(ErrorKind.BAD_REQUEST, str(error)) from error
+        else:
+            text = request.prompt
+        # Many templates write the first token themselves; twice would be once too often.
+        bos = self.model.special("bos")
+        tokens = self.model.tokenize(text, add_special=not (bos and text.startswith(bos)), parse_special=True)
+        if not tokens:
+            raise EngineError(ErrorKind.BAD_REQUEST, "The prompt has no tokens.")
+        return tokens
+
+    def prefill(self, prompt: Sequence[int], upto: int) -> int:
+        """Let sequence 0 hold exactly `prompt[:upto]`; returns how many of these tokens it held already."""
+        kept = 0
+        for held, new in zip(self._held, prompt[:upto], strict=False):
+            if held != new:
+                break
+            kept += 1
+        if kept == 0 or not self.model.drop(0, kept):
+            kept = 0
+            self.forget()
+        self._held = list(prompt[:kept])
+        for start in range(kept, upto, BATCH_TOKENS):
+            self._extend(prompt[start : min(start + BATCH_TOKENS, upto)], wanted=False)
+        return kept
+
+    def extend_with_logits(self, tokens: Sequence[int]) -> FloatArray:
+        """Put at most `OUTPUT_ROWS` tokens on sequence 0; the logits after each, a view as `NativeModel.logits`."""
+        self._extend(tokens, wanted=True)
+        return self.model.logits(0, len(tokens))
+
+    def _extend(self, tokens: Sequence[int], *, wanted: bool) -> None:
+        if self.cancel:
+            raise Aborted
+        n, at = len(tokens), len(self._held)
+        self.model.decode(tokens, range(at, at + n), [0] * n, [wanted] * n)
+        self._held += tokens
+
+    def demand_room(self, prompt: int, completion: int, what: str) -> None:
+        """Raises an `EngineError` with both numbers unless prompt and completion fit in the context."""
+        if prompt + completion > self.n_ctx:
+            raise EngineError(
+                ErrorKind.TOO_LONG,
+                f"{what} has {prompt + completion} tokens, and the context holds {self.n_ctx}"
+                f"{' (one must stay free for an answer)' if completion == 1 else ''}.",
+                "Shorten the text, or load the model with a longer context."
+                if self.n_ctx < self.model.n_ctx_train else "Shorten the text: the model was trained on no more.",
+            )  # fmt: skip
+
+
+def rows_at_once(session: Session) -> int:
+    """How many rows with logits are read at once: a large vocabulary makes them large."""
+    return int(np.clip((32 << 20) // (4 * session.model.n_vocab), 8, OUTPUT_ROWS))
+
+
+def usual_threads() -> int:
+    """One less than the physical cores that this process may use, and at least one: more than are free is a cliff."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or 1) - 1)

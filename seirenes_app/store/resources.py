@@ -1,0 +1,30 @@
+"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or SEIRENES_RESOURCES."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from training.errors import UserError
+
+
+def resources_root() -> Path:
+    """The folder with starter/, presets/ and icons/.
+
+    Raises a `UserError` that lists the places looked in.
+    """
+    override = os.environ.get("SEIRENES_RESOURCES")
+    places = [Path(override)] if override else [_checkout(), Path(sys.prefix) / "share" / "seirenes"]
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = ", ".join(str(p) for p in places)
+    raise UserError(
+        f"The laboratory's own files were not found (looked in {looked}). "
+        "Reinstall seirenes, or set SEIRENES_RESOURCES."
+    )
+
+
+def _checkout() -> Path:
+    return Path(__file__).resolve().parents[2] / "resources"

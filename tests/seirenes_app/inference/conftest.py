@@ -1,0 +1,64 @@
+"""The bundled model, a loaded worker that tests share, and workers of a test's own. No process may be left behind."""
+
+import contextlib
+
+import psutil
+import pytest
+
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.inference.protocol import Message
+from training.errors import UserError
+
+PATIENCE_S = 20
+
+
+def workers() -> list[int]:
+    """Ids of the worker processes below this one."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "seirenes_app.inference.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child.pid)
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind():
+    yield
+    assert not workers()
+
+
+@pytest.fixture(scope="session")
+def model():
+    try:
+        return bundled_model()
+    except UserError as error:
+        pytest.skip(f"resources/starter/starter-f16.gguf is not there: export the bundled model first ({error})")
+
+
+@pytest.fixture(scope="session")
+def shared(model):
+    """One loaded worker for the tests that leave it as they found it."""
+    with WorkerClient() as client:
+        client.load(model, threads=1).result(PATIENCE_S)
+        yield client
+
+
+@pytest.fixture
+def start(model):
+    """Makes workers of this test's own, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(on_state=None, *, load=True, **settings):
+            client = stack.enter_context(WorkerClient(on_state))
+            if load:
+                client.load(model, threads=1, **settings).result(PATIENCE_S)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def question():
+    return (Message("user", "Tom has 5 apples and buys 7 more. How many apples does Tom have?"),)

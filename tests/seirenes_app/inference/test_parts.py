@@ -1,0 +1,164 @@
+"""Facts about the worker's parts that need no process: drawing, text, spans, chat templates."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seirenes_app.inference.chat import ChatFormat
+from seirenes_app.inference.protocol import Message
+from seirenes_app.inference.sampling import BadLogits, Taste, draw, log_softmax, stream_of
+from seirenes_app.inference.scoring import spans_of
+from seirenes_app.inference.text_stream import TextStream
+from training.errors import UserError
+
+LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)) + 3
+
+
+def draws(n=20_000, **taste):
+    uniforms = stream_of(1, 0).random(n)
+    return draw(np.repeat(LOGITS, n, 0), Taste(**{"temperature": 1.0, "top_p": 1.0, **taste}), uniforms)
+
+
+def shares(drawn):
+    return np.bincount(drawn.tokens, minlength=4) / len(drawn.tokens)
+
+
+def test_tokens_are_drawn_as_often_as_the_model_says():
+    assert shares(draws()) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=5 * math.sqrt(0.25 / 20_000))
+
+
+def test_temperature_sharpens_and_zero_is_greedy():
+    expected = np.array([0.5, 0.3, 0.15, 0.05]) ** 2
+    assert shares(draws(temperature=0.5)) == pytest.approx(expected / expected.sum(), abs=0.02)
+    assert set(draws(temperature=0.0).tokens) == {0}
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.4, 1), (0.6, 2), (0.81, 3), (0.999, 4), (1.0, 4)])
+def test_top_p_keeps_the_smallest_set_that_holds_it(top_p, kept):
+    assert set(draws(top_p=top_p).tokens) == set(range(kept))
+
+
+def test_top_p_looks_past_the_first_candidates_when_the_mass_is_spread():
+    flat = np.zeros((1, 5000), np.float32)
+    flat[0, 4000:] = -50
+    tokens = {int(draw(flat, Taste(1.0, 0.9), np.array([u])).tokens[0]) for u in np.linspace(0, 0.999, 300)}
+    assert max(tokens) < 4000
+    assert len(tokens) == 300
+
+
+def test_logprobs_are_the_models_own_whatever_the_taste():
+    for taste in ({}, {"temperature": 0.3}, {"top_p": 0.5}, {"temperature": 0.0}):
+        drawn = draws(50, **taste)
+        assert drawn.logprobs == pytest.approx(np.log([0.5, 0.3, 0.15, 0.05])[drawn.tokens], abs=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-53])
+def test_a_forbidden_or_impossible_token_is_never_drawn(temperature, uniform):
+    logits = np.array([[-200, 1, 40, 0.5, -np.inf]], np.float32)
+    drawn = draw(logits, Taste(temperature, 1.0, np.array([2])), np.array([uniform]))
+    assert drawn.tokens[0] in (1, 3)
+
+
+def test_nan_is_refused():
+    with pytest.raises(BadLogits):
+        draw(np.full((1, 3), np.nan, np.float32), Taste(1.0, 1.0), np.zeros(1))
+    with pytest.raises(BadLogits):
+        log_softmax(np.full((1, 3), -np.inf, np.float32))
+
+
+def test_streams_differ_by_seed_and_by_sample_and_repeat():
+    firsts = [tuple(stream_of(seed, index).random(4)) for seed in (0, 1, 2**62) for index in (0, 1, 255)]
+    assert len(set(firsts)) == 9
+    assert tuple(stream_of(1, 0).random(4)) in firsts
+
+
+def fed(data, stops=(), size=1):
+    stream = TextStream(stops)
+    shown = [stream.feed(data[i : i + size]) for i in range(0, len(data), size)]
+    shown.append(stream.finish())
+    assert "".join(shown) == stream.text
+    return stream, shown
+
+
+@given(st.text(), st.integers(1, 5))
+def test_any_text_comes_out_whole_and_never_half_a_character(text, size):
+    stream, shown = fed(text.encode(), (), size)
+    assert stream.text == text
+    assert sum(part.count("�") for part in shown) == text.count("�")
+
+
+@given(st.text("ab#", max_size=30), st.lists(st.text("ab#", min_size=1, max_size=4), min_size=1, max_size=3))
+def test_text_ends_before_the_first_stop_string_and_shows_none_of_it(text, stops):
+    stream, _ = fed(text.encode(), tuple(stops))
+    cuts = [text[: i + 1] for i in range(len(text)) if any(text[: i + 1].endswith(s) for s in stops)]
+    assert stream.stopped == bool(cuts)
+    if cuts:
+        # The first one complete ends it; it is cut where the earliest of those that are complete then begins.
+        assert stream.text == min((cuts[0][: cuts[0].find(s)] for s in stops if s in cuts[0]), key=len)
+    else:
+        assert stream.text == text
+
+
+def test_invalid_and_unfinished_bytes_become_replacement_characters():
+    assert fed(b"a\xffb")[0].text == "a�b"
+    assert fed("é".encode()[:1])[0].text == "�"
+
+
+@given(st.text(max_size=20), st.integers(1, 4))
+def test_spans_cut_the_text(text, size):
+    data = text.encode()
+    pieces = [data[i : i + size] for i in range(0, len(data), size)]
+    whole, spans = spans_of(pieces)
+    assert whole == text
+    for (_, start, end, first, after), piece in zip(spans, pieces, strict=True):
+        assert data[start:end] == piece
+        assert piece in text[first:after].encode()
+        assert len(text[first:after]) <= len(piece)
+
+
+def test_invalid_bytes_in_pieces_still_have_spans():
+    whole, spans = spans_of([b"a\xff", b"b"])
+    assert whole == "a�b"
+    assert [s[3:] for s in spans] == [(0, 2), (2, 3)]
+
+
+MESSAGES = (Message("user", "Hello"),)
+
+
+def test_the_files_template_is_used():
+    chat = ChatFormat("{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{% endfor %}"
+                      "{% if add_generation_prompt %}[assistant]{% endif %}", "<s>")  # fmt: skip
+    assert chat.render(MESSAGES) == "<s>[user]Hello[assistant]"
+    assert not chat.note
+
+
+def test_without_a_template_or_with_a_broken_one_plain_lines_are_used_and_said_so():
+    for template, words in (("", "no chat template"), ("{% for %}", "cannot be read")):
+        chat = ChatFormat(template)
+        assert chat.render(MESSAGES) == "User: Hello\nAssistant:"
+        assert words in chat.note
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('only users') }}",
+        "{{ messages[0].__class__.__mro__[1].__subclasses__() }}",
+        "{{ ''.__class__.__base__.__subclasses__()[0]() }}",
+        "{{ messages.append(1) }}",
+        "{{ 1 / 0 }}",
+        "{{ range(10**9) | list }}",
+        "{{ nothing.at.all }}",
+    ],
+)
+def test_a_template_that_refuses_or_reaches_out_is_stopped_with_words(template):
+    with pytest.raises(UserError, match="chat template refuses"):
+        ChatFormat(template).render(MESSAGES)
+
+
+def test_json_in_templates_is_not_escaped_for_html():
+    assert ChatFormat("{{ messages[0].content | tojson }}").render((Message("user", "<é>"),)) == '"<é>"'

@@ -1,0 +1,334 @@
+"""Facts about a real worker with the bundled model: samples, scores, cancelling, files that cannot be used."""
+
+import threading
+import time
+
+import pytest
+from helpers.gguf_files import gguf_bytes, model_values, write_adapter
+
+from seirenes_app.inference.protocol import (
+    Chunk,
+    CountRequest,
+    Done,
+    ErrorKind,
+    Finish,
+    Loading,
+    Message,
+    Ready,
+    SampleDone,
+    SampleRequest,
+    ScoreRequest,
+    Started,
+)
+from seirenes_app.inference.tickets import RequestFailed
+
+PATIENCE_S = 20
+WIDTH, QUERIES = 192, 192
+PLAIN = "<|user|>Tom has 5 apples"
+
+
+def sampled(client, **settings):
+    return client.sample(SampleRequest(**settings)).result(PATIENCE_S)
+
+
+def texts(answer):
+    return [s.text for s in answer.samples]
+
+
+def failure(ticket):
+    with pytest.raises(RequestFailed) as caught:
+        ticket.result(PATIENCE_S)
+    return caught.value.error
+
+
+def test_the_model_solves_a_problem_greedily(shared, question):
+    answer = sampled(shared, messages=question, temperature=0.0)
+    (only,) = answer.samples
+    assert only.text.endswith("12")
+    assert only.finish is Finish.STOP
+    assert answer.done.prompt_tokens == 20
+    assert answer.done.generated_tokens == only.tokens + 1
+
+
+def test_samples_stream_in_chunks_that_make_up_their_texts(shared, question):
+    events = []
+    request = SampleRequest(messages=question, n=6, max_tokens=120, ignore_end=True, seed=3)
+    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Done)
+    for done in answer.samples:
+        mine = [e for e in events if isinstance(e, Chunk | SampleDone) and e.index == done.index]
+        assert mine[-1] == done
+        assert len(mine) > 2
+        assert "".join(e.text for e in mine[:-1]) == done.text
+        assert (done.tokens, done.finish) == (120, Finish.LENGTH)
+
+
+def test_the_same_seed_gives_the_same_samples_and_another_seed_others(shared):
+    request = {"prompt": PLAIN, "n": 8, "max_tokens": 12, "ignore_end": True}
+    first = texts(sampled(shared, **request, seed=7))
+    assert texts(sampled(shared, **request, seed=7)) == first
+    other = texts(sampled(shared, **request, seed=8))
+    assert len({*first, *other}) == 16
+
+
+def test_a_sample_is_the_same_alone_and_among_others(shared, question):
+    greedy = {"messages": question, "temperature": 0.0}
+    alone = texts(sampled(shared, **greedy))
+    assert texts(sampled(shared, **greedy, n=16)) == alone * 16
+    drawn = {"prompt": PLAIN, "max_tokens": 12, "seed": 5, "ignore_end": True}
+    assert texts(sampled(shared, **drawn, n=40))[:3] == texts(sampled(shared, **drawn, n=3))
+
+
+def test_more_samples_than_seats_all_arrive_and_differ(shared):
+    answer = sampled(shared, prompt=PLAIN, n=100, max_tokens=12)
+    assert [s.index for s in answer.samples] == list(range(100))
+    assert len(set(texts(answer))) > 90
+
+
+def test_a_tight_cache_makes_waves(start):
+    client = start(n_ctx=24)
+    answer = client.sample(SampleRequest(prompt=PLAIN, n=20, max_tokens=500, ignore_end=True)).result(PATIENCE_S)
+    assert {s.tokens for s in answer.samples} == {24 - answer.done.prompt_tokens}
+    assert {s.finish for s in answer.samples} == {Finish.LENGTH}
+
+
+def test_logprobs_equal_the_scores_of_the_same_tokens(shared, question):
+    answer = sampled(shared, messages=question, n=3, temperature=0.0, logprobs=True)
+    for one in answer.samples:
+        scored = shared.score(ScoreRequest(messages=question, completion=one.text)).result(PATIENCE_S)
+        assert scored.text == one.text
+        assert [t.logprob for t in scored.tokens] == pytest.approx(one.logprobs, abs=0.02)
+        assert one.logprob_sum == pytest.approx(sum(one.logprobs))
+        assert one.logprob_mean == pytest.approx(one.logprob_sum / one.tokens)
+
+
+def test_logprobs_do_not_depend_on_temperature(shared):
+    for temperature in (0.5, 2.0):
+        (one,) = sampled(shared, prompt=PLAIN, max_tokens=4, temperature=temperature, logprobs=True, seed=2).samples
+        scored = shared.score(ScoreRequest(prompt=PLAIN, completion=one.text)).result(PATIENCE_S)
+        if len(scored.tokens) == one.tokens:
+            assert [t.logprob for t in scored.tokens] == pytest.approx(one.logprobs, abs=0.02)
+
+
+def test_a_score_has_spans_and_alternatives_in_order(shared, question):
+    completion = "5 + 7 = 12.\n#### 12 é→"
+    scored = shared.score(ScoreRequest(messages=question, completion=completion, top_k=4)).result(PATIENCE_S)
+    assert scored.text == completion
+    assert scored.logprob_sum == pytest.approx(sum(t.logprob for t in scored.tokens))
+    for token in scored.tokens:
+        assert completion.encode()[token.byte_start : token.byte_end].decode("utf-8", "replace") == token.text
+        values = [a.logprob for a in token.top]
+        assert len(values) == 4
+        assert values == sorted(values, reverse=True)
+        assert token.logprob <= values[0] + 1e-6
+    assert scored.tokens[0].top[0].text == "5"
+
+
+def test_a_long_completion_is_scored_in_parts_as_in_one(shared):
+    # Longer than the rows that are read at once; its beginning must not notice.
+    long = " ".join(str(i) for i in range(90))
+    scored = shared.score(ScoreRequest(prompt=PLAIN, completion=long)).result(PATIENCE_S)
+    assert len(scored.tokens) > 130
+    short = shared.score(ScoreRequest(prompt=PLAIN, completion=long[:40])).result(PATIENCE_S)
+    n = len(short.tokens) - 2
+    assert [t.logprob for t in scored.tokens[:n]] == pytest.approx([t.logprob for t in short.tokens[:n]], abs=0.02)
+
+
+def test_a_shared_prefix_is_kept_and_changes_nothing(shared, question):
+    greedy = {"messages": question, "temperature": 0.0, "logprobs": True}
+    first = sampled(shared, **greedy)
+    sampled(shared, prompt="Something else entirely.", max_tokens=3)
+    fresh, again = sampled(shared, **greedy), sampled(shared, **greedy)
+    assert fresh.done.cached_tokens == 0
+    assert again.done.cached_tokens == again.done.prompt_tokens - 1
+    hinted = (Message("user", question[0].content + " Tom is 9."),)
+    assert 10 < sampled(shared, messages=hinted, max_tokens=2).done.cached_tokens < 20
+    for answer in (fresh, again):
+        assert texts(answer) == texts(first)
+        assert answer.samples[0].logprobs == pytest.approx(first.samples[0].logprobs, abs=0.02)
+
+
+def test_stop_strings_never_leak(shared, question):
+    events = []
+    request = SampleRequest(messages=question, n=4, temperature=0.0, stop=("12.\n####", "zzz"))
+    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    assert texts(answer) == ["5 + 7 = "] * 4
+    assert {s.finish for s in answer.samples} == {Finish.STOP}
+    for index in range(4):
+        assert "".join(e.text for e in events if isinstance(e, Chunk) and e.index == index) == "5 + 7 = "
+
+
+def test_any_text_goes_in_and_comes_out_as_whole_characters(shared):
+    # At this temperature the byte tokens come often, in all orders.
+    events = []
+    prompt = "naïve → 苹果 🍎 \x00 \ud800"
+    request = SampleRequest(prompt=prompt, n=8, max_tokens=60, temperature=50.0, seed=1, ignore_end=True)
+    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    assert any("�" in text for text in texts(answer))
+    for done in answer.samples:
+        assert "".join(e.text for e in events if isinstance(e, Chunk) and e.index == done.index) == done.text
+    counted = shared.count(CountRequest(prompt="naïve 🍎", pieces=True)).result(PATIENCE_S)
+    assert counted.count == len(counted.pieces)
+
+
+def test_the_template_writes_the_prompt(shared, question):
+    counted = shared.count(CountRequest(messages=question, pieces=True)).result(PATIENCE_S)
+    assert counted.pieces[0] == "<|user|>"
+    assert counted.pieces[-1] == "<|assistant|>"
+    assert "".join(counted.pieces[1:-1]) == question[0].content
+
+
+def test_cancel_in_mid_decode_keeps_the_text_so_far(shared):
+    streaming = threading.Event()
+    request = SampleRequest(prompt=PLAIN, n=100, max_tokens=400, ignore_end=True)
+    ticket = shared.sample(request, lambda e: isinstance(e, Chunk) and streaming.set())
+    assert streaming.wait(PATIENCE_S)
+    ticket.cancel()
+    answer = ticket.result(PATIENCE_S)
+    assert answer.done.cancelled
+    assert len(answer.samples) == 100
+    assert answer.samples[0].finish is Finish.CANCELLED
+    assert answer.samples[0].text
+    assert answer.samples[99].text == ""
+    assert sampled(shared, prompt=PLAIN, max_tokens=3).done.cancelled is False
+
+
+def test_a_request_cancelled_before_its_turn_never_begins(shared):
+    first = shared.sample(SampleRequest(prompt=PLAIN, n=64, max_tokens=100, ignore_end=True))
+    waiting = shared.sample(SampleRequest(prompt=PLAIN, n=2))
+    scoring = shared.score(ScoreRequest(prompt=PLAIN, completion="5"))
+    waiting.cancel()
+    scoring.cancel()
+    assert [s.text for s in waiting.result(PATIENCE_S).samples] == ["", ""]
+    assert failure(scoring).kind is ErrorKind.CANCELLED
+    assert not first.result(PATIENCE_S).done.cancelled
+    first.cancel()
+
+
+def test_cancel_in_mid_prefill_ends_the_decode(model):
+    # In this process, because a small model's prefill is too short to be met from outside: the flag goes up on a timer.
+    from seirenes_app.inference.errors import Aborted
+    from seirenes_app.inference.native import CancelFlag, NativeModel, start_llama
+
+    start_llama()
+    cancel = CancelFlag()
+    native = NativeModel(model, cancel, lambda _: None)
+    native.make_context(512, 1, 1)
+    rows = ([5] * 512, range(512), [0] * 512, [False] * 512)
+    started = time.perf_counter()
+    native.decode(*rows)
+    whole = time.perf_counter() - started
+    native.clear()
+    threading.Timer(whole / 4, cancel.set).start()
+    started = time.perf_counter()
+    with pytest.raises(Aborted):
+        native.decode(*rows)
+    assert time.perf_counter() - started < 0.8 * whole
+    cancel.clear()
+    native.clear()
+    native.decode(*rows)
+    native.close()
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(shared):
+    error = failure(shared.sample(SampleRequest(prompt="7 " * 700)))
+    assert error.kind is ErrorKind.TOO_LONG
+    assert "512" in error.words
+    assert any(int(word) > 700 for word in error.words.split() if word.isdigit())
+    error = failure(shared.score(ScoreRequest(prompt=PLAIN, completion="7 " * 700)))
+    assert error.kind is ErrorKind.TOO_LONG
+    assert "512" in error.sentence
+
+
+def test_requests_made_while_loading_wait_for_the_model(start, model):
+    client = start(load=False)
+    loading = client.load(model, threads=1)
+    asked = [client.sample(SampleRequest(prompt=PLAIN, max_tokens=4, seed=i)) for i in range(3)]
+    assert all(len(t.result(PATIENCE_S).samples) == 1 for t in asked)
+    assert loading.finished
+
+
+def test_loading_tells_its_progress_and_the_models_facts(start, model):
+    client, events = start(load=False), []
+    ready = client.load(model, threads=1, n_ctx=100_000, on_event=events.append).result(PATIENCE_S)
+    progress = [e.progress for e in events if isinstance(e, Loading)]
+    assert progress == sorted(progress)
+    assert (progress[0], progress[-1]) == (0.0, 1.0)
+    assert isinstance(events[-1], Ready)
+    facts = ready.facts
+    assert (facts.architecture, facts.n_vocab, facts.n_ctx, facts.n_ctx_train) == ("qwen3", 1536, 512, 512)
+    assert facts.has_chat_template
+    assert facts.n_params == 2_066_368
+
+
+def broken_files(model, folder):
+    whole = model.read_bytes()
+    made = {
+        "cut short": whole[: len(whole) // 2],
+        "is empty": b"",
+        "not a GGUF": bytes(range(256)) * 40,
+        "unknown model architecture: 'qwenX'": whole.replace(b"qwen3", b"qwenX"),
+        "unknown tokenizer": whole.replace(b"gpt2", b"gptX"),
+        "lacks": whole.replace(b"qwen3.block_count", b"qwen3.black_count"),
+        "cannot load": gguf_bytes(model_values(), {}) + bytes(64),
+        "cannot be read": None,
+    }
+    for words, data in made.items():
+        path = folder / f"{len(words)}.gguf"
+        if data is not None:
+            path.write_bytes(data)
+        yield words, path
+
+
+def test_a_file_that_cannot_be_used_is_refused_and_the_worker_lives_on(start, model, tmp_path):
+    client = start(load=False)
+    pid = None
+    for words, path in broken_files(model, tmp_path):
+        error = failure(client.load(path))
+        assert error.kind is ErrorKind.BAD_MODEL
+        assert words in error.words or (words == "cannot load" and "no weights" in error.words)
+        assert path.name in error.words
+        assert pid in (None, client.pid)
+        pid = client.pid
+        assert failure(client.sample(SampleRequest(prompt="a"))).kind is ErrorKind.NO_MODEL
+    client.load(model, threads=1).result(PATIENCE_S)
+    assert client.pid == pid
+
+
+def score_of(client):
+    return client.score(ScoreRequest(prompt=PLAIN, completion=" and buys")).result(PATIENCE_S).logprob_sum
+
+
+def test_an_adapter_changes_the_model_until_it_is_taken_off(start, tmp_path):
+    client = start()
+    plain = score_of(client)
+    adapter = write_adapter(tmp_path / "a.gguf", WIDTH, QUERIES)
+    client.set_lora(adapter).result(PATIENCE_S)
+    full = score_of(client)
+    client.set_lora(adapter, 0.25).result(PATIENCE_S)
+    part = score_of(client)
+    client.set_lora(None).result(PATIENCE_S)
+    assert score_of(client) == pytest.approx(plain, abs=0.01)
+    assert abs(full - plain) > 0.05
+    assert abs(part - full) > 0.02
+
+
+def test_a_bad_adapter_is_refused_and_the_model_goes_on_without(start, model, tmp_path):
+    client = start()
+    plain, pid = score_of(client), client.pid
+    (tmp_path / "noise.gguf").write_bytes(b"GGUF" + bytes(range(200)))
+    bad = {
+        write_adapter(tmp_path / "wide.gguf", 64, QUERIES): "does not fit",
+        write_adapter(tmp_path / "llama.gguf", WIDTH, QUERIES, "llama"): "made for a llama model",
+        model: "no LoRA adapter",
+        tmp_path / "noise.gguf": "version",
+        tmp_path / "none.gguf": "cannot be read",
+    }
+    for path, words in bad.items():
+        error = failure(client.set_lora(path))
+        assert error.kind is ErrorKind.BAD_LORA
+        assert words in error.words
+        assert path.name in error.words
+    assert score_of(client) == pytest.approx(plain, abs=0.01)
+    assert client.pid == pid
