@@ -7,11 +7,16 @@ clean one by construction.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from training.core.types import PerturbationType
 
 Message = dict[str, str]
+
+# An end mark with its closing quotes, and space after it that something follows; or a line of its own.
+_SENTENCE_END = re.compile(r"([.!?…])[\"'”’)\]]*\s+(?=\S)|(\n)\s*(?=\S)")
+_ABBREVIATION = re.compile(r"(?:\b(?i:mr|mrs|ms|dr|prof|st|vs|etc|approx|e\.g|i\.e)|\b[A-Z])\.$")
 
 
 class PromptStyle(StrEnum):
@@ -27,7 +32,11 @@ class Placement(StrEnum):
     """Where a hint goes. Append is the paper's; the other two are ours."""
 
     APPEND = "append"
+    """After the question."""
+    BEFORE_QUESTION = "before_question"
+    """Before the question's last sentence, which asks; of a single sentence the same as PREPEND."""
     PREPEND = "prepend"
+    """Before everything."""
 
 
 TYPE_LABELS: dict[PerturbationType, str] = {
@@ -66,10 +75,34 @@ _ADVERSARY_SYSTEM = (
 
 
 def join_hint(question: str, hint: str, placement: Placement = Placement.APPEND) -> str:
-    """The hinted question: the question untouched, one space, the hint (or the reverse order)."""
-    if placement is Placement.PREPEND:
-        return f"{hint} {question}"
-    return f"{question} {hint}"
+    """The hinted question: every character of the question in its order, and the hint with a space between."""
+    at, before, after = _seam(question, placement)
+    return f"{question[:at]}{before}{hint}{after}{question[at:]}"
+
+
+def hint_span(question: str, hint: str, placement: Placement = Placement.APPEND) -> tuple[int, int]:
+    """Where the hint starts and ends in what `join_hint` makes, in characters."""
+    at, before, _ = _seam(question, placement)
+    return at + len(before), at + len(before) + len(hint)
+
+
+def _seam(question: str, placement: Placement) -> tuple[int, str, str]:
+    """Where the question is cut, and what stands before and after the hint there."""
+    if placement is Placement.APPEND:
+        return len(question), " ", ""
+    at = last_sentence_start(question) if placement is Placement.BEFORE_QUESTION else 0
+    return at, "", " "
+
+
+def last_sentence_start(text: str) -> int:
+    """Where the last sentence begins: 0 where there is only one. A decimal point or an abbreviation ends none."""
+    body = text.rstrip()
+    ends = (m for m in _SENTENCE_END.finditer(body) if not _abbreviates(body, m.start(1)))
+    return max((m.end() for m in ends), default=0)
+
+
+def _abbreviates(text: str, mark: int) -> bool:
+    return _ABBREVIATION.search(text, max(0, mark - 8), mark + 1) is not None
 
 
 def reasoner_messages(text: str, style: PromptStyle) -> list[Message]:

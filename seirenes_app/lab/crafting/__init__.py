@@ -1,0 +1,1 @@
+"""Crafting perturbations: the document, its history, its gates, its solving. No Qt."""
