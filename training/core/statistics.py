@@ -32,6 +32,16 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
+def newcombe(right1: int, n1: int, right2: int, n2: int, confidence: float = 0.95) -> Interval:
+    """Interval of the difference p1 − p2 of two independent proportions (Newcombe 1998, method 10: from their Wilson
+    limits). A side with n = 0 counts as a proportion of 0 within [0, 1]."""
+    first, second = wilson(right1, n1, confidence), wilson(right2, n2, confidence)
+    difference = first.mean - second.mean
+    below = math.hypot(first.mean - first.low, second.high - second.mean)
+    above = math.hypot(first.high - first.mean, second.mean - second.low)
+    return Interval(difference, max(-1.0, difference - below), min(1.0, difference + above))
+
+
 def paired_bootstrap(
     differences: Sequence[float], *, samples: int = 4000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
