@@ -1,0 +1,132 @@
+"""Fields whose undo is the page's: a text field as high as its text, and a line. Plain text only."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QMimeData, QSize, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence, QResizeEvent, QTextOption
+from PySide6.QtWidgets import QLineEdit, QPlainTextEdit, QSizePolicy, QWidget
+
+_UNDO = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
+
+
+def _is_undo(event: QEvent) -> bool:
+    return (
+        event.type() == QEvent.Type.ShortcutOverride
+        and isinstance(event, QKeyEvent)
+        and any(event.matches(key) for key in _UNDO)
+    )
+
+
+class PageLine(QLineEdit):
+    """A line that leaves Ctrl+Z to the page's history. `edited` is what the person typed, never what is rendered."""
+
+    edited = Signal(str)
+
+    def __init__(self, name: str, placeholder: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setPlaceholderText(placeholder)
+        self.textEdited.connect(self.edited)
+
+    def render_text(self, text: str) -> None:
+        """Show a text, and leave the caret where it is when it is shown already."""
+        if text != self.text():
+            self.setText(text)
+
+    def event(self, event: QEvent) -> bool:
+        """Undo and redo go on to the page."""
+        if _is_undo(event):
+            event.ignore()
+            return True
+        return super().event(event)
+
+
+class GrowingText(QPlainTextEdit):
+    """Between `least` and `most` lines high; Tab leaves it. `edited` is what the person typed."""
+
+    edited = Signal(str)
+    committed = Signal()
+    """Ctrl+Enter, Escape, or the keyboard went elsewhere."""
+
+    def __init__(self, name: str, placeholder: str = "", *, least: int = 1, most: int = 8,
+                 parent: QWidget | None = None) -> None:  # fmt: skip
+        super().__init__(parent)
+        self._least, self._most = least, most
+        self._rendering = False
+        self.setAccessibleName(name)
+        self.setPlaceholderText(placeholder)
+        self.setTabChangesFocus(True)
+        self.setUndoRedoEnabled(False)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().setDocumentMargin(3)
+        self.textChanged.connect(self._take_change)
+        self._fit()
+
+    def render_text(self, text: str) -> None:
+        """Show a text; what is shown already keeps its caret."""
+        if text == self.toPlainText():
+            return
+        self._rendering = True
+        at = self.textCursor().position()
+        self.setPlainText(text)
+        cursor = self.textCursor()
+        cursor.setPosition(min(at, len(self.toPlainText())))
+        self.setTextCursor(cursor)
+        self._rendering = False
+
+    def sizeHint(self) -> QSize:
+        """As high as the text."""
+        return QSize(200, self.height())
+
+    def event(self, event: QEvent) -> bool:
+        """Undo and redo go on to the page."""
+        if _is_undo(event):
+            event.ignore()
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+Enter and Escape say that the writing is done."""
+        control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if (enter and control) or event.key() == Qt.Key.Key_Escape:
+            self.committed.emit()
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Leaving it ends the writing; a menu over it does not."""
+        super().focusOutEvent(event)
+        if event.reason() not in (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason):
+            self.committed.emit()
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Plain text only, whatever is on the clipboard."""
+        self.insertPlainText(source.text())
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        """Files are the page's to take: a model or problems dropped on it."""
+        return source.hasText() and not source.hasUrls()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width breaks the lines elsewhere."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    def _take_change(self) -> None:
+        self._fit()
+        if not self._rendering:
+            self.edited.emit(self.toPlainText())
+
+    def _fit(self) -> None:
+        # The layout of a QPlainTextEdit counts lines, not pixels.
+        lines = int(self.document().documentLayout().documentSize().height())
+        shown = max(self._least, min(self._most, lines))
+        self.setVerticalScrollBarPolicy(
+            Qt.ScrollBarPolicy.ScrollBarAsNeeded if lines > self._most else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        )
+        self.setFixedHeight(shown * self.fontMetrics().lineSpacing() + 20)

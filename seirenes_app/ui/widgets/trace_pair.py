@@ -1,0 +1,221 @@
+"""Two solutions side by side, step by step, with the place where they part. It shows an alignment and makes none."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from seirenes_app.ui.icons import draw_svg
+from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, current_theme
+from seirenes_app.ui.widgets.badges import Badge, Look
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+
+if TYPE_CHECKING:
+    from seirenes_app.lab.why.alignment import Alignment, StepPair
+
+GUTTER = 36
+PAD = 8
+TAG = 24
+PARTING = "First difference"
+TURN = "First different number"
+
+
+class _Gutter(QWidget):
+    """Between two steps: equal, different, or only on one side; a sign and never a colour alone."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.sign = ""
+        self.setFixedWidth(GUTTER)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The sign, at the first line of the step."""
+        theme, painter = current_theme(), QPainter(self)
+        font = QFont(self.font())
+        font.setPixelSize(15)
+        font.setWeight(QFont.Weight.Normal if self.sign == "=" else QFont.Weight.Bold)
+        painter.setFont(font)
+        painter.setPen(theme.colour("muted" if self.sign == "=" else "text"))
+        painter.drawText(QRectF(0, PAD - 1, self.width(), 20), Qt.AlignmentFlag.AlignCenter, self.sign)
+
+
+class StepRow(QWidget):
+    """One pair of steps. `tag` stands above it where something first differs."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.tag = ""
+        self._differs = False
+        self.left, self.right, self.gutter = _make_step(), _make_step(), _Gutter()
+        self._row = QHBoxLayout(self)
+        self._row.setSpacing(0)
+        self._row.addWidget(self.left, 1)
+        self._row.addWidget(self.gutter)
+        self._row.addWidget(self.right, 1)
+
+    def render_pair(self, number: int, pair: StepPair, tag: str, cuts: tuple[int, int] | None) -> None:
+        """Show a pair; `cuts` are the characters of the two steps from which on they differ."""
+        self.tag, self._differs = tag, not pair.same
+        self._row.setContentsMargins(0, TAG if tag else 0, 0, 0)
+        for label, text, side, cut in (
+            (self.left, pair.left, "left", cuts[0] if cuts else None),
+            (self.right, pair.right, "right", cuts[1] if cuts else None),
+        ):
+            _show_step(label, text, cut)
+            label.setAccessibleName(f"Step {number}, {side}: {text if text is not None else 'no such step'}")
+        missing = "←" if pair.right is None else "→" if pair.left is None else "≠"
+        self.gutter.sign = "=" if pair.same else missing
+        words = {"=": "the same", "≠": "different", "←": "only on the left", "→": "only on the right"}
+        self.setAccessibleName(f"Step {number}: {words[self.gutter.sign]}" + (f". {tag}" if tag else ""))
+        self.gutter.setToolTip(words[self.gutter.sign].capitalize())
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """A ground for what differs, a line with a word where it first does."""
+        theme, painter = current_theme(), QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._differs:
+            painter.setPen(Qt.PenStyle.NoPen)
+            for label, colour in ((self.left, "clean"), (self.right, "hinted")):
+                painter.setBrush(theme.wash(colour, 0.10))
+                painter.drawRoundedRect(QRectF(label.geometry()).adjusted(0, 1, 0, -1), 5, 5)
+        if self.tag:
+            self._paint_tag(painter, theme.colour("bad"))
+
+    def _paint_tag(self, painter: QPainter, colour: QColor) -> None:
+        font = QFont(self.font())
+        font.setPixelSize(SMALL_PX)
+        font.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(font)
+        width = painter.fontMetrics().horizontalAdvance(self.tag) + 22
+        middle, y = self.width() / 2, TAG / 2
+        painter.setPen(QPen(colour, 1.5))
+        painter.drawLine(QPointF(0, y), QPointF(middle - width / 2 - 8, y))
+        painter.drawLine(QPointF(middle + width / 2 + 8, y), QPointF(self.width(), y))
+        draw_svg(painter, "warning", QRectF(middle - width / 2, y - 8, 16, 16), colour.name())
+        painter.drawText(QRectF(middle - width / 2 + 22, 0, width, TAG), Qt.AlignmentFlag.AlignVCenter, self.tag)
+
+
+class _Side(QWidget):
+    """The head of one side: its title, what became of it, and a stripe in its colour."""
+
+    def __init__(self, colour: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._colour = colour
+        self.title = ElidedLabel("eyebrow")
+        self.badge = Badge(Look("check", "", "muted"))
+        self.badge.hide()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 8)
+        row.setSpacing(SPACE_2)
+        row.addWidget(self.title)
+        row.addStretch(1)
+        row.addWidget(self.badge)
+        self.setMinimumHeight(36)
+
+    def render_side(self, title: str, look: Look | None) -> None:
+        """Show them."""
+        self.title.setText(title)
+        self.badge.setVisible(look is not None)
+        if look is not None:
+            self.badge.render_look(look)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The stripe."""
+        painter = QPainter(self)
+        painter.fillRect(QRectF(0, self.height() - 3, self.width(), 2), current_theme().colour(self._colour))
+
+
+class TracePairView(QWidget):
+    """As high as its steps. Rows are kept and filled anew, so that going from pair to pair is quick."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[StepRow] = []
+        self._shown = 0
+        self._divergence: int | None = None
+        self._build()
+
+    def _build(self) -> None:
+        self.left, self.right = _Side("clean"), _Side("hinted")
+        self.note = make_label("", "muted", wrap=True)
+        heads = QHBoxLayout()
+        heads.setSpacing(0)
+        heads.addWidget(self.left, 1)
+        heads.addSpacing(GUTTER)
+        heads.addWidget(self.right, 1)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(SPACE_1)
+        self._column.addWidget(self.note)
+        self._column.addSpacing(SPACE_2)
+        self._column.addLayout(heads)
+        self.setAccessibleName("Two solutions side by side")
+
+    def render(  # type: ignore[override]  # QWidget.render paints into a device; this one renders state
+        self, alignment: Alignment, left_title: str, right_title: str, left_text: str, right_text: str, *,
+        left_look: Look | None = None, right_look: Look | None = None,
+    ) -> None:  # fmt: skip
+        """Show an alignment of two texts; the looks are badges beside the titles, such as right or wrong."""
+        self.left.render_side(left_title, left_look)
+        self.right.render_side(right_title, right_look)
+        self.note.setText(alignment.note)
+        self._divergence = alignment.divergence
+        self._shown = len(alignment.pairs)
+        while len(self.rows) < self._shown:
+            row = StepRow()
+            self.rows.append(row)
+            self._column.addWidget(row)
+        for i, row in enumerate(self.rows):
+            row.setVisible(i < self._shown)
+            if i < self._shown:
+                pair = alignment.pairs[i]
+                row.render_pair(i + 1, pair, _tag(i, alignment), _cuts(i, alignment))
+        self.setAccessibleDescription(alignment.note)
+
+    @property
+    def divergence_row(self) -> StepRow | None:
+        """The row of the first difference, to scroll to."""
+        at = self._divergence
+        return self.rows[at] if at is not None and at < self._shown else None
+
+
+def _make_step() -> QLabel:
+    label = make_label("", wrap=True, select=True)
+    label.setContentsMargins(PAD, PAD - 1, PAD, PAD - 1)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+    # A formula without spaces must not widen the page.
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
+    return label
+
+
+def _show_step(label: QLabel, text: str | None, cut: int | None) -> None:
+    if text is None:
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setText("")
+    elif cut is None or not 0 <= cut < len(text):
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setText(text)
+    else:
+        head, tail = (html.escape(part).replace("\n", "<br>") for part in (text[:cut], text[cut:]))
+        label.setTextFormat(Qt.TextFormat.RichText)
+        label.setText(f"<span>{head}<b><u>{tail}</u></b></span>")
+
+
+def _tag(index: int, alignment: Alignment) -> str:
+    if index == alignment.divergence:
+        return PARTING
+    return TURN if index == alignment.turn else ""
+
+
+def _cuts(index: int, alignment: Alignment) -> tuple[int, int] | None:
+    pair = alignment.pairs[index]
+    if index != alignment.divergence or pair.left_span is None or pair.right_span is None:
+        return None
+    return alignment.left_at - pair.left_span.start, alignment.right_at - pair.right_span.start
