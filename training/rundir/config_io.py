@@ -146,17 +146,22 @@ def _check(option: OptionInfo, value: Any, source: str) -> Any:
         low, high = option.low, option.high
         inside = (low is None or value >= low) and (high is None or value <= high)  # NaN is outside of every range
         if not inside or value != value:
-            raise UserError(f"{where} is out of range: {_range(low, high)}.")
+            raise UserError(f"{where} is out of range: {say_range(low, high)}.")
     return value
 
 
 _TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-def _range(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
+def say_range(low: float | None, high: float | None) -> str:
+    """An option's inclusive range in words: "1 to 1,000,000", "at least 0"; "" without one."""
+    if low is None:
+        return "" if high is None else f"at most {_say_number(high)}"
+    return f"at least {_say_number(low)}" if high is None else f"{_say_number(low)} to {_say_number(high)}"
+
+
+def _say_number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:,g}"
 
 
 def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str, Any]:

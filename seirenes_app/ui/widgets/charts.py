@@ -36,7 +36,7 @@ from seirenes_app.ui.widgets.chart_drawing import DPI, Line, decimate, draw_figu
 from seirenes_app.ui.widgets.chart_key import ChartKey, nearest
 from seirenes_app.ui.widgets.chart_table import ChartTable, write_csv
 from seirenes_app.ui.widgets.dialogs import MessageDialog
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 
 __all__ = ["Chart", "Line", "Plot", "decimate"]
 
@@ -177,7 +177,8 @@ class Chart(QFrame):
         self.setProperty("card", "true")
         self.setAccessibleName(self.title)
         self.heading = make_card_heading(self.title)
-        self.note = make_label(note, "small")
+        self.note = ElidedLabel("small")
+        self.note.setText(note)
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.step = make_label("", "small")
         self.menu_button = make_icon_button("export", f"{self.title}: copy, save, show as table")

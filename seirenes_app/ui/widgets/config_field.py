@@ -15,6 +15,7 @@ from seirenes_app.ui.widgets.buttons import make_icon_button
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from training.errors import UserError
 from training.rundir.config_io import OptionInfo, from_dict, parse_overrides
+from training.rundir.config_io import say_range as range_words
 
 FOLDERS = frozenset({"model.path"})
 FILES = frozenset({"data.problems"})
@@ -38,12 +39,8 @@ def say_help(option: OptionInfo) -> str:
 
 def say_range(option: OptionInfo) -> str:
     """The range in brackets: "(1 to 4,096)"; "" without one."""
-    low, high = option.low, option.high
-    if low is None and high is None:
-        return ""
-    if high is None:
-        return f"(at least {low:,g})"
-    return f"(at most {high:,g})" if low is None else f"({low:,g} to {high:,g})"
+    words = range_words(option.low, option.high)
+    return f"({words})" if words else ""
 
 
 def say_value(value: Any) -> str:

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from training.errors import UserError
 from training.rundir.commands import CommandKind, CommandTail, send_command
 from training.rundir.config import Mode, RunConfig
-from training.rundir.config_io import describe_options, from_dict, load_config, load_presets, to_dict, to_toml
+from training.rundir.config_io import (
+    describe_options,
+    from_dict,
+    load_config,
+    load_presets,
+    say_range,
+    to_dict,
+    to_toml,
+)
 from training.rundir.events import EventKind, EventTail, EventWriter
 from training.rundir.index import list_runs
 from training.rundir.lock import LockHolder, RunLock, holder
@@ -312,3 +320,11 @@ def test_a_dead_runs_summary_says_died(tmp_path):
     time.sleep(0.01)
     assert list_runs(tmp_path)[0].state.status is RunStatus.DIED
     assert isinstance(list_runs(tmp_path)[0].paths, RunPaths)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(1, 1_000_000, "1 to 1,000,000"), (1e-8, None, "at least 1e-08"), (None, 0.5, "at most 0.5"), (None, None, "")],
+)
+def test_a_range_is_told_in_numbers_that_people_write(low, high, words):
+    assert say_range(low, high) == words

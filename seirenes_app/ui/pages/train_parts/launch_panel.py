@@ -46,7 +46,8 @@ class Breakdown(QWidget):
         while len(self._cells) < len(parts):
             cells = make_label("", "small", wrap=True), make_label("", "small")
             for column, cell in enumerate(cells):
-                side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+                # Names fill their column: an aligned label that wraps is laid out narrower than its text.
+                side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag(0)
                 self._grid.addWidget(cell, len(self._cells), column, side | Qt.AlignmentFlag.AlignTop)
             self._cells.append(cells)
         for i, cells in enumerate(self._cells):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from seirenes_app.lab.verdicts import MODE_WORDS, STAGE_WORDS
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
@@ -54,8 +54,9 @@ class RunHead(QWidget):
                                    clicked=self.discardAsked.emit)  # fmt: skip
         deeds = QHBoxLayout()
         deeds.setSpacing(SPACE_2)
+        # All the room that the buttons leave: shared with a spacer, half of it would be wasted on a cut text.
+        self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         deeds.addWidget(self.detail, 1)
-        deeds.addStretch(1)
         for button in (self.resume, self.unpause, self.pause, self.checkpoint, self.stop, self.discard, self.new):
             deeds.addWidget(button)
         column = QVBoxLayout(self)

@@ -39,6 +39,7 @@ class StageStrip(QWidget):
         super().__init__(parent)
         self._stages: Sequence[tuple[str, str]] = STAGES
         self._current = -1
+        self._begun = False
         self._share = 0.0
         self.setFixedHeight(HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -50,6 +51,8 @@ class StageStrip(QWidget):
         keys = [key for key, _ in self._stages]
         lit = state.stage in keys and state.status in GOING
         self._current = keys.index(state.stage) if lit else -1
+        # The evaluation before the first step stands last in the strip, and nothing has come before it.
+        self._begun = state.step > 0
         self._share = min(1.0, state.stage_done / state.stage_total) if state.stage_total else 0.0
         word = self._stages[self._current][1] if lit else "none"
         self.setAccessibleName(f"Stage: {word}, {self._share:.0%}" if lit else "Stage: none")
@@ -74,7 +77,7 @@ class StageStrip(QWidget):
 
     def _paint_pill(self, painter: QPainter, rect: QRectF, index: int, word: str) -> None:
         theme = current_theme()
-        current, past = index == self._current, index < self._current
+        current, past = index == self._current, self._begun and index < self._current
         path = QPainterPath()
         path.addRoundedRect(rect, 7, 7)
         painter.setPen(Qt.PenStyle.NoPen)
