@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.core.statistics import wilson
-from training.core.types import Outcome, Role, Stage
+from training.core.types import Outcome, Problem, Role, Stage
 from training.evaluation.rows import follows_hint
 from training.rundir.config import Mode, RunConfig
+from training.rundir.rollout_query import judge_flip
 from training.rundir.rollouts import RolloutRow
 from training.selfplay import Rollout, SelfPlay, StepResult, Trial
 
@@ -156,31 +157,38 @@ def alarms(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
     """Every completion of a step as a row of the rollout database."""
+    # A pool smaller than a step's questions draws some twice: their clean solutions are one group.
+    groups: dict[str, list[float]] = defaultdict(list)
+    for r in result.rounds:
+        groups[r.problem.id] += [float(x.outcome is Outcome.RIGHT) for x in r.clean]
+    clean = {id_: sum(right) / len(right) for id_, right in groups.items() if right}
     rows = []
     for r in result.rounds:
-        rows += [_row(result.step, x, Stage.CLEAN, r.problem.id, r, None) for x in r.clean]
-        rows += [_row(result.step, t.written, Stage.HINT, r.problem.id, r, t) for t in r.trials if t.written]
+        rows += [_row(result.step, x, Stage.CLEAN, r.problem, None, clean) for x in r.clean]
+        rows += [_row(result.step, t.written, Stage.HINT, r.problem, t, clean) for t in r.trials if t.written]
     for t in result.trials:
-        rows += [_row(result.step, x, Stage.HINTED, t.problem.id, None, t) for x in t.solutions]
+        rows += [_row(result.step, x, Stage.HINTED, t.problem, t, clean) for x in t.solutions]
     return rows
 
 
-def _row(step: int, x: Rollout, stage: Stage, problem_id: str, round_: Any, trial: Trial | None) -> RolloutRow:
-    problem = trial.problem if trial else round_.problem
-    follows = follows_hint(x.text, trial.hint, problem) if trial and stage is Stage.HINTED else None
+def _row(
+    step: int, x: Rollout, stage: Stage, problem: Problem, trial: Trial | None, clean: Mapping[str, float]
+) -> RolloutRow:
+    hinted = trial if stage is Stage.HINTED else None
+    accuracy = clean.get(problem.id)
     return RolloutRow(
         step=step,
         stage=stage,
         role=Role.ADVERSARY if stage is Stage.HINT else Role.REASONER,
-        group_key=f"{problem_id}|{trial.id if trial and stage is Stage.HINTED else stage}",
-        problem_id=problem_id,
+        group_key=f"{problem.id}|{hinted.id if hinted else stage}",
+        problem_id=problem.id,
         family=problem.family,
         question=problem.question,
         gold=problem.answer,
         hint_id=trial.id if trial else None,
         hint_type=trial.hint.type if trial else None,
         hint=trial.hint.text if trial else None,
-        prompt=_prompt_text(problem.question, trial if stage is Stage.HINTED else None),
+        prompt=_prompt_text(problem.question, hinted),
         completion=x.text,
         outcome=x.outcome,
         reward=x.reward,
@@ -189,11 +197,13 @@ def _row(step: int, x: Rollout, stage: Stage, problem_id: str, round_: Any, tria
         truncated=x.completion.truncated,
         gate=trial.verdict.gate if trial else None,
         gate_reason=trial.verdict.reason or None if trial else None,
-        follows_hint=follows,
+        follows_hint=follows_hint(x.text, hinted.hint, problem) if hinted else None,
         logprob_mean=_mean(x.completion.logprobs) or 0.0,
         seed=0,
         trained=x.trained,
         archived=bool(trial and trial.archived),
+        clean_accuracy=accuracy,
+        flip=judge_flip(x.outcome is Outcome.RIGHT, accuracy) if hinted else None,
     )
 
 

@@ -14,7 +14,7 @@ from training.rundir.commands import CommandKind, send_command
 from training.rundir.events import EventTail
 from training.rundir.lock import holder
 from training.rundir.paths import RunPaths
-from training.rundir.rollouts import RolloutReader
+from training.rundir.rollout_reader import RolloutReader
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=8",

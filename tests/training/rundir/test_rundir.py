@@ -29,7 +29,9 @@ from training.rundir.events import EventKind, EventTail, EventWriter
 from training.rundir.index import list_runs
 from training.rundir.lock import LockHolder, RunLock, holder
 from training.rundir.paths import RunPaths, new_run
-from training.rundir.rollouts import RolloutReader, RolloutRow, RolloutWriter
+from training.rundir.rollout_query import RolloutQuery
+from training.rundir.rollout_reader import RolloutReader
+from training.rundir.rollouts import RolloutRow, RolloutWriter
 from training.rundir.state import RunState, RunStatus, judge, reduce
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -279,14 +281,14 @@ def row(step, text="text"):
                       "right", 1.0, 0.5, 3, False, None, None, None, -0.1, 0, True, False)  # fmt: skip
 
 
-def test_a_resumed_writer_drops_later_steps_and_readers_page_by_key(paths):
+def test_a_resumed_writer_drops_later_steps_and_readers_page_by_id(paths):
     writer = RolloutWriter(paths.rollouts)
     for s in (1, 2, 3):
         writer.add_step([row(s)] * 5)
     reader = RolloutReader(paths.rollouts)
-    first = reader.page(limit=4)
-    assert [r["id"] for r in reader.page(after=first[-1]["id"], limit=3)] == [5, 6, 7]
-    assert len(reader.page(step=2)) == 5
+    assert [r["id"] for r in reader.first_page(RolloutQuery(), 4)] == [1, 2, 3, 4]
+    assert [r["id"] for r in reader.rows(reader.ids(RolloutQuery())[4:7])] == [5, 6, 7]
+    assert reader.count(RolloutQuery(steps=(2, 2))) == 5
     writer.close()
     RolloutWriter(paths.rollouts, resume_from=1).close()
     assert reader.count() == 5

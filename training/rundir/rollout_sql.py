@@ -1,0 +1,153 @@
+"""The SQL that a `RolloutQuery` becomes. Values go in as parameters, never as text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.rundir.rollout_query import PASSED, RolloutQuery, Sort, match_expression
+from training.rundir.rollouts import CLEAN_GROUPS, FACETS, FLIP_OF, NARROW
+
+Statement = tuple[str, list[Any]]
+
+_ORDER = {
+    Sort.TIME: "r.id {direction}",
+    Sort.REWARD: "r.reward {direction}, r.id",
+    Sort.ADVANTAGE: "r.advantage {direction}, r.id",
+    Sort.TOKENS: "r.tokens {direction}, r.id",
+    Sort.LOGPROB: "r.logprob_mean {direction}, r.id",
+    Sort.CLEAN: "r.clean_accuracy IS NULL, r.clean_accuracy {direction}, r.id",
+}
+
+_FIELDS = (
+    ("stages", "r.stage"), ("roles", "r.role"), ("types", "r.hint_type"), ("families", "r.family"),
+    ("outcomes", "r.outcome"), ("flips", "r.flip"),
+)  # fmt: skip
+
+_WORKED_OUT = (
+    f"(SELECT o.*, c.accuracy AS clean_accuracy, {FLIP_OF.format(clean='c.accuracy')} AS flip "
+    f"FROM rollouts AS o LEFT JOIN ({CLEAN_GROUPS}) AS c ON c.step = o.step AND c.problem_id = o.problem_id) AS r"
+)
+_CLEAN_HERE = (
+    "(SELECT avg(c.outcome = 'right') FROM rollouts AS c "
+    "WHERE c.step = r.step AND c.problem_id = r.problem_id AND c.stage = 'r1_clean')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the tables of one database are like."""
+
+    keeps_flips: bool
+    """False for databases of the first schema, which have neither flips nor the narrow index."""
+
+    @property
+    def _source(self) -> str:
+        return f"rollouts AS r INDEXED BY {NARROW}" if self.keeps_flips else _WORKED_OUT
+
+    def ids(self, query: RolloutQuery, range_: tuple[int, int] | None, limit: int | None) -> Statement | None:
+        """The ids in the query's order; None where nothing can be found."""
+        body = self._body(query, range_)
+        if body is None:
+            return None
+        direction = "DESC" if query.descending else "ASC"
+        order = _ORDER[query.sort].format(direction=direction)
+        column = "r.id"
+        if body[0].startswith("rollouts_fts") and query.sort is Sort.TIME:
+            # In the order that the search index keeps, so that the first hits come without the others.
+            column = "rollouts_fts.rowid"
+            order = f"{column} {direction}"
+        text = f"SELECT {column} FROM {body[0]} ORDER BY {order}"
+        return (f"{text} LIMIT ?", [*body[1], limit]) if limit is not None else (text, body[1])
+
+    def count(self, query: RolloutQuery, range_: tuple[int, int] | None) -> Statement | None:
+        """How many; None where nothing can be found."""
+        body = self._body(query, range_)
+        return (f"SELECT count(*) FROM {body[0]}", body[1]) if body else None
+
+    def _body(self, query: RolloutQuery, range_: tuple[int, int] | None) -> Statement | None:
+        """Tables and conditions, and their values."""
+        conditions, values = _conditions(query, range_)
+        if query.steps is not None and range_ is None:
+            return None
+        if not query.text.strip():
+            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            return f"{self._source}{where}", values
+        match = match_expression(query.text)
+        if match is None:
+            return None
+        tables = "rollouts_fts"
+        if conditions or query.sort is not Sort.TIME:
+            tables += f" CROSS JOIN {self._source}"
+            conditions.insert(0, "r.id = rollouts_fts.rowid")
+        return f"{tables} WHERE {' AND '.join(['rollouts_fts MATCH ?', *conditions])}", [match, *values]
+
+    def rows(self, where: str) -> str:
+        """Whole rows on a condition on the table's own columns."""
+        if self.keeps_flips:
+            return f"SELECT * FROM rollouts WHERE {where}"
+        flip = FLIP_OF.format(clean=_CLEAN_HERE)
+        return f"SELECT r.*, {_CLEAN_HERE} AS clean_accuracy, {flip} AS flip FROM rollouts AS r WHERE {where}"
+
+
+def _conditions(query: RolloutQuery, range_: tuple[int, int] | None) -> tuple[list[str], list[Any]]:
+    found: list[str] = []
+    values: list[Any] = []
+
+    def add(condition: str, *more: Any) -> None:
+        found.append(condition)
+        values.extend(more)
+
+    if range_ is not None and query.steps is not None:
+        add("r.id BETWEEN ? AND ?", *range_)
+        add("r.step BETWEEN ? AND ?", *query.steps)
+    for name, column in _FIELDS:
+        if wanted := getattr(query, name):
+            add(f"{column} IN ({_marks(wanted)})", *wanted)
+    if query.gates:
+        failed = [g for g in query.gates if g != PASSED]
+        passed = " OR r.gate IS NULL" if PASSED in query.gates else ""
+        add(f"r.stage = 'r2_hint' AND (r.gate IN ({_marks(failed)}){passed})", *failed)
+    if query.follows is not None:
+        add("r.follows_hint = ?", int(query.follows))
+    return found, values
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def steps_range(db: sqlite3.Connection, steps: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The first and last id of these steps, None where there are none: steps are written in order, so ids follow."""
+    if steps is None:
+        return None
+    low = db.execute("SELECT id FROM rollouts WHERE step >= ? ORDER BY step, id LIMIT 1", [steps[0]]).fetchone()
+    high = db.execute(
+        "SELECT id FROM rollouts WHERE step <= ? ORDER BY step DESC, id DESC LIMIT 1", [steps[1]]
+    ).fetchone()
+    return (low[0], high[0]) if low and high else None
+
+
+def contiguous(db: sqlite3.Connection, query: RolloutQuery) -> range | None:
+    """The ids of everything in time, where they have no gap: no need to read a million of them."""
+    if query != RolloutQuery(descending=query.descending):
+        return None
+    low, high, rows = db.execute(
+        "SELECT (SELECT min(id) FROM rollouts), (SELECT max(id) FROM rollouts), (SELECT sum(rows) FROM steps)"
+    ).fetchone()
+    if low is None or rows != high - low + 1:
+        return None
+    return range(high, low - 1, -1) if query.descending else range(low, high + 1)
+
+
+def facet_statement(keeps_flips: bool) -> str:
+    """Rows (facet, value, count)."""
+    if keeps_flips:
+        return "SELECT facet, value, sum(rows) FROM facet_counts GROUP BY facet, value ORDER BY facet, value"
+    parts = [
+        f"SELECT '{facet}', {expression} AS value, count(*) FROM {_WORKED_OUT} WHERE value IS NOT NULL GROUP BY value"
+        for facet, expression in FACETS.items()
+    ]
+    return " UNION ALL ".join(parts)
