@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -87,7 +88,7 @@ def _print_launch(paths: RunPaths, pid: int, as_json: bool) -> None:
         print(json.dumps({"run": paths.run_id, "root": str(paths.root), "pid": pid}))
     else:
         OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False)
-        OUT.print(f"Stop it with: seirenes stop {paths.run_id}", highlight=False)
+        OUT.print(f"Stop it with: seirenes stop {call_name(paths)}", highlight=False)
 
 
 def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
@@ -148,8 +149,10 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
         return code
     if state.status in (RunStatus.FAILED, RunStatus.DIED):
         ERR.print(f"The run {state.status}. {state.message}", highlight=False, markup=False)
-        ERR.print(_last_lines(paths.log), highlight=False, markup=False)
-        ERR.print(f"Nothing before it is lost. Go on with: seirenes resume {paths.run_id}", highlight=False)
+        log = _last_lines(paths.log)
+        if not state.message or state.message not in log:
+            ERR.print(log, highlight=False, markup=False)
+        ERR.print(f"Nothing before it is lost. Go on with: seirenes resume {call_name(paths)}", highlight=False)
         return code
     if changes := before_after(paths):
         OUT.print(_change_table(changes))
@@ -197,6 +200,13 @@ def find_run(name: str) -> RunPaths:
     raise UserError(f"No run {name!r} in {root}.{hint}")
 
 
+def call_name(paths: RunPaths) -> str:
+    """What `find_run` finds the run by: its id, or its folder where that is not under the runs folder."""
+    return (
+        paths.run_id if paths.root.parent.resolve() == default_runs_root().resolve() else shlex.quote(str(paths.root))
+    )
+
+
 def _state(paths: RunPaths) -> RunState:
     state = RunState()
     for event in EventTail(paths.events).poll():
@@ -229,7 +239,7 @@ def _run_facts(summary: Any) -> dict[str, Any]:
     if summary.problem or state is None:
         return {"run": summary.paths.run_id, "root": str(summary.paths.root), "status": "unreadable", "mode": None,
                 "step": 0, "steps": 0, "clean": [], "hinted": [], "problem": summary.problem}  # fmt: skip
-    ends = [state.evals[0], state.evals[-1]] if state.evals else []
+    ends = [*state.evals[:1], *state.evals[1:][-1:]]
     return {
         "run": summary.paths.run_id, "root": str(summary.paths.root), "status": state.status, "mode": state.mode,
         "step": state.step, "steps": state.steps,

@@ -115,3 +115,17 @@ def test_a_missing_model_folder_fails_the_run_at_once_in_words(env, tmp_path):
     assert done.returncode == 1
     assert json.loads(done.stdout.splitlines()[-1])["status"] == "failed"
     assert "/no/such/folder" in events(RunPaths(root))[-1].data["message"]
+
+
+def test_a_failed_run_elsewhere_is_told_once_with_the_command_that_finds_it_again(tmp_path, env):
+    config = tmp_path / "a.toml"
+    config.write_text('[model]\npath = "/no/such/folder"\n')
+    folder = tmp_path / "elsewhere" / "mine"
+    done = subprocess.run(command("train", str(config), "--run-dir", str(folder)), env=env, cwd=ROOT,
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.returncode == 1
+    told = " ".join(done.stderr.split())
+    assert told.count("was not found") == 1
+    assert f"seirenes resume {folder}" in told
+    again = subprocess.run(command("stop", str(folder)), env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "No run" not in again.stderr
