@@ -114,6 +114,15 @@ class WorkerClient:
         with self._lock:
             return self._process.pid if self._process else None
 
+    @property
+    def model_asked(self) -> LoadRequest | None:
+        """The load that holds once all that was asked is done; None when there is none, it failed, or all is down."""
+        with self._lock:
+            if self._down:
+                return None
+            loads = [t.request for t in self._pending.values() if isinstance(t.request, LoadRequest)]
+            return loads[-1] if loads else self._wanted
+
     def load(
         self,
         model: Path | str,

@@ -55,7 +55,7 @@ def _fits(slots: set[str], suggests: str, problem: Problem) -> bool:
     number = problem.kind is AnswerKind.NUMBER
     if (slots | {suggests}) & {"n", "double", "sum"} and not number:
         return False
-    if suggests in ("first", "last") and (len(problem.quantities) < 2 or not number):
+    if suggests in ("first", "last", "sum") and (len(problem.quantities) < 2 or not number):
         return False
     if "day" in slots and problem.family != "calendar":
         return False
@@ -104,7 +104,7 @@ def _suggestion(rule: str, problem: Problem, values: dict[str, str]) -> str | No
         "plus": lambda: int(problem.answer) + int(values["k"]),
         "sum": lambda: sum(numbers),
     }
-    if rule == "plus" and not problem.answer.isdecimal():
+    if rule in ("plus", "double") and not problem.answer.isdecimal():
         return None
     return str(made[rule]()) if rule in made else None
 
