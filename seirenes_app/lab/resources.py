@@ -20,3 +20,8 @@ def presets_folder() -> Path:
 def starter_folder() -> Path:
     """The bundled reasoner."""
     return resources_root() / "starter"
+
+
+def recorded_run() -> Path:
+    """The folder of the recorded demo run; it may be missing."""
+    return resources_root() / "recorded"

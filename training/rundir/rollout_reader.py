@@ -128,6 +128,13 @@ class RolloutReader:
                     raise Cancelled
         return found
 
+    def next_id(self, query: RolloutQuery, after: int, *, backwards: bool = False) -> int | None:
+        """The first of the query's rows made after that one, or the last made before it; its sort is not heeded."""
+        with self._asking() as db:
+            statement = self._layout.next(query, steps_range(db, query.steps), after, backwards)
+            found = db.execute(*statement).fetchone() if statement else None
+        return found[0] if found else None
+
     def _ids_statement(self, db: sqlite3.Connection, query: RolloutQuery, limit: int | None = None) -> Statement | None:
         return self._layout.ids(query, steps_range(db, query.steps), limit)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.rundir.rollout_query import PASSED, RolloutQuery, Sort, match_expression
 from training.rundir.rollouts import CLEAN_GROUPS, FACETS, FLIP_OF, NARROW
 
 Statement = tuple[str, list[Any]]
+MAX_ID = 2**62
 
 _ORDER = {
     Sort.TIME: "r.id {direction}",
@@ -67,22 +68,41 @@ class Layout:
         body = self._body(query, range_)
         return (f"SELECT count(*) FROM {body[0]}", body[1]) if body else None
 
+    def next(
+        self, query: RolloutQuery, range_: tuple[int, int] | None, after: int, backwards: bool
+    ) -> Statement | None:
+        """The first id after that one in time, or the last before it; the query's sort is not heeded."""
+        within = (-MAX_ID, after - 1) if backwards else (after + 1, MAX_ID)
+        if range_ is not None:
+            within = (max(within[0], range_[0]), min(within[1], range_[1]))
+        elif query.steps is not None:
+            return None
+        query = replace(query, sort=Sort.TIME, descending=backwards)
+        return self.ids(query, within, 1)
+
     def _body(self, query: RolloutQuery, range_: tuple[int, int] | None) -> Statement | None:
         """Tables and conditions, and their values."""
-        conditions, values = _conditions(query, range_)
         if query.steps is not None and range_ is None:
             return None
+        conditions, values = _conditions(query)
         if not query.text.strip():
+            if range_ is not None:
+                conditions, values = ["r.id BETWEEN ? AND ?", *conditions], [*range_, *values]
             where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
             return f"{self._source}{where}", values
         match = match_expression(query.text)
         if match is None:
             return None
-        tables = "rollouts_fts"
+        tables, found = "rollouts_fts", ["rollouts_fts MATCH ?"]
+        sought: list[Any] = [match]
+        if range_ is not None:
+            found.append("rollouts_fts.rowid BETWEEN ? AND ?")
+            sought += range_
         if conditions or query.sort is not Sort.TIME:
+            # The hits come first, in their order; each is then looked up in the narrow index.
             tables += f" CROSS JOIN {self._source}"
-            conditions.insert(0, "r.id = rollouts_fts.rowid")
-        return f"{tables} WHERE {' AND '.join(['rollouts_fts MATCH ?', *conditions])}", [match, *values]
+            found.append("r.id = rollouts_fts.rowid")
+        return f"{tables} WHERE {' AND '.join([*found, *conditions])}", [*sought, *values]
 
     def rows(self, where: str) -> str:
         """Whole rows on a condition on the table's own columns."""
@@ -92,7 +112,7 @@ class Layout:
         return f"SELECT r.*, {_CLEAN_HERE} AS clean_accuracy, {flip} AS flip FROM rollouts AS r WHERE {where}"
 
 
-def _conditions(query: RolloutQuery, range_: tuple[int, int] | None) -> tuple[list[str], list[Any]]:
+def _conditions(query: RolloutQuery) -> tuple[list[str], list[Any]]:
     found: list[str] = []
     values: list[Any] = []
 
@@ -100,8 +120,7 @@ def _conditions(query: RolloutQuery, range_: tuple[int, int] | None) -> tuple[li
         found.append(condition)
         values.extend(more)
 
-    if range_ is not None and query.steps is not None:
-        add("r.id BETWEEN ? AND ?", *range_)
+    if query.steps is not None:
         add("r.step BETWEEN ? AND ?", *query.steps)
     for name, column in _FIELDS:
         if wanted := getattr(query, name):
