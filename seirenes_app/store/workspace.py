@@ -36,6 +36,18 @@ def m002_run_marks(db: Database) -> None:
     )  # fmt: skip
 
 
+@migrations()  # type: ignore[untyped-decorator]
+def m003_crafts(db: Database) -> None:
+    """Drafts of the Craft page and what solving them gave; see `crafts`."""
+    db["crafts"].create(
+        {"id": str, "title": str, "saved_at": float, "body": str}, pk="id", not_null={"title", "saved_at", "body"}
+    )
+    db["craft_results"].create(
+        {"draft_id": str, "key": str, "saved_at": float, "body": str}, pk=("draft_id", "key"),
+        not_null={"saved_at", "body"},
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class RunMark:
     """What the person noted about a run."""
@@ -58,6 +70,11 @@ class Workspace:
                 f"The workspace {self.path} cannot be opened ({error}). Move the file away and start again; runs are "
                 "not in it and stay untouched."
             ) from error
+
+    @property
+    def database(self) -> Database:
+        """The open database, for the other rooms of the store."""
+        return self._db
 
     def close(self) -> None:
         """Close the file."""

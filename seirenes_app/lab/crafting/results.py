@@ -148,11 +148,6 @@ def solve_key(draft: Draft, candidate: Candidate | None) -> str:
     return _digest(hint, draft)
 
 
-def clean_key(draft: Draft) -> str:
-    """A digest of what the clean arm depends on: it is the same for all candidates of a draft."""
-    return _digest(None, dataclasses.replace(draft, plan=dataclasses.replace(draft.plan, placebo=False)))
-
-
 def _digest(hint: Any, draft: Draft) -> str:
     problem, solver = draft.problem, draft.solver
     content = [
