@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -126,9 +127,10 @@ def _progress_fields(state: RunState) -> dict[str, Any]:
     )
     share = state.stage_done / state.stage_total if state.stage_total else 0.0
     eta = f"about {_duration(state.eta_s)} left" if state.eta_s else ""
+    between = state.stage == "eval" or state.status in OVER
     return {
         "description": state.stage or "starting",
-        "completed": min(state.steps, max(0.0, state.step - 1 + share)) if state.stage != "eval" else state.step,
+        "completed": state.step if between else min(state.steps, max(0.0, state.step - 1 + share)),
         "total": max(state.steps, 1),
         "figures": figures,
         "eta": eta,
@@ -162,18 +164,23 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
 
 
 def _change_table(changes: list[Any]) -> Table:
-    table = Table(title="Frozen suite, before and after (95% intervals)", title_justify="left")
-    for heading in ("", "before", "after", "change", "p"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = Table(
+        title="Frozen suite, % right \\[95% interval]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
+    )
+    table.add_column("", min_width=25)
+    for heading in ("before", "after", "change", "p"):
+        # Eighty columns hold the figures whole; a label may fold.
+        table.add_column(heading, justify="right", no_wrap=True)
     for c in changes:
         table.add_row(
-            c.label,
-            f"{c.before.accuracy:.3f}  [{c.before.low:.3f}, {c.before.high:.3f}]".replace("[", r"\["),
-            f"{c.after.accuracy:.3f}  [{c.after.low:.3f}, {c.after.high:.3f}]".replace("[", r"\["),
-            f"{c.difference.mean:+.3f}  [{c.difference.low:+.3f}, {c.difference.high:+.3f}]".replace("[", r"\["),
-            f"{c.p_value:.1g}",
+            c.label, _percents(c.before), _percents(c.after), _percents(c.difference, "+"), f"{c.p_value:.1g}"
         )
     return table
+
+
+def _percents(found: Any, sign: str = "") -> str:
+    value = found.mean if sign else found.accuracy
+    return f"{100 * value:{sign}.1f} \\[{100 * found.low:{sign}.0f}, {100 * found.high:{sign}.0f}]"
 
 
 def _last_lines(path: Path, count: int = 12) -> str:
