@@ -165,9 +165,13 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
 
 def _change_table(changes: list[Any]) -> Table:
     table = Table(
-        title="Frozen suite, % right \\[95% interval]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
+        title="Frozen suite, % right \\[95% interval]",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
     )
-    table.add_column("", min_width=25)
+    table.add_column("", min_width=20)
     for heading in ("before", "after", "change", "p"):
         # Eighty columns hold the figures whole; a label may fold.
         table.add_column(heading, justify="right", no_wrap=True)
