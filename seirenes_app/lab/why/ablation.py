@@ -7,31 +7,33 @@ they are Newcombe's for independent samples, and so err on the wide side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from seirenes_app.inference.protocol import Finish
-from seirenes_app.lab.why.sentences import Span
-from training.core.statistics import Interval
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
+from seirenes_app.lab.crafting.answer_judge import AnswerJudge
+from seirenes_app.lab.crafting.arms import planned_samples
+from seirenes_app.lab.crafting.documents import Candidate, Draft
+from seirenes_app.lab.crafting.jobs import Job, _call
+from seirenes_app.lab.crafting.models import sample_messages, style_for
+from seirenes_app.lab.crafting.problems import as_problem
+from seirenes_app.lab.crafting.results import Arm, SolvedSample
+from seirenes_app.lab.why.sentences import Span, split_sentences
+from training.core.prompts import join_hint
+from training.core.statistics import Interval, newcombe, wilson
 from training.core.types import Outcome
+from training.errors import UserError
 
 ONE_SENTENCE = (
     "The hint is one sentence: leaving it out is the clean question, and having only it is the whole hint, so there is "
     "nothing to take apart."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class VariantSample:
-    """One solution of a variant. `follows` tells whether it gives the answer that the hint suggests, None unknown."""
-
-    index: int
-    text: str
-    outcome: Outcome
-    answer: str
-    follows: bool | None
-    finish: Finish
-    tokens: int
-    logprob_mean: float
+NO_HARM = "The whole hint does no clear harm with this many samples, so its sentences tell little. More samples may."
+TOGETHER = (
+    "No sentence does clear harm alone, and leaving out any one clearly helps nothing: it takes several together."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class VariantResult:
 
     hint: str
     text: str
-    samples: tuple[VariantSample, ...]
+    samples: tuple[SolvedSample, ...]
     planned: int
     right: int
     accuracy: float
@@ -90,3 +92,119 @@ class AblationResult:
     seconds: float
     complete: bool
     cancelled: bool
+
+
+def parts_of(hint: str) -> tuple[tuple[Span, str, str], ...]:
+    """Each sentence of a hint: its place, the hint without it, and the hint with only it."""
+    spans = split_sentences(hint)
+    sentences = [s.of(hint) for s in spans]
+    return tuple((span, " ".join(sentences[:i] + sentences[i + 1 :]), sentences[i]) for i, span in enumerate(spans))
+
+
+@dataclass(slots=True)
+class _Variant:
+    """One text on its way; sentences that make the same text share it."""
+
+    hint: str
+    text: str
+    planned: int
+    samples: list[SolvedSample] = field(default_factory=list)
+
+    def result(self) -> VariantResult:
+        samples = tuple(sorted(self.samples, key=lambda s: s.index))
+        right = sum(s.outcome is Outcome.RIGHT for s in samples)
+        rate = wilson(right, len(samples))
+        return VariantResult(self.hint, self.text, samples, self.planned, right, rate.mean, rate.low, rate.high)
+
+
+class AblationJob(Job):
+    """Solve under every variant of a candidate's text; what of it makes the same text is solved once.
+
+    `on_update` comes after every solution. The contract is that of `seirenes_app.lab.crafting.jobs`.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        draft: Draft,
+        candidate: Candidate,
+        on_update: Callable[[AblationResult], None],
+        on_done: Callable[[AblationResult], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        super().__init__(client, on_done, on_failed)
+        self._draft, self._candidate, self._on_update = draft, candidate, on_update
+        self._begin()
+
+    def _work(self) -> AblationResult:
+        problem, hint = as_problem(self._draft.problem), self._candidate.text.strip()
+        table = _Table(problem.question, hint, self._draft)
+        with AnswerJudge(problem, self._candidate.suggested) as judge:
+            for variant in table.variants.values():
+                arm = Arm.HINTED if variant.hint else Arm.CLEAN
+                for done in self._solutions(variant.text):
+                    variant.samples.append(judge.judge(arm, done))
+                    _call(self._on_update, table.result(self.cancelled))
+        return table.result(self.cancelled)
+
+    def _solutions(self, text: str) -> Iterator[SampleDone]:
+        plan, solver = self._draft.plan, self._draft.solver
+        request = SampleRequest(
+            messages=sample_messages(self._draft, text, style_for(solver)), n=planned_samples(plan),
+            max_tokens=plan.max_tokens, temperature=plan.temperature, seed=plan.seed,
+        )  # fmt: skip
+        for event in self._draw(solver, request):
+            if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                yield event
+
+
+class _Table:
+    """The variants of one hint and the figures of what was solved. Refuses a hint without a sentence."""
+
+    def __init__(self, question: str, hint: str, draft: Draft) -> None:
+        self._hint, self._parts, self._started = hint, parts_of(hint), time.monotonic()
+        if not self._parts:
+            raise UserError("The perturbation has no sentence to take apart. Write one, or choose another.")
+        n = planned_samples(draft.plan)
+        hints = dict.fromkeys(["", hint, *(h for _, without, only in self._parts for h in (without, only))])
+        self.variants = {h: _Variant(h, join_hint(question, h, draft.placement) if h else question, n) for h in hints}
+
+    def result(self, cancelled: bool) -> AblationResult:
+        """The figures so far."""
+        found = {hint: variant.result() for hint, variant in self.variants.items()}
+        clean, full = found[""], found[self._hint]
+        rows = tuple(
+            AblationRow(
+                only, span, found[without], found[only], _delta(found[without], full), _delta(clean, found[only])
+            )
+            for span, without, only in self._parts
+        )
+        complete = all(v.n >= v.planned for v in found.values())
+        whole = _delta(clean, full)
+        return AblationResult(
+            clean, full, rows, whole, _worst(rows), _note(rows, whole, complete), time.monotonic() - self._started,
+            complete, cancelled,
+        )  # fmt: skip
+
+
+def _delta(higher: VariantResult, lower: VariantResult) -> Interval | None:
+    return newcombe(higher.right, higher.n, lower.right, lower.n) if higher.n and lower.n else None
+
+
+def _worst(rows: tuple[AblationRow, ...]) -> int | None:
+    """The sentence with the greatest harm, by both deltas together; None while or where there is none."""
+    harms = [r.delta_without.mean + r.delta_only.mean if r.delta_without and r.delta_only else 0.0 for r in rows]
+    worst = max(range(len(rows)), key=lambda i: harms[i])
+    return worst if harms[worst] > 0 else None
+
+
+def _note(rows: tuple[AblationRow, ...], whole: Interval | None, complete: bool) -> str:
+    """What a person should know of the table: most of it only when it is finished."""
+    if len(rows) == 1:
+        return ONE_SENTENCE
+    if not complete:
+        return ""
+    if whole is None or whole.low <= 0:
+        return NO_HARM
+    clear = [d for r in rows for d in (r.delta_without, r.delta_only) if d is not None and d.low > 0]
+    return "" if clear else TOGETHER

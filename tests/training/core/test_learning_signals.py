@@ -4,15 +4,26 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from training.core.advantages import GroupBuffer, RoleBaseline, assign_advantages, group_advantages
 from training.core.archive import ArchivedHint, HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool, type_quota
 from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
-from training.core.statistics import evenness, mcnemar_exact, paired_bootstrap, pass_at_k, wilson, worst_of_k
+from training.core.statistics import (
+    Interval,
+    evenness,
+    mcnemar_exact,
+    newcombe,
+    paired_bootstrap,
+    pass_at_k,
+    wilson,
+    worst_of_k,
+)
 from training.core.types import Outcome, PerturbationType
 
 
@@ -63,6 +74,24 @@ def test_the_buffer_gives_whole_groups_oldest_first_and_forgets_the_oldest():
 def test_wilson_equals_statsmodels(k, n):
     low, high = proportion_confint(k, n, method="wilson")
     assert (wilson(k, n).low, wilson(k, n).high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.data())
+def test_newcombe_equals_statsmodels(n1, n2, data):
+    k1, k2 = data.draw(st.integers(0, n1)), data.draw(st.integers(0, n2))
+    low, high = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb")
+    found = newcombe(k1, n1, k2, n2)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    assert found.mean == pytest.approx(k1 / n1 - k2 / n2)
+    back = newcombe(k2, n2, k1, n1)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_newcombe_of_a_published_case_and_of_nothing():
+    # Newcombe 1998, table II, method 10: 56/70 against 48/80.
+    found = newcombe(56, 70, 48, 80)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert newcombe(0, 0, 0, 0) == Interval(0.0, -1.0, 1.0)
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (10, 10), (40, 12)])
