@@ -102,12 +102,14 @@ class Job:
         try:
             result = self._work()
         except UserError as error:
-            _call(self._on_failed, str(error))
+            call_back(self._on_failed, str(error))
         except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged, and whoever waits is told
             _log.exception("a job failed")
-            _call(self._on_failed, f"A mistake in the laboratory itself ended this ({error}). The log has the details.")
+            call_back(
+                self._on_failed, f"A mistake in the laboratory itself ended this ({error}). The log has the details."
+            )
         else:
-            _call(self._on_done, result)
+            call_back(self._on_done, result)
 
     # For subclasses, on the job's thread
 
@@ -147,7 +149,8 @@ class Job:
                 return
 
 
-def _call(callback: Callable[..., None], *values: Any) -> None:
+def call_back(callback: Callable[..., None], *values: Any) -> None:
+    """Call a job's callback; what it raises is logged and dropped."""
     try:
         callback(*values)
     except Exception:  # noqa: BLE001 - a thread's edge: a caller's bug must not end the job
@@ -191,12 +194,12 @@ class GenerateJob(Job):
         for event in self._draw(choice, request):
             if isinstance(event, Chunk):
                 texts[event.index] = texts.get(event.index, "") + event.text
-                _call(self._on_text, event.index, texts[event.index])
+                call_back(self._on_text, event.index, texts[event.index])
             elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
                 text = clean_hint(event.text)
                 suggested = read_suggestion(text, problem)
                 made[event.index] = Candidate(new_id(), text, draft.type, Origin.MODEL, author, suggested)
-                _call(self._on_candidate, made[event.index])
+                call_back(self._on_candidate, made[event.index])
         return [made[i] for i in sorted(made)]
 
 
@@ -297,13 +300,13 @@ def _solve(
         for arm, text in texts.items():
             if arm is Arm.CLEAN and known_clean is not None and _is_same(known_clean, text, draft):
                 arms[arm] = known_clean
-                _call(on_update, so_far())
+                call_back(on_update, so_far())
                 continue
             samples: list[SolvedSample] = []
             for done in _solutions(job, draft, arm, text, on_text):
                 samples.append(judge.judge(arm, done))
                 arms[arm] = arm_result(arm, text, samples, planned_samples(draft.plan))
-                _call(on_update, so_far())
+                call_back(on_update, so_far())
     return so_far()
 
 
@@ -321,6 +324,6 @@ def _solutions(job: Job, draft: Draft, arm: Arm, text: str, on_text: OnText | No
     for event in job._draw(draft.solver, request):
         if isinstance(event, Chunk) and on_text is not None:
             so_far[event.index] = so_far.get(event.index, "") + event.text
-            _call(on_text, arm, event.index, so_far[event.index])
+            call_back(on_text, arm, event.index, so_far[event.index])
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
             yield event

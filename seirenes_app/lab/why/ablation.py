@@ -16,7 +16,7 @@ from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.lab.crafting.answer_judge import AnswerJudge
 from seirenes_app.lab.crafting.arms import planned_samples
 from seirenes_app.lab.crafting.documents import Candidate, Draft
-from seirenes_app.lab.crafting.jobs import Job, _call
+from seirenes_app.lab.crafting.jobs import Job, call_back
 from seirenes_app.lab.crafting.models import sample_messages, style_for
 from seirenes_app.lab.crafting.problems import as_problem
 from seirenes_app.lab.crafting.results import Arm, SolvedSample
@@ -144,7 +144,7 @@ class AblationJob(Job):
                 arm = Arm.HINTED if variant.hint else Arm.CLEAN
                 for done in self._solutions(variant.text):
                     variant.samples.append(judge.judge(arm, done))
-                    _call(self._on_update, table.result(self.cancelled))
+                    call_back(self._on_update, table.result(self.cancelled))
         return table.result(self.cancelled)
 
     def _solutions(self, text: str) -> Iterator[SampleDone]:

@@ -7,6 +7,7 @@ compares text and never judges it: whether a step is right is not its business.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from seirenes_app.lab.why.sentences import Span
 from seirenes_app.lab.why.steps import Step, Steps, cut_steps, words_of
 
 ALIKE = 0.35
-"""Steps that share less than this of their words are no pair."""
-MAX_CELLS = 10_000
+"""Steps that share less than this of their words are no pair, unless they are the only ones between two equal steps."""
+_IN_NUMBER = re.compile(r"\d[.,:]\d")
+MAX_CELLS = 6_400
 """Larger blocks (a model that ran in circles) are paired in their order."""
 
 
@@ -38,8 +40,8 @@ class Alignment:
 
     `divergence` is the index of the first pair that differs, None where all are the same. `left_at` and `right_at` are
     the characters where they part, set back to the begin of the word or number in which they do; for equal solutions
-    the ends of the texts. `turn` is the first pair whose numbers differ: solutions that are worded apart from the
-    first line on may reason alike until there. `note` says all this to a person.
+    the ends of the texts. `turn` is the first pair that differs in what is worked out (numbers, relations, the answer):
+    solutions that are worded apart from the first line on may reason alike until there. `note` tells a person.
     """
 
     pairs: tuple[StepPair, ...]
@@ -55,7 +57,7 @@ def align(clean: str, hinted: str) -> Alignment:
     left, right = cut_steps(clean), cut_steps(hinted)
     pairs = (*_match(left.before, right.before), *_answers(left, right), *_match(left.after, right.after))
     divergence = next((i for i, (a, b) in enumerate(pairs) if not _same(a, b)), None)
-    turn = next((i for i, (a, b) in enumerate(pairs) if _figures(a) != _figures(b)), None)
+    turn = next((i for i, (a, b) in enumerate(pairs) if _substance(a) != _substance(b)), None)
     left_at, right_at = _parting(clean, hinted, pairs, divergence)
     shown = tuple(
         StepPair(
@@ -73,8 +75,8 @@ def _same(left: Step | None, right: Step | None) -> bool:
     return left is not None and right is not None and left.key == right.key
 
 
-def _figures(step: Step | None) -> tuple[str, ...]:
-    return step.figures if step else ()
+def _substance(step: Step | None) -> tuple[str, ...]:
+    return step.substance if step else ()
 
 
 def _answers(left: Steps, right: Steps) -> list[_Pair]:
@@ -94,7 +96,8 @@ def _match(left: Sequence[Step], right: Sequence[Step]) -> list[_Pair]:
 
 def _pair_up(left: Sequence[Step], right: Sequence[Step]) -> list[_Pair]:
     """Pair the steps between two equal ones, in their order, so that the likeness of all pairs is the greatest."""
-    if len(left) * len(right) > MAX_CELLS:
+    alone = len(left) == len(right) == 1
+    if alone or len(left) * len(right) > MAX_CELLS:
         longest = max(len(left), len(right))
         return [(_at(left, i), _at(right, i)) for i in range(longest)]
     theirs = [Counter(words_of(s.key)) for s in right]
@@ -164,7 +167,8 @@ def _first_difference(clean: str, left: Span, hinted: str, right: Span) -> tuple
 
 
 def _set_back(text: str, start: int, at: int) -> int:
-    while at > start and text[at - 1].isalnum():
+    """The begin of the word, number or time of day that `at` is in or after."""
+    while at > start and (text[at - 1].isalnum() or _IN_NUMBER.match(text, max(start, at - 2))):
         at -= 1
     return at
 
@@ -176,10 +180,10 @@ def _note(pairs: Sequence[_Pair], divergence: int | None, turn: int | None) -> s
         return "Both solutions take the same steps to the same answer."
     where = f"They part at step {divergence + 1} of {len(pairs)}"
     if turn is None:
-        return f"{where}, in words only: their numbers agree to the end."
+        return f"{where}, in words only: what they work out is the same."
     if turn == divergence:
         return f"{where}{_how(pairs[divergence])}."
-    return f"{where} in words, and at step {turn + 1} in their numbers."
+    return f"{where} in words, and at step {turn + 1} in what they work out."
 
 
 def _how(pair: _Pair) -> str:

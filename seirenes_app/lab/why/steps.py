@@ -18,6 +18,7 @@ _OPENERS = ("\\[", "\\begin{", "$$")
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "’": "'", "“": '"', "”": '"'})
 _FIGURE = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?::\d\d)?(?:\.\d+)?")
+_RELATION = re.compile(rf"[=<>≤≥≠]|{ANSWER_MARKER}|boxed")
 _WORD = re.compile(r"\d[\d,]*(?:\.\d+)?|\w+|[^\w\s]")
 
 
@@ -30,9 +31,10 @@ class Step:
     key: str
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """Its numbers as they are written, commas apart."""
-        return figures_of(self.text)
+    def substance(self) -> tuple[str, ...]:
+        """What is worked out in it: its numbers; without any, all of a relation or an answer; of prose nothing."""
+        figures = figures_of(self.text)
+        return figures or ((self.key,) if _RELATION.search(self.key) else ())
 
 
 @dataclass(frozen=True, slots=True)

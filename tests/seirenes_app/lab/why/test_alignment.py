@@ -60,6 +60,22 @@ def test_a_step_that_differs_is_paired_with_its_like():
 def test_the_parting_is_set_back_to_the_begin_of_a_number():
     result = align("5 + 9 = 14.\n#### 14", "5 + 9 = 16.\n#### 16")
     assert (result.left_at, result.right_at) == (8, 8)
+    result = align("2:50 + 5 min = 2:55.", "2:50 + 5 h = 2:55.")
+    assert (result.left_at, result.right_at) == (9, 9)
+    result = align("It costs 1,250.50.", "It costs 1,250.75.")
+    assert (result.left_at, result.right_at) == (9, 9)
+
+
+def test_relations_and_answers_are_worked_out_as_numbers_are():
+    result = align("Ann > Bo. Bo > Cy.\n#### Cy", "Ann > Bo. Bo > Ann.\n#### Ann")
+    assert result.divergence == result.turn == 1
+    result = align("She is last.\n#### Cy", "He is last.\n#### Bo")
+    assert (result.divergence, result.turn) == (0, 1)
+
+
+def test_a_lonely_step_between_equal_ones_is_paired_with_what_stands_there():
+    result = align("A 8, B 16. B 2.\n#### 2", "A 8, B 16. Anton 22.\n#### 22")
+    assert columns(result)[1] == ("B 2.", "Anton 22.", False)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +116,7 @@ def test_long_solutions_line_up_by_line():
 def test_words_and_numbers_may_part_at_different_steps():
     result = align("First, add: 12 + 7 = 19.\n19 - 5 = 14.\n#### 14", "We add 12 + 7 = 19.\n19 + 5 = 24.\n#### 24")
     assert (result.divergence, result.turn) == (0, 1)
-    assert result.note == "They part at step 1 of 3 in words, and at step 2 in their numbers."
+    assert result.note == "They part at step 1 of 3 in words, and at step 2 in what they work out."
     assert "in words only" in align("So 12 + 7 = 19.\n#### 19", "Then 12 + 7 = 19.\n#### 19").note
 
 
