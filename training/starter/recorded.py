@@ -1,0 +1,202 @@
+"""`python -m training.starter.recorded RUN DEST`: a finished run made small enough to ship, scrubbed of its machine.
+
+Kept: the configuration; every event but stages and heartbeats; a few evaluations; the rollouts of a few whole steps,
+with their search index, in one file that needs no writable folder; and, if asked, the weights of a few checkpoints as
+float16. Left out: what only a resume needs, the log, the report. It refuses a run that has not come to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from training.engine.checkpoint import MANIFEST, atomic_folder, verify
+from training.errors import UserError
+from training.rundir.config_io import from_dict, load_config, to_dict
+from training.rundir.disk import explained, write_whole
+from training.rundir.events import EventKind, EventTail
+from training.rundir.paths import RunPaths
+from training.rundir.rollout_query import RolloutQuery
+from training.rundir.rollout_reader import RolloutReader
+from training.rundir.rollouts import RolloutRow, RolloutWriter
+from training.rundir.state import RunState, RunStatus, reduce
+
+NOISE = (EventKind.STAGE, EventKind.HEARTBEAT)
+LOADABLE = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "vocab.txt", "*.model")
+FOR_RESUME = ("loop.json", "backend.json", MANIFEST)
+_PATH = re.compile(r"(?<![\w./])(?:[A-Za-z]:)?[/\\](?:[^\s/\\\"'<>|:]+[/\\])+([^\s/\\\"'<>|:,;)]*)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record, and print what came out; 2 for a mistake the person can mend."""
+    parser = argparse.ArgumentParser(prog="python -m training.starter.recorded", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run; it is only read")
+    parser.add_argument("dest", type=Path, metavar="DEST", help="folder to make")
+    parser.add_argument("--steps", metavar="A,B,…", help="steps whose rollouts are kept (default: first, middle, last)")
+    parser.add_argument("--evaluations", type=int, default=2, metavar="N", help="evenly spaced ones (default: 2)")
+    parser.add_argument("--checkpoints", type=int, default=0, metavar="N", help="evenly spaced ones (default: none)")
+    parser.add_argument("--force", action="store_true", help="replace what stands at DEST")
+    options = parser.parse_args(arguments)
+    try:
+        steps = _parse_steps(options.steps) if options.steps else None
+        record(options.run, options.dest, steps, options.evaluations, options.checkpoints, force=options.force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sizes = {file: file.stat().st_size for file in sorted(options.dest.rglob("*")) if file.is_file()}
+    for file, size in sizes.items():
+        print(f"{size:>12,}  {file.relative_to(options.dest)}")
+    print(f"{sum(sizes.values()):>12,}  bytes in all")
+    return 0
+
+
+def _parse_steps(text: str) -> list[int]:
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise UserError(f"--steps {text!r} is no list of steps. Write for example 1,40,80.") from None
+
+
+def record(
+    run: Path, dest: Path, steps: list[int] | None, evaluations: int, checkpoints: int, *, force: bool = False
+) -> None:
+    """Make `dest` out of `run`, whole or not at all."""
+    source = RunPaths(run.resolve())
+    dest = dest.resolve()
+    if dest == source.root or source.root in dest.parents:
+        raise UserError(f"{dest} lies in the run itself. Name a folder elsewhere.")
+    if dest.exists() and not force:
+        raise UserError(f"{dest} is there already. Name another folder, or replace it with --force.")
+    temporary = dest.with_name(f".{dest.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with explained("Making", dest):
+            temporary.mkdir(parents=True)
+            made = RunPaths(temporary)
+            _write_config(source, made)
+            _write_events(source, made)
+            _copy_evaluations(source, made, evaluations)
+            _copy_rollouts(source, made, steps)
+            _copy_checkpoints(source, made, checkpoints)
+            shutil.rmtree(dest, ignore_errors=True)
+            temporary.replace(dest)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------- text files
+
+
+def _write_config(source: RunPaths, made: RunPaths) -> None:
+    plain = scrub(to_dict(load_config(source.config)))
+    write_whole(made.config, json.dumps(to_dict(from_dict(plain, str(source.config))), indent=1) + "\n")
+
+
+def _write_events(source: RunPaths, made: RunPaths) -> None:
+    lines: list[str] = []
+    state = RunState()
+    for event in EventTail(source.events).poll():
+        state = reduce(state, event)
+        if event.kind in NOISE:
+            continue
+        data = scrub(event.data)
+        if event.kind == EventKind.LAUNCH:
+            data |= {"pid": 0, "machine": _anonymous(data.get("machine") or {})}
+        whole = {"v": 1, "seq": len(lines) + 1, "t": round(event.t, 3), "event": event.kind, **data}
+        lines.append(json.dumps(whole, ensure_ascii=False, allow_nan=False))
+    if state.status is not RunStatus.FINISHED:
+        raise UserError(f"{source.root} is no finished run ({state.status}). Let it finish, then record it.")
+    write_whole(made.events, "\n".join(lines) + "\n")
+
+
+def _anonymous(machine: dict[str, Any]) -> dict[str, Any]:
+    """What decides speed, without the build of a kernel."""
+    kept = {k: machine[k] for k in ("cpu", "cores", "memory_mb", "gpu") if k in machine}
+    return kept | {"system": str(machine.get("system", "")).split("-")[0]}
+
+
+def scrub(value: Any) -> Any:
+    """The value with every absolute path in its texts cut down to its last name."""
+    if isinstance(value, str):
+        # A path that ends in a separator has its name before it.
+        return _PATH.sub(lambda m: m[1] or re.split(r"[/\\]", m[0].rstrip("/\\"))[-1], value)
+    if isinstance(value, dict):
+        return {k: scrub(v) for k, v in value.items()}
+    return [scrub(v) for v in value] if isinstance(value, list) else value
+
+
+def _copy_evaluations(source: RunPaths, made: RunPaths, count: int) -> None:
+    for file in _spaced(sorted((source.root / "evaluations").glob("step_*.jsonl")), count):
+        target = made.root / "evaluations" / file.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _spaced(things: list[Any], count: int) -> list[Any]:
+    """`count` of them evenly spaced, first and last among them; all where there are no more."""
+    if count >= len(things):
+        return things
+    if count == 1:
+        return things[-1:]
+    return [things[round(i * (len(things) - 1) / (count - 1))] for i in range(count)]
+
+
+# ---------------------------------------------------------------------- rollouts, weights
+
+
+def _copy_rollouts(source: RunPaths, made: RunPaths, steps: list[int] | None) -> None:
+    reader = RolloutReader(source.rollouts)
+    known = list(reader.step_counts())
+    wanted = _spaced(known, 3) if steps is None else steps
+    if missing := [str(s) for s in wanted if s not in known]:
+        raise UserError(f"{source.rollouts} has no step {', '.join(missing)}; it has {known[0]} to {known[-1]}.")
+    names = [f.name for f in fields(RolloutRow)]
+    writer = RolloutWriter(made.rollouts)
+    for step in wanted:
+        rows = reader.rows(reader.ids(RolloutQuery(steps=(step, step))))
+        writer.add_step([RolloutRow(**{name: row[name] for name in names}) for row in rows])
+    writer.close()
+    reader.close()
+    db = sqlite3.connect(made.rollouts, isolation_level=None)
+    db.execute("INSERT INTO rollouts_fts(rollouts_fts) VALUES ('optimize')")
+    # A file in WAL mode cannot be read where nothing may be written beside it.
+    db.execute("PRAGMA journal_mode=DELETE")
+    db.execute("VACUUM")
+    db.close()
+
+
+def _copy_checkpoints(source: RunPaths, made: RunPaths, count: int) -> None:
+    for folder in _spaced(sorted(source.checkpoints.glob("step_*")), count):
+        verify(folder)
+        made.checkpoints.mkdir(exist_ok=True)
+        with atomic_folder(made.checkpoints / folder.name) as target:
+            for file in sorted({f for pattern in LOADABLE for f in folder.glob(pattern)}):
+                if file.name not in FOR_RESUME:
+                    _copy_loadable(file, target / file.name)
+
+
+def _copy_loadable(file: Path, target: Path) -> None:
+    if file.suffix == ".safetensors":
+        halved = {k: v.half() if v.is_floating_point() else v for k, v in load_file(file).items()}
+        save_file(halved, target, metadata={"format": "pt"})
+    elif file.name in ("config.json", "adapter_config.json"):
+        facts = scrub(json.loads(file.read_text(encoding="utf-8")))
+        if "dtype" in facts:
+            facts["dtype"] = "float16"
+        write_whole(target, json.dumps(facts, indent=2) + "\n")
+    else:
+        shutil.copyfile(file, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
