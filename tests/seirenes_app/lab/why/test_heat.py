@@ -1,6 +1,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seirenes_app.inference.protocol import ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.inference.scoring import spans_of
@@ -31,6 +33,21 @@ def test_bytes_of_one_character_are_one_cell():
     assert heat.worst == 1
     assert heat.worst_tokens() == (1, 2)
     assert heat.worst_tokens(1) == (1,)
+
+
+@given(st.text(st.sampled_from("a é漢😀\n\u0301"), min_size=1, max_size=12), st.data())
+def test_the_cells_are_whole_characters_however_the_bytes_are_split(text, data):
+    whole = text.encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    logprobs = [-1.0 - i for i in range(len(pieces))]
+    heat = heat_map(scored(pieces, [-1.0] * len(pieces)), scored(pieces, logprobs))
+    assert "".join(t.text for t in heat.tokens) == text
+    assert [t.start for t in heat.tokens] == [0, *(t.end for t in heat.tokens)][:-1]
+    assert all(t.text for t in heat.tokens)
+    assert heat.total_delta == pytest.approx(sum(logprobs) + len(pieces))
+    lines = heat_lines(heat, 20)
+    assert max(map(columns, lines)) <= 20
 
 
 def test_a_leading_empty_token_joins_the_next():
