@@ -1,0 +1,64 @@
+"""What became of each prompt, as arrays: one cell a prompt of a target, with its k samples counted. No I/O.
+
+A prompt is (target, suite, condition, item, index): the clean question, or the question with one hint or placebo.
+Figures over problems are sums over cells, so 200 targets × 500 problems × 5 prompts are half a million cells, which
+arrays add up in milliseconds where rows would take minutes. `bits` keeps which sample was right, so worst-of-k can ask
+whether all hints of a problem failed in the same sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.core.types import PerturbationType
+from training.evaluation.rows import Condition
+
+CONDITIONS = tuple(Condition)
+TYPES = tuple(PerturbationType)
+NO_TYPE = -1
+
+COUNTS = ("samples", "right", "unparsable", "timed_out", "truncated", "suggesting", "follows")
+PACKED = np.dtype([
+    ("item", "<u4"), ("index", "<i2"), ("hint_type", "<i1"), *((name, "<u1") for name in COUNTS), ("bits", "<u8"),
+    ("majority", "<f4"),
+])  # fmt: skip
+"""One cell as the store keeps it. `majority` is the credit of the most frequent answer among the samples: 1 if it is
+right, 0 if not, and the right share where answers tie."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Arrays `[C]`, one entry a cell. `target` and `suite` count in `targets` and `suites`, `condition` in
+    `CONDITIONS`, `hint_type` in `TYPES` (`NO_TYPE` without a hint), `problem` numbers distinct problems over all
+    suites, so that the same problem in two suites is one cluster."""
+
+    targets: tuple[str, ...]
+    suites: tuple[str, ...]
+    problems: tuple[str, ...]
+    """Problem ids, by `problem`."""
+    families: tuple[str, ...]
+    """The family of each problem, by `problem`."""
+    target: NDArray[np.int32]
+    suite: NDArray[np.int32]
+    condition: NDArray[np.int8]
+    problem: NDArray[np.int32]
+    data: NDArray[np.void]
+    """The counts, of dtype `PACKED`."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def where(
+        self,
+        target: str | None = None,
+        suite: str | None = None,
+        condition: Condition | None = None,
+        hint_type: PerturbationType | None = None,
+        families: Sequence[str] | None = None,
+    ) -> Cells:
+        """The cells of these names; None takes all. A name that is not there gives no cells."""
+        raise NotImplementedError

@@ -1,0 +1,256 @@
+"""What an evaluation will do, decided before it begins: values, their JSON, and the chunks they are cut into. No I/O.
+
+A plan and its suites fix every row of an evaluation. The work is cut into chunks, a pure function of the plan: a slice
+of a suite's items under one condition on one target. A chunk is computed whole, in a batch of its own and with its own
+seed, and is committed whole, so an evaluation that was killed ends with the rows of one that was not.
+
+A row's key names the suite too, since one plan may have several: cross-play has a suite for each writer of hints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from training.core.prompts import Placement, PromptStyle
+from training.errors import UserError
+from training.evaluation.rows import Condition
+
+FORMAT = 1
+FROZEN = "frozen:"
+"""`SuiteRef.source` of the built-in suite is this and its seed."""
+MAX_SAMPLES = 64
+CHUNK_ROWS = 128
+USUAL_HINTS = 4
+
+
+class TargetKind(StrEnum):
+    """Which process evaluates a target."""
+
+    TORCH = "torch"
+    """The starter, a model folder, an adapter folder or a run's checkpoint: `python -m training evaluate`."""
+    GGUF = "gguf"
+    """A GGUF file: `python -m seirenes_app.inference.evaluate`, through the llama.cpp worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model to evaluate. `name` is unique in the plan and is what tables and charts call it.
+
+    `path` is 'starter', or an absolute folder or GGUF file. `run` and `step` say of which run and step a checkpoint
+    is. `fingerprint` proves that the model is still the one of the first launch; empty: not known yet.
+    """
+
+    name: str
+    path: str
+    kind: TargetKind = TargetKind.TORCH
+    style: PromptStyle = PromptStyle.COMPACT
+    run: str = ""
+    step: int | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRef:
+    """One suite of the plan, under a name that is unique in it.
+
+    `source` is 'frozen:SEED' (built in), or a suite's folder: absolute, or relative to the evaluation's folder for
+    hints that this evaluation has written. `digest` is `Suite.digest()`; empty for a suite that is yet to be written.
+    `problems` takes the first so many items; it is never 0 in a plan. `conditions` empty means the plan's.
+    `writer` is the target whose Adversary writes the hints, empty where they are there already.
+    """
+
+    name: str
+    source: str
+    digest: str
+    problems: int
+    placement: Placement = Placement.APPEND
+    conditions: tuple[Condition, ...] = ()
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How the Adversaries of a cross-play write: `attempts` hints a problem and type, the first that passes is taken.
+
+    The problems are the first `SuiteRef.problems` of the held-out stream of `problem_seed`.
+    """
+
+    problem_seed: int = 2605
+    attempts: int = 4
+    temperature: float = 1.0
+    max_tokens: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPlan:
+    """Everything that decides the rows. `temperature` 0 is greedy, and then more than one sample is refused.
+
+    `chunk_items` is how many items of a suite one chunk takes. `threads` and `device` 0 and 'auto' are decided at the
+    first launch and kept for every later one.
+    """
+
+    targets: tuple[Target, ...]
+    suites: tuple[SuiteRef, ...]
+    conditions: tuple[Condition, ...] = (Condition.CLEAN, Condition.HINTED, Condition.PLACEBO)
+    samples: int = 1
+    temperature: float = 0.0
+    seed: int = 2605
+    max_tokens: int = 128
+    chunk_items: int = 32
+    title: str = ""
+    created: str = ""
+    writing: Writing | None = None
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.targets), "it has no target")
+        _demand(bool(self.suites), "it has no suite")
+        _demand(bool(self.conditions), "it has no condition")
+        _demand_unique([t.name for t in self.targets], "target")
+        _demand_unique([s.name for s in self.suites], "suite")
+        _demand(1 <= self.samples <= MAX_SAMPLES, f"samples is {self.samples}; it must be 1 to {MAX_SAMPLES}")
+        _demand(self.temperature >= 0, f"temperature is {self.temperature}; it must be 0 or more")
+        _demand(
+            self.temperature > 0 or self.samples == 1,
+            f"at temperature 0 all {self.samples} samples are equal; use 1 sample, or a temperature above 0",
+        )
+        _demand(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
+        _demand(self.chunk_items >= 1, f"chunk_items is {self.chunk_items}; it must be 1 or more")
+        names = {t.name for t in self.targets}
+        for suite in self.suites:
+            _demand(suite.problems >= 1, f"the suite {suite.name!r} has no problems")
+            _demand(not suite.writer or suite.writer in names, f"nobody is called {suite.writer!r}, who is to write")
+            _demand(not suite.writer or self.writing is not None, f"it does not say how {suite.writer!r} writes")
+
+    def target(self, name: str) -> Target:
+        """The target of that name."""
+        return next(t for t in self.targets if t.name == name)
+
+    def suite(self, name: str) -> SuiteRef:
+        """The suite of that name."""
+        return next(s for s in self.suites if s.name == name)
+
+    def conditions_of(self, suite: SuiteRef) -> tuple[Condition, ...]:
+        """What is asked with the items of a suite."""
+        return suite.conditions or self.conditions
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EvalKey:
+    """Which row: names of target and suite, condition, the item's place in the suite, the number of the hint or
+    placebo (-1 for clean), the number of the sample."""
+
+    target: str
+    suite: str
+    condition: Condition
+    item: int
+    index: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Items `start` to `stop` (exclusive) of a suite, under a condition, on a target."""
+
+    target: str
+    suite: str
+    condition: Condition
+    start: int
+    stop: int
+
+    @property
+    def key(self) -> str:
+        """The chunk's name in the store."""
+        return json.dumps([self.target, self.suite, self.condition, self.start, self.stop], ensure_ascii=False)
+
+
+def chunks(plan: EvalPlan) -> tuple[Chunk, ...]:
+    """All the work of a plan in its order: target by target, so that each model is loaded once."""
+    return tuple(
+        Chunk(target.name, suite.name, condition, start, min(start + plan.chunk_items, suite.problems))
+        for target in plan.targets
+        for suite in plan.suites
+        for condition in plan.conditions_of(suite)
+        for start in range(0, suite.problems, plan.chunk_items)
+    )
+
+
+def chunk_seed(plan: EvalPlan, chunk: Chunk) -> int:
+    """The seed of a chunk, below 2^62. The target is no part of it: all targets draw with the same random numbers, so
+    that they differ by what they are."""
+    return seed_of(plan.seed, chunk.suite, chunk.condition, chunk.start, chunk.stop)
+
+
+def seed_of(*parts: object) -> int:
+    """A number below 2^62 out of anything that can be written down."""
+    digest = hashlib.blake2b(json.dumps([str(p) for p in parts]).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 2
+
+
+def chunk_items_for(samples: int, hints: int = USUAL_HINTS) -> int:
+    """Items a chunk, so that a chunk of hinted rows has about `CHUNK_ROWS`: little is lost by a kill, and a batch is
+    large enough to be fast."""
+    return max(1, CHUNK_ROWS // (samples * max(1, hints)))
+
+
+def plan_to_json(plan: EvalPlan) -> str:
+    """The text of plan.json."""
+    return json.dumps({"format": FORMAT, **asdict(plan)}, ensure_ascii=False, indent=1) + "\n"
+
+
+def plan_from_json(text: str, place: str) -> EvalPlan:
+    """Read plan.json; fields that are not known are passed over. `place` is the file's name for the UserError."""
+    try:
+        data = json.loads(text)
+        version = data["format"]
+        if version > FORMAT:
+            raise UserError(f"{place} has format {version}; this laboratory reads {FORMAT}. Update seirenes.")
+        return EvalPlan(**_plan_fields(data))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{place} is damaged ({error}). Restore it from a copy, or start the evaluation anew."
+        ) from error
+
+
+def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    found = _known(EvalPlan, data)
+    found["targets"] = tuple(_target(t) for t in data["targets"])
+    found["suites"] = tuple(_suite(s) for s in data["suites"])
+    if "conditions" in found:
+        found["conditions"] = tuple(map(Condition, found["conditions"]))
+    if found.get("writing") is not None:
+        found["writing"] = Writing(**_known(Writing, found["writing"]))
+    return found
+
+
+def _target(data: Mapping[str, Any]) -> Target:
+    found = _known(Target, data)
+    return Target(**{**found, "kind": TargetKind(found["kind"]), "style": PromptStyle(found["style"])})
+
+
+def _suite(data: Mapping[str, Any]) -> SuiteRef:
+    found = _known(SuiteRef, data)
+    conditions = tuple(map(Condition, found.get("conditions", ())))
+    return SuiteRef(**{**found, "placement": Placement(found["placement"]), "conditions": conditions})
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    return {key: value for key, value in data.items() if key in names}
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise UserError(f"The evaluation cannot be planned: {otherwise}.")
+
+
+def _demand_unique(names: list[str], what: str) -> None:
+    twice = next((n for n in names if names.count(n) > 1), None)
+    _demand(twice is None, f"two {what}s are called {twice!r}")
+    _demand(all(names), f"a {what} has no name")
