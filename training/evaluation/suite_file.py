@@ -43,6 +43,10 @@ _LOCK, _LOCK_PATIENCE_S, _LOCK_STALE_S = ".writing", 3.0, 30.0
 T = TypeVar("T")
 
 
+class AlreadyThere(UserError):
+    """The suite holds this hint of this problem."""
+
+
 @dataclass(frozen=True, slots=True)
 class InvalidHint:
     """A hint that was taken although gates refuse it. Evaluation must not count it as an attack."""
@@ -120,7 +124,7 @@ def append_item(
 ) -> SavedSuite:
     """Add an item, or hints to the item of the same problem. `refused` adds gates that refused a hint elsewhere.
 
-    Raises a `UserError` for a hint that is there already, or that a gate refuses while `allow_invalid` is not set.
+    Raises `AlreadyThere` for a hint that is, and a `UserError` for one that a gate refuses without `allow_invalid`.
     """
     read_manifest(folder)
     with _writing(folder):
@@ -128,7 +132,7 @@ def append_item(
         there = next((i for i in saved.suite.items if i.problem.id == item.problem.id), None)
         known = [h.text for h in there.hints] if there else []
         if item.hints and all(h.text in known for h in item.hints):
-            raise UserError(f"The suite {saved.manifest.name!r} holds this perturbation of this problem already.")
+            raise AlreadyThere(f"The suite {saved.manifest.name!r} holds this perturbation of this problem already.")
         invalid = [*saved.manifest.invalid, *_refused(item, known, refused or {}, allow_invalid)]
         old = _counted_lines(folder, saved.manifest)
         lines = [*old, _line(item)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from functools import cache
 
 from seirenes_app.lab.crafting.documents import DraftProblem
@@ -18,8 +19,8 @@ from training.core.problems import FAMILIES
 from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 
-__all__ = ["LIBRARY", "LoadedProblems", "Rejected", "as_problem", "family_titles", "library", "load_problem_file",
-           "read_answer"]  # fmt: skip
+__all__ = ["LIBRARY", "LoadedProblems", "Rejected", "as_problem", "family_titles", "guess_kind", "library",
+           "load_problem_file", "read_answer"]  # fmt: skip
 
 LIBRARY = "library"
 MAX_QUESTION = 20_000
@@ -71,6 +72,16 @@ def read_answer(text: str, kind: AnswerKind) -> str:
             "kind."
         )
     return plain
+
+
+def guess_kind(answer: str) -> AnswerKind:
+    """What kind of answer this looks like: a number, a time of day, words, or mathematics."""
+    if not answer.strip() or parse_number(answer) is not None:
+        return AnswerKind.NUMBER
+    if parse_clock(answer) is not None:
+        return AnswerKind.CLOCK
+    worded = re.fullmatch(r"[^\W\d_]+(?:[ '-][^\W\d_]+){0,4}\.?", answer.strip()) is not None
+    return AnswerKind.CHOICE if worded else AnswerKind.SYMBOLIC
 
 
 def _plain(answer: str, kind: AnswerKind) -> str | None:
