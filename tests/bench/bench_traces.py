@@ -8,11 +8,13 @@ only: below 1 the goal is met.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,8 +95,6 @@ def make_step(rng: random.Random, step: int, problems: list[Problem], hints: dic
 
 def seasoned(rows: list[RolloutRow], first_id: int) -> list[RolloutRow]:
     """The same rows with a rare word in every `RARE_EVERY`th, and one word that occurs once."""
-    from dataclasses import replace
-
     return [
         replace(r, completion=f"{UNIQUE if first_id + i == 777_777 else RARE} {r.completion}")
         if (first_id + i) % RARE_EVERY == 777 or first_id + i == 777_777
@@ -164,6 +164,52 @@ def opened(database: Path) -> list[object]:
     rows = reader.first_page(RolloutQuery(), PAGE_ROWS)
     reader.close()
     return list(rows)
+
+
+def forget(database: Path) -> None:
+    """Ask the system to drop the file from its memory, as after a restart."""
+    with database.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure_cold(database: Path, repeats: int) -> None:
+    """The first wait of each kind when nothing of the file is in memory; only the disk's own speed is left."""
+    print("nothing of the file in memory")
+
+    def timed_cold(name: str, goal_s: float, query: RolloutQuery | None, offset: float = 0.0) -> None:
+        seconds = []
+        for _ in range(repeats):
+            forget(database)
+            reader = RolloutReader(database) if query else None
+            started = time.perf_counter()
+            if reader is None:
+                opened(database)
+            elif offset:
+                first = int(offset * 1_000_000)
+                reader.rows(range(first, first + PAGE_ROWS))
+            else:
+                reader.first_page(query or RolloutQuery(), PAGE_ROWS)
+            seconds.append(time.perf_counter() - started)
+            if reader:
+                reader.close()
+        middle = statistics.median(seconds)
+        print(
+            f"{name:<52} {middle * 1000:>9.1f} ms  (slowest {max(seconds) * 1000:>8.1f})  ratio to {goal_s * 1000:>5.0f} ms: {middle / goal_s:>6.3f}",
+            flush=True,
+        )
+
+    timed_cold("  open", OPEN_S, None)
+    timed_cold("  page in the middle", PAGE_S, RolloutQuery(), 0.5)
+    timed_cold("  first page under a filter that reads all", OPEN_S, FILTERS["nothing"])
+    for name in (
+        "a rare word",
+        "a common word",
+        "two common words",
+        "a common beginning",
+        "a common word by advantage",
+    ):
+        timed_cold(f"  search: {name}", SEARCH_S, SEARCHES[name])
 
 
 FILTERS = {
@@ -247,6 +293,8 @@ def main() -> None:
         make(database, options.rows)
     print(f"{database.stat().st_size / 1e6:,.0f} MB, {options.rows:,} rows")
     measure(database, options.repeats)
+    if hasattr(os, "posix_fadvise"):
+        measure_cold(database, options.repeats)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from safetensors.torch import load_file, save_file
@@ -34,6 +34,7 @@ from training.rundir.state import RunState, RunStatus, reduce
 NOISE = (EventKind.STAGE, EventKind.HEARTBEAT)
 LOADABLE = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "vocab.txt", "*.model")
 FOR_RESUME = ("loop.json", "backend.json", MANIFEST)
+PATHS = ("model", "path", "problems", "_name_or_path", "base_model_name_or_path")
 _PATH = re.compile(r"(?<![\w./])(?:[A-Za-z]:)?[/\\](?:[^\s/\\\"'<>|:]+[/\\])+([^\s/\\\"'<>|:,;)]*)")
 
 
@@ -131,8 +132,13 @@ def scrub(value: Any) -> Any:
         # A path that ends in a separator has its name before it.
         return _PATH.sub(lambda m: m[1] or re.split(r"[/\\]", m[0].rstrip("/\\"))[-1], value)
     if isinstance(value, dict):
-        return {k: scrub(v) for k, v in value.items()}
+        return {k: _last_name(v) if k in PATHS and isinstance(v, str) else scrub(v) for k, v in value.items()}
     return [scrub(v) for v in value] if isinstance(value, list) else value
+
+
+def _last_name(path: str) -> str:
+    """Of a whole path, whatever its folders are called; relative ones stay as they are."""
+    return PureWindowsPath(path).name if path.startswith(("/", "\\")) or path[1:3] in (":\\", ":/") else path
 
 
 def _copy_evaluations(source: RunPaths, made: RunPaths, count: int) -> None:
