@@ -43,7 +43,7 @@ _SEED_LIMIT = 2**63
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes craft`, `seirenes solve` and their options."""
     craft_ = verbs.add_parser("craft", help="write distractions for a problem, by template or by a local model")
-    _add_problem(craft_)
+    add_problem_options(craft_)
     craft_.add_argument(
         "--by", choices=["template", "model"], default="template", help="who writes (default: template)"
     )
@@ -55,21 +55,15 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
     solve_ = verbs.add_parser("solve", help="solve a problem clean, under a hint and under a placebo")
-    _add_problem(solve_)
+    add_problem_options(solve_)
     solve_.add_argument("--hint", default="", metavar="TEXT", help="without it only the clean question is solved")
-    solve_.add_argument("--suggests", metavar="A", help="the wrong answer that the hint pushes (default: read from it)")
-    solve_.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each arm (default: 16)")
-    solve_.add_argument("--model", default="starter", metavar="GGUF", help="who solves (default: starter)")
-    solve_.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
-    solve_.add_argument("--style", choices=[s.value for s in PromptStyle], help="of the prompt (default: by the model)")
-    solve_.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")
-    solve_.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default: 1)")
-    solve_.add_argument("--max-tokens", type=int, default=192, metavar="N", help="of one solution (default: 192)")
+    add_solver_options(solve_)
     solve_.add_argument("--no-placebo", action="store_true", help="leave out the neutral text of the hint's length")
     solve_.add_argument("--show", type=int, default=0, metavar="N", help="print N solutions of each arm")
 
 
-def _add_problem(parser: argparse.ArgumentParser) -> None:
+def add_problem_options(parser: argparse.ArgumentParser) -> None:
+    """The problem, and where a hint goes; for `solve_draft`."""
     parser.add_argument("question", metavar="QUESTION", help="the text, '-' for stdin, or library:ID")
     parser.add_argument("--answer", metavar="A", help="the true answer; a problem of the library knows its own")
     parser.add_argument("--kind", choices=[k.value for k in AnswerKind], help="of the answer (default: by its look)")
@@ -86,6 +80,18 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
 
 
+def add_solver_options(parser: argparse.ArgumentParser) -> None:
+    """Who solves, and how; for `solve_draft`."""
+    parser.add_argument("--suggests", metavar="A", help="the wrong answer that the hint pushes (default: read from it)")
+    parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each arm (default: 16)")
+    parser.add_argument("--model", default="starter", metavar="GGUF", help="who solves (default: starter)")
+    parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
+    parser.add_argument("--style", choices=[s.value for s in PromptStyle], help="of the prompt (default: by the model)")
+    parser.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default: 1)")
+    parser.add_argument("--max-tokens", type=int, default=192, metavar="N", help="of one solution (default: 192)")
+
+
 def _underscored(text: str) -> str:
     return text.replace("-", "_")
 
@@ -95,8 +101,7 @@ def _underscored(text: str) -> str:
 
 def solve(options: argparse.Namespace) -> int:
     """One problem, clean and perturbed; 3 when it was interrupted, with what there is."""
-    _demand_count("-n", options.n)
-    draft, candidate = _solve_draft(options)
+    draft, candidate = solve_draft(options)
     with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
         job = SolveJob(client, draft, candidate, lambda r: waiting.show(*_progress(r, draft, candidate)),
                        waiting.done, waiting.failed)  # fmt: skip
@@ -223,7 +228,9 @@ def _craft_facts(
 # ---------------------------------------------------------------------- options to drafts
 
 
-def _solve_draft(options: argparse.Namespace) -> tuple[Draft, Candidate | None]:
+def solve_draft(options: argparse.Namespace) -> tuple[Draft, Candidate | None]:
+    """What the options of `solve` mean; without a hint there is no candidate. Raises a `UserError` for a mistake."""
+    _demand_count("-n", options.n)
     problem = _problem(options)
     sound = as_problem(problem)
     choice = SolverChoice(_model(options.model), options.lora, options.style and PromptStyle(options.style),

@@ -6,8 +6,6 @@ import json
 import pytest
 
 from seirenes_app import verbs_explain
-from seirenes_app.verbs_explain import kind_of
-from training.core.types import AnswerKind
 from training.errors import UserError
 
 QUESTION = (
@@ -25,7 +23,8 @@ def run(*arguments):
 def test_as_json(capsys):
     assert run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["model"], told["kind"], told["suggests"], told["placement"]) == ("starter", "number", "24", "append")
+    assert (told["solver"], told["placement"]) == ("starter", "append")
+    assert (told["problem"]["kind"], told["candidate"]["suggested"]) == ("number", "24")
     ablation = told["ablation"]
     assert [r["sentence"] for r in ablation["rows"]] == ["Anna has 9 pears.", "Could the answer be around 24?"]
     assert ablation["clean"]["n"] == ablation["full"]["n"] == 8
@@ -41,16 +40,17 @@ def test_as_json(capsys):
 
 
 def test_as_text(capsys):
-    run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "4", "--placement", "before_question")
+    run(QUESTION, "--answer", "14", "--hint", HINT + " [red]Ok.\x1b[1m", "-n", "4", "--placement", "before-question")
     out = capsys.readouterr().out
     for part in (
         "whole hint",
-        "Δ to whole hint",
+        "Δ left out − whole",
+        "[red]Ok.<001B>[1m",
         "Could the answer",
         "Δ log-prob",
         "#### 14",
-        "clean (",
-        "hinted (",
+        "clean: right",
+        "hinted: ",
     ):
         assert part in out
 
@@ -66,21 +66,24 @@ def test_without_a_right_sample_the_worked_solution_is_scored(capsys):
     assert told["heat"]["text"].startswith("900 + 99")
 
 
+def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(capsys):
+    assert run("library:ordering-1", "--hint", "The day was sunny. A bird sang.", "-n", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["problem"]["family"] == "ordering"
+    assert told["ablation"]["complete"]
+    assert "####" in told["heat"]["text"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (["--answer", ""], "true answer is empty"),
         (["-n", "0"], "1 to 256"),
         (["--model", "none.gguf"], r"none\.gguf"),
-        (["--hint", " "], "no sentence"),
+        (["--hint", " "], "hint is empty"),
         (["--answer", "seven of", "--kind", "number"], "cannot be read"),
     ],
 )
 def test_mistakes_are_told(changes, message):
     with pytest.raises(UserError, match=message):
         run(QUESTION, "--answer", "14", "--hint", HINT, *changes)
-
-
-def test_the_kind_of_an_answer():
-    kinds = [kind_of(a) for a in ("14", "$1,200", "3/4", "7:45", "Friday", "\\frac{1}{2}", "2x + 1")]
-    assert kinds == [AnswerKind.NUMBER] * 3 + [AnswerKind.CLOCK, AnswerKind.CHOICE] + [AnswerKind.SYMBOLIC] * 2
