@@ -13,9 +13,9 @@ from functools import cache
 
 from seirenes_app.lab.crafting.documents import DraftProblem
 from seirenes_app.lab.crafting.problem_files import LoadedProblems, Rejected, load_problem_file
-from seirenes_app.lab.crafting.question_text import find_entities, find_nouns, find_quantities
 from training.core.answers import MAX_ANSWER, parse_clock, parse_number
 from training.core.problems import FAMILIES
+from training.core.question_text import find_entities, find_nouns, find_quantities
 from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 
@@ -27,6 +27,8 @@ MAX_QUESTION = 20_000
 _LIBRARY_SEED = 2605
 _EACH = 24
 
+# "12 or 13" is no unit behind a number.
+_SECOND_NUMBER = re.compile(r"[^\W\d_]\s+\d")
 _EXPECTED = {
     AnswerKind.NUMBER: "a number such as 42, 3.5 or 3/4",
     AnswerKind.CLOCK: "a time such as 7:45",
@@ -87,7 +89,7 @@ def guess_kind(answer: str) -> AnswerKind:
 def _plain(answer: str, kind: AnswerKind) -> str | None:
     match kind:
         case AnswerKind.NUMBER:
-            value = parse_number(answer)
+            value = None if _SECOND_NUMBER.search(answer) else parse_number(answer)
             return None if value is None else str(value.numerator) if value.denominator == 1 else _decimal(answer)
         case AnswerKind.CLOCK:
             minutes = parse_clock(answer)
