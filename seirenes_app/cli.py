@@ -1,4 +1,4 @@
-"""`seirenes`: thin verbs over the lab and the run directory. No arguments opens the window.
+"""`seirenes`: the one command. Each room of verbs declares its own; no arguments opens the window.
 
 Exit codes: 0 done, 1 a bug, 2 a mistake the person can mend, 3 stopped on request.
 """
@@ -6,88 +6,46 @@ Exit codes: 0 done, 1 a bug, 2 a mistake the person can mend, 3 stopped on reque
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from training.errors import UserError
 
+ROOMS = ("verbs", "verbs_craft", "verbs_explain", "verbs_traces", "verbs_export")
+"""Modules with `add_parsers(verbs)` and a function of each verb's name. Imported late: the window needs none."""
+
 
 def build_parser() -> argparse.ArgumentParser:
-    """All verbs and their options."""
+    """All verbs and their options; `deed` of the parsed options is the verb's function."""
     parser = argparse.ArgumentParser(
         prog="seirenes", description="A laboratory for the reasoning robustness of language models."
     )
+    parser.set_defaults(deed=_app, smoke_test=False, screenshots=None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     app = verbs.add_parser("app", help="open the window (the default)")
     app.add_argument("--smoke-test", action="store_true", help="paint every page offscreen and exit")
     app.add_argument("--screenshots", type=Path, metavar="DIR", help="with --smoke-test: save what was painted")
-
-    demo = verbs.add_parser("demo", help="self-play with the bundled model, start to finish")
-    _add_run_options(demo)
-
-    train = verbs.add_parser("train", help="start a run from a config file")
-    train.add_argument("config", type=Path, metavar="CONFIG.toml")
-    train.add_argument("--detach", action="store_true", help="start it in the background and return")
-    _add_run_options(train)
-
-    runs = verbs.add_parser("runs", help="list the runs")
-    runs.add_argument("--json", action="store_true")
-
-    stop = verbs.add_parser("stop", help="ask a run to save and stop")
-    stop.add_argument("run", help="run id or folder")
-    stop.add_argument("--force", action="store_true", help="terminate, then kill, if it does not stop when asked")
-
-    resume = verbs.add_parser("resume", help="take up a stopped or dead run again")
-    resume.add_argument("run", help="run id or folder")
-    resume.add_argument("--detach", action="store_true")
-    resume.add_argument("--json", action="store_true")
-
-    evaluate = verbs.add_parser("eval", help="evaluate a model, or the checkpoints of a run, on the frozen suite")
-    evaluate.add_argument("target", help="'starter', a model folder, a run id or a run folder")
-    evaluate.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest)")
-    evaluate.add_argument("--problems", type=int, default=500)
-    evaluate.add_argument("--seed", type=int, default=2605)
-    evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary")
-    evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
-    evaluate.add_argument("--json", action="store_true")
-
-    _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
-
-    doctor = verbs.add_parser("doctor", help="check this machine and installation")
-    doctor.add_argument("--json", action="store_true")
+    for name in ROOMS:
+        room, known = importlib.import_module(f"seirenes_app.{name}"), set(verbs.choices)
+        room.add_parsers(verbs)
+        for verb in set(verbs.choices) - known:
+            verbs.choices[verb].set_defaults(deed=getattr(room, verb))
     return parser
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="e.g. update.kl=0.01"
-    )
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="the run's folder (default: a new one)")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-
-
-def _add_export(export: argparse.ArgumentParser) -> None:
-    export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
-    export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
-    export.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
-    export.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
-    export.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")
-    export.add_argument("--force", action="store_true", help="replace what stands at PATH")
-    export.add_argument("--json", action="store_true")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb."""
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    # The window opens without waiting for the rooms that only the terminal needs.
     try:
-        if options.verb in (None, "app"):
-            return _app(options)
-        from seirenes_app import verbs, verbs_export
-
-        room = verbs_export if options.verb == "export" else verbs
-        return int(getattr(room, options.verb)(options))
+        if not given or given == ["app"]:
+            return _app(argparse.Namespace(smoke_test=False, screenshots=None))
+        options = build_parser().parse_args(given)
+        deed: Callable[[argparse.Namespace], int] = options.deed
+        return deed(options)
     except UserError as error:
         print(f"seirenes: {error}", file=sys.stderr)
         return 2
@@ -109,9 +67,7 @@ def main_window() -> int:
 def _app(options: argparse.Namespace) -> int:
     from seirenes_app.ui.app import run_app
 
-    return run_app(
-        smoke_test=getattr(options, "smoke_test", False), screenshot_dir=getattr(options, "screenshots", None)
-    )
+    return run_app(smoke_test=options.smoke_test, screenshot_dir=options.screenshots)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,48 @@ OVER = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED)
 STOP_PATIENCE_S = 30.0
 
 
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The verbs of this room and their options."""
+    demo = verbs.add_parser("demo", help="self-play with the bundled model, start to finish")
+    _add_run_options(demo)
+
+    train = verbs.add_parser("train", help="start a run from a config file")
+    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    train.add_argument("--detach", action="store_true", help="start it in the background and return")
+    _add_run_options(train)
+
+    runs = verbs.add_parser("runs", help="list the runs")
+    runs.add_argument("--json", action="store_true")
+
+    stop = verbs.add_parser("stop", help="ask a run to save and stop")
+    stop.add_argument("run", help="run id or folder")
+    stop.add_argument("--force", action="store_true", help="terminate, then kill, if it does not stop when asked")
+
+    resume = verbs.add_parser("resume", help="take up a stopped or dead run again")
+    resume.add_argument("run", help="run id or folder")
+    resume.add_argument("--detach", action="store_true")
+    resume.add_argument("--json", action="store_true")
+
+    evaluate = verbs.add_parser("eval", help="evaluate a model, or the checkpoints of a run, on the frozen suite")
+    evaluate.add_argument("target", help="'starter', a model folder, a run id or a run folder")
+    evaluate.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest)")
+    evaluate.add_argument("--problems", type=int, default=500)
+    evaluate.add_argument("--seed", type=int, default=2605)
+    evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary")
+    evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
+    evaluate.add_argument("--json", action="store_true")
+    doctor = verbs.add_parser("doctor", help="check this machine and installation")
+    doctor.add_argument("--json", action="store_true")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="e.g. update.kl=0.01"
+    )
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="the run's folder (default: a new one)")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
 # ---------------------------------------------------------------------- demo, train, resume
 
 

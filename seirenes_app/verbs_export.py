@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +14,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from seirenes_app.verbs import ERR, OUT, find_run, names_model
 from training.errors import UserError
 from training.rundir.launch import child_environment
+
+
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`seirenes export` and its options."""
+    export = verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF")
+    export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
+    export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
+    export.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
+    export.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
+    export.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")
+    export.add_argument("--force", action="store_true", help="replace what stands at PATH")
+    export.add_argument("--json", action="store_true")
 
 
 def export(options: argparse.Namespace) -> int:
