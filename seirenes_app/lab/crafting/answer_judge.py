@@ -13,6 +13,7 @@ from seirenes_app.lab.crafting.suggestions import usable
 from training.core.answers import Verifier, answers_equal, extract_answer
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
+from training.errors import UserError
 
 
 class AnswerJudge:
@@ -23,9 +24,12 @@ class AnswerJudge:
         self._suggested = suggested if suggested is not None and usable(suggested, problem) else None
         self._symbolic = SymbolicCheck() if problem.kind is AnswerKind.SYMBOLIC else None
         self._verifier = Verifier(self._symbolic)
+        self._sound = self._symbolic is None
 
     def judge(self, arm: Arm, done: SampleDone) -> SolvedSample:
         """One solution with its verdict. Raises a `UserError` when the true answer cannot be read."""
+        if not self._sound:
+            self._check_gold()
         return SolvedSample(
             arm=arm,
             index=done.index,
@@ -37,6 +41,14 @@ class AnswerJudge:
             tokens=done.tokens,
             logprob_mean=done.logprob_mean,
         )
+
+    def _check_gold(self) -> None:
+        """Before any verdict, for a solution without an answer would never show that the true one is none."""
+        assert self._symbolic is not None
+        gold = self._problem.answer
+        if self._symbolic.check(gold, gold) is not Outcome.RIGHT:
+            raise UserError(f"The true answer {gold[:60]!r} cannot be compared as mathematics. Write it more plainly.")
+        self._sound = True
 
     def _follows(self, text: str) -> bool | None:
         if self._suggested is None:

@@ -70,6 +70,7 @@ class Job:
         self._on_done, self._on_failed = on_done, on_failed
         self._lock = threading.Lock()
         self._ticket: Ticket | None = None
+        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._cancelled = False
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
@@ -77,9 +78,10 @@ class Job:
         """Ask for an end, from any thread; returns at once. Again: nothing."""
         with self._lock:
             self._cancelled = True
-            ticket = self._ticket
+            ticket, inbox = self._ticket, self._inbox
         if ticket is not None:
             ticket.cancel()
+        inbox.put(None)
 
     @property
     def cancelled(self) -> bool:
@@ -131,19 +133,27 @@ class Job:
             yield from self._events(lambda hear: self._client.sample(request, hear))
 
     def _events(self, ask: Callable[[OnEvent], Ticket | None]) -> Iterator[Event]:
-        inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         with self._lock:
             if self._cancelled:
                 return
+            # One a request: what an abandoned one still says is not heard.
+            inbox = self._inbox = queue.SimpleQueue()
             ticket = self._ticket = ask(inbox.put)
         if ticket is None:
             return
+        running = False
         while True:
             event = inbox.get()
+            if event is None:
+                # Cancelled. What runs ends by itself in a moment, with its last words; what waits may wait long.
+                if running:
+                    continue
+                return
             if isinstance(event, Error):
                 if event.kind is ErrorKind.CANCELLED:
                     return
                 raise RequestFailed(event)
+            running = True
             yield event
             if isinstance(event, _LAST):
                 return

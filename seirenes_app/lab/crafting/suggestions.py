@@ -20,10 +20,10 @@ from training.errors import UserError
 MAX_TEXT = 2000
 _WORD = r"[^\W\d_]+"
 _VALUE = {
-    AnswerKind.NUMBER: r"-?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?",
+    AnswerKind.NUMBER: r"-?\d(?:[\d,]*\d)?(?:\.\d+)?(?:\s?/\s?\d+)?",
     AnswerKind.CLOCK: r"\d{1,2}:\d{2}",
     AnswerKind.CHOICE: _WORD,
-    AnswerKind.SYMBOLIC: r"[-+]?\d[\d,]*(?:\.\d+)?",
+    AnswerKind.SYMBOLIC: r"[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?",
 }
 # After the value: an end, or words that add nothing to it. "About 12 minutes" names no answer.
 _ENDS = (
