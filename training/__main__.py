@@ -34,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--threads", type=int, default=0)
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
+    folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
+    folder.add_argument("root", type=Path, metavar="DIR")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
 
@@ -56,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.verb == "run":
             return _run(options.root)
+        if options.verb == "evaluate":
+            return _evaluate_folder(options.root)
         if options.verb == "export":
             return _export(options)
         return _evaluate(options)
@@ -76,6 +80,14 @@ def _run(root: Path) -> int:
     # A terminate request ends the run as a Ctrl+C does: the loop's `finally` saves what is complete.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return 0 if run_directory(root) == "finished" else 3
+
+
+def _evaluate_folder(root: Path) -> int:
+    from training.evaluate import evaluate_folder
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A target that failed is told in the events, with what to do.
+    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root), 2)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

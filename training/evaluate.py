@@ -1,22 +1,32 @@
-"""Evaluate one model: on the frozen suite, or against the hints that another model's Adversary writes."""
+"""Evaluate models with torch: one on the frozen suite or against another's hints, or the targets of an evaluation's
+folder, chunk by chunk.
+
+The folder's loop is `training.evaluation.work`; here is what it needs of torch: a solver, and Adversaries that write
+the suites of a cross-play.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.core.answers import Verifier
 from training.core.gates import judge_hint
-from training.core.prompts import PromptStyle, adversary_messages
+from training.core.prompts import Message, PromptStyle, adversary_messages
 from training.core.types import Hint, PerturbationType, Problem
-from training.engine.base import SamplingParams
+from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, seed_of
 from training.evaluation.rows import run_suite, save_rows
 from training.evaluation.suite import Suite, build_suite, frozen_suite, held_out_problems
+from training.evaluation.suite_file import write_suite
 from training.evaluation.tables import summarise
+from training.evaluation.work import Ask, Sampled, Session, StopRequested, run_part
 from training.runner import solve_greedily
 
 ATTEMPTS = 4
@@ -80,20 +90,112 @@ def make_suite(request: EvaluationRequest, style: PromptStyle) -> tuple[Suite, d
 
 
 def write_hints(
-    backend: Any, problems: list[Problem], style: PromptStyle, seed: int, temperature: float = 1.0
+    backend: Any,
+    problems: list[Problem],
+    style: PromptStyle,
+    seed: int,
+    temperature: float = 1.0,
+    *,
+    attempts: int = ATTEMPTS,
+    max_tokens: int = 64,
+    author: str = "",
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[dict[tuple[str, PerturbationType], Hint], float]:
-    """The first hint that passes the gates for each problem and type, and the share of all that passed."""
+    """The first hint that passes the gates for each problem and type, and the share of all that passed.
+
+    A hint too like one that was taken for the same problem already is not taken; `author` becomes its `template`.
+    """
     keys = [(problem, type_) for problem in problems for type_ in PerturbationType]
     prompts = [backend.codec.encode_chat(adversary_messages(p.question, t, style)) for p, t in keys]
-    sampled = backend.sample(prompts, ATTEMPTS, SamplingParams(64, temperature, seed))
+    params = SamplingParams(max_tokens, temperature, seed)
+    sampled = backend.sample(prompts, attempts, params, progress=progress, cancelled=cancelled)
     special = backend.codec.special_texts()
     hints: dict[tuple[str, PerturbationType], Hint] = {}
     passed = 0
     for (problem, type_), completions in zip(keys, sampled, strict=True):
+        taken = [hint.text for (id_, _), hint in hints.items() if id_ == problem.id] if author else []
         for completion in completions:
             text = backend.codec.decode(completion.tokens).strip()
             if not judge_hint(text, problem, special_texts=special).passed:
                 continue
             passed += 1
-            hints.setdefault((problem.id, type_), Hint(type_, text))
-    return hints, passed / (len(keys) * ATTEMPTS)
+            if not author or judge_hint(text, problem, others=taken).passed:
+                hints.setdefault((problem.id, type_), Hint(type_, text, template=author))
+    return hints, passed / (len(keys) * attempts)
+
+
+# ---------------------------------------------------------------------- an evaluation's folder
+
+
+class TorchSolver:
+    """The `work.Solver` of this machine's torch. Its thread count is measured once an evaluation and kept."""
+
+    def __init__(self) -> None:
+        self._backend: LocalTorchBackend | None = None
+
+    @property
+    def backend(self) -> LocalTorchBackend:
+        """The model that is open."""
+        assert self._backend is not None
+        return self._backend
+
+    def locate(self, target: Target) -> Path:
+        """The model's folder."""
+        return resolve_model(target.path)
+
+    def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load a model in place of the last one."""
+        self.close()
+        device = str(kept.get("device", plan.device))
+        threads = int(kept.get("threads", plan.threads))
+        self._backend = LocalTorchBackend(self.locate(target), device=device, threads=threads)
+        return {"device": device, "threads": self._backend.threads}
+
+    def solve(self, chats: Sequence[list[Message]], ask: Ask) -> list[list[Sampled]]:
+        """One call of the sampler, so that a chunk is a batch of its own."""
+        codec = self.backend.codec
+        prompts = [codec.encode_chat(chat) for chat in chats]
+        params = SamplingParams(ask.max_tokens, ask.temperature, ask.seed)
+        try:
+            drawn = self.backend.sample(
+                prompts, ask.samples, params, progress=ask.progress, cancelled=ask.cancelled
+            )  # fmt: skip
+        except Cancelled as error:
+            raise StopRequested from error
+        return [[Sampled(codec.decode(c.tokens), c.truncated, len(c.tokens)) for c in cs] for cs in drawn]
+
+    def close(self) -> None:
+        """Free the model."""
+        self._backend = None
+
+
+def write_folder_suite(session: Session, ref: SuiteRef) -> None:
+    """Let a suite's writer write its hints, all gated, into the evaluation's folder: whole or not at all."""
+    plan, solver = session.plan, session.solver
+    assert plan.writing is not None
+    assert isinstance(solver, TorchSolver)
+    target, how = plan.target(ref.writer), plan.writing
+    session.open_model(target)
+    problems = held_out_problems(ref.problems, how.problem_seed)
+    try:
+        hints, passed = write_hints(
+            solver.backend, problems, target.style, seed_of(plan.seed, "hints"), how.temperature,
+            attempts=how.attempts, max_tokens=how.max_tokens, author=f"run:{target.name}",
+            progress=lambda done, total: session.tell("writing", done=done, total=total, target=target.name),
+            cancelled=session.control.cancelled,
+        )  # fmt: skip
+    except Cancelled as error:
+        raise StopRequested from error
+    suite = build_suite(ref.name, problems, lambda p, type_: hints.get((p.id, type_)), how.problem_seed)
+    folder = session.paths.root / ref.source
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write_suite(partial, suite, placement=ref.placement)
+    session.store.set_meta(f"writing/{ref.name}", json.dumps({"passed": passed, "hints": len(hints)}))
+    partial.rename(folder)
+
+
+def evaluate_folder(root: Path) -> str:
+    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"."""
+    return run_part(root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite)

@@ -8,8 +8,9 @@ whether all hints of a problem failed in the same sample.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,4 +62,54 @@ class Cells:
         families: Sequence[str] | None = None,
     ) -> Cells:
         """The cells of these names; None takes all. A name that is not there gives no cells."""
-        raise NotImplementedError
+        keep = np.ones(len(self), dtype=bool)
+        if target is not None:
+            keep &= self.target == _place(self.targets, target)
+        if suite is not None:
+            keep &= self.suite == _place(self.suites, suite)
+        if condition is not None:
+            keep &= self.condition == CONDITIONS.index(condition)
+        if hint_type is not None:
+            keep &= self.data["hint_type"] == TYPES.index(hint_type)
+        if families is not None:
+            wanted = np.array([f in families for f in self.families], dtype=bool)
+            keep &= wanted[self.problem] if len(wanted) else False
+        return self.take(keep)
+
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Cells:
+        """The cells of a mask or of places, in that order; the names stay."""
+        return replace(
+            self,
+            target=self.target[keep],
+            suite=self.suite[keep],
+            condition=self.condition[keep],
+            problem=self.problem[keep],
+            data=self.data[keep],
+        )
+
+    def rate(self) -> NDArray[np.float64]:
+        """Share of right samples a cell."""
+        rate: NDArray[np.float64] = self.data["right"] / self.data["samples"]
+        return rate
+
+
+NOBODY = -9
+
+
+def _place(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else NOBODY
+
+
+def vote_credit(votes: Sequence[str], right: Sequence[bool]) -> float:
+    """Credit of the most frequent answer (maj@k): 1 if it is right, else 0, split evenly where several lead.
+
+    `votes` are the samples' answers in a form that equal answers share, empty where there was none; an empty one never
+    leads. All right samples are one answer however they are written.
+    """
+    counts: Counter[str | None] = Counter(None if good else vote for vote, good in zip(votes, right, strict=True))
+    del counts[""]
+    if not counts:
+        return 0.0
+    most = max(counts.values())
+    leaders = [answer for answer, count in counts.items() if count == most]
+    return (None in leaders) / len(leaders)

@@ -1,18 +1,64 @@
 """rows.db, the raw rows of an evaluation, and its one writer: SQLite in WAL mode, one transaction a chunk.
 
 With a chunk's rows goes, in the same transaction, one blob of cells (`cells.PACKED`): what became of each prompt.
-Cells can be derived from the rows, and `verify` says whether they agree. Nothing else that is derived is stored.
-Problems and texts are kept once, so the file can be read without its suites.
+Cells can be derived from the rows, and `store_reader.verify` says whether they agree. Nothing else that is derived is
+stored. Problems and texts are kept once, so the file can be read without its suites.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from training.core.types import Outcome, PerturbationType, Problem
+import numpy as np
+import sqlite_utils
+from numpy.typing import NDArray
+from sqlite_utils import Migrations
+
+from training.core.prompts import Placement, join_hint
+from training.core.types import AnswerKind, Outcome, PerturbationType, Problem, Split
+from training.errors import UserError
+from training.evaluation.cells import NO_TYPE, PACKED, TYPES, vote_credit
+from training.evaluation.judging import vote_of
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
+from training.evaluation.rows import Condition
+
+migrations = Migrations("evaluation")
+
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE targets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE suites (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest TEXT, placement TEXT)",
+    "CREATE TABLE items (suite INTEGER, item INTEGER, problem_id TEXT NOT NULL, family TEXT NOT NULL, "
+    "problem TEXT NOT NULL, PRIMARY KEY (suite, item)) WITHOUT ROWID",
+    "CREATE TABLE texts (suite INTEGER, item INTEGER, condition TEXT, idx INTEGER, hint_type TEXT NOT NULL, "
+    "text TEXT NOT NULL, suggested TEXT, author TEXT NOT NULL, "
+    "PRIMARY KEY (suite, item, condition, idx)) WITHOUT ROWID",
+    "CREATE TABLE chunks (key TEXT PRIMARY KEY, target INTEGER NOT NULL, suite INTEGER NOT NULL, "
+    "condition TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, rows INTEGER NOT NULL, "
+    "seconds REAL NOT NULL, t REAL NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE cells (target INTEGER, suite INTEGER, condition TEXT, start INTEGER, data BLOB NOT NULL, "
+    "PRIMARY KEY (target, suite, condition, start))",
+    "CREATE TABLE rows (id INTEGER PRIMARY KEY, target INTEGER NOT NULL, suite INTEGER NOT NULL, "
+    "condition TEXT NOT NULL, item INTEGER NOT NULL, idx INTEGER NOT NULL, sample INTEGER NOT NULL, "
+    "outcome TEXT NOT NULL, answer TEXT NOT NULL, follows INTEGER, truncated INTEGER NOT NULL, "
+    "tokens INTEGER NOT NULL, completion TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX rows_key ON rows (target, suite, condition, item, idx, sample)",
+)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def create(db: Any) -> None:
+    """The first schema."""
+    for statement in _SCHEMA:
+        db.execute(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +96,193 @@ class TraceRow:
     row: StoredRow
     problem: Problem
     prompt: PromptText
+    placement: Placement = Placement.APPEND
+
+    @property
+    def shown(self) -> str:
+        """What the solver was asked: the question, joined with its hint or placebo."""
+        question = self.problem.question
+        return join_hint(question, self.prompt.text, self.placement) if self.prompt.text else question
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item of a suite with all that may be shown beside it."""
+
+    problem: Problem
+    texts: dict[Condition, tuple[PromptText, ...]]
 
 
 class StoreWriter:
     """The writing side. One process at a time (the evaluation's lock sees to it)."""
 
     def __init__(self, path: Path, plan: EvalPlan) -> None:
-        raise NotImplementedError
+        self._path, self._plan = path, plan
+        self._targets = {t.name: i for i, t in enumerate(plan.targets)}
+        self._suites = {s.name: i for i, s in enumerate(plan.suites)}
+        self._kinds: dict[tuple[str, int], AnswerKind] = {}
+        self._types: dict[tuple[str, Condition, int, int], int] = {}
+        with self._explained():
+            self._db = sqlite_utils.Database(path)
+            self._conn: sqlite3.Connection = self._db.conn
+            self._conn.execute("PRAGMA journal_mode=WAL")
+            self._conn.execute("PRAGMA synchronous=NORMAL")
+            migrations.apply(self._db)
+            with self._db.atomic():
+                self._conn.executemany(
+                    "INSERT OR IGNORE INTO targets VALUES (?, ?)", [(i, n) for n, i in self._targets.items()]
+                )
+                self._conn.executemany(
+                    "INSERT OR IGNORE INTO suites (id, name) VALUES (?, ?)", [(i, n) for n, i in self._suites.items()]
+                )
+
+    def meta(self, key: str) -> str | None:
+        """A fact that was kept at an earlier launch."""
+        with self._explained():
+            found = self._conn.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+        return found[0] if found else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep a fact for later launches."""
+        with self._explained(), self._db.atomic():
+            self._conn.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
+
+    def add_suite(self, name: str, digest: str, placement: Placement, items: Sequence[StoredItem]) -> None:
+        """Keep a suite's problems and texts, once. Another digest than the kept one is a UserError."""
+        number = self._suites[name]
+        for place, item in enumerate(items):
+            self._kinds[name, place] = item.problem.kind
+            for condition, texts in item.texts.items():
+                for text in texts:
+                    code = NO_TYPE if text.hint_type is None else TYPES.index(text.hint_type)
+                    self._types[name, condition, place, text.index] = code
+        with self._explained(), self._db.atomic():
+            kept = self._conn.execute("SELECT digest FROM suites WHERE id = ?", [number]).fetchone()[0]
+            if kept is not None and kept != digest:
+                raise UserError(
+                    f"{self._path} holds rows of the suite {name!r} with the hash {kept}, and it is {digest} now. "
+                    "Restore the suite from a copy, or start a new evaluation."
+                )
+            if kept is None:
+                self._conn.execute(
+                    "UPDATE suites SET digest = ?, placement = ? WHERE id = ?", [digest, placement, number]
+                )
+                self._conn.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", _item_rows(number, items))
+                self._conn.executemany("INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _text_rows(number, items))
 
     def done_chunks(self) -> frozenset[str]:
         """The keys of the chunks that are committed."""
-        raise NotImplementedError
+        with self._explained():
+            return frozenset(row[0] for row in self._conn.execute("SELECT key FROM chunks"))
+
+    def count_rows(self) -> int:
+        """Rows that are committed."""
+        with self._explained():
+            return int(self._conn.execute("SELECT coalesce(sum(rows), 0) FROM chunks").fetchone()[0])
 
     def commit(self, chunk: Chunk, rows: Sequence[StoredRow], seconds: float) -> None:
         """All rows of a chunk, its cells and its mark, in one transaction; a chunk that is there already is left."""
-        raise NotImplementedError
+        target, suite = self._targets[chunk.target], self._suites[chunk.suite]
+        rows = sorted(rows, key=lambda row: row.key)
+        cells = pack_rows(
+            rows,
+            {key.item: self._kinds[chunk.suite, key.item] for key in (r.key for r in rows)},
+            {(k.item, k.index): self._types[chunk.suite, chunk.condition, k.item, k.index] for k in map(_key, rows)},
+        )
+        with self._explained(), self._db.atomic():
+            marked = self._conn.execute(
+                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [chunk.key, target, suite, chunk.condition, chunk.start, chunk.stop, len(rows), seconds, time.time()],
+            )
+            if not marked.rowcount:
+                return
+            self._conn.executemany(
+                "INSERT INTO rows (target, suite, condition, item, idx, sample, outcome, answer, follows, truncated, "
+                "tokens, completion) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (target, suite, r.key.condition, r.key.item, r.key.index, r.key.sample, r.outcome, r.answer,
+                     r.follows, r.truncated, r.tokens, r.completion)
+                    for r in rows
+                ],
+            )  # fmt: skip
+            self._conn.execute(
+                "INSERT INTO cells VALUES (?, ?, ?, ?, ?)",
+                [target, suite, chunk.condition, chunk.start, cells.tobytes()],
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UserError(explain_write(self._path, error)) from error
 
     def close(self) -> None:
         """Close the file."""
-        raise NotImplementedError
+        self._db.close()
+
+
+def explain_write(path: Path, error: sqlite3.Error) -> str:
+    """What to do about a database that refuses."""
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return (
+            f"{path} is damaged ({error}). Restore it from a copy, or move it away with {path.name}-wal and resume: "
+            "the evaluation then begins anew."
+        )
+    return (
+        f"Writing to {path} failed ({error}). If the disk is full, free some space and resume; chunks written before "
+        "are intact."
+    )
+
+
+def _key(row: StoredRow) -> EvalKey:
+    return row.key
+
+
+def _item_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]:
+    return [
+        (suite, i, item.problem.id, item.problem.family, json.dumps(asdict(item.problem), ensure_ascii=False))
+        for i, item in enumerate(items)
+    ]
+
+
+def _text_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]:
+    return [
+        (suite, i, condition, t.index, t.hint_type or "", t.text, t.suggested, t.author)
+        for i, item in enumerate(items)
+        for condition, texts in item.texts.items()
+        for t in texts
+    ]
+
+
+def problem_of(text: str) -> Problem:
+    """A problem as `items.problem` keeps it."""
+    data = json.loads(text)
+    lists = {name: tuple(data[name]) for name in ("entities", "nouns", "quantities")}
+    return Problem(**{**data, **lists, "kind": AnswerKind(data["kind"]), "split": Split(data["split"])})
+
+
+def pack_rows(
+    rows: Sequence[StoredRow], kinds: dict[int, AnswerKind], types: dict[tuple[int, int], int]
+) -> NDArray[np.void]:
+    """The cells of one chunk's rows, which are in the order of their keys; `kinds` by item, `types` by prompt."""
+    prompts = [(key, list(same)) for key, same in groupby(rows, key=lambda r: (r.key.item, r.key.index))]
+    cells = np.zeros(len(prompts), dtype=PACKED)
+    for place, ((item, index), samples) in enumerate(prompts):
+        right = [row.outcome is Outcome.RIGHT for row in samples]
+        votes = [vote_of(row.answer, kinds[item]) for row in samples]
+        cells[place] = (
+            item,
+            index,
+            types[item, index],
+            len(samples),
+            sum(right),
+            sum(row.outcome is Outcome.UNPARSABLE for row in samples),
+            sum(row.outcome is Outcome.TIMED_OUT for row in samples),
+            sum(row.truncated for row in samples),
+            sum(row.follows is not None for row in samples),
+            sum(row.follows is True for row in samples),
+            sum(1 << row.key.sample for row in samples if row.outcome is Outcome.RIGHT),
+            vote_credit(votes, right),
+        )
+    return cells

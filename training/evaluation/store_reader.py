@@ -2,21 +2,101 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from training.core.types import Outcome, PerturbationType
-from training.evaluation.cells import Cells
+import numpy as np
+from numpy.typing import NDArray
+
+from training.core.prompts import Placement
+from training.core.types import Outcome, PerturbationType, Problem
+from training.errors import UserError
+from training.evaluation.cells import CONDITIONS, NO_TYPE, PACKED, TYPES, Cells
 from training.evaluation.plan import EvalKey
 from training.evaluation.rows import Condition
-from training.evaluation.store import PromptText, TraceRow
+from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
+
+_PATIENCE_S = 5.0
+_FETCHED = 500
+_TRACE = (
+    "SELECT t.name, s.name, r.condition, r.item, r.idx, r.sample, r.outcome, r.answer, r.follows, r.truncated, "
+    "r.tokens, r.completion, i.problem, x.hint_type, x.text, x.suggested, x.author, s.placement FROM rows AS r "
+    "JOIN targets AS t ON t.id = r.target JOIN suites AS s ON s.id = r.suite "
+    "JOIN items AS i ON i.suite = r.suite AND i.item = r.item "
+    "LEFT JOIN texts AS x ON x.suite = r.suite AND x.item = r.item AND x.condition = r.condition AND x.idx = r.idx"
+)
+_ORDER = (
+    " ORDER BY r.target, r.suite, CASE r.condition WHEN 'clean' THEN 0 WHEN 'hinted' THEN 1 ELSE 2 END, r.item, "
+    "r.idx, r.sample"
+)
+
+
+class Interrupted(Exception):
+    """`interrupt` or `close` was called while something was read."""
 
 
 class StoreReader:
     """One `rows.db`. Every method raises a UserError that names the file for one that is missing or damaged."""
 
     def __init__(self, path: Path) -> None:
-        raise NotImplementedError
+        self._path = path
+        self._lock = threading.Lock()
+        self._closed = False
+        self._problems: dict[tuple[int, int], tuple[str, str]] = {}
+        if not path.is_file():
+            raise UserError(f"{path} is not there: the evaluation has no rows yet. They come with its first chunk.")
+        with self._explained():
+            self._db = self._open()
+            tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"rows", "cells", "chunks"} <= tables:
+            self._db.close()
+            raise UserError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
+
+    def _open(self) -> sqlite3.Connection:
+        uri = f"{self._path.resolve().as_uri()}?mode=ro"
+        left_over = self._path.with_name(self._path.name + "-wal").exists()
+        if not left_over and not os.access(self._path.parent, os.W_OK):
+            # Nobody can be writing there, and SQLite could not make the files that guard against it.
+            uri += "&immutable=1"
+        db = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
+        db.execute("PRAGMA query_only=1")
+        return db
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_INTERRUPT or self._closed:
+                raise Interrupted from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                remedy = "The file is damaged: restore it from a copy, or move it away and resume the evaluation."
+            else:
+                remedy = "If the evaluation was moved or deleted, open it anew; if another program holds it, try again."
+            raise UserError(f"Reading {self._path} failed ({error}). {remedy}") from error
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self._explained():
+            return self._db.execute(sql, values).fetchall()
+
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets, in the plan's order."""
+        return tuple(row[0] for row in self._all("SELECT name FROM targets ORDER BY id"))
+
+    def suites(self) -> tuple[str, ...]:
+        """The names of the suites, in the plan's order."""
+        return tuple(row[0] for row in self._all("SELECT name FROM suites ORDER BY id"))
+
+    def meta(self, key: str) -> str | None:
+        """A fact that the writer kept."""
+        found = self._all("SELECT value FROM meta WHERE key = ?", [key])
+        return found[0][0] if found else None
 
     def cells(
         self,
@@ -25,7 +105,43 @@ class StoreReader:
         conditions: Sequence[Condition] | None = None,
     ) -> Cells:
         """The cells of all committed chunks, or of those; 500,000 take some 50 ms."""
-        raise NotImplementedError
+        where, values = _among({"t.name": targets, "s.name": suites, "c.condition": conditions})
+        found = self._all(
+            "SELECT c.target, c.suite, c.condition, c.data FROM cells AS c JOIN targets AS t ON t.id = c.target "
+            f"JOIN suites AS s ON s.id = c.suite{where} ORDER BY c.target, c.suite, c.condition, c.start",
+            values,
+        )
+        data = self._unpack([row[3] for row in found])
+        counts = np.array([len(row[3]) // PACKED.itemsize for row in found], dtype=np.intp)
+        codes = np.array([(row[0], row[1], CONDITIONS.index(row[2])) for row in found], dtype=np.int32).reshape(-1, 3)
+        target, suite, condition = np.repeat(codes, counts, axis=0).T
+        problem, ids, families = self._problem_codes(suite, data["item"])
+        return Cells(
+            self.targets(), self.suites(), ids, families, target, suite, condition.astype(np.int8), problem, data
+        )
+
+    def _unpack(self, blobs: list[bytes]) -> NDArray[np.void]:
+        if any(len(blob) % PACKED.itemsize for blob in blobs):
+            raise UserError(f"{self._path} is damaged: a chunk's cells are cut short. Restore it from a copy.")
+        return np.frombuffer(b"".join(blobs), dtype=PACKED)
+
+    def _problem_codes(
+        self, suite_C: NDArray[np.int32], item_C: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.int32], tuple[str, ...], tuple[str, ...]]:
+        """The number of each cell's problem; ids and families by that number."""
+        known = self._all("SELECT suite, item, problem_id, family FROM items")
+        numbers: dict[str, int] = {}
+        families: list[str] = []
+        places = np.zeros((len(self.suites()), 1 + max((row[1] for row in known), default=0)), dtype=np.int32)
+        for suite, item, problem, family in known:
+            if problem not in numbers:
+                numbers[problem] = len(numbers)
+                families.append(family)
+            places[suite, item] = numbers[problem]
+        try:
+            return places[suite_C, item_C.astype(np.intp)], tuple(numbers), tuple(families)
+        except IndexError as error:
+            raise UserError(f"{self._path} is damaged: cells name items it lacks. Restore it from a copy.") from error
 
     def traces(
         self,
@@ -40,38 +156,163 @@ class StoreReader:
         offset: int = 0,
     ) -> list[TraceRow]:
         """Rows of a slice in the order of their keys, with problem and hint."""
-        raise NotImplementedError
+        one = {
+            "t.name": target, "s.name": suite, "r.condition": condition, "x.hint_type": hint_type, "r.item": item,
+        }  # fmt: skip
+        wanted: dict[str, Sequence[Any] | None] = {k: None if v is None else [v] for k, v in one.items()}
+        where, values = _among({**wanted, "r.outcome": outcomes or None})
+        found = self._all(f"{_TRACE}{where}{_ORDER} LIMIT ? OFFSET ?", [*values, limit, offset])
+        with self._readable():
+            return [_trace(row) for row in found]
 
     def trace(self, key: EvalKey) -> TraceRow | None:
         """One row."""
-        raise NotImplementedError
+        found = self._all(
+            f"{_TRACE} WHERE t.name = ? AND s.name = ? AND r.condition = ? AND r.item = ? AND r.idx = ? "
+            "AND r.sample = ?",
+            [key.target, key.suite, key.condition, key.item, key.index, key.sample],
+        )
+        with self._readable():
+            return _trace(found[0]) if found else None
 
     def prompts(self, suite: str, item: int, condition: Condition) -> tuple[PromptText, ...]:
         """What is shown of an item under a condition, by index."""
-        raise NotImplementedError
+        found = self._all(
+            "SELECT x.idx, x.hint_type, x.text, x.suggested, x.author FROM texts AS x JOIN suites AS s "
+            "ON s.id = x.suite WHERE s.name = ? AND x.item = ? AND x.condition = ? ORDER BY x.idx",
+            [suite, item, condition],
+        )
+        with self._readable():
+            return tuple(_prompt(*row) for row in found)
+
+    def problem(self, suite: str, item: int) -> Problem | None:
+        """The problem of an item."""
+        found = self._all(
+            "SELECT i.problem FROM items AS i JOIN suites AS s ON s.id = i.suite WHERE s.name = ? AND i.item = ?",
+            [suite, item],
+        )
+        with self._readable():
+            return problem_of(found[0][0]) if found else None
 
     def all_traces(self) -> Iterator[TraceRow]:
         """Every row in the order of the plan, for export."""
-        raise NotImplementedError
+        offset = 0
+        targets, suites = self.targets(), self.suites()
+        for target in targets:
+            for suite in suites:
+                offset = 0
+                while page := self.traces(target=target, suite=suite, limit=_FETCHED, offset=offset):
+                    yield from page
+                    offset += len(page)
 
     def done_chunks(self) -> frozenset[str]:
         """The keys of the chunks that are committed."""
-        raise NotImplementedError
+        return frozenset(row[0] for row in self._all("SELECT key FROM chunks"))
 
     def counts(self) -> tuple[int, int]:
         """(chunks, rows) committed."""
-        raise NotImplementedError
+        chunks, rows = self._all("SELECT count(*), coalesce(sum(rows), 0) FROM chunks")[0]
+        return chunks, rows
 
     def interrupt(self) -> None:
-        """From another thread: end what is being read."""
-        raise NotImplementedError
+        """From another thread: end what is being read, which raises `Interrupted` there."""
+        if not self._closed:
+            self._db.interrupt()
 
     def close(self) -> None:
         """Close the file."""
-        raise NotImplementedError
+        self.interrupt()
+        self._closed = True
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self._path} is damaged: a row cannot be read ({error}). Restore it from a copy."
+            ) from error
+
+    # ------------------------------------------------------------------ checking
+
+    def faults(self) -> tuple[str, ...]:
+        """See `verify`."""
+        found = [str(row[0]) for row in self._all("PRAGMA quick_check(20)") if row[0] != "ok"]
+        chunks = self._all(
+            "SELECT key, target, suite, condition, start, stop, rows FROM chunks "
+            "ORDER BY target, suite, condition, start"
+        )
+        for key, *place, rows in chunks:
+            found += [f"Chunk {key}: {fault}" for fault in self._chunk_faults(place, rows)]
+        total = sum(row[-1] for row in chunks)
+        there = self._all("SELECT count(*) FROM rows")[0][0]
+        if there != total:
+            found.append(f"There are {there} rows, and the chunks count {total}.")
+        return tuple(found)
+
+    def _chunk_faults(self, place: list[Any], counted: int) -> list[str]:
+        target, suite, condition, start, _ = place
+        rows = self._all(
+            f"{_TRACE} WHERE r.target = ? AND r.suite = ? AND r.condition = ? AND r.item >= ? AND r.item < ? "
+            "ORDER BY r.item, r.idx, r.sample",
+            place,
+        )
+        if len(rows) != counted:
+            return [f"it counts {counted} rows, and {len(rows)} are there."]
+        with self._readable():
+            traces = [_trace(row) for row in rows]
+        kinds = {t.row.key.item: t.problem.kind for t in traces}
+        types = {
+            (t.row.key.item, t.row.key.index): NO_TYPE
+            if t.prompt.hint_type is None
+            else TYPES.index(t.prompt.hint_type)
+            for t in traces
+        }
+        kept = self._all(
+            "SELECT data FROM cells WHERE target = ? AND suite = ? AND condition = ? AND start = ?",
+            [target, suite, condition, start],
+        )
+        derived = pack_rows([t.row for t in traces], kinds, types).tobytes()
+        return [] if kept and kept[0][0] == derived else ["its cells are not those of its rows."]
 
 
 def verify(path: Path) -> tuple[str, ...]:
     """What is wrong with the file, in words: cells that are not those of the rows, chunks whose rows are missing or too
     many, damage that SQLite finds. Empty where all is well."""
-    raise NotImplementedError
+    try:
+        with StoreReader(path) as reader:
+            return reader.faults()
+    except UserError as error:
+        return (str(error),)
+
+
+def _among(wanted: dict[str, Sequence[Any] | None]) -> tuple[str, list[Any]]:
+    parts, values = [], []
+    for column, names in wanted.items():
+        if names is not None:
+            parts.append(f"{column} IN ({', '.join('?' * len(names))})")
+            values += list(names)
+    return (" WHERE " + " AND ".join(parts) if parts else ""), values
+
+
+def _trace(row: tuple[Any, ...]) -> TraceRow:
+    target, suite, condition, item, index, sample, outcome, answer, follows, truncated, tokens, completion = row[:12]
+    key = EvalKey(target, suite, Condition(condition), item, index, sample)
+    stored = StoredRow(
+        key, Outcome(outcome), answer, None if follows is None else bool(follows), bool(truncated), tokens, completion
+    )
+    problem, hint_type, text, suggested, author, placement = row[12:]
+    prompt = _prompt(index, hint_type or "", text or "", suggested, author or "")
+    return TraceRow(stored, problem_of(problem), prompt, Placement(placement))
+
+
+def _prompt(index: int, hint_type: str, text: str, suggested: str | None, author: str) -> PromptText:
+    return PromptText(index, text, PerturbationType(hint_type) if hint_type else None, suggested, author)

@@ -1,0 +1,125 @@
+"""`python -m seirenes_app.inference.evaluate DIR`: do the GGUF targets of an evaluation's folder through the worker.
+
+When torch targets are left, the process becomes `python -m training evaluate DIR`. Before each chunk the worker forgets
+its cache, so that a chunk's rows do not depend on what was solved before it. llama.cpp is in the worker, never here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.models import describe_gguf
+from seirenes_app.inference.protocol import Finish, Message, Ready, SampleRequest
+from seirenes_app.inference.tickets import Samples, Ticket
+from training.core.prompts import Message as Turn
+from training.errors import UserError
+from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
+from training.evaluation.work import Ask, Sampled, StopRequested, run_part
+
+_LOOK_S = 0.25
+_AHEAD = 4
+"""Requests that wait in the worker, so that it never waits for this process."""
+
+
+class WorkerSolver:
+    """The `work.Solver` of the llama.cpp worker."""
+
+    def __init__(self) -> None:
+        self._client: WorkerClient | None = None
+
+    def locate(self, target: Target) -> Path:
+        """The model's file."""
+        path = Path(target.path)
+        describe_gguf(path)
+        return path
+
+    def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load a model in place of the last one."""
+        if self._client is None:
+            self._client = WorkerClient()
+        threads = int(kept.get("threads", plan.threads))
+        ready = self._client.load(target.path, threads=threads).result()
+        assert isinstance(ready, Ready)
+        return {"threads": ready.facts.threads}
+
+    def solve(self, chats: Sequence[list[Turn]], ask: Ask) -> list[list[Sampled]]:
+        """One request a chat, a few ahead of the answers; all samples of a chat are one batch."""
+        assert self._client is not None
+        self._client.set_lora(None).result()
+        tickets: list[Ticket] = []
+        answers: list[list[Sampled]] = []
+        try:
+            for place in range(len(chats)):
+                while len(tickets) < min(len(chats), place + _AHEAD):
+                    tickets.append(self._ask(chats[len(tickets)], ask, len(tickets)))
+                answers.append(_wait(tickets[place], ask))
+                ask.progress((place + 1) * ask.samples, len(chats) * ask.samples)
+        finally:
+            for ticket in tickets[len(answers) :]:
+                ticket.cancel()
+        return answers
+
+    def _ask(self, chat: list[Turn], ask: Ask, place: int) -> Ticket:
+        assert self._client is not None
+        messages = tuple(Message(turn["role"], turn["content"]) for turn in chat)
+        return self._client.sample(
+            SampleRequest(
+                messages=messages, n=ask.samples, max_tokens=ask.max_tokens, temperature=ask.temperature,
+                seed=seed_of(ask.seed, place),
+            )
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _wait(ticket: Ticket, ask: Ask) -> list[Sampled]:
+    while True:
+        if ask.cancelled():
+            raise StopRequested
+        try:
+            found = ticket.result(_LOOK_S)
+        except TimeoutError:
+            continue
+        assert isinstance(found, Samples)
+        return [Sampled(s.text, s.finish is not Finish.STOP, s.tokens) for s in found.samples]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 finished, 3 stopped on request, 2 a mistake the person can mend, 1 a bug."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, metavar="DIR")
+    root = parser.parse_args(arguments).root
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
+        traceback.print_exc()
+        return 1
+    if outcome == "handover":
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "training", "evaluate", str(root)])
+    return {"finished": 0, "stopped": 3}.get(outcome, 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,413 @@
+"""The loop of an evaluating process: chunk after chunk, each computed and committed whole. No torch, no llama.cpp.
+
+The two processes (`python -m training evaluate`, `python -m seirenes_app.inference.evaluate`) hand in a solver and do
+the targets of their kind. Stop is obeyed between chunks, and within one at the solver's next look, which drops that
+chunk; pause between chunks. What has been decided at the first launch (threads, device, fingerprints of the models) is
+kept in the store and used again, as other threads may round differently.
+
+A target that cannot be opened does not end the evaluation: the others go on, and the end says what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from training.core.answers import Verifier
+from training.core.prompts import Message, reasoner_messages
+from training.core.symbolic import SymbolicCheck
+from training.errors import UserError
+from training.evaluation.folder import EvalPaths, OpenSuite, fingerprint, is_written, open_suite, read_plan, shown_text
+from training.evaluation.judging import judge
+from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
+from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
+from training.rundir.commands import CommandKind, CommandTail
+from training.rundir.events import EventKind, EventWriter
+from training.rundir.lock import RunLock, holder
+
+STAGE_EVENT_S = 0.5
+HEARTBEAT_S = 5.0
+LOOK_S = 0.2
+
+
+class StopRequested(Exception):
+    """A person asked the evaluation to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One completion as text, with its length in tokens."""
+
+    text: str
+    truncated: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How a solver is to sample one chunk; `progress` takes (done, wanted), `cancelled` is asked often."""
+
+    samples: int
+    temperature: float
+    max_tokens: int
+    seed: int
+    progress: Callable[[int, int], None]
+    cancelled: Callable[[], bool]
+
+
+class Solver(Protocol):
+    """One engine. Whatever it raises as `StopRequested` drops the chunk; a UserError drops the target."""
+
+    def locate(self, target: Target) -> Path:
+        """Where the model is; a UserError where it is not."""
+        ...
+
+    def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load a model in place of the last one; returns what later launches must be given as `kept`."""
+        ...
+
+    def solve(self, chats: Sequence[list[Message]], ask: Ask) -> list[list[Sampled]]:
+        """`samples` completions for each chat, in their order, whatever was solved before."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
+
+
+WriteSuite = Callable[["Session", SuiteRef], None]
+
+
+class _TargetFailed(Exception):
+    """This target cannot be evaluated; the text is for the person."""
+
+
+@contextmanager
+def _target_errors() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise _TargetFailed(str(error)) from error
+
+
+class Control:
+    """What was asked of this process since it began: also what came while it was still loading."""
+
+    def __init__(self, commands: Path) -> None:
+        self._tail = CommandTail(commands)
+        self._since = psutil.Process().create_time() - 1.0
+        self._looked = 0.0
+        self.stop = self.paused = False
+
+    def cancelled(self) -> bool:
+        """True once a stop was asked for; looks at most a few times a second."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            self._look()
+        return self.stop
+
+    def obey(self, on_pause: Callable[[], None]) -> None:
+        """Between chunks: wait while paused, raise StopRequested on stop."""
+        self._look()
+        if self.paused and not self.stop:
+            on_pause()
+        while self.paused and not self.stop:
+            time.sleep(LOOK_S)
+            self._look()
+        if self.stop:
+            raise StopRequested
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        for command in self._tail.poll():
+            if command.t < self._since:
+                continue
+            if command.kind is CommandKind.STOP:
+                self.stop = True
+            elif command.kind in (CommandKind.PAUSE, CommandKind.RESUME):
+                self.paused = command.kind is CommandKind.PAUSE
+
+
+class Journal:
+    """The events, written by the loop and by the heartbeat thread, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer, self._lock = EventWriter(path), threading.Lock()
+
+    def write(self, kind: EventKind, **data: Any) -> None:
+        """Append one event."""
+        with self._lock:
+            self._writer.write(kind, **data)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._writer.close()
+
+
+@dataclass
+class Pace:
+    """Rows this session has solved and the seconds that they took."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+    def rate(self) -> float:
+        """Rows a second; 0 before the first chunk."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class Session:
+    """One process at work on one evaluation, under its lock."""
+
+    def __init__(self, paths: EvalPaths, kind: TargetKind, solver: Solver, journal: Journal) -> None:
+        self.paths, self.kind, self.solver, self.journal = paths, kind, solver, journal
+        self.plan = read_plan(paths)
+        self.control = Control(paths.commands)
+        self.store = StoreWriter(paths.rows, self.plan)
+        self.suites: dict[str, OpenSuite] = {}
+        self.done = set(self.store.done_chunks())
+        self.all = chunks(self.plan)
+        self.pace = Pace()
+        self._told = 0.0
+        self._rows = self.store.count_rows()
+        self._checker = SymbolicCheck()
+        self._verifier = Verifier(self._checker)
+
+    def close(self) -> None:
+        """Free what is open."""
+        self.solver.close()
+        self._checker.close()
+        self.store.close()
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self, write_suite: WriteSuite | None) -> str:
+        """To the end: "finished", "handover" (the rest is for the other process), or "failed". Raises StopRequested."""
+        self.journal.write(
+            EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=len(self.all), done_chunks=len(self.done),
+            rows=self._rows, targets=[t.name for t in self.plan.targets], suites=[s.name for s in self.plan.suites],
+        )  # fmt: skip
+        self._open_suites(write_suite)
+        for target in self.plan.targets:
+            if target.kind is self.kind and self.left(target):
+                self._run_target(target)
+        left = [t for t in self.plan.targets if self.left(t)]
+        if any(t.kind is not self.kind and t.name not in self.failures() for t in left):
+            return "handover"
+        return "failed" if left else "finished"
+
+    def left(self, target: Target) -> list[Chunk]:
+        """The chunks of a target that are to do."""
+        return [c for c in self.all if c.target == target.name and c.key not in self.done]
+
+    def failures(self) -> dict[str, str]:
+        """Why which targets could not be evaluated, also by the other process."""
+        found = {t.name: self.store.meta(f"failed/{t.name}") for t in self.plan.targets}
+        return {name: words for name, words in found.items() if words}
+
+    def _open_suites(self, write_suite: WriteSuite | None) -> None:
+        for ref in self.plan.suites:
+            if ref.writer and not is_written(self.paths, ref):
+                if write_suite is None:
+                    raise UserError(
+                        f"The hints of {ref.writer!r} are not written yet. Evaluate its checkpoints first: "
+                        f"python -m training evaluate {self.paths.root}"
+                    )
+                self.control.obey(self._say_paused)
+                self.tell("writing", now=True, target=ref.writer, suite=ref.name)
+                write_suite(self, ref)
+            suite = open_suite(self.paths, ref)
+            self.store.add_suite(ref.name, suite.digest, ref.placement, suite.items)
+            self.suites[ref.name] = suite
+
+    def _run_target(self, target: Target) -> None:
+        self.control.obey(self._say_paused)
+        self.tell("loading", now=True, target=target.name)
+        failed = f"failed/{target.name}"
+        try:
+            with _target_errors():
+                self.open_model(target)
+            self.store.set_meta(failed, "")
+            for chunk in self.left(target):
+                self.control.obey(self._say_paused)
+                self._run_chunk(target, chunk)
+        except _TargetFailed as error:
+            self.store.set_meta(failed, str(error))
+            self.warn("target_failed", f"{target.name} could not be evaluated. {error}", "Mend it and resume.")
+
+    def open_model(self, target: Target) -> None:
+        """Load a model. A UserError unless it is there, and is the one of the plan and of the first launch."""
+        path = self.solver.locate(target)
+        now, key = fingerprint(path), f"fingerprint/{target.name}"
+        known = target.fingerprint or self.store.meta(key)
+        if known and known != now:
+            raise UserError(
+                f"The model {path} is not the one that this evaluation began with: it was changed or trained since. "
+                "Put the old one back, or start a new evaluation."
+            )
+        if self.store.meta(key) is None:
+            self.store.set_meta(key, now)
+        engine = f"engine/{self.kind}"
+        kept = json.loads(self.store.meta(engine) or "{}")
+        facts = self.solver.open(target, self.plan, kept)
+        if not kept:
+            self.store.set_meta(engine, json.dumps(dict(facts)))
+
+    def _run_chunk(self, target: Target, chunk: Chunk) -> None:
+        started = time.monotonic()
+        placement = self.plan.suite(chunk.suite).placement
+        asked = list(self._asked(chunk))
+        place: dict[str, Any] = {"target": target.name, "suite": chunk.suite, "condition": chunk.condition}
+        self.tell("solving", done=0, total=len(asked) * self.plan.samples, **place)
+        ask = Ask(
+            self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
+            progress=lambda done, total: self.tell("solving", done=done, total=total, **place),
+            cancelled=self.control.cancelled,
+        )  # fmt: skip
+        chats = [reasoner_messages(shown_text(item, text, placement), target.style) for _, item, text in asked]
+        with _target_errors():
+            solved = self.solver.solve(chats, ask) if chats else []
+        rows = [
+            self._judged(chunk, place_, item, text, sample, answer)
+            for (place_, item, text), samples in zip(asked, solved, strict=True)
+            for sample, answer in enumerate(samples)
+        ]
+        seconds = time.monotonic() - started
+        self.store.commit(chunk, rows, seconds)
+        self.done.add(chunk.key)
+        self._rows += len(rows)
+        self.pace.rows += len(rows)
+        self.pace.seconds += seconds
+        self.tell("solved", now=True, **place)
+
+    def _asked(self, chunk: Chunk) -> Sequence[tuple[int, StoredItem, PromptText]]:
+        items = self.suites[chunk.suite].items
+        return [
+            (place, items[place], text)
+            for place in range(chunk.start, chunk.stop)
+            for text in items[place].texts[chunk.condition]
+        ]
+
+    def _judged(
+        self, chunk: Chunk, place: int, item: StoredItem, text: PromptText, sample: int, answer: Sampled
+    ) -> StoredRow:
+        judged = judge(answer.text, item.problem, text.suggested, self._verifier)
+        key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, sample)
+        return StoredRow(
+            key, judged.outcome, judged.answer, judged.follows, answer.truncated, answer.tokens, answer.text
+        )  # fmt: skip
+
+    def _rows_of(self, chunk: Chunk) -> int:
+        return len(self._asked(chunk)) * self.plan.samples
+
+    # ------------------------------------------------------------------ what it says
+
+    def tell(self, stage: str, *, now: bool = False, **data: Any) -> None:
+        """A stage event, a few times a second at most."""
+        moment = time.monotonic()
+        if not now and moment - self._told < STAGE_EVENT_S:
+            return
+        self._told = moment
+        rate = self.pace.rate()
+        left = sum(self._rows_of(c) for c in self.all if c.key not in self.done) if rate and now else None
+        self.journal.write(
+            EventKind.STAGE, stage=stage, done_chunks=len(self.done), chunks=len(self.all), rows=self._rows,
+            rows_per_s=rate, eta_s=left / rate if left is not None else None, **data,
+        )  # fmt: skip
+
+    def _say_paused(self) -> None:
+        self.tell("paused", now=True)
+
+    def warn(self, code: str, message: str, remedy: str) -> None:
+        """A warning event: what happened and what to do."""
+        self.journal.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
+
+
+def run_part(
+    root: Path, kind: TargetKind, solver: Solver, *, write_suite: WriteSuite | None = None, last: bool = True
+) -> str:
+    """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
+
+    `last` says that no other process follows by itself: what is left for one then ends as stopped, with words. A
+    UserError, or a bug, becomes the `done` event, and is raised again for the log.
+    """
+    paths = EvalPaths(root)
+    read_plan(paths)
+    lock = _acquire(paths)
+    try:
+        return _run_locked(paths, kind, solver, write_suite, last)
+    finally:
+        lock.release()
+
+
+def _acquire(paths: EvalPaths) -> RunLock:
+    lock = RunLock(paths.lock)
+    try:
+        lock.acquire()
+    except UserError as error:
+        held = holder(paths.lock)
+        if held is None:
+            raise
+        raise UserError(
+            f"{paths.root} is being evaluated by process {held.pid} on {held.host} already. Watch that one, or stop it "
+            "first."
+        ) from error
+    return lock
+
+
+def _run_locked(paths: EvalPaths, kind: TargetKind, solver: Solver, write_suite: WriteSuite | None, last: bool) -> str:
+    over, session = threading.Event(), None
+    journal = Journal(paths.events)
+    beat = threading.Thread(target=_beat, args=(journal, over), daemon=True)
+    try:
+        session = Session(paths, kind, solver, journal)
+        beat.start()
+        try:
+            outcome = session.run(write_suite)
+        except (StopRequested, KeyboardInterrupt):
+            # A terminate request is a stop that waits for nothing; the chunk under way is dropped.
+            outcome = "stopped"
+        over.set()
+        outcome = "stopped" if outcome == "handover" and last else outcome
+        _conclude(session, outcome)
+        return outcome
+    except BaseException as error:
+        over.set()
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
+    finally:
+        over.set()
+        if session is not None:
+            session.close()
+        journal.close()
+
+
+def _conclude(session: Session, outcome: str) -> None:
+    left = len(session.all) - len(session.done)
+    others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.left(t)]
+    if outcome == "handover":
+        session.journal.write(EventKind.STAGE, stage="handover", done_chunks=len(session.done), targets=others)
+        return
+    message = {
+        "finished": f"All {len(session.all)} chunks are done.",
+        "stopped": f"Stopped with {left} of {len(session.all)} chunks to do. Resume it any time.",
+        "failed": " ".join(f"{name}: {words}" for name, words in session.failures().items()),
+    }[outcome]
+    error = "UserError" if outcome == "failed" else None
+    session.journal.write(EventKind.DONE, outcome=outcome, message=message, error=error)
+
+
+def _beat(journal: Journal, over: threading.Event) -> None:
+    process = psutil.Process()
+    while not over.wait(HEARTBEAT_S):
+        journal.write(EventKind.HEARTBEAT, rss_mb=process.memory_info().rss / 2**20)
