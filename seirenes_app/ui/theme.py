@@ -187,16 +187,20 @@ def make_style_sheet(theme: Theme) -> str:
         "body_px": BODY_PX, "small_px": SMALL_PX, "heading_px": HEADING_PX, "title_px": TITLE_PX, "hero_px": HERO_PX,
         "radius": RADIUS, "mono": ", ".join(f'"{f}"' for f in MONO_FAMILIES),
     }  # fmt: skip
-    return _SHEET.substitute(tokens | sizes | {"combo_arrow": _combo_arrow(theme)})
+    pictures = {
+        "combo_arrow": _picture(theme, "QComboBox::down-arrow", "arrow"),
+        "tick": _picture(theme, "QCheckBox::indicator:checked", "tick"),
+    }
+    return _SHEET.substitute(tokens | sizes | pictures)
 
 
-def _combo_arrow(theme: Theme) -> str:
-    """A styled combo box loses its arrow, and a style sheet takes one only as a file."""
+def _picture(theme: Theme, part: str, name: str) -> str:
+    """A styled part loses Fusion's own drawing, and a style sheet takes another one only as a file."""
     try:
-        file = icon_path(f"arrow-{theme.name}").as_posix()
+        file = icon_path(f"{name}-{theme.name}").as_posix()
     except UserError:
         return ""
-    return f'QComboBox::down-arrow {{ image: url("{file}"); width: 16px; height: 16px; }}'
+    return f'{part} {{ image: url("{file}"); width: 16px; height: 16px; }}'
 
 
 _SHEET = Template("""
@@ -221,6 +225,7 @@ QFrame[card="bad"] { background: $surface; border: 1px solid $border; border-lef
   border-radius: ${radius}px; }
 QFrame[card="warn"] { background: $surface; border: 1px solid $border; border-left: 3px solid $warn;
   border-radius: ${radius}px; }
+QFrame[strip="true"] { background: $surface; border: none; border-top: 1px solid $border; }
 QFrame[line="true"] { background: $border; border: none; }
 
 QPushButton, QToolButton[kind] { background: $surface; color: $text; border: 1px solid $border;
@@ -238,10 +243,26 @@ QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; }
 QToolButton[kind="quiet"] { padding: 7px 8px; }
 QToolButton[kind="quiet"]:focus { padding: 6px 7px; }
+QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled { border-color: transparent; }
 QPushButton[kind="danger"] { color: $bad; border-color: $bad; }
 QPushButton[kind="danger"]:hover { background: $raised; }
 QPushButton[kind="danger"]:focus { border: 2px solid $bad; }
 QPushButton[kind="danger"]:disabled { color: $muted; border-color: $grid; }
+QPushButton[dropdown="true"] { padding: 5px 10px; }
+QPushButton[dropdown="true"]:focus { padding: 4px 9px; }
+QPushButton[dropdown="true"][on="true"] { border-color: $accent; color: $accent; font-weight: 600; }
+QPushButton::menu-indicator { image: none; width: 0; }
+QPushButton[chip] { border-radius: 13px; padding: 3px 10px; min-height: 18px; font-size: ${small_px}px; }
+QPushButton[chip]:focus { padding: 2px 9px; }
+QPushButton[chip="true"] { background: $raised; }
+QPushButton[chip="clear"] { background: transparent; border-color: transparent; }
+QPushButton[chip="clear"]:hover { background: $raised; }
+QPushButton[chip="clear"]:focus { border: 2px solid $accent; }
+QPushButton[chip="true"]:hover { background: $grid; }
+QPushButton[chip="pick"] { padding: 3px 7px; border-color: transparent; background: transparent; }
+QPushButton[chip="pick"]:hover { background: $raised; }
+QPushButton[chip="pick"]:checked { background: $surface; border: 1px solid $accent; font-weight: 600; }
+QPushButton[chip="pick"]:focus { border: 2px solid $accent; padding: 2px 6px; }
 QPushButton[large="true"] { font-size: 15px; padding: 10px 20px; min-height: 22px; }
 QPushButton[large="true"]:focus { padding: 9px 19px; }
 
@@ -250,8 +271,15 @@ QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit { back
   selection-color: $accent_text; }
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextEdit:focus {
   border: 2px solid $accent; padding: 4px 7px; }
+QLineEdit[title="true"] { background: transparent; border: 1px solid transparent; font-size: 20px; padding: 3px 6px; }
+QLineEdit[title="true"]:hover { border: 1px solid $border; }
+QLineEdit[title="true"]:focus { background: $surface; border: 2px solid $accent; padding: 2px 5px; }
+QTextEdit[bare="true"] { background: transparent; border: none; border-radius: 0; padding: 0; }
+QTextEdit[bare="true"]:focus { border: none; border-left: 2px solid $accent; padding: 0; }
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $muted;
   background: $raised; }
+QAbstractSpinBox QLineEdit, QAbstractSpinBox QLineEdit:focus { background: transparent; border: none; padding: 0; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; height: 0; border: none; }
 QComboBox::drop-down { border: none; width: 26px; }
 $combo_arrow
 QComboBox QAbstractItemView { background: $surface; color: $text; border: 1px solid $border; outline: none;
@@ -259,6 +287,15 @@ QComboBox QAbstractItemView { background: $surface; color: $text; border: 1px so
 QCheckBox, QRadioButton { background: transparent; spacing: 8px; padding: 3px; border: 2px solid transparent;
   border-radius: 6px; }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
+QCheckBox::indicator, QRadioButton::indicator { width: 16px; height: 16px; background: $surface;
+  border: 1px solid $muted; }
+QCheckBox::indicator { border-radius: 4px; }
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; }
+$tick
+QCheckBox::indicator:checked:disabled { background: $placebo; border-color: $placebo; }
+QRadioButton::indicator { border-radius: 9px; }
+QRadioButton::indicator:checked { width: 8px; height: 8px; border: 5px solid $accent; }
+QRadioButton::indicator:checked:disabled { border-color: $placebo; }
 
 QProgressBar { background: $raised; border: none; border-radius: 3px; height: 6px; max-height: 6px;
   text-align: center; color: transparent; }
