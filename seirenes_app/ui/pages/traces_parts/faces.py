@@ -1,0 +1,80 @@
+"""What stands on the Traces page: table and inspector, or, where there is nothing to read, why and what to do."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QVBoxLayout, QWidget
+
+from seirenes_app.ui.widgets.empty import EmptyState
+
+BESIDE = 1400
+"""From this width on the inspector stands beside the table, not below it."""
+HANDLE = 14
+
+
+class Faces(QWidget):
+    """`content` in view, or an empty state in its place."""
+
+    def __init__(self, table: QWidget, inspector: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.empty: EmptyState | None = None
+        self.content = QSplitter(Qt.Orientation.Vertical)
+        self.content.setChildrenCollapsible(False)
+        self.content.setHandleWidth(HANDLE)
+        self.content.addWidget(table)
+        self.content.addWidget(inspector)
+        table.setMinimumSize(320, 130)
+        inspector.setMinimumSize(340, 160)
+        self._share()
+        self._holder = QWidget()
+        self._column = _make_column(self._holder)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.content)
+        self._stack.addWidget(self._holder)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the table is in view."""
+        return self._stack.currentIndex() == 0
+
+    def show_content(self) -> None:
+        """The table and its inspector."""
+        self._stack.setCurrentIndex(0)
+
+    def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
+        """A reason in words, and what can be done about it."""
+        if self.empty is not None:
+            self._column.removeWidget(self.empty)
+            self.empty.hide()
+            self.empty.deleteLater()
+        self.empty = EmptyState(icon, title, text, buttons)
+        self._column.insertWidget(1, self.empty)
+        self._stack.setCurrentIndex(1)
+
+    def turn(self, width: int) -> None:
+        """Side by side on a page of that width, or one above the other."""
+        side = Qt.Orientation.Horizontal if width >= BESIDE else Qt.Orientation.Vertical
+        if self.content.orientation() != side:
+            self.content.setOrientation(side)
+            self._share()
+
+    def _share(self) -> None:
+        shares = (57, 43) if self.content.orientation() == Qt.Orientation.Horizontal else (42, 58)
+        for place, share in enumerate(shares):
+            self.content.setStretchFactor(place, share)
+        self.content.setSizes([share * 100 for share in shares])
+
+
+def centred(widget: QWidget) -> QWidget:
+    """A widget at its own height, a little above the middle of the room."""
+    holder = QWidget()
+    _make_column(holder).insertWidget(1, widget)
+    return holder
+
+
+def _make_column(holder: QWidget) -> QVBoxLayout:
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addStretch(2)
+    column.addStretch(3)
+    return column
