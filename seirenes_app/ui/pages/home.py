@@ -21,12 +21,13 @@ from seirenes_app.ui.widgets.cards import Column, Section, make_rule
 from seirenes_app.ui.widgets.empty import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.machine_strip import MachineStrip
+from seirenes_app.ui.widgets.recorded_card import RecordedCard
 from seirenes_app.ui.widgets.run_table import RunTable
 from seirenes_app.ui.widgets.story_card import StoryCard
 from seirenes_app.ui.widgets.wave import WaveArt
 from training.rundir.config import RunConfig
 from training.rundir.config_io import Preset
-from training.rundir.index import RunSummary
+from training.rundir.index import RunSummary, read_run
 from training.rundir.paths import RunPaths
 
 DEMO = "demo"
@@ -50,6 +51,8 @@ class HomePage(Page):
     resumeAsked = Signal(object)
     noteAsked = Signal(object)
     discardAsked = Signal(object)
+    recordedAsked = Signal(object)
+    """RunPaths of the run that ships with the laboratory."""
     folderAsked = Signal()
 
     def __init__(
@@ -58,6 +61,7 @@ class HomePage(Page):
         background: Background,
         presets: Mapping[str, Preset],
         workspace: Workspace | None = None,
+        recorded: RunPaths | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -65,6 +69,7 @@ class HomePage(Page):
         self._background = background
         self._demo = presets[DEMO].config if DEMO in presets else RunConfig()
         self._workspace = workspace
+        self._recorded = recorded if recorded is not None and recorded.rollouts.is_file() else None
         self._hidden: set[str] = set()
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
@@ -79,6 +84,9 @@ class HomePage(Page):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(column)
         column.body.addLayout(self._build_hero())
+        self.recorded = RecordedCard()
+        self.recorded.setVisible(self._recorded is not None)
+        column.body.addWidget(self.recorded)
         self._stories = QVBoxLayout()
         self._stories.setSpacing(SPACE_3)
         column.body.addLayout(self._stories)
@@ -152,6 +160,9 @@ class HomePage(Page):
             "The demo run needs no download and no account. Its charts fill while it learns, and everything it wrote "
             "stays here to be read afterwards.",
         )  # fmt: skip
+        if self._recorded is not None:
+            # The card above has taken some of the first screen's height.
+            self.empty.layout().setContentsMargins(SPACE_6, SPACE_2, SPACE_6, SPACE_2)
         holder = QWidget()
         self._stack = QStackedLayout(holder)
         self._stack.addWidget(self.table)
@@ -162,6 +173,7 @@ class HomePage(Page):
 
     def _connect(self) -> None:
         self._runs.loaded.connect(self.render)
+        self.recorded.openAsked.connect(lambda: self.recordedAsked.emit(self._recorded))
         self._timer.timeout.connect(self._runs.refresh)
         self.table.opened.connect(lambda s: self.runAsked.emit(s.paths))
         self.table.resumeAsked.connect(lambda s: self.resumeAsked.emit(s.paths))
@@ -175,6 +187,8 @@ class HomePage(Page):
 
     def activate(self) -> None:
         """Look at the disk now and every few seconds."""
+        if (recorded := self._recorded) is not None:
+            self._background.submit(lambda: read_run(recorded), self.recorded.render_summary)
         self._runs.refresh()
         self._timer.start()
 
