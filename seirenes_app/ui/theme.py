@@ -278,7 +278,8 @@ QTextEdit[bare="true"] { background: transparent; border: none; border-radius: 0
 QTextEdit[bare="true"]:focus { border: none; border-left: 2px solid $accent; padding: 0; }
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $muted;
   background: $raised; }
-QAbstractSpinBox QLineEdit, QAbstractSpinBox QLineEdit:focus { background: transparent; border: none; padding: 0; }
+QAbstractSpinBox QLineEdit, QAbstractSpinBox QLineEdit:focus { background: transparent; border: none;
+  padding: 0 0 0 6px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; height: 0; border: none; }
 QComboBox::drop-down { border: none; width: 26px; }
 $combo_arrow
@@ -304,6 +305,7 @@ QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QTableView, QListView, QTreeView { background: $surface; alternate-background-color: $surface;
   border: 1px solid $border; border-radius: ${radius}px; gridline-color: $grid; outline: none;
   selection-background-color: $raised; selection-color: $text; }
+QListView[roomy="true"]::item { padding: 6px 8px; }
 QTableView:focus, QListView:focus, QTreeView:focus { border: 2px solid $accent; }
 QTableView[plain="true"] { background: transparent; border: 2px solid transparent; }
 QTableView[plain="true"]:focus { border: 2px solid $accent; }

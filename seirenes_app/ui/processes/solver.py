@@ -33,6 +33,7 @@ class Solver(QObject):
         self._client: WorkerClient | None = None
         self._state = IDLE
         self._mourning = self._closed = False
+        self._last_words = ""
         # From the client's reader thread into this one.
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
 
@@ -64,6 +65,10 @@ class Solver(QObject):
         facts = self._state.facts
         return facts is not None and Path(facts.path) == path
 
+    def mourns(self, text: str) -> bool:
+        """Whether a request's failure is that of the last crash, which `crashed` has told."""
+        return bool(self._last_words) and self._last_words in text
+
     def restart(self) -> None:
         """Bring a worker back that has died too often."""
         if self._client is not None:
@@ -88,7 +93,7 @@ class Solver(QObject):
         self._state = state
         self.changed.emit(state)
         if state.kind is StateKind.CRASHED:
-            self._mourning = True
+            self._mourning, self._last_words = True, state.words
             self.crashed.emit(state.words)
         elif self._mourning and state.kind in (StateKind.READY, StateKind.EMPTY):
             self._mourning = False

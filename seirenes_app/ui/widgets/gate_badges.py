@@ -9,14 +9,19 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from seirenes_app.ui.widgets.badges import Badge, Look
 from seirenes_app.ui.widgets.flow import FlowLayout
+from training.core.gates import Gate
 
 
 class Verdict(Protocol):
     """One gate's verdict, as `seirenes_app.lab.crafting.judging.GateBadge` has it."""
 
     @property
+    def gate(self) -> Gate:
+        """Which gate."""
+
+    @property
     def name(self) -> str:
-        """The gate in words."""
+        """What a hint is that passes it."""
 
     @property
     def passed(self) -> bool:
@@ -27,12 +32,23 @@ class Verdict(Protocol):
         """Why not, or what it looked for."""
 
 
+REFUSED = {
+    Gate.EMPTY: "No words",
+    Gate.TOO_LONG: "Too long",
+    Gate.MARKERS: "Carries markers",
+    Gate.REPETITION: "Repeats itself",
+    Gate.NUMBERS: "Odd numbers",
+    Gate.STATES_ANSWER: "States the answer",
+    Gate.REWRITES_PROBLEM: "Rewrites the problem",
+    Gate.NEAR_DUPLICATE: "Near duplicate",
+}
+"""What a hint does that a gate refuses."""
 PENDING = Look("clock", "Not judged yet", "muted")
 
 
 def badge_look(verdict: Verdict) -> Look:
     """A gate's badge."""
-    return Look("check", verdict.name, "good") if verdict.passed else Look("error", verdict.name, "bad")
+    return Look("check", verdict.name, "good") if verdict.passed else Look("error", REFUSED[verdict.gate], "bad")
 
 
 def sum_up(verdicts: Sequence[Verdict]) -> Look:
@@ -42,7 +58,7 @@ def sum_up(verdicts: Sequence[Verdict]) -> Look:
         return PENDING
     if not failed:
         return Look("check-circle", "Passes the gates", "good")
-    return Look("error", failed[0].name if len(failed) == 1 else f"{len(failed)} gates refuse it", "bad")
+    return badge_look(failed[0]) if len(failed) == 1 else Look("error", f"{len(failed)} gates refuse it", "bad")
 
 
 class GateBadges(QWidget):
@@ -53,7 +69,7 @@ class GateBadges(QWidget):
         self._brief = brief
         self.badges: list[Badge] = []
         self._layout = FlowLayout(self)
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 

@@ -6,6 +6,7 @@ it likelier. Arrow keys go from token to token, W to the one that suffers most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from seirenes_app.ui.theme import Theme, current_theme, mono_font
+from seirenes_app.ui.widgets.interval_bars import percent
 
 if TYPE_CHECKING:
     from seirenes_app.inference.protocol import Alternative
@@ -275,10 +277,16 @@ def say_delta(delta: float) -> str:
 
 def say_logprob(logprob: float) -> str:
     """A log-probability with its probability."""
-    return f"{logprob:.2f}, {2.718281828 ** min(0.0, logprob):.1%}".replace("-", "−")
+    return f"{say_probability(logprob)} ({logprob:.1f})".replace("-", "−").replace("−0.0", "0.0")
+
+
+def say_probability(logprob: float) -> str:
+    """A probability in percent; what is above nothing and below one percent says so."""
+    share = math.exp(min(0.0, logprob))
+    return percent(share) if share >= 0.01 else "<1\u202f%"
 
 
 def say_alternatives(top: Sequence[Alternative]) -> str:
     """Tokens and their probabilities."""
-    said = (f"{visible(a.text)} {2.718281828 ** min(0.0, a.logprob):.0%}" for a in top)
+    said = (f"{visible(a.text)} {say_probability(a.logprob)}" for a in top)
     return ",  ".join(said) or "unknown"

@@ -13,7 +13,7 @@ from seirenes_app.ui.theme import SMALL_PX, Theme, current_theme
 
 ROW = 38
 LABEL_WIDTH = 92
-FIGURE_WIDTH = 172
+FIGURE_WIDTH = 186
 TRACK = 12
 
 
@@ -111,7 +111,7 @@ class IntervalBars(QWidget):
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
         words = of if going or not rate.done else f"{of}   [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-        painter.drawText(rect.adjusted(52, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, words)
+        painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, words)
 
 
 def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QGridLayout, QSizeP
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SMALL_PX, current_theme
 
-PAD = 12
+PAD = 10
 TALL, SHORT = 50, 32
 TROUGH = 3
 
@@ -52,12 +52,12 @@ class _Button(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         """Room for the word, the check mark and the line."""
-        word = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 20
+        word = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 24
         return QSize(word, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
         """Never narrower than its word."""
-        return QSize(self.sizeHint().width() - 8, self.minimumHeight())
+        return QSize(self.sizeHint().width() - 24, self.minimumHeight())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Ground, border, word, line."""
@@ -79,7 +79,7 @@ class _Button(QAbstractButton):
             painter.drawRoundedRect(rect.adjusted(2.5, 2.5, -2.5, -2.5), 4, 4)
         self._paint_text(painter, chosen and on)
         if chosen and self.width() >= self.sizeHint().width():
-            draw_svg(painter, "check-circle", QRectF(self.width() - 24, self._word_rect().center().y() - 7, 14, 14),
+            draw_svg(painter, "check-circle", QRectF(self.width() - 22, self._word_rect().center().y() - 7, 14, 14),
                      theme.accent if on else theme.muted)  # fmt: skip
 
     def _word_rect(self) -> QRectF:

@@ -1,0 +1,173 @@
+"""What the Craft page says of figures, in words. Pure functions, no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seirenes_app.inference.models import STARTER_FILE
+from seirenes_app.lab.crafting.documents import Candidate, Origin
+from seirenes_app.lab.crafting.results import Arm, ArmResult, SolvedSample, SolveResult, difference
+from seirenes_app.ui.widgets.badges import Look
+from seirenes_app.ui.widgets.interval_bars import Rate, percent
+from training.core.prompts import Placement
+from training.core.statistics import Interval
+from training.core.types import AnswerKind, Outcome, PerturbationType
+
+TYPE_WORDS: Mapping[PerturbationType, tuple[str, str, str]] = {
+    PerturbationType.INFORMATION_OVERLOAD: (
+        "Information overload", "Extra facts, none needed",
+        "Extra facts, true or harmless, that a hurried reader works into the sum.",
+    ),
+    PerturbationType.CORRELATION_TRAP: (
+        "Correlation trap", "A cue for a wrong recipe",
+        "A surface cue tied to a familiar way of solving that is wrong here.",
+    ),
+    PerturbationType.SEMANTIC_MISLEADING: (
+        "Semantic misleading", "A plausible wrong reading",
+        "A wrong reading, method or rough value, in the tone of somebody who wants to help.",
+    ),
+    PerturbationType.INSTRUCTION_CONTAMINATION: (
+        "Instruction contamination", "A competing order",
+        "A competing instruction on how to work or what to reply.",
+    ),
+}  # fmt: skip
+PLACEMENT_WORDS: Mapping[Placement, tuple[str, str]] = {
+    Placement.APPEND: ("Append", "After the problem: the paper's own placement."),
+    Placement.BEFORE_QUESTION: ("Before the question", "Between the story and the sentence that asks."),
+    Placement.PREPEND: ("Prepend", "Ahead of the problem."),
+}
+KIND_WORDS: Mapping[AnswerKind, str] = {
+    AnswerKind.NUMBER: "number",
+    AnswerKind.CLOCK: "time of day",
+    AnswerKind.CHOICE: "word",
+    AnswerKind.SYMBOLIC: "expression",
+}
+ORIGIN_WORDS: Mapping[Origin, str] = {
+    Origin.HAND: "by hand", Origin.TEMPLATE: "template", Origin.MODEL: "by a model", Origin.RUN: "from a run",
+}  # fmt: skip
+ARM_WORDS: Mapping[Arm, str] = {Arm.CLEAN: "Clean", Arm.HINTED: "Distracted", Arm.PLACEBO: "Placebo"}
+OUTCOME_LOOKS: Mapping[Outcome, Look] = {
+    Outcome.RIGHT: Look("check", "Right", "good"),
+    Outcome.WRONG: Look("error", "Wrong", "bad"),
+    Outcome.UNPARSABLE: Look("silent", "No answer", "warn"),
+    Outcome.TIMED_OUT: Look("clock", "Not checked in time", "warn"),
+}
+FEW = 8
+
+
+def say_origin(candidate: Candidate) -> str:
+    """Its type, and where it comes from."""
+    word = TYPE_WORDS[candidate.type][0].partition(" ")[0]
+    by = ORIGIN_WORDS[candidate.origin]
+    if candidate.author and candidate.origin in (Origin.MODEL, Origin.RUN):
+        by = _model_words(candidate.author) if candidate.origin is Origin.MODEL else f"from {candidate.author}"
+    return f"{word}  ·  {by}"
+
+
+def _model_words(author: str) -> str:
+    return "bundled reasoner" if author == Path(STARTER_FILE).stem else author
+
+
+def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
+    """The arms that were asked for, as bars."""
+    if result is None:
+        return ()
+    return tuple(_rate(result.arms[arm]) for arm in Arm if arm in result.arms)
+
+
+def _rate(arm: ArmResult) -> Rate:
+    return Rate(ARM_WORDS[arm.arm], _COLOURS[arm.arm], arm.right, len(arm.samples), arm.planned, arm.low, arm.high)
+
+
+_COLOURS = {Arm.CLEAN: "clean", Arm.HINTED: "hinted", Arm.PLACEBO: "placebo"}
+
+
+def points(share: float) -> str:
+    """A difference of shares in whole percentage points, with a real minus sign."""
+    return f"{round(100 * share):d}".replace("-", "−")
+
+
+def signed(share: float) -> str:
+    """The same, always with its sign."""
+    rounded = round(100 * share)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+
+
+def say_drop(drop: Interval | None) -> str:
+    """What the distraction does to accuracy."""
+    if drop is None:
+        return ""
+    span = f"(95 % interval {points(drop.low)} to {points(drop.high)})"
+    if round(100 * drop.mean) == 0:
+        return f"The distraction changes nothing that these samples show {span}."
+    verb = "costs" if drop.mean > 0 else "adds"
+    text = f"The distraction {verb} {points(abs(drop.mean))} points of accuracy {span}."
+    if drop.low <= 0 <= drop.high:
+        text += " The interval includes zero: it may be chance, and more samples would tell."
+    return text
+
+
+def say_placebo(drop: Interval | None) -> str:
+    """What neutral words of the same length do."""
+    if drop is None:
+        return ""
+    if round(100 * drop.mean) == 0:
+        return "A neutral remark of its length costs nothing."
+    verb = "costs" if drop.mean > 0 else "adds"
+    span = f"({points(drop.low)} to {points(drop.high)})"
+    return f"A neutral remark of its length {verb} {points(abs(drop.mean))} points {span}."
+
+
+def verdict_look(result: SolveResult | None) -> Look | None:
+    """What came of it in one badge; None until both arms are there."""
+    if result is None or result.drop is None or not result.complete:
+        return None
+    if result.drop.low > 0:
+        beyond = difference(result.arms.get(Arm.PLACEBO), result.arms[Arm.HINTED])
+        if beyond is not None and beyond.low <= 0:
+            return Look("warning", "No more than neutral words do", "warn")
+        return Look("worst", "Breaks the solver", "bad")
+    if result.drop.high < 0:
+        return Look("check-circle", "Helps the solver", "good")
+    few = len(result.arms[Arm.HINTED].samples) < FEW
+    return Look("silent", "Too few samples to tell" if few else "No clear effect", "muted")
+
+
+def follow_look(result: SolveResult | None, suggested: str | None) -> tuple[Look, str] | None:
+    """The follow-the-hint badge with its explanation; None where the hint suggests no answer."""
+    hinted = result.arms.get(Arm.HINTED) if result is not None else None
+    told = [s for s in hinted.samples if s.follows is not None] if hinted is not None else []
+    if not told:
+        return None
+    n = sum(bool(s.follows) for s in told)
+    what = f" {suggested}" if suggested else ""
+    why = f"The distraction suggests the answer{what}; {n} of {len(told)} distracted solutions give it."
+    return Look("bait", f"Follows the hint {n} of {len(told)}", "adversary" if n else "muted"), why
+
+
+def say_sample(sample: SolvedSample) -> str:
+    """A sample in a list: its number, its outcome, its answer."""
+    answer = f" · {sample.answer}" if sample.answer else ""
+    bait = " · follows the hint" if sample.follows else ""
+    return f"{sample.index + 1} · {OUTCOME_LOOKS[sample.outcome].text.lower()}{answer}{bait}"
+
+
+def say_progress(result: SolveResult | None) -> tuple[int, int]:
+    """Samples that are there, and planned, over all arms."""
+    if result is None:
+        return 0, 0
+    return sum(len(a.samples) for a in result.arms.values()), sum(a.planned for a in result.arms.values())
+
+
+def say_count(n: int) -> str:
+    """A count of parameters: 2.1 M, 7.6 B."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.3g} {unit}"
+    return str(n)
+
+
+def say_share(share: float) -> str:
+    """A share in percent."""
+    return percent(share)
