@@ -6,7 +6,7 @@ import re
 from training.core.gates import judge_hint
 from training.core.perturbations import WRITERS, write_hint
 from training.core.problems import sample_problem
-from training.core.types import PerturbationType, Split
+from training.core.types import AnswerKind, PerturbationType, Problem, Split
 
 
 def hints(count=2000, seed=5):
@@ -46,3 +46,13 @@ def test_nearly_every_template_hint_passes_the_gates():
 
 def test_the_same_seed_writes_the_same_hints():
     assert [h.text for _, h in hints(50)] == [h.text for _, h in hints(50)]
+
+
+def test_a_rule_that_does_not_fit_a_problem_suggests_nothing():
+    """Typed problems may have a broken answer, or no two numbers to add."""
+    rng = random.Random(0)
+    problem = Problem("p", "typed", "How much of it is left?", "3/4", AnswerKind.NUMBER, "")
+    filled = [w.fill(problem, rng) for writers in WRITERS.values() for w in writers if w.suggests]
+    assert {h.suggested for h in filled if h is not None} <= set(map(str, range(60)))
+    rules = {w.suggests for writers in WRITERS.values() for w in writers if w.fill(problem, rng) is not None}
+    assert not rules & {"double", "plus", "sum", "first", "last"}
