@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from operator import itemgetter
@@ -26,7 +26,7 @@ from training.rundir.rollout_sql import Layout, Statement, contiguous, facet_sta
 
 CHUNK_IDS = 500
 """Ids a look-up: SQLite's oldest limit of parameters is 999."""
-_FETCHED = 20_000
+_AT_ONCE = 20_000
 _PATIENCE_S = 5.0
 _OPCODES_BETWEEN_LOOKS = 50_000
 
@@ -116,14 +116,11 @@ class RolloutReader:
         """The ids of all rows of the query, in its order, as array('q'). Raises `Cancelled`."""
         found = array("q")
         with self._asking(cancelled) as db:
-            if (whole := contiguous(db, query)) is not None:
-                return array("q", whole)
-            statement = self._ids_statement(db, query)
-            if statement is None:
-                return found
-            cursor = db.execute(*statement)
-            while chunk := cursor.fetchmany(_FETCHED):
-                found.extend(map(itemgetter(0), chunk))
+            whole = contiguous(db, query)
+            statement = self._ids_statement(db, query) if whole is None else None
+            for chunk in _sliced(whole) if whole is not None else _fetched(db, statement):
+                # In slices, so that other threads of the window get their turn between them.
+                found.extend(chunk)
                 if cancelled is not None and cancelled():
                     raise Cancelled
         return found
@@ -226,3 +223,14 @@ class RolloutReader:
             with self._slow_lock, self._quick_lock:
                 self._slow.close()
                 self._quick.close()
+
+
+def _sliced(ids: range) -> Iterator[Iterable[int]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+
+
+def _fetched(db: sqlite3.Connection, statement: Statement | None) -> Iterator[Iterable[int]]:
+    if statement is not None:
+        cursor = db.execute(*statement)
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield map(itemgetter(0), rows)

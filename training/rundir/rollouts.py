@@ -141,6 +141,8 @@ _INSERT = f"INSERT INTO rollouts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' 
 _VALUES = attrgetter(*_COLUMNS)
 
 
+_PAGE_BYTES = 16_384
+"""The narrow index lies scattered between the rows: in larger pages it is read twice as fast from a cold disk."""
 _CACHE_KIB = 32_768
 """With the usual two megabytes a step's pages are written several times over."""
 
@@ -152,6 +154,7 @@ class RolloutWriter:
         self._path = path
         try:
             self._db = sqlite_utils.Database(path)
+            self._db.conn.execute(f"PRAGMA page_size={_PAGE_BYTES}")
             self._db.conn.execute("PRAGMA journal_mode=WAL")
             self._db.conn.execute("PRAGMA synchronous=NORMAL")
             self._db.conn.execute(f"PRAGMA cache_size={-_CACHE_KIB}")
