@@ -112,6 +112,7 @@ def _say_comparison(result: SolveResult, candidate: Candidate | None) -> None:
         follows = [s.follows for s in result.arms[Arm.HINTED].samples]
         say(f"Follow rate: {result.follow_rate:.2f} ({sum(map(bool, follows))} of {len(follows)} answer "
             f"{candidate.suggested}, as the hint suggests)")  # fmt: skip
+    _say_never_right(result)
     if result.cancelled:
         say("Interrupted: these are the figures until then.")
 
@@ -133,7 +134,15 @@ def say_candidates(
         say(f"{number:>3}  {visible(candidate.text)}")
         figures = _figures(results[candidate.id]) if candidate.id in results else []
         say("     " + " · ".join([gate_words(judged[candidate.id]), *figures]))
+    if order[0] in results:
+        _say_never_right(results[order[0]])
     say(f"Try the first again: {as_command(draft, found[0])}")
+
+
+def _say_never_right(result: SolveResult) -> None:
+    clean = result.arms.get(Arm.CLEAN)
+    if clean is not None and clean.samples and not clean.right:
+        say("This solver never solves the clean question, so no hint can be seen to harm it. Try another problem.")
 
 
 def _figures(result: SolveResult) -> list[str]:

@@ -72,6 +72,11 @@ def test_without_a_hint_only_the_clean_question_is_solved(capsys, monkeypatch):
     assert told["problem"]["question"] == QUESTION
 
 
+def test_a_question_that_is_never_solved_clean_is_told_to_show_no_harm(capsys):
+    run("solve", QUESTION, "--answer", "999", "--hint", HINT, "-n", "2")
+    assert "never solves the clean question" in capsys.readouterr().out
+
+
 def test_craft_by_template_needs_no_worker_and_saves_what_is_valid(capsys, data, monkeypatch):
     monkeypatch.setattr(verbs_craft, "WorkerClient", None)
     run("craft", "library:transfer-3", "-n", "3", "--type", "correlation-trap", "--save", "mine")
