@@ -64,13 +64,22 @@ def held_out_problems(problems: int, seed: int) -> list[Problem]:
     return [next(stream) for _ in range(problems)]
 
 
-def build_suite(name: str, problems: Sequence[Problem], source: HintSource, seed: int) -> Suite:
-    """A suite over `problems` with hints of all types from `source`; a type it has no hint for is left out."""
+def build_suite(
+    name: str,
+    problems: Sequence[Problem],
+    source: HintSource,
+    seed: int,
+    types: Sequence[PerturbationType] = tuple(PerturbationType),
+) -> Suite:
+    """A suite over `problems` with hints of these types from `source`; a type it has no hint for is left out."""
     items = []
     for problem in problems:
-        written = [source(problem, type_) for type_ in PerturbationType]
-        hints = tuple(hint for hint in written if hint is not None)
-        rng = random.Random(f"{seed}:{problem.id}:placebo")
-        placebos = tuple(write_placebo(len(hint.text.split()), rng) for hint in hints)
-        items.append(SuiteItem(problem, hints, placebos))
+        written = [source(problem, type_) for type_ in types]
+        items.append(make_item(problem, [hint for hint in written if hint is not None], seed))
     return Suite(name, tuple(items))
+
+
+def make_item(problem: Problem, hints: Sequence[Hint], seed: int) -> SuiteItem:
+    """The item of a problem, each hint with a neutral text of its length."""
+    rng = random.Random(f"{seed}:{problem.id}:placebo")
+    return SuiteItem(problem, tuple(hints), tuple(write_placebo(len(hint.text.split()), rng) for hint in hints))

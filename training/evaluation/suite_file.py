@@ -13,26 +13,49 @@ what was changed since, a newer format, and damaged lines, each with file and li
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from training.core.gates import Gate, judge_hint
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, Hint, PerturbationType, Problem, Split
 from training.errors import UserError
 from training.evaluation.suite import Suite, SuiteItem
+from training.evaluation.suite_manifest import (
+    APPENDED,
+    FORMAT,
+    InvalidHint,
+    SuiteManifest,
+    as_text,
+    as_whole,
+    author_of,
+    digest_of,
+    make_manifest,
+    manifest_of,
+    manifest_text,
+    proof_of,
+)
 from training.rundir.disk import explained, write_whole
 
-FORMAT = 1
+__all__ = ["FORMAT", "ITEMS", "LICENCE", "MANIFEST", "AlreadyThere", "InvalidHint", "SavedSuite", "SuiteManifest"]
+__all__ += [
+    "append_item",
+    "author_of",
+    "merge_items",
+    "read_line",
+    "read_lines",
+    "read_manifest",
+    "read_suite",
+    "write_suite",
+]
+
 MANIFEST, ITEMS = "manifest.json", "items.jsonl"
 LICENCE = (
     "Problems and perturbations written by the Seirênes laboratory are under Apache-2.0. Whoever adds text of another "
@@ -40,46 +63,9 @@ LICENCE = (
 )
 _LOCK, _LOCK_PATIENCE_S, _LOCK_STALE_S = ".writing", 3.0, 30.0
 
-T = TypeVar("T")
-
 
 class AlreadyThere(UserError):
     """The suite holds this hint of this problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidHint:
-    """A hint that was taken although gates refuse it. Evaluation must not count it as an attack."""
-
-    problem_id: str
-    hint: str
-    gates: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteManifest:
-    """What a suite holds. Counts are derived from the items; `lines` are the first 16 hex digits of each line's hash.
-
-    `families` counts problems. `types` counts hints a type, `passed` those of them that passed all gates. `authors`
-    counts hints by who wrote them (templates, model, run, hand, unknown), `splits` the problems and hints by the split
-    of the template that they are from ("none" without one). `placement` is where the hints go.
-    """
-
-    name: str
-    sha256: str
-    created: str
-    lines: tuple[str, ...]
-    placement: Placement
-    licence: str
-    problems: int
-    hints: int
-    families: Mapping[str, int]
-    types: Mapping[str, int]
-    passed: Mapping[str, int]
-    authors: Mapping[str, int]
-    splits: Mapping[str, Mapping[str, int]]
-    invalid: tuple[InvalidHint, ...] = ()
-    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +84,7 @@ def write_suite(
     placement: Placement = Placement.APPEND,
     licence: str = LICENCE,
     allow_invalid: bool = False,
+    recipe: Mapping[str, Any] | None = None,
 ) -> SavedSuite:
     """Write a new suite. Raises a `UserError` where one is already, or a hint is refused (see the module)."""
     if (folder / MANIFEST).exists():
@@ -109,9 +96,9 @@ def write_suite(
     with _writing(folder):
         _put_lines(folder, 0, lines)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        whole = Suite(suite.name, _merged(suite.items))
-        manifest = _manifest(whole, lines, created, placement, licence, invalid)
-        write_whole(folder / MANIFEST, _manifest_text(manifest))
+        whole = Suite(suite.name, merge_items(suite.items))
+        manifest = make_manifest(whole, lines, created, placement, licence, invalid, recipe or {})
+        write_whole(folder / MANIFEST, manifest_text(manifest))
     return read_suite(folder)
 
 
@@ -134,28 +121,29 @@ def append_item(
         if item.hints and all(h.text in known for h in item.hints):
             raise AlreadyThere(f"The suite {saved.manifest.name!r} holds this perturbation of this problem already.")
         invalid = [*saved.manifest.invalid, *_refused(item, known, refused or {}, allow_invalid)]
-        old = _counted_lines(folder, saved.manifest)
+        old = read_lines(folder, saved.manifest)
         lines = [*old, _line(item)]
         _put_lines(folder, len("".join(old).encode()), lines[-1:])
-        suite = Suite(saved.suite.name, _merged([*saved.suite.items, item]))
+        suite = Suite(saved.suite.name, merge_items([*saved.suite.items, item]))
         before = saved.manifest
-        manifest = _manifest(suite, lines, before.created, before.placement, before.licence, invalid)
-        write_whole(folder / MANIFEST, _manifest_text(manifest))
+        recipe = before.recipe and {**before.recipe, APPENDED: len(lines) - _followed(before)}
+        manifest = make_manifest(suite, lines, before.created, before.placement, before.licence, invalid, recipe)
+        write_whole(folder / MANIFEST, manifest_text(manifest))
     return read_suite(folder)
 
 
 def read_suite(folder: Path) -> SavedSuite:
     """A suite with its hashes checked. Raises a `UserError` with file and line for whatever is wrong."""
     manifest = read_manifest(folder)
-    lines, items = _counted_lines(folder, manifest), []
+    lines, items = read_lines(folder, manifest), []
     for number, (line, proof) in enumerate(zip(lines, manifest.lines, strict=True), 1):
         place = f"{folder / ITEMS}, line {number}"
-        if _proof(line) != proof:
+        if proof_of(line) != proof:
             raise UserError(f"{place}: it was changed since the suite was written. Restore the file from a copy.")
-        items.append(_item(line, place))
-    if _digest(lines) != manifest.sha256:
+        items.append(read_line(line, place))
+    if digest_of(lines) != manifest.sha256:
         raise UserError(f"{folder / MANIFEST}: its hash is not that of the items. Restore the suite from a copy.")
-    return SavedSuite(folder, manifest, Suite(manifest.name, _merged(items)))
+    return SavedSuite(folder, manifest, Suite(manifest.name, merge_items(items)))
 
 
 def read_manifest(folder: Path) -> SuiteManifest:
@@ -171,7 +159,7 @@ def read_manifest(folder: Path) -> SuiteManifest:
     if type(version) is int and version > FORMAT:
         raise UserError(f"{path} has format {version}; this laboratory reads {FORMAT}. Update seirenes.")
     with _damage(str(path)):
-        return _manifest_of(data)
+        return manifest_of(data)
 
 
 # ---------------------------------------------------------------------- making
@@ -196,7 +184,14 @@ def _refused(
     return found
 
 
-def _merged(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
+def _followed(manifest: SuiteManifest) -> int:
+    """How many lines the recipe made."""
+    appended = manifest.recipe.get(APPENDED, 0)
+    return len(manifest.lines) - (appended if type(appended) is int else 0)
+
+
+def merge_items(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
+    """One item a problem, in order of appearance: hints of later lines join those of the first."""
     by_problem: dict[str, SuiteItem] = {}
     for item in items:
         there = by_problem.get(item.problem.id)
@@ -206,56 +201,8 @@ def _merged(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
     return tuple(by_problem.values())
 
 
-def _manifest(
-    suite: Suite, lines: Sequence[str], created: str, placement: Placement, licence: str, invalid: list[InvalidHint]
-) -> SuiteManifest:
-    pairs = [(item.problem.id, hint) for item in suite.items for hint in item.hints]
-    bad = {(i.problem_id, i.hint) for i in invalid}
-    return SuiteManifest(
-        name=suite.name,
-        sha256=_digest(lines),
-        created=created,
-        lines=tuple(_proof(line) for line in lines),
-        placement=placement,
-        licence=licence,
-        problems=len(suite.items),
-        hints=len(pairs),
-        families=_counts(item.problem.family for item in suite.items),
-        types=_counts(hint.type for _, hint in pairs),
-        passed=_counts(hint.type for id_, hint in pairs if (id_, hint.text) not in bad),
-        authors=_counts(author_of(hint) for _, hint in pairs),
-        splits={
-            "problems": _counts(i.problem.split if i.problem.template else "none" for i in suite.items),
-            "hints": _counts(h.split if author_of(h) == "templates" else "none" for _, h in pairs),
-        },
-        invalid=tuple(invalid),
-    )
-
-
-def author_of(hint: Hint) -> str:
-    """Who wrote a hint, by its `template`: a template's id, `hand`, `model:NAME` or `run:ID`."""
-    kind = hint.template.split(":", 1)[0]
-    return kind if kind in ("hand", "model", "run") else "templates" if kind else "unknown"
-
-
-def _counts(names: Iterator[Any] | Any) -> dict[str, int]:
-    return dict(sorted(Counter(map(str, names)).items()))
-
-
 def _line(item: SuiteItem) -> str:
     return json.dumps(dataclasses.asdict(item)) + "\n"
-
-
-def _proof(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()[:16]
-
-
-def _digest(lines: Sequence[str]) -> str:
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _manifest_text(manifest: SuiteManifest) -> str:
-    return json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=True) + "\n"
 
 
 def _put_lines(folder: Path, at_bytes: int, lines: Sequence[str]) -> None:
@@ -309,7 +256,8 @@ def _damage(place: str) -> Iterator[None]:
         raise UserError(f"{place}: it is damaged ({error}). Restore the file from a copy.") from error
 
 
-def _counted_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
+def read_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
+    """The lines of items.jsonl that count, unproven."""
     path = folder / ITEMS
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -321,24 +269,25 @@ def _counted_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
     return lines[:counted]
 
 
-def _item(line: str, place: str) -> SuiteItem:
+def read_line(line: str, place: str) -> SuiteItem:
+    """The item of a line; `place` names it in the `UserError`."""
     with _damage(place):
         data = json.loads(line)
         return SuiteItem(
-            _problem(data["problem"]), tuple(map(_hint, data["hints"])), tuple(_text(p) for p in data["placebos"])
+            _problem(data["problem"]), tuple(map(_hint, data["hints"])), tuple(as_text(p) for p in data["placebos"])
         )
 
 
 def _problem(data: Mapping[str, Any]) -> Problem:
     return Problem(
-        **{name: _text(data[name]) for name in ("id", "family", "question", "answer", "solution")},
-        template=_text(data.get("template", "")),
+        **{name: as_text(data[name]) for name in ("id", "family", "question", "answer", "solution")},
+        template=as_text(data.get("template", "")),
         kind=AnswerKind(data["kind"]),
         split=Split(data.get("split", Split.TRAIN)),
-        entities=tuple(map(_text, data.get("entities", ()))),
-        nouns=tuple(map(_text, data.get("nouns", ()))),
-        quantities=tuple(map(_whole, data.get("quantities", ()))),
-        difficulty=_whole(data.get("difficulty", 1)),
+        entities=tuple(map(as_text, data.get("entities", ()))),
+        nouns=tuple(map(as_text, data.get("nouns", ()))),
+        quantities=tuple(map(as_whole, data.get("quantities", ()))),
+        difficulty=as_whole(data.get("difficulty", 1)),
     )
 
 
@@ -346,51 +295,8 @@ def _hint(data: Mapping[str, Any]) -> Hint:
     suggested = data.get("suggested")
     return Hint(
         type=PerturbationType(data["type"]),
-        text=_text(data["text"]),
-        template=_text(data.get("template", "")),
+        text=as_text(data["text"]),
+        template=as_text(data.get("template", "")),
         split=Split(data.get("split", Split.TRAIN)),
-        suggested=None if suggested is None else _text(suggested),
+        suggested=None if suggested is None else as_text(suggested),
     )
-
-
-def _manifest_of(data: Mapping[str, Any]) -> SuiteManifest:
-    name, sha256, created, licence = (_text(data[key]) for key in ("name", "sha256", "created", "licence"))
-    families, types, passed, authors = (_count_map(data[key]) for key in ("families", "types", "passed", "authors"))
-    return SuiteManifest(
-        name=name,
-        sha256=sha256,
-        created=created,
-        licence=licence,
-        families=families,
-        types=types,
-        passed=passed,
-        authors=authors,
-        problems=_whole(data["problems"]),
-        hints=_whole(data["hints"]),
-        format=_whole(data["format"]),
-        lines=tuple(map(_text, data["lines"])),
-        placement=Placement(data["placement"]),
-        splits={str(key): _count_map(value) for key, value in data["splits"].items()},
-        invalid=tuple(
-            InvalidHint(_text(bad["problem_id"]), _text(bad["hint"]), tuple(map(_text, bad["gates"])))
-            for bad in data.get("invalid", ())
-        ),
-    )
-
-
-def _count_map(value: Mapping[str, Any]) -> dict[str, int]:
-    return {str(key): _whole(count) for key, count in value.items()}
-
-
-def _text(value: Any) -> str:
-    return _is(str, value)
-
-
-def _whole(value: Any) -> int:
-    return _is(int, value)
-
-
-def _is(kind: type[T], value: Any) -> T:
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
-    return value
