@@ -3,7 +3,8 @@
     python tests/bench/bench_traces_ui.py [--rows 1000000] [--database FILE] [--size 1920x1080]
 
 Opens the run, goes down and through it, filters, searches, sorts, flips, switches the theme, exports. After each the
-longest stall is printed beside the goal of 50 ms. The database is the one of `bench_traces.py`, made where it is missing.
+longest stall is printed, and the longest work of the thread itself: on a machine that is busy the former is larger.
+The goal is 50 ms. The database is the one of `bench_traces.py`, made where it is missing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Bench:
         self.page.resize(*size)
         self.page.show()
         self.watch = StallWatch()
-        self.worst = 0.0
+        self.worst = self.worst_own = 0.0
         self._wait(lambda: True)
 
     def measure(self, name: str, do: Callable[[], object], ready: Callable[[], bool]) -> None:
@@ -63,9 +64,9 @@ class Bench:
         took = self._wait(ready, began)
         self._rest()
         stall = self.watch.stop()
-        self.worst = max(self.worst, stall)
+        self.worst, self.worst_own = max(self.worst, stall), max(self.worst_own, self.watch.own_ms)
         late = "" if stall <= GOAL_MS else f"   {len(self.watch.late)} beyond the goal"
-        print(f"{name:<46}{1000 * took:>9.0f} ms {stall:>12.1f} ms{late}", flush=True)
+        print(f"{name:<46}{1000 * took:>9.0f} ms {stall:>12.1f} ms {self.watch.own_ms:>9.1f} ms{late}", flush=True)
 
     def _wait(self, ready: Callable[[], bool], began: float | None = None) -> float:
         began = time.perf_counter() if began is None else began
@@ -76,8 +77,8 @@ class Bench:
             time.sleep(0.001)
         return time.perf_counter() - began
 
-    def _rest(self) -> None:
-        until = time.perf_counter() + REST_S
+    def _rest(self, seconds: float = REST_S) -> None:
+        until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             self.app.processEvents()
             time.sleep(0.001)
@@ -127,7 +128,7 @@ class Bench:
         ):
             self.measure(name, lambda q=query: page.ask(q), self._asked)
         self.measure(
-            "type a word, letter by letter", lambda: QTest.keyClicks(page.search, "marbles", delay=60), self._asked
+            "type a word, letter by letter", self._type, lambda: page.query.text == "marbles" and self._asked()
         )
         self.measure("everything again", page.clear_filters, self.is_whole)
         for mode in ("dark", "light"):
@@ -148,6 +149,11 @@ class Bench:
         for _ in range(times):
             QTest.keyClick(self.page.table, key)
             self.app.processEvents()
+
+    def _type(self) -> None:
+        for letter in "marbles":
+            QTest.keyClicks(self.page.search, letter)
+            self._rest(0.06)
 
     def _drag(self) -> None:
         bar = self.page.table.verticalScrollBar()
@@ -197,10 +203,12 @@ def main() -> None:
         run = Path(folder) / "run"
         run.mkdir()
         (run / "rollouts.db").symlink_to(database.resolve())
-        print(f"{'':<46}{'there after':>12} {'longest stall':>15}")
+        print(f"{'':<46}{'there after':>12} {'longest stall':>15} {'own work':>12}")
         bench = Bench(app, RunPaths(run), (width, height))
         bench.tour()
-    print(f"\nlongest stall of all: {bench.worst:.1f} ms, goal {GOAL_MS:.0f} ms")
+    print(
+        f"\nlongest stall of all: {bench.worst:.1f} ms, of the thread's own work {bench.worst_own:.1f} ms, goal {GOAL_MS:.0f} ms"
+    )
 
 
 if __name__ == "__main__":

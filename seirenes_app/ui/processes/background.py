@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QObject, QThreadPool, Signal, Slot
 
 from training.errors import UserError
+
+SWITCH_S = 0.001
+"""How long a thread that computes may keep the interpreter from the window's. Python's own 5 ms, many times over while
+a table is painted, are felt."""
 
 
 class Background(QObject):
@@ -21,6 +26,7 @@ class Background(QObject):
 
     def __init__(self, parent: QObject | None = None, *, threads: int = 2) -> None:
         super().__init__(parent)
+        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(threads)
         self._closed = False

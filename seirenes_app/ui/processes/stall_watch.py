@@ -19,14 +19,16 @@ SHARE_KEPT = 200
 class StallWatch(QObject):
     """Between `start` and `stop`, `longest_ms` is the longest time in which no event could be taken.
 
-    A machine that is busy with other processes adds its own delays: `late` tells one long stall from many short ones.
+    `own_ms` is the longest that this thread computed between two beats. On a machine that is busy with other processes
+    the first is larger than the second, and what is between is nobody's to mend here.
     """
 
     def __init__(self, parent: QObject | None = None, *, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(parent)
         self._clock = clock
         self._last: float | None = None
-        self.longest_ms = 0.0
+        self._last_own = 0.0
+        self.longest_ms = self.own_ms = 0.0
         self.late: list[float] = []
         """Stalls beyond the goal, in milliseconds, oldest first; the last `SHARE_KEPT`."""
         self._timer = QTimer(self)
@@ -36,8 +38,8 @@ class StallWatch(QObject):
 
     def start(self) -> None:
         """Measure from now on; what was measured before is forgotten."""
-        self.longest_ms, self.late = 0.0, []
-        self._last = self._clock()
+        self.longest_ms, self.own_ms, self.late = 0.0, 0.0, []
+        self._last, self._last_own = self._clock(), time.thread_time()
         self._timer.start()
 
     def stop(self) -> float:
@@ -50,10 +52,11 @@ class StallWatch(QObject):
 
     def beat(self) -> None:
         """The timer fired: what is beyond its interval is a stall."""
-        now = self._clock()
+        now, own = self._clock(), time.thread_time()
         if self._last is not None:
             stall = 1000 * (now - self._last) - INTERVAL_MS
             self.longest_ms = max(self.longest_ms, stall)
+            self.own_ms = max(self.own_ms, 1000 * (own - self._last_own))
             if stall > GOAL_MS:
                 self.late = [*self.late[1 - SHARE_KEPT :], stall]
-        self._last = now
+        self._last, self._last_own = now, own

@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFont, QFontMetrics, QKeyEvent, QKeySequence, QPainter, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
-from seirenes_app.ui.icons import pixmap, set_icon
-from seirenes_app.ui.models.rollout_words import (
-    NO_LOOK,
-    STAGE_TAGS,
-    STAGE_TONES,
-    gate_look,
-    outcome_look,
-    say_kind,
-    stage_of,
-)
-from seirenes_app.ui.models.rollouts_model import (
-    HEADERS,
-    RIGHT_SIDE,
-    SORTS,
-    RolloutColumn,
-    RolloutsModel,
-    Row,
-    flatten,
-    say_cell,
-)
-from seirenes_app.ui.theme import current_theme
-from seirenes_app.ui.widgets.badges import Look
+from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.models.rollouts_model import HEADERS, SORTS, RolloutColumn, RolloutsModel
+from seirenes_app.ui.pages.traces_parts.rollout_delegate import ROW, RolloutDelegate
 from training.rundir.rollout_query import Sort
 
-ROW = 34
-PAD = 10
-ICON = 16
-TAG_WIDTH = 26
-QUESTION_WIDTH = 120
-"""Room that a hint leaves to its question, where there is room for both."""
 WIDTHS = {
     RolloutColumn.STEP: 66,
     RolloutColumn.KIND: 194,
@@ -63,119 +29,6 @@ GIVES_WAY = (
 )
 """Below this width the column is hidden, unless the person wants it: the inspector has its value."""
 ALWAYS = (RolloutColumn.KIND, RolloutColumn.PROBLEM)
-Index = QModelIndex | QPersistentModelIndex
-
-
-class RolloutDelegate(QStyledItemDelegate):
-    """Takes the whole row from the model at once: a cell costs one look-up, not one a role."""
-
-    def __init__(self, model: RolloutsModel, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._model = model
-        self._body = _font(parent.font(), 13)
-        self._strong = _font(parent.font(), 13, QFont.Weight.DemiBold)
-        self._tag = _font(parent.font(), 11, QFont.Weight.Bold)
-        self._metrics = QFontMetrics(self._body)
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Rows are of one height."""
-        return QSize(80, ROW)
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Ground, content, hairline."""
-        theme, rect = current_theme(), option.rect
-        column = RolloutColumn(index.column())
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(rect, theme.colour("raised"))
-            if column is RolloutColumn.STEP:
-                painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.colour("accent"))
-        painter.setPen(QPen(theme.colour("grid"), 1))
-        painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        inner = rect.adjusted(PAD, 0, -PAD, -1)
-        row = self._model.row_at(index.row())
-        if row is None:
-            self._paint_waiting(painter, inner, column, index.row())
-        elif column is RolloutColumn.KIND:
-            self._paint_kind(painter, inner, row)
-        elif column is RolloutColumn.PROBLEM:
-            self._paint_problem(painter, inner, row)
-        elif column in (RolloutColumn.OUTCOME, RolloutColumn.GATE):
-            look = outcome_look(row) if column is RolloutColumn.OUTCOME else gate_look(row)
-            self._paint_look(painter, inner, look, strong=row.get("flip") in ("harmful", "helpful")
-                             and column is RolloutColumn.OUTCOME)  # fmt: skip
-        else:
-            tone = "text" if column is RolloutColumn.REWARD else "muted"
-            self._text(painter, inner, say_cell(row, column), tone, right=column in RIGHT_SIDE)
-
-    def _paint_waiting(self, painter: QPainter, rect: QRect, column: RolloutColumn, number: int) -> None:
-        """A bar in place of words that are being read: nothing that could be taken for content."""
-        width = min(
-            rect.width(), {RolloutColumn.PROBLEM: 180 + 37 * (number % 5), RolloutColumn.KIND: 120}.get(column, 36)
-        )
-        left = rect.right() - width if column in RIGHT_SIDE else rect.left()
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(current_theme().colour("grid"))
-        painter.drawRoundedRect(QRectF(left, rect.center().y() - 4, width, 8), 4, 4)
-        painter.restore()
-
-    def _paint_kind(self, painter: QPainter, rect: QRect, row: Row) -> None:
-        stage, theme = stage_of(row), current_theme()
-        if stage is None:
-            self._text(painter, rect, say_cell(row, RolloutColumn.KIND), "muted")
-            return
-        tone = STAGE_TONES[stage]
-        tag = QRectF(rect.left(), rect.center().y() - 8.5, TAG_WIDTH, 18)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.wash(tone))
-        painter.drawRoundedRect(tag, 4, 4)
-        painter.restore()
-        painter.setPen(theme.colour(tone))
-        painter.setFont(self._tag)
-        painter.drawText(tag, Qt.AlignmentFlag.AlignCenter, STAGE_TAGS[stage])
-        self._text(painter, rect.adjusted(TAG_WIDTH + 8, 0, 0, 0), say_kind(row), "text")
-
-    def _paint_problem(self, painter: QPainter, rect: QRect, row: Row) -> None:
-        question = flatten(row["question"])
-        if not row["hint"]:
-            self._text(painter, rect, question, "text")
-            return
-        hint = f"“{flatten(row['hint'])}”"
-        room = rect.width() - QUESTION_WIDTH if rect.width() > 2 * QUESTION_WIDTH else rect.width()
-        fitted = self._metrics.elidedText(hint[: room // 3 + 8], Qt.TextElideMode.ElideRight, room)
-        self._text(painter, rect, fitted, "text")
-        used = self._metrics.horizontalAdvance(fitted) + 14
-        if rect.width() - used > QUESTION_WIDTH // 2:
-            self._text(painter, rect.adjusted(used, 0, 0, 0), question, "muted")
-
-    def _paint_look(self, painter: QPainter, rect: QRect, look: Look, *, strong: bool) -> None:
-        if look is NO_LOOK:
-            return
-        picture = pixmap(look.icon, ICON, look.tone, painter.device().devicePixelRatioF())
-        painter.drawPixmap(QPointF(rect.left(), rect.center().y() - ICON / 2 + 1), picture)
-        words = rect.adjusted(ICON + 7, 0, 0, 0)
-        tone = look.tone if strong or look.tone != "good" else "text"
-        self._text(painter, words, look.text, tone, font=self._strong if strong else None)
-
-    def _text(
-        self, painter: QPainter, rect: QRect, text: str, tone: str, *, right: bool = False, font: QFont | None = None
-    ) -> None:
-        painter.setFont(font or self._body)
-        painter.setPen(current_theme().colour(tone))
-        side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-        # Elided from a cut of the text: what cannot be seen need not be measured.
-        fitted = self._metrics.elidedText(text[: rect.width() // 3 + 8], Qt.TextElideMode.ElideRight, rect.width())
-        painter.drawText(rect, side | Qt.AlignmentFlag.AlignVCenter, fitted)
-
-
-def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
-    font = QFont(base)
-    font.setPixelSize(pixels)
-    font.setWeight(weight)
-    return font
 
 
 class RolloutTable(QTableView):
