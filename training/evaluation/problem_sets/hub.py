@@ -1,0 +1,245 @@
+"""Problem sets on the hub, read through `datasets`: what is cached is used as it is, and without a network.
+
+It never waits for a network that is not there: what is not cached then fails at once and says what to do. `datasets`
+and `huggingface_hub` are imported when a set is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from training.core.types import AnswerKind
+from training.errors import UserError
+from training.evaluation.problem_sets.presets import PRESETS, Preset
+from training.evaluation.problem_sets.sources import FileSource, RowSource, open_file
+from training.evaluation.problem_sets.values import NOT_STATED, ColumnMapping, Row
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CONNECT_S = 3.0
+_ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A data set on the hub; `split` "" is the only one, or the test split."""
+
+    hub: str
+    config: str = ""
+    split: str = ""
+
+    def __str__(self) -> str:
+        parts = " ".join(part for part in (self.config, self.split) if part)
+        return f"{self.hub} ({parts})" if parts else self.hub
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Rows of a split of a data set."""
+
+    address: HubAddress
+    split: Any
+    name: str
+    licence: str = NOT_STATED
+    mapping: ColumnMapping | None = None
+    kind: AnswerKind | None = None
+    format: str = "hub"
+
+    @property
+    def origin(self) -> str:
+        """Its address on the hub."""
+        return str(self.address)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows; the data set is mapped into memory and not loaded."""
+        for number, cells in enumerate(self.split, 1):
+            yield Row(number, 0, cells)
+
+    def place(self, row: Row) -> str:
+        """Data set and row, counted from 1."""
+        return f"{self.address}, row {row.number}"
+
+
+@dataclass(frozen=True)
+class JoinedFiles:
+    """Several files as one set."""
+
+    files: tuple[FileSource, ...]
+    name: str
+    origin: str
+    licence: str
+    mapping: ColumnMapping | None
+    kind: AnswerKind | None
+    format: str = "JSON"
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of one file after the other, numbered through."""
+        number = 0
+        for index, file in enumerate(self.files):
+            for row in file.rows():
+                number += 1
+                yield Row(number, row.line, row.cells, row.damage, row.raw, index)
+
+    def place(self, row: Row) -> str:
+        """File and line."""
+        return self.files[row.part].place(row)
+
+
+def find_preset(name: str) -> Preset | None:
+    """The preset of that name, its title, or its address on the hub; None where there is none."""
+    plain = name.strip().casefold()
+    if plain in PRESETS:
+        return PRESETS[plain]
+    return next((p for p in PRESETS.values() if plain in (p.title.casefold(), p.hub.casefold())), None)
+
+
+def open_preset(preset: Preset, folder: Path | None = None) -> RowSource:
+    """The preset's rows: from its file in `folder`, from the cache, or from the hub, in this order."""
+    for ending in _ENDINGS if folder else ():
+        path = Path(folder or ".") / f"{preset.key}{ending}"
+        if path.is_file():
+            return _own_copy(open_file(path), preset)
+    if preset.files:
+        return _open_files(preset, folder)
+    address = HubAddress(preset.hub, preset.config, preset.split)
+    split = _load(address, _remedy(preset.key, folder))
+    return HubSource(address, split, preset.key, preset.licence, preset.mapping, preset.kind)
+
+
+def _own_copy(source: FileSource, preset: Preset) -> RowSource:
+    """A person's copy has the hub's columns, or the ones that an import wrote."""
+    columns = {name for row in _some(source) for name in row.cells}
+    wanted = preset.mapping.columns().values()
+    fits = all(part in columns for column in wanted for part in column.split("+"))
+    return JoinedFiles(
+        (source,),
+        preset.key,
+        source.origin,
+        preset.licence,
+        preset.mapping if fits else None,
+        preset.kind,
+        source.format,
+    )
+
+
+def _some(source: FileSource) -> list[Row]:
+    rows = source.rows()
+    return [row for _, row in zip(range(20), rows, strict=False) if not row.damage]
+
+
+def open_hub(address: HubAddress) -> HubSource:
+    """Any data set by its name; its columns are recognised or mapped by hand."""
+    split = _load(address, _remedy(address.hub, None))
+    return HubSource(address, split, address.hub.rsplit("/", 1)[-1])
+
+
+def _remedy(name: str, folder: Path | None) -> str:
+    stem = name.rsplit("/", 1)[-1]
+    here = f"as {Path(folder) / stem}.jsonl" if folder else "and name it in place of the data set"
+    return (
+        f"Where there is a network, run: seirenes problems import {name} -o {stem}.jsonl — then copy that file to "
+        f"this machine {here}."
+    )
+
+
+def _load(address: HubAddress, remedy: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    with _offline(datasets):
+        try:
+            return _pick(datasets.load_dataset(address.hub, address.config or None), address)
+        except (OSError, ValueError):  # not cached, or another configuration is
+            pass
+    _check_network(str(address), datasets.config.HF_HUB_OFFLINE, datasets.config.HF_ENDPOINT, remedy)
+    try:
+        return _pick(datasets.load_dataset(address.hub, address.config or None), address)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{address} cannot be had from the hub: {_first_line(error)}. {remedy}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+
+
+@contextmanager
+def _offline(datasets: Any) -> Iterator[None]:
+    """The library's own switch, which it reads at each call."""
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _check_network(what: str, switched_off: bool, endpoint: str, remedy: str) -> None:
+    if switched_off:
+        raise UserError(f"{what} is not on this machine, and the hub is switched off (HF_HUB_OFFLINE). {remedy}")
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return
+    url = urlsplit(endpoint)
+    try:
+        port = url.port or (80 if url.scheme == "http" else 443)
+        socket.create_connection((url.hostname or "", port), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} is not on this machine, and {url.hostname} cannot be reached. {remedy}") from error
+
+
+def _pick(splits: Any, address: HubAddress) -> Any:
+    """The wanted split of all, "train+test" joined."""
+    import datasets
+
+    names = [name for name in address.split.split("+") if name]
+    if not names:
+        if len(splits) > 1 and "test" not in splits:
+            raise UserError(f"{address} has several splits: {', '.join(splits)}. Name one with --split.")
+        names = ["test" if "test" in splits else next(iter(splits))]
+    missing = next((name for name in names if name not in splits), None)
+    if missing is not None:
+        raise UserError(f"{address.hub} has no split {missing!r}. It has: {', '.join(splits)}.")
+    parts = [splits[name] for name in names]
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def _open_files(preset: Preset, folder: Path | None) -> JoinedFiles:
+    from huggingface_hub import constants, hf_hub_download
+
+    remedy = _remedy(preset.key, folder)
+    paths: list[Path] = []
+    for name in preset.files:
+        try:
+            path = hf_hub_download(preset.hub, name, repo_type="dataset", local_files_only=True)
+        except (OSError, ValueError):  # not cached
+            _check_network(f"{preset.title} ({preset.hub})", constants.HF_HUB_OFFLINE, constants.ENDPOINT, remedy)
+            try:
+                path = hf_hub_download(preset.hub, name, repo_type="dataset")
+            except Exception as error:
+                raise UserError(f"{preset.hub} cannot be had from the hub: {_first_line(error)}. {remedy}") from error
+        paths.append(Path(path))
+    files = tuple(open_file(path) for path in paths)
+    return JoinedFiles(files, preset.key, preset.hub, preset.licence, preset.mapping, preset.kind)
+
+
+def open_source(name: str, folder: Path | None = None, config: str = "", split: str = "") -> RowSource:
+    """A file, a preset, or a data set by its hub name, whichever `name` is. Raises a `UserError` for none of them."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return open_file(path)
+    preset = find_preset(name)
+    if preset is not None and not (config or split):
+        return open_preset(preset, folder)
+    if HUB_NAME.fullmatch(name) and path.suffix.lower() not in (*_ENDINGS, ".tsv", ".ndjson"):
+        return open_hub(HubAddress(name, config, split))
+    raise UserError(f"{name!r} is no file and no preset. Presets: {', '.join(PRESETS)}; or a hub name, owner/name.")

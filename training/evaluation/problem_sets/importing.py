@@ -1,0 +1,351 @@
+"""Turn the rows of a source into problems that can be verified, and tell every row that was left out and why.
+
+Two passes, both streaming: the first finds questions that are answered twice and differently, the second makes the
+problems. It refuses a source as a whole only where no row can be read or no column is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from training.core.answers import ANSWER_MARKER, SymbolicChecker
+from training.core.question_text import find_entities, find_nouns, find_quantities
+from training.core.types import AnswerKind, Problem
+from training.errors import UserError
+from training.evaluation.problem_sets.detection import SAMPLE, columns_of, detect, unrecognised
+from training.evaluation.problem_sets.gold import (
+    Gold,
+    NoGold,
+    cell_text,
+    find_answer,
+    read_gold,
+    same_answer,
+    without_calculator,
+)  # fmt: skip
+from training.evaluation.problem_sets.sources import RowSource
+from training.evaluation.problem_sets.values import (
+    ColumnMapping,
+    Duplicate,
+    ImportReport,
+    Layout,
+    Preview,
+    PreviewRow,
+    ProblemSet,
+    ReadOptions,
+    Reason,
+    Rejected,
+    Row,
+    excerpt,
+    normal_type,
+)  # fmt: skip
+
+MAX_QUESTION = 20_000
+_TELL_EVERY = 500
+_SPACE = re.compile(r"\s+")
+
+
+class _Refused(Exception):
+    """A row that gives no problem; never leaves this module."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+class ProblemImport:
+    """One import, as a stream: `problems()` yields as it reads, `report()` tells what became of the rows so far."""
+
+    def __init__(
+        self,
+        source: RowSource,
+        options: ReadOptions | None = None,
+        symbolic: SymbolicChecker | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._source, self._symbolic, self._on_progress = source, symbolic, on_progress
+        self._options = options = _options(source, options)
+        self._started = time.monotonic()
+        self.layout, self.mapping = find_mapping(source, options)
+        self.name = options.name or source.name
+        self._wanted = frozenset(normal_type(name) for name in options.types)
+        self._rejected: list[Rejected] = []
+        self._duplicates: list[Duplicate] = []
+        self._kinds: Counter[str] = Counter()
+        self._types: Counter[str] = Counter()
+        self._rows = self._imported = self._filtered = 0
+        self._limited = False
+        self._first: dict[bytes, int] = {}
+        self._ids: Counter[str] = Counter()
+
+    def problems(self) -> Iterator[Problem]:
+        """The problems in the order of their rows. Raises a `UserError` where the type filter matches no row."""
+        disputed = self._disputed()
+        for row in self._source.rows():
+            if self._options.limit is not None and self._imported >= self._options.limit:
+                self._limited = True
+                return
+            self._rows += 1
+            if self._on_progress and self._rows % _TELL_EVERY == 0:
+                self._on_progress(self._rows)
+            problem = self._take(row, disputed)
+            if problem is not None:
+                self._imported += 1
+                yield problem
+        if self._wanted and not self._imported and self._types:
+            known = ", ".join(f"{name} ({n})" for name, n in self._types.most_common(20))
+            raise UserError(
+                f"{self._source.origin}: no problem of type {', '.join(self._options.types)}. Types: {known}."
+            )
+
+    def _take(self, row: Row, disputed: dict[bytes, int]) -> Problem | None:
+        try:
+            problem = make_problem(row, self.mapping, self._options, self._symbolic, self.name)
+            key = _key(problem.question)
+            if key in disputed:
+                raise _Refused(Reason.CONTRADICTION, f"row {disputed[key]} asks the same and answers otherwise")
+        except _Refused as refused:
+            self._reject(row, refused)
+            return None
+        self._types[problem.family] += 1
+        if self._wanted and normal_type(problem.family) not in self._wanted:
+            self._filtered += 1
+            return None
+        if (first := self._first.setdefault(key, row.number)) != row.number:
+            self._duplicates.append(Duplicate(row.number, self._source.place(row), first, excerpt(problem.question)))
+        self._kinds[problem.kind] += 1
+        return self._with_own_id(problem)
+
+    def _with_own_id(self, problem: Problem) -> Problem:
+        name = problem.id
+        while self._ids[name]:
+            self._ids[problem.id] += 1
+            name = f"{problem.id}-{self._ids[problem.id]}"
+        self._ids[name] = 1
+        return problem if name == problem.id else replace(problem, id=name)
+
+    def _reject(self, row: Row, refused: _Refused) -> None:
+        told = row.raw or " | ".join(text for cell in row.cells.values() if (text := cell_text(cell)))
+        place = self._source.place(row)
+        self._rejected.append(Rejected(row.number, place, refused.reason, excerpt(told), refused.detail))
+
+    def _disputed(self) -> dict[bytes, int]:
+        """Questions that two rows answer differently, each with a row that does."""
+        answers: dict[bytes, tuple[str, int]] = {}
+        disputed: dict[bytes, int] = {}
+        for row in self._source.rows():
+            try:
+                question, answer = _question(row, self.mapping), _answer(row, self.mapping)
+            except _Refused:
+                continue
+            key = _key(question)
+            first, number = answers.setdefault(key, (answer[:200], row.number))
+            if number != row.number and not same_answer(answer[:200], first, self._symbolic):
+                disputed.setdefault(key, number)
+        return disputed
+
+    def report(self) -> ImportReport:
+        """What became of the rows that were read."""
+        return ImportReport(
+            source=self._source.origin, format=self._source.format, layout=self.layout, mapping=self.mapping,
+            licence=self._source.licence, rows=self._rows, imported=self._imported, filtered=self._filtered,
+            limited=self._limited, rejected=tuple(self._rejected), duplicates=tuple(self._duplicates),
+            kinds=dict(self._kinds), types=dict(self._types.most_common()),
+            seconds=time.monotonic() - self._started,
+        )  # fmt: skip
+
+
+def read_problem_set(
+    source: RowSource,
+    options: ReadOptions | None = None,
+    symbolic: SymbolicChecker | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> ProblemSet:
+    """The whole set in memory. A source whose rows are all rejected gives an empty set with its report."""
+    running = ProblemImport(source, options, symbolic, on_progress)
+    problems = tuple(running.problems())
+    return ProblemSet(running.name, problems, source.origin, source.licence, running.report())
+
+
+def _options(source: RowSource, options: ReadOptions | None) -> ReadOptions:
+    options = options or ReadOptions()
+    return options if options.kind else replace(options, kind=source.kind)
+
+
+def find_mapping(source: RowSource, options: ReadOptions) -> tuple[Layout, ColumnMapping]:
+    """The mapping that was given, or the one that the first rows show. Raises a `UserError` where there is none."""
+    first = [row for row in itertools.islice(source.rows(), 50 * SAMPLE) if not row.damage][:SAMPLE]
+    columns = columns_of(first)
+    given = options.mapping or source.mapping
+    if given is not None:
+        _check_columns(source.origin, given, columns)
+        return Layout.MAPPED, given
+    found = detect(first)
+    if found is None:
+        if not first:
+            raise UserError(_nothing(source))
+        raise UserError(unrecognised(source.origin, columns))
+    return found
+
+
+def _nothing(source: RowSource) -> str:
+    damaged = [row for row in itertools.islice(source.rows(), 50 * SAMPLE) if row.damage]
+    ended = next((row for row in damaged if "here" in row.damage), damaged[0] if damaged else None)
+    why = f"{source.place(ended)}: {ended.damage}" if ended else "it has no rows"
+    return f"{source.origin} holds no problem ({why}). Each row needs a question and an answer."
+
+
+def _check_columns(origin: str, mapping: ColumnMapping, columns: tuple[str, ...]) -> None:
+    for role, column in mapping.columns().items():
+        parts = [] if column.startswith("=") else [column] if column in columns else column.split("+")
+        missing = next((part for part in parts if part not in columns), None)
+        if missing is not None and columns:
+            listed = ", ".join(columns[:20])
+            raise UserError(f"{origin} has no column {missing!r}, which was named for the {role}. Columns: {listed}.")
+
+
+def preview(
+    source: RowSource,
+    options: ReadOptions | None = None,
+    symbolic: SymbolicChecker | None = None,
+    rows: int = 5,
+) -> Preview:
+    """The first rows as they would be read. Without a mapping the cells are shown, and a note says what to do."""
+    options = _options(source, options)
+    first = list(itertools.islice(source.rows(), rows))
+    columns = columns_of(itertools.islice(source.rows(), SAMPLE))
+    try:
+        layout, mapping = find_mapping(source, options)
+    except UserError as error:
+        shown = tuple(PreviewRow(source.place(row), _cells(row), None, None) for row in first)
+        return Preview(source.name, source.format, columns, None, None, shown, str(error))
+    name = options.name or source.name
+    made = tuple(_preview_row(source, row, mapping, options, symbolic, name) for row in first)
+    return Preview(source.name, source.format, columns, layout, mapping, made)
+
+
+def _preview_row(
+    source: RowSource,
+    row: Row,
+    mapping: ColumnMapping,
+    options: ReadOptions,
+    symbolic: SymbolicChecker | None,
+    name: str,
+) -> PreviewRow:
+    place = source.place(row)
+    try:
+        return PreviewRow(place, _cells(row), make_problem(row, mapping, options, symbolic, name), None)
+    except _Refused as refused:
+        rejected = Rejected(row.number, place, refused.reason, row.raw, refused.detail)
+        return PreviewRow(place, _cells(row), None, rejected)
+
+
+def _cells(row: Row) -> dict[str, str]:
+    return {excerpt(str(name)): excerpt(cell_text(value) or str(value)[:400]) for name, value in row.cells.items()}
+
+
+def make_problem(
+    row: Row, mapping: ColumnMapping, options: ReadOptions, symbolic: SymbolicChecker | None, name: str
+) -> Problem:
+    """The problem of one row."""
+    question, answer = _question(row, mapping), _answer(row, mapping)
+    gold = read_gold(answer, question, _told_kind(row, mapping, options), options.kinds, symbolic)
+    if isinstance(gold, NoGold):
+        raise _Refused(gold.reason, gold.detail)
+    digest = hashlib.sha256(f"{question}\n{gold.text}".encode()).hexdigest()[:12]
+    group = _cell(row, mapping.group)
+    return Problem(
+        id=_cell(row, mapping.id, "-")[:80] or f"{name}-{digest}",
+        family=_type(row, mapping) or name,
+        question=question,
+        answer=gold.text,
+        kind=gold.kind,
+        solution=_solution(row, mapping, gold),
+        entities=find_entities(question),
+        nouns=find_nouns(question),
+        quantities=find_quantities(question),
+        template=group if len(group) <= 40 else hashlib.sha256(group.encode()).hexdigest()[:12],
+        split=options.split,
+    )
+
+
+def _question(row: Row, mapping: ColumnMapping) -> str:
+    if row.damage:
+        raise _Refused(Reason.DAMAGED, row.damage)
+    question, story = _cell(row, mapping.question, needed=True), _cell(row, mapping.context)
+    if not question:
+        raise _Refused(Reason.NO_QUESTION, f"column {mapping.question!r} is empty")
+    if story and not question.startswith(story):
+        question = f"{story}{'' if story.endswith(('.', '!', '?', ':')) else '.'} {question}"
+    if len(question) > MAX_QUESTION:
+        raise _Refused(Reason.TOO_LONG, f"it has {len(question)} characters; at most {MAX_QUESTION} are taken")
+    return question
+
+
+def _answer(row: Row, mapping: ColumnMapping) -> str:
+    r"""The gold as it is written; from the solution's box where no answer is given."""
+    written = row.cells.get(mapping.answer)
+    if isinstance(written, list | tuple) and len(written) > 1:
+        raise _Refused(Reason.MANY_ANSWERS, f"column {mapping.answer!r} holds {len(written)} answers")
+    text = _cell(row, mapping.answer, needed=not mapping.solution)
+    if not text and mapping.solution:
+        text = _cell(row, mapping.solution, needed=True)
+        if text and ANSWER_MARKER not in text and "\\boxed" not in text and "\\fbox" not in text:
+            raise _Refused(Reason.NO_ANSWER, f"column {mapping.solution!r} marks no answer with \\boxed{{}} or ####")
+    if not text:
+        raise _Refused(Reason.NO_ANSWER, f"column {mapping.answer or mapping.solution!r} is empty")
+    found = find_answer(text)
+    if isinstance(found, NoGold):
+        raise _Refused(found.reason, found.detail)
+    return found
+
+
+def _told_kind(row: Row, mapping: ColumnMapping, options: ReadOptions) -> AnswerKind | None:
+    told = _cell(row, mapping.kind).casefold()
+    if not told:
+        return options.kind
+    if told not in list(AnswerKind):
+        raise _Refused(Reason.UNREADABLE, f"{excerpt(told)!r} is no kind of answer: {', '.join(AnswerKind)}")
+    return AnswerKind(told)
+
+
+def _type(row: Row, mapping: ColumnMapping) -> str:
+    value = row.cells.get(mapping.type)
+    if isinstance(value, list | tuple):
+        return ", ".join(text for part in value if (text := cell_text(part)))[:80]
+    return _cell(row, mapping.type)[:80]
+
+
+def _solution(row: Row, mapping: ColumnMapping, gold: Gold) -> str:
+    """The worked solution, which ends with the answer line."""
+    written = _cell(row, mapping.solution) or _cell(row, mapping.answer)
+    if ANSWER_MARKER in written:
+        return without_calculator(written)
+    worked = f"{written}\n" if mapping.solution and written else ""
+    return f"{worked}{ANSWER_MARKER} {gold.text}"
+
+
+def _cell(row: Row, column: str, joint: str = " ", *, needed: bool = False) -> str:
+    if not column:
+        return ""
+    if column.startswith("="):
+        return column[1:]
+    parts = [column] if column in row.cells else column.split("+")
+    if needed and (missing := next((part for part in parts if part not in row.cells), None)) is not None:
+        raise _Refused(Reason.NO_COLUMN, f"it has no column {missing!r}")
+    text = joint.join(text for part in parts if (text := cell_text(row.cells.get(part))))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise _Refused(Reason.DAMAGED, f"column {column!r} holds bytes that are no text in UTF-8") from error
+    return text
+
+
+def _key(question: str) -> bytes:
+    return hashlib.blake2b(_SPACE.sub(" ", question).casefold().encode(), digest_size=12).digest()
