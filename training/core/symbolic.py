@@ -44,7 +44,8 @@ class SymbolicCheck:
 
     def _compare(self, given: str, gold: str) -> Outcome:
         a, b = parse_number(given), parse_number(gold)
-        if a is not None and b is not None:
+        # With letters about, a number may be a factor and no number with a unit: 10x is not 10y.
+        if a is not None and b is not None and not any(c.isalpha() for c in given + gold):
             return Outcome.RIGHT if a == b else Outcome.WRONG
         if len(given) > MAX_CHARACTERS or _depth(given) > MAX_DEPTH:
             return Outcome.UNPARSABLE

@@ -25,7 +25,8 @@ def judge(given: str, gold: str) -> str:
     """ "right", "wrong" or "unparsable"; "bad gold" where the gold cannot be read."""
     # Its own timeouts are alarms, which the parent's deadline replaces.
     wanted = parse(f"${gold}$", parsing_timeout=None)
-    if not wanted:
+    # Text that is no mathematics comes back as that text alone.
+    if all(isinstance(part, str) for part in wanted):
         return "bad gold"
     found = parse(f"${given}$", parsing_timeout=None)
     if not found:
