@@ -132,7 +132,7 @@ class ProblemImport:
     def _reject(self, row: Row, refused: _Refused) -> None:
         told = row.raw or " | ".join(text for cell in row.cells.values() if (text := cell_text(cell)))
         place = self._source.place(row)
-        self._rejected.append(Rejected(row.number, place, refused.reason, excerpt(told), refused.detail))
+        self._rejected.append(Rejected(row.number, place, refused.reason, excerpt(told), refused.detail, row.line))
 
     def _disputed(self) -> dict[bytes, int]:
         """Questions that two rows answer differently, each with a row that does."""
@@ -241,7 +241,7 @@ def _preview_row(
     try:
         return PreviewRow(place, _cells(row), make_problem(row, mapping, options, symbolic, name), None)
     except _Refused as refused:
-        rejected = Rejected(row.number, place, refused.reason, row.raw, refused.detail)
+        rejected = Rejected(row.number, place, refused.reason, row.raw, refused.detail, row.line)
         return PreviewRow(place, _cells(row), None, rejected)
 
 

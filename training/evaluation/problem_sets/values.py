@@ -90,6 +90,8 @@ class Rejected:
     excerpt: str
     detail: str = ""
     """The reason in words."""
+    line: int = 0
+    """Where the row begins in its file; 0 where there are no lines."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}: {self.detail}" if self.detail else f"{self.place}: {self.reason}"
