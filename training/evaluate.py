@@ -175,7 +175,7 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     plan, solver = session.plan, session.solver
     assert plan.writing is not None
     assert isinstance(solver, TorchSolver)
-    target, how = plan.target(ref.writer), plan.writing
+    target, how = plan.model(ref.writer), plan.writing
     session.open_model(target)
     problems = held_out_problems(ref.problems, how.problem_seed)
     try:
@@ -192,7 +192,8 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     write_suite(partial, suite, placement=ref.placement)
-    session.store.set_meta(f"writing/{ref.name}", json.dumps({"passed": passed, "hints": len(hints)}))
+    by_type = {type_: sum(key[1] is type_ for key in hints) for type_ in PerturbationType}
+    session.store.set_meta(f"writing/{ref.name}", json.dumps({"gate_pass_rate": passed, "by_type": by_type}))
     partial.rename(folder)
 
 

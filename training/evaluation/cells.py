@@ -8,7 +8,6 @@ whether all hints of a problem failed in the same sample.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,8 +26,7 @@ PACKED = np.dtype([
     ("item", "<u4"), ("index", "<i2"), ("hint_type", "<i1"), *((name, "<u1") for name in COUNTS), ("bits", "<u8"),
     ("majority", "<f4"),
 ])  # fmt: skip
-"""One cell as the store keeps it. `majority` is the credit of the most frequent answer among the samples: 1 if it is
-right, 0 if not, and the right share where answers tie."""
+"""One cell as the store keeps it. `majority` is maj@k over all samples, see `statistics.maj_at_k`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +74,8 @@ class Cells:
             keep &= wanted[self.problem] if len(wanted) else False
         return self.take(keep)
 
-    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Cells:
-        """The cells of a mask or of places, in that order; the names stay."""
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Cells:
+        """The cells of a mask, of places in that order, or of a slice (a view); the names stay."""
         return replace(
             self,
             target=self.target[keep],
@@ -98,18 +96,3 @@ NOBODY = -9
 
 def _place(names: tuple[str, ...], name: str) -> int:
     return names.index(name) if name in names else NOBODY
-
-
-def vote_credit(votes: Sequence[str], right: Sequence[bool]) -> float:
-    """Credit of the most frequent answer (maj@k): 1 if it is right, else 0, split evenly where several lead.
-
-    `votes` are the samples' answers in a form that equal answers share, empty where there was none; an empty one never
-    leads. All right samples are one answer however they are written.
-    """
-    counts: Counter[str | None] = Counter(None if good else vote for vote, good in zip(votes, right, strict=True))
-    del counts[""]
-    if not counts:
-        return 0.0
-    most = max(counts.values())
-    leaders = [answer for answer, count in counts.items() if count == most]
-    return (None in leaders) / len(leaders)

@@ -1,16 +1,23 @@
 """Cross-play from cells: Reasoners of some checkpoints against hints of others, and what the matrix says. Pure.
 
 Rows are Reasoners, columns the Adversaries that wrote the hints; every cell is an accuracy under hints on the same
-problems, so cells, means and their differences are paired by problem.
+problems, so cells, means and their differences are paired by problem. A problem that a writer has no hint for (none
+passed the gates) is left out of that writer's cells, and of no other's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
 
-from training.core.statistics import Interval
+import numpy as np
+
+from training.core.statistics import Interval, paired_bootstrap, sign_flip, wilson_clustered
+from training.evaluation.blocks import Floats, by_problem, ratio, share_interval
 from training.evaluation.cells import Cells
-from training.evaluation.plan import EvalPlan
+from training.evaluation.plan import EvalPlan, SuiteRef
+from training.evaluation.rows import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,6 @@ class CrossCell:
     problems: int
     rows: int
     accuracy: Interval
-    follow: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,13 @@ class StepContrast:
 class CrossPlay:
     """The matrix `cells[i][j]` of Reasoner i under writer j's hints, both in the order of the plan (by step).
 
-    `progress`: later half of the Reasoners − earlier half, over all writers. `attack`: hints of the later half of the
-    writers − of the earlier half, over all Reasoners (negative: later hints are harder).
-    `forgetting`: the last Reasoner against each earlier writer's hints − the best earlier Reasoner would be biased, so
-    it is the last Reasoner − that writer's own contemporary (the diagonal), averaged over earlier writers; negative is
-    forgetting. `cycling`: mean over Reasoners that have both sides of (against earlier writers − against later ones):
-    near 0 with a wide interval says nothing; above 0, each beats the past better than the future, as in an arms race.
+    `progress`: accuracy of the later half of the Reasoners − of the earlier half, over all writers; the middle one of
+    an odd number is in neither. `attack`: under hints of the earlier half of the writers − of the later half, over all
+    Reasoners; above 0: later hints are harder. `cycling`: over Reasoners that have both, accuracy under earlier
+    writers' hints − under later ones'; above 0 each beats the past better than the future, as in an arms race.
+    `forgetting`: the last Reasoner − each earlier writer's own contemporary, under that writer's hints; below 0 it has
+    forgotten. (The best of the earlier Reasoners in its place would be chosen for its luck.) `cycling` and
+    `forgetting` need Reasoners and writers of the same names.
     """
 
     reasoners: tuple[str, ...]
@@ -70,18 +77,135 @@ class CrossPlay:
     cells: tuple[tuple[CrossCell, ...], ...]
     clean: tuple[Interval | None, ...]
     """Clean accuracy of each Reasoner on the same problems."""
-    row_means: tuple[Mean, ...]
-    column_means: tuple[Mean, ...]
+    row_means: tuple[Mean | None, ...]
+    column_means: tuple[Mean | None, ...]
     diagonal: Mean | None
     steps: tuple[StepContrast, ...]
     progress: Contrast | None
     attack: Contrast | None
     forgetting: Contrast | None
     cycling: Contrast | None
-    writing: tuple[tuple[str, float, int], ...]
-    """(writer, share of its hints that passed the gates, problems × types it has a hint for)."""
 
 
 def crossplay(plan: EvalPlan, cells: Cells, *, seed: int = 0) -> CrossPlay:
     """The matrix of a plan whose suites have writers; a ValueError where none has."""
-    raise NotImplementedError
+    columns = [suite for suite in plan.suites if suite.writer]
+    if not columns:
+        raise ValueError("this evaluation has no hints that one of its targets wrote")
+    reasoners, writers = [t.name for t in plan.targets], [s.writer for s in columns]
+    rates_RWP = np.full((len(reasoners), len(columns), len(cells.problems)), np.nan)
+    matrix = []
+    for i, reasoner in enumerate(reasoners):
+        parts = [cells.where(target=reasoner, suite=s.name, condition=Condition.HINTED) for s in columns]
+        for j, part in enumerate(parts):
+            rates_RWP[i, j] = _rates(part)
+        matrix.append(tuple(map(_cell, repeat(reasoner), columns, parts)))
+    # Which writer is the Reasoner itself; −1 where it wrote nothing.
+    own = [writers.index(name) if name in writers else -1 for name in reasoners]
+    both = range(len(reasoners)), range(len(writers))
+    return CrossPlay(
+        tuple(reasoners),
+        tuple(writers),
+        tuple(matrix),
+        tuple(_clean(cells.where(target=name)) for name in reasoners),
+        tuple(_mean(name, rates_RWP, [(i, j) for j in both[1]]) for i, name in enumerate(reasoners)),
+        tuple(_mean(name, rates_RWP, [(i, j) for i in both[0]]) for j, name in enumerate(writers)),
+        _mean("own hints", rates_RWP, [(i, j) for i, j in enumerate(own) if j >= 0]),
+        tuple(_step(name, i, own[i], rates_RWP, seed) for i, name in enumerate(reasoners) if own[i] >= 0),
+        _halves(rates_RWP, seed),
+        _turn(_halves(rates_RWP.swapaxes(0, 1), seed)),
+        _forgetting(rates_RWP, own, seed),
+        _cycling(rates_RWP, own, seed),
+    )
+
+
+def _rates(part: Cells) -> Floats:
+    right, samples = (by_problem(part, part.data[name]) for name in ("right", "samples"))
+    return ratio(right, samples)
+
+
+def _cell(reasoner: str, suite: SuiteRef, part: Cells) -> CrossCell:
+    rows_P = by_problem(part, part.data["samples"])
+    if not len(part):
+        return CrossCell(reasoner, suite.writer, suite.name, 0, 0, Interval(0.0, 0.0, 1.0))
+    interval, _ = share_interval(by_problem(part, part.data["right"]), rows_P)
+    return CrossCell(reasoner, suite.writer, suite.name, int((rows_P > 0).sum()), int(rows_P.sum()), interval)
+
+
+def _clean(cells: Cells) -> Interval | None:
+    part = cells.where(condition=Condition.CLEAN)
+    if not len(part):
+        return None
+    return share_interval(by_problem(part, part.data["right"]), by_problem(part, part.data["samples"]))[0]
+
+
+Places = Sequence[tuple[int, int]]
+
+
+def _averaged(rates_RWP: Floats, places: Places) -> Floats:
+    """The mean over cells of each problem, `[P]`: cells without a hint for a problem are left out of its mean."""
+    found = np.stack([rates_RWP[i, j] for i, j in places])
+    there = np.isfinite(found)
+    return ratio(np.where(there, found, 0).sum(0), there.sum(0))
+
+
+def _mean(name: str, rates_RWP: Floats, places: Places) -> Mean | None:
+    values = _averaged(rates_RWP, places) if places else np.empty(0)
+    values = values[np.isfinite(values)]
+    return Mean(name, wilson_clustered(values.tolist())) if len(values) else None
+
+
+def _contrast(rates_RWP: Floats, first: Places, second: Places, seed: int) -> Contrast | None:
+    """First − second, a problem at a time, on problems that have both."""
+    if not first or not second:
+        return None
+    differences = _averaged(rates_RWP, first) - _averaged(rates_RWP, second)
+    return _contrast_of(differences, len(first) + len(second), seed)
+
+
+def _contrast_of(differences_P: Floats, cells: int, seed: int) -> Contrast | None:
+    values = differences_P[np.isfinite(differences_P)].tolist()
+    if not values:
+        return None
+    return Contrast(paired_bootstrap(values, seed=seed), sign_flip(values, seed=seed), cells)
+
+
+def _step(name: str, i: int, own: int, rates_RWP: Floats, seed: int) -> StepContrast:
+    before, after = [(i, j) for j in range(own)], [(i, j) for j in range(own + 1, rates_RWP.shape[1])]
+    means = [_mean(name, rates_RWP, side) for side in (before, after)]
+    earlier, later = (None if m is None else m.accuracy for m in means)
+    return StepContrast(name, earlier, later, _contrast(rates_RWP, before, after, seed))
+
+
+def _halves(rates_RWP: Floats, seed: int) -> Contrast | None:
+    """Later half of the rows − earlier half, over all columns."""
+    rows, columns = rates_RWP.shape[:2]
+    half = rows // 2
+    late = [(i, j) for i in range(rows - half, rows) for j in range(columns)]
+    return _contrast(rates_RWP, late, [(i, j) for i in range(half) for j in range(columns)], seed)
+
+
+def _turn(found: Contrast | None) -> Contrast | None:
+    if found is None:
+        return None
+    mean, low, high = found.difference.mean, found.difference.low, found.difference.high
+    return replace(found, difference=Interval(0.0 - mean, 0.0 - high, 0.0 - low))
+
+
+def _forgetting(rates_RWP: Floats, own: Sequence[int], seed: int) -> Contrast | None:
+    last = len(own) - 1
+    old = [(i, j) for i, j in enumerate(own) if 0 <= j < own[last]]
+    return _contrast(rates_RWP, [(last, j) for _, j in old], old, seed)
+
+
+def _cycling(rates_RWP: Floats, own: Sequence[int], seed: int) -> Contrast | None:
+    """Each Reasoner has one voice, however many writers lie before and after it."""
+    columns = rates_RWP.shape[1]
+    inner = [(i, j) for i, j in enumerate(own) if 0 < j < columns - 1]
+    if not inner:
+        return None
+    each = [
+        _averaged(rates_RWP, [(i, k) for k in range(j)]) - _averaged(rates_RWP, [(i, k) for k in range(j + 1, columns)])
+        for i, j in inner
+    ]
+    return _contrast_of(_averaged(np.stack(each)[:, None], [(n, 0) for n in range(len(each))]), len(inner), seed)

@@ -2,207 +2,177 @@
 
 The problem is the unit that was sampled: rows of one problem (samples, hints) are a cluster and never count as
 independent. A proportion with one row a problem has a Wilson interval; with more, a cluster-robust one. Paired
-differences are taken a problem and resampled over problems. Flips compare a problem's hinted rows with its own clean
+differences are taken a problem and resampled over problems. Flips compare a problem's perturbed rows with its own clean
 rows. Worst-of-k means nothing alone, so it comes beside both placebos: k neutral texts, and k clean resamples.
+
+The values are `figures`', the statistics `training.core.statistics`'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from training.core.statistics import Interval
+import numpy as np
+from numpy.typing import NDArray
+
+from training.core.statistics import Interval, pass_at_k, wilson_clustered, worst_of_k_effect
 from training.core.types import PerturbationType
-from training.evaluation.cells import Cells
+from training.evaluation.blocks import Block, Floats, blocks, by_problem, mean_interval, share_interval, slices
+from training.evaluation.cells import COUNTS, Cells
+from training.evaluation.derive_pairs import block_gaps, change_between, changes, gaps
+from training.evaluation.figures import Accuracy, AtK, Change, Effect, FlipRates, Gap, Summary, WorstOfK
 from training.evaluation.rows import Condition
 
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """One slice: target × suite × condition × type (None: all types of the condition together).
-
-    `interval` is the one to show: Wilson where every problem has one row (`clustered` False), cluster-robust else.
-    Rates are shares of rows. `follow` is over the `suggesting` rows, whose hint suggests an answer; None without any.
-    """
-
-    target: str
-    suite: str
-    condition: Condition
-    hint_type: PerturbationType | None
-    problems: int
-    rows: int
-    right: int
-    interval: Interval
-    clustered: bool
-    unparsable: float
-    truncated: float
-    timed_out: float
-    follow: Interval | None
-    suggesting: int
-
-
-@dataclass(frozen=True, slots=True)
-class FlipRates:
-    """Shares of pairs (a problem's clean sample, its hinted row of the same sample number). `harmful`: right clean and
-    not hinted; `helpful`: the reverse; `net` = harmful − helpful = the gap. Counts are of pairs."""
-
-    harmful: Interval
-    helpful: Interval
-    net: Interval
-    harmful_pairs: int
-    helpful_pairs: int
-    both_right_pairs: int
-    both_wrong_pairs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Clean − perturbed on the same problems: of HINTED (type None: all types) or of PLACEBO.
-
-    `gap` is the mean difference a problem with its bootstrap over problems; `p_value` is McNemar's, clustered where a
-    problem has several pairs. `drop_rate` is PDR = 1 − perturbed / clean, None where nothing is right clean.
-    `needed_problems`: how many more problems would resolve a difference of this size at power 0.8; 0 where it is
-    resolved already, None where there is no difference at all.
-    """
-
-    target: str
-    suite: str
-    condition: Condition
-    hint_type: PerturbationType | None
-    problems: int
-    clean: float
-    perturbed: float
-    gap: Interval
-    p_value: float
-    drop_rate: Interval | None
-    flips: FlipRates
-    needed_problems: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """All-right rate under k hints minus that under k placebos, a problem; `p_value` by sign flips over problems."""
-
-    difference: Interval
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class WorstOfK:
-    """Share of problems that stay right under all of their k hints, beside k placebos and k clean resamples.
-
-    `k` is the number of hints of a problem; problems with another number are left out (`left_out`). The placebos are
-    None where the evaluation lacks them: neutral texts need PLACEBO, resamples need k clean samples of temperature
-    above 0. Only an effect below 0 with a small p is an attack; `hinted` alone is not.
-    """
-
-    target: str
-    suite: str
-    k: int
-    problems: int
-    left_out: int
-    hinted: Interval
-    neutral: Interval | None
-    resampled: Interval | None
-    against_neutral: Effect | None
-    against_resampled: Effect | None
-
-
-@dataclass(frozen=True, slots=True)
-class AtK:
-    """k samples a prompt: `avg` mean correctness, `passed` pass@k (unbiased), `majority` maj@k over all the samples
-    (ties split evenly; None unless k is all samples)."""
-
-    target: str
-    suite: str
-    condition: Condition
-    hint_type: PerturbationType | None
-    k: int
-    problems: int
-    avg: Interval
-    passed: Interval
-    majority: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """`after` − `before` of one slice on the prompts that both answered: two targets, paired by problem."""
-
-    before: str
-    after: str
-    suite: str
-    condition: Condition
-    hint_type: PerturbationType | None
-    problems: int
-    accuracy_before: float
-    accuracy_after: float
-    difference: Interval
-    p_value: float
-    needed_problems: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """All figures of one target on one suite."""
-
-    target: str
-    suite: str
-    accuracies: tuple[Accuracy, ...]
-    gaps: tuple[Gap, ...]
-    worst: WorstOfK | None
-    at_k: tuple[AtK, ...]
-
-    def accuracy(self, condition: Condition, hint_type: PerturbationType | None = None) -> Accuracy | None:
-        """That slice, None where nothing was asked."""
-        wanted = (condition, hint_type)
-        return next((a for a in self.accuracies if (a.condition, a.hint_type) == wanted), None)
-
-    def gap(self, condition: Condition = Condition.HINTED, hint_type: PerturbationType | None = None) -> Gap | None:
-        """That gap, None where there is no pair."""
-        wanted = (condition, hint_type)
-        return next((g for g in self.gaps if (g.condition, g.hint_type) == wanted), None)
+__all__ = [
+    "Accuracy", "AtK", "Change", "Effect", "FlipRates", "Gap", "Summary", "WorstOfK", "accuracies", "at_k",
+    "change_between", "changes", "gap_series", "gaps", "summarise_target", "worst_of_k",
+]  # fmt: skip
 
 
 def accuracies(cells: Cells) -> tuple[Accuracy, ...]:
     """Every slice target × suite × condition, and × type for hinted, in the order of the plan. For charts over many
-    targets: all of them at once, in well under 300 ms for 200 × 5 × 500 cells."""
-    raise NotImplementedError
+    targets: all of them at once."""
+    return tuple(a for block in blocks(cells) for a in _accuracies(block))
 
 
-def gaps(cells: Cells, *, seed: int = 0) -> tuple[Gap, ...]:
-    """Every target × suite: the gap of all hints, of each type, and of the placebo."""
-    raise NotImplementedError
+def _accuracies(block: Block) -> Iterator[Accuracy]:
+    data = block.cells.data
+    tables = dict(zip(COUNTS, block.tables(*(data[name] for name in COUNTS)), strict=True))
+    for condition, hint_type in slices(block):
+        at = {name: table.of(condition, hint_type) for name, table in tables.items()}
+        interval, clustered = share_interval(at["right"], at["samples"])
+        rows, suggesting = float(at["samples"].sum()), float(at["suggesting"].sum())
+        yield Accuracy(
+            block.target, block.suite, condition, hint_type, int(np.count_nonzero(at["samples"])), round(rows),
+            round(float(at["right"].sum())), interval, clustered,
+            unparsable=float(at["unparsable"].sum()) / rows,
+            truncated=float(at["truncated"].sum()) / rows,
+            timed_out=float(at["timed_out"].sum()) / rows,
+            follow=share_interval(at["follows"], at["suggesting"])[0] if suggesting else None,
+            suggesting=round(suggesting),
+        )  # fmt: skip
 
 
-def gap_series(cells: Cells, *, seed: int = 0) -> dict[tuple[str, str, PerturbationType | None], Interval]:
-    """(target, suite, type or None) → the paired gap alone, for charts over many targets: one set of resamples of the
-    problems serves all of them, so 200 targets take a fraction of a second."""
-    raise NotImplementedError
+def gap_series(cells: Cells) -> dict[tuple[str, str, PerturbationType | None], Interval]:
+    """(target, suite, type or None) → the paired gap of hints alone, for charts over hundreds of targets.
+
+    The interval is the closed form of the bootstrap in `Gap.gap` (cluster-robust t): the same mean, and limits that
+    differ in the third digit.
+    """
+    found = {}
+    for block in blocks(cells):
+        rates, prompts = block.tables(block.cells.rate(), np.ones(len(block.cells)))
+        known = np.isfinite(block.clean)
+        for condition, hint_type in slices(block):
+            pairs = prompts.of(condition, hint_type)
+            there = known & (pairs > 0)
+            if condition is Condition.HINTED and there.any():
+                sums = (pairs * block.clean - rates.of(condition, hint_type))[there]
+                found[block.target, block.suite, hint_type] = mean_interval(sums, pairs[there])
+    return found
+
+
+# ---------------------------------------------------------------------- worst of k
 
 
 def worst_of_k(cells: Cells, *, seed: int = 0) -> tuple[WorstOfK, ...]:
     """Every target × suite that has hints."""
-    raise NotImplementedError
+    found = (_worst(block, seed) for block in blocks(cells))
+    return tuple(w for w in found if w is not None)
+
+
+def _worst(block: Block, seed: int) -> WorstOfK | None:
+    hinted = _outcomes(block.cells.where(condition=Condition.HINTED))
+    if not hinted:
+        return None
+    k = Counter(map(len, hinted.values())).most_common(1)[0][0]
+    whole = {p: row for p, row in hinted.items() if len(row) == k}
+    neutral = _outcomes(block.cells.where(condition=Condition.PLACEBO))
+    resampled = _resampled(block.cells.where(condition=Condition.CLEAN), k)
+    interval = wilson_clustered([math.prod(row) for row in whole.values()])
+    beside_neutral, against_neutral = _beside(whole, neutral, k, seed)
+    beside_resampled, against_resampled = _beside(whole, resampled, k, seed)
+    return WorstOfK(
+        block.target, block.suite, k, len(whole), len(hinted) - len(whole), interval, beside_neutral, beside_resampled,
+        against_neutral, against_resampled,
+    )  # fmt: skip
+
+
+def _outcomes(cells: Cells) -> dict[int, list[float]]:
+    """Problem → the share right of each of its prompts."""
+    found: dict[int, list[float]] = {}
+    for problem, rate in zip(cells.problem.tolist(), cells.rate().tolist(), strict=True):
+        found.setdefault(problem, []).append(rate)
+    return found
+
+
+def _resampled(clean: Cells, k: int) -> dict[int, list[float]]:
+    """Problem → k clean outcomes: its samples dealt to k places. Problems with fewer than k samples have none."""
+    found = {}
+    rows = zip(clean.problem.tolist(), clean.data["samples"].tolist(), clean.data["bits"].tolist(), strict=True)
+    for problem, samples, bits in rows:
+        if samples >= k > 1:
+            dealt = [[bits >> sample & 1 for sample in range(place, samples, k)] for place in range(k)]
+            found[problem] = [sum(place) / len(place) for place in dealt]
+    return found
+
+
+def _beside(
+    hinted: dict[int, list[float]], placebo: dict[int, list[float]], k: int, seed: int
+) -> tuple[Interval | None, Effect | None]:
+    both = [p for p in hinted if len(placebo.get(p, ())) == k]
+    if not both:
+        return None, None
+    found = worst_of_k_effect([hinted[p] for p in both], [placebo[p] for p in both], seed=seed)
+    return found.placebo, Effect(found.effect, found.p_value, found.problems)
+
+
+# ---------------------------------------------------------------------- k samples
 
 
 def at_k(cells: Cells, ks: Sequence[int] | None = None) -> tuple[AtK, ...]:
     """Every slice for each k (None: 1, 2, 4, … and all samples). Empty for k above the samples there are."""
-    raise NotImplementedError
+    return tuple(a for block in blocks(cells) for a in _at_k(block, ks))
 
 
-def changes(cells: Cells, before: str, after: str, *, seed: int = 0) -> tuple[Change, ...]:
-    """Two targets of one evaluation on every slice that both have. Slices without a common prompt are left out."""
-    raise NotImplementedError
+def _at_k(block: Block, ks: Sequence[int] | None) -> Iterator[AtK]:
+    for condition, hint_type in slices(block):
+        part = block.cells.where(condition=condition, hint_type=hint_type)
+        samples = int(part.data["samples"].min())
+        wanted = ks if ks is not None else [*(2**i for i in range(samples.bit_length()) if 2**i < samples), samples]
+        ones = by_problem(part, np.ones(len(part)))
+        rows_P = by_problem(part, part.data["samples"])
+        avg, _ = share_interval(by_problem(part, part.data["right"]), rows_P)
+        for k in wanted:
+            if k > samples:
+                continue
+            passed, _ = share_interval(by_problem(part, _passed(part, k)), ones, whole=k == 1 == samples)
+            majority = None
+            if k == samples == int(part.data["samples"].max()):
+                majority, _ = share_interval(by_problem(part, part.data["majority"]), ones, whole=k == 1)
+            yield AtK(
+                block.target, block.suite, condition, hint_type, k, int((ones > 0).sum()), avg, passed, majority
+            )  # fmt: skip
 
 
-def change_between(
-    before: Cells, after: Cells, condition: Condition, hint_type: PerturbationType | None = None, *, seed: int = 0
-) -> Change | None:
-    """One target's cells against another's, also out of two evaluations of the same suite: matched by problem and
-    index; None without a common prompt. A ValueError unless each side is one target on one suite."""
-    raise NotImplementedError
+def _passed(cells: Cells, k: int) -> Floats:
+    """pass@k of each cell; there are few different counts."""
+    counts: NDArray[np.int64] = np.stack([cells.data["samples"], cells.data["right"]], axis=1).astype(np.int64)
+    kinds, which = np.unique(counts, axis=0, return_inverse=True)
+    values = np.array([pass_at_k(n, right, k) for n, right in kinds.tolist()])
+    return values[which.reshape(-1)]
 
 
 def summarise_target(cells: Cells, target: str, suite: str, *, seed: int = 0) -> Summary:
     """All figures of one target on one suite; a ValueError where there are no cells of it."""
-    raise NotImplementedError
+    part = cells.where(target=target)
+    block = next((b for b in blocks(part) if b.suite == suite), None)
+    if block is None:
+        raise ValueError(f"there are no cells of {target!r} on {suite!r}")
+    worst = _worst(block, seed)
+    return Summary(
+        target, suite, tuple(_accuracies(block)), tuple(block_gaps(block, seed)),
+        worst, tuple(_at_k(block, None)),
+    )  # fmt: skip

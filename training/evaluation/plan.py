@@ -61,7 +61,8 @@ class SuiteRef:
     `source` is 'frozen:SEED' (built in), or a suite's folder: absolute, or relative to the evaluation's folder for
     hints that this evaluation has written. `digest` is `Suite.digest()`; empty for a suite that is yet to be written.
     `problems` takes the first so many items; it is never 0 in a plan. `conditions` empty means the plan's.
-    `writer` is the target whose Adversary writes the hints, empty where they are there already.
+    `writer` is the target, or one of the plan's `writers`, whose Adversary writes the hints; empty where they are there
+    already.
     """
 
     name: str
@@ -90,7 +91,8 @@ class Writing:
 class EvalPlan:
     """Everything that decides the rows. `temperature` 0 is greedy, and then more than one sample is refused.
 
-    `chunk_items` is how many items of a suite one chunk takes. `threads` and `device` 0 and 'auto' are decided at the
+    `chunk_items` is how many items of a suite one chunk takes. `writers` are models that write hints and solve nothing;
+    torch ones only, and so is a target that writes. `threads` and `device` 0 and 'auto' are decided at the
     first launch and kept for every later one.
     """
 
@@ -105,6 +107,7 @@ class EvalPlan:
     title: str = ""
     created: str = ""
     writing: Writing | None = None
+    writers: tuple[Target, ...] = ()
     device: str = "auto"
     threads: int = 0
 
@@ -122,15 +125,22 @@ class EvalPlan:
         )
         _demand(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
         _demand(self.chunk_items >= 1, f"chunk_items is {self.chunk_items}; it must be 1 or more")
-        names = {t.name for t in self.targets}
+        _demand_unique([t.name for t in (*self.targets, *self.writers)], "model")
         for suite in self.suites:
             _demand(suite.problems >= 1, f"the suite {suite.name!r} has no problems")
-            _demand(not suite.writer or suite.writer in names, f"nobody is called {suite.writer!r}, who is to write")
-            _demand(not suite.writer or self.writing is not None, f"it does not say how {suite.writer!r} writes")
+            if suite.writer:
+                self._check_writer(suite.writer)
 
-    def target(self, name: str) -> Target:
-        """The target of that name."""
-        return next(t for t in self.targets if t.name == name)
+    def _check_writer(self, name: str) -> None:
+        writer = next((t for t in (*self.targets, *self.writers) if t.name == name), None)
+        _demand(writer is not None, f"nobody is called {name!r}, who is to write hints")
+        _demand(self.writing is not None, f"it does not say how {name!r} writes")
+        torch = writer is not None and writer.kind is TargetKind.TORCH
+        _demand(torch, f"{name!r} is a GGUF file, and hints are written by model folders and checkpoints")
+
+    def model(self, name: str) -> Target:
+        """The target or writer of that name."""
+        return next(t for t in (*self.targets, *self.writers) if t.name == name)
 
     def suite(self, name: str) -> SuiteRef:
         """The suite of that name."""
@@ -222,6 +232,7 @@ def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     found = _known(EvalPlan, data)
     found["targets"] = tuple(_target(t) for t in data["targets"])
     found["suites"] = tuple(_suite(s) for s in data["suites"])
+    found["writers"] = tuple(_target(t) for t in data.get("writers", ()))
     if "conditions" in found:
         found["conditions"] = tuple(map(Condition, found["conditions"]))
     if found.get("writing") is not None:

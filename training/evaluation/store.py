@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from sqlite_utils import Migrations
 
 from training.core.prompts import Placement, join_hint
+from training.core.statistics import maj_at_k
 from training.core.types import AnswerKind, Outcome, PerturbationType, Problem, Split
 from training.errors import UserError
-from training.evaluation.cells import NO_TYPE, PACKED, TYPES, vote_credit
+from training.evaluation.cells import NO_TYPE, PACKED, TYPES
 from training.evaluation.judging import vote_of
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
 from training.evaluation.rows import Condition
@@ -235,6 +236,10 @@ def explain_write(path: Path, error: sqlite3.Error) -> str:
     )
 
 
+_RIGHT = "####"
+"""The vote of every right answer, however it is written; what follows such a mark never has one itself."""
+
+
 def _key(row: StoredRow) -> EvalKey:
     return row.key
 
@@ -270,7 +275,10 @@ def pack_rows(
     cells = np.zeros(len(prompts), dtype=PACKED)
     for place, ((item, index), samples) in enumerate(prompts):
         right = [row.outcome is Outcome.RIGHT for row in samples]
-        votes = [vote_of(row.answer, kinds[item]) for row in samples]
+        votes = [
+            _RIGHT if good else vote_of(row.answer, kinds[item]) or None
+            for row, good in zip(samples, right, strict=True)
+        ]
         cells[place] = (
             item,
             index,
@@ -283,6 +291,6 @@ def pack_rows(
             sum(row.follows is not None for row in samples),
             sum(row.follows is True for row in samples),
             sum(1 << row.key.sample for row in samples if row.outcome is Outcome.RIGHT),
-            vote_credit(votes, right),
+            maj_at_k(votes, right),
         )
     return cells
