@@ -101,27 +101,24 @@ class FilterBar(QWidget):
         self._build()
 
     def _build(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.setSpacing(SPACE_2)
         self.buttons: dict[Filter, QPushButton] = {}
+        holder, flow = _make_flow(gap=SPACE_2)
         for filter_ in FILTERS:
             button = _make_drop_down(filter_.name)
             button.clicked.connect(lambda _on=False, f=filter_: self.open(f))
             self.buttons[filter_] = button
-            buttons.addWidget(button)
-        buttons.addStretch(1)
+            flow.addWidget(button)
         self.order = _make_drop_down(say_sort(START), kind="quiet")
         self.order.setMenu(self._make_order_menu())
-        buttons.addWidget(self.order)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(SPACE_2)
+        buttons.addWidget(holder, 1)
+        buttons.addWidget(self.order, 0, Qt.AlignmentFlag.AlignTop)
         self.count = make_label("", "muted")
         self.new = make_button("", "refresh", kind="primary", clicked=self.newAsked.emit)
         self.new.setProperty("chip", "new")
         self.new.hide()
-        self._chips = QWidget()
-        self._flow = FlowLayout(self._chips)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self._chips.setSizePolicy(policy)
+        self._chips, self._flow = _make_flow(gap=6)
         self.clear_all = make_button("Clear filters", clicked=lambda: self._set(clear_all(self._query)))
         self.clear_all.setProperty("chip", "clear")
         below = QHBoxLayout()
@@ -230,6 +227,14 @@ class FilterBar(QWidget):
         chip.setAccessibleName(f"Remove the filter {words}")
         chip.setToolTip(as_tip(f"{words}\nClick to remove"))
         return chip
+
+
+def _make_flow(gap: int) -> tuple[QWidget, FlowLayout]:
+    holder = QWidget()
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    holder.setSizePolicy(policy)
+    return holder, FlowLayout(holder, gap=gap)
 
 
 def _make_drop_down(text: str, kind: str = "") -> QPushButton:
