@@ -27,11 +27,11 @@ from seirenes_app.lab.crafting.jobs import GenerateJob, SolveEachJob, SolveJob
 from seirenes_app.lab.crafting.judging import Badges, judge_draft, passed
 from seirenes_app.lab.crafting.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.lab.crafting.results import SolveResult, rank
-from seirenes_app.lab.crafting.suggestions import read_suggestion
 from seirenes_app.lab.crafting.suites import save_to_suite
 from seirenes_app.lab.crafting.templates import template_candidates
 from seirenes_app.verbs_craft_output import Waiting, say, say_candidates, say_solved
 from training.core.prompts import Placement, PromptStyle
+from training.core.suggestions import read_suggestion
 from training.core.types import AnswerKind, PerturbationType
 from training.errors import UserError
 from training.evaluation.suite_file import AlreadyThere

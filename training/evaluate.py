@@ -17,6 +17,7 @@ from typing import Any
 from training.core.answers import Verifier
 from training.core.gates import judge_hint
 from training.core.prompts import Message, PromptStyle, adversary_messages
+from training.core.suggestions import read_suggestion
 from training.core.types import Hint, PerturbationType, Problem
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
@@ -121,7 +122,8 @@ def write_hints(
                 continue
             passed += 1
             if not author or judge_hint(text, problem, others=taken).passed:
-                hints.setdefault((problem.id, type_), Hint(type_, text, template=author))
+                pushed = read_suggestion(text, problem)
+                hints.setdefault((problem.id, type_), Hint(type_, text, template=author, suggested=pushed))
     return hints, passed / (len(keys) * attempts)
 
 

@@ -30,12 +30,13 @@ from typing import Protocol
 
 from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign_advantages
 from training.core.answers import Verifier
-from training.core.archive import ArchivedHint, HintArchive
+from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
 from training.core.gates import GateLimits, GateVerdict, judge_hint
 from training.core.perturbations import write_hint
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
 from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
+from training.core.suggestions import read_suggestion
 from training.core.types import Hint, Outcome, PerturbationType, Problem, Role, Split, Stage
 from training.engine.base import Aggregation, Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
 from training.rundir.config import Mode, RunConfig, Truncated
@@ -209,7 +210,9 @@ class SelfPlay:
         seen: list[str] = []
         for r, rollouts in zip(rounds, sampled, strict=True):
             for k, rollout in enumerate(rollouts):
-                trial = self._judge(r.problem, Hint(r.type, rollout.text.strip()), f"{r.problem.id}#{k}", seen)
+                text = rollout.text.strip()
+                hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
+                trial = self._judge(r.problem, hint, f"{r.problem.id}#{k}", seen)
                 trial.written = rollout
                 seen.append(trial.hint.text)
                 r.trials.append(trial)
@@ -224,11 +227,12 @@ class SelfPlay:
         fresh = sum(len(r.trials) for r in rounds)
         count = round(fresh * share / (1 - share)) if share < 1 else fresh
         entries = self.archive.draw(rng, count) if count else []
-        return [
-            Trial(self.problems[e.hint.problem_id], Hint(e.hint.type, e.hint.text), f"archive:{e.id}",
-                  GateVerdict(None, ""), archived=e.id)
-            for e in entries
-        ]  # fmt: skip
+        return [self._replay(e) for e in entries]
+
+    def _replay(self, entry: Entry) -> Trial:
+        problem, text = self.problems[entry.hint.problem_id], entry.hint.text
+        hint = Hint(entry.hint.type, text, suggested=read_suggestion(text, problem))
+        return Trial(problem, hint, f"archive:{entry.id}", GateVerdict(None, ""), archived=entry.id)
 
     def _play_hinted(self, trials: list[Trial], rng: random.Random) -> None:
         style = self.config.model.prompt_style

@@ -10,9 +10,9 @@ from typing import Any
 
 from seirenes_app.lab.crafting.documents import Candidate, Draft, DraftProblem, Origin, new_draft, new_id
 from seirenes_app.lab.crafting.problems import as_problem
-from seirenes_app.lab.crafting.suggestions import read_suggestion
 from training.core.answers import parse_clock, parse_number
 from training.core.problems import FAMILIES
+from training.core.suggestions import read_suggestion
 from training.core.types import AnswerKind, PerturbationType
 from training.errors import UserError
 from training.rundir.paths import RunPaths

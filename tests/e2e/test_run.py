@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from training.core.types import Stage
 from training.rundir.commands import CommandKind, send_command
 from training.rundir.events import EventTail
 from training.rundir.lock import holder
 from training.rundir.paths import RunPaths
+from training.rundir.rollout_query import RolloutQuery
 from training.rundir.rollout_reader import RolloutReader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +60,9 @@ def test_a_run_of_every_mode_finishes_with_table_chart_and_report(env, tmp_path,
     assert "<h2>Before and after</h2>" in (root / "report.html").read_text()
     reader = RolloutReader(RunPaths(root).rollouts)
     assert set(reader.step_counts()) == {1, 2}
+    if mode == "seirenes":
+        rows = reader.rows(reader.ids(RolloutQuery()))
+        assert {r["follows_hint"] for r in rows if r["stage"] == Stage.HINTED} - {None}, "no hint was read as pushing"
     assert events(RunPaths(root))[-1].kind == "done"
 
 

@@ -9,8 +9,8 @@ from types import TracebackType
 
 from seirenes_app.inference.protocol import SampleDone
 from seirenes_app.lab.crafting.results import Arm, SolvedSample
-from seirenes_app.lab.crafting.suggestions import usable
 from training.core.answers import Verifier, answers_equal, extract_answer
+from training.core.suggestions import usable
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError

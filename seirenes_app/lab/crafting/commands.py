@@ -6,7 +6,7 @@ import shlex
 
 from seirenes_app.lab.crafting.documents import Candidate, Draft, SolvePlan
 from seirenes_app.lab.crafting.problems import LIBRARY, as_problem, library
-from seirenes_app.lab.crafting.suggestions import read_suggestion
+from training.core.suggestions import read_suggestion
 from training.errors import UserError
 
 

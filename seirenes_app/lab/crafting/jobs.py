@@ -45,7 +45,7 @@ from seirenes_app.lab.crafting.results import (
     solve_key,
     solve_result,
 )
-from seirenes_app.lab.crafting.suggestions import read_suggestion
+from training.core.suggestions import read_suggestion
 from training.errors import UserError
 
 __all__ = ["Arm", "ArmResult", "GenerateJob", "Job", "SolveEachJob", "SolveJob", "SolveResult", "SolvedSample",

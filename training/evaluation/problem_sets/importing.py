@@ -181,7 +181,7 @@ def find_mapping(source: RowSource, options: ReadOptions) -> tuple[Layout, Colum
     """The mapping that was given, or the one that the first rows show. Raises a `UserError` where there is none."""
     first = [row for row in itertools.islice(source.rows(), 50 * SAMPLE) if not row.damage][:SAMPLE]
     columns = columns_of(first)
-    given = options.mapping or source.mapping
+    given = options.mapping or _of_preset(source.mapping, columns)
     if given is not None:
         _check_columns(source.origin, given, columns)
         return Layout.MAPPED, given
@@ -191,6 +191,19 @@ def find_mapping(source: RowSource, options: ReadOptions) -> tuple[Layout, Colum
             raise UserError(_nothing(source))
         raise UserError(unrecognised(source.origin, columns))
     return found
+
+
+def _of_preset(mapping: ColumnMapping | None, columns: tuple[str, ...]) -> ColumnMapping | None:
+    """A preset's mapping without what its set no longer has and does without: a type, an id, a group."""
+    if mapping is None:
+        return None
+    gone = [r for r in ("type", "id", "group", "solution") if any(p not in columns for p in _parts(mapping, r))]
+    return replace(mapping, **dict.fromkeys(gone, "")) if columns else mapping
+
+
+def _parts(mapping: ColumnMapping, role: str) -> list[str]:
+    column = getattr(mapping, role)
+    return [part for part in column.split("+") if part]
 
 
 def _nothing(source: RowSource) -> str:

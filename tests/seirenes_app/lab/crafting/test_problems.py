@@ -17,11 +17,11 @@ from seirenes_app.lab.crafting.problems import (
     load_problem_file,
     read_answer,
 )
-from seirenes_app.lab.crafting.suggestions import read_suggestion
 from seirenes_app.lab.crafting.templates import template_candidates
 from training.core.answers import answers_equal
 from training.core.gates import Gate, judge_hint
 from training.core.question_text import find_entities, find_nouns
+from training.core.suggestions import read_suggestion
 from training.core.types import AnswerKind, PerturbationType, Split
 from training.errors import UserError
 
