@@ -79,7 +79,7 @@ def test_mathematics_gets_in_where_the_child_reads_it(written, symbolic):
 
 @pytest.mark.parametrize("written", [r"\frac", "{{{", "9^{9^{9^{9}}}", "(" * 60])
 def test_what_the_child_cannot_read_in_time_does_not(written):
-    with SymbolicCheck(deadline_s=3.0) as check:
+    with SymbolicCheck(deadline_s=1.5) as check:
         assert gold(written, symbolic=check).reason is Reason.UNREADABLE
     assert "not running" in gold(r"\frac{1}{2}").detail
 

@@ -103,6 +103,15 @@ def test_a_cached_preset_works_without_a_network(cache):
     assert datasets.config.HF_HUB_OFFLINE is False
 
 
+def test_a_set_that_lost_a_column_it_can_do_without_is_still_read(cache):
+    put_in_cache(cache, "qintongli/GSM-Plus", "default", {"test": [{"question": "What is 2?", "answer": "2"}]})
+    (problem,) = read_problem_set(open_preset(PRESETS["gsm-plus"])).problems
+    assert (problem.answer, problem.family) == ("2", "gsm-plus")
+    put_in_cache(cache, "math-ai/amc23", "default", {"test": [{"problem": "What is 2?", "answer": "2"}]})
+    with pytest.raises(UserError, match="no column 'question'"):
+        read_problem_set(open_preset(PRESETS["amc23"]))
+
+
 def test_splits_are_joined_where_a_preset_says_so(cache):
     row = {
         "ID": "chal-1",
