@@ -14,16 +14,16 @@ from pathlib import Path
 
 from training.errors import UserError
 
-ROOMS = ("verbs", "verbs_craft", "verbs_explain", "verbs_traces", "verbs_export")
+ROOMS = ("verbs", "verbs_craft", "verbs_explain", "verbs_traces", "verbs_problems", "verbs_export")
 """Modules with `add_parsers(verbs)` and a function of each verb's name. Imported late: the window needs none."""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All verbs and their options; `deed` of the parsed options is the verb's function."""
+    """All verbs and their options; `run_verb` of the parsed options is the verb's function."""
     parser = argparse.ArgumentParser(
         prog="seirenes", description="A laboratory for the reasoning robustness of language models."
     )
-    parser.set_defaults(deed=_app, smoke_test=False, screenshots=None)
+    parser.set_defaults(run_verb=_app, smoke_test=False, screenshots=None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     app = verbs.add_parser("app", help="open the window (the default)")
     app.add_argument("--smoke-test", action="store_true", help="paint every page offscreen and exit")
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         room, known = importlib.import_module(f"seirenes_app.{name}"), set(verbs.choices)
         room.add_parsers(verbs)
         for verb in set(verbs.choices) - known:
-            verbs.choices[verb].set_defaults(deed=getattr(room, verb))
+            verbs.choices[verb].set_defaults(run_verb=getattr(room, verb))
     return parser
 
 
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given or given == ["app"]:
             return _app(argparse.Namespace(smoke_test=False, screenshots=None))
         options = build_parser().parse_args(given)
-        deed: Callable[[argparse.Namespace], int] = options.deed
-        return deed(options)
+        run_verb: Callable[[argparse.Namespace], int] = options.run_verb
+        return run_verb(options)
     except UserError as error:
         print(f"seirenes: {error}", file=sys.stderr)
         return 2
