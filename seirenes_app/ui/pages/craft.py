@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -129,6 +129,8 @@ class CraftPage(Page):
         self.desk.kept.connect(self.head.render_kept)
         self.work.busyChanged.connect(self._render_busy)
         self.work.streamed.connect(self.candidates.render_stream)
+        # Queued by a timer: what was typed or clicked meanwhile goes first.
+        self.candidates.moreAsked.connect(lambda: QTimer.singleShot(0, self, self.render))
         self.work.explained.connect(self._render_why)
         self.work.modelLoaded.connect(self.sheets.take_model)
         self.sheets.modelChosen.connect(self.work.try_model)
@@ -234,7 +236,7 @@ class CraftPage(Page):
         self._render_deeds(busy=busy, usable=usable, written=written)
 
     def _render_deeds(self, *, busy: bool, usable: bool, written: bool) -> None:
-        n = len(self.candidates.cards)
+        n = len(self.desk.session.draft.candidates)
         for name, on in {
             "undo": self.desk.session.can_undo, "redo": self.desk.session.can_redo, "templates": usable,
             "generate": usable and not busy, "solve": self.work.can_solve() and not busy,

@@ -13,6 +13,7 @@ class FlowLayout(QLayout):
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
         self._gap, self._line_gap = gap, line_gap
+        self._known: dict[int, int] = {}
         self.setContentsMargins(QMargins())
 
     def addItem(self, item: QLayoutItem) -> None:
@@ -41,7 +42,14 @@ class FlowLayout(QLayout):
 
     def heightForWidth(self, width: int) -> int:
         """Height of all lines at that width."""
-        return self._arrange(QRect(0, 0, width, 0), move=False)
+        if width not in self._known:
+            self._known[width] = self._arrange(QRect(0, 0, width, 0), move=False)
+        return self._known[width]
+
+    def invalidate(self) -> None:
+        """An item changed: heights are reckoned anew."""
+        self._known.clear()
+        super().invalidate()
 
     def setGeometry(self, rect: QRect) -> None:
         """Place the items."""

@@ -68,6 +68,7 @@ class GateBadges(QWidget):
         super().__init__(parent)
         self._brief = brief
         self.badges: list[Badge] = []
+        self._shown: list[tuple[Look, str]] | None = None
         self._layout = FlowLayout(self)
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
@@ -76,6 +77,9 @@ class GateBadges(QWidget):
     def render_verdicts(self, verdicts: Sequence[Verdict] | None) -> None:
         """Show them; None for a hint that is still being judged."""
         shown = self._choose(verdicts)
+        if shown == self._shown:
+            return
+        self._shown = shown
         while len(self.badges) < len(shown):
             badge = Badge(PENDING)
             self.badges.append(badge)

@@ -139,20 +139,23 @@ def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> N
 
 
 class MiniBars(QWidget):
-    """The same rates as thin bars, with the percentage of each beside it; for a line of a list."""
+    """The same rates as thin bars, with the percentage of each beside it; for a line of a list.
 
-    LINE, BAR, WIDTH = 15, 5, 132
+    It keeps its place while it is empty: hiding and showing would lay the whole list out anew, once an entry.
+    """
+
+    LINE, BAR, WIDTH, MOST = 15, 5, 132, 3
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rates: tuple[Rate, ...] = ()
-        self.setFixedSize(self.WIDTH, self.LINE)
+        self.setFixedSize(self.WIDTH, self.MOST * self.LINE)
 
     def render_rates(self, rates: Sequence[Rate]) -> None:
-        """Show these; none hides it."""
+        """Show these, or nothing."""
+        if tuple(rates) == self.rates:
+            return
         self.rates = tuple(rates)
-        self.setVisible(bool(self.rates))
-        self.setFixedSize(self.WIDTH, max(1, len(self.rates)) * self.LINE)
         words = ". ".join(rate.words for rate in self.rates)
         self.setAccessibleName(words)
         self.setToolTip(words.replace(". ", "\n"))

@@ -51,7 +51,6 @@ class CandidateCard(QWidget):
         self.writing.hide()
         self.origin = ElidedLabel("small")
         self.minis = MiniBars()
-        self.minis.hide()
         self.edit = make_icon_button("pencil", "Edit this candidate (Enter)", clicked=self.start_editing)
         self.remove = make_icon_button("discard", "Remove this candidate (Delete)",
                                        clicked=lambda: self.removeAsked.emit(self.candidate_id))  # fmt: skip
@@ -82,9 +81,13 @@ class CandidateCard(QWidget):
 
     # ------------------------------------------------------------------ render
 
-    def render_candidate(self, candidate: Candidate, *, chosen: bool) -> None:
-        """Show its text and whether it is in hand."""
-        self._chosen = chosen
+    def render_candidate(
+        self, candidate: Candidate, verdicts: Sequence[GateBadge] | None, result: SolveResult | None, *, chosen: bool
+    ) -> None:
+        """Show its text, whether it is in hand, what the gates say, and what solving gave."""
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.update()
         if candidate != self._candidate:
             self._candidate = candidate
             self.text.setText(candidate.text or UNWRITTEN)
@@ -92,8 +95,9 @@ class CandidateCard(QWidget):
             self.text.style().polish(self.text)
             self.editor.render_text(candidate.text)
             self.origin.setText(say_origin(candidate))
-        self._name()
-        self.update()
+        # A card that is about to be written is no mistake.
+        self.gates.render_verdicts(verdicts if candidate.text.strip() else None)
+        self.render_result(result)
 
     def render_writing(self, text: str | None) -> None:
         """A text that is being written by a model; None when it is complete."""
@@ -105,11 +109,6 @@ class CandidateCard(QWidget):
         if text is not None:
             self.text.setText(text or "…")
             self.setAccessibleName(f"Being written: {text}")
-
-    def render_verdicts(self, verdicts: Sequence[GateBadge] | None) -> None:
-        """What the gates say."""
-        self.gates.render_verdicts(verdicts)
-        self._name()
 
     def render_result(self, result: SolveResult | None) -> None:
         """What solving gave so far."""
@@ -124,7 +123,9 @@ class CandidateCard(QWidget):
         parts = [self._candidate.text or UNWRITTEN, *gates, self.origin.text(), *figures]
         if self._chosen:
             parts.insert(0, "In hand")
-        self.setAccessibleName(". ".join(parts))
+        name = ". ".join(part.rstrip(".") for part in parts)
+        if name != self.accessibleName():
+            self.setAccessibleName(name)
 
     # ------------------------------------------------------------------ editing
 

@@ -17,8 +17,10 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Section
 from seirenes_app.ui.widgets.empty import Picture
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.quiet import hush
 
 DEFAULT_N, MAX_N = 8, 64
+AT_ONCE = 8
 STREAM = "stream-"
 """Cards of texts that are still being written have ids that begin so."""
 
@@ -35,6 +37,8 @@ class CandidatesPanel(QWidget):
     edited = Signal(str, str)
     removeAsked = Signal(str)
     adversaryAsked = Signal()
+    moreAsked = Signal()
+    """Some candidates have no card yet: render again when there is time."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -77,6 +81,7 @@ class CandidatesPanel(QWidget):
         self.count.setAccessibleName("How many candidates to make")
         self.count.setToolTip("How many to make from templates or by the model")
         self.count.setFixedWidth(52)
+        hush(self.count)
         row = QHBoxLayout()
         row.setSpacing(SPACE_2)
         for button in (self.write, self.templates, self.model):
@@ -103,33 +108,40 @@ class CandidatesPanel(QWidget):
     # ------------------------------------------------------------------ render
 
     def render_draft(self, draft: Draft, badges: Mapping[str, Badges], results: Mapping[str, SolveResult]) -> None:
-        """Show all candidates in their order."""
-        order = [c.id for c in draft.candidates]
-        for gone in [i for i in self.cards if i not in order]:
+        """Show all candidates in their order. Of many new ones, cards are made a few at a time: each takes a moment."""
+        self._order = [c.id for c in draft.candidates]
+        for gone in [i for i in self.cards if i not in self._order]:
             card = self.cards.pop(gone)
             self._list.removeWidget(card)
             card.hide()
             card.deleteLater()
-        for place, candidate in enumerate(draft.candidates):
+        missing = [c.id for c in draft.candidates if c.id not in self.cards]
+        # The one in hand first: the page may want to put the keyboard there.
+        made = set(sorted(missing, key=lambda id_: id_ != draft.chosen)[:AT_ONCE])
+        place = 0
+        for candidate in draft.candidates:
+            if candidate.id not in self.cards and candidate.id not in made:
+                continue
             card = self.cards.get(candidate.id) or self._make(candidate.id)
             if self._list.indexOf(card) != place:
                 self._list.insertWidget(place, card)
-            card.render_candidate(candidate, chosen=candidate.id == draft.chosen)
-            card.render_verdicts(badges.get(candidate.id))
-            card.render_result(results.get(candidate.id))
-        self._order = order
+            card.render_candidate(candidate, badges.get(candidate.id), results.get(candidate.id),
+                                  chosen=candidate.id == draft.chosen)  # fmt: skip
+            place += 1
         self.worst.setEnabled(bool(results))
         self._render_heading()
+        if len(missing) > len(made):
+            self.moreAsked.emit()
 
     def render_stream(self, texts: Mapping[int, str] | None) -> None:
         """Texts that are being written, by their index; None when none is."""
-        for index in sorted(texts or {}):
-            while len(self._streams) <= index:
-                card = CandidateCard(f"{STREAM}{len(self._streams)}")
-                card.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-                card.setEnabled(False)
-                self._streams.append(card)
-                self._list.addWidget(card)
+        wanted = max(texts, default=-1) + 1 if texts else 0
+        for _ in range(min(AT_ONCE, wanted - len(self._streams))):
+            card = CandidateCard(f"{STREAM}{len(self._streams)}")
+            card.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            card.setEnabled(False)
+            self._streams.append(card)
+            self._list.addWidget(card)
         for index, card in enumerate(self._streams):
             shown = texts is not None and index in texts
             card.setVisible(shown)
@@ -147,10 +159,10 @@ class CandidatesPanel(QWidget):
         """Switch on what can be done: nothing without a sound problem, one thing at a time."""
         self.templates.setEnabled(usable)
         self.model.setEnabled(usable and not busy)
-        self.solve_all.setEnabled(usable and not busy and bool(self.cards))
+        self.solve_all.setEnabled(usable and not busy and bool(self._order))
 
     def _render_heading(self) -> None:
-        n = len(self.cards)
+        n = len(self._order)
         self.section.heading.setText(f"Candidates  {n}" if n else "Candidates")
         streaming = any(not card.isHidden() for card in self._streams)
         self.empty.setVisible(not n and not streaming)

@@ -26,9 +26,9 @@ from seirenes_app.lab.crafting.judging import Badges, judge_draft, passed
 from seirenes_app.lab.crafting.problems import as_problem
 from seirenes_app.lab.crafting.results import SolveResult, solve_key
 from seirenes_app.lab.crafting.session import CraftSession, latest_session, open_session
-from seirenes_app.lab.crafting.suggestions import read_suggestion
 from seirenes_app.store.crafts import CraftStore, SavedDraft
 from seirenes_app.ui.processes.background import Background
+from training.core.suggestions import read_suggestion
 from training.errors import UserError
 
 SAVE_TICK_MS = 400
@@ -63,6 +63,7 @@ class Desk(QObject):
         self._judging: Draft | None = None
         self._judged: Draft | None = None
         self._trouble = ""
+        self._burst = 0
         self._judge_timer = QTimer(self)
         self._judge_timer.setSingleShot(True)
         self._judge_timer.setInterval(JUDGE_MS)
@@ -117,7 +118,11 @@ class Desk(QObject):
             return
         after = _with_suggestions(before, after)
         self.chosen = after.chosen
-        self.session.edit(lambda _draft: after, label, merge)
+        self.session.edit(lambda _draft: after, label, f"{merge}#{self._burst}" if merge else "")
+
+    def end_typing(self) -> None:
+        """What is typed from now on is a change of its own, however soon it comes: something was done in between."""
+        self._burst += 1
 
     def edit_problem(self, change: Callable[[DraftProblem], DraftProblem], label: str, merge: str = "") -> None:
         """Change the problem."""

@@ -29,6 +29,7 @@ from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.dialogs import Sheet
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.quiet import hush
 from training.core.prompts import PromptStyle
 
 GGUF = "Models (*.gguf);;All files (*)"
@@ -115,6 +116,7 @@ class ModelSheet(Sheet):
         self.context.setSingleStep(512)
         self.context.setSpecialValueText("The model's own, at most 4,096")
         self.context.setSuffix(" tokens")
+        hush(self.context)
         self.lora = ElidedLabel("muted")
         self.choose_lora = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
                                        clicked=self._browse_lora)  # fmt: skip

@@ -11,6 +11,7 @@ from seirenes_app.inference.protocol import MAX_SAMPLES
 from seirenes_app.lab.crafting.documents import SolvePlan
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.quiet import hush
 
 MAX_TOKENS = 8192
 MAX_SEED = 2**31 - 1
@@ -56,6 +57,7 @@ class PlanRow(QWidget):
             editor.setToolTip(tip)
             editor.setAccessibleDescription(tip)
             editor.setKeyboardTracking(False)
+            hush(editor)
             editor.setMinimumWidth(56)
             column.addWidget(editor)
             row.addLayout(column, 1)

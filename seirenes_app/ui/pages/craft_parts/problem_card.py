@@ -14,6 +14,7 @@ from seirenes_app.ui.widgets.charts import make_card_heading
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.icon_label import IconLabel
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.quiet import hush
 from training.core.types import AnswerKind
 
 
@@ -49,6 +50,7 @@ class ProblemCard(Card):
         self.kind.setToolTip("How an answer is compared with the true one")
         for kind, word in KIND_WORDS.items():
             self.kind.addItem(word, kind)
+        hush(self.kind)
         row = QHBoxLayout()
         row.setSpacing(SPACE_2)
         row.addWidget(make_label("Answer", "muted"))

@@ -47,8 +47,8 @@ class PromptCard(Card):
         self._shown = shown
         self.gates.setVisible(candidate is not None)
         self.reason.setVisible(False)
-        if candidate is None or not question:
-            self._say_none(NO_QUESTION if not question else NONE)
+        if candidate is None or not question or not candidate.text.strip():
+            self._say_none(NO_QUESTION if not question else question if candidate is not None else NONE)
             return
         joined = join_hint(question, candidate.text, draft.placement)
         start, end = hint_span(question, candidate.text, draft.placement)

@@ -15,6 +15,7 @@ from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.buttons import make_icon_button
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.quiet import hush
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 
 NOTHING = "Solve the candidate, and a clean solution stands beside a distracted one, with the place where they part."
@@ -42,6 +43,7 @@ class TracesTab(QWidget):
         for box in (self.clean, self.hinted):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(10)
+            hush(box)
         self.clean.setAccessibleName("Clean solution")
         self.hinted.setAccessibleName("Distracted solution")
         self.best = make_icon_button("compare", "Back to the pair that tells most", clicked=self._choose_best)

@@ -237,6 +237,7 @@ class CraftWork(QObject):
         return words, done, planned
 
     def _begin(self, choice: SolverChoice, n: int) -> None:
+        self._desk.end_typing()
         if not self.runner.busy:
             self._n, self._who = n, f"The {model_name(choice)[:1].lower()}{model_name(choice)[1:]}"
             if choice.model:

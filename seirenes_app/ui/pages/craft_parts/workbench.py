@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import HEADING_PX, SPACE_4, current_theme
 
-WIDE = 1480
+WIDE, NARROW = 1480, 990
+SETTLE_MS = 40
+SIZES = {1: [800, 0, 0], 2: [470, 0, 580], 3: [480, 500, 780]}
 LEAST_LEFT, LEAST_MIDDLE, LEAST_RIGHT = 450, 440, 520
 
 
@@ -37,53 +39,70 @@ class Pane(QScrollArea):
 
 
 class Workbench(QSplitter):
-    """`making` and `showing` are stacked in their panes; `candidates` moves to a pane of its own when there is room."""
+    """`making` and `showing` are stacked in their panes; `candidates` moves to a pane of its own when there is room.
+
+    A window too narrow for two panes has all in one.
+    """
 
     def __init__(
         self, making: Sequence[QWidget], candidates: QWidget, showing: Sequence[QWidget], parent: QWidget | None = None
     ) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
-        self._candidates = candidates
-        self._wide: bool | None = None
+        self._candidates, self._showing = candidates, tuple(showing)
+        self._columns = 0
         self.setChildrenCollapsible(False)
         self.setHandleWidth(12)
         self.left = Pane("Problem and distraction", LEAST_LEFT)
         self.middle = Pane("Candidates", LEAST_MIDDLE)
         self.right = Pane("What it does to the solver", LEAST_RIGHT)
-        for pane, widgets in ((self.left, making), (self.middle, ()), (self.right, showing)):
-            for widget in widgets:
-                pane.body.addWidget(widget)
+        for widget in making:
+            self.left.body.addWidget(widget)
+        for pane in (self.left, self.middle, self.right):
             pane.body.addStretch(1)
             self.addWidget(pane)
-        self._flow(wide=False)
+        self._flow(2)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Two panes, or three."""
+        """One pane, two, or three."""
         super().resizeEvent(event)
-        self._flow(wide=event.size().width() >= WIDE)
+        width = event.size().width()
+        self._flow(3 if width >= WIDE else 2 if width >= NARROW else 1)
 
-    def _flow(self, *, wide: bool) -> None:
-        if wide == self._wide:
+    def minimumSizeHint(self) -> QSize:
+        """One pane is enough."""
+        return QSize(LEAST_RIGHT, 200)
+
+    def _flow(self, columns: int) -> None:
+        if columns == self._columns:
             return
-        self._wide = wide
-        home = self.middle if wide else self.left
-        # Before the stretch at the end.
-        home.body.insertWidget(home.body.count() - 1, self._candidates)
-        self.middle.setVisible(wide)
-        self.setSizes([480, 500, 780] if wide else [470, 0, 580])
-        for i, stretch in enumerate((2, 2, 4) if wide else (4, 0, 5)):
+        self._columns = columns
+        _put(self._candidates, self.middle if columns == 3 else self.left)
+        for widget in self._showing:
+            _put(widget, self.left if columns == 1 else self.right)
+        self.middle.setVisible(columns == 3)
+        self.right.setVisible(columns > 1)
+        self.setSizes(SIZES[columns])
+        for i, stretch in enumerate((2, 2, 4) if columns == 3 else (4, 0, 5)):
             self.setStretchFactor(i, stretch)
 
     def show_candidates(self) -> None:
         """Scroll to the head of the candidates."""
-        pane = self.middle if self._wide else self.left
+        pane = self.middle if self._columns == 3 else self.left
         pane.verticalScrollBar().setValue(max(0, self._candidates.y() - 8))
 
     def reveal(self, widget: QWidget) -> None:
-        """Scroll its pane until it can be seen."""
+        """Scroll its pane until it can be seen, once a widget that is new has its place."""
+        QTimer.singleShot(SETTLE_MS, widget, lambda: self._reveal(widget))
+
+    def _reveal(self, widget: QWidget) -> None:
         for pane in (self.left, self.middle, self.right):
             if pane.isAncestorOf(widget):
                 pane.ensureWidgetVisible(widget, 0, 40)
+
+
+def _put(widget: QWidget, pane: Pane) -> None:
+    """Into a pane, before the stretch at its end."""
+    pane.body.insertWidget(pane.body.count() - 1, widget)
 
 
 class DropVeil(QWidget):

@@ -1,0 +1,25 @@
+"""Fields that a turning wheel does not change in passing: it scrolls what they stand on."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox
+
+LEFT = 6
+
+
+class _Wheel(QObject):
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Let the wheel go on to the pane below."""
+        if event.type() == QEvent.Type.Wheel:
+            event.ignore()
+            return True
+        return False
+
+
+def hush(field: QAbstractSpinBox | QComboBox) -> None:
+    """Take the wheel from a field; a number also gets the room at its left that the style sheet cannot give it."""
+    field.installEventFilter(_Wheel(field))
+    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    if isinstance(field, QAbstractSpinBox):
+        field.lineEdit().setTextMargins(LEFT, 0, 0, 0)

@@ -1,0 +1,89 @@
+"""What the tests of the Craft page share: a page on a workspace of its own, with the real worker behind it."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from dataclasses import replace
+
+from seirenes_app.lab.crafting.documents import SolvePlan
+from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.pages.craft import CraftPage
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.solver import Solver
+from seirenes_app.ui.theme import apply_theme, current_theme
+
+QUESTION = (
+    "Maya has 18 apples. She gives 5 apples to Tom. Then she buys 7 more apples. How many apples does Maya have now?"
+)
+HINT = "The weather was fine all day. A good way is to add all the numbers at once."
+PATIENCE_MS = 30_000
+
+
+class Craft:
+    """A page, its collaborators, and what it said."""
+
+    def __init__(self, qtbot, qapp, root):
+        if current_theme().name != "light" or not qapp.styleSheet():
+            apply_theme(qapp, "light")
+        self.qtbot, self.root = qtbot, root
+        self.background, self.workspace, self.solver = Background(), Workspace(root / "workspace.db"), Solver()
+        self.page = CraftPage(CraftStore(self.workspace), self.background, self.solver)
+        self.problems, self.toasts = [], []
+        self.page.problem.connect(lambda title, text: self.problems.append((title, text)))
+        self.page.toast.connect(self.toasts.append)
+        qtbot.addWidget(self.page)
+        self.page.resize(1100, 760)
+        self.page.show()
+        self.page.activateWindow()
+        self.closed = False
+
+    @property
+    def desk(self):
+        return self.page.desk
+
+    def type_problem(self, question=QUESTION, answer="20"):
+        """With real keys where it matters, and judged afterwards."""
+        self.page.problem_card.question.insertPlainText(question)
+        self.page.problem_card.answer.setFocus()
+        self.qtbot.keyClicks(self.page.problem_card.answer, answer)
+        self.wait(lambda: self.desk.usable)
+        self.desk.edit(lambda d: replace(d, plan=SolvePlan(samples=4, max_tokens=64)), "change the plan")
+
+    def write(self, text=HINT):
+        """A candidate by hand; returns its card."""
+        self.page.deeds["write"].trigger()
+        card = self.page.candidates.cards[self.desk.chosen]
+        card.editor.insertPlainText(text)
+        self.wait(lambda: card.candidate_id in self.desk.badges and self.desk._judged is self.desk.session.draft)
+        return card
+
+    def do(self, deed):
+        """Trigger a deed and wait for its end."""
+        assert self.page.deeds[deed].isEnabled(), deed
+        self.page.deeds[deed].trigger()
+        self.wait(lambda: not self.page.work.runner.busy)
+
+    def wait(self, until):
+        self.qtbot.waitUntil(lambda: bool(until()), timeout=PATIENCE_MS)
+
+    def result(self):
+        return self.desk.result_of(self.desk.candidate)
+
+    def crash(self):
+        """The window is killed: nothing is saved on the way out."""
+        self.page.work.runner.close()
+        self.solver.close()
+        self.page.desk._save_timer.stop()
+        self._end()
+
+    def close(self):
+        if not self.closed:
+            self.page.close_down()
+            self._end()
+
+    def _end(self):
+        self.closed = True
+        self.background.close()
+        self.workspace.close()

@@ -1,0 +1,323 @@
+"""Facts about the Craft page: real worker, bundled model, real workspace; keys and clicks where a person uses them."""
+
+import os
+import signal
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import psutil
+import pytest
+from helpers.craft_bench import Craft
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit
+
+from seirenes_app.lab.crafting.documents import Origin
+from seirenes_app.lab.crafting.results import Arm
+from seirenes_app.ui.pages.craft_parts.why_card import WhyTab
+from seirenes_app.ui.theme import apply_theme
+
+
+@pytest.fixture
+def craft(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    bench = Craft(qtbot, qapp, tmp_path)
+    yield bench
+    bench.close()
+
+
+# ---------------------------------------------------------------------- making
+
+
+def test_an_empty_page_invites_and_offers_nothing_that_cannot_be_done(craft):
+    craft.page.activate()
+    craft.wait(craft.page.problem_card.question.hasFocus)
+    assert craft.page.candidates.empty.isVisible()
+    assert not craft.page.solve.solve.isEnabled()
+    assert not craft.page.candidates.model.isEnabled()
+    assert not craft.solver.started
+
+
+def test_a_typed_problem_is_judged_while_it_is_typed(craft):
+    craft.page.problem_card.question.insertPlainText("How many are 2 and 3?")
+    craft.qtbot.keyClicks(craft.page.problem_card.answer, "five")
+    craft.wait(lambda: "cannot be read as a number" in craft.page.problem_card.wrong.text())
+    assert not craft.page.solve.solve.isEnabled()
+    craft.page.problem_card.answer.clear()
+    craft.qtbot.keyClicks(craft.page.problem_card.answer, "5")
+    craft.wait(lambda: craft.desk.usable)
+    assert craft.page.problem_card.wrong.isHidden() or not craft.page.problem_card.wrong.text()
+    assert craft.desk.draft.problem.answer == "5"
+
+
+def test_templates_fill_candidates_that_pass_the_gates(craft):
+    craft.type_problem()
+    craft.page.candidates.count.setValue(5)
+    craft.page.deeds["templates"].trigger()
+    craft.wait(lambda: len(craft.desk.badges) == 5)
+    assert all(c.origin is Origin.TEMPLATE for c in craft.desk.draft.candidates)
+    card = craft.page.candidates.cards[craft.desk.chosen]
+    assert [b.accessibleName() for b in card.gates.badges] == ["Passes the gates"]
+    assert "Passes the gates" in card.accessibleName()
+    assert "fill in 5 templates" in craft.page.head.undo.toolTip()
+
+
+def test_a_refused_candidate_says_which_gate_and_why(craft):
+    craft.type_problem()
+    card = craft.write("I am sure that the answer is 20.")
+    assert [b.accessibleName() for b in card.gates.badges] == ["States the answer"]
+    assert card.gates.badges[0].toolTip() == "It states the true answer."
+    assert craft.page.prompt.reason.text() == "It states the true answer."
+
+
+def test_a_candidate_is_edited_in_place_and_removed_by_keys(craft):
+    craft.type_problem()
+    card = craft.write("One.")
+    craft.qtbot.keyClick(card.editor, Qt.Key.Key_Escape)
+    craft.wait(card.hasFocus)
+    craft.qtbot.keyClick(card, Qt.Key.Key_Return)
+    craft.wait(card.editor.hasFocus)
+    craft.qtbot.keyClicks(card.editor, " Two.")
+    assert craft.desk.candidate.text == "One. Two."
+    craft.qtbot.keyClick(card.editor, Qt.Key.Key_Escape)
+    craft.qtbot.keyClick(card, Qt.Key.Key_Delete)
+    assert not craft.desk.draft.candidates
+    craft.qtbot.keyClick(craft.page, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert craft.desk.draft.candidates[0].text == "One. Two."
+
+
+def test_undo_in_a_field_is_the_pages_and_names_what_it_takes_back(craft):
+    craft.type_problem()
+    craft.page.distraction.type.buttons["correlation_trap"].click()
+    assert craft.page.deeds["undo"].text() == "Undo: choose a type"
+    craft.page.problem_card.question.setFocus()
+    craft.wait(craft.page.problem_card.question.hasFocus)
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    craft.qtbot.keyClick(craft.page.problem_card.question, Qt.Key.Key_Z, control)
+    assert craft.page.distraction.type.value == "semantic_misleading"
+    craft.qtbot.keyClick(craft.page.problem_card.question, Qt.Key.Key_Z, control | shift)
+    assert craft.page.distraction.type.value == "correlation_trap"
+
+
+def test_arrow_keys_choose_type_and_placement(craft):
+    first = craft.page.distraction.placement.buttons["append"]
+    first.setFocus()
+    craft.wait(first.hasFocus)
+    craft.qtbot.keyClick(first, Qt.Key.Key_Right)
+    assert craft.desk.draft.placement == "before_question"
+
+
+# ---------------------------------------------------------------------- the model writes
+
+
+def test_a_model_writes_candidates_that_stream_in(craft):
+    craft.type_problem()
+    streamed = []
+    craft.page.work.streamed.connect(lambda texts: streamed.append(dict(texts) if texts else None))
+    craft.page.candidates.count.setValue(4)
+    craft.do("generate")
+    assert len(craft.desk.draft.candidates) == 4
+    assert {c.origin for c in craft.desk.draft.candidates} == {Origin.MODEL}
+    assert streamed[-1] is None
+    assert any(streamed[:-1])
+    assert not [card for card in craft.page.candidates._streams if card.isVisible()]
+
+
+def test_escape_ends_what_is_going_on_and_keeps_what_is_there(craft):
+    craft.type_problem()
+    craft.page.plan = craft.page.solve.plan
+    craft.page.solve.plan.samples.setValue(256)
+    craft.write()
+    craft.page.deeds["solve"].trigger()
+    craft.wait(lambda: craft.page.work.line()[1] > 0)
+    assert craft.page.strip.isVisible()
+    craft.qtbot.keyClick(craft.page, Qt.Key.Key_Escape)
+    craft.wait(lambda: not craft.page.work.runner.busy)
+    assert craft.page.strip.isHidden()
+    assert craft.result().cancelled
+    assert "Cancelled" in craft.page.solve.words.text()
+    assert not craft.problems
+
+
+# ---------------------------------------------------------------------- solving and seeing why
+
+
+def test_solving_shows_bars_words_traces_and_is_kept_over_a_crash(craft, qtbot, qapp):
+    craft.type_problem()
+    craft.write()
+    craft.do("solve")
+    result = craft.result()
+    assert result.complete
+    assert set(result.arms) == set(Arm)
+    assert [rate.done for rate in craft.page.solve.bars.rates] == [4, 4, 4]
+    assert "right of 4" in craft.page.solve.bars.accessibleName()
+    assert "distraction" in craft.page.solve.words.text()
+    craft.wait(lambda: craft.page.why.traces.view.rows)
+    assert len(craft.page.candidates.cards[craft.desk.chosen].minis.rates) == 3
+    craft.wait(lambda: not craft.desk.session.unsaved and not craft.desk._to_keep)
+    assert craft.page.head.kept.text() == "Saved"
+    craft.crash()
+    again = Craft(qtbot, qapp, craft.root)
+    try:
+        assert again.desk.draft.problem.answer == "20"
+        assert again.desk.candidate.text == craft.desk.candidate.text
+        assert again.result() == result
+        assert again.page.solve.bars.isVisible()
+    finally:
+        again.close()
+
+
+def test_undo_brings_back_the_results_from_before(craft):
+    craft.type_problem()
+    card = craft.write()
+    craft.do("solve")
+    before = craft.result()
+    card.editor.insertPlainText(" Really.")
+    assert craft.result() is None
+    assert craft.page.solve.bars.isHidden()
+    craft.desk.undo()
+    assert craft.result() == before
+    assert craft.page.solve.bars.isVisible()
+
+
+def test_all_are_solved_and_the_worst_is_opened(craft):
+    craft.type_problem()
+    craft.write("I am sure that the answer is 20.")
+    craft.write("The sky was blue.")
+    craft.write("A good way is to add all the numbers at once.")
+    craft.do("solve_all")
+    solved = craft.desk.results()
+    assert len(solved) == 2
+    assert len({id(r.arms[Arm.CLEAN]) for r in solved.values()}) == 1
+    craft.page.deeds["worst"].trigger()
+    drops = {i: r.drop.mean for i, r in solved.items()}
+    assert drops[craft.desk.chosen] == max(drops.values())
+    assert craft.page.why.bar.currentIndex() == WhyTab.TRACES
+    craft.do("solve_all")
+    assert craft.toasts == ["Every candidate that passes the gates is solved already."]
+
+
+def test_sentences_and_tokens_tell_which_and_where(craft):
+    craft.type_problem()
+    craft.write()
+    craft.do("ablate")
+    table = craft.page.why.sentences.table
+    assert craft.page.why.bar.currentIndex() == WhyTab.SENTENCES
+    assert table.rowCount() == 2
+    assert "[" in table.item(0, 1).text()
+    craft.do("solve")
+    craft.do("heat")
+    view = craft.page.why.heat.view
+    assert view.map.text == craft.page.work.solution()
+    assert view.current == view.map.worst
+    view.setFocus()
+    craft.qtbot.keyClick(view, Qt.Key.Key_Home)
+    craft.qtbot.keyClick(view, Qt.Key.Key_Right)
+    assert view.current == 1
+    assert "likeliest" in view.accessibleDescription()
+    assert craft.page.why.heat.token.text()
+    craft.page.why.heat.figures.setChecked(True)
+    craft.page.grab()
+
+
+def test_without_a_candidate_the_problem_alone_is_solved(craft):
+    craft.type_problem()
+    craft.do("solve")
+    assert set(craft.result().arms) == {Arm.CLEAN}
+
+
+# ---------------------------------------------------------------------- what goes wrong
+
+
+def test_a_worker_that_is_killed_is_told_once_and_comes_back(craft):
+    craft.type_problem()
+    craft.page.solve.plan.samples.setValue(256)
+    craft.write()
+    craft.page.deeds["solve"].trigger()
+    craft.wait(lambda: craft.page.work.line()[1] > 0)
+    os.kill(craft.solver.pid, signal.SIGKILL)
+    craft.wait(lambda: craft.page.banner.isVisible())
+    craft.wait(lambda: craft.page.banner.heading.text() == "The model's process is back")
+    assert not craft.problems
+    craft.page.solve.plan.samples.setValue(4)
+    craft.do("solve")
+    assert craft.result().complete
+
+
+def test_a_damaged_model_is_refused_in_words_and_nothing_changes(craft, tmp_path):
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF" + bytes(64))
+    craft.page.take_file(bad)
+    craft.wait(lambda: craft.problems)
+    title, text = craft.problems[0]
+    assert title == "That model cannot be used"
+    assert str(bad) in text
+    assert craft.desk.draft.solver.model == ""
+
+
+def test_a_model_that_is_dropped_is_loaded_and_then_chosen(craft, tmp_path):
+    from seirenes_app.inference.models import bundled_model
+
+    other = tmp_path / "other.gguf"
+    other.write_bytes(bundled_model().read_bytes())
+    craft.page.take_file(other)
+    craft.wait(lambda: craft.desk.draft.solver.model == str(other))
+    assert craft.solver.has_loaded(other)
+    assert craft.page.solve.solver.text() == "other"
+    assert "parameters" in craft.page.solve.solver.toolTip()
+    craft.desk.undo()
+    assert craft.page.solve.solver.text() == "Bundled reasoner"
+
+
+def test_a_question_longer_than_the_context_is_told_in_words(craft):
+    craft.type_problem("The bag is red. " * 400 + "How many are 2 and 3?", "5")
+    craft.do("solve")
+    assert craft.problems[0][0] == "It was not solved"
+    assert "context" in craft.problems[0][1] or "tokens" in craft.problems[0][1]
+
+
+def test_closing_leaves_no_process_behind(craft):
+    craft.type_problem()
+    craft.do("solve")
+    process = psutil.Process(craft.solver.pid)
+    assert craft.page.close_down() == ""
+    process.wait(5)
+
+
+# ---------------------------------------------------------------------- the page as a whole
+
+
+def test_the_command_is_copied(craft):
+    craft.type_problem()
+    craft.write()
+    craft.page.deeds["copy"].trigger()
+    assert QGuiApplication.clipboard().text().startswith("seirenes solve ")
+    assert craft.toasts == ["The command is on the clipboard."]
+
+
+def test_everything_that_takes_the_keyboard_has_a_name(craft):
+    craft.type_problem()
+    craft.write()
+    kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit)
+    inner = ("qt_spinbox_lineedit",)
+    nameless = [w for kind in kinds for w in craft.page.findChildren(kind)
+                if not (w.accessibleName() or (isinstance(w, QAbstractButton) and w.text()))
+                and w.objectName() not in inner and not w.objectName().startswith("Scroll")
+                and w.focusPolicy() != Qt.FocusPolicy.NoFocus]  # fmt: skip
+    assert not nameless
+
+
+def test_the_page_fits_and_nothing_is_cut_at_the_side(craft, qapp):
+    craft.type_problem()
+    craft.write()
+    bench = craft.page.bench
+    for width, panes, theme in ((824, 1, "light"), (1104, 2, "dark"), (1744, 3, "dark")):
+        apply_theme(qapp, theme)
+        craft.page.resize(width, 760)
+        craft.qtbot.wait(20)
+        shown = [pane for pane in (bench.left, bench.middle, bench.right) if pane.isVisible()]
+        assert len(shown) == panes
+        for pane in shown:
+            assert pane.widget().minimumSizeHint().width() <= pane.viewport().width()
+        assert not craft.page.grab().isNull()
+    apply_theme(qapp, "light")

@@ -1,0 +1,222 @@
+"""Facts about the widgets that Craft brought: each alone, with values made by hand or by the laboratory."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import threading
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+
+from seirenes_app.inference.protocol import Alternative
+from seirenes_app.lab.crafting.judging import GateBadge
+from seirenes_app.lab.crafting.results import Arm, arm_result, solve_result
+from seirenes_app.lab.why.alignment import align
+from seirenes_app.lab.why.heat import HeatMap, HeatToken
+from seirenes_app.ui.pages.craft_parts.runner import Thinner
+from seirenes_app.ui.pages.craft_parts.words import points, say_drop, say_placebo, verdict_look
+from seirenes_app.ui.widgets.gate_badges import GateBadges
+from seirenes_app.ui.widgets.growing_text import GrowingText
+from seirenes_app.ui.widgets.heat_map import HeatMapView
+from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
+from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from seirenes_app.ui.widgets.trace_pair import PARTING, TURN, TracePairView
+from training.core.gates import Gate
+from training.core.statistics import Interval
+
+
+def shown(qtbot, widget, width=500):
+    qtbot.addWidget(widget)
+    widget.resize(width, 400)
+    widget.show()
+    return widget
+
+
+# ---------------------------------------------------------------------- paired traces
+
+
+LEFT = "18 - 5 = 13.\n13 + 7 = 20.\n#### 20"
+
+
+def test_the_first_difference_is_marked_on_its_step(qtbot, qapp):
+    view = shown(qtbot, TracePairView())
+    right = "18 - 5 = 13.\n13 + 14 = 27.\n#### 27"
+    view.render(align(LEFT, right), "Clean 1", "Distracted 3", LEFT, right)
+    assert [row.gutter.sign for row in view.rows] == ["=", "≠", "≠"]
+    assert [row.tag for row in view.rows] == ["", PARTING, ""]
+    assert view.divergence_row is view.rows[1]
+    assert PARTING in view.rows[1].accessibleName()
+    view.grab()
+
+
+def test_words_that_differ_before_the_numbers_do_have_both_marks(qtbot, qapp):
+    view = shown(qtbot, TracePairView())
+    left, right = "Now Maya has 18.\n13 + 7 = 20.", "Now Maya owns 18.\n13 + 8 = 21."
+    view.render(align(left, right), "", "", left, right)
+    assert TURN in [row.tag for row in view.rows]
+
+
+def test_a_shorter_pair_hides_the_rows_of_the_one_before(qtbot, qapp):
+    view = shown(qtbot, TracePairView())
+    view.render(align(LEFT, LEFT), "", "", LEFT, LEFT)
+    view.render(align("#### 1", "#### 1"), "", "", "#### 1", "#### 1")
+    assert [row.isVisible() for row in view.rows] == [True, False, False]
+    assert view.divergence_row is None
+
+
+def test_a_models_markup_stays_text(qtbot, qapp):
+    view = shown(qtbot, TracePairView())
+    right = "18 - 5 = 13.\n<b>13</b> & <img src=x> = 27.\n#### 27"
+    view.render(align(LEFT, right), "", "", LEFT, right)
+    label = view.rows[1].right
+    assert "&lt;img" in label.text() or label.textFormat() is Qt.TextFormat.PlainText
+
+
+# ---------------------------------------------------------------------- heat map
+
+
+@pytest.fixture
+def heat():
+    text = "13 + 7 = 20"
+    deltas = (0.0, -0.5, -4.0, 0.0, 1.0, 0.0)
+    tokens, at = [], 0
+    for piece, delta in zip(("13", " +", " 7", " =", " 2", "0"), deltas, strict=True):
+        tokens.append(HeatToken(piece, at, at + len(piece), -0.1, -0.1 + delta, delta,
+                                (Alternative(piece, -0.1),), (Alternative(" 9", -0.2),)))  # fmt: skip
+        at += len(piece)
+    return HeatMap(text, tuple(tokens), sum(deltas), 2)
+
+
+def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, heat):
+    view = shown(qtbot, HeatMapView())
+    pointed = []
+    view.pointed.connect(pointed.append)
+    view.render_map(heat)
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Home, Qt.Key.Key_Left, Qt.Key.Key_End, Qt.Key.Key_W):
+        qtbot.keyClick(view, key)
+    assert pointed == [2, 1, 0, 5, 2]
+    assert "less likely" in view.accessibleDescription()
+    assert "·9" in view.tip(2)
+
+
+def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, heat):
+    view = shown(qtbot, HeatMapView())
+    view.render_map(heat)
+    wide = view.height()
+    view.render_figures(True)
+    assert view.height() > wide
+    view.resize(60, 400)
+    assert view.token_rect(5).y() > view.token_rect(0).y()
+    qtbot.keyClick(view, Qt.Key.Key_Home)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert view.token_rect(view.current).y() > 0
+
+
+def test_the_mouse_points(qtbot, qapp, heat):
+    view = shown(qtbot, HeatMapView())
+    view.render_map(heat)
+    assert view.token_at(view.token_rect(4).center()) == 4
+    assert view.token_at(QPointF(490, 390)) == -1
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.token_rect(4).center().toPoint())
+    assert view.current == 4
+
+
+# ---------------------------------------------------------------------- small ones
+
+
+def test_bars_say_what_they_show(qtbot, qapp):
+    bars = shown(qtbot, IntervalBars("Right"))
+    bars.render_rates([Rate("Clean", "clean", 3, 4, 4, 0.3, 0.95), Rate("Distracted", "hinted", 0, 0, 4)])
+    assert bars.accessibleName() == (
+        "Right. Clean: 3 right of 4, 75\u202f%, interval 30\u202f% to 95\u202f%. Distracted: nothing yet"
+    )
+    bars.grab()
+
+
+def test_gates_are_words_and_signs(qtbot, qapp):
+    verdicts = (
+        GateBadge(Gate.EMPTY, "Has words", True, ""),
+        GateBadge(Gate.NUMBERS, "Plausible numbers", False, "Too many."),
+    )
+    whole, brief = shown(qtbot, GateBadges()), shown(qtbot, GateBadges(brief=True))
+    whole.render_verdicts(verdicts)
+    brief.render_verdicts(verdicts)
+    assert [b.accessibleName() for b in whole.badges] == ["Has words", "Odd numbers"]
+    assert [(b.accessibleName(), b.toolTip()) for b in brief.badges] == [("Odd numbers", "Too many.")]
+    brief.render_verdicts(None)
+    assert brief.badges[0].accessibleName() == "Not judged yet"
+
+
+def test_only_a_persons_choice_is_told(qtbot, qapp):
+    choice = shown(qtbot, Segmented("Place", [Segment("a", "Append"), Segment("b", "Before")]))
+    told = []
+    choice.chosen.connect(told.append)
+    choice.render_value("a")
+    assert choice.value == "a"
+    assert told == []
+    qtbot.mouseClick(choice.buttons["b"], Qt.MouseButton.LeftButton)
+    assert told == ["b"]
+
+
+def test_a_growing_text_grows_and_leaves_files_alone(qtbot, qapp):
+    text = shown(qtbot, GrowingText("Text", least=2, most=6))
+    before = text.height()
+    text.insertPlainText("word " * 200)
+    assert text.height() > before
+    files = QMimeData()
+    files.setUrls([QUrl.fromLocalFile("/tmp/model.gguf")])
+    assert not text.canInsertFromMimeData(files)
+
+
+def test_rendering_a_text_is_no_edit(qtbot, qapp):
+    text = shown(qtbot, GrowingText("Text"))
+    edits = []
+    text.edited.connect(edits.append)
+    text.render_text("given")
+    assert edits == []
+    qtbot.keyClicks(text, "!")
+    assert len(edits) == 1
+
+
+def test_many_values_from_a_thread_arrive_as_few_and_the_newest_wins(qtbot, qapp):
+    thinner, got = Thinner(), []
+    thinner.flushed.connect(got.append)
+    thread = threading.Thread(target=lambda: [thinner.put("a", n) for n in range(5000)])
+    thread.start()
+    thread.join()
+    qtbot.waitUntil(lambda: bool(got) and got[-1] == {"a": 4999})
+    assert len(got) < 100
+
+
+# ---------------------------------------------------------------------- words
+
+
+def test_a_drop_is_told_with_its_doubt():
+    assert say_drop(Interval(0.5, 0.2, 0.7)) == "The distraction costs 50 points of accuracy (95 % interval 20 to 70)."
+    assert "may be chance" in say_drop(Interval(0.1, -0.2, 0.4))
+    assert say_drop(Interval(-0.25, -0.5, -0.1)).startswith("The distraction adds 25 points")
+    assert say_placebo(Interval(0.0, -0.2, 0.2)) == "A neutral remark of its length costs nothing."
+    assert points(-0.284) == "−28"
+
+
+def test_what_neutral_words_do_as_well_is_no_attack():
+    def result(right_hinted, right_placebo):
+        arms = {Arm.CLEAN: (16, 16), Arm.HINTED: (right_hinted, 16), Arm.PLACEBO: (right_placebo, 16)}
+        return solve_result("k", {a: _arm(a, *n) for a, n in arms.items()}, 1.0, arms)
+
+    assert verdict_look(result(2, 15)).text == "Breaks the solver"
+    assert verdict_look(result(2, 3)).text == "No more than neutral words do"
+    assert verdict_look(result(15, 16)).text == "No clear effect"
+
+
+def _arm(arm, right, n):
+    from seirenes_app.inference.protocol import Finish
+    from seirenes_app.lab.crafting.results import SolvedSample
+    from training.core.types import Outcome
+
+    samples = [
+        SolvedSample(arm, i, "", Outcome.RIGHT if i < right else Outcome.WRONG, "", None, Finish.STOP, 1, 0.0)
+        for i in range(n)
+    ]
+    return arm_result(arm, "", samples, n)
