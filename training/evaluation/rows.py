@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -132,12 +132,12 @@ def save_rows(rows: Iterable[EvalRow], path: Path) -> None:
 
 
 def load_rows(path: Path) -> list[EvalRow]:
-    """Rows as `save_rows` wrote them."""
-    rows = []
+    """Rows as `save_rows` wrote them; fields that are not known are passed over."""
+    rows, known = [], {f.name for f in fields(EvalRow)}
     with path.open(encoding="utf-8") as file:
         for line in file:
             data = json.loads(line)
             data["condition"] = Condition(data["condition"])
             data["outcome"] = Outcome(data["outcome"])
-            rows.append(EvalRow(**data))
+            rows.append(EvalRow(**{key: value for key, value in data.items() if key in known}))
     return rows

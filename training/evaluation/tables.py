@@ -1,6 +1,7 @@
-"""Derive every figure of an evaluation from its rows: accuracies, paired gap, flips, worst-of-k beside its placebo.
+"""The figures of an evaluation as JSON, in one layout: from the rows of a run's own evaluation, or from stored cells.
 
-Proportions carry Wilson intervals, paired differences a bootstrap over problems (the unit that was sampled).
+Proportions carry Wilson intervals (cluster-robust ones from cells, where a problem has several rows), paired
+differences a bootstrap over problems (the unit that was sampled). `derive` has all figures of cells as values.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any
 
 from training.core.statistics import Interval, mcnemar_exact, paired_bootstrap, wilson
 from training.core.types import Outcome
+from training.evaluation.cells import Cells
+from training.evaluation.derive import accuracies, summarise_target
+from training.evaluation.figures import Accuracy, Summary
 from training.evaluation.rows import Condition, EvalRow
 
 
@@ -120,3 +124,50 @@ def compare(before: Sequence[EvalRow], after: Sequence[EvalRow], condition: Cond
         paired_bootstrap([sum(d) / len(d) for d in by_problem.values()], seed=seed),
         mcnemar_exact(lost, won),
     )
+
+
+def metrics_of(cells: Cells, target: str, suite: str) -> dict[str, Any]:
+    """The layout of `summarise` for one target on one suite, and `details`: every figure of `figures.Summary`."""
+    summary = summarise_target(cells, target, suite)
+    gap, worst = summary.gap(), summary.worst
+    part = cells.where(target=target, suite=suite)
+    total, suggesting, follows, unparsable, truncated = (
+        int(part.data[name].sum()) for name in ("samples", "suggesting", "follows", "unparsable", "truncated")
+    )
+    return {
+        **{str(c): _rate_fields(summary.accuracy(c)) for c in Condition},
+        "by_type": {str(a.hint_type): _rate_fields(a) for a in summary.accuracies if a.hint_type is not None},
+        "by_family": {f: _family_fields(part, f) for f in sorted(set(part.families))},
+        "gap": asdict(gap.gap) if gap else None,
+        "worst_of_k": _share_fields(worst.hinted if worst else None, worst.problems if worst else 0),
+        "placebo_worst_of_k": _share_fields(worst.neutral if worst else None, _compared(summary)),
+        "flips": {
+            "harmful": gap.flips.harmful_pairs if gap else 0,
+            "helpful": gap.flips.helpful_pairs if gap else 0,
+        },
+        "follow_rate": follows / suggesting if suggesting else None,
+        "unparsable_rate": unparsable / total,
+        "truncated_rate": truncated / total,
+        "details": asdict(summary),
+    }
+
+
+def _compared(summary: Summary) -> int:
+    return summary.worst.against_neutral.problems if summary.worst and summary.worst.against_neutral else 0
+
+
+def _rate_fields(found: Accuracy | None) -> dict[str, Any]:
+    if found is None:
+        return asdict(rate([]))
+    return asdict(Rate(found.right, found.rows, found.interval.mean, found.interval.low, found.interval.high))
+
+
+def _share_fields(found: Interval | None, problems: int) -> dict[str, Any]:
+    if found is None:
+        return asdict(rate([]))
+    return asdict(Rate(round(found.mean * problems), problems, found.mean, found.low, found.high))
+
+
+def _family_fields(cells: Cells, family: str) -> dict[str, Any]:
+    found = {a.condition: a for a in accuracies(cells.where(families=[family])) if a.hint_type is None}
+    return {str(c): _rate_fields(found.get(c)) for c in (Condition.CLEAN, Condition.HINTED)}
