@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
-from seirenes_app.ui.models.rollout_words import say_count
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.traces_parts.desk import Listing, TraceDesk, place_of
+from seirenes_app.ui.pages.traces_parts.desk import Listing, TraceDesk, file_stamp, place_of
 from seirenes_app.ui.pages.traces_parts.export_sheet import ExportSheet
 from seirenes_app.ui.pages.traces_parts.faces import Faces, centred
 from seirenes_app.ui.pages.traces_parts.filter_bar import FilterBar, SearchField
@@ -63,6 +61,7 @@ class TracesPage(Page):
         self._facets: Facets | None = None
         self._pending: tuple[Listing, Facets] | None = None
         self._stamp: tuple[int, int] | None = None
+        self._told = ""
         self._keep = -1
         """Id of the row that was read last."""
         self._stay = False
@@ -107,7 +106,7 @@ class TracesPage(Page):
             "Previous row": lambda: self.table.step(-1),
             "Next flip": lambda: self.go_to_flip(backwards=False),
             "Previous flip": lambda: self.go_to_flip(backwards=True),
-            "Search": self._focus_search,
+            "Search": self.search.enter,
             "Open in Craft": self.open_in_craft,
             "Export…": self.open_export,
             "Choose a run": self.chooser.button.showMenu,
@@ -157,6 +156,8 @@ class TracesPage(Page):
         self._look_timer.start()
         self._take_runs()
         self._look()
+        if self.faces.reading:
+            self._focus_table()
 
     def deactivate(self) -> None:
         """Stop looking."""
@@ -190,11 +191,11 @@ class TracesPage(Page):
         self.search.render_text(query.text)
         self.filters.render(query)
         self.filters.render_facets(None)
-        self.filters.render_new("")
+        self.filters.render_growth(0)
         self.filters.render_count(None, 0)
         self.model.render_ids(array("q"))
         self.inspector.render(None)
-        self._stamp = _stamp(paths.rollouts)
+        self._stamp, self._told = file_stamp(paths.rollouts), ""
         self.faces.show_content()
         self._table_stack.setCurrentWidget(self.table)
         self._render_tools()
@@ -215,23 +216,29 @@ class TracesPage(Page):
     def _take_opened(self, facets: Facets) -> None:
         self._facets = facets
         self.filters.render_facets(facets)
-        if not facets.rows:
-            self._show_empty(*_NOTHING_YET)
-            return
-        self.ask(self._query)
+        if facets.rows:
+            self.ask(self._query)
+        else:
+            self.faces.show_waiting()
+            self._render_tools()
 
     def _take_refused(self, text: str) -> None:
         self.filters.render_facets(None)
         self.filters.count.setText("")
         paths = self.paths
-        missing = paths is None or not paths.rollouts.is_file() or "no rollouts yet" in text
-        self._show_empty(*_NOTHING_YET) if missing else self._show_empty(
-            "warning", "These rollouts cannot be read", text
-        )
+        if paths is None or not paths.rollouts.is_file() or "no rollouts yet" in text:
+            self.faces.show_waiting()
+        else:
+            self.faces.show_damaged(text)
+        self._render_tools()
 
     def _take_problem(self, text: str) -> None:
         self.model.drop_asked()
-        self.problem.emit("The rollouts were not read", text)
+        self.filters.render_failed()
+        if text != self._told:
+            # A file that is gone fails at every look; it is told once.
+            self._told = text
+            self.problem.emit("The rollouts were not read", text)
 
     # ------------------------------------------------------------------ faces
 
@@ -243,14 +250,7 @@ class TracesPage(Page):
         self.model.render_ids(array("q"))
         self.inspector.render(None)
         start = make_button("Start the demo run", "play", kind="primary", clicked=self.demoAsked.emit)
-        self._show_empty(
-            "traces", "No run to read yet",
-            "A run keeps every rollout: each solution, each hint, and what the gates said. Start one, and read along "
-            "while it goes.", (start,),
-        )  # fmt: skip
-
-    def _show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
-        self.faces.show_empty(icon, title, text, buttons)
+        self.faces.show_nothing(start)
         self._render_tools()
 
     def _render_tools(self) -> None:
@@ -272,7 +272,7 @@ class TracesPage(Page):
         row = self.table.current_row
         self._keep = self.model.ids[row] if 0 <= row < len(self.model.ids) else self._keep
         self.filters.render(query)
-        self.filters.render_new("")
+        self.filters.render_growth(0)
         self.filters.render_count(None, 0)
         self.search.render_text(query.text)
         self.table.render_sort(query.sort, descending=query.descending)
@@ -280,7 +280,7 @@ class TracesPage(Page):
 
     def clear_filters(self) -> None:
         """Everything again."""
-        self.search.render_text("")
+        self.search.empty()
         self.ask(clear_all(self._query))
         self._focus_table()
 
@@ -325,7 +325,7 @@ class TracesPage(Page):
             if self._pending is None or self.isVisible():
                 self.desk.look(self._query)
             return
-        stamp = _stamp(self.paths.rollouts)
+        stamp = file_stamp(self.paths.rollouts)
         if stamp != self._stamp:
             # Refused before; something has been written since.
             self.open_run(self.paths, self._query)
@@ -337,12 +337,8 @@ class TracesPage(Page):
             self.ask(self._query)
             return
         self._pending = (listing, facets)
-        more = len(listing.ids) - len(self.model.ids)
-        if more > 0:
-            self.filters.render_new(f"{say_count(more)} new · show")
-        elif more < 0:
-            self.filters.render_new("The run went back to an earlier step · show")
-        elif facets.rows != self._facets.rows:
+        self.filters.render_growth(len(listing.ids) - len(self.model.ids))
+        if len(listing.ids) == len(self.model.ids) and facets.rows != self._facets.rows:
             # None of the new ones fits: only the total is another one.
             self._facets, self._pending = facets, None
             self.filters.render_facets(facets)
@@ -402,21 +398,3 @@ class TracesPage(Page):
 
     def _focus_table(self) -> None:
         self.table.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def _focus_search(self) -> None:
-        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self.search.selectAll()
-
-
-_NOTHING_YET = (
-    "clock", "No rollouts yet",
-    "They come with the run's first step, and are shown here as soon as they are written.",
-)  # fmt: skip
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size

@@ -21,6 +21,7 @@ from seirenes_app.ui.pages.traces_parts import filters
 from seirenes_app.ui.pages.traces_parts.export_sheet import ExportSheet
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.theme import apply_theme
+from training.errors import UserError
 from training.rundir.lock import RunLock
 from training.rundir.paths import RunPaths
 from training.rundir.rollout_query import RolloutQuery, Sort
@@ -411,12 +412,27 @@ def test_a_run_that_went_back_says_so(page, qtbot, root):
     qtbot.waitUntil(lambda: is_settled(page) and page.model.rowCount() == 2 * ROWS_A_STEP)
 
 
+def test_a_run_that_fails_while_it_is_read_is_told_once(page, qtbot, root, monkeypatch):
+    read(page, qtbot, root)
+
+    def fail(*_more):
+        raise UserError("rollouts.db is gone")
+
+    monkeypatch.setattr(page.desk.book, "grown", fail)
+    monkeypatch.setattr(page.desk.book, "first_page", fail)
+    page.ask(replace(page.query, text="apples"))
+    for _ in range(3):
+        page.activate()
+        qtbot.waitUntil(lambda: not page.desk.is_looking)
+    assert page.said == ["rollouts.db is gone"]
+    assert page.filters.count.text() == "Not read"
+
+
 def test_a_run_that_is_deleted_while_it_is_read_harms_nothing(page, qtbot, root):
     paths = read(page, qtbot, root)
     shutil.rmtree(paths.root)
     page.table.step(3)
-    page.ask(replace(page.query, text="apples"))
-    qtbot.wait(200)
+    ask(page, qtbot, replace(page.query, text="apples"))
     page.forget(paths)
     assert page.faces.empty.isVisible()
 

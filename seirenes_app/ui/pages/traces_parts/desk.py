@@ -175,6 +175,11 @@ class TraceDesk(QObject):
 
         self._submit(work, land, current=lambda: True, ended=self._end_look)
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether a look is under way."""
+        return self._looking
+
     def _end_look(self) -> None:
         self._looking = False
 
@@ -296,6 +301,15 @@ def place_of(ids: array[int], row_id: int) -> int:
     """Where an id stands in a list of any order; -1 where it does not."""
     found = np.flatnonzero(np.frombuffer(ids, np.int64) == row_id) if ids else ()
     return int(found[0]) if len(found) else -1
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Changes when the file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def next_place(places: np.ndarray, after: int, *, backwards: bool) -> int | None:

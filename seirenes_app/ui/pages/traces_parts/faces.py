@@ -51,6 +51,25 @@ class Faces(QWidget):
         self._column.insertWidget(1, self.empty)
         self._stack.setCurrentIndex(1)
 
+    def show_nothing(self, start: QPushButton) -> None:
+        """No run is open; `start` makes one."""
+        self.show_empty(
+            "traces", "No run to read yet",
+            "A run keeps every rollout: each solution, each hint, and what the gates said. Start one, and read along "
+            "while it goes.", (start,),
+        )  # fmt: skip
+
+    def show_waiting(self) -> None:
+        """A run that has written nothing yet."""
+        self.show_empty(
+            "clock", "No rollouts yet",
+            "They come with the run's first step, and are shown here as soon as they are written.",
+        )  # fmt: skip
+
+    def show_damaged(self, text: str) -> None:
+        """A file that cannot be read."""
+        self.show_empty("warning", "These rollouts cannot be read", text)
+
     def turn(self, width: int) -> None:
         """Side by side on a page of that width, or one above the other."""
         side = Qt.Orientation.Horizontal if width >= BESIDE else Qt.Orientation.Vertical

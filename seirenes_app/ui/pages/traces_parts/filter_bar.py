@@ -35,6 +35,7 @@ TYPING_MS = 220
 """How long the typing must rest before it is searched for."""
 CHIP_CHARACTERS = 60
 CHIP_HEIGHT = 26
+SEARCHING = "Searching…"
 
 
 class SearchField(QLineEdit):
@@ -74,6 +75,16 @@ class SearchField(QLineEdit):
             self.blockSignals(True)
             self.setText(text)
             self.blockSignals(False)
+
+    def enter(self) -> None:
+        """Take the keyboard; what is typed replaces what is there."""
+        self.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.selectAll()
+
+    def empty(self) -> None:
+        """Nothing is searched for any more, whatever was being typed."""
+        self._rest.stop()
+        self.render_text("")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape and Down."""
@@ -189,14 +200,21 @@ class FilterBar(QWidget):
     def render_count(self, hits: int | None, rows: int) -> None:
         """How many there are; None while they are counted."""
         if hits is None:
-            self.count.setText("Searching…")
+            self.count.setText(SEARCHING)
         elif is_filtered(self._query):
             self.count.setText(f"{say_count(hits)} of {count_of(rows)}")
         else:
             self.count.setText(count_of(rows))
 
-    def render_new(self, text: str) -> None:
-        """What has come since, "" for nothing."""
+    def render_failed(self) -> None:
+        """The count did not come."""
+        if self.count.text() == SEARCHING:
+            self.count.setText("Not read")
+
+    def render_growth(self, more: int) -> None:
+        """How many have come since the list was made; fewer than none: the run was resumed from an earlier step."""
+        text = f"{say_count(more)} new · show" if more > 0 else "The run went back to an earlier step · show"
+        text = text if more else ""
         self.new.setVisible(bool(text))
         self.new.setText(text)
         self.new.setAccessibleName(text)

@@ -120,7 +120,9 @@ class Inspector(QWidget):
 
     def _render_look(self, row: Row) -> None:
         answer, flip = answer_look(row), FLIP_LOOKS.get(row.get("flip") or "")
-        self.outcome.setVisible(answer is not NO_LOOK)
+        turned = row.get("flip") in ("harmful", "helpful")
+        # "Right → wrong" says that it is wrong.
+        self.outcome.setVisible(answer is not NO_LOOK and not turned)
         self.outcome.render_look(answer)
         self.flip.setVisible(flip is not None)
         if flip is not None:

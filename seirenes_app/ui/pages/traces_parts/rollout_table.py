@@ -15,16 +15,16 @@ WIDTHS = {
     RolloutColumn.STEP: 66,
     RolloutColumn.KIND: 194,
     RolloutColumn.FAMILY: 88,
-    RolloutColumn.OUTCOME: 146,
+    RolloutColumn.OUTCOME: 156,
     RolloutColumn.REWARD: 80,
     RolloutColumn.ADVANTAGE: 98,
     RolloutColumn.TOKENS: 78,
     RolloutColumn.GATE: 144,
 }
 GIVES_WAY = (
-    (640, RolloutColumn.GATE),
-    (720, RolloutColumn.FAMILY),
-    (960, RolloutColumn.ADVANTAGE),
+    (840, RolloutColumn.FAMILY),
+    (900, RolloutColumn.GATE),
+    (980, RolloutColumn.ADVANTAGE),
     (1060, RolloutColumn.TOKENS),
 )
 """Below this width the column is hidden, unless the person wants it: the inspector has its value."""

@@ -1,0 +1,82 @@
+"""Facts about the recorded run on Home."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from helpers.rollout_runs import make_run
+from PySide6.QtCore import Qt
+
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.theme import apply_theme
+from training.rundir.events import EventKind, EventWriter
+from training.rundir.paths import RunPaths
+
+
+@pytest.fixture
+def make_home(qtbot, qapp, tmp_path):
+    apply_theme(qapp, "light")
+    background = Background()
+    pages = []
+
+    def make(recorded):
+        runs = RunsModel(RunLibrary(tmp_path / "none"), None, background)
+        page = HomePage(runs, background, {}, recorded=recorded)
+        qtbot.addWidget(page)
+        page.resize(1104, 770)
+        page.show()
+        pages.append(page)
+        with qtbot.waitSignal(runs.loaded):
+            page.activate()
+        return page
+
+    yield make
+    for page in pages:
+        page.deactivate()
+    background.close()
+
+
+def record(tmp_path):
+    paths = make_run(tmp_path, run_id="recorded", finished=False)
+    writer = EventWriter(paths.events)
+    for step, (clean, hinted) in enumerate(((0.93, 0.44), (0.92, 0.72))):
+        metrics = {"clean": {"accuracy": clean}, "hinted": {"accuracy": hinted}}
+        writer.write(EventKind.EVAL, step=4 * step, metrics=metrics)
+    writer.write(EventKind.DONE, outcome="finished", message="", error=None)
+    writer.close()
+    return paths
+
+
+def test_the_recorded_run_is_a_way_to_begin(make_home, qtbot, tmp_path):
+    paths = record(tmp_path)
+    home = make_home(paths)
+    assert home.recorded.isVisible()
+    qtbot.waitUntil(lambda: "44\u202f% → 72\u202f%" in home.recorded.text.text())
+    assert "93\u202f% → 92\u202f%" in home.recorded.text.text()
+    with qtbot.waitSignal(home.recordedAsked) as blocker:
+        qtbot.mouseClick(home.recorded.open, Qt.MouseButton.LeftButton)
+    assert blocker.args == [paths]
+    home.grab()
+
+
+def test_what_does_not_ship_is_not_offered(make_home, tmp_path):
+    assert not make_home(None).recorded.isVisible()
+    assert not make_home(RunPaths(tmp_path / "missing")).recorded.isVisible()
+
+
+def test_a_recorded_run_whose_events_do_not_read_is_offered_without_figures(make_home, qtbot, tmp_path):
+    paths = record(tmp_path)
+    paths.events.write_text("{oops\n")
+    home = make_home(paths)
+    assert home.recorded.isVisible()
+    assert "ships with the laboratory" in home.recorded.text.text()
+
+
+def test_the_first_screen_holds_everything(make_home, tmp_path):
+    home = make_home(record(tmp_path))
+    area = home.recorded.parentWidget()
+    assert area.minimumSizeHint().height() <= 770
