@@ -11,24 +11,46 @@ from training.core.prompts import hint_span, join_hint
 from training.core.types import Problem
 from training.errors import UserError
 
+PLACEBOS = 4
+"""Neutral texts that the placebo's solutions are spread over: one alone may happen to distract, or not to."""
 
-def arm_texts(draft: Draft, problem: Problem, candidate: Candidate | None) -> dict[Arm, str]:
-    """The text of each arm of the draft's plan. Raises a `UserError` for a candidate without text."""
-    texts = {Arm.CLEAN: problem.question}
+
+def arm_texts(draft: Draft, problem: Problem, candidate: Candidate | None) -> dict[Arm, tuple[str, ...]]:
+    """The texts of each arm of the draft's plan: one, or several neutral ones in the placebo's.
+
+    Raises a `UserError` for a candidate without text.
+    """
+    texts: dict[Arm, tuple[str, ...]] = {Arm.CLEAN: (problem.question,)}
     if candidate is None:
         return texts
     hint = candidate.text.strip()
     if not hint:
         raise UserError("The perturbation is empty. Write one, or solve the question alone.")
-    texts[Arm.HINTED] = join_hint(problem.question, hint, draft.placement)
+    texts[Arm.HINTED] = (join_hint(problem.question, hint, draft.placement),)
     if draft.plan.placebo:
-        texts[Arm.PLACEBO] = join_hint(problem.question, placebo_of(hint, draft.plan.seed), draft.placement)
+        neutral = placebos_of(hint, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
+        texts[Arm.PLACEBO] = tuple(join_hint(problem.question, text, draft.placement) for text in neutral)
     return texts
 
 
 def placebo_of(hint: str, seed: int) -> str:
     """Neutral text of the hint's length in words; the same for the same seed and length."""
-    return write_placebo(len(hint.split()), random.Random(f"{seed}:placebo"))
+    return placebos_of(hint, seed, 1)[0]
+
+
+def placebos_of(hint: str, seed: int, n: int) -> tuple[str, ...]:
+    """Up to `n` different neutral texts of about the hint's length; there may be fewer for a very short hint."""
+    words, found = len(hint.split()), dict[str, None]()
+    for attempt in range(4 * n):
+        found[write_placebo(words, random.Random(f"{seed}:placebo" + f":{attempt}" * (attempt > 0)))] = None
+        if len(found) == n:
+            break
+    return tuple(found)
+
+
+def shares(planned: int, texts: int) -> list[int]:
+    """`planned` solutions dealt out over `texts` as evenly as can be, the first ones first."""
+    return [planned // texts + (i < planned % texts) for i in range(texts)]
 
 
 def shown_span(draft: Draft, problem: Problem, candidate: Candidate) -> tuple[int, int]:

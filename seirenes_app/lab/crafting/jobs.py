@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from seirenes_app.inference.client import WorkerClient
@@ -32,7 +33,7 @@ from seirenes_app.inference.protocol import (
 )
 from seirenes_app.inference.tickets import OnEvent, RequestFailed, Ticket
 from seirenes_app.lab.crafting.answer_judge import AnswerJudge
-from seirenes_app.lab.crafting.arms import arm_texts, planned_samples
+from seirenes_app.lab.crafting.arms import arm_texts, planned_samples, shares
 from seirenes_app.lab.crafting.documents import Candidate, Draft, Origin, SolverChoice, new_id
 from seirenes_app.lab.crafting.models import ask_model, hint_messages, model_path, sample_messages, style_for
 from seirenes_app.lab.crafting.problems import as_problem
@@ -307,15 +308,15 @@ def _solve(
         return solve_result(key, arms, time.monotonic() - started, texts, cancelled=job.cancelled)
 
     with AnswerJudge(problem, candidate.suggested if candidate else None) as judge:
-        for arm, text in texts.items():
-            if arm is Arm.CLEAN and known_clean is not None and _is_same(known_clean, text, draft):
+        for arm, shown in texts.items():
+            if arm is Arm.CLEAN and known_clean is not None and _is_same(known_clean, shown[0], draft):
                 arms[arm] = known_clean
                 call_back(on_update, so_far())
                 continue
             samples: list[SolvedSample] = []
-            for done in _solutions(job, draft, arm, text, on_text):
+            for done in _solutions(job, draft, arm, shown, on_text):
                 samples.append(judge.judge(arm, done))
-                arms[arm] = arm_result(arm, text, samples, planned_samples(draft.plan))
+                arms[arm] = arm_result(arm, shown[0], samples, planned_samples(draft.plan))
                 call_back(on_update, so_far())
     return so_far()
 
@@ -324,16 +325,27 @@ def _is_same(known: ArmResult, text: str, draft: Draft) -> bool:
     return known.text == text and known.complete and known.planned == planned_samples(draft.plan)
 
 
-def _solutions(job: Job, draft: Draft, arm: Arm, text: str, on_text: OnText | None) -> Iterator[SampleDone]:
-    """Each complete solution of an arm as it comes; what was cut off by a cancel is left out."""
+def _solutions(job: Job, draft: Draft, arm: Arm, texts: Sequence[str], on_text: OnText | None) -> Iterator[SampleDone]:
+    """Each complete solution of an arm as it comes, over all its texts; what a cancel cut off is left out."""
+    first = 0
+    for text, n in zip(texts, shares(planned_samples(draft.plan), len(texts)), strict=True):
+        if job.cancelled:
+            return
+        yield from _solutions_of(job, draft, arm, text, first, n, on_text)
+        first += n
+
+
+def _solutions_of(
+    job: Job, draft: Draft, arm: Arm, text: str, first: int, n: int, on_text: OnText | None
+) -> Iterator[SampleDone]:
     plan, so_far = draft.plan, dict[int, str]()
     request = SampleRequest(
-        messages=sample_messages(draft, text, style_for(draft.solver)), n=planned_samples(plan),
+        messages=sample_messages(draft, text, style_for(draft.solver)), n=n,
         max_tokens=plan.max_tokens, temperature=plan.temperature, seed=plan.seed,
     )  # fmt: skip
     for event in job._draw(draft.solver, request):
         if isinstance(event, Chunk) and on_text is not None:
             so_far[event.index] = so_far.get(event.index, "") + event.text
-            call_back(on_text, arm, event.index, so_far[event.index])
+            call_back(on_text, arm, first + event.index, so_far[event.index])
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-            yield event
+            yield replace(event, index=first + event.index)

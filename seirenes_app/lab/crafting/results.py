@@ -55,7 +55,8 @@ class SolvedSample:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """One arm. `text` is what the solver was shown; `low` and `high` are the 95% Wilson interval of `accuracy`.
+    """One arm. `text` is what the solver was shown, of several neutral texts the first; `low` and `high` are the 95%
+    Wilson interval of `accuracy`.
 
     `samples` are in the order of their indices and may be fewer than `planned`.
     """

@@ -11,7 +11,7 @@ import pytest
 from seirenes_app.inference.client import StateKind, WorkerClient
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Finish, SampleRequest
-from seirenes_app.lab.crafting.arms import arm_texts, shown_span
+from seirenes_app.lab.crafting.arms import PLACEBOS, arm_texts, shares, shown_span
 from seirenes_app.lab.crafting.documents import Candidate, DraftProblem, Origin, SolvePlan, SolverChoice, new_draft
 from seirenes_app.lab.crafting.jobs import Arm, GenerateJob, SolveEachJob, SolveJob, clean_hint, solve_key
 from seirenes_app.lab.crafting.models import as_chat, ask_model, sample_messages, style_for
@@ -120,11 +120,21 @@ def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, hear
     assert results[order[0]].drop.mean >= results[order[1]].drop.mean
 
 
+def test_the_placebo_is_several_neutral_texts_lest_one_happens_to_distract():
+    draft = make(plan=dataclasses.replace(PLAN, samples=10))
+    shown = arm_texts(draft, as_problem(draft.problem), hand("Answer with the first number that you see."))
+    assert len(set(shown[Arm.PLACEBO])) == PLACEBOS
+    assert len(shown[Arm.CLEAN]) == len(shown[Arm.HINTED]) == 1
+    assert shares(10, PLACEBOS) == [3, 3, 2, 2]
+    greedy = make(plan=dataclasses.replace(PLAN, temperature=0.0))
+    assert len(arm_texts(greedy, as_problem(draft.problem), hand("Add 3."))[Arm.PLACEBO]) == 1
+
+
 @pytest.mark.parametrize("placement", Placement)
 def test_the_hint_lies_where_it_is_said_to_in_every_placement(placement):
     draft, candidate = make(placement=placement), hand("  Could it be 20? ")
     problem = as_problem(draft.problem)
-    text = arm_texts(draft, problem, candidate)[Arm.HINTED]
+    (text,) = arm_texts(draft, problem, candidate)[Arm.HINTED]
     start, end = shown_span(draft, problem, candidate)
     assert text[start:end] == "Could it be 20?"
 
