@@ -126,7 +126,7 @@ class CraftPage(Page):
         self.desk.opened.connect(self._take_opened)
         self.desk.judged.connect(self.render)
         self.desk.resulted.connect(self._take_result)
-        self.desk.kept.connect(self.head.render_kept)
+        self.desk.kept.connect(self._take_kept)
         self.work.busyChanged.connect(self._render_busy)
         self.work.streamed.connect(self.candidates.render_stream)
         # Queued by a timer: what was typed or clicked meanwhile goes first.
@@ -260,6 +260,11 @@ class CraftPage(Page):
             chip.render_choice(choice, path, state)
 
     # ------------------------------------------------------------------ what comes in
+
+    def _take_kept(self, kept: bool, trouble: str) -> None:
+        self.head.render_kept(kept, trouble)
+        if trouble:
+            self.toast.emit(trouble)
 
     def _take_opened(self) -> None:
         self.bench.left.verticalScrollBar().setValue(0)

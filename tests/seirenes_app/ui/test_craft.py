@@ -265,8 +265,20 @@ def test_a_model_that_is_dropped_is_loaded_and_then_chosen(craft, tmp_path):
     assert craft.solver.has_loaded(other)
     assert craft.page.solve.solver.text() == "other"
     assert "parameters" in craft.page.solve.solver.toolTip()
+    assert craft.toasts == ["other is loaded as the Solver."]
     craft.desk.undo()
     assert craft.page.solve.solver.text() == "Bundled reasoner"
+
+
+def test_a_disk_that_refuses_is_told_and_what_was_typed_stays(craft):
+    craft.type_problem()
+    craft.desk.session.flush()
+    craft.workspace.close()
+    craft.page.problem_card.question.insertPlainText("More. ")
+    craft.wait(lambda: craft.page.head.kept.text() == "Not saved")
+    craft.wait(lambda: any("was not saved" in text for text in craft.toasts))
+    assert all(str(craft.workspace.path) in text for text in craft.toasts)
+    assert craft.desk.draft.problem.question.endswith("More. ")
 
 
 def test_a_question_longer_than_the_context_is_told_in_words(craft):
@@ -319,5 +331,10 @@ def test_the_page_fits_and_nothing_is_cut_at_the_side(craft, qapp):
         assert len(shown) == panes
         for pane in shown:
             assert pane.widget().minimumSizeHint().width() <= pane.viewport().width()
+            assert pane.body.itemAt(pane.body.count() - 1).spacerItem() is not None
         assert not craft.page.grab().isNull()
+    craft.page.resize(824, 760)
+    craft.qtbot.wait(20)
+    tops = [w.y() for w in (craft.page.distraction, craft.page.candidates, craft.page.prompt, craft.page.solve)]
+    assert tops == sorted(tops)
     apply_theme(qapp, "light")

@@ -24,7 +24,7 @@ from seirenes_app.lab.crafting.documents import (
 )
 from seirenes_app.lab.crafting.judging import Badges, judge_draft, passed
 from seirenes_app.lab.crafting.problems import as_problem
-from seirenes_app.lab.crafting.results import SolveResult, solve_key
+from seirenes_app.lab.crafting.results import ArmResult, SolveResult, solve_key
 from seirenes_app.lab.crafting.session import CraftSession, latest_session, open_session
 from seirenes_app.store.crafts import CraftStore, SavedDraft
 from seirenes_app.ui.processes.background import Background
@@ -252,9 +252,13 @@ class Desk(QObject):
                 self._trouble = ""
                 self.kept.emit(True, "")
         except UserError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                self.kept.emit(False, self._trouble)
+            self._say_trouble(str(error))
+
+    def _say_trouble(self, text: str) -> None:
+        """Once for each new trouble with the disk, not once a try."""
+        if text != self._trouble:
+            self._trouble = text
+            self.kept.emit(False, text)
 
     # ------------------------------------------------------------------ gates
 
@@ -303,7 +307,7 @@ class Desk(QObject):
             session.put_result(result)
         except UserError as error:
             self._to_keep.clear()
-            self.kept.emit(False, str(error))
+            self._say_trouble(str(error))
 
     def drop_live(self) -> None:
         """A solving failed: what it had so far does not count."""
@@ -316,7 +320,20 @@ class Desk(QObject):
         live = self._live.get(candidate.id if candidate else "")
         if live is not None and live.key == solve_key(self.session.draft, candidate):
             return live
-        return self.session.result_of(candidate)
+        try:
+            return self.session.result_of(candidate)
+        except UserError as error:
+            # What cannot be read can be solved again; typing must go on.
+            self._say_trouble(str(error))
+            return None
+
+    def known_clean(self) -> ArmResult | None:
+        """A complete clean arm that need not be solved again."""
+        try:
+            return self.session.known_clean()
+        except UserError as error:
+            self._say_trouble(str(error))
+            return None
 
     def results(self) -> dict[str, SolveResult]:
         """What is known of all candidates, by id."""

@@ -12,7 +12,7 @@ from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.growing_text import PageLine
 from seirenes_app.ui.widgets.labels import ElidedLabel
 
-KEPT, KEEPING = "Saved", "Saving…"
+KEPT, KEEPING, NOT_KEPT = "Saved", "Saving…", "Not saved"
 
 
 class CraftHead(QWidget):
@@ -86,6 +86,7 @@ class CraftHead(QWidget):
 
     def render_kept(self, kept: bool, trouble: str = "") -> None:
         """Whether all is on the disk."""
-        self.kept.setText(trouble or (KEPT if kept else KEEPING))
+        self.kept.setText(NOT_KEPT if trouble else KEPT if kept else KEEPING)
+        self.kept.setAccessibleDescription(trouble)
         self.kept.setProperty("tone", "bad" if trouble else "")
         self.kept.style().polish(self.kept)

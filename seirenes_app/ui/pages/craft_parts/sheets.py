@@ -15,6 +15,7 @@ from seirenes_app.lab.crafting.suites import list_suites, save_to_suite
 from seirenes_app.ui.pages.craft_parts.desk import Desk
 from seirenes_app.ui.pages.craft_parts.drafts_sheet import DraftsSheet
 from seirenes_app.ui.pages.craft_parts.library_sheet import LibrarySheet
+from seirenes_app.ui.pages.craft_parts.model_chip import model_name
 from seirenes_app.ui.pages.craft_parts.model_sheet import ModelSheet
 from seirenes_app.ui.pages.craft_parts.suite_sheet import SuiteSheet
 from seirenes_app.ui.processes.background import Background
@@ -158,6 +159,7 @@ class Sheets(QObject):
             return replace(draft, solver=choice) if role == "Solver" else replace(draft, adversary=choice)
 
         self._desk.edit(change, "choose a model")
+        self.toast.emit(f"{model_name(choice)} is loaded{' for both parts' if both else f' as the {role}'}.")
 
 
 def save_all(draft: Draft, candidates: tuple[Candidate, ...], name: str, allow: bool) -> tuple[str, str]:

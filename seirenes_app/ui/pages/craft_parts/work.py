@@ -131,7 +131,7 @@ class CraftWork(QObject):
         draft = self._desk.draft
         self._begin(draft.solver, len(candidates))
         self._plan, self._results = draft.plan, {}
-        self.runner.solve(draft, candidates, self._desk.session.known_clean())
+        self.runner.solve(draft, candidates, self._desk.known_clean())
 
     def _take_solving(self, results: Mapping[str, SolveResult]) -> None:
         self._results.update(results)

@@ -102,6 +102,7 @@ class Workbench(QSplitter):
 
 def _put(widget: QWidget, pane: Pane) -> None:
     """Into a pane, before the stretch at its end."""
+    pane.body.removeWidget(widget)
     pane.body.insertWidget(pane.body.count() - 1, widget)
 
 
