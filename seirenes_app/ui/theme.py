@@ -208,6 +208,8 @@ def _picture(theme: Theme, part: str, name: str) -> str:
 _SHEET = Template("""
 QMainWindow, QDialog, QStackedWidget, Page { background: $background; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: transparent; border: none; }
+QScrollArea[ring="true"] { border: 2px solid transparent; border-radius: ${radius}px; }
+QScrollArea[ring="true"]:focus { border: 2px solid $accent; }
 QLabel { background: transparent; }
 QLabel[role="hero"] { font-size: ${hero_px}px; font-weight: 300; }
 QLabel[role="title"] { font-size: ${title_px}px; font-weight: 400; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.ui.models.rollout_words import (
     FLIP_LOOKS,
@@ -62,12 +62,12 @@ class Inspector(QWidget):
         column.addWidget(self.facts)
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
-        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setProperty("ring", "true")
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setAccessibleName("Question and solutions")
         inside = QWidget()
         self._halves = QBoxLayout(QBoxLayout.Direction.TopToBottom, inside)
-        self._halves.setContentsMargins(0, 0, 4, 4)
+        self._halves.setContentsMargins(4, 4, 6, 4)
         self._halves.setSpacing(SPACE_3)
         self.question, self.solutions = QuestionCard(), Solutions()
         self._halves.addWidget(self.question, 2)
@@ -169,9 +169,8 @@ def _list_facts(reading: Reading, row: Row) -> list[tuple[str, str]]:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
     facts += [
         ("Reward", say_number(row["reward"], signed=row["stage"] == Stage.HINT)),
-        ("Advantage", say_number(row["advantage"], signed=True)),
+        ("Advantage", say_number(row["advantage"], signed=True) + ("" if row["trained"] else ", not trained on")),
         ("Tokens", f"{row['tokens']}, cut off" if row["truncated"] else str(row["tokens"])),
         ("Mean log-prob", say_number(row["logprob_mean"])),
-        ("Trained on", "yes" if row["trained"] else "no"),
     ]
     return facts
