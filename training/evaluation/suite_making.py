@@ -152,19 +152,23 @@ def hinted_suite(name: str, pairs: Iterable[tuple[Problem, Hint]], seed: int) ->
 
 
 def archive_suite(name: str, found: Iterable[RankedHint], problems: int, seed: int) -> MadeSuite:
-    """The strongest hints of each type × family, cell by cell in turn, until there are so many problems."""
+    """The strongest hints of each type × family, cell by cell in turn, until there are so many problems.
+
+    Hints without any strength are left out. A choice by strength flatters the attack on the very model that it was
+    measured on; `suite_manifest.separation` says so.
+    """
     if problems < 1:
         raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
     tally = Tally()
     kept: dict[str, tuple[Problem, list[Hint]]] = {}
-    cells = list(_cells(found).values())
+    cells = list(_cells(ranked for ranked in found if ranked.strength > 0).values())
     while cells and len(kept) < problems:
         for cell in cells:
             if len(kept) < problems:
                 _take_strongest(cell, kept, tally)
         cells = [cell for cell in cells if cell]
     if not kept:
-        raise UserError("The run has no hint that passes the gates, so there is nothing to make a suite of.")
+        raise UserError("The run has no hint that passes the gates and ever worked, so no suite can be made of it.")
     items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
     return MadeSuite(Suite(name, items), tally)
 

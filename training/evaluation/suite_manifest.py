@@ -187,6 +187,9 @@ def _hint_words(manifest: SuiteManifest) -> str:
     counts = manifest.splits.get("hints", {})
     if is_mixed(counts):
         return f"MIXED hints: {_listed(counts)}."
+    if manifest.recipe.get("run") and not manifest.recipe.get(APPENDED):
+        who = "drawn from training's templates" if manifest.recipe.get("mode") == "random" else "written"
+        return f"Hints {who} in that run, chosen for their strength there: what they do to its own models is flattered."
     authors = ", ".join(f"{name} {n}" for name, n in manifest.authors.items() if name != "templates")
     words = {
         Split.HELD_OUT: "Hints of held-out templates, which training never uses",

@@ -1,0 +1,208 @@
+"""Make a suite as it was ordered: gather, gate, write, and say in its recipe how. No Qt, no terminal.
+
+It refuses orders that mean nothing (an archive of a file, templates for a run's own hints) before any work is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from seirenes_app.lab.crafting.documents import SolverChoice
+from seirenes_app.lab.crafting.models import model_path
+from seirenes_app.lab.suite_sources import Written, draft_pairs, offers_of, read_drafts, read_problems, read_run_hints
+from seirenes_app.lab.suites import SuiteLibrary
+from seirenes_app.store.crafts import CraftStore
+from training.core.prompts import Placement
+from training.core.types import PerturbationType, Problem, Split
+from training.errors import UserError
+from training.evaluation.suite_file import LICENCE, SavedSuite, write_suite
+from training.evaluation.suite_making import (
+    ALL_TYPES,
+    MadeSuite,
+    Tally,
+    archive_suite,
+    choose_problems,
+    distinct,
+    families_problems,
+    hinted_suite,
+    known_families,
+    make_suite,
+    template_offers,
+)
+from training.rundir.paths import RunPaths
+
+FAMILIES_PROBLEMS, RUN_PROBLEMS = 500, 100
+
+WriteHints = Callable[[SolverChoice, Sequence[Problem], Sequence[PerturbationType], int], Written | None]
+"""Lets a model write hints; None when it was interrupted."""
+
+
+class Source(StrEnum):
+    """Where the problems come from."""
+
+    FAMILIES = "families"
+    """The laboratory's own, generated."""
+    PROBLEMS = "problems"
+    """A file, a preset or a hub data set."""
+    RUN = "run"
+    """The strongest hints of a training run, with their problems."""
+    DRAFT = "draft"
+    """Drafts of the Craft page."""
+
+
+class Writer(StrEnum):
+    """Who writes the hints."""
+
+    TEMPLATES = "templates"
+    MODEL = "model"
+    """A GGUF."""
+    ARCHIVE = "archive"
+    """They are there already: a run's, or a draft's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteOrder:
+    """What is asked for. `named` is the file, the run's folder or the drafts' ids; `model` the GGUF that writes, empty
+    for the bundled one; `problems` None means the source's usual number. Empty `types` and `families` mean all."""
+
+    name: str
+    source: Source
+    named: tuple[str, ...] = ()
+    writer: Writer = Writer.TEMPLATES
+    model: str = ""
+    problems: int | None = None
+    seed: int = 2605
+    split: Split = Split.HELD_OUT
+    types: tuple[PerturbationType, ...] = ()
+    families: tuple[str, ...] = ()
+    placement: Placement = Placement.APPEND
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A suite that was made, and what became of the hints on the way."""
+
+    saved: SavedSuite
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    made: MadeSuite
+    recipe: Mapping[str, Any]
+    licence: str = LICENCE
+    placement: Placement | None = None
+
+
+def fill_order(
+    order: SuiteOrder,
+    library: SuiteLibrary,
+    *,
+    sets_folder: Path,
+    drafts: Callable[[], CraftStore],
+    write_hints: WriteHints,
+) -> Ordered | None:
+    """Make the suite and write it; None when writing hints was interrupted, and then nothing is there.
+
+    Raises a `UserError` for an order that cannot be filled, and for a name that is taken.
+    """
+    check_order(order)
+    folder = library.new_folder(order.name)
+    if order.source is Source.RUN:
+        found: _Gathered | None = _from_run(order)
+    elif order.source is Source.DRAFT:
+        found = _from_drafts(order, drafts())
+    else:
+        found = _from_problems(order, sets_folder, write_hints)
+    if found is None:
+        return None
+    tally = found.made.tally
+    recipe = {**found.recipe, "seed": order.seed, "tried": tally.tried, "refused": dict(sorted(tally.refused.items()))}
+    saved = write_suite(
+        folder,
+        found.made.suite,
+        placement=found.placement or order.placement,
+        licence=order.licence or found.licence,
+        recipe=recipe,
+    )
+    return Ordered(saved, tally)
+
+
+def check_order(order: SuiteOrder) -> None:
+    """A `UserError` for an order that means nothing."""
+    own = order.source in (Source.RUN, Source.DRAFT)
+    if own and order.writer is not Writer.ARCHIVE:
+        raise UserError(f"A suite from a {order.source} has the hints that are in it. Leave out --hints.")
+    if not own and order.writer is Writer.ARCHIVE:
+        raise UserError("Only a run has an archive of hints: --from run RUN --hints archive.")
+    if order.families and order.source in (Source.PROBLEMS, Source.DRAFT):
+        raise UserError("--families chooses among the laboratory's own: with --from families, or of a run's hints.")
+    if order.source is Source.FAMILIES:
+        known_families(order.families)
+    wanted = {Source.FAMILIES: 0, Source.PROBLEMS: 1, Source.RUN: 1}.get(order.source, max(1, len(order.named)))
+    if len(order.named) != wanted:
+        what = {Source.FAMILIES: "no name", Source.PROBLEMS: "one file or preset", Source.RUN: "one run"}
+        raise UserError(f"--from {order.source} takes {what.get(order.source, 'one draft or more')}.")
+
+
+# ---------------------------------------------------------------------- the sources
+
+
+def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints) -> _Gathered | None:
+    types = order.types or ALL_TYPES
+    problems, recipe, licence = _problems(order, sets_folder)
+    recipe = {**recipe, "types": [str(t) for t in types], "hints": str(order.writer)}
+    if order.writer is Writer.TEMPLATES:
+        offers = template_offers(order.seed, order.split)
+        recipe["templates"] = str(order.split)
+    else:
+        choice = SolverChoice(order.model)
+        recipe["model"] = model_path(choice).name
+        written = write_hints(choice, problems, types, order.seed)
+        if written is None:
+            return None
+        offers = offers_of(written)
+    return _Gathered(make_suite(order.name, problems, offers, order.seed, types), recipe, licence)
+
+
+def _problems(order: SuiteOrder, sets_folder: Path) -> tuple[list[Problem], dict[str, Any], str]:
+    if order.source is Source.FAMILIES:
+        count = FAMILIES_PROBLEMS if order.problems is None else order.problems
+        families = list(order.families) or "all"
+        recipe = {"from": "families", "problems": count, "split": str(order.split), "families": families}
+        return families_problems(count, order.seed, order.split, order.families), recipe, LICENCE
+    found = read_problems(order.named[0], sets_folder)
+    source = Path(found.source).name if Path(found.source).exists() else found.source
+    recipe = {
+        "from": "problems", "source": source, "of": len(found.problems), "rejected": len(found.report.rejected),
+        "problems": order.problems,
+    }  # fmt: skip
+    licence = f"Problems: {source}, licence {found.licence}. {LICENCE}"
+    return choose_problems(distinct(found.problems), order.problems, order.seed), recipe, licence
+
+
+def _from_run(order: SuiteOrder) -> _Gathered:
+    paths = RunPaths(Path(order.named[0]))
+    found = read_run_hints(paths)
+    types, families = order.types or ALL_TYPES, order.families
+    hints = [h for h in found.hints if h.hint.type in types and (not families or h.problem.family in families)]
+    if not hints:
+        raise UserError(f"{paths.run_id} has no valid hint of that kind in {found.source}, so there is no suite in it.")
+    count = RUN_PROBLEMS if order.problems is None else order.problems
+    recipe = {
+        "from": "run", "run": paths.run_id, "mode": found.mode, "source": found.source, "newest_step": found.step,
+        "of": len(hints), "problems": count,
+    }  # fmt: skip
+    return _Gathered(archive_suite(order.name, hints, count, order.seed), recipe)
+
+
+def _from_drafts(order: SuiteOrder, store: CraftStore) -> _Gathered:
+    drafts = read_drafts(store, order.named)
+    pairs = [(p, hint) for p, hint in draft_pairs(drafts) if not order.types or hint.type in order.types]
+    recipe = {"from": "draft", "drafts": [draft.id for draft in drafts]}
+    return _Gathered(hinted_suite(order.name, pairs, order.seed), recipe, placement=drafts[0].placement)
