@@ -110,7 +110,7 @@ def summary_table(summary: Summary, title: str) -> Table:
 
 def _table(title: str) -> Table:
     """Tight, so that eighty columns hold the figures whole."""
-    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def _count(share: Interval, n: int) -> str:

@@ -54,8 +54,10 @@ class Table:
 
 def blocks(cells: Cells) -> Iterator[Block]:
     """In the order of the plan: target by target, suite by suite."""
-    code = cells.target.astype(np.int64) * max(1, len(cells.suites)) + cells.suite
-    if len(code) and (np.diff(code) < 0).any():
+    code = cells.target.astype(np.int64) * len(cells.suites) + cells.suite
+    if not len(code):
+        return
+    if (np.diff(code) < 0).any():
         order = np.argsort(code, kind="stable")
         cells, code = cells.take(order), code[order]
     found, starts = np.unique(code, return_index=True)

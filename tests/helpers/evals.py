@@ -1,0 +1,96 @@
+"""Small evaluations: plans, a solver without a model, stores filled by a rule, and what a store holds."""
+
+import sqlite3
+import time
+
+from training.core.types import Outcome
+from training.evaluation.folder import describe_suite, new_evaluation, open_suite
+from training.evaluation.plan import EvalKey, EvalPlan, Target, TargetKind, chunks
+from training.evaluation.store import StoredRow, StoreWriter
+from training.evaluation.work import Sampled, StopRequested
+
+
+def small_plan(problems=6, targets=("a",), **options):
+    """The first problems of the frozen suite on models that are not there."""
+    return EvalPlan(
+        targets=tuple(Target(name, f"/models/{name}") for name in targets),
+        suites=(describe_suite("frozen:1", problems),),
+        **{"chunk_items": 4, **options},
+    )
+
+
+def fill(folder, plan, rule, truncated=lambda key: False):
+    """An evaluation whose rows are what `rule(key, problem)` says: an answer's text, or None for none."""
+    paths = new_evaluation(folder, plan, "test")
+    store = StoreWriter(paths.rows, plan)
+    suites = {ref.name: open_suite(paths, ref) for ref in plan.suites}
+    for ref in plan.suites:
+        store.add_suite(ref.name, suites[ref.name].digest, ref.placement, suites[ref.name].items)
+    for chunk in chunks(plan):
+        rows = []
+        for place in range(chunk.start, chunk.stop):
+            item = suites[chunk.suite].items[place]
+            for text in item.texts[chunk.condition]:
+                for sample in range(plan.samples):
+                    key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, sample)
+                    rows.append(_row(key, item.problem, text, rule(key, item.problem), truncated(key)))
+        store.commit(chunk, rows, 0.1)
+    store.close()
+    return paths
+
+
+def _row(key, problem, text, answer, truncated):
+    outcome = Outcome.UNPARSABLE if answer is None else Outcome.RIGHT if answer == problem.answer else Outcome.WRONG
+    follows = None if text.suggested is None else answer == text.suggested
+    completion = "no idea" if answer is None else f"#### {answer}"
+    return StoredRow(key, outcome, answer or "", follows, truncated, 3, completion)
+
+
+class FakeSolver:
+    """Answers with a number out of the seed and the question; may wait, fail to open, or ask for a stop by itself."""
+
+    def __init__(self, model, *, broken=(), wait_s=0.0, on_solve=None):
+        self.model, self.broken, self.wait_s, self.on_solve = model, broken, wait_s, on_solve
+        self.opened, self.asked, self.closed = [], [], False
+
+    def locate(self, target):
+        return self.model
+
+    def open(self, target, plan, kept):
+        if target.name in self.broken:
+            raise self.broken[target.name]
+        self.opened.append((target.name, dict(kept)))
+        return {"threads": 3}
+
+    def solve(self, chats, ask):
+        self.asked.append((len(chats), ask.seed))
+        if self.on_solve is not None:
+            self.on_solve(len(self.asked))
+        answers = []
+        for place, chat in enumerate(chats):
+            time.sleep(self.wait_s)
+            if ask.cancelled():
+                raise StopRequested
+            text = chat[-1]["content"]
+            answers.append([
+                Sampled(f"#### {(len(text) + ask.seed + sample) % 7}", False, 2) for sample in range(ask.samples)
+            ])  # fmt: skip
+            ask.progress(place + 1, len(chats))
+        return answers
+
+    def close(self):
+        self.closed = True
+
+
+KIND = TargetKind.TORCH
+
+
+def contents(rows_db):
+    """Everything that makes two evaluations equal: rows in the order of their keys, and cells."""
+    with sqlite3.connect(rows_db) as db:
+        rows = db.execute(
+            "SELECT target, suite, condition, item, idx, sample, outcome, answer, follows, truncated, tokens, "
+            "completion FROM rows ORDER BY 1, 2, 3, 4, 5, 6"
+        ).fetchall()
+        cells = db.execute("SELECT target, suite, condition, start, data FROM cells ORDER BY 1, 2, 3, 4").fetchall()
+    return rows, cells

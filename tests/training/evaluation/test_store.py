@@ -1,0 +1,157 @@
+import shutil
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+from helpers.evals import fill, small_plan
+
+from training.core.types import Outcome, PerturbationType
+from training.errors import UserError
+from training.evaluation.cells import TYPES
+from training.evaluation.folder import open_suite
+from training.evaluation.plan import EvalKey, chunks
+from training.evaluation.rows import Condition
+from training.evaluation.store import StoreWriter
+from training.evaluation.store_reader import StoreReader, verify
+
+
+def rule(key, problem):
+    """Right clean; hinted wrong in sample 1, nothing readable in placebo 0."""
+    if key.condition is Condition.PLACEBO and key.index == 0:
+        return None
+    return "99999" if key.condition is Condition.HINTED and key.sample == 1 else problem.answer
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return small_plan(problems=6, targets=("a", "b"), samples=3, temperature=1.0)
+
+
+@pytest.fixture(scope="module")
+def filled(plan, tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("evals"), plan, rule, truncated=lambda key: key.item == 5)
+
+
+def test_cells_count_what_became_of_each_prompt(filled):
+    with StoreReader(filled.rows) as reader:
+        cells = reader.cells()
+        assert reader.counts() == (12, 2 * 6 * 9 * 3)
+    assert len(cells) == 2 * 6 * 9
+    hinted = cells.where("a", condition=Condition.HINTED)
+    assert (hinted.data["samples"] == 3).all()
+    assert (hinted.data["right"] == 2).all()
+    assert (hinted.data["bits"] == 0b101).all()
+    assert (hinted.data["majority"] == 1).all()
+    assert cells.where(condition=Condition.PLACEBO).data["unparsable"].sum() == 2 * 6 * 3
+    assert cells.data["truncated"].sum() == 2 * 9 * 3
+    assert np.bincount(hinted.data["hint_type"]).tolist() == [6] * len(TYPES)
+    assert len(cells.where("a", hint_type=PerturbationType.CORRELATION_TRAP)) == 6
+    assert len(cells.where("nobody")) == 0
+    assert verify(filled.rows) == ()
+
+
+def test_cells_of_a_part_are_the_same_cells(filled, plan):
+    with StoreReader(filled.rows) as reader:
+        whole = reader.cells().where("b", condition=Condition.CLEAN)
+        part = reader.cells(["b"], [plan.suites[0].name], [Condition.CLEAN])
+        assert len(reader.cells(["nobody"])) == 0
+    assert part.data.tobytes() == whole.data.tobytes()
+    assert (part.problem == whole.problem).all()
+
+
+def test_traces_have_problem_hint_and_what_was_shown(filled, plan):
+    suite = plan.suites[0].name
+    with StoreReader(filled.rows) as reader:
+        found = reader.traces(target="a", condition=Condition.HINTED, item=2, outcomes=[Outcome.WRONG])
+        assert [t.row.key.index for t in found] == [0, 1, 2, 3]
+        first = found[0]
+        assert first.shown == f"{first.problem.question} {first.prompt.text}"
+        assert reader.trace(first.row.key) == first
+        assert reader.trace(EvalKey("a", suite, Condition.HINTED, 99, 0, 0)) is None
+        assert [p.text for p in reader.prompts(suite, 2, Condition.HINTED)] == [t.prompt.text for t in found]
+        assert reader.problem(suite, 2) == first.problem
+        assert len(list(reader.all_traces())) == reader.counts()[1]
+        assert len(reader.traces(hint_type=PerturbationType.CORRELATION_TRAP, limit=1000)) == 2 * 6 * 3
+
+
+def test_a_chunk_is_committed_once(filled, plan, tmp_path):
+    copy = tmp_path / "rows.db"
+    shutil.copy(filled.rows, copy)
+    writer = StoreWriter(copy, plan)
+    suite = open_suite(filled, plan.suites[0])
+    writer.add_suite(suite.ref.name, suite.digest, suite.ref.placement, suite.items)
+    writer.commit(chunks(plan)[0], [], 1.0)
+    assert writer.count_rows() == 2 * 6 * 9 * 3
+    assert writer.done_chunks() == {c.key for c in chunks(plan)}
+    with pytest.raises(UserError, match="hash"):
+        writer.add_suite(suite.ref.name, "another", suite.ref.placement, suite.items)
+    writer.close()
+    assert verify(copy) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE rows SET outcome = 'right' WHERE outcome = 'wrong'", "not those of its rows"),
+        ("DELETE FROM rows WHERE id = 7", "counts 12 rows, and 11"),
+        ("DELETE FROM cells WHERE start = 4", "not those of its rows"),
+        ("DELETE FROM chunks WHERE start = 4", "the chunks count"),
+    ],
+)
+def test_verify_tells_what_was_tampered_with(filled, tmp_path, statement, words):
+    copy = tmp_path / "rows.db"
+    shutil.copy(filled.rows, copy)
+    with sqlite3.connect(copy) as db:
+        db.execute(statement)
+    db.close()
+    found = verify(copy)
+    assert found
+    assert any(words in fault for fault in found)
+
+
+def test_a_damaged_file_is_told_by_reader_writer_and_verify(filled, plan, tmp_path):
+    copy = tmp_path / "rows.db"
+    data = bytearray(filled.rows.read_bytes())
+    data[:100] = b"x" * 100
+    copy.write_bytes(data)
+    with pytest.raises(UserError, match=r"rows\.db.*(damaged|not a database)"):
+        StoreReader(copy)
+    with pytest.raises(UserError, match=r"rows\.db is damaged.*begins anew"):
+        StoreWriter(copy, plan)
+    assert "rows.db" in verify(copy)[0]
+
+
+def test_damage_in_the_middle_is_told_when_it_is_met(filled, tmp_path):
+    copy = tmp_path / "rows.db"
+    data = bytearray(filled.rows.read_bytes())
+    for page in range(3, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    copy.write_bytes(data)
+    with pytest.raises(UserError, match=r"rows\.db"), StoreReader(copy) as reader:
+        reader.cells()
+    assert verify(copy)
+
+
+def test_a_missing_or_empty_store_says_that_nothing_is_there_yet(tmp_path):
+    with pytest.raises(UserError, match="no rows yet"):
+        StoreReader(tmp_path / "rows.db")
+    (tmp_path / "rows.db").touch()
+    with pytest.raises(UserError, match="no evaluation yet"):
+        StoreReader(tmp_path / "rows.db")
+
+
+def test_a_reader_sees_what_is_committed_while_it_is_open_and_from_any_thread(plan, filled, tmp_path):
+    writer = StoreWriter(tmp_path / "rows.db", plan)
+    suite = open_suite(filled, plan.suites[0])
+    writer.add_suite(suite.ref.name, suite.digest, suite.ref.placement, suite.items)
+    with StoreReader(tmp_path / "rows.db") as reader, StoreReader(filled.rows) as source:
+        assert len(reader.cells()) == 0
+        rows = [t.row for t in source.traces(target="a", condition=Condition.CLEAN, limit=12)]
+        writer.commit(chunks(plan)[0], rows, 1.0)
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(len(reader.cells())))
+        thread.start()
+        thread.join()
+    assert seen == [4]
+    writer.close()
