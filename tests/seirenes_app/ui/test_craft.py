@@ -73,15 +73,21 @@ def test_a_refused_candidate_says_which_gate_and_why(craft):
 def test_a_candidate_is_edited_in_place_and_removed_by_keys(craft):
     craft.type_problem()
     card = craft.write("One.")
-    craft.qtbot.keyClick(card.editor, Qt.Key.Key_Escape)
+    other = craft.write("Another.")
+    craft.qtbot.keyClick(other.editor, Qt.Key.Key_Escape)
+    craft.wait(other.hasFocus)
+    craft.qtbot.keyClick(other, Qt.Key.Key_Up)
     craft.wait(card.hasFocus)
     craft.qtbot.keyClick(card, Qt.Key.Key_Return)
     craft.wait(card.editor.hasFocus)
     craft.qtbot.keyClicks(card.editor, " Two.")
     assert craft.desk.candidate.text == "One. Two."
     craft.qtbot.keyClick(card.editor, Qt.Key.Key_Escape)
+    craft.wait(card.hasFocus)
+    assert craft.desk.chosen == card.candidate_id
     craft.qtbot.keyClick(card, Qt.Key.Key_Delete)
-    assert not craft.desk.draft.candidates
+    assert [c.text for c in craft.desk.draft.candidates] == ["Another."]
+    assert craft.desk.chosen == other.candidate_id
     craft.qtbot.keyClick(craft.page, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert craft.desk.draft.candidates[0].text == "One. Two."
 

@@ -146,13 +146,12 @@ class CandidateCard(QWidget):
 
     def stop_editing(self) -> None:
         """Show the text again; every letter is kept already."""
-        if not self.editing:
-            return
-        held = self.editor.hasFocus()
-        self.editor.hide()
-        self.text.show()
-        if held:
+        if self.editor.hasFocus():
+            # Before it hides, or Qt hands the keyboard to the next card. Its leaving comes back here.
             self.setFocus(Qt.FocusReason.OtherFocusReason)
+        if self.editing:
+            self.editor.hide()
+            self.text.show()
 
     # ------------------------------------------------------------------ mouse and keys
 

@@ -110,11 +110,7 @@ class CandidatesPanel(QWidget):
     def render_draft(self, draft: Draft, badges: Mapping[str, Badges], results: Mapping[str, SolveResult]) -> None:
         """Show all candidates in their order. Of many new ones, cards are made a few at a time: each takes a moment."""
         self._order = [c.id for c in draft.candidates]
-        for gone in [i for i in self.cards if i not in self._order]:
-            card = self.cards.pop(gone)
-            self._list.removeWidget(card)
-            card.hide()
-            card.deleteLater()
+        self._drop_gone(draft.chosen)
         missing = [c.id for c in draft.candidates if c.id not in self.cards]
         # The one in hand first: the page may want to put the keyboard there.
         made = set(sorted(missing, key=lambda id_: id_ != draft.chosen)[:AT_ONCE])
@@ -132,6 +128,17 @@ class CandidatesPanel(QWidget):
         self._render_heading()
         if len(missing) > len(made):
             self.moreAsked.emit()
+
+    def _drop_gone(self, chosen: str) -> None:
+        gone = [i for i in self.cards if i not in self._order]
+        if any(self.cards[i].hasFocus() for i in gone) and chosen in self.cards:
+            # Before it hides, or Qt hands the keyboard to whichever comes next.
+            self.cards[chosen].setFocus(Qt.FocusReason.OtherFocusReason)
+        for id_ in gone:
+            card = self.cards.pop(id_)
+            self._list.removeWidget(card)
+            card.hide()
+            card.deleteLater()
 
     def render_stream(self, texts: Mapping[int, str] | None) -> None:
         """Texts that are being written, by their index; None when none is."""
