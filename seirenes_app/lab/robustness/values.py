@@ -123,6 +123,8 @@ class Track:
     targets: tuple[str, ...]
     steps: tuple[int, ...]
     by_step: bool
+    asking: str = ""
+    """How it was asked, in words: tracks that were asked differently are not compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,242 @@
+"""All figures of one checkpoint on one suite, by key: from its cells, or from totals where its rows are gone. Pure.
+
+Intervals are in closed form (cluster-robust, problems as clusters), so that hundreds of checkpoints take no time; the
+bootstrap's differ from them in the third digit. From totals alone nothing is known of how a problem's hints go
+together: then each problem counts once, which makes an interval too wide rather than too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.core.statistics import Interval, mcnemar_clustered, mcnemar_exact, pdr, wilson
+from training.core.statistics.intervals import difference_limits, score_limits
+from training.core.types import PerturbationType
+from training.evaluation.blocks import Block, Floats, mean_interval, share_interval, slices
+from training.evaluation.cells import Cells
+from training.evaluation.rows import Condition
+
+_QUANTILE = 1.959963984540054
+_WHOLE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value with its interval, the problems and rows (or pairs) it is over, and p of "no difference" for one."""
+
+    value: Interval
+    problems: int
+    rows: int
+    p_value: float | None = None
+
+
+Figures = dict[str, Figure]
+
+
+def slice_key(condition: Condition, hint_type: PerturbationType | None = None) -> str:
+    """'clean', 'hinted', 'placebo' or 'type:NAME': the key of an accuracy, and the end of keys of pairs."""
+    return f"type:{hint_type}" if hint_type is not None else str(condition)
+
+
+def slice_of(key: str) -> tuple[Condition, PerturbationType | None]:
+    """The slice of such a key."""
+    name = key.rpartition("/")[2]
+    if name.startswith("type:"):
+        return Condition.HINTED, PerturbationType(name.removeprefix("type:"))
+    return Condition(name), None
+
+
+# ---------------------------------------------------------------------- from rows
+
+
+def block_figures(block: Block) -> Figures:
+    """Accuracies (`slice_key`), follow rates 'follow/…', gaps 'gap/…', flips 'harmful/…', 'helpful/…', 'right/…',
+    'wrong/…', drop rates 'drop/…', and worst-of-k 'worst/hinted', 'worst/placebo', 'worst/clean', 'effect/placebo',
+    'effect/clean'."""
+    found: Figures = {}
+    data = block.cells.data
+    single = bool((data["samples"] == 1).all())
+    columns = (data["samples"], data["right"], data["suggesting"], data["follows"], block.cells.rate())
+    tables = block.tables(*columns, np.ones(len(block.cells)))
+    for condition, hint_type in slices(block):
+        key = slice_key(condition, hint_type)
+        samples, right, suggesting, follows, rates, prompts = (t.of(condition, hint_type) for t in tables)
+        found[key] = _share(right, samples)
+        if suggesting.any():
+            found[f"follow/{key}"] = _share(follows, suggesting)
+        if condition is not Condition.CLEAN:
+            found |= {f"{name}/{key}": f for name, f in _pair_figures(block.clean, rates, prompts, single)}
+            if hint_type is None and (rate := _drop_rate(block.clean, rates, prompts)) is not None:
+                found[f"drop/{key}"] = rate
+    return found | dict(_worst(block))
+
+
+def _share(right_P: Floats, rows_P: Floats) -> Figure:
+    interval, _ = share_interval(right_P, rows_P)
+    return Figure(interval, int(np.count_nonzero(rows_P)), round(float(rows_P.sum())))
+
+
+def _pair_figures(clean_P: Floats, rates_P: Floats, prompts_P: Floats, single: bool) -> Iterator[tuple[str, Figure]]:
+    """Clean against shown, a problem being its clean accuracy and the sum of its prompts' rates."""
+    there = np.isfinite(clean_P) & (prompts_P > 0)
+    if not there.any():
+        return
+    clean, rates, prompts = clean_P[there], rates_P[there], prompts_P[there]
+    problems, pairs = len(clean), round(float(prompts.sum()))
+    lost, won = clean * (prompts - rates), (1 - clean) * rates
+    p_value = p_of_changes(lost, won, single and bool((prompts == 1).all()))
+    yield "gap", Figure(mean_interval(clean * prompts - rates, prompts), problems, pairs, p_value)
+    both, neither = clean * rates, (1 - clean) * (prompts - rates)
+    for name, sums in (("harmful", lost), ("helpful", won), ("right", both), ("wrong", neither)):
+        yield name, Figure(share_interval(sums, prompts, whole=single)[0], problems, pairs)
+
+
+def _drop_rate(clean_P: Floats, rates_P: Floats, prompts_P: Floats) -> Figure | None:
+    there = np.isfinite(clean_P) & (prompts_P > 0)
+    if not there.any():
+        return None
+    clean, rates, prompts = clean_P[there], rates_P[there], prompts_P[there].astype(int)
+    # Sums a problem are all that counts, so a problem's prompts may share its mean; alike numbers need no clusters.
+    alike = int(np.ptp(prompts)) == 0
+    repeats = np.ones(len(clean), dtype=int) if alike else prompts
+    rows = [np.repeat(np.minimum(v, 1.0), repeats).tolist() for v in (clean, rates / prompts)]
+    clusters = None if alike else np.repeat(np.arange(len(clean)), repeats).tolist()
+    found = pdr(rows[0], rows[1], clusters)
+    return None if found is None else Figure(found, len(clean), int(prompts.sum()))
+
+
+def p_of_changes(lost_P: Floats, won_P: Floats, single: bool) -> float:
+    """McNemar's p: exact where every problem has one pair, else clustered."""
+    if single:
+        return mcnemar_exact(round(float(lost_P.sum())), round(float(won_P.sum())))
+    return mcnemar_clustered(lost_P.tolist(), won_P.tolist())
+
+
+def _worst(block: Block) -> Iterator[tuple[str, Figure]]:
+    hinted, k_P = _all_right(block.cells.where(condition=Condition.HINTED))
+    asked = k_P[k_P > 0]
+    if not len(asked):
+        return
+    k = int(np.bincount(asked).argmax())
+    whole = k_P == k
+    yield "worst/hinted", _share_of(hinted[whole])
+    neutral, n_P = _all_right(block.cells.where(condition=Condition.PLACEBO))
+    resampled, r_P = _resampled(block.cells.where(condition=Condition.CLEAN), k)
+    for name, beside, count_P in (("placebo", neutral, n_P), ("clean", resampled, r_P)):
+        both = whole & (count_P == k)
+        if both.any():
+            yield f"worst/{name}", _share_of(beside[both])
+            yield f"effect/{name}", effect(beside[both] - hinted[both])
+
+
+def _share_of(values: Floats) -> Figure:
+    whole = bool(np.isin(values, (0, 1)).all())
+    ones = np.ones(len(values))
+    return Figure(share_interval(values, ones, whole=whole)[0], len(values), len(values))
+
+
+def effect(differences: Floats) -> Figure:
+    """A mean difference over problems. p is that of sign flips: McNemar's where all sizes are 1, else its limit."""
+    lost, won = np.maximum(differences, 0), np.maximum(-differences, 0)
+    exact = bool(np.isin(differences, (-1, 0, 1)).all())
+    p_value = p_of_changes(lost, won, exact)
+    return Figure(mean_interval(differences, np.ones(len(differences))), len(differences), len(differences), p_value)
+
+
+def _all_right(cells: Cells) -> tuple[Floats, np.ndarray[Any, np.dtype[np.int64]]]:
+    """`[P]` the product of each problem's rates, and how many prompts it has."""
+    product, count = np.ones(len(cells.problems)), np.zeros(len(cells.problems), dtype=np.int64)
+    np.multiply.at(product, cells.problem, cells.rate())
+    np.add.at(count, cells.problem, 1)
+    return product, count
+
+
+def _resampled(clean: Cells, k: int) -> tuple[Floats, np.ndarray[Any, np.dtype[np.int64]]]:
+    """`[P]` the product of k clean outcomes, the samples dealt to k places; 0 outcomes with fewer samples than k."""
+    n = len(clean.problems)
+    product, count = np.ones(n), np.zeros(n, dtype=np.int64)
+    samples = clean.data["samples"].astype(np.int64)
+    enough = (samples >= k) & (k > 1)
+    if not enough.any():
+        return product, count
+    problem, bits, samples = clean.problem[enough], clean.data["bits"][enough], samples[enough]
+    places = np.arange(int(samples.max()))
+    right = (bits[:, None] >> places.astype(np.uint64) & np.uint64(1)).astype(float)
+    there = places[None, :] < samples[:, None]
+    for place in range(k):
+        mine = there & (places % k == place)[None, :]
+        product[problem] *= (right * mine).sum(1) / mine.sum(1)
+    count[problem] = k
+    return product, count
+
+
+# ---------------------------------------------------------------------- from totals
+
+
+def count_figures(metrics: Mapping[str, Any]) -> Figures:
+    """The same keys out of an `eval` event's metrics, as far as totals tell; a total that is missing gives no key."""
+    found: Figures = {}
+    problems = int(_number(metrics, "clean", "n") or 0)
+    names: dict[str, tuple[str, ...]] = {str(c): (str(c),) for c in Condition}
+    names |= {f"type:{t}": ("by_type", str(t)) for t in PerturbationType}
+    for key, path in names.items():
+        right, n = _number(metrics, *path, "right"), _number(metrics, *path, "n")
+        if right is not None and n:
+            found[key] = _total(right / n, n, problems)
+    for key, name in (("worst/hinted", "worst_of_k"), ("worst/placebo", "placebo_worst_of_k")):
+        right, n = _number(metrics, name, "right"), _number(metrics, name, "n")
+        if right is not None and n:
+            found[key] = Figure(wilson(round(right), round(n)), round(n), round(n))
+    if {"worst/hinted", "worst/placebo"} <= found.keys():
+        first, second = found["worst/placebo"], found["worst/hinted"]
+        found["effect/placebo"] = Figure(difference_limits(first.value, second.value), second.problems, second.rows)
+    return found | dict(_paired_totals(metrics, found, problems))
+
+
+def _paired_totals(metrics: Mapping[str, Any], found: Figures, problems: int) -> Iterator[tuple[str, Figure]]:
+    limits = [_number(metrics, "gap", name) for name in ("mean", "low", "high")]
+    hinted = found.get("hinted")
+    if hinted is None:
+        return
+    if None not in limits:
+        yield "gap/hinted", Figure(Interval(*(float(x or 0.0) for x in limits)), problems, hinted.rows)
+    if "clean" in found and (rate := drop_rate(found["clean"].value, hinted.value)) is not None:
+        yield "drop/hinted", Figure(rate, problems, hinted.rows)
+    flipped = [_number(metrics, "flips", name) for name in ("harmful", "helpful")]
+    if None in flipped:
+        return
+    n = hinted.rows
+    harmful, helpful = (float(x or 0.0) / n for x in flipped)
+    right = max(0.0, hinted.value.mean - helpful)
+    shares = {"harmful": harmful, "helpful": helpful, "right": right, "wrong": 1 - right - harmful - helpful}
+    for name, share in shares.items():
+        if -_WHOLE <= share <= 1 + _WHOLE:
+            yield f"{name}/hinted", _total(min(1.0, max(0.0, share)), n, problems)
+
+
+def _total(share: float, n: float, problems: int) -> Figure:
+    """A share of n rows of some problems, as sure as if each problem had one row."""
+    counted = min(n, problems) if problems else n
+    return Figure(score_limits(share, counted, _QUANTILE), round(counted), round(n))
+
+
+def _number(metrics: Mapping[str, Any], *path: str) -> float | None:
+    found: Any = metrics
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+# ---------------------------------------------------------------------- from two others
+
+
+def drop_rate(clean: Interval, shown: Interval) -> Interval | None:
+    """PDR = 1 − shown / clean from two intervals; its limits hold whatever the two have to do with each other, so they
+    are wide. None where clean accuracy is not told from 0."""
+    if clean.mean <= 0 or clean.low <= 0:
+        return None
+    return Interval(1 - shown.mean / clean.mean, 1 - shown.high / clean.low, 1 - shown.low / clean.high)

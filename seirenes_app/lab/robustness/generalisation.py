@@ -1,0 +1,152 @@
+"""Whether what was learnt holds for templates and types that training never uses. Pure but for the suite's texts.
+
+A suite says of each of its hints which template wrote it, and templates are training's or held out; the run says which
+types its Adversary trained with. Only what both sides have is compared, and where only one is there, it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seirenes_app.lab.robustness.measured import filled, table_of
+from seirenes_app.lab.robustness.values import Basis, Chart, Curve, Panel, Point, Track, Unit
+from seirenes_app.lab.robustness.words import is_clear, percents, points, sentence
+from training.core.statistics import Interval
+from training.core.statistics.intervals import difference_limits
+from training.core.types import PerturbationType, Split
+from training.evaluation.blocks import Floats, by_problem, mean_interval, ratio, share_interval
+from training.evaluation.cells import CONDITIONS, TYPES, Cells
+from training.evaluation.rows import Condition
+
+Splits = Mapping[tuple[str, str, int], Split | None]
+"""(suite, problem id, index of the hint) → the split of the template that wrote it; None: no template did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Two groups of hints: what training uses (`seen`) and what it does not."""
+
+    key: str
+    seen: str
+    unseen: str
+
+
+TEMPLATES = Sides("templates", "training's templates", "held-out templates")
+KINDS = Sides("types", "types in training", "types never in training")
+
+
+def generalisation_panel(
+    track: Track, cells: Cells, splits: Splits, trained: Sequence[PerturbationType] | None, x_label: str
+) -> Panel:
+    """`cells` of all suites of the source; `trained` None: not known which types training uses."""
+    hinted = cells.take(cells.condition == CONDITIONS.index(Condition.HINTED))
+    groups = [(TEMPLATES, *_template_masks(hinted, splits))]
+    if trained is not None:
+        wanted = np.isin(hinted.data["hint_type"], [TYPES.index(t) for t in trained])
+        groups.append((KINDS, wanted, ~wanted))
+    all_seen = trained is not None and len(hinted) > 0 and bool(groups[-1][1].all())
+    curves: list[Curve] = []
+    told: list[str] = []
+    for sides, seen, unseen in groups:
+        made, clause = _compare(track, hinted, sides, seen, unseen)
+        # The same line twice tells nothing.
+        curves += [] if sides is KINDS and all_seen else made
+        told.append(clause)
+    note = (
+        "Generalisation gap = accuracy under hints like those of training − accuracy under hints that training never "
+        "uses: paired by problem where both are there for the same problems."
+    )
+    shown = filled(curves)
+    title = "Generalisation to unseen templates and types"
+    return Panel(
+        Chart.GENERALISATION, title, Unit.SHARE, tuple(c for c in shown if "gap" not in c.key),
+        sentence(*told) or "There is nothing to show: no hints were asked.", note, table_of(shown, x_label), x_label,
+    )  # fmt: skip
+
+
+def _template_masks(hinted: Cells, splits: Splits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which cells are of training's templates, and which of held-out ones."""
+    most = int(hinted.data["index"].max(initial=0)) + 1
+    codes = np.zeros((len(hinted.suites), len(hinted.problems), most), dtype=np.int8)
+    suites = {name: i for i, name in enumerate(hinted.suites)}
+    problems = {name: i for i, name in enumerate(hinted.problems)}
+    for (suite, problem, index), split in splits.items():
+        if split is not None and suite in suites and problem in problems and 0 <= index < most:
+            codes[suites[suite], problems[problem], index] = 1 if split is Split.TRAIN else 2
+    found = codes[hinted.suite, hinted.problem, np.maximum(hinted.data["index"], 0)]
+    return found == 1, found == 2
+
+
+def _compare(
+    track: Track, hinted: Cells, sides: Sides, seen: NDArray[np.bool_], unseen: NDArray[np.bool_]
+) -> tuple[list[Curve], str]:
+    """Curves of both sides and of their gap, and the clause on the last checkpoint that has both."""
+    lines: dict[str, list[Point]] = {"seen": [], "unseen": [], "gap": []}
+    clause = ""
+    for x, target in zip(track.steps, track.targets, strict=True):
+        mine = hinted.target == hinted.targets.index(target) if target in hinted.targets else None
+        if mine is None or not mine.any():
+            continue
+        parts = [hinted.take(mine & side) for side in (seen, unseen)]
+        for name, part in zip(("seen", "unseen"), parts, strict=True):
+            if len(part):
+                lines[name].append(_accuracy(x, target, part))
+        if all(map(len, parts)):
+            lines["gap"].append(_gap(x, target, *parts))
+            clause = _clause(sides, target, lines)
+    names = {"seen": sides.seen, "unseen": sides.unseen, "gap": f"{sides.seen} − {sides.unseen}"}
+    curves = [Curve(f"{sides.key}:{k}", names[k], tuple(v), k == "seen") for k, v in lines.items()]
+    return curves, clause or _one_sided(sides, lines)
+
+
+def _sums(part: Cells) -> tuple[Floats, Floats]:
+    right, samples = (by_problem(part, part.data[name]) for name in ("right", "samples"))
+    return right, samples
+
+
+def _accuracy(x: int, target: str, part: Cells) -> Point:
+    right, samples = _sums(part)
+    interval, _ = share_interval(right, samples)
+    return Point(x, target, interval, int(np.count_nonzero(samples)), int(samples.sum()), Basis.ROWS)
+
+
+def _gap(x: int, target: str, seen: Cells, unseen: Cells) -> Point:
+    """Seen − unseen: paired where any problem has both, else of two unrelated groups."""
+    rates = [ratio(*_sums(part)) for part in (seen, unseen)]
+    both = np.isfinite(rates[0]) & np.isfinite(rates[1])
+    if both.sum() >= max(2, np.isfinite(rates[1]).sum() // 2):
+        differences = (rates[0] - rates[1])[both]
+        value = mean_interval(differences, np.ones(len(differences)))
+        return Point(x, target, value, len(differences), len(seen) + len(unseen), Basis.ROWS)
+    first, second = (_accuracy(x, target, part) for part in (seen, unseen))
+    value = difference_limits(first.value, second.value)
+    return Point(x, target, value, first.problems + second.problems, len(seen) + len(unseen), Basis.ROWS)
+
+
+def _clause(sides: Sides, target: str, lines: Mapping[str, Sequence[Point]]) -> str:
+    seen, unseen, gap = (lines[k][-1].value for k in ("seen", "unseen", "gap"))
+    told = f"at {target} {percents(seen)} are right under {sides.seen} and {percents(unseen)} under {sides.unseen}"
+    verdict = "" if is_clear(gap) else ", no gap that the evidence could show"
+    return f"{told}: a gap of {points(gap)}{verdict}"
+
+
+def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
+    if sides is KINDS:
+        there = "training uses all types of the suite" if lines["seen"] else ""
+        return f"{there}, so there is no unseen type to compare with" if there else ""
+    if lines["unseen"]:
+        last: Interval = lines["unseen"][-1].value
+        return (
+            f"all hints whose template is known are of held-out templates ({percents(last)} right at the end): "
+            "evaluate a suite of training's templates beside it to see a generalisation gap"
+        )
+    if lines["seen"]:
+        return (
+            "all hints whose template is known are of training's own templates: evaluate a held-out suite beside it to "
+            "see a generalisation gap"
+        )
+    return "no template of the laboratory wrote these hints, so nothing says which of them training knows"
