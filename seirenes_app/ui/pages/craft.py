@@ -58,7 +58,7 @@ class CraftPage(Page):
     ) -> None:
         super().__init__(parent)
         self._solver = solver
-        self._crash_told = False
+        self._follow = False
         self.desk = Desk(store, background, self)
         self.work = CraftWork(self.desk, solver, background, self)
         self.sheets = Sheets(self.desk, background, self)
@@ -128,7 +128,7 @@ class CraftPage(Page):
         self.desk.resulted.connect(self._take_result)
         self.desk.kept.connect(self._take_kept)
         self.work.busyChanged.connect(self._render_busy)
-        self.work.streamed.connect(self.candidates.render_stream)
+        self.work.streamed.connect(self._take_stream)
         # Queued by a timer: what was typed or clicked meanwhile goes first.
         self.candidates.moreAsked.connect(lambda: QTimer.singleShot(0, self, self.render))
         self.work.explained.connect(self._render_why)
@@ -188,12 +188,15 @@ class CraftPage(Page):
         except UserError as error:
             self.problem.emit("The draft was not opened", str(error))
 
-    def close_down(self) -> str:
-        """Save, cancel what is going on, and end the worker; returns what kept it from saving, "" for nothing."""
-        trouble = self.desk.close()
+    def unsaved(self) -> str:
+        """Save the draft; what kept it from that."""
+        return self.desk.close()
+
+    def close_down(self) -> None:
+        """Save, cancel what is going on, and end the worker."""
+        self.desk.close()
         self.work.runner.close()
         self._solver.close()
-        return trouble
 
     # ------------------------------------------------------------------ render
 
@@ -266,6 +269,13 @@ class CraftPage(Page):
         if trouble:
             self.toast.emit(trouble)
 
+    def _take_stream(self, texts: dict[int, str] | None) -> None:
+        self.candidates.render_stream(texts)
+        if self._follow and texts:
+            # Once a generation: whoever scrolls away meanwhile wants to be there.
+            self._follow = False
+            self.bench.show_candidates()
+
     def _take_opened(self) -> None:
         self.bench.left.verticalScrollBar().setValue(0)
         self.bench.right.verticalScrollBar().setValue(0)
@@ -290,8 +300,8 @@ class CraftPage(Page):
         card.start_editing()
 
     def _generate(self, n: int) -> None:
+        self._follow = True
         self.work.generate(n)
-        self.bench.show_candidates()
 
     def _open_worst(self) -> None:
         worst = self.work.worst()

@@ -284,6 +284,7 @@ def test_a_disk_that_refuses_is_told_and_what_was_typed_stays(craft):
     craft.wait(lambda: craft.page.head.kept.text() == "Not saved")
     craft.wait(lambda: any("was not saved" in text for text in craft.toasts))
     assert all(str(craft.workspace.path) in text for text in craft.toasts)
+    assert "was not saved" in craft.page.unsaved()
     assert craft.desk.draft.problem.question.endswith("More. ")
 
 
@@ -298,7 +299,8 @@ def test_closing_leaves_no_process_behind(craft):
     craft.type_problem()
     craft.do("solve")
     process = psutil.Process(craft.solver.pid)
-    assert craft.page.close_down() == ""
+    assert craft.page.unsaved() == ""
+    craft.page.close_down()
     process.wait(5)
 
 

@@ -5,6 +5,7 @@ Gates are asked in the background, models in the worker; what is done here takes
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -30,6 +31,8 @@ from seirenes_app.store.crafts import CraftStore, SavedDraft
 from seirenes_app.ui.processes.background import Background
 from training.core.suggestions import read_suggestion
 from training.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 SAVE_TICK_MS = 400
 JUDGE_MS = 120
@@ -81,10 +84,8 @@ class Desk(QObject):
         self._save_timer.start()
         self._judge_timer.start()
 
-    def close(self) -> str:
+    def save_now(self) -> str:
         """Save what is not saved; returns what kept it from that, "" for nothing."""
-        self._save_timer.stop()
-        self._judge_timer.stop()
         try:
             while self._to_keep:
                 self._keep_next()
@@ -92,6 +93,13 @@ class Desk(QObject):
         except UserError as error:
             return str(error)
         return ""
+
+    def close(self) -> None:
+        """Save, then judge and save no more. What cannot be saved now is in the log."""
+        for timer in (self._save_timer, self._judge_timer, self._keep_timer):
+            timer.stop()
+        if trouble := self.save_now():
+            _log.error("%s", trouble)
 
     # ------------------------------------------------------------------ the draft
 

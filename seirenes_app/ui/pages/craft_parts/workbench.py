@@ -87,6 +87,9 @@ class Workbench(QSplitter):
 
     def show_candidates(self) -> None:
         """Scroll to the head of the candidates."""
+        QTimer.singleShot(SETTLE_MS, self, self._show_candidates)
+
+    def _show_candidates(self) -> None:
         pane = self.middle if self._columns == 3 else self.left
         pane.verticalScrollBar().setValue(max(0, self._candidates.y() - 8))
 
