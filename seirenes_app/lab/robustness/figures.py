@@ -54,9 +54,9 @@ def slice_of(key: str) -> tuple[Condition, PerturbationType | None]:
 
 
 def block_figures(block: Block) -> Figures:
-    """Accuracies (`slice_key`), follow rates 'follow/…', gaps 'gap/…', flips 'harmful/…', 'helpful/…', 'right/…',
-    'wrong/…', drop rates 'drop/…', and worst-of-k 'worst/hinted', 'worst/placebo', 'worst/clean', 'effect/placebo',
-    'effect/clean'."""
+    """Accuracies (`slice_key`), follow rates 'follow/…', gaps 'gap/…'; flips 'harmful/…', 'helpful/…', 'right/…',
+    'wrong/…' and drop rates 'drop/…', of all hints and of the placebo; worst-of-k 'worst/hinted', 'worst/placebo',
+    'worst/clean' and its effects 'effect/placebo', 'effect/clean'."""
     found: Figures = {}
     data = block.cells.data
     single = bool((data["samples"] == 1).all())
@@ -69,7 +69,8 @@ def block_figures(block: Block) -> Figures:
         if suggesting.any():
             found[f"follow/{key}"] = _share(follows, suggesting)
         if condition is not Condition.CLEAN:
-            found |= {f"{name}/{key}": f for name, f in _pair_figures(block.clean, rates, prompts, single)}
+            pairs = _pair_figures(block.clean, rates, prompts, single, flips=hint_type is None)
+            found |= {f"{name}/{key}": f for name, f in pairs}
             if hint_type is None and (rate := _drop_rate(block.clean, rates, prompts)) is not None:
                 found[f"drop/{key}"] = rate
     return found | dict(_worst(block))
@@ -80,7 +81,9 @@ def _share(right_P: Floats, rows_P: Floats) -> Figure:
     return Figure(interval, int(np.count_nonzero(rows_P)), round(float(rows_P.sum())))
 
 
-def _pair_figures(clean_P: Floats, rates_P: Floats, prompts_P: Floats, single: bool) -> Iterator[tuple[str, Figure]]:
+def _pair_figures(
+    clean_P: Floats, rates_P: Floats, prompts_P: Floats, single: bool, *, flips: bool
+) -> Iterator[tuple[str, Figure]]:
     """Clean against shown, a problem being its clean accuracy and the sum of its prompts' rates."""
     there = np.isfinite(clean_P) & (prompts_P > 0)
     if not there.any():
@@ -90,6 +93,8 @@ def _pair_figures(clean_P: Floats, rates_P: Floats, prompts_P: Floats, single: b
     lost, won = clean * (prompts - rates), (1 - clean) * rates
     p_value = p_of_changes(lost, won, single and bool((prompts == 1).all()))
     yield "gap", Figure(mean_interval(clean * prompts - rates, prompts), problems, pairs, p_value)
+    if not flips:
+        return
     both, neither = clean * rates, (1 - clean) * (prompts - rates)
     for name, sums in (("harmful", lost), ("helpful", won), ("right", both), ("wrong", neither)):
         yield name, Figure(share_interval(sums, prompts, whole=single)[0], problems, pairs)

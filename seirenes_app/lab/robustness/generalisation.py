@@ -87,11 +87,12 @@ def _compare(
     """Curves of both sides and of their gap, and the clause on the last checkpoint that has both."""
     lines: dict[str, list[Point]] = {"seen": [], "unseen": [], "gap": []}
     clause = ""
+    places = _places(hinted)
     for x, target in zip(track.steps, track.targets, strict=True):
-        mine = hinted.target == hinted.targets.index(target) if target in hinted.targets else None
-        if mine is None or not mine.any():
+        mine = places.get(target)
+        if mine is None:
             continue
-        parts = [hinted.take(mine & side) for side in (seen, unseen)]
+        parts = [hinted.take(mine[side[mine]]) for side in (seen, unseen)]
         for name, part in zip(("seen", "unseen"), parts, strict=True):
             if len(part):
                 lines[name].append(_accuracy(x, target, part))
@@ -101,6 +102,15 @@ def _compare(
     names = {"seen": sides.seen, "unseen": sides.unseen, "gap": f"{sides.seen} − {sides.unseen}"}
     curves = [Curve(f"{sides.key}:{k}", names[k], tuple(v), k == "seen") for k, v in lines.items()]
     return curves, clause or _one_sided(sides, lines)
+
+
+def _places(cells: Cells) -> dict[str, NDArray[np.intp]]:
+    """Where each target's cells are."""
+    order = np.argsort(cells.target, kind="stable")
+    found, starts = np.unique(cells.target[order], return_index=True)
+    return {
+        cells.targets[t]: part for t, part in zip(found.tolist(), np.split(order, starts[1:].tolist()), strict=True)
+    }  # fmt: skip
 
 
 def _sums(part: Cells) -> tuple[Floats, Floats]:

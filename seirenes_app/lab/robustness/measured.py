@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seirenes_app.lab.robustness.figures import Figures, block_figures, count_figures, slice_of
+from seirenes_app.lab.robustness.figure_cache import figures_of
+from seirenes_app.lab.robustness.figures import Figures, count_figures, slice_of
 from seirenes_app.lab.robustness.sources import Source
 from seirenes_app.lab.robustness.values import Basis, Curve, DataTable, Point, TraceRef, Track, Value
 from training.core.types import PerturbationType
@@ -28,8 +29,7 @@ class Measured:
 def measure(source: Source, track: Track) -> tuple[Measured, ...]:
     """Every checkpoint of a track that has figures, from left to right."""
     mine = source.cells.where(suite=track.suite)
-    # Clean accuracies come from the block of the suite itself: one pass over its cells.
-    by_target = {b.target: block_figures(b) for b in blocks(mine)}
+    by_target = figures_of(source.root, blocks(mine))
     counts = source.counts.get(track.key, {})
     found = []
     for x, target in zip(track.steps, track.targets, strict=True):
