@@ -189,8 +189,8 @@ class CraftPage(Page):
             self.problem.emit("The draft was not opened", str(error))
 
     def unsaved(self) -> str:
-        """Save the draft; what kept it from that."""
-        return self.desk.close()
+        """Save the draft; what kept it from that. The window may stay open after it, so saving goes on."""
+        return self.desk.save_now()
 
     def close_down(self) -> None:
         """Save, cancel what is going on, and end the worker."""
