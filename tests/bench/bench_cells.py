@@ -11,13 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.evals import fill, small_plan
+from helpers.evals import fill, small_plan  # noqa: E402 - run as a script from a checkout
 
-from training.evaluation.derive import accuracies, gap_series, summarise_target
-from training.evaluation.rows import Condition
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.derive import accuracies, gap_series, summarise_target  # noqa: E402
+from training.evaluation.rows import Condition  # noqa: E402
+from training.evaluation.store_reader import StoreReader, verify  # noqa: E402
 
 REPEATS = 5
 
