@@ -150,9 +150,11 @@ def _states_answer(c: _Case) -> str | None:
     if c.problem.kind is AnswerKind.CLOCK:
         minutes = parse_clock(gold)
         times = re.findall(r"\b\d{1,2}[:.]\d{2}\b", c.text)
+        if minutes is None:
+            return None
         if any(parse_clock(t.replace(".", ":")) == minutes for t in times):
             return reason
-        hour, minute = (int(part) for part in gold.split(":"))
+        hour, minute = minutes // 60 or 12, minutes % 60
         spoken = f"{number_word(hour)} {number_word(minute)}" if minute else f"{number_word(hour)} o'clock"
         return reason if re.search(rf"\b{spoken}\b", c.text) else None
     return reason if re.search(rf"(?<!\w){re.escape(gold.casefold())}(?!\w)", c.text) else None

@@ -84,6 +84,15 @@ def test_a_problem_that_no_template_fits_ends_and_is_counted():
     assert sum(made.tally.missing.values()) == 4
 
 
+@pytest.mark.parametrize("gold", ["7:45 pm", "07:45", "19:45", "12:05 a.m.", "0:30"])
+def test_any_clock_that_can_be_read_can_be_guarded(gold):
+    problem = dataclasses.replace(typed(3), answer=gold, kind=AnswerKind.CLOCK)
+    texts = ["Is it seven forty-five?", "It may be 7:45.", "Twelve five, perhaps.", "At twelve thirty it rains."]
+    made = hinted_suite("s", [(problem, said("The sky is wide.")), *((problem, said(text)) for text in texts)], 0)
+    assert made.tally.refused == {"states_answer": 2 if "45" in gold else 1}
+    assert len(make_suite("s", [problem], template_offers(1, Split.HELD_OUT), 1).suite.items[0].hints) == 4
+
+
 def test_placebos_are_as_long_as_their_hints():
     items = make_suite("s", families_problems(40, 5, Split.HELD_OUT), template_offers(5, Split.HELD_OUT), 5).suite.items
     apart = [len(p.split()) - len(h.text.split()) for i in items for h, p in zip(i.hints, i.placebos, strict=True)]
