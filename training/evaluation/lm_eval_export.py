@@ -274,7 +274,8 @@ Only the clean questions: `--tasks {clean}`. Without a network, set `HF_HUB_OFFL
 - `--apply_chat_template` is needed: the tasks hold the user's turn alone. {prompt}
 - `dtype=float32` is what the laboratory evaluates with on a CPU. In half precision, near ties of greedy decoding fall
   otherwise, and a few answers in a thousand differ.
-- Decoding is greedy and ends at the model's own end token.
+- Decoding is greedy and ends at the model's own end token. A prompt that leaves no room for the answer is cut from the
+  left by the harness, with a warning; the laboratory never cuts one. Such rows cannot be compared.
 - The filter `seirenes` reads the answer as the laboratory does (`utils.py`): the last `####` line or `\\boxed{{}}`,
   numbers compared as exact fractions, times as minutes, words without case. The filter `marker` takes the last `####`
   line with a regular expression and compares text: a right answer in another spelling ("12 apples", "1/2" for 0.5)
