@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
     folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
     folder.add_argument("root", type=Path, metavar="DIR")
+    verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
 
@@ -62,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _evaluate_folder(options.root)
         if options.verb == "export":
             return _export(options)
+        if options.verb == "solve":
+            return _solve()
         return _evaluate(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -88,6 +91,13 @@ def _evaluate_folder(root: Path) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A target that failed is told in the events, with what to do.
     return {"finished": 0, "stopped": 3}.get(evaluate_folder(root), 2)
+
+
+def _solve() -> int:
+    from training.replay import replay, request_of
+
+    replay(request_of(sys.stdin.read()), sys.stdout)
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
