@@ -135,7 +135,7 @@ class Bench:
             self.measure(f"theme: {mode}", lambda m=mode: self._theme(m), lambda: True)
         self.measure("side by side, and back", self._turn, self.has_rows)
         self.measure("export 20 000 rows, reading on", self._export, lambda: self.exported)
-        page.shut_down()
+        page.close_down()
         self.background.close()
 
     def _asked(self) -> bool:

@@ -168,7 +168,7 @@ class TracesPage(Page):
         self.table.viewport().update()
         self.inspector.themed()
 
-    def shut_down(self) -> None:
+    def close_down(self) -> None:
         """End the work in other threads."""
         self.deactivate()
         self.desk.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 GUTTER = 36
 PAD = 8
 TAG = 24
+AT_ONCE = 8
+"""Rows shown at a time. Ninety of them at once would hold the window for a tenth of a second and more."""
 PARTING = "First difference"
 TURN = "First different number"
 
@@ -131,13 +133,21 @@ class _Side(QWidget):
 
 
 class TracePairView(QWidget):
-    """As high as its steps. Rows are kept and filled anew, so that going from pair to pair is quick."""
+    """As high as its steps. Rows are kept and filled anew, so that going from pair to pair is quick; those beyond the
+    ones in view come a few at a time, the first at once."""
+
+    filled = Signal()
+    """All steps of the alignment are shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows: list[StepRow] = []
-        self._shown = 0
-        self._divergence: int | None = None
+        self._alignment: Alignment | None = None
+        self._batches: list[_Batch] = []
+        self._done = 0
+        self._more = QTimer(self)
+        self._more.setSingleShot(True)
+        self._more.setInterval(0)
+        self._more.timeout.connect(self._fill_next)
         self._build()
 
     def _build(self) -> None:
@@ -164,24 +174,72 @@ class TracePairView(QWidget):
         self.left.render_side(left_title, left_look)
         self.right.render_side(right_title, right_look)
         self.note.setText(alignment.note)
-        self._divergence = alignment.divergence
-        self._shown = len(alignment.pairs)
-        while len(self.rows) < self._shown:
-            row = StepRow()
-            self.rows.append(row)
-            self._column.addWidget(row)
-        for i, row in enumerate(self.rows):
-            row.setVisible(i < self._shown)
-            if i < self._shown:
-                pair = alignment.pairs[i]
-                row.render_pair(i + 1, pair, _tag(i, alignment), _cuts(i, alignment))
+        self._alignment = alignment
+        self._done = 0
+        in_view = sum(not batch.isHidden() for batch in self._batches)
+        for batch in self._batches[_batches_of(alignment) :]:
+            batch.hide()
+        for _ in range(max(1, min(in_view, _batches_of(alignment)))):
+            self._fill_next()
         self.setAccessibleDescription(alignment.note)
+
+    def _fill_next(self) -> None:
+        """The next few rows; the timer brings those after them."""
+        self._more.stop()
+        if self._alignment is None:
+            return
+        if self._done < _batches_of(self._alignment):
+            if self._done == len(self._batches):
+                self._batches.append(_Batch())
+                self._column.addWidget(self._batches[-1])
+            self._batches[self._done].fill(self._done * AT_ONCE, self._alignment)
+            self._done += 1
+        if self._done < _batches_of(self._alignment):
+            self._more.start()
+        else:
+            self.filled.emit()
+
+    @property
+    def rows(self) -> list[StepRow]:
+        """The rows there are, those of longer solutions before among them."""
+        return [row for batch in self._batches for row in batch.rows]
 
     @property
     def divergence_row(self) -> StepRow | None:
-        """The row of the first difference, to scroll to."""
-        at = self._divergence
-        return self.rows[at] if at is not None and at < self._shown else None
+        """The row of the first difference, to scroll to; None where there is none, or it is not made yet."""
+        at = self._alignment.divergence if self._alignment is not None else None
+        return self.rows[at] if at is not None and at < self._done * AT_ONCE else None
+
+
+class _Batch(QWidget):
+    """A few rows with a layout of their own: the others need not be measured when these change."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[StepRow] = []
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(SPACE_1)
+        self.hide()
+
+    def fill(self, first: int, alignment: Alignment) -> None:
+        """Show the steps from `first` on."""
+        pairs = alignment.pairs[first : first + AT_ONCE]
+        if sum(not row.isHidden() for row in self.rows) != len(pairs):
+            # Out of view meanwhile: a row that comes into view has the whole page laid out.
+            self.hide()
+        while len(self.rows) < len(pairs):
+            self.rows.append(StepRow())
+            self._column.addWidget(self.rows[-1])
+        for i, row in enumerate(self.rows):
+            row.setVisible(i < len(pairs))
+            if i < len(pairs):
+                row.render_pair(first + i + 1, pairs[i], _tag(first + i, alignment), _cuts(first + i, alignment))
+        self.show()
+
+
+def _batches_of(alignment: Alignment) -> int:
+    return -(-len(alignment.pairs) // AT_ONCE)
 
 
 def _make_step() -> QLabel:

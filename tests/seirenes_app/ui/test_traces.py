@@ -50,7 +50,7 @@ def page(qtbot, qapp, root, tmp_path):
     made.toast.connect(made.said.append)
     made.problem.connect(lambda title, text: made.said.append(text))
     yield made
-    made.shut_down()
+    made.close_down()
     background.close()
 
 
@@ -336,6 +336,31 @@ def test_enter_goes_into_the_inspector_and_escape_comes_back(page, qtbot, root):
     assert page.inspector.area.hasFocus()
     qtbot.keyClick(page.inspector.area, Qt.Key.Key_Escape)
     assert page.table.hasFocus()
+
+
+def test_the_steps_of_a_long_solution_come_a_few_at_a_time_and_enter_finds_where_they_part(page, qtbot, root):
+    paths = make_run(root)
+    steps = [f"{n} + {n} = {2 * n}." for n in range(70)]
+    other = [*steps[:60], *(f"{n} + {n} = {2 * n + 1}." for n in range(60, 70))]
+    writer = RolloutWriter(paths.rollouts)
+    writer.add_step([
+        make_row(9, "r1_clean", 1, None, True, 1.0, 1, completion="\n".join(steps)),
+        make_row(9, "r3_hinted", 1, "p1#0", False, 1.0, 2, completion="\n".join(other)),
+    ])  # fmt: skip
+    writer.close()
+    pair = page.inspector.solutions.pair
+    with qtbot.waitSignal(pair.filled):
+        page.open_run(paths)
+        qtbot.waitUntil(lambda: bool(pair.rows))
+        assert len(pair.rows) < 70
+        assert pair.divergence_row is None
+        page.inspector.enter()
+    assert len([row for row in pair.rows if row.isVisible()]) == 70
+    assert pair.divergence_row is pair.rows[60]
+    qtbot.waitUntil(lambda: not pair.divergence_row.visibleRegion().isEmpty())
+    page.table.step(1)
+    qtbot.waitUntil(lambda: is_settled(page))
+    assert len([row for row in pair.rows if row.isVisible()]) < 70
 
 
 def test_what_a_model_wrote_is_never_read_as_markup(page, qtbot, root):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.rollout_words import count_of, say_count
@@ -53,6 +53,9 @@ class SearchField(QLineEdit):
         glass = QAction(self)
         set_icon(glass, "search", "muted")
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
+        # Qt makes a nameless button of each: the glass, and the cross that clears.
+        for button, name in zip(self.findChildren(QToolButton), ("Clear the search", "Search"), strict=False):
+            button.setAccessibleName(name)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(TYPING_MS)

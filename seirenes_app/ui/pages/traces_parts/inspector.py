@@ -46,8 +46,10 @@ class Inspector(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.reading: Reading | None = None
+        self._to_parting = False
         self._build()
         self.solutions.chosen.connect(self.chosen)
+        self.solutions.pair.filled.connect(self._scroll_to_parting, Qt.ConnectionType.QueuedConnection)
 
     def _build(self) -> None:
         self.setAccessibleName("The rollout under the cursor")
@@ -64,6 +66,8 @@ class Inspector(QWidget):
         self.area.setWidgetResizable(True)
         self.area.setProperty("ring", "true")
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # Always there: a bar that comes and goes has everything laid out twice.
+        self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setAccessibleName("Question and solutions")
         inside = QWidget()
         self._halves = QBoxLayout(QBoxLayout.Direction.TopToBottom, inside)
@@ -116,6 +120,7 @@ class Inspector(QWidget):
         self.question.render_reading(reading)
         self.solutions.render_reading(reading)
         if moved:
+            self._to_parting = False
             self.area.verticalScrollBar().setValue(0)
 
     def _render_look(self, row: Row) -> None:
@@ -137,9 +142,15 @@ class Inspector(QWidget):
     def enter(self) -> None:
         """Take the keyboard, and bring the place where the solutions part into view."""
         self.area.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._to_parting = True
+        self._scroll_to_parting()
+
+    def _scroll_to_parting(self) -> None:
+        """As soon as its row is there: the rows of long solutions come one after another."""
         parting = self.solutions.pair.divergence_row if self.solutions.pair.isVisible() else None
         inside = self.area.widget()
-        if parting is not None and inside is not None:
+        if self._to_parting and parting is not None and inside is not None:
+            self._to_parting = False
             bottom = parting.mapTo(inside, QPoint(0, parting.height())).y()
             self.area.ensureVisible(0, bottom, 0, SCROLL_PX)
 
