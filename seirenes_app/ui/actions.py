@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenuBar
 
 from seirenes_app.store.settings import ThemeMode
+from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.palette_commands import Command
@@ -24,12 +25,6 @@ class Handlers(Protocol):
     def choose_config(self) -> None: ...
     def open_runs_folder(self) -> None: ...
     def close(self) -> bool: ...
-    def open_current(self) -> None: ...
-    def pause_current(self) -> None: ...
-    def unpause_current(self) -> None: ...
-    def checkpoint_current(self) -> None: ...
-    def stop_current(self) -> None: ...
-    def discard_current(self) -> None: ...
     def show_page(self, index: int) -> None: ...
     def set_theme(self, mode: str) -> None: ...
     def refresh(self) -> None: ...
@@ -44,16 +39,22 @@ class Handlers(Protocol):
 class Actions:
     """Builds the menus on `window`; `commands` is what the palette searches."""
 
-    def __init__(self, window: QMainWindow, does: Handlers, pages: Sequence[Page]) -> None:
+    def __init__(self, window: QMainWindow, does: Handlers, run: CurrentRun, pages: Sequence[Page]) -> None:
         self._window = window
         self.commands: list[Command] = []
         self.themes: dict[str, QAction] = {}
         self.run_actions: dict[str, QAction] = {}
         bar = window.menuBar()
         self._fill_file(bar, does)
-        self._fill_run(bar, does)
+        self._fill_run(bar, run)
         self._fill_view(bar, does, pages)
         self._fill_help(bar, does)
+
+    def add_deeds(self, page: Page, deeds: Iterable[QAction], show: Callable[[Page], None]) -> None:
+        """A page's own actions, for the palette and the list of keys; each brings its page into view."""
+        for action in deeds:
+            action.triggered.connect(lambda *_: show(page))
+            self.commands.append(Command(page.title, action))
 
     def _fill_file(self, bar: QMenuBar, does: Handlers) -> None:
         menu = bar.addMenu("&File")
@@ -66,16 +67,16 @@ class Actions:
         menu.addSeparator()
         add("&Quit", does.close, "quit", "Ctrl+Q")
 
-    def _fill_run(self, bar: QMenuBar, does: Handlers) -> None:
+    def _fill_run(self, bar: QMenuBar, run: CurrentRun) -> None:
         menu = bar.addMenu("&Run")
         add = self._adder("Run", menu.addAction)
         self.run_actions = {
-            "open": add("&Open the running run", does.open_current, "arrow-right", "Ctrl+R"),
-            "pause": add("&Pause", does.pause_current, "pause"),
-            "unpause": add("&Continue", does.unpause_current, "play"),
-            "checkpoint": add("Save a &checkpoint", does.checkpoint_current, "save"),
-            "stop": add("&Stop and save", does.stop_current, "stop"),
-            "discard": add("&Discard…", does.discard_current, "discard"),
+            "open": add("&Open the running run", run.open, "arrow-right", "Ctrl+R"),
+            "pause": add("&Pause", run.pause, "pause"),
+            "unpause": add("&Continue", run.unpause, "play"),
+            "checkpoint": add("Save a &checkpoint", run.checkpoint, "save"),
+            "stop": add("&Stop and save", run.stop, "stop"),
+            "discard": add("&Discard…", run.discard, "discard"),
         }
 
     def _fill_view(self, bar: QMenuBar, does: Handlers, pages: Sequence[Page]) -> None:

@@ -13,18 +13,25 @@ from PySide6.QtWidgets import QApplication
 
 from seirenes_app.lab.diagnostics import record_error, start_log
 from seirenes_app.lab.library import RunLibrary
+from seirenes_app.lab.resources import recorded_run
+from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.collaborators import Pages, Services
 from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.craft import CraftPage
 from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.traces import TracesPage
 from seirenes_app.ui.pages.train import TrainPage
 from seirenes_app.ui.processes.active_runs import ActiveRuns
 from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.solver import Solver
 from seirenes_app.ui.processes.trainer_control import TrainerControl
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.window import MainWindow
 from training.errors import UserError
+from training.rundir.paths import RunPaths
 
 
 def check_display() -> None:
@@ -49,9 +56,16 @@ def build_window(app: QApplication, settings: Settings) -> MainWindow:
     runs = RunsModel(library, workspace, background, app)
     control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
     active = ActiveRuns(runs, control, app)
-    home = HomePage(runs, background, library.presets(), workspace)
-    train = TrainPage(control, library, settings, background=background)
-    return MainWindow(home, train, control, active, runs, library, workspace, settings, background)
+    solver = Solver(app)
+    recorded = RunPaths(recorded_run())
+    pages = Pages(
+        home=HomePage(runs, background, library.presets(), workspace, recorded),
+        craft=CraftPage(CraftStore(workspace), background, solver),
+        train=TrainPage(control, library, settings, background=background),
+        traces=TracesPage(runs, recorded if recorded.rollouts.is_file() else None),
+    )
+    services = Services(control, active, runs, library, workspace, background, solver, settings)
+    return MainWindow(pages, services)
 
 
 def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> int:

@@ -11,23 +11,25 @@ from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices
 from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
+from seirenes_app.lab.crafting.documents import Draft
 from seirenes_app.lab.diagnostics import describe, log_path
-from seirenes_app.lab.library import RunLibrary
 from seirenes_app.lab.machine import Machine, read_machine
-from seirenes_app.store.settings import Settings, ThemeMode, settings_path
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.settings import ThemeMode, settings_path
 from seirenes_app.ui.actions import Actions
 from seirenes_app.ui.closing import Closing
-from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.collaborators import Pages, Services
+from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.home import HomePage
-from seirenes_app.ui.pages.train import TrainPage
 from seirenes_app.ui.palette_commands import CommandPalette
-from seirenes_app.ui.processes.active_runs import ActiveRuns
-from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.processes.trainer_control import TrainerControl
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
-from seirenes_app.ui.widgets.dialogs import AboutDialog, BugDialog, MessageDialog, ShortcutsDialog, ask_discard
+from seirenes_app.ui.widgets.dialogs import (
+    AboutDialog,
+    BugDialog,
+    ConfirmDialog,
+    MessageDialog,
+    ShortcutsDialog,
+    ask_discard,
+)
 from seirenes_app.ui.widgets.rail import Rail
 from seirenes_app.ui.widgets.status_line import StatusLine
 from seirenes_app.ui.widgets.toast import Toast
@@ -50,27 +52,20 @@ class MainWindow(QMainWindow):
     faulted = Signal(str, bool)
     """An exception nobody caught: its text, and whether the person can mend it. Emitted from any thread."""
 
-    def __init__(
-        self,
-        home: HomePage,
-        train: TrainPage,
-        control: TrainerControl,
-        active: ActiveRuns,
-        runs: RunsModel,
-        library: RunLibrary,
-        workspace: Workspace,
-        settings: Settings,
-        background: Background,
-    ) -> None:
+    def __init__(self, pages: Pages, services: Services) -> None:
         super().__init__()
-        self._home, self._train, self._control, self._active = home, train, control, active
-        self._runs, self._library, self._workspace = runs, library, workspace
-        self._settings, self._background = settings, background
-        self.pages: list[Page] = [home, train]
+        self._home, self._craft, self._train, self._traces = pages.home, pages.craft, pages.train, pages.traces
+        self._control, self._active = services.control, services.active
+        self._runs, self._library, self._workspace = services.runs, services.library, services.workspace
+        self._settings, self._background = services.settings, services.background
+        self.pages: list[Page] = list(pages.in_order)
         self._machine: Machine | None = None
         self._bug: BugDialog | None = None
         self._over = False
-        self.closing = Closing(active, control, self.close, self)
+        self.closing = Closing(self._active, self._control, self.close, self)
+        self.current_run = CurrentRun(
+            self._active, self._control, lambda: self._train.run_id, self.open_run, self._ask_discard
+        )
         self._build()
         self._connect()
         self._restore()
@@ -93,7 +88,8 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status_line)
         self.statusBar().hide()
-        self.actions_ = Actions(self, self, self.pages)
+        self.actions_ = Actions(self, self, self.current_run, self.pages)
+        self.actions_.add_deeds(self._craft, self._craft.deeds.values(), self.show_on)
         self.palette_ = CommandPalette(lambda: self.actions_.commands, self)
         self.toast = Toast(self)
 
@@ -107,6 +103,13 @@ class MainWindow(QMainWindow):
         self._home.noteAsked.connect(self._note)
         self._home.discardAsked.connect(self._discard)
         self._home.folderAsked.connect(self.open_runs_folder)
+        self._home.recordedAsked.connect(self.open_traces)
+        self._home.craftAsked.connect(lambda: self.show_on(self._craft))
+        self._traces.craftAsked.connect(self._open_draft)
+        self._traces.demoAsked.connect(self.start_demo)
+        for page in (self._craft, self._traces):
+            page.toast.connect(self.toast.say)
+            page.problem.connect(self.tell)
         self._control.started.connect(lambda _paths: self._runs.refresh())
         self._control.failed.connect(lambda text: self.tell("That did not work", text))
         self._control.ladder.connect(self._take_ladder)
@@ -158,10 +161,23 @@ class MainWindow(QMainWindow):
         self.rail.select(index)
         self.pages[index].activate()
 
+    def show_on(self, page: Page) -> None:
+        """`show_page` by the page itself."""
+        self.show_page(self.pages.index(page))
+
+    def open_traces(self, paths: RunPaths) -> None:
+        """Show a run's rollouts on the Traces page."""
+        self._traces.open_run(paths)
+        self.show_on(self._traces)
+
+    def _open_draft(self, draft: Draft) -> None:
+        self._craft.open_draft(draft)
+        self.show_on(self._craft)
+
     def open_run(self, paths: RunPaths) -> None:
         """Show a run on the Train page."""
         self._train.open_run(paths)
-        self.show_page(self.pages.index(self._train))
+        self.show_on(self._train)
 
     def settle(self) -> None:
         """Let background answers land; for the smoke test, which has no event loop of its own."""
@@ -176,7 +192,7 @@ class MainWindow(QMainWindow):
     def new_run(self) -> None:
         """The form."""
         self._train.show_new(None)
-        self.show_page(self.pages.index(self._train))
+        self.show_on(self._train)
 
     def choose_config(self) -> None:
         """Ask for a config file."""
@@ -195,7 +211,7 @@ class MainWindow(QMainWindow):
             return
         self._workspace.remember_config(path)
         self._train.show_new(config)
-        self.show_page(self.pages.index(self._train))
+        self.show_on(self._train)
 
     def _start(self, do: object) -> None:
         try:
@@ -222,6 +238,7 @@ class MainWindow(QMainWindow):
 
     def _take_discarded(self, paths: RunPaths) -> None:
         self._train.forget(paths)
+        self._traces.forget(paths)
         self._workspace.forget(paths.run_id)
         self._runs.refresh()
         self.toast.say(f"{paths.run_id} is in the trash.")
@@ -230,42 +247,6 @@ class MainWindow(QMainWindow):
         """In the file manager."""
         self._library.runs_root.mkdir(parents=True, exist_ok=True)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._library.runs_root)))
-
-    def _current(self) -> tuple[RunPaths, RunState] | None:
-        """The live run in view, else the one that was started last."""
-        live = self._active.live
-        in_view = next((run for run in live if run[0].run_id == self._train.run_id), None)
-        return in_view or (live[-1] if live else None)
-
-    def open_current(self) -> None:
-        """The running run."""
-        if (current := self._current()) is not None:
-            self.open_run(current[0])
-
-    def pause_current(self) -> None:
-        """Pause the running run."""
-        if (current := self._current()) is not None:
-            self._control.pause(current[0])
-
-    def unpause_current(self) -> None:
-        """Let it go on."""
-        if (current := self._current()) is not None:
-            self._control.unpause(current[0])
-
-    def checkpoint_current(self) -> None:
-        """Save a checkpoint after this step."""
-        if (current := self._current()) is not None:
-            self._control.checkpoint(current[0])
-
-    def stop_current(self) -> None:
-        """Save and stop."""
-        if (current := self._current()) is not None:
-            self._control.stop_and_save(current[0])
-
-    def discard_current(self) -> None:
-        """Stop and move to the trash, after a question."""
-        if (current := self._current()) is not None:
-            self._ask_discard(current[0])
 
     def set_theme(self, mode: str) -> None:
         """Light, dark or the system's."""
@@ -334,7 +315,7 @@ class MainWindow(QMainWindow):
             self.status_line.render_run(None, None)
             self.actions_.render_run(live=False, paused=False, stopping=False)
             return
-        paths, state = self._current() or live[-1]
+        paths, state = self.current_run.find() or live[-1]
         self.status_line.render_run(paths, state, len(live) - 1)
         self.actions_.render_run(
             live=True, paused=state.status is RunStatus.PAUSED, stopping=self._control.stopping(paths)
@@ -359,12 +340,20 @@ class MainWindow(QMainWindow):
     # ------------------------------------------------------------------ the end
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask what becomes of runs that are going; remember the window's place."""
-        if not self.closing.may_close():
+        """Ask what becomes of runs that are going and of what cannot be saved; remember the window's place."""
+        if not self.closing.may_close() or not self._may_lose():
             event.ignore()
             return
         self.shut_down()
         super().closeEvent(event)
+
+    def _may_lose(self) -> bool:
+        """Whether everything is saved, or the person closes all the same."""
+        trouble = " ".join(filter(None, (page.unsaved() for page in self.pages)))
+        if not trouble:
+            return True
+        question = ConfirmDialog("Not everything is saved", trouble, "Close without saving", self)
+        return bool(question.exec())
 
     def shut_down(self, *, remember: bool = True) -> None:
         """Save what is remembered and end the helpers; a second time does nothing."""
@@ -373,8 +362,9 @@ class MainWindow(QMainWindow):
         self._over = True
         if remember:
             self._remember()
-        self._train.deactivate()
-        self._home.deactivate()
+        for page in self.pages:
+            page.deactivate()
+            page.close_down()
         self._active.close()
         self._background.close()
         self._workspace.close()

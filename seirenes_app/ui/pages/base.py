@@ -11,7 +11,7 @@ from seirenes_app.ui.theme import Theme
 
 
 class Page(QWidget):
-    """One page of the laboratory. The window calls the three verbs below and nothing else."""
+    """One page of the laboratory. The window calls the verbs below and what a page's own signals need."""
 
     key: ClassVar[str] = ""
     """Name in settings and on the command line."""
@@ -33,3 +33,10 @@ class Page(QWidget):
 
     def themed(self, theme: Theme) -> None:
         """Colours changed; what is painted by hand is drawn anew."""
+
+    def unsaved(self) -> str:
+        """Save what is not saved; returns what kept it from that, "" for nothing. Asked before the window closes."""
+        return ""
+
+    def close_down(self) -> None:
+        """The window closes: end what the page started."""

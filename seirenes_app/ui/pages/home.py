@@ -44,6 +44,7 @@ class HomePage(Page):
     icon = "home"
 
     demoAsked = Signal()
+    craftAsked = Signal()
     configAsked = Signal(object)
     """Path of a config file, or None to choose one."""
     runAsked = Signal(object)
@@ -112,14 +113,18 @@ class HomePage(Page):
             "Start the demo run", "play", kind="primary", large=True,
             tip="Self-play with the bundled reasoner, on this machine, offline (Ctrl+D)", clicked=self.demoAsked.emit,
         )  # fmt: skip
-        self.open_config = make_button(
-            "Open a config file…", "file", large=True, tip="A run's settings as TOML or JSON (Ctrl+O)",
+        self.craft = make_button(
+            "Craft a distraction", "craft", large=True, clicked=self.craftAsked.emit,
+            tip="Write one, or let a model write it, and see what it does to a solver (Ctrl+2)",
+        )  # fmt: skip
+        self.open_config = make_icon_button(
+            "file", "Open a config file: a run's settings as TOML or JSON (Ctrl+O)",
             clicked=lambda: self.configAsked.emit(None),
         )  # fmt: skip
         self.recent = make_icon_button("chevron-down", "Recent config files", clicked=self._show_recent)
         buttons = QHBoxLayout()
         buttons.setSpacing(SPACE_2)
-        for button in (self.start, self.open_config, self.recent):
+        for button in (self.start, self.craft, self.open_config, self.recent):
             buttons.addWidget(button)
         buttons.addStretch(1)
         self.estimate = make_label("Estimating…", "small")

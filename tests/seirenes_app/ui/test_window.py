@@ -16,6 +16,10 @@ from training.rundir.events import EventKind, EventWriter
 from training.rundir.paths import new_run
 
 
+def page(window, key):
+    return next(p for p in window.pages if p.key == key)
+
+
 @pytest.fixture
 def window(qtbot, qapp, tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
@@ -66,7 +70,7 @@ def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
     window.open_palette()
     qtbot.keyClicks(window.palette_.edit, "new run")
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: window.stack.currentIndex() == 1)
+    qtbot.waitUntil(lambda: window.stack.currentWidget().key == "train")
 
 
 def test_a_run_that_died_is_told_in_words_on_home(window, qtbot, tmp_path):
@@ -79,7 +83,7 @@ def test_a_run_that_died_is_told_in_words_on_home(window, qtbot, tmp_path):
 def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, tmp_path):
     paths = write_run(tmp_path / "runs", "over", done="finished")
     window.open_run(paths)
-    view = window.pages[1].view
+    view = page(window, "train").view
     assert view.name.text() == "over"
     assert view.evaluation.item(0, 1).text().startswith("0.900")
     for _ in range(12):
@@ -90,7 +94,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
 
 
 def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
-    new = window.pages[1].new
+    new = page(window, "train").new
     field = new.form.fields["rollout.clean"]
     field.editor.setText("1")
     field.edited.emit()
@@ -99,8 +103,8 @@ def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
 
 
 def test_an_option_is_found_by_its_help(window):
-    form = window.pages[1].new.form
-    window.show_page(1)
+    form = page(window, "train").new.form
+    window.show_on(page(window, "train"))
     form.search.setText("importance ratio")
     shown = [key for key, field in form.fields.items() if not field.isHidden() and field.isVisibleTo(form)]
     assert set(shown) == {"update.clip_low", "update.clip_high"}
@@ -108,9 +112,9 @@ def test_an_option_is_found_by_its_help(window):
 
 def test_the_form_gives_back_the_configuration_it_was_shown(window):
     config = RunConfig(name="x", steps=7)
-    window.pages[1].new.render_config(config)
-    assert window.pages[1].new.form.config() == config
-    assert "--set steps=7" in window.pages[1].new.as_command()
+    page(window, "train").new.render_config(config)
+    assert page(window, "train").new.form.config() == config
+    assert "--set steps=7" in page(window, "train").new.as_command()
 
 
 def test_decimation_keeps_every_extreme():

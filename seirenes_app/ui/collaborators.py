@@ -1,0 +1,48 @@
+"""What the window is given: its pages, and the services behind them. Values only; `app.build_window` fills them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.store.settings import Settings
+from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.craft import CraftPage
+from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.traces import TracesPage
+from seirenes_app.ui.pages.train import TrainPage
+from seirenes_app.ui.processes.active_runs import ActiveRuns
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.solver import Solver
+from seirenes_app.ui.processes.trainer_control import TrainerControl
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages by name."""
+
+    home: HomePage
+    craft: CraftPage
+    train: TrainPage
+    traces: TracesPage
+
+    @property
+    def in_order(self) -> tuple[Page, ...]:
+        """As the rail has them."""
+        return (self.home, self.craft, self.train, self.traces)
+
+
+@dataclass(frozen=True)
+class Services:
+    """What pages and window share."""
+
+    control: TrainerControl
+    active: ActiveRuns
+    runs: RunsModel
+    library: RunLibrary
+    workspace: Workspace
+    background: Background
+    solver: Solver
+    settings: Settings
