@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
     folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
     folder.add_argument("root", type=Path, metavar="DIR")
+    folder.add_argument("--since", type=float, help="when it was started: commands that are older are not for it")
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.verb == "run":
             return _run(options.root)
         if options.verb == "evaluate":
-            return _evaluate_folder(options.root)
+            return _evaluate_folder(options.root, options.since)
         if options.verb == "export":
             return _export(options)
         if options.verb == "solve":
@@ -85,12 +86,12 @@ def _run(root: Path) -> int:
     return 0 if run_directory(root) == "finished" else 3
 
 
-def _evaluate_folder(root: Path) -> int:
+def _evaluate_folder(root: Path, since: float | None) -> int:
     from training.evaluate import evaluate_folder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A target that failed is told in the events, with what to do.
-    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root), 2)
+    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, since), 2)
 
 
 def _solve() -> int:

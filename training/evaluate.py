@@ -199,6 +199,6 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     partial.rename(folder)
 
 
-def evaluate_folder(root: Path) -> str:
-    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"."""
-    return run_part(root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite)
+def evaluate_folder(root: Path, since: float | None = None) -> str:
+    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; `since` see `run_part`."""
+    return run_part(root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite, since=since)

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,10 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, metavar="DIR")
-    root = parser.parse_args(arguments).root
+    parser.add_argument("--since", type=float, default=time.time(), help="when it was started: see training evaluate")
+    options = parser.parse_args(arguments)
+    root = options.root
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False)
+        outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=options.since)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
@@ -117,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if outcome == "handover":
         sys.stderr.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "training", "evaluate", str(root)])
+        since = ["--since", str(options.since)]
+        os.execv(sys.executable, [sys.executable, "-m", "training", "evaluate", str(root), *since])
     return {"finished": 0, "stopped": 3}.get(outcome, 2)
 
 

@@ -116,7 +116,7 @@ def launch(paths: EvalPaths) -> int:
     module = ["seirenes_app.inference.evaluate"] if _gguf_left(paths, plan) else ["training", "evaluate"]
     with explained("Opening", paths.log), paths.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module, str(paths.root)],
+            [sys.executable, "-m", *module, str(paths.root), "--since", str(time.time())],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=True,
         )  # fmt: skip
     return process.pid

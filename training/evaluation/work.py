@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,11 +100,12 @@ def _target_errors() -> Iterator[None]:
 
 
 class Control:
-    """What was asked of this process since it began: also what came while it was still loading."""
+    """What was asked of this process: since now, or `since` it was started, so that a stop which came while it was
+    still loading counts, and one that was meant for the process before it does not."""
 
-    def __init__(self, commands: Path) -> None:
+    def __init__(self, commands: Path, since: float | None) -> None:
         self._tail = CommandTail(commands)
-        self._since = psutil.Process().create_time() - 1.0
+        self._since = time.time() if since is None else since
         self._looked = 0.0
         self.stop = self.paused = False
 
@@ -168,10 +169,12 @@ class Pace:
 class Session:
     """One process at work on one evaluation, under its lock."""
 
-    def __init__(self, paths: EvalPaths, kind: TargetKind, solver: Solver, journal: Journal) -> None:
+    def __init__(
+        self, paths: EvalPaths, kind: TargetKind, solver: Solver, journal: Journal, since: float | None
+    ) -> None:
         self.paths, self.kind, self.solver, self.journal = paths, kind, solver, journal
         self.plan = read_plan(paths)
-        self.control = Control(paths.commands)
+        self.control = Control(paths.commands, since)
         self.store = StoreWriter(paths.rows, self.plan)
         self.suites: dict[str, OpenSuite] = {}
         self.done = set(self.store.done_chunks())
@@ -333,19 +336,29 @@ class Session:
 
 
 def run_part(
-    root: Path, kind: TargetKind, solver: Solver, *, write_suite: WriteSuite | None = None, last: bool = True
+    root: Path,
+    kind: TargetKind,
+    solver: Solver,
+    *,
+    write_suite: WriteSuite | None = None,
+    last: bool = True,
+    since: float | None = None,
 ) -> str:
     """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
 
-    `last` says that no other process follows by itself: what is left for one then ends as stopped, with words. A
-    UserError, or a bug, becomes the `done` event, and is raised again for the log.
+    `last` says that no other process follows by itself: what is left for one then ends as stopped, with words.
+    `since` is when this process was started, in seconds since 1970: older commands are not meant for it. A UserError,
+    or a bug, becomes the `done` event, and is raised again for the log.
     """
     paths = EvalPaths(root)
     read_plan(paths)
     lock = _acquire(paths)
+    journal = Journal(paths.events)
     try:
-        return _run_locked(paths, kind, solver, write_suite, last)
+        with _last_words(journal):
+            return _work(Session(paths, kind, solver, journal, since), write_suite, last)
     finally:
+        journal.close()
         lock.release()
 
 
@@ -364,13 +377,20 @@ def _acquire(paths: EvalPaths) -> RunLock:
     return lock
 
 
-def _run_locked(paths: EvalPaths, kind: TargetKind, solver: Solver, write_suite: WriteSuite | None, last: bool) -> str:
-    over, session = threading.Event(), None
-    journal = Journal(paths.events)
-    beat = threading.Thread(target=_beat, args=(journal, over), daemon=True)
+@contextmanager
+def _last_words(journal: Journal) -> Iterator[None]:
     try:
-        session = Session(paths, kind, solver, journal)
-        beat.start()
+        yield
+    except BaseException as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
+
+
+def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
+    over = threading.Event()
+    threading.Thread(target=_beat, args=(session.journal, over), daemon=True).start()
+    try:
         try:
             outcome = session.run(write_suite)
         except (StopRequested, KeyboardInterrupt):
@@ -380,16 +400,9 @@ def _run_locked(paths: EvalPaths, kind: TargetKind, solver: Solver, write_suite:
         outcome = "stopped" if outcome == "handover" and last else outcome
         _conclude(session, outcome)
         return outcome
-    except BaseException as error:
-        over.set()
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
-        raise
     finally:
         over.set()
-        if session is not None:
-            session.close()
-        journal.close()
+        session.close()
 
 
 def _conclude(session: Session, outcome: str) -> None:
@@ -410,4 +423,6 @@ def _conclude(session: Session, outcome: str) -> None:
 def _beat(journal: Journal, over: threading.Event) -> None:
     process = psutil.Process()
     while not over.wait(HEARTBEAT_S):
-        journal.write(EventKind.HEARTBEAT, rss_mb=process.memory_info().rss / 2**20)
+        with suppress(UserError, ValueError):
+            # A full disk, or a file that was closed meanwhile: the loop has the words for it.
+            journal.write(EventKind.HEARTBEAT, rss_mb=process.memory_info().rss / 2**20)

@@ -68,9 +68,6 @@ def test_stop_is_obeyed_between_chunks_and_resume_ends_with_the_same_rows(tmp_pa
     assert state.status is RunStatus.STOPPED
     assert 1 <= state.done_chunks <= 2
     assert "Resume" in state.message
-    # The old request must not stop the next process: its time lies before this one in a run of its own; here it is
-    # the same process, so it is taken away.
-    cut.commands.unlink()
     resumed = FakeSolver(model)
     assert run_part(cut.root, KIND, resumed) == "finished"
     assert resumed.opened == [("a", {"threads": 3})]
@@ -88,11 +85,12 @@ def test_pause_waits_and_resume_goes_on(tmp_path, model):
     assert run_part(paths.root, KIND, FakeSolver(model, on_solve=pause_then_go)) == "finished"
 
 
-def test_an_old_stop_does_not_reach_a_later_process(tmp_path, model):
+def test_a_stop_counts_from_the_start_of_the_process_and_no_earlier(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2))
-    line = {"id": "x", "t": 1.0, "command": "stop"}
+    line = {"id": "x", "t": 1000.0, "command": "stop"}
     paths.commands.write_text(json.dumps(line) + "\n")
-    assert run_part(paths.root, KIND, FakeSolver(model)) == "finished"
+    assert run_part(paths.root, KIND, FakeSolver(model), since=999.0) == "stopped"
+    assert run_part(paths.root, KIND, FakeSolver(model), since=1000.5) == "finished"
 
 
 def test_a_target_that_fails_is_told_and_the_others_go_on(tmp_path, model):
@@ -124,7 +122,6 @@ def test_a_model_that_was_trained_since_is_refused(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     stopped = FakeSolver(model, on_solve=lambda n: send_command(paths, CommandKind.STOP), wait_s=0.3)
     assert run_part(paths.root, KIND, stopped) == "stopped"
-    paths.commands.unlink()
     model.write_bytes(os.urandom(500))
     assert run_part(paths.root, KIND, FakeSolver(model)) == "failed"
     assert "not the one that this evaluation began with" in state_of(paths).message

@@ -1,0 +1,117 @@
+"""GGUF targets of an evaluation through the real worker, and the hand-over to the torch process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.evals import contents
+
+from seirenes_app.inference.evaluate import WorkerSolver, main
+from training.core.prompts import PromptStyle
+from training.errors import UserError
+from training.evaluation.folder import describe_suite, new_evaluation
+from training.evaluation.plan import EvalPlan, Target, TargetKind
+from training.evaluation.state import EvalState, reduce
+from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.work import Ask, StopRequested, run_part
+from training.rundir.events import EventTail
+from training.rundir.launch import child_environment
+
+MODULE = "seirenes_app.inference.evaluate"
+
+
+def last_state(paths):
+    state = EvalState()
+    for event in EventTail(paths.events).poll():
+        state = reduce(state, event)
+    return state
+
+
+def plan_of(*targets, problems=6, **options):
+    return EvalPlan(
+        targets=targets, suites=(describe_suite("frozen:7", problems),),
+        **{"chunk_items": 2, "max_tokens": 96, "threads": 1, **options},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def gguf(model):
+    return Target("gguf", str(model), TargetKind.GGUF, PromptStyle.COMPACT)
+
+
+def run(paths):
+    return subprocess.run(
+        [sys.executable, "-m", MODULE, str(paths.root)],
+        capture_output=True, text=True, check=False, env={**child_environment(), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_gguf_and_torch_of_the_bundled_model_agree_on_most_greedy_answers(tmp_path, gguf, record_property):
+    paths = new_evaluation(tmp_path, plan_of(gguf, Target("torch", "starter"), problems=8, chunk_items=8))
+    done = run(paths)
+    assert done.returncode == 0, done.stderr
+    assert verify(paths.rows) == ()
+    with StoreReader(paths.rows) as reader:
+        pairs = zip(reader.traces(target="gguf", limit=999), reader.traces(target="torch", limit=999), strict=True)
+        same = [(a.row.answer == b.row.answer, a.row.outcome == b.row.outcome) for a, b in pairs]
+    share = sum(answers for answers, _ in same) / len(same)
+    record_property("agreement", share)
+    assert len(same) == 8 * 9
+    assert share >= 0.95
+    engines = [e.data["engine"] for e in EventTail(paths.events).poll() if e.kind == "launch"]
+    assert engines == ["gguf", "torch"]
+
+
+def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, gguf):
+    plan = plan_of(gguf, samples=2, temperature=1.0)
+    whole, killed = (new_evaluation(tmp_path, plan, name) for name in ("whole", "killed"))
+    assert run_part(whole.root, TargetKind.GGUF, WorkerSolver()) == "finished"
+    for wanted in (1, 4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(killed.root)], stderr=subprocess.DEVNULL, env=child_environment()
+        )
+        patience = time.monotonic() + 60
+        while last_state(killed).done_chunks < wanted and time.monotonic() < patience:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert 4 <= last_state(killed).done_chunks < 9
+    assert run_part(killed.root, TargetKind.GGUF, WorkerSolver()) == "finished"
+    assert contents(killed.rows) == contents(whole.rows)
+
+
+def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
+    ask = Ask(2, 1.0, 48, 11, lambda done, total: None, lambda: False)
+    chats = [[{"role": "user", "content": f"Mia has {n} apples. She eats 2. How many are left?"}] for n in range(5, 9)]
+    solver = WorkerSolver()
+    try:
+        solver.open(gguf, plan_of(gguf), {})
+        fresh = solver.solve(chats, ask)
+        solver.solve(chats[2:], ask)
+        assert solver.solve(chats, ask) == fresh
+        with pytest.raises(StopRequested):
+            solver.solve(chats, Ask(2, 1.0, 48, 11, ask.progress, lambda: True))
+        assert solver.solve(chats, ask) == fresh
+    finally:
+        solver.close()
+
+
+def test_a_missing_gguf_fails_its_target_with_words(tmp_path, capsys):
+    paths = new_evaluation(tmp_path, plan_of(Target("gone", str(tmp_path / "gone.gguf"), TargetKind.GGUF), problems=1))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main([str(paths.root)]) == 2
+        assert "gone.gguf" in last_state(paths).message
+        assert main([str(tmp_path)]) == 2
+        assert "plan.json is missing" in capsys.readouterr().err
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_damaged_gguf_is_told_when_it_is_located(tmp_path):
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\0" * 100)
+    with pytest.raises(UserError, match=r"bad\.gguf"):
+        WorkerSolver().locate(Target("bad", str(tmp_path / "bad.gguf"), TargetKind.GGUF))
