@@ -201,9 +201,10 @@ class CommandPalette(QWidget):
 
     def close_palette(self) -> None:
         """Hide and give the keyboard back."""
-        self.hide()
+        # Before hiding: Qt would hand the keyboard to the next widget in line first, as if Tab had been pressed.
         if self._came_from is not None and self._came_from.isVisible():
-            self._came_from.setFocus()
+            self._came_from.setFocus(Qt.FocusReason.PopupFocusReason)
+        self.hide()
 
     def _filter(self, pattern: str) -> None:
         self.model.render(filter_commands(self._commands(), pattern))

@@ -4,8 +4,8 @@ import itertools
 import sys
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
@@ -124,3 +124,26 @@ def test_decimation_keeps_every_extreme():
     assert max(kept) == 9.0
     assert len(kept) <= 2100
     assert all(a < b for a, b in itertools.pairwise(x))
+
+
+def test_the_palette_gives_the_keyboard_back_without_touching_what_lies_between(window, qtbot):
+    window.activateWindow()
+    start = page(window, "home").start
+    window.show_page(0)
+    start.setFocus()
+    reasons = []
+
+    class Ear(QObject):
+        def eventFilter(self, watched, event):
+            if event.type() == QEvent.Type.FocusIn and isinstance(watched, QWidget):
+                reasons.append(event.reason())
+            return False
+
+    ear = Ear()
+    window.open_palette()
+    QApplication.instance().installEventFilter(ear)
+    qtbot.keyClicks(window.palette_.edit, "refresh")
+    qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
+    QApplication.instance().removeEventFilter(ear)
+    assert QApplication.focusWidget() is start
+    assert Qt.FocusReason.TabFocusReason not in reasons
