@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -58,14 +56,6 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     resume.add_argument("--detach", action="store_true")
     resume.add_argument("--json", action="store_true")
 
-    evaluate = verbs.add_parser("eval", help="evaluate a model, or the checkpoints of a run, on the frozen suite")
-    evaluate.add_argument("target", help="'starter', a model folder, a run id or a run folder")
-    evaluate.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest)")
-    evaluate.add_argument("--problems", type=int, default=500)
-    evaluate.add_argument("--seed", type=int, default=2605)
-    evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary")
-    evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
-    evaluate.add_argument("--json", action="store_true")
     doctor = verbs.add_parser("doctor", help="check this machine and installation")
     doctor.add_argument("--json", action="store_true")
 
@@ -342,54 +332,13 @@ def _wait_gone(paths: RunPaths, seconds: float) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------- eval, doctor
-
-
-def eval(options: argparse.Namespace) -> int:
-    """Evaluate a model in a process of its own."""
-    command = [sys.executable, "-m", "training", "eval", "--model", _model_of(options.target, options.step),
-               "--problems", str(options.problems), "--seed", str(options.seed)]  # fmt: skip
-    if options.hints_from:
-        command += ["--hints-from", _model_of(options.hints_from, None)]
-    if options.rows:
-        command += ["--rows", str(options.rows)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        lines = [line for line in process.stderr.splitlines() if not line.startswith("{")]
-        raise UserError("The evaluation failed.\n" + "\n".join(lines[-12:]))
-    result = json.loads(process.stdout.splitlines()[-1])
-    if options.json:
-        print(json.dumps(result, ensure_ascii=False))
-        return 0
-    metrics = result["metrics"]
-    table = Table(title=f"{result['model']} on {result['suite']} ({result['suite_hash']})", title_justify="left")
-    for heading in ("condition", "right", "accuracy", "95% interval"):
-        table.add_column(heading)
-    rows = {"clean": metrics["clean"], "hinted": metrics["hinted"], "placebo": metrics["placebo"]}
-    rows |= {f"  {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
-    rows |= {"worst of k": metrics["worst_of_k"], "placebo worst of k": metrics["placebo_worst_of_k"]}
-    for name, r in rows.items():
-        table.add_row(name, f"{r['right']}/{r['n']}", f"{r['accuracy']:.3f}", f"{r['low']:.3f} to {r['high']:.3f}")
-    OUT.print(table)
-    return 0
+# ---------------------------------------------------------------------- models, doctor
 
 
 def names_model(target: str) -> bool:
     """Whether `target` is the starter or a model folder, not a run; a run's folder has a config.json too."""
     marks = ("model.safetensors", "tokenizer.json", "adapter_config.json")
     return target == "starter" or any((Path(target).expanduser() / mark).is_file() for mark in marks)
-
-
-def _model_of(target: str, step: int | None) -> str:
-    if names_model(target):
-        return target
-    paths = find_run(target)
-    folders = sorted(paths.checkpoints.glob("step_*"))
-    if step is not None:
-        folders = [f for f in folders if f.name == f"step_{step:06d}"]
-    if not folders:
-        raise UserError(f"{paths.run_id} has no checkpoint{f' of step {step}' if step is not None else ''} yet.")
-    return str(folders[-1])
 
 
 def doctor(options: argparse.Namespace) -> int:

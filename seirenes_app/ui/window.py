@@ -20,6 +20,7 @@ from seirenes_app.ui.closing import Closing
 from seirenes_app.ui.collaborators import Pages, Services
 from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.traces_parts.keys import TRACES_KEYS
 from seirenes_app.ui.palette_commands import CommandPalette
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
@@ -43,6 +44,7 @@ TABLE_KEYS = (
     ("Command palette", "Ctrl+Shift+P"),
     ("Recent runs: open, pin, note", "Enter, P, N"),
     ("Recent runs: resume, discard", "R, Del"),
+    *TRACES_KEYS,
 )
 
 
