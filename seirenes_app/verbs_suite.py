@@ -207,7 +207,7 @@ def _say_made(done: Ordered) -> None:
     if missing := sum(tally.missing.values()):
         say(f"No hint was left for {missing} problems: {_counted(tally.missing)}")
     say(separation(manifest))
-    say(f"Hash {done.saved.suite.digest()}, in {done.saved.folder}")
+    say(f"Hash {done.saved.suite.digest()} (file {done.saved.manifest.sha256[:8]}), in {done.saved.folder}")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -229,7 +229,7 @@ def _list(options: argparse.Namespace) -> int:
         say(f"No suites in {library.root}. Make one: seirenes suite make NAME --from families")
         return 0
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading in ("suite", "problems", "hints", "problems / hints are", "hints by", "hash"):
+    for heading in ("suite", "problems", "hints", "problems / hints are", "hints by", "file"):
         table.add_column(heading, justify="right" if heading in ("problems", "hints") else "left")
     for entry in entries:
         if entry.manifest is not None:
