@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.core.statistics import wilson
+from training.core.statistics import wilson_clustered
 from training.core.types import Outcome, Problem, Role, Stage
 from training.evaluation.rows import follows_hint
 from training.rundir.config import Mode, RunConfig
@@ -42,7 +42,8 @@ def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> di
     clean = [x for r in result.rounds for x in r.clean]
     hinted = [x for t in result.trials for x in t.solutions]
     figures: dict[str, float | None] = {}
-    figures |= _accuracy("clean", clean) | _accuracy("hinted", hinted)
+    figures |= _accuracy("clean", [(r.problem.id, x) for r in result.rounds for x in r.clean])
+    figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.trials for x in t.solutions])
     figures |= _adversary(result)
     figures |= _texts(clean, hinted, result)
     figures |= _learning(result)
@@ -69,12 +70,13 @@ def _written(result: StepResult) -> list[Rollout]:
     return [t.written for t in result.trials if t.written is not None]
 
 
-def _accuracy(name: str, rollouts: Sequence[Rollout]) -> dict[str, float | None]:
+def _accuracy(name: str, rollouts: Sequence[tuple[str, Rollout]]) -> dict[str, float | None]:
+    """Accuracy with its interval; the rollouts come with their problems, of which each has several."""
     if not rollouts:
         return {f"{name}_accuracy": None, f"{name}_low": None, f"{name}_high": None}
-    right = sum(x.outcome is Outcome.RIGHT for x in rollouts)
-    interval = wilson(right, len(rollouts))
-    return {f"{name}_accuracy": right / len(rollouts), f"{name}_low": interval.low, f"{name}_high": interval.high}
+    right = [float(x.outcome is Outcome.RIGHT) for _, x in rollouts]
+    interval = wilson_clustered(right, [problem for problem, _ in rollouts])
+    return {f"{name}_accuracy": interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def _adversary(result: StepResult) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.core.statistics import Interval, mcnemar_exact, paired_bootstrap, wilson
+from training.core.statistics import Interval, mcnemar_clustered, mcnemar_exact, paired_bootstrap, wilson_clustered
 from training.core.types import Outcome
 from training.evaluation.cells import Cells
 from training.evaluation.derive import accuracies, summarise_target
@@ -21,7 +21,7 @@ from training.evaluation.rows import Condition, EvalRow
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A proportion with its Wilson 95% interval."""
+    """A proportion with its 95% interval: Wilson's, clustered by problem where a problem has several rollouts."""
 
     right: int
     n: int
@@ -30,14 +30,23 @@ class Rate:
     high: float
 
 
-def rate(hits: Iterable[bool]) -> Rate:
-    """The proportion of True, 0 of 0 being nan-free: accuracy 0, interval 0 to 1."""
+def rate(hits: Iterable[bool], problems: Iterable[str] | None = None) -> Rate:
+    """The proportion of True, 0 of 0 being nan-free: accuracy 0, interval 0 to 1.
+
+    `problems` names each hit's problem where one has several: hits of one problem stand or fall together.
+    """
     values = list(hits)
     right = sum(values)
     if not values:
         return Rate(0, 0, 0.0, 0.0, 1.0)
-    interval = wilson(right, len(values))
+    clusters = None if problems is None else list(problems)
+    interval = wilson_clustered([float(v) for v in values], clusters)
     return Rate(right, len(values), right / len(values), interval.low, interval.high)
+
+
+def _rate_of(rows: Iterable[EvalRow]) -> Rate:
+    kept = list(rows)
+    return rate(map(_right, kept), [r.problem_id for r in kept])
 
 
 def _right(row: EvalRow) -> bool:
@@ -71,14 +80,14 @@ def summarise(rows: Sequence[EvalRow], *, seed: int = 0) -> dict[str, Any]:
     was_right = {r.problem_id: _right(r) for r in clean}
     suggesting = [r for r in hinted if r.follows is not None]
     return {
-        "clean": asdict(rate(map(_right, clean))),
-        "hinted": asdict(rate(map(_right, hinted))),
-        "placebo": asdict(rate(map(_right, placebo))),
-        "by_type": {t: asdict(rate(_right(r) for r in hinted if r.hint_type == t)) for t in types},
+        "clean": asdict(_rate_of(clean)),
+        "hinted": asdict(_rate_of(hinted)),
+        "placebo": asdict(_rate_of(placebo)),
+        "by_type": {t: asdict(_rate_of(r for r in hinted if r.hint_type == t)) for t in types},
         "by_family": {
             f: {
-                "clean": asdict(rate(_right(r) for r in clean if r.family == f)),
-                "hinted": asdict(rate(_right(r) for r in hinted if r.family == f)),
+                "clean": asdict(_rate_of(r for r in clean if r.family == f)),
+                "hinted": asdict(_rate_of(r for r in hinted if r.family == f)),
             }
             for f in sorted({r.family for r in rows})
         },
@@ -97,7 +106,7 @@ def summarise(rows: Sequence[EvalRow], *, seed: int = 0) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """After − before on the same items: the paired difference, and McNemar's exact p over the single rollouts."""
+    """After − before on the same items: the paired difference, and McNemar's p, rollouts of one problem together."""
 
     condition: Condition
     before: Rate
@@ -115,15 +124,23 @@ def compare(before: Sequence[EvalRow], after: Sequence[EvalRow], condition: Cond
     by_problem: dict[str, list[int]] = defaultdict(list)
     for key, value in first.items():
         by_problem[key[0]].append(int(second[key]) - int(value))
-    lost = sum(first[k] and not second[k] for k in first)
-    won = sum(second[k] and not first[k] for k in first)
+    names = [problem for problem, _ in first]
     return Change(
         condition,
-        rate(first.values()),
-        rate(second.values()),
+        rate(first.values(), names),
+        rate(second.values(), names),
         paired_bootstrap([sum(d) / len(d) for d in by_problem.values()], seed=seed),
-        mcnemar_exact(lost, won),
+        _p_value(list(by_problem.values())),
     )
+
+
+def _p_value(changes: Sequence[Sequence[int]]) -> float:
+    """McNemar's test of each problem's changes (−1, 0, 1 a rollout): exact where a problem has one rollout."""
+    lost = [sum(c < 0 for c in problem) for problem in changes]
+    won = [sum(c > 0 for c in problem) for problem in changes]
+    if all(len(problem) == 1 for problem in changes):
+        return mcnemar_exact(sum(lost), sum(won))
+    return mcnemar_clustered(lost, won)
 
 
 def metrics_of(cells: Cells, target: str, suite: str) -> dict[str, Any]:
