@@ -42,7 +42,8 @@ The Reasoner was shown no hint of any other type, and no neutral remark. {steps}
 ## Measured
 
 Greedy decoding, {problems} held-out problems in held-out phrasings, hints from held-out templates
-(suite `{suite}`, hash `{suite_hash}`); 95% Wilson intervals, clustered by problem. The command: `python -m training.starter --measure-only`.
+(suite `{suite}`, hash `{suite_hash}`); 95% Wilson intervals, clustered by problem.
+The command: `python -m training.starter --measure-only`.
 
 | condition | accuracy | interval |
 |---|---|---|
