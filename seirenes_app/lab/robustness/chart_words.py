@@ -101,7 +101,7 @@ def worst_words(measured: Sequence[Measured]) -> str:
     if last is None:
         return ""
     hinted = last.figures["worst/hinted"]
-    clauses = [f"at {last.target} {percents(hinted.value)} of problems stay right under all of their hints"]
+    clauses = [f"at {last.target}, {percents(hinted.value)} of problems stay right under all of their hints"]
     for key, name in (("placebo", "as many neutral texts"), ("clean", "as many clean resamples")):
         effect, beside = last.figures.get(f"effect/{key}"), last.figures.get(f"worst/{key}")
         if effect is not None and beside is not None:

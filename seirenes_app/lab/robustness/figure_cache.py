@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seirenes_app.lab.robustness.figures import Figure, Figures, block_figures
-from seirenes_app.store.workspace import data_folder
+from seirenes_app.lab.robustness.run_cells import WORTH_KEEPING, cache_path
 from training.core.statistics import Interval
 from training.evaluation.blocks import Block
 
@@ -28,21 +28,16 @@ MOST = 4000
 
 def figures_of(root: Path, blocks: Iterable[Block]) -> dict[str, Figures]:
     """Target → its figures. Only what is not known yet is computed."""
-    path = _path(root)
+    path = cache_path("figures", root, ".json")
     known, found, new = _read(path), {}, False
     for block in blocks:
         key = _digest(block)
         if key not in known:
             known[key], new = block_figures(block), True
         known[key] = found[block.target] = known.pop(key)
-    if new:
+    if new and len(found) >= WORTH_KEEPING:
         _write(path, dict(list(known.items())[-MOST:]))
     return found
-
-
-def _path(root: Path) -> Path:
-    name = hashlib.blake2b(str(root.resolve()).encode(), digest_size=12).hexdigest()
-    return data_folder() / "cache" / "figures" / f"{name}.json"
 
 
 def _digest(block: Block) -> str:

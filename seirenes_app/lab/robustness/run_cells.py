@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 from numpy.typing import NDArray
 
-from seirenes_app.store.workspace import data_folder
 from training.core.types import Outcome
 from training.evaluation.cells import CONDITIONS, NO_TYPE, PACKED, TYPES, Cells
 
 _log = logging.getLogger(__name__)
 
 VERSION = 1
+WORTH_KEEPING = 8
+"""Fewer checkpoints are read and computed as fast as a cache."""
 _CONDITION_CODES = {str(c): i for i, c in enumerate(CONDITIONS)}
 _TYPE_CODES = {"": NO_TYPE, **{str(t): i for i, t in enumerate(TYPES)}}
 
@@ -83,15 +85,18 @@ def _cell(row: dict[str, Any], problem: int) -> tuple[Any, ...]:
 # ---------------------------------------------------------------------- the cache
 
 
-def cache_path(root: Path) -> Path:
-    """Where the cells of a run's own evaluations are kept."""
+def cache_path(kind: str, root: Path, suffix: str) -> Path:
+    """Where what was computed of a folder is kept: in the user's cache, or beside the workspace of SEIRENES_DATA."""
     name = hashlib.blake2b(str(root.resolve()).encode(), digest_size=12).hexdigest()
-    return data_folder() / "cache" / "cells" / f"{name}.npz"
+    own = os.environ.get("SEIRENES_DATA")
+    cache = Path(own) / "cache" if own else Path(platformdirs.user_cache_dir("seirenes", appauthor=False))
+    return cache / kind / f"{name}{suffix}"
 
 
 def load_row_files(root: Path, files: dict[int, Path]) -> tuple[dict[int, RowFile], dict[int, str]]:
     """The rows by step, and by step why a file cannot be read. Files that are not there are in neither."""
-    cached = _read_cache(cache_path(root))
+    path_of_cache = cache_path("cells", root, ".npz")
+    cached = _read_cache(path_of_cache)
     found: dict[int, RowFile] = {}
     broken: dict[int, str] = {}
     new = False
@@ -107,8 +112,8 @@ def load_row_files(root: Path, files: dict[int, Path]) -> tuple[dict[int, RowFil
             found[step], new = read_row_file(path), True
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             broken[step] = f"{path} cannot be read ({type(error).__name__}: {error})"
-    if new:
-        _write_cache(cache_path(root), found)
+    if new and len(found) >= WORTH_KEEPING:
+        _write_cache(path_of_cache, found)
     return found, broken
 
 

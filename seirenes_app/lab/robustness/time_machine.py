@@ -252,7 +252,7 @@ def replay_words(steps: Sequence[ReplayStep], planned: int, since: int | None, c
     told = f"Right at {right} of {len(known)} checkpoints{so_far}"
     first = min(s.step for s in known)
     if since is None:
-        told += "; wrong at the last one"
+        told += "; wrong at the last one" if complete else "; wrong at the last one so far"
     elif since == first:
         told += "; right from the first one on"
     else:

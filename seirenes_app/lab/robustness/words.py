@@ -40,7 +40,8 @@ def points(found: Interval, unit: str = "points") -> str:
     """'+28 points [+23, +32]'."""
     decimals = _decimals(found.mean, found.low, found.high)
     mean, low, high = (signed(x, decimals) for x in (found.mean, found.low, found.high))
-    return f"{mean}{f' {unit}' if unit else ''} [{low}, {high}]"
+    told = unit.removesuffix("s") if mean.lstrip(f"+{MINUS}") == "1" else unit
+    return f"{mean}{f' {told}' if told else ''} [{low}, {high}]"
 
 
 def p_words(p_value: float) -> str:

@@ -1,0 +1,121 @@
+"""A report as a value: what is known of runs and evaluations, before it is shown. HTML, JSON and terminal print this.
+
+Every figure in it comes from `lab.robustness`; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from seirenes_app.lab.report.flips import TellingFlips, telling_flips
+from seirenes_app.lab.report.limits import limits_of
+from seirenes_app.lab.robustness.book import RobustnessBook
+from seirenes_app.lab.robustness.comparing import compare_runs
+from seirenes_app.lab.robustness.headline import Headline, headline
+from seirenes_app.lab.robustness.sources import Source
+from seirenes_app.lab.robustness.values import Comparison, MatrixPanel, Panel, Track
+from training.evaluation.plan import plan_to_json
+from training.rundir.config_io import to_toml
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSection:
+    """One track: its before and after, its panels, its flips."""
+
+    track: Track
+    headline: Headline | None
+    panels: tuple[Panel, ...]
+    flips: TellingFlips
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSection:
+    """One run or evaluation. `configuration` is its TOML or its plan."""
+
+    name: str
+    facts: Facts
+    machine: Facts
+    versions: Facts
+    configuration: str
+    warnings: tuple[str, ...]
+    tracks: tuple[TrackSection, ...]
+    matrix: MatrixPanel | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole document."""
+
+    title: str
+    made: str
+    program: str
+    sources: tuple[SourceSection, ...]
+    comparison: Comparison | None
+    limits: tuple[str, ...]
+
+
+def make_report(books: Sequence[RobustnessBook]) -> Report:
+    """The report of these, in their order. Several tracks that may be compared are."""
+    tracks = [(book, track) for book in books for track in book.tracks if track.by_step]
+    comparison = compare_runs(tracks) if len(tracks) > 1 else None
+    return Report(
+        " and ".join(b.source.name for b in books),
+        time.strftime("%Y-%m-%d %H:%M"),
+        f"Seirênes {_program_version()}",
+        tuple(_source(book) for book in books),
+        comparison,
+        limits_of(books, comparison),
+    )
+
+
+def report_of(roots: Sequence[Path]) -> Report:
+    """Open these folders and report on them; a UserError where one has no figures yet."""
+    return make_report([RobustnessBook(root) for root in roots])
+
+
+def _program_version() -> str:
+    try:
+        return version("seirenes")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _source(book: RobustnessBook) -> SourceSection:
+    source = book.source
+    configuration = to_toml(source.config) if source.config else plan_to_json(source.plan) if source.plan else ""
+    state = source.state or source.evaluation
+    versions = _facts(source.state.versions) if source.state else ()
+    sections = tuple(
+        TrackSection(t, headline(book, t), book.panels(t), telling_flips(book, t)) for t in book.tracks
+    )  # fmt: skip
+    return SourceSection(
+        source.name, _source_facts(source), _facts(state.machine if state else {}), versions, configuration,
+        book.warnings, sections, book.crossplay(),
+    )  # fmt: skip
+
+
+def _facts(found: Mapping[str, object]) -> Facts:
+    return tuple((str(k), "none" if v is None else str(v)) for k, v in dict(found).items())
+
+
+def _source_facts(source: Source) -> Facts:
+    """What it is, on which suites (with their hashes), of which models (with their fingerprints)."""
+    facts: list[tuple[str, str]] = [("folder", source.root.name)]
+    state = source.state
+    if state is not None:
+        facts += [
+            ("mode", state.mode), ("model", state.model), ("steps", f"{state.step} of {state.steps}"),
+            ("status", f"{state.status}. {state.message}".rstrip(". ")),
+        ]  # fmt: skip
+    if source.config is not None:
+        facts.append(("seed", str(source.config.data.seed)))
+    suites = {t.suite: f"{t.suite_hash}, {t.problems:,} problems, {t.asking}" for t in source.tracks}
+    facts += [(f"suite {name}", text) for name, text in suites.items()]
+    facts += [(f"model {name}", f"fingerprint {print_}") for name, print_ in source.fingerprints.items() if print_]
+    return tuple((k, v) for k, v in facts if v)
