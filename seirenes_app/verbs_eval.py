@@ -30,7 +30,7 @@ from seirenes_app.lab.eval_plans import (
     starter_target,
     written_suite,
 )
-from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, launch, open_rows, stop
+from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, at_work, launch, open_rows, stop
 from seirenes_app.lab.library import log_tail
 from seirenes_app.verbs import ERR, OUT, find_run
 from seirenes_app.verbs_eval_output import (
@@ -53,11 +53,10 @@ from training.evaluation.folder import EvalPaths, describe_suite, read_plan
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
 from training.evaluation.rows import Condition
 from training.evaluation.state import EvalState
-from training.rundir.lock import holder
 from training.rundir.state import RunStatus
 
 PROBLEMS = 500
-START_PATIENCE_S = 90.0
+START_PATIENCE_S = 3.0
 
 Show = Callable[[EvalPaths, EvalPlan, RunStatus, bool], None]
 """Prints what there is, as JSON or for a person."""
@@ -315,7 +314,7 @@ def _follow(paths: EvalPaths, watch: EvaluationWatch, before: float) -> EvalStat
                 progress.update(task, **_progress_fields(state))
                 if state.over:
                     return state
-            elif holder(paths.lock) is None and time.monotonic() - started > START_PATIENCE_S:
+            elif at_work(paths) is None and time.monotonic() - started > START_PATIENCE_S:
                 raise UserError("\n".join(["The evaluation did not start. Its log:", *log_tail(paths)]))
             time.sleep(0.2)
 

@@ -6,14 +6,19 @@ llama.cpp worker, which then becomes the torch process if torch targets are left
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seirenes_app.lab.library import move_to_trash
+import psutil
+
+from seirenes_app.lab.library import log_tail, move_to_trash
 from seirenes_app.store.workspace import data_folder
 from training.errors import UserError
 from training.evaluation.folder import PLAN, EvalPaths, new_evaluation, read_plan
@@ -21,13 +26,17 @@ from training.evaluation.plan import EvalPlan, TargetKind, chunks
 from training.evaluation.state import EvalState, judge, reduce
 from training.evaluation.store_reader import StoreReader
 from training.rundir.commands import CommandKind, send_command
-from training.rundir.disk import explained
-from training.rundir.events import EventTail
+from training.rundir.disk import explained, write_whole
+from training.rundir.events import EventKind, EventTail
 from training.rundir.launch import child_environment, kill_tree, request_stop, terminate
-from training.rundir.lock import holder
+from training.rundir.lock import LockHolder, holder
+from training.rundir.state import RunStatus
 
+LAUNCH = "launch.json"
+"""Who was started last, so that a process that is still loading is not overlooked."""
 STOP_PATIENCE_S = 30.0
 TERMINATE_PATIENCE_S = 10.0
+_LAST_BYTES = 64 * 1024
 
 
 def evaluations_folder() -> Path:
@@ -45,9 +54,18 @@ class EvaluationWatch:
 
     def poll(self) -> EvalState:
         """The state now."""
+        # Asked before the events are read: who is gone by then has said all that it will say.
+        working, started = at_work(self.paths), (self.paths.root / LAUNCH).is_file()
         for event in self._tail.poll():
             self._state = reduce(self._state, event)
-        return judge(self._state, holder(self.paths.lock), time.time())
+        state = judge(self._state, working, time.time())
+        if working is None and started and not state.over and state.status is not RunStatus.DIED:
+            return replace(state, status=RunStatus.DIED, message=_ended_early(self.paths))
+        return state
+
+
+def _ended_early(paths: EvalPaths) -> str:
+    return "\n".join([f"The process ended without a last word. Its log, {paths.log.name}:", *log_tail(paths, 4)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +127,9 @@ def open_rows(paths: EvalPaths) -> StoreReader:
 
 def launch(paths: EvalPaths) -> int:
     """Start, or go on with, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
-    held = holder(paths.lock)
-    if held is not None:
-        raise UserError(f"{paths.run_id} is running already (process {held.pid}).")
+    working = at_work(paths)
+    if working is not None:
+        raise UserError(f"{paths.run_id} is running already (process {working.pid}).")
     plan = read_plan(paths)
     module = ["seirenes_app.inference.evaluate"] if _gguf_left(paths, plan) else ["training", "evaluate"]
     with explained("Opening", paths.log), paths.log.open("ab") as log:
@@ -119,7 +137,38 @@ def launch(paths: EvalPaths) -> int:
             [sys.executable, "-m", *module, str(paths.root), "--since", str(time.time())],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=True,
         )  # fmt: skip
+    with suppress(psutil.Error):
+        born = psutil.Process(process.pid).create_time()
+        launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": time.time()}
+        write_whole(paths.root / LAUNCH, json.dumps(launched))
     return process.pid
+
+
+def at_work(paths: EvalPaths) -> LockHolder | None:
+    """The process of an evaluation: who holds its lock, or was launched and does not hold it yet, or not any more."""
+    held = holder(paths.lock)
+    if held is not None:
+        return held
+    try:
+        launched = json.loads((paths.root / LAUNCH).read_text(encoding="utf-8"))
+        found = LockHolder(int(launched["pid"]), float(launched["born"]), str(launched["host"]))
+        process = psutil.Process(found.pid)
+        same = abs(process.create_time() - found.started) < 2 and found.host == socket.gethostname()
+        alive = same and process.status() != psutil.STATUS_ZOMBIE
+        return found if alive and not _said_its_last(paths, float(launched["t"])) else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def _said_its_last(paths: EvalPaths, since: float) -> bool:
+    """Whether the process that was started then has written how it ended: what it still does is going away."""
+    try:
+        with paths.events.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
+            last = json.loads(file.read().splitlines()[-1])
+        return last["event"] == EventKind.DONE and float(last["t"]) >= since
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
 
 
 def _gguf_left(paths: EvalPaths, plan: EvalPlan) -> bool:
@@ -156,12 +205,12 @@ def stop(
 
     What was committed stays; the chunk under way is dropped, and computed anew on resume.
     """
-    if holder(paths.lock) is None:
+    if at_work(paths) is None:
         return True
     request_stop(paths)
     if _wait_gone(paths, patience_s):
         return True
-    held = holder(paths.lock)
+    held = at_work(paths)
     if not force or held is None:
         return held is None
     say("It did not answer: terminating …")
@@ -175,7 +224,7 @@ def stop(
 def _wait_gone(paths: EvalPaths, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if holder(paths.lock) is None:
+        if at_work(paths) is None:
             return True
         time.sleep(0.1)
     return False
@@ -183,4 +232,7 @@ def _wait_gone(paths: EvalPaths, seconds: float) -> bool:
 
 def trash(paths: EvalPaths) -> Path:
     """Move an evaluation to `.trash` beside it; returns its new place. One that runs is refused."""
+    working = at_work(paths)
+    if working is not None:
+        raise UserError(f"{paths.run_id} is running (process {working.pid}). Stop it first; nothing was moved.")
     return move_to_trash(paths)

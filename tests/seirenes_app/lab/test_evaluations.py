@@ -100,6 +100,14 @@ def test_a_process_that_does_not_listen_is_ended(library, monkeypatch, tmp_path)
     process.wait()
 
 
+def test_a_process_that_ends_before_it_begins_is_seen_at_once(library, monkeypatch):
+    paths = library.create(small_plan())
+    monkeypatch.setattr(evaluations.sys, "executable", "/bin/false")
+    evaluations.launch(paths)
+    assert wait(EvaluationWatch(paths), lambda s: s.over).status is RunStatus.DIED
+    assert evaluations.stop(paths)
+
+
 def test_which_process_goes_first(library, monkeypatch):
     started = []
 
