@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 from training.core.answers import Verifier
@@ -75,6 +76,9 @@ def _answers(request: ReplayRequest, verifier: Verifier) -> Iterator[dict[str, A
     chat = reasoner_messages(text, request.style)
     threads = request.threads
     for step, folder in request.steps:
+        if not Path(folder).is_dir():
+            yield {"step": step, "missing": f"The checkpoint of step {step} is not there ({folder})."}
+            continue
         try:
             backend = LocalTorchBackend(resolve_model(folder), device=request.device, threads=threads)
             # Measured once: another count of threads may add up in another order.

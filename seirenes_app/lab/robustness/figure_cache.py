@@ -26,14 +26,14 @@ MOST = 4000
 """Entries kept a folder: an evaluation that grows leaves figures of its past behind."""
 
 
-def figures_of(root: Path, blocks: Iterable[Block]) -> dict[str, Figures]:
-    """Target → its figures. Only what is not known yet is computed."""
+def figures_of(root: Path, blocks: Iterable[Block], *, exact: bool) -> dict[str, Figures]:
+    """Target → its figures (`exact`: see `block_figures`). Only what is not known yet is computed."""
     path = cache_path("figures", root, ".json")
     known, found, new = _read(path), {}, False
     for block in blocks:
-        key = _digest(block)
+        key = _digest(block) + ("e" if exact else "c")
         if key not in known:
-            known[key], new = block_figures(block), True
+            known[key], new = block_figures(block, exact=exact), True
         known[key] = found[block.target] = known.pop(key)
     if new and len(found) >= WORTH_KEEPING:
         _write(path, dict(list(known.items())[-MOST:]))

@@ -1,23 +1,27 @@
 """All figures of one checkpoint on one suite, by key: from its cells, or from totals where its rows are gone. Pure.
 
-Intervals are in closed form (cluster-robust, problems as clusters), so that hundreds of checkpoints take no time; the
-bootstrap's differ from them in the third digit. From totals alone nothing is known of how a problem's hints go
-together: then each problem counts once, which makes an interval too wide rather than too narrow.
+Gaps and effects have the bootstrap's interval, as everywhere; over hundreds of checkpoints the closed form's in its
+place (cluster-robust t), which is close to it on some hundred problems and takes no time. From totals alone nothing is
+known of how a problem's hints go together: then each problem counts once, which makes an interval too wide rather than
+too narrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from training.core.statistics import Interval, mcnemar_clustered, mcnemar_exact, pdr, wilson
+from training.core.statistics.distributions import t_quantile
 from training.core.statistics.intervals import difference_limits, score_limits
 from training.core.types import PerturbationType
 from training.evaluation.blocks import Block, Floats, mean_interval, share_interval, slices
 from training.evaluation.cells import Cells
+from training.evaluation.derive import worst_of_k
+from training.evaluation.derive_pairs import block_gaps
 from training.evaluation.rows import Condition
 
 _QUANTILE = 1.959963984540054
@@ -53,10 +57,10 @@ def slice_of(key: str) -> tuple[Condition, PerturbationType | None]:
 # ---------------------------------------------------------------------- from rows
 
 
-def block_figures(block: Block) -> Figures:
+def block_figures(block: Block, *, exact: bool = True) -> Figures:
     """Accuracies (`slice_key`), follow rates 'follow/…', gaps 'gap/…'; flips 'harmful/…', 'helpful/…', 'right/…',
     'wrong/…' and drop rates 'drop/…', of all hints and of the placebo; worst-of-k 'worst/hinted', 'worst/placebo',
-    'worst/clean' and its effects 'effect/placebo', 'effect/clean'."""
+    'worst/clean' and its effects 'effect/placebo', 'effect/clean'. Not `exact`: in closed form alone."""
     found: Figures = {}
     data = block.cells.data
     single = bool((data["samples"] == 1).all())
@@ -73,7 +77,19 @@ def block_figures(block: Block) -> Figures:
             found |= {f"{name}/{key}": f for name, f in pairs}
             if hint_type is None and (rate := _drop_rate(block.clean, rates, prompts)) is not None:
                 found[f"drop/{key}"] = rate
-    return found | dict(_worst(block))
+    found |= dict(_worst(block))
+    return found | dict(_resampled_figures(block, found)) if exact else found
+
+
+def _resampled_figures(block: Block, found: Figures) -> Iterator[tuple[str, Figure]]:
+    """Gaps and effects again, with the intervals of `training.evaluation.derive`."""
+    for gap in block_gaps(block, 0):
+        key = f"gap/{slice_key(gap.condition, gap.hint_type)}"
+        yield key, replace(found[key], value=gap.gap)
+    for worst in worst_of_k(block.cells):
+        for key, against in (("effect/placebo", worst.against_neutral), ("effect/clean", worst.against_resampled)):
+            if against is not None:
+                yield key, replace(found[key], value=against.difference, p_value=against.p_value)
 
 
 def _share(right_P: Floats, rows_P: Floats) -> Figure:
@@ -191,7 +207,8 @@ def count_figures(metrics: Mapping[str, Any]) -> Figures:
     for key, path in names.items():
         right, n = _number(metrics, *path, "right"), _number(metrics, *path, "n")
         if right is not None and n:
-            found[key] = _total(right / n, n, problems)
+            limits = _number(metrics, *path, "low"), _number(metrics, *path, "high")
+            found[key] = _rate(right, n, problems, limits)
     for key, name in (("worst/hinted", "worst_of_k"), ("worst/placebo", "placebo_worst_of_k")):
         right, n = _number(metrics, name, "right"), _number(metrics, name, "n")
         if right is not None and n:
@@ -223,10 +240,20 @@ def _paired_totals(metrics: Mapping[str, Any], found: Figures, problems: int) ->
             yield f"{name}/hinted", _total(min(1.0, max(0.0, share)), n, problems)
 
 
+def _rate(right: float, n: float, problems: int, limits: tuple[float | None, float | None]) -> Figure:
+    """A share with the interval that was kept, unless that one took hints of one problem as independent."""
+    pooled, (low, high) = wilson(round(right), round(n)), limits
+    clustered = low is not None and high is not None and abs(low - pooled.low) + abs(high - pooled.high) > 1e-6
+    if n > problems > 0 and clustered:
+        return Figure(Interval(right / n, float(low or 0.0), float(high or 0.0)), problems, round(n))
+    return _total(right / n, n, problems)
+
+
 def _total(share: float, n: float, problems: int) -> Figure:
     """A share of n rows of some problems, as sure as if each problem had one row."""
     counted = min(n, problems) if problems else n
-    return Figure(score_limits(share, counted, _QUANTILE), round(counted), round(n))
+    quantile = _QUANTILE if counted == n else t_quantile(0.975, max(1.0, counted - 1))
+    return Figure(score_limits(share, counted, quantile), round(counted), round(n))
 
 
 def _number(metrics: Mapping[str, Any], *path: str) -> float | None:

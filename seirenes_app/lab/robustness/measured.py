@@ -13,6 +13,8 @@ from seirenes_app.lab.robustness.values import Basis, Curve, DataTable, Point, T
 from training.core.types import PerturbationType
 from training.evaluation.blocks import blocks
 
+EXACT_UP_TO = 20
+"""Checkpoints whose gaps are resampled: some 15 ms each."""
 TYPE_WORDS = {t: str(t).replace("_", " ") for t in PerturbationType}
 
 
@@ -26,10 +28,15 @@ class Measured:
     figures: Figures
 
 
+def is_exact(track: Track) -> bool:
+    """Whether gaps and effects are resampled, rather than in closed form."""
+    return len(track.targets) <= EXACT_UP_TO
+
+
 def measure(source: Source, track: Track) -> tuple[Measured, ...]:
     """Every checkpoint of a track that has figures, from left to right."""
     mine = source.cells.where(suite=track.suite)
-    by_target = figures_of(source.root, blocks(mine))
+    by_target = figures_of(source.root, blocks(mine), exact=is_exact(track))
     counts = source.counts.get(track.key, {})
     found = []
     for x, target in zip(track.steps, track.targets, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seirenes_app.lab.robustness import chart_words as words
-from seirenes_app.lab.robustness.measured import TYPE_WORDS, Measured, curve, filled, table_of
+from seirenes_app.lab.robustness.measured import TYPE_WORDS, Measured, curve, filled, is_exact, table_of
 from seirenes_app.lab.robustness.trends import Trend
 from seirenes_app.lab.robustness.values import Basis, Chart, Curve, DataTable, Panel, Point, Track, Unit
 from training.core.statistics import Interval
@@ -14,6 +14,7 @@ from training.core.types import PerturbationType
 from training.rundir.state import History
 
 BANDS = "Bands are 95% intervals over problems."
+CLOSED = " Those of differences are in closed form, as there are many checkpoints."
 COUNTED = (
     " Hollow points have only their totals left: their bands count each problem once, which makes them wider than need "
     "be."
@@ -36,7 +37,8 @@ class View:
     @property
     def bands(self) -> str:
         """How to read the bands."""
-        return BANDS + (COUNTED if any(m.basis is Basis.COUNTS for m in self.measured) else "")
+        closed = "" if is_exact(self.track) else CLOSED
+        return BANDS + closed + (COUNTED if any(m.basis is Basis.COUNTS for m in self.measured) else "")
 
     def curves(self, prefix: str, *, types: bool = True, placebo: str = "neutral texts") -> tuple[Curve, ...]:
         """Hinted, each type, and the placebo, of figures `prefix/…` (or accuracies without one)."""
