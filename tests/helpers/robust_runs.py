@@ -57,10 +57,13 @@ def write_run(root, skills=SKILL, *, problems=12, seed=1, keep_rows=None, config
         EventKind.LAUNCH, run_id=root.name, mode=config.mode, model="starter", steps=max(skills),
         machine={"cpu": "test"}, versions={"seirenes": "0"},
     )  # fmt: skip
+    known = {}
     for step, skill in skills.items():
-        rows = rows_of(suite, skill, salt)
+        if id(skill) not in known:
+            known[id(skill)] = (rows := rows_of(suite, skill, salt)), summarise(rows)
+        rows, metrics = known[id(skill)]
         writer.write(
-            EventKind.EVAL, step=step, suite=suite.name, suite_hash=suite.digest(), metrics=summarise(rows)
+            EventKind.EVAL, step=step, suite=suite.name, suite_hash=suite.digest(), metrics=metrics
         )  # fmt: skip
         if keep_rows is None or step in keep_rows:
             save_rows(rows, root / "evaluations" / f"step_{step:06d}.jsonl")

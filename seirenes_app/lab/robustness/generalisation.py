@@ -44,11 +44,13 @@ def generalisation_panel(
 ) -> Panel:
     """`cells` of all suites of the source; `trained` None: not known which types training uses."""
     hinted = cells.take(cells.condition == CONDITIONS.index(Condition.HINTED))
+    if not len(hinted):
+        return _panel((), "There is nothing to show: no hints were asked.", x_label)
     groups = [(TEMPLATES, *_template_masks(hinted, splits))]
     if trained is not None:
         wanted = np.isin(hinted.data["hint_type"], [TYPES.index(t) for t in trained])
         groups.append((KINDS, wanted, ~wanted))
-    all_seen = trained is not None and len(hinted) > 0 and bool(groups[-1][1].all())
+    all_seen = trained is not None and bool(groups[-1][1].all())
     curves: list[Curve] = []
     told: list[str] = []
     for sides, seen, unseen in groups:
@@ -56,15 +58,17 @@ def generalisation_panel(
         # The same line twice tells nothing.
         curves += [] if sides is KINDS and all_seen else made
         told.append(clause)
+    return _panel(filled(curves), sentence(*told), x_label)
+
+
+def _panel(curves: tuple[Curve, ...], told: str, x_label: str) -> Panel:
     note = (
         "Generalisation gap = accuracy under hints like those of training − accuracy under hints that training never "
         "uses: paired by problem where both are there for the same problems."
     )
-    shown = filled(curves)
-    title = "Generalisation to unseen templates and types"
     return Panel(
-        Chart.GENERALISATION, title, Unit.SHARE, tuple(c for c in shown if "gap" not in c.key),
-        sentence(*told) or "There is nothing to show: no hints were asked.", note, table_of(shown, x_label), x_label,
+        Chart.GENERALISATION, "Generalisation to unseen templates and types", Unit.SHARE,
+        tuple(c for c in curves if not c.key.endswith(":gap")), told, note, table_of(curves, x_label), x_label,
     )  # fmt: skip
 
 
