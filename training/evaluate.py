@@ -22,12 +22,13 @@ from training.core.types import Hint, PerturbationType, Problem
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.control import StopRequested
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, seed_of
 from training.evaluation.rows import run_suite, save_rows
 from training.evaluation.suite import Suite, build_suite, frozen_suite, held_out_problems
 from training.evaluation.suite_file import write_suite
 from training.evaluation.tables import summarise
-from training.evaluation.work import Ask, Sampled, Session, StopRequested, run_part
+from training.evaluation.work import Ask, Sampled, Session, run_part
 from training.runner import solve_greedily
 
 ATTEMPTS = 4

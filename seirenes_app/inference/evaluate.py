@@ -23,8 +23,9 @@ from seirenes_app.inference.protocol import Finish, Message, Ready, SampleReques
 from seirenes_app.inference.tickets import Samples, Ticket
 from training.core.prompts import Message as Turn
 from training.errors import UserError
+from training.evaluation.control import StopRequested
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
-from training.evaluation.work import Ask, Sampled, StopRequested, run_part
+from training.evaluation.work import Ask, Sampled, run_part
 
 _LOOK_S = 0.25
 _AHEAD = 4

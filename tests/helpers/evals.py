@@ -4,10 +4,11 @@ import sqlite3
 import time
 
 from training.core.types import Outcome
+from training.evaluation.control import StopRequested
 from training.evaluation.folder import describe_suite, new_evaluation, open_suite
 from training.evaluation.plan import EvalKey, EvalPlan, Target, TargetKind, chunks
 from training.evaluation.store import StoredRow, StoreWriter
-from training.evaluation.work import Sampled, StopRequested
+from training.evaluation.work import Sampled
 
 
 def small_plan(problems=6, targets=("a",), **options):

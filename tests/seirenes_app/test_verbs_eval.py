@@ -130,7 +130,7 @@ def test_detached_it_returns_and_can_be_stopped(gguf, capsys):
     # At once: it has not even begun, and must not go on when it has.
     assert call("eval", "--stop", started["evaluation"]) == 0
     assert "--resume" in capsys.readouterr().out
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(started["pid"]).wait(10)
     (found,) = EvaluationLibrary().list_evaluations()
     assert found.state.status == "stopped"

@@ -15,32 +15,25 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
-
-import psutil
 
 from training.core.answers import Verifier
 from training.core.prompts import Message, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.errors import UserError
+from training.evaluation.control import Control, Journal, StopRequested, beat
 from training.evaluation.folder import EvalPaths, OpenSuite, fingerprint, is_written, open_suite, read_plan, shown_text
 from training.evaluation.judging import judge
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
-from training.rundir.commands import CommandKind, CommandTail
-from training.rundir.events import EventKind, EventWriter
+from training.rundir.events import EventKind
 from training.rundir.lock import RunLock, holder
 
 STAGE_EVENT_S = 0.5
-HEARTBEAT_S = 5.0
-LOOK_S = 0.2
-
-
-class StopRequested(Exception):
-    """A person asked the evaluation to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,61 +92,6 @@ def _target_errors() -> Iterator[None]:
         raise _TargetFailed(str(error)) from error
 
 
-class Control:
-    """What was asked of this process: since now, or `since` it was started, so that a stop which came while it was
-    still loading counts, and one that was meant for the process before it does not."""
-
-    def __init__(self, commands: Path, since: float | None) -> None:
-        self._tail = CommandTail(commands)
-        self._since = time.time() if since is None else since
-        self._looked = 0.0
-        self.stop = self.paused = False
-
-    def cancelled(self) -> bool:
-        """True once a stop was asked for; looks at most a few times a second."""
-        if time.monotonic() - self._looked >= LOOK_S:
-            self._look()
-        return self.stop
-
-    def obey(self, on_pause: Callable[[], None]) -> None:
-        """Between chunks: wait while paused, raise StopRequested on stop."""
-        self._look()
-        if self.paused and not self.stop:
-            on_pause()
-        while self.paused and not self.stop:
-            time.sleep(LOOK_S)
-            self._look()
-        if self.stop:
-            raise StopRequested
-
-    def _look(self) -> None:
-        self._looked = time.monotonic()
-        for command in self._tail.poll():
-            if command.t < self._since:
-                continue
-            if command.kind is CommandKind.STOP:
-                self.stop = True
-            elif command.kind in (CommandKind.PAUSE, CommandKind.RESUME):
-                self.paused = command.kind is CommandKind.PAUSE
-
-
-class Journal:
-    """The events, written by the loop and by the heartbeat thread, one at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer, self._lock = EventWriter(path), threading.Lock()
-
-    def write(self, kind: EventKind, **data: Any) -> None:
-        """Append one event."""
-        with self._lock:
-            self._writer.write(kind, **data)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._writer.close()
-
-
 @dataclass
 class Pace:
     """Rows this session has solved and the seconds that they took."""
@@ -177,8 +115,10 @@ class Session:
         self.control = Control(paths.commands, since)
         self.store = StoreWriter(paths.rows, self.plan)
         self.suites: dict[str, OpenSuite] = {}
-        self.done = set(self.store.done_chunks())
-        self.all = chunks(self.plan)
+        done = self.store.done_chunks()
+        self.todo = {t: [c for c in cs if c.key not in done] for t, cs in _by_target(self.plan)}
+        self.chunks = len(chunks(self.plan))
+        self._left_rows = 0
         self.pace = Pace()
         self._told = 0.0
         self._rows = self.store.count_rows()
@@ -196,7 +136,7 @@ class Session:
     def run(self, write_suite: WriteSuite | None) -> str:
         """To the end: "finished", "handover" (the rest is for the other process), or "failed". Raises StopRequested."""
         self.journal.write(
-            EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=len(self.all), done_chunks=len(self.done),
+            EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=self.chunks, done_chunks=self.done,
             rows=self._rows, targets=[t.name for t in self.plan.targets], suites=[s.name for s in self.plan.suites],
         )  # fmt: skip
         self._open_suites(write_suite)
@@ -210,7 +150,12 @@ class Session:
 
     def left(self, target: Target) -> list[Chunk]:
         """The chunks of a target that are to do."""
-        return [c for c in self.all if c.target == target.name and c.key not in self.done]
+        return self.todo[target.name]
+
+    @property
+    def done(self) -> int:
+        """Chunks that are committed."""
+        return self.chunks - sum(map(len, self.todo.values()))
 
     def failures(self) -> dict[str, str]:
         """Why which targets could not be evaluated, also by the other process."""
@@ -231,6 +176,7 @@ class Session:
             suite = open_suite(self.paths, ref)
             self.store.add_suite(ref.name, suite.digest, ref.placement, suite.items)
             self.suites[ref.name] = suite
+        self._left_rows = sum(self._rows_of(c) for cs in self.todo.values() for c in cs)
 
     def _run_target(self, target: Target) -> None:
         self.control.obey(self._say_paused)
@@ -240,7 +186,7 @@ class Session:
             with _target_errors():
                 self.open_model(target)
             self.store.set_meta(failed, "")
-            for chunk in self.left(target):
+            for chunk in tuple(self.left(target)):
                 self.control.obey(self._say_paused)
                 self._run_chunk(target, chunk)
         except _TargetFailed as error:
@@ -286,8 +232,9 @@ class Session:
         ]
         seconds = time.monotonic() - started
         self.store.commit(chunk, rows, seconds)
-        self.done.add(chunk.key)
+        self.left(target).remove(chunk)
         self._rows += len(rows)
+        self._left_rows -= len(rows)
         self.pace.rows += len(rows)
         self.pace.seconds += seconds
         self.tell("solved", now=True, **place)
@@ -310,7 +257,8 @@ class Session:
         )  # fmt: skip
 
     def _rows_of(self, chunk: Chunk) -> int:
-        return len(self._asked(chunk)) * self.plan.samples
+        items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
+        return self.plan.samples * sum(len(item.texts[chunk.condition]) for item in items)
 
     # ------------------------------------------------------------------ what it says
 
@@ -321,10 +269,9 @@ class Session:
             return
         self._told = moment
         rate = self.pace.rate()
-        left = sum(self._rows_of(c) for c in self.all if c.key not in self.done) if rate and now else None
         self.journal.write(
-            EventKind.STAGE, stage=stage, done_chunks=len(self.done), chunks=len(self.all), rows=self._rows,
-            rows_per_s=rate, eta_s=left / rate if left is not None else None, **data,
+            EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
+            rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
         )  # fmt: skip
 
     def _say_paused(self) -> None:
@@ -333,6 +280,10 @@ class Session:
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
         self.journal.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
+
+
+def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:
+    return [(name, list(found)) for name, found in groupby(chunks(plan), key=lambda c: c.target)]
 
 
 def run_part(
@@ -389,7 +340,7 @@ def _last_words(journal: Journal) -> Iterator[None]:
 
 def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
     over = threading.Event()
-    threading.Thread(target=_beat, args=(session.journal, over), daemon=True).start()
+    threading.Thread(target=beat, args=(session.journal, over), daemon=True).start()
     try:
         try:
             outcome = session.run(write_suite)
@@ -406,23 +357,15 @@ def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
 
 
 def _conclude(session: Session, outcome: str) -> None:
-    left = len(session.all) - len(session.done)
+    left = session.chunks - session.done
     others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.left(t)]
     if outcome == "handover":
-        session.journal.write(EventKind.STAGE, stage="handover", done_chunks=len(session.done), targets=others)
+        session.journal.write(EventKind.STAGE, stage="handover", done_chunks=session.done, targets=others)
         return
     message = {
-        "finished": f"All {len(session.all)} chunks are done.",
-        "stopped": f"Stopped with {left} of {len(session.all)} chunks to do. Resume it any time.",
+        "finished": f"All {session.chunks} chunks are done.",
+        "stopped": f"Stopped with {left} of {session.chunks} chunks to do. Resume it any time.",
         "failed": " ".join(f"{name}: {words}" for name, words in session.failures().items()),
     }[outcome]
     error = "UserError" if outcome == "failed" else None
     session.journal.write(EventKind.DONE, outcome=outcome, message=message, error=error)
-
-
-def _beat(journal: Journal, over: threading.Event) -> None:
-    process = psutil.Process()
-    while not over.wait(HEARTBEAT_S):
-        with suppress(UserError, ValueError):
-            # A full disk, or a file that was closed meanwhile: the loop has the words for it.
-            journal.write(EventKind.HEARTBEAT, rss_mb=process.memory_info().rss / 2**20)

@@ -12,11 +12,12 @@ from helpers.evals import contents
 from seirenes_app.inference.evaluate import WorkerSolver, main
 from training.core.prompts import PromptStyle
 from training.errors import UserError
+from training.evaluation.control import StopRequested
 from training.evaluation.folder import describe_suite, new_evaluation
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.evaluation.state import EvalState, reduce
 from training.evaluation.store_reader import StoreReader, verify
-from training.evaluation.work import Ask, StopRequested, run_part
+from training.evaluation.work import Ask, run_part
 from training.rundir.events import EventTail
 from training.rundir.launch import child_environment
 

@@ -237,3 +237,14 @@ def test_an_evaluation_without_a_last_word_died_but_not_at_once(tmp_path, model)
         state = reduce(state, event)
         shares.append(state.share)
     assert shares == sorted(shares)
+
+
+def test_damaged_rows_end_the_process_with_the_files_name_and_a_remedy(tmp_path, model):
+    paths = new_evaluation(tmp_path, small_plan(problems=2))
+    paths.rows.write_bytes(b"no database at all" * 300)
+    with pytest.raises(UserError, match=r"rows\.db is damaged.*begins anew"):
+        run_part(paths.root, KIND, FakeSolver(model))
+    assert state_of(paths).status is RunStatus.FAILED
+    assert "rows.db" in state_of(paths).message
+    paths.rows.unlink()
+    assert run_part(paths.root, KIND, FakeSolver(model)) == "finished"
