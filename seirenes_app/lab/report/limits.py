@@ -16,6 +16,7 @@ def limits_of(books: Sequence[RobustnessBook], comparison: Comparison | None) ->
     for book in books:
         for track in book.tracks:
             told += _of_track(book, track)
+        told.append(_cross(book))
     told.append(
         "Intervals are for one figure at a time. Many figures are shown, so some of their 95% intervals miss the truth "
         "by luck alone; only the comparison of runs is adjusted for their number."
@@ -51,6 +52,17 @@ def _machine(books: Sequence[RobustnessBook]) -> str:
     }
     return (
         "All was run on one machine; another one's arithmetic may sample other answers." if len(machines) == 1 else ""
+    )
+
+
+def _cross(book: RobustnessBook) -> str:
+    plan = book.source.plan
+    if book.crossplay() is None or plan is None or plan.writing is None:
+        return ""
+    return (
+        "Cross-play: each writer's hints are one draw, the first of "
+        f"{plan.writing.attempts} attempts that passed the gates; another draw would give somewhat other hints, and the "
+        "intervals, which are over problems, do not count that."
     )
 
 

@@ -7,7 +7,6 @@ from training.core.statistics import Interval, Needed
 from training.evaluation.figures import Change
 from training.evaluation.rows import Condition
 
-
 NEEDED = Needed(1000, 900)
 
 

@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.robust_runs import SKILL, evaluate_run, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seirenes_app.lab.robustness.book import RobustnessBook
+from seirenes_app.lab.robustness.comparing import area_weights, compare_runs
+from seirenes_app.lab.robustness.values import Chart, Measure
+from training.core.statistics import holm
+from training.evaluation.rows import Condition
+from training.rundir.config import Mode, RunConfig
+
+FLAT = {step: SKILL[0] for step in SKILL}
+
+
+def opened(paths):
+    book = RobustnessBook(paths.root)
+    return book, book.tracks[0]
+
+
+def test_the_better_run_is_found_and_equal_ones_are_not_told_apart(tmp_path):
+    clean_rl = replace(RunConfig(), mode=Mode.CLEAN_RL)
+    runs = [
+        opened(write_run(tmp_path / "self", problems=30)),
+        opened(write_run(tmp_path / "flat", FLAT, problems=30, config=clean_rl)),
+        opened(write_run(tmp_path / "again", FLAT, problems=30, config=clean_rl)),
+    ]
+    found = compare_runs(runs)
+    assert [(r.name, r.mode, r.last_x) for r in found.runs] == [
+        ("self", "seirenes", 20), ("flat", "clean_rl", 20), ("again", "clean_rl", 20)
+    ]  # fmt: skip
+    lines = {(x.first, x.second, x.measure, x.condition): x for x in found.lines}
+    assert len(lines) == 12
+    worse = lines["self", "flat", Measure.LAST, Condition.HINTED]
+    assert worse.difference.high < 0
+    assert worse.p_value <= worse.p_adjusted < 0.05
+    same = lines["flat", "again", Measure.AREA, Condition.HINTED]
+    assert (same.difference.mean, same.p_adjusted) == (0.0, 1.0)
+    assert [x.p_adjusted for x in found.lines] == holm([x.p_value for x in found.lines])
+    text = "\n".join(found.sentences)
+    assert "flat with 27% is below self with 76%" in text
+    assert "no difference between flat and again" in text
+    assert [p.chart for p in found.panels] == [Chart.COMPARISON] * 2
+    assert [c.key for c in found.panels[0].curves] == ["self", "flat", "again"]
+    assert len(found.table.rows) == 12
+
+
+def test_the_last_line_is_the_difference_of_the_curves_ends(tmp_path):
+    runs = [opened(write_run(tmp_path / n, s, problems=20)) for n, s in (("a", SKILL), ("b", FLAT))]
+    found = compare_runs(runs)
+    ends = [c.points[-1].value.mean for c in found.panels[0].curves]
+    line = next(x for x in found.lines if (x.measure, x.condition) == (Measure.LAST, Condition.HINTED))
+    assert [line.value_first, line.value_second] == pytest.approx(ends)
+    area = next(x for x in found.lines if (x.measure, x.condition) == (Measure.AREA, Condition.HINTED))
+    values = [[p.value.mean for p in c.points] for c in found.panels[0].curves]
+    assert [area.value_first, area.value_second] == pytest.approx([np.trapezoid(v, dx=10) / 20 for v in values])
+
+
+def test_what_cannot_be_compared_is_refused_in_words(tmp_path):
+    first = opened(write_run(tmp_path / "a"))
+    others = [
+        opened(write_run(tmp_path / "other-suite", seed=2)),
+        opened(write_run(tmp_path / "no-rows", keep_rows=())),
+        opened(evaluate_run(tmp_path / "e", max_tokens=64)),
+        opened(evaluate_run(tmp_path / "f", samples=2, temperature=1.0)),
+    ]
+    found = compare_runs([first, *others])
+    assert [r.name for r in found.runs] == ["a"]
+    assert found.lines == ()
+    assert [r.split(" is left out: ")[0] for r in found.refused] == ["other-suite", "no-rows", "r (1)", "r (2)"]
+    assert "has the hash" in found.refused[0]
+    assert "totals cannot be paired" in found.refused[1]
+    assert "it was asked greedy, 1 sample a prompt, at most 64 tokens" in found.refused[2]
+    assert "temperature 1, 2 samples" in found.refused[3]
+    assert "nothing to compare" in found.sentences[0]
+
+
+@given(
+    st.lists(st.integers(0, 500), min_size=2, max_size=12, unique=True).map(sorted), st.floats(0, 1), st.floats(0, 1),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_area_weights_are_the_mean_of_the_curve(steps, one, other, seed):
+    low, high = sorted((steps[0] + t * (steps[-1] - steps[0])) for t in (one, other))
+    if high - low < 1e-6:
+        return
+    weights = area_weights(steps, low, high)
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights) >= 0
+    values = np.random.default_rng(seed).random(len(steps))
+    grid = np.unique([low, *np.linspace(low, high, 2001), *(s for s in steps if low < s < high), high])
+    mean = np.trapezoid(np.interp(grid, steps, values), grid) / (high - low)
+    assert float(np.dot(weights, values)) == pytest.approx(mean, abs=1e-6)
