@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seirenes_app.lab.robustness.book import RobustnessBook
+from seirenes_app.lab.robustness.measured import Measured
 from seirenes_app.lab.robustness.traces import run_traces
 from seirenes_app.lab.robustness.values import Basis, Origin, Trace, TraceRef, Track
 from training.core.types import Outcome
@@ -42,16 +43,17 @@ class TellingFlips:
 
 def telling_flips(book: RobustnessBook, track: Track, count: int = COUNT) -> TellingFlips:
     """Between the first and the last checkpoint that have rows; on one alone between clean and hinted."""
-    there = [m.target for m in book.measured(track) if m.basis is Basis.ROWS]
+    there = [m for m in book.measured(track) if m.basis is Basis.ROWS]
     if not there:
         return TellingFlips((), (), "The rows of all checkpoints are gone, so there are no answers to show.")
     if len(there) > 1 and track.by_step:
         return _over_time(book, track, there[0], there[-1], count)
-    return _by_hints(book, track, there[-1], count)
+    return _by_hints(book, track, there[-1].target, count)
 
 
-def _over_time(book: RobustnessBook, track: Track, before: str, after: str, count: int) -> TellingFlips:
-    first, last = (_hinted(book, track, target) for target in (before, after))
+def _over_time(book: RobustnessBook, track: Track, one: Measured, other: Measured, count: int) -> TellingFlips:
+    before, after = one.label, other.label
+    first, last = (_hinted(book, track, m.target) for m in (one, other))
     pairs: dict[str, list[FlipPair]] = {"won": [], "lost": []}
     for key, left in first.items():
         right = last.get(key)

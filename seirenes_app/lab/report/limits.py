@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seirenes_app.lab.robustness.book import RobustnessBook
 from seirenes_app.lab.robustness.measured import Measured
-from seirenes_app.lab.robustness.values import Basis, Chart, Comparison, Origin, Track
+from seirenes_app.lab.robustness.values import Basis, Chart, Comparison, Track
 from training.evaluation.cells import COUNTS, Cells
 
 
@@ -25,16 +25,15 @@ def limits_of(books: Sequence[RobustnessBook], comparison: Comparison | None) ->
 
 
 def _seeds(books: Sequence[RobustnessBook], comparison: Comparison | None) -> str:
-    runs = [b for b in books if b.source.origin is Origin.RUN]
-    if not runs:
-        return ""
+    runs = {name for book in books for name in _runs_of(book)}
     if len(runs) == 1:
-        seed = f" (seed {runs[0].source.config.data.seed})" if runs[0].source.config else ""
+        seeds = [b.source.config.data.seed for b in books if b.source.config]
+        seed = f" (seed {seeds[0]})" if seeds else ""
         return (
             f"One run with one seed{seed}. Whether another seed would end as well is not known, and without a baseline "
             "run beside it nothing tells self-play from training as such."
         )
-    modes = [b.source.state.mode for b in runs if b.source.state is not None]
+    modes = [b.source.state.mode for b in books if b.source.state is not None]
     single = sorted({m for m in modes if modes.count(m) == 1})
     if single and comparison is not None and len(comparison.runs) > 1:
         return (
@@ -42,6 +41,12 @@ def _seeds(books: Sequence[RobustnessBook], comparison: Comparison | None) -> st
             "of training is: that takes several seeds of each."
         )
     return ""
+
+
+def _runs_of(book: RobustnessBook) -> set[str]:
+    plan = book.source.plan
+    named = [track.run for track in book.tracks] + ([t.run for t in plan.targets] if plan else [])
+    return {name for name in named if name}
 
 
 def _machine(books: Sequence[RobustnessBook]) -> str:
@@ -61,7 +66,7 @@ def _cross(book: RobustnessBook) -> str:
         return ""
     return (
         "Cross-play: each writer's hints are one draw, the first of "
-        f"{plan.writing.attempts} attempts that passed the gates; another draw would give somewhat other hints, and the "
+        f"{plan.writing.attempts} attempts that passed the gates; another draw would give other hints, and the "
         "intervals, which are over problems, do not count that."
     )
 

@@ -112,8 +112,8 @@ class RobustnessBook:
             if track.by_step and len(found) > 1:
                 first, last = found[0], found[-1]
                 trend = trend_between(
-                    self.cells(track, first.target), self.cells(track, last.target), (first.target, first.figures),
-                    (last.target, last.figures),
+                    self.cells(track, first.target), self.cells(track, last.target), (first.label, first.figures),
+                    (last.label, last.figures),
                 )  # fmt: skip
             self._trends[track.key] = trend
         return self._trends[track.key]

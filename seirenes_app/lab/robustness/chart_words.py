@@ -26,7 +26,7 @@ def accuracy_words(measured: Sequence[Measured], trend: Trend | None) -> str:
     if trend is None:
         last = measured[-1]
         told = [f"{NAMES[k]} {percents(f.value)}" for k in NAMES if (f := last.figures.get(k))]
-        return sentence(f"{last.target}: " + ", ".join(told))
+        return sentence(f"{last.label}: " + ", ".join(told))
     return sentence(*(_trend_words(trend, key) for key in ("hinted", "clean", "placebo")), _beyond_words(trend))
 
 
@@ -77,7 +77,7 @@ def _moved(found: Figure, what: str, up: str, down: str) -> str:
 
 def _ends(measured: Sequence[Measured], key: str) -> list[tuple[str, Figure]]:
     """First and last checkpoint that have the figure; one entry where it is the same."""
-    found = [(m.target, m.figures[key]) for m in measured if key in m.figures]
+    found = [(m.label, m.figures[key]) for m in measured if key in m.figures]
     return found if len(found) < 2 else [found[0], found[-1]]
 
 
@@ -85,7 +85,7 @@ def flip_words(measured: Sequence[Measured]) -> str:
     """Harmful and helpful at either end, and the placebo's harmful ones."""
     clauses = []
     for name, found in _ends(measured, "harmful/hinted"):
-        helpful = next(m.figures.get("helpful/hinted") for m in measured if m.target == name)
+        helpful = next(m.figures.get("helpful/hinted") for m in measured if m.label == name)
         told = f" and wrong into right in {percents(helpful.value)}" if helpful else ""
         clauses.append(f"at {name} a hint turns right into wrong in {percents(found.value)} of pairs{told}")
     beside = _ends(measured, "harmful/placebo")
@@ -101,7 +101,7 @@ def worst_words(measured: Sequence[Measured]) -> str:
     if last is None:
         return ""
     hinted = last.figures["worst/hinted"]
-    clauses = [f"at {last.target}, {percents(hinted.value)} of problems stay right under all of their hints"]
+    clauses = [f"at {last.label}, {percents(hinted.value)} of problems stay right under all of their hints"]
     for key, name in (("placebo", "as many neutral texts"), ("clean", "as many clean resamples")):
         effect, beside = last.figures.get(f"effect/{key}"), last.figures.get(f"worst/{key}")
         if effect is not None and beside is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from seirenes_app.lab.robustness.sources import asking
@@ -18,6 +19,7 @@ def cross_panel(root: Path, plan: EvalPlan, cells: Cells) -> MatrixPanel | None:
     """The matrix of an evaluation whose suites have writers; None where none has."""
     if not any(s.writer for s in plan.suites):
         return None
+    names = _short_names(plan)
     found = crossplay(plan, cells)
     matrix = tuple(tuple(_cell(root, c) for c in row) for row in found.cells)
     note = (
@@ -26,10 +28,18 @@ def cross_panel(root: Path, plan: EvalPlan, cells: Cells) -> MatrixPanel | None:
         "had no hint that passed the gates are left out of its column, so columns may differ in their problems."
     )
     return MatrixPanel(
-        Chart.CROSS_PLAY, "Cross-play", found.reasoners, found.writers, matrix, found.clean,
+        Chart.CROSS_PLAY, "Cross-play", tuple(names[n] for n in found.reasoners),
+        tuple(names[n] for n in found.writers), matrix, found.clean,
         tuple(_value(m) for m in found.row_means), tuple(_value(m) for m in found.column_means),
-        _value(found.diagonal), cross_words(found), note, _table(found),
+        _value(found.diagonal), cross_words(found, names), note, _table(found),
     )  # fmt: skip
+
+
+def _short_names(plan: EvalPlan) -> dict[str, str]:
+    """'step 20' where all targets are checkpoints of one run, else their names."""
+    steps = {t.name: t.step for t in plan.targets}
+    one = len({t.run for t in plan.targets}) == 1 and None not in steps.values()
+    return {name: f"step {step}" if one else name for name, step in steps.items()}
 
 
 def _cell(root: Path, cell: CrossCell) -> MatrixCell:
@@ -46,25 +56,25 @@ def _value(found: Mean | None) -> Interval | None:
 # ---------------------------------------------------------------------- sentences
 
 
-def cross_words(found: CrossPlay) -> tuple[str, ...]:
-    """What the matrix shows, then what its contrasts say; those that cannot be formed are left out."""
-    told = [_extremes(found)]
+def cross_words(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
+    """What the matrix shows, under these names, then what its contrasts say, as far as they can be formed."""
+    told = [_extremes(found, names)]
     told.append(_contrast(found.progress, "later Reasoners against earlier ones, over all writers",
                           "later Reasoners are better", "later Reasoners are worse"))  # fmt: skip
     told.append(_contrast(found.attack, "under hints of earlier writers against those of later ones",
                           "later hints are harder", "later hints are easier"))  # fmt: skip
     told.append(_contrast(found.cycling, "each Reasoner under hints of writers before it against those after it",
-                          "each beats the past better than the future, as in an arms race without a cycle",
-                          "each does worse against the past than against the future, as in a cycle"))  # fmt: skip
+                          "on average they do better against the past than against the future, as in an arms race",
+                          "on average they do worse against the past than against the future, as where play goes in circles"))  # fmt: skip
     told.append(_contrast(found.forgetting, "the last Reasoner against each earlier writer's own contemporary",
-                          "nothing is forgotten: the last one is better under old hints",
-                          "old defences are forgotten: the last one is worse under old hints"))  # fmt: skip
+                          "no forgetting on average: the last one is better under old hints",
+                          "old defences are forgotten on average: the last one is worse under old hints"))  # fmt: skip
     return tuple(t for t in told if t)
 
 
-def _extremes(found: CrossPlay) -> str:
-    rows = [(n, m.accuracy) for n, m in zip(found.reasoners, found.row_means, strict=True) if m]
-    columns = [(n, m.accuracy) for n, m in zip(found.writers, found.column_means, strict=True) if m]
+def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
+    rows = [(names[n], m.accuracy) for n, m in zip(found.reasoners, found.row_means, strict=True) if m]
+    columns = [(names[n], m.accuracy) for n, m in zip(found.writers, found.column_means, strict=True) if m]
     if not rows or not columns:
         return "Nothing was solved yet."
     best, hardest = max(rows, key=lambda r: r[1].mean), min(columns, key=lambda c: c[1].mean)

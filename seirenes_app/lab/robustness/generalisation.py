@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seirenes_app.lab.robustness.measured import filled, table_of
+from seirenes_app.lab.robustness.measured import filled, short_label, table_of
 from seirenes_app.lab.robustness.values import Basis, Chart, Curve, Panel, Point, Track, Unit
 from seirenes_app.lab.robustness.words import is_clear, percents, points, sentence
 from training.core.statistics import Interval
@@ -102,7 +102,7 @@ def _compare(
                 lines[name].append(_accuracy(x, target, part))
         if all(map(len, parts)):
             lines["gap"].append(_gap(x, target, *parts))
-            clause = _clause(sides, target, lines)
+            clause = _clause(sides, short_label(track, x, target), lines)
     names = {"seen": sides.seen, "unseen": sides.unseen, "gap": f"{sides.seen} − {sides.unseen}"}
     curves = [Curve(f"{sides.key}:{k}", names[k], tuple(v), k == "seen") for k, v in lines.items()]
     return curves, clause or _one_sided(sides, lines)

@@ -20,10 +20,11 @@ TYPE_WORDS = {t: str(t).replace("_", " ") for t in PerturbationType}
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One checkpoint's figures. `target` is its name, which labels its points."""
+    """One checkpoint's figures. `target` is its name, which labels its points; `label` is short, for sentences."""
 
     x: int
     target: str
+    label: str
     basis: Basis
     figures: Figures
 
@@ -33,6 +34,11 @@ def is_exact(track: Track) -> bool:
     return len(track.targets) <= EXACT_UP_TO
 
 
+def short_label(track: Track, x: int, target: str) -> str:
+    """'step 20' on a track of steps, else the name."""
+    return f"step {x}" if track.by_step else target
+
+
 def measure(source: Source, track: Track) -> tuple[Measured, ...]:
     """Every checkpoint of a track that has figures, from left to right."""
     mine = source.cells.where(suite=track.suite)
@@ -40,10 +46,11 @@ def measure(source: Source, track: Track) -> tuple[Measured, ...]:
     counts = source.counts.get(track.key, {})
     found = []
     for x, target in zip(track.steps, track.targets, strict=True):
+        label = short_label(track, x, target)
         if target in by_target:
-            found.append(Measured(x, target, Basis.ROWS, by_target[target]))
+            found.append(Measured(x, target, label, Basis.ROWS, by_target[target]))
         elif target in counts and (figures := count_figures(counts[target])):
-            found.append(Measured(x, target, Basis.COUNTS, figures))
+            found.append(Measured(x, target, label, Basis.COUNTS, figures))
     return tuple(found)
 
 

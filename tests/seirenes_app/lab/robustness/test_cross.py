@@ -48,7 +48,7 @@ def test_an_arms_race_is_told_as_one(tmp_path):
     text = " ".join(found.sentences)
     assert "Later Reasoners are better" in text
     assert "Later hints are harder" in text
-    assert "an arms race without a cycle" in text
+    assert "as in an arms race" in text
     assert "old defences are forgotten" not in text
     traces = book.traces(found.cells[0][1].traces)
     assert {t.target for t in traces} == {"r@0"}
