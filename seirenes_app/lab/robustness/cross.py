@@ -56,19 +56,34 @@ def _value(found: Mean | None) -> Interval | None:
 # ---------------------------------------------------------------------- sentences
 
 
+_CONTRASTS = {
+    "progress": (
+        "later Reasoners against earlier ones, over all writers",
+        "later Reasoners are better",
+        "later Reasoners are worse",
+    ),
+    "attack": (
+        "under hints of earlier writers against those of later ones",
+        "later hints are harder",
+        "later hints are easier",
+    ),
+    "cycling": (
+        "each Reasoner under hints of writers before it against those after it",
+        "on average they do better against the past than against the future, as in an arms race",
+        "on average they do worse against the past than against the future, as where play goes in circles",
+    ),
+    "forgetting": (
+        "the last Reasoner against each earlier writer's own contemporary",
+        "no forgetting on average: the last one is better under old hints",
+        "old defences are forgotten on average: the last one is worse under old hints",
+    ),
+}
+"""What each contrast of `CrossPlay` is between, and what it says above zero and below."""
+
+
 def cross_words(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
     """What the matrix shows, under these names, then what its contrasts say, as far as they can be formed."""
-    told = [_extremes(found, names)]
-    told.append(_contrast(found.progress, "later Reasoners against earlier ones, over all writers",
-                          "later Reasoners are better", "later Reasoners are worse"))  # fmt: skip
-    told.append(_contrast(found.attack, "under hints of earlier writers against those of later ones",
-                          "later hints are harder", "later hints are easier"))  # fmt: skip
-    told.append(_contrast(found.cycling, "each Reasoner under hints of writers before it against those after it",
-                          "on average they do better against the past than against the future, as in an arms race",
-                          "on average they do worse against the past than against the future, as where play goes in circles"))  # fmt: skip
-    told.append(_contrast(found.forgetting, "the last Reasoner against each earlier writer's own contemporary",
-                          "no forgetting on average: the last one is better under old hints",
-                          "old defences are forgotten on average: the last one is worse under old hints"))  # fmt: skip
+    told = [_extremes(found, names), *(_contrast(getattr(found, name), *texts) for name, texts in _CONTRASTS.items())]
     return tuple(t for t in told if t)
 
 
