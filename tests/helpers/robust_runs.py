@@ -75,17 +75,22 @@ def write_run(root, skills=SKILL, *, problems=12, seed=1, keep_rows=None, config
     return paths
 
 
-def evaluate_run(folder, skills=SKILL, *, run="r", problems=12, **options):
+def evaluate_run(folder, skills=SKILL, *, run="r", **options):
     """A finished evaluation of a run's checkpoints on the frozen suite."""
-    plan = small_plan(problems, tuple(f"{run}@{step}" for step in skills), **options)
+    return evaluate_runs(folder, (run,), skills, **options)
+
+
+def evaluate_runs(folder, runs, skills=SKILL, *, problems=12, **options):
+    """The same of several runs, whose checkpoints have the same skills."""
+    places = [(run, step) for run in runs for step in skills]
+    plan = small_plan(problems, tuple(f"{run}@{step}" for run, step in places), **options)
     targets = tuple(
-        Target(t.name, t.path, run=run, step=step) for t, step in zip(plan.targets, skills, strict=True)
+        Target(t.name, t.path, run=run, step=step) for t, (run, step) in zip(plan.targets, places, strict=True)
     )  # fmt: skip
-    plan = replace(plan, targets=targets)
     by_name = {t.name: skills[t.step] for t in targets}
 
     def rule(key, problem):
         luck = random.Random(f"{key.condition}{key.item}{key.index}{key.sample}").random()
         return problem.answer if luck < by_name[key.target][key.condition] else "987"
 
-    return fill(folder, plan, rule)
+    return fill(folder, replace(plan, targets=targets), rule)

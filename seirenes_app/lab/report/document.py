@@ -6,6 +6,7 @@ Every figure in it comes from `lab.robustness`; nothing is computed here.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -62,8 +63,8 @@ class Report:
 
 def make_report(books: Sequence[RobustnessBook]) -> Report:
     """The report of these, in their order. Several tracks that may be compared are."""
-    tracks = [(book, track) for book in books for track in book.tracks if track.by_step]
-    comparison = compare_runs(tracks) if len(tracks) > 1 else None
+    runs = tracks_to_compare(books)
+    comparison = compare_runs(runs) if len(runs) > 1 else None
     return Report(
         " and ".join(b.source.name for b in books),
         time.strftime("%Y-%m-%d %H:%M"),
@@ -72,6 +73,20 @@ def make_report(books: Sequence[RobustnessBook]) -> Report:
         comparison,
         limits_of(books, comparison),
     )
+
+
+def tracks_to_compare(books: Sequence[RobustnessBook]) -> list[tuple[RobustnessBook, Track]]:
+    """One track a run, in the order of the runs: on the suite that most of them have, where the run has it."""
+    by_run: dict[str, list[tuple[RobustnessBook, Track]]] = {}
+    for book in books:
+        for track in book.tracks:
+            if track.by_step:
+                by_run.setdefault(track.run, []).append((book, track))
+    hashes = Counter(h for found in by_run.values() for h in {t.suite_hash for _, t in found})
+    shared = max(hashes, key=lambda h: hashes[h], default="")
+    chosen = [next((x for x in found if x[1].suite_hash == shared), found[0]) for found in by_run.values()]
+    # The first one sets the suite.
+    return sorted(chosen, key=lambda x: x[1].suite_hash != shared)
 
 
 def report_of(roots: Sequence[Path]) -> Report:

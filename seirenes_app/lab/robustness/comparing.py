@@ -17,6 +17,7 @@ import numpy as np
 from seirenes_app.lab.robustness.book import RobustnessBook
 from seirenes_app.lab.robustness.measured import Measured, curve, table_of
 from seirenes_app.lab.robustness.panels import BANDS
+from seirenes_app.lab.robustness.suite_facts import mode_of
 from seirenes_app.lab.robustness.values import (
     Basis,
     Chart,
@@ -76,8 +77,7 @@ def _admit(sources: Sequence[tuple[RobustnessBook, Track]]) -> tuple[list[_Side]
     names = _names(sources)
     for name, (book, track) in zip(names, sources, strict=True):
         first = sides[0].track if sides else track
-        state = book.source.state
-        side = _Side(name, state.mode if state is not None else "", book, track, book.measured(track))
+        side = _Side(name, mode_of(book.source, track.run), book, track, book.measured(track))
         why = _refusal(first, side)
         if why:
             refused.append(f"{name} is left out: {why}.")

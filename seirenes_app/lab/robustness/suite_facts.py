@@ -48,7 +48,7 @@ def _stored_splits(source: Source) -> Splits:
 
 def trained_types(source: Source, run: str) -> tuple[PerturbationType, ...] | None:
     """The types that the run's Adversary trains with; None where that is not known."""
-    config = source.config or _config_of(run)
+    config = source.config or config_of(run)
     if config is None or config.mode is Mode.CLEAN_RL:
         return None
     named = config.adversary.types
@@ -58,7 +58,16 @@ def trained_types(source: Source, run: str) -> tuple[PerturbationType, ...] | No
     return tuple(t for t in PerturbationType if t in wanted)
 
 
-def _config_of(run: str) -> RunConfig | None:
+def mode_of(source: Source, run: str) -> str:
+    """How the run was trained; empty where that is not known."""
+    if source.state is not None:
+        return source.state.mode
+    config = config_of(run)
+    return "" if config is None else str(config.mode)
+
+
+def config_of(run: str) -> RunConfig | None:
+    """The configuration of the run of that id on this machine; None where it is not there or cannot be read."""
     if not run:
         return None
     path = RunPaths(default_runs_root() / run).config

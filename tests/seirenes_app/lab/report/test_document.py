@@ -10,7 +10,7 @@ from helpers.robust_runs import evaluate_run, write_run
 from rich.console import Console
 
 from seirenes_app import verbs_report
-from seirenes_app.lab.report.document import make_report, report_of
+from seirenes_app.lab.report.document import make_report, report_of, tracks_to_compare
 from seirenes_app.lab.report.flips import telling_flips
 from seirenes_app.lab.report.page import esc, report_html
 from seirenes_app.lab.report.tables import panel_table
@@ -159,6 +159,14 @@ def test_several_runs_are_compared(tmp_path):
     page = report_html(report)
     assert "Runs compared" in page
     assert "c is left out" in page
+
+
+def test_what_is_compared_is_one_track_a_run_on_the_suite_that_most_have(tmp_path):
+    a, b, c = (RobustnessBook(write_run(tmp_path / n, seed=s).root) for n, s in (("a", 2), ("b", 1), ("c", 1)))
+    other = RobustnessBook(evaluate_run(tmp_path / "e", run="b").root)
+    assert [t.run for _, t in tracks_to_compare([a, b, other, c])] == ["b", "c", "a"]
+    assert make_report([other]).comparison is None
+    assert make_report([b, other]).comparison is None
 
 
 def test_long_tables_are_thinned_and_say_so():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.robust_runs import SKILL, evaluate_run, write_run
+from helpers.robust_runs import SKILL, evaluate_run, evaluate_runs, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +46,17 @@ def test_the_better_run_is_found_and_equal_ones_are_not_told_apart(tmp_path):
     assert [p.chart for p in found.panels] == [Chart.COMPARISON] * 2
     assert [c.key for c in found.panels[0].curves] == ["self", "flat", "again"]
     assert len(found.table.rows) == 12
+
+
+def test_two_runs_of_one_evaluation_are_compared_with_their_modes(tmp_path):
+    """Checkpoints of both were asked together; what they are is read where the runs are."""
+    for name, mode in (("one", Mode.SEIRENES), ("two", Mode.STATIC)):
+        write_run(tmp_path / "runs" / name, {0: SKILL[0]}, config=replace(RunConfig(), mode=mode))
+    book = RobustnessBook(evaluate_runs(tmp_path / "e", ("one", "two")).root)
+    assert [t.run for t in book.tracks] == ["one", "two"]
+    found = compare_runs([(book, t) for t in book.tracks])
+    assert [(r.name, r.mode) for r in found.runs] == [("one", "seirenes"), ("two", "static")]
+    assert {x.measure for x in found.lines} == {Measure.LAST, Measure.AREA}
 
 
 def test_the_last_line_is_the_difference_of_the_curves_ends(tmp_path):
