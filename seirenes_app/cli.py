@@ -16,7 +16,7 @@ from training.errors import UserError
 
 ROOMS = (
     "verbs", "verbs_craft", "verbs_explain", "verbs_traces", "verbs_eval", "verbs_suite", "verbs_problems",
-    "verbs_export",
+    "verbs_report", "verbs_export",
 )  # fmt: skip
 """Modules with `add_parsers(verbs)` and a function of each verb's name. Imported late: the window needs none."""
 
