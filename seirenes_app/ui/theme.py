@@ -191,7 +191,7 @@ def make_style_sheet(theme: Theme) -> str:
     }  # fmt: skip
     pictures = {
         "combo_arrow": _picture(theme, "QComboBox::down-arrow", "arrow"),
-        "tick": _picture(theme, "QCheckBox::indicator:checked", "tick"),
+        "tick": _picture(theme, "QCheckBox::indicator:checked, QListView::indicator:checked", "tick"),
     }
     return _SHEET.substitute(tokens | sizes | pictures)
 
@@ -292,10 +292,10 @@ QComboBox QAbstractItemView { background: $surface; color: $text; border: 1px so
 QCheckBox, QRadioButton { background: transparent; spacing: 8px; padding: 3px; border: 2px solid transparent;
   border-radius: 6px; }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
-QCheckBox::indicator, QRadioButton::indicator { width: 16px; height: 16px; background: $surface;
+QCheckBox::indicator, QListView::indicator, QRadioButton::indicator { width: 16px; height: 16px; background: $surface;
   border: 1px solid $muted; }
-QCheckBox::indicator { border-radius: 4px; }
-QCheckBox::indicator:checked { background: $accent; border-color: $accent; }
+QCheckBox::indicator, QListView::indicator { border-radius: 4px; }
+QCheckBox::indicator:checked, QListView::indicator:checked { background: $accent; border-color: $accent; }
 $tick
 QCheckBox::indicator:checked:disabled { background: $placebo; border-color: $placebo; }
 QRadioButton::indicator { border-radius: 9px; }

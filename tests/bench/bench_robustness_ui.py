@@ -1,0 +1,198 @@
+"""The Robustness page on a run of 200 checkpoints × 5 conditions: how long another run takes to be charted, and how long
+the window's thread was held up meanwhile.
+
+    python tests/bench/bench_robustness_ui.py [--checkpoints 200] [--problems 200] [--size 1920x1080]
+
+It writes two such runs (rows of every checkpoint: 360 000 each), opens them for the first time, and changes between
+them: the goals are 300 ms until the last chart in view is drawn, and no stall beyond 50 ms that is not one chart's draw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from PySide6.QtCore import Qt  # noqa: E402 - run as a script from a checkout
+from PySide6.QtTest import QTest  # noqa: E402
+from PySide6.QtWidgets import QApplication  # noqa: E402
+
+from seirenes_app.lab.library import RunLibrary  # noqa: E402
+from seirenes_app.ui.models.runs_model import RunsModel  # noqa: E402
+from seirenes_app.ui.pages.robustness import RobustnessPage  # noqa: E402
+from seirenes_app.ui.pages.robustness_parts.faces import Face  # noqa: E402
+from seirenes_app.ui.processes.background import Background  # noqa: E402
+from seirenes_app.ui.processes.heap import settle_heap  # noqa: E402
+from seirenes_app.ui.processes.stall_watch import GOAL_MS, StallWatch  # noqa: E402
+from seirenes_app.ui.theme import apply_theme  # noqa: E402
+from training.core.types import PerturbationType  # noqa: E402
+from training.rundir.config import RunConfig  # noqa: E402
+from training.rundir.events import EventKind, EventWriter  # noqa: E402
+from training.rundir.paths import RunPaths, new_run  # noqa: E402
+
+PATIENCE_S = 60.0
+REST_S = 0.3
+CHANGE_GOAL_MS = 300
+TYPES = tuple(PerturbationType)
+EVERY = 5
+
+
+def make(root: Path, name: str, checkpoints: int, problems: int, seed: int) -> RunPaths:
+    """A run whose Reasoner gets better, with its events and the rows of each evaluation."""
+    chance = random.Random(seed)
+    steps = [EVERY * i for i in range(checkpoints)]
+    paths = new_run(root, RunConfig(steps=steps[-1]), run_id=name)
+    events = EventWriter(paths.events)
+    events.write(EventKind.LAUNCH, run_id=name, steps=steps[-1], model="starter", pid=1, machine={}, resumed_from=None)
+    (paths.root / "evaluations").mkdir(exist_ok=True)
+    ease = [chance.random() for _ in range(problems)]
+    for step in steps:
+        skill = 0.35 + 0.4 * step / steps[-1]
+        counts = _write_rows(paths.root / "evaluations" / f"step_{step:06d}.jsonl", ease, skill, chance)
+        events.write(EventKind.EVAL, step=step, suite=f"bench-{problems}", suite_hash="b" * 16, metrics=counts)
+        for inner in range(step + 1, min(step + EVERY, steps[-1]) + 1):
+            rate = min(1.0, skill + 0.1 * chance.random())
+            events.write(EventKind.STEP, step=inner, metrics={
+                "hinted_accuracy": rate, "hinted_low": rate - 0.04, "hinted_high": rate + 0.04,
+                "clean_accuracy": 0.95, "clean_low": 0.92, "clean_high": 0.97,
+            })  # fmt: skip
+    events.write(EventKind.DONE, outcome="finished", message="Finished.", error=None)
+    return paths
+
+
+def _write_rows(path: Path, ease: list[float], skill: float, chance: random.Random) -> dict[str, object]:
+    lines, found = [], {"clean": [0, 0], "hinted": [0, 0], "placebo": [0, 0]}
+    for number, easy in enumerate(ease):
+        asked = [("clean", -1, ""), *(("hinted", i, str(t)) for i, t in enumerate(TYPES))]
+        asked += [("placebo", i, "") for i in range(len(TYPES))]
+        for condition, index, kind in asked:
+            right = chance.random() < (0.93 if condition == "clean" else 0.5 * (skill + easy))
+            found[condition][0] += right
+            found[condition][1] += 1
+            lines.append(json.dumps({
+                "problem_id": f"p{number}", "family": "change", "condition": condition, "index": index,
+                "hint_type": kind, "hint": "It is late." if kind else "", "completion": "#### 4",
+                "outcome": "right" if right else "wrong", "truncated": False, "follows": None,
+            }))  # fmt: skip
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {
+        name: {"right": right, "n": n, "accuracy": right / n, "low": 0, "high": 1} for name, (right, n) in found.items()
+    }
+
+
+class Bench:
+    """One page, one watch."""
+
+    def __init__(self, app: QApplication, root: Path, size: tuple[int, int]) -> None:
+        self.app = app
+        self.background = Background(app)
+        self.page = RobustnessPage(RunsModel(RunLibrary(root), None, self.background))
+        self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
+        self.page.resize(*size)
+        self.page.show()
+        self.page.activate()
+        settle_heap()
+        self.watch = StallWatch()
+        self.worst = 0.0
+        self.changes: list[float] = []
+
+    def measure(self, name: str, do: Callable[[], object], ready: Callable[[], bool]) -> float:
+        """Do it, wait until it is there and a little longer; print the time and the longest stall."""
+        self.watch.start()
+        began = time.perf_counter()
+        do()
+        while not ready():
+            if time.perf_counter() - began > PATIENCE_S:
+                raise SystemExit(f"{name}: nothing came; the page says: {self._said()}")
+            self.app.processEvents()
+            time.sleep(0.001)
+        took = 1000 * (time.perf_counter() - began)
+        until = time.perf_counter() + REST_S
+        while time.perf_counter() < until:
+            self.app.processEvents()
+            time.sleep(0.001)
+        stall = self.watch.stop()
+        self.worst = max(self.worst, stall)
+        late = "" if stall <= GOAL_MS else f"   {len(self.watch.late)} beyond {GOAL_MS:.0f} ms"
+        print(f"{name:<44}{took:>9.0f} ms {stall:>12.1f} ms {self.watch.own_ms:>9.1f} ms{late}", flush=True)
+        return took
+
+    def _said(self) -> str:
+        empty = self.page.faces.empty
+        return empty.accessibleName() if empty is not None and not self.page.faces.reading else "nothing"
+
+    def is_drawn(self, paths: RunPaths) -> bool:
+        """Every chart in view is of that run, and drawn."""
+        page = self.page
+        if page.root != paths.root or page.track is None or page.track.root.name != paths.root.name:
+            return False
+        cards = [c for c in page.grid.all_cards.values() if not c.visibleRegion().isEmpty()]
+        return bool(cards) and not any(c.pending or c.waits for c in cards)
+
+    def tour(self, runs: list[RunPaths]) -> None:
+        """Open, change, scroll, read, switch the theme."""
+        page = self.page
+        for number, paths in enumerate(runs, 1):
+            name = f"open run {number} for the first time"
+            self.measure(name, lambda p=paths: page.open_run(p), lambda p=paths: self.is_drawn(p))
+        for turn in range(6):
+            paths = runs[turn % len(runs)]
+            took = self.measure(f"change the run ({turn + 1})", lambda p=paths: page.open_run(p),
+                                lambda p=paths: self.is_drawn(p))  # fmt: skip
+            self.changes.append(took)
+        bar = page.faces.areas[Face.CHARTS].verticalScrollBar()
+        self.measure("scroll to the end", lambda: bar.setValue(bar.maximum()), lambda: self.is_drawn(paths))
+        self.measure("scroll to the top", lambda: bar.setValue(0), lambda: self.is_drawn(paths))
+        plot = page.grid.cards["accuracy"].plot
+        self.measure("cursor over 100 points by key", lambda: self._walk(plot), lambda: True)
+        card = page.grid.cards["accuracy"]
+        self.measure("chart to table", card.toggle_table, lambda: card.tabled)
+        self.measure("table to chart", card.toggle_table, lambda: self.is_drawn(paths))
+        for mode in ("dark", "light"):
+            self.measure(f"theme: {mode}", lambda m=mode: page.themed(apply_theme(self.app, m)),
+                         lambda: self.is_drawn(paths))  # fmt: skip
+        self.measure("rows behind a point", lambda: QTest.keyClick(plot, Qt.Key.Key_Return),
+                     lambda: page.rows.rows is not None)  # fmt: skip
+        page.shut_down()
+        self.background.close()
+
+    def _walk(self, plot: object) -> None:
+        QTest.keyClick(plot, Qt.Key.Key_Home)  # type: ignore[arg-type]
+        for _ in range(100):
+            QTest.keyClick(plot, Qt.Key.Key_Right)  # type: ignore[arg-type]
+            self.app.processEvents()
+
+
+def main() -> None:
+    """Make the runs, take the tour, print the worst."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", type=int, default=200)
+    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--size", default="1920x1080")
+    options = parser.parse_args()
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    apply_theme(app, "light")
+    width, height = map(int, options.size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SEIRENES_DATA"] = str(Path(folder) / "data")
+        runs = [make(Path(folder) / "runs", n, options.checkpoints, options.problems, i) for i, n in enumerate("ab")]
+        print(f"{'':<44}{'drawn after':>12} {'longest stall':>15} {'own work':>12}")
+        bench = Bench(app, Path(folder) / "runs", (width, height))
+        bench.tour(runs)
+    print(f"\nslowest change of the run: {max(bench.changes):.0f} ms, goal {CHANGE_GOAL_MS} ms; "
+          f"longest stall of all {bench.worst:.1f} ms")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
