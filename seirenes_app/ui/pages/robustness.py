@@ -26,6 +26,7 @@ from seirenes_app.ui.pages.robustness_parts.keys import add_keys
 from seirenes_app.ui.pages.robustness_parts.rows_opener import RowsOpener
 from seirenes_app.ui.pages.robustness_parts.rows_sheet import RowsSheet
 from seirenes_app.ui.pages.robustness_parts.sheets import Sheets
+from seirenes_app.ui.pages.robustness_parts.source_chooser import evaluation_name
 from seirenes_app.ui.pages.robustness_parts.time_machine_view import TimeMachineView
 from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.buttons import make_button
@@ -317,12 +318,16 @@ class RobustnessPage(Page):
         cut = shown is not None and shown.state is not None and shown.state.over and shown.state.share < 1
         told = shown if shown in live or cut else next(iter(live), None)
         if told is None and self.strip.summary is not None and not self.strip.isHidden():
+            # One that has just ended stays until it is put away, or shown.
             told = self.evaluating.find(self.strip.summary.paths.root)
+            told = None if told is not None and told.paths.root == self.root else told
         stopping = told is not None and told.paths.root in self.evaluating.stopping
-        self.strip.render_summary(told, stopping=stopping, more=max(0, len(live) - 1))
+        shows = told is not None and told.paths.root == self.root
+        self.strip.render_summary(told, stopping=stopping, more=max(0, len(live) - 1), shown=shows)
 
     def _take_ended(self, summary: EvaluationSummary) -> None:
-        self.toast.emit(f"{summary.paths.run_id}: {summary.state.status if summary.state else 'unreadable'}.")
+        status = summary.state.status if summary.state is not None else "unreadable"
+        self.toast.emit(f"The evaluation “{evaluation_name(summary)}” is {status}.")
         self._take_sources()
         if self._opened is None and summary.state is not None and summary.state.rows:
             self.open_source(summary.paths.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from seirenes_app.lab.robustness.values import Origin, Track
@@ -20,7 +20,7 @@ from seirenes_app.ui.widgets.quiet import hush
 from seirenes_app.ui.widgets.segmented import Segmented
 from training.rundir.paths import RunPaths
 
-VIEWS_WIDTH = 680
+VIEWS_WIDTH, TRACKS_WIDTH = 680, 320
 
 
 class Band(QWidget):
@@ -42,7 +42,9 @@ class Band(QWidget):
         self.chooser = SourceChooser(recorded)
         self.tracks = QComboBox()
         self.tracks.setAccessibleName("Suite and run")
-        self.tracks.setMinimumWidth(200)
+        self.tracks.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.tracks.setMinimumContentsLength(12)
+        self.tracks.setMaximumWidth(TRACKS_WIDTH)
         self.tracks.hide()
         hush(self.tracks)
         self.report = make_button("Report", "file", tip="One HTML file, with everything shown here (Ctrl+Shift+E)",
@@ -54,7 +56,6 @@ class Band(QWidget):
         head.addWidget(make_label("Robustness", "title"))
         head.addSpacing(SPACE_2)
         head.addWidget(self.chooser)
-        head.addWidget(self.tracks)
         head.addStretch(1)
         head.addWidget(self.report)
         head.addWidget(self.evaluate)
@@ -70,8 +71,13 @@ class Band(QWidget):
         column.setSpacing(SPACE_2)
         column.addLayout(head)
         column.addSpacing(SPACE_2)
-        for part in (self.strip, self.warning, self.views):
+        for part in (self.strip, self.warning):
             column.addWidget(part)
+        below = QHBoxLayout()
+        below.addWidget(self.views, 2)
+        below.addStretch(1)
+        below.addWidget(self.tracks, 1)
+        column.addLayout(below)
 
     def _connect(self) -> None:
         self.tracks.activated.connect(lambda place: self.trackChosen.emit(self.tracks.itemData(place)))
@@ -83,7 +89,9 @@ class Band(QWidget):
         """The suites and runs that what is open has figures of."""
         self.tracks.clear()
         for track in tracks:
-            self.tracks.addItem(track.title if track.origin is Origin.EVALUATION else track.suite, track)
+            text = track.title if track.origin is Origin.EVALUATION else track.suite
+            self.tracks.addItem(text, track)
+            self.tracks.setItemData(self.tracks.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
 
     def render_track(self, track: Track) -> None:
         """The one that is shown."""

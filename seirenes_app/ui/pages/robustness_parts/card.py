@@ -16,6 +16,7 @@ from seirenes_app.ui.widgets.badges import Badge, Look
 from seirenes_app.ui.widgets.buttons import make_icon_button
 from seirenes_app.ui.widgets.dialogs import MessageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from training.errors import UserError
 from training.rundir.disk import write_whole
 
 MOVING = Look("warning", "Moving Adversary", "warn")
@@ -210,6 +211,8 @@ class FigureCard(QFrame):
                 write_whole(path, self.model.table.csv())
             else:
                 self.save_picture(path)
+        except UserError as error:
+            MessageDialog("The chart was not saved", str(error), self).open()
         except (OSError, ValueError) as error:
             MessageDialog("The chart was not saved", f"{path}: {error}", self).open()
         else:

@@ -34,9 +34,9 @@ class CardSpec:
 CARDS = (
     CardSpec("accuracy", "Accuracy", Chart.ACCURACY, Pick.MAIN, 250),
     CardSpec(TYPES, "Accuracy by hint type", Chart.ACCURACY, Pick.TYPES, 250),
-    CardSpec("gap", "Paired gap, clean − hinted", Chart.GAP),
+    CardSpec("gap", "Paired gap", Chart.GAP),
     CardSpec("flips", "What a hint turns", Chart.FLIPS, Pick.ALL),
-    CardSpec("worst", "Worst of k, beside its placebo", Chart.WORST_OF_K, Pick.ALL),
+    CardSpec("worst", "Worst of k and its placebo", Chart.WORST_OF_K, Pick.ALL),
     CardSpec("generalisation", "Generalisation gap", Chart.GENERALISATION, Pick.ALL),
     CardSpec("drop", "Performance drop rate", Chart.DROP_RATE),
     CardSpec("follow", "Follow rate", Chart.FOLLOW_RATE),
@@ -69,6 +69,11 @@ class ChartGrid(QWidget):
     def all_cards(self) -> Mapping[str, PanelCard]:
         """Every card by its key, in their order."""
         return {**self.cards, ADVERSARY.key: self.adversary}
+
+    @property
+    def shown_cards(self) -> Mapping[str, PanelCard]:
+        """Those that the track has charts for."""
+        return self.cards if self._moving.isHidden() else self.all_cards
 
     def _build(self) -> None:
         self.about = make_label("", "muted", wrap=True)

@@ -97,8 +97,14 @@ class Evaluating(QObject):
 
     @property
     def live(self) -> tuple[EvaluationSummary, ...]:
-        """Those that are not over."""
-        return tuple(s for s in self.summaries if s.state is not None and not s.state.over)
+        """Those that are going. One that was planned and never launched says nothing, and is none of them."""
+        return tuple(s for s in self.summaries if self._goes(s))
+
+    def _goes(self, summary: EvaluationSummary) -> bool:
+        state = summary.state
+        if state is None or state.over:
+            return False
+        return state.last_t > 0 or summary.paths.root in self._starting
 
     def _as_it_is(self, summary: EvaluationSummary) -> EvaluationSummary:
         """One that was launched and has not said its first word is starting, whatever its last words were before."""
@@ -144,7 +150,7 @@ class Evaluating(QObject):
             self.refresh()
 
     def _note(self, summary: EvaluationSummary) -> None:
-        root, over = summary.paths.root, summary.state is None or summary.state.over
+        root, over = summary.paths.root, not self._goes(summary)
         was_over = self._over.get(root, True)
         self._over[root] = over
         if not over:

@@ -21,6 +21,7 @@ STAGES = {
     "writing": "writing hints", "paused": "paused", "handover": "handing over", "verifying": "checking",
 }  # fmt: skip
 MANY = 1000
+NAME_WIDTH = 300
 
 
 class EvaluationStrip(Card):
@@ -44,6 +45,7 @@ class EvaluationStrip(Card):
         self.setAccessibleName("Evaluation")
         self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
         self.name, self.words = ElidedLabel(), ElidedLabel("muted")
+        self.name.setMaximumWidth(NAME_WIDTH)
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open = make_button("Show", "arrow-right", kind="quiet", tip="Show what it has so far",
                                 clicked=lambda: self._ask(self.openAsked, root=True))  # fmt: skip
@@ -74,8 +76,10 @@ class EvaluationStrip(Card):
         if self.summary is not None:
             signal.emit(self.summary.paths.root if root else self.summary.paths)  # type: ignore[attr-defined]
 
-    def render_summary(self, summary: EvaluationSummary | None, *, stopping: bool = False, more: int = 0) -> None:
-        """Show one; `more` are going beside it."""
+    def render_summary(
+        self, summary: EvaluationSummary | None, *, stopping: bool = False, more: int = 0, shown: bool = False
+    ) -> None:
+        """Show one; `more` are going beside it. `shown`: it is what the page shows."""
         self.summary = summary
         self.setVisible(summary is not None and summary.state is not None)
         if summary is None or summary.state is None:
@@ -95,7 +99,7 @@ class EvaluationStrip(Card):
         self.stop.setVisible(not state.over)
         self.stop.setEnabled(not stopping)
         self.resume.setVisible(resumable)
-        self.open.setVisible(state.rows > 0)
+        self.open.setVisible(state.rows > 0 and not shown)
         self.close_button.setVisible(state.over)
         self.setAccessibleDescription(f"{STATUS_LOOKS[status].text}. {words}")
 

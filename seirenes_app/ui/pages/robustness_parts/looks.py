@@ -171,8 +171,10 @@ def say_types(panel: Panel) -> str:
     newest = [(c.label, c.points[-1]) for c in panel.curves if c.key.startswith(TYPE) and c.points]
     if not newest:
         return ""
+    point = newest[0][1]
+    where = f"step {point.x}" if panel.x_label == "step" else point.label
     newest.sort(key=lambda pair: pair[1].value.mean)
     told = ", ".join(
         f"{name} {say_value(p.value.mean, panel.unit)} {say_interval(p, panel.unit)}" for name, p in newest
     )
-    return f"At {newest[0][1].label}, hardest first: {told}. Intervals that overlap do not tell types apart."
+    return f"At {where}, hardest first: {told}. Intervals that overlap do not tell types apart."

@@ -54,7 +54,9 @@ def draw_panel(figure: Figure, drawn: Drawn, size: tuple[int, int], theme: Theme
     elif not drawn.stacked:
         _come_closer(axes, drawn)
     _name_places(axes, drawn, size[0])
-    axes.set_xlabel(drawn.x_label, color=theme.muted, fontsize=TICK_PT, labelpad=1, fontfamily=chart_family())
+    axes.set_xlabel(
+        "" if drawn.ticks else drawn.x_label, color=theme.muted, fontsize=TICK_PT, labelpad=1, fontfamily=chart_family()
+    )
     return axes
 
 
@@ -66,7 +68,7 @@ def _as_drawn(line: Line, shift: float) -> Line:
 
 def _draw_bars(axes: Any, drawn: Drawn, theme: Theme) -> None:
     places = sorted({x for line in drawn.lines for x in line.x})
-    step = min((b - a for a, b in zip(places, places[1:], strict=False)), default=1.0)
+    step = min((b - a for a, b in zip(places, places[1:], strict=False)), default=0.5)
     for line in drawn.lines:
         colour = ink(line.colour, theme)
         axes.bar(line.x, line.y, width=BAR_SHARE * step, bottom=line.base, color=colour, alpha=0.30, lw=0)

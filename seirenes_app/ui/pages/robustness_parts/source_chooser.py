@@ -22,7 +22,7 @@ from training.rundir.state import RunStatus
 
 LIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING, RunStatus.STALLED})
 MOST = 14
-NAME_CHARACTERS = 44
+NAME_CHARACTERS, SHORT = 60, 28
 RECORDED = Look("books", "Recorded", "accent")
 RECORDED_NAME = "The recorded run"
 
@@ -62,7 +62,8 @@ class SourceChooser(QWidget):
         """Name what is open."""
         self._root, self._runs, self._evaluations = root, runs, evaluations
         name = self.name_of(root) if root is not None else "Choose a run"
-        self.button.setText(_brief(name).replace("&", "&&"))
+        self.button.setText(_brief(name, SHORT).replace("&", "&&"))
+        self.button.setToolTip(f"{name}\nAnother run or evaluation (Ctrl+L)")
         self.button.setAccessibleName(f"Shown: {name}" if root is not None else name)
         look = self._look(root)
         self.badge.setVisible(look is not None)
@@ -134,5 +135,5 @@ def evaluation_name(summary: EvaluationSummary) -> str:
     return (summary.plan.title if summary.plan is not None else "") or summary.paths.run_id
 
 
-def _brief(name: str) -> str:
-    return name if len(name) <= NAME_CHARACTERS else f"{name[: NAME_CHARACTERS - 1]}…"
+def _brief(name: str, most: int = NAME_CHARACTERS) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -17,6 +17,7 @@ from seirenes_app.ui.widgets.flow import FlowLayout
 
 MISSING = Look("silent", "Not there", "muted")
 WIDTH, HEIGHT = 66, 62
+ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
 
 
 def step_look(step: ReplayStep) -> Look:
@@ -40,7 +41,7 @@ class StepButton(QAbstractButton):
         """Another answer."""
         self.step, self.robust = step, robust
         look = step_look(step)
-        answer = f", answer {step.answer}" if step.answer else ""
+        answer = f", answer {step.answer}" if step.answer and not step.missing else ""
         words = f"step {step.step}: {step.missing or look.text}{answer}"
         self.setAccessibleName(f"{words}{', robust from here on' if robust else ''}")
         self.setToolTip(words)
@@ -49,6 +50,13 @@ class StepButton(QAbstractButton):
     def sizeHint(self) -> QSize:
         """All are alike."""
         return QSize(WIDTH, HEIGHT)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows are the strip's: Qt's own move the focus and leave the choice."""
+        if event.key() in ARROWS:
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Ground, icon, step, answer."""

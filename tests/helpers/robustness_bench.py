@@ -1,0 +1,80 @@
+"""A Robustness page on runs of its own, and what a test waits for."""
+
+from helpers.robust_runs import write_run
+
+from seirenes_app.lab.evaluations import EvaluationLibrary
+from seirenes_app.lab.library import RunLibrary
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.robustness import RobustnessPage
+from seirenes_app.ui.pages.robustness_parts.faces import Face
+from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.theme import apply_theme
+
+
+class Robustness:
+    """The page, shown; what it said is in `said`, what it asked the window for in `asked`."""
+
+    def __init__(self, qtbot, qapp, folder, recorded=None):
+        apply_theme(qapp, "light")
+        self.qtbot, self.folder = qtbot, folder
+        self.runs_root = folder / "runs"
+        self.background = Background()
+        self.runs = RunsModel(RunLibrary(self.runs_root), None, self.background)
+        self.evaluations = folder / "evaluations"
+        self.page = RobustnessPage(self.runs, recorded, EvaluationLibrary(self.evaluations))
+        self.said, self.asked, self.opened = [], [], []
+        self.page.toast.connect(self.said.append)
+        self.page.problem.connect(lambda title, text: self.said.append(f"{title}: {text}"))
+        self.page.tracesAsked.connect(lambda *what: self.asked.append(what))
+        self.page.open_url = self.opened.append
+        qtbot.addWidget(self.page)
+        self.page.resize(1300, 860)
+        self.page.show()
+        self.page.activate()
+
+    def wait(self, ready, timeout=8000):
+        self.qtbot.waitUntil(lambda: bool(ready()), timeout=timeout)
+
+    def write(self, name="r", **options):
+        """A run with three evaluations, listed."""
+        paths = write_run(self.runs_root / name, **options)
+        self.runs.refresh()
+        self.wait(lambda: any(s.paths == paths for s in self.runs.summaries))
+        return paths
+
+    def open(self, paths):
+        """Open a folder and wait for its charts."""
+        self.page.open_source(paths.root)
+        self.wait(self.is_read)
+        self.page.activateWindow()
+
+    def is_read(self):
+        page = self.page
+        return page.track is not None and not any(c.pending for c in page.grid.shown_cards.values())
+
+    def draw(self):
+        """Wait until what is in view is drawn; the cards."""
+        self.wait(lambda: self.in_view() and not any(c.waits for c in self.in_view()))
+        return self.in_view()
+
+    def in_view(self):
+        return [c for c in self.page.grid.all_cards.values() if not c.visibleRegion().isEmpty()]
+
+    def card(self, key):
+        return self.page.grid.all_cards[key]
+
+    def hold(self, key):
+        """The keyboard on a chart that is in view and drawn."""
+        card = self.card(key)
+        self.page.faces.areas[Face.CHARTS].ensureWidgetVisible(card)
+        self.wait(lambda: card.drawn is not None and not card.waits)
+        card.plot.setFocus()
+        return card
+
+    def see(self, face):
+        self.page.show_face(face)
+        self.wait(lambda: self.page.faces.face is face)
+
+    def close(self):
+        self.page.shut_down()
+        self.background.close()

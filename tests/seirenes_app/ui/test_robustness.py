@@ -1,0 +1,337 @@
+"""Facts about the Robustness page: real runs and evaluations on disk, charted through the page alone."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.robust_runs import evaluate_run, write_run
+from helpers.robustness_bench import Robustness
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
+
+from seirenes_app.lab.robustness.values import Basis
+from seirenes_app.ui.pages.robustness_parts.faces import Face
+from seirenes_app.ui.pages.robustness_parts.rows_opener import TOTALS_ONLY
+from seirenes_app.ui.theme import apply_theme
+from training.core.types import Outcome
+from training.rundir.config import RunConfig
+from training.rundir.paths import RunPaths, new_run
+from training.rundir.rollout_query import RolloutQuery
+
+EVEN = dict.fromkeys(("clean", "hinted", "placebo"), 0.4)
+STARTER = Path(__file__).parents[3] / "resources" / "starter"
+
+
+@pytest.fixture
+def bench(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    made = Robustness(qtbot, qapp, tmp_path)
+    yield made
+    made.close()
+
+
+def press(bench, widget, *keys):
+    for key in keys:
+        bench.qtbot.keyClick(widget, key)
+
+
+# ---------------------------------------------------------------------- what is open
+
+
+def test_without_a_run_the_page_says_how_to_get_one(bench):
+    assert bench.page.faces.empty.accessibleName().startswith("No evaluations yet")
+    assert not bench.page.band.report.isEnabled()
+    assert not bench.page.band.views.isVisible()
+    buttons = {b.text(): b for b in bench.page.faces.empty.findChildren(QAbstractButton)}
+    with bench.qtbot.waitSignal(bench.page.demoAsked):
+        buttons["Start the demo run"].click()
+    buttons["Evaluate…"].click()
+    bench.wait(lambda: bench.page.sheets.open_sheet is not None)
+    assert bench.page.sheets.open_sheet.request.models == ("starter",)
+
+
+def test_the_newest_run_is_charted_by_itself_and_every_chart_says_what_it_shows(bench):
+    bench.write()
+    bench.wait(bench.is_read)
+    assert bench.page.chooser.button.text() == "r"
+    for key, card in bench.page.grid.all_cards.items():
+        told = card.sentence.text() or card.empty.text()
+        assert told.endswith("."), key
+        assert told in card.accessibleDescription()
+        if card.drawn is not None:
+            assert card.model.table.rows, key
+    assert len(bench.draw()) >= 2
+
+
+def test_the_frozen_suite_and_the_moving_adversary_are_apart_and_labelled(bench):
+    bench.open(bench.write())
+    moving = bench.page.grid.adversary
+    assert not moving.isHidden()
+    assert moving.badge.accessibleName() == "Moving Adversary"
+    assert "NOT COMPARABLE" in moving.note.text()
+    assert not moving.note.isHidden()
+    assert {c.key for c in bench.card("accuracy").drawn.curves} == {"clean", "hinted", "placebo"}
+    assert all(c.key.startswith("type:") for c in bench.card("types").drawn.curves)
+    assert all(p.basis is Basis.STEP for c in moving.drawn.curves for p in c.points)
+
+
+def test_an_evaluation_has_no_moving_adversary(bench):
+    bench.open(evaluate_run(bench.evaluations))
+    assert bench.page.grid.adversary.isHidden() or not bench.page.grid.adversary.isVisible()
+    assert "r on frozen-1-12" in bench.page.track.title
+
+
+def test_a_run_without_evaluations_waits_for_them(bench):
+    paths = new_run(bench.runs_root, RunConfig(), run_id="young")
+    bench.page.open_source(paths.root)
+    bench.wait(lambda: bench.page.faces.empty.accessibleName().startswith("No evaluations yet young has no evaluation"))
+    assert [b.text() for b in bench.page.faces.empty.findChildren(QAbstractButton)] == ["Evaluate…"]
+
+
+def test_what_is_damaged_is_told_in_words(bench):
+    paths = evaluate_run(bench.evaluations)
+    paths.rows.write_bytes(b"\x00garbage" * 512)
+    bench.page.open_source(paths.root)
+    bench.wait(lambda: bench.page.faces.empty.accessibleName().startswith("This cannot be read"))
+    assert "rows.db" in bench.page.faces.empty.accessibleName()
+
+
+def test_another_run_replaces_every_chart(bench):
+    first = bench.write("a")
+    second = bench.write("b", skills={0: EVEN})
+    bench.open(first)
+    before = bench.card("accuracy").sentence.text()
+    bench.page.open_source(second.root)
+    bench.wait(lambda: bench.is_read() and bench.page.track.root.name == "b")
+    assert bench.card("accuracy").sentence.text() != before
+    assert len(bench.card("accuracy").drawn.curves[0].points) == 1
+    bench.page.forget(second)
+    assert bench.page.root is None
+
+
+def test_a_run_that_grows_is_charted_anew(bench):
+    paths = bench.write()
+    bench.open(paths)
+    kept = write_run(bench.folder / "later" / "r", skills={step: EVEN for step in (0, 10, 20, 30)})
+    shutil.copytree(kept.root, paths.root, dirs_exist_ok=True)
+    bench.page.desk.look()
+    bench.wait(lambda: len(bench.card("accuracy").drawn.curves[0].points) == 4)
+
+
+# ---------------------------------------------------------------------- points
+
+
+def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
+    bench.open(bench.write())
+    card = bench.hold("accuracy")
+    press(bench, card.plot, Qt.Key.Key_Home, Qt.Key.Key_Right)
+    assert card.place.text().startswith("step 10")
+    press(bench, card.plot, Qt.Key.Key_Down, Qt.Key.Key_Down)
+    assert card.plot.accessibleDescription().startswith("hinted, all types, step 10: ")
+    press(bench, card.plot, Qt.Key.Key_Return)
+    sheet = bench.page.rows
+    bench.wait(lambda: sheet.rows is not None)
+    assert sheet.title.text() == "Hinted  ·  step 10"
+    assert sheet.model.rowCount() == 48
+    assert sheet.current.question
+    sheet.which.buttons["wrong"].click()
+    assert {t.outcome for t in sheet.model.traces} == {Outcome.WRONG}
+    assert sheet.texts["Solution"][1].text() == sheet.current.completion
+    press(bench, sheet.list, Qt.Key.Key_Escape)
+    assert sheet.isHidden()
+    assert bench.page.focusWidget() is card.plot
+
+
+def test_a_click_on_a_point_asks_for_its_rows(bench):
+    bench.open(bench.write())
+    card = bench.hold("types")
+    card.plot.point_at(20.0)
+    at = card.plot._place(0).toPoint()
+    bench.qtbot.mouseMove(card.plot, at)
+    bench.qtbot.mouseClick(card.plot, Qt.MouseButton.LeftButton, pos=at)
+    bench.wait(lambda: bench.page.rows.rows is not None)
+    assert len({t.hint_type for t in bench.page.rows.model.traces}) == 1
+
+
+def test_a_training_step_leads_to_its_rollouts(bench):
+    paths = bench.write()
+    bench.open(paths)
+    card = bench.hold("adversary")
+    press(bench, card.plot, Qt.Key.Key_End, Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Return)
+    assert bench.asked == [(RunPaths(paths.root), RolloutQuery(steps=(3, 3), stages=("r3_hinted",)))]
+
+
+def test_points_of_which_only_totals_are_left_say_so(bench):
+    bench.open(bench.write(keep_rows=(0, 20)))
+    card = bench.hold("accuracy")
+    assert card.key.remark
+    assert card.drawn.hollow(0) == [1]
+    press(bench, card.plot, Qt.Key.Key_Home, Qt.Key.Key_Right, Qt.Key.Key_Return)
+    assert bench.said[-1] == TOTALS_ONLY
+
+
+def test_types_of_hints_come_and_go(bench):
+    bench.open(bench.write())
+    card = bench.card("gap")
+    assert {c.key for c in card.drawn.curves} == {"hinted", "placebo"}
+    card.types.click()
+    assert len(card.drawn.curves) == 4
+    assert bench.card("flips").types.isHidden()
+
+
+# ---------------------------------------------------------------------- tables and files
+
+
+def test_the_table_takes_the_chart_s_place_by_key(bench):
+    bench.open(bench.write())
+    card = bench.hold("gap")
+    bench.qtbot.keyClick(card.plot, Qt.Key.Key_T, Qt.KeyboardModifier.ControlModifier)
+    assert card.tabled
+    assert card.model.rowCount() == len(card.model.table.rows) > 0
+    bench.qtbot.keyClick(card.table, Qt.Key.Key_T, Qt.KeyboardModifier.ControlModifier)
+    assert not card.tabled
+
+
+@pytest.mark.parametrize("key", ["accuracy", "gap", "flips", "adversary"])
+def test_a_chart_leaves_as_picture_and_as_table(bench, key, tmp_path):
+    bench.open(bench.write())
+    card = bench.card(key)
+    for suffix in ("png", "svg", "csv"):
+        card.save(tmp_path / f"chart.{suffix}")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    with (tmp_path / "chart.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + len(card.model.table.rows)
+    assert tuple(rows[0]) == card.model.table.columns
+
+
+def test_a_chart_that_cannot_be_saved_is_told(bench, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "seirenes_app.ui.pages.robustness_parts.card.MessageDialog.open", lambda self: told.append(self)
+    )
+    bench.open(bench.write())
+    bench.card("accuracy").save(tmp_path / "nowhere" / "chart.png")
+    bench.card("accuracy").save(tmp_path / "nowhere" / "chart.csv")
+    assert len(told) == 2
+
+
+def test_the_report_is_written_and_opened(bench):
+    bench.open(bench.write())
+    bench.page.write_report()
+    bench.wait(lambda: bench.opened, 20_000)
+    path = Path(bench.opened[0].toLocalFile())
+    assert path.suffix == ".html"
+    assert "<html" in path.read_text(encoding="utf-8")
+    assert bench.page.band.report.isEnabled()
+
+
+# ---------------------------------------------------------------------- the other views
+
+
+def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
+    first, second = bench.write("a"), bench.write("b", salt="x")
+    other = bench.write("c", problems=8)
+    bench.open(first)
+    bench.see(Face.COMPARE)
+    view = bench.page.compare
+    assert view.chosen == (first.root,)
+    assert not view.go.isEnabled()
+    view.tick([first.root, second.root, other.root])
+    view.go.click()
+    bench.wait(lambda: view.results.isVisible())
+    assert "c is left out" in view.refused_words.text()
+    assert "hash" in view.refused_words.text()
+    assert [c.label.split()[0] for c in view.panels[0].drawn.curves] == ["a", "b"]
+    assert view.lines.model.rowCount() == 4
+    view.tick([first.root, other.root])
+    view.go.click()
+    bench.wait(lambda: not view.results.isVisible())
+    assert "fewer than two runs" in view.words.text()
+
+
+def test_the_rows_of_a_compared_run_are_its_own(bench):
+    first, second = bench.write("a"), bench.write("b", salt="x")
+    bench.open(first)
+    bench.see(Face.COMPARE)
+    bench.page.compare.tick([first.root, second.root])
+    bench.page.compare.go.click()
+    bench.wait(lambda: bench.page.compare.panels[0].drawn is not None)
+    card = bench.page.compare.panels[0]
+    bench.wait(lambda: not card.waits)
+    card._choose(1, 20.0)
+    bench.wait(lambda: bench.page.rows.rows is not None)
+    assert bench.page.rows.rows.ref.root == second.root
+
+
+def test_a_problem_is_replayed_on_every_checkpoint(bench):
+    paths = bench.write()
+    for step in (0, 20):
+        shutil.copytree(STARTER, paths.checkpoints / f"step_{step:06d}")
+    bench.open(paths)
+    bench.see(Face.TIME)
+    view = bench.page.time
+    assert not view.replay.isEnabled()
+    view.choose.click()
+    bench.wait(lambda: bench.page.sheets.open_sheet is not None and bench.page.sheets.open_sheet.model.rowCount())
+    sheet = bench.page.sheets.open_sheet
+    bench.qtbot.keyClicks(sheet.search, sheet.current.family)
+    wanted = sheet.current
+    sheet.take.click()
+    assert view.question.text() == wanted.question
+    view.replay.click()
+    assert view.cancel.isVisible()
+    bench.wait(lambda: not view._busy, 60_000)
+    assert [b.step.step for b in view.card.strip.buttons] == [0, 20]
+    assert view.card.sentence.text().startswith("Right at ")
+    assert view.pair_card.isVisible()
+    assert view.right_name.text() == "against step 20"
+    press(bench, view.card.strip.buttons[1], Qt.Key.Key_Left)
+    assert view.right_name.text() == "against step 0"
+    view.card.save(bench.folder / "replay.svg")
+    assert (bench.folder / "replay.svg").stat().st_size > 0
+
+
+def test_a_run_without_checkpoints_cannot_be_replayed_and_says_why(bench):
+    bench.open(bench.write())
+    card = bench.hold("accuracy")
+    press(bench, card.plot, Qt.Key.Key_End, Qt.Key.Key_Return)
+    bench.wait(lambda: bench.page.rows.rows is not None)
+    bench.page.rows.replay.click()
+    assert bench.page.faces.face is Face.TIME
+    bench.page.time.replay.click()
+    bench.wait(lambda: not bench.page.time._busy)
+    assert "no checkpoint" in bench.page.time.words.text()
+
+
+def test_views_are_reached_by_keys(bench):
+    bench.open(bench.write())
+    for key, face in ((Qt.Key.Key_2, Face.CROSS), (Qt.Key.Key_4, Face.COMPARE), (Qt.Key.Key_1, Face.CHARTS)):
+        bench.qtbot.keyClick(bench.page, key, Qt.KeyboardModifier.AltModifier)
+        assert bench.page.faces.face is face
+        assert bench.page.band.views.value == face
+
+
+def test_everything_that_takes_the_keyboard_has_a_name(bench):
+    bench.open(bench.write())
+    kinds = (QAbstractButton, QComboBox, QAbstractSpinBox)
+    parts = [w for kind in kinds for w in bench.page.findChildren(kind) if w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert len(parts) > 30
+    assert [w for w in parts if not (w.accessibleName() or (isinstance(w, QAbstractButton) and w.text()))] == []
+    assert all(c.plot.accessibleName() for c in bench.page.grid.all_cards.values())
+
+
+def test_the_theme_draws_the_charts_anew(bench, qapp):
+    bench.open(bench.write())
+    cards = bench.draw()
+    bench.page.themed(apply_theme(qapp, "dark"))
+    assert all(c.waits for c in cards if c.drawn is not None)
+    bench.draw()
+    bench.page.grab()
+    apply_theme(qapp, "light")
