@@ -14,11 +14,8 @@ from pathlib import Path
 
 from training.errors import UserError
 
-ROOMS = (
-    "verbs", "verbs_craft", "verbs_explain", "verbs_traces", "verbs_eval", "verbs_suite", "verbs_problems",
-    "verbs_report", "verbs_export",
-)  # fmt: skip
-"""Modules with `add_parsers(verbs)` and a function of each verb's name. Imported late: the window needs none."""
+ROOMS = ("runs", "craft", "explain", "traces", "eval", "suite", "problems", "report", "export")
+"""Modules of `seirenes_app.verbs`. Imported late: the window needs none of them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     app.add_argument("--smoke-test", action="store_true", help="paint every page offscreen and exit")
     app.add_argument("--screenshots", type=Path, metavar="DIR", help="with --smoke-test: save what was painted")
     for name in ROOMS:
-        room, known = importlib.import_module(f"seirenes_app.{name}"), set(verbs.choices)
+        room, known = importlib.import_module(f"seirenes_app.verbs.{name}"), set(verbs.choices)
         room.add_parsers(verbs)
         for verb in set(verbs.choices) - known:
             verbs.choices[verb].set_defaults(run_verb=getattr(room, verb))

@@ -179,7 +179,7 @@ def test_the_apps_verb_asks_the_trainers_process(run_root, tmp_path):
 
 
 def test_the_app_loads_no_exporter_to_export():
-    code = "import sys, seirenes_app.verbs_export; sys.exit(any(m in sys.modules for m in ('torch', 'gguf', 'training.export')))"  # fmt: skip
+    code = "import sys, seirenes_app.verbs.export; sys.exit(any(m in sys.modules for m in ('torch', 'gguf', 'training.export')))"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

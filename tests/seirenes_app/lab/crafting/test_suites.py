@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seirenes_app import verbs_craft
 from seirenes_app.lab.crafting.commands import as_command
 from seirenes_app.lab.crafting.documents import (
     Candidate,
@@ -23,6 +22,7 @@ from seirenes_app.lab.crafting.problems import as_problem, library
 from seirenes_app.lab.crafting.results import solve_key
 from seirenes_app.lab.crafting.suites import list_suites, save_to_suite, suite_item, suites_folder
 from seirenes_app.lab.crafting.templates import template_candidates
+from seirenes_app.verbs import craft as verbs_craft
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import AnswerKind, PerturbationType, Split
 from training.errors import UserError

@@ -9,7 +9,6 @@ from pathlib import Path
 from helpers.robust_runs import evaluate_run, write_run
 from rich.console import Console
 
-from seirenes_app import verbs_report
 from seirenes_app.lab.report.document import make_report, report_of, tracks_to_compare
 from seirenes_app.lab.report.flips import telling_flips
 from seirenes_app.lab.report.page import esc, report_html
@@ -17,6 +16,7 @@ from seirenes_app.lab.report.tables import panel_table
 from seirenes_app.lab.robustness.book import RobustnessBook
 from seirenes_app.lab.robustness.values import Chart
 from seirenes_app.lab.run_report import before_after, write_report
+from seirenes_app.verbs import report as verbs_report
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
 

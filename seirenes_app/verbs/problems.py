@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.store.workspace import data_folder
-from seirenes_app.verbs import ERR, OUT
+from seirenes_app.verbs.common import ERR, OUT
 from training.core.symbolic import SymbolicCheck
 from training.errors import UserError
 from training.evaluation.problem_sets.detection import read_mapping

@@ -29,7 +29,7 @@ from seirenes_app.lab.crafting.problems import LIBRARY, as_problem, family_title
 from seirenes_app.lab.crafting.results import SolveResult, rank
 from seirenes_app.lab.crafting.suites import save_to_suite
 from seirenes_app.lab.crafting.templates import template_candidates
-from seirenes_app.verbs_craft_output import Waiting, say, say_candidates, say_solved
+from seirenes_app.verbs.craft_output import Waiting, say, say_candidates, say_solved
 from training.core.prompts import Placement, PromptStyle
 from training.core.suggestions import read_suggestion
 from training.core.types import AnswerKind, PerturbationType

@@ -22,7 +22,7 @@ from seirenes_app.lab.robustness.headline import COLUMNS, Headline
 from seirenes_app.lab.robustness.values import Comparison, MatrixPanel
 from seirenes_app.lab.robustness.words import percents
 from seirenes_app.lab.why.heat_text import visible
-from seirenes_app.verbs import OUT, find_run
+from seirenes_app.verbs.common import OUT, find_run
 from training.errors import UserError
 from training.evaluation.folder import PLAN
 from training.rundir.disk import write_whole

@@ -30,8 +30,8 @@ from seirenes_app.lab.suites import SuiteEntry, SuiteLibrary, suite_facts
 from seirenes_app.lab.why.heat_text import visible
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace, data_folder
-from seirenes_app.verbs import OUT, find_run
-from seirenes_app.verbs_craft_output import Waiting, say
+from seirenes_app.verbs.common import OUT, find_run
+from seirenes_app.verbs.craft_output import Waiting, say
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import PerturbationType, Problem, Split
 from training.errors import UserError

@@ -20,9 +20,9 @@ from seirenes_app.lab.why.alignment import Alignment, align
 from seirenes_app.lab.why.heat import HeatJob, HeatMap
 from seirenes_app.lab.why.heat_text import LEGEND, heat_lines, visible, worst_lines
 from seirenes_app.lab.why.telling import TellingPair, right_solution, telling_pair
-from seirenes_app.verbs import OUT
-from seirenes_app.verbs_craft import STOPPED, add_problem_options, add_solver_options, solve_draft
-from seirenes_app.verbs_craft_output import Waiting, difference, say
+from seirenes_app.verbs.common import OUT
+from seirenes_app.verbs.craft import STOPPED, add_problem_options, add_solver_options, solve_draft
+from seirenes_app.verbs.craft_output import Waiting, difference, say
 from training.core.statistics import Interval
 from training.errors import UserError
 

@@ -1,23 +1,22 @@
-"""The verbs of `seirenes`, one function each. They start processes and read run directories; no torch, no Qt."""
+"""Runs in the terminal: `demo`, `train`, `resume`, `runs`, `stop`; and `doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from seirenes_app.lab.doctor import check_all
 from seirenes_app.lab.resources import presets_folder
 from seirenes_app.lab.run_report import before_after, write_report
+from seirenes_app.verbs.common import ERR, OUT, call_name, find_run
 from training.errors import UserError
 from training.rundir.config import RunConfig
 from training.rundir.config_io import load_config
@@ -28,8 +27,6 @@ from training.rundir.lock import holder
 from training.rundir.paths import RunPaths, default_runs_root, new_run
 from training.rundir.state import RunState, RunStatus, judge, reduce
 
-OUT = Console()
-ERR = Console(stderr=True)
 OVER = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED)
 STOP_PATIENCE_S = 30.0
 
@@ -229,27 +226,6 @@ def _last_lines(path: Path, count: int = 12) -> str:
 # ---------------------------------------------------------------------- runs, stop
 
 
-def find_run(name: str) -> RunPaths:
-    """The run of that id under the runs folder, or in that folder; else a UserError with the nearest ids."""
-    root = default_runs_root()
-    for folder in (Path(name).expanduser(), root / name):
-        if (folder / "config.json").is_file():
-            return RunPaths(folder.resolve())
-    import difflib
-
-    known = [r.paths.run_id for r in list_runs(root)]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
-    hint = f" Did you mean {', '.join(near)}?" if near else " There is no run yet: start one with `seirenes demo`."
-    raise UserError(f"No run {name!r} in {root}.{hint}")
-
-
-def call_name(paths: RunPaths) -> str:
-    """What `find_run` finds the run by: its id, or its folder where that is not under the runs folder."""
-    return (
-        paths.run_id if paths.root.parent.resolve() == default_runs_root().resolve() else shlex.quote(str(paths.root))
-    )
-
-
 def _state(paths: RunPaths) -> RunState:
     state = RunState()
     for event in EventTail(paths.events).poll():
@@ -332,13 +308,7 @@ def _wait_gone(paths: RunPaths, seconds: float) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------- models, doctor
-
-
-def names_model(target: str) -> bool:
-    """Whether `target` is the starter or a model folder, not a run; a run's folder has a config.json too."""
-    marks = ("model.safetensors", "tokenizer.json", "adapter_config.json")
-    return target == "starter" or any((Path(target).expanduser() / mark).is_file() for mark in marks)
+# ---------------------------------------------------------------------- doctor
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from seirenes_app.lab.trace_export import export_traces
 from seirenes_app.lab.traces import NOTEWORTHY, TraceBook
 from seirenes_app.lab.why.alignment import align
 from seirenes_app.lab.why.heat_text import visible
-from seirenes_app.verbs import ERR, OUT, find_run
+from seirenes_app.verbs.common import ERR, OUT, find_run
 from training.core.types import Outcome, PerturbationType, Role, Stage
 from training.errors import UserError
 from training.rundir.paths import RunPaths

@@ -16,7 +16,7 @@ from seirenes_app.lab.crafting.jobs import Job
 from seirenes_app.lab.crafting.judging import Badges, failures
 from seirenes_app.lab.crafting.results import Arm, SolveResult
 from seirenes_app.lab.why.heat_text import visible
-from seirenes_app.verbs import ERR, OUT
+from seirenes_app.verbs.common import ERR, OUT
 from training.core.prompts import TYPE_LABELS
 from training.core.statistics import Interval
 from training.errors import UserError

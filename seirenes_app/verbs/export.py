@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from seirenes_app.verbs import ERR, OUT, find_run, names_model
+from seirenes_app.verbs.common import ERR, OUT, find_run, names_model
 from training.errors import UserError
 from training.rundir.launch import child_environment
 

@@ -32,8 +32,8 @@ from seirenes_app.lab.eval_plans import (
 )
 from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, at_work, launch, open_rows, stop
 from seirenes_app.lab.library import log_tail
-from seirenes_app.verbs import ERR, OUT, find_run
-from seirenes_app.verbs_eval_output import (
+from seirenes_app.verbs.common import ERR, OUT, find_run
+from seirenes_app.verbs.eval_output import (
     changes_table,
     crossplay_fields,
     crossplay_notes,
