@@ -257,6 +257,7 @@ class RobustnessPage(Page):
     def show_nothing(self) -> None:
         """No run is open."""
         self._opened, self.track = None, None
+        self.chooser.render_sources(self.root, self._runs.summaries, self.evaluating.summaries)
         start = make_button("Start the demo run", "play", clicked=self.demoAsked.emit)
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
         self.faces.show_empty(

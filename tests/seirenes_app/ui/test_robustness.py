@@ -112,6 +112,8 @@ def test_another_run_replaces_every_chart(bench):
     assert len(bench.card("accuracy").drawn.curves[0].points) == 1
     bench.page.forget(second)
     assert bench.page.root is None
+    assert bench.page.chooser.button.text() == "Choose a run"
+    assert bench.page.faces.empty.isVisible()
 
 
 def test_a_run_that_grows_is_charted_anew(bench):
