@@ -21,6 +21,8 @@ class Handlers(Protocol):
     """What the window does for its actions."""
 
     def start_demo(self) -> None: ...
+    def open_recorded(self) -> None: ...
+    def evaluate(self) -> None: ...
     def new_run(self) -> None: ...
     def choose_config(self) -> None: ...
     def open_runs_folder(self) -> None: ...
@@ -61,9 +63,11 @@ class Actions:
         add = self._adder("File", menu.addAction)
         add("&New run…", does.new_run, "plus", "Ctrl+N")
         add("Start the &demo run", does.start_demo, "play", "Ctrl+D")
+        add("Open the &recorded run", does.open_recorded, "traces")
+        add("&Evaluate…", does.evaluate, "chart")
         add("&Open a config file…", does.choose_config, "file", "Ctrl+O")
         menu.addSeparator()
-        add("Open the &runs folder", does.open_runs_folder, "folder")
+        add("Open the runs &folder", does.open_runs_folder, "folder")
         menu.addSeparator()
         add("&Quit", does.close, "quit", "Ctrl+Q")
 

@@ -22,10 +22,12 @@ from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.craft import CraftPage
 from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.robustness import RobustnessPage
 from seirenes_app.ui.pages.traces import TracesPage
 from seirenes_app.ui.pages.train import TrainPage
 from seirenes_app.ui.processes.active_runs import ActiveRuns
 from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.processes.heap import settle_heap
 from seirenes_app.ui.processes.solver import Solver
 from seirenes_app.ui.processes.trainer_control import TrainerControl
 from seirenes_app.ui.theme import apply_theme
@@ -57,12 +59,14 @@ def build_window(app: QApplication, settings: Settings) -> MainWindow:
     control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
     active = ActiveRuns(runs, control, app)
     solver = Solver(app)
-    recorded = RunPaths(recorded_run())
+    folder = RunPaths(recorded_run())
+    recorded = folder if folder.rollouts.is_file() else None
     pages = Pages(
         home=HomePage(runs, background, library.presets(), workspace, recorded),
         craft=CraftPage(CraftStore(workspace), background, solver),
         train=TrainPage(control, library, settings, background=background),
-        traces=TracesPage(runs, recorded if recorded.rollouts.is_file() else None),
+        traces=TracesPage(runs, recorded),
+        robustness=RobustnessPage(runs, recorded),
     )
     services = Services(control, active, runs, library, workspace, background, solver, settings)
     return MainWindow(pages, services)
@@ -83,6 +87,7 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     settings, trouble = _load_settings()
     apply_theme(app, settings.theme)
     window = build_window(app, settings)
+    settle_heap()
     _catch_faults(window)
     window.show()
     if trouble:

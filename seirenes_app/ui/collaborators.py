@@ -11,6 +11,7 @@ from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.craft import CraftPage
 from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.robustness import RobustnessPage
 from seirenes_app.ui.pages.traces import TracesPage
 from seirenes_app.ui.pages.train import TrainPage
 from seirenes_app.ui.processes.active_runs import ActiveRuns
@@ -27,11 +28,12 @@ class Pages:
     craft: CraftPage
     train: TrainPage
     traces: TracesPage
+    robustness: RobustnessPage
 
     @property
     def in_order(self) -> tuple[Page, ...]:
         """As the rail has them."""
-        return (self.home, self.craft, self.train, self.traces)
+        return (self.home, self.craft, self.train, self.traces, self.robustness)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from seirenes_app.ui.closing import Closing
 from seirenes_app.ui.collaborators import Pages, Services
 from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.robustness_parts.keys import ROBUSTNESS_KEYS
 from seirenes_app.ui.pages.traces_parts.keys import TRACES_KEYS
 from seirenes_app.ui.palette_commands import CommandPalette
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
@@ -38,6 +39,7 @@ from training.errors import UserError
 from training.rundir.config_io import load_config
 from training.rundir.index import RunSummary
 from training.rundir.paths import RunPaths
+from training.rundir.rollout_query import RolloutQuery
 from training.rundir.state import RunState, RunStatus
 
 TABLE_KEYS = (
@@ -45,6 +47,7 @@ TABLE_KEYS = (
     ("Recent runs: open, pin, note", "Enter, P, N"),
     ("Recent runs: resume, discard", "R, Del"),
     *TRACES_KEYS,
+    *ROBUSTNESS_KEYS,
 )
 
 
@@ -57,6 +60,7 @@ class MainWindow(QMainWindow):
     def __init__(self, pages: Pages, services: Services) -> None:
         super().__init__()
         self._home, self._craft, self._train, self._traces = pages.home, pages.craft, pages.train, pages.traces
+        self._robustness = pages.robustness
         self._control, self._active = services.control, services.active
         self._runs, self._library, self._workspace = services.runs, services.library, services.workspace
         self._settings, self._background = services.settings, services.background
@@ -108,8 +112,10 @@ class MainWindow(QMainWindow):
         self._home.recordedAsked.connect(self.open_traces)
         self._home.craftAsked.connect(lambda: self.show_on(self._craft))
         self._traces.craftAsked.connect(self._open_draft)
+        self._robustness.tracesAsked.connect(self.open_traces)
+        self._robustness.demoAsked.connect(self.start_demo)
         self._traces.demoAsked.connect(self.start_demo)
-        for page in (self._craft, self._traces):
+        for page in (self._craft, self._traces, self._robustness):
             page.toast.connect(self.toast.say)
             page.problem.connect(self.tell)
         self._control.started.connect(lambda _paths: self._runs.refresh())
@@ -167,9 +173,9 @@ class MainWindow(QMainWindow):
         """`show_page` by the page itself."""
         self.show_page(self.pages.index(page))
 
-    def open_traces(self, paths: RunPaths) -> None:
-        """Show a run's rollouts on the Traces page."""
-        self._traces.open_run(paths)
+    def open_traces(self, paths: RunPaths, query: RolloutQuery | None = None) -> None:
+        """Show a run's rollouts on the Traces page: those of the query, or all."""
+        self._traces.open_run(paths, *([query] if query else []))
         self.show_on(self._traces)
 
     def _open_draft(self, draft: Draft) -> None:
@@ -190,6 +196,15 @@ class MainWindow(QMainWindow):
     def start_demo(self) -> None:
         """Start the demo preset and show it."""
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
+
+    def open_recorded(self) -> None:
+        """The run that ships, on Traces."""
+        self._home.recorded.openAsked.emit()
+
+    def evaluate(self) -> None:
+        """The dialog that starts an evaluation."""
+        self.show_on(self._robustness)
+        self._robustness.open_evaluate()
 
     def new_run(self) -> None:
         """The form."""
@@ -241,6 +256,7 @@ class MainWindow(QMainWindow):
     def _take_discarded(self, paths: RunPaths) -> None:
         self._train.forget(paths)
         self._traces.forget(paths)
+        self._robustness.forget(paths)
         self._workspace.forget(paths.run_id)
         self._runs.refresh()
         self.toast.say(f"{paths.run_id} is in the trash.")
@@ -259,6 +275,7 @@ class MainWindow(QMainWindow):
     def refresh(self) -> None:
         """Look at the disk again."""
         self._runs.refresh()
+        self._robustness.evaluating.refresh()
 
     def toggle_full_screen(self) -> None:
         """And back."""

@@ -163,7 +163,7 @@ class Bench:
                          lambda: self.is_drawn(paths))  # fmt: skip
         self.measure("rows behind a point", lambda: QTest.keyClick(plot, Qt.Key.Key_Return),
                      lambda: page.rows.rows is not None)  # fmt: skip
-        page.shut_down()
+        page.close_down()
         self.background.close()
 
     def _walk(self, plot: object) -> None:

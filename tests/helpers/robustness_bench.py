@@ -76,5 +76,5 @@ class Robustness:
         self.wait(lambda: self.page.faces.face is face)
 
     def close(self):
-        self.page.shut_down()
+        self.page.close_down()
         self.background.close()

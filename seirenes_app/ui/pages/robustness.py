@@ -161,7 +161,7 @@ class RobustnessPage(Page):
             card.mark_stale()
         self.cross.card.matrix.viewport().update()
 
-    def shut_down(self) -> None:
+    def close_down(self) -> None:
         """End the work in other threads; evaluations go on."""
         self.deactivate()
         self.sheets.close()
