@@ -35,15 +35,23 @@ def main() -> int:
         pins = ("-c", str(ROOT / "constraints.txt"))
         run(python, "-m", "pip", "install", "-q", *pins, *torch_index(), "torch", str(llama_wheel()))
         run(python, "-m", "pip", "install", "-q", *pins, str(wheel))
-        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "SEIRENES_RUNS": str(home / "runs")}
+        environment = {
+            **os.environ,
+            "QT_QPA_PLATFORM": "offscreen",
+            "SEIRENES_RUNS": str(home / "runs"),
+            "SEIRENES_DATA": str(home / "data"),
+        }
         environment.pop("PYTHONPATH", None)
         inside = {"cwd": str(home), "env": environment}
         run(str(scripts / "seirenes"), "doctor", **inside)
         run(str(scripts / "seirenes"), "app", "--smoke-test", **inside)
+        question = ("Tom has 5 apples and buys 7 more. How many apples does Tom have now?", "--answer", "12")
+        run(str(scripts / "seirenes"), "solve", *question, "--hint", "Ana has 9 pears.", "-n", "4", **inside)
+        run(str(scripts / "seirenes"), "traces", "recorded", "--flips", "--limit", "2", **inside)
         quick = ("--set", "steps=1", "--set", "evaluation.problems=8", "--set", "rollout.questions=2")
         done = run(str(scripts / "seirenes"), "demo", *quick, "--json", stdout=subprocess.PIPE, **inside)
         status = json.loads(done.stdout)["status"]
-        print(f"[package] {wheel.name}: doctor, smoke test and a one-step run passed ({status})")
+        print(f"[package] {wheel.name}: doctor, smoke test, solve, traces and a one-step run passed ({status})")
     return 0
 
 

@@ -133,12 +133,14 @@ def _last_line(first: _Side, second: _Side, condition: Condition) -> ComparisonL
 
 
 def _area_line(first: _Side, second: _Side, condition: Condition) -> ComparisonLine | None:
-    """The mean over the steps that both curves span; None unless both have rows at two steps of it."""
-    low = max(side.rows[0].x for side in (first, second))
-    high = min(side.rows[-1].x for side in (first, second))
-    if low >= high or any(len(side.rows) < 2 for side in (first, second)):
+    """The mean over the curves between steps that both have rows at; None where those are fewer than two.
+
+    Steps that one alone has would lend its curve a shape that the other had no chance to show.
+    """
+    steps = sorted({m.x for m in first.rows} & {m.x for m in second.rows})
+    if len(steps) < 2:
         return None
-    means = [_mean_over(side, condition, low, high) for side in (first, second)]
+    means = [_mean_over(side, condition, steps) for side in (first, second)]
     common = sorted(means[0].keys() & means[1].keys())
     if not common:
         return None
@@ -151,12 +153,13 @@ def _area_line(first: _Side, second: _Side, condition: Condition) -> ComparisonL
     )  # fmt: skip
 
 
-def _mean_over(side: _Side, condition: Condition, low: int, high: int) -> dict[str, float]:
-    """Problem id → its accuracy averaged over the steps from low to high, between checkpoints by straight lines."""
-    weights = area_weights([m.x for m in side.rows], low, high)
+def _mean_over(side: _Side, condition: Condition, steps: Sequence[int]) -> dict[str, float]:
+    """Problem id → its accuracy averaged from the first to the last step, between them by straight lines."""
+    weights = dict(zip(steps, area_weights(steps), strict=True))
     total: Floats | None = None
     problems: tuple[str, ...] = ()
-    for m, weight in zip(side.rows, weights, strict=True):
+    for m in side.rows:
+        weight = weights.get(m.x, 0.0)
         if weight == 0:
             continue
         part = side.cells(m.target).where(condition=condition)
@@ -168,17 +171,14 @@ def _mean_over(side: _Side, condition: Condition, low: int, high: int) -> dict[s
     return {p: float(v) for p, v in zip(problems, total.tolist(), strict=True) if np.isfinite(v)}
 
 
-def area_weights(steps: Sequence[int], low: float, high: float) -> list[float]:
-    """What each step's value weighs in the mean of the piecewise linear curve from `low` to `high`; they add up to 1.
+def area_weights(steps: Sequence[int]) -> list[float]:
+    """What each step's value weighs in the mean of the piecewise linear curve through all; they add up to 1.
 
-    The trapezoid rule on the steps within and the two ends, whose values lie on the lines between their neighbours.
+    The trapezoid rule; `steps` rise and are two at least.
     """
-    grid = np.unique([low, *(s for s in steps if low < s < high), high])
-    spans = np.diff(grid)
+    spans = np.diff(steps)
     trapezoid = (np.concatenate([spans, [0]]) + np.concatenate([[0], spans])) / 2
-    unit = np.eye(len(steps))
-    weights = [float(trapezoid @ np.interp(grid, steps, row)) / (high - low) for row in unit]
-    return weights
+    return [float(w) for w in trapezoid / (steps[-1] - steps[0])]
 
 
 def _adjusted(lines: list[ComparisonLine]) -> list[ComparisonLine]:
