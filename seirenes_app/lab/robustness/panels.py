@@ -165,7 +165,7 @@ def adversary_panel(history: History, questions: int) -> Panel:
     )
     note = (
         "NOT COMPARABLE from step to step: the Adversary and the problems change with every one, and so what is hard. "
-        "Bands count rollouts as if they were independent."
+        "Bands take the rollouts of one question together."
     )
     hinted = next((c for c in curves if c.key == "hinted"), None)
     if hinted is None:
