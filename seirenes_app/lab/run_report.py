@@ -25,7 +25,7 @@ from training.rundir.paths import RunPaths
 
 COLOURS = {"clean": "#1b6ca8", "hinted": "#c8553d", "placebo": "#6b7280"}
 MARKS = {"clean": "o", "hinted": "s", "placebo": "^"}
-NAMES = {"clean": "clean", "hinted": "hinted", "placebo": "neutral texts"}
+NAMES = {"clean": "clean", "hinted": "hinted", "placebo": "placebo"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ def draft_pairs(drafts: Sequence[Draft]) -> list[tuple[Problem, Hint]]:
     pairs = []
     for draft in drafts:
         if not draft.candidates:
-            raise UserError(f"The draft {title_of(draft)!r} has no perturbation. Write one first.")
+            raise UserError(f"The draft {title_of(draft)!r} has no hint. Write one first.")
         for candidate in draft.candidates:
             item = suite_item(draft, candidate)
             pairs.append((item.problem, item.hints[0]))

@@ -74,8 +74,8 @@ def _accuracy(metrics: Any, condition: str) -> float | None:
 
 
 def percent(share: float) -> str:
-    """A share as whole percent with a thin no-break space: "86 %"."""
-    return f"{100 * share:.0f}\u202f%"
+    """A share as whole percent: "86%"."""
+    return f"{100 * share:.0f}%"
 
 
 def sentence(state: RunState) -> str:

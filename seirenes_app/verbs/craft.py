@@ -1,4 +1,4 @@
-"""The verbs `seirenes craft` and `seirenes solve`: write perturbations, and see what they do to a solver."""
+"""The verbs `seirenes craft` and `seirenes solve`: write hints, and see what they do to a solver."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SEED_LIMIT = 2**63
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes craft`, `seirenes solve` and their options."""
-    craft_ = verbs.add_parser("craft", help="write distractions for a problem, by template or by a local model")
+    craft_ = verbs.add_parser("craft", help="write misleading hints for a problem, by template or by a local model")
     add_problem_options(craft_)
     craft_.add_argument(
         "--by", choices=["template", "model"], default="template", help="who writes (default: template)"
@@ -58,7 +58,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_problem_options(solve_)
     solve_.add_argument("--hint", default="", metavar="TEXT", help="without it only the clean question is solved")
     add_solver_options(solve_)
-    solve_.add_argument("--no-placebo", action="store_true", help="leave out the neutral text of the hint's length")
+    solve_.add_argument("--no-placebo", action="store_true", help="no placebo: neutral words of the hint's length")
     solve_.add_argument("--show", type=int, default=0, metavar="N", help="print N solutions of each arm")
 
 
@@ -70,7 +70,7 @@ def add_problem_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", type=_underscored, choices=[t.value for t in PerturbationType], metavar="TYPE",
         default=PerturbationType.SEMANTIC_MISLEADING.value,
-        help=f"of the perturbation: {', '.join(PerturbationType)} (default: semantic_misleading)",
+        help=f"of the hint: {', '.join(PerturbationType)} (default: semantic_misleading)",
     )  # fmt: skip
     parser.add_argument(
         "--placement", type=_underscored, choices=[p.value for p in Placement], default=Placement.APPEND.value,

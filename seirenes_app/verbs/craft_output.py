@@ -21,7 +21,7 @@ from training.core.prompts import TYPE_LABELS
 from training.core.statistics import Interval
 from training.errors import UserError
 
-_ARM_NAMES = {Arm.CLEAN: "clean", Arm.HINTED: "perturbed", Arm.PLACEBO: "placebo"}
+_ARM_NAMES = {Arm.CLEAN: "clean", Arm.HINTED: "hinted", Arm.PLACEBO: "placebo"}
 
 
 class Waiting:
@@ -105,7 +105,7 @@ def say_solved(draft: Draft, candidate: Candidate | None, badges: Badges, result
 
 def _say_comparison(result: SolveResult, candidate: Candidate | None) -> None:
     if result.drop is not None:
-        say(f"Drop under the hint, clean − perturbed: {difference(result.drop)}")
+        say(f"Drop under the hint, clean − hinted: {difference(result.drop)}")
     if result.placebo_drop is not None:
         say(f"Drop under the placebo, clean − placebo: {difference(result.placebo_drop)}")
     if result.follow_rate is not None and candidate is not None:
@@ -128,7 +128,7 @@ def say_candidates(
     """The candidates in order, and the command that tries the first of them."""
     found = [c for id_ in order if (c := draft.candidate(id_)) is not None]
     if not found:
-        say("No perturbation: none of this type fits the problem and passes the gates.")
+        say("No hint: none of this type fits the problem and passes the gates.")
         return
     for number, candidate in enumerate(found, 1):
         say(f"{number:>3}  {visible(candidate.text)}")

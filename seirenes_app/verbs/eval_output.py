@@ -97,7 +97,7 @@ def summary_table(summary: Summary, title: str) -> Table:
         table.add_section()
         table.add_row(f"all {worst.k} hints", _count(worst.hinted, worst.problems), percents(worst.hinted))
         for name, share, effect in (
-            (f"all {worst.k} neutral texts", worst.neutral, worst.against_neutral),
+            (f"all {worst.k} placebos", worst.neutral, worst.against_neutral),
             (f"all {worst.k} clean resamples", worst.resampled, worst.against_resampled),
         ):
             if share is not None and effect is not None:

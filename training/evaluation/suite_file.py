@@ -58,7 +58,7 @@ __all__ += [
 
 MANIFEST, ITEMS = "manifest.json", "items.jsonl"
 LICENCE = (
-    "Problems and perturbations written by the Seirênes laboratory are under Apache-2.0. Whoever adds text of another "
+    "Problems and hints written by the Seirênes laboratory are under Apache-2.0. Whoever adds text of another "
     "origin names its licence here."
 )
 _LOCK, _LOCK_PATIENCE_S, _LOCK_STALE_S = ".writing", 3.0, 30.0
@@ -119,7 +119,7 @@ def append_item(
         there = next((i for i in saved.suite.items if i.problem.id == item.problem.id), None)
         known = [h.text for h in there.hints] if there else []
         if item.hints and all(h.text in known for h in item.hints):
-            raise AlreadyThere(f"The suite {saved.manifest.name!r} holds this perturbation of this problem already.")
+            raise AlreadyThere(f"The suite {saved.manifest.name!r} holds this hint of this problem already.")
         invalid = [*saved.manifest.invalid, *_refused(item, known, refused or {}, allow_invalid)]
         old = read_lines(folder, saved.manifest)
         lines = [*old, _line(item)]
@@ -175,7 +175,7 @@ def _refused(
         gates = [*refused.get(index, ()), *([verdict.gate] if verdict.gate else [])]
         if gates and not allow:
             raise UserError(
-                f"The perturbation {hint.text[:60]!r} does not pass the gate “{gates[0]}”. {verdict.reason} Mend it, "
+                f"The hint {hint.text[:60]!r} does not pass the gate “{gates[0]}”. {verdict.reason} Mend it, "
                 "or save it marked as invalid."
             )
         if gates:

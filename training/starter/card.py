@@ -37,7 +37,7 @@ something to mend on two CPU cores. It knows nothing else.
 | {adversary_share:.0%} | hints written on request, training templates, the four types evenly |
 {hint_rows}
 
-The Reasoner was shown no hint of any other type, and no neutral remark. {steps} steps of {batch} examples, seed {seed}.
+The Reasoner was shown no hint of any other type, and no placebo. {steps} steps of {batch} examples, seed {seed}.
 
 ## Measured
 
@@ -73,7 +73,7 @@ def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
 def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
     """README.md with the figures, and figures.json beside it."""
     metrics = figures["metrics"]
-    rows = {"clean": metrics["clean"], "hinted, all types": metrics["hinted"], "neutral remark": metrics["placebo"]}
+    rows = {"clean": metrics["clean"], "hinted, all types": metrics["hinted"], "placebo": metrics["placebo"]}
     rows |= {f"· {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
     shares, stories = recipe.hint_shares, 1 - recipe.drill_share
     from safetensors import safe_open

@@ -25,7 +25,7 @@ def arm_texts(draft: Draft, problem: Problem, candidate: Candidate | None) -> di
         return texts
     hint = candidate.text.strip()
     if not hint:
-        raise UserError("The perturbation is empty. Write one, or solve the question alone.")
+        raise UserError("The hint is empty. Write one, or solve the question alone.")
     texts[Arm.HINTED] = (join_hint(problem.question, hint, draft.placement),)
     if draft.plan.placebo:
         neutral = placebos_of(hint, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))

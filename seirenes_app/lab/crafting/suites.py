@@ -50,7 +50,7 @@ def save_to_suite(
     refused = failures(judge_draft(draft).get(candidate.id, ()))
     if refused and not allow_invalid:
         raise UserError(
-            f"This perturbation does not pass the gate “{refused[0].name}”: {refused[0].reason} Mend it, or save it "
+            f"This hint does not pass the gate “{refused[0].name}”: {refused[0].reason} Mend it, or save it "
             "marked as invalid."
         )
     if not (place / MANIFEST).exists():

@@ -76,7 +76,7 @@ def _of_track(book: RobustnessBook, track: Track) -> list[str]:
     told = [_size(book, track), book.panel(track, Chart.GENERALISATION).sentence, _rows(track, measured)]
     last = measured[-1].figures
     if "placebo" not in last:
-        told.append(f"{track.title}: no neutral texts were asked, so harm by hints is not told from harm by any text.")
+        told.append(f"{track.title}: no placebos were asked, so harm by hints is not told from harm by any text.")
     told.append(_samples(book.cells(track, measured[-1].target), track))
     told.append(_undecided(book.cells(track, measured[-1].target), track))
     return told

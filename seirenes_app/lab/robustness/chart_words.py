@@ -18,7 +18,7 @@ from seirenes_app.lab.robustness.words import (
 )
 from training.core.statistics import Interval
 
-NAMES = {"clean": "clean accuracy", "hinted": "hinted accuracy", "placebo": "accuracy beside neutral texts"}
+NAMES = {"clean": "clean accuracy", "hinted": "hinted accuracy", "placebo": "placebo accuracy"}
 
 
 def accuracy_words(measured: Sequence[Measured], trend: Trend | None) -> str:
@@ -39,8 +39,8 @@ def _beyond_words(trend: Trend) -> str:
     told = f"{points(found.value)}, {p_words(p_value)}"
     if is_clear(found.value, p_value):
         side = "more" if found.value.mean > 0 else "less"
-        return f"under hints it changed by {side} than beside neutral texts ({told})"
-    return f"the change under hints is not told apart from that beside neutral texts ({told})"
+        return f"under hints it changed by {side} than under placebos ({told})"
+    return f"the change under hints is not told apart from that under placebos ({told})"
 
 
 def _trend_words(trend: Trend, key: str) -> str:
@@ -63,7 +63,7 @@ def gap_words(measured: Sequence[Measured], trend: Trend | None) -> str:
     beside = _ends(measured, "gap/placebo")
     if beside:
         name, found = beside[-1]
-        clauses.append(f"neutral texts of the same length cost {points(found.value)} at {name}")
+        clauses.append(f"placebos of the same length cost {points(found.value)} at {name}")
     return sentence(*clauses)
 
 
@@ -91,7 +91,7 @@ def flip_words(measured: Sequence[Measured]) -> str:
     beside = _ends(measured, "harmful/placebo")
     if clauses and beside:
         name, found = beside[-1]
-        clauses.append(f"a neutral text turns right into wrong in {percents(found.value)} at {name}")
+        clauses.append(f"a placebo turns right into wrong in {percents(found.value)} at {name}")
     return sentence(*clauses)
 
 
@@ -102,7 +102,7 @@ def worst_words(measured: Sequence[Measured]) -> str:
         return ""
     hinted = last.figures["worst/hinted"]
     clauses = [f"at {last.label}, {percents(hinted.value)} of problems stay right under all of their hints"]
-    for key, name in (("placebo", "as many neutral texts"), ("clean", "as many clean resamples")):
+    for key, name in (("placebo", "as many placebos"), ("clean", "as many clean resamples")):
         effect, beside = last.figures.get(f"effect/{key}"), last.figures.get(f"worst/{key}")
         if effect is not None and beside is not None:
             clauses.append(_effect_words(effect, beside.value, name))
@@ -129,7 +129,7 @@ def drop_words(measured: Sequence[Measured]) -> str:
         return ""
     told = " and ".join(f"{percents(f.value)} at {name}" for name, f in ends)
     beside = _ends(measured, "drop/placebo")
-    more = f"beside neutral texts {percents(beside[-1][1].value)} at {beside[-1][0]}" if beside else ""
+    more = f"under placebos {percents(beside[-1][1].value)} at {beside[-1][0]}" if beside else ""
     return sentence(f"of what is right without a hint, hints cost {told}", more)
 
 

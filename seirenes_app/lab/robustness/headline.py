@@ -14,7 +14,7 @@ from training.core.statistics import Interval
 from training.core.types import PerturbationType
 from training.evaluation.rows import Condition
 
-LABELS = {Condition.CLEAN: "clean", Condition.HINTED: "hinted, all types", Condition.PLACEBO: "neutral remark"}
+LABELS = {Condition.CLEAN: "clean", Condition.HINTED: "hinted, all types", Condition.PLACEBO: "placebo"}
 COLUMNS = ("", "before", "after", "change", "p")
 
 

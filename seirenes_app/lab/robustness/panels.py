@@ -40,7 +40,7 @@ class View:
         closed = "" if is_exact(self.track) else CLOSED
         return BANDS + closed + (COUNTED if any(m.basis is Basis.COUNTS for m in self.measured) else "")
 
-    def curves(self, prefix: str, *, types: bool = True, placebo: str = "neutral texts") -> tuple[Curve, ...]:
+    def curves(self, prefix: str, *, types: bool = True, placebo: str = "placebo") -> tuple[Curve, ...]:
         """Hinted, each type, and the placebo, of figures `prefix/…` (or accuracies without one)."""
         start = f"{prefix}/" if prefix else ""
         found = [curve(self.track, self.measured, f"{start}hinted", "hinted, all types", name="hinted")]
@@ -67,7 +67,7 @@ def accuracy_panel(view: View) -> Panel:
     curves = filled([curve(view.track, view.measured, "clean", "clean"), *view.curves("")])
     note = (
         f"The same {view.track.problems:,} problems and texts at every checkpoint ({view.track.suite}, "
-        f"{view.track.asking}), so points can be compared. {view.bands}"
+        f"{view.track.asking}), so points can be compared. A placebo is neutral words of a hint's length. {view.bands}"
     )
     told = words.accuracy_words(view.measured, view.trend)
     return view.panel(Chart.ACCURACY, "Accuracy on the frozen suite", Unit.SHARE, curves, told, note)
@@ -90,12 +90,12 @@ def flips_panel(view: View) -> Panel:
     """What a hint turns."""
     curves = filled(curve(view.track, view.measured, f"{n}/hinted", label, name=n) for n, label in FLIPS)
     beside = filled(
-        curve(view.track, view.measured, f"{n}/placebo", f"neutral text, {label.replace('hinted', 'beside it')}")
+        curve(view.track, view.measured, f"{n}/placebo", f"placebo, {label.replace('hinted', 'with it')}")
         for n, label in FLIPS
     )
     note = (
         "A pair is a hinted answer and the same problem's clean one. Sampling flips answers both ways too: the table "
-        f"has the neutral texts' flips to compare with. {view.bands}"
+        f"has the placebos' flips to compare with. {view.bands}"
     )
     told = words.flip_words(view.measured) or _nothing("the suite was not asked both clean and hinted")
     table = table_of((*curves, *beside), view.x_label)
@@ -108,11 +108,11 @@ def worst_panel(view: View) -> Panel:
         view.track, view.measured, "worst/hinted", "right under all hints", name="hinted", p_from="effect/placebo"
     )
     beside = [
-        curve(view.track, view.measured, "worst/placebo", "under as many neutral texts", name="placebo", beside=True),
+        curve(view.track, view.measured, "worst/placebo", "under as many placebos", name="placebo", beside=True),
         curve(view.track, view.measured, "worst/clean", "in as many clean resamples", name="clean", beside=True),
     ]
     effects = [
-        curve(view.track, view.measured, "effect/placebo", "neutral − hinted", name="effect"),
+        curve(view.track, view.measured, "effect/placebo", "placebo − hinted", name="effect"),
         curve(view.track, view.measured, "effect/clean", "resampled − hinted", name="effect_clean"),
     ]
     curves = filled([hinted, *beside])

@@ -164,7 +164,7 @@ class _Table:
     def __init__(self, question: str, hint: str, draft: Draft) -> None:
         self._hint, self._parts, self._started = hint, parts_of(hint), time.monotonic()
         if not self._parts:
-            raise UserError("The perturbation has no sentence to take apart. Write one, or choose another.")
+            raise UserError("The hint has no sentence to take apart. Write one, or choose another.")
         n = planned_samples(draft.plan)
         hints = dict.fromkeys(["", hint, *(h for _, without, only in self._parts for h in (without, only))])
         self.variants = {h: _Variant(h, join_hint(question, h, draft.placement) if h else question, n) for h in hints}

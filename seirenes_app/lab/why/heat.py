@@ -122,7 +122,7 @@ class HeatJob(Job):
     def _work(self) -> HeatMap:
         question = self._draft.problem.question.strip()
         if not question or not self._hint:
-            raise UserError("A heat map needs a question and a perturbation. Write both.")
+            raise UserError("A heat map needs a question and a hint. Write both.")
         if not self._solution.strip():
             raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
         clean = self._score(question)

@@ -91,10 +91,10 @@ def say_number(value: float | None, *, signed: bool = False) -> str:
 
 
 def say_count(count: int) -> str:
-    """A count with thin spaces between thousands: "1 000 000"."""
-    return f"{count:,}".replace(",", "\u202f")
+    """A count with commas between thousands, as everywhere else: "1,000,000"."""
+    return f"{count:,}"
 
 
 def count_of(count: int, noun: str = "rollout") -> str:
-    """ "1 rollout", "12 000 rollouts"."""
+    """ "1 rollout", "12,000 rollouts"."""
     return f"{say_count(count)} {noun}{'' if count == 1 else 's'}"

@@ -42,7 +42,7 @@ HEADERS = {
 }
 TIPS = {
     RunColumn.CLEAN: "Frozen suite, questions as they are: before training → newest evaluation",
-    RunColumn.HINTED: "Frozen suite, with distractions appended: before training → newest evaluation",
+    RunColumn.HINTED: "Frozen suite, with hints appended: before training → newest evaluation",
 }
 SUMMARY_ROLE = Qt.ItemDataRole.UserRole + 1
 CHANGE_ROLE = Qt.ItemDataRole.UserRole + 2

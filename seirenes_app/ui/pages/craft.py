@@ -1,4 +1,4 @@
-"""Craft: a problem, distractions for it, what they do to a solver, and why.
+"""Craft: a problem, hints for it, what they do to a solver, and why.
 
 It wires the parts to the desk, which knows what is true, and to the work, which takes time; it decides neither.
 """

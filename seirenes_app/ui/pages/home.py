@@ -104,7 +104,7 @@ class HomePage(Page):
         words.setSpacing(SPACE_2)
         title = make_label("Train a model against\nits own distractions", "hero")
         text = make_label(
-            "One model plays two roles. As Adversary it writes distractions; as Reasoner it learns to keep its "
+            "One model plays two roles. As Adversary it writes misleading hints; as Reasoner it learns to keep its "
             "answer. Watch both change, step by step.", "muted", wrap=True,
         )  # fmt: skip
         text.setMinimumWidth(510)

@@ -86,7 +86,7 @@ def kept_points(y: Sequence[float], limit: int = MAX_POINTS) -> Sequence[int]:
 def format_value(value: float, *, unit: bool) -> str:
     """A value as it is read out: a share as percent, anything else with three significant digits."""
     if unit:
-        return f"{100 * value:.0f}\u202f%"
+        return f"{100 * value:.0f}%"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
 
 
@@ -99,7 +99,7 @@ def chart_family() -> str:
 
 def draw_figure(figure: Figure, lines: Sequence[Line], size: tuple[int, int], *, unit: bool,
                 theme: Theme | None = None) -> Any:  # fmt: skip
-    """Draw `lines` anew on `figure`, `size` in logical pixels; returns the axes. A share goes from 0 to 100 %."""
+    """Draw `lines` anew on `figure`, `size` in logical pixels; returns the axes. A share goes from 0 to 100%."""
     theme = theme or current_theme()
     figure.clear()
     figure.set_facecolor(theme.surface)
@@ -130,7 +130,7 @@ def _dress(axes: Any, theme: Theme, *, unit: bool, size: tuple[int, int]) -> Non
     axes.yaxis.set_major_locator(MaxNLocator(nbins=max(2, size[1] // 42)))
     if unit:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5 if size[1] >= 200 else 4, steps=[2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f}%"))
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if abs(v) >= 1000 else f"{v:g}"))
 

@@ -193,8 +193,8 @@ class AboutDialog(Sheet):
         self.body.addWidget(make_label("A laboratory for the reasoning robustness of language models.", wrap=True))
         self.body.addWidget(
             make_label(
-                "The method is that of arXiv 2605.11636: one policy in two roles, an Adversary that writes distractions"
-                " and a Reasoner that learns to withstand them. Defaults, gates, archive and statistics are this "
+                "The method is that of arXiv 2605.11636: one policy in two roles, an Adversary that writes misleading "
+                "hints and a Reasoner that learns to withstand them. Defaults, gates, archive and statistics are this "
                 "project's own. Apache License 2.0.", "muted", wrap=True,
             )
         )  # fmt: skip

@@ -81,7 +81,7 @@ class HeatMapView(QWidget):
         token = self.map.tokens[index]
         return (
             f"{visible(token.text)}: {say_delta(token.delta)} "
-            f"(clean {say_logprob(token.clean)}, with the distraction {say_logprob(token.hinted)})"
+            f"(clean {say_logprob(token.clean)}, with the hint {say_logprob(token.hinted)})"
         )
 
     # ------------------------------------------------------------------ layout
@@ -205,7 +205,7 @@ class HeatMapView(QWidget):
             (
                 self.describe(index),
                 f"Clean, likeliest: {say_alternatives(token.top_clean)}",
-                f"Distracted, likeliest: {say_alternatives(token.top_hinted)}",
+                f"Hinted, likeliest: {say_alternatives(token.top_hinted)}",
             )
         )
 
@@ -283,7 +283,7 @@ def say_logprob(logprob: float) -> str:
 def say_probability(logprob: float) -> str:
     """A probability in percent; what is above nothing and below one percent says so."""
     share = math.exp(min(0.0, logprob))
-    return percent(share) if share >= 0.01 else "<1\u202f%"
+    return percent(share) if share >= 0.01 else "<1%"
 
 
 def say_alternatives(top: Sequence[Alternative]) -> str:

@@ -18,8 +18,8 @@ TRACK = 12
 
 
 def percent(share: float) -> str:
-    """A share as the window writes it, with a thin space that does not break."""
-    return f"{100 * share:.0f}\u202f%"
+    """A share as the window writes it."""
+    return f"{100 * share:.0f}%"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Rate:
 
 
 class IntervalBars(QWidget):
-    """One line a rate: label, bar on a 0 to 100 % track with its 95 % interval, figures at the right."""
+    """One line a rate: label, bar on a 0 to 100% track with its 95% interval, figures at the right."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)

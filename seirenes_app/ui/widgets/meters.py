@@ -45,7 +45,7 @@ class Use:
 
 
 class UseSampler:
-    """Looks at a process tree. Processor time is counted from one look to the next, so the first look says 0 %."""
+    """Looks at a process tree. Processor time is counted from one look to the next, so the first look says 0%."""
 
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}
@@ -193,5 +193,5 @@ class Meters(QWidget):
         self.disk.render_figure(f"{format_mb(use.disk_free_mb)} free", 1 - use.disk_free_mb / use.disk_total_mb)
         self.gpu.setVisible(use.gpu is not None)
         if use.gpu is not None:
-            text = f"{use.gpu.percent:.0f}\u202f%  ·  {format_mb(use.gpu.used_mb)} of {format_mb(use.gpu.total_mb)}"
+            text = f"{use.gpu.percent:.0f}%  ·  {format_mb(use.gpu.used_mb)} of {format_mb(use.gpu.total_mb)}"
             self.gpu.render_figure(text, use.gpu.percent / 100)

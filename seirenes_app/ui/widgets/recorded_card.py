@@ -46,6 +46,4 @@ class RecordedCard(Card):
             return
         clean, hinted = measure_change(state, "clean"), measure_change(state, "hinted")
         if hinted.after is not None and clean.after is not None:
-            self.text.setText(
-                f"{state.step} steps of the demo. Right under distractions {hinted}, without any {clean}."
-            )
+            self.text.setText(f"{state.step} steps of the demo. Right under hints {hinted}, without any {clean}.")

@@ -105,7 +105,7 @@ def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column:
 
 
 def _paint_dumbbell(painter: QPainter, rect: QRect, change: Change, name: str) -> None:
-    """Before as a ring and after as a dot on a track from 0 to 100 %."""
+    """Before as a ring and after as a dot on a track from 0 to 100%."""
     theme = current_theme()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     left, width, y = rect.left() + 5.0, min(rect.width() - 10.0, 170.0), rect.top() + 42.5

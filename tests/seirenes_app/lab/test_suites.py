@@ -187,7 +187,7 @@ def test_drafts_are_found_by_the_beginning_of_their_id(store):
 def test_drafts_that_do_not_go_together_are_refused():
     with pytest.raises(UserError, match="place their hints differently"):
         draft_pairs([draft("a b"), draft("c d", placement=Placement.PREPEND)])
-    with pytest.raises(UserError, match="no perturbation"):
+    with pytest.raises(UserError, match="no hint"):
         draft_pairs([draft()])
 
 

@@ -157,7 +157,7 @@ def test_solving_shows_bars_words_traces_and_is_kept_over_a_crash(craft, qtbot, 
     assert set(result.arms) == set(Arm)
     assert [rate.done for rate in craft.page.solve.bars.rates] == [4, 4, 4]
     assert "right of 4" in craft.page.solve.bars.accessibleName()
-    assert "distraction" in craft.page.solve.words.text()
+    assert "hint" in craft.page.solve.words.text()
     craft.wait(lambda: craft.page.why.traces.view.rows)
     assert len(craft.page.candidates.cards[craft.desk.chosen].minis.rates) == 3
     craft.wait(lambda: not craft.desk.session.unsaved and not craft.desk._to_keep)

@@ -47,7 +47,7 @@ def seen(view):
 def test_the_first_difference_is_marked_on_its_step(qtbot, qapp):
     view = shown(qtbot, TracePairView())
     right = "18 - 5 = 13.\n13 + 14 = 27.\n#### 27"
-    view.render(align(LEFT, right), "Clean 1", "Distracted 3", LEFT, right)
+    view.render(align(LEFT, right), "Clean 1", "Hinted 3", LEFT, right)
     assert [row.gutter.sign for row in seen(view)] == ["=", "≠", "≠"]
     assert [row.tag for row in seen(view)] == ["", PARTING, ""]
     assert view.divergence_row is view.rows[1]
@@ -132,10 +132,8 @@ def test_the_mouse_points(qtbot, qapp, heat):
 
 def test_bars_say_what_they_show(qtbot, qapp):
     bars = shown(qtbot, IntervalBars("Right"))
-    bars.render_rates([Rate("Clean", "clean", 3, 4, 4, 0.3, 0.95), Rate("Distracted", "hinted", 0, 0, 4)])
-    assert bars.accessibleName() == (
-        "Right. Clean: 3 right of 4, 75\u202f%, interval 30\u202f% to 95\u202f%. Distracted: nothing yet"
-    )
+    bars.render_rates([Rate("Clean", "clean", 3, 4, 4, 0.3, 0.95), Rate("Hinted", "hinted", 0, 0, 4)])
+    assert bars.accessibleName() == ("Right. Clean: 3 right of 4, 75%, interval 30% to 95%. Hinted: nothing yet")
     bars.grab()
 
 
@@ -198,10 +196,10 @@ def test_many_values_from_a_thread_arrive_as_few_and_the_newest_wins(qtbot, qapp
 
 
 def test_a_drop_is_told_with_its_doubt():
-    assert say_drop(Interval(0.5, 0.2, 0.7)) == "The distraction costs 50 points of accuracy (95 % interval 20 to 70)."
+    assert say_drop(Interval(0.5, 0.2, 0.7)) == "The hint costs 50 points of accuracy (95% interval 20 to 70)."
     assert "may be chance" in say_drop(Interval(0.1, -0.2, 0.4))
-    assert say_drop(Interval(-0.25, -0.5, -0.1)).startswith("The distraction adds 25 points")
-    assert say_placebo(Interval(0.0, -0.2, 0.2)) == "A neutral remark of its length costs nothing."
+    assert say_drop(Interval(-0.25, -0.5, -0.1)).startswith("The hint adds 25 points")
+    assert say_placebo(Interval(0.0, -0.2, 0.2)) == "A placebo of its length costs nothing."
     assert points(-0.284) == "−28"
 
 
@@ -211,7 +209,7 @@ def test_what_neutral_words_do_as_well_is_no_attack():
         return solve_result("k", {a: _arm(a, *n) for a, n in arms.items()}, 1.0, arms)
 
     assert verdict_look(result(2, 15)).text == "Breaks the solver"
-    assert verdict_look(result(2, 3)).text == "No more than neutral words do"
+    assert verdict_look(result(2, 3)).text == "No more than a placebo does"
     assert verdict_look(result(15, 16)).text == "No clear effect"
 
 

@@ -88,7 +88,7 @@ def test_a_run_shows_its_verdict_in_words_and_figures(home, qtbot):
     assert cell(home, 0, RunColumn.RUN) == "first"
     assert cell(home, 0, RunColumn.STATUS) == "Finished"
     assert cell(home, 0, RunColumn.STATUS, LOOK_ROLE).icon == "check-circle"
-    assert cell(home, 0, RunColumn.CLEAN) == "90\u202f% → 88\u202f%"
+    assert cell(home, 0, RunColumn.CLEAN) == "90% → 88%"
     assert cell(home, 0, RunColumn.HINTED, CHANGE_ROLE) == Change(0.4, 0.8)
     assert "hinted" in cell(home, 0, RunColumn.RUN, Qt.ItemDataRole.ToolTipRole)
     home.grab()

@@ -55,8 +55,8 @@ def test_the_recorded_run_is_a_way_to_begin(make_home, qtbot, tmp_path):
     paths = record(tmp_path)
     home = make_home(paths)
     assert home.recorded.isVisible()
-    qtbot.waitUntil(lambda: "44\u202f% → 72\u202f%" in home.recorded.text.text())
-    assert "93\u202f% → 92\u202f%" in home.recorded.text.text()
+    qtbot.waitUntil(lambda: "44% → 72%" in home.recorded.text.text())
+    assert "93% → 92%" in home.recorded.text.text()
     with qtbot.waitSignal(home.recordedAsked) as blocker:
         qtbot.mouseClick(home.recorded.open, Qt.MouseButton.LeftButton)
     assert blocker.args == [paths]

@@ -57,7 +57,7 @@ def test_solve_as_text_with_traces_and_hostile_text_kept_harmless(capsys):
     run("solve", QUESTION, "--answer", "14", "--hint", HINT + " [red]\x1b[1m", "-n", "4", "--show", "1", "--no-placebo")
     out = capsys.readouterr().out
     assert "[red]<001B>[1m" in out
-    for part in ("perturbed", "95% interval", "Drop under the hint", "Follow rate", "clean 0: ", "####"):
+    for part in ("hinted", "95% interval", "Drop under the hint", "Follow rate", "clean 0: ", "####"):
         assert part in out
     assert "placebo" not in out
     assert "markers: It carries the hidden character" in out

@@ -65,7 +65,7 @@ def run(tmp_path, gguf):
 def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     assert call("eval", gguf, "--problems", 3, "--rows", tmp_path / "rows.jsonl") == 0
     out = capsys.readouterr().out
-    for words in ("clean", "correlation trap", "all 4 hints", "all 4 neutral texts", "gap, points"):
+    for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):
         assert words in out
     rows = load_rows(tmp_path / "rows.jsonl")
     assert len(rows) == 3 * 9

@@ -44,7 +44,7 @@ class CandidateCard(QWidget):
 
     def _build(self) -> None:
         self.text = make_label("", wrap=True)
-        self.editor = GrowingText("Text of the distraction", "Write a distraction…", least=2, most=8)
+        self.editor = GrowingText("Text of the hint", "Write a hint…", least=2, most=8)
         self.editor.hide()
         self.gates = GateBadges(brief=True)
         self.writing = Badge(WRITING)

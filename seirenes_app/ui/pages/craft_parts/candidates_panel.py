@@ -203,7 +203,7 @@ def _make_empty() -> QWidget:
     column.setSpacing(SPACE_2)
     middle = Qt.AlignmentFlag.AlignHCenter
     column.addWidget(Picture("note", 36), 0, middle)
-    column.addWidget(make_label("No distraction yet", "heading"), 0, middle)
+    column.addWidget(make_label("No hint yet", "heading"), 0, middle)
     words = make_label("Write one, fill in templates, or let a model write some.", "muted", wrap=True)
     words.setAlignment(middle)
     column.addWidget(words)

@@ -1,4 +1,4 @@
-"""The distraction's type and its place in the problem."""
+"""The hint's type and its place in the problem."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class DistractionCard(Card):
         self._connect()
 
     def _build(self) -> None:
-        self.body.addWidget(make_card_heading("Distraction"))
+        self.body.addWidget(make_card_heading("Hint"))
         types = [Segment(str(type_), *words) for type_, words in TYPE_WORDS.items()]
-        self.type = Segmented("Type of distraction", types, columns=2)
+        self.type = Segmented("Type of hint", types, columns=2)
         places = [Segment(str(place), word, tip=tip) for place, (word, tip) in PLACEMENT_WORDS.items()]
         self.placement = Segmented("Placement", places)
         self.where = make_label("", "small")

@@ -1,4 +1,4 @@
-"""Where the distraction makes the right solution unlikely: its tokens, and what the model would rather have written."""
+"""Where the hint makes the right solution unlikely: its tokens, and what the model would rather have written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from seirenes_app.ui.widgets.heat_map import HeatMapView, say_alternatives, say_
 from seirenes_app.ui.widgets.labels import make_label
 
 NOTHING = (
-    "A right solution's tokens are scored twice: after the clean question, and after the question with the distraction."
+    "A right solution's tokens are scored twice: after the clean question, and after the question with the hint."
     " What loses probability shows where the reasoning is pulled away."
 )
 NO_SOLUTION = "There is no right solution to score yet: solve first, or take a problem that has a worked solution."
 LEGEND = (
-    "Thick underline: the distraction makes the token less likely.  Dotted: likelier.  "
+    "Thick underline: the hint makes the token less likely.  Dotted: likelier.  "
     "Arrow keys go from token to token, W to the worst."
 )
 
@@ -36,7 +36,7 @@ class HeatTab(QWidget):
     def _build(self) -> None:
         self.text = make_label(NOTHING, "muted", wrap=True)
         self.score = make_button("Score the solution", "heat", clicked=self.scoreAsked.emit,
-                                 tip="Log-probability of each token, clean and distracted")  # fmt: skip
+                                 tip="Log-probability of each token, clean and hinted")  # fmt: skip
         self.total = make_label("", wrap=True)
         self.figures = QCheckBox("Figures")
         self.figures.setToolTip("Write Δ log-prob under each token")
@@ -71,7 +71,7 @@ class HeatTab(QWidget):
         self.cells = [[make_label("", "mono"), make_label("", "mono", wrap=True)] for _ in range(2)]
         grid.addWidget(self.token, 0, 0)
         grid.addWidget(self.delta, 0, 1, 1, 2)
-        for r, (name, cells) in enumerate(zip(("Clean", "Distracted"), self.cells, strict=True), 1):
+        for r, (name, cells) in enumerate(zip(("Clean", "Hinted"), self.cells, strict=True), 1):
             grid.addWidget(make_label(name, "small"), r, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(cells[0], r, 1, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(cells[1], r, 2)
@@ -101,7 +101,7 @@ class HeatTab(QWidget):
         if heat is not None:
             way = "less" if heat.total_delta < 0 else "more"
             self.total.setText(
-                f"As a whole, the solution is {way} likely under the distraction: "
+                f"As a whole, the solution is {way} likely under the hint: "
                 f"Δ log-prob {short_delta(heat.total_delta)} over {len(heat.tokens)} tokens."
             )
 

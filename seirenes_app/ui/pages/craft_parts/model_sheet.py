@@ -61,7 +61,7 @@ class ModelSheet(Sheet):
         self._look()
 
     def _build(self, role: str) -> None:
-        what = "solves the problem" if role == "Solver" else "writes the distractions"
+        what = "solves the problem" if role == "Solver" else "writes the hints"
         self.body.addWidget(make_label(f"The model that {what}", "title"))
         self.model = QComboBox()
         self.model.setAccessibleName(f"{role} model")

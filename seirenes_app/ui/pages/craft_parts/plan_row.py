@@ -33,7 +33,7 @@ class PlanRow(QWidget):
         self.samples, self.tokens, self.seed = QSpinBox(), QSpinBox(), QSpinBox()
         self.temperature = QDoubleSpinBox()
         self.placebo = QCheckBox("Placebo")
-        self.placebo.setToolTip("Also try neutral words of the same length in the same place")
+        self.placebo.setToolTip("Also try a placebo: neutral words of the hint's length, in its place")
         self.placebo.setAccessibleDescription(self.placebo.toolTip())
         self.samples.setRange(1, MAX_SAMPLES)
         self.tokens.setRange(8, MAX_TOKENS)
@@ -45,7 +45,7 @@ class PlanRow(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACE_2)
         for name, tip, editor in (
-            ("Samples", "Solutions of each: clean, distracted, placebo", self.samples),
+            ("Samples", "Solutions of each: clean, hinted, placebo", self.samples),
             ("Temperature", "0 takes the likeliest token every time, so all samples are the same", self.temperature),
             ("Tokens at most", "Where a solution is cut off", self.tokens),
             ("Seed", "The same seed draws the same samples again", self.seed),

@@ -1,4 +1,4 @@
-"""The candidate in hand: the text that the solver reads with the distraction marked in it, and every gate's verdict."""
+"""The candidate in hand: the text that the solver reads with the hint marked in it, and every gate's verdict."""
 
 from __future__ import annotations
 
@@ -75,4 +75,4 @@ class PromptCard(Card):
         self.text.setTextFormat(Qt.TextFormat.RichText)
         self.text.setText(f'<span>{before}<u style="color:{colour}">{hint}</u>{after}</span>')
         self.text.setAccessibleName(joined)
-        self.text.setAccessibleDescription(f"The distraction is: {joined[start:end]}")
+        self.text.setAccessibleDescription(f"The hint is: {joined[start:end]}")

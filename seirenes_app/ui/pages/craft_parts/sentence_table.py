@@ -1,4 +1,4 @@
-"""The sentences of a distraction as a table: what accuracy gains without each, and what each alone costs."""
+"""The sentences of a hint as a table: what accuracy gains without each, and what each alone costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.core.statistics import Interval
 HEADINGS = ("Sentence", "Without it", "Only it")
 TIPS = (
     "",
-    "Accuracy without this sentence less accuracy with the whole distraction, in points: above zero, it does harm",
+    "Accuracy without this sentence less accuracy with the whole hint, in points: above zero, it does harm",
     "Clean accuracy less accuracy with this sentence alone, in points: above zero, it does harm by itself",
 )
 DELTA_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -131,7 +131,7 @@ class SentenceTable(QTableWidget):
         delegate = DeltaDelegate(self)
         self.setItemDelegateForColumn(1, delegate)
         self.setItemDelegateForColumn(2, delegate)
-        self.setAccessibleName("Sentences of the distraction and what each does to accuracy")
+        self.setAccessibleName("Sentences of the hint and what each does to accuracy")
 
     def render_ablation(self, result: AblationResult | None) -> None:
         """Show a result, finished or not."""

@@ -13,10 +13,10 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
 
 NOTHING = (
-    "Each sentence of the distraction is left out once, and tried alone once, with the same seeds. What accuracy then "
+    "Each sentence of the hint is left out once, and tried alone once, with the same seeds. What accuracy then "
     "gains or loses tells which of them does the harm."
 )
-KEY = "Points of accuracy with their 95 % intervals; bars to the right mean harm."
+KEY = "Points of accuracy with their 95% intervals; bars to the right mean harm."
 
 
 class SentencesTab(QWidget):

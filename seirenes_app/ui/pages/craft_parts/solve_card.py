@@ -19,7 +19,7 @@ from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.interval_bars import IntervalBars
 from seirenes_app.ui.widgets.labels import make_label
 
-NOTHING = "Solve it, and the share of right answers stands here: clean, distracted, and with neutral words."
+NOTHING = "Solve it, and the share of right answers stands here: clean, hinted, and with a placebo."
 CUT_SHORT = "Cancelled: these are the samples that were there."
 
 

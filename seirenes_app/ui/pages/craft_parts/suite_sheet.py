@@ -41,7 +41,7 @@ class SuiteSheet(Sheet):
         self.body.addWidget(make_label("Save to a suite", "title"))
         self.body.addWidget(
             make_label(
-                "A suite is a folder of problems with their distractions and placebos, for evaluations.", "muted",
+                "A suite is a folder of problems with their hints and placebos, for evaluations.", "muted",
                 wrap=True,
             )
         )  # fmt: skip
@@ -119,7 +119,7 @@ class SuiteSheet(Sheet):
         placement = self._suites.get(name)
         if placement is not None and placement is not self._draft.placement:
             return (
-                f"In this suite distractions are placed “{PLACEMENT_WORDS[placement][0]}”, here "
+                f"In this suite hints are placed “{PLACEMENT_WORDS[placement][0]}”, here "
                 f"“{PLACEMENT_WORDS[self._draft.placement][0]}”. Choose another suite."
             )
         return ""

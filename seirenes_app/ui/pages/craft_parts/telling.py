@@ -47,7 +47,7 @@ def say_work(work: Work | None, state: WorkerState, n: int, who: str, done: int,
     so_far = f": {done} of {planned} solutions" if planned else "…"
     match work:
         case Work.GENERATE:
-            return f"{who} is writing {n} {'distraction' if n == 1 else 'distractions'}…"
+            return f"{who} is writing {n} {'hint' if n == 1 else 'hints'}…"
         case Work.SOLVE:
             what = f"{n} candidates" if n > 1 else "the candidate" if n else "the problem alone"
             return f"{who} is solving {what}{so_far}"

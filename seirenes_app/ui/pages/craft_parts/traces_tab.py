@@ -1,4 +1,4 @@
-"""Paired traces of the candidate in hand: a clean and a distracted solution, aligned, chosen so that they tell most."""
+"""Paired traces of the candidate in hand: a clean and a hinted solution, aligned, chosen so that they tell most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.quiet import hush
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 
-NOTHING = "Solve the candidate, and a clean solution stands beside a distracted one, with the place where they part."
+NOTHING = "Solve the candidate, and a clean solution stands beside a hinted one, with the place where they part."
 
 
 class TracesTab(QWidget):
@@ -45,7 +45,7 @@ class TracesTab(QWidget):
             box.setMinimumContentsLength(10)
             hush(box)
         self.clean.setAccessibleName("Clean solution")
-        self.hinted.setAccessibleName("Distracted solution")
+        self.hinted.setAccessibleName("Hinted solution")
         self.best = make_icon_button("compare", "Back to the pair that tells most", clicked=self._choose_best)
         self._choosers = QWidget()
         row = QHBoxLayout(self._choosers)

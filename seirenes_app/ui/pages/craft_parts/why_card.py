@@ -26,7 +26,7 @@ class WhyTab(IntEnum):
 
 NAMES = {
     WhyTab.TRACES: ("Paired traces", "compare", "Two solutions side by side"),
-    WhyTab.SENTENCES: ("Sentences", "sentences", "Which sentence of the distraction does it"),
+    WhyTab.SENTENCES: ("Sentences", "sentences", "Which sentence of the hint does it"),
     WhyTab.TOKENS: ("Tokens", "heat", "Where the right solution becomes unlikely"),
 }
 

@@ -46,7 +46,7 @@ KIND_WORDS: Mapping[AnswerKind, str] = {
 ORIGIN_WORDS: Mapping[Origin, str] = {
     Origin.HAND: "by hand", Origin.TEMPLATE: "template", Origin.MODEL: "by a model", Origin.RUN: "from a run",
 }  # fmt: skip
-ARM_WORDS: Mapping[Arm, str] = {Arm.CLEAN: "Clean", Arm.HINTED: "Distracted", Arm.PLACEBO: "Placebo"}
+ARM_WORDS: Mapping[Arm, str] = {Arm.CLEAN: "Clean", Arm.HINTED: "Hinted", Arm.PLACEBO: "Placebo"}
 OUTCOME_LOOKS: Mapping[Outcome, Look] = {
     Outcome.RIGHT: Look("check", "Right", "good"),
     Outcome.WRONG: Look("error", "Wrong", "bad"),
@@ -95,28 +95,28 @@ def signed(share: float) -> str:
 
 
 def say_drop(drop: Interval | None) -> str:
-    """What the distraction does to accuracy."""
+    """What the hint does to accuracy."""
     if drop is None:
         return ""
-    span = f"(95 % interval {points(drop.low)} to {points(drop.high)})"
+    span = f"(95% interval {points(drop.low)} to {points(drop.high)})"
     if round(100 * drop.mean) == 0:
-        return f"The distraction changes nothing that these samples show {span}."
+        return f"The hint changes nothing that these samples show {span}."
     verb = "costs" if drop.mean > 0 else "adds"
-    text = f"The distraction {verb} {points(abs(drop.mean))} points of accuracy {span}."
+    text = f"The hint {verb} {points(abs(drop.mean))} points of accuracy {span}."
     if drop.low <= 0 <= drop.high:
         text += " The interval includes zero: it may be chance, and more samples would tell."
     return text
 
 
 def say_placebo(drop: Interval | None) -> str:
-    """What neutral words of the same length do."""
+    """What the placebo, neutral words of the same length, does."""
     if drop is None:
         return ""
     if round(100 * drop.mean) == 0:
-        return "A neutral remark of its length costs nothing."
+        return "A placebo of its length costs nothing."
     verb = "costs" if drop.mean > 0 else "adds"
     span = f"({points(drop.low)} to {points(drop.high)})"
-    return f"A neutral remark of its length {verb} {points(abs(drop.mean))} points {span}."
+    return f"A placebo of its length {verb} {points(abs(drop.mean))} points {span}."
 
 
 def verdict_look(result: SolveResult | None) -> Look | None:
@@ -126,7 +126,7 @@ def verdict_look(result: SolveResult | None) -> Look | None:
     if result.drop.low > 0:
         beyond = difference(result.arms.get(Arm.PLACEBO), result.arms[Arm.HINTED])
         if beyond is not None and beyond.low <= 0:
-            return Look("warning", "No more than neutral words do", "warn")
+            return Look("warning", "No more than a placebo does", "warn")
         return Look("worst", "Breaks the solver", "bad")
     if result.drop.high < 0:
         return Look("check-circle", "Helps the solver", "good")
@@ -142,7 +142,7 @@ def follow_look(result: SolveResult | None, suggested: str | None) -> tuple[Look
         return None
     n = sum(bool(s.follows) for s in told)
     what = f" {suggested}" if suggested else ""
-    why = f"The distraction suggests the answer{what}; {n} of {len(told)} distracted solutions give it."
+    why = f"The hint suggests the answer{what}; {n} of {len(told)} hinted solutions give it."
     return Look("bait", f"Follows the hint {n} of {len(told)}", "adversary" if n else "muted"), why
 
 

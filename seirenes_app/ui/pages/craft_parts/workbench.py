@@ -52,7 +52,7 @@ class Workbench(QSplitter):
         self._columns = 0
         self.setChildrenCollapsible(False)
         self.setHandleWidth(12)
-        self.left = Pane("Problem and distraction", LEAST_LEFT)
+        self.left = Pane("Problem and hint", LEAST_LEFT)
         self.middle = Pane("Candidates", LEAST_MIDDLE)
         self.right = Pane("What it does to the solver", LEAST_RIGHT)
         for widget in making:

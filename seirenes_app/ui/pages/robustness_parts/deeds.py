@@ -20,7 +20,7 @@ from training.rundir.index import RunSummary
 from training.rundir.paths import RunPaths
 from training.rundir.rollout_query import RolloutQuery
 
-CONDITION_WORDS = {Condition.CLEAN: "Clean", Condition.HINTED: "Hinted", Condition.PLACEBO: "Neutral texts"}
+CONDITION_WORDS = {Condition.CLEAN: "Clean", Condition.HINTED: "Hinted", Condition.PLACEBO: "Placebo"}
 
 
 def contenders(

@@ -46,8 +46,8 @@ KINDS = (
 )
 CONDITIONS = {
     Condition.CLEAN: ("Clean", "The question as it is"),
-    Condition.HINTED: ("Hinted", "The question with each of its distractions"),
-    Condition.PLACEBO: ("Placebo", "The question with neutral texts of the same length"),
+    Condition.HINTED: ("Hinted", "The question with each of its hints"),
+    Condition.PLACEBO: ("Placebo", "The question with neutral words of each hint's length"),
 }
 USUAL, USUAL_CROSS = 200, 60
 ROW = 30

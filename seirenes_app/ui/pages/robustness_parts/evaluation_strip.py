@@ -111,12 +111,12 @@ def say_progress(summary: EvaluationSummary, *, stopping: bool = False) -> str:
     rows = count_of(state.rows, "row")
     if state.over:
         kept = f"{rows} kept" if state.status is not RunStatus.FINISHED else rows
-        return f"{100 * state.share:.0f}\u202f%  ·  {kept}{f'  ·  {state.message}' if state.message else ''}"
+        return f"{100 * state.share:.0f}%  ·  {kept}{f'  ·  {state.message}' if state.message else ''}"
     if stopping:
         return f"stopping after the chunk under way  ·  {rows} kept"
     doing = STAGES.get(state.stage, state.stage)
     what = " ".join(part for part in (doing, state.target, state.condition) if part)
     left = f"about {say_duration(state.eta_s)} left" if state.eta_s is not None else ""
     pace = f"{state.rows_per_s:.0f} rows/s" if state.rows_per_s >= 1 else ""
-    parts = (f"{100 * state.share:.0f}\u202f%", left, what, f"{state.done_chunks} of {state.chunks} chunks", pace)
+    parts = (f"{100 * state.share:.0f}%", left, what, f"{state.done_chunks} of {state.chunks} chunks", pace)
     return "  ·  ".join(part for part in parts if part)

@@ -145,7 +145,7 @@ def _stack(curves: tuple[Curve, ...]) -> tuple[Line, ...]:
 
 def say_value(value: float, unit: Unit) -> str:
     """A share as percent, a difference in points with its sign. `value` is from 0 to 1."""
-    return f"{100 * value:+.1f}".replace("-", "−") if unit is Unit.DIFFERENCE else f"{100 * value:.0f}\u202f%"
+    return f"{100 * value:+.1f}".replace("-", "−") if unit is Unit.DIFFERENCE else f"{100 * value:.0f}%"
 
 
 def say_interval(point: Point, unit: Unit) -> str:

@@ -108,7 +108,7 @@ def _mark_zero(axes: Any, drawn: Drawn, theme: Theme) -> None:
 
 
 def _percent(value: float, _place: int) -> str:
-    return f"{100 * value:.0f} %".replace("-", "−")
+    return f"{100 * value:.0f}%".replace("-", "−")
 
 
 def _points(value: float, _place: int) -> str:

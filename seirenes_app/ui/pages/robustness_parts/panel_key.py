@@ -64,7 +64,7 @@ class PanelKey(QWidget):
         # By the widest that can stand there, so that entries stand still under a moving cursor.
         assert self._drawn is not None
         plain, bold = QFontMetrics(self._font()), QFontMetrics(self._font(bold=True))
-        wide = "−00.0" if self._drawn.unit == "difference" else "100\u202f%"
+        wide = "−00.0" if self._drawn.unit == "difference" else "100%"
         band = "[−00.0, −00.0]" if self._drawn.unit == "difference" else "[100, 100]"
         label = plain.horizontalAdvance(self._drawn.lines[i].label)
         return SAMPLE + 3 * GAP + label + bold.horizontalAdvance(wide) + plain.horizontalAdvance(band) + BETWEEN

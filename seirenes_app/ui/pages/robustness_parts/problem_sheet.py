@@ -1,4 +1,4 @@
-"""Choose a problem, with a distraction or without, for the time machine: out of the rows of the newest checkpoint."""
+"""Choose a problem, with a hint or without, for the time machine: out of the rows of the newest checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.evaluation.rows import Condition
 
 CONDITIONS = (
-    Segment(Condition.HINTED, "With a distraction", "question and hint"),
+    Segment(Condition.HINTED, "With a hint", "question and hint"),
     Segment(Condition.CLEAN, "Without", "the question alone"),
 )
 SIZE = QSize(640, 620)
@@ -47,7 +47,7 @@ class ProblemSheet(Sheet):
         self.which.render_value(Condition.HINTED)
         self.body.addWidget(self.which)
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search in questions, distractions and families")
+        self.search.setPlaceholderText("Search in questions, hints and families")
         self.search.setAccessibleName("Search problems")
         self.search.setClearButtonEnabled(True)
         self.body.addWidget(self.search)

@@ -31,7 +31,7 @@ class TimeMachineView(QWidget):
 
     problemAsked = Signal()
     replayAsked = Signal(object, bool)
-    """(Trace, whether with its distraction)"""
+    """(Trace, whether with its hint)"""
     cancelAsked = Signal()
     said = Signal(str)
 
@@ -61,7 +61,7 @@ class TimeMachineView(QWidget):
         self.replay = make_button("Replay", "play", kind="primary", tip="Ask every checkpoint, with one seed",
                                   clicked=self._ask_replay)  # fmt: skip
         self.cancel = make_button("Cancel", "stop", clicked=self.cancelAsked.emit)
-        self.how = Segmented("Ask it", (Segment(WITH, "With the distraction"), Segment(WITHOUT, "Without")))
+        self.how = Segmented("Ask it", (Segment(WITH, "With the hint"), Segment(WITHOUT, "Without")))
         self.how.render_value(WITH)
         head = QHBoxLayout()
         head.setSpacing(SPACE_2)
@@ -113,7 +113,7 @@ class TimeMachineView(QWidget):
         hinted = trace is not None and bool(trace.hint)
         self.question.setText(trace.question if trace is not None else NO_PROBLEM)
         set_tone(self.question, "")
-        self.hint_name.setText(f"Distraction: {say(trace.hint_type)}" if hinted and trace is not None else "")
+        self.hint_name.setText(f"Hint: {say(trace.hint_type)}" if hinted and trace is not None else "")
         self.hint.setText(trace.hint if trace is not None else "")
         self.gold.setText(f"Right answer: {trace.gold}" if trace is not None and trace.gold else "")
         for part in (self.hint_name, self.hint, self.gold):

@@ -23,10 +23,10 @@ from seirenes_app.lab.run_report import ReportLine
 from seirenes_app.ui.theme import current_theme
 from training.rundir.state import EvalPoint
 
-HEADINGS = ("Condition", "Before", "Now", "Change, percentage points", "0 to 100 %")
+HEADINGS = ("Condition", "Before", "Now", "Change, percentage points", "0 to 100%")
 ROW = 36
 PICTURE_ROLE = Qt.ItemDataRole.UserRole + 1
-WORDS = {"clean": "clean", "hinted": "hinted, all types", "placebo": "neutral remark"}
+WORDS = {"clean": "clean", "hinted": "hinted, all types", "placebo": "placebo"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def make_rows(evals: Sequence[EvalPoint]) -> list[Row]:
         rows.append(Row(f"    {word}", rate, (last.get("by_type") or {}).get(type_), "hinted", f"· {word}"))
     rows.append(Row(WORDS["placebo"], first.get("placebo"), last.get("placebo"), "placebo", WORDS["placebo"]))
     rows.append(Row("worst of k hints", first.get("worst_of_k"), last.get("worst_of_k"), "hinted"))
-    rows.append(Row("worst of k neutral", first.get("placebo_worst_of_k"), last.get("placebo_worst_of_k"), "placebo"))
+    rows.append(Row("worst of k placebos", first.get("placebo_worst_of_k"), last.get("placebo_worst_of_k"), "placebo"))
     return [row for row in rows if row.before is not None]
 
 

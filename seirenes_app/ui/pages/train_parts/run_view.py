@@ -31,7 +31,7 @@ NO_EVAL = (
     "The frozen suite is measured before the first step and again as the run goes on; its figures stand here then."
 )
 PAIRED_NOTE = (
-    "Each rate with its 95 % Wilson interval. The change is paired, the same problems before and now, with a bootstrap "
+    "Each rate with its 95% Wilson interval. The change is paired, the same problems before and now, with a bootstrap "
     "interval over problems. Ring: before. Dot: now."
 )
 

@@ -74,15 +74,14 @@ def _accuracy(state: RunState) -> list[Line]:
         lines.append(
             Line(f"{name}, this step (moving)", name, steps, values, low, high, style=":", width=1.2, alpha=0.8)
         )
-    for name, marker in (("hinted", "s"), ("clean", "o"), ("placebo", "^")):
+    for name, marker in (("placebo", "^"), ("hinted", "s"), ("clean", "o")):
         found = [(e.step, rate) for e in state.evals if (rate := _rate(e.metrics.get(name))) is not None]
         at = [float(step) for step, _ in found]
         mean, low, high = ([rate[i] for _, rate in found] for i in range(3))
         style, width = ("--", 1.2) if name == "placebo" else ("-", 2.0)
-        label = "neutral remark" if name == "placebo" else name
         lines.append(
             Line(
-                f"{label}, frozen suite",
+                f"{name}, frozen suite",
                 name,
                 at,
                 mean,
@@ -151,7 +150,7 @@ def _speed(state: RunState) -> list[Line]:
 
 
 CHARTS = (
-    ChartSpec("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95 %", _accuracy,
+    ChartSpec("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95%", _accuracy,
               unit=True, large=True),
     ChartSpec("types", "Accuracy by hint type", f"under the moving Adversary  ·  bold: mean of {MEAN_OF} steps", _types,
               unit=True),

@@ -215,7 +215,7 @@ def test_a_model_that_is_loaded_or_about_to_be_is_not_loaded_again(own):
     [
         (make(DraftProblem("", "3")), None, "problem is empty"),
         (make(DraftProblem("How many?", "many")), None, "cannot be read as a number"),
-        (make(), hand("  "), "perturbation is empty"),
+        (make(), hand("  "), "hint is empty"),
         (make(DraftProblem("word " * 2000, "3")), None, "the context holds 512"),
         (make(plan=SolvePlan(samples=0)), None, "n is 0"),
         (make(DraftProblem("Q?", "\\frac{", AnswerKind.SYMBOLIC)), None, "cannot be read as mathematics"),
