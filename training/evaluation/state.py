@@ -52,6 +52,7 @@ class EvalState:
     error: str = ""
     warnings: tuple[EvalWarning, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -73,7 +74,8 @@ def _launch(s: EvalState, e: Event) -> EvalState:
         chunks=int(d.get("chunks", 0)), done_chunks=int(d.get("done_chunks", 0)), rows=int(d.get("rows", 0)),
         share=_share(int(d.get("done_chunks", 0)), int(d.get("chunks", 0)), 0.0), launched_t=e.t,
         started_t=s.started_t or e.t, message="", error="", stage="setup", eta_s=None, rows_per_s=0.0,
-        machine=d.get("machine") or {},
+        # Either process knows its own engine only.
+        machine={**s.machine, **(d.get("machine") or {})}, versions={**s.versions, **(d.get("versions") or {})},
     )  # fmt: skip
 
 

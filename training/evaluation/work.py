@@ -30,6 +30,7 @@ from training.evaluation.folder import EvalPaths, OpenSuite, fingerprint, is_wri
 from training.evaluation.judging import judge
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
+from training.machine import LLAMA_CPP, TORCH, describe_machine, versions
 from training.rundir.events import EventKind
 from training.rundir.lock import RunLock, holder
 
@@ -138,6 +139,7 @@ class Session:
         self.journal.write(
             EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=self.chunks, done_chunks=self.done,
             rows=self._rows, targets=[t.name for t in self.plan.targets], suites=[s.name for s in self.plan.suites],
+            machine=describe_machine(), versions=versions(LLAMA_CPP if self.kind is TargetKind.GGUF else TORCH),
         )  # fmt: skip
         self._open_suites(write_suite)
         for target in self.plan.targets:

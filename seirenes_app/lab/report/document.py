@@ -105,13 +105,12 @@ def _source(book: RobustnessBook) -> SourceSection:
     source = book.source
     configuration = to_toml(source.config) if source.config else plan_to_json(source.plan) if source.plan else ""
     state = source.state or source.evaluation
-    versions = _facts(source.state.versions) if source.state else ()
     sections = tuple(
         TrackSection(t, headline(book, t), book.panels(t), telling_flips(book, t)) for t in book.tracks
     )  # fmt: skip
     return SourceSection(
-        source.name, _source_facts(source), _facts(state.machine if state else {}), versions, configuration,
-        book.warnings, sections, book.crossplay(),
+        source.name, _source_facts(source), _facts(state.machine if state else {}),
+        _facts(state.versions if state else {}), configuration, book.warnings, sections, book.crossplay(),
     )  # fmt: skip
 
 

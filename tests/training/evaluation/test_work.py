@@ -53,6 +53,20 @@ def test_an_evaluation_runs_to_its_end_and_says_so(tmp_path, model):
     assert (again.opened, again.asked) == ([], [])
 
 
+def test_machine_and_versions_are_told_and_those_of_both_processes_are_kept(tmp_path, model):
+    plan = replace(small_plan(), targets=(Target("g", "/models/g", TargetKind.GGUF), Target("a", "/models/a")))
+    paths = new_evaluation(tmp_path, plan)
+    assert run_part(paths.root, TargetKind.GGUF, FakeSolver(model), last=False) == "handover"
+    first = state_of(paths)
+    assert {"cpu", "cores", "memory_mb", "system"} <= first.machine.keys()
+    assert {"python", "seirenes", "llama-cpp-python"} <= first.versions.keys()
+    assert "torch" not in first.versions
+    assert run_part(paths.root, TargetKind.TORCH, FakeSolver(model)) == "finished"
+    versions = state_of(paths).versions
+    assert versions.items() >= first.versions.items()
+    assert "torch" in versions
+
+
 def test_stop_is_obeyed_between_chunks_and_resume_ends_with_the_same_rows(tmp_path, model):
     plan = small_plan(problems=6, samples=2, temperature=1.0)
     whole, cut = (new_evaluation(tmp_path, plan, name) for name in ("whole", "cut"))

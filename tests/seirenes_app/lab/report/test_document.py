@@ -17,6 +17,7 @@ from seirenes_app.lab.robustness.book import RobustnessBook
 from seirenes_app.lab.robustness.values import Chart
 from seirenes_app.lab.run_report import before_after, write_report
 from seirenes_app.verbs import report as verbs_report
+from training.rundir.events import EventKind, EventWriter
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
 
@@ -149,6 +150,18 @@ def test_limits_say_what_was_not_measured(tmp_path):
 
     paths = evaluate_run(tmp_path, problems=6, conditions=(Condition.CLEAN, Condition.HINTED))
     assert "no placebos were asked" in "\n".join(report_of([paths.root]).limits)
+
+
+def test_an_evaluation_says_its_machine_and_versions(tmp_path):
+    paths = evaluate_run(tmp_path, problems=6)
+    events = EventWriter(paths.events)
+    events.write(EventKind.LAUNCH, machine={"cpu": "x", "gpu": None}, versions={"llama-cpp-python": "0.3"})
+    events.write(EventKind.LAUNCH, machine={"cpu": "x"}, versions={"torch": "2"})
+    events.close()
+    report = report_of([paths.root])
+    assert dict(report.sources[0].machine) == {"cpu": "x", "gpu": "none"}
+    assert dict(report.sources[0].versions) == {"llama-cpp-python": "0.3", "torch": "2"}
+    assert any("on one machine" in limit for limit in report.limits)
 
 
 def test_several_runs_are_compared(tmp_path):
