@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import Workspace, explain_trouble
 from training.errors import UserError
 
 KEPT_RESULTS = 400
@@ -41,6 +41,27 @@ class CraftStore:
         row = {"id": id_, "title": title, "saved_at": time.time() if now is None else now, "body": body}
         with self._writing(f"The draft {title!r}"):
             self._db["crafts"].upsert(row, pk="id")
+
+    def save_over(self, id_: str, title: str, body: str, known: str | None, now: float | None = None) -> bool:
+        """`save`, but only over the text `known` (None: over none); False, and nothing saved, where another stands."""
+        with self._writing(f"The draft {title!r}"):
+            cursor = self._db.execute(
+                "insert into crafts (id, title, saved_at, body) values (?, ?, ?, ?) on conflict (id) do update set "
+                "title = excluded.title, saved_at = excluded.saved_at, body = excluded.body where crafts.body is ?",
+                [id_, title, time.time() if now is None else now, body, known],
+            )
+        return bool(cursor.rowcount)
+
+    def branch(self, id_: str, new: str, title: str, body: str, now: float | None = None) -> None:
+        """Keep a draft under a new id beside the one of `id_`, with copies of its results."""
+        row = {"id": new, "title": title, "saved_at": time.time() if now is None else now, "body": body}
+        with self._writing(f"The draft {title!r}"):
+            self._db["crafts"].insert(row)
+            self._db.execute(
+                "insert into craft_results (draft_id, key, saved_at, body) "
+                "select ?, key, saved_at, body from craft_results where draft_id = ?",
+                [new, id_],
+            )
 
     def drafts(self) -> tuple[SavedDraft, ...]:
         """Newest first, damaged ones included: only `load` and its reader tell."""
@@ -91,4 +112,4 @@ class CraftStore:
             raise self._trouble(f"{what} was not saved", error) from error
 
     def _trouble(self, words: str, error: sqlite3.Error) -> UserError:
-        return UserError(f"{words}: {self._workspace.path} ({error}). Free disk space or close what else uses it.")
+        return explain_trouble(words, self._workspace.path, error)

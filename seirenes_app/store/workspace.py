@@ -17,6 +17,11 @@ from sqlite_utils import Database, Migrations
 from training.errors import UserError
 
 MAX_RECENT = 12
+_REMEDIES = (
+    ("SQLITE_FULL", "Free disk space."),
+    (("SQLITE_BUSY", "SQLITE_LOCKED"), "Close what else uses it."),
+    (("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"), "Allow writing in its folder."),
+)
 
 migrations = Migrations("workspace")
 
@@ -56,6 +61,10 @@ class RunMark:
     note: str = ""
 
 
+class WorkspaceDamaged(UserError):
+    """The file is no database, or a broken one. `set_aside` keeps it and makes room for a new one."""
+
+
 class Workspace:
     """Open, or make, the database at `path`. A file that is no database is a `UserError` and is left as it is."""
 
@@ -65,11 +74,10 @@ class Workspace:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = Database(self.path)
             migrations.apply(self._db)
+        except sqlite3.DatabaseError as error:
+            raise explain_trouble("The workspace cannot be opened", self.path, error) from error
         except (OSError, sqlite3.Error) as error:
-            raise UserError(
-                f"The workspace {self.path} cannot be opened ({error}). Move the file away and start again; runs are "
-                "not in it and stay untouched."
-            ) from error
+            raise UserError(f"The workspace {self.path} cannot be opened ({error}). Mend its folder.") from error
 
     @property
     def database(self) -> Database:
@@ -124,6 +132,32 @@ class Workspace:
         row = {"run_id": run_id, "pinned": int(held.pinned), "note": held.note} | change
         with self._db.atomic():
             self._db["run_marks"].upsert(row, pk="run_id")
+
+
+def explain_trouble(words: str, path: Path, error: sqlite3.Error) -> UserError:
+    """What went wrong with the file, and the remedy that fits."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return WorkspaceDamaged(
+            f"{words}: {path} is damaged ({error}). Close the window, move the file away and start again; runs are "
+            "not in it and stay untouched."
+        )
+    remedy = next((words for names, words in _REMEDIES if name.startswith(names)), "Look at its disk and its folder.")
+    return UserError(f"{words}: {path} ({error}). {remedy}")
+
+
+def set_aside(path: Path, now: float | None = None) -> Path:
+    """Rename a damaged workspace, its journals with it; returns the new name. Raises a `UserError` when it cannot."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
+    try:
+        for tail in ("-journal", "-wal", "-shm", ""):
+            old = path.with_name(path.name + tail)
+            if old.exists():
+                old.rename(aside.with_name(aside.name + tail))
+    except OSError as error:
+        raise UserError(f"{path} cannot be moved away ({error.strerror}). Move it by hand and start again.") from error
+    return aside
 
 
 def data_folder() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seirenes_app.lab.crafting.documents import Draft
 
@@ -78,6 +78,10 @@ class History:
     def redo(self) -> Draft:
         """Do an undone change again; without one, nothing. Returns the draft."""
         return self._go(1 if self.can_redo else 0)
+
+    def rewrite(self, change: Callable[[Draft], Draft]) -> None:
+        """Change every state alike: no change that could be undone."""
+        self._states = [replace(state, draft=change(state.draft)) for state in self._states]
 
     def _go(self, step: int) -> Draft:
         self._at += step

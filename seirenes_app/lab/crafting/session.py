@@ -1,6 +1,8 @@
 """A crafting session: one draft, its history, its results, and its saving. One thread uses it; no Qt.
 
 After a crash the draft and its results are there as last saved, at most `LONGEST_S` old; the undo history is not.
+A draft that was changed elsewhere meanwhile, such as in a second window, is never written over: this one goes on as a
+copy.
 """
 
 from __future__ import annotations
@@ -9,8 +11,18 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
-from seirenes_app.lab.crafting.documents import Candidate, Draft, DraftProblem, from_json, new_draft, title_of, to_json
+from seirenes_app.lab.crafting.documents import (
+    Candidate,
+    Draft,
+    DraftProblem,
+    from_json,
+    new_draft,
+    new_id,
+    title_of,
+    to_json,
+)
 from seirenes_app.lab.crafting.history import History
 from seirenes_app.lab.crafting.results import (
     Arm,
@@ -43,6 +55,10 @@ class Results:
         self._store, self._draft_id = store, draft_id
         self._held: OrderedDict[str, SolveResult] = OrderedDict()
 
+    def move(self, draft_id: str) -> None:
+        """From now on they are another draft's."""
+        self._draft_id = draft_id
+
     def put(self, key: str, result: SolveResult) -> None:
         """Keep a result and save it."""
         self._hold(key, result)
@@ -71,12 +87,18 @@ class Results:
 
 
 class CraftSession:
-    """A draft in work. Listeners hear of every change, in the thread that made it."""
+    """A draft in work. `saved` is its text on the disk, None while there is none.
 
-    def __init__(self, store: CraftStore, draft: Draft, clock: Callable[[], float] = time.monotonic) -> None:
+    Listeners hear of every change, in the thread that made it, and of another id when the draft became a copy.
+    """
+
+    def __init__(
+        self, store: CraftStore, draft: Draft, clock: Callable[[], float] = time.monotonic, saved: str | None = None
+    ) -> None:
         self._store, self._clock = store, clock
         self._history = History(draft, clock)
         self.results = Results(store, draft.id)
+        self._saved = saved
         self._listeners: list[Listener] = []
         self._changed_at: float | None = None
         self._unsaved_since: float | None = None
@@ -177,33 +199,49 @@ class CraftSession:
 
     def flush(self) -> None:
         """Save now what is not saved. Raises a `UserError` when that fails."""
-        if self.unsaved:
-            self._store.save(self.draft.id, title_of(self.draft), to_json(self.draft))
-            self._unsaved_since = None
-            self._not_before = float("-inf")
+        if not self.unsaved:
+            return
+        text = to_json(self.draft)
+        ours = self._store.save_over(self.draft.id, title_of(self.draft), text, self._saved)
+        self._saved = text if ours else self._branch()
+        self._unsaved_since = None
+        self._not_before = float("-inf")
+        if not ours:
+            self._tell()
+
+    def _branch(self) -> str:
+        """Go on as a copy, past changes included; returns its text."""
+        id_ = new_id()
+
+        def copy(draft: Draft) -> Draft:
+            return replace(draft, id=id_, title=f"{title_of(draft)} (copy)")
+
+        made = copy(self.draft)
+        text = to_json(made)
+        self._store.branch(self.draft.id, id_, made.title, text)
+        self._history.rewrite(copy)
+        self.results.move(id_)
+        return text
 
     def _changed(self) -> None:
         self._changed_at = self._clock()
         if self._unsaved_since is None:
             self._unsaved_since = self._changed_at
+        self._tell()
+
+    def _tell(self) -> None:
         for listener in tuple(self._listeners):
             listener(self.draft)
 
 
 def open_session(store: CraftStore, draft_id: str) -> CraftSession:
     """A session on a saved draft. Raises a `UserError` that names a draft that is gone or damaged."""
-    return CraftSession(store, load_draft(store, draft_id))
-
-
-def load_draft(store: CraftStore, draft_id: str) -> Draft:
-    """A saved draft. Raises a `UserError` that names it when it is gone or damaged."""
     text = store.load(draft_id)
     try:
-        draft = from_json(text)
+        return CraftSession(store, from_json(text), saved=text)
     except UserError as error:
         title = next((row.title for row in store.drafts() if row.id == draft_id), "")
         raise UserError(f"The saved draft {title or draft_id!r} cannot be opened. {error}") from error
-    return draft
 
 
 def latest_session(store: CraftStore) -> CraftSession:

@@ -6,7 +6,7 @@ import pytest
 from sqlite_utils import Database
 
 from seirenes_app.store.crafts import KEPT_RESULTS, CraftStore, SavedDraft
-from seirenes_app.store.workspace import Workspace, migrations
+from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, migrations, set_aside
 from training.errors import UserError
 
 
@@ -73,3 +73,37 @@ def test_a_locked_database_is_told_in_words_and_nothing_is_half_written(store, w
         store.save("a", "A", "after")
     other.close()
     assert store.load("a") == "before"
+
+
+def test_saving_over_a_text_that_is_not_the_known_one_saves_nothing(store):
+    assert store.save_over("a", "A", "one", None)
+    assert not store.save_over("a", "A", "two", None)
+    assert store.save_over("a", "A", "two", "one")
+    assert not store.save_over("a", "A", "three", "one")
+    assert store.load("a") == "two"
+
+
+def test_a_branch_takes_the_results_along(store):
+    store.save("a", "A", "x")
+    store.put_result("a", "k", "r")
+    store.branch("a", "b", "B", "y")
+    assert (store.load("a"), store.load("b")) == ("x", "y")
+    assert store.result("a", "k") == store.result("b", "k") == "r"
+
+
+def test_a_damaged_file_is_named_as_such(tmp_path):
+    made = Workspace(tmp_path / "workspace.db")
+    CraftStore(made).save("a", "A", "x" * 9000)
+    page = next(made.database.query("select rootpage from sqlite_master where name = 'crafts'"))["rootpage"]
+    size = next(made.database.query("pragma page_size"))["page_size"]
+    made.close()
+    data = bytearray(made.path.read_bytes())
+    data[size * (page - 1) : size * page] = b"\x5a" * size
+    made.path.write_bytes(data)
+    again = Workspace(made.path)
+    with pytest.raises(WorkspaceDamaged, match="is damaged"):
+        CraftStore(again).drafts()
+    again.close()
+    aside = set_aside(made.path)
+    assert aside.read_bytes() == data
+    assert not made.path.exists()

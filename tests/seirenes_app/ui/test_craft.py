@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -14,6 +15,8 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLin
 
 from seirenes_app.lab.crafting.documents import Origin
 from seirenes_app.lab.crafting.results import Arm
+from seirenes_app.lab.crafting.session import open_session
+from seirenes_app.store.crafts import CraftStore
 from seirenes_app.ui.pages.craft_parts.why_card import WhyTab
 from seirenes_app.ui.theme import apply_theme
 
@@ -286,6 +289,45 @@ def test_a_disk_that_refuses_is_told_and_what_was_typed_stays(craft):
     assert all(str(craft.workspace.path) in text for text in craft.toasts)
     assert "was not saved" in craft.page.unsaved()
     assert craft.desk.draft.problem.question.endswith("More. ")
+
+
+def test_results_that_the_disk_refuses_are_kept_when_it_takes_them_again(craft, qapp):
+    craft.type_problem()
+    craft.desk.session.flush()
+    other = sqlite3.connect(craft.workspace.path)
+    other.execute("create trigger full before insert on craft_results begin select raise(abort, 'no room'); end")
+    craft.do("solve")
+    craft.wait(lambda: any("The result was not saved" in text for text in craft.toasts))
+    assert craft.page.head.kept.text() == "Not saved"
+    craft.page.problem_card.question.insertPlainText("More. ")
+    assert craft.page.head.kept.text() == "Not saved"
+    craft.desk.undo()
+    assert "The result was not saved" in craft.page.unsaved()
+    other.execute("drop trigger full")
+    other.close()
+    assert craft.page.unsaved() == ""
+    craft.crash()
+    again = Craft(craft.qtbot, qapp, craft.root)
+    assert again.result() is not None
+    again.close()
+
+
+def test_a_second_window_on_the_same_draft_loses_nothing(craft, qapp):
+    craft.type_problem()
+    craft.desk.session.flush()
+    second = Craft(craft.qtbot, qapp, craft.root)
+    assert second.desk.session.draft.id == craft.desk.session.draft.id
+    second.write("Theirs.")
+    second.wait(lambda: second.page.head.kept.text() == "Saved")
+    craft.write("Ours.")
+    craft.wait(lambda: any("goes on as a copy" in text for text in craft.toasts))
+    craft.wait(lambda: craft.page.head.kept.text() == "Saved")
+    store = CraftStore(second.workspace)
+    drafts = [open_session(store, row.id).draft for row in store.drafts()]
+    texts = {draft.title: [c.text for c in draft.candidates] for draft in drafts}
+    assert sorted(texts.values()) == [["Ours."], ["Theirs."]]
+    assert any(title.endswith("(copy)") for title in texts)
+    second.close()
 
 
 def test_a_question_longer_than_the_context_is_told_in_words(craft):

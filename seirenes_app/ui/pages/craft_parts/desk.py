@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 SAVE_TICK_MS = 400
 JUDGE_MS = 120
+RETRY_MS = 30_000
+"""After a result that could not be saved."""
+BRANCHED = "Another window changed this draft: here it goes on as a copy, with your changes."
 
 Change = Callable[[Draft], Draft]
 
@@ -52,12 +55,13 @@ class Desk(QObject):
     resulted = Signal(str)
     """There are other figures for this candidate."""
     kept = Signal(bool, str)
-    """Whether all is saved, and why not."""
+    """Whether all is saved; and why not, or what else there is to know about it."""
 
     def __init__(self, store: CraftStore, background: Background, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._store, self._background = store, background
         self.session = latest_session(store)
+        self._draft_id = self.session.draft.id
         self.chosen = self.session.draft.chosen
         self.badges: dict[str, Badges] = {}
         self.wrong = "The problem is being looked at."
@@ -88,7 +92,7 @@ class Desk(QObject):
         """Save what is not saved; returns what kept it from that, "" for nothing."""
         try:
             while self._to_keep:
-                self._keep_next()
+                self._keep_one()
             self.session.flush()
         except UserError as error:
             return str(error)
@@ -200,7 +204,11 @@ class Desk(QObject):
             fallback = draft.candidates[-1].id if draft.candidates else ""
             self.chosen = draft.chosen if draft.candidate(draft.chosen) is not None else fallback
         self._judge_timer.start()
-        self.kept.emit(False, "")
+        branched, self._draft_id = draft.id != self._draft_id, draft.id
+        if branched:
+            self.kept.emit(True, BRANCHED)
+        elif not self._trouble:
+            self.kept.emit(False, "")
         self.changed.emit()
 
     # ------------------------------------------------------------------ drafts
@@ -217,7 +225,7 @@ class Desk(QObject):
     def open_draft(self, draft: Draft) -> None:
         """Go on with a draft from elsewhere, which is saved at once."""
         self._store.save(draft.id, title_of(draft), to_json(draft))
-        self._enter(CraftSession(self._store, draft))
+        self._enter(CraftSession(self._store, draft, saved=to_json(draft)))
 
     def open_new(self) -> None:
         """An empty draft with the models and the plan of the present one; kept from its first change on."""
@@ -245,7 +253,7 @@ class Desk(QObject):
         self._unsubscribe()
         self.session = session
         self._unsubscribe = session.subscribe(self._take_change)
-        self.chosen = session.draft.chosen
+        self.chosen, self._draft_id = session.draft.chosen, session.draft.id
         if session.draft.candidate(self.chosen) is None and session.draft.candidates:
             self.chosen = session.draft.candidates[0].id
         self.badges, self._live, self._judged = {}, {}, None
@@ -257,10 +265,15 @@ class Desk(QObject):
     def _save(self) -> None:
         try:
             if self.session.save_if_due():
-                self._trouble = ""
-                self.kept.emit(True, "")
+                self._recover()
         except UserError as error:
             self._say_trouble(str(error))
+
+    def _recover(self) -> None:
+        """Saving works: say so, unless something else still waits for the disk."""
+        if not self.session.unsaved and not self._to_keep:
+            self._trouble = ""
+            self.kept.emit(True, "")
 
     def _say_trouble(self, text: str) -> None:
         """Once for each new trouble with the disk, not once a try."""
@@ -300,7 +313,7 @@ class Desk(QObject):
     def take_final(self, results: Mapping[str, SolveResult]) -> None:
         """Figures of a solving that ended: kept."""
         self._to_keep.extend((self.session, result) for result in results.values())
-        self._keep_timer.start()
+        self._keep_timer.start(0)
         self._live = dict(results)
         for id_ in results:
             self.resulted.emit(id_)
@@ -310,12 +323,22 @@ class Desk(QObject):
         if not self._to_keep:
             self._keep_timer.stop()
             return
-        session, result = self._to_keep.popleft()
         try:
-            session.put_result(result)
+            self._keep_one()
         except UserError as error:
-            self._to_keep.clear()
+            # They stay in the queue: the disk may have room again later.
+            self._keep_timer.start(RETRY_MS)
             self._say_trouble(str(error))
+            return
+        self._keep_timer.setInterval(0)
+        if not self._to_keep:
+            self._recover()
+
+    def _keep_one(self) -> None:
+        """Save the first of the results that wait. Raises a `UserError`, and it still waits."""
+        session, result = self._to_keep[0]
+        session.put_result(result)
+        self._to_keep.popleft()
 
     def drop_live(self) -> None:
         """A solving failed: what it had so far does not count."""

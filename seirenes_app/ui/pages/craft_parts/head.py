@@ -86,7 +86,7 @@ class CraftHead(QWidget):
 
     def render_kept(self, kept: bool, trouble: str = "") -> None:
         """Whether all is on the disk."""
-        self.kept.setText(NOT_KEPT if trouble else KEPT if kept else KEEPING)
+        self.kept.setText(KEPT if kept else NOT_KEPT if trouble else KEEPING)
         self.kept.setAccessibleDescription(trouble)
-        self.kept.setProperty("tone", "bad" if trouble else "")
+        self.kept.setProperty("tone", "bad" if trouble and not kept else "")
         self.kept.style().polish(self.kept)

@@ -181,3 +181,39 @@ def test_a_result_comes_back_from_json_with_its_figures():
     assert result.drop.mean == 0.75
     assert result.follow_rate == 0.75
     assert result_from_json(result_to_json(result)) == result
+
+
+def test_a_draft_that_another_window_saved_meanwhile_goes_on_as_a_copy(session, store):
+    session.edit(retitle("ours"), "Type")
+    session.flush()
+    session.put_result(solved(session.draft, None))
+    shared = session.draft.id
+    other = open_session(store, shared)
+    other.edit(retitle("theirs"), "Type")
+    other.flush()
+    heard = []
+    session.subscribe(heard.append)
+    session.edit(lambda d: replace_candidate(d, A), "Add")
+    session.flush()
+    assert open_session(store, shared).draft.title == "theirs"
+    copy = open_session(store, session.draft.id)
+    assert copy.draft == session.draft == heard[-1]
+    assert copy.draft.id != shared
+    assert copy.draft.title == "ours (copy)"
+    assert copy.draft.candidates == (A,)
+    assert copy.result_of(None) == session.result_of(None) is not None
+    session.undo()
+    assert session.draft.id == copy.draft.id
+    session.flush()
+    other.edit(retitle("theirs again"), "Type")
+    other.flush()
+    assert len(store.drafts()) == 2
+
+
+def test_a_draft_that_another_window_deleted_is_saved_again(session, store):
+    session.edit(retitle("ours"), "Type")
+    session.flush()
+    store.delete(session.draft.id)
+    session.edit(retitle("still ours"), "Type")
+    session.flush()
+    assert open_session(store, session.draft.id).draft.title == "still ours"
