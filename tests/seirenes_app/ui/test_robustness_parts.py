@@ -11,6 +11,8 @@ from helpers.evals import fill, small_plan
 from helpers.robustness_bench import Robustness
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PySide6.QtCore import Qt
 
 from seirenes_app.lab.robustness.book import RobustnessBook
@@ -21,6 +23,7 @@ from seirenes_app.ui.pages.robustness_parts.faces import Face
 from seirenes_app.ui.pages.robustness_parts.looks import FEW, KNOWN, OTHERS, Pick, make_drawn, say_point, say_types
 from seirenes_app.ui.pages.robustness_parts.matrix_card import save_matrix
 from seirenes_app.ui.pages.robustness_parts.matrix_table import MatrixTable
+from seirenes_app.ui.pages.robustness_parts.panel_figure import draw_panel
 from seirenes_app.ui.pages.robustness_parts.panel_key import PanelKey
 from seirenes_app.ui.pages.robustness_parts.step_strip import StepStrip
 from seirenes_app.ui.processes.heap import settle_heap
@@ -98,6 +101,19 @@ def test_a_difference_is_told_in_points_with_its_sign(qtbot):
     assert "+50.0" in key.text()
     key.render_cursor(0.0)
     assert "−25.0" in key.text()
+
+
+def test_steps_close_together_do_not_write_over_each_other():
+    steps = (0, 20, 40, 60, 80, 83, 84, 85)
+    drawn = make_drawn(panel(Curve("clean", "clean", tuple(point(x, 0.5) for x in steps))), by_step=True)
+    figure = Figure(dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = draw_panel(figure, drawn, (584, 280))
+    canvas.draw()
+    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent() for label in labels]
+    assert [label.get_text() for label in labels] == ["0", "20", "40", "60", "85"]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
 
 
 def test_models_without_steps_are_named_on_the_axis():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from seirenes_app.ui.widgets.chart_drawing import (
 BOTTOM = 38
 BAR_SHARE = 0.62
 TICK_CHARACTERS = 18
-TICK_ROOM = 110
+TICK_ROOM, STEP_ROOM = 110, 40
 FILE_INCHES = (8.6, 5.2)
 FILE_DPI = 200
 LITTLE = 0.45
@@ -119,7 +120,7 @@ def _name_places(axes: Any, drawn: Drawn, width: int) -> None:
     if not drawn.ticks:
         steps = sorted({x for line in drawn.lines for x in line.x})
         if 0 < len(steps) <= max(3, width // 60):
-            axes.xaxis.set_major_locator(FixedLocator(steps))
+            axes.xaxis.set_major_locator(FixedLocator(_apart(steps, STEP_ROOM / max(width, STEP_ROOM))))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(nbins=max(3, width // 90), integer=True, steps=[1, 2, 5, 10]))
         return
@@ -128,6 +129,15 @@ def _name_places(axes: Any, drawn: Drawn, width: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator([x for x, _ in shown]))
     axes.set_xticklabels([_cut(text) for _, text in shown])
     axes.set_xlim(drawn.ticks[0][0] - 0.5, drawn.ticks[-1][0] + 0.5)
+
+
+def _apart(steps: Sequence[float], share: float) -> list[float]:
+    """The last of rising steps, and those before it that are this share of the axis apart, for numbers not to meet."""
+    kept = [steps[-1]]
+    for step in reversed(steps[:-1]):
+        if kept[-1] - step >= share * (steps[-1] - steps[0]):
+            kept.append(step)
+    return kept[::-1]
 
 
 def _cut(text: str) -> str:
