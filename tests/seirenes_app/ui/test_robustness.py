@@ -152,10 +152,16 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
 def test_a_click_on_a_point_asks_for_its_rows(bench):
     bench.open(bench.write())
     card = bench.hold("types")
-    card.plot.point_at(20.0)
-    at = card.plot._place(0).toPoint()
-    bench.qtbot.mouseMove(card.plot, at)
-    bench.qtbot.mouseClick(card.plot, Qt.MouseButton.LeftButton, pos=at)
+
+    def click():
+        # A card may be laid out anew while the sentences of its neighbours arrive: where the point is now.
+        card.plot.point_at(20.0)
+        at = card.plot._place(0).toPoint()
+        bench.qtbot.mouseMove(card.plot, at)
+        bench.qtbot.mouseClick(card.plot, Qt.MouseButton.LeftButton, pos=at)
+        return card.plot.curve == 0
+
+    bench.wait(click)
     bench.wait(lambda: bench.page.rows.rows is not None)
     assert len({t.hint_type for t in bench.page.rows.model.traces}) == 1
 
