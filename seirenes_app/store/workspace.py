@@ -74,10 +74,17 @@ class Workspace:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = Database(self.path)
             migrations.apply(self._db)
+            self._read_all()
         except sqlite3.DatabaseError as error:
             raise explain_trouble("The workspace cannot be opened", self.path, error) from error
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"The workspace {self.path} cannot be opened ({error}). Mend its folder.") from error
+
+    def _read_all(self) -> None:
+        """Damage shows here, before anything is made of what the file holds."""
+        self.marks()
+        self.recent_configs()
+        list(self._db.query("select id, title, saved_at from crafts"))
 
     @property
     def database(self) -> Database:

@@ -16,7 +16,7 @@ from seirenes_app.lab.library import RunLibrary
 from seirenes_app.lab.resources import recorded_run
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, set_aside, workspace_path
 from seirenes_app.ui.collaborators import Pages, Services
 from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -31,6 +31,7 @@ from seirenes_app.ui.processes.heap import settle_heap
 from seirenes_app.ui.processes.solver import Solver
 from seirenes_app.ui.processes.trainer_control import TrainerControl
 from seirenes_app.ui.theme import apply_theme
+from seirenes_app.ui.widgets.dialogs import ConfirmDialog, MessageDialog
 from seirenes_app.ui.window import MainWindow
 from training.errors import UserError
 from training.rundir.paths import RunPaths
@@ -86,17 +87,42 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     app.setWindowIcon(app_icon())
     settings, trouble = _load_settings()
     apply_theme(app, settings.theme)
+    moved = "" if smoke_test else open_way()
     window = build_window(app, settings)
     settle_heap()
     _catch_faults(window)
     window.show()
     if trouble:
         window.tell("The settings were not read", trouble)
+    if moved:
+        window.tell("The workspace is new", moved)
     if smoke_test:
         code = _paint_all(app, window, screenshot_dir)
         window.shut_down(remember=False)
         return code
     return app.exec()
+
+
+def open_way() -> str:
+    """See that the workspace opens; a damaged one is set aside after a yes. Returns what was done, "" for nothing.
+
+    What keeps the window from opening is shown first, for who started it from a menu, and then raised as a `UserError`.
+    """
+    try:
+        Workspace().close()
+    except WorkspaceDamaged as error:
+        question = ConfirmDialog(
+            "The workspace is damaged",
+            f"{workspace_path()} cannot be read. It holds drafts, pins and notes; runs are not in it. It can be set "
+            "aside under another name, and a new one made in its place.", "Set it aside",
+        )  # fmt: skip
+        if not question.exec():
+            raise error
+        return f"The damaged one is kept as {set_aside(workspace_path())}."
+    except UserError as error:
+        MessageDialog("The window cannot open", str(error)).exec()
+        raise
+    return ""
 
 
 def _load_settings() -> tuple[Settings, str]:

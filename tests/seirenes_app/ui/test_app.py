@@ -13,12 +13,14 @@ import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QApplication
 
+from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
+from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui import app as composition
-from seirenes_app.ui.app import build_window, check_display, run_app
+from seirenes_app.ui.app import build_window, check_display, open_way, run_app
 from seirenes_app.ui.palette_commands import filter_commands, fuzzy_score
 from seirenes_app.ui.theme import apply_theme, current_theme
-from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog
+from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog, MessageDialog
 from training.errors import UserError
 from training.rundir.commands import CommandKind, CommandTail
 from training.rundir.config import RunConfig
@@ -103,6 +105,44 @@ def test_the_smoke_test_paints_every_page_wears_the_theme_and_remembers_nothing(
     assert {"home", "craft", "train", "traces"} <= pages
     assert len(shots) == 4 * len(pages)
     assert (place / "config" / "settings.json").read_bytes() == before
+
+
+def break_workspace(place):
+    """Its drafts cannot be read, and all else can."""
+    made = Workspace()
+    CraftStore(made).save("a", "A", "x")
+    page = next(made.database.query("select rootpage from sqlite_master where name = 'crafts'"))["rootpage"]
+    made.close()
+    data = bytearray(made.path.read_bytes())
+    data[4096 * (page - 1) : 4096 * page] = b"Z" * 4096
+    made.path.write_bytes(data)
+    return made.path, bytes(data)
+
+
+def test_a_damaged_workspace_is_set_aside_after_a_yes(qapp, place):
+    path, data = break_workspace(place)
+    answer(ConfirmDialog, lambda dialog: dialog.confirm)
+    words = open_way()
+    aside = next(path.parent.glob("workspace.damaged-*.db"))
+    assert str(aside) in words
+    assert aside.read_bytes() == data
+    Workspace().close()
+    assert open_way() == ""
+
+
+def test_a_damaged_workspace_stays_after_a_no_and_the_window_does_not_open(qapp, place):
+    path, data = break_workspace(place)
+    answer(ConfirmDialog, lambda dialog: dialog.cancel)
+    with pytest.raises(UserError, match="is damaged"):
+        open_way()
+    assert path.read_bytes() == data
+
+
+def test_a_workspace_that_cannot_be_made_is_told_in_a_window(qapp, place):
+    (place / "data").write_text("a file where the folder should be")
+    answer(MessageDialog, lambda dialog: dialog.findChild(QAbstractButton))
+    with pytest.raises(UserError, match="cannot be opened"):
+        open_way()
 
 
 def test_a_missing_x_library_is_told_with_the_line_that_mends_it(monkeypatch):
