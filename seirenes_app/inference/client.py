@@ -63,7 +63,7 @@ class StateKind(StrEnum):
     BUSY = "busy"
     """It works on a request."""
     CRASHED = "crashed"
-    """It died; `words` say how. It comes back by itself unless `down`."""
+    """It died; `words` say how. It comes back by itself unless `down`, with its model unless loading that killed it."""
     CLOSED = "closed"
     """The client was closed."""
 
@@ -238,6 +238,9 @@ class WorkerClient:
             return f"It could not be started: {error.strerror}."
         with self._lock:
             self._process = process
+            bare = bool(self._crashes) and self._wanted is None and not self._pending
+        if bare:
+            self._set_state(WorkerState(StateKind.EMPTY))
         for event in process.events():
             self._take(event)
         words = process.bury()
@@ -246,7 +249,10 @@ class WorkerClient:
             return None if self._closing else words
 
     def _mourn(self, words: str) -> None:
-        """Fail what was pending, prepare the next process with the same model, or stay down after too many."""
+        """Fail what was pending, prepare the next process, or stay down after too many.
+
+        The next one loads the same model, unless this one died of loading it.
+        """
         with self._lock:
             doing = describe(self._current) if self._current else "waiting for requests"
             now = time.monotonic()
@@ -256,9 +262,15 @@ class WorkerClient:
             if self._down:
                 sentence += f" It died {CRASHES} times within a minute and stays down until it is restarted."
             failed, self._pending = self._pending, {}
+            remedy = "It is being started again: try again."
+            if isinstance(self._current, LoadRequest):
+                # Very likely the file did it, and would do it again.
+                self._wanted = None
+                remedy = "It is being started again without a model: try another model, or this one once more."
+            if self._down:
+                remedy = "Try another model, or restart the worker."
             self._current, self._facts = None, None
             self._renew()
-        remedy = "Try another model, or restart the worker." if self._down else "It is being started again: try again."
         # The state first: who hears of a failed request finds the reason there.
         self._set_state(WorkerState(StateKind.CRASHED, words=sentence, down=self._down))
         for ticket in failed.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from seirenes_app.inference.wire import ProtocolError
 _LAST_BYTES = 4000
 _LAST_LINES = 6
 # Python's dump of every thread after a fatal signal; the lines above it say more to a person.
-_DUMP = ("Thread 0x", "Current thread 0x", "  File ", "Extension modules")
+_DUMP = ("Thread 0x", "Current thread 0x", "  File ", "Extension modules", "Fatal Python error: Aborted")
+# A failed assertion of llama.cpp begins with the folder of the machine that built it.
+_BUILD_FOLDER = re.compile(r"\S*/(?=llama\.cpp/)")
 
 
 class Outbox:
@@ -117,7 +120,7 @@ class WorkerProcess:
         self._log.seek(max(0, size - _LAST_BYTES))
         lines = self._log.read().decode("utf-8", "replace").splitlines()
         telling = [line.strip() for line in lines if line.strip() and not line.startswith(_DUMP)]
-        return " | ".join(telling[-_LAST_LINES:])
+        return _BUILD_FOLDER.sub("", " | ".join(telling[-_LAST_LINES:]))
 
 
 def _ending(code: int) -> str:
@@ -132,7 +135,10 @@ def _ending(code: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's, with the folder of this package first, so that the worker is of the same version."""
+    """The parent's, with the folder of this package first, so that the worker is of the same version.
+
+    When llama.cpp gives up it would call a debugger, which takes seconds and buries the line that says why.
+    """
     root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root}
+    return {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root}

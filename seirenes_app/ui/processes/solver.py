@@ -24,7 +24,7 @@ class Solver(QObject):
     crashed = Signal(str)
     """It died: how, in words. It comes back by itself, unless `state.down`."""
     recovered = Signal()
-    """It is back after a crash, with its model."""
+    """It is back after a crash, with its model unless loading that killed it."""
 
     _arrived = Signal(object)
 

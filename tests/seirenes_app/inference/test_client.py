@@ -85,6 +85,27 @@ def test_the_last_words_of_a_crash_are_told(start):
         ticket.result(PATIENCE_S)
 
 
+def test_a_file_that_brings_the_worker_down_is_not_loaded_again(start, model, tmp_path):
+    data = model.read_bytes()
+    # Two tokens of one text: llama.cpp asserts that there are none.
+    first, second = (data.index(len(t).to_bytes(8, "little") + t) + 8 for t in (b"and", b"ten"))
+    twin = tmp_path / "twin.gguf"
+    twin.write_bytes(data[:first] + data[second : second + 3] + data[first + 3 :])
+    seen = []
+    client = start(seen.append)
+    with pytest.raises(RequestFailed, match=r"loading .*twin\.gguf.*GGML_ASSERT") as caught:
+        client.load(twin, threads=1).result(PATIENCE_S)
+    words = str(caught.value)
+    assert "last words: llama.cpp/src/" in words
+    assert "Fatal Python error" not in words
+    assert "another model" in words
+    wait_for(lambda: client.state.kind is StateKind.EMPTY)
+    assert client.model_asked is None
+    assert [s.kind for s in seen].count(StateKind.CRASHED) == 1
+    client.load(model, threads=1).result(PATIENCE_S)
+    assert client.sample(SHORT).result(PATIENCE_S).samples[0].tokens == 4
+
+
 def test_three_crashes_within_a_minute_keep_it_down_until_restart(start, model):
     client = start()
     for _ in range(3):

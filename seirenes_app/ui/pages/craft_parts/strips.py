@@ -11,7 +11,7 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.icon_label import IconLabel
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 
-BACK = "It is back, with the same model: what you asked for last can be asked again."
+BACK = "It is back: what you asked for last can be asked again."
 
 
 class TaskStrip(QFrame):
