@@ -8,33 +8,41 @@ from typing import Any
 
 import shiboken6
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
 from seirenes_app.lab.resources import icon_path
 from seirenes_app.ui.theme import Theme, current_theme, theme_notifier
 from training.errors import UserError
 
-SIZES = (16, 18, 20, 24, 32, 48)
+USUAL = 16
+"""Logical pixels of an icon in a menu, a tab or a list."""
 
 _tinted: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
 _following = False
 
 
-def icon(name: str, colour: str = "text") -> QIcon:
-    """The icon in a named colour of the current theme; an empty icon when the file is missing."""
+def icon(name: str, colour: str = "text", size: int = USUAL) -> QIcon:
+    """The icon in a named colour of the current theme, drawn for one size; an empty icon when the file is missing."""
     theme = current_theme()
-    return _load(name, getattr(theme, colour), theme.muted)
+    return _load(name, getattr(theme, colour), theme.muted, size, _ratio())
 
 
 def set_icon(target: Any, name: str, colour: str = "text") -> None:
-    """Give a button or an action an icon, now and after every change of theme."""
+    """Give a button or an action an icon, now and after every change of theme. It is drawn in the target's own size."""
     global _following
     if not _following:
         _following = True
         theme_notifier().changed.connect(_retint)
     _tinted[target] = (name, colour)
-    target.setIcon(icon(name, colour))
+    target.setIcon(icon(name, colour, _size_of(target)))
+
+
+def size_icon(target: Any, width: int, height: int) -> None:
+    """Give a button with an icon another size of it, and draw it for that."""
+    target.setIconSize(QSize(width, height))
+    if target in _tinted:
+        target.setIcon(icon(*_tinted[target], height))
 
 
 def app_icon() -> QIcon:
@@ -48,7 +56,7 @@ def app_icon() -> QIcon:
 
 def pixmap(name: str, size: int, colour: str = "text", ratio: float = 1.0) -> QPixmap:
     """One drawing of an icon, `size` logical pixels, for painters."""
-    return _load(name, getattr(current_theme(), colour), current_theme().muted).pixmap(QSize(size, size), ratio)
+    return _tint(name, getattr(current_theme(), colour), size, ratio)
 
 
 def draw_svg(painter: QPainter, name: str, rect: QRectF, colour: str | None = None) -> None:
@@ -63,19 +71,29 @@ def draw_svg(painter: QPainter, name: str, rect: QRectF, colour: str | None = No
 def _retint(_theme: Theme) -> None:
     for target, (name, colour) in list(_tinted.items()):
         if shiboken6.isValid(target):
-            target.setIcon(icon(name, colour))
+            target.setIcon(icon(name, colour, _size_of(target)))
 
 
-@lru_cache(maxsize=256)
-def _load(name: str, colour: str, disabled: str) -> QIcon:
-    source = _read(name)
-    result = QIcon()
-    for mode, ink in ((QIcon.Mode.Normal, colour), (QIcon.Mode.Disabled, disabled)):
-        tinted = source.replace(b"currentColor", ink.encode())
-        for size in SIZES:
-            for ratio in (1.0, 2.0):
-                result.addPixmap(_render(tinted, size, ratio), mode)
+def _size_of(target: Any) -> int:
+    return USUAL if isinstance(target, QAction) else target.iconSize().height()
+
+
+def _ratio() -> float:
+    """Of the sharpest screen: on the others Qt draws it smaller."""
+    app = QGuiApplication.instance()
+    return app.devicePixelRatio() if isinstance(app, QGuiApplication) else 1.0
+
+
+@lru_cache(maxsize=512)
+def _load(name: str, colour: str, disabled: str, size: int, ratio: float) -> QIcon:
+    result = QIcon(_tint(name, colour, size, ratio))
+    result.addPixmap(_tint(name, disabled, size, ratio), QIcon.Mode.Disabled)
     return result
+
+
+@lru_cache(maxsize=512)
+def _tint(name: str, colour: str, size: int, ratio: float) -> QPixmap:
+    return _render(_read(name).replace(b"currentColor", colour.encode()), size, ratio)
 
 
 @lru_cache(maxsize=128)

@@ -32,9 +32,9 @@ def make_button(
         button.setToolTip(tip)
         button.setAccessibleDescription(tip)
     if icon:
-        set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
         # Wider than the drawing, which is centred in it: Fusion sets icon and text too close.
-        button.setIconSize(QSize(27, 20) if large else QSize(23, 18))
+        button.setIconSize(QSize(28, 20) if large else QSize(26, 18))
+        set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
     if clicked is not None:
         button.clicked.connect(lambda *_: clicked())
     return button
@@ -48,8 +48,8 @@ def make_icon_button(icon: str, name: str, *, clicked: Callable[[], Any] | None 
     button.setAccessibleName(name)
     button.setCursor(Qt.CursorShape.PointingHandCursor)
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    set_icon(button, icon, "muted")
     button.setIconSize(QSize(18, 18))
+    set_icon(button, icon, "muted")
     if clicked is not None:
         button.clicked.connect(lambda *_: clicked())
     return button

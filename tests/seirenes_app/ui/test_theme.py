@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QPushButton
 
 from seirenes_app.lab.resources import resources_root
-from seirenes_app.ui.icons import app_icon, icon, set_icon
+from seirenes_app.ui.icons import app_icon, icon, set_icon, size_icon
 from seirenes_app.ui.theme import DARK, LIGHT, apply_theme, current_theme, theme_notifier
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
 from training.rundir.state import RunStatus
@@ -90,6 +90,16 @@ def test_icons_follow_the_theme(qapp, qtbot):
     apply_theme(qapp, "dark")
     assert button.icon().pixmap(QSize(24, 24)).toImage() != before
     apply_theme(qapp, "light")
+
+
+def test_an_icon_is_drawn_in_its_buttons_own_size(qapp, qtbot):
+    button = QPushButton()
+    qtbot.addWidget(button)
+    button.setIconSize(QSize(26, 18))
+    set_icon(button, "stop")
+    assert [s.height() for s in button.icon().availableSizes()] == [round(18 * qapp.devicePixelRatio())]
+    size_icon(button, 12, 12)
+    assert [s.height() for s in button.icon().availableSizes()] == [round(12 * qapp.devicePixelRatio())]
 
 
 def test_every_icon_draws_something_and_a_missing_one_nothing(qapp):

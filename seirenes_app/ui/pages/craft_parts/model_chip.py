@@ -40,8 +40,8 @@ class ModelChip(QPushButton):
         super().__init__(parent)
         self._role = role
         self.setProperty("kind", "quiet")
+        self.setIconSize(QSize(26, 18))
         set_icon(self, "chip", "muted")
-        self.setIconSize(QSize(23, 18))
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def render_choice(self, choice: SolverChoice, path: Path | None, state: WorkerState) -> None:

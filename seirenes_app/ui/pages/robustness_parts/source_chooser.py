@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
 from seirenes_app.lab.evaluations import EvaluationSummary
 from seirenes_app.lab.library import started_at
 from seirenes_app.lab.verdicts import format_when
-from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, Look
 from seirenes_app.ui.widgets.buttons import make_button
@@ -44,7 +44,7 @@ class SourceChooser(QWidget):
     def _build(self) -> None:
         self.button = make_button("Choose a run", "chevron-down", tip="Another run or evaluation (Ctrl+L)")
         self.button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-        self.button.setIconSize(QSize(14, 14))
+        size_icon(self.button, 14, 14)
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self._fill)
         self.button.setMenu(self.menu)

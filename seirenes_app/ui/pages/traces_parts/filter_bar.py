@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.models.rollout_words import count_of, say_count
 from seirenes_app.ui.models.rollouts_model import as_tip
 from seirenes_app.ui.pages.traces_parts.filter_popup import FilterPopup
@@ -244,7 +244,7 @@ class FilterBar(QWidget):
         chip = make_button(brief.replace("&", "&&"), "close", clicked=lambda: self._set(clear(self._query, filter_)))
         chip.setProperty("chip", "true")
         chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-        chip.setIconSize(QSize(12, 12))
+        size_icon(chip, 12, 12)
         chip.setAccessibleName(f"Remove the filter {words}")
         chip.setToolTip(as_tip(f"{words}\nClick to remove"))
         return chip
@@ -262,6 +262,6 @@ def _make_drop_down(text: str, kind: str = "") -> QPushButton:
     button = make_button(text, "chevron-down", kind=kind)
     # The arrow follows the words.
     button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-    button.setIconSize(QSize(14, 14))
+    size_icon(button, 14, 14)
     button.setProperty("dropdown", True)
     return button
