@@ -101,6 +101,7 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         self.rail.chosen.connect(self.show_page)
+        self.rail.commandsAsked.connect(self.open_palette)
         self.status_line.clicked.connect(self.open_run)
         self._home.demoAsked.connect(self.start_demo)
         self._home.configAsked.connect(self._open_config)
@@ -112,6 +113,8 @@ class MainWindow(QMainWindow):
         self._home.recordedAsked.connect(self.open_traces)
         self._home.craftAsked.connect(lambda: self.show_on(self._craft))
         self._traces.craftAsked.connect(self._open_draft)
+        self._train.tracesAsked.connect(self.open_traces)
+        self._train.robustnessAsked.connect(self.open_robustness)
         self._robustness.tracesAsked.connect(self.open_traces)
         self._robustness.demoAsked.connect(self.start_demo)
         self._traces.demoAsked.connect(self.start_demo)
@@ -177,6 +180,11 @@ class MainWindow(QMainWindow):
         """Show a run's rollouts on the Traces page: those of the query, or all."""
         self._traces.open_run(paths, *([query] if query else []))
         self.show_on(self._traces)
+
+    def open_robustness(self, paths: RunPaths) -> None:
+        """Show a run on the Robustness page."""
+        self._robustness.open_run(paths)
+        self.show_on(self._robustness)
 
     def _open_draft(self, draft: Draft) -> None:
         self._craft.open_draft(draft)

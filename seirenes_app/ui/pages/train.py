@@ -42,6 +42,10 @@ class TrainPage(Page):
     icon = "train"
 
     runOpened = Signal(object)
+    tracesAsked = Signal(object)
+    """The rollouts of a run."""
+    robustnessAsked = Signal(object)
+    """A run over its checkpoints."""
 
     def __init__(
         self,
@@ -89,6 +93,8 @@ class TrainPage(Page):
             (self.view.stopAsked, self._control.stop_and_save),
             (self.view.resumeAsked, self._control.resume),
             (self.view.discardAsked, self._discard),
+            (self.view.tracesAsked, self.tracesAsked.emit),
+            (self.view.robustnessAsked, self.robustnessAsked.emit),
         ):
             signal.connect(lambda d=does: self._do(d))
         self._control.ladder.connect(self._take_ladder)

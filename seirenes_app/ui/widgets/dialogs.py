@@ -9,9 +9,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
+    QGridLayout,
     QHBoxLayout,
     QPlainTextEdit,
     QPushButton,
+    QScrollArea,
     QSpacerItem,
     QVBoxLayout,
     QWidget,
@@ -19,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from seirenes_app import version
 from seirenes_app.ui.palette_commands import Command
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, mono_font
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.rail import Logo
@@ -205,21 +207,63 @@ class AboutDialog(Sheet):
 
 
 class ShortcutsDialog(Sheet):
-    """Every action that has a key."""
+    """Every action that has a key, by where it works, in two columns that scroll where the screen is low."""
 
     def __init__(self, commands: Sequence[Command], more: Sequence[tuple[str, str]], parent: QWidget | None = None):
         super().__init__("Keyboard shortcuts", parent)
         self.body.addWidget(make_label("Keyboard shortcuts", "title"))
-        self.body.addSpacing(SPACE_2)
-        rows = [(c.action.text().replace("&", ""), c.action.shortcut().toString()) for c in commands]
-        for name, key in [*((n, k) for n, k in rows if k), *more]:
-            row = QHBoxLayout()
-            row.addWidget(make_label(name))
-            row.addStretch(1)
-            row.addWidget(make_label(key, "mono"))
-            self.body.addLayout(row)
+        self.groups = group_keys(commands, more)
+        inside = QWidget()
+        columns = QHBoxLayout(inside)
+        columns.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
+        columns.setSpacing(SPACE_12)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        half = sum(len(rows) + 2 for rows in self.groups.values()) / 2
+        put = 0
+        for name, rows in self.groups.items():
+            (left if put + len(rows) / 2 < half else right).addLayout(_make_keys(name, rows))
+            put += len(rows) + 2
+        for column in (left, right):
+            column.setSpacing(SPACE_6)
+            column.addStretch(1)
+            columns.addLayout(column, 1)
+        self.area = QScrollArea()
+        self.area.setWidget(inside)
+        self.area.setWidgetResizable(True)
+        self.area.setProperty("ring", True)
+        self.area.setAccessibleName("Keys")
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setMinimumWidth(inside.sizeHint().width() + SPACE_4)
+        room = (parent.height() if parent is not None else 800) - 220
+        self.area.setMinimumHeight(min(inside.sizeHint().height() + SPACE_2, max(240, room)))
+        self.body.addWidget(self.area)
         self.buttons.addStretch(1)
         close: QPushButton = make_button("Close", kind="primary", clicked=self.accept)
         self.buttons.addWidget(close)
         close.setDefault(True)
         self.setWindowModality(Qt.WindowModality.WindowModal)
+
+
+def group_keys(commands: Sequence[Command], more: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Names and keys by the menu or page they belong to. `more` names its page before a colon, or none: then View."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for command in commands:
+        if key := command.action.shortcut().toString():
+            groups.setdefault(command.group, []).append((command.action.text().replace("&", ""), key))
+    for text, key in more:
+        group, found, name = text.partition(": ")
+        name = name[:1].upper() + name[1:]
+        groups.setdefault(group if found else "View", []).append((name if found else text, key))
+    return groups
+
+
+def _make_keys(group: str, rows: Sequence[tuple[str, str]]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setVerticalSpacing(SPACE_1)
+    grid.setHorizontalSpacing(SPACE_6)
+    grid.setColumnStretch(0, 1)
+    grid.addWidget(make_label(group, "eyebrow"), 0, 0)
+    for place, (name, key) in enumerate(rows, 1):
+        grid.addWidget(make_label(name), place, 0)
+        grid.addWidget(make_label(key, "mono"), place, 1, Qt.AlignmentFlag.AlignRight)
+    return grid

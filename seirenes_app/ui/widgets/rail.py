@@ -56,6 +56,8 @@ class Rail(QWidget):
     """Emits the index of the page that was chosen. Up and Down move between pages."""
 
     chosen = Signal(int)
+    commandsAsked = Signal()
+    """The command palette, which is otherwise known only to who reads menus."""
 
     def __init__(self, pages: Sequence[Page], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,24 +76,14 @@ class Rail(QWidget):
         for number, page in enumerate(pages):
             column.addWidget(self._make_button(page, number))
         column.addStretch(1)
-        self.foot = QVBoxLayout()
-        self.foot.setSpacing(SPACE_1)
-        column.addLayout(self.foot)
+        self.commands = make_rail_button("Commands", "command", "Every command by its name  (Ctrl+Shift+P)")
+        self.commands.clicked.connect(self.commandsAsked)
+        column.addWidget(self.commands)
         self._group.idClicked.connect(self.chosen)
 
     def _make_button(self, page: Page, number: int) -> RailButton:
-        button = RailButton()
-        button.setText(f"  {page.title}")
-        button.setProperty("rail", True)
-        button.setToolTip(f"{page.title}  (Ctrl+{number + 1})")
-        button.setAccessibleName(page.title)
+        button = make_rail_button(page.title, page.icon, f"{page.title}  (Ctrl+{number + 1})")
         button.setCheckable(True)
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        button.setCursor(Qt.CursorShape.PointingHandCursor)
-        button.setIconSize(QSize(20, 20))
-        set_icon(button, page.icon, "muted")
         self._group.addButton(button, number)
         self.buttons.append(button)
         return button
@@ -110,6 +102,22 @@ class Rail(QWidget):
             self.buttons[(focused + step) % len(self.buttons)].setFocus(Qt.FocusReason.TabFocusReason)
         else:
             super().keyPressEvent(event)
+
+
+def make_rail_button(text: str, icon: str, tip: str) -> RailButton:
+    """An entry of the rail."""
+    button = RailButton()
+    button.setText(f"  {text}")
+    button.setProperty("rail", True)
+    button.setToolTip(tip)
+    button.setAccessibleName(text)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    button.setIconSize(QSize(20, 20))
+    set_icon(button, icon, "muted")
+    return button
 
 
 def _make_head() -> QHBoxLayout:

@@ -11,6 +11,7 @@ from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.charts import decimate
+from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
 from training.rundir.config import RunConfig
 from training.rundir.events import EventKind, EventWriter
 from training.rundir.paths import new_run
@@ -71,6 +72,38 @@ def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
     qtbot.keyClicks(window.palette_.edit, "new run")
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: window.stack.currentWidget().key == "train")
+
+
+def test_the_rail_opens_the_palette(window, qtbot):
+    qtbot.mouseClick(window.rail.commands, Qt.MouseButton.LeftButton)
+    assert window.palette_.isVisible()
+
+
+def test_keys_are_listed_by_where_they_work_on_any_screen(window):
+    window.resize(1000, 640)
+    window.show_shortcuts()
+    sheet = window.findChild(ShortcutsDialog)
+    assert list(sheet.groups)[:3] == ["File", "Run", "View"]
+    assert ("Command palette", "Ctrl+Shift+P") in sheet.groups["View"]
+    assert ("Next and previous flip", "N, P") in sheet.groups["Traces"]
+    assert sheet.sizeHint().height() < 640
+    sheet.close()
+
+
+def test_a_run_leads_on_to_its_traces_and_its_robustness_and_discarding_is_not_first(window, qtbot, tmp_path):
+    paths = write_run(tmp_path / "runs", "done", done="finished")
+    window.open_run(paths)
+    head = page(window, "train").view.head
+    order, part = [], head
+    while (part := part.nextInFocusChain()) is not head:
+        order.append(part)
+    assert order.index(head.traces) < order.index(head.discard)
+    head.robustness.click()
+    assert window.stack.currentWidget() is page(window, "robustness")
+    assert page(window, "robustness").root == paths.root
+    window.open_run(paths)
+    head.traces.click()
+    assert window.stack.currentWidget() is page(window, "traces")
 
 
 def test_a_run_that_died_is_told_in_words_on_home(window, qtbot, tmp_path):

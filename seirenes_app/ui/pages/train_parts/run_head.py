@@ -26,6 +26,8 @@ class RunHead(QWidget):
     discardAsked = Signal()
     resumeAsked = Signal()
     newAsked = Signal()
+    tracesAsked = Signal()
+    robustnessAsked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,6 +42,13 @@ class RunHead(QWidget):
         names.addWidget(self.name)
         names.addWidget(self.badge)
         names.addStretch(1)
+        # First in the order of keys too: what is safe comes before what discards.
+        self.traces = make_button("Traces", "traces", kind="quiet", tip="Read this run's rollouts",
+                                  clicked=self.tracesAsked.emit)  # fmt: skip
+        self.robustness = make_button("Robustness", "chart", kind="quiet", tip="This run over its checkpoints",
+                                      clicked=self.robustnessAsked.emit)  # fmt: skip
+        names.addWidget(self.traces)
+        names.addWidget(self.robustness)
         self.pause = make_button(
             "Pause", "pause", tip="Halt after the generation under way", clicked=self.pauseAsked.emit
         )

@@ -46,6 +46,8 @@ class RunView(QWidget):
     discardAsked = Signal()
     resumeAsked = Signal()
     newAsked = Signal()
+    tracesAsked = Signal()
+    robustnessAsked = Signal()
     diagnosticsAsked = Signal()
     evaluated = Signal()
     """There are other evaluations than before: the paired changes can be read anew."""
@@ -105,6 +107,7 @@ class RunView(QWidget):
             (head.discardAsked, self.discardAsked),
             (head.resumeAsked, self.resumeAsked),
             (head.newAsked, self.newAsked),
+            (head.tracesAsked, self.tracesAsked), (head.robustnessAsked, self.robustnessAsked),
             (banner.resumeAsked, self.resumeAsked),
             (banner.diagnosticsAsked, self.diagnosticsAsked),
         ):  # fmt: skip
