@@ -247,6 +247,8 @@ QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; }
 QToolButton[kind="quiet"] { padding: 7px 8px; }
 QToolButton[kind="quiet"]:focus { padding: 6px 7px; }
+QToolButton[kind="quiet"][tight="true"] { padding: 7px 6px; }
+QToolButton[kind="quiet"][tight="true"]:focus { padding: 6px 5px; }
 QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled { border-color: transparent; }
 QPushButton[kind="danger"] { color: $bad; border-color: $bad; }
 QPushButton[kind="danger"]:hover { background: $raised; }

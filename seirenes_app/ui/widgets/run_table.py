@@ -37,6 +37,12 @@ ROWS_SHOWN = 8
 NARROW = 900
 Index = QModelIndex | QPersistentModelIndex
 
+WIDTHS = {
+    RunColumn.STATUS: (142, 124), RunColumn.CLEAN: (190, 150), RunColumn.HINTED: (190, 150), RunColumn.STEPS: (100, 0),
+    RunColumn.WHEN: (140, 104),
+}  # fmt: skip
+"""Of a wide table, and of a narrow one."""
+
 
 class RunDelegate(QStyledItemDelegate):
     """Paints all columns, so that they share one baseline and one hover."""
@@ -56,7 +62,7 @@ class RunDelegate(QStyledItemDelegate):
                 painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.colour("accent"))
         painter.setPen(QPen(theme.colour("grid"), 1))
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        inner = rect.adjusted(PAD + (4 if index.column() == 0 else 0), 0, -PAD, 0)
+        inner = rect.adjusted(PAD, 0, -PAD, 0)
         column = RunColumn(index.column())
         if column is RunColumn.RUN:
             _paint_name(painter, inner, index, option.font)
@@ -180,11 +186,8 @@ class RunTable(QTableView):
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(RunColumn.RUN, QHeaderView.ResizeMode.Stretch)
-        for column, width in (
-            (RunColumn.STATUS, 142), (RunColumn.CLEAN, 190), (RunColumn.HINTED, 190), (RunColumn.STEPS, 100),
-            (RunColumn.WHEN, 140),
-        ):  # fmt: skip
-            self.setColumnWidth(column, width)
+        for column, width in WIDTHS.items():
+            self.setColumnWidth(column, width[0])
         self.actions_by_key = {
             "open": self._action("Open", "arrow-right", Qt.Key.Key_Return, self.opened),
             "pin": self._action("Pin or unpin", "pin", Qt.Key.Key_P, self.pinAsked),
@@ -229,8 +232,8 @@ class RunTable(QTableView):
         """A narrow table gives up what the others say already."""
         narrow = event.size().width() < NARROW
         self.setColumnHidden(RunColumn.STEPS, narrow)
-        for column in (RunColumn.CLEAN, RunColumn.HINTED):
-            self.setColumnWidth(column, 150 if narrow else 190)
+        for column, width in WIDTHS.items():
+            self.setColumnWidth(column, width[narrow])
         super().resizeEvent(event)
 
     def fit_height(self) -> None:

@@ -55,7 +55,8 @@ class CraftHead(QWidget):
         self.suite = make_button("Save to a suite…", "save", tip="Keep candidates for later evaluations (Ctrl+S)",
                                  clicked=self.suiteAsked.emit)  # fmt: skip
         row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        # Its last button ends where the cards below end.
+        row.setContentsMargins(0, 0, 12, 0)
         row.setSpacing(SPACE_1)
         row.addWidget(self.title, 1)
         row.addWidget(self.kept)

@@ -57,8 +57,13 @@ class FigureCard(QFrame):
         head.addWidget(self.heading, 100)
         head.addWidget(self.badge)
         head.addStretch(1)
-        for part in (self.place, self.note_button, self.table_button, self.menu_button):
-            head.addWidget(part)
+        head.addWidget(self.place)
+        tools = QHBoxLayout()
+        tools.setSpacing(0)
+        for tool in (self.note_button, self.table_button, self.menu_button):
+            tool.setProperty("tight", True)
+            tools.addWidget(tool)
+        head.addLayout(tools)
         self.empty = make_label(WAITING, "muted", wrap=True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setContentsMargins(24, 0, 24, 0)
