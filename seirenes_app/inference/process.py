@@ -113,7 +113,7 @@ class WorkerProcess:
         words = _ending(code)
         last = self._last_words()
         self._log.close()
-        return f"{words} Its last words: {last}" if last else words
+        return f"{words} Its last words: {last.removesuffix('.')}." if last else words
 
     def _last_words(self) -> str:
         size = self._log.seek(0, os.SEEK_END)
