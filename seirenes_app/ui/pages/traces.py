@@ -34,6 +34,8 @@ LOOK_MS = 1500
 PATIENCE = 10
 """A look that takes long is repeated that many times its own length later, so that it takes a tenth of a thread."""
 READ_MS = 40
+RUNS_MS = 5_000
+"""Runs that were started elsewhere come into the menu."""
 """How long the cursor must rest on a row before it is read."""
 
 
@@ -68,6 +70,8 @@ class TracesPage(Page):
         """Whether the next list leaves the view at the top, where the new ones are."""
         self._look_timer = QTimer(self)
         self._look_timer.setInterval(LOOK_MS)
+        self._runs_timer = QTimer(self)
+        self._runs_timer.setInterval(RUNS_MS)
         self._read_timer = QTimer(self)
         self._read_timer.setSingleShot(True)
         self._read_timer.setInterval(READ_MS)
@@ -123,6 +127,7 @@ class TracesPage(Page):
 
     def _connect(self) -> None:
         self._look_timer.timeout.connect(self._look)
+        self._runs_timer.timeout.connect(self._runs.refresh)
         self._read_timer.timeout.connect(self._read)
         self._runs.loaded.connect(self._take_runs)
         self.chooser.chosen.connect(self.open_run)
@@ -154,6 +159,8 @@ class TracesPage(Page):
     def activate(self) -> None:
         """Look for new rollouts while in view; choose a run where nobody did."""
         self._look_timer.start()
+        self._runs_timer.start()
+        self._runs.refresh()
         self._take_runs()
         self._look()
         if self.faces.reading:
@@ -162,6 +169,7 @@ class TracesPage(Page):
     def deactivate(self) -> None:
         """Stop looking."""
         self._look_timer.stop()
+        self._runs_timer.stop()
 
     def themed(self, theme: Theme) -> None:
         """Painted parts anew."""

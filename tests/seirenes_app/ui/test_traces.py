@@ -545,3 +545,14 @@ def test_everything_that_can_be_pressed_has_a_name_and_is_reached_by_tab(page, q
             assert inside or widget.focusPolicy() & Qt.FocusPolicy.TabFocus, widget.accessibleName()
     assert page.table.accessibleName()
     assert page.inspector.area.accessibleName()
+
+
+def test_a_run_that_was_started_elsewhere_comes_into_the_menu(page, qtbot, root):
+    page.open_run(make_run(root, run_id="first"))
+    page.activate()
+    make_run(root, run_id="second")
+    page._runs_timer.timeout.emit()
+    qtbot.waitUntil(lambda: len(page.runs.summaries) == 2)
+    page.chooser.menu.aboutToShow.emit()
+    assert any(action.text().startswith("second") for action in page.chooser.menu.actions())
+    assert page.paths.run_id == "first"
