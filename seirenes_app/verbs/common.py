@@ -8,12 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from seirenes_app.lab.resources import recorded_run
 from training.errors import UserError
 from training.rundir.index import list_runs
 from training.rundir.paths import RunPaths, default_runs_root
 
 OUT = Console()
 ERR = Console(stderr=True)
+RECORDED = "recorded"
 
 
 def find_run(name: str) -> RunPaths:
@@ -26,6 +28,16 @@ def find_run(name: str) -> RunPaths:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
     hint = f" Did you mean {', '.join(near)}?" if near else " There is no run yet: start one with `seirenes demo`."
     raise UserError(f"No run {name!r} in {root}.{hint}")
+
+
+def find_run_or_recorded(name: str) -> RunPaths:
+    """The same, and the run that ships by the name 'recorded': for verbs that only read."""
+    if name != RECORDED or Path(name).is_dir():
+        return find_run(name)
+    folder = recorded_run()
+    if not folder.is_dir():
+        raise UserError(f"The recorded run is not there ({folder}). Reinstall seirenes, or name a run of your own.")
+    return RunPaths(folder)
 
 
 def call_name(paths: RunPaths) -> str:

@@ -32,7 +32,7 @@ from seirenes_app.lab.eval_plans import (
 )
 from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, at_work, launch, open_rows, stop
 from seirenes_app.lab.library import log_tail
-from seirenes_app.verbs.common import ERR, OUT, find_run
+from seirenes_app.verbs.common import ERR, OUT, RECORDED, find_run_or_recorded
 from seirenes_app.verbs.eval_output import (
     changes_table,
     crossplay_fields,
@@ -88,7 +88,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     deeds.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
     _add_ending(evaluate)
     cross = verbs.add_parser("crossplay", help="Reasoners of checkpoints against hints written by checkpoints")
-    cross.add_argument("run", metavar="RUN", help="run id or folder")
+    cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
     cross.add_argument("--steps", type=_steps, metavar="0,20,40", help="checkpoints (default: all there are)")
     cross.add_argument("--writers", type=_steps, metavar="0,40", help="those that write the hints (default: the same)")
     cross.add_argument("--problems", type=_count, default=60)
@@ -176,7 +176,7 @@ def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Ta
     if is_model_folder(path):
         return (folder_target(path, style),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
-    paths = find_run(run)
+    paths = find_run_or_recorded(run)
     if wanted == "all":
         return checkpoint_targets(paths, None, style)
     if wanted and not wanted.isdigit():
@@ -248,7 +248,7 @@ def _show(paths: EvalPaths, plan: EvalPlan, status: RunStatus, as_json: bool) ->
 
 def crossplay(options: argparse.Namespace) -> int:
     """The matrix of a run's Reasoners and Adversaries."""
-    run = find_run(options.run)
+    run = find_run_or_recorded(options.run)
     plan = plan_crossplay(
         run, options.steps or checkpoint_steps(run), writer_steps=options.writers, problems=options.problems,
         samples=options.samples, temperature=options.temperature, seed=options.seed,

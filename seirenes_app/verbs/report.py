@@ -17,17 +17,14 @@ from rich.text import Text
 from seirenes_app.lab.evaluations import EvaluationLibrary
 from seirenes_app.lab.report.document import Report, SourceSection, TrackSection, report_of
 from seirenes_app.lab.report.page import HEADLINE_NOTE, report_html
-from seirenes_app.lab.resources import recorded_run
 from seirenes_app.lab.robustness.headline import COLUMNS, Headline
 from seirenes_app.lab.robustness.values import Comparison, MatrixPanel
 from seirenes_app.lab.robustness.words import percents
 from seirenes_app.lab.why.heat_text import visible
-from seirenes_app.verbs.common import OUT, find_run
+from seirenes_app.verbs.common import OUT, RECORDED, find_run_or_recorded
 from training.errors import UserError
 from training.evaluation.folder import PLAN
 from training.rundir.disk import write_whole
-
-RECORDED = "recorded"
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,13 +58,11 @@ def report(options: argparse.Namespace) -> int:
 
 def find_source(name: str) -> Path:
     """The folder of a run or an evaluation; a UserError that says where was looked."""
-    if name == RECORDED and not Path(name).is_dir():
-        return recorded_run()
     folder = Path(name).expanduser()
     if (folder / PLAN).is_file() or (folder / "events.jsonl").is_file():
         return folder
     try:
-        return find_run(name).root
+        return find_run_or_recorded(name).root
     except UserError as no_run:
         try:
             return EvaluationLibrary().find(name).root

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.lab.crafting.documents import SolverChoice
-from seirenes_app.lab.resources import recorded_run
 from seirenes_app.lab.suite_orders import (
     FAMILIES_PROBLEMS,
     RUN_PROBLEMS,
@@ -30,7 +29,7 @@ from seirenes_app.lab.suites import SuiteEntry, SuiteLibrary, suite_facts
 from seirenes_app.lab.why.heat_text import visible
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace, data_folder
-from seirenes_app.verbs.common import OUT, find_run
+from seirenes_app.verbs.common import OUT, find_run_or_recorded
 from seirenes_app.verbs.craft_output import Waiting, say
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import PerturbationType, Problem, Split
@@ -170,7 +169,7 @@ def _order(options: argparse.Namespace) -> SuiteOrder:
 
 
 def _run_folder(name: str) -> Path:
-    return recorded_run() if name == "recorded" and not Path(name).is_dir() else find_run(name).root
+    return find_run_or_recorded(name).root
 
 
 def _writer(hints: Sequence[str] | None, source: Source) -> tuple[Writer, str]:

@@ -13,18 +13,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.lab.resources import recorded_run
 from seirenes_app.lab.trace_export import export_traces
 from seirenes_app.lab.traces import NOTEWORTHY, TraceBook
 from seirenes_app.lab.why.alignment import align
 from seirenes_app.lab.why.heat_text import visible
-from seirenes_app.verbs.common import ERR, OUT, find_run
+from seirenes_app.verbs.common import ERR, OUT, RECORDED, find_run_or_recorded
 from training.core.types import Outcome, PerturbationType, Role, Stage
 from training.errors import UserError
-from training.rundir.paths import RunPaths
 from training.rundir.rollout_query import PASSED, Facets, Flip, RolloutQuery, Sort, TracePair
 
-RECORDED = "recorded"
 SHOWN = 20
 SNIPPET = 60
 
@@ -60,7 +57,7 @@ def traces(options: argparse.Namespace) -> int:
     """Open the run and do the one thing that was asked."""
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1.")
-    book = TraceBook(_paths(options.run))
+    book = TraceBook(find_run_or_recorded(options.run))
     try:
         if options.pair is not None:
             return _show_pair(book.pair(options.pair), options.json)
@@ -70,15 +67,6 @@ def traces(options: argparse.Namespace) -> int:
         return _list(book, query, options)
     finally:
         book.close()
-
-
-def _paths(run: str) -> RunPaths:
-    if run != RECORDED or Path(run).is_dir():
-        return find_run(run)
-    folder = recorded_run()
-    if not folder.is_dir():
-        raise UserError(f"The recorded run is not there ({folder}). Reinstall seirenes, or name a run of your own.")
-    return RunPaths(folder)
 
 
 # ---------------------------------------------------------------------- what is asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seirenes_app.lab.resources import recorded_run
 from seirenes_app.lab.robustness.generalisation import Splits
 from seirenes_app.lab.robustness.sources import Source
 from seirenes_app.lab.robustness.traces import suite_of
@@ -70,8 +71,10 @@ def config_of(run: str) -> RunConfig | None:
     """The configuration of the run of that id on this machine; None where it is not there or cannot be read."""
     if not run:
         return None
-    path = RunPaths(default_runs_root() / run).config
-    if not path.is_file():
+    recorded = recorded_run()
+    places = [default_runs_root() / run, *([recorded] if recorded.name == run else [])]
+    path = next((p.config for p in map(RunPaths, places) if p.config.is_file()), None)
+    if path is None:
         return None
     try:
         return load_config(path)

@@ -341,14 +341,17 @@ class RobustnessPage(Page):
             return self._run_of(self.track)
         summary = self.evaluating.find(self.root)
         names = {t.run for t in summary.plan.targets} if summary is not None and summary.plan is not None else set()
-        return next(
-            (s.paths for s in self._runs.summaries if s.paths.root == self.root or s.paths.run_id in names), None
-        )
+        return next((p for p in self._known_runs() if p.root == self.root or p.run_id in names), None)
 
     def _run_of(self, track: Track) -> RunPaths | None:
         if track.origin is Origin.RUN:
             return RunPaths(track.root)
-        return next((s.paths for s in self._runs.summaries if s.paths.run_id == track.run), None)
+        return next((p for p in self._known_runs() if p.run_id == track.run), None)
+
+    def _known_runs(self) -> list[RunPaths]:
+        """Those of the person and the one that ships, which evaluations may be of too."""
+        own = [s.paths for s in self._runs.summaries]
+        return [*own, self._recorded] if self._recorded is not None else own
 
     def _config_of(self, run: RunPaths | None) -> RunConfig | None:
         return next((s.config for s in self._runs.summaries if run is not None and s.paths.root == run.root), None)

@@ -86,6 +86,15 @@ def test_an_evaluation_has_no_moving_adversary(bench):
     assert "r on frozen-1-12" in bench.page.track.title
 
 
+def test_an_evaluation_of_the_recorded_run_knows_its_checkpoints(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    recorded = write_run(tmp_path / "shipped" / "recorded")
+    bench = Robustness(qtbot, qapp, tmp_path, recorded)
+    bench.open(evaluate_run(bench.evaluations, run="recorded"))
+    assert bench.page._shown_run() == recorded
+    bench.close()
+
+
 def test_a_run_without_evaluations_waits_for_them(bench):
     paths = new_run(bench.runs_root, RunConfig(), run_id="young")
     bench.page.open_source(paths.root)

@@ -160,6 +160,13 @@ def test_a_persons_names_become_targets(run, gguf, tmp_path):
     assert verbs_eval._plan(parse("eval", "r", "--step", 0, "--problems", 2)).targets[0].step == 0
 
 
+def test_the_run_that_ships_is_called_as_by_the_other_verbs():
+    plan = verbs_eval._plan(parse("eval", "recorded@all", "--problems", 2))
+    assert {t.run for t in plan.targets} == {"recorded"}
+    assert len(plan.targets) >= 2
+    assert verbs_eval._plan(parse("eval", "recorded@0", "--problems", 2)).targets == plan.targets[:1]
+
+
 def test_a_saved_suite_by_name_or_folder(tmp_path):
     write_suite(tmp_path / "data" / "suites" / "mine", frozen_suite(4, 9))
     for name in ("mine", tmp_path / "data" / "suites" / "mine"):
