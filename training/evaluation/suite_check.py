@@ -50,7 +50,19 @@ def check_suite(folder: Path, symbolic: SymbolicChecker | None = None) -> tuple[
         lines = read_lines(folder, manifest)
     except UserError as error:
         return (Finding(str(folder), 0, str(error)),)
-    return tuple(_findings(folder, manifest, lines, symbolic))
+    return (*_findings(folder, manifest, lines, symbolic), *_surplus(folder, len(lines)))
+
+
+def _surplus(folder: Path, counted: int) -> Iterator[Finding]:
+    """What stands behind the lines that count, which no reader of the laboratory takes but other programs would."""
+    with (folder / ITEMS).open("rb") as file:
+        there = sum(1 for _ in file)
+    if there > counted:
+        yield Finding(
+            str(folder / ITEMS), counted + 1,
+            f"from here on it does not belong to the suite, whose manifest counts {counted} lines: an addition that "
+            "was cut short, or a change from outside. Remove it",
+        )  # fmt: skip
 
 
 def _findings(

@@ -116,6 +116,14 @@ def test_lines_that_are_missing_and_files_that_are_gone_are_told(folder):
     assert "holds no suite" in told(folder)[0][1]
 
 
+def test_lines_behind_those_that_count_are_told(folder):
+    line = (folder / ITEMS).read_text().splitlines(keepends=True)[0]
+    with (folder / ITEMS).open("a") as file:
+        file.write(line)
+    assert [number for number, _ in told(folder)] == [7]
+    assert "does not belong to the suite" in told(folder)[0][1]
+
+
 def test_near_duplicates_over_lines_are_found(folder):
     first = json.loads((folder / ITEMS).read_text().splitlines()[0])
     change_line(folder, 2, lambda d: d.update(problem=first["problem"], hints=first["hints"]))
