@@ -1,5 +1,6 @@
 """Facts about the run directory: configuration, events, commands, lock, state, rollouts."""
 
+import errno
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from training.rundir.config_io import (
     to_dict,
     to_toml,
 )
+from training.rundir.disk import write_whole
 from training.rundir.events import EventKind, EventTail, EventWriter
 from training.rundir.index import list_runs
 from training.rundir.lock import LockHolder, RunLock, holder
@@ -38,6 +40,20 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 # ---------------------------------------------------------------------- configuration
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_beside_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    write_whole(path, "old")
+
+    def refuse(_number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UserError, match="disk is full"):
+        write_whole(path, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_text() == "old"
 
 
 @given(st.text(max_size=30), st.floats(0, 1, allow_nan=False), st.integers(1, 10**6), st.sampled_from(list(Mode)))
