@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.lab.crafting.commands import as_command
@@ -172,9 +172,14 @@ class CraftPage(Page):
     # ------------------------------------------------------------------ verbs of a page
 
     def activate(self) -> None:
-        """The keyboard starts in the question of an empty draft."""
-        if not self.desk.draft.problem.question:
+        """The keyboard starts in the question of an empty draft, else on the candidate in hand: the keys of the page
+        work only while it is somewhere in it.
+        """
+        card = self.candidates.cards.get(self.desk.chosen)
+        if card is None or not self.desk.draft.problem.question:
             self.problem_card.question.setFocus()
+        elif not self.isAncestorOf(QApplication.focusWidget() or self):
+            card.setFocus()
 
     def themed(self, theme: Theme) -> None:
         """Painted and marked parts anew."""

@@ -11,7 +11,15 @@ import pytest
 from helpers.craft_bench import Craft
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 from seirenes_app.lab.crafting.documents import Origin
 from seirenes_app.lab.crafting.results import Arm
@@ -355,6 +363,27 @@ def test_the_command_is_copied(craft):
     craft.page.deeds["copy"].trigger()
     assert QGuiApplication.clipboard().text().startswith("seirenes solve ")
     assert craft.toasts == ["The command is on the clipboard."]
+
+
+def test_the_keys_of_the_page_work_as_soon_as_it_is_in_view(craft, qapp):
+    craft.type_problem()
+    card = craft.write()
+    window, elsewhere = QWidget(), QLineEdit()
+    column = QVBoxLayout(window)
+    column.addWidget(elsewhere)
+    column.addWidget(craft.page)
+    craft.qtbot.addWidget(window)
+    window.show()
+    window.activateWindow()
+    elsewhere.setFocus()
+    craft.wait(elsewhere.hasFocus)
+    craft.page.activate()
+    craft.wait(lambda: card.isAncestorOf(qapp.focusWidget() or craft.page) or card.hasFocus())
+    craft.qtbot.keyClick(
+        qapp.focusWidget(), Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    )
+    assert len(craft.desk.draft.candidates) == 2
+    craft.page.setParent(None)
 
 
 def test_everything_that_takes_the_keyboard_has_a_name(craft):
