@@ -26,6 +26,8 @@ from training.evaluation.rows import Condition
 
 _QUANTILE = 1.959963984540054
 _WHOLE = 1e-9
+_LARGEST = 1e15
+"""Whole numbers beyond are not exact as floats, and no count of rows; infinities and what is no number fail it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +203,17 @@ def _resampled(clean: Cells, k: int) -> tuple[Floats, np.ndarray[Any, np.dtype[n
 def count_figures(metrics: Mapping[str, Any]) -> Figures:
     """The same keys out of an `eval` event's metrics, as far as totals tell; a total that is missing gives no key."""
     found: Figures = {}
-    problems = int(_number(metrics, "clean", "n") or 0)
+    problems = max(0, int(_number(metrics, "clean", "n") or 0))
     names: dict[str, tuple[str, ...]] = {str(c): (str(c),) for c in Condition}
     names |= {f"type:{t}": ("by_type", str(t)) for t in PerturbationType}
     for key, path in names.items():
-        right, n = _number(metrics, *path, "right"), _number(metrics, *path, "n")
-        if right is not None and n:
+        if (counted := _counted(metrics, *path)) is not None:
             limits = _number(metrics, *path, "low"), _number(metrics, *path, "high")
-            found[key] = _rate(right, n, problems, limits)
+            found[key] = _rate(*counted, problems, limits)
     for key, name in (("worst/hinted", "worst_of_k"), ("worst/placebo", "placebo_worst_of_k")):
-        right, n = _number(metrics, name, "right"), _number(metrics, name, "n")
-        if right is not None and n:
-            found[key] = Figure(wilson(round(right), round(n)), round(n), round(n))
+        if (counted := _counted(metrics, name)) is not None:
+            right, n = map(round, counted)
+            found[key] = Figure(wilson(right, n), n, n)
     if {"worst/hinted", "worst/placebo"} <= found.keys():
         first, second = found["worst/placebo"], found["worst/hinted"]
         found["effect/placebo"] = Figure(difference_limits(first.value, second.value), second.problems, second.rows)
@@ -256,11 +257,19 @@ def _total(share: float, n: float, problems: int) -> Figure:
     return Figure(score_limits(share, counted, quantile), round(counted), round(n))
 
 
+def _counted(metrics: Mapping[str, Any], *path: str) -> tuple[float, float] | None:
+    """So many right of so many; None for what can be no counts."""
+    right, n = _number(metrics, *path, "right"), _number(metrics, *path, "n")
+    return (right, n) if right is not None and n is not None and 0 <= right <= n and n >= 1 else None
+
+
 def _number(metrics: Mapping[str, Any], *path: str) -> float | None:
     found: Any = metrics
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) <= _LARGEST:
+        return None
+    return float(found)
 
 
 # ---------------------------------------------------------------------- from two others

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.robust_runs import SKILL, evaluate_run, rows_of, write_run
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seirenes_app.lab.robustness.figures import block_figures, count_figures, drop_rate, slice_key, slice_of
@@ -143,6 +143,11 @@ METRICS = st.dictionaries(
 
 @settings(deadline=None, max_examples=200)
 @given(METRICS)
+@example({"clean": {"n": float("inf")}})
+@example({"clean": {"right": -1, "n": 1}})
+@example({"clean": {"right": 0, "n": -1}})
+@example({"clean": {"right": 2, "n": 1}})
+@example({"clean": {"n": 10**400}})
 def test_whatever_an_event_holds_gives_figures_or_none(metrics):
     for figure in count_figures(metrics).values():
         assert figure.rows >= 0
