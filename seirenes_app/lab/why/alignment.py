@@ -188,5 +188,5 @@ def _note(pairs: Sequence[_Pair], divergence: int | None, turn: int | None) -> s
 
 def _how(pair: _Pair) -> str:
     if pair[0] is None:
-        return ", which only the right one takes"
-    return ", which only the left one takes" if pair[1] is None else ""
+        return ", which only the second solution takes"
+    return ", which only the first solution takes" if pair[1] is None else ""

@@ -46,7 +46,7 @@ def test_a_step_too_many_is_where_they_part():
     assert (result.divergence, result.turn) == (2, 2)
     assert RIGHT[: result.left_at].endswith("= 14.")
     assert hinted[result.right_at :].startswith("14 + 9")
-    assert "step 3 of 4, which only the right one takes" in result.note
+    assert "step 3 of 4, which only the second solution takes" in result.note
 
 
 def test_a_step_that_differs_is_paired_with_its_like():
