@@ -242,6 +242,20 @@ def robust_since(steps: Sequence[ReplayStep]) -> int | None:
     return since
 
 
+def open_before(steps: Sequence[ReplayStep], since: int) -> tuple[int, ...]:
+    """Steps that could not be asked between the last wrong one and `since`: they may have been right already."""
+    wrong = [s.step for s in steps if s.outcome is not None and s.step < since]
+    return tuple(sorted(s.step for s in steps if max(wrong) < s.step < since)) if wrong else ()
+
+
+def _or_earlier(steps: Sequence[ReplayStep], since: int) -> str:
+    open_ = open_before(steps, since)
+    if not open_:
+        return ""
+    named = f"step {open_[0]}" if len(open_) == 1 else f"one of steps {open_[0]} to {open_[-1]}"
+    return f", or from {named}, which could not be asked"
+
+
 def replay_words(steps: Sequence[ReplayStep], planned: int, since: int | None, complete: bool) -> str:
     """What the replay shows: one answer a checkpoint, so no more than that."""
     known = [s for s in steps if s.outcome is not None]
@@ -256,7 +270,7 @@ def replay_words(steps: Sequence[ReplayStep], planned: int, since: int | None, c
     elif since == first:
         told += "; right from the first one on"
     else:
-        told += f"; right from step {since} on"
+        told += f"; right from step {since} on{_or_earlier(steps, since)}"
     gone = len(steps) - len(known)
     missing = f" {gone} checkpoint{'' if gone == 1 else 's'} could not be asked." if gone else ""
     return f"{told}. One problem and one answer a checkpoint: an example, not a measure.{missing}"

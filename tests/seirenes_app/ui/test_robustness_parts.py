@@ -25,6 +25,7 @@ from seirenes_app.ui.pages.robustness_parts.matrix_card import save_matrix
 from seirenes_app.ui.pages.robustness_parts.matrix_table import MatrixTable
 from seirenes_app.ui.pages.robustness_parts.panel_figure import draw_panel
 from seirenes_app.ui.pages.robustness_parts.panel_key import PanelKey
+from seirenes_app.ui.pages.robustness_parts.replay_card import ReplayCard
 from seirenes_app.ui.pages.robustness_parts.step_strip import StepStrip
 from seirenes_app.ui.processes.heap import settle_heap
 from training.core.statistics import Interval
@@ -248,3 +249,13 @@ def test_what_a_window_is_built_of_is_left_out_of_later_rounds():
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+def test_the_badge_admits_what_could_not_be_asked(qtbot):
+    card = ReplayCard()
+    qtbot.addWidget(card)
+    steps = [ReplayStep(20 * i, o) for i, o in enumerate((Outcome.WRONG, None, Outcome.RIGHT))]
+    card.render_result(replay_result(steps, 3))
+    assert card.badge.accessibleName() == "Robust since step 40 or before"
+    card.render_result(replay_result([steps[0], steps[2]], 2))
+    assert card.badge.accessibleName() == "Robust since step 40"

@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
+from seirenes_app.lab.robustness.time_machine import open_before
 from seirenes_app.lab.robustness.values import TimeMachineResult
 from seirenes_app.ui.pages.robustness_parts.card import FigureCard
 from seirenes_app.ui.pages.robustness_parts.data_table import EMPTY
@@ -65,7 +66,8 @@ class ReplayCard(FigureCard):
         self.render_words(result.sentence, note, result.table, empty=not result.steps)
         self.badge.setVisible(result.robust_since is not None and result.complete)
         if result.robust_since is not None:
-            self.badge.render_look(Look("check-circle", f"Robust since step {result.robust_since}", "good"))
+            earlier = " or before" if open_before(result.steps, result.robust_since) else ""
+            self.badge.render_look(Look("check-circle", f"Robust since step {result.robust_since}{earlier}", "good"))
         self._fit()
         if follow:
             self.strip.choose(len(result.steps) - 1)

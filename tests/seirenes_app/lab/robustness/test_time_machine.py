@@ -41,6 +41,18 @@ def test_the_sentence_says_what_is_known(found):
         assert ("could not be asked" in result.sentence) == (None in found)
 
 
+def test_a_missing_checkpoint_just_before_leaves_open_when_it_became_robust():
+    def words(*found):
+        steps = [ReplayStep(20 * i, o, missing="" if o else "gone") for i, o in enumerate(found)]
+        return replay_result(steps, len(steps)).sentence
+
+    wrong, right = Outcome.WRONG, Outcome.RIGHT
+    assert "right from step 40 on, or from step 20, which could not be asked" in words(wrong, None, right, None, right)
+    assert "right from step 60 on, or from one of steps 20 to 40, which could not" in words(wrong, None, None, right)
+    assert "right from step 40 on. " in words(None, wrong, right, None)
+    assert "right from the first one on. " in words(None, right, right)
+
+
 @given(st.text(max_size=60) | st.just('{"step": 1}') | st.just('{"step": "x", "missing": ""}'))
 def test_a_line_that_cannot_be_read_is_said(line):
     with pytest.raises(UserError, match="cannot be read"):
