@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from sqlite_utils import Database, Migrations
 from training.errors import UserError
 
 MAX_RECENT = 12
+BUSY_S = 0.25
+"""How long a call waits for another program that holds the file: the window waits with it."""
 _REMEDIES = (
     ("SQLITE_FULL", "Free disk space."),
     (("SQLITE_BUSY", "SQLITE_LOCKED"), "Close what else uses it."),
@@ -72,7 +76,7 @@ class Workspace:
         self.path = path or workspace_path()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = Database(self.path)
+            self._db = Database(sqlite3.connect(self.path, timeout=BUSY_S))
             migrations.apply(self._db)
             self._read_all()
         except sqlite3.DatabaseError as error:
@@ -99,7 +103,7 @@ class Workspace:
 
     def remember_config(self, path: Path, now: float | None = None) -> None:
         """Put a config file at the head of the recent ones; the oldest beyond `MAX_RECENT` are forgotten."""
-        with self._db.atomic():
+        with self._telling("The config was not remembered"), self._db.atomic():
             self._db["recent_configs"].upsert(
                 {"path": str(path.resolve()), "opened_at": time.time() if now is None else now}, pk="path"
             )
@@ -111,14 +115,16 @@ class Workspace:
 
     def recent_configs(self) -> tuple[Path, ...]:
         """Newest first; files that are gone are left out, not forgotten: a drive may be away."""
-        rows = self._db.query("select path from recent_configs order by opened_at desc")
+        with self._telling("The recent configs cannot be read"):
+            rows = list(self._db.query("select path from recent_configs order by opened_at desc"))
         return tuple(p for row in rows if (p := Path(row["path"])).is_file())
 
     # ------------------------------------------------------------------ marks
 
     def marks(self) -> dict[str, RunMark]:
         """All marks, by run id."""
-        rows = self._db.query("select run_id, pinned, note from run_marks")
+        with self._telling("Pins and notes cannot be read"):
+            rows = list(self._db.query("select run_id, pinned, note from run_marks"))
         return {row["run_id"]: RunMark(bool(row["pinned"]), row["note"]) for row in rows}
 
     def pin(self, run_id: str, pinned: bool) -> None:
@@ -131,14 +137,21 @@ class Workspace:
 
     def forget(self, run_id: str) -> None:
         """Drop the marks of a run that is gone."""
-        with self._db.atomic():
+        with self._telling("Its pin and note were not dropped"), self._db.atomic():
             self._db.execute("delete from run_marks where run_id = ?", [run_id])
 
     def _mark(self, run_id: str, change: dict[str, object]) -> None:
         held = self.marks().get(run_id, RunMark())
         row = {"run_id": run_id, "pinned": int(held.pinned), "note": held.note} | change
-        with self._db.atomic():
+        with self._telling("The mark was not kept"), self._db.atomic():
             self._db["run_marks"].upsert(row, pk="run_id")
+
+    @contextmanager
+    def _telling(self, words: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explain_trouble(words, self.path, error) from error
 
 
 def explain_trouble(words: str, path: Path, error: sqlite3.Error) -> UserError:

@@ -1,5 +1,8 @@
 """Facts about the workspace database, from its first schema on."""
 
+import sqlite3
+import time
+
 import pytest
 from sqlite_utils import Database
 
@@ -68,3 +71,20 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
     with pytest.raises(UserError, match="cannot be opened"):
         Workspace(path)
     assert path.read_bytes() == before
+
+
+def test_a_file_that_another_program_holds_is_told_soon_and_in_words(workspace, tmp_path):
+    other = sqlite3.connect(workspace.path, isolation_level=None)
+    other.execute("begin exclusive")
+    started = time.monotonic()
+    for deed in (
+        lambda: workspace.pin("r", True), lambda: workspace.note("r", "n"), lambda: workspace.forget("r"),
+        lambda: workspace.remember_config(tmp_path / "a.toml"), workspace.marks, workspace.recent_configs,
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=r"workspace\.db \(database is locked\). Close what else uses it"):
+            deed()
+    assert time.monotonic() - started < 6
+    other.execute("rollback")
+    other.close()
+    workspace.pin("r", True)
+    assert workspace.marks()["r"].pinned
