@@ -38,7 +38,7 @@ class PanelCard(FigureCard):
         self.types.setAccessibleName(f"{title}: show each type of hint")
         self.types.toggled.connect(lambda _on: self._pick())
         self.types.hide()
-        self.head.insertWidget(self.head.indexOf(self.table_button), self.types)
+        self.head.insertWidget(self.head.indexOf(self.place) + 1, self.types)
         self.drawn: Drawn | None = None
         self.key = PanelKey()
         self.above.addWidget(self.key)
