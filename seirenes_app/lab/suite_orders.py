@@ -67,7 +67,8 @@ class Writer(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SuiteOrder:
     """What is asked for. `named` is the file, the run's folder or the drafts' ids; `model` the GGUF that writes, empty
-    for the bundled one; `problems` None means the source's usual number. Empty `types` and `families` mean all."""
+    for the bundled one; `problems` None means the source's usual number. `split` is that of the
+    problems' phrasings, and of the templates where `templates` is None. Empty `types` and `families` mean all."""
 
     name: str
     source: Source
@@ -77,6 +78,7 @@ class SuiteOrder:
     problems: int | None = None
     seed: int = 2605
     split: Split = Split.HELD_OUT
+    templates: Split | None = None
     types: tuple[PerturbationType, ...] = ()
     families: tuple[str, ...] = ()
     placement: Placement = Placement.APPEND
@@ -158,8 +160,9 @@ def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints
     problems, recipe, licence = _problems(order, sets_folder)
     recipe = {**recipe, "types": [str(t) for t in types], "hints": str(order.writer)}
     if order.writer is Writer.TEMPLATES:
-        offers = template_offers(order.seed, order.split)
-        recipe["templates"] = str(order.split)
+        templates = order.templates or order.split
+        offers = template_offers(order.seed, templates)
+        recipe["templates"] = str(templates)
     else:
         choice = SolverChoice(order.model)
         recipe["model"] = model_path(choice).name

@@ -55,7 +55,7 @@ from training.evaluation.rows import Condition
 from training.evaluation.state import EvalState
 from training.rundir.state import RunStatus
 
-PROBLEMS = 500
+PROBLEMS, FROZEN = 500, "frozen"
 START_PATIENCE_S = 3.0
 
 Show = Callable[[EvalPaths, EvalPlan, RunStatus, bool], None]
@@ -72,7 +72,10 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="'starter', a model folder, a GGUF file, a run (its newest checkpoint), RUN@STEP or RUN@all",
     )  # fmt: skip
     evaluate.add_argument("--step", type=int, help="of a run: this checkpoint")
-    evaluate.add_argument("--suite", metavar="NAME|PATH", help="a saved suite (default: the built-in frozen one)")
+    evaluate.add_argument(
+        "--suite", action="append", default=[], metavar="NAME|PATH",
+        help="a saved suite, or 'frozen', the built-in one (default: frozen); several times for several",
+    )  # fmt: skip
     evaluate.add_argument("--problems", type=_count, help=f"the first N (default: {PROBLEMS}, or all of a saved suite)")
     evaluate.add_argument("--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo")
     evaluate.add_argument("--samples", type=_count, default=1, help="completions of each prompt (default: 1)")
@@ -146,15 +149,15 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
         raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, or a run.")
     style = PromptStyle(options.prompt_style) if options.prompt_style else None
     targets = [t for name in options.targets for t in _targets(name, options.step, style)]
-    suite, writers = _suite(options), []
+    suites, writers = _suites(options), []
     if options.hints_from:
         if options.suite:
             raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
         (writer,) = _targets(options.hints_from, None, style)
         writers = [] if writer in targets else [_renamed(writer, targets)]
-        suite = written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)
+        suites = [written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
     return plan_evaluation(
-        targets, [suite], conditions=options.conditions, samples=options.samples, temperature=options.temperature,
+        targets, suites, conditions=options.conditions, samples=options.samples, temperature=options.temperature,
         seed=options.seed, max_tokens=options.max_tokens, writers=writers,
         writing=Writing(problem_seed=options.seed) if options.hints_from else None,
     )  # fmt: skip
@@ -186,13 +189,20 @@ def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Ta
     return checkpoint_targets(paths, [chosen], style)
 
 
-def _suite(options: argparse.Namespace) -> SuiteRef:
-    if options.suite is None:
-        return frozen_suite_ref(options.problems or PROBLEMS, options.seed)
-    for folder in (suites_folder() / options.suite, Path(options.suite).expanduser()):
+def _suites(options: argparse.Namespace) -> list[SuiteRef]:
+    found = [_suite(name, options) for name in options.suite or [FROZEN]]
+    if twice := next((s.name for i, s in enumerate(found) if s in found[:i]), None):
+        raise UserError(f"The suite {twice!r} is named twice.")
+    return found
+
+
+def _suite(name: str, options: argparse.Namespace) -> SuiteRef:
+    for folder in (suites_folder() / name, Path(name).expanduser()):
         if folder.is_dir():
             return describe_suite(folder, options.problems or 0)
-    raise UserError(f"No suite {options.suite!r} in {suites_folder()}, and no folder of that name.")
+    if name == FROZEN:
+        return frozen_suite_ref(options.problems or PROBLEMS, options.seed)
+    raise UserError(f"No suite {name!r} in {suites_folder()}, and no folder of that name.")
 
 
 def _list(library: EvaluationLibrary, as_json: bool) -> int:

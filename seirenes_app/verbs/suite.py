@@ -94,6 +94,10 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         "--split", type=_underscored, choices=[s.value for s in Split], default=Split.HELD_OUT.value,
         help="phrasings and templates: those training never sees, or its own (default: held_out)",
     )  # fmt: skip
+    make.add_argument(
+        "--templates", type=_underscored, choices=[s.value for s in Split],
+        help="other templates than those of --split: the same problems under both show a generalisation gap",
+    )  # fmt: skip
     make.add_argument("--types", nargs="+", default=[], metavar="TYPE", help=f"of {', '.join(PerturbationType)}")
     make.add_argument("--families", nargs="+", default=[], metavar="FAMILY", help="only these")
     make.add_argument(
@@ -161,6 +165,7 @@ def _order(options: argparse.Namespace) -> SuiteOrder:
         problems=options.problems,
         seed=options.seed,
         split=Split(options.split),
+        templates=Split(options.templates) if options.templates else None,
         types=tuple(_type(name) for name in _separate(options.types)),
         families=tuple(_separate(options.families)),
         placement=Placement(options.placement),

@@ -102,7 +102,7 @@ def _compare(
                 lines[name].append(_accuracy(x, target, part))
         if all(map(len, parts)):
             lines["gap"].append(_gap(x, target, *parts))
-            clause = _clause(sides, short_label(track, x, target), lines)
+            clause = _clause(sides, short_label(track, x, target), lines, paired=_paired(*parts) is not None)
     names = {"seen": sides.seen, "unseen": sides.unseen, "gap": f"{sides.seen} − {sides.unseen}"}
     curves = [Curve(f"{sides.key}:{k}", names[k], tuple(v), k == "seen") for k, v in lines.items()]
     return curves, clause or _one_sided(sides, lines)
@@ -130,10 +130,8 @@ def _accuracy(x: int, target: str, part: Cells) -> Point:
 
 def _gap(x: int, target: str, seen: Cells, unseen: Cells) -> Point:
     """Seen − unseen: paired where any problem has both, else of two unrelated groups."""
-    rates = [ratio(*_sums(part)) for part in (seen, unseen)]
-    both = np.isfinite(rates[0]) & np.isfinite(rates[1])
-    if both.sum() >= max(2, np.isfinite(rates[1]).sum() // 2):
-        differences = (rates[0] - rates[1])[both]
+    differences = _paired(seen, unseen)
+    if differences is not None:
         value = mean_interval(differences, np.ones(len(differences)))
         return Point(x, target, value, len(differences), len(seen) + len(unseen), Basis.ROWS)
     first, second = (_accuracy(x, target, part) for part in (seen, unseen))
@@ -141,11 +139,22 @@ def _gap(x: int, target: str, seen: Cells, unseen: Cells) -> Point:
     return Point(x, target, value, first.problems + second.problems, len(seen) + len(unseen), Basis.ROWS)
 
 
-def _clause(sides: Sides, target: str, lines: Mapping[str, Sequence[Point]]) -> str:
+def _paired(seen: Cells, unseen: Cells) -> Floats | None:
+    """Each problem's difference; None where too few have both."""
+    rates = [ratio(*_sums(part)) for part in (seen, unseen)]
+    both = np.isfinite(rates[0]) & np.isfinite(rates[1])
+    if both.sum() < max(2, np.isfinite(rates[1]).sum() // 2):
+        return None
+    differences: Floats = (rates[0] - rates[1])[both]
+    return differences
+
+
+def _clause(sides: Sides, target: str, lines: Mapping[str, Sequence[Point]], *, paired: bool) -> str:
     seen, unseen, gap = (lines[k][-1].value for k in ("seen", "unseen", "gap"))
     told = f"at {target} {percents(seen)} are right under {sides.seen} and {percents(unseen)} under {sides.unseen}"
     verdict = "" if is_clear(gap) else ", no gap that the evidence could show"
-    return f"{told}: a gap of {points(gap)}{verdict}"
+    beside = "" if paired else " (of different problems: their difficulty is part of it)"
+    return f"{told}: a gap of {points(gap)}{beside}{verdict}"
 
 
 def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
@@ -156,7 +165,7 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
         last: Interval = lines["unseen"][-1].value
         return (
             f"all hints whose template is known are of held-out templates ({percents(last)} right at the end): "
-            "evaluate a suite of training's templates beside it to see a generalisation gap"
+            "evaluate a suite of the same problems with training's templates beside it to see a generalisation gap"
         )
     if lines["seen"]:
         return (

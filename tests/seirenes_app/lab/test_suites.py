@@ -16,9 +16,10 @@ from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
 from training.core.archive import ArchivedHint, HintArchive
 from training.core.prompts import Placement
-from training.core.types import Hint, PerturbationType
+from training.core.types import Hint, PerturbationType, Split
 from training.errors import UserError
 from training.evaluation.suite import frozen_suite
+from training.evaluation.suite_check import check_suite
 from training.evaluation.suite_file import ITEMS, MANIFEST, write_suite
 from training.problem_files import make_problems
 from training.rundir.config import RunConfig
@@ -263,3 +264,12 @@ def test_a_model_that_is_stopped_keeps_what_it_has_written(tmp_path):
     (hints,) = said[-1].values()
     assert len(hints) == 4
     assert {hint.template for hint in hints} == {"model:starter-f16"}
+
+
+def test_the_same_problems_with_templates_of_either_split(library, tmp_path):
+    made = [order(library, tmp_path, name=t, problems=6, templates=t).saved for t in Split]
+    ids = [[item.problem.id for item in saved.suite.items] for saved in made]
+    assert ids[0] == ids[1]
+    assert {h.split for h in made[0].suite.items[0].hints} != {h.split for h in made[1].suite.items[0].hints}
+    assert [saved.manifest.recipe["templates"] for saved in made] == [str(t) for t in Split]
+    assert all(check_suite(saved.folder) == () for saved in made)

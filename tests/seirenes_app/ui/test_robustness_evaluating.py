@@ -14,6 +14,7 @@ from helpers.robustness_bench import Robustness
 from seirenes_app.lab.crafting.documents import Candidate, DraftProblem, Origin, new_draft
 from seirenes_app.lab.crafting.suites import save_to_suite
 from seirenes_app.lab.evaluations import EvaluationSummary
+from seirenes_app.lab.suites import suites_folder
 from seirenes_app.ui.pages.robustness_parts.eval_request import (
     EvalRequest,
     Pace,
@@ -30,6 +31,8 @@ from training.errors import UserError
 from training.evaluation.folder import EvalPaths, new_evaluation
 from training.evaluation.rows import Condition
 from training.evaluation.state import EvalState
+from training.evaluation.suite import frozen_suite
+from training.evaluation.suite_file import write_suite
 from training.rundir.paths import RunPaths
 from training.rundir.state import RunStatus
 
@@ -109,6 +112,22 @@ def test_a_saved_suite_is_offered_whole(qtbot):
     plan = make_plan(made.request)
     assert [s.name for s in plan.suites] == ["mine"]
     assert [t.name for t in plan.targets] == ["starter"]
+
+
+def test_a_second_suite_may_stand_beside_the_first(qtbot):
+    for name, seed in (("own", 3), ("other", 4)):
+        write_suite(suites_folder() / name, frozen_suite(6 + seed, seed))
+    made = EvaluateSheet(None, (), find_suites(), PACE)
+    qtbot.addWidget(made)
+    alone = count_rows(made.request)
+    assert made.request.beside is None
+    made.beside.setCurrentIndex(1)
+    assert made.work.text() == "Choose two different suites."
+    made.suite.setCurrentIndex(1)
+    made.beside.setCurrentIndex(3)
+    assert made.problems.value() == 9
+    assert count_rows(made.request) == 2 * 9 * 9 < alone
+    assert [s.problems for s in make_plan(made.request).suites] == [9, 9]
 
 
 def test_a_request_that_cannot_be_is_refused_in_words():

@@ -43,7 +43,8 @@ WRITING_SHARE = 0.6
 @dataclass(frozen=True)
 class EvalRequest:
     """`steps` are checkpoints of `run`; `models` are 'starter', folders and GGUF files. `suite` is a folder, or empty
-    for the built-in one. `cross`: Reasoners of the steps against hints that checkpoints of these steps write."""
+    for the built-in one; `beside` a second one, None for none. `cross`: Reasoners of the steps against hints that
+    checkpoints of these steps write."""
 
     run: RunPaths | None = None
     steps: tuple[int, ...] = ()
@@ -54,6 +55,7 @@ class EvalRequest:
     samples: int = 1
     max_tokens: int = 128
     cross: bool = False
+    beside: str | None = None
 
     @property
     def trouble(self) -> str:
@@ -64,6 +66,8 @@ class EvalRequest:
             return "Choose a checkpoint or a model."
         if not self.conditions:
             return "Choose a condition."
+        if self.beside == self.suite and not self.cross:
+            return "Choose two different suites."
         return ""
 
 
@@ -101,13 +105,13 @@ def make_plan(request: EvalRequest) -> EvalPlan:
     targets = [_model(name) for name in request.models]
     if request.run is not None and request.steps:
         targets = [*checkpoint_targets(request.run, request.steps), *targets]
-    suite = (
-        frozen_suite_ref(request.problems)
-        if request.suite == FROZEN
-        else describe_suite(Path(request.suite), request.problems)
-    )
+    suites = [
+        frozen_suite_ref(request.problems) if suite == FROZEN else describe_suite(Path(suite), request.problems)
+        for suite in (request.suite, request.beside)
+        if suite is not None
+    ]
     return plan_evaluation(
-        targets, [suite], conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens
+        targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens
     )
 
 
@@ -127,7 +131,7 @@ def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
     if request.cross:
         columns = 1 + len(request.steps) * hints + (hints if Condition.PLACEBO in request.conditions else 0)
         return len(request.steps) * request.problems * columns * request.samples
-    models = len(request.steps) + len(request.models)
+    models = (len(request.steps) + len(request.models)) * (1 if request.beside is None else 2)
     return models * request.problems * sum(prompts[c] for c in request.conditions) * request.samples
 
 

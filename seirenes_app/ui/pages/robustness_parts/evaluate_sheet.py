@@ -133,12 +133,12 @@ class EvaluateSheet(Sheet):
         grid.setHorizontalSpacing(SPACE_4)
         grid.setVerticalSpacing(SPACE_2)
         grid.setColumnStretch(1, 1)
-        self.suite = QComboBox()
-        self.suite.setAccessibleName("Suite")
-        self.suite.addItem("The built-in frozen suite: held-out problems, phrasings and templates", FROZEN)
-        for choice in self._suites:
-            self.suite.addItem(f"{choice.manifest.name}: {choice.manifest.problems:,} problems", str(choice.folder))
-        hush(self.suite)
+        self.suite, self.beside = self._make_suites("Suite"), self._make_suites("Beside it")
+        self.beside.insertItem(0, "No second suite", None)
+        self.beside.setCurrentIndex(0)
+        self.beside.setToolTip(
+            "The same problems with training's templates and with held-out ones show a generalisation gap"
+        )
         self.problems = _spin("Problems", 1, 100_000, USUAL)
         self.samples = _spin("Samples of each prompt", 1, MAX_SAMPLES, 1)
         self.tokens = _spin("At most so many tokens", 8, 32_768, 128)
@@ -161,16 +161,28 @@ class EvaluateSheet(Sheet):
         self.suite_label = make_label("Suite", "small")
         grid.addWidget(self.suite_label, 0, 0)
         grid.addWidget(self.suite, 0, 1)
-        grid.addWidget(make_label("Conditions", "small"), 1, 0)
-        grid.addLayout(boxes, 1, 1)
-        grid.addWidget(make_label("How much", "small"), 2, 0)
-        grid.addLayout(numbers, 2, 1)
+        grid.addWidget(make_label("Beside it", "small"), 1, 0)
+        grid.addWidget(self.beside, 1, 1)
+        grid.addWidget(make_label("Conditions", "small"), 2, 0)
+        grid.addLayout(boxes, 2, 1)
+        grid.addWidget(make_label("How much", "small"), 3, 0)
+        grid.addLayout(numbers, 3, 1)
         return grid
+
+    def _make_suites(self, name: str) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName(name)
+        box.addItem("The built-in frozen suite: held-out problems, phrasings and templates", FROZEN)
+        for choice in self._suites:
+            box.addItem(f"{choice.manifest.name}: {choice.manifest.problems:,} problems", str(choice.folder))
+        hush(box)
+        return box
 
     def _connect(self) -> None:
         self.kind.chosen.connect(lambda _v: self._take_kind())
         self.targets.itemChanged.connect(lambda _item: self._render())
-        self.suite.currentIndexChanged.connect(lambda _i: self._take_suite())
+        for chosen in (self.suite, self.beside):
+            chosen.currentIndexChanged.connect(lambda _i: self._take_suite())
         for field in (self.problems, self.samples, self.tokens):
             field.valueChanged.connect(lambda _v: self._render())
         for box in self.conditions.values():
@@ -216,12 +228,13 @@ class EvaluateSheet(Sheet):
         return EvalRequest(
             self._run, tuple(v for v in values if isinstance(v, int)), models, self.suite.currentData(),
             self.problems.value(), tuple(c for c, box in self.conditions.items() if box.isChecked()),
-            self.samples.value(), self.tokens.value(), cross,
+            self.samples.value(), self.tokens.value(), cross, None if cross else self.beside.currentData(),
         )  # fmt: skip
 
     def _take_kind(self) -> None:
         cross = self.kind.value == CROSS
         self.suite.setEnabled(not cross)
+        self.beside.setEnabled(not cross)
         self.add.setEnabled(not cross)
         for i in range(len(self._steps), self.targets.count()):
             self.targets.item(i).setHidden(cross)
@@ -235,11 +248,11 @@ class EvaluateSheet(Sheet):
         self._take_suite()
 
     def _take_suite(self) -> None:
-        folder = self.suite.currentData()
-        choice = next((s for s in self._suites if str(s.folder) == folder), None)
-        self.problems.setMaximum(choice.manifest.problems if choice is not None else 100_000)
-        if choice is not None:
-            self.problems.setValue(choice.manifest.problems)
+        chosen = {self.suite.currentData(), self.beside.currentData()}
+        sizes = [s.manifest.problems for s in self._suites if str(s.folder) in chosen]
+        self.problems.setMaximum(min(sizes, default=100_000))
+        if sizes:
+            self.problems.setValue(min(sizes))
         self._render()
 
     def _render(self) -> None:

@@ -45,6 +45,7 @@ def test_training_templates_beside_held_out_ones_show_the_gap(tmp_path):
             assert gap[4] > 0
             assert gap[7] == (60 if name == "unpaired" else 30)
             assert "a gap of +" in panel.sentence
+            assert ("of different problems" in panel.sentence) == (name == "unpaired")
             assert "no gap" not in panel.sentence
 
 
