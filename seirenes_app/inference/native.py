@@ -91,7 +91,7 @@ def start_llama() -> None:
 
 
 class NativeModel:
-    """A model with its context. `n_cells` is the size of the key-value cache, shared by `n_seqs` sequences."""
+    """A model with its context, whose key-value cache is shared by all sequences or has a part for each."""
 
     def __init__(self, path: Path, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
         self.path, self._cancel, self._context = path, cancel, None
@@ -124,13 +124,17 @@ class NativeModel:
             raise EngineError(ErrorKind.BAD_MODEL, f"{self.path}: the model is no plain decoder, so it cannot chat.")
         return int(model)
 
-    def make_context(self, n_cells: int, n_seqs: int, threads: int) -> None:
-        """Reserve the cache. Raises an `EngineError` when there is no memory for it."""
+    def make_context(self, n_cells: int, n_seqs: int, threads: int, *, shared: bool) -> None:
+        """Reserve the cache of `n_cells`. Raises an `EngineError` when there is no memory for it.
+
+        `shared`: any sequence may take any cell, and looks past all of them; else each has its own equal part, and the
+        cells of a sequence that begins as another one are copied.
+        """
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_seq_max = n_cells, n_seqs
         params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
+        params.kv_unified = shared
         # Rows of logits in one decode: room for those that are asked for, not for every token of a batch.
         params.n_outputs_max, params.n_outputs_max_per_seq = max(OUTPUT_ROWS, n_seqs), 0
         params.abort_callback, params.abort_callback_data = self._cancel.callback, self._cancel.data

@@ -62,7 +62,9 @@ class Session:
         free = min(_CACHE_BYTES, psutil.virtual_memory().available // 4)
         self.n_cells = max(self.n_ctx, min(self.n_ctx * (self.max_rows + 1), free // model.cell_bytes))
         self.threads = request.threads or usual_threads()
-        model.make_context(self.n_cells, self.max_rows + 1, self.threads)
+        # A part for each row is faster to look through, where there is room for whole ones.
+        n_seqs = self.max_rows + 1
+        model.make_context(self.n_cells, n_seqs, self.threads, shared=self.n_cells < n_seqs * self.n_ctx)
         self._chat = ChatFormat(model.chat_template, model.special("bos"), model.special("eos"))
         self.set_lora(request.lora, request.lora_scale)
 

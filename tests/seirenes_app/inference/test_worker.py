@@ -214,7 +214,7 @@ def test_cancel_in_mid_prefill_ends_the_decode(model):
     start_llama()
     cancel = CancelFlag()
     native = NativeModel(model, cancel, lambda _: None)
-    native.make_context(512, 1, 1)
+    native.make_context(512, 1, 1, shared=True)
     rows = ([5] * 512, range(512), [0] * 512, [False] * 512)
     started = time.perf_counter()
     native.decode(*rows)
