@@ -32,11 +32,11 @@ from seirenes_app.lab.eval_plans import (
 )
 from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, at_work, launch, open_rows, stop
 from seirenes_app.lab.library import log_tail
+from seirenes_app.lab.robustness.cross import cross_words
 from seirenes_app.verbs.common import ERR, OUT, RECORDED, find_run_or_recorded
 from seirenes_app.verbs.eval_output import (
     changes_table,
     crossplay_fields,
-    crossplay_notes,
     crossplay_table,
     notes,
     result_fields,
@@ -279,7 +279,7 @@ def _show_matrix(paths: EvalPaths, plan: EvalPlan, status: RunStatus, as_json: b
         if how:
             words = f"Hints of {short[name]}: {100 * how['gate_pass_rate']:.0f}% passed the gates."
             OUT.print(words, highlight=False)
-    for note in crossplay_notes(matrix):
+    for note in cross_words(matrix, short):
         OUT.print(note, highlight=False, markup=False)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
 

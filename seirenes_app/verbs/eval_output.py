@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from training.core.statistics import Interval
-from training.evaluation.crossplay import Contrast, CrossPlay
+from training.evaluation.crossplay import CrossPlay
 from training.evaluation.derive import Accuracy, Change, Gap, Summary
 from training.evaluation.folder import EvalPaths
 from training.evaluation.plan import EvalPlan, SuiteRef, Target
@@ -206,16 +206,3 @@ def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
     columns = [f"{100 * m.accuracy.mean:.0f}" if m else "" for m in matrix.column_means]
     table.add_row("mean", *columns, Text("own hints ") + percents(matrix.diagonal.accuracy) if matrix.diagonal else "")
     return table
-
-
-def crossplay_notes(matrix: CrossPlay) -> list[str]:
-    """What the matrix says, a sentence each, with how sure it is."""
-    asked: tuple[tuple[Contrast | None, str], ...] = (
-        (matrix.progress, "Later Reasoners against earlier ones, under all hints"),
-        (matrix.attack, "Harder hints: right under earlier writers' hints minus under later ones'"),
-        (matrix.cycling, "Each Reasoner under the hints of its past minus under those of its future"),
-        (matrix.forgetting, "Forgetting: the last Reasoner against each earlier one, under that one's own hints"),
-    )
-    return [
-        f"{words}: {percents(c.difference, '+')} points, p {p_words(c.p_value)}." for c, words in asked if c is not None
-    ]

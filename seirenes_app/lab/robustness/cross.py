@@ -36,9 +36,10 @@ def cross_panel(root: Path, plan: EvalPlan, cells: Cells) -> MatrixPanel | None:
 
 
 def _short_names(plan: EvalPlan) -> dict[str, str]:
-    """'step 20' where all targets are checkpoints of one run, else their names."""
-    steps = {t.name: t.step for t in plan.targets}
-    one = len({t.run for t in plan.targets}) == 1 and None not in steps.values()
+    """'step 20' where all models are checkpoints of one run, else their names."""
+    models = (*plan.targets, *plan.writers)
+    steps = {t.name: t.step for t in models}
+    one = len({t.run for t in models}) == 1 and None not in steps.values()
     return {name: f"step {step}" if one else name for name, step in steps.items()}
 
 

@@ -158,7 +158,8 @@ def open_evaluation(paths: EvalPaths) -> Source:
     plan = read_plan(paths)
     with StoreReader(paths.rows) as reader:
         cells = reader.cells()
-        prints = {t.name: t.fingerprint or reader.meta(f"fingerprint/{t.name}") or "" for t in plan.targets}
+        models = (*plan.targets, *plan.writers)
+        prints = {t.name: t.fingerprint or reader.meta(f"fingerprint/{t.name}") or "" for t in models}
         failed = {t.name: reader.meta(f"failed/{t.name}") for t in plan.targets}
     if not len(cells):
         raise UserError(f"{paths.run_id} has no rows yet. They come with its first chunk.")

@@ -100,7 +100,7 @@ def test_crossplay_prints_the_matrix_and_what_it_says(run, capsys):
     (listed,) = EvaluationLibrary().list_evaluations()
     verbs_eval._show_matrix(listed.paths, listed.plan, listed.state.status, False)
     out = capsys.readouterr().out
-    for words in ("@0", "@20", "own hints", "passed the gates", "Forgetting"):
+    for words in ("@0", "@20", "own hints", "passed the gates", "Highest row mean"):
         assert words in out
 
 

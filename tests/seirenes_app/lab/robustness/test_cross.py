@@ -8,15 +8,21 @@ from helpers.evals import fill, small_plan
 from seirenes_app.lab.report.document import report_of
 from seirenes_app.lab.report.page import report_html
 from seirenes_app.lab.robustness.book import RobustnessBook
-from training.evaluation.plan import SuiteRef, Writing, plan_to_json
+from training.evaluation.plan import SuiteRef, Target, Writing, plan_to_json
 from training.evaluation.rows import Condition
 
 NAMES = ("r@0", "r@1", "r@2", "r@3")
 
 
-def played(folder, rule, problems=24):
-    """A cross-play of four checkpoints whose hints are the frozen suite's, said to be theirs."""
-    base = small_plan(problems, NAMES, chunk_items=12)
+def played(folder, rule, problems=24, reasoners=NAMES):
+    """A cross-play of checkpoints with the hints of four, which are the frozen suite's, said to be theirs."""
+    base = small_plan(problems, reasoners, chunk_items=12)
+    others = tuple(
+        Target(n, f"/models/{n}", run="r", step=int(n[2:]), fingerprint="f") for n in NAMES if n not in reasoners
+    )
+    base = replace(
+        base, targets=tuple(replace(t, run="r", step=int(t.name[2:]), fingerprint="f") for t in base.targets)
+    )
     (ref,) = base.suites
     conditions = (Condition.CLEAN, Condition.HINTED)
     suites = tuple(
@@ -25,7 +31,7 @@ def played(folder, rule, problems=24):
     )  # fmt: skip
     paths = fill(folder, replace(base, suites=suites), rule)
     written = tuple(replace(s, writer=w) for s, w in zip(suites, NAMES, strict=True))
-    paths.plan.write_text(plan_to_json(replace(base, suites=written, writing=Writing())))
+    paths.plan.write_text(plan_to_json(replace(base, suites=written, writing=Writing(), writers=others)))
     return paths
 
 
@@ -53,6 +59,13 @@ def test_an_arms_race_is_told_as_one(tmp_path):
     traces = book.traces(found.cells[0][1].traces)
     assert {t.target for t in traces} == {"r@0"}
     assert sum(t.outcome == "right" for t in traces) / len(traces) == 0.5
+
+
+def test_hints_of_checkpoints_that_solve_nothing_are_named_too(tmp_path):
+    paths = played(tmp_path, lambda key, problem: problem.answer, reasoners=NAMES[:2])
+    found = RobustnessBook(paths.root).crossplay()
+    assert (found.reasoners, found.writers) == (("step 0", "step 1"), ("step 0", "step 1", "step 2", "step 3"))
+    assert dict(report_of([paths.root]).sources[0].facts).keys() >= {"model r@0", "model r@3"}
 
 
 def test_forgetting_is_told(tmp_path):
