@@ -75,8 +75,11 @@ def crossplay_fields(paths: EvalPaths, matrix: CrossPlay) -> dict[str, Any]:
 
 
 def percents(found: Interval, sign: str = "") -> Text:
-    """A share as per cent with its limits."""
-    return Text(f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.0f}, {100 * found.high:{sign}.0f}]")
+    """A share as per cent with its limits; these have a decimal where a whole number would hide that they are not 0."""
+    decimals = 1 if any(0 < abs(100 * limit) < 1 for limit in (found.low, found.high)) else 0
+    # Adding zero makes −0 a 0.
+    low, high = (f"{round(100 * limit, decimals) + 0.0:{sign}.{decimals}f}" for limit in (found.low, found.high))
+    return Text(f"{100 * found.mean:{sign}.1f} [{low}, {high}]")
 
 
 def p_words(p: float) -> str:
