@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from helpers.robust_runs import evaluate_run, write_run
 from helpers.robustness_bench import Robustness
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
+from PySide6.QtCore import QEvent, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox
 
 from seirenes_app.lab.robustness.values import Basis
 from seirenes_app.ui.pages.robustness_parts.faces import Face
@@ -158,6 +159,14 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     assert bench.page.focusWidget() is card.plot
 
 
+def move_mouse(widget, at):
+    """To the widget itself: `qtbot.mouseMove` moves the pointer, which may be over another test's window."""
+    none = Qt.MouseButton.NoButton
+    event = QMouseEvent(QEvent.Type.MouseMove, QPointF(at), widget.mapToGlobal(QPointF(at)), none, none,
+                        Qt.KeyboardModifier.NoModifier)  # fmt: skip
+    QApplication.sendEvent(widget, event)
+
+
 def test_a_click_on_a_point_asks_for_its_rows(bench):
     bench.open(bench.write())
     card = bench.hold("types")
@@ -166,7 +175,7 @@ def test_a_click_on_a_point_asks_for_its_rows(bench):
         # A card may be laid out anew while the sentences of its neighbours arrive: where the point is now.
         card.plot.point_at(20.0)
         at = card.plot._place(0).toPoint()
-        bench.qtbot.mouseMove(card.plot, at)
+        move_mouse(card.plot, at)
         bench.qtbot.mouseClick(card.plot, Qt.MouseButton.LeftButton, pos=at)
         return card.plot.curve == 0
 
