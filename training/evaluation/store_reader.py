@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,8 @@ from training.evaluation.cells import CONDITIONS, NO_TYPE, PACKED, TYPES, Cells
 from training.evaluation.plan import EvalKey
 from training.evaluation.rows import Condition
 from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
+from training.rundir.read_only import open_read_only
 
-_PATIENCE_S = 5.0
 _FETCHED = 500
 _TRACE = (
     "SELECT t.name, s.name, r.condition, r.item, r.idx, r.sample, r.outcome, r.answer, r.follows, r.truncated, "
@@ -51,21 +50,11 @@ class StoreReader:
         if not path.is_file():
             raise UserError(f"{path} is not there: the evaluation has no rows yet. They come with its first chunk.")
         with self._explained():
-            self._db = self._open()
+            self._db = open_read_only(path)
             tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"rows", "cells", "chunks"} <= tables:
             self._db.close()
             raise UserError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
-
-    def _open(self) -> sqlite3.Connection:
-        uri = f"{self._path.resolve().as_uri()}?mode=ro"
-        left_over = self._path.with_name(self._path.name + "-wal").exists()
-        if not left_over and not os.access(self._path.parent, os.W_OK):
-            # Nobody can be writing there, and SQLite could not make the files that guard against it.
-            uri += "&immutable=1"
-        db = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
-        db.execute("PRAGMA query_only=1")
-        return db
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

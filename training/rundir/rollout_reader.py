@@ -9,7 +9,6 @@ Databases made before flips were kept are read as they are; their flips are work
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from array import array
@@ -21,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
+from training.rundir.read_only import open_read_only
 from training.rundir.rollout_query import Facets, RolloutQuery, TracePair
 from training.rundir.rollout_sql import Layout, Statement, contiguous, facet_statement, steps_range
 
 CHUNK_IDS = 500
 """Ids a look-up: SQLite's oldest limit of parameters is 999."""
 _AT_ONCE = 20_000
-_PATIENCE_S = 5.0
 _OPCODES_BETWEEN_LOOKS = 50_000
 
 
@@ -45,10 +44,10 @@ class RolloutReader:
         if not path.is_file():
             raise UserError(f"{path} is not there. The run has written no rollouts yet: they come with its first step.")
         with self._explained():
-            self._slow = self._open()
+            self._slow = open_read_only(path)
         try:
             with self._explained():
-                self._quick = self._open()
+                self._quick = open_read_only(path)
         except UserError:
             self._slow.close()
             raise
@@ -64,16 +63,6 @@ class RolloutReader:
         if "completion" not in columns:
             raise UserError(f"{self._path} holds no rollouts yet: they come with the run's first step.")
         return Layout(keeps_flips="flip" in columns)
-
-    def _open(self) -> sqlite3.Connection:
-        uri = f"{self._path.resolve().as_uri()}?mode=ro"
-        left_over = self._path.with_name(self._path.name + "-wal").exists()
-        if not left_over and not os.access(self._path.parent, os.W_OK):
-            # Nobody can be writing there, and SQLite could not make the files that guard against it.
-            uri += "&immutable=1"
-        connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
-        connection.execute("PRAGMA query_only=1")
-        return connection
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
