@@ -12,16 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.core.statistics import (
-    Interval,
-    Needed,
-    flips,
-    mcnemar_clustered,
-    mcnemar_exact,
-    needed_problems,
-    paired_bootstrap,
-    pdr,
-)
+from training.core.statistics import Interval, Needed, flips, mcnemar, needed_problems, paired_bootstrap, pdr
 from training.core.types import PerturbationType
 from training.evaluation.blocks import Block, Floats, blocks, slices
 from training.evaluation.cells import Cells
@@ -54,9 +45,7 @@ class Pairs:
         """McNemar's: exact for single pairs, else clustered."""
         lost, _ = self.sums(self.clean * (1 - self.shown))
         won, _ = self.sums((1 - self.clean) * self.shown)
-        if self.single:
-            return mcnemar_exact(round(float(lost.sum())), round(float(won.sum())))
-        return mcnemar_clustered(lost.tolist(), won.tolist())
+        return mcnemar(lost.tolist(), won.tolist(), single=self.single)
 
     def needed(self) -> Needed:
         """Problems that resolve the mean difference."""

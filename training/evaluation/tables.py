@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.core.statistics import Interval, mcnemar_clustered, mcnemar_exact, paired_bootstrap, wilson_clustered
+from training.core.statistics import Interval, mcnemar, paired_bootstrap, wilson_clustered
 from training.core.types import Outcome
 from training.evaluation.cells import Cells
 from training.evaluation.derive import accuracies, summarise_target
@@ -138,9 +138,7 @@ def _p_value(changes: Sequence[Sequence[int]]) -> float:
     """McNemar's test of each problem's changes (−1, 0, 1 a rollout): exact where a problem has one rollout."""
     lost = [sum(c < 0 for c in problem) for problem in changes]
     won = [sum(c > 0 for c in problem) for problem in changes]
-    if all(len(problem) == 1 for problem in changes):
-        return mcnemar_exact(sum(lost), sum(won))
-    return mcnemar_clustered(lost, won)
+    return mcnemar(lost, won, single=all(len(problem) == 1 for problem in changes))
 
 
 def metrics_of(cells: Cells, target: str, suite: str) -> dict[str, Any]:

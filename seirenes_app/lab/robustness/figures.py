@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.core.statistics import Interval, mcnemar_clustered, mcnemar_exact, pdr, wilson
+from training.core.statistics import Interval, mcnemar, pdr, wilson
 from training.core.statistics.distributions import t_quantile
 from training.core.statistics.intervals import difference_limits, score_limits
 from training.core.types import PerturbationType
@@ -109,7 +109,7 @@ def _pair_figures(
     clean, rates, prompts = clean_P[there], rates_P[there], prompts_P[there]
     problems, pairs = len(clean), round(float(prompts.sum()))
     lost, won = clean * (prompts - rates), (1 - clean) * rates
-    p_value = p_of_changes(lost, won, single and bool((prompts == 1).all()))
+    p_value = mcnemar(lost.tolist(), won.tolist(), single=single and bool((prompts == 1).all()))
     yield "gap", Figure(mean_interval(clean * prompts - rates, prompts), problems, pairs, p_value)
     if not flips:
         return
@@ -130,13 +130,6 @@ def _drop_rate(clean_P: Floats, rates_P: Floats, prompts_P: Floats) -> Figure | 
     clusters = None if alike else np.repeat(np.arange(len(clean)), repeats).tolist()
     found = pdr(rows[0], rows[1], clusters)
     return None if found is None else Figure(found, len(clean), int(prompts.sum()))
-
-
-def p_of_changes(lost_P: Floats, won_P: Floats, single: bool) -> float:
-    """McNemar's p: exact where every problem has one pair, else clustered."""
-    if single:
-        return mcnemar_exact(round(float(lost_P.sum())), round(float(won_P.sum())))
-    return mcnemar_clustered(lost_P.tolist(), won_P.tolist())
 
 
 def _worst(block: Block) -> Iterator[tuple[str, Figure]]:
@@ -166,7 +159,7 @@ def effect(differences: Floats) -> Figure:
     """A mean difference over problems. p is that of sign flips: McNemar's where all sizes are 1, else its limit."""
     lost, won = np.maximum(differences, 0), np.maximum(-differences, 0)
     exact = bool(np.isin(differences, (-1, 0, 1)).all())
-    p_value = p_of_changes(lost, won, exact)
+    p_value = mcnemar(lost.tolist(), won.tolist(), single=exact)
     return Figure(mean_interval(differences, np.ones(len(differences))), len(differences), len(differences), p_value)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seirenes_app.lab.robustness.figures import Figure, Figures, p_of_changes, slice_key
-from training.core.statistics import Interval
+from seirenes_app.lab.robustness.figures import Figure, Figures, slice_key
+from training.core.statistics import Interval, mcnemar_clustered
 from training.core.statistics.intervals import difference_limits
 from training.core.types import PerturbationType
 from training.evaluation.blocks import by_problem, mean_interval
@@ -64,7 +64,7 @@ def _beyond(one: Sides, other: Sides) -> Figure | None:
     if not common:
         return None
     differences = np.array([one[1][p] - one[0][p] - (other[1][p] - other[0][p]) for p in sorted(common)])
-    p_value = p_of_changes(np.maximum(differences, 0), np.maximum(-differences, 0), False)
+    p_value = mcnemar_clustered(np.maximum(differences, 0).tolist(), np.maximum(-differences, 0).tolist())
     # A difference of two changes lies in [−2, 2]: half of it is a difference of shares.
     half = mean_interval(differences / 2, np.ones(len(differences)))
     return Figure(Interval(2 * half.mean, 2 * half.low, 2 * half.high), len(common), len(common), p_value)

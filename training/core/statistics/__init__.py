@@ -11,7 +11,7 @@ from training.core.statistics.clustered import cluster_mean, newcombe_clustered,
 from training.core.statistics.comparisons import Flips, WorstOfK, flips, pdr, worst_of_k, worst_of_k_effect
 from training.core.statistics.diversity import evenness
 from training.core.statistics.intervals import Interval, newcombe, wilson
-from training.core.statistics.mcnemar import mcnemar_clustered, mcnemar_exact
+from training.core.statistics.mcnemar import mcnemar, mcnemar_clustered, mcnemar_exact
 from training.core.statistics.planning import Needed, holm, needed_problems
 from training.core.statistics.resampling import paired_bootstrap, sign_flip
 from training.core.statistics.sampling import avg_at_k, maj_at_k, pass_at_k
@@ -27,6 +27,7 @@ __all__ = [
     "flips",
     "holm",
     "maj_at_k",
+    "mcnemar",
     "mcnemar_clustered",
     "mcnemar_exact",
     "needed_problems",

@@ -23,7 +23,7 @@ def mcnemar_exact(lost: int, won: int) -> float:
     return min(1.0, float(2 * tail / 2**n))
 
 
-def mcnemar_clustered(lost: Sequence[int], won: Sequence[int]) -> float:
+def mcnemar_clustered(lost: Sequence[float], won: Sequence[float]) -> float:
     """Two-sided p of McNemar's test for pairs in clusters: `lost` and `won` hold each problem's changes either way.
 
     Obuchowski (1998) in the form of Yang, Sun and Hardin (2010): (K−1)/K · (Σ d)² / Σ d² with d = lost − won a
@@ -40,3 +40,11 @@ def mcnemar_clustered(lost: Sequence[int], won: Sequence[int]) -> float:
         return 1.0
     k = change.size
     return chi_square_tail((k - 1) / k * float(change.sum()) ** 2 / square)
+
+
+def mcnemar(lost: Sequence[float], won: Sequence[float], *, single: bool) -> float:
+    """Two-sided p of McNemar's test from each problem's lost and won pairs: the exact form where every problem has one
+    pair of one sample each (`single`), else the clustered one."""
+    if single:
+        return mcnemar_exact(round(sum(lost)), round(sum(won)))
+    return mcnemar_clustered(lost, won)
