@@ -202,6 +202,8 @@ _HANDLERS = {
 }  # fmt: skip
 
 OVER = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED})
+LIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING, RunStatus.STALLED})
+"""There is, or is about to be, a process."""
 
 
 def judge(state: RunState, holder: LockHolder | None, now: float) -> RunState:

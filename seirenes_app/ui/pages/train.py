@@ -15,7 +15,6 @@ from seirenes_app.store.settings import Settings
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train_parts.cautions import live_runs
 from seirenes_app.ui.pages.train_parts.new_run import NewRun
-from seirenes_app.ui.pages.train_parts.run_head import LIVE
 from seirenes_app.ui.pages.train_parts.run_view import RunView
 from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.processes.run_watcher import RunWatcher
@@ -25,7 +24,7 @@ from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
 from training.errors import UserError
 from training.rundir.config import RunConfig
 from training.rundir.paths import RunPaths
-from training.rundir.state import RunState
+from training.rundir.state import LIVE, RunState
 
 TICK_MS = 400
 HURRY_MS = 30

@@ -12,7 +12,8 @@ from seirenes_app.lab.robustness.values import Point, TraceRef
 from seirenes_app.lab.verdicts import MODE_WORDS
 from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.pages.robustness_parts.compare_view import Contender
-from seirenes_app.ui.pages.robustness_parts.source_chooser import RECORDED_NAME, evaluation_name
+from seirenes_app.ui.pages.robustness_parts.source_chooser import evaluation_name
+from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Stage
 from training.evaluation.rows import Condition
 from training.rundir.disk import write_whole

@@ -10,9 +10,8 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import ElidedLabel
-from training.rundir.state import RunState, RunStatus
+from training.rundir.state import LIVE, RunState, RunStatus
 
-LIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING, RunStatus.STALLED})
 RESUMABLE = frozenset({RunStatus.STOPPED, RunStatus.DIED, RunStatus.FAILED})
 
 

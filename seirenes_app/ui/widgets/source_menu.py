@@ -1,0 +1,114 @@
+"""A button that names what is open, its status beside it, and a menu of what else there is. What the menu holds, and
+what `chosen` carries, is the heir's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
+
+from seirenes_app.lab.library import started_at
+from seirenes_app.lab.verdicts import format_when
+from seirenes_app.ui.icons import set_icon, size_icon
+from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, Look
+from seirenes_app.ui.widgets.buttons import make_button
+from training.evaluation.state import EvalState
+from training.rundir.index import RunSummary
+from training.rundir.state import LIVE, RunState
+
+RECORDED = Look("books", "Recorded", "accent")
+RECORDED_NAME = "The recorded run"
+
+
+class SourceMenu(QWidget):
+    """Heirs fill the menu in `fill`, which is called whenever it opens."""
+
+    chosen = Signal(object)
+
+    def __init__(self, tip: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.button = make_button("Choose a run", "chevron-down", tip=tip)
+        self.button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        size_icon(self.button, 14, 14)
+        self.menu = QMenu(self)
+        self.menu.aboutToShow.connect(self._fill_anew)
+        self.button.setMenu(self.menu)
+        self.badge = Badge(RECORDED)
+        self.badge.hide()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACE_2)
+        row.addWidget(self.button)
+        row.addWidget(self.badge)
+
+    def fill(self) -> None:
+        """Put titles and entries into the empty menu."""
+        raise NotImplementedError
+
+    def _fill_anew(self) -> None:
+        self.menu.clear()
+        self.fill()
+        if not self.menu.actions():
+            self.add_title("No runs yet")
+
+    def show_open(self, text: str, accessible_name: str, look: Look | None) -> None:
+        """Name what is open, with its status where it has one."""
+        self.button.setText(_plain(text))
+        self.button.setAccessibleName(accessible_name)
+        self.badge.setVisible(look is not None)
+        if look is not None:
+            self.badge.render_look(look)
+
+    def add_title(self, text: str) -> None:
+        """A heading, set off from what stands above it."""
+        if self.menu.actions():
+            self.menu.addSeparator()
+        self.menu.addAction(text).setEnabled(False)
+
+    def add(self, text: str, icon: str, value: object, *, is_open: bool) -> None:
+        """An entry that `chosen` tells as `value`."""
+        action = self.menu.addAction(_plain(text))
+        set_icon(action, icon, "accent" if is_open else "muted")
+        action.triggered.connect(lambda *_: self.chosen.emit(value))
+
+    def add_runs(
+        self, runs: Sequence[RunSummary], value_of: Callable[[RunSummary], object], current: object, *, most: int,
+        characters: int,
+    ) -> None:  # fmt: skip
+        """The runs that are going, then the `most` recent others, under their titles."""
+        past = [s for s in runs if not is_live(s)][:most]
+        for title, entries in (("Going now", [s for s in runs if is_live(s)]), ("Recent runs", past)):
+            if entries:
+                self.add_title(title)
+            for summary in entries:
+                text = f"{brief(summary.paths.run_id, characters)}   {format_when(started_at(summary), time.time())}"
+                value = value_of(summary)
+                self.add(text, look_of(summary.state).icon, value, is_open=value == current)
+
+    def add_recorded(self, value: object, *, is_open: bool) -> None:
+        """The run that ships, under its title."""
+        self.add_title("Ships with the laboratory")
+        self.add(RECORDED_NAME, RECORDED.icon, value, is_open=is_open)
+
+
+def is_live(summary: RunSummary) -> bool:
+    """Whether its trainer is at work."""
+    return summary.state is not None and summary.state.status in LIVE
+
+
+def look_of(state: RunState | EvalState | None) -> Look:
+    """The badge of a state, or of one that cannot be read."""
+    return STATUS_LOOKS[state.status] if state is not None else BROKEN
+
+
+def brief(name: str, most: int) -> str:
+    """At most so many characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Qt reads an ampersand as a key."""
+    return text.replace("&", "&&")
