@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
@@ -57,6 +57,25 @@ class Sheet(QDialog):
         self.buttons.setSpacing(SPACE_2)
         column.addLayout(self.body)
         column.addLayout(self.buttons)
+
+
+class SheetKeeper(QObject):
+    """Opens sheets, and knows the one that is open until it is finished."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.open_sheet: Sheet | None = None
+
+    def show_sheet(self, sheet: Sheet) -> None:
+        """Open it; it is deleted when it is finished."""
+        self.open_sheet = sheet
+        sheet.finished.connect(lambda _code: self._forget(sheet))
+        sheet.open()
+
+    def _forget(self, sheet: Sheet) -> None:
+        sheet.deleteLater()
+        if self.open_sheet is sheet:
+            self.open_sheet = None
 
 
 class CloseDialog(Sheet):

@@ -60,3 +60,24 @@ class EmptyState(QWidget):
                 row.addWidget(button)
             row.addStretch(1)
             column.addLayout(row)
+
+
+class EmptyPlace(QWidget):
+    """Where an empty state stands, a little above the middle; `state` is the one that was shown last."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state: EmptyState | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.addStretch(2)
+        self._column.addStretch(3)
+
+    def render_state(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
+        """Show another in its place."""
+        if self.state is not None:
+            self._column.removeWidget(self.state)
+            self.state.hide()
+            self.state.deleteLater()
+        self.state = EmptyState(icon, title, text, buttons)
+        self._column.insertWidget(1, self.state)

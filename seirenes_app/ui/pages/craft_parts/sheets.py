@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from seirenes_app.lab.crafting.documents import Candidate, Draft, DraftProblem, SolverChoice
@@ -19,14 +19,14 @@ from seirenes_app.ui.pages.craft_parts.model_chip import model_name
 from seirenes_app.ui.pages.craft_parts.model_sheet import ModelSheet
 from seirenes_app.ui.pages.craft_parts.suite_sheet import SuiteSheet
 from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.widgets.dialogs import Sheet
+from seirenes_app.ui.widgets.dialogs import SheetKeeper
 from training.errors import UserError
 
 PROBLEM_FILES = "Problems (*.jsonl *.json *.csv *.tsv *.txt);;All files (*)"
 NAMED = 3
 
 
-class Sheets(QObject):
+class Sheets(SheetKeeper):
     """Reading and writing files happens in the background; what it gave is told by signals."""
 
     toast = Signal(str)
@@ -38,17 +38,6 @@ class Sheets(QObject):
         super().__init__(page)
         self._desk, self._background, self._page = desk, background, page
         self._recent: list[str] = []
-        self.open_sheet: Sheet | None = None
-
-    def _show(self, sheet: Sheet) -> None:
-        self.open_sheet = sheet
-        sheet.finished.connect(lambda _code: self._forget(sheet))
-        sheet.open()
-
-    def _forget(self, sheet: Sheet) -> None:
-        sheet.deleteLater()
-        if self.open_sheet is sheet:
-            self.open_sheet = None
 
     # ------------------------------------------------------------------ problems
 
@@ -57,7 +46,7 @@ class Sheets(QObject):
         sheet = LibrarySheet(family_titles(), self._page)
         sheet.taken.connect(self._take_problem)
         sheet.importAsked.connect(self.choose_problem_file)
-        self._show(sheet)
+        self.show_sheet(sheet)
         self._background.submit(library, sheet.render_problems)
         return sheet
 
@@ -91,7 +80,7 @@ class Sheets(QObject):
             lambda id_, title: self._change(sheet, "It was not renamed", lambda: self._desk.rename(id_, title))
         )
         sheet.deleteAsked.connect(lambda id_: self._change(sheet, "It was not deleted", lambda: self._desk.delete(id_)))
-        self._show(sheet)
+        self.show_sheet(sheet)
         self._change(sheet, "The drafts cannot be listed", lambda: None)
 
     def _change(self, sheet: DraftsSheet, title: str, does: Callable[[], None]) -> None:
@@ -118,7 +107,7 @@ class Sheets(QObject):
     def _ask_suite(self, draft: Draft, found: tuple) -> None:  # type: ignore[type-arg]
         sheet = SuiteSheet(draft, self._desk.badges, [(m.name, m.placement) for m in found], self._page)
         sheet.saveAsked.connect(lambda name, candidates, allow: self._save(draft, name, candidates, allow))
-        self._show(sheet)
+        self.show_sheet(sheet)
 
     def _save(self, draft: Draft, name: str, candidates: tuple[Candidate, ...], allow: bool) -> None:
         self._background.submit(
@@ -142,7 +131,7 @@ class Sheets(QObject):
         known = [draft.solver.model, draft.adversary.model, *self._recent]
         sheet = ModelSheet(role, choice, known, self._background, self._page)
         sheet.chosen.connect(lambda found, both: self.modelChosen.emit(found, role, both))
-        self._show(sheet)
+        self.show_sheet(sheet)
 
     def remember(self, choice: SolverChoice) -> None:
         """Offer a model again."""

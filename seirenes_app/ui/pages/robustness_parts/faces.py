@@ -7,7 +7,7 @@ from enum import StrEnum
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from seirenes_app.ui.widgets.empty import EmptyState
+from seirenes_app.ui.widgets.empty import EmptyPlace, EmptyState
 from seirenes_app.ui.widgets.segmented import Segment
 
 
@@ -37,21 +37,22 @@ class Faces(QWidget):
 
     def __init__(self, views: dict[Face, QWidget], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.empty: EmptyState | None = None
         self.areas = {face: scrolled(view) for face, view in views.items()}
         self._stack = QStackedLayout(self)
         for area in self.areas.values():
             self._stack.addWidget(area)
-        self._holder = QWidget()
-        self._column = QVBoxLayout(self._holder)
-        self._column.addStretch(2)
-        self._column.addStretch(3)
-        self._stack.addWidget(self._holder)
+        self._place = EmptyPlace()
+        self._stack.addWidget(self._place)
+
+    @property
+    def empty(self) -> EmptyState | None:
+        """The empty state that was shown last."""
+        return self._place.state
 
     @property
     def reading(self) -> bool:
         """Whether a view is up."""
-        return self._stack.currentWidget() is not self._holder
+        return self._stack.currentWidget() is not self._place
 
     @property
     def face(self) -> Face | None:
@@ -64,13 +65,8 @@ class Faces(QWidget):
 
     def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
         """A reason in words, and what can be done about it."""
-        if self.empty is not None:
-            self._column.removeWidget(self.empty)
-            self.empty.hide()
-            self.empty.deleteLater()
-        self.empty = EmptyState(icon, title, text, buttons)
-        self._column.insertWidget(1, self.empty)
-        self._stack.setCurrentWidget(self._holder)
+        self._place.render_state(icon, title, text, buttons)
+        self._stack.setCurrentWidget(self._place)
 
 
 def scrolled(view: QWidget) -> QScrollArea:

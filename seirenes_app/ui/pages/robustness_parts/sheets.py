@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from seirenes_app.lab.eval_plans import checkpoint_steps
@@ -19,7 +19,7 @@ from seirenes_app.ui.pages.robustness_parts.problem_sheet import ProblemSheet
 from seirenes_app.ui.pages.robustness_parts.replay import Replay
 from seirenes_app.ui.pages.robustness_parts.time_machine_view import TimeMachineView
 from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.widgets.dialogs import Sheet
+from seirenes_app.ui.widgets.dialogs import SheetKeeper
 from training.evaluation.rows import Condition
 from training.rundir.config import RunConfig
 from training.rundir.paths import RunPaths
@@ -28,7 +28,7 @@ MOST_PROBLEMS = 2000
 MAX_TOKENS = 128
 
 
-class Sheets(QObject):
+class Sheets(SheetKeeper):
     """Opens dialogs on the page and hands on their answers."""
 
     said = Signal(str)
@@ -48,7 +48,6 @@ class Sheets(QObject):
         self._run_of, self._config_of = run_of, config_of
         self.background = Background(self, threads=1)
         self.replay = Replay(self)
-        self.open_sheet: Sheet | None = None
         self._connect()
 
     def _connect(self) -> None:
@@ -58,16 +57,6 @@ class Sheets(QObject):
         self.replay.changed.connect(lambda result: self._time.render_result(result, over=False))
         self.replay.done.connect(lambda result: self._time.render_result(result, over=True))
         self.replay.failed.connect(self._time.render_failed)
-
-    def _show(self, sheet: Sheet) -> None:
-        self.open_sheet = sheet
-        sheet.finished.connect(lambda _code: self._forget(sheet))
-        sheet.open()
-
-    def _forget(self, sheet: Sheet) -> None:
-        sheet.deleteLater()
-        if self.open_sheet is sheet:
-            self.open_sheet = None
 
     # ------------------------------------------------------------------ evaluate
 
@@ -87,7 +76,7 @@ class Sheets(QObject):
         if cross and len(steps) > 1:
             sheet.kind.buttons[CROSS].click()
         sheet.startAsked.connect(self._evaluating.start)
-        self._show(sheet)
+        self.show_sheet(sheet)
 
     # ------------------------------------------------------------------ the time machine
 
@@ -100,7 +89,7 @@ class Sheets(QObject):
         sheet = ProblemSheet(self._page)
         sheet.chosen.connect(self.take_problem)
         sheet.wanted.connect(lambda condition: self._read_problems(sheet, track, Condition(condition)))
-        self._show(sheet)
+        self.show_sheet(sheet)
         self._read_problems(sheet, track, Condition.HINTED)
 
     def _read_problems(self, sheet: ProblemSheet, track: Track, condition: Condition) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
-from seirenes_app.ui.widgets.empty import EmptyState
+from seirenes_app.ui.widgets.empty import EmptyPlace, EmptyState
 
 BESIDE = 1400
 """From this width on the inspector stands beside the table, not below it."""
@@ -17,7 +17,6 @@ class Faces(QWidget):
 
     def __init__(self, table: QWidget, inspector: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.empty: EmptyState | None = None
         self.content = QSplitter(Qt.Orientation.Vertical)
         self.content.setChildrenCollapsible(False)
         self.content.setHandleWidth(HANDLE)
@@ -26,11 +25,15 @@ class Faces(QWidget):
         table.setMinimumSize(320, 130)
         inspector.setMinimumSize(340, 160)
         self._share()
-        self._holder = QWidget()
-        self._column = _make_column(self._holder)
+        self._place = EmptyPlace()
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.content)
-        self._stack.addWidget(self._holder)
+        self._stack.addWidget(self._place)
+
+    @property
+    def empty(self) -> EmptyState | None:
+        """The empty state that was shown last."""
+        return self._place.state
 
     @property
     def reading(self) -> bool:
@@ -43,12 +46,7 @@ class Faces(QWidget):
 
     def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
         """A reason in words, and what can be done about it."""
-        if self.empty is not None:
-            self._column.removeWidget(self.empty)
-            self.empty.hide()
-            self.empty.deleteLater()
-        self.empty = EmptyState(icon, title, text, buttons)
-        self._column.insertWidget(1, self.empty)
+        self._place.render_state(icon, title, text, buttons)
         self._stack.setCurrentIndex(1)
 
     def show_nothing(self, start: QPushButton) -> None:
@@ -87,13 +85,9 @@ class Faces(QWidget):
 def centred(widget: QWidget) -> QWidget:
     """A widget at its own height, a little above the middle of the room."""
     holder = QWidget()
-    _make_column(holder).insertWidget(1, widget)
-    return holder
-
-
-def _make_column(holder: QWidget) -> QVBoxLayout:
     column = QVBoxLayout(holder)
     column.setContentsMargins(0, 0, 0, 0)
     column.addStretch(2)
+    column.addWidget(widget)
     column.addStretch(3)
-    return column
+    return holder
