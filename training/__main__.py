@@ -8,10 +8,9 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 
-from training.errors import UserError
+from training.edge import exit_code
 
 # Set before torch or transformers are imported: nothing here may wait for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -57,25 +56,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0 finished, 3 stopped on request, 2 a mistake the person can mend, 1 a bug."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     options = build_parser().parse_args(arguments)
-    try:
-        if options.verb == "run":
-            return _run(options.root)
-        if options.verb == "evaluate":
-            return _evaluate_folder(options.root, options.since)
-        if options.verb == "export":
-            return _export(options)
-        if options.verb == "solve":
-            return _solve()
-        return _evaluate(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
-        traceback.print_exc()
-        return 1
+    return exit_code(lambda: _do(options))
+
+
+def _do(options: argparse.Namespace) -> int:
+    if options.verb == "run":
+        return _run(options.root)
+    if options.verb == "evaluate":
+        return _evaluate_folder(options.root, options.since)
+    if options.verb == "export":
+        return _export(options)
+    if options.verb == "solve":
+        return _solve()
+    return _evaluate(options)
 
 
 def _run(root: Path) -> int:

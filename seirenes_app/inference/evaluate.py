@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from seirenes_app.inference.models import describe_gguf
 from seirenes_app.inference.protocol import Finish, Message, Ready, SampleRequest
 from seirenes_app.inference.tickets import Samples, Ticket
 from training.core.prompts import Message as Turn
-from training.errors import UserError
+from training.edge import exit_code
 from training.evaluation.control import StopRequested
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
 from training.evaluation.work import Ask, Sampled, run_part
@@ -108,21 +107,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     root = options.root
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=options.since)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
-        traceback.print_exc()
-        return 1
+    return exit_code(lambda: _do(root, options.since))
+
+
+def _do(root: Path, since: float) -> int:
+    outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=since)
     if outcome == "handover":
         sys.stderr.flush()
-        since = ["--since", str(options.since)]
-        os.execv(sys.executable, [sys.executable, "-m", "training", "evaluate", str(root), *since])
+        command = [sys.executable, "-m", "training", "evaluate", str(root), "--since", str(since)]
+        os.execv(sys.executable, command)
     return {"finished": 0, "stopped": 3}.get(outcome, 2)
 
 

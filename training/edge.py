@@ -1,0 +1,24 @@
+"""The edge of a process of ours: what it was doing becomes its exit code, and what went wrong its last words."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from training.errors import UserError
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """What `work` returns; 2 for a mistake that the person can mend, 130 for an interrupt, 1 for a bug."""
+    try:
+        return work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
+        traceback.print_exc()
+        return 1
