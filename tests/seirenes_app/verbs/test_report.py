@@ -1,10 +1,10 @@
 import argparse
 import io
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers.html_page import Page
 from rich.console import Console
 
 from seirenes_app.lab.report.document import report_of
@@ -29,26 +29,6 @@ def run_verb(*arguments):
     parser = argparse.ArgumentParser()
     verbs_report.add_parsers(parser.add_subparsers())
     return verbs_report.report(parser.parse_args(["report", *map(str, arguments)]))
-
-
-class Page(HTMLParser):
-    """The text of a page, its tags, and what stands in its attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.words, self.tags, self.attributes, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
 
 
 def test_page_report_and_terminal_show_the_same_figures(monkeypatch, capsys):

@@ -9,7 +9,7 @@ from seirenes_app.inference.models import STARTER_FILE
 from seirenes_app.lab.crafting.documents import Candidate, Origin
 from seirenes_app.lab.crafting.results import Arm, ArmResult, SolvedSample, SolveResult, difference
 from seirenes_app.ui.widgets.badges import Look
-from seirenes_app.ui.widgets.interval_bars import Rate, percent
+from seirenes_app.ui.widgets.interval_bars import Rate
 from training.core.prompts import Placement
 from training.core.statistics import Interval
 from training.core.types import AnswerKind, Outcome, PerturbationType
@@ -166,8 +166,3 @@ def say_count(n: int) -> str:
         if n >= size:
             return f"{n / size:.3g} {unit}"
     return str(n)
-
-
-def say_share(share: float) -> str:
-    """A share in percent."""
-    return percent(share)

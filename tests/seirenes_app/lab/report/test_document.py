@@ -3,9 +3,9 @@ import html
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
+from helpers.html_page import Page
 from helpers.robust_runs import evaluate_run, write_run
 from rich.console import Console
 
@@ -20,26 +20,6 @@ from seirenes_app.verbs import report as verbs_report
 from training.rundir.events import EventKind, EventWriter
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
-
-
-class Page(HTMLParser):
-    """The text of a page, its tags, and what stands in its attributes."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.words, self.tags, self.attributes, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
 
 
 def test_points_of_the_charts_are_those_of_the_panels():
