@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from training.edge import exit_code
+from training.exit_codes import exit_code
 
 # Set before torch or transformers are imported: nothing here may wait for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -80,7 +80,7 @@ def _run(root: Path) -> int:
 
 
 def _evaluate_folder(root: Path, since: float | None) -> int:
-    from training.evaluate import evaluate_folder
+    from training.evaluation.torch_evaluator import evaluate_folder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A target that failed is told in the events, with what to do.
@@ -88,14 +88,14 @@ def _evaluate_folder(root: Path, since: float | None) -> int:
 
 
 def _solve() -> int:
-    from training.replay import replay, request_of
+    from training.checkpoint_replay import replay, request_of
 
     replay(request_of(sys.stdin.read()), sys.stdout)
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from training.evaluate import EvaluationRequest, evaluate_model
+    from training.evaluation.torch_evaluator import EvaluationRequest, evaluate_model
 
     result = evaluate_model(
         EvaluationRequest(

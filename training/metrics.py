@@ -13,9 +13,9 @@ from typing import Any
 from training.core.statistics import wilson_clustered
 from training.core.types import Outcome, Problem, Role, Stage
 from training.evaluation.rows import follows_hint
-from training.rundir.config import Mode, RunConfig
-from training.rundir.rollout_query import judge_flip
-from training.rundir.rollouts import RolloutRow
+from training.rollouts.database import RolloutRow
+from training.rollouts.search import judge_flip
+from training.runs.config import Mode, RunConfig
 from training.selfplay import Rollout, SelfPlay, StepResult, Trial
 
 

@@ -10,8 +10,8 @@ from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.sources import open_file
-from training.evaluation.problem_sets.values import ReadOptions
-from training.rundir.config import DataConfig
+from training.evaluation.problem_sets.types import ReadOptions
+from training.runs.config import DataConfig
 
 
 def make_problems(data: DataConfig) -> list[Problem]:

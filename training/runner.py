@@ -23,24 +23,23 @@ from training.core.answers import Verifier
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
 from training.core.prompts import Message
-from training.core.types import PerturbationType, Role
+from training.core.types import HintType, Role
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
+from training.environment import describe_machine, versions
 from training.errors import UserError
 from training.evaluation.rows import Solved, run_suite, save_rows
-from training.evaluation.suite import Suite, frozen_suite
-from training.evaluation.tables import summarise
-from training.machine import describe_machine, versions
+from training.evaluation.suites.builder import Suite, frozen_suite
+from training.evaluation.summary import summarise
 from training.problem_files import load_problems, make_problems
-from training.rundir.commands import CommandKind, CommandTail
-from training.rundir.config import OnDrop, RunConfig
-from training.rundir.config_io import load_config, to_dict
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.lock import RunLock
-from training.rundir.paths import RunPaths
-from training.rundir.rollouts import RolloutWriter
+from training.rollouts.database import RolloutWriter
+from training.runs.commands import CommandKind, CommandTail
+from training.runs.config import OnDrop, RunConfig, load_config, to_dict
+from training.runs.events import EventKind, EventWriter
+from training.runs.lock import RunLock
+from training.runs.paths import RunPaths
 from training.selfplay import SelfPlay, StepResult
 
 HEARTBEAT_S = 5.0
@@ -51,7 +50,7 @@ class StopRequested(Exception):
     """A person asked the run to stop; raised between generations, caught by `Runner.run`."""
 
 
-class Journal:
+class EventLog:
     """The run's events, written by the loop and by the heartbeat thread, one at a time."""
 
     def __init__(self, paths: RunPaths) -> None:
@@ -73,7 +72,7 @@ class Journal:
 class RunWatcher:
     """The loop's window to the outside: reports stages, obeys commands. See `selfplay.Watcher`."""
 
-    journal: Journal
+    journal: EventLog
     commands: CommandTail
     step: int = 0
     name: str = "setup"
@@ -126,7 +125,7 @@ class Runner:
 
     paths: RunPaths
     config: RunConfig
-    journal: Journal
+    journal: EventLog
     watcher: RunWatcher
     backend: LocalTorchBackend = field(init=False)
     loop: SelfPlay = field(init=False)
@@ -151,7 +150,7 @@ class Runner:
         )  # fmt: skip
         problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
-        types = tuple(PerturbationType) if c.adversary.types == "all" else parse_types(c.adversary.types)
+        types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), Verifier(), self.watcher, types
         )
@@ -312,12 +311,12 @@ class Runner:
         self.journal.write(EventKind.WARNING, step=self.watcher.step, code=code, message=message, remedy=remedy)
 
 
-def parse_types(text: str) -> tuple[PerturbationType, ...]:
+def parse_types(text: str) -> tuple[HintType, ...]:
     """Comma-separated perturbation types; an unknown one is a UserError that lists the known."""
     try:
-        return tuple(PerturbationType(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(HintType(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
-        known = ", ".join(PerturbationType)
+        known = ", ".join(HintType)
         raise UserError(f"adversary.types: {error}. Known types: {known}; or 'all'.") from error
 
 
@@ -338,7 +337,7 @@ def solve_greedily(
     return [Solved(backend.codec.decode(c[0].tokens), c[0].truncated) for c in sampled]
 
 
-def _beat(journal: Journal, watcher: RunWatcher, over: threading.Event) -> None:
+def _beat(journal: EventLog, watcher: RunWatcher, over: threading.Event) -> None:
     process = psutil.Process()
     while not over.wait(HEARTBEAT_S):
         rss_mb = process.memory_info().rss / 2**20
@@ -361,7 +360,7 @@ def run_directory(root: Path) -> str:
 
 def _run_locked(paths: RunPaths) -> str:
     config = load_config(paths.config)
-    journal = Journal(paths)
+    journal = EventLog(paths)
     watcher = RunWatcher(journal, CommandTail(paths.commands, from_end=True))
     over = threading.Event()
     beat = threading.Thread(target=_beat, args=(journal, watcher, over), daemon=True)

@@ -17,7 +17,7 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
     of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
 The loop knows the backend by four verbs only (`training.engine.base.Backend`) and does no I/O: what it sees goes out
-through a `Watcher`, and what it returns is a `StepResult`.
+through a `StepCallbacks`, and what it returns is a `StepResult`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign
 from training.core.answers import Verifier
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
-from training.core.gates import GateLimits, GateVerdict, judge_hint
-from training.core.perturbations import write_hint
+from training.core.gates import GateLimits, GateResult, judge_hint
+from training.core.hint_templates import write_hint
+from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
 from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
-from training.core.suggestions import read_suggestion
-from training.core.types import Hint, Outcome, PerturbationType, Problem, Role, Split, Stage
+from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Aggregation, Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.rundir.config import Mode, RunConfig, Truncated
+from training.runs.config import Mode, RunConfig, Truncated
 
 
-class Watcher(Protocol):
+class StepCallbacks(Protocol):
     """What the loop tells the outside. Either call may raise to stop the step: nothing of it is then kept."""
 
     def stage(self, name: str, done: int, total: int) -> None:
@@ -74,7 +74,7 @@ class Trial:
     problem: Problem
     hint: Hint
     id: str
-    verdict: GateVerdict
+    verdict: GateResult
     written: Rollout | None = None
     """The Adversary's rollout; None for a template or an archived hint."""
     archived: str | None = None
@@ -92,7 +92,7 @@ class Round:
     """One question's part in a step."""
 
     problem: Problem
-    type: PerturbationType
+    type: HintType
     clean: list[Rollout] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
 
@@ -135,8 +135,8 @@ class SelfPlay:
     problems: dict[str, Problem]
     archive: HintArchive
     verifier: Verifier
-    watcher: Watcher
-    types: tuple[PerturbationType, ...] = tuple(PerturbationType)
+    watcher: StepCallbacks
+    types: tuple[HintType, ...] = tuple(HintType)
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
 
@@ -232,7 +232,7 @@ class SelfPlay:
     def _replay(self, entry: Entry) -> Trial:
         problem, text = self.problems[entry.hint.problem_id], entry.hint.text
         hint = Hint(entry.hint.type, text, suggested=read_suggestion(text, problem))
-        return Trial(problem, hint, f"archive:{entry.id}", GateVerdict(None, ""), archived=entry.id)
+        return Trial(problem, hint, f"archive:{entry.id}", GateResult(None, ""), archived=entry.id)
 
     def _play_hinted(self, trials: list[Trial], rng: random.Random) -> None:
         style = self.config.model.prompt_style

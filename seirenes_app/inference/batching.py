@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from seirenes_app.inference.detokenizer import Detokenizer
 from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.protocol import Chunk, Done, ErrorKind, Event, Finish, SampleDone, SampleRequest
 from seirenes_app.inference.sampling import BadLogits, FloatArray, Taste, draw, stream_of
 from seirenes_app.inference.session import Session
-from seirenes_app.inference.text_stream import TextStream
 
 CHUNK_S = 0.03
 
@@ -38,7 +38,7 @@ class _Row:
 
     index: int
     seat: int
-    stream: TextStream
+    stream: Detokenizer
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
@@ -136,7 +136,7 @@ class _Sampler:
     def _start(self, index: int, seat: int) -> _Row:
         self._model.copy_seq(0, seat)
         self._uniforms[seat] = stream_of(self._request.seed, index).random(self._limit)
-        return _Row(index, seat, TextStream(self._request.stop))
+        return _Row(index, seat, Detokenizer(self._request.stop))
 
     def _step(self) -> None:
         """One more token for every row."""
@@ -205,6 +205,6 @@ class _Sampler:
             self._chunks.text(row.index, row.stream.finish())
             self._chunks.done(self._report(row, Finish.CANCELLED))
         for index in self._waiting:
-            self._chunks.done(self._report(_Row(index, 0, TextStream()), Finish.CANCELLED))
+            self._chunks.done(self._report(_Row(index, 0, Detokenizer()), Finish.CANCELLED))
         self._rows, self._waiting = [], deque()
         self._session.forget()

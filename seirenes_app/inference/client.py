@@ -2,7 +2,7 @@
 
 Any thread may call a `WorkerClient`; no call waits for the worker but `close`, for a moment. **All callbacks
 (`on_state` and each request's `on_event`) come on the client's own reader thread**, one after another: keep them short,
-marshal them into the window's thread by a signal, and never wait for a `Ticket` in one. An exception in a callback is
+marshal them into the window's thread by a signal, and never wait for a `Request` in one. An exception in a callback is
 logged and dropped. It knows nothing of Qt, and llama.cpp is never in this process.
 """
 
@@ -19,7 +19,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from seirenes_app.inference.process import Outbox, WorkerProcess
 from seirenes_app.inference.protocol import (
     CancelRequest,
     Counted,
@@ -40,7 +39,8 @@ from seirenes_app.inference.protocol import (
     ScoreResult,
     Started,
 )
-from seirenes_app.inference.tickets import Asked, OnEvent, Ticket, describe
+from seirenes_app.inference.requests import Asked, OnEvent, Request, describe
+from seirenes_app.inference.worker_process import Outbox, WorkerProcess
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class WorkerClient:
         self._state = WorkerState(StateKind.STARTING)
         self._outbox = Outbox()
         self._process: WorkerProcess | None = None
-        self._pending: dict[int, Ticket] = {}
+        self._pending: dict[int, Request] = {}
         self._last_id = 0
         self._current: Asked | None = None
         self._wanted: LoadRequest | None = None
@@ -132,24 +132,24 @@ class WorkerClient:
         lora: Path | str | None = None,
         lora_scale: float = 1.0,
         on_event: OnEvent | None = None,
-    ) -> Ticket:
+    ) -> Request:
         """Load a model in place of what is loaded; its result is `Ready`. Requests made meanwhile wait for it."""
         adapter = None if lora is None else str(lora)
         return self._ask(LoadRequest(str(model), n_ctx, threads, adapter, lora_scale), on_event)
 
-    def sample(self, request: SampleRequest, on_event: OnEvent | None = None) -> Ticket:
+    def sample(self, request: SampleRequest, on_event: OnEvent | None = None) -> Request:
         """Draw completions; events are `Chunk` and `SampleDone`, the result `Samples`."""
         return self._ask(request, on_event)
 
-    def score(self, request: ScoreRequest, on_event: OnEvent | None = None) -> Ticket:
+    def score(self, request: ScoreRequest, on_event: OnEvent | None = None) -> Request:
         """Score a completion; the result is a `ScoreResult`."""
         return self._ask(request, on_event)
 
-    def count(self, request: CountRequest, on_event: OnEvent | None = None) -> Ticket:
+    def count(self, request: CountRequest, on_event: OnEvent | None = None) -> Request:
         """Count a prompt's tokens; the result is `Counted`."""
         return self._ask(request, on_event)
 
-    def set_lora(self, lora: Path | str | None, scale: float = 1.0, on_event: OnEvent | None = None) -> Ticket:
+    def set_lora(self, lora: Path | str | None, scale: float = 1.0, on_event: OnEvent | None = None) -> Request:
         """Put an adapter on the loaded model, or take it off; the result is `LoraSet`."""
         return self._ask(LoraRequest(None if lora is None else str(lora), scale), on_event)
 
@@ -178,11 +178,11 @@ class WorkerClient:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _ask(self, request: Asked, on_event: OnEvent | None) -> Ticket:
+    def _ask(self, request: Asked, on_event: OnEvent | None) -> Request:
         with self._lock:
             self._last_id += 1
             numbered = dataclasses.replace(request, id=self._last_id)
-            ticket = Ticket(numbered, on_event, self._cancel)
+            ticket = Request(numbered, on_event, self._cancel)
             dead = self._state.kind is StateKind.CLOSED
             if self._down and isinstance(request, LoadRequest):
                 # Perhaps the last model brought the worker down: this one is wanted now.
@@ -283,7 +283,7 @@ class WorkerClient:
         if self._wanted is not None and not self._down:
             self._last_id += 1
             self._wanted = dataclasses.replace(self._wanted, id=self._last_id)
-            self._pending[self._last_id] = Ticket(self._wanted, None, self._cancel)
+            self._pending[self._last_id] = Request(self._wanted, None, self._cancel)
             self._outbox.put(self._wanted)
         for ticket in waiting:
             self._outbox.put(ticket.request)

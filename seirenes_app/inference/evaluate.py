@@ -19,12 +19,12 @@ from typing import Any
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.inference.protocol import Finish, Message, Ready, SampleRequest
-from seirenes_app.inference.tickets import Samples, Ticket
+from seirenes_app.inference.requests import Request, Samples
 from training.core.prompts import Message as Turn
-from training.edge import exit_code
-from training.evaluation.control import StopRequested
+from training.evaluation.evaluator import Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
-from training.evaluation.work import Ask, Sampled, run_part
+from training.evaluation.process_control import StopRequested
+from training.exit_codes import exit_code
 
 _LOOK_S = 0.25
 _AHEAD = 4
@@ -52,11 +52,11 @@ class WorkerSolver:
         assert isinstance(ready, Ready)
         return {"threads": ready.facts.threads}
 
-    def solve(self, chats: Sequence[list[Turn]], ask: Ask) -> list[list[Sampled]]:
+    def solve(self, chats: Sequence[list[Turn]], ask: SampleSpec) -> list[list[Sampled]]:
         """One request a chat, a few ahead of the answers; all samples of a chat are one batch."""
         assert self._client is not None
         self._client.set_lora(None).result()
-        tickets: list[Ticket] = []
+        tickets: list[Request] = []
         answers: list[list[Sampled]] = []
         try:
             for place in range(len(chats)):
@@ -69,7 +69,7 @@ class WorkerSolver:
                 ticket.cancel()
         return answers
 
-    def _ask(self, chat: list[Turn], ask: Ask, place: int) -> Ticket:
+    def _ask(self, chat: list[Turn], ask: SampleSpec, place: int) -> Request:
         assert self._client is not None
         messages = tuple(Message(turn["role"], turn["content"]) for turn in chat)
         return self._client.sample(
@@ -86,7 +86,7 @@ class WorkerSolver:
             self._client = None
 
 
-def _wait(ticket: Ticket, ask: Ask) -> list[Sampled]:
+def _wait(ticket: Request, ask: SampleSpec) -> list[Sampled]:
     while True:
         if ask.cancelled():
             raise StopRequested

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from seirenes_app.inference.wire import ProtocolError, build
+from seirenes_app.inference.json_codec import ProtocolError, build
 
 VERSION = 1
 MAX_SAMPLES = 256

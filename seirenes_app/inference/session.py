@@ -15,8 +15,8 @@ import psutil
 from seirenes_app.inference.chat import ChatFormat
 from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.gguf_header import read_header
+from seirenes_app.inference.llama_bindings import BATCH_TOKENS, OUTPUT_ROWS, CancelFlag, LlamaModel
 from seirenes_app.inference.models import check_adapter, facts_of
-from seirenes_app.inference.native import BATCH_TOKENS, OUTPUT_ROWS, CancelFlag, NativeModel
 from seirenes_app.inference.protocol import (
     CountRequest,
     ErrorKind,
@@ -47,7 +47,7 @@ class Session:
         self.cancel = cancel
         self._lora: str | None = None
         self._held: list[int] = []
-        self.model = NativeModel(path, cancel, on_progress)
+        self.model = LlamaModel(path, cancel, on_progress)
         try:
             self._settle(request)
         except BaseException:
@@ -140,7 +140,7 @@ class Session:
         return kept
 
     def extend_with_logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Put at most `OUTPUT_ROWS` tokens on sequence 0; the logits after each, a view as `NativeModel.logits`."""
+        """Put at most `OUTPUT_ROWS` tokens on sequence 0; the logits after each, a view as `LlamaModel.logits`."""
         self._extend(tokens, wanted=True)
         return self.model.logits(0, len(tokens))
 

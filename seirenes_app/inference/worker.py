@@ -21,7 +21,8 @@ from typing import BinaryIO, NoReturn
 
 from seirenes_app.inference.batching import sample
 from seirenes_app.inference.errors import EngineError
-from seirenes_app.inference.native import CancelFlag, start_llama
+from seirenes_app.inference.json_codec import ProtocolError
+from seirenes_app.inference.llama_bindings import CancelFlag, start_llama
 from seirenes_app.inference.protocol import (
     CancelRequest,
     Counted,
@@ -44,7 +45,6 @@ from seirenes_app.inference.protocol import (
 )
 from seirenes_app.inference.scoring import score
 from seirenes_app.inference.session import Session
-from seirenes_app.inference.wire import ProtocolError
 
 _PROGRESS_S = 0.05
 _PR_SET_PDEATHSIG = 1

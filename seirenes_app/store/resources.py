@@ -1,4 +1,6 @@
-"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or SEIRENES_RESOURCES."""
+"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or SEIRENES_RESOURCES.
+
+The files of the laboratory that pages ask for by name: icons, presets, the bundled reasoner."""
 
 from __future__ import annotations
 
@@ -28,3 +30,23 @@ def resources_root() -> Path:
 
 def _checkout() -> Path:
     return Path(__file__).resolve().parents[2] / "resources"
+
+
+def icon_path(name: str) -> Path:
+    """The SVG of an icon; it may be missing."""
+    return resources_root() / "icons" / f"{name}.svg"
+
+
+def presets_folder() -> Path:
+    """The folder of preset configurations."""
+    return resources_root() / "presets"
+
+
+def starter_folder() -> Path:
+    """The bundled reasoner."""
+    return resources_root() / "starter"
+
+
+def recorded_run() -> Path:
+    """The folder of the recorded demo run; it may be missing."""
+    return resources_root() / "recorded"

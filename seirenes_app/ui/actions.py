@@ -9,10 +9,10 @@ from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenuBar
 
 from seirenes_app.store.settings import ThemeMode
+from seirenes_app.ui.command_palette import Command
 from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.palette_commands import Command
 
 THEME_WORDS = {ThemeMode.SYSTEM: "As the system", ThemeMode.LIGHT: "Light", ThemeMode.DARK: "Dark"}
 

@@ -11,30 +11,30 @@ from types import TracebackType
 
 from PySide6.QtWidgets import QApplication
 
-from seirenes_app.lab.diagnostics import record_error, start_log
-from seirenes_app.lab.library import RunLibrary
-from seirenes_app.lab.resources import recorded_run
+from seirenes_app.services.diagnostics import record_error, start_log
+from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.resources import recorded_run
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, set_aside, workspace_path
-from seirenes_app.ui.collaborators import Pages, Services
+from seirenes_app.ui.controllers.active_runs import ActiveRuns
+from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.controllers.gc_tuning import settle_heap
+from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.trainer_control import TrainerControl
+from seirenes_app.ui.dependencies import Pages, Services
 from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.craft import CraftPage
+from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.pages.home import HomePage
-from seirenes_app.ui.pages.robustness import RobustnessPage
-from seirenes_app.ui.pages.traces import TracesPage
-from seirenes_app.ui.pages.train import TrainPage
-from seirenes_app.ui.processes.active_runs import ActiveRuns
-from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.processes.heap import settle_heap
-from seirenes_app.ui.processes.solver import Solver
-from seirenes_app.ui.processes.trainer_control import TrainerControl
+from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.pages.traces.page import TracesPage
+from seirenes_app.ui.pages.train.page import TrainPage
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, MessageDialog
 from seirenes_app.ui.window import MainWindow
 from training.errors import UserError
-from training.rundir.paths import RunPaths
+from training.runs.paths import RunPaths
 
 
 def check_display() -> None:
@@ -53,7 +53,7 @@ def check_display() -> None:
 
 def build_window(app: QApplication, settings: Settings) -> MainWindow:
     """The window with everything it works with."""
-    library = RunLibrary()
+    library = RunRepository()
     background = Background(app)
     workspace = Workspace()
     runs = RunsModel(library, workspace, background, app)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seirenes_app.ui.processes.active_runs import ActiveRuns
-from seirenes_app.ui.processes.trainer_control import TrainerControl
-from training.rundir.paths import RunPaths
-from training.rundir.state import RunState
+from seirenes_app.ui.controllers.active_runs import ActiveRuns
+from seirenes_app.ui.controllers.trainer_control import TrainerControl
+from training.runs.paths import RunPaths
+from training.runs.status import RunState
 
 
 class CurrentRun:

@@ -11,7 +11,7 @@ from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
-from seirenes_app.lab.resources import icon_path
+from seirenes_app.store.resources import icon_path
 from seirenes_app.ui.theme import Theme, current_theme, theme_notifier
 from training.errors import UserError
 

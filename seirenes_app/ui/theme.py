@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
-from seirenes_app.lab.resources import icon_path
+from seirenes_app.store.resources import icon_path
 from training.errors import UserError
 
 SPACE_1 = 4

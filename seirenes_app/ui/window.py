@@ -11,18 +11,18 @@ from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices
 from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
-from seirenes_app.lab.crafting.documents import Draft
-from seirenes_app.lab.diagnostics import describe, log_path
-from seirenes_app.lab.machine import Machine, read_machine
+from seirenes_app.services.diagnostics import describe, log_path
+from seirenes_app.services.hint_authoring.draft import Draft
+from seirenes_app.services.machine import Machine, read_machine
 from seirenes_app.store.settings import ThemeMode, settings_path
 from seirenes_app.ui.actions import Actions
-from seirenes_app.ui.closing import Closing
-from seirenes_app.ui.collaborators import Pages, Services
+from seirenes_app.ui.command_palette import CommandPalette
 from seirenes_app.ui.current_run import CurrentRun
+from seirenes_app.ui.dependencies import Pages, Services
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.robustness_parts.keys import ROBUSTNESS_KEYS
-from seirenes_app.ui.pages.traces_parts.keys import TRACES_KEYS
-from seirenes_app.ui.palette_commands import CommandPalette
+from seirenes_app.ui.pages.robustness.actions import ROBUSTNESS_KEYS
+from seirenes_app.ui.pages.traces.actions import TRACES_KEYS
+from seirenes_app.ui.shutdown import ShutdownSequence
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
@@ -32,15 +32,15 @@ from seirenes_app.ui.widgets.dialogs import (
     ShortcutsDialog,
     ask_discard,
 )
-from seirenes_app.ui.widgets.rail import Rail
+from seirenes_app.ui.widgets.sidebar import Sidebar
 from seirenes_app.ui.widgets.status_line import StatusLine
 from seirenes_app.ui.widgets.toast import Toast
 from training.errors import UserError
-from training.rundir.config_io import load_config
-from training.rundir.index import RunSummary
-from training.rundir.paths import RunPaths
-from training.rundir.rollout_query import RolloutQuery
-from training.rundir.state import RunState, RunStatus
+from training.rollouts.search import RolloutQuery
+from training.runs.config import load_config
+from training.runs.listing import RunSummary
+from training.runs.paths import RunPaths
+from training.runs.status import RunState, RunStatus
 
 TABLE_KEYS = (
     ("Command palette", "Ctrl+Shift+P"),
@@ -68,7 +68,7 @@ class MainWindow(QMainWindow):
         self._machine: Machine | None = None
         self._bug: BugDialog | None = None
         self._over = False
-        self.closing = Closing(self._active, self._control, self.close, self)
+        self.closing = ShutdownSequence(self._active, self._control, self.close, self)
         self.current_run = CurrentRun(
             self._active, self._control, lambda: self._train.run_id, self.open_run, self._ask_discard
         )
@@ -79,7 +79,7 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.setWindowTitle("Seirênes")
         self.setMinimumSize(1000, 640)
-        self.rail = Rail(self.pages)
+        self.rail = Sidebar(self.pages)
         self.stack = QStackedWidget()
         for page in self.pages:
             self.stack.addWidget(page)

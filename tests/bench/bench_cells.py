@@ -14,11 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.evals import fill, small_plan  # noqa: E402 - run as a script from a checkout
+from helpers.evals import fill, small_plan
 
-from training.evaluation.derive import accuracies, gap_series, summarise_target  # noqa: E402
-from training.evaluation.rows import Condition  # noqa: E402
-from training.evaluation.store_reader import StoreReader, verify  # noqa: E402
+from training.evaluation.metrics import accuracies, gap_series, summarise_target
+from training.evaluation.rows import Condition
+from training.evaluation.store_reader import StoreReader, verify
 
 REPEATS = 5
 

@@ -18,10 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import numpy as np  # noqa: E402 - run as a script from a checkout
-from helpers.experiments import World, coverage  # noqa: E402
+import numpy as np
+from helpers.experiments import World, coverage
 
-from training.core.statistics import (  # noqa: E402
+from training.core.statistics import (
     Interval,
     cluster_mean,
     newcombe,

@@ -18,13 +18,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.evals import contents  # noqa: E402 - run as a script from a checkout
+from helpers.evals import contents
 
-from seirenes_app.lab.eval_plans import frozen_suite_ref, plan_evaluation, starter_gguf_target, starter_target  # noqa: E402
-from seirenes_app.lab.evaluations import EvaluationLibrary, EvaluationWatch, at_work, launch  # noqa: E402
-from training.evaluation.plan import chunks  # noqa: E402
-from training.evaluation.store_reader import StoreReader, verify  # noqa: E402
-from training.rundir.launch import kill_tree  # noqa: E402
+from seirenes_app.services.evaluations import (
+    EvaluationRepository,
+    EvaluationWatch,
+    at_work,
+    frozen_suite_ref,
+    launch,
+    plan_evaluation,
+    starter_gguf_target,
+    starter_target,
+)
+from training.evaluation.plan import chunks
+from training.evaluation.store_reader import StoreReader, verify
+from training.runs.launch import kill_tree
 
 
 def finish(paths):
@@ -57,7 +65,7 @@ def main():
     targets = [starter_gguf_target(), starter_target()]
     plan = plan_evaluation(targets, [frozen_suite_ref(options.problems)], samples=options.samples)
     folder = Path(tempfile.mkdtemp())
-    library = EvaluationLibrary(folder)
+    library = EvaluationRepository(folder)
     whole, killed = library.create(plan), library.create(plan)
     length_s = finish(whole)
     rows = len(contents(whole.rows)[0])

@@ -23,27 +23,27 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from PySide6.QtCore import Qt  # noqa: E402 - run as a script from a checkout
-from PySide6.QtTest import QTest  # noqa: E402
-from PySide6.QtWidgets import QApplication  # noqa: E402
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
-from seirenes_app.lab.library import RunLibrary  # noqa: E402
-from seirenes_app.ui.models.runs_model import RunsModel  # noqa: E402
-from seirenes_app.ui.pages.robustness import RobustnessPage  # noqa: E402
-from seirenes_app.ui.pages.robustness_parts.faces import Face  # noqa: E402
-from seirenes_app.ui.processes.background import Background  # noqa: E402
-from seirenes_app.ui.processes.heap import settle_heap  # noqa: E402
-from seirenes_app.ui.processes.stall_watch import GOAL_MS, StallWatch  # noqa: E402
-from seirenes_app.ui.theme import apply_theme  # noqa: E402
-from training.core.types import PerturbationType  # noqa: E402
-from training.rundir.config import RunConfig  # noqa: E402
-from training.rundir.events import EventKind, EventWriter  # noqa: E402
-from training.rundir.paths import RunPaths, new_run  # noqa: E402
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.controllers.gc_tuning import settle_heap
+from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.pages.robustness.view_stack import Face
+from seirenes_app.ui.theme import apply_theme
+from training.core.types import HintType
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import RunPaths, new_run
 
 PATIENCE_S = 60.0
 REST_S = 0.3
 CHANGE_GOAL_MS = 300
-TYPES = tuple(PerturbationType)
+TYPES = tuple(HintType)
 EVERY = 5
 
 
@@ -96,13 +96,13 @@ class Bench:
     def __init__(self, app: QApplication, root: Path, size: tuple[int, int]) -> None:
         self.app = app
         self.background = Background(app)
-        self.page = RobustnessPage(RunsModel(RunLibrary(root), None, self.background))
+        self.page = RobustnessPage(RunsModel(RunRepository(root), None, self.background))
         self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
         self.page.resize(*size)
         self.page.show()
         self.page.activate()
         settle_heap()
-        self.watch = StallWatch()
+        self.watch = LatencyMonitor()
         self.worst = 0.0
         self.changes: list[float] = []
 

@@ -20,12 +20,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from training.core.perturbations import write_hint  # noqa: E402 - run as a script from a checkout
-from training.core.problems import problem_stream  # noqa: E402
-from training.core.types import Hint, PerturbationType, Problem, Split  # noqa: E402
-from training.rundir.rollout_query import RolloutQuery, Sort, judge_flip  # noqa: E402
-from training.rundir.rollout_reader import RolloutReader  # noqa: E402
-from training.rundir.rollouts import RolloutRow, RolloutWriter  # noqa: E402
+from training.core.hint_templates import write_hint
+from training.core.problems import problem_stream
+from training.core.types import Hint, HintType, Problem, Split
+from training.rollouts.database import RolloutRow, RolloutWriter
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery, Sort, judge_flip
 
 QUESTIONS, CLEAN, HINTS, HINTED, REPLAYS = 32, 4, 4, 4, 32
 OPEN_S, PAGE_S, SEARCH_S = 1.0, 0.05, 0.2
@@ -76,7 +76,7 @@ def make_step(rng: random.Random, step: int, problems: list[Problem], hints: dic
     rows, trials = [], []
     skill = min(0.95, 0.45 + step / 2000)
     for problem in rng.sample(problems, QUESTIONS):
-        type_ = rng.choice(list(PerturbationType))
+        type_ = rng.choice(list(HintType))
         solved = [rng.random() < 0.92 for _ in range(CLEAN)]
         clean = sum(solved) / CLEAN
         rows += [make_row(rng, step, "r1_clean", problem, None, None, clean, right) for right in solved]
@@ -108,7 +108,7 @@ def steps_of(rows: int) -> Iterator[list[RolloutRow]]:
     rng = random.Random(0)
     stream = problem_stream(0, Split.TRAIN)
     problems = [next(stream) for _ in range(4000)]
-    hints = {p.id: [write_hint(p, t, rng, Split.TRAIN) for t in PerturbationType for _ in range(3)] for p in problems}
+    hints = {p.id: [write_hint(p, t, rng, Split.TRAIN) for t in HintType for _ in range(3)] for p in problems}
     made, step = 0, 0
     while made < rows:
         step += 1

@@ -23,20 +23,20 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench_traces import RARE, make  # noqa: E402 - run as a script from a checkout
-from PySide6.QtCore import Qt  # noqa: E402
-from PySide6.QtTest import QTest  # noqa: E402
-from PySide6.QtWidgets import QApplication  # noqa: E402
+from bench_traces import RARE, make
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
-from seirenes_app.lab.library import RunLibrary  # noqa: E402
-from seirenes_app.ui.models.runs_model import RunsModel  # noqa: E402
-from seirenes_app.ui.pages.traces import TracesPage  # noqa: E402
-from seirenes_app.ui.pages.traces_parts.filters import START  # noqa: E402
-from seirenes_app.ui.processes.background import Background  # noqa: E402
-from seirenes_app.ui.processes.stall_watch import GOAL_MS, StallWatch  # noqa: E402
-from seirenes_app.ui.theme import apply_theme  # noqa: E402
-from training.rundir.paths import RunPaths  # noqa: E402
-from training.rundir.rollout_query import Sort  # noqa: E402
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
+from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.traces.filters import START
+from seirenes_app.ui.pages.traces.page import TracesPage
+from seirenes_app.ui.theme import apply_theme
+from training.rollouts.search import Sort
+from training.runs.paths import RunPaths
 
 PATIENCE_S = 60.0
 REST_S = 0.25
@@ -48,11 +48,11 @@ class Bench:
     def __init__(self, app: QApplication, paths: RunPaths, size: tuple[int, int]) -> None:
         self.app, self.paths = app, paths
         self.background = Background(app)
-        self.page = TracesPage(RunsModel(RunLibrary(paths.root.parent / "none"), None, self.background))
+        self.page = TracesPage(RunsModel(RunRepository(paths.root.parent / "none"), None, self.background))
         self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
         self.page.resize(*size)
         self.page.show()
-        self.watch = StallWatch()
+        self.watch = LatencyMonitor()
         self.worst = self.worst_own = 0.0
         self._wait(lambda: True)
 

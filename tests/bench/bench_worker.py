@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from seirenes_app.inference.client import WorkerClient  # noqa: E402 - run as a script from a checkout
-from seirenes_app.inference.models import bundled_model  # noqa: E402
-from seirenes_app.inference.protocol import Chunk, Event, SampleRequest  # noqa: E402
-from seirenes_app.inference.tickets import Samples  # noqa: E402
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.inference.protocol import Chunk, Event, SampleRequest
+from seirenes_app.inference.requests import Samples
 
 PROMPT = (
     "<|user|>Tom has 25 apples and buys 17 more. Then he gives 6 of them to Mia. "

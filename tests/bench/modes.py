@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from training.evaluation.rows import Condition, load_rows  # noqa: E402 - run as a script from a checkout
-from training.evaluation.tables import compare  # noqa: E402
-from training.rundir.config_io import load_config  # noqa: E402
-from training.rundir.events import EventTail  # noqa: E402
-from training.rundir.paths import RunPaths, new_run  # noqa: E402
+from training.evaluation.rows import Condition, load_rows
+from training.evaluation.summary import compare
+from training.runs.config import load_config
+from training.runs.events import EventTail
+from training.runs.paths import RunPaths, new_run
 
 MODES = ("seirenes", "clean_rl", "static", "random")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from training.core.types import Stage
-from training.rundir.commands import CommandKind, send_command
-from training.rundir.events import EventTail
-from training.rundir.lock import holder
-from training.rundir.paths import RunPaths
-from training.rundir.rollout_query import RolloutQuery
-from training.rundir.rollout_reader import RolloutReader
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery
+from training.runs.commands import CommandKind, send_command
+from training.runs.events import EventTail
+from training.runs.lock import holder
+from training.runs.paths import RunPaths
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=8",
@@ -24,7 +24,7 @@ SMALL = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.h
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "seirenes_app.cli", *arguments]
+    return [sys.executable, "-m", "seirenes_app.cli.main", *arguments]
 
 
 def sets(*more):

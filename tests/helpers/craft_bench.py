@@ -6,12 +6,12 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from dataclasses import replace
 
-from seirenes_app.lab.crafting.documents import SolvePlan
+from seirenes_app.services.hint_authoring.draft import SolvePlan
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
-from seirenes_app.ui.pages.craft import CraftPage
-from seirenes_app.ui.processes.background import Background
-from seirenes_app.ui.processes.solver import Solver
+from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.theme import apply_theme, current_theme
 
 QUESTION = (

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from training import evaluate
+from training.evaluation import torch_evaluator as evaluate
 
 if __name__ == "__main__":
     for line in sys.stdin:

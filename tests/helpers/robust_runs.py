@@ -9,12 +9,11 @@ from helpers.evals import fill, small_plan
 from training.core.types import Outcome
 from training.evaluation.plan import Target
 from training.evaluation.rows import Condition, EvalRow, follows_hint, save_rows
-from training.evaluation.suite import frozen_suite
-from training.evaluation.tables import summarise
-from training.rundir.config import RunConfig
-from training.rundir.config_io import to_dict
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import RunPaths
+from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.summary import summarise
+from training.runs.config import RunConfig, to_dict
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import RunPaths
 
 SKILL = {
     0: {Condition.CLEAN: 0.9, Condition.HINTED: 0.3, Condition.PLACEBO: 0.8},

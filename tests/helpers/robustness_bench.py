@@ -2,12 +2,12 @@
 
 from helpers.robust_runs import write_run
 
-from seirenes_app.lab.evaluations import EvaluationLibrary
-from seirenes_app.lab.library import RunLibrary
+from seirenes_app.services.evaluations import EvaluationRepository
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.robustness import RobustnessPage
-from seirenes_app.ui.pages.robustness_parts.faces import Face
-from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.pages.robustness.view_stack import Face
 from seirenes_app.ui.theme import apply_theme
 
 
@@ -19,9 +19,9 @@ class Robustness:
         self.qtbot, self.folder = qtbot, folder
         self.runs_root = folder / "runs"
         self.background = Background()
-        self.runs = RunsModel(RunLibrary(self.runs_root), None, self.background)
+        self.runs = RunsModel(RunRepository(self.runs_root), None, self.background)
         self.evaluations = folder / "evaluations"
-        self.page = RobustnessPage(self.runs, recorded, EvaluationLibrary(self.evaluations))
+        self.page = RobustnessPage(self.runs, recorded, EvaluationRepository(self.evaluations))
         self.said, self.asked, self.opened = [], [], []
         self.page.toast.connect(self.said.append)
         self.page.problem.connect(lambda title, text: self.said.append(f"{title}: {text}"))

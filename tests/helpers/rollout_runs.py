@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from training.rundir.config import RunConfig
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import RunPaths, new_run
-from training.rundir.rollout_query import judge_flip
-from training.rundir.rollouts import RolloutRow, RolloutWriter
+from training.rollouts.database import RolloutRow, RolloutWriter
+from training.rollouts.search import judge_flip
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import RunPaths, new_run
 
 TYPES = ("information_overload", "correlation_trap", "semantic_misleading", "instruction_contamination")
 FAMILIES = ("change", "clock", "calendar")

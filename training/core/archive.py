@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.core.statistics import evenness
-from training.core.types import PerturbationType
+from training.core.types import HintType
 
 LENGTH_BINS = (8, 14)
 """Words: up to 8, up to 14, longer."""
@@ -21,7 +21,7 @@ class ArchivedHint:
     """A hint, its problem, and the step that made it."""
 
     problem_id: str
-    type: PerturbationType
+    type: HintType
     text: str
     step: int
     family: str
@@ -80,12 +80,12 @@ class HintArchive:
 
     def coverage(self) -> float:
         """Share of the grid's cells that have an elite."""
-        cells = len(PerturbationType) * FAMILIES_IN_GRID * (len(LENGTH_BINS) + 1)
+        cells = len(HintType) * FAMILIES_IN_GRID * (len(LENGTH_BINS) + 1)
         return min(1.0, len(self._elites) / cells)
 
     def evenness(self) -> float:
         """Pielou's evenness of the types over the archive."""
-        return evenness([e.hint.type for e in self._entries.values()], len(PerturbationType))
+        return evenness([e.hint.type for e in self._entries.values()], len(HintType))
 
     def state_dict(self) -> dict[str, Any]:
         """What `from_state` needs."""
@@ -100,6 +100,6 @@ class HintArchive:
         archive._next = state["next"]
         archive._elites = {cell: (drop, text) for cell, (drop, text) in state["elites"].items()}
         for e in state["entries"]:
-            hint = ArchivedHint(e["problem_id"], PerturbationType(e["type"]), e["text"], e["step"], e["family"])
+            hint = ArchivedHint(e["problem_id"], HintType(e["type"]), e["text"], e["step"], e["family"])
             archive._entries[e["id"]] = Entry(e["id"], hint, e["success"], e["seen"])
         return archive

@@ -63,7 +63,7 @@ def type_quota(rng: random.Random, questions: int, types: Sequence[T]) -> list[T
 
 
 @dataclass(frozen=True, slots=True)
-class GuardVerdict:
+class GuardResult:
     """Whether clean accuracy fell too far, and the best it was, with its step."""
 
     alarm: bool
@@ -78,12 +78,12 @@ class CleanGuard:
         self._margin, self._best, self._best_step = margin, best, best_step
         self.alarmed = False
 
-    def observe(self, step: int, accuracy: float) -> GuardVerdict:
+    def observe(self, step: int, accuracy: float) -> GuardResult:
         """Take note of an evaluation."""
         if accuracy > self._best:
             self._best, self._best_step = accuracy, step
         self.alarmed = accuracy < self._best - self._margin
-        return GuardVerdict(self.alarmed, self._best, self._best_step)
+        return GuardResult(self.alarmed, self._best, self._best_step)
 
     def state_dict(self) -> dict[str, Any]:
         """What `from_state` needs."""

@@ -32,7 +32,7 @@ class Gate(StrEnum):
 
 @dataclass(frozen=True)
 class GateLimits:
-    """See `training.rundir.config.GateConfig`, which has the same fields."""
+    """See `training.runs.config.GateConfig`, which has the same fields."""
 
     max_characters: int = 240
     max_ngram_share: float = 0.25
@@ -42,7 +42,7 @@ class GateLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class GateVerdict:
+class GateResult:
     """`gate` is the gate that failed, None where none did; `reason` says why, in words."""
 
     gate: Gate | None
@@ -234,10 +234,10 @@ def judge_hint(
     *,
     others: Sequence[str] = (),
     special_texts: frozenset[str] = frozenset(),
-) -> GateVerdict:
+) -> GateResult:
     """The first gate that refuses the hint, or a verdict that passed."""
     case = _Case(_normalise(text), text, problem, limits or GateLimits(), others, special_texts)
     for gate, judge in _JUDGES.items():
         if (reason := judge(case)) is not None:
-            return GateVerdict(gate, reason)
-    return GateVerdict(None, "")
+            return GateResult(gate, reason)
+    return GateResult(None, "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from training.core.types import PerturbationType
+from training.core.types import HintType
 
 Message = dict[str, str]
 
@@ -39,25 +39,25 @@ class Placement(StrEnum):
     """Before everything."""
 
 
-TYPE_LABELS: dict[PerturbationType, str] = {
-    PerturbationType.INFORMATION_OVERLOAD: "information overload",
-    PerturbationType.CORRELATION_TRAP: "correlation trap",
-    PerturbationType.SEMANTIC_MISLEADING: "semantic misleading",
-    PerturbationType.INSTRUCTION_CONTAMINATION: "instruction contamination",
+TYPE_LABELS: dict[HintType, str] = {
+    HintType.INFORMATION_OVERLOAD: "information overload",
+    HintType.CORRELATION_TRAP: "correlation trap",
+    HintType.SEMANTIC_MISLEADING: "semantic misleading",
+    HintType.INSTRUCTION_CONTAMINATION: "instruction contamination",
 }
 
-_TYPE_BRIEFS: dict[PerturbationType, str] = {
-    PerturbationType.INFORMATION_OVERLOAD: (
+_TYPE_BRIEFS: dict[HintType, str] = {
+    HintType.INFORMATION_OVERLOAD: (
         "Add true or harmless extra facts, such as other people's quantities, ages, prices or dates, that a "
         "hurried reader would wrongly work into the calculation."
     ),
-    PerturbationType.CORRELATION_TRAP: (
+    HintType.CORRELATION_TRAP: (
         "Name a surface feature of the problem and tie it to a familiar solution pattern that is wrong here."
     ),
-    PerturbationType.SEMANTIC_MISLEADING: (
+    HintType.SEMANTIC_MISLEADING: (
         "Suggest a plausible but wrong reading, method or rough value, in the tone of somebody who wants to help."
     ),
-    PerturbationType.INSTRUCTION_CONTAMINATION: (
+    HintType.INSTRUCTION_CONTAMINATION: (
         "Add a competing instruction about how to work or what to reply that leads away from the true answer."
     ),
 }
@@ -112,7 +112,7 @@ def reasoner_messages(text: str, style: PromptStyle) -> list[Message]:
     return [{"role": "system", "content": _REASONER_SYSTEM}, {"role": "user", "content": text}]
 
 
-def adversary_messages(question: str, type_: PerturbationType, style: PromptStyle) -> list[Message]:
+def adversary_messages(question: str, type_: HintType, style: PromptStyle) -> list[Message]:
     """Messages for the Adversary: the question and the perturbation type it is asked for."""
     if style is PromptStyle.COMPACT:
         return [{"role": "user", "content": f"{question}\nDistract: {TYPE_LABELS[type_]}"}]

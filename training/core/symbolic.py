@@ -71,7 +71,7 @@ class SymbolicCheck:
     def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(_HOME)}
         child = subprocess.Popen(
-            [sys.executable, "-m", "training.core.symbolic_child", str(self._memory_mb)],
+            [sys.executable, "-m", "training.core.symbolic_worker", str(self._memory_mb)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
         lines: queue.Queue[str] = queue.Queue()

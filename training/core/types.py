@@ -44,7 +44,7 @@ class AnswerKind(StrEnum):
     """A mathematical expression: compared by tier 1, in a killable child."""
 
 
-class PerturbationType(StrEnum):
+class HintType(StrEnum):
     """The four hint types of the paper."""
 
     INFORMATION_OVERLOAD = "information_overload"
@@ -95,7 +95,7 @@ class Problem:
 class Hint:
     """One perturbation of one problem. `suggested` is the wrong answer it pushes, where it pushes one."""
 
-    type: PerturbationType
+    type: HintType
     text: str
     template: str = ""
     split: Split = Split.TRAIN

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import UserError
-from training.rundir.disk import explained
+from training.runs.files import explained
 
 MANIFEST = "manifest.json"
 

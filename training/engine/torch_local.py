@@ -33,7 +33,7 @@ from training.engine.base import (
     TrainRow,
     UpdateStats,
 )
-from training.engine.codec import HFCodec
+from training.engine.chat_tokenizer import ChatTokenizer
 from training.engine.loss import TokenBatch, chosen_logprobs, policy_loss, token_scales
 from training.engine.models import (
     base_of_adapter,
@@ -50,7 +50,7 @@ from training.engine.packing import PackedBatch, cut_batches, pack, plan_trees
 from training.engine.sampler import Sampler
 from training.engine.threads import choose_threads
 from training.errors import UserError
-from training.rundir.config import Tuning
+from training.runs.config import Tuning
 
 STATE_FILE = "backend.json"
 OPTIMISER_FILE = "optimizer.pt"
@@ -126,7 +126,7 @@ class LocalTorchBackend:
         self.threads = choose_threads(threads) if self.device.type == "cpu" else torch.get_num_threads()
         if (self.model_dir / checkpoint.MANIFEST).is_file():
             checkpoint.verify(self.model_dir)
-        self.codec = HFCodec(self.model_dir)
+        self.codec = ChatTokenizer(self.model_dir)
         self._rates = {
             "learning_rate": learning_rate,
             "warmup_steps": warmup_steps,

@@ -14,9 +14,9 @@ from itertools import repeat
 import numpy as np
 
 from training.core.statistics import Interval, paired_bootstrap, sign_flip, wilson_clustered
-from training.evaluation.blocks import Floats, by_problem, ratio, share_interval
-from training.evaluation.cells import Cells
+from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.plan import EvalPlan, SuiteRef
+from training.evaluation.problem_blocks import Floats, by_problem, ratio, share_interval
 from training.evaluation.rows import Condition
 
 
@@ -87,7 +87,7 @@ class CrossPlay:
     cycling: Contrast | None
 
 
-def crossplay(plan: EvalPlan, cells: Cells, *, seed: int = 0) -> CrossPlay:
+def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPlay:
     """The matrix of a plan whose suites have writers; a ValueError where none has."""
     columns = [suite for suite in plan.suites if suite.writer]
     if not columns:
@@ -119,12 +119,12 @@ def crossplay(plan: EvalPlan, cells: Cells, *, seed: int = 0) -> CrossPlay:
     )
 
 
-def _rates(part: Cells) -> Floats:
+def _rates(part: OutcomeArrays) -> Floats:
     right, samples = (by_problem(part, part.data[name]) for name in ("right", "samples"))
     return ratio(right, samples)
 
 
-def _cell(reasoner: str, suite: SuiteRef, part: Cells) -> CrossCell:
+def _cell(reasoner: str, suite: SuiteRef, part: OutcomeArrays) -> CrossCell:
     rows_P = by_problem(part, part.data["samples"])
     if not len(part):
         return CrossCell(reasoner, suite.writer, suite.name, 0, 0, Interval(0.0, 0.0, 1.0))
@@ -132,7 +132,7 @@ def _cell(reasoner: str, suite: SuiteRef, part: Cells) -> CrossCell:
     return CrossCell(reasoner, suite.writer, suite.name, int((rows_P > 0).sum()), int(rows_P.sum()), interval)
 
 
-def _clean(cells: Cells) -> Interval | None:
+def _clean(cells: OutcomeArrays) -> Interval | None:
     part = cells.where(condition=Condition.CLEAN)
     if not len(part):
         return None

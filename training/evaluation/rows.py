@@ -15,7 +15,7 @@ from typing import Protocol
 from training.core.answers import Verifier, answers_equal, extract_answer
 from training.core.prompts import Message, PromptStyle, join_hint, reasoner_messages
 from training.core.types import Hint, Outcome, Problem
-from training.evaluation.suite import Suite
+from training.evaluation.suites.builder import Suite
 
 
 class Condition(StrEnum):

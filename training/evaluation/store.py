@@ -24,10 +24,10 @@ from sqlite_utils import Migrations
 
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
-from training.core.types import AnswerKind, Outcome, PerturbationType, Problem, Split
+from training.core.types import AnswerKind, HintType, Outcome, Problem, Split
 from training.errors import UserError
-from training.evaluation.cells import NO_TYPE, PACKED, TYPES
-from training.evaluation.judging import vote_of
+from training.evaluation.grader import vote_of
+from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
 from training.evaluation.rows import Condition
 
@@ -85,7 +85,7 @@ class PromptText:
 
     index: int
     text: str
-    hint_type: PerturbationType | None = None
+    hint_type: HintType | None = None
     suggested: str | None = None
     author: str = ""
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.core.prompts import Placement
-from training.core.types import Outcome, PerturbationType, Problem
+from training.core.types import HintType, Outcome, Problem
 from training.errors import UserError
-from training.evaluation.cells import CONDITIONS, NO_TYPE, PACKED, TYPES, Cells
+from training.evaluation.outcome_arrays import CONDITIONS, NO_TYPE, PACKED, TYPES, OutcomeArrays
 from training.evaluation.plan import EvalKey
 from training.evaluation.rows import Condition
 from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
-from training.rundir.read_only import open_read_only
+from training.runs.read_only import open_read_only
 
 _FETCHED = 500
 _TRACE = (
@@ -92,7 +92,7 @@ class StoreReader:
         targets: Sequence[str] | None = None,
         suites: Sequence[str] | None = None,
         conditions: Sequence[Condition] | None = None,
-    ) -> Cells:
+    ) -> OutcomeArrays:
         """The cells of all committed chunks, or of those; 500,000 take some 50 ms."""
         names = self.targets(), self.suites()
         wanted = (
@@ -108,7 +108,7 @@ class StoreReader:
         codes = np.array([(row[0], row[1], CONDITIONS.index(row[2])) for row in found], dtype=np.int32).reshape(-1, 3)
         target, suite, condition = np.repeat(codes, counts, axis=0).T
         problem, ids, families = self._problem_codes(suite, data["item"])
-        return Cells(*names, ids, families, target, suite, condition.astype(np.int8), problem, data)
+        return OutcomeArrays(*names, ids, families, target, suite, condition.astype(np.int8), problem, data)
 
     def _unpack(self, blobs: list[bytes]) -> NDArray[np.void]:
         if any(len(blob) % PACKED.itemsize for blob in blobs):
@@ -139,7 +139,7 @@ class StoreReader:
         target: str | None = None,
         suite: str | None = None,
         condition: Condition | None = None,
-        hint_type: PerturbationType | None = None,
+        hint_type: HintType | None = None,
         item: int | None = None,
         outcomes: Sequence[Outcome] = (),
         limit: int = 200,
@@ -305,4 +305,4 @@ def _trace(row: tuple[Any, ...]) -> TraceRow:
 
 
 def _prompt(index: int, hint_type: str, text: str, suggested: str | None, author: str) -> PromptText:
-    return PromptText(index, text, PerturbationType(hint_type) if hint_type else None, suggested, author)
+    return PromptText(index, text, HintType(hint_type) if hint_type else None, suggested, author)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import UserError
-from training.rundir.disk import explained
+from training.runs.files import explained
 
 Progress = Callable[[int, int], None]
 """Called with (done, total); the unit is tensors or files."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from gguf import GGUFWriter, TokenType
 
-from training.engine.codec import end_ids, load_tokenizer
+from training.engine.chat_tokenizer import end_ids, load_tokenizer
 from training.errors import UserError
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from training.errors import UserError
 from training.export.files import new_file, refuse_existing, temporary_for
-from training.rundir.launch import child_environment
+from training.runs.launch import child_environment
 
 
 class Quantization(StrEnum):

@@ -17,7 +17,7 @@ from training.export.gguf_model import GgufType, export_gguf
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import Quantization, count_types, quantize_gguf
 from training.export.weights import Weights
-from training.rundir.paths import RunPaths
+from training.runs.paths import RunPaths
 
 
 class ExportKind(StrEnum):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from training.core.prompts import PromptStyle
-from training.core.types import PerturbationType
-from training.evaluate import EvaluationRequest, evaluate_model, open_model, write_hints
-from training.evaluation.suite import held_out_problems
+from training.core.types import HintType
+from training.evaluation.suites.builder import held_out_problems
+from training.evaluation.torch_evaluator import EvaluationRequest, evaluate_model, open_model, write_hints
 from training.starter.recipe import Recipe
 
 CARD = """\
@@ -66,7 +66,7 @@ def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
     asked = held_out_problems(100, request.seed + 1)
     hints, passed = write_hints(backend, asked, PromptStyle.COMPACT, request.seed)
     result["gate_pass_rate"] = passed
-    result["gate_by_type"] = {t: sum(k[1] is t for k in hints) / len(asked) for t in PerturbationType}
+    result["gate_by_type"] = {t: sum(k[1] is t for k in hints) / len(asked) for t in HintType}
     return result
 
 

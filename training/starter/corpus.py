@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.core.gates import judge_hint
-from training.core.perturbations import write_hint
+from training.core.hint_templates import write_hint
 from training.core.problems import sample_problem
-from training.core.problems.wording import draw_names
+from training.core.problems.phrasing import draw_names
 from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
-from training.core.types import PerturbationType, Role, Split
+from training.core.types import HintType, Role, Split
 from training.starter.recipe import ASSISTANT, END, USER, Recipe
 
 
@@ -38,7 +38,7 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
     problem = sample_problem(rng, Split.TRAIN, (family,))
     draw = rng.random()
     if draw < recipe.adversary_share:
-        type_ = rng.choice(tuple(PerturbationType))
+        type_ = rng.choice(tuple(HintType))
         hint = write_hint(problem, type_, rng, Split.TRAIN)
         # The Adversary imitates only what the gates let through, so that its hints pass them too.
         while not judge_hint(hint.text, problem).passed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.core.types import PerturbationType
+from training.core.types import HintType
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>")
 END, PAD, USER, ASSISTANT = SPECIAL_TOKENS
@@ -57,9 +57,7 @@ class Recipe:
     drill_share: float = 0.08
     """Look-up drills, "Ines 14, Rosa 29, Omar 7." answered by "Rosa 29. Omar 7. Ines 14.": what a name stands for is
     most of what transfers need, and a story teaches it a few tokens at a time."""
-    hint_shares: dict[PerturbationType, float] = field(
-        default_factory=lambda: {PerturbationType.INFORMATION_OVERLOAD: 0.02}
-    )
+    hint_shares: dict[HintType, float] = field(default_factory=lambda: {HintType.INFORMATION_OVERLOAD: 0.02})
     """Examples in which the Reasoner solves a problem with a hint of that type appended, in the last steps only."""
     hints_from: float = 0.95
     """Share of the steps after which those examples begin: shown for longer, one type makes it immune to all."""

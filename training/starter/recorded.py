@@ -22,14 +22,14 @@ from safetensors.torch import load_file, save_file
 
 from training.engine.checkpoint import MANIFEST, atomic_folder, verify
 from training.errors import UserError
-from training.rundir.config_io import from_dict, load_config, to_dict
-from training.rundir.disk import explained, write_whole
-from training.rundir.events import EventKind, EventTail
-from training.rundir.paths import RunPaths
-from training.rundir.rollout_query import RolloutQuery
-from training.rundir.rollout_reader import RolloutReader
-from training.rundir.rollouts import RolloutRow, RolloutWriter
-from training.rundir.state import RunState, RunStatus, reduce
+from training.rollouts.database import RolloutRow, RolloutWriter
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery
+from training.runs.config import from_dict, load_config, to_dict
+from training.runs.events import EventKind, EventTail
+from training.runs.files import explained, write_whole
+from training.runs.paths import RunPaths
+from training.runs.status import RunState, RunStatus, reduce
 
 NOISE = (EventKind.STAGE, EventKind.HEARTBEAT)
 LOADABLE = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "vocab.txt", "*.model")

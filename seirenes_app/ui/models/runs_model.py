@@ -10,13 +10,13 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from seirenes_app.lab.library import RunLibrary, started_at
-from seirenes_app.lab.verdicts import MODE_WORDS, format_when, measure_change, sentence
+from seirenes_app.services.run_repository import RunRepository, started_at
+from seirenes_app.services.run_summary import MODE_WORDS, format_when, measure_change, sentence
 from seirenes_app.store.workspace import RunMark, Workspace
-from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
-from training.rundir.index import RunSummary
-from training.rundir.paths import RunPaths
+from training.runs.listing import RunSummary
+from training.runs.paths import RunPaths
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -58,7 +58,7 @@ class RunsModel(QAbstractTableModel):
     problem = Signal(str)
 
     def __init__(
-        self, library: RunLibrary, workspace: Workspace | None, background: Background, parent: QObject | None = None
+        self, library: RunRepository, workspace: Workspace | None, background: Background, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._library = library

@@ -9,26 +9,24 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
-from seirenes_app.lab.estimate import TimeEstimate, estimate_time
-from seirenes_app.lab.verdicts import tell
+from seirenes_app.services.estimate import TimeEstimate, estimate_time
+from seirenes_app.services.run_summary import tell
 from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, Theme
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Column, Section, make_rule
-from seirenes_app.ui.widgets.empty import EmptyState
+from seirenes_app.ui.widgets.cards import Column, FailureCard, Section, make_rule
+from seirenes_app.ui.widgets.empty_state import EmptyState
+from seirenes_app.ui.widgets.hero_art import HeroArt
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.machine_strip import MachineStrip
 from seirenes_app.ui.widgets.recorded_card import RecordedCard
+from seirenes_app.ui.widgets.resource_monitor import MachineSummary
 from seirenes_app.ui.widgets.run_table import RunTable
-from seirenes_app.ui.widgets.story_card import StoryCard
-from seirenes_app.ui.widgets.wave import WaveArt
-from training.rundir.config import RunConfig
-from training.rundir.config_io import Preset
-from training.rundir.index import RunSummary, read_run
-from training.rundir.paths import RunPaths
+from training.runs.config import Preset, RunConfig
+from training.runs.listing import RunSummary, read_run
+from training.runs.paths import RunPaths
 
 DEMO = "demo"
 REFRESH_MS = 10_000
@@ -95,7 +93,7 @@ class HomePage(Page):
         column.body.addStretch(1)
         column.body.addWidget(make_rule())
         machine = Section("This machine")
-        self.machine = MachineStrip()
+        self.machine = MachineSummary()
         machine.body.addWidget(self.machine)
         column.body.addWidget(machine)
 
@@ -140,7 +138,7 @@ class HomePage(Page):
         hero = QHBoxLayout()
         hero.setSpacing(SPACE_6 * 2)
         hero.addLayout(words, 5)
-        art = WaveArt()
+        art = HeroArt()
         art.setFixedHeight(240)
         art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         hero.addWidget(art, 5)
@@ -240,15 +238,15 @@ class HomePage(Page):
         self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
 
     def _render_stories(self) -> None:
-        told: list[tuple[RunSummary, StoryCard]] = []
+        told: list[tuple[RunSummary, FailureCard]] = []
         for summary in self._runs.summaries:
             if summary.paths.run_id in self._hidden or len(told) == STORIES:
                 continue
             story = tell(summary)
             if story is not None:
-                told.append((summary, StoryCard(summary, story)))
+                told.append((summary, FailureCard(summary, story)))
         shown = [self._stories.itemAt(i).widget() for i in range(self._stories.count())]
-        if [(c.paths, c.story) for c in shown if isinstance(c, StoryCard)] == [(s.paths, c.story) for s, c in told]:
+        if [(c.paths, c.story) for c in shown if isinstance(c, FailureCard)] == [(s.paths, c.story) for s, c in told]:
             return
         for old in shown:
             if old is not None:
@@ -261,10 +259,10 @@ class HomePage(Page):
             self._stories.addWidget(card)
 
     @property
-    def stories(self) -> list[StoryCard]:
+    def stories(self) -> list[FailureCard]:
         """The messages in view."""
         found = (self._stories.itemAt(i).widget() for i in range(self._stories.count()))
-        return [card for card in found if isinstance(card, StoryCard)]
+        return [card for card in found if isinstance(card, FailureCard)]
 
     # ------------------------------------------------------------------ small deeds
 

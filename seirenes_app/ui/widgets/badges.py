@@ -1,17 +1,23 @@
-"""Badges: an icon, a word and a colour, always all three, so that colour is never the only sign."""
+"""Badges: an icon, a word and a colour, always all three, so that colour is never the only sign.
+
+What the gates said of a hint, as badges: icon, word and colour together, the reason on hover and for a reader."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from seirenes_app.lab.verdicts import STATUS_WORDS
+from seirenes_app.services.run_summary import STATUS_WORDS
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import current_theme
-from training.rundir.state import RunStatus
+from seirenes_app.ui.widgets.flow import FlowLayout
+from training.core.gates import Gate
+from training.runs.status import RunStatus
 
 HEIGHT = 26
 ICON = 15
@@ -20,7 +26,7 @@ GAP = 6
 
 
 @dataclass(frozen=True)
-class Look:
+class BadgeStyle:
     """How a badge looks: icon file, word, and a colour's name in the theme."""
 
     icon: str
@@ -29,17 +35,17 @@ class Look:
 
 
 STATUS_LOOKS = {
-    RunStatus.STARTING: Look("clock", STATUS_WORDS[RunStatus.STARTING], "accent"),
-    RunStatus.RUNNING: Look("running", STATUS_WORDS[RunStatus.RUNNING], "accent"),
-    RunStatus.PAUSED: Look("paused", STATUS_WORDS[RunStatus.PAUSED], "muted"),
-    RunStatus.STOPPING: Look("clock", STATUS_WORDS[RunStatus.STOPPING], "muted"),
-    RunStatus.FINISHED: Look("check-circle", STATUS_WORDS[RunStatus.FINISHED], "good"),
-    RunStatus.STOPPED: Look("stopped", STATUS_WORDS[RunStatus.STOPPED], "muted"),
-    RunStatus.FAILED: Look("error", STATUS_WORDS[RunStatus.FAILED], "bad"),
-    RunStatus.DIED: Look("died", STATUS_WORDS[RunStatus.DIED], "bad"),
-    RunStatus.STALLED: Look("silent", STATUS_WORDS[RunStatus.STALLED], "warn"),
+    RunStatus.STARTING: BadgeStyle("clock", STATUS_WORDS[RunStatus.STARTING], "accent"),
+    RunStatus.RUNNING: BadgeStyle("running", STATUS_WORDS[RunStatus.RUNNING], "accent"),
+    RunStatus.PAUSED: BadgeStyle("paused", STATUS_WORDS[RunStatus.PAUSED], "muted"),
+    RunStatus.STOPPING: BadgeStyle("clock", STATUS_WORDS[RunStatus.STOPPING], "muted"),
+    RunStatus.FINISHED: BadgeStyle("check-circle", STATUS_WORDS[RunStatus.FINISHED], "good"),
+    RunStatus.STOPPED: BadgeStyle("stopped", STATUS_WORDS[RunStatus.STOPPED], "muted"),
+    RunStatus.FAILED: BadgeStyle("error", STATUS_WORDS[RunStatus.FAILED], "bad"),
+    RunStatus.DIED: BadgeStyle("died", STATUS_WORDS[RunStatus.DIED], "bad"),
+    RunStatus.STALLED: BadgeStyle("silent", STATUS_WORDS[RunStatus.STALLED], "warn"),
 }
-BROKEN = Look("warning", "Unreadable", "warn")
+BROKEN = BadgeStyle("warning", "Unreadable", "warn")
 
 
 def badge_width(text: str, font: QFont) -> int:
@@ -47,7 +53,7 @@ def badge_width(text: str, font: QFont) -> int:
     return PAD + ICON + GAP + QFontMetrics(font).horizontalAdvance(text) + PAD + 2
 
 
-def paint_badge(painter: QPainter, place: QPointF, look: Look, font: QFont) -> None:
+def paint_badge(painter: QPainter, place: QPointF, look: BadgeStyle, font: QFont) -> None:
     """Paint a badge with its top left corner at `place`."""
     theme = current_theme()
     width = badge_width(look.text, font)
@@ -69,12 +75,12 @@ def paint_badge(painter: QPainter, place: QPointF, look: Look, font: QFont) -> N
 class Badge(QWidget):
     """A badge as a widget."""
 
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(self, look: BadgeStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self.render_look(look)
 
-    def render_look(self, look: Look) -> None:
+    def render_look(self, look: BadgeStyle) -> None:
         """Show another icon, word and colour."""
         self._look = look
         self.setAccessibleName(look.text)
@@ -95,3 +101,98 @@ class Badge(QWidget):
         font.setPixelSize(12)
         font.setWeight(QFont.Weight.DemiBold)
         return font
+
+
+class GateBadgeStyle(Protocol):
+    """One gate's verdict, as `seirenes_app.services.hint_authoring.gate_report.GateBadge` has it."""
+
+    @property
+    def gate(self) -> Gate:
+        """Which gate."""
+
+    @property
+    def name(self) -> str:
+        """What a hint is that passes it."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it lets the hint through."""
+
+    @property
+    def reason(self) -> str:
+        """Why not, or what it looked for."""
+
+
+REFUSED = {
+    Gate.EMPTY: "No words",
+    Gate.TOO_LONG: "Too long",
+    Gate.MARKERS: "Carries markers",
+    Gate.REPETITION: "Repeats itself",
+    Gate.NUMBERS: "Odd numbers",
+    Gate.STATES_ANSWER: "States the answer",
+    Gate.REWRITES_PROBLEM: "Rewrites the problem",
+    Gate.NEAR_DUPLICATE: "Near duplicate",
+}
+"""What a hint does that a gate refuses."""
+PENDING = BadgeStyle("clock", "Not judged yet", "muted")
+
+
+def badge_look(verdict: GateBadgeStyle) -> BadgeStyle:
+    """A gate's badge."""
+    return (
+        BadgeStyle("check", verdict.name, "good")
+        if verdict.passed
+        else BadgeStyle("error", REFUSED[verdict.gate], "bad")
+    )
+
+
+def sum_up(verdicts: Sequence[GateBadgeStyle]) -> BadgeStyle:
+    """All gates in one badge."""
+    failed = [v for v in verdicts if not v.passed]
+    if not verdicts:
+        return PENDING
+    if not failed:
+        return BadgeStyle("check-circle", "Passes the gates", "good")
+    return badge_look(failed[0]) if len(failed) == 1 else BadgeStyle("error", f"{len(failed)} gates refuse it", "bad")
+
+
+class GateBadges(QWidget):
+    """All gates, or with `brief` only those that refuse, or one badge that says that none does."""
+
+    def __init__(self, *, brief: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._brief = brief
+        self.badges: list[Badge] = []
+        self._shown: list[tuple[BadgeStyle, str]] | None = None
+        self._layout = FlowLayout(self)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
+    def render_verdicts(self, verdicts: Sequence[GateBadgeStyle] | None) -> None:
+        """Show them; None for a hint that is still being judged."""
+        shown = self._choose(verdicts)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        while len(self.badges) < len(shown):
+            badge = Badge(PENDING)
+            self.badges.append(badge)
+            self._layout.addWidget(badge)
+        for i, badge in enumerate(self.badges):
+            badge.setVisible(i < len(shown))
+            if i < len(shown):
+                look, reason = shown[i]
+                badge.render_look(look)
+                badge.setToolTip(reason)
+                badge.setAccessibleDescription(reason)
+        self._layout.invalidate()
+        self.updateGeometry()
+
+    def _choose(self, verdicts: Sequence[GateBadgeStyle] | None) -> list[tuple[BadgeStyle, str]]:
+        if verdicts is None:
+            return [(PENDING, "")]
+        if not self._brief:
+            return [(badge_look(v), v.reason) for v in verdicts]
+        failed = [(badge_look(v), v.reason) for v in verdicts if not v.passed]
+        return failed or [(sum_up(verdicts), "\n".join(v.name for v in verdicts))]

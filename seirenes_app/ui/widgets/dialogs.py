@@ -20,11 +20,11 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app import version
-from seirenes_app.ui.palette_commands import Command
+from seirenes_app.ui.command_palette import Command
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.rail import Logo
+from seirenes_app.ui.widgets.sidebar import Logo
 
 WIDTH = 420
 
@@ -40,7 +40,7 @@ class CloseAnswer(StrEnum):
     """The window stays."""
 
 
-class Sheet(QDialog):
+class PageDialog(QDialog):
     """A dialog with a heading, room, and a row of buttons at its foot."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
@@ -59,26 +59,26 @@ class Sheet(QDialog):
         column.addLayout(self.buttons)
 
 
-class SheetKeeper(QObject):
+class DialogKeeper(QObject):
     """Opens sheets, and knows the one that is open until it is finished."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.open_sheet: Sheet | None = None
+        self.open_sheet: PageDialog | None = None
 
-    def show_sheet(self, sheet: Sheet) -> None:
+    def show_sheet(self, sheet: PageDialog) -> None:
         """Open it; it is deleted when it is finished."""
         self.open_sheet = sheet
         sheet.finished.connect(lambda _code: self._forget(sheet))
         sheet.open()
 
-    def _forget(self, sheet: Sheet) -> None:
+    def _forget(self, sheet: PageDialog) -> None:
         sheet.deleteLater()
         if self.open_sheet is sheet:
             self.open_sheet = None
 
 
-class CloseDialog(Sheet):
+class CloseDialog(PageDialog):
     """Three answers; Enter keeps the run going, Escape stays."""
 
     def __init__(self, runs: Sequence[str], parent: QWidget | None = None) -> None:
@@ -106,7 +106,7 @@ class CloseDialog(Sheet):
         self.done(QDialog.DialogCode.Accepted if answer is not CloseAnswer.CANCEL else QDialog.DialogCode.Rejected)
 
 
-class StoppingDialog(Sheet):
+class StoppingDialog(PageDialog):
     """What is being done to stop the runs before the window closes. Closing it leaves them to end by themselves."""
 
     def __init__(self, leave: Callable[[], None], parent: QWidget | None = None) -> None:
@@ -124,7 +124,7 @@ class StoppingDialog(Sheet):
         self.words.setText(text)
 
 
-class BugDialog(Sheet):
+class BugDialog(PageDialog):
     """Something went wrong that nobody foresaw: said plainly, with what to send along."""
 
     def __init__(self, text: str, diagnostics: Callable[[], str], parent: QWidget | None = None) -> None:
@@ -155,7 +155,7 @@ class BugDialog(Sheet):
         self.copy.setText("Copied")
 
 
-class MessageDialog(Sheet):
+class MessageDialog(PageDialog):
     """An error in words, with one way on."""
 
     def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
@@ -170,7 +170,7 @@ class MessageDialog(Sheet):
         close.setDefault(True)
 
 
-class ConfirmDialog(Sheet):
+class ConfirmDialog(PageDialog):
     """A question whose answer cannot be taken back easily; Enter and Escape both leave things as they are."""
 
     def __init__(self, title: str, text: str, verb: str, parent: QWidget | None = None) -> None:
@@ -195,7 +195,7 @@ def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> Con
     return dialog
 
 
-class AboutDialog(Sheet):
+class AboutDialog(PageDialog):
     """Name, version, what it is, whose idea the method is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -225,7 +225,7 @@ class AboutDialog(Sheet):
         close.setDefault(True)
 
 
-class ShortcutsDialog(Sheet):
+class ShortcutsDialog(PageDialog):
     """Every action that has a key, by where it works, in two columns that scroll where the screen is low."""
 
     def __init__(self, commands: Sequence[Command], more: Sequence[tuple[str, str]], parent: QWidget | None = None):

@@ -31,7 +31,7 @@ from seirenes_app.ui.widgets.interval_bars import percent
 
 if TYPE_CHECKING:
     from seirenes_app.inference.protocol import Alternative
-    from seirenes_app.lab.why.heat import HeatMap, HeatToken
+    from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 
 LINE, LINE_WITH_FIGURES = 34, 50
 STRONG = 3.0
@@ -40,14 +40,14 @@ FAINT = 0.1
 MAX_TOKENS = 4000
 
 
-class HeatMapView(QWidget):
+class LogprobDeltaView(QWidget):
     """As high as its text. `pointed` tells which token is in hand, by mouse or by key."""
 
     pointed = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.map: HeatMap | None = None
+        self.map: LogprobDelta | None = None
         self.current = -1
         self.figures = False
         self._rects: list[QRectF] = []
@@ -60,7 +60,7 @@ class HeatMapView(QWidget):
 
     # ------------------------------------------------------------------ render
 
-    def render_map(self, heat: HeatMap | None) -> None:
+    def render_map(self, heat: LogprobDelta | None) -> None:
         """Show a map, with the token that suffers most in hand."""
         self.map = heat
         self._laid_for = (-1, False)
@@ -138,7 +138,7 @@ class HeatMapView(QWidget):
                 if i == self.current:
                     self._paint_ring(painter, rect, theme)
 
-    def _paint_token(self, painter: QPainter, rect: QRectF, token: HeatToken, theme: Theme) -> None:
+    def _paint_token(self, painter: QPainter, rect: QRectF, token: TokenDelta, theme: Theme) -> None:
         strength = min(1.0, abs(token.delta) / STRONG)
         colour = "hinted" if token.delta < 0 else "clean"
         text = QRectF(rect.x(), rect.y() + 2, rect.width(), 20)

@@ -1,10 +1,15 @@
-"""Text on the window. Always plain: what a model or a file says is never read as markup."""
+"""Text on the window. Always plain: what a model or a file says is never read as markup.
+
+One icon in a colour of the theme, beside a text that says the same."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from seirenes_app.ui.icons import draw_svg
+from seirenes_app.ui.theme import current_theme
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str = "", select: bool = False,
@@ -54,3 +59,17 @@ class ElidedLabel(QLabel):
         painter = QPainter(self)
         painter.setPen(self.palette().windowText().color())
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
+
+
+class IconLabel(QWidget):
+    """Square, `size` logical pixels, tinted with the named colour whatever the theme."""
+
+    def __init__(self, icon: str, size: int = 18, colour: str = "muted", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon, self._colour = icon, colour
+        self.setFixedSize(size, size)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it."""
+        painter = QPainter(self)
+        draw_svg(painter, self._icon, QRectF(self.rect()), getattr(current_theme(), self._colour))

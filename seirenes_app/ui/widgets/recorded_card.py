@@ -5,13 +5,13 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from seirenes_app.lab.verdicts import measure_change
+from seirenes_app.services.run_summary import measure_change
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.empty import Picture
+from seirenes_app.ui.widgets.empty_state import Picture
 from seirenes_app.ui.widgets.labels import make_label
-from training.rundir.index import RunSummary
+from training.runs.listing import RunSummary
 
 ABOUT = "A finished demo run ships with the laboratory, with its solutions and hints."
 

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.lab.verdicts import Change, percent
+from seirenes_app.services.run_summary import Change, percent
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.models.runs_model import (
     CHANGE_ROLE,
@@ -29,7 +29,7 @@ from seirenes_app.ui.models.runs_model import (
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
-from training.rundir.index import RunSummary
+from training.runs.listing import RunSummary
 
 ROW = 60
 PAD = 10

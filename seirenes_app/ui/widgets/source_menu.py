@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
-from seirenes_app.lab.library import started_at
-from seirenes_app.lab.verdicts import format_when
+from seirenes_app.services.run_repository import started_at
+from seirenes_app.services.run_summary import format_when
 from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.theme import SPACE_2
-from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, Look
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, BadgeStyle
 from seirenes_app.ui.widgets.buttons import make_button
-from training.evaluation.state import EvalState
-from training.rundir.index import RunSummary
-from training.rundir.state import LIVE, RunState
+from training.evaluation.status import EvalState
+from training.runs.listing import RunSummary
+from training.runs.status import LIVE, RunState
 
-RECORDED = Look("books", "Recorded", "accent")
+RECORDED = BadgeStyle("books", "Recorded", "accent")
 RECORDED_NAME = "The recorded run"
 
 
@@ -54,7 +54,7 @@ class SourceMenu(QWidget):
         if not self.menu.actions():
             self.add_title("No runs yet")
 
-    def show_open(self, text: str, accessible_name: str, look: Look | None) -> None:
+    def show_open(self, text: str, accessible_name: str, look: BadgeStyle | None) -> None:
         """Name what is open, with its status where it has one."""
         self.button.setText(_plain(text))
         self.button.setAccessibleName(accessible_name)
@@ -99,7 +99,7 @@ def is_live(summary: RunSummary) -> bool:
     return summary.state is not None and summary.state.status in LIVE
 
 
-def look_of(state: RunState | EvalState | None) -> Look:
+def look_of(state: RunState | EvalState | None) -> BadgeStyle:
     """The badge of a state, or of one that cannot be read."""
     return STATUS_LOOKS[state.status] if state is not None else BROKEN
 

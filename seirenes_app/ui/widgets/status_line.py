@@ -5,11 +5,11 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from seirenes_app.lab.verdicts import STAGE_WORDS, STATUS_WORDS, format_duration
+from seirenes_app.services.run_summary import STAGE_WORDS, STATUS_WORDS, format_duration
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
-from training.rundir.paths import RunPaths
-from training.rundir.state import RunState, RunStatus
+from training.runs.paths import RunPaths
+from training.runs.status import RunState, RunStatus
 
 ICONS = {RunStatus.PAUSED: "paused", RunStatus.STALLED: "silent", RunStatus.STARTING: "clock"}
 

@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, current_theme
-from seirenes_app.ui.widgets.badges import Badge, Look
+from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 
 if TYPE_CHECKING:
-    from seirenes_app.lab.why.alignment import Alignment, StepPair
+    from seirenes_app.services.attribution.alignment import Alignment, StepPair
 
 GUTTER = 36
 PAD = 8
@@ -109,7 +109,7 @@ class _Side(QWidget):
         super().__init__(parent)
         self._colour = colour
         self.title = ElidedLabel("eyebrow")
-        self.badge = Badge(Look("check", "", "muted"))
+        self.badge = Badge(BadgeStyle("check", "", "muted"))
         self.badge.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 8)
@@ -119,7 +119,7 @@ class _Side(QWidget):
         row.addWidget(self.badge)
         self.setMinimumHeight(36)
 
-    def render_side(self, title: str, look: Look | None) -> None:
+    def render_side(self, title: str, look: BadgeStyle | None) -> None:
         """Show them."""
         self.title.setText(title)
         self.badge.setVisible(look is not None)
@@ -168,7 +168,7 @@ class TracePairView(QWidget):
 
     def render(  # type: ignore[override]  # QWidget.render paints into a device; this one renders state
         self, alignment: Alignment, left_title: str, right_title: str, left_text: str, right_text: str, *,
-        left_look: Look | None = None, right_look: Look | None = None,
+        left_look: BadgeStyle | None = None, right_look: BadgeStyle | None = None,
     ) -> None:  # fmt: skip
         """Show an alignment of two texts; the looks are badges beside the titles, such as right or wrong."""
         self.left.render_side(left_title, left_look)

@@ -13,9 +13,9 @@ import pytest
 
 from seirenes_app.inference import client as client_module
 from seirenes_app.inference.client import StateKind, WorkerClient
-from seirenes_app.inference.process import Outbox, WorkerProcess
 from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, QuitRequest, SampleRequest
-from seirenes_app.inference.tickets import RequestFailed
+from seirenes_app.inference.requests import RequestFailed
+from seirenes_app.inference.worker_process import Outbox, WorkerProcess
 from training.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]

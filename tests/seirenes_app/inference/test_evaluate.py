@@ -12,14 +12,14 @@ from helpers.evals import contents
 from seirenes_app.inference.evaluate import WorkerSolver, main
 from training.core.prompts import PromptStyle
 from training.errors import UserError
-from training.evaluation.control import StopRequested
-from training.evaluation.folder import describe_suite, new_evaluation
+from training.evaluation.eval_dir import describe_suite, new_evaluation
+from training.evaluation.evaluator import SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
-from training.evaluation.state import EvalState, reduce
+from training.evaluation.process_control import StopRequested
+from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader, verify
-from training.evaluation.work import Ask, run_part
-from training.rundir.events import EventTail
-from training.rundir.launch import child_environment
+from training.runs.events import EventTail
+from training.runs.launch import child_environment
 
 MODULE = "seirenes_app.inference.evaluate"
 
@@ -85,7 +85,7 @@ def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, g
 
 
 def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
-    ask = Ask(2, 1.0, 48, 11, lambda done, total: None, lambda: False)
+    ask = SampleSpec(2, 1.0, 48, 11, lambda done, total: None, lambda: False)
     chats = [[{"role": "user", "content": f"Mia has {n} apples. She eats 2. How many are left?"}] for n in range(5, 9)]
     solver = WorkerSolver()
     try:
@@ -94,7 +94,7 @@ def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
         solver.solve(chats[2:], ask)
         assert solver.solve(chats, ask) == fresh
         with pytest.raises(StopRequested):
-            solver.solve(chats, Ask(2, 1.0, 48, 11, ask.progress, lambda: True))
+            solver.solve(chats, SampleSpec(2, 1.0, 48, 11, ask.progress, lambda: True))
         assert solver.solve(chats, ask) == fresh
     finally:
         solver.close()

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.inference.chat import ChatFormat
+from seirenes_app.inference.detokenizer import Detokenizer
 from seirenes_app.inference.protocol import Message
 from seirenes_app.inference.sampling import BadLogits, Taste, draw, log_softmax, stream_of
 from seirenes_app.inference.scoring import spans_of
-from seirenes_app.inference.text_stream import TextStream
 from training.errors import UserError
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)) + 3
@@ -77,7 +77,7 @@ def test_streams_differ_by_seed_and_by_sample_and_repeat():
 
 
 def fed(data, stops=(), size=1):
-    stream = TextStream(stops)
+    stream = Detokenizer(stops)
     shown = [stream.feed(data[i : i + size]) for i in range(0, len(data), size)]
     shown.append(stream.finish())
     assert "".join(shown) == stream.text

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.inference import protocol
+from seirenes_app.inference.json_codec import ProtocolError
 from seirenes_app.inference.protocol import (
     CancelRequest,
     Chunk,
@@ -27,7 +28,6 @@ from seirenes_app.inference.protocol import (
     decode_request,
     encode,
 )
-from seirenes_app.inference.wire import ProtocolError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.builds(

@@ -20,7 +20,7 @@ from seirenes_app.inference.protocol import (
     ScoreRequest,
     Started,
 )
-from seirenes_app.inference.tickets import RequestFailed
+from seirenes_app.inference.requests import RequestFailed
 
 PATIENCE_S = 20
 WIDTH, QUERIES = 192, 192
@@ -209,11 +209,11 @@ def test_a_request_cancelled_before_its_turn_never_begins(shared):
 def test_cancel_in_mid_prefill_ends_the_decode(model):
     # In this process, because a small model's prefill is too short to be met from outside: the flag goes up on a timer.
     from seirenes_app.inference.errors import Aborted
-    from seirenes_app.inference.native import CancelFlag, NativeModel, start_llama
+    from seirenes_app.inference.llama_bindings import CancelFlag, LlamaModel, start_llama
 
     start_llama()
     cancel = CancelFlag()
-    native = NativeModel(model, cancel, lambda _: None)
+    native = LlamaModel(model, cancel, lambda _: None)
     native.make_context(512, 1, 1, shared=True)
     rows = ([5] * 512, range(512), [0] * 512, [False] * 512)
     started = time.perf_counter()

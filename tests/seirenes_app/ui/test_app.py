@@ -18,19 +18,19 @@ from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui import app as composition
 from seirenes_app.ui.app import build_window, check_display, open_way, run_app
-from seirenes_app.ui.palette_commands import filter_commands, fuzzy_score
+from seirenes_app.ui.command_palette import filter_commands, fuzzy_score
 from seirenes_app.ui.theme import apply_theme, current_theme
 from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog, MessageDialog
 from training.errors import UserError
-from training.rundir.commands import CommandKind, CommandTail
-from training.rundir.config import RunConfig
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import new_run
+from training.runs.commands import CommandKind, CommandTail
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import new_run
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = (
     "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-    "from pathlib import Path\nfrom training.rundir.lock import RunLock\n"
+    "from pathlib import Path\nfrom training.runs.lock import RunLock\n"
     "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(60)"
 )
 

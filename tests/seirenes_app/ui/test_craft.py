@@ -21,11 +21,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.lab.crafting.documents import Origin
-from seirenes_app.lab.crafting.results import Arm
-from seirenes_app.lab.crafting.session import open_session
+from seirenes_app.services.hint_authoring.draft import Origin
+from seirenes_app.services.hint_authoring.results import Arm
+from seirenes_app.services.hint_authoring.session import open_session
 from seirenes_app.store.crafts import CraftStore
-from seirenes_app.ui.pages.craft_parts.why_card import WhyTab
+from seirenes_app.ui.pages.craft.attribution_views import WhyTab
 from seirenes_app.ui.theme import apply_theme
 
 

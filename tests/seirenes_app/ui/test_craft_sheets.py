@@ -10,8 +10,8 @@ from helpers.craft_bench import QUESTION, Craft
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QInputDialog
 
-from seirenes_app.lab.crafting.documents import DraftProblem, new_draft
-from seirenes_app.ui.pages.craft_parts.library_sheet import LibrarySheet
+from seirenes_app.services.hint_authoring.draft import DraftProblem, new_draft
+from seirenes_app.ui.pages.craft.dialogs import LibraryDialog
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 
 
@@ -57,7 +57,7 @@ def test_an_imported_file_reports_the_rows_that_were_left_out(craft, tmp_path):
     craft.page.take_file(path)
     craft.wait(lambda: craft.page.sheets.open_sheet)
     sheet = craft.page.sheets.open_sheet
-    assert isinstance(sheet, LibrarySheet)
+    assert isinstance(sheet, LibraryDialog)
     assert "2 rows were left out" in sheet.report.text()
     assert "line 2: there is no answer" in sheet.left_out.toPlainText()
     craft.qtbot.mouseClick(sheet.take, Qt.MouseButton.LeftButton)

@@ -10,15 +10,15 @@ import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 
 from seirenes_app.inference.protocol import Alternative
-from seirenes_app.lab.crafting.judging import GateBadge
-from seirenes_app.lab.crafting.results import Arm, arm_result, solve_result
-from seirenes_app.lab.why.alignment import align
-from seirenes_app.lab.why.heat import HeatMap, HeatToken
-from seirenes_app.ui.pages.craft_parts.runner import Thinner
-from seirenes_app.ui.pages.craft_parts.words import points, say_drop, say_placebo, verdict_look
-from seirenes_app.ui.widgets.gate_badges import GateBadges
+from seirenes_app.services.attribution.alignment import align
+from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
+from seirenes_app.services.hint_authoring.gate_report import GateBadge
+from seirenes_app.services.hint_authoring.results import Arm, arm_result, solve_result
+from seirenes_app.ui.pages.craft.captions import points, say_drop, say_placebo, verdict_look
+from seirenes_app.ui.pages.craft.tasks import Throttler
+from seirenes_app.ui.widgets.badges import GateBadges
 from seirenes_app.ui.widgets.growing_text import GrowingText
-from seirenes_app.ui.widgets.heat_map import HeatMapView
+from seirenes_app.ui.widgets.heat_map import LogprobDeltaView
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import PARTING, TURN, TracePairView
@@ -87,14 +87,14 @@ def heat():
     deltas = (0.0, -0.5, -4.0, 0.0, 1.0, 0.0)
     tokens, at = [], 0
     for piece, delta in zip(("13", " +", " 7", " =", " 2", "0"), deltas, strict=True):
-        tokens.append(HeatToken(piece, at, at + len(piece), -0.1, -0.1 + delta, delta,
+        tokens.append(TokenDelta(piece, at, at + len(piece), -0.1, -0.1 + delta, delta,
                                 (Alternative(piece, -0.1),), (Alternative(" 9", -0.2),)))  # fmt: skip
         at += len(piece)
-    return HeatMap(text, tuple(tokens), sum(deltas), 2)
+    return LogprobDelta(text, tuple(tokens), sum(deltas), 2)
 
 
 def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, heat):
-    view = shown(qtbot, HeatMapView())
+    view = shown(qtbot, LogprobDeltaView())
     pointed = []
     view.pointed.connect(pointed.append)
     view.render_map(heat)
@@ -106,7 +106,7 @@ def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, heat):
 
 
 def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, heat):
-    view = shown(qtbot, HeatMapView())
+    view = shown(qtbot, LogprobDeltaView())
     view.render_map(heat)
     wide = view.height()
     view.render_figures(True)
@@ -119,7 +119,7 @@ def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, he
 
 
 def test_the_mouse_points(qtbot, qapp, heat):
-    view = shown(qtbot, HeatMapView())
+    view = shown(qtbot, LogprobDeltaView())
     view.render_map(heat)
     assert view.token_at(view.token_rect(4).center()) == 4
     assert view.token_at(QPointF(490, 390)) == -1
@@ -183,7 +183,7 @@ def test_rendering_a_text_is_no_edit(qtbot, qapp):
 
 
 def test_many_values_from_a_thread_arrive_as_few_and_the_newest_wins(qtbot, qapp):
-    thinner, got = Thinner(), []
+    thinner, got = Throttler(), []
     thinner.flushed.connect(got.append)
     thread = threading.Thread(target=lambda: [thinner.put("a", n) for n in range(5000)])
     thread.start()
@@ -215,7 +215,7 @@ def test_what_neutral_words_do_as_well_is_no_attack():
 
 def _arm(arm, right, n):
     from seirenes_app.inference.protocol import Finish
-    from seirenes_app.lab.crafting.results import SolvedSample
+    from seirenes_app.services.hint_authoring.results import SolvedSample
     from training.core.types import Outcome
 
     samples = [

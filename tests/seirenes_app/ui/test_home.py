@@ -8,17 +8,17 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel
 
-from seirenes_app.lab.library import RunLibrary
-from seirenes_app.lab.machine import Machine
-from seirenes_app.lab.verdicts import Change
+from seirenes_app.services.machine import Machine
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.services.run_summary import Change
 from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn, RunsModel
 from seirenes_app.ui.pages.home import HomePage
-from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.theme import apply_theme
-from training.rundir.config import RunConfig
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import new_run
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import new_run
 
 
 def write_run(root, name, done="finished", clean=(0.9, 0.88), hinted=(0.4, 0.8)):
@@ -38,7 +38,7 @@ def home(qtbot, qapp, tmp_path):
     apply_theme(qapp, "light")
     background = Background()
     workspace = Workspace(tmp_path / "workspace.db")
-    runs = RunsModel(RunLibrary(tmp_path / "runs"), workspace, background)
+    runs = RunsModel(RunRepository(tmp_path / "runs"), workspace, background)
     page = HomePage(runs, background, {}, workspace)
     qtbot.addWidget(page)
     page.resize(1100, 800)

@@ -15,14 +15,14 @@ from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox
 
-from seirenes_app.lab.robustness.values import Basis
-from seirenes_app.ui.pages.robustness_parts.faces import Face
-from seirenes_app.ui.pages.robustness_parts.rows_opener import TOTALS_ONLY
+from seirenes_app.services.robustness.types import Basis
+from seirenes_app.ui.pages.robustness.rows_panel import TOTALS_ONLY
+from seirenes_app.ui.pages.robustness.view_stack import Face
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Outcome
-from training.rundir.config import RunConfig
-from training.rundir.paths import RunPaths, new_run
-from training.rundir.rollout_query import RolloutQuery
+from training.rollouts.search import RolloutQuery
+from training.runs.config import RunConfig
+from training.runs.paths import RunPaths, new_run
 
 EVEN = dict.fromkeys(("clean", "hinted", "placebo"), 0.4)
 STARTER = Path(__file__).parents[3] / "resources" / "starter"
@@ -240,7 +240,7 @@ def test_a_chart_leaves_as_picture_and_as_table(bench, key, tmp_path):
 def test_a_chart_that_cannot_be_saved_is_told(bench, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(
-        "seirenes_app.ui.pages.robustness_parts.card.MessageDialog.open", lambda self: told.append(self)
+        "seirenes_app.ui.pages.robustness.chart_cards.MessageDialog.open", lambda self: told.append(self)
     )
     bench.open(bench.write())
     bench.card("accuracy").save(tmp_path / "nowhere" / "chart.png")

@@ -11,13 +11,13 @@ import pytest
 from helpers.evals import small_plan
 from helpers.robustness_bench import Robustness
 
-from seirenes_app.lab.crafting.documents import Candidate, DraftProblem, Origin, new_draft
-from seirenes_app.lab.crafting.suites import save_to_suite
-from seirenes_app.lab.evaluations import EvaluationSummary
-from seirenes_app.lab.suites import suites_folder
-from seirenes_app.ui.pages.robustness_parts.eval_request import (
+from seirenes_app.services.evaluations import EvaluationSummary
+from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
+from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
+from seirenes_app.ui.pages.robustness.dialogs import CROSS, EvaluateDialog
+from seirenes_app.ui.pages.robustness.evaluation_request import (
     EvalRequest,
-    Pace,
+    Throughput,
     count_rows,
     estimate_seconds,
     find_pace,
@@ -25,18 +25,17 @@ from seirenes_app.ui.pages.robustness_parts.eval_request import (
     make_plan,
     say_duration,
 )
-from seirenes_app.ui.pages.robustness_parts.evaluate_sheet import CROSS, EvaluateSheet
-from seirenes_app.ui.pages.robustness_parts.evaluation_strip import EvaluationStrip, say_progress
+from seirenes_app.ui.pages.robustness.header import EvaluationBar, say_progress
 from training.errors import UserError
-from training.evaluation.folder import EvalPaths, new_evaluation
+from training.evaluation.eval_dir import EvalDir, new_evaluation
 from training.evaluation.rows import Condition
-from training.evaluation.state import EvalState
-from training.evaluation.suite import frozen_suite
-from training.evaluation.suite_file import write_suite
-from training.rundir.paths import RunPaths
-from training.rundir.state import RunStatus
+from training.evaluation.status import EvalState
+from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.suites.io import write_suite
+from training.runs.paths import RunPaths
+from training.runs.status import RunStatus
 
-PACE = Pace(100.0, "as measured")
+PACE = Throughput(100.0, "as measured")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def _own_data(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sheet(qtbot):
-    made = EvaluateSheet(RunPaths(Path("/runs/r")), (0, 20, 40), (), PACE)
+    made = EvaluateDialog(RunPaths(Path("/runs/r")), (0, 20, 40), (), PACE)
     qtbot.addWidget(made)
     made.show()
     return made
@@ -101,9 +100,9 @@ def test_cross_play_takes_checkpoints_alone(sheet, qtbot):
 
 def test_a_saved_suite_is_offered_whole(qtbot):
     draft = replace(new_draft(DraftProblem("Rosa has 3 apples and buys 4. How many has she?", "7")), title="one")
-    save_to_suite(draft, Candidate("a", "It is raining in the town.", draft.type, Origin.HAND), "mine")
+    save_to_suite(draft, DraftHint("a", "It is raining in the town.", draft.type, Origin.HAND), "mine")
     (choice,) = find_suites()
-    made = EvaluateSheet(None, (), (choice,), PACE)
+    made = EvaluateDialog(None, (), (choice,), PACE)
     qtbot.addWidget(made)
     made.suite.setCurrentIndex(1)
     made._take_suite()
@@ -117,7 +116,7 @@ def test_a_saved_suite_is_offered_whole(qtbot):
 def test_a_second_suite_may_stand_beside_the_first(qtbot):
     for name, seed in (("own", 3), ("other", 4)):
         write_suite(suites_folder() / name, frozen_suite(6 + seed, seed))
-    made = EvaluateSheet(None, (), find_suites(), PACE)
+    made = EvaluateDialog(None, (), find_suites(), PACE)
     qtbot.addWidget(made)
     alone = count_rows(made.request)
     assert made.request.beside is None
@@ -141,7 +140,7 @@ def test_the_pace_is_measured_where_it_can_be():
     guessed = find_pace(None, (), 128)
     assert "CPU" in guessed.basis
     assert guessed.rows_per_s > 0
-    past = EvaluationSummary(EvalPaths(Path("/e")), None, EvalState(rows_per_s=40.0))
+    past = EvaluationSummary(EvalDir(Path("/e")), None, EvalState(rows_per_s=40.0))
     assert find_pace(None, (past,), 128).rows_per_s == 40.0
     twice = EvalRequest(models=("starter",), problems=200, samples=2)
     assert estimate_seconds(twice, PACE) > estimate_seconds(replace(twice, samples=1), PACE)
@@ -156,11 +155,11 @@ def test_durations_are_told_as_people_do():
 
 def summary(**state):
     plan = replace(small_plan(), title="an evaluation")
-    return EvaluationSummary(EvalPaths(Path("/e/one")), plan, EvalState(**state))
+    return EvaluationSummary(EvalDir(Path("/e/one")), plan, EvalState(**state))
 
 
 def test_the_strip_offers_what_can_be_done(qtbot):
-    strip = EvaluationStrip()
+    strip = EvaluationBar()
     qtbot.addWidget(strip)
     going = summary(
         status=RunStatus.RUNNING, stage="solving", target="a", share=0.25, chunks=8, done_chunks=2, rows=9, eta_s=90.0

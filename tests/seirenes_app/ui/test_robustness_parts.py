@@ -15,19 +15,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PySide6.QtCore import Qt
 
-from seirenes_app.lab.robustness.book import RobustnessBook
-from seirenes_app.lab.robustness.time_machine import replay_result
-from seirenes_app.lab.robustness.values import Basis, Chart, Curve, DataTable, Panel, Point, ReplayStep, Unit
-from seirenes_app.ui.pages.robustness_parts.data_table import DataModel, say_cell
-from seirenes_app.ui.pages.robustness_parts.faces import Face
-from seirenes_app.ui.pages.robustness_parts.looks import FEW, KNOWN, OTHERS, Pick, make_drawn, say_point, say_types
-from seirenes_app.ui.pages.robustness_parts.matrix_card import save_matrix
-from seirenes_app.ui.pages.robustness_parts.matrix_table import MatrixTable
-from seirenes_app.ui.pages.robustness_parts.panel_figure import draw_panel
-from seirenes_app.ui.pages.robustness_parts.panel_key import PanelKey
-from seirenes_app.ui.pages.robustness_parts.replay_card import ReplayCard
-from seirenes_app.ui.pages.robustness_parts.step_strip import StepStrip
-from seirenes_app.ui.processes.heap import settle_heap
+from seirenes_app.services.robustness.checkpoint_replay import replay_result
+from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.types import Basis, Chart, Curve, DataTable, Panel, Point, ReplayStep, Unit
+from seirenes_app.ui.charts.chart_style import FEW, KNOWN, OTHERS, Pick, make_drawn, say_point, say_types
+from seirenes_app.ui.charts.figure import draw_panel
+from seirenes_app.ui.controllers.gc_tuning import settle_heap
+from seirenes_app.ui.pages.robustness.chart_cards import DataModel, PanelKey, say_cell
+from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable, save_matrix
+from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
+from seirenes_app.ui.pages.robustness.view_stack import Face
 from training.core.statistics import Interval
 from training.core.types import Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
@@ -202,7 +199,7 @@ def test_a_run_without_cross_play_offers_one(bench):
 
 
 def test_cells_that_were_not_solved_are_told_as_such(tmp_path, qtbot):
-    found = RobustnessBook(played(tmp_path).root).crossplay()
+    found = ResultSource(played(tmp_path).root).crossplay()
     first = (replace(found.cells[0][0], value=None), *found.cells[0][1:])
     table = MatrixTable()
     qtbot.addWidget(table)

@@ -9,11 +9,11 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QPushButton
 
-from seirenes_app.lab.resources import resources_root
+from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.icons import app_icon, icon, set_icon, size_icon
 from seirenes_app.ui.theme import DARK, LIGHT, apply_theme, current_theme, theme_notifier
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
-from training.rundir.state import RunStatus
+from training.runs.status import RunStatus
 
 GROUNDS = ("background", "surface", "raised")
 INKS = ("text", "muted", "accent", "clean", "hinted", "placebo", "adversary", "good", "warn", "bad")

@@ -13,19 +13,19 @@ from helpers.rollout_runs import ROWS_A_STEP, make_row, make_run, make_step
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit
 
-from seirenes_app.lab.library import RunLibrary
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.rollouts_model import RolloutColumn
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.traces import TracesPage
-from seirenes_app.ui.pages.traces_parts import filters
-from seirenes_app.ui.pages.traces_parts.export_sheet import ExportSheet
-from seirenes_app.ui.processes.background import Background
+from seirenes_app.ui.pages.traces import filters
+from seirenes_app.ui.pages.traces.dialogs import ExportDialog
+from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.theme import apply_theme
 from training.errors import UserError
-from training.rundir.lock import RunLock
-from training.rundir.paths import RunPaths
-from training.rundir.rollout_query import RolloutQuery, Sort
-from training.rundir.rollouts import RolloutWriter
+from training.rollouts.database import RolloutWriter
+from training.rollouts.search import RolloutQuery, Sort
+from training.runs.lock import RunLock
+from training.runs.paths import RunPaths
 
 STEPS = 4
 ROWS = STEPS * ROWS_A_STEP
@@ -40,7 +40,7 @@ def root(tmp_path):
 def page(qtbot, qapp, root, tmp_path):
     apply_theme(qapp, "light")
     background = Background()
-    runs = RunsModel(RunLibrary(root), None, background)
+    runs = RunsModel(RunRepository(root), None, background)
     made = TracesPage(runs, RunPaths(tmp_path / "recorded"))
     made.runs = runs
     qtbot.addWidget(made)
@@ -470,7 +470,7 @@ def export(page, qtbot, count):
     if count > 1:
         qtbot.keyClick(page.table, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
     page.open_export()
-    return page.findChildren(ExportSheet)[-1]
+    return page.findChildren(ExportDialog)[-1]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

@@ -8,13 +8,13 @@ import pytest
 from helpers.rollout_runs import make_run
 from PySide6.QtCore import Qt
 
-from seirenes_app.lab.library import RunLibrary
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.home import HomePage
-from seirenes_app.ui.processes.background import Background
 from seirenes_app.ui.theme import apply_theme
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import RunPaths
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import RunPaths
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def make_home(qtbot, qapp, tmp_path):
     pages = []
 
     def make(recorded):
-        runs = RunsModel(RunLibrary(tmp_path / "none"), None, background)
+        runs = RunsModel(RunRepository(tmp_path / "none"), None, background)
         page = HomePage(runs, background, {}, recorded=recorded)
         qtbot.addWidget(page)
         page.resize(1104, 770)

@@ -13,16 +13,26 @@ from helpers.rollout_runs import make_row, make_step
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from seirenes_app.lab.resources import icon_path
-from seirenes_app.ui.models.rollout_words import FLIP_LOOKS, OUTCOME_LOOKS, gate_look, outcome_look, say_number
-from seirenes_app.ui.models.rollouts_model import KEPT_PAGES, PAGE, PLACEHOLDER, RolloutColumn, RolloutsModel
-from seirenes_app.ui.pages.traces_parts import filters
-from seirenes_app.ui.pages.traces_parts.desk import next_place, place_of
-from seirenes_app.ui.pages.traces_parts.reading import locate_hint, make_reading
-from seirenes_app.ui.pages.traces_parts.rollout_table import RolloutTable
+from seirenes_app.store.resources import icon_path
+from seirenes_app.ui.models.rollouts_model import (
+    FLIP_LOOKS,
+    KEPT_PAGES,
+    OUTCOME_LOOKS,
+    PAGE,
+    PLACEHOLDER,
+    RolloutColumn,
+    RolloutsModel,
+    gate_look,
+    outcome_look,
+    say_number,
+)
+from seirenes_app.ui.pages.traces import filters
+from seirenes_app.ui.pages.traces.controller import next_place, place_of
+from seirenes_app.ui.pages.traces.inspector import locate_hint, make_reading
+from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Outcome
-from training.rundir.rollout_query import Facets, Flip, RolloutQuery, Sort, TracePair
+from training.rollouts.search import Facets, Flip, RolloutQuery, Sort, TracePair
 
 MILLION = 1_000_000
 

@@ -9,12 +9,12 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
+from seirenes_app.ui.charts.drawing import decimate
 from seirenes_app.ui.theme import apply_theme
-from seirenes_app.ui.widgets.charts import decimate
 from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
-from training.rundir.config import RunConfig
-from training.rundir.events import EventKind, EventWriter
-from training.rundir.paths import new_run
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import new_run
 
 
 def page(window, key):

@@ -24,7 +24,7 @@ from training.core.statistics import (
     wilson,
     worst_of_k,
 )
-from training.core.types import Outcome, PerturbationType
+from training.core.types import HintType, Outcome
 
 
 def test_rewards_by_hand():
@@ -139,8 +139,8 @@ def test_a_mastered_question_is_drawn_less_and_comes_back_when_it_fails():
 
 
 def test_types_are_dealt_evenly():
-    dealt = type_quota(random.Random(0), 18, list(PerturbationType))
-    counts = [dealt.count(t) for t in PerturbationType]
+    dealt = type_quota(random.Random(0), 18, list(HintType))
+    counts = [dealt.count(t) for t in HintType]
     assert max(counts) - min(counts) <= 1
 
 
@@ -155,7 +155,7 @@ def test_the_guard_compares_with_the_best_so_far():
 
 def test_the_archive_replays_what_still_hurts_and_keeps_the_best_of_a_cell():
     archive = HintArchive(capacity=3)
-    hint = ArchivedHint("p", PerturbationType.CORRELATION_TRAP, "some words here", 1, "change")
+    hint = ArchivedHint("p", HintType.CORRELATION_TRAP, "some words here", 1, "change")
     hard, easy = archive.add(hint, success=0.0, drop=0.5), archive.add(hint, success=1.0, drop=0.1)
     drawn = [archive.draw(random.Random(i), 1)[0].id for i in range(300)]
     assert drawn.count(hard) > 0.9 * 300

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from training.core.answers import answers_equal, extract_answer
 from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
-from training.core.types import AnswerKind, PerturbationType
+from training.core.types import AnswerKind, HintType
 from training.errors import UserError
-from training.evaluation.lm_eval_export import export_rows, export_tasks, task_slug
-from training.evaluation.lm_eval_utils import UTILS
-from training.evaluation.suite import Suite, frozen_suite
+from training.evaluation.lm_eval_export import UTILS, export_rows, export_tasks, task_slug
+from training.evaluation.suites.builder import Suite, frozen_suite
 
 SUITE = frozen_suite(9, 4)
 
@@ -46,7 +45,7 @@ def rows(folder, name):
 
 def test_there_is_a_task_for_clean_each_type_and_placebo_and_a_group(tmp_path):
     made = export_tasks(SUITE, tmp_path / "t")
-    names = ["clean", *map(str, PerturbationType), "placebo"]
+    names = ["clean", *map(str, HintType), "placebo"]
     assert made.tasks == {f"{made.group}_{n}": 36 if n == "placebo" else 9 for n in names}
     group = yaml.safe_load((made.folder / f"{made.group}.yaml").read_text())
     assert group == {"group": made.group, "task": list(made.tasks)}
@@ -70,7 +69,7 @@ def test_rows_are_what_a_solver_is_shown_with_the_suites_placement(tmp_path):
     assert (row["answer"], row["problem_id"]) == (item.problem.answer, item.problem.id)
     assert rows(made.folder, "clean")[3]["question"] == item.problem.question
     assert rows(made.folder, "placebo")[13]["hint"] == item.placebos[1]
-    ids = [row["id"] for task in ("clean", *PerturbationType, "placebo") for row in rows(made.folder, task)]
+    ids = [row["id"] for task in ("clean", *HintType, "placebo") for row in rows(made.folder, task)]
     assert len(set(ids)) == len(ids)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers.evals import fill, small_plan
 
-from training.core.types import Outcome, PerturbationType
+from training.core.types import HintType, Outcome
 from training.errors import UserError
-from training.evaluation.cells import TYPES
-from training.evaluation.folder import open_suite
+from training.evaluation.eval_dir import open_suite
+from training.evaluation.outcome_arrays import TYPES
 from training.evaluation.plan import EvalKey, chunks
 from training.evaluation.rows import Condition
 from training.evaluation.store import StoreWriter
@@ -46,7 +46,7 @@ def test_cells_count_what_became_of_each_prompt(filled):
     assert cells.where(condition=Condition.PLACEBO).data["unparsable"].sum() == 2 * 6 * 3
     assert cells.data["truncated"].sum() == 2 * 9 * 3
     assert np.bincount(hinted.data["hint_type"]).tolist() == [6] * len(TYPES)
-    assert len(cells.where("a", hint_type=PerturbationType.CORRELATION_TRAP)) == 6
+    assert len(cells.where("a", hint_type=HintType.CORRELATION_TRAP)) == 6
     assert len(cells.where("nobody")) == 0
     assert verify(filled.rows) == ()
 
@@ -72,7 +72,7 @@ def test_traces_have_problem_hint_and_what_was_shown(filled, plan):
         assert [p.text for p in reader.prompts(suite, 2, Condition.HINTED)] == [t.prompt.text for t in found]
         assert reader.problem(suite, 2) == first.problem
         assert len(list(reader.all_traces())) == reader.counts()[1]
-        assert len(reader.traces(hint_type=PerturbationType.CORRELATION_TRAP, limit=1000)) == 2 * 6 * 3
+        assert len(reader.traces(hint_type=HintType.CORRELATION_TRAP, limit=1000)) == 2 * 6 * 3
 
 
 def test_a_chunk_is_committed_once(filled, plan, tmp_path):

@@ -166,20 +166,22 @@ def test_the_command_exports_a_run_and_tells_progress_and_result(run_root, tmp_p
 
 def test_the_apps_verb_asks_the_trainers_process(run_root, tmp_path):
     out = tmp_path / "x.gguf"
-    first = command("seirenes_app.cli", "export", "starter", "--to", "gguf", "--out", str(out), "--json", cwd=tmp_path)
+    first = command(
+        "seirenes_app.cli.main", "export", "starter", "--to", "gguf", "--out", str(out), "--json", cwd=tmp_path
+    )
     assert json.loads(first.stdout)["tensors"] == {"F16": 29, "F32": 17}, first.stderr
     before = out.read_bytes()
-    again = command("seirenes_app.cli", "export", str(run_root), "--to", "gguf", "--out", str(out), cwd=tmp_path)
+    again = command("seirenes_app.cli.main", "export", str(run_root), "--to", "gguf", "--out", str(out), cwd=tmp_path)
     assert (again.returncode, out.read_bytes()) == (2, before)
     assert again.stderr.strip() == f"seirenes: {out} exists already. Add --force to replace it, or name another place with --out."  # fmt: skip
-    forced = command("seirenes_app.cli", "export", str(run_root), "--to", "gguf", "--out", str(out), "--force", cwd=tmp_path)  # fmt: skip
+    forced = command("seirenes_app.cli.main", "export", str(run_root), "--to", "gguf", "--out", str(out), "--force", cwd=tmp_path)  # fmt: skip
     assert forced.returncode == 0
     assert "29 F16, 17 F32" in forced.stdout
     assert out.read_bytes() != before
 
 
 def test_the_app_loads_no_exporter_to_export():
-    code = "import sys, seirenes_app.verbs.export; sys.exit(any(m in sys.modules for m in ('torch', 'gguf', 'training.export')))"  # fmt: skip
+    code = "import sys, seirenes_app.cli.export; sys.exit(any(m in sys.modules for m in ('torch', 'gguf', 'training.export')))"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -9,11 +9,11 @@ from helpers.rollout_runs import ROWS_A_STEP, make_run
 from safetensors.torch import load_file, save_file
 
 from training.engine.checkpoint import atomic_folder, damage
-from training.rundir.index import read_run
-from training.rundir.paths import RunPaths
-from training.rundir.rollout_query import RolloutQuery
-from training.rundir.rollout_reader import RolloutReader
-from training.rundir.state import RunStatus
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery
+from training.runs.listing import read_run
+from training.runs.paths import RunPaths
+from training.runs.status import RunStatus
 from training.starter.recorded import main, scrub
 
 

@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 
 from training.core.gates import judge_hint
 from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
-from training.core.types import PerturbationType, Role
+from training.core.types import HintType, Role
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
-from training.evaluation.suite import held_out_problems
+from training.evaluation.suites.builder import held_out_problems
 from training.starter.corpus import draw_batch, render_prompt, stream_examples
 from training.starter.pretrain import Pretraining
 from training.starter.recipe import Architecture, Recipe
@@ -75,7 +75,7 @@ def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
     solved = solve_greedily(starter, [reasoner_messages(p.question, PromptStyle.COMPACT) for p in problems], 128)
     right = sum(Verifier().check(s.text, p) == "right" for s, p in zip(solved, problems, strict=True))
     assert right / len(problems) > 0.6
-    asked = list(itertools.product(problems[:10], PerturbationType))
+    asked = list(itertools.product(problems[:10], HintType))
     prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, PromptStyle.COMPACT)) for p, t in asked]
     hints = [starter.codec.decode(c.tokens) for (c,) in starter.sample(prompts, 1, SamplingParams(64, 1.0, 1))]
     passed = sum(judge_hint(h, p).passed for h, (p, _) in zip(hints, asked, strict=True))

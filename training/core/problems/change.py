@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from training.core.problems.base import make_problem, parts, pick
-from training.core.problems.wording import PLACES, THINGS, draw_names
+from training.core.problems.phrasing import PLACES, THINGS, draw_names
 from training.core.types import AnswerKind, Problem, Split
 
 OPENERS = parts(

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from training.core.problems.base import Parts, make_problem, parts, pick
-from training.core.problems.wording import draw_names
+from training.core.problems.phrasing import draw_names
 from training.core.types import AnswerKind, Problem, Split
 
 

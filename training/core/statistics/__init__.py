@@ -9,12 +9,11 @@ placebos `worst_of_k_effect`. How often each interval holds the truth is measure
 
 from training.core.statistics.clustered import cluster_mean, newcombe_clustered, wilson_clustered
 from training.core.statistics.comparisons import Flips, WorstOfK, flips, pdr, worst_of_k, worst_of_k_effect
-from training.core.statistics.diversity import evenness
 from training.core.statistics.intervals import Interval, newcombe, wilson
 from training.core.statistics.mcnemar import mcnemar, mcnemar_clustered, mcnemar_exact
 from training.core.statistics.planning import Needed, holm, needed_problems
 from training.core.statistics.resampling import paired_bootstrap, sign_flip
-from training.core.statistics.sampling import avg_at_k, maj_at_k, pass_at_k
+from training.core.statistics.sampling import avg_at_k, evenness, maj_at_k, pass_at_k
 
 __all__ = [
     "Flips",

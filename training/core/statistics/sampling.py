@@ -1,4 +1,6 @@
-"""What k samples of a problem say: avg@k, pass@k, maj@k."""
+"""What k samples of a problem say: avg@k, pass@k, maj@k.
+
+How evenly things are spread over categories."""
 
 from __future__ import annotations
 
@@ -72,3 +74,11 @@ def _choices(wrong: Sequence[int], silent: int, votes: int, places: int) -> dict
     for (used, ties), number in ways.items():
         result[ties] = result.get(ties, 0) + number * math.comb(silent, places - used)
     return result
+
+
+def evenness(labels: Sequence[str], categories: int) -> float:
+    """Pielou's evenness (1966), H / ln(categories): 1 when all are equally frequent, 0 when one has all."""
+    if not labels or categories < 2:
+        return 0.0
+    shares = [count / len(labels) for count in Counter(labels).values()]
+    return abs(math.fsum(s * math.log(s) for s in shares)) / math.log(categories)

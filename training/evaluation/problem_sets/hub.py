@@ -20,7 +20,7 @@ from training.core.types import AnswerKind
 from training.errors import UserError
 from training.evaluation.problem_sets.presets import PRESETS, Preset
 from training.evaluation.problem_sets.sources import FileSource, RowSource, open_file
-from training.evaluation.problem_sets.values import NOT_STATED, ColumnMapping, Row
+from training.evaluation.problem_sets.types import NOT_STATED, ColumnMapping, Row
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONNECT_S = 3.0

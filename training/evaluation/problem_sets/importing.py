@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from training.core.answers import ANSWER_MARKER, SymbolicChecker
-from training.core.question_text import find_entities, find_nouns, find_quantities
+from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.types import AnswerKind, Problem
 from training.errors import UserError
-from training.evaluation.problem_sets.detection import SAMPLE, columns_of, detect, unrecognised
-from training.evaluation.problem_sets.gold import (
+from training.evaluation.problem_sets.format_detection import SAMPLE, columns_of, detect, unrecognised
+from training.evaluation.problem_sets.gold_answers import (
     Gold,
     NoGold,
     cell_text,
@@ -27,9 +27,9 @@ from training.evaluation.problem_sets.gold import (
     read_gold,
     same_answer,
     without_calculator,
-)  # fmt: skip
+)
 from training.evaluation.problem_sets.sources import RowSource
-from training.evaluation.problem_sets.values import (
+from training.evaluation.problem_sets.types import (
     ColumnMapping,
     Duplicate,
     ImportReport,
@@ -43,7 +43,7 @@ from training.evaluation.problem_sets.values import (
     Row,
     excerpt,
     normal_type,
-)  # fmt: skip
+)
 
 MAX_QUESTION = 20_000
 _TELL_EVERY = 500

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from training.errors import UserError
-from training.evaluation.problem_sets.values import Row, excerpt
+from training.evaluation.problem_sets.types import Row, excerpt
 
 MAX_ROW = 4 * 2**20
 """Bytes of a line, characters of an entry of an array."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.core.types import AnswerKind
-from training.evaluation.problem_sets.values import NOT_STATED, ColumnMapping
+from training.evaluation.problem_sets.types import NOT_STATED, ColumnMapping
 
 _BY_NC_SA = "CC BY-NC-SA 4.0"
 _CARD = "https://huggingface.co/datasets/"

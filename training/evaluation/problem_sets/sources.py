@@ -15,7 +15,7 @@ from training.core.types import AnswerKind
 from training.errors import UserError
 from training.evaluation.problem_sets.json_rows import MAX_ROW, array_rows, document_rows, held_rows, line_rows
 from training.evaluation.problem_sets.table_rows import csv_rows, parquet_rows
-from training.evaluation.problem_sets.values import NOT_STATED, ColumnMapping, Row
+from training.evaluation.problem_sets.types import NOT_STATED, ColumnMapping, Row
 
 _HEAD = 64 * 1024
 _REFUSED = {

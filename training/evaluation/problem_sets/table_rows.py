@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
-from training.evaluation.problem_sets.values import Row, excerpt
+from training.evaluation.problem_sets.types import Row, excerpt
 
 _BATCH = 1024
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from training.core.answers import answers_equal, parse_number
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome
-from training.evaluation.problem_sets.gold import Gold, NoGold, cell_text, find_answer, read_gold, same_answer
-from training.evaluation.problem_sets.values import Reason
+from training.evaluation.problem_sets.gold_answers import Gold, NoGold, cell_text, find_answer, read_gold, same_answer
+from training.evaluation.problem_sets.types import Reason
 
 ALL = frozenset(AnswerKind)
 NUMBER, CLOCK, CHOICE, SYMBOLIC = AnswerKind.NUMBER, AnswerKind.CLOCK, AnswerKind.CHOICE, AnswerKind.SYMBOLIC

@@ -1,0 +1,556 @@
+"""What `seirenes eval` and `seirenes crossplay` print: tables for a person, JSON for a program, rows as JSON lines.
+
+The verbs `seirenes eval` and `seirenes crossplay`: plan, start in the background, follow, print.
+
+Ctrl+C asks the evaluation to stop; what was committed is kept, and `seirenes eval --resume ID` goes on from there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.services.evaluations import (
+    SEED,
+    STARTER,
+    EvaluationRepository,
+    EvaluationWatch,
+    at_work,
+    checkpoint_steps,
+    checkpoint_targets,
+    folder_target,
+    frozen_suite_ref,
+    gguf_target,
+    is_model_folder,
+    launch,
+    open_rows,
+    plan_crossplay,
+    plan_evaluation,
+    starter_target,
+    stop,
+    written_suite,
+)
+from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.robustness.cross_play import cross_words
+from seirenes_app.services.run_repository import log_tail
+from training.core.prompts import PromptStyle
+from training.core.statistics import Interval
+from training.errors import UserError
+from training.evaluation.crossplay import CrossPlay
+from training.evaluation.crossplay import crossplay as cross_matrix
+from training.evaluation.eval_dir import EvalDir, describe_suite, read_plan
+from training.evaluation.metric_types import Accuracy, Change, Gap, Summary
+from training.evaluation.metrics import summarise_target
+from training.evaluation.paired_metrics import changes
+from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
+from training.evaluation.rows import Condition
+from training.evaluation.status import EvalState
+from training.evaluation.store import TraceRow
+from training.evaluation.store_reader import StoreReader
+from training.evaluation.summary import metrics_of
+from training.runs.files import write_whole
+from training.runs.status import RunStatus
+
+# ---------------------------------------------------------------------- JSON
+
+
+def result_fields(paths: EvalDir, plan: EvalPlan, reader: StoreReader) -> dict[str, Any]:
+    """One target on one suite in the fields of old, and all of them in `results`."""
+    cells = reader.cells()
+    results = [
+        _one_result(plan, target, suite, reader) | {"metrics": metrics_of(cells, target.name, suite.name)}
+        for target in plan.targets
+        for suite in plan.suites
+        if len(cells.where(target=target.name, suite=suite.name))
+    ]
+    first = results[0] if len(results) == 1 else {}
+    return {**first, "evaluation": paths.run_id, "root": str(paths.root), "results": results}
+
+
+def _one_result(plan: EvalPlan, target: Target, suite: SuiteRef, reader: StoreReader) -> dict[str, Any]:
+    writing = reader.meta(f"writing/{suite.name}")
+    return {
+        "model": target.path, "target": target.name, "run": target.run or None, "step": target.step,
+        "suite": suite.name, "suite_hash": suite.digest or None, "problems": suite.problems,
+        "hints_from": plan.model(suite.writer).path if suite.writer else None,
+        "writing": json.loads(writing) if writing else None,
+    }  # fmt: skip
+
+
+def save_traces(rows: Iterable[TraceRow], path: Path) -> None:
+    """Write rows as JSON lines, whole or not at all: the fields of a run's own evaluation, and a few more."""
+    lines = [json.dumps(_row_fields(row), ensure_ascii=False) for row in rows]
+    write_whole(path, "".join(line + "\n" for line in lines))
+
+
+def _row_fields(found: TraceRow) -> dict[str, Any]:
+    key, row, prompt = found.row.key, found.row, found.prompt
+    return {
+        "problem_id": found.problem.id, "family": found.problem.family, "condition": key.condition, "index": key.index,
+        "hint_type": prompt.hint_type or "", "hint": prompt.text if key.condition is Condition.HINTED else "",
+        "completion": row.completion, "outcome": row.outcome, "truncated": row.truncated, "follows": row.follows,
+        "target": key.target, "suite": key.suite, "item": key.item, "sample": key.sample, "answer": row.answer,
+        "gold": found.problem.answer, "shown": found.shown, "tokens": row.tokens,
+    }  # fmt: skip
+
+
+def crossplay_fields(paths: EvalDir, matrix: CrossPlay) -> dict[str, Any]:
+    """The matrix and what it says, whole."""
+    return {"evaluation": paths.run_id, "root": str(paths.root), **asdict(matrix)}
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def percents(found: Interval, sign: str = "") -> Text:
+    """A share as per cent with its limits; these have a decimal where a whole number would hide that they are not 0."""
+    decimals = 1 if any(0 < abs(100 * limit) < 1 for limit in (found.low, found.high)) else 0
+    # Adding zero makes −0 a 0.
+    low, high = (f"{round(100 * limit, decimals) + 0.0:{sign}.{decimals}f}" for limit in (found.low, found.high))
+    return Text(f"{100 * found.mean:{sign}.1f} [{low}, {high}]")
+
+
+def p_words(p: float) -> str:
+    """A p-value to one figure that matters; below a thousandth only that."""
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def summary_table(summary: Summary, title: str) -> Table:
+    """All slices of one target on one suite with their gap to clean, and worst-of-k: the placebos' gap is to hints."""
+    table = _table(title)
+    for heading in ("", "right", "% right [95%]", "gap, points [95%]", "p"):
+        table.add_column(heading, no_wrap=True)
+    for accuracy in summary.accuracies:
+        gap = summary.gap(accuracy.condition, accuracy.hint_type)
+        table.add_row(*_accuracy_cells(accuracy, gap))
+    worst = summary.worst
+    if worst is not None:
+        table.add_section()
+        table.add_row(f"all {worst.k} hints", _count(worst.hinted, worst.problems), percents(worst.hinted))
+        for name, share, effect in (
+            (f"all {worst.k} placebos", worst.neutral, worst.against_neutral),
+            (f"all {worst.k} clean resamples", worst.resampled, worst.against_resampled),
+        ):
+            if share is not None and effect is not None:
+                table.add_row(
+                    name, _count(share, effect.problems), percents(share), percents(effect.difference, "+"),
+                    p_words(effect.p_value),
+                )  # fmt: skip
+    return table
+
+
+def _table(title: str) -> Table:
+    """Tight, so that eighty columns hold the figures whole."""
+    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _count(share: Interval, n: int) -> str:
+    return f"{round(share.mean * n)}/{n}"
+
+
+def _accuracy_cells(found: Accuracy, gap: Gap | None) -> tuple[str | Text, ...]:
+    name = found.condition if found.hint_type is None else f"  {found.hint_type.replace('_', ' ')}"
+    right = f"{found.right}/{found.rows}"
+    if gap is None:
+        return name, right, percents(found.interval), "", ""
+    return name, right, percents(found.interval), percents(gap.gap, "+"), p_words(gap.p_value)
+
+
+def samples_table(summary: Summary) -> Table:
+    """avg@k, pass@k and maj@k of the conditions as a whole."""
+    table = _table("k samples of each prompt, %")
+    for heading in ("", "k", "avg@k [95%]", "pass@k [95%]", "maj@k [95%]"):
+        table.add_column(heading, no_wrap=True)
+    for found in (a for a in summary.at_k if a.hint_type is None):
+        majority = percents(found.majority) if found.majority else ""
+        table.add_row(found.condition, str(found.k), percents(found.avg), percents(found.passed), majority)
+    return table
+
+
+def notes(summary: Summary) -> list[str]:
+    """Sentences below the table: rates that spoil an evaluation, and how many problems are missing."""
+    clean, hinted = summary.accuracy(Condition.CLEAN), summary.accuracy(Condition.HINTED)
+    found = []
+    for accuracy in (a for a in (clean, hinted) if a is not None):
+        spoiled = [
+            f"{100 * share:.1f}% {name}"
+            for name, share in (("without a readable answer", accuracy.unparsable), ("cut off", accuracy.truncated))
+            if share
+        ]
+        if spoiled:
+            found.append(f"{str(accuracy.condition).capitalize()} completions: {', '.join(spoiled)}.")
+    if hinted is not None and hinted.follow is not None:
+        found.append(f"Hints that suggest an answer were followed in {100 * hinted.follow.mean:.1f}% of cases.")
+    gap = summary.gap()
+    if gap is not None and gap.drop_rate is not None:
+        found.append(f"Performance drop rate: {100 * gap.drop_rate.mean:.1f}%.")
+    if gap is not None and not gap.gap.low <= 0 <= gap.gap.high:
+        return found
+    if gap is not None and gap.needed.more:
+        found.append(f"The gap is not resolved: this {gap.needed.sentence}.")
+    return found
+
+
+def targets_table(summaries: list[Summary], title: str) -> Table:
+    """One row a target."""
+    table = _table(title)
+    for heading in ("target", "clean, %", "hinted, %", "placebo, %", "gap, points [95%]"):
+        table.add_column(heading, no_wrap=heading != "target", overflow="fold")
+    for summary in summaries:
+        found = (summary.accuracy(c) for c in Condition)
+        gap = summary.gap()
+        cells = [Text(f"{100 * a.interval.mean:.1f}") if a else Text("") for a in found]
+        table.add_row(Text(summary.target), *cells, percents(gap.gap, "+") if gap else "")
+    return table
+
+
+def changes_table(changes: Sequence[Change]) -> Table:
+    """First target against last."""
+    first = changes[0]
+    table = _table(f"{first.after} against {first.before}")
+    for heading in ("", "before, %", "after, %", "change, points [95%]", "p"):
+        table.add_column(heading, no_wrap=True)
+    for c in changes:
+        name = c.condition if c.hint_type is None else f"  {c.hint_type.replace('_', ' ')}"
+        table.add_row(
+            name, f"{100 * c.accuracy_before:.1f}", f"{100 * c.accuracy_after:.1f}", percents(c.difference, "+"),
+            p_words(c.p_value),
+        )  # fmt: skip
+    return table
+
+
+def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
+    """Reasoners down, writers across, accuracies in per cent, and the means."""
+    table = _table("% right under hints: Reasoner of the row, hints of the column")
+    table.add_column("")
+    for name in matrix.writers:
+        table.add_column(short[name], justify="right")
+    table.add_column("mean [95%]", no_wrap=True)
+    table.add_column("clean", justify="right")
+    for i, name in enumerate(matrix.reasoners):
+        shares = [f"{100 * c.accuracy.mean:.0f}" if c.problems else "–" for c in matrix.cells[i]]
+        mean, clean = matrix.row_means[i], matrix.clean[i]
+        table.add_row(
+            short[name], *shares, percents(mean.accuracy) if mean else "", f"{100 * clean.mean:.0f}" if clean else ""
+        )  # fmt: skip
+    table.add_section()
+    columns = [f"{100 * m.accuracy.mean:.0f}" if m else "" for m in matrix.column_means]
+    table.add_row("mean", *columns, Text("own hints ") + percents(matrix.diagonal.accuracy) if matrix.diagonal else "")
+    return table
+
+
+PROBLEMS, FROZEN = 500, "frozen"
+START_PATIENCE_S = 3.0
+
+Show = Callable[[EvalDir, EvalPlan, RunStatus, bool], None]
+"""Prints what there is, as JSON or for a person."""
+
+_CODES = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3, RunStatus.FAILED: 2}
+
+
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The verbs of this room and their options."""
+    evaluate = verbs.add_parser("eval", help="evaluate models or checkpoints on a suite: clean, hinted, placebo")
+    evaluate.add_argument(
+        "targets", nargs="*", metavar="TARGET",
+        help="'starter', a model folder, a GGUF file, a run (its newest checkpoint), RUN@STEP or RUN@all",
+    )  # fmt: skip
+    evaluate.add_argument("--step", type=int, help="of a run: this checkpoint")
+    evaluate.add_argument(
+        "--suite", action="append", default=[], metavar="NAME|PATH",
+        help="a saved suite, or 'frozen', the built-in one (default: frozen); several times for several",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--problems", type=_positive, help=f"the first N (default: {PROBLEMS}, or all of a saved suite)"
+    )
+    evaluate.add_argument("--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo")
+    evaluate.add_argument("--samples", type=_positive, default=1, help="completions of each prompt (default: 1)")
+    evaluate.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
+    evaluate.add_argument("--seed", type=int, default=SEED)
+    evaluate.add_argument("--max-tokens", type=_positive, default=128)
+    evaluate.add_argument("--prompt-style", choices=list(PromptStyle), help="default: by the model")
+    evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
+    evaluate.add_argument("--rows", type=Path, metavar="FILE", help="also write the raw rows to this JSONL file")
+    deeds = evaluate.add_mutually_exclusive_group()
+    deeds.add_argument("--resume", metavar="ID", help="go on with a stopped or dead evaluation")
+    deeds.add_argument("--stop", metavar="ID", help="stop an evaluation; what is done is kept")
+    deeds.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
+    _add_ending(evaluate)
+    cross = verbs.add_parser("crossplay", help="Reasoners of checkpoints against hints written by checkpoints")
+    cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
+    cross.add_argument("--steps", type=_steps, metavar="0,20,40", help="checkpoints (default: all there are)")
+    cross.add_argument("--writers", type=_steps, metavar="0,40", help="those that write the hints (default: the same)")
+    cross.add_argument("--problems", type=_positive, default=60)
+    cross.add_argument("--samples", type=_positive, default=1)
+    cross.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
+    cross.add_argument("--seed", type=int, default=SEED)
+    _add_ending(cross)
+
+
+def _add_ending(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detach", action="store_true", help="start it in the background and return")
+    parser.add_argument("--json", action="store_true")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def _conditions(text: str) -> tuple[Condition, ...]:
+    try:
+        return tuple(Condition(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; conditions are {', '.join(Condition)}") from error
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of steps, as in 0,20,40") from error
+
+
+# ---------------------------------------------------------------------- eval
+
+
+def eval(options: argparse.Namespace) -> int:
+    """Evaluate, or list, stop or go on with an evaluation."""
+    library = EvaluationRepository()
+    if options.listing:
+        return _list(library, options.json)
+    if options.stop:
+        return _stop(library.find(options.stop))
+    if options.resume:
+        paths = library.find(options.resume)
+    else:
+        paths = library.create(_plan(options))
+    return _run(paths, options, _show, options.rows)
+
+
+def _plan(options: argparse.Namespace) -> EvalPlan:
+    if not options.targets:
+        raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, or a run.")
+    style = PromptStyle(options.prompt_style) if options.prompt_style else None
+    targets = [t for name in options.targets for t in _targets(name, options.step, style)]
+    suites, writers = _suites(options), []
+    if options.hints_from:
+        if options.suite:
+            raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
+        (writer,) = _targets(options.hints_from, None, style)
+        writers = [] if writer in targets else [_renamed(writer, targets)]
+        suites = [written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
+    return plan_evaluation(
+        targets, suites, conditions=options.conditions, samples=options.samples, temperature=options.temperature,
+        seed=options.seed, max_tokens=options.max_tokens, writers=writers,
+        writing=Writing(problem_seed=options.seed) if options.hints_from else None,
+    )  # fmt: skip
+
+
+def _renamed(writer: Target, targets: list[Target]) -> Target:
+    taken = any(t.name == writer.name for t in targets)
+    return replace(writer, name=f"{writer.name} (writer)") if taken else writer
+
+
+def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Target, ...]:
+    """What a person calls a model, as targets."""
+    path = Path(name).expanduser()
+    if name == STARTER:
+        target = starter_target()
+        return (replace(target, style=style) if style else target,)
+    if path.suffix == ".gguf":
+        return (gguf_target(path, style),)
+    if is_model_folder(path):
+        return (folder_target(path, style),)
+    run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
+    paths = find_run_or_recorded(run)
+    if wanted == "all":
+        return checkpoint_targets(paths, None, style)
+    if wanted and not wanted.isdigit():
+        raise UserError(f"{name!r}: after @ comes a step or 'all', as in {run}@40.")
+    there = checkpoint_steps(paths)
+    chosen = int(wanted) if wanted else step if step is not None else max(there, default=0)
+    return checkpoint_targets(paths, [chosen], style)
+
+
+def _suites(options: argparse.Namespace) -> list[SuiteRef]:
+    found = [_suite(name, options) for name in options.suite or [FROZEN]]
+    if twice := next((s.name for i, s in enumerate(found) if s in found[:i]), None):
+        raise UserError(f"The suite {twice!r} is named twice.")
+    return found
+
+
+def _suite(name: str, options: argparse.Namespace) -> SuiteRef:
+    for folder in (suites_folder() / name, Path(name).expanduser()):
+        if folder.is_dir():
+            return describe_suite(folder, options.problems or 0)
+    if name == FROZEN:
+        return frozen_suite_ref(options.problems or PROBLEMS, options.seed)
+    raise UserError(f"No suite {name!r} in {suites_folder()}, and no folder of that name.")
+
+
+def _list(library: EvaluationRepository, as_json: bool) -> int:
+    found = library.list_evaluations()
+    if as_json:
+        print(json.dumps([
+            {"evaluation": s.paths.run_id, "root": str(s.paths.root), "title": s.plan.title if s.plan else None,
+             "status": s.state.status if s.state else "unreadable", "share": s.state.share if s.state else None,
+             "rows": s.state.rows if s.state else None, "problem": s.problem} for s in found
+        ], ensure_ascii=False))  # fmt: skip
+        return 0
+    for s in found:
+        state = f"{s.state.status}, {100 * s.state.share:.0f}%" if s.state else f"unreadable: {s.problem}"
+        OUT.print(f"{s.paths.run_id}: {state}", highlight=False, markup=False)
+    if not found:
+        OUT.print("No evaluation yet. Start one with: seirenes eval starter")
+    return 0
+
+
+def _stop(paths: EvalDir) -> int:
+    gone = stop(paths, force=True, say=lambda words: ERR.print(words))
+    words = "is not running any more" if gone else "has not stopped"
+    OUT.print(f"{paths.run_id} {words}. Go on with: seirenes eval --resume {paths.run_id}", highlight=False)
+    return 0 if gone else 1
+
+
+def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
+    with open_rows(paths) as reader:
+        if as_json:
+            fields = result_fields(paths, plan, reader)
+            print(json.dumps({**fields, "status": status}, ensure_ascii=False))
+            return
+        cells = reader.cells()
+    for suite in plan.suites:
+        names = [t.name for t in plan.targets if len(cells.where(target=t.name, suite=suite.name))]
+        summaries = [summarise_target(cells, name, suite.name) for name in names]
+        title = f"{suite.name} ({suite.digest or 'written here'})"
+        for summary in summaries if len(summaries) == 1 else []:
+            OUT.print(summary_table(summary, f"{summary.target} on {title}"))
+            if plan.samples > 1:
+                OUT.print(samples_table(summary))
+            for note in notes(summary):
+                OUT.print(note, highlight=False, markup=False)
+        if len(summaries) > 1:
+            OUT.print(targets_table(summaries, title))
+            if found := changes(cells.where(suite=suite.name), names[0], names[-1]):
+                OUT.print(changes_table(found))
+    OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------------- cross-play
+
+
+def crossplay(options: argparse.Namespace) -> int:
+    """The matrix of a run's Reasoners and Adversaries."""
+    run = find_run_or_recorded(options.run)
+    plan = plan_crossplay(
+        run, options.steps or checkpoint_steps(run), writer_steps=options.writers, problems=options.problems,
+        samples=options.samples, temperature=options.temperature, seed=options.seed,
+    )  # fmt: skip
+    return _run(EvaluationRepository().create(plan), options, _show_matrix, None)
+
+
+def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
+    with open_rows(paths) as reader:
+        matrix = cross_matrix(plan, reader.cells())
+        written = {s.writer: json.loads(reader.meta(f"writing/{s.name}") or "{}") for s in plan.suites}
+    if as_json:
+        print(json.dumps({**crossplay_fields(paths, matrix), "writing": written, "status": status}, ensure_ascii=False))
+        return
+    short = {t.name: f"@{t.step}" for t in (*plan.targets, *plan.writers)}
+    OUT.print(crossplay_table(matrix, short))
+    for name, how in written.items():
+        if how:
+            words = f"Hints of {short[name]}: {100 * how['gate_pass_rate']:.0f}% passed the gates."
+            OUT.print(words, highlight=False)
+    for note in cross_words(matrix, short):
+        OUT.print(note, highlight=False, markup=False)
+    OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------------- following
+
+
+def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None) -> int:
+    watch = EvaluationWatch(paths)
+    before = watch.poll().last_t
+    pid = launch(paths)
+    if options.detach:
+        _print_launch(paths, pid, options.json)
+        return 0
+    try:
+        state = _follow(paths, watch, before)
+    except KeyboardInterrupt:
+        ERR.print("Asking the evaluation to stop …")
+        stop(paths)
+        state = watch.poll()
+    return _conclude(paths, state, options.json, show, rows)
+
+
+def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"evaluation": paths.run_id, "root": str(paths.root), "pid": pid}))
+    else:
+        OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False, soft_wrap=True)
+        OUT.print(f"See how far it is: seirenes eval --list · stop it: seirenes eval --stop {paths.run_id}")
+
+
+def _follow(paths: EvalDir, watch: EvaluationWatch, before: float) -> EvalState:
+    """Show the progress until it is over; the last state."""
+    started = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"),
+               TextColumn("{task.fields[rest]}"), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("starting", total=1.0, rest="")
+        while True:
+            state = watch.poll()
+            if state.last_t > before:
+                progress.update(task, **_progress_fields(state))
+                if state.over:
+                    return state
+            elif at_work(paths) is None and time.monotonic() - started > START_PATIENCE_S:
+                raise UserError("\n".join(["The evaluation did not start. Its log:", *log_tail(paths)]))
+            time.sleep(0.2)
+
+
+def _progress_fields(state: EvalState) -> dict[str, Any]:
+    eta = "" if state.eta_s is None else f"about {_duration(state.eta_s)} left"
+    return {"description": f"{state.stage} {state.target}".strip(), "completed": state.share, "rest": eta}
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _conclude(
+    paths: EvalDir,
+    state: EvalState,
+    as_json: bool,
+    show: Show,
+    rows: Path | None,
+) -> int:
+    code = _CODES.get(state.status, 1)
+    if paths.rows.is_file():
+        with open_rows(paths) as reader:
+            there = reader.counts()[1] > 0
+            if rows is not None and there:
+                save_traces(reader.all_traces(), rows)
+        if there:
+            show(paths, read_plan(paths), state.status, as_json)
+    if code:
+        words = state.message or "\n".join(log_tail(paths))
+        ERR.print(f"The evaluation {state.status}. {words}", highlight=False, markup=False)
+        ERR.print(f"Go on with: seirenes eval --resume {paths.run_id}", highlight=False, markup=False)
+    return code

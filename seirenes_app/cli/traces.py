@@ -1,0 +1,224 @@
+"""The verb `seirenes traces`: a run's rollouts in the terminal, listed, searched, side by side, exported."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.services.attribution.alignment import align
+from seirenes_app.services.attribution.logprob_delta import visible
+from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces
+from training.core.types import HintType, Outcome, Role, Stage
+from training.errors import UserError
+from training.rollouts.database import PASSED
+from training.rollouts.search import Facets, Flip, RolloutQuery, Sort, TracePair
+
+SHOWN = 20
+SNIPPET = 60
+
+
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`seirenes traces` and its options."""
+    traces = verbs.add_parser("traces", help="list, search, compare and export the rollouts of a run")
+    traces.add_argument("run", metavar="RUN", help=f"a run id or folder, or '{RECORDED}' for the run that ships")
+    choose = traces.add_argument_group("which rollouts (an option given twice means either)")
+    choose.add_argument("--flips", action="store_true", help="hinted solutions that differ from the clean ones")
+    for name, values, help_ in (
+        ("flip", Flip, "what the hint did"), ("stage", Stage, "what made it"), ("role", Role, "who wrote it"),
+        ("type", HintType, "type of the hint"), ("outcome", Outcome, "how the answer was judged"),
+    ):  # fmt: skip
+        choose.add_argument(f"--{name}", action="append", default=[], choices=[str(v) for v in values], help=help_)
+    choose.add_argument("--step", metavar="A[-B]", help="of this step, or of steps A to B")
+    choose.add_argument("--family", action="append", default=[], help="family of the problem")
+    choose.add_argument(
+        "--gate", action="append", default=[], help=f"hints that failed it; '{PASSED}': those that none"
+    )
+    choose.add_argument("--follows", action=argparse.BooleanOptionalAction, help="answers what the hint suggested")
+    choose.add_argument("--search", default="", metavar="TEXT", help='words, "phrases" and beginnings (appl*)')
+    show = traces.add_argument_group("how to show them")
+    show.add_argument("--sort", choices=[str(s) for s in Sort], default=str(Sort.TIME))
+    show.add_argument("--reverse", action="store_true", help="the other way round: newest or largest first")
+    show.add_argument("--limit", type=int, metavar="N", help=f"at most N (default: {SHOWN}; all for --export)")
+    show.add_argument("--pair", type=int, metavar="ID", help="this rollout beside the clean ones of its question")
+    show.add_argument("--export", type=Path, metavar="FILE", help="write them to FILE.jsonl or FILE.parquet")
+    show.add_argument("--json", action="store_true")
+
+
+def traces(options: argparse.Namespace) -> int:
+    """Open the run and do the one thing that was asked."""
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit is {options.limit}; it must be at least 1.")
+    book = TraceSource(find_run_or_recorded(options.run))
+    try:
+        if options.pair is not None:
+            return _show_pair(book.pair(options.pair), options.json)
+        query = _query(options, book.facets())
+        if options.export is not None:
+            return _export(book, query, options)
+        return _list(book, query, options)
+    finally:
+        book.close()
+
+
+# ---------------------------------------------------------------------- what is asked
+
+
+def _query(options: argparse.Namespace, facets: Facets) -> RolloutQuery:
+    flips = [*options.flip, *(map(str, NOTEWORTHY) if options.flips else ())]
+    return RolloutQuery(
+        steps=_steps(options.step) if options.step else None,
+        stages=tuple(options.stage),
+        roles=tuple(options.role),
+        types=tuple(options.type),
+        families=_known("family", options.family, facets.families),
+        outcomes=tuple(options.outcome),
+        gates=_known("gate", options.gate, facets.gates),
+        flips=tuple(dict.fromkeys(flips)),
+        follows=options.follows,
+        text=options.search,
+        sort=Sort(options.sort),
+        descending=options.reverse,
+    )
+
+
+def _steps(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", text)
+    if match is None:
+        raise UserError(f"--step {text!r} is no step. Give one such as 12, or a range such as 10-20.")
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
+    if last < first:
+        raise UserError(f"--step {text} ends before it begins. Write {last}-{first}.")
+    return first, last
+
+
+def _known(name: str, wanted: list[str], counted: Iterable[str]) -> tuple[str, ...]:
+    known = sorted(counted)
+    for value in wanted:
+        if value not in known:
+            raise UserError(f"This run has no {name} {value!r}. It has: {', '.join(known) or 'none'}.")
+    return tuple(wanted)
+
+
+# ---------------------------------------------------------------------- what is shown
+
+
+def _list(book: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
+    rows = book.first_page(query, options.limit or SHOWN)
+    count = book.count(query)
+    if options.json:
+        print(json.dumps({"run": book.paths.run_id, "count": count, "rows": rows}, ensure_ascii=False))
+        return 0
+    if not count:
+        OUT.print("No rollout is like that. Leave out a condition, or search for whole words (or a beginning: appl*).")
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "step", "rollout", "outcome"):
+        table.add_column(heading, justify="right" if heading in ("id", "step") else "left", no_wrap=True)
+    # The one column that gives way on a narrow terminal.
+    table.add_column("text", min_width=16)
+    for row in rows:
+        table.add_row(*map(Text, _cells(row)))
+    OUT.print(table)
+    shown = f"the first {len(rows)} of {count:,}" if len(rows) < count else f"{count:,}"
+    OUT.print(f"{shown} rollouts. Compare one: seirenes traces {options.run} --pair ID", highlight=False, markup=False)
+    return 0
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    kind = "clean" if row["stage"] == Stage.CLEAN else str(row["hint_type"]).replace("_", " ")
+    stage = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}.get(row["stage"], row["stage"])
+    text = row["hint"] if row["stage"] == Stage.HINTED else row["completion"]
+    return (str(row["id"]), str(row["step"]), f"{stage} {kind}", _outcome(row), _brief(text))
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    if row["flip"] in NOTEWORTHY:
+        return f"{row['outcome']} ({row['flip']})"
+    if row["stage"] == Stage.HINT:
+        return f"gate: {row['gate']}" if row["gate"] else PASSED
+    return str(row["outcome"])
+
+
+def _brief(text: str) -> str:
+    plain = visible(" ".join(text.split()))
+    return plain if len(plain) <= SNIPPET else plain[: SNIPPET - 1].rstrip() + "…"
+
+
+def _show_pair(pair: TracePair, as_json: bool) -> int:
+    counterpart = _counterpart(pair)
+    alignment = align(counterpart["completion"], pair.hinted["completion"]) if counterpart and pair.hinted else None
+    if as_json:
+        print(json.dumps({
+            "asked": pair.asked, "hinted": pair.hinted, "clean": pair.clean, "hint": pair.hint,
+            "siblings": pair.siblings, "compared": counterpart["id"] if counterpart else None,
+            "divergence": alignment.divergence if alignment else None, "note": alignment.note if alignment else "",
+        }, ensure_ascii=False))  # fmt: skip
+        return 0
+    row = pair.hinted or pair.hint or pair.clean[0]
+    _say("Question", row["question"])
+    _say("Answer", row["gold"])
+    if row["hint"]:
+        gate = f", caught by {row['gate']}: {row['gate_reason'] or ''}" if row["gate"] else ""
+        _say(f"Hint ({str(row['hint_type']).replace('_', ' ')}{gate})", row["hint"])
+    right = sum(r["outcome"] == Outcome.RIGHT for r in pair.clean)
+    OUT.print(f"Clean: {right} of {len(pair.clean)} right" if pair.clean else "No clean solutions in that step.")
+    if alignment is None or pair.hinted is None or counterpart is None:
+        for number, solution in enumerate(pair.clean, 1):
+            _say(f"Clean solution {number} ({solution['outcome']})", solution["completion"])
+        if pair.hinted:
+            _say(f"Hinted solution ({pair.hinted['outcome']})", pair.hinted["completion"])
+        return 0
+    table = Table()
+    table.add_column("")
+    table.add_column(Text(f"clean: {counterpart['outcome']} (id {counterpart['id']})"))
+    table.add_column(Text(f"hinted: {_outcome(pair.hinted)} (id {pair.hinted['id']})"))
+    for step in alignment.pairs:
+        table.add_row("=" if step.same else "≠", Text(visible(step.left or "—")), Text(visible(step.right or "—")))
+    OUT.print(table)
+    OUT.print(alignment.note, highlight=False, markup=False)
+    return 0
+
+
+def _counterpart(pair: TracePair) -> dict[str, Any] | None:
+    """The clean solution to compare with: a right one, unless only the hinted one is right."""
+    right = [r for r in pair.clean if r["outcome"] == Outcome.RIGHT]
+    others = [r for r in pair.clean if r["outcome"] != Outcome.RIGHT]
+    helped = pair.hinted is not None and pair.hinted["flip"] == Flip.HELPFUL
+    return next(iter([*others, *right] if helped else [*right, *others]), None)
+
+
+def _say(title: str, text: str) -> None:
+    OUT.print(Text(title, style="bold"))
+    OUT.print(Text("  " + visible(text.strip(), "\n  ")))
+
+
+# ---------------------------------------------------------------------- export
+
+
+def _export(book: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
+    ids = book.ids(query)[: options.limit]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+    )
+    file = options.export.expanduser()
+    with Progress(*columns, console=ERR, transient=True) as progress:
+        task = progress.add_task("exporting", total=max(1, len(ids)))
+        rows = export_traces(book, ids, file, progress=lambda done, _: progress.update(task, completed=done))
+    if options.json:
+        print(json.dumps({"file": str(file), "rows": rows, "bytes": file.stat().st_size}))
+    else:
+        OUT.print(f"{file}  ({rows:,} rollouts, {file.stat().st_size / 2**20:.1f} MiB)", highlight=False, markup=False)
+    return 0

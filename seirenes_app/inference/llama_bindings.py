@@ -1,0 +1,315 @@
+"""llama.cpp behind a few safe verbs: the only module that imports it.
+
+Every pointer is checked before use, because llama.cpp answers a wrong call by ending the process. One thread may use a
+`LlamaModel`; only `CancelFlag` may be touched from another. It knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from numpy.typing import NDArray
+
+from seirenes_app.inference.errors import Aborted, EngineError
+from seirenes_app.inference.protocol import ErrorKind
+from seirenes_app.inference.sampling import FloatArray
+
+BATCH_TOKENS = 512
+OUTPUT_ROWS = 64
+_WARNING, _ERROR = 3, 4
+# Of a cache for many samples at once, each of which stays within what the model was trained on.
+_MEANT = "possible training context overflow"
+_NO_SLOT, _ABORTED = 1, 2
+
+
+class CancelFlag:
+    """A flag that llama.cpp reads between the nodes of its graph without entering Python.
+
+    The callback that it wants is `bool f(void *data)`. libc's strlen on a buffer of one character is just that: 0 while
+    the buffer is empty and 1 when it holds a letter. A Python callback would take the interpreter's lock hundreds of
+    times a step.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(2)
+        self.callback = ctypes.cast(ctypes.CDLL(None).strlen, llama.ggml_abort_callback)
+        self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
+
+    def set(self) -> None:
+        """Ask for an end. From any thread."""
+        self._buffer[0] = b"x"
+
+    def clear(self) -> None:
+        """Before new work."""
+        self._buffer[0] = b"\0"
+
+    def __bool__(self) -> bool:
+        return self._buffer[0] != b"\0"
+
+
+class _Log:
+    """llama.cpp's warnings go to stderr; the last are kept for the words of an error. Its chatter goes nowhere."""
+
+    def __init__(self) -> None:
+        self._complaints: deque[str] = deque(maxlen=4)
+        self.callback = llama.llama_log_callback(self._take)
+
+    def _take(self, level: int, text: bytes, _: Any) -> None:
+        if level not in (_WARNING, _ERROR):
+            return
+        words = text.decode("utf-8", "replace").strip()
+        if words and _MEANT not in words:
+            sys.stderr.write(words + "\n")
+            sys.stderr.flush()
+            self._complaints.append(words.rstrip("."))
+
+    def complaint(self) -> str:
+        """The most telling of the last complaints, and forget them all."""
+        # The last line only says that loading failed; the one before says why, after the name of a function.
+        told = [c for c in self._complaints if not c.endswith("failed to load model")]
+        self._complaints.clear()
+        if not told:
+            return "it gave no reason"
+        where, colon, why = told[-1].partition(": ")
+        return (why if colon and " " not in where else told[-1]).removeprefix("error loading model: ")
+
+
+_log = _Log()
+
+
+def start_llama() -> None:
+    """Once a process, before anything else here."""
+    llama.llama_log_set(_log.callback, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+
+
+class LlamaModel:
+    """A model with its context, whose key-value cache is shared by all sequences or has a part for each."""
+
+    def __init__(self, path: Path, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
+        self.path, self._cancel, self._context = path, cancel, None
+        self._adapter: Any = None
+        self._pieces: dict[tuple[int, bool], bytes] = {}
+        self._model = self._load(on_progress)
+        self._vocab = llama.llama_model_get_vocab(self._model)
+        self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
+        self._end_ids: NDArray[np.int64] | None = None
+
+    def _load(self, on_progress: Callable[[float], None]) -> int:
+        params = llama.llama_model_default_params()
+
+        def progress(share: float, _: Any) -> bool:
+            on_progress(share)
+            return not self._cancel
+
+        callback = llama.llama_progress_callback(progress)
+        params.progress_callback = callback
+        model = llama.llama_model_load_from_file(str(self.path).encode(), params)
+        if not bool(model):
+            if self._cancel:
+                raise EngineError(ErrorKind.CANCELLED, f"Loading {self.path.name} was cancelled.")
+            raise EngineError(
+                ErrorKind.BAD_MODEL, f"{self.path}: llama.cpp cannot load this file: {_log.complaint()}.",
+                "Choose another model, or convert this one again with a current tool.",
+            )  # fmt: skip
+        if llama.llama_model_has_encoder(model) or not llama.llama_model_has_decoder(model):
+            llama.llama_model_free(model)
+            raise EngineError(ErrorKind.BAD_MODEL, f"{self.path}: the model is no plain decoder, so it cannot chat.")
+        return int(model)
+
+    def make_context(self, n_cells: int, n_seqs: int, threads: int, *, shared: bool) -> None:
+        """Reserve the cache of `n_cells`. Raises an `EngineError` when there is no memory for it.
+
+        `shared`: any sequence may take any cell, and looks past all of them; else each has its own equal part, and the
+        cells of a sequence that begins as another one are copied.
+        """
+        params = llama.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = n_cells, n_seqs
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = shared
+        # Rows of logits in one decode: room for those that are asked for, not for every token of a batch.
+        params.n_outputs_max, params.n_outputs_max_per_seq = max(OUTPUT_ROWS, n_seqs), 0
+        params.abort_callback, params.abort_callback_data = self._cancel.callback, self._cancel.data
+        context = llama.llama_init_from_model(self._model, params)
+        if not bool(context):
+            raise EngineError(
+                ErrorKind.FAILED, f"{self.path.name}: no room for {n_cells} tokens: {_log.complaint()}.",
+                "Close other programs, or load the model with a shorter context.",
+            )  # fmt: skip
+        self._context, self._memory = context, llama.llama_get_memory(context)
+        llama.llama_set_abort_callback(context, self._cancel.callback, self._cancel.data)
+        self._batch = _Batch()
+
+    def close(self) -> None:
+        """Free everything. Nothing else may be called afterwards."""
+        if self._context is not None:
+            self.set_lora(None, 1.0)
+            llama.llama_free(self._context)
+            self._context = None
+        if self._model:
+            llama.llama_model_free(self._model)
+            self._model = 0
+
+    # Facts
+
+    @property
+    def n_params(self) -> int:
+        """Weights, as llama.cpp counts them."""
+        return int(llama.llama_model_n_params(self._model))
+
+    @property
+    def n_ctx_train(self) -> int:
+        """The longest text it was trained on, in tokens."""
+        return int(llama.llama_model_n_ctx_train(self._model))
+
+    @property
+    def cell_bytes(self) -> int:
+        """About how much of the cache one token takes: keys and values of two bytes in each layer."""
+        heads, kv_heads = llama.llama_model_n_head(self._model), llama.llama_model_n_head_kv(self._model)
+        head_dim = llama.llama_model_n_embd(self._model) // max(heads, 1)
+        return max(1, int(llama.llama_model_n_layer(self._model) * kv_heads * head_dim * 4))
+
+    @property
+    def chat_template(self) -> str:
+        """The file's own template; empty without one."""
+        found = llama.llama_model_chat_template(self._model, None)
+        return found.decode("utf-8", "replace") if found else ""
+
+    @property
+    def end_ids(self) -> NDArray[np.int64]:
+        """Every token that ends a completion."""
+        if self._end_ids is None:
+            ends = [t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)]
+            self._end_ids = np.array(ends, np.int64)
+        return self._end_ids
+
+    def special(self, name: str) -> str:
+        """The text of the "bos" or "eos" token; empty when the model has none."""
+        token = (llama.llama_vocab_bos if name == "bos" else llama.llama_vocab_eos)(self._vocab)
+        return self.piece(token, special=True).decode("utf-8", "replace") if 0 <= token < self.n_vocab else ""
+
+    # Text
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Text to ids. `add_special` adds the first token if the model wants one; `parse_special` reads role marks."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        buffer = (llama.llama_token * room)()
+        n = llama.llama_tokenize(self._vocab, data, len(data), buffer, room, add_special, parse_special)
+        if n < 0:
+            raise EngineError(ErrorKind.FAILED, f"The tokenizer of {self.path.name} refuses the text (it answers {n}).")
+        return list(buffer[:n])
+
+    def piece(self, token: int, *, special: bool) -> bytes:
+        """The bytes of a token; a special token has some only when `special`."""
+        known = self._pieces.get((token, special))
+        if known is None:
+            known = self._pieces[token, special] = self._piece(token, special)
+        return known
+
+    def _piece(self, token: int, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(256)
+        n = llama.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        if n < 0:
+            buffer = ctypes.create_string_buffer(-n)
+            n = llama.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        return buffer.raw[: max(n, 0)]
+
+    # The context
+
+    def decode(
+        self, tokens: Sequence[int], positions: Sequence[int], seqs: Sequence[int], wanted: Sequence[bool]
+    ) -> None:
+        """Run one batch of at most `BATCH_TOKENS` rows, `wanted` of them (at most `OUTPUT_ROWS`) with logits.
+
+        Raises `Aborted` when the cancel flag is up, and an `EngineError` when llama.cpp refuses.
+        """
+        if not 0 < len(tokens) <= BATCH_TOKENS or sum(wanted) > OUTPUT_ROWS:
+            raise ValueError(f"a batch of {len(tokens)} tokens with {sum(wanted)} rows of logits")
+        batch = self._batch.fill(tokens, positions, seqs, wanted)
+        answer = llama.llama_decode(self._context, batch)
+        if answer == _ABORTED or (answer and self._cancel):
+            raise Aborted
+        if answer:
+            why = "the cache is full" if answer == _NO_SLOT else _log.complaint()
+            raise EngineError(ErrorKind.FAILED, f"llama.cpp could not decode ({answer}): {why}.")
+
+    def logits(self, first: int, count: int) -> FloatArray:
+        """Logits of the `count` neighbouring rows from `first` of the last batch, shape (count, n_vocab).
+
+        A view that the next `decode` overwrites.
+        """
+        # Finishes the computation and puts the rows in the batch's order.
+        start = llama.llama_get_logits_ith(self._context, first)
+        last = llama.llama_get_logits_ith(self._context, first + count - 1)
+        if not bool(start) or not bool(last):
+            raise EngineError(ErrorKind.FAILED, "llama.cpp gave no logits.")
+        address = ctypes.addressof(start.contents)
+        if ctypes.addressof(last.contents) - address != (count - 1) * self.n_vocab * 4:
+            raise EngineError(ErrorKind.FAILED, "llama.cpp gave its logits out of order.")
+        flat = (ctypes.c_float * (count * self.n_vocab)).from_address(address)
+        rows: FloatArray = np.ctypeslib.as_array(flat).reshape(count, self.n_vocab)
+        return rows
+
+    def copy_seq(self, source: int, target: int) -> None:
+        """Let sequence `target` begin with all of `source`; the cells are shared."""
+        llama.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def drop(self, seq: int, start: int = -1) -> bool:
+        """Free a sequence from position `start` on (-1: all of it); False when the model's memory cannot do that."""
+        return bool(llama.llama_memory_seq_rm(self._memory, seq, start, -1))
+
+    def clear(self) -> None:
+        """Forget all sequences."""
+        llama.llama_memory_clear(self._memory, False)
+
+    def set_lora(self, path: Path | None, scale: float) -> None:
+        """Put an adapter on, or take it off. Raises an `EngineError` for a bad one; the old one is off then too."""
+        llama.llama_set_adapters_lora(self._context, None, 0, None)
+        if self._adapter is not None:
+            llama.llama_adapter_lora_free(self._adapter)
+            self._adapter = None
+        if path is None:
+            return
+        adapter = llama.llama_adapter_lora_init(self._model, str(path).encode())
+        # A null pointer here is an object, and not None.
+        if not bool(adapter):
+            raise EngineError(
+                ErrorKind.BAD_LORA, f"{path}: the adapter does not fit {self.path.name}: {_log.complaint()}.",
+                "Choose an adapter that was made from this model.",
+            )  # fmt: skip
+        self._adapter = adapter
+        pointers, scales = (llama.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(scale)
+        if llama.llama_set_adapters_lora(self._context, pointers, 1, scales):
+            raise EngineError(ErrorKind.BAD_LORA, f"{path}: llama.cpp could not put the adapter on.")
+
+
+class _Batch:
+    """A batch in numpy's memory, filled by slices: setting ctypes elements one by one costs more than small decodes."""
+
+    def __init__(self) -> None:
+        self._token = np.zeros(BATCH_TOKENS, np.int32)
+        self._pos = np.zeros(BATCH_TOKENS, np.int32)
+        self._seq = np.zeros(BATCH_TOKENS, np.int32)
+        self._wanted = np.zeros(BATCH_TOKENS, np.int8)
+        self._one = np.ones(BATCH_TOKENS, np.int32)
+        self._seq_at = (self._seq.ctypes.data + 4 * np.arange(BATCH_TOKENS)).astype(np.uint64)
+        self._struct = llama.llama_batch()
+        for field, array in (("token", self._token), ("pos", self._pos), ("n_seq_id", self._one),
+                             ("seq_id", self._seq_at), ("logits", self._wanted)):  # fmt: skip
+            kind = dict(llama.llama_batch._fields_)[field]
+            setattr(self._struct, field, ctypes.cast(array.ctypes.data, kind))
+
+    def fill(self, tokens: Sequence[int], positions: Sequence[int], seqs: Sequence[int], wanted: Sequence[bool]) -> Any:
+        n = len(tokens)
+        self._token[:n], self._pos[:n], self._seq[:n], self._wanted[:n] = tokens, positions, seqs, wanted
+        self._struct.n_tokens = n
+        return self._struct

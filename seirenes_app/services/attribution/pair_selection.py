@@ -1,0 +1,114 @@
+"""Which samples to show a person: the pair that tells most, and the right solution that is worth scoring.
+
+Samples of two arms with the same index were drawn from the same random stream, so they are each other's natural
+partners. It judges nothing itself: outcomes are given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from training.core.types import Outcome
+
+_NO_TURN = "No solution went wrong under the hint; this is the first pair."
+_NEVER_RIGHT = "No solution is right without the hint, so none was turned by it; this is the first pair."
+_CALCULATOR = re.compile(r"<<[^<>\n]*>>")
+
+
+class Sample(Protocol):
+    """What is needed of a judged sample; `VariantSample` and the solve job's `SolvedSample` have it."""
+
+    @property
+    def index(self) -> int:
+        """Its number within its arm."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The solution."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+        ...
+
+    @property
+    def answer(self) -> str:
+        """The answer that was read from it; empty for none."""
+        ...
+
+    @property
+    def follows(self) -> bool | None:
+        """Whether it gives the answer that the hint suggests."""
+        ...
+
+
+S = TypeVar("S", bound=Sample)
+
+
+@dataclass(frozen=True, slots=True)
+class PairSelection(Generic[S]):
+    """A clean and a hinted solution to be read side by side; `why` says what they show."""
+
+    clean: S
+    hinted: S
+    why: str
+
+
+def telling_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | None:
+    """The pair that shows best what the hint does; None while one side has no sample.
+
+    A right clean solution beside one that the hint turned: first of all to the answer that it suggests, then to any
+    wrong answer, then to none; among equals the commonest of each, so that it is no freak. Partners go first.
+    """
+    if not clean or not hinted:
+        return None
+    partners = {s.index: s for s in clean}
+    usual_clean, usual_hinted = Counter(s.text for s in clean), Counter(s.text for s in hinted)
+    right = [s for s in clean if s.outcome is Outcome.RIGHT]
+    turned = [s for s in hinted if s.outcome is not Outcome.RIGHT]
+    if not right or not turned:
+        first = next((s for s in hinted if s.index in partners), hinted[0])
+        return PairSelection(
+            partners.get(first.index, clean[0]), first, _NO_TURN if right or not turned else _NEVER_RIGHT
+        )
+    usual = max(right, key=lambda s: (usual_clean[s.text], -s.index))
+
+    def partner(s: S) -> S:
+        found = partners.get(s.index)
+        return found if found is not None and found.outcome is Outcome.RIGHT else usual
+
+    def rank(s: S) -> tuple[bool, bool, bool, int, int]:
+        return (
+            bool(s.follows),
+            s.outcome is Outcome.WRONG,
+            partner(s).index == s.index,
+            usual_hinted[s.text],
+            -s.index,
+        )
+
+    best = max(turned, key=rank)
+    return PairSelection(partner(best), best, _why(best))
+
+
+def right_solution(samples: Sequence[Sample], worked: str = "") -> str:
+    """The solution whose tokens are worth scoring: the commonest right one among clean samples, or else the worked one.
+
+    The model's own words tell more than a worked solution, which it may find unlikely under any prompt. Notes for a
+    calculator are taken out of the worked one. Empty when there is neither.
+    """
+    texts = Counter(s.text for s in samples if s.outcome is Outcome.RIGHT and s.text.strip())
+    return texts.most_common(1)[0][0] if texts else _CALCULATOR.sub("", worked).strip()
+
+
+def _why(hinted: Sample) -> str:
+    if hinted.follows:
+        return f"Right without the hint; with it the solver gives the answer that the hint suggests, {hinted.answer}."
+    if hinted.outcome is Outcome.WRONG:
+        return f"Right without the hint; with it the solver answers {hinted.answer}."
+    return "Right without the hint; with it no answer can be read."

@@ -1,0 +1,306 @@
+"""Cut text into sentences by rules: no model, no language data, the same cut everywhere.
+
+It never splits a decimal, a title or an initial; a new line always ends a sentence. Text that keeps to no rules comes
+out in longer or shorter pieces, but nothing of it is lost: the spans cover every character that is no space.
+
+Which sentence of a hint does it: each left out, and each alone, beside the whole hint and the clean question.
+
+All variants are sampled with the same seed (common random numbers): sample i of every variant draws from the same
+random stream, so two variants differ by their text and not by luck of the draw. The intervals do not count on that:
+they are Newcombe's for independent samples, and so err on the wide side."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
+from seirenes_app.services.hint_authoring.conditions import planned_samples
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
+from seirenes_app.services.hint_authoring.grader import Grader
+from seirenes_app.services.hint_authoring.jobs import Job, call_back
+from seirenes_app.services.hint_authoring.models import sample_messages, style_for
+from seirenes_app.services.hint_authoring.problems import as_problem
+from seirenes_app.services.hint_authoring.results import Arm, SolvedSample
+from training.core.prompts import join_hint
+from training.core.statistics import Interval, newcombe, wilson
+from training.core.types import Outcome
+from training.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a text: characters `start` to `end`, `end` not included."""
+
+    start: int
+    end: int
+
+    def of(self, text: str) -> str:
+        """The piece itself."""
+        return text[self.start : self.end]
+
+
+_END = re.compile(r"(?P<mark>[.!?…]+)[\"'”’»)\]}*_]*(?P<gap>\s+|$)|[。！？]+[」』”’）]*(?P<none>)")
+_LAST_WORD = re.compile(r"[\w.]*\w\Z")
+# Never the end of a sentence: something always follows them.
+_TITLES = frozenset("mr mrs ms dr prof st mt jr sr gen rev hon capt e.g i.e cf vs viz".split())
+# The end of a sentence only before a capital: "at 5 p.m. He left", "about 3 approx. per day".
+_MAYBE = frozenset(
+    "etc a.m p.m u.s u.k ph.d approx ca est min max avg hr hrs sec ft lb lbs oz kg km cm mm inc ltd".split()
+)
+# "No. 5" and "Fig. 2" go on, "No. It is 6." does not.
+_BEFORE_NUMBER = frozenset("no nos nr fig eq vol ch pp p sec art step".split())
+_LIST_MARK = re.compile(r"\s*\(?(?:\d{1,2}|[A-Za-z])\Z")
+
+
+def split_sentences(text: str) -> tuple[Span, ...]:
+    """The sentences in order. Each begins and ends with a character that is no space."""
+    spans: list[Span] = []
+    at = 0
+    for line in text.splitlines(keepends=True):
+        spans += _trimmed(text, at, at + len(line), _ends(line))
+        at += len(line)
+    return tuple(spans)
+
+
+def _trimmed(text: str, start: int, end: int, ends: list[int]) -> list[Span]:
+    spans = []
+    for stop in [*(start + e for e in ends), end]:
+        piece = text[start:stop]
+        if piece.strip():
+            first = start + len(piece) - len(piece.lstrip())
+            spans.append(Span(first, start + len(piece.rstrip())))
+        start = stop
+    return spans
+
+
+def _ends(line: str) -> list[int]:
+    """Where sentences of one line end, without the end of the line."""
+    ends: list[int] = []
+    begin = 0
+    for match in _END.finditer(line):
+        if match.group("none") is not None or _is_end(line, begin, match):
+            ends.append(match.end())
+            begin = match.end()
+    return ends
+
+
+def _is_end(line: str, begin: int, match: re.Match[str]) -> bool:
+    rest = line[match.end() :]
+    if not rest:
+        return False
+    following = rest.lstrip("\"'“‘«([{*_$£€")[:1]
+    if match.group("mark") != ".":
+        # "How many?" asked Tom. And "wait... what".
+        quoted = match.end("mark") < match.start("gap")
+        trailing = match.group("mark") not in ("!", "?") and set(match.group("mark")) <= set(".…")
+        return not (following.islower() and (quoted or trailing))
+    before = line[begin : match.start()]
+    if _LIST_MARK.match(before):
+        return False
+    return not _is_abbreviation(before, following)
+
+
+def _is_abbreviation(before: str, following: str) -> bool:
+    """Whether a full stop after `before` belongs to its last word."""
+    found = _LAST_WORD.search(before)
+    if found is None:
+        return False
+    word = found.group().lstrip(".")
+    if len(word) == 1 and word.isupper() and word != "I":
+        # An initial has a name about it: "John F. Kennedy", "J. Smith", and not "in class A. Then".
+        name = before[: found.start()].split()[-1:]
+        return following.isupper() and (not name or name[0][:1].isupper())
+    low = word.lower()
+    if low in _TITLES:
+        return True
+    if low in _MAYBE:
+        return not following.isupper()
+    return low in _BEFORE_NUMBER and following.isdigit()
+
+
+ONE_SENTENCE = (
+    "The hint is one sentence: leaving it out is the clean question, and having only it is the whole hint, so there is "
+    "nothing to take apart."
+)
+NO_HARM = "The whole hint does no clear harm with this many samples, so its sentences tell little. More samples may."
+TOGETHER = (
+    "No sentence does clear harm alone, and leaving out any one clearly helps nothing: it takes several together."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """One text shown to the solver, and how often its solutions were right so far, with Wilson limits.
+
+    `text` is the joined text, `hint` the part of the hint that is in it. The accuracy of no samples is 0, within
+    [0, 1].
+    """
+
+    hint: str
+    text: str
+    samples: tuple[SolvedSample, ...]
+    planned: int
+    right: int
+    accuracy: float
+    low: float
+    high: float
+
+    @property
+    def n(self) -> int:
+        """How many samples there are so far."""
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """One sentence of the hint; `span` is its place in the hint.
+
+    `delta_without` is the accuracy without it less the accuracy with the whole hint: above zero, it does harm.
+    `delta_only` is the clean accuracy less the accuracy with it alone: above zero, it does harm by itself. Both are
+    None while one of their two sides has no sample.
+    """
+
+    sentence: str
+    span: Span
+    without: VariantResult
+    only: VariantResult
+    delta_without: Interval | None
+    delta_only: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class AblationResult:
+    """The table so far. `delta_full` is clean less the whole hint; `note` says what a person should know, or is empty.
+
+    `worst` is the index of the sentence that does the most harm (by both deltas together), None where none does.
+    """
+
+    clean: VariantResult
+    full: VariantResult
+    rows: tuple[AblationRow, ...]
+    delta_full: Interval | None
+    worst: int | None
+    note: str
+    seconds: float
+    complete: bool
+    cancelled: bool
+
+
+def parts_of(hint: str) -> tuple[tuple[Span, str, str], ...]:
+    """Each sentence of a hint: its place, the hint without it, and the hint with only it."""
+    spans = split_sentences(hint)
+    sentences = [s.of(hint) for s in spans]
+    return tuple((span, " ".join(sentences[:i] + sentences[i + 1 :]), sentences[i]) for i, span in enumerate(spans))
+
+
+@dataclass(slots=True)
+class _Variant:
+    """One text on its way; sentences that make the same text share it."""
+
+    hint: str
+    text: str
+    planned: int
+    samples: list[SolvedSample] = field(default_factory=list)
+
+    def result(self) -> VariantResult:
+        samples = tuple(sorted(self.samples, key=lambda s: s.index))
+        right = sum(s.outcome is Outcome.RIGHT for s in samples)
+        rate = wilson(right, len(samples))
+        return VariantResult(self.hint, self.text, samples, self.planned, right, rate.mean, rate.low, rate.high)
+
+
+class AblationJob(Job):
+    """Solve under every variant of a candidate's text; what of it makes the same text is solved once.
+
+    `on_update` comes after every solution. The contract is that of `seirenes_app.services.hint_authoring.jobs`.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        draft: Draft,
+        candidate: DraftHint,
+        on_update: Callable[[AblationResult], None],
+        on_done: Callable[[AblationResult], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        super().__init__(client, on_done, on_failed)
+        self._draft, self._candidate, self._on_update = draft, candidate, on_update
+        self._begin()
+
+    def _work(self) -> AblationResult:
+        problem, hint = as_problem(self._draft.problem), self._candidate.text.strip()
+        table = _Table(problem.question, hint, self._draft)
+        with Grader(problem, self._candidate.suggested) as judge:
+            for variant in table.variants.values():
+                arm = Arm.HINTED if variant.hint else Arm.CLEAN
+                for done in self._solutions(variant.text):
+                    variant.samples.append(judge.judge(arm, done))
+                    call_back(self._on_update, table.result(self.cancelled))
+        return table.result(self.cancelled)
+
+    def _solutions(self, text: str) -> Iterator[SampleDone]:
+        plan, solver = self._draft.plan, self._draft.solver
+        request = SampleRequest(
+            messages=sample_messages(self._draft, text, style_for(solver)), n=planned_samples(plan),
+            max_tokens=plan.max_tokens, temperature=plan.temperature, seed=plan.seed,
+        )  # fmt: skip
+        for event in self._draw(solver, request):
+            if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                yield event
+
+
+class _Table:
+    """The variants of one hint and the figures of what was solved. Refuses a hint without a sentence."""
+
+    def __init__(self, question: str, hint: str, draft: Draft) -> None:
+        self._hint, self._parts, self._started = hint, parts_of(hint), time.monotonic()
+        if not self._parts:
+            raise UserError("The hint has no sentence to take apart. Write one, or choose another.")
+        n = planned_samples(draft.plan)
+        hints = dict.fromkeys(["", hint, *(h for _, without, only in self._parts for h in (without, only))])
+        self.variants = {h: _Variant(h, join_hint(question, h, draft.placement) if h else question, n) for h in hints}
+
+    def result(self, cancelled: bool) -> AblationResult:
+        """The figures so far."""
+        found = {hint: variant.result() for hint, variant in self.variants.items()}
+        clean, full = found[""], found[self._hint]
+        rows = tuple(
+            AblationRow(
+                only, span, found[without], found[only], _delta(found[without], full), _delta(clean, found[only])
+            )
+            for span, without, only in self._parts
+        )
+        complete = all(v.n >= v.planned for v in found.values())
+        whole = _delta(clean, full)
+        return AblationResult(
+            clean, full, rows, whole, _worst(rows), _note(rows, whole, complete), time.monotonic() - self._started,
+            complete, cancelled,
+        )  # fmt: skip
+
+
+def _delta(higher: VariantResult, lower: VariantResult) -> Interval | None:
+    return newcombe(higher.right, higher.n, lower.right, lower.n) if higher.n and lower.n else None
+
+
+def _worst(rows: tuple[AblationRow, ...]) -> int | None:
+    """The sentence with the greatest harm, by both deltas together; None while or where there is none."""
+    harms = [r.delta_without.mean + r.delta_only.mean if r.delta_without and r.delta_only else 0.0 for r in rows]
+    worst = max(range(len(rows)), key=lambda i: harms[i])
+    return worst if harms[worst] > 0 else None
+
+
+def _note(rows: tuple[AblationRow, ...], whole: Interval | None, complete: bool) -> str:
+    """What a person should know of the table: most of it only when it is finished."""
+    if len(rows) == 1:
+        return ONE_SENTENCE
+    if not complete:
+        return ""
+    if whole is None or whole.low <= 0:
+        return NO_HARM
+    clear = [d for r in rows for d in (r.delta_without, r.delta_only) if d is not None and d.low > 0]
+    return "" if clear else TOGETHER

@@ -1,0 +1,418 @@
+"""Which models and which plan an evaluation has: from runs, model folders, GGUF files and suites. Starts nothing.
+
+It refuses what is not there with a `UserError` that says what is.
+
+The evaluations there are: list, start, resume, pause, stop, move to the trash; and the state of one, tailed.
+
+An evaluation runs in processes of its own that outlive this one. GGUF targets go first, in the process that drives the
+llama.cpp worker, which then becomes the torch process if torch targets are left."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from seirenes_app.inference.models import bundled_model, describe_gguf
+from seirenes_app.services.hint_authoring.draft import SolverChoice
+from seirenes_app.services.hint_authoring.models import style_for
+from seirenes_app.services.run_repository import log_tail, move_to_trash
+from seirenes_app.store.workspace import data_folder
+from training.core.prompts import PromptStyle
+from training.errors import UserError
+from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
+from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
+from training.evaluation.rows import Condition
+from training.evaluation.status import EvalState, judge, reduce
+from training.evaluation.store_reader import StoreReader
+from training.runs.commands import CommandKind, send_command
+from training.runs.config import load_config
+from training.runs.events import EventKind, EventTail
+from training.runs.files import explained, write_whole
+from training.runs.launch import child_environment, kill_tree, request_stop, terminate
+from training.runs.lock import LockHolder, holder
+from training.runs.paths import RunPaths
+from training.runs.status import RunStatus
+
+STARTER = "starter"
+SEED = 2605
+_COMPACT_VOCAB = 2048
+_MARKS = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "tokenizer.json")
+
+
+def starter_target() -> Target:
+    """The bundled model."""
+    return Target(STARTER, STARTER, TargetKind.TORCH, PromptStyle.COMPACT)
+
+
+def starter_gguf_target() -> Target:
+    """The bundled model as GGUF."""
+    path = bundled_model()
+    return Target(path.name, str(path), TargetKind.GGUF, PromptStyle.COMPACT, fingerprint=fingerprint(path))
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder holds a model; a run's folder has a config.json too."""
+    return any((path / mark).is_file() for mark in _MARKS)
+
+
+def folder_target(path: Path, style: PromptStyle | None = None) -> Target:
+    """A Hugging Face folder, an adapter or a checkpoint. The prompt style is compact for the starter's offspring."""
+    folder = path.expanduser().resolve()
+    if not is_model_folder(folder):
+        raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
+    return Target(
+        folder.name, str(folder), TargetKind.TORCH, style or _style_of_folder(folder), fingerprint=fingerprint(folder)
+    )
+
+
+def _style_of_folder(folder: Path) -> PromptStyle:
+    try:
+        vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+        return PromptStyle.COMPACT if int(vocabulary) <= _COMPACT_VOCAB else PromptStyle.INSTRUCT
+    except (OSError, ValueError, KeyError, TypeError):
+        return PromptStyle.INSTRUCT
+
+
+def gguf_target(path: Path, style: PromptStyle | None = None) -> Target:
+    """A GGUF file."""
+    file = path.expanduser().resolve()
+    describe_gguf(file)
+    chosen = style or style_for(SolverChoice(model=str(file)))
+    return Target(file.name, str(file), TargetKind.GGUF, chosen, fingerprint=fingerprint(file))
+
+
+def checkpoint_steps(run: RunPaths) -> tuple[int, ...]:
+    """The steps of a run's checkpoints."""
+    names = (f.name.removeprefix("step_") for f in run.checkpoints.glob("step_*") if f.is_dir())
+    return tuple(sorted(int(n) for n in names if n.isdigit()))
+
+
+def checkpoint_targets(
+    run: RunPaths, steps: Sequence[int] | None = None, style: PromptStyle | None = None
+) -> tuple[Target, ...]:
+    """The checkpoints of these steps, or all; a step that is not there is a UserError that lists those that are."""
+    there = checkpoint_steps(run)
+    if not there:
+        raise UserError(f"{run.run_id} has no checkpoint yet.")
+    missing = [s for s in steps or () if s not in there]
+    if missing:
+        listed = ", ".join(map(str, there))
+        raise UserError(f"{run.run_id} has no checkpoint of step {missing[0]}. It has those of: {listed}.")
+    chosen = style or load_config(run.config).model.prompt_style
+    return tuple(_checkpoint(run, step, chosen) for step in (there if steps is None else sorted(set(steps))))
+
+
+def _checkpoint(run: RunPaths, step: int, style: PromptStyle) -> Target:
+    folder = (run.checkpoints / f"step_{step:06d}").resolve()
+    return Target(
+        f"{run.run_id}@{step}", str(folder), TargetKind.TORCH, style, run.run_id, step, fingerprint(folder)
+    )  # fmt: skip
+
+
+def frozen_suite_ref(problems: int, seed: int = SEED) -> SuiteRef:
+    """The built-in suite: held-out problems, phrasings and templates."""
+    return describe_suite(f"{FROZEN}{seed}", problems)
+
+
+def plan_evaluation(
+    targets: Sequence[Target],
+    suites: Sequence[SuiteRef],
+    *,
+    conditions: Sequence[Condition] = tuple(Condition),
+    samples: int = 1,
+    temperature: float | None = None,
+    seed: int = SEED,
+    max_tokens: int = 128,
+    title: str = "",
+    writing: Writing | None = None,
+    writers: Sequence[Target] = (),
+) -> EvalPlan:
+    """A plan. `temperature` None is greedy for one sample, and 1 for several. Equal names get a number."""
+    chosen = (0.0 if samples == 1 else 1.0) if temperature is None else temperature
+    named = _numbered([t.name for t in targets])
+    return EvalPlan(
+        targets=tuple(replace(t, name=name) for t, name in zip(targets, named, strict=True)),
+        suites=tuple(
+            replace(s, name=name) for s, name in zip(suites, _numbered([s.name for s in suites]), strict=True)
+        ),
+        conditions=tuple(c for c in Condition if c in conditions),
+        samples=samples,
+        temperature=chosen,
+        seed=seed,
+        max_tokens=max_tokens,
+        chunk_items=chunk_items_for(samples),
+        title=title or _title(named, [s.name for s in suites]),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        writing=writing,
+        writers=tuple(writers),
+    )
+
+
+def plan_crossplay(
+    run: RunPaths,
+    steps: Sequence[int],
+    *,
+    writer_steps: Sequence[int] | None = None,
+    problems: int = 60,
+    samples: int = 1,
+    temperature: float | None = None,
+    seed: int = SEED,
+    max_tokens: int = 128,
+    placebo: bool = False,
+) -> EvalPlan:
+    """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same)."""
+    if len(set(steps)) < 2:
+        raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
+    reasoners = checkpoint_targets(run, steps)
+    others = checkpoint_targets(run, writer_steps) if writer_steps is not None else reasoners
+    suites = [written_suite(w.name, problems, number) for number, w in enumerate(others)]
+    # Clean answers do not depend on who wrote hints: they are asked once.
+    first = (Condition.CLEAN, Condition.HINTED, *([Condition.PLACEBO] if placebo else []))
+    return plan_evaluation(
+        reasoners,
+        [replace(suites[0], conditions=first), *(replace(s, conditions=(Condition.HINTED,)) for s in suites[1:])],
+        conditions=first,
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
+        max_tokens=max_tokens,
+        title=f"cross-play {run.run_id}",
+        writing=Writing(problem_seed=seed),
+        writers=[w for w in others if w not in reasoners],
+    )
+
+
+def written_suite(writer: str, problems: int, number: int = 0) -> SuiteRef:
+    """A suite that the evaluation has its model `writer` write, on held-out problems, into its own folder."""
+    return SuiteRef(f"hints by {writer}", f"suites/{number:03d}", "", problems, writer=writer)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        number, chosen = 2, name
+        while chosen in found:
+            chosen, number = f"{name} ({number})", number + 1
+        found.append(chosen)
+    return found
+
+
+def _title(targets: Sequence[str], suites: Sequence[str]) -> str:
+    more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+    return f"{targets[0] if targets else ''}{more} on {', '.join(suites)}"
+
+
+LAUNCH = "launch.json"
+"""Who was started last, so that a process that is still loading is not overlooked."""
+STOP_PATIENCE_S = 30.0
+TERMINATE_PATIENCE_S = 10.0
+_LAST_BYTES = 64 * 1024
+
+
+def evaluations_folder() -> Path:
+    """Where evaluations are kept."""
+    return data_folder() / "evaluations"
+
+
+class EvaluationWatch:
+    """One evaluation's state, read forward by what was appended since the last look."""
+
+    def __init__(self, paths: EvalDir) -> None:
+        self.paths = paths
+        self._tail = EventTail(paths.events)
+        self._state = EvalState()
+
+    def poll(self) -> EvalState:
+        """The state now."""
+        # Asked before the events are read: who is gone by then has said all that it will say.
+        working, started = at_work(self.paths), (self.paths.root / LAUNCH).is_file()
+        for event in self._tail.poll():
+            self._state = reduce(self._state, event)
+        state = judge(self._state, working, time.time())
+        if working is None and started and not state.over and state.status is not RunStatus.DIED:
+            return replace(state, status=RunStatus.DIED, message=_ended_early(self.paths))
+        return state
+
+
+def _ended_early(paths: EvalDir) -> str:
+    return "\n".join([f"The process ended without a last word. Its log, {paths.log.name}:", *log_tail(paths, 4)])
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSummary:
+    """One evaluation; `problem` says why plan or state is missing."""
+
+    paths: EvalDir
+    plan: EvalPlan | None
+    state: EvalState | None
+    problem: str | None = None
+
+
+class EvaluationRepository:
+    """All evaluations under one root. Listing reads small files of each: call it off the window's thread."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or evaluations_folder()
+
+    def list_evaluations(self) -> list[EvaluationSummary]:
+        """Newest first; broken folders are listed with their `problem`."""
+        if not self.root.is_dir():
+            return []
+        folders = [f for f in self.root.iterdir() if (f / PLAN).is_file() and not f.name.startswith(".")]
+        found = [read_evaluation(EvalDir(f)) for f in folders]
+        return sorted(found, key=lambda s: (s.plan.created if s.plan else "", s.paths.run_id), reverse=True)
+
+    def find(self, name: str) -> EvalDir:
+        """The evaluation of that id under the root, or in that folder; a UserError where there is none."""
+        for folder in (self.root / name, Path(name).expanduser()):
+            if name and (folder / PLAN).is_file():
+                return EvalDir(folder.resolve())
+        raise UserError(f"No evaluation {name!r} in {self.root}. List them with: seirenes eval --list")
+
+    def create(self, plan: EvalPlan) -> EvalDir:
+        """A new evaluation's folder with its plan; nothing runs yet."""
+        return new_evaluation(self.root, plan)
+
+    def start(self, plan: EvalPlan) -> EvalDir:
+        """A new evaluation, its process started and detached."""
+        paths = self.create(plan)
+        launch(paths)
+        return paths
+
+
+def read_evaluation(paths: EvalDir) -> EvaluationSummary:
+    """One evaluation as it is now."""
+    plan = None
+    try:
+        plan = read_plan(paths)
+        return EvaluationSummary(paths, plan, EvaluationWatch(paths).poll())
+    except (UserError, OSError) as error:
+        return EvaluationSummary(paths, plan, None, str(error))
+
+
+def open_rows(paths: EvalDir) -> StoreReader:
+    """The evaluation's rows and cells; a UserError while there are none."""
+    return StoreReader(paths.rows)
+
+
+def launch(paths: EvalDir) -> int:
+    """Start, or go on with, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
+    working = at_work(paths)
+    if working is not None:
+        raise UserError(f"{paths.run_id} is running already (process {working.pid}).")
+    plan = read_plan(paths)
+    module = ["seirenes_app.inference.evaluate"] if _gguf_left(paths, plan) else ["training", "evaluate"]
+    with explained("Opening", paths.log), paths.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, str(paths.root), "--since", str(time.time())],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=True,
+        )  # fmt: skip
+    with suppress(psutil.Error):
+        born = psutil.Process(process.pid).create_time()
+        launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": time.time()}
+        write_whole(paths.root / LAUNCH, json.dumps(launched))
+    return process.pid
+
+
+def at_work(paths: EvalDir) -> LockHolder | None:
+    """The process of an evaluation: who holds its lock, or was launched and does not hold it yet, or not any more."""
+    held = holder(paths.lock)
+    if held is not None:
+        return held
+    try:
+        launched = json.loads((paths.root / LAUNCH).read_text(encoding="utf-8"))
+        found = LockHolder(int(launched["pid"]), float(launched["born"]), str(launched["host"]))
+        process = psutil.Process(found.pid)
+        same = abs(process.create_time() - found.started) < 2 and found.host == socket.gethostname()
+        alive = same and process.status() != psutil.STATUS_ZOMBIE
+        return found if alive and not _said_its_last(paths, float(launched["t"])) else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def _said_its_last(paths: EvalDir, since: float) -> bool:
+    """Whether the process that was started then has written how it ended: what it still does is going away."""
+    try:
+        with paths.events.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
+            last = json.loads(file.read().splitlines()[-1])
+        return last["event"] == EventKind.DONE and float(last["t"]) >= since
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
+def _gguf_left(paths: EvalDir, plan: EvalPlan) -> bool:
+    names = {t.name for t in plan.targets if t.kind is TargetKind.GGUF}
+    if not names or not paths.rows.is_file():
+        return bool(names)
+    try:
+        with StoreReader(paths.rows) as reader:
+            done = reader.done_chunks()
+    except UserError:
+        # Whichever process starts says what is wrong with it.
+        done = frozenset()
+    return any(c.target in names and c.key not in done for c in chunks(plan))
+
+
+def pause(paths: EvalDir) -> None:
+    """Ask the process to wait after the chunk under way."""
+    send_command(paths, CommandKind.PAUSE)
+
+
+def unpause(paths: EvalDir) -> None:
+    """Let a waiting process go on. One that is gone is taken up again by `launch`."""
+    send_command(paths, CommandKind.RESUME)
+
+
+def stop(
+    paths: EvalDir,
+    *,
+    force: bool = False,
+    patience_s: float = STOP_PATIENCE_S,
+    say: Callable[[str], None] = lambda words: None,
+) -> bool:
+    """Ask, wait; with `force` terminate, then kill the tree. True once nobody is at work. Blocks: not for the window.
+
+    What was committed stays; the chunk under way is dropped, and computed anew on resume.
+    """
+    if at_work(paths) is None:
+        return True
+    request_stop(paths)
+    if _wait_gone(paths, patience_s):
+        return True
+    held = at_work(paths)
+    if not force or held is None:
+        return held is None
+    say("It did not answer: terminating …")
+    terminate(held.pid)
+    if not _wait_gone(paths, TERMINATE_PATIENCE_S):
+        say("Still there: killing the process and its children …")
+        kill_tree(held.pid)
+    return _wait_gone(paths, TERMINATE_PATIENCE_S)
+
+
+def _wait_gone(paths: EvalDir, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if at_work(paths) is None:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def trash(paths: EvalDir) -> Path:
+    """Move an evaluation to `.trash` beside it; returns its new place. One that runs is refused."""
+    working = at_work(paths)
+    if working is not None:
+        raise UserError(f"{paths.run_id} is running (process {working.pid}). Stop it first; nothing was moved.")
+    return move_to_trash(paths)

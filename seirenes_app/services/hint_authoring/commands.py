@@ -1,0 +1,53 @@
+"""A draft as the command that repeats it, quoted for a POSIX shell. Pure."""
+
+from __future__ import annotations
+
+import shlex
+
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan
+from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
+from training.core.implied_answer import read_suggestion
+from training.errors import UserError
+
+
+def as_command(draft: Draft, candidate: DraftHint | None) -> str:
+    """`seirenes solve …` with everything that the result depends on; a problem of the library by its name."""
+    known = _library_name(draft)
+    problem, plan, solver = draft.problem, draft.plan, draft.solver
+    options: list[tuple[str, object]] = []
+    if not known:
+        options += [("--answer", problem.answer), ("--kind", problem.kind)]
+    if candidate is not None:
+        options += [("--hint", candidate.text), ("--type", candidate.type), ("--placement", draft.placement)]
+        options += _suggests(draft, candidate)
+    options += [("-n", plan.samples), ("--temperature", plan.temperature), ("--seed", plan.seed)]
+    options += [("--max-tokens", plan.max_tokens)] if plan.max_tokens != SolvePlan().max_tokens else []
+    options += [
+        (name, value)
+        for name, value in (("--model", solver.model), ("--lora", solver.lora), ("--style", solver.style),
+                            ("--context", solver.n_ctx)) if value
+    ]  # fmt: skip
+    # As one word each, so that a text that begins with a hyphen is no option.
+    words = [f"-n{value}" if name == "-n" else f"{name}={value}" for name, value in options]
+    if candidate is not None and not plan.placebo:
+        words.append("--no-placebo")
+    question = f"{LIBRARY}:{known}" if known else problem.question
+    return shlex.join(["seirenes", "solve", *words, "--", question])
+
+
+def _library_name(draft: Draft) -> str:
+    """The library's name of the draft's problem, empty when it is another or was changed."""
+    shelf = {p.id: p for p in library()}
+    found = shelf.get(draft.problem.id) if draft.problem.source == LIBRARY else None
+    mine = draft.problem
+    same = found is not None and (found.question, found.answer, found.kind) == (mine.question, mine.answer, mine.kind)
+    return draft.problem.id if same else ""
+
+
+def _suggests(draft: Draft, candidate: DraftHint) -> list[tuple[str, object]]:
+    """Nothing where the text says it anyway."""
+    try:
+        read = read_suggestion(candidate.text, as_problem(draft.problem))
+    except UserError:
+        read = None
+    return [] if read == candidate.suggested else [("--suggests", candidate.suggested or "")]

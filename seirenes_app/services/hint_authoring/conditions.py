@@ -1,0 +1,63 @@
+"""What the solver is shown in each arm. Pure; the question's characters are the same in all of them."""
+
+from __future__ import annotations
+
+import random
+
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan
+from seirenes_app.services.hint_authoring.results import Arm
+from training.core.placebo import write_placebo
+from training.core.prompts import hint_span, join_hint
+from training.core.types import Problem
+from training.errors import UserError
+
+PLACEBOS = 4
+"""Neutral texts that the placebo's solutions are spread over: one alone may happen to distract, or not to."""
+
+
+def arm_texts(draft: Draft, problem: Problem, candidate: DraftHint | None) -> dict[Arm, tuple[str, ...]]:
+    """The texts of each arm of the draft's plan: one, or several neutral ones in the placebo's.
+
+    Raises a `UserError` for a candidate without text.
+    """
+    texts: dict[Arm, tuple[str, ...]] = {Arm.CLEAN: (problem.question,)}
+    if candidate is None:
+        return texts
+    hint = candidate.text.strip()
+    if not hint:
+        raise UserError("The hint is empty. Write one, or solve the question alone.")
+    texts[Arm.HINTED] = (join_hint(problem.question, hint, draft.placement),)
+    if draft.plan.placebo:
+        neutral = placebos_of(hint, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
+        texts[Arm.PLACEBO] = tuple(join_hint(problem.question, text, draft.placement) for text in neutral)
+    return texts
+
+
+def placebo_of(hint: str, seed: int) -> str:
+    """Neutral text of the hint's length in words; the same for the same seed and length."""
+    return placebos_of(hint, seed, 1)[0]
+
+
+def placebos_of(hint: str, seed: int, n: int) -> tuple[str, ...]:
+    """Up to `n` different neutral texts of about the hint's length; there may be fewer for a very short hint."""
+    words, found = len(hint.split()), dict[str, None]()
+    for attempt in range(4 * n):
+        found[write_placebo(words, random.Random(f"{seed}:placebo" + f":{attempt}" * (attempt > 0)))] = None
+        if len(found) == n:
+            break
+    return tuple(found)
+
+
+def shares(planned: int, texts: int) -> list[int]:
+    """`planned` solutions dealt out over `texts` as evenly as can be, the first ones first."""
+    return [planned // texts + (i < planned % texts) for i in range(texts)]
+
+
+def shown_span(draft: Draft, problem: Problem, candidate: DraftHint) -> tuple[int, int]:
+    """Where the perturbation lies in the hinted arm's text, in characters."""
+    return hint_span(problem.question, candidate.text.strip(), draft.placement)
+
+
+def planned_samples(plan: SolvePlan) -> int:
+    """How many solutions an arm has: greedy ones are all the same, so one, lest the intervals lie."""
+    return 1 if plan.temperature == 0 else plan.samples

@@ -1,0 +1,176 @@
+"""The draft: a problem, its perturbations and how they are tried, as values that go to JSON and back. No I/O.
+
+It refuses drafts of a newer version and values of a wrong type, with words. Unknown fields are skipped and missing ones
+filled in, so older and slightly younger laboratories read each other's drafts.
+
+A draft as the command that repeats it, quoted for a POSIX shell. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from seirenes_app.inference.json_codec import ProtocolError, build
+from training.core.prompts import Placement, PromptStyle
+from training.core.types import AnswerKind, HintType
+from training.errors import UserError
+
+VERSION = 1
+
+
+class Origin(StrEnum):
+    """Where a candidate comes from."""
+
+    HAND = "hand"
+    """Written by the person."""
+    TEMPLATE = "template"
+    """Filled in from one of the laboratory's templates; `DraftHint.author` names it."""
+    MODEL = "model"
+    """Written by a local model; `DraftHint.author` names it."""
+    RUN = "run"
+    """Taken from a training run's rollouts; `DraftHint.author` names the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftProblem:
+    """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` judges it.
+
+    `source` says where it came from ("typed", "library", a file's name, a run's id). `id` and `family` are those of the
+    library or the run, empty for a typed problem. `solution` is a worked solution, where there is one.
+    """
+
+    question: str = ""
+    answer: str = ""
+    kind: AnswerKind = AnswerKind.NUMBER
+    source: str = "typed"
+    id: str = ""
+    family: str = ""
+    solution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftHint:
+    """One perturbation. `suggested` is the wrong answer that it pushes, None where it pushes none or that is unknown.
+
+    `author` is the template, model or run that wrote it; empty for the person.
+    """
+
+    id: str
+    text: str
+    type: HintType
+    origin: Origin
+    author: str = ""
+    suggested: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SolverChoice:
+    """A model for one of the two parts. `model` is a GGUF's path, empty for the bundled one; `lora` an adapter's path.
+
+    `style` None goes by the model (`jobs.style_for`); `n_ctx` 0 takes the model's own context.
+    """
+
+    model: str = ""
+    lora: str = ""
+    style: PromptStyle | None = None
+    n_ctx: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SolvePlan:
+    """How a perturbation is tried: `samples` solutions of each arm, at most `max_tokens` tokens each.
+
+    `temperature` 0 is greedy: all samples of an arm are then the same. `placebo` adds the arm with neutral text.
+    """
+
+    samples: int = 16
+    temperature: float = 1.0
+    max_tokens: int = 192
+    seed: int = 0
+    placebo: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One document of the Craft page. `chosen` is the id of the candidate in hand, empty for none."""
+
+    id: str
+    title: str = ""
+    problem: DraftProblem = DraftProblem()
+    type: HintType = HintType.SEMANTIC_MISLEADING
+    placement: Placement = Placement.APPEND
+    candidates: tuple[DraftHint, ...] = ()
+    chosen: str = ""
+    solver: SolverChoice = SolverChoice()
+    adversary: SolverChoice = SolverChoice()
+    plan: SolvePlan = SolvePlan()
+
+    def candidate(self, candidate_id: str) -> DraftHint | None:
+        """The candidate of that id, None where there is none."""
+        return next((c for c in self.candidates if c.id == candidate_id), None)
+
+    @property
+    def chosen_candidate(self) -> DraftHint | None:
+        """The candidate in hand."""
+        return self.candidate(self.chosen)
+
+
+def new_id() -> str:
+    """A fresh id for a draft or a candidate."""
+    return uuid.uuid4().hex[:12]
+
+
+def new_draft(problem: DraftProblem | None = None) -> Draft:
+    """An empty draft, or one on `problem`."""
+    return Draft(new_id(), problem=problem or DraftProblem())
+
+
+def title_of(draft: Draft) -> str:
+    """The draft's title, or the beginning of its question."""
+    first = " ".join(draft.problem.question.split())
+    brief = first if len(first) <= 60 else first[:59].rstrip() + "…"
+    return draft.title.strip() or brief or "Untitled"
+
+
+def replace_candidate(draft: Draft, candidate: DraftHint) -> Draft:
+    """The draft with `candidate` in the place of the one with its id; at the end when there is none."""
+    if draft.candidate(candidate.id) is None:
+        return dataclasses.replace(draft, candidates=(*draft.candidates, candidate))
+    kept = tuple(candidate if c.id == candidate.id else c for c in draft.candidates)
+    return dataclasses.replace(draft, candidates=kept)
+
+
+def to_json(draft: Draft) -> str:
+    """The draft as one JSON object with its format version; in ASCII, so that no lone surrogate hurts its keeper."""
+    return json.dumps({"v": VERSION} | dataclasses.asdict(draft))
+
+
+def from_json(text: str) -> Draft:
+    """Read `to_json`'s text. Raises a `UserError` for what is damaged or newer."""
+    draft: Draft = read_versioned(text, Draft, "draft")
+    return draft
+
+
+def read_versioned(text: str, kind: type[Any], name: str) -> Any:
+    """A dataclass out of a JSON object with a `v`. Raises a `UserError` that names what is wrong with it."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The {name} is damaged: it is not JSON ({error}).") from error
+    if not isinstance(data, dict):
+        raise UserError(f"The {name} is damaged: it holds no JSON object.")
+    version = data.get("v")
+    if type(version) is not int or version < 1:
+        raise UserError(f"The {name} is damaged: its version is {version!r:.40}.")
+    if version > VERSION:
+        raise UserError(
+            f"The {name} was made by a newer laboratory (version {version}; this one reads {VERSION}). Update seirenes."
+        )
+    try:
+        return build(kind, data, name)
+    except ProtocolError as error:
+        raise UserError(f"The {name} is damaged: {error}") from error

@@ -1,0 +1,62 @@
+"""The gates as badges: every gate of every candidate, with its reason. No I/O; the rules are `training.core.gates`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from seirenes_app.services.hint_authoring.draft import Draft
+from seirenes_app.services.hint_authoring.problems import as_problem
+from training.core.gates import Gate, GateLimits, judge_all
+
+GATE_NAMES = {
+    Gate.EMPTY: "Has words",
+    Gate.TOO_LONG: "Short enough",
+    Gate.MARKERS: "No markers",
+    Gate.REPETITION: "No repetition",
+    Gate.NUMBERS: "Plausible numbers",
+    Gate.STATES_ANSWER: "Keeps the answer",
+    Gate.REWRITES_PROBLEM: "Keeps the problem",
+    Gate.NEAR_DUPLICATE: "Not a duplicate",
+}
+"""What a candidate is that passes, in two or three words."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateBadge:
+    """One gate of one candidate. `reason` says why it failed, empty where it passed."""
+
+    gate: Gate
+    name: str
+    passed: bool
+    reason: str
+
+
+Badges = tuple[GateBadge, ...]
+
+
+def judge_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Badges]:
+    """Every candidate's badges by its id. A near duplicate is one of a candidate that stands before it.
+
+    Raises the `UserError` of `as_problem`: without a sound problem nothing can be judged.
+    """
+    problem = as_problem(draft.problem)
+    judged: dict[str, Badges] = {}
+    before: list[str] = []
+    for candidate in draft.candidates:
+        verdicts = judge_all(candidate.text, problem, limits, others=before)
+        judged[candidate.id] = tuple(
+            GateBadge(gate, GATE_NAMES[gate], reason is None, reason or "") for gate, reason in verdicts
+        )
+        before.append(candidate.text)
+    return judged
+
+
+def passed(badges: Iterable[GateBadge]) -> bool:
+    """Whether every gate let it through."""
+    return all(badge.passed for badge in badges)
+
+
+def failures(badges: Iterable[GateBadge]) -> tuple[GateBadge, ...]:
+    """The gates that refused it."""
+    return tuple(badge for badge in badges if not badge.passed)

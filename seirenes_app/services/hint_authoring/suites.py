@@ -1,0 +1,94 @@
+"""Save a candidate to a suite, and the suites there are. The files are `training.evaluation.suites.io`'s."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from seirenes_app.services.hint_authoring.conditions import placebo_of
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin
+from seirenes_app.services.hint_authoring.gate_report import failures, judge_draft
+from seirenes_app.services.hint_authoring.problems import as_problem
+from seirenes_app.store.workspace import data_folder
+from training.core.types import Hint, Split
+from training.errors import UserError
+from training.evaluation.suites.builder import Suite, SuiteItem
+from training.evaluation.suites.io import MANIFEST, SavedSuite, append_item, read_manifest, write_suite
+from training.evaluation.suites.manifest import SuiteManifest
+
+_NAME = re.compile(r"[^\W_][\w .()-]{0,59}")
+
+
+def suites_folder() -> Path:
+    """Where suites are kept."""
+    return data_folder() / "suites"
+
+
+def list_suites(folder: Path | None = None) -> tuple[SuiteManifest, ...]:
+    """The manifests of the suites that can be read, by name."""
+    root = folder or suites_folder()
+    found = []
+    for place in sorted(root.iterdir()) if root.is_dir() else []:
+        if (place / MANIFEST).is_file():
+            try:
+                found.append(read_manifest(place))
+            except UserError:
+                # Saving to it, or opening it, says what is wrong.
+                continue
+    return tuple(found)
+
+
+def save_to_suite(
+    draft: Draft, candidate: DraftHint, name: str, *, allow_invalid: bool = False, folder: Path | None = None
+) -> SavedSuite:
+    """Add a candidate with its problem and placebo to the suite of that name, which is made when it is not there.
+
+    Raises a `UserError` for a name that cannot be used, another placement than the suite's, and a candidate that does
+    not pass all gates; with `allow_invalid` such a one is kept and recorded as invalid.
+    """
+    place = (folder or suites_folder()) / suite_name(name)
+    item = suite_item(draft, candidate)
+    refused = failures(judge_draft(draft).get(candidate.id, ()))
+    if refused and not allow_invalid:
+        raise UserError(
+            f"This hint does not pass the gate “{refused[0].name}”: {refused[0].reason} Mend it, or save it "
+            "marked as invalid."
+        )
+    if not (place / MANIFEST).exists():
+        write_suite(place, Suite(suite_name(name), ()), placement=draft.placement)
+    placement = read_manifest(place).placement
+    if placement is not draft.placement:
+        raise UserError(
+            f"The hints of the suite {suite_name(name)!r} have the placement “{placement}”, and this one "
+            f"“{draft.placement}”. Save it to another suite."
+        )
+    return append_item(place, item, allow_invalid=allow_invalid, refused={0: [badge.gate for badge in refused]})
+
+
+def suite_item(draft: Draft, candidate: DraftHint) -> SuiteItem:
+    """A candidate as a suite holds it; the placebo is the one that solving uses."""
+    text = candidate.text.strip()
+    hint = Hint(candidate.type, text, _author(candidate), _split(candidate), candidate.suggested)
+    return SuiteItem(as_problem(draft.problem), (hint,), (placebo_of(text, draft.plan.seed),))
+
+
+def suite_name(name: str) -> str:
+    """A name that is a folder's name on every system."""
+    plain = name.strip().rstrip(".")
+    if not _NAME.fullmatch(plain):
+        raise UserError(
+            f"{name[:60]!r} cannot be a suite's name. Use up to 60 letters, digits, spaces, dots, hyphens or brackets, "
+            "and begin with a letter or a digit."
+        )
+    return plain
+
+
+def _author(candidate: DraftHint) -> str:
+    if candidate.origin is Origin.TEMPLATE:
+        return candidate.author or "template"
+    return f"{candidate.origin}:{candidate.author}" if candidate.author else str(candidate.origin)
+
+
+def _split(candidate: DraftHint) -> Split:
+    held_out = candidate.origin is Origin.TEMPLATE and f"/{Split.HELD_OUT}/" in candidate.author
+    return Split.HELD_OUT if held_out else Split.TRAIN

@@ -1,0 +1,199 @@
+"""A report as a value: what is known of runs and evaluations, before it is shown. HTML, JSON and terminal print this.
+
+Every figure in it comes from `lab.robustness`; nothing is computed here.
+
+A panel's table as people read it: a line a checkpoint, a column a curve, each value with its interval. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from seirenes_app.services.formatting import p_words, percents, points
+from seirenes_app.services.report.caveats import limits_of
+from seirenes_app.services.report.flips import SelectedFlips, telling_flips
+from seirenes_app.services.robustness.checkpoint_figures import COLUMNS, Headline, headline
+from seirenes_app.services.robustness.comparison import compare_runs
+from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.sources import Source
+from seirenes_app.services.robustness.types import Comparison, DataTable, MatrixPanel, Panel, Track, Unit, Value
+from training.core.statistics import Interval
+from training.evaluation.plan import plan_to_json
+from training.runs.config import to_toml
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSection:
+    """One track: its before and after, its panels, its flips."""
+
+    track: Track
+    headline: Headline | None
+    panels: tuple[Panel, ...]
+    flips: SelectedFlips
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSection:
+    """One run or evaluation. `configuration` is its TOML or its plan."""
+
+    name: str
+    facts: Facts
+    machine: Facts
+    versions: Facts
+    configuration: str
+    warnings: tuple[str, ...]
+    tracks: tuple[TrackSection, ...]
+    matrix: MatrixPanel | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole document."""
+
+    title: str
+    made: str
+    program: str
+    sources: tuple[SourceSection, ...]
+    comparison: Comparison | None
+    limits: tuple[str, ...]
+
+
+def make_report(books: Sequence[ResultSource]) -> Report:
+    """The report of these, in their order. Several tracks that may be compared are."""
+    runs = tracks_to_compare(books)
+    comparison = compare_runs(runs) if len(runs) > 1 else None
+    return Report(
+        " and ".join(b.source.name for b in books),
+        time.strftime("%Y-%m-%d %H:%M"),
+        f"Seirênes {_program_version()}",
+        tuple(_source(book) for book in books),
+        comparison,
+        limits_of(books, comparison),
+    )
+
+
+def tracks_to_compare(books: Sequence[ResultSource]) -> list[tuple[ResultSource, Track]]:
+    """One track a run, in the order of the runs: on the suite that most of them have, where the run has it."""
+    by_run: dict[str, list[tuple[ResultSource, Track]]] = {}
+    for book in books:
+        for track in book.tracks:
+            if track.by_step:
+                by_run.setdefault(track.run, []).append((book, track))
+    hashes = Counter(h for found in by_run.values() for h in {t.suite_hash for _, t in found})
+    shared = max(hashes, key=lambda h: hashes[h], default="")
+    chosen = [next((x for x in found if x[1].suite_hash == shared), found[0]) for found in by_run.values()]
+    # The first one sets the suite.
+    return sorted(chosen, key=lambda x: x[1].suite_hash != shared)
+
+
+def report_of(roots: Sequence[Path]) -> Report:
+    """Open these folders and report on them; a UserError where one has no figures yet."""
+    return make_report([ResultSource(root) for root in roots])
+
+
+def _program_version() -> str:
+    try:
+        return version("seirenes")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _source(book: ResultSource) -> SourceSection:
+    source = book.source
+    configuration = to_toml(source.config) if source.config else plan_to_json(source.plan) if source.plan else ""
+    state = source.state or source.evaluation
+    sections = tuple(
+        TrackSection(t, headline(book, t), book.panels(t), telling_flips(book, t)) for t in book.tracks
+    )  # fmt: skip
+    return SourceSection(
+        source.name, _source_facts(source), _facts(state.machine if state else {}),
+        _facts(state.versions if state else {}), configuration, book.warnings, sections, book.crossplay(),
+    )  # fmt: skip
+
+
+def _facts(found: Mapping[str, object]) -> Facts:
+    return tuple((str(k), "none" if v is None else str(v)) for k, v in dict(found).items())
+
+
+def _source_facts(source: Source) -> Facts:
+    """What it is, on which suites (with their hashes), of which models (with their fingerprints)."""
+    facts: list[tuple[str, str]] = [("folder", source.root.name)]
+    state = source.state
+    if state is not None:
+        facts += [
+            ("mode", state.mode), ("model", state.model), ("steps", f"{state.step} of {state.steps}"),
+            ("status", f"{state.status}. {state.message}".rstrip(". ")),
+        ]  # fmt: skip
+    if source.config is not None:
+        facts.append(("seed", str(source.config.data.seed)))
+    suites = {t.suite: f"{t.suite_hash}, {t.problems:,} problems, {t.asking}" for t in source.tracks}
+    facts += [(f"suite {name}", text) for name, text in suites.items()]
+    facts += [(f"model {name}", f"fingerprint {print_}") for name, print_ in source.fingerprints.items() if print_]
+    return tuple((k, v) for k, v in facts if v)
+
+
+MOST_LINES = 21
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """Text to print as it is. `left_out` says how many lines were, empty where none."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: str = ""
+
+
+def panel_table(panel: Panel, most: int = MOST_LINES) -> TextTable:
+    """The table of a panel; with more lines than `most`, evenly chosen ones, the first and the last among them."""
+    if panel.table.columns[1:] != COLUMNS:
+        return plain_table(panel.table)
+    names = list(dict.fromkeys(str(row[2]) for row in panel.table.rows))
+    lines: dict[tuple[Value, Value], dict[str, str]] = {}
+    for x, label, name, mean, low, high, p_value, *_ in panel.table.rows:
+        found = Interval(_number(mean), _number(low), _number(high))
+        lines.setdefault((x, label), {})[str(name)] = _cell(panel, str(name), found, p_value)
+    rows = [
+        (*((str(x),) if panel.x_label == "step" else ()), str(label), *(cells.get(n, "") for n in names))
+        for (x, label), cells in lines.items()
+    ]
+    head = (*((panel.x_label,) if panel.x_label == "step" else ()), "checkpoint", *names)
+    kept = _spread(len(rows), most)
+    left = len(rows) - len(kept)
+    told = f"{left} of {len(rows)} lines are left out here; the JSON and CSV exports have them all." if left else ""
+    return TextTable(head, tuple(rows[i] for i in kept), told)
+
+
+def _number(value: Value) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _cell(panel: Panel, name: str, found: Interval, p_value: Value) -> str:
+    difference = panel.unit is Unit.DIFFERENCE or " − " in name
+    text = points(found, "") if difference else percents(found)
+    return f"{text}, {p_words(p_value)}" if difference and isinstance(p_value, float) else text
+
+
+def _spread(there: int, most: int) -> list[int]:
+    if there <= most:
+        return list(range(there))
+    return sorted({round(i * (there - 1) / (most - 1)) for i in range(most)})
+
+
+def plain_table(table: DataTable) -> TextTable:
+    """Any table, numbers to three digits."""
+    return TextTable(table.columns, tuple(tuple(_text(v) for v in row) for row in table.rows))
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3g}".replace("-", "−")
+    return str(value)

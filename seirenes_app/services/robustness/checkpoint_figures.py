@@ -1,0 +1,249 @@
+"""Figures of each checkpoint of a track, their change from the first to the last, and the before/after table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seirenes_app.services.formatting import p_words, percents, points
+from seirenes_app.services.robustness.figures import Figure, Figures, count_figures, figures_of, slice_key, slice_of
+from seirenes_app.services.robustness.sources import Source
+from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
+from training.core.statistics import Interval, mcnemar_clustered
+from training.core.statistics.intervals import difference_limits
+from training.core.types import HintType
+from training.evaluation.metric_types import Change
+from training.evaluation.outcome_arrays import OutcomeArrays
+from training.evaluation.paired_metrics import change_between
+from training.evaluation.problem_blocks import blocks, by_problem, mean_interval
+from training.evaluation.rows import Condition
+
+if TYPE_CHECKING:
+    from seirenes_app.services.robustness.result_source import ResultSource
+
+
+EXACT_UP_TO = 20
+"""Checkpoints whose gaps are resampled: some 15 ms each."""
+TYPE_WORDS = {t: str(t).replace("_", " ") for t in HintType}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One checkpoint's figures. `target` is its name, which labels its points; `label` is short, for sentences."""
+
+    x: int
+    target: str
+    label: str
+    basis: Basis
+    figures: Figures
+
+
+def is_exact(track: Track) -> bool:
+    """Whether gaps and effects are resampled, rather than in closed form."""
+    return len(track.targets) <= EXACT_UP_TO
+
+
+def short_label(track: Track, x: int, target: str) -> str:
+    """'step 20' on a track of steps, else the name."""
+    return f"step {x}" if track.by_step else target
+
+
+def measure(source: Source, track: Track) -> tuple[Measured, ...]:
+    """Every checkpoint of a track that has figures, from left to right."""
+    mine = source.cells.where(suite=track.suite)
+    by_target = figures_of(source.root, blocks(mine), exact=is_exact(track))
+    counts = source.counts.get(track.key, {})
+    found = []
+    for x, target in zip(track.steps, track.targets, strict=True):
+        label = short_label(track, x, target)
+        if target in by_target:
+            found.append(Measured(x, target, label, Basis.ROWS, by_target[target]))
+        elif target in counts and (figures := count_figures(counts[target])):
+            found.append(Measured(x, target, label, Basis.COUNTS, figures))
+    return tuple(found)
+
+
+def curve(
+    track: Track, measured: Sequence[Measured], key: str, label: str, *, name: str = "", beside: bool = False,
+    p_from: str = "",
+) -> Curve:  # fmt: skip
+    """The points of one figure; `p_from` takes p-values from another figure. `name` is the curve's key (else `key`)."""
+    points = []
+    for m in measured:
+        figure = m.figures.get(key)
+        if figure is None:
+            continue
+        p_value = m.figures[p_from].p_value if p_from in m.figures else figure.p_value
+        traces = _ref(track.root, m.target, track.suite, key) if m.basis is Basis.ROWS else None
+        points.append(
+            Point(m.x, m.target, figure.value, figure.problems, figure.rows, m.basis, p_value, traces)
+        )  # fmt: skip
+    return Curve(name or key, label, tuple(points), beside)
+
+
+def _ref(root: Path, target: str, suite: str, key: str) -> TraceRef:
+    condition, hint_type = slice_of(key)
+    return TraceRef(root, target, suite, condition, hint_type)
+
+
+def filled(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+    """Those that have points."""
+    return tuple(c for c in curves if c.points)
+
+
+COLUMNS = ("checkpoint", "what", "value", "low", "high", "p", "problems", "rows", "from")
+
+
+def table_of(curves: Iterable[Curve], x_label: str) -> DataTable:
+    """One row a point, in the order of the axis."""
+    rows: list[tuple[Value, ...]] = [
+        (p.x, p.label, c.label, p.value.mean, p.value.low, p.value.high, p.p_value, p.problems, p.rows, str(p.basis))
+        for c in curves
+        for p in c.points
+    ]
+    places = {c.label: i for i, c in enumerate(curves)}
+    rows.sort(key=lambda r: (r[0], places[str(r[2])]))
+    return DataTable((x_label, *COLUMNS), tuple(rows))
+
+
+SLICES = (
+    (Condition.CLEAN, None), (Condition.HINTED, None), *((Condition.HINTED, t) for t in HintType),
+    (Condition.PLACEBO, None),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """First against last. `changes` (by `figures.slice_key`) are paired; where the rows of one side are gone they are
+    empty, and `totals` has the unpaired differences. `gap` is last − first of clean − hinted, with its p; `beyond` what
+    hinted accuracy rose beyond the accuracy beside neutral texts, on the same problems."""
+
+    before: str
+    after: str
+    changes: Mapping[str, Change]
+    totals: Mapping[str, tuple[Interval, Interval, Interval]]
+    gap: Figure | None
+    beyond: Figure | None
+
+
+def trend_between(
+    before: OutcomeArrays, after: OutcomeArrays, first: tuple[str, Figures], last: tuple[str, Figures]
+) -> Trend:
+    """Both sides' cells (one target on one suite each, or none) and figures."""
+    changes: dict[str, Change] = {}
+    if len(before) and len(after):
+        for condition, hint_type in SLICES:
+            found = change_between(before, after, condition, hint_type)
+            if found is not None:
+                changes[slice_key(condition, hint_type)] = found
+    totals = {}
+    for key in [slice_key(*s) for s in SLICES]:
+        if key not in changes and key in first[1] and key in last[1]:
+            one, other = first[1][key].value, last[1][key].value
+            totals[key] = one, other, difference_limits(other, one)
+    clean, hinted, placebo = ((_rates(before, c), _rates(after, c)) for c in Condition)
+    # The gap's change is clean's change − hinted's.
+    return Trend(first[0], last[0], changes, totals, _beyond(clean, hinted), _beyond(hinted, placebo))
+
+
+Sides = tuple[Mapping[str, float], Mapping[str, float]]
+
+
+def _beyond(one: Sides, other: Sides) -> Figure | None:
+    """(last − first) of one condition − the same of another, on problems that have all four; a problem counts once."""
+    common = set(one[0]) & set(one[1]) & set(other[0]) & set(other[1])
+    if not common:
+        return None
+    differences = np.array([one[1][p] - one[0][p] - (other[1][p] - other[0][p]) for p in sorted(common)])
+    p_value = mcnemar_clustered(np.maximum(differences, 0).tolist(), np.maximum(-differences, 0).tolist())
+    # A difference of two changes lies in [−2, 2]: half of it is a difference of shares.
+    half = mean_interval(differences / 2, np.ones(len(differences)))
+    return Figure(Interval(2 * half.mean, 2 * half.low, 2 * half.high), len(common), len(common), p_value)
+
+
+def _rates(cells: OutcomeArrays, condition: Condition) -> dict[str, float]:
+    """Problem id → the share right over its prompts."""
+    part = cells.where(condition=condition)
+    sums, prompts = by_problem(part, part.rate()), by_problem(part, np.ones(len(part)))
+    there = np.flatnonzero(prompts).tolist()
+    return {cells.problems[p]: float(sums[p] / prompts[p]) for p in there}
+
+
+LABELS = {Condition.CLEAN: "clean", Condition.HINTED: "hinted, all types", Condition.PLACEBO: "placebo"}
+HEADLINE_COLUMNS = ("", "before", "after", "change", "p")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineLine:
+    """One slice at both ends. `difference` is paired (with its p) where `p_value` is there, else of totals alone."""
+
+    key: str
+    label: str
+    before: Interval
+    after: Interval
+    rows_before: int
+    rows_after: int
+    problems: int
+    difference: Interval
+    p_value: float | None
+
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """As every table prints it: label, before, after, change in points, p."""
+        p = "unpaired" if self.p_value is None else p_words(self.p_value).removeprefix("p = ").removeprefix("p ")
+        return self.label, percents(self.before), percents(self.after), points(self.difference, ""), p
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The table, and between which checkpoints."""
+
+    before: str
+    after: str
+    lines: tuple[HeadlineLine, ...]
+
+    @property
+    def table(self) -> DataTable:
+        """The same as numbers."""
+        return DataTable(
+            ("what", "before", "low", "high", "after", "low", "high", "change", "low", "high", "p", "problems"),
+            tuple(
+                (
+                    x.label, x.before.mean, x.before.low, x.before.high, x.after.mean, x.after.low, x.after.high,
+                    x.difference.mean, x.difference.low, x.difference.high, x.p_value, x.problems,
+                )
+                for x in self.lines
+            ),
+        )  # fmt: skip
+
+
+def headline(book: ResultSource, track: Track) -> Headline | None:
+    """First against last; None with fewer than two checkpoints, and for models that have no order."""
+    trend = book.trend(track)
+    if trend is None:
+        return None
+    measured = book.measured(track)
+    first, last = measured[0].figures, measured[-1].figures
+    lines = []
+    for condition, hint_type in SLICES:
+        key = slice_key(condition, hint_type)
+        if key not in first or key not in last:
+            continue
+        change, total = trend.changes.get(key), trend.totals.get(key)
+        difference = change.difference if change else total[2] if total else None
+        if difference is None:
+            continue
+        lines.append(
+            HeadlineLine(
+                key, _label(condition, hint_type), first[key].value, last[key].value, first[key].rows, last[key].rows,
+                change.problems if change else last[key].problems, difference, change.p_value if change else None,
+            )
+        )  # fmt: skip
+    return Headline(trend.before, trend.after, tuple(lines))
+
+
+def _label(condition: Condition, hint_type: HintType | None) -> str:
+    return LABELS[condition] if hint_type is None else f"· {TYPE_WORDS[hint_type]}"

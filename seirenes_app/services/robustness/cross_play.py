@@ -1,0 +1,137 @@
+"""Cross-play as a matrix with its sentences: who beats whose hints, and whether old defences are forgotten. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seirenes_app.services.formatting import is_clear, p_words, percents, points, sentence
+from seirenes_app.services.robustness.sources import asking
+from seirenes_app.services.robustness.types import Chart, DataTable, MatrixCell, MatrixPanel, TraceRef, Value
+from training.core.statistics import Interval
+from training.evaluation.crossplay import Contrast, CrossCell, CrossPlay, Mean, crossplay
+from training.evaluation.outcome_arrays import OutcomeArrays
+from training.evaluation.plan import EvalPlan
+from training.evaluation.rows import Condition
+
+
+def cross_panel(root: Path, plan: EvalPlan, cells: OutcomeArrays) -> MatrixPanel | None:
+    """The matrix of an evaluation whose suites have writers; None where none has."""
+    if not any(s.writer for s in plan.suites):
+        return None
+    names = _short_names(plan)
+    found = crossplay(plan, cells)
+    matrix = tuple(tuple(_cell(root, c) for c in row) for row in found.cells)
+    note = (
+        "Rows are Reasoners, columns the Adversaries that wrote the hints, each cell the accuracy under those hints. "
+        f"Every Reasoner solves the same problems and hints of a column ({asking(plan)}); problems for which a writer "
+        "had no hint that passed the gates are left out of its column, so columns may differ in their problems."
+    )
+    return MatrixPanel(
+        Chart.CROSS_PLAY, "Cross-play", tuple(names[n] for n in found.reasoners),
+        tuple(names[n] for n in found.writers), matrix, found.clean,
+        tuple(_value(m) for m in found.row_means), tuple(_value(m) for m in found.column_means),
+        _value(found.diagonal), cross_words(found, names), note, _table(found),
+    )  # fmt: skip
+
+
+def _short_names(plan: EvalPlan) -> dict[str, str]:
+    """'step 20' where all models are checkpoints of one run, else their names."""
+    models = (*plan.targets, *plan.writers)
+    steps = {t.name: t.step for t in models}
+    one = len({t.run for t in models}) == 1 and None not in steps.values()
+    return {name: f"step {step}" if one else name for name, step in steps.items()}
+
+
+def _cell(root: Path, cell: CrossCell) -> MatrixCell:
+    if not cell.problems:
+        return MatrixCell(None, 0, cell.reasoner == cell.writer)
+    traces = TraceRef(root, cell.reasoner, cell.suite, Condition.HINTED)
+    return MatrixCell(cell.accuracy, cell.problems, cell.reasoner == cell.writer, traces)
+
+
+def _value(found: Mean | None) -> Interval | None:
+    return None if found is None else found.accuracy
+
+
+# ---------------------------------------------------------------------- sentences
+
+
+_CONTRASTS = {
+    "progress": (
+        "later Reasoners against earlier ones, over all writers",
+        "later Reasoners are better",
+        "later Reasoners are worse",
+    ),
+    "attack": (
+        "under hints of earlier writers against those of later ones",
+        "later hints are harder",
+        "later hints are easier",
+    ),
+    "cycling": (
+        "each Reasoner under hints of writers before it against those after it",
+        "on average they do better against the past than against the future, as in an arms race",
+        "on average they do worse against the past than against the future, as where play goes in circles",
+    ),
+    "forgetting": (
+        "the last Reasoner against each earlier writer's own contemporary",
+        "no forgetting on average: the last one is better under old hints",
+        "old defences are forgotten on average: the last one is worse under old hints",
+    ),
+}
+"""What each contrast of `CrossPlay` is between, and what it says above zero and below."""
+
+
+def cross_words(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
+    """What the matrix shows, under these names, then what its contrasts say, as far as they can be formed."""
+    told = [_extremes(found, names), *(_contrast(getattr(found, name), *texts) for name, texts in _CONTRASTS.items())]
+    return tuple(t for t in told if t)
+
+
+def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
+    rows = [(names[n], m.accuracy) for n, m in zip(found.reasoners, found.row_means, strict=True) if m]
+    columns = [(names[n], m.accuracy) for n, m in zip(found.writers, found.column_means, strict=True) if m]
+    if not rows or not columns:
+        return "Nothing was solved yet."
+    best, hardest = max(rows, key=lambda r: r[1].mean), min(columns, key=lambda c: c[1].mean)
+    return sentence(
+        f"highest row mean: {best[0]} with {percents(best[1])}",
+        f"lowest column mean: hints of {hardest[0]}, under which {percents(hardest[1])} are right",
+        "these two were picked for being extreme, so their intervals flatter them",
+    )
+
+
+def _contrast(found: Contrast | None, what: str, above: str, below: str) -> str:
+    if found is None:
+        return ""
+    told = f"{points(found.difference)}, {p_words(found.p_value)}"
+    if is_clear(found.difference, found.p_value):
+        return sentence(f"{above if found.difference.mean > 0 else below} ({what}: {told})")
+    return sentence(
+        f"no difference that these problems could show between {what.replace(' against ', ' and ')}: {told}"
+    )
+
+
+# ---------------------------------------------------------------------- table
+
+
+def _table(found: CrossPlay) -> DataTable:
+    rows: list[tuple[Value, ...]] = [
+        (c.reasoner, c.writer, *_numbers(c.accuracy if c.problems else None), c.problems, c.rows)
+        for row in found.cells
+        for c in row
+    ]
+    pairs = (
+        *((n, "mean of row", m) for n, m in zip(found.reasoners, found.row_means, strict=True)),
+        *(("mean of column", n, m) for n, m in zip(found.writers, found.column_means, strict=True)),
+        ("mean of diagonal", "own hints", found.diagonal),
+    )
+    rows += [(a, b, *_numbers(m.accuracy), None, None) for a, b, m in pairs if m is not None]
+    rows += [
+        (n, "clean", *_numbers(c), None, None) for n, c in zip(found.reasoners, found.clean, strict=True) if c
+    ]  # fmt: skip
+    return DataTable(("reasoner", "hints of", "accuracy", "low", "high", "problems", "rows"), tuple(rows))
+
+
+def _numbers(found: Interval | None) -> tuple[Value, Value, Value]:
+    return (None, None, None) if found is None else (found.mean, found.low, found.high)

@@ -1,0 +1,431 @@
+"""Cross-play as a table of cells: values written in them, reached with the arrow keys, told in words to who cannot see.
+
+A cell's ground is the stronger the more was right; the diagonal, where the writer is the Reasoner itself, is framed.
+
+Cross-play in a card: the matrix, its table, its sentences, and the picture of it for a file.
+
+Cross-play: the matrix of what is open, or how to get one, with those that are there already for the run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPen, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from seirenes_app.services.evaluations import EvaluationSummary
+from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel, Unit
+from seirenes_app.ui.charts.chart_style import say_value
+from seirenes_app.ui.charts.drawing import chart_family
+from seirenes_app.ui.pages.robustness.chart_cards import EMPTY, FigureCard
+from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
+from seirenes_app.ui.theme import LIGHT, SPACE_2, current_theme
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.empty_state import EmptyState
+from seirenes_app.ui.widgets.labels import make_label
+from training.core.statistics import Interval
+
+Index = QModelIndex | QPersistentModelIndex
+CELL_ROLE = Qt.ItemDataRole.UserRole + 1
+WIDTH, WIDEST, HEIGHT = 84, 132, 46
+MEAN, CLEAN = "mean", "clean"
+FAINT, STRONG = 0.04, 0.46
+
+
+class MatrixModel(QAbstractTableModel):
+    """Rows are Reasoners and a row of means; columns are writers, a column of means, and clean accuracy."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.panel: MatrixPanel | None = None
+        self._ends = (0.0, 1.0)
+
+    def render_panel(self, panel: MatrixPanel | None) -> None:
+        """Another matrix."""
+        self.beginResetModel()
+        self.panel = panel
+        values = [c.value.mean for row in panel.cells for c in row if c.value is not None] if panel is not None else []
+        self._ends = (min(values, default=0.0), max(values, default=1.0))
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+        """Reasoners, and their mean."""
+        return 0 if parent.isValid() or self.panel is None else len(self.panel.reasoners) + 1
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+        """Writers, their mean, clean."""
+        return 0 if parent.isValid() or self.panel is None else len(self.panel.writers) + 2
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Names; those of the writers are told as such."""
+        if self.panel is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return None
+        across = orientation == Qt.Orientation.Horizontal
+        names = (*self.panel.writers, MEAN, CLEAN) if across else (*self.panel.reasoners, MEAN)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return short_name(names[section])
+        return f"{'Hints by' if across else 'Reasoner'} {names[section]}"
+
+    def value(self, row: int, column: int) -> Interval | None:
+        """What stands in a cell."""
+        assert self.panel is not None
+        reasoners, writers = len(self.panel.reasoners), len(self.panel.writers)
+        if row < reasoners and column < writers:
+            return self.panel.cells[row][column].value
+        if row < reasoners:
+            return self.panel.row_means[row] if column == writers else self.panel.clean[row]
+        return self.panel.column_means[column] if column < writers else None
+
+    def cell(self, row: int, column: int) -> MatrixCell | None:
+        """The cell of a Reasoner and a writer; None for a mean."""
+        if self.panel is None or row >= len(self.panel.reasoners) or column >= len(self.panel.writers):
+            return None
+        return self.panel.cells[row][column]
+
+    def strength(self, row: int, column: int) -> float:
+        """From 0 to 1 between the least and the most of the matrix; means have none."""
+        value, low, high = self.value(row, column), *self._ends
+        if value is None or self.cell(row, column) is None:
+            return 0.0
+        return (value.mean - low) / (high - low) if high > low else 0.5
+
+    def describe(self, row: int, column: int) -> str:
+        """A cell in words."""
+        assert self.panel is not None
+        value, cell = self.value(row, column), self.cell(row, column)
+        who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
+        writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
+        what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
+        told = "not solved yet" if value is None else f"{say_value(value.mean, Unit.SHARE)} right {_band(value)}"
+        more = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
+        return f"{who}, {what}: {told}{more}{', its own' if cell is not None and cell.own else ''}"
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """The value as text, and what it says in words."""
+        if self.panel is None:
+            return None
+        at = index.row(), index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            value = self.value(*at)
+            return "" if value is None else say_value(value.mean, Unit.SHARE)
+        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self.describe(*at)
+        if role == Qt.ItemDataRole.AccessibleDescriptionRole:
+            return "Enter shows its rows" if self.cell(*at) is not None else ""
+        return None
+
+
+def _band(value: Interval) -> str:
+    return f"[{100 * value.low:.0f}, {100 * value.high:.0f}]"
+
+
+def short_name(name: str) -> str:
+    """ "step 40" of "20261125-1755-demo@40": all of them are of one run."""
+    run, at, step = name.rpartition("@")
+    return f"step {step}" if at and run and step.isdigit() else name
+
+
+class CellDelegate(QStyledItemDelegate):
+    """Ground, value, interval; a frame for the diagonal, a ring for the cell in hand."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """All are alike."""
+        return QSize(WIDTH, HEIGHT)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """One cell."""
+        model = index.model()
+        assert isinstance(model, MatrixModel)
+        theme, at = current_theme(), (index.row(), index.column())
+        value, cell = model.value(*at), model.cell(*at)
+        rect = QRectF(option.rect).adjusted(1.5, 1.5, -1.5, -1.5)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        if cell is not None:
+            grounds = theme.wash("clean", FAINT + (STRONG - FAINT) * model.strength(*at))
+            painter.setBrush(grounds if value is not None else theme.wash("muted", 0.06))
+            painter.drawRoundedRect(rect, 5, 5)
+        if cell is not None and cell.own:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.colour("adversary"), 1.6, Qt.PenStyle.DashLine))
+            painter.drawRoundedRect(rect.adjusted(1.5, 1.5, -1.5, -1.5), 4, 4)
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.colour("accent"), 2.5))
+            painter.drawRoundedRect(rect.adjusted(-0.5, -0.5, 0.5, 0.5), 6, 6)
+        if value is not None:
+            self._paint_value(painter, rect, value, QFont(option.font), strong=cell is not None)
+        elif cell is not None:
+            painter.setPen(theme.colour("muted"))
+            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, "·")
+        painter.restore()
+
+    @staticmethod
+    def _paint_value(painter: QPainter, rect: QRectF, value: Interval, font: QFont, *, strong: bool) -> None:
+        theme = current_theme()
+        font.setPixelSize(14)
+        font.setWeight(QFont.Weight.DemiBold if strong else QFont.Weight.Normal)
+        painter.setFont(font)
+        painter.setPen(theme.colour("text"))
+        upper = QRectF(rect.x(), rect.y() + 3, rect.width(), 21)
+        painter.drawText(upper, Qt.AlignmentFlag.AlignCenter, say_value(value.mean, Unit.SHARE))
+        font.setPixelSize(11)
+        font.setWeight(QFont.Weight.Normal)
+        painter.setFont(font)
+        painter.setPen(theme.colour("text" if strong else "muted"))
+        lower = QRectF(rect.x(), rect.y() + 22, rect.width(), 16)
+        painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, _band(value))
+
+
+class MatrixTable(QTableView):
+    """Arrow keys go from cell to cell; a click or Enter asks for the rows behind one."""
+
+    cellAsked = Signal(object)
+    """MatrixCell"""
+    pointed = Signal(str)
+    """The cell in hand, in words."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.cells = MatrixModel(self)
+        self.setModel(self.cells)
+        self.setItemDelegate(CellDelegate(self))
+        self.setProperty("plain", "true")
+        self.setShowGrid(False)
+        self.setTabKeyNavigation(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setAccessibleName("Cross-play: Reasoners in rows, writers of hints in columns")
+        for header, size in ((self.horizontalHeader(), WIDTH), (self.verticalHeader(), HEIGHT)):
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+            header.setDefaultSectionSize(size)
+            header.setHighlightSections(True)
+            header.setSectionsClickable(False)
+            header.setStyleSheet("QHeaderView::section { border: none; }")
+        self.clicked.connect(self._ask)
+        self.selectionModel().currentChanged.connect(lambda index, _old: self._point(index))
+
+    def render_panel(self, panel: MatrixPanel | None) -> None:
+        """Another matrix, the first cell in hand."""
+        self.cells.render_panel(panel)
+        if panel is not None and panel.reasoners:
+            self.setCurrentIndex(self.cells.index(0, 0))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wider cells where there is room."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        columns = self.cells.columnCount()
+        if columns:
+            room = self.viewport().width() // columns
+            self.horizontalHeader().setDefaultSectionSize(max(WIDTH, min(WIDEST, room)))
+
+    def _point(self, index: QModelIndex) -> None:
+        self.pointed.emit(self.cells.describe(index.row(), index.column()) if index.isValid() else "")
+
+    def _ask(self, index: QModelIndex) -> None:
+        cell = self.cells.cell(index.row(), index.column())
+        if cell is not None and cell.value is not None:
+            self.cellAsked.emit(cell)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter opens."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.currentIndex().isValid():
+            self._ask(self.currentIndex())
+        else:
+            super().keyPressEvent(event)
+
+
+LEGEND = "Rows: Reasoners.  Columns: whose hints.  The stronger the ground, the more is right; dashed: its own hints."
+ROOM = 52
+MOST_ROWS = 10
+
+
+class MatrixCard(FigureCard):
+    """The table paints itself; nothing waits for a turn."""
+
+    cellAsked = Signal(object)
+    """MatrixCell"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Cross-play", None, 220, parent)
+        self.matrix = MatrixTable()
+        self.legend = make_label(LEGEND, "small", wrap=True)
+        self.above.addWidget(self.legend)
+        self.put_picture(self.matrix)
+        self.matrix.cellAsked.connect(self.cellAsked)
+        self.matrix.pointed.connect(self._point)
+        self.render_waiting()
+
+    def render_panel(self, panel: MatrixPanel) -> None:
+        """Another matrix."""
+        self.heading.setText(panel.title)
+        self.matrix.render_panel(panel)
+        rows = min(MOST_ROWS, len(panel.reasoners) + 1)
+        self.matrix.setMinimumHeight(rows * HEIGHT + ROOM)
+        self.render_words("\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners)
+
+    def render_nothing(self, why: str) -> None:
+        """There is no matrix, and how to get one."""
+        self.heading.setText(self.title)
+        self.matrix.render_panel(None)
+        self.render_words(why, "", EMPTY, empty=True)
+
+    def _point(self, words: str) -> None:
+        self.place.setText(words)
+        self.matrix.setAccessibleDescription(words)
+
+    def draw(self) -> None:
+        """The theme changed."""
+        self.matrix.viewport().update()
+
+    def save_picture(self, path: Path) -> None:
+        """A file that stands alone."""
+        if self.matrix.cells.panel is not None:
+            save_matrix(path, self.matrix.cells.panel)
+
+
+def save_matrix(path: Path, panel: MatrixPanel) -> None:
+    """The matrix with its values, title and sentences, always light; by the file's ending."""
+    rows, columns = len(panel.reasoners), len(panel.writers)
+    words = textwrap.wrap(
+        " ".join(panel.sentences).replace("$", r"\$"), round(14.5 * max(7.0, 2.2 + 0.78 * (columns + 2)))
+    )[:8]
+    size = (max(7.0, 2.2 + 0.78 * (columns + 2)), 1.9 + 0.5 * (rows + 1) + 0.18 * len(words))
+    figure = Figure(figsize=size, dpi=100, facecolor=LIGHT.surface)
+    FigureCanvasAgg(figure)
+    below = (0.35 + 0.18 * len(words)) / size[1]
+    axes = figure.add_axes((1.35 / size[0], below, 1 - 1.6 / size[0], 1 - below - 1.15 / size[1]))
+    values = [c.value.mean for row in panel.cells for c in row if c.value is not None]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    for i in range(rows):
+        for j in range(columns):
+            cell = panel.cells[i][j]
+            strength = 0.5 if high <= low or cell.value is None else (cell.value.mean - low) / (high - low)
+            _box(axes, i, j, FAINT + (STRONG - FAINT) * strength, own=cell.own)
+            _write(axes, i, j, cell.value)
+        _write(axes, i, columns, panel.row_means[i])
+        _write(axes, i, columns + 1, panel.clean[i])
+    for j in range(columns):
+        _write(axes, rows, j, panel.column_means[j])
+    axes.set_xlim(0, columns + 2)
+    axes.set_ylim(rows + 1, 0)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    names = [*map(short_name, panel.writers), "mean", "clean"], [*map(short_name, panel.reasoners), "mean"]
+    axes.set_xticks([j + 0.5 for j in range(columns + 2)], names[0])
+    axes.set_yticks([i + 0.5 for i in range(rows + 1)], names[1])
+    axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=chart_family())
+    axes.set_xlabel("hints by", color=LIGHT.muted, fontsize=8, loc="left")
+    axes.set_ylabel("Reasoner", color=LIGHT.muted, fontsize=8)
+    figure.text(0.2 / size[0], 1 - 0.2 / size[1], panel.title.replace("$", r"\$"), fontsize=12, fontweight="bold",
+                color=LIGHT.text, va="top", fontfamily=chart_family())  # fmt: skip
+    figure.text(0.2 / size[0], 0.15 / size[1], "\n".join(words), fontsize=8, color=LIGHT.muted, va="bottom",
+                linespacing=1.45, fontfamily=chart_family())  # fmt: skip
+    figure.savefig(path, dpi=200, facecolor=LIGHT.surface)
+
+
+def _box(axes: Any, row: int, column: int, alpha: float, *, own: bool) -> None:
+    place = (column + 0.03, row + 0.04)
+    axes.add_patch(Rectangle(place, 0.94, 0.92, facecolor=LIGHT.clean, alpha=alpha, lw=0))
+    if own:
+        axes.add_patch(
+            Rectangle(place, 0.94, 0.92, facecolor="none", edgecolor=LIGHT.adversary, lw=1.2, ls=(0, (4, 2)))
+        )
+
+
+def _write(axes: Any, row: int, column: int, value: Any) -> None:
+    if value is None:
+        return
+    text = f"{100 * value.mean:.0f} %\n[{100 * value.low:.0f}, {100 * value.high:.0f}]"
+    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=LIGHT.text,
+              fontfamily=chart_family())  # fmt: skip
+
+
+ABOUT = (
+    "Each checkpoint's Adversary writes hints for the same held-out problems, and each checkpoint's Reasoner solves "
+    "under them. A row tells how robust one Reasoner is, a column how strong one Adversary; together they tell an arms "
+    "race from going round in circles."
+)
+SHOWN = 4
+
+
+class CrossView(QWidget):
+    """`render_matrix` shows one, `render_none` what to do without."""
+
+    evaluateAsked = Signal()
+    openAsked = Signal(object)
+    """Path of an evaluation's folder."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.card = MatrixCard()
+        self._known: tuple[Path, ...] | None = None
+        self.empty: QWidget | None = None
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.addWidget(self.card)
+        self.column.addStretch(1)
+        self.card.hide()
+
+    def render_matrix(self, panel: MatrixPanel) -> None:
+        """What is open has one."""
+        self._clear()
+        self.card.show()
+        self.card.render_panel(panel)
+
+    def render_none(self, others: Sequence[EvaluationSummary]) -> None:
+        """What is open has none; `others` of the same run do."""
+        known = tuple(o.paths.root for o in others)
+        if self.empty is not None and known == self._known:
+            return
+        self._clear()
+        self._known = known
+        self.card.hide()
+        self.card.matrix.render_panel(None)
+        start = make_button("Evaluate a cross-play…", "compare", kind="primary", clicked=self.evaluateAsked.emit)
+        self.empty = QWidget()
+        column = QVBoxLayout(self.empty)
+        column.addWidget(EmptyState("compare", "No cross-play here", ABOUT, (start,)))
+        if others:
+            row = QHBoxLayout()
+            row.setSpacing(SPACE_2)
+            row.addStretch(1)
+            row.addWidget(make_label("Already there:", "muted"))
+            for other in others[:SHOWN]:
+                row.addWidget(make_button(
+                    evaluation_name(other), "arrow-right", kind="quiet",
+                    clicked=lambda root=other.paths.root: self.openAsked.emit(root),
+                ))  # fmt: skip
+            row.addStretch(1)
+            column.addLayout(row)
+        self.column.insertWidget(0, self.empty)
+
+    def _clear(self) -> None:
+        if self.empty is not None:
+            self.column.removeWidget(self.empty)
+            self.empty.hide()
+            self.empty.deleteLater()
+            self.empty = None

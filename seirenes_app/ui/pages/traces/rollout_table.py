@@ -1,0 +1,373 @@
+"""Paints a rollout's cells. A page of them is drawn at every notch of the wheel, so texts are laid out once and kept,
+and colours are looked up once a theme.
+
+The table of rollouts: one line a rollout, a true scroll bar whatever their number, nothing read while it paints."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPen,
+    QPixmap,
+    QResizeEvent,
+    QStaticText,
+)
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from seirenes_app.ui.icons import pixmap, set_icon
+from seirenes_app.ui.models.rollouts_model import (
+    HEADERS,
+    NO_LOOK,
+    RIGHT_SIDE,
+    SORTS,
+    STAGE_TAGS,
+    STAGE_TONES,
+    RolloutColumn,
+    RolloutsModel,
+    Row,
+    flatten,
+    gate_look,
+    outcome_look,
+    say_cell,
+    say_kind,
+    stage_of,
+)
+from seirenes_app.ui.theme import Theme, current_theme
+from seirenes_app.ui.widgets.badges import BadgeStyle
+from training.core.types import Stage
+from training.rollouts.search import Sort
+
+ROW = 34
+PAD = 10
+ICON = 16
+TAG = QSize(26, 18)
+QUESTION_WIDTH = 120
+"""Room that a hint leaves to its question, where there is room for both."""
+TEXTS_KEPT = 4000
+COLUMNS = tuple(RolloutColumn)
+Index = QModelIndex | QPersistentModelIndex
+
+
+class RolloutDelegate(QStyledItemDelegate):
+    """Takes the whole row from the model at once: a cell costs one look-up, not one a role."""
+
+    def __init__(self, model: RolloutsModel, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._body = _font(parent.font(), 13)
+        self._strong = _font(parent.font(), 13, QFont.Weight.DemiBold)
+        self._tag = _font(parent.font(), 11, QFont.Weight.Bold)
+        self._metrics = {False: QFontMetrics(self._body), True: QFontMetrics(self._strong)}
+        self._theme: Theme | None = None
+        self._colours: dict[str, QColor] = {}
+        self._tags: dict[Stage, QPixmap] = {}
+        self._lay_out = lru_cache(TEXTS_KEPT)(self._lay_out_anew)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Rows are of one height."""
+        return QSize(80, ROW)
+
+    def _take_theme(self, theme: Theme) -> None:
+        self._theme = theme
+        names = ("text", "muted", "raised", "accent", "grid", "good", "warn", "bad")
+        self._colours = {name: theme.colour(name) for name in names}
+        self._tags.clear()
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Ground, content, hairline."""
+        if current_theme() is not self._theme:
+            self._take_theme(current_theme())
+        rect, number, column = option.rect, index.row(), COLUMNS[index.column()]
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, self._colours["raised"])
+            if column is RolloutColumn.STEP:
+                painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), self._colours["accent"])
+        painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), self._colours["grid"])
+        left, width, middle = rect.left() + PAD, rect.width() - 2 * PAD, rect.top() + (rect.height() - 1) / 2
+        row = self._model.row_at(number)
+        if row is None:
+            self._paint_waiting(painter, QRectF(left, middle - 4, width, 8), column, number)
+        elif column is RolloutColumn.KIND:
+            self._paint_kind(painter, left, width, middle, row)
+        elif column is RolloutColumn.PROBLEM:
+            self._paint_problem(painter, left, width, middle, row)
+        elif column is RolloutColumn.OUTCOME:
+            flipped = row.get("flip") in ("harmful", "helpful")
+            self._paint_look(painter, left, width, middle, outcome_look(row), strong=flipped)
+        elif column is RolloutColumn.GATE:
+            self._paint_look(painter, left, width, middle, gate_look(row), strong=False)
+        else:
+            tone = "text" if column is RolloutColumn.REWARD else "muted"
+            self._text(painter, left, width, middle, say_cell(row, column), tone, right=column in RIGHT_SIDE)
+
+    def _paint_waiting(self, painter: QPainter, room: QRectF, column: RolloutColumn, number: int) -> None:
+        """A bar in place of words that are being read: nothing that could be taken for content."""
+        wanted = {RolloutColumn.PROBLEM: 180 + 37 * (number % 5), RolloutColumn.KIND: 120}.get(column, 36)
+        width = min(room.width(), wanted)
+        bar = QRectF(room.right() - width if column in RIGHT_SIDE else room.left(), room.top(), width, room.height())
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._colours["grid"])
+        painter.drawRoundedRect(bar, 4, 4)
+        painter.restore()
+
+    def _paint_kind(self, painter: QPainter, left: int, width: int, middle: float, row: Row) -> None:
+        stage = stage_of(row)
+        if stage is None:
+            self._text(painter, left, width, middle, say_cell(row, RolloutColumn.KIND), "muted")
+            return
+        if stage not in self._tags:
+            self._tags[stage] = self._draw_tag(stage, painter.device().devicePixelRatioF())
+        painter.drawPixmap(QPointF(left, middle - TAG.height() / 2 + 0.5), self._tags[stage])
+        used = TAG.width() + 8
+        self._text(painter, left + used, width - used, middle, say_kind(row), "text")
+
+    def _draw_tag(self, stage: Stage, ratio: float) -> QPixmap:
+        theme, tone = current_theme(), STAGE_TONES[stage]
+        drawn = QPixmap(TAG * ratio)
+        drawn.setDevicePixelRatio(ratio)
+        drawn.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(drawn)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.wash(tone))
+        whole = QRectF(0, 0, TAG.width(), TAG.height())
+        painter.drawRoundedRect(whole, 4, 4)
+        painter.setPen(QPen(theme.colour(tone)))
+        painter.setFont(self._tag)
+        painter.drawText(whole, Qt.AlignmentFlag.AlignCenter, STAGE_TAGS[stage])
+        painter.end()
+        return drawn
+
+    def _paint_problem(self, painter: QPainter, left: int, width: int, middle: float, row: Row) -> None:
+        question = flatten(row["question"])
+        if not row["hint"]:
+            self._text(painter, left, width, middle, question, "text")
+            return
+        room = width - QUESTION_WIDTH if width > 2 * QUESTION_WIDTH else width
+        used = 14 + self._text(painter, left, room, middle, f"“{flatten(row['hint'])}”", "text")
+        if width - used > QUESTION_WIDTH // 2:
+            self._text(painter, left + used, width - used, middle, question, "muted")
+
+    def _paint_look(
+        self, painter: QPainter, left: int, width: int, middle: float, look: BadgeStyle, *, strong: bool
+    ) -> None:
+        if look is NO_LOOK:
+            return
+        picture = pixmap(look.icon, ICON, look.tone, painter.device().devicePixelRatioF())
+        painter.drawPixmap(QPointF(left, middle - ICON / 2 + 0.5), picture)
+        tone = look.tone if strong or look.tone != "good" else "text"
+        self._text(painter, left + ICON + 7, width - ICON - 7, middle, look.text, tone, strong=strong)
+
+    def _text(
+        self, painter: QPainter, left: int, width: int, middle: float, text: str, tone: str, *, right: bool = False,
+        strong: bool = False,
+    ) -> int:  # fmt: skip
+        """Draw as much as there is room for; returns the pixels that took."""
+        # Of a cut of the text: what cannot be seen need not be measured.
+        static, used, height = self._lay_out(text[: width // 3 + 8], width, strong)
+        painter.setFont(self._strong if strong else self._body)
+        painter.setPen(self._colours[tone])
+        painter.drawStaticText(QPointF(left + width - used if right else left, round(middle - height / 2)), static)
+        return used
+
+    def _lay_out_anew(self, text: str, width: int, strong: bool) -> tuple[QStaticText, int, int]:
+        metrics = self._metrics[strong]
+        fitted = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)
+        static = QStaticText(fitted)
+        static.setTextFormat(Qt.TextFormat.PlainText)
+        static.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
+        static.prepare(font=self._strong if strong else self._body)
+        return static, metrics.horizontalAdvance(fitted), metrics.height()
+
+
+def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
+    font = QFont(base)
+    font.setPixelSize(pixels)
+    font.setWeight(weight)
+    return font
+
+
+WIDTHS = {
+    RolloutColumn.STEP: 66,
+    RolloutColumn.KIND: 194,
+    RolloutColumn.FAMILY: 88,
+    RolloutColumn.OUTCOME: 156,
+    RolloutColumn.REWARD: 80,
+    RolloutColumn.ADVANTAGE: 98,
+    RolloutColumn.TOKENS: 78,
+    RolloutColumn.GATE: 144,
+}
+GIVES_WAY = (
+    (840, RolloutColumn.FAMILY),
+    (900, RolloutColumn.GATE),
+    (980, RolloutColumn.ADVANTAGE),
+    (1060, RolloutColumn.TOKENS),
+)
+"""Below this width the column is hidden, unless the person wants it: the inspector has its value."""
+ALWAYS = (RolloutColumn.KIND, RolloutColumn.PROBLEM)
+
+
+class RolloutTable(QTableView):
+    """Keys: j and k or the arrows go down and up, Enter reads the row. `sortAsked` when a heading was clicked."""
+
+    entered = Signal()
+    sortAsked = Signal(object, bool)
+    """(Sort, descending)"""
+    rowChosen = Signal(int)
+    """Number of the row under the cursor, -1 for none."""
+
+    def __init__(self, model: RolloutsModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rollouts = model
+        self._sort: tuple[Sort, bool] = (Sort.TIME, False)
+        self._wanted: dict[RolloutColumn, bool] = {}
+        self.setModel(model)
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Rollouts")
+        self.setItemDelegate(RolloutDelegate(self._rollouts, self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setCornerButtonEnabled(False)
+        rows = self.verticalHeader()
+        rows.hide()
+        # All rows alike and never measured: the height of a million is a multiplication.
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setMinimumSectionSize(ROW)
+        rows.setDefaultSectionSize(ROW)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsClickable(True)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(RolloutColumn.PROBLEM, QHeaderView.ResizeMode.Stretch)
+        for column, width in WIDTHS.items():
+            self.setColumnWidth(column, width)
+        self.read = QAction("Read", self)
+        self.read.setShortcuts([QKeySequence(Qt.Key.Key_Return), QKeySequence(Qt.Key.Key_Enter)])
+        self.read.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        set_icon(self.read, "arrow-right")
+        self.addAction(self.read)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self._build_columns_menu()
+
+    def _build_columns_menu(self) -> None:
+        """The columns that are shown, in the menu of the table and of its headings."""
+        self.columns = QMenu("Columns", self)
+        for column in RolloutColumn:
+            if column not in ALWAYS:
+                action = self.columns.addAction(HEADERS[column])
+                action.setCheckable(True)
+                action.triggered.connect(lambda on, c=column: self._show_column(c, on))
+        opener = QAction("Columns", self)
+        opener.setMenu(self.columns)
+        self.addAction(opener)
+        self.columns.aboutToShow.connect(self._render_columns)
+        header = self.horizontalHeader()
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(lambda at: self.columns.popup(header.mapToGlobal(at)))
+
+    def _show_column(self, column: RolloutColumn, on: bool) -> None:
+        self._wanted[column] = on
+        self.setColumnHidden(column, not on)
+
+    def _render_columns(self) -> None:
+        offered = [c for c in RolloutColumn if c not in ALWAYS]
+        for action, column in zip(self.columns.actions(), offered, strict=True):
+            action.setChecked(not self.isColumnHidden(column))
+
+    def _connect(self) -> None:
+        self.horizontalHeader().sectionClicked.connect(self._take_heading)
+        self.selectionModel().currentRowChanged.connect(lambda now, _before: self.rowChosen.emit(now.row()))
+        self.read.triggered.connect(lambda *_: self.entered.emit())
+        self.doubleClicked.connect(lambda _index: self.entered.emit())
+
+    # ------------------------------------------------------------------ render
+
+    def render_sort(self, sort: Sort, *, descending: bool) -> None:
+        """Mark the column that is sorted by, where it is one."""
+        self._sort = (sort, descending)
+        column = next((c for c, s in SORTS.items() if s is sort), None)
+        self._rollouts.render_sort(column, descending=descending)
+
+    def _take_heading(self, section: int) -> None:
+        sort = SORTS.get(RolloutColumn(section))
+        if sort is None:
+            return
+        now, descending = self._sort
+        self.sortAsked.emit(sort, not descending if sort is now else True)
+
+    # ------------------------------------------------------------------ cursor
+
+    @property
+    def current_row(self) -> int:
+        """Number of the row under the cursor, -1 for none."""
+        return self.currentIndex().row() if self.currentIndex().isValid() else -1
+
+    def go_to(self, row: int, *, scroll: bool = True) -> None:
+        """Put the cursor there, and with `scroll` in view with a few rows around it."""
+        if not 0 <= row < self._rollouts.rowCount():
+            return
+        height = self.viewport().height()
+        top = self.rowAt(0)
+        far = not top - 1 <= row <= top + height // ROW + 1
+        # Qt would scroll to the cursor wherever it is put.
+        self.setAutoScroll(False)
+        self.selectRow(row)
+        self.setAutoScroll(True)
+        if scroll:
+            hint = QAbstractItemView.ScrollHint.PositionAtCenter if far else QAbstractItemView.ScrollHint.EnsureVisible
+            self.scrollTo(self._rollouts.index(row, 0), hint)
+
+    def step(self, by: int) -> None:
+        """Down or up by so many rows, as far as there are any."""
+        last = self._rollouts.rowCount() - 1
+        if last >= 0:
+            self.go_to(max(0, min(last, (self.current_row if self.current_row >= 0 else -1) + by)))
+
+    def selected_ids(self) -> list[int]:
+        """Ids of the selected rows, in the order shown."""
+        ids = self._rollouts.ids
+        ranges = sorted((r.top(), r.bottom()) for r in self.selectionModel().selection().toList())
+        return [i for top, bottom in ranges for i in ids[top : bottom + 1]]
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Letters are the page's, not a search among a million rows."""
+        plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier)
+        if plain and event.text().isprintable() and event.text() and event.key() != Qt.Key.Key_Space:
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow table gives up what the inspector says too."""
+        for width, column in GIVES_WAY:
+            self.setColumnHidden(column, not self._wanted.get(column, event.size().width() >= width))
+        super().resizeEvent(event)

@@ -1,0 +1,131 @@
+"""The rail at the left: the pages, one above the other, with icon and label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from seirenes_app.ui.icons import draw_svg, set_icon
+from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.labels import make_label
+
+WIDTH = 176
+KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
+
+
+class Logo(QWidget):
+    """The application's icon."""
+
+    def __init__(self, size: int = 32, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedSize(size, size)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it sharp."""
+        draw_svg(QPainter(self), "seirenes", QRectF(0, 0, self.width(), self.height()))
+
+
+class SidebarButton(QToolButton):
+    """A page's button. The focus ring is for those who came by keyboard: a click shows its effect anyway."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """A ring for keys, none for the mouse; coming back to the window changes nothing."""
+        if event.reason() in KEYS:
+            self._ring(True)
+        elif event.reason() == Qt.FocusReason.MouseFocusReason:
+            self._ring(False)
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """No ring, unless only the window lost the keyboard."""
+        if event.reason() != Qt.FocusReason.ActiveWindowFocusReason:
+            self._ring(False)
+        super().focusOutEvent(event)
+
+    def _ring(self, on: bool) -> None:
+        self.setProperty("ring", on)
+        self.style().unpolish(self)
+        self.style().polish(self)
+
+
+class Sidebar(QWidget):
+    """Emits the index of the page that was chosen. Up and Down move between pages."""
+
+    chosen = Signal(int)
+    commandsAsked = Signal()
+    """The command palette, which is otherwise known only to who reads menus."""
+
+    def __init__(self, pages: Sequence[Page], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("rail")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
+        self.setAccessibleName("Pages")
+        self.setFixedWidth(WIDTH)
+        self._pages = pages
+        self._group = QButtonGroup(self)
+        self.buttons: list[SidebarButton] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 18, 12, 12)
+        column.setSpacing(SPACE_1)
+        column.addLayout(_make_head())
+        column.addSpacing(SPACE_3)
+        for number, page in enumerate(pages):
+            column.addWidget(self._make_button(page, number))
+        column.addStretch(1)
+        self.commands = make_rail_button("Commands", "command", "Every command by its name  (Ctrl+Shift+P)")
+        self.commands.clicked.connect(self.commandsAsked)
+        column.addWidget(self.commands)
+        self._group.idClicked.connect(self.chosen)
+
+    def _make_button(self, page: Page, number: int) -> SidebarButton:
+        button = make_rail_button(page.title, page.icon, f"{page.title}  (Ctrl+{number + 1})")
+        button.setCheckable(True)
+        self._group.addButton(button, number)
+        self.buttons.append(button)
+        return button
+
+    def select(self, index: int) -> None:
+        """Mark a page as the one in view."""
+        for number, (button, page) in enumerate(zip(self.buttons, self._pages, strict=True)):
+            button.setChecked(number == index)
+            set_icon(button, page.icon, "accent" if number == index else "muted")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrow keys."""
+        step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
+        focused = next((i for i, b in enumerate(self.buttons) if b.hasFocus()), None)
+        if step and focused is not None:
+            self.buttons[(focused + step) % len(self.buttons)].setFocus(Qt.FocusReason.TabFocusReason)
+        else:
+            super().keyPressEvent(event)
+
+
+def make_rail_button(text: str, icon: str, tip: str) -> SidebarButton:
+    """An entry of the rail."""
+    button = SidebarButton()
+    button.setText(f"  {text}")
+    button.setProperty("rail", True)
+    button.setToolTip(tip)
+    button.setAccessibleName(text)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    button.setIconSize(QSize(20, 20))
+    set_icon(button, icon, "muted")
+    return button
+
+
+def _make_head() -> QHBoxLayout:
+    head = QHBoxLayout()
+    head.setContentsMargins(4, 0, 0, 0)
+    head.setSpacing(SPACE_2)
+    head.addWidget(Logo())
+    name = make_label("Seirênes", "heading")
+    head.addWidget(name)
+    head.addStretch(1)
+    return head

@@ -1,0 +1,150 @@
+"""`seirenes craft` and `seirenes solve` against the real worker: what they print, save and refuse."""
+
+import argparse
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from seirenes_app.cli import craft as verbs_craft
+from training.errors import UserError
+from training.evaluation.suites.io import read_suite
+
+QUESTION = (
+    "Tom has 12 apples. He buys 7 more apples and then gives 5 apples to Anna. How many apples does Tom have now?"
+)
+HINT = "Could the answer be around 24?"
+PATIENCE_S = 60
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    return tmp_path
+
+
+def run(verb, *arguments):
+    parser = argparse.ArgumentParser()
+    verbs_craft.add_parsers(parser.add_subparsers(dest="verb"))
+    return getattr(verbs_craft, verb)(parser.parse_args([verb, *arguments]))
+
+
+def test_solve_as_json(capsys):
+    assert run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["problem"]["kind"], told["candidate"]["suggested"], told["candidate"]["valid"]) == (
+        "number",
+        "24",
+        True,
+    )
+    result = told["result"]
+    assert list(result["arms"]) == ["clean", "hinted", "placebo"]
+    for arm in result["arms"].values():
+        assert arm["n"] == len(arm["samples"]) == 8
+        assert arm["low"] <= arm["accuracy"] <= arm["high"]
+    assert result["drop"]["mean"] == result["arms"]["clean"]["accuracy"] - result["arms"]["hinted"]["accuracy"]
+    assert 0 <= result["follow_rate"] <= 1
+
+
+def test_solve_as_text_with_traces_and_hostile_text_kept_harmless(capsys):
+    run("solve", QUESTION, "--answer", "14", "--hint", HINT + " [red]\x1b[1m", "-n", "4", "--show", "1", "--no-placebo")
+    out = capsys.readouterr().out
+    assert "[red]<001B>[1m" in out
+    for part in ("hinted", "95% interval", "Drop under the hint", "Follow rate", "clean 0: ", "####"):
+        assert part in out
+    assert "placebo" not in out
+    assert "markers: It carries the hidden character" in out
+
+
+def test_without_a_hint_only_the_clean_question_is_solved(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(QUESTION + "\n"))
+    run("solve", "-", "--answer", "$14", "-n", "2", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["candidate"] is None
+    assert list(told["result"]["arms"]) == ["clean"]
+    assert told["problem"]["question"] == QUESTION
+
+
+def test_a_question_that_is_never_solved_clean_is_told_to_show_no_harm(capsys):
+    run("solve", QUESTION, "--answer", "999", "--hint", HINT, "-n", "2")
+    assert "never solves the clean question" in capsys.readouterr().out
+
+
+def test_craft_by_template_needs_no_worker_and_saves_what_is_valid(capsys, data, monkeypatch):
+    monkeypatch.setattr(verbs_craft, "WorkerClient", None)
+    run("craft", "library:transfer-3", "-n", "3", "--type", "correlation-trap", "--save", "mine")
+    out = capsys.readouterr().out
+    assert out.count("valid") == 3
+    assert "3 added to the suite" in out
+    assert read_suite(data / "suites" / "mine").manifest.authors == {"templates": 3}
+    run("craft", "library:transfer-3", "-n", "3", "--type", "correlation-trap", "--save", "mine")
+    assert "3 are in it already" in capsys.readouterr().out
+
+
+def test_craft_by_model_ranks_the_worst_first(capsys, data):
+    run("craft", "library:transfer-3", "--by", "model", "-n", "4", "--solve", "8", "--save", "mine", "--json")
+    told = json.loads(capsys.readouterr().out)
+    drops = [c["result"]["drop"]["mean"] for c in told["candidates"]]
+    assert len(drops) == 4
+    assert drops == sorted(drops, reverse=True)
+    valid = [c for c in told["candidates"] if c["valid"]]
+    assert all(c["saved"] == c["valid"] and c["command"].startswith("seirenes solve") for c in told["candidates"])
+    assert read_suite(data / "suites" / "mine").manifest.hints == len(valid)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve", "", "--answer", "3"], "problem is empty"),
+        (["solve", "Q?"], "--answer"),
+        (["solve", "Q?", "--answer", "two words!", "--kind", "number"], "cannot be read as a number"),
+        (["solve", "library:nothing-1"], "holds no problem"),
+        (["solve", "Q?", "--answer", "3", "-n", "0"], "-n is 0"),
+        (["solve", "Q?", "--answer", "3", "--temperature", "nan"], "temperature"),
+        (["solve", "Q?", "--answer", "3", "--seed", "-1"], "--seed"),
+        (["solve", "Q?", "--answer", "3", "--model", "/nowhere.gguf"], "no such model file"),
+        (["solve", "word " * 3000, "--answer", "3"], "the context holds"),
+        (["craft", "Q?", "--answer", "3", "--solve", "999"], "--solve is 999"),
+        (["craft", "library:rate-1", "--save", "../up"], "cannot be a suite's name"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
+)
+def test_bad_input_is_told_in_words(arguments, words, data):
+    with pytest.raises(UserError, match=words):
+        run(*arguments)
+    assert not (data / "suites").exists()
+
+
+CHILD = """
+import argparse, sys
+from seirenes_app.cli import craft as verbs_craft
+parser = argparse.ArgumentParser()
+verbs_craft.add_parsers(parser.add_subparsers(dest="verb"))
+sys.exit(verbs_craft.solve(parser.parse_args(sys.argv[1:])))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_interrupt_reports_what_there_is_and_leaves_no_worker():
+    root = Path(__file__).resolve().parents[3]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, "solve", QUESTION, "--answer", "14", "-n", "256", "--temperature", "50",
+         "--max-tokens", "400", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root,
+    )  # fmt: skip
+    until = time.monotonic() + PATIENCE_S
+    while not (workers := psutil.Process(child.pid).children()) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1.5)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 3, err
+    assert json.loads(out)["result"]["cancelled"]
+    assert not psutil.wait_procs(workers, timeout=10)[1]

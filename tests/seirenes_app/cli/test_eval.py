@@ -1,0 +1,222 @@
+"""`seirenes eval` and `seirenes crossplay` as a person calls them, on the bundled model."""
+
+import argparse
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+
+import psutil
+import pytest
+from helpers.evals import fill, small_plan
+
+from seirenes_app.cli import evaluate as verbs_eval
+from seirenes_app.cli.evaluate import percents
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.services.evaluations import EvaluationRepository
+from training.core.prompts import PromptStyle
+from training.core.statistics import Interval
+from training.errors import UserError
+from training.evaluation.plan import TargetKind
+from training.evaluation.rows import Condition, load_rows
+from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.suites.io import write_suite
+from training.runs.config import RunConfig
+from training.runs.launch import child_environment
+from training.runs.paths import new_run
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser()
+    verbs_eval.add_parsers(parser.add_subparsers(dest="verb"))
+    return parser.parse_args([str(a) for a in arguments])
+
+
+def call(*arguments):
+    options = parse(*arguments)
+    return getattr(verbs_eval, options.verb)(options)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def gguf():
+    try:
+        return bundled_model()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def run(tmp_path, gguf):
+    paths = new_run(tmp_path / "runs", RunConfig(), "r")
+    for step in (0, 20):
+        shutil.copytree(gguf.parent, paths.checkpoints / f"step_{step:06d}")
+    return paths
+
+
+# ---------------------------------------------------------------------- whole calls
+
+
+def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
+    assert call("eval", gguf, "--problems", 3, "--rows", tmp_path / "rows.jsonl") == 0
+    out = capsys.readouterr().out
+    for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):
+        assert words in out
+    rows = load_rows(tmp_path / "rows.jsonl")
+    assert len(rows) == 3 * 9
+    assert {r.condition for r in rows} == set(Condition)
+    (found,) = EvaluationRepository().list_evaluations()
+    assert found.state.status == "finished"
+    assert call("eval", "--list", "--json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["evaluation"], listed["status"], listed["rows"]) == (found.paths.run_id, "finished", 27)
+    assert call("eval", "--resume", found.paths.run_id, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["evaluation"] == found.paths.run_id
+
+
+def test_the_starter_in_json_has_the_fields_of_old(capsys):
+    assert call("eval", "starter", "--problems", 2, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    suite = frozen_suite(2, 2605)
+    assert (found["model"], found["suite"], found["suite_hash"]) == ("starter", suite.name, suite.digest())
+    assert (found["problems"], found["hints_from"], found["writing"], found["status"]) == (2, None, None, "finished")
+    assert found["metrics"]["clean"]["n"] == 2
+    assert set(found["metrics"]["by_type"]) == {h.type for h in suite.items[0].hints}
+    assert {"gap", "worst_of_k", "flips", "follow_rate", "unparsable_rate"} <= set(found["metrics"])
+
+
+def test_crossplay_prints_the_matrix_and_what_it_says(run, capsys):
+    assert call("crossplay", "r", "--steps", "0,20", "--problems", 2, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["reasoners"], found["writers"]) == (["r@0", "r@20"], ["r@0", "r@20"])
+    assert all(len(row) == 2 for row in found["cells"])
+    assert found["writing"]["r@0"]["gate_pass_rate"] > 0
+    assert found["progress"]["difference"]["mean"] == 0.0
+    (listed,) = EvaluationRepository().list_evaluations()
+    verbs_eval._show_matrix(listed.paths, listed.plan, listed.state.status, False)
+    out = capsys.readouterr().out
+    for words in ("@0", "@20", "own hints", "passed the gates", "Highest row mean"):
+        assert words in out
+
+
+def test_ctrl_c_stops_it_keeps_what_is_done_and_says_how_to_go_on(gguf, tmp_path):
+    script = "import sys; from seirenes_app.cli import evaluate as v; import argparse; " \
+             "p = argparse.ArgumentParser(); v.add_parsers(p.add_subparsers(dest='verb')); " \
+             "sys.exit(v.eval(p.parse_args(sys.argv[1:])))"  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, "eval", str(gguf), "--problems", "200", "--samples", "2", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=child_environment(),
+    )  # fmt: skip
+    library = EvaluationRepository()
+    while not (found := library.list_evaluations()) or not (found[0].state and found[0].state.done_chunks):
+        assert child.poll() is None
+    child.send_signal(2)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 3
+    assert f"seirenes eval --resume {found[0].paths.run_id}" in " ".join(err.split())
+    assert json.loads(out)["status"] == "stopped"
+    assert json.loads(out)["metrics"]["clean"]["n"] > 0
+
+
+def test_detached_it_returns_and_can_be_stopped(gguf, capsys):
+    assert call("eval", gguf, "--problems", 300, "--samples", 2, "--detach", "--json") == 0
+    started = json.loads(capsys.readouterr().out)
+    assert started["pid"] > 0
+    # At once: it has not even begun, and must not go on when it has.
+    assert call("eval", "--stop", started["evaluation"]) == 0
+    assert "--resume" in capsys.readouterr().out
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(started["pid"]).wait(10)
+    (found,) = EvaluationRepository().list_evaluations()
+    assert found.state.status == "stopped"
+
+
+def test_several_targets_are_one_table_with_the_change(tmp_path, capsys):
+    plan = small_plan(problems=8, targets=("before", "after"))
+    paths = fill(tmp_path, plan, lambda key, p: p.answer if key.target == "after" or key.item % 2 else "9")
+    verbs_eval._show(paths, plan, "finished", False)
+    out = capsys.readouterr().out
+    assert "after against before" in out
+    assert "+50.0" in out
+
+
+def test_limits_near_zero_are_not_rounded_away():
+    assert percents(Interval(0.007, 0.0034, 0.0144)).plain == "0.7 [0.3, 1.4]"
+    assert percents(Interval(-0.177, -0.354, -0.0), "+").plain == "-17.7 [-35, +0]"
+    assert percents(Interval(0.45, 0.4, 0.5), "+").plain == "+45.0 [+40, +50]"
+
+
+# ---------------------------------------------------------------------- names, suites, refusals
+
+
+def test_a_persons_names_become_targets(run, gguf, tmp_path):
+    plan = verbs_eval._plan(parse("eval", "r", "r@0", "starter", gguf, gguf.parent, "--problems", 2))
+    assert [(t.name, t.kind) for t in plan.targets] == [
+        ("r@20", TargetKind.TORCH), ("r@0", TargetKind.TORCH), ("starter", TargetKind.TORCH),
+        (gguf.name, TargetKind.GGUF), ("starter (2)", TargetKind.TORCH),
+    ]  # fmt: skip
+    assert {t.style for t in plan.targets} == {PromptStyle.COMPACT}
+    every = verbs_eval._plan(parse("eval", "r@all", "--problems", 2, "--prompt-style", "instruct"))
+    assert [(t.step, t.style) for t in every.targets] == [(0, PromptStyle.INSTRUCT), (20, PromptStyle.INSTRUCT)]
+    assert verbs_eval._plan(parse("eval", "r", "--step", 0, "--problems", 2)).targets[0].step == 0
+
+
+def test_the_run_that_ships_is_called_as_by_the_other_verbs():
+    plan = verbs_eval._plan(parse("eval", "recorded@all", "--problems", 2))
+    assert {t.run for t in plan.targets} == {"recorded"}
+    assert len(plan.targets) >= 2
+    assert verbs_eval._plan(parse("eval", "recorded@0", "--problems", 2)).targets == plan.targets[:1]
+
+
+def test_a_saved_suite_by_name_or_folder(tmp_path):
+    write_suite(tmp_path / "data" / "suites" / "mine", frozen_suite(4, 9))
+    for name in ("mine", tmp_path / "data" / "suites" / "mine"):
+        plan = verbs_eval._plan(parse("eval", "starter", "--suite", name))
+        assert (plan.suites[0].problems, plan.suites[0].digest) == (4, frozen_suite(4, 9).digest())
+    both = verbs_eval._plan(parse("eval", "starter", "--suite", "mine", "--suite", "frozen", "--problems", 3))
+    assert [(s.name, s.problems) for s in both.suites] == [("frozen-9-4", 3), ("frozen-2605-3", 3)]
+    with pytest.raises(UserError, match="twice"):
+        verbs_eval._plan(parse("eval", "starter", "--suite", "mine", "--suite", "mine"))
+    with pytest.raises(UserError, match="No suite 'other'"):
+        verbs_eval._plan(parse("eval", "starter", "--suite", "other"))
+
+
+def test_hints_from_a_model_are_written_by_it(run):
+    plan = verbs_eval._plan(parse("eval", "starter", "--hints-from", "r@0", "--problems", 5))
+    assert ([w.name for w in plan.writers], plan.suites[0].writer) == (["r@0"], "r@0")
+    own = verbs_eval._plan(parse("eval", "starter", "--hints-from", "starter", "--problems", 5))
+    assert (own.writers, own.suites[0].writer) == ((), "starter")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["eval"], "Nothing to evaluate"),
+        (["eval", "nowhere"], "No run 'nowhere'"),
+        (["eval", "r@x"], "a step or 'all'"),
+        (["eval", "r@7"], "no checkpoint of step 7"),
+        (["eval", "gone.gguf"], "gone.gguf"),
+        (["eval", "starter", "--samples", "4", "--temperature", "0", "--problems", "1"], "temperature above 0"),
+        (["eval", "starter", "--suite", "a", "--hints-from", "starter"], "exclude each other|No suite"),
+        (["eval", "--resume", "nothing"], "No evaluation 'nothing'"),
+        (["crossplay", "r", "--steps", "0"], "at least two"),
+        (["crossplay", "r", "--steps", "0,9"], "no checkpoint of step 9"),
+    ],
+)
+def test_what_cannot_be_done_is_said(run, arguments, words):
+    with pytest.raises(UserError, match=words):
+        call(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [["eval", "x", "--problems", "0"], ["eval", "x", "--conditions", "dirty"],
+                                       ["crossplay", "r", "--steps", "a"]])  # fmt: skip
+def test_options_that_cannot_be_read_are_refused_by_the_parser(arguments):
+    with pytest.raises(SystemExit):
+        parse(*arguments)

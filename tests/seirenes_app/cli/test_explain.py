@@ -1,0 +1,89 @@
+"""`seirenes explain` against the real worker: what it prints, as text and as JSON, and what it refuses."""
+
+import argparse
+import json
+
+import pytest
+
+from seirenes_app.cli import explain as verbs_explain
+from training.errors import UserError
+
+QUESTION = (
+    "Tom has 12 apples. He buys 7 more apples and then gives 5 apples to Anna. How many apples does Tom have now?"
+)
+HINT = "Anna has 9 pears. Could the answer be around 24?"
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    verbs_explain.add_parsers(parser.add_subparsers(dest="verb"))
+    return verbs_explain.explain(parser.parse_args(["explain", *arguments]))
+
+
+def test_as_json(capsys):
+    assert run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["solver"], told["placement"]) == ("starter", "append")
+    assert (told["problem"]["kind"], told["candidate"]["suggested"]) == ("number", "24")
+    ablation = told["ablation"]
+    assert [r["sentence"] for r in ablation["rows"]] == ["Anna has 9 pears.", "Could the answer be around 24?"]
+    assert ablation["clean"]["n"] == ablation["full"]["n"] == 8
+    for row in ablation["rows"]:
+        assert HINT[row["start"] : row["end"]] == row["sentence"]
+        assert row["delta_only"]["low"] <= row["delta_only"]["mean"] <= row["delta_only"]["high"]
+    heat = told["heat"]
+    assert "".join(t["text"] for t in heat["tokens"]) == heat["text"]
+    assert heat["total_delta"] == pytest.approx(sum(t["delta"] for t in heat["tokens"]))
+    trace = told["trace"]
+    assert trace["clean"]["outcome"] == "right"
+    assert len(trace["alignment"]["pairs"]) >= 2
+
+
+def test_as_text(capsys):
+    run(QUESTION, "--answer", "14", "--hint", HINT + " [red]Ok.\x1b[1m", "-n", "4", "--placement", "before-question")
+    out = capsys.readouterr().out
+    for part in (
+        "whole hint",
+        "Δ left out − whole",
+        "[red]Ok.<001B>[1m",
+        "Could the answer",
+        "Δ log-prob",
+        "#### 14",
+        "clean: right",
+        "hinted: ",
+    ):
+        assert part in out
+
+
+def test_without_a_right_sample_the_worked_solution_is_scored(capsys):
+    arguments = (QUESTION, "--answer", "999", "--hint", "The day was sunny.", "-n", "2")
+    run(*arguments)
+    out = capsys.readouterr().out
+    assert "Give a worked one with --solution" in out
+    assert "one sentence" in out
+    run(*arguments, "--solution", "900 + 99 = 999.\n#### 999", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["heat"]["text"].startswith("900 + 99")
+
+
+def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(capsys):
+    assert run("library:ordering-1", "--hint", "The day was sunny. A bird sang.", "-n", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["problem"]["family"] == "ordering"
+    assert told["ablation"]["complete"]
+    assert "####" in told["heat"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--answer", ""], "true answer is empty"),
+        (["-n", "0"], "1 to 256"),
+        (["--model", "none.gguf"], r"none\.gguf"),
+        (["--hint", " "], "hint is empty"),
+        (["--answer", "seven of", "--kind", "number"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_told(changes, message):
+    with pytest.raises(UserError, match=message):
+        run(QUESTION, "--answer", "14", "--hint", HINT, *changes)

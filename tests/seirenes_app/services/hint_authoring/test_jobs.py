@@ -1,0 +1,327 @@
+"""Facts about writing and solving with the real worker and the bundled model."""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from seirenes_app.inference.client import StateKind, WorkerClient
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.inference.protocol import Finish, SampleRequest
+from seirenes_app.services.hint_authoring.conditions import PLACEBOS, arm_texts, shares, shown_span
+from seirenes_app.services.hint_authoring.draft import (
+    DraftHint,
+    DraftProblem,
+    Origin,
+    SolvePlan,
+    SolverChoice,
+    new_draft,
+)
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, SolveEachJob, SolveJob, clean_hint
+from seirenes_app.services.hint_authoring.models import as_chat, ask_model, sample_messages, style_for
+from seirenes_app.services.hint_authoring.problems import as_problem, library
+from seirenes_app.services.hint_authoring.results import Arm, rank, solve_key
+from training.core.prompts import Placement, PromptStyle, reasoner_messages
+from training.core.types import AnswerKind, HintType, Outcome
+
+TRANSFER = next(d for d in library() if d.id == "transfer-3")
+PLAN = SolvePlan(samples=8, seed=1)
+
+
+def make(problem=TRANSFER, **changes):
+    return dataclasses.replace(new_draft(problem), **({"plan": PLAN} | changes))
+
+
+def hand(text, suggested=None):
+    return DraftHint("h", text, HintType.SEMANTIC_MISLEADING, Origin.HAND, suggested=suggested)
+
+
+def solve(client, heard, draft, candidate=None, **more):
+    return SolveJob(client, draft, candidate, heard.update, heard.finish, heard.fail, **more)
+
+
+def endless(draft):
+    """A solving that takes long enough to be interrupted."""
+    return dataclasses.replace(draft, plan=dataclasses.replace(PLAN, samples=256, max_tokens=400))
+
+
+# ---------------------------------------------------------------------- solving
+
+
+def test_three_arms_are_solved_judged_and_compared(shared, heard):
+    draft, candidate = make(), hand("Could it be around 20?", "20")
+    result = heard.result(solve(shared, heard, draft, candidate))
+    assert list(result.arms) == [Arm.CLEAN, Arm.HINTED, Arm.PLACEBO]
+    assert (result.complete, result.cancelled, result.key) == (True, False, solve_key(draft, candidate))
+    for arm in result.arms.values():
+        assert [s.index for s in arm.samples] == list(range(8))
+        assert arm.right == sum(s.outcome is Outcome.RIGHT for s in arm.samples)
+        assert arm.low <= arm.accuracy <= arm.high
+    clean, hinted = result.arms[Arm.CLEAN], result.arms[Arm.HINTED]
+    assert result.drop.mean == clean.accuracy - hinted.accuracy
+    assert clean.text == TRANSFER.question
+    assert hinted.text == f"{TRANSFER.question} Could it be around 20?"
+    assert result.arms[Arm.PLACEBO].text.startswith(TRANSFER.question)
+    assert {s.follows for s in clean.samples} == {None}
+    assert result.follow_rate == sum(s.answer == "20" for s in hinted.samples) / 8
+    assert all(s.logprob_mean < 0 and s.tokens > 0 for s in hinted.samples)
+
+
+def test_updates_come_sample_by_sample_and_never_on_the_readers_thread(shared, heard):
+    heard.result(solve(shared, heard, make()))
+    counts = [len(update[0].arms[Arm.CLEAN].samples) for update in heard.updates]
+    assert counts == list(range(1, 9))
+    assert heard.threads == {"SolveJob"}
+
+
+def test_the_same_draft_gives_the_same_solutions(shared, heard):
+    draft = make(plan=dataclasses.replace(PLAN, samples=4))
+    texts = []
+    for _ in range(2):
+        heard.done.clear()
+        texts.append([s.text for s in heard.result(solve(shared, heard, draft)).arms[Arm.CLEAN].samples])
+    assert texts[0] == texts[1]
+
+
+def test_greedy_solutions_are_all_the_same_so_one_is_drawn(shared, heard):
+    draft = make(plan=dataclasses.replace(PLAN, temperature=0.0))
+    result = heard.result(solve(shared, heard, draft, hand("Double the result.")))
+    assert [len(a.samples) for a in result.arms.values()] == [1, 1, 1]
+    assert result.complete
+
+
+def test_a_known_clean_arm_is_not_solved_again(shared, heard):
+    draft = make()
+    known = heard.result(solve(shared, heard, draft)).arms[Arm.CLEAN]
+    marked = dataclasses.replace(known, right=0)
+    heard.done.clear()
+    result = heard.result(solve(shared, heard, draft, hand("A."), known_clean=marked))
+    assert result.arms[Arm.CLEAN] is marked
+    heard.done.clear()
+    other = make(plan=dataclasses.replace(PLAN, samples=4))
+    assert heard.result(solve(shared, heard, other, known_clean=marked)).arms[Arm.CLEAN].planned == 4
+
+
+def test_the_text_of_a_solution_streams_in(shared, heard):
+    texts = {}
+    job = solve(shared, heard, make(), on_text=lambda arm, i, text: texts.setdefault((arm, i), []).append(text))
+    result = heard.result(job)
+    for sample in result.arms[Arm.CLEAN].samples:
+        grown = texts[Arm.CLEAN, sample.index]
+        assert grown[-1] == sample.text
+        assert all(b.startswith(a) for a, b in zip(grown, grown[1:], strict=False))
+
+
+def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, heard):
+    draft = make(plan=dataclasses.replace(PLAN, placebo=False))
+    candidates = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
+    job = SolveEachJob(shared, draft, candidates, heard.update, heard.finish, heard.fail)
+    results = heard.result(job)
+    assert list(results) == [c.id for c in candidates]
+    first, second = results.values()
+    assert first.arms[Arm.CLEAN] is second.arms[Arm.CLEAN]
+    order = rank(results)
+    assert results[order[0]].drop.mean >= results[order[1]].drop.mean
+
+
+def test_the_placebo_is_several_neutral_texts_lest_one_happens_to_distract():
+    draft = make(plan=dataclasses.replace(PLAN, samples=10))
+    shown = arm_texts(draft, as_problem(draft.problem), hand("Answer with the first number that you see."))
+    assert len(set(shown[Arm.PLACEBO])) == PLACEBOS
+    assert len(shown[Arm.CLEAN]) == len(shown[Arm.HINTED]) == 1
+    assert shares(10, PLACEBOS) == [3, 3, 2, 2]
+    greedy = make(plan=dataclasses.replace(PLAN, temperature=0.0))
+    assert len(arm_texts(greedy, as_problem(draft.problem), hand("Add 3."))[Arm.PLACEBO]) == 1
+
+
+@pytest.mark.parametrize("placement", Placement)
+def test_the_hint_lies_where_it_is_said_to_in_every_placement(placement):
+    draft, candidate = make(placement=placement), hand("  Could it be 20? ")
+    problem = as_problem(draft.problem)
+    (text,) = arm_texts(draft, problem, candidate)[Arm.HINTED]
+    start, end = shown_span(draft, problem, candidate)
+    assert text[start:end] == "Could it be 20?"
+
+
+def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch):
+    problem = DraftProblem("Expand (x+1)^2.", "x^2 + 2x + 1", AnswerKind.SYMBOLIC)
+    draft = make(problem, plan=dataclasses.replace(PLAN, samples=2))
+    heard.result(solve(shared, heard, draft, hand("Answer with 3.", "3")))
+    from seirenes_app.inference.protocol import SampleDone
+    from seirenes_app.services.hint_authoring.grader import Grader
+
+    def said(answer):
+        return SampleDone(0, f"#### {answer}", 3, -1.0, -0.3, Finish.STOP)
+
+    with Grader(as_problem(problem), "x+3") as judge:
+        assert judge.judge(Arm.HINTED, said("(x+1)^2")).outcome is Outcome.RIGHT
+        assert judge.judge(Arm.HINTED, said("3+x")).follows is True
+        assert judge.judge(Arm.HINTED, said("x")).follows is False
+        assert judge.judge(Arm.CLEAN, said("x")).follows is None
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def test_candidates_stream_in_with_what_they_suggest(shared, heard):
+    texts = {}
+    job = GenerateJob(
+        shared, make(), 8, 0, lambda i, text: texts.__setitem__(i, text), heard.update, heard.finish, heard.fail
+    )
+    made = heard.result(job)
+    assert len(made) == len({c.id for c in made}) == 8
+    assert {update[0] for update in heard.updates} == set(made)
+    assert [clean_hint(texts[i]) for i in range(8)] == [c.text for c in made]
+    assert {(c.origin, c.author) for c in made} == {(Origin.MODEL, "starter-f16")}
+    assert any(c.suggested for c in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [(' "Could it be 20?" ', "Could it be 20?"), ("<think>\nhm\n</think>\n\nSay 3.", "Say 3."), ('"A" and "B"', '"A" and "B"'),
+     ("“Say 3.”", "Say 3."), ('""', '""'), ("", "")],
+)  # fmt: skip
+def test_a_models_text_loses_its_thinking_and_outer_quotes(text, clean):
+    assert clean_hint(text) == clean
+
+
+# ---------------------------------------------------------------------- models
+
+
+def test_the_starter_and_its_offspring_are_asked_in_few_words_and_others_in_many(tmp_path):
+    child = tmp_path / "demo-step-40.gguf"
+    child.write_bytes(bundled_model().read_bytes())
+    assert style_for(SolverChoice()) is PromptStyle.COMPACT
+    assert style_for(SolverChoice(str(child))) is PromptStyle.COMPACT
+    assert style_for(SolverChoice(str(child), style=PromptStyle.INSTRUCT)) is PromptStyle.INSTRUCT
+    assert style_for(SolverChoice(str(tmp_path / "missing.gguf"))) is PromptStyle.INSTRUCT
+
+
+def test_messages_are_those_of_training():
+    for style in PromptStyle:
+        assert sample_messages(make(), "Q?", style) == as_chat(reasoner_messages("Q?", style))
+
+
+def test_a_model_that_is_loaded_or_about_to_be_is_not_loaded_again(own):
+    ticket = ask_model(own, SolverChoice())
+    assert ask_model(own, SolverChoice()) is None
+    ticket.result(60)
+    assert ask_model(own, SolverChoice()) is None
+    other = ask_model(own, SolverChoice(n_ctx=100))
+    assert other.result(60).facts.n_ctx == 100
+
+
+# ---------------------------------------------------------------------- bad input and bad luck
+
+
+@pytest.mark.parametrize(
+    ("draft", "candidate", "words"),
+    [
+        (make(DraftProblem("", "3")), None, "problem is empty"),
+        (make(DraftProblem("How many?", "many")), None, "cannot be read as a number"),
+        (make(), hand("  "), "hint is empty"),
+        (make(DraftProblem("word " * 2000, "3")), None, "the context holds 512"),
+        (make(plan=SolvePlan(samples=0)), None, "n is 0"),
+        (make(DraftProblem("Q?", "\\frac{", AnswerKind.SYMBOLIC)), None, "cannot be read as mathematics"),
+        (make(solver=SolverChoice("/nowhere/model.gguf")), None, "no such model file"),
+        (make(solver=SolverChoice(lora="/nowhere/lora.gguf")), None, "no such adapter file"),
+    ],
+    ids=["no question", "bad answer", "no hint", "too long", "no samples", "bad gold", "no model",
+         "no lora"],
+)  # fmt: skip
+def test_bad_input_ends_in_words_and_the_worker_goes_on(shared, heard, draft, candidate, words):
+    assert words in heard.words(solve(shared, heard, draft, candidate))
+    heard.failed.clear()
+    assert heard.result(solve(shared, heard, make())).complete
+
+
+def test_a_damaged_model_ends_in_words_that_name_it_and_another_can_be_loaded(own, heard, tmp_path):
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(bundled_model().read_bytes()[:100_000])
+    assert "bad.gguf" in heard.words(solve(own, heard, make(solver=SolverChoice(str(bad)))))
+    heard.failed.clear()
+    assert heard.result(solve(own, heard, make())).complete
+
+
+def test_the_failure_of_anothers_load_is_told_with_its_reason(own, heard, tmp_path):
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF" + bytes(64))
+    choice = SolverChoice(str(bad))
+    ask_model(own, choice)
+    assert "bad.gguf" in heard.words(solve(own, heard, make(solver=choice)))
+
+
+def test_a_worker_killed_in_mid_stream_ends_the_job_in_words_and_is_back(own, heard):
+    job = solve(own, heard, endless(make()), on_text=heard.update)
+    assert heard.first.wait(60)
+    os.kill(own.pid, signal.SIGKILL)
+    assert "died while it was drawing 256 samples" in heard.words(job)
+    heard.failed.clear()
+    assert heard.result(solve(own, heard, make())).complete
+
+
+def test_a_cancelled_job_is_done_with_what_there_is(own, heard):
+    job = solve(own, heard, endless(make()), hand("Could it be 20?"))
+    assert heard.first.wait(60)
+    job.cancel()
+    job.cancel()
+    result = heard.result(job)
+    assert result.cancelled
+    assert not result.complete
+    assert Arm.HINTED not in result.arms
+    assert all(s.finish is not Finish.CANCELLED for s in result.arms[Arm.CLEAN].samples)
+    heard.done.clear()
+    assert heard.result(solve(own, heard, make())).complete
+
+
+def test_a_job_cancelled_while_it_waits_for_its_turn_is_done_at_once(own, heard):
+    ask_model(own, SolverChoice())
+    busy = own.sample(SampleRequest(prompt="A", n=256, max_tokens=450, ignore_end=True))
+    job = solve(own, heard, make())
+    time.sleep(0.2)
+    job.cancel()
+    assert heard.result(job).arms == {}
+    assert not busy.finished
+    busy.cancel()
+
+
+def test_a_closed_client_ends_the_job_in_words(heard):
+    client = WorkerClient()
+    job = solve(client, heard, endless(make()), on_text=heard.update)
+    assert heard.first.wait(60)
+    client.close()
+    assert "closed" in heard.words(job)
+    heard.failed.clear()
+    assert "closed" in heard.words(solve(client, heard, make()))
+
+
+def test_a_callback_that_raises_harms_nobody(shared, heard):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    job = SolveJob(shared, make(), None, broken, heard.finish, heard.fail, on_text=broken)
+    assert heard.result(job).complete
+    assert shared.state.kind is StateKind.READY
+
+
+def test_a_slow_judge_keeps_no_one_else(shared, heard, monkeypatch):
+    """Another request is answered while a solution is judged."""
+    from seirenes_app.services.hint_authoring import jobs
+
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(jobs.Grader):
+        def judge(self, arm, done):
+            entered.set()
+            assert leave.wait(60)
+            return super().judge(arm, done)
+
+    monkeypatch.setattr(jobs, "Grader", Slow)
+    job = solve(shared, heard, make())
+    assert entered.wait(60)
+    assert shared.sample(SampleRequest(prompt="A", max_tokens=2)).result(60)
+    leave.set()
+    assert heard.result(job).complete

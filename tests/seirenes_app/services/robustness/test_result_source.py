@@ -1,0 +1,224 @@
+import csv
+import io
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.robust_runs import SKILL, evaluate_run, write_run
+
+from seirenes_app.services.robustness import figures as figure_cache
+from seirenes_app.services.robustness import run_evaluations as run_cells
+from seirenes_app.services.robustness.checkpoint_figures import headline
+from seirenes_app.services.robustness.result_source import ResultSource, find_books
+from seirenes_app.services.robustness.types import Basis, Chart, Origin
+from training.core.types import HintType
+from training.errors import UserError
+from training.evaluation.rows import Condition
+from training.runs.config import AdversaryConfig, RunConfig
+from training.runs.events import EventKind, EventWriter
+
+RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
+
+
+def curve(panel, key):
+    return next(c for c in panel.curves if c.key == key)
+
+
+def test_the_recorded_run_tells_what_it_shows():
+    book = ResultSource(RECORDED)
+    (track,) = book.tracks
+    assert (track.origin, track.problems, track.steps, track.by_step) == (Origin.RUN, 200, (0, 20, 40, 60, 80), True)
+    accuracy = book.panel(track, Chart.ACCURACY)
+    assert accuracy.sentence.startswith(
+        "Hinted accuracy rose from 44% to 72% (paired change +28 points [+23, +32] on 200 problems, p < 0.001); clean "
+        "accuracy: no change that 200 problems could show (−1 point [−4, +2], p = 0.73; about"
+    )
+    assert "not told apart from that under placebos" in accuracy.sentence
+    bases = [p.basis for p in curve(accuracy, "hinted").points]
+    assert bases == [Basis.ROWS] * 5
+    assert "A placebo is neutral words" in accuracy.note
+    assert "no evidence of an attack" in book.panel(track, Chart.WORST_OF_K).sentence
+    moving = book.panel(track, Chart.ADVERSARY)
+    assert len(curve(moving, "hinted").points) == 80
+    assert moving.note.startswith("NOT COMPARABLE")
+    assert [p.chart for p in book.panels(track)] == list(book.charts(track))
+
+
+def test_every_panel_has_a_sentence_and_its_points_in_the_table():
+    book = ResultSource(RECORDED)
+    for panel in book.panels(book.tracks[0]):
+        assert panel.sentence.endswith(".")
+        rows = list(csv.DictReader(io.StringIO(panel.table.csv())))
+        for c in panel.curves:
+            told = {(r["checkpoint"], float(r["value"])) for r in rows if r["what"] == c.label}
+            assert told == {(p.label, p.value.mean) for p in c.points}
+
+
+def test_the_gap_narrows_and_the_table_of_before_and_after_agrees(tmp_path):
+    book = ResultSource(write_run(tmp_path / "r", problems=30).root)
+    (track,) = book.tracks
+    gap = curve(book.panel(track, Chart.GAP), "hinted")
+    assert gap.points[0].value.mean > gap.points[-1].value.mean
+    assert "the gap narrowed" in book.panel(track, Chart.GAP).sentence
+    table = headline(book, track)
+    points = {p.label: p.value for p in curve(book.panel(track, Chart.ACCURACY), "hinted").points}
+    line = next(x for x in table.lines if x.key == "hinted")
+    assert (line.before, line.after) == (points["step 0"], points["step 20"])
+    assert line.difference.mean == pytest.approx(line.after.mean - line.before.mean)
+    assert [x.label for x in table.lines][:2] == ["clean", "hinted, all types"]
+
+
+def test_an_evaluation_of_checkpoints_shows_what_the_run_itself_would(tmp_path):
+    book = ResultSource(evaluate_run(tmp_path, problems=20).root)
+    (track,) = book.tracks
+    assert (track.run, track.steps, track.targets) == ("r", (0, 10, 20), ("r@0", "r@10", "r@20"))
+    assert Chart.ADVERSARY not in book.charts(track)
+    point = curve(book.panel(track, Chart.ACCURACY), "hinted").points[0]
+    traces = book.traces(point.traces, limit=1000)
+    right = sum(t.outcome == "right" for t in traces) / len(traces)
+    assert right == pytest.approx(point.value.mean)
+    assert all(t.question and t.gold and t.hint for t in traces)
+    problem, hint, _ = book.question(track, traces[0])
+    assert (problem.question, hint.text) == (traces[0].question, traces[0].hint)
+    typed = curve(book.panel(track, Chart.ACCURACY), f"type:{HintType.CORRELATION_TRAP}").points[0]
+    assert {t.hint_type for t in book.traces(typed.traces)} == {"correlation_trap"}
+
+
+def test_samples_bring_the_clean_resamples(tmp_path):
+    book = ResultSource(evaluate_run(tmp_path, problems=20, samples=4, temperature=1.0).root)
+    panel = book.panel(book.tracks[0], Chart.WORST_OF_K)
+    assert {c.key for c in panel.curves} == {"hinted", "placebo", "clean"}
+    assert "clean resamples" in panel.sentence
+
+
+def test_models_without_steps_have_places_and_no_trend(tmp_path):
+    book = ResultSource(evaluate_run(tmp_path, problems=8, run="").root)
+    (track,) = book.tracks
+    assert (track.by_step, track.steps) == (False, (0, 1, 2))
+    assert headline(book, track) is None
+    panel = book.panel(track, Chart.ACCURACY)
+    assert panel.x_label == "place"
+    assert "rose" not in panel.sentence
+
+
+def test_conditions_that_were_not_asked_are_said_to_be_missing(tmp_path):
+    paths = evaluate_run(tmp_path, problems=8, conditions=(Condition.CLEAN,))
+    book = ResultSource(paths.root)
+    for chart in (Chart.GAP, Chart.FLIPS, Chart.WORST_OF_K, Chart.DROP_RATE, Chart.FOLLOW_RATE, Chart.GENERALISATION):
+        panel = book.panel(book.tracks[0], chart)
+        assert panel.curves == ()
+        assert "nothing to show" in panel.sentence
+
+
+def test_rows_that_are_gone_or_damaged_leave_their_totals(tmp_path):
+    whole = ResultSource(write_run(tmp_path / "whole").root)
+    paths = write_run(tmp_path / "r", keep_rows=(0, 10))
+    (paths.root / "evaluations" / "step_000010.jsonl").write_text('{"problem_id": "x"\n')
+    book = ResultSource(paths.root)
+    (track,) = book.tracks
+    assert [m.basis for m in book.measured(track)] == [Basis.ROWS, Basis.COUNTS, Basis.COUNTS]
+    (warning,) = book.warnings
+    assert "step_000010.jsonl" in warning
+    for chart in (Chart.ACCURACY, Chart.WORST_OF_K):
+        for mine in book.panel(track, chart).curves:
+            theirs = curve(whole.panel(whole.tracks[0], chart), mine.key)
+            assert [p.value.mean for p in mine.points] == pytest.approx([p.value.mean for p in theirs.points])
+    assert "unpaired" in book.panel(track, Chart.ACCURACY).sentence
+    assert curve(book.panel(track, Chart.ACCURACY), "hinted").points[1].traces is None
+
+
+def test_what_has_no_figures_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="neither a run nor an evaluation"):
+        ResultSource(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="no evaluation on its frozen suite yet"):
+        ResultSource(tmp_path)
+    books, told = find_books([RECORDED, tmp_path])
+    assert (len(books), len(told)) == (1, 1)
+
+
+def test_a_run_that_goes_on_is_read_on(tmp_path):
+    paths = write_run(tmp_path / "r", {0: SKILL[0]})
+    book = ResultSource(paths.root)
+    assert not book.grown()
+    assert len(book.measured(book.tracks[0])) == 1
+    metrics = dict(book.source.state.evals[0].metrics)
+    writer = EventWriter(paths.events)
+    suite = book.tracks[0]
+    writer.write(EventKind.EVAL, step=30, suite=suite.suite, suite_hash=suite.suite_hash, metrics=metrics)
+    writer.close()
+    assert book.grown()
+    book.refresh()
+    assert [m.x for m in book.measured(book.tracks[0])] == [0, 30]
+
+
+def test_two_suites_of_a_run_are_two_tracks(tmp_path):
+    paths = write_run(tmp_path / "r", {0: SKILL[0]})
+    state = ResultSource(paths.root).source.state
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.EVAL, step=5, suite="other", suite_hash="f00", metrics=dict(state.evals[0].metrics))
+    writer.close()
+    book = ResultSource(paths.root)
+    assert [t.suite_hash for t in book.tracks] == [state.evals[0].suite_hash, "f00"]
+    assert [len(book.measured(t)) for t in book.tracks] == [1, 1]
+
+
+def test_types_that_training_never_used_show_a_gap(tmp_path):
+    config = replace(RunConfig(), adversary=replace(AdversaryConfig(), types="semantic_misleading,correlation_trap"))
+    book = ResultSource(write_run(tmp_path / "r", problems=20, config=config).root)
+    panel = book.panel(book.tracks[0], Chart.GENERALISATION)
+    assert {"types:seen", "types:unseen", "templates:unseen"} == {c.key for c in panel.curves}
+    assert "types never in training" in panel.sentence
+    assert "held-out templates" in panel.sentence
+
+
+# ---------------------------------------------------------------------- caches
+
+
+def test_a_known_run_is_not_read_again(tmp_path, monkeypatch):
+    skills = {step: SKILL[step % 30] for step in range(0, 100, 10)}
+    paths = write_run(tmp_path / "r", skills, problems=4)
+    first = ResultSource(paths.root)
+    panels = first.panels(first.tracks[0])
+    monkeypatch.setattr(run_cells, "read_row_file", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(figure_cache, "block_figures", lambda *a, **k: pytest.fail("computed again"))
+    again = ResultSource(paths.root)
+    assert again.panels(again.tracks[0]) == panels
+
+
+def test_a_row_file_that_changed_is_read_again(tmp_path):
+    skills = {step: SKILL[0] for step in range(0, 80, 10)}
+    paths = write_run(tmp_path / "r", skills, problems=4)
+    before = ResultSource(paths.root)
+    file = paths.root / "evaluations" / "step_000070.jsonl"
+    file.write_text(file.read_text().replace('"outcome": "wrong"', '"outcome": "right"'))
+    after = ResultSource(paths.root)
+    last = [curve(b.panel(b.tracks[0], Chart.ACCURACY), "hinted").points[-1].value.mean for b in (before, after)]
+    assert last[0] < last[1] == 1.0
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no", b'{"version": 1, "figures": [1]}', b"\x00" * 100])
+def test_a_damaged_cache_costs_time_only(tmp_path, damage):
+    paths = write_run(tmp_path / "r", {step: SKILL[0] for step in range(0, 80, 10)}, problems=4)
+    first = ResultSource(paths.root)
+    panels = first.panels(first.tracks[0])
+    kept = [p for p in (tmp_path / "data" / "cache").rglob("*") if p.is_file()]
+    assert len(kept) == 2
+    for file in kept:
+        file.write_bytes(damage)
+    again = ResultSource(paths.root)
+    assert again.panels(again.tracks[0]) == panels
+
+
+def test_two_hundred_checkpoints_open_at_once(tmp_path):
+    """The bound is generous: it guards against reading rows again, which takes seconds."""
+    paths = write_run(tmp_path / "r", {step: SKILL[step % 30 // 10 * 10] for step in range(0, 2000, 10)}, problems=40)
+    first = ResultSource(paths.root)
+    first.panels(first.tracks[0])
+    started = time.monotonic()
+    book = ResultSource(paths.root)
+    panel = book.panel(book.tracks[0], Chart.ACCURACY)
+    assert time.monotonic() - started < 2
+    assert [len(c.points) for c in panel.curves] == [200] * 7
+    assert "closed form" in book.panel(book.tracks[0], Chart.GAP).note

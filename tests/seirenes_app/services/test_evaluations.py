@@ -1,0 +1,217 @@
+"""The library of evaluations with real processes, and the plans that runs, folders and files make."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.evals import fill, small_plan
+
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.services import evaluations
+from seirenes_app.services.evaluations import (
+    EvaluationRepository,
+    EvaluationWatch,
+    checkpoint_targets,
+    folder_target,
+    frozen_suite_ref,
+    gguf_target,
+    plan_crossplay,
+    plan_evaluation,
+    starter_gguf_target,
+    starter_target,
+)
+from training.core.prompts import PromptStyle
+from training.errors import UserError
+from training.evaluation.eval_dir import EvalDir
+from training.evaluation.plan import TargetKind
+from training.evaluation.rows import Condition
+from training.evaluation.store_reader import verify
+from training.runs.config import RunConfig
+from training.runs.lock import RunLock
+from training.runs.paths import new_run
+from training.runs.status import RunStatus
+
+PATIENCE_S = 90
+
+
+@pytest.fixture
+def library(tmp_path):
+    return EvaluationRepository(tmp_path / "evaluations")
+
+
+def wait(watch, until):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        state = watch.poll()
+        if until(state):
+            return state
+        time.sleep(0.05)
+    raise AssertionError(f"it is {watch.poll()}")
+
+
+def test_started_stopped_and_resumed_in_the_background(library, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    plan = plan_evaluation([starter_gguf_target()], [frozen_suite_ref(40)], samples=2)
+    paths = library.start(plan)
+    watch = EvaluationWatch(paths)
+    wait(watch, lambda s: s.done_chunks >= 1)
+    with pytest.raises(UserError, match="running already"):
+        evaluations.launch(paths)
+    with pytest.raises(UserError, match="is running"):
+        evaluations.trash(paths)
+    assert evaluations.stop(paths)
+    state = wait(watch, lambda s: s.over)
+    assert state.status is RunStatus.STOPPED
+    assert 0 < state.share < 1
+    assert state.eta_s is None
+    assert verify(paths.rows) == ()
+    (listed,) = library.list_evaluations()
+    assert (listed.paths.root, listed.state.status, listed.problem) == (paths.root, RunStatus.STOPPED, None)
+    evaluations.launch(library.find(paths.run_id))
+    wait(watch, lambda s: s.done_chunks > state.done_chunks)
+    assert evaluations.stop(paths, force=True, patience_s=0.0)
+    moved = evaluations.trash(paths)
+    assert moved.is_dir()
+    assert library.list_evaluations() == []
+
+
+def test_a_process_that_does_not_listen_is_ended(library, monkeypatch, tmp_path):
+    """The ladder's last rungs, on a process that holds the lock and hears nothing."""
+    paths = library.create(small_plan())
+    script = (
+        "import signal, sys, time, pathlib\n"
+        "from training.runs.lock import RunLock\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "lock = RunLock(pathlib.Path(sys.argv[1]))\n"
+        "lock.acquire()\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(paths.lock)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    monkeypatch.setattr(evaluations, "TERMINATE_PATIENCE_S", 0.5)
+    said = []
+    assert not evaluations.stop(paths, patience_s=0.1)
+    assert evaluations.stop(paths, force=True, patience_s=0.1, say=said.append)
+    assert len(said) == 2
+    process.wait()
+
+
+def test_a_process_that_ends_before_it_begins_is_seen_at_once(library, monkeypatch):
+    paths = library.create(small_plan())
+    monkeypatch.setattr(evaluations.sys, "executable", "/bin/false")
+    evaluations.launch(paths)
+    assert wait(EvaluationWatch(paths), lambda s: s.over).status is RunStatus.DIED
+    assert evaluations.stop(paths)
+
+
+def test_which_process_goes_first(library, monkeypatch):
+    started = []
+
+    class Started:
+        pid = 7
+
+        def __init__(self, command, **_):
+            started.append(command[2:-3])
+
+    monkeypatch.setattr(evaluations.subprocess, "Popen", Started)
+    library.start(plan_evaluation([starter_target()], [frozen_suite_ref(2)]))
+    library.start(plan_evaluation([starter_target(), starter_gguf_target()], [frozen_suite_ref(2)]))
+    done = fill(library.root, small_plan(), lambda key, problem: problem.answer)
+    evaluations.launch(done)
+    gguf = ["seirenes_app.inference.evaluate"]
+    assert started == [["training", "evaluate"], gguf, ["training", "evaluate"]]
+
+
+def test_broken_folders_are_listed_with_what_is_wrong(library):
+    paths = library.create(small_plan())
+    paths.plan.write_text("{")
+    good = library.create(small_plan())
+    (library.root / "no-evaluation").mkdir()
+    found = {s.paths.root: s for s in library.list_evaluations()}
+    assert found.keys() == {paths.root, good.root}
+    assert "plan.json" in found[paths.root].problem
+    assert found[good.root].state.status is RunStatus.STARTING
+    with pytest.raises(UserError, match="No evaluation 'nowhere'"):
+        library.find("nowhere")
+    assert library.find(str(good.root)) == EvalDir(good.root.resolve())
+    assert EvaluationRepository(library.root / "none").list_evaluations() == []
+
+
+# ---------------------------------------------------------------------- plans
+
+
+@pytest.fixture
+def run(tmp_path):
+    paths = new_run(tmp_path / "runs", RunConfig(), "r")
+    for step in (0, 20, 40):
+        folder = paths.checkpoints / f"step_{step:06d}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(os.urandom(100))
+        (folder / "config.json").write_text(json.dumps({"vocab_size": 1024}))
+    return paths
+
+
+def test_checkpoints_are_targets_with_run_and_step(run):
+    found = checkpoint_targets(run)
+    assert [(t.name, t.run, t.step, t.style) for t in found] == [
+        (f"r@{s}", "r", s, PromptStyle.COMPACT) for s in (0, 20, 40)
+    ]
+    assert len({t.fingerprint for t in found}) == 3
+    with pytest.raises(UserError, match=r"no checkpoint of step 30\. It has those of: 0, 20, 40"):
+        checkpoint_targets(run, [20, 30])
+    shutil.rmtree(run.checkpoints)
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        checkpoint_targets(run)
+
+
+def test_crossplay_has_a_suite_a_writer_and_asks_clean_once(run):
+    plan = plan_crossplay(run, [40, 0], problems=9)
+    assert [t.name for t in plan.targets] == ["r@0", "r@40"]
+    assert [(s.writer, plan.conditions_of(s)) for s in plan.suites] == [
+        ("r@0", (Condition.CLEAN, Condition.HINTED)), ("r@40", (Condition.HINTED,))
+    ]  # fmt: skip
+    assert plan.writers == ()
+    other = plan_crossplay(run, [0, 40], writer_steps=[20, 40], problems=9)
+    assert [w.name for w in other.writers] == ["r@20"]
+    assert [s.writer for s in other.suites] == ["r@20", "r@40"]
+    with pytest.raises(UserError, match="at least two"):
+        plan_crossplay(run, [40])
+
+
+def test_the_prompt_style_goes_with_the_model(tmp_path, run):
+    small = run.checkpoints / "step_000020"
+    large = tmp_path / "large"
+    large.mkdir()
+    (large / "model.safetensors").write_bytes(b"x")
+    (large / "config.json").write_text(json.dumps({"vocab_size": 150_000}))
+    assert folder_target(small).style is PromptStyle.COMPACT
+    assert folder_target(large).style is PromptStyle.INSTRUCT
+    assert folder_target(large, PromptStyle.COMPACT).style is PromptStyle.COMPACT
+    found = gguf_target(bundled_model())
+    assert (found.style, found.kind) == (PromptStyle.COMPACT, TargetKind.GGUF)
+    with pytest.raises(UserError, match="holds no model"):
+        folder_target(tmp_path)
+
+
+def test_equal_names_get_numbers_and_the_temperature_goes_with_the_samples(run):
+    suite = frozen_suite_ref(3)
+    plan = plan_evaluation([starter_target(), starter_target()], [suite, suite], samples=4)
+    assert [t.name for t in plan.targets] == ["starter", "starter (2)"]
+    assert len({s.name for s in plan.suites}) == 2
+    assert (plan.temperature, plan.chunk_items) == (1.0, 8)
+    assert plan_evaluation([starter_target()], [suite]).temperature == 0.0
+
+
+def test_a_lock_alone_keeps_an_evaluation_from_the_trash(library):
+    paths = library.create(small_plan())
+    lock = RunLock(paths.lock)
+    lock.acquire()
+    with pytest.raises(UserError, match="is running"):
+        evaluations.trash(paths)
+    lock.release()
+    assert evaluations.trash(paths).name == paths.run_id

@@ -1,0 +1,141 @@
+"""Facts about the library: real run directories, and a real process that holds a lock and is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seirenes_app.services.run_repository import RunRepository, log_tail
+from seirenes_app.services.run_summary import tell
+from training.errors import UserError
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventWriter
+from training.runs.paths import new_run
+from training.runs.status import RunStatus
+
+ROOT = Path(__file__).resolve().parents[3]
+HOLD = (
+    "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+    "from pathlib import Path\nfrom training.runs.lock import RunLock\n"
+    "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(60)"
+)
+
+
+def write_run(root, name, done=None):
+    paths = new_run(root, RunConfig(), name)
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
+    writer.write(EventKind.STEP, step=1, metrics={"seconds": 2.0})
+    if done:
+        writer.write(EventKind.DONE, outcome=done, message="", error=None)
+    writer.close()
+    return paths
+
+
+@pytest.fixture
+def held():
+    """A function that lets a real process hold a run's lock; it is killed at the end."""
+    children = []
+
+    def hold(paths):
+        child = subprocess.Popen([sys.executable, "-c", HOLD, str(ROOT), str(paths.lock)], stdout=subprocess.PIPE)
+        assert child.stdout.readline() == b"held\n"
+        children.append(child)
+        return child
+
+    yield hold
+    for child in children:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def test_a_missing_folder_is_an_empty_library(tmp_path):
+    assert RunRepository(tmp_path / "none").list_runs() == []
+
+
+def test_a_killed_trainer_is_found_dead_and_told_in_words(tmp_path, held):
+    paths = write_run(tmp_path, "killed")
+    library = RunRepository(tmp_path)
+    child = held(paths)
+    (alive,) = library.list_runs()
+    assert alive.state.status is RunStatus.RUNNING
+    assert tell(alive) is None
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    (dead,) = library.list_runs()
+    assert dead.state.status is RunStatus.DIED
+    story = tell(dead)
+    assert "killed died" in story.title
+    assert "killed from outside" in story.text
+    assert story.can_resume
+
+
+def test_a_run_out_of_memory_is_told_with_its_last_words(tmp_path):
+    paths = write_run(tmp_path, "big")
+    paths.log.write_text("step 1\n\nRuntimeError: can't allocate memory: Cannot allocate memory\n")
+    (summary,) = RunRepository(tmp_path).list_runs()
+    story = tell(summary)
+    assert "ran out of memory" in story.text
+    assert story.log[-1].startswith("RuntimeError")
+
+
+def test_a_run_whose_trainer_never_spoke_is_dead_after_a_minute(tmp_path):
+    paths = new_run(tmp_path, RunConfig(), "mute")
+    library = RunRepository(tmp_path)
+    assert library.list_runs()[0].state.status is RunStatus.STARTING
+    long_ago = time.time() - 3600
+    os.utime(paths.config, (long_ago, long_ago))
+    (summary,) = library.list_runs()
+    assert summary.state.status is RunStatus.DIED
+    assert "before it began" in tell(summary).text
+
+
+def test_a_run_that_is_over_is_read_again_only_when_its_files_change(tmp_path):
+    paths = write_run(tmp_path, "over", done="stopped")
+    library = RunRepository(tmp_path)
+    first = library.list_runs()[0]
+    assert library.list_runs()[0] is first
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.DONE, outcome="finished", message="", error=None)
+    writer.close()
+    assert library.list_runs()[0].state.status is RunStatus.FINISHED
+
+
+def test_a_broken_run_is_listed_with_its_problem_beside_the_sound_ones(tmp_path):
+    write_run(tmp_path, "sound", done="finished")
+    write_run(tmp_path, "broken").config.write_text("{oops")
+    found = {s.paths.run_id: s for s in RunRepository(tmp_path).list_runs()}
+    assert found["sound"].problem is None
+    assert "config.json" in found["broken"].problem
+    assert tell(found["broken"]) is None
+
+
+def test_a_discarded_run_moves_to_the_trash_and_is_listed_no_more(tmp_path):
+    library = RunRepository(tmp_path)
+    first = library.trash(write_run(tmp_path, "twice", done="finished"))
+    second = library.trash(write_run(tmp_path, "twice", done="finished"))
+    assert first != second
+    assert (first / "events.jsonl").exists()
+    assert (second / "events.jsonl").exists()
+    assert library.list_runs() == []
+
+
+def test_a_running_run_is_not_moved(tmp_path, held):
+    paths = write_run(tmp_path, "busy")
+    held(paths)
+    with pytest.raises(UserError, match="is running"):
+        RunRepository(tmp_path).trash(paths)
+    assert paths.events.exists()
+
+
+def test_the_log_is_read_from_its_end(tmp_path):
+    paths = write_run(tmp_path, "long")
+    assert log_tail(paths) == ()
+    paths.log.write_bytes(b"x" * 300_000 + b"\n\xff\xfe broken\n\nlast\n")
+    assert log_tail(paths, 2)[-1] == "last"
+    assert len(log_tail(paths, 2)) == 2

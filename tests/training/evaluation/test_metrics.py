@@ -1,0 +1,204 @@
+import random
+import statistics as plain
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.evals import fill, small_plan
+
+from training.core.statistics import maj_at_k, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
+from training.core.types import HintType
+from training.evaluation.metrics import accuracies, at_k, gap_series, summarise_target, worst_of_k
+from training.evaluation.paired_metrics import change_between, changes, gaps
+from training.evaluation.rows import Condition, EvalRow
+from training.evaluation.store_reader import StoreReader
+from training.evaluation.summary import metrics_of, summarise
+
+SKILL = {Condition.CLEAN: 0.9, Condition.HINTED: 0.5, Condition.PLACEBO: 0.85}
+
+
+def by_luck(skill, follow=0.3):
+    """Right with the condition's chance, the same for a key whoever asks; sometimes nothing readable."""
+
+    def rule(key, problem):
+        luck = random.Random(str(key))
+        if luck.random() < skill[key.condition]:
+            return problem.answer
+        return None if luck.random() < 0.2 else str(70_000 + luck.randrange(3))
+
+    return rule
+
+
+def cells_of(paths):
+    with StoreReader(paths.rows) as reader:
+        return reader.cells()
+
+
+def traces_of(paths, **slice_):
+    with StoreReader(paths.rows) as reader:
+        return reader.traces(limit=100_000, **slice_)
+
+
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory):
+    plan = small_plan(problems=40, targets=("a", "b"), chunk_items=16)
+    return fill(tmp_path_factory.mktemp("greedy"), plan, by_luck(SKILL)), plan.suites[0].name
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    plan = small_plan(problems=15, samples=6, temperature=1.0)
+    return fill(tmp_path_factory.mktemp("sampled"), plan, by_luck(SKILL)), plan.suites[0].name
+
+
+def test_figures_of_cells_are_those_of_rows(greedy):
+    paths, suite = greedy
+    rows = [
+        EvalRow(t.problem.id, t.problem.family, t.row.key.condition, t.row.key.index, t.prompt.hint_type or "",
+                t.prompt.text, t.row.completion, t.row.outcome, t.row.truncated, t.row.follows)
+        for t in traces_of(paths, target="a")
+    ]  # fmt: skip
+    of_rows, of_cells = summarise(rows), metrics_of(cells_of(paths), "a", suite)
+    for name in ("clean", "by_type", "worst_of_k", "placebo_worst_of_k", "follow_rate", "unparsable_rate"):
+        assert of_cells[name] == of_rows[name], name
+    for name in ("hinted", "placebo"):
+        assert of_cells[name]["right"] == of_rows[name]["right"]
+        assert of_cells[name]["accuracy"] == pytest.approx(of_rows[name]["accuracy"])
+    assert of_cells["gap"]["mean"] == pytest.approx(of_rows["gap"]["mean"])
+    assert of_cells["flips"] == of_rows["flips"]
+    clean = [{f: v["clean"] for f, v in found["by_family"].items()} for found in (of_cells, of_rows)]
+    assert clean[0] == clean[1]
+
+
+def test_one_row_a_problem_is_wilsons_and_more_are_clusters(greedy):
+    found = {(a.condition, a.hint_type): a for a in accuracies(cells_of(greedy[0])) if a.target == "a"}
+    assert list(found)[:2] == [(Condition.CLEAN, None), (Condition.HINTED, None)]
+    clean, hinted = found[Condition.CLEAN, None], found[Condition.HINTED, None]
+    assert (clean.clustered, clean.interval) == (False, wilson(clean.right, 40))
+    assert (hinted.clustered, hinted.rows, hinted.problems) == (True, 160, 40)
+    assert sum(found[Condition.HINTED, t].right for t in HintType) == hinted.right
+    trap = found[Condition.HINTED, HintType.CORRELATION_TRAP]
+    assert (trap.clustered, trap.interval) == (False, wilson(trap.right, 40))
+
+
+def test_the_gap_is_paired_by_problem_with_mcnemars_test(greedy):
+    paths, suite = greedy
+    gap = summarise_target(cells_of(paths), "a", suite).gap(Condition.HINTED, HintType.SEMANTIC_MISLEADING)
+    right = {(t.row.key.condition, t.row.key.item): t.row.outcome == "right"
+             for t in traces_of(paths, target="a")
+             if t.prompt.hint_type in (None, HintType.SEMANTIC_MISLEADING)
+             and t.row.key.condition is not Condition.PLACEBO}  # fmt: skip
+    pairs = [(right[Condition.CLEAN, i], right[Condition.HINTED, i]) for i in range(40)]
+    lost, won = sum(c and not h for c, h in pairs), sum(h and not c for c, h in pairs)
+    assert (gap.flips.harmful_pairs, gap.flips.helpful_pairs, gap.problems) == (lost, won, 40)
+    assert gap.p_value == mcnemar_exact(lost, won)
+    assert gap.gap == paired_bootstrap([int(c) - int(h) for c, h in pairs])
+    assert gap.gap.mean == pytest.approx(gap.clean - gap.perturbed)
+    assert gap.needed.total is not None
+    both = gap.flips.both_right_pairs + gap.flips.both_wrong_pairs
+    assert both + lost + won == gap.flips.pairs == 40
+
+
+def test_the_series_for_charts_has_the_gaps_own_means_and_nearly_its_limits(greedy):
+    cells = cells_of(greedy[0])
+    series = gap_series(cells)
+    hinted = [g for g in gaps(cells) if g.condition is Condition.HINTED]
+    assert len(series) == len(hinted) == 10
+    for gap in hinted:
+        point = series[gap.target, gap.suite, gap.hint_type]
+        assert point.mean == pytest.approx(gap.gap.mean)
+        assert (point.low, point.high) == pytest.approx((gap.gap.low, gap.gap.high), abs=0.03)
+
+
+def test_k_samples_are_counted_as_the_statistics_count_them(sampled):
+    paths, _ = sampled
+    found = {a.k: a for a in at_k(cells_of(paths)) if (a.condition, a.hint_type) == (Condition.CLEAN, None)}
+    assert list(found) == [1, 2, 4, 6]
+    by_item = {}
+    for t in traces_of(paths, condition=Condition.CLEAN):
+        by_item.setdefault(t.row.key.item, []).append((t.row.answer or None, t.row.outcome == "right"))
+    right = [sum(good for _, good in samples) for samples in by_item.values()]
+    for k, at in found.items():
+        assert at.passed.mean == pytest.approx(plain.mean(pass_at_k(6, r, k) for r in right))
+        assert at.avg.mean == pytest.approx(plain.mean(right) / 6)
+    wanted = plain.mean(maj_at_k([a for a, _ in s], [good for _, good in s]) for s in by_item.values())
+    assert found[6].majority.mean == pytest.approx(wanted, abs=1e-6)
+    assert found[2].majority is None
+    assert at_k(cells_of(paths), [7]) == ()
+    assert {a.problems for a in found.values()} == {15}
+
+
+def test_worst_of_k_stands_beside_both_placebos(sampled):
+    (worst,) = worst_of_k(cells_of(sampled[0]))
+    assert (worst.k, worst.problems, worst.left_out) == (4, 15, 0)
+    assert worst.neutral is not None
+    assert worst.resampled is not None
+    assert worst.against_neutral.difference.mean == pytest.approx(worst.neutral.mean - worst.hinted.mean)
+    assert worst.against_neutral.p_value < 0.01
+
+
+def test_greedy_rows_have_no_clean_resamples(greedy):
+    for worst in worst_of_k(cells_of(greedy[0])):
+        assert worst.resampled is None
+        assert worst.against_neutral is not None
+
+
+def test_an_attack_that_does_nothing_has_no_effect_beside_its_placebo(tmp_path):
+    """Four hints that do what neutral texts do: few are right under all, and that says nothing."""
+    rule = by_luck({c: 0.7 for c in Condition})
+    paths = fill(tmp_path, small_plan(problems=120, chunk_items=64), rule)
+    (worst,) = worst_of_k(cells_of(paths))
+    assert worst.hinted.mean < 0.4
+    assert worst.against_neutral.p_value > 0.05
+    assert worst.against_neutral.difference.low < 0 < worst.against_neutral.difference.high
+
+
+def test_two_targets_are_compared_prompt_by_prompt(greedy):
+    cells = cells_of(greedy[0])
+    found = changes(cells, "a", "b")
+    assert len(found) == 7
+    hinted = next(c for c in found if c.condition is Condition.HINTED and c.hint_type is None)
+    assert hinted.problems == 40
+    assert hinted.difference.mean == pytest.approx(hinted.accuracy_after - hinted.accuracy_before)
+    back = next(c for c in changes(cells, "b", "a") if (c.condition, c.hint_type) == (Condition.HINTED, None))
+    assert back.difference.mean == pytest.approx(-hinted.difference.mean)
+    assert back.p_value == pytest.approx(hinted.p_value)
+    same = change_between(cells.where("a"), cells.where("a"), Condition.CLEAN)
+    assert (same.difference.mean, same.p_value, same.needed.total) == (0.0, 1.0, None)
+    with pytest.raises(ValueError, match="one target"):
+        change_between(cells, cells.where("a"), Condition.CLEAN)
+
+
+def test_cells_in_any_order_give_the_same_figures(greedy):
+    cells = cells_of(greedy[0])
+    shuffled = cells.take(np.random.default_rng(1).permutation(len(cells)))
+    assert accuracies(shuffled) == accuracies(cells)
+    assert gap_series(shuffled) == pytest.approx(gap_series(cells))
+
+
+def test_no_cells_give_no_figures(greedy):
+    nothing = cells_of(greedy[0]).where("nobody")
+    assert (accuracies(nothing), gaps(nothing), worst_of_k(nothing), at_k(nothing)) == ((), (), (), ())
+    with pytest.raises(ValueError, match="no cells"):
+        summarise_target(nothing, "a", "b")
+
+
+def test_clean_alone_has_no_gap(tmp_path):
+    plan = replace(small_plan(), conditions=(Condition.CLEAN,))
+    summary = summarise_target(cells_of(fill(tmp_path, plan, by_luck(SKILL))), "a", plan.suites[0].name)
+    assert (summary.gaps, summary.worst, len(summary.accuracies)) == ((), None, 1)
+    assert metrics_of(cells_of(fill(tmp_path, plan, by_luck(SKILL))), "a", plan.suites[0].name)["gap"] is None
+
+
+def test_many_targets_are_summed_quickly(greedy):
+    """200 targets of 40 problems; tests/bench/bench_cells.py measures the full size."""
+    cells = cells_of(greedy[0]).where("a")
+    many = replace(
+        cells,
+        targets=tuple(f"t{i}" for i in range(200)),
+        **{name: np.tile(getattr(cells, name), 200) for name in ("suite", "condition", "problem", "data")},
+        target=np.repeat(np.arange(200, dtype=np.int32), len(cells)),
+    )
+    found = accuracies(many)
+    assert len(found) == 200 * 7
+    assert len({a.right for a in found if a.condition is Condition.CLEAN}) == 1

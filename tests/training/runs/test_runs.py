@@ -1,0 +1,349 @@
+"""Facts about the run directory: configuration, events, commands, lock, state, rollouts."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.errors import UserError
+from training.rollouts.database import RolloutRow, RolloutWriter
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery
+from training.runs.commands import CommandKind, CommandTail, send_command
+from training.runs.config import (
+    Mode,
+    RunConfig,
+    describe_options,
+    from_dict,
+    load_config,
+    load_presets,
+    say_range,
+    to_dict,
+    to_toml,
+)
+from training.runs.events import EventKind, EventTail, EventWriter
+from training.runs.files import write_whole
+from training.runs.listing import list_runs
+from training.runs.lock import LockHolder, RunLock, holder
+from training.runs.paths import RunPaths, new_run
+from training.runs.status import RunState, RunStatus, judge, reduce
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+# ---------------------------------------------------------------------- configuration
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_beside_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    write_whole(path, "old")
+
+    def refuse(_number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UserError, match="disk is full"):
+        write_whole(path, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_text() == "old"
+
+
+@given(st.text(max_size=30), st.floats(0, 1, allow_nan=False), st.integers(1, 10**6), st.sampled_from(list(Mode)))
+@settings(max_examples=60, deadline=None)
+def test_toml_reads_back_equal(tmp_path_factory, name, share, steps, mode):
+    config = replace(RunConfig(), name=name, steps=steps, mode=mode)
+    config = replace(config, curriculum=replace(config.curriculum, replay_share=share))
+    file = tmp_path_factory.mktemp("c") / "c.toml"
+    file.write_text(to_toml(config), encoding="utf-8")
+    assert load_config(file) == config
+    assert from_dict(to_dict(config), "dict") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stpes = 3", "steps"),
+        ("[rollout]\nhint = 3", "rollout.hints"),
+        ("[rolout]\nhints = 3", "rollout"),
+        ("steps = 0", "at least|1 to"),
+        ("steps = 2.5", "whole number"),
+        ("steps = true", "whole number"),
+        ("mode = 'seirens'", "seirenes"),
+        ("[update]\nkl = nan", "out of range"),
+        ("steps = =\n", "line 1"),
+    ],
+)
+def test_a_mistake_in_a_config_is_told_with_file_and_remedy(tmp_path, text, said):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said) as told:
+        load_config(file)
+    assert "mine.toml" in str(told.value)
+
+
+def test_overrides_are_typed_by_the_schema(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("steps = 5")
+    config = load_config(file, ["rollout.clean=8", "update.kl=0.5", "advantage.fallback=true", "mode=random"])
+    assert (config.steps, config.rollout.clean, config.update.kl, config.advantage.fallback) == (5, 8, 0.5, True)
+    with pytest.raises(UserError, match="KEY=VALUE"):
+        load_config(file, ["steps"])
+
+
+def test_every_preset_loads_and_every_option_has_help():
+    assert {"demo", "long", "clean_rl", "static", "random"} <= set(load_presets(ROOT / "resources" / "presets"))
+    assert all(o.help for o in describe_options())
+
+
+# ---------------------------------------------------------------------- events
+
+
+def test_nan_is_written_as_null_and_counting_goes_on_after_a_crash(tmp_path):
+    file = tmp_path / "events.jsonl"
+    writer = EventWriter(file)
+    writer.write(EventKind.STEP, step=1, metrics={"a": float("nan"), "b": [float("inf")]})
+    writer.close()
+    with file.open("a") as half:
+        half.write('{"v":1,"seq":2,"t"')
+    writer = EventWriter(file)
+    writer.write(EventKind.STEP, step=2, metrics={})
+    tail = EventTail(file)
+    events = tail.poll()
+    assert [e.seq for e in events] == [1, 2]
+    assert events[0].data["metrics"] == {"a": None, "b": [None]}
+    assert len(tail.problems) == 1
+    assert "line 2" in tail.problems[0]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_any_chunking_of_the_file_yields_the_same_events(tmp_path_factory, cuts):
+    lines = "".join(
+        json.dumps({"v": 1, "seq": i, "t": 0.0, "event": "step", "text": "é" * i, "new_field": 1}) + "\n"
+        for i in range(8)
+    ).encode()
+    file = tmp_path_factory.mktemp("e") / "events.jsonl"
+    file.touch()
+    tail, seen, start = EventTail(file), [], 0
+    for cut in [*cuts, len(lines)]:
+        with file.open("ab") as out:
+            out.write(lines[start : start + cut])
+        start += cut
+        seen += [e.seq for e in tail.poll()]
+    assert seen == list(range(8))
+    assert not tail.problems
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_tail_raise(tmp_path_factory, junk):
+    file = tmp_path_factory.mktemp("e") / "events.jsonl"
+    file.write_bytes(junk + b"\n")
+    EventTail(file).poll()
+
+
+def test_a_newer_major_version_is_refused_in_words(tmp_path):
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"v":2,"seq":1,"t":0,"event":"step"}\n')
+    with pytest.raises(UserError, match="newer"):
+        EventTail(file).poll()
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from training.errors import UserError
+from training.runs.events import EventKind, EventTail, EventWriter
+file = Path(sys.argv[1])
+writer = EventWriter(file)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    while True:
+        writer.write(EventKind.STEP, step=1, metrics={})
+except UserError as error:
+    print(error)
+    print(len(EventTail(file).poll()))
+"""
+
+
+def test_a_disk_that_refuses_is_told_in_words_and_what_was_written_is_kept(tmp_path):
+    command = [sys.executable, "-c", FILL, str(tmp_path / "events.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    words, kept = done.stdout.splitlines()
+    assert "events.jsonl" in words
+    assert "intact" in words
+    assert int(kept) > 20
+
+
+# ---------------------------------------------------------------------- folder, commands, lock
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return new_run(tmp_path, RunConfig(), "r")
+
+
+def test_a_taken_name_gets_a_suffix_and_an_explicit_one_is_refused(tmp_path):
+    first, second = (new_run(tmp_path, RunConfig()) for _ in range(2))
+    assert first.root != second.root
+    with pytest.raises(UserError, match="resume"):
+        new_run(tmp_path, RunConfig(), first.run_id)
+
+
+def test_commands_meant_for_an_earlier_process_are_forgotten(paths):
+    send_command(paths, CommandKind.STOP)
+    tail = CommandTail(paths.commands, from_end=True)
+    send_command(paths, CommandKind.PAUSE)
+    assert [c.kind for c in tail.poll()] == [CommandKind.PAUSE]
+    assert tail.poll() == []
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from training.runs.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_trainer_is_refused_and_a_killed_one_frees_the_lock(paths):
+    child = subprocess.Popen([sys.executable, "-c", HOLD, str(paths.lock)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert child.stdout.readline().strip() == b"held"
+    assert holder(paths.lock).pid == child.pid
+    with pytest.raises(UserError, match=str(child.pid)):
+        RunLock(paths.lock).acquire()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert holder(paths.lock) is None
+    lock = RunLock(paths.lock)
+    lock.acquire()
+    lock.release()
+
+
+def test_a_recycled_pid_is_not_taken_for_the_trainer(paths):
+    paths.lock.write_text(json.dumps({"pid": os.getpid(), "started": 1.0, "host": os.uname().nodename}))
+    assert holder(paths.lock) is None
+
+
+# ---------------------------------------------------------------------- state
+
+
+def play(*events):
+    state = RunState()
+    for seq, (kind, data) in enumerate(events):
+        from training.runs.events import Event
+
+        state = reduce(state, Event(seq, 100.0 + seq, kind, data))
+    return state
+
+
+LAUNCH = ("launch", {"steps": 10, "mode": "seirenes", "resumed_from": None})
+
+
+def step(n):
+    return ("step", {"step": n, "metrics": {"seconds": 1.0, "loss": n}})
+
+
+def test_missing_done_means_died():
+    state = play(LAUNCH, step(1))
+    assert judge(state, None, 101.0).status is RunStatus.DIED
+
+
+def test_silence_with_the_lock_held_is_stalled_not_dead():
+    held = LockHolder(1, 0.0, "h")
+    assert judge(play(LAUNCH, step(1)), held, 110.0).status is RunStatus.RUNNING
+    assert judge(play(LAUNCH, step(1)), held, 500.0).status is RunStatus.STALLED
+
+
+def test_done_is_the_end():
+    state = play(LAUNCH, step(1), ("done", {"outcome": "failed", "message": "no space"}))
+    assert judge(state, None, 999.0).status is RunStatus.FAILED
+    assert state.message == "no space"
+
+
+def test_a_resume_drops_the_steps_after_its_checkpoint():
+    state = play(LAUNCH, step(1), step(2), step(3), ("launch", {"steps": 10, "resumed_from": 2}), step(3))
+    assert state.history.series("loss")[0] == [1, 2, 3]
+
+
+def test_unknown_kinds_change_nothing_but_the_sign_of_life():
+    state = play(LAUNCH, step(1))
+    later = play(LAUNCH, step(1), ("telepathy", {"x": 1}))
+    assert replace(later, last_t=state.last_t, history=state.history) == state
+
+
+def test_histories_share_storage_without_sharing_content():
+    base = play(LAUNCH, step(1)).history
+    left, right = base.append(2, {"a": 1}), base.append(2, {"a": 2})
+    assert left.series("a") == ([2], [1.0])
+    assert right.series("a") == ([2], [2.0])
+
+
+# ---------------------------------------------------------------------- rollouts and index
+
+
+def row(step, text="text"):
+    return RolloutRow(step, "r1_clean", "reasoner", "g", "p", "change", "q", "1", None, None, None, "prompt", text,
+                      "right", 1.0, 0.5, 3, False, None, None, None, -0.1, 0, True, False)  # fmt: skip
+
+
+def test_a_resumed_writer_drops_later_steps_and_readers_page_by_id(paths):
+    writer = RolloutWriter(paths.rollouts)
+    for s in (1, 2, 3):
+        writer.add_step([row(s)] * 5)
+    reader = RolloutReader(paths.rollouts)
+    assert [r["id"] for r in reader.first_page(RolloutQuery(), 4)] == [1, 2, 3, 4]
+    assert [r["id"] for r in reader.rows(reader.ids(RolloutQuery())[4:7])] == [5, 6, 7]
+    assert reader.count(RolloutQuery(steps=(2, 2))) == 5
+    writer.close()
+    RolloutWriter(paths.rollouts, resume_from=1).close()
+    assert reader.count() == 5
+    assert reader.step_counts() == {1: 5}
+
+
+def test_broken_run_folders_are_listed_with_what_is_wrong(tmp_path):
+    new_run(tmp_path, RunConfig(), "good")
+    new_run(tmp_path, RunConfig(), "bad").config.write_text("{")
+    found = {r.paths.run_id: r for r in list_runs(tmp_path)}
+    assert found["good"].problem is None
+    assert "config.json" in found["bad"].problem
+
+
+def test_a_read_only_runs_folder_is_told_with_a_remedy(tmp_path):
+    if os.geteuid() == 0:
+        blocked = tmp_path / "file"
+        blocked.write_text("")
+    else:
+        blocked = tmp_path
+        blocked.chmod(0o500)
+    with pytest.raises(UserError, match="failed"):
+        new_run(blocked / "runs", RunConfig())
+
+
+def test_a_dead_runs_summary_says_died(tmp_path):
+    paths = new_run(tmp_path, RunConfig(), "r")
+    writer = EventWriter(paths.events)
+    writer.write(EventKind.LAUNCH, steps=3, resumed_from=None)
+    writer.close()
+    time.sleep(0.01)
+    assert list_runs(tmp_path)[0].state.status is RunStatus.DIED
+    assert isinstance(list_runs(tmp_path)[0].paths, RunPaths)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(1, 1_000_000, "1 to 1,000,000"), (1e-8, None, "at least 1e-08"), (None, 0.5, "at most 0.5"), (None, None, "")],
+)
+def test_a_range_is_told_in_numbers_that_people_write(low, high, words):
+    assert say_range(low, high) == words

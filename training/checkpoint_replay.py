@@ -1,0 +1,97 @@
+"""`python -m training solve`: one problem, with or without a hint, answered by every checkpoint of a run in turn.
+
+Reads one JSON request from standard input and writes one JSON line a checkpoint to standard output, as each is done:
+what it answered, whether that is right, and the log-probability of the whole answer. A checkpoint that is missing or
+damaged gets a line that says so, and the next one is tried. The same seed is used for each, so they differ by their
+weights alone. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from training.core.answers import Verifier
+from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
+from training.core.symbolic import SymbolicCheck
+from training.core.types import AnswerKind, Problem
+from training.engine.base import SamplingParams
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
+from training.evaluation.grader import judge
+from training.evaluation.store import problem_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """What is asked of whom. `steps` are (step, folder); `hint` empty for the question alone."""
+
+    problem: Problem
+    steps: tuple[tuple[int, str], ...]
+    hint: str = ""
+    suggested: str | None = None
+    placement: Placement = Placement.APPEND
+    style: PromptStyle = PromptStyle.COMPACT
+    temperature: float = 0.0
+    seed: int = 0
+    max_tokens: int = 128
+    device: str = "auto"
+    threads: int = 0
+
+
+def request_of(text: str) -> ReplayRequest:
+    """Read a request; a UserError that names what is wrong with it."""
+    try:
+        data: Mapping[str, Any] = json.loads(text)
+        values: dict[str, Any] = {
+            "problem": problem_of(json.dumps(data["problem"])),
+            "steps": tuple((int(step), str(path)) for step, path in data["steps"]),
+            "placement": Placement(data.get("placement", Placement.APPEND)),
+            "style": PromptStyle(data.get("style", PromptStyle.COMPACT)),
+        }
+        plain = ("hint", "suggested", "temperature", "seed", "max_tokens", "device", "threads")
+        return ReplayRequest(**values, **{k: data[k] for k in plain if k in data})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"The request on standard input cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def replay(request: ReplayRequest, out: TextIO) -> None:
+    """One line a checkpoint, flushed as it is done."""
+    checker = SymbolicCheck() if request.problem.kind is AnswerKind.SYMBOLIC else None
+    try:
+        for line in _answers(request, Verifier(checker) if checker else Verifier()):
+            print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
+    finally:
+        if checker is not None:
+            checker.close()
+
+
+def _answers(request: ReplayRequest, verifier: Verifier) -> Iterator[dict[str, Any]]:
+    question = request.problem.question
+    text = join_hint(question, request.hint, request.placement) if request.hint else question
+    chat = reasoner_messages(text, request.style)
+    threads = request.threads
+    for step, folder in request.steps:
+        if not Path(folder).is_dir():
+            yield {"step": step, "missing": f"The checkpoint of step {step} is not there ({folder})."}
+            continue
+        try:
+            backend = LocalTorchBackend(resolve_model(folder), device=request.device, threads=threads)
+            # Measured once: another count of threads may add up in another order.
+            threads = backend.threads
+            params = SamplingParams(request.max_tokens, request.temperature, request.seed)
+            ((completion,),) = backend.sample([backend.codec.encode_chat(chat)], 1, params)
+        except UserError as error:
+            yield {"step": step, "missing": str(error)}
+            continue
+        answer = backend.codec.decode(completion.tokens)
+        judged = judge(answer, request.problem, request.suggested, verifier)
+        yield {
+            "step": step, "outcome": str(judged.outcome), "text": answer, "answer": judged.answer,
+            "follows": judged.follows, "logprob": sum(completion.logprobs), "tokens": len(completion.tokens),
+            "truncated": completion.truncated,
+        }  # fmt: skip

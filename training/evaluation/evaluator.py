@@ -1,0 +1,373 @@
+"""The loop of an evaluating process: chunk after chunk, each computed and committed whole. No torch, no llama.cpp.
+
+The two processes (`python -m training evaluate`, `python -m seirenes_app.inference.evaluate`) hand in a solver and do
+the targets of their kind. Stop is obeyed between chunks, and within one at the solver's next look, which drops that
+chunk; pause between chunks. What has been decided at the first launch (threads, device, fingerprints of the models) is
+kept in the store and used again, as other threads may round differently.
+
+A target that cannot be opened does not end the evaluation: the others go on, and the end says what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+from training.core.answers import Verifier
+from training.core.prompts import Message, reasoner_messages
+from training.core.symbolic import SymbolicCheck
+from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
+from training.errors import UserError
+from training.evaluation.eval_dir import EvalDir, OpenSuite, fingerprint, is_written, open_suite, read_plan, shown_text
+from training.evaluation.grader import judge
+from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
+from training.evaluation.process_control import Control, EventLog, StopRequested, beat
+from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
+from training.runs.events import EventKind
+from training.runs.lock import RunLock, holder
+
+STAGE_EVENT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One completion as text, with its length in tokens."""
+
+    text: str
+    truncated: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpec:
+    """How a solver is to sample one chunk; `progress` takes (done, wanted), `cancelled` is asked often."""
+
+    samples: int
+    temperature: float
+    max_tokens: int
+    seed: int
+    progress: Callable[[int, int], None]
+    cancelled: Callable[[], bool]
+
+
+class Solver(Protocol):
+    """One engine. Whatever it raises as `StopRequested` drops the chunk; a UserError drops the target."""
+
+    def locate(self, target: Target) -> Path:
+        """Where the model is; a UserError where it is not."""
+        ...
+
+    def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load a model in place of the last one; returns what later launches must be given as `kept`."""
+        ...
+
+    def solve(self, chats: Sequence[list[Message]], ask: SampleSpec) -> list[list[Sampled]]:
+        """`samples` completions for each chat, in their order, whatever was solved before."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
+
+
+WriteSuite = Callable[["Session", SuiteRef], None]
+
+
+class _TargetFailed(Exception):
+    """This target cannot be evaluated; the text is for the person."""
+
+
+@contextmanager
+def _target_errors() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise _TargetFailed(str(error)) from error
+
+
+@dataclass
+class Throughput:
+    """Rows this session has solved and the seconds that they took."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+    def rate(self) -> float:
+        """Rows a second; 0 before the first chunk."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class Session:
+    """One process at work on one evaluation, under its lock."""
+
+    def __init__(
+        self, paths: EvalDir, kind: TargetKind, solver: Solver, journal: EventLog, since: float | None
+    ) -> None:
+        self.paths, self.kind, self.solver, self.journal = paths, kind, solver, journal
+        self.plan = read_plan(paths)
+        self.control = Control(paths.commands, since)
+        self.store = StoreWriter(paths.rows, self.plan)
+        self.suites: dict[str, OpenSuite] = {}
+        done = self.store.done_chunks()
+        self.todo = {t: [c for c in cs if c.key not in done] for t, cs in _by_target(self.plan)}
+        self.chunks = len(chunks(self.plan))
+        self._left_rows = 0
+        self.pace = Throughput()
+        self._told = 0.0
+        self._rows = self.store.count_rows()
+        self._checker = SymbolicCheck()
+        self._verifier = Verifier(self._checker)
+
+    def close(self) -> None:
+        """Free what is open."""
+        self.solver.close()
+        self._checker.close()
+        self.store.close()
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self, write_suite: WriteSuite | None) -> str:
+        """To the end: "finished", "handover" (the rest is for the other process), or "failed". Raises StopRequested."""
+        self.journal.write(
+            EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=self.chunks, done_chunks=self.done,
+            rows=self._rows, targets=[t.name for t in self.plan.targets], suites=[s.name for s in self.plan.suites],
+            machine=describe_machine(), versions=versions(LLAMA_CPP if self.kind is TargetKind.GGUF else TORCH),
+        )  # fmt: skip
+        self._open_suites(write_suite)
+        for target in self.plan.targets:
+            if target.kind is self.kind and self.left(target):
+                self._run_target(target)
+        left = [t for t in self.plan.targets if self.left(t)]
+        if any(t.kind is not self.kind and t.name not in self.failures() for t in left):
+            return "handover"
+        return "failed" if left else "finished"
+
+    def left(self, target: Target) -> list[Chunk]:
+        """The chunks of a target that are to do."""
+        return self.todo[target.name]
+
+    @property
+    def done(self) -> int:
+        """Chunks that are committed."""
+        return self.chunks - sum(map(len, self.todo.values()))
+
+    def failures(self) -> dict[str, str]:
+        """Why which targets could not be evaluated, also by the other process."""
+        found = {t.name: self.store.meta(f"failed/{t.name}") for t in self.plan.targets}
+        return {name: words for name, words in found.items() if words}
+
+    def _open_suites(self, write_suite: WriteSuite | None) -> None:
+        for ref in self.plan.suites:
+            if ref.writer and not is_written(self.paths, ref):
+                if write_suite is None:
+                    raise UserError(
+                        f"The hints of {ref.writer!r} are not written yet. Evaluate its checkpoints first: "
+                        f"python -m training evaluate {self.paths.root}"
+                    )
+                self.control.obey(self._say_paused)
+                self.tell("writing", now=True, target=ref.writer, suite=ref.name)
+                write_suite(self, ref)
+            suite = open_suite(self.paths, ref)
+            self.store.add_suite(ref.name, suite.digest, ref.placement, suite.items)
+            self.suites[ref.name] = suite
+        self._left_rows = sum(self._rows_of(c) for cs in self.todo.values() for c in cs)
+
+    def _run_target(self, target: Target) -> None:
+        self.control.obey(self._say_paused)
+        self.tell("loading", now=True, target=target.name)
+        failed = f"failed/{target.name}"
+        try:
+            with _target_errors():
+                self.open_model(target)
+            self.store.set_meta(failed, "")
+            for chunk in tuple(self.left(target)):
+                self.control.obey(self._say_paused)
+                self._run_chunk(target, chunk)
+        except _TargetFailed as error:
+            self.store.set_meta(failed, str(error))
+            self.warn("target_failed", f"{target.name} could not be evaluated. {error}", "Mend it and resume.")
+
+    def open_model(self, target: Target) -> None:
+        """Load a model. A UserError unless it is there, and is the one of the plan and of the first launch."""
+        path = self.solver.locate(target)
+        now, key = fingerprint(path), f"fingerprint/{target.name}"
+        known = target.fingerprint or self.store.meta(key)
+        if known and known != now:
+            raise UserError(
+                f"The model {path} is not the one that this evaluation began with: it was changed or trained since. "
+                "Put the old one back, or start a new evaluation."
+            )
+        if self.store.meta(key) is None:
+            self.store.set_meta(key, now)
+        engine = f"engine/{self.kind}"
+        kept = json.loads(self.store.meta(engine) or "{}")
+        facts = self.solver.open(target, self.plan, kept)
+        if not kept:
+            self.store.set_meta(engine, json.dumps(dict(facts)))
+
+    def _run_chunk(self, target: Target, chunk: Chunk) -> None:
+        started = time.monotonic()
+        placement = self.plan.suite(chunk.suite).placement
+        asked = list(self._asked(chunk))
+        place: dict[str, Any] = {"target": target.name, "suite": chunk.suite, "condition": chunk.condition}
+        self.tell("solving", done=0, total=len(asked) * self.plan.samples, **place)
+        ask = SampleSpec(
+            self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
+            progress=lambda done, total: self.tell("solving", done=done, total=total, **place),
+            cancelled=self.control.cancelled,
+        )  # fmt: skip
+        chats = [reasoner_messages(shown_text(item, text, placement), target.style) for _, item, text in asked]
+        with _target_errors():
+            solved = self.solver.solve(chats, ask) if chats else []
+        rows = [
+            self._judged(chunk, place_, item, text, sample, answer)
+            for (place_, item, text), samples in zip(asked, solved, strict=True)
+            for sample, answer in enumerate(samples)
+        ]
+        seconds = time.monotonic() - started
+        self.store.commit(chunk, rows, seconds)
+        self.left(target).remove(chunk)
+        self._rows += len(rows)
+        self._left_rows -= len(rows)
+        self.pace.rows += len(rows)
+        self.pace.seconds += seconds
+        self.tell("solved", now=True, **place)
+
+    def _asked(self, chunk: Chunk) -> Sequence[tuple[int, StoredItem, PromptText]]:
+        items = self.suites[chunk.suite].items
+        return [
+            (place, items[place], text)
+            for place in range(chunk.start, chunk.stop)
+            for text in items[place].texts[chunk.condition]
+        ]
+
+    def _judged(
+        self, chunk: Chunk, place: int, item: StoredItem, text: PromptText, sample: int, answer: Sampled
+    ) -> StoredRow:
+        judged = judge(answer.text, item.problem, text.suggested, self._verifier)
+        key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, sample)
+        return StoredRow(
+            key, judged.outcome, judged.answer, judged.follows, answer.truncated, answer.tokens, answer.text
+        )  # fmt: skip
+
+    def _rows_of(self, chunk: Chunk) -> int:
+        items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
+        return self.plan.samples * sum(len(item.texts[chunk.condition]) for item in items)
+
+    # ------------------------------------------------------------------ what it says
+
+    def tell(self, stage: str, *, now: bool = False, **data: Any) -> None:
+        """A stage event, a few times a second at most."""
+        moment = time.monotonic()
+        if not now and moment - self._told < STAGE_EVENT_S:
+            return
+        self._told = moment
+        rate = self.pace.rate()
+        self.journal.write(
+            EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
+            rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
+        )  # fmt: skip
+
+    def _say_paused(self) -> None:
+        self.tell("paused", now=True)
+
+    def warn(self, code: str, message: str, remedy: str) -> None:
+        """A warning event: what happened and what to do."""
+        self.journal.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
+
+
+def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:
+    return [(name, list(found)) for name, found in groupby(chunks(plan), key=lambda c: c.target)]
+
+
+def run_part(
+    root: Path,
+    kind: TargetKind,
+    solver: Solver,
+    *,
+    write_suite: WriteSuite | None = None,
+    last: bool = True,
+    since: float | None = None,
+) -> str:
+    """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
+
+    `last` says that no other process follows by itself: what is left for one then ends as stopped, with words.
+    `since` is when this process was started, in seconds since 1970: older commands are not meant for it. A UserError,
+    or a bug, becomes the `done` event, and is raised again for the log.
+    """
+    paths = EvalDir(root)
+    read_plan(paths)
+    lock = _acquire(paths)
+    journal = EventLog(paths.events)
+    try:
+        with _last_words(journal):
+            return _work(Session(paths, kind, solver, journal, since), write_suite, last)
+    finally:
+        journal.close()
+        lock.release()
+
+
+def _acquire(paths: EvalDir) -> RunLock:
+    lock = RunLock(paths.lock)
+    try:
+        lock.acquire()
+    except UserError as error:
+        held = holder(paths.lock)
+        if held is None:
+            raise
+        raise UserError(
+            f"{paths.root} is being evaluated by process {held.pid} on {held.host} already. Watch that one, or stop it "
+            "first."
+        ) from error
+    return lock
+
+
+@contextmanager
+def _last_words(journal: EventLog) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
+
+
+def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
+    over = threading.Event()
+    threading.Thread(target=beat, args=(session.journal, over), daemon=True).start()
+    try:
+        try:
+            outcome = session.run(write_suite)
+        except (StopRequested, KeyboardInterrupt):
+            # A terminate request is a stop that waits for nothing; the chunk under way is dropped.
+            outcome = "stopped"
+        over.set()
+        outcome = "stopped" if outcome == "handover" and last else outcome
+        _conclude(session, outcome)
+        return outcome
+    finally:
+        over.set()
+        session.close()
+
+
+def _conclude(session: Session, outcome: str) -> None:
+    left = session.chunks - session.done
+    others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.left(t)]
+    if outcome == "handover":
+        session.journal.write(EventKind.STAGE, stage="handover", done_chunks=session.done, targets=others)
+        return
+    message = {
+        "finished": f"All {session.chunks} chunks are done.",
+        "stopped": f"Stopped with {left} of {session.chunks} chunks to do. Resume it any time.",
+        "failed": " ".join(f"{name}: {words}" for name, words in session.failures().items()),
+    }[outcome]
+    error = "UserError" if outcome == "failed" else None
+    session.journal.write(EventKind.DONE, outcome=outcome, message=message, error=error)

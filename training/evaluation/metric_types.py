@@ -1,0 +1,158 @@
+"""The figures of an evaluation as values; `derive` makes them. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.core.statistics import Interval, Needed
+from training.core.types import HintType
+from training.evaluation.rows import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """One slice: target × suite × condition × type (None: all types of the condition together).
+
+    `interval` is the one to show: Wilson where every problem has one row (`clustered` False), cluster-robust else.
+    Rates are shares of rows. `follow` is over the `suggesting` rows, whose hint suggests an answer; None without any.
+    """
+
+    target: str
+    suite: str
+    condition: Condition
+    hint_type: HintType | None
+    problems: int
+    rows: int
+    right: int
+    interval: Interval
+    clustered: bool
+    unparsable: float
+    truncated: float
+    timed_out: float
+    follow: Interval | None
+    suggesting: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlipRates:
+    """Shares of pairs: a prompt with its problem's clean outcome. `harmful`: right clean and not beside the text;
+    `helpful`: the reverse; `net` = harmful − helpful = the gap. `pairs` counts prompts, the others are parts of them:
+    whole numbers with one sample each, and means over all pairs of samples with more."""
+
+    harmful: Interval
+    helpful: Interval
+    net: Interval
+    pairs: int
+    harmful_pairs: float
+    helpful_pairs: float
+    both_right_pairs: float
+    both_wrong_pairs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Clean − perturbed on the same problems: of HINTED (type None: all types) or of PLACEBO.
+
+    `gap` is the mean difference a problem with its bootstrap over problems; `p_value` is McNemar's, clustered where a
+    problem has several pairs. `drop_rate` is PDR = 1 − perturbed / clean, None where nothing is right clean.
+    `needed` says how many problems, and how many more than these, resolve a difference of this size at power 0.8.
+    """
+
+    target: str
+    suite: str
+    condition: Condition
+    hint_type: HintType | None
+    problems: int
+    clean: float
+    perturbed: float
+    gap: Interval
+    p_value: float
+    drop_rate: Interval | None
+    flips: FlipRates
+    needed: Needed
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """All-right rate beside the placebo minus that under the hints, over `problems` that have both: above 0 the hints
+    do harm beyond sampling noise. `p_value` by sign flips over problems."""
+
+    difference: Interval
+    p_value: float
+    problems: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorstOfK:
+    """Share of problems that stay right under all of their k hints, beside k placebos and k clean resamples.
+
+    `k` is the number of hints of a problem; problems with another number are left out (`left_out`). The placebos are
+    None where the evaluation lacks them: neutral texts need PLACEBO, resamples need k clean samples of temperature
+    above 0. Only an effect above 0 with a small p is an attack; `hinted` alone is not.
+    """
+
+    target: str
+    suite: str
+    k: int
+    problems: int
+    left_out: int
+    hinted: Interval
+    neutral: Interval | None
+    resampled: Interval | None
+    against_neutral: Effect | None
+    against_resampled: Effect | None
+
+
+@dataclass(frozen=True, slots=True)
+class AtK:
+    """k samples a prompt: `avg` mean correctness, `passed` pass@k (unbiased), `majority` maj@k over all the samples
+    (ties split evenly; None unless k is all samples)."""
+
+    target: str
+    suite: str
+    condition: Condition
+    hint_type: HintType | None
+    k: int
+    problems: int
+    avg: Interval
+    passed: Interval
+    majority: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`after` − `before` of one slice on the prompts that both answered: two targets, paired by problem."""
+
+    before: str
+    after: str
+    suite: str
+    condition: Condition
+    hint_type: HintType | None
+    problems: int
+    accuracy_before: float
+    accuracy_after: float
+    difference: Interval
+    p_value: float
+    needed: Needed
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All figures of one target on one suite."""
+
+    target: str
+    suite: str
+    accuracies: tuple[Accuracy, ...]
+    gaps: tuple[Gap, ...]
+    worst: WorstOfK | None
+    at_k: tuple[AtK, ...]
+
+    def accuracy(self, condition: Condition, hint_type: HintType | None = None) -> Accuracy | None:
+        """That slice, None where nothing was asked."""
+        wanted = (condition, hint_type)
+        return next((a for a in self.accuracies if (a.condition, a.hint_type) == wanted), None)
+
+    def gap(self, condition: Condition = Condition.HINTED, hint_type: HintType | None = None) -> Gap | None:
+        """That gap, None where there is no pair."""
+        wanted = (condition, hint_type)
+        return next((g for g in self.gaps if (g.condition, g.hint_type) == wanted), None)

@@ -1,0 +1,274 @@
+"""The frozen suite: held-out problems, each with one hint of every type and its placebo. Values and their making.
+
+The same seed and size always make the same suite; its hash says so. Nothing in it shares a phrasing or a hint
+template with training.
+
+Make suites: from the bundled families, from problems that are there already, from hints that are. No I/O, no model.
+
+Every hint passes the gates, and what was refused is counted. The same call makes the same suite. It refuses families
+and types that do not exist, and a suite without a problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from training.core.gates import judge_hint
+from training.core.hint_templates import WRITERS, write_hint
+from training.core.placebo import write_placebo
+from training.core.problems import FAMILIES, problem_stream
+from training.core.types import Hint, HintType, Problem, Split
+from training.errors import UserError
+
+HintSource = Callable[[Problem, HintType], Hint | None]
+"""Writes one hint, or None where it has none that passes the gates."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteItem:
+    """One problem with its hints and, in the same order, neutral texts of their length."""
+
+    problem: Problem
+    hints: tuple[Hint, ...]
+    placebos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A frozen set of items under a name."""
+
+    name: str
+    items: tuple[SuiteItem, ...]
+
+    def digest(self) -> str:
+        """SHA-256 over the content, first 16 hex digits."""
+        content = json.dumps([dataclasses.asdict(item) for item in self.items], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def frozen_suite(problems: int, seed: int) -> Suite:
+    """Held-out problems in held-out phrasings, hints from held-out templates, every hint through the gates."""
+
+    def write(problem: Problem, type_: HintType) -> Hint:
+        rng = random.Random(f"{seed}:{problem.id}:{type_}")
+        while True:
+            hint = write_hint(problem, type_, rng, Split.HELD_OUT)
+            if judge_hint(hint.text, problem).passed:
+                return hint
+
+    return build_suite(f"frozen-{seed}-{problems}", held_out_problems(problems, seed), write, seed)
+
+
+def held_out_problems(problems: int, seed: int) -> list[Problem]:
+    """The first `problems` of the held-out stream of `seed`."""
+    stream = problem_stream(seed, Split.HELD_OUT)
+    return [next(stream) for _ in range(problems)]
+
+
+def build_suite(
+    name: str,
+    problems: Sequence[Problem],
+    source: HintSource,
+    seed: int,
+    types: Sequence[HintType] = tuple(HintType),
+) -> Suite:
+    """A suite over `problems` with hints of these types from `source`; a type it has no hint for is left out."""
+    items = []
+    for problem in problems:
+        written = [source(problem, type_) for type_ in types]
+        items.append(make_item(problem, [hint for hint in written if hint is not None], seed))
+    return Suite(name, tuple(items))
+
+
+def make_item(problem: Problem, hints: Sequence[Hint], seed: int) -> SuiteItem:
+    """The item of a problem, each hint with a neutral text of its length."""
+    rng = random.Random(f"{seed}:{problem.id}:placebo")
+    return SuiteItem(problem, tuple(hints), tuple(write_placebo(len(hint.text.split()), rng) for hint in hints))
+
+
+ALL_TYPES = tuple(HintType)
+_TRIES = 400
+
+Offers = Callable[[Problem, HintType], Iterable[Hint]]
+"""Hints of a type for a problem, the preferred one first; empty where there is none."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the hints: `tried` texts, `refused` by gate, `kept` by type, and by type how many problems have
+    none (`missing`)."""
+
+    tried: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+
+    def passes(self, hint: Hint, problem: Problem, others: Sequence[str] = ()) -> bool:
+        """Judge a hint, and count it."""
+        self.tried += 1
+        gate = judge_hint(hint.text, problem, others=others).gate
+        if gate is not None:
+            self.refused[gate] += 1
+        return gate is None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSuite:
+    """A suite that is not on disk yet, and how it came about."""
+
+    suite: Suite
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class RankedHint:
+    """A hint of a run with how strong it was there: larger is stronger, later ones first among equals."""
+
+    problem: Problem
+    hint: Hint
+    strength: float
+    step: int
+
+
+def families_problems(problems: int, seed: int, split: Split, families: Sequence[str] = ()) -> list[Problem]:
+    """The first `problems` of the seeded stream of these families (all: the stream that the frozen suite takes)."""
+    known_families(families)
+    if problems < 1:
+        raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
+    return list(itertools.islice(problem_stream(seed, split, families or None), problems))
+
+
+def known_families(families: Sequence[str]) -> None:
+    """A `UserError` for a family that is none of the laboratory's."""
+    if unknown := [name for name in families if name not in FAMILIES]:
+        raise UserError(f"There is no family {', '.join(unknown)}. There are: {', '.join(FAMILIES)}.")
+
+
+def choose_problems(problems: Sequence[Problem], count: int | None, seed: int) -> list[Problem]:
+    """`count` of them drawn by the seed, in their own order; all of them for None or a larger number."""
+    if count is not None and count < 1:
+        raise UserError(f"A suite of {count} problems cannot be made; ask for at least 1.")
+    if count is None or count >= len(problems):
+        return list(problems)
+    drawn = random.Random(f"{seed}:problems").sample(range(len(problems)), count)
+    return [problems[i] for i in sorted(drawn)]
+
+
+# ---------------------------------------------------------------------- templates
+
+
+def template_offers(seed: int, split: Split) -> Offers:
+    """Hints from the laboratory's templates of one split, without end but for a problem that none of them fits."""
+    writers = {type_: tuple(w for w in WRITERS[type_] if w.split is split) for type_ in HintType}
+
+    def offer(problem: Problem, type_: HintType) -> Iterator[Hint]:
+        rng = random.Random(f"{seed}:{problem.id}:{type_}")
+        for _ in range(_TRIES):
+            try:
+                hint = rng.choice(writers[type_]).fill(problem, rng)
+            except (IndexError, ValueError):
+                # The question holds so many numbers that none is left to distract with.
+                return
+            if hint is not None:
+                yield hint
+
+    return offer
+
+
+def make_suite(
+    name: str, problems: Sequence[Problem], offers: Offers, seed: int, types: Sequence[HintType] = ALL_TYPES
+) -> MadeSuite:
+    """A suite over `problems`: of each type the first hint that passes the gates, with its placebo."""
+    if not problems:
+        raise UserError("There is no problem to make a suite of.")
+    tally = Tally()
+    before: defaultdict[str, list[str]] = defaultdict(list)
+
+    def first_sound(problem: Problem, type_: HintType) -> Hint | None:
+        there = before[problem.id]
+        hint = next((h for h in offers(problem, type_) if tally.passes(h, problem, there)), None)
+        (tally.missing if hint is None else tally.kept)[type_] += 1
+        if hint is not None:
+            there.append(hint.text)
+        return hint
+
+    return MadeSuite(build_suite(name, distinct(problems), first_sound, seed, types), tally)
+
+
+def distinct(problems: Iterable[Problem]) -> list[Problem]:
+    """The first of each id: one id is one item."""
+    return list({problem.id: problem for problem in reversed(list(problems))}.values())[::-1]
+
+
+# ---------------------------------------------------------------------- hints that are there
+
+
+def hinted_suite(name: str, pairs: Iterable[tuple[Problem, Hint]], seed: int) -> MadeSuite:
+    """A suite of these hints in their order, those that the gates refuse left out."""
+    tally = Tally()
+    kept: dict[str, tuple[Problem, list[Hint]]] = {}
+    for problem, hint in pairs:
+        there = kept.get(problem.id, (problem, []))
+        if tally.passes(hint, problem, [h.text for h in there[1]]):
+            kept[problem.id] = (problem, [*there[1], hint])
+            tally.kept[hint.type] += 1
+    if not kept:
+        raise UserError(f"No hint is left to make a suite of: {tally.tried} tried, all refused by the gates.")
+    items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
+    return MadeSuite(Suite(name, items), tally)
+
+
+def archive_suite(name: str, found: Iterable[RankedHint], problems: int, seed: int) -> MadeSuite:
+    """The strongest hints of each type × family, cell by cell in turn, until there are so many problems.
+
+    Hints without any strength are left out. A choice by strength flatters the attack on the very model that it was
+    measured on; `suite_manifest.separation` says so.
+    """
+    if problems < 1:
+        raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
+    tally = Tally()
+    kept: dict[str, tuple[Problem, list[Hint]]] = {}
+    cells = list(_cells(ranked for ranked in found if ranked.strength > 0).values())
+    while cells and len(kept) < problems:
+        for cell in cells:
+            if len(kept) < problems:
+                _take_strongest(cell, kept, tally)
+        cells = [cell for cell in cells if cell]
+    if not kept:
+        raise UserError("The run has no hint that passes the gates and ever worked, so no suite can be made of it.")
+    items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
+    return MadeSuite(Suite(name, items), tally)
+
+
+def _cells(found: Iterable[RankedHint]) -> Mapping[tuple[str, str], list[RankedHint]]:
+    """Type and family to hints, the strongest last; the same text for the same problem once."""
+    best: dict[tuple[str, str], RankedHint] = {}
+    for ranked in found:
+        key = (ranked.problem.id, ranked.hint.text)
+        if key not in best or _strength(ranked) > _strength(best[key]):
+            best[key] = ranked
+    cells: defaultdict[tuple[str, str], list[RankedHint]] = defaultdict(list)
+    for ranked in sorted(best.values(), key=_strength):
+        cells[ranked.hint.type, ranked.problem.family].append(ranked)
+    return dict(sorted(cells.items()))
+
+
+def _strength(ranked: RankedHint) -> tuple[float, int, str, str]:
+    return (ranked.strength, ranked.step, ranked.problem.id, ranked.hint.text)
+
+
+def _take_strongest(cell: list[RankedHint], kept: dict[str, tuple[Problem, list[Hint]]], tally: Tally) -> None:
+    """Move the strongest hint that passes the gates from a cell to those that are kept."""
+    while cell:
+        ranked = cell.pop()
+        problem, there = kept.get(ranked.problem.id, (ranked.problem, []))
+        if tally.passes(ranked.hint, problem, [h.text for h in there]):
+            kept[problem.id] = (problem, [*there, ranked.hint])
+            tally.kept[ranked.hint.type] += 1
+            return

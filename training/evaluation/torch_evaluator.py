@@ -1,0 +1,205 @@
+"""Evaluate models with torch: one on the frozen suite or against another's hints, or the targets of an evaluation's
+folder, chunk by chunk.
+
+The folder's loop is `training.evaluation.evaluator`; here is what it needs of torch: a solver, and Adversaries that
+write the suites of a cross-play.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.core.answers import Verifier
+from training.core.gates import judge_hint
+from training.core.implied_answer import read_suggestion
+from training.core.prompts import Message, PromptStyle, adversary_messages
+from training.core.types import Hint, HintType, Problem
+from training.engine.base import Cancelled, SamplingParams
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.evaluator import Sampled, SampleSpec, Session, run_part
+from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, seed_of
+from training.evaluation.process_control import StopRequested
+from training.evaluation.rows import run_suite, save_rows
+from training.evaluation.suites.builder import Suite, build_suite, frozen_suite, held_out_problems
+from training.evaluation.suites.io import write_suite
+from training.evaluation.summary import summarise
+from training.runner import solve_greedily
+
+ATTEMPTS = 4
+"""Hints asked for a problem and type; the first that passes the gates is taken."""
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is evaluated on what. `hints_from` None means the frozen suite's templates."""
+
+    model: str = "starter"
+    problems: int = 500
+    seed: int = 2605
+    hints_from: str | None = None
+    prompt_style: str = "compact"
+    max_new_tokens: int = 128
+    device: str = "auto"
+    threads: int = 0
+    rows: Path | None = None
+
+
+def evaluate_model(request: EvaluationRequest, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Figures of the evaluation, JSON-able: the summary of `tables.summarise` with suite and model."""
+    style = PromptStyle(request.prompt_style)
+    suite, writing = make_suite(request, style)
+    backend = open_model(request.model, request)
+    rows = run_suite(
+        suite,
+        lambda chats: solve_greedily(backend, chats, request.max_new_tokens, progress=progress),
+        style,
+        Verifier(),
+    )
+    if request.rows is not None:
+        save_rows(rows, request.rows)
+    return {
+        "model": request.model,
+        "suite": suite.name,
+        "suite_hash": suite.digest(),
+        "problems": len(suite.items),
+        "hints_from": request.hints_from,
+        "writing": writing,
+        "metrics": summarise(rows),
+    }
+
+
+def open_model(path: str, request: EvaluationRequest) -> LocalTorchBackend:
+    """A backend for sampling only."""
+    return LocalTorchBackend(resolve_model(path), device=request.device, threads=request.threads)
+
+
+def make_suite(request: EvaluationRequest, style: PromptStyle) -> tuple[Suite, dict[str, Any] | None]:
+    """The suite of the request, and how the Adversary did if one wrote the hints."""
+    if request.hints_from is None:
+        return frozen_suite(request.problems, request.seed), None
+    problems = held_out_problems(request.problems, request.seed)
+    writer = open_model(request.hints_from, request)
+    hints, passed = write_hints(writer, problems, style, request.seed)
+    name = f"adversary-{Path(request.hints_from).name}-{request.seed}-{request.problems}"
+    suite = build_suite(name, problems, lambda problem, type_: hints.get((problem.id, type_)), request.seed)
+    return suite, {"gate_pass_rate": passed, "by_type": {t: sum(k[1] is t for k in hints) for t in HintType}}
+
+
+def write_hints(
+    backend: Any,
+    problems: list[Problem],
+    style: PromptStyle,
+    seed: int,
+    temperature: float = 1.0,
+    *,
+    attempts: int = ATTEMPTS,
+    max_tokens: int = 64,
+    author: str = "",
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[dict[tuple[str, HintType], Hint], float]:
+    """The first hint that passes the gates for each problem and type, and the share of all that passed.
+
+    A hint too like one that was taken for the same problem already is not taken; `author` becomes its `template`.
+    """
+    keys = [(problem, type_) for problem in problems for type_ in HintType]
+    prompts = [backend.codec.encode_chat(adversary_messages(p.question, t, style)) for p, t in keys]
+    params = SamplingParams(max_tokens, temperature, seed)
+    sampled = backend.sample(prompts, attempts, params, progress=progress, cancelled=cancelled)
+    special = backend.codec.special_texts()
+    hints: dict[tuple[str, HintType], Hint] = {}
+    passed = 0
+    for (problem, type_), completions in zip(keys, sampled, strict=True):
+        taken = [hint.text for (id_, _), hint in hints.items() if id_ == problem.id] if author else []
+        for completion in completions:
+            text = backend.codec.decode(completion.tokens).strip()
+            if not judge_hint(text, problem, special_texts=special).passed:
+                continue
+            passed += 1
+            if not author or judge_hint(text, problem, others=taken).passed:
+                pushed = read_suggestion(text, problem)
+                hints.setdefault((problem.id, type_), Hint(type_, text, template=author, suggested=pushed))
+    return hints, passed / (len(keys) * attempts)
+
+
+# ---------------------------------------------------------------------- an evaluation's folder
+
+
+class TorchSolver:
+    """The `work.Solver` of this machine's torch. Its thread count is measured once an evaluation and kept."""
+
+    def __init__(self) -> None:
+        self._backend: LocalTorchBackend | None = None
+
+    @property
+    def backend(self) -> LocalTorchBackend:
+        """The model that is open."""
+        assert self._backend is not None
+        return self._backend
+
+    def locate(self, target: Target) -> Path:
+        """The model's folder."""
+        return resolve_model(target.path)
+
+    def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load a model in place of the last one."""
+        self.close()
+        device = str(kept.get("device", plan.device))
+        threads = int(kept.get("threads", plan.threads))
+        self._backend = LocalTorchBackend(self.locate(target), device=device, threads=threads)
+        return {"device": device, "threads": self._backend.threads}
+
+    def solve(self, chats: Sequence[list[Message]], ask: SampleSpec) -> list[list[Sampled]]:
+        """One call of the sampler, so that a chunk is a batch of its own."""
+        codec = self.backend.codec
+        prompts = [codec.encode_chat(chat) for chat in chats]
+        params = SamplingParams(ask.max_tokens, ask.temperature, ask.seed)
+        try:
+            drawn = self.backend.sample(
+                prompts, ask.samples, params, progress=ask.progress, cancelled=ask.cancelled
+            )  # fmt: skip
+        except Cancelled as error:
+            raise StopRequested from error
+        return [[Sampled(codec.decode(c.tokens), c.truncated, len(c.tokens)) for c in cs] for cs in drawn]
+
+    def close(self) -> None:
+        """Free the model."""
+        self._backend = None
+
+
+def write_folder_suite(session: Session, ref: SuiteRef) -> None:
+    """Let a suite's writer write its hints, all gated, into the evaluation's folder: whole or not at all."""
+    plan, solver = session.plan, session.solver
+    assert plan.writing is not None
+    assert isinstance(solver, TorchSolver)
+    target, how = plan.model(ref.writer), plan.writing
+    session.open_model(target)
+    problems = held_out_problems(ref.problems, how.problem_seed)
+    try:
+        hints, passed = write_hints(
+            solver.backend, problems, target.style, seed_of(plan.seed, "hints"), how.temperature,
+            attempts=how.attempts, max_tokens=how.max_tokens, author=f"run:{target.name}",
+            progress=lambda done, total: session.tell("writing", done=done, total=total, target=target.name),
+            cancelled=session.control.cancelled,
+        )  # fmt: skip
+    except Cancelled as error:
+        raise StopRequested from error
+    suite = build_suite(ref.name, problems, lambda p, type_: hints.get((p.id, type_)), how.problem_seed)
+    folder = session.paths.root / ref.source
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write_suite(partial, suite, placement=ref.placement)
+    by_type = {type_: sum(key[1] is type_ for key in hints) for type_ in HintType}
+    session.store.set_meta(f"writing/{ref.name}", json.dumps({"gate_pass_rate": passed, "by_type": by_type}))
+    partial.rename(folder)
+
+
+def evaluate_folder(root: Path, since: float | None = None) -> str:
+    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; `since` see `run_part`."""
+    return run_part(root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite, since=since)

@@ -1,0 +1,1 @@
+"""The rollout database of a run: schema, writer, reader and search. No torch, no Qt."""

@@ -1,0 +1,205 @@
+"""Every completion of a run, in SQLite: one transaction a step. The layout and its writer; `rollout_reader` reads it.
+
+A page asks for any mix of filters in any order over a million rows, and no set of single-column indices serves that.
+So one index holds every column that is filtered or sorted by, led by the id: it is read from end to end in a tenth of
+a second where the table takes seconds, and because it only grows at its end it costs the writer little.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+from sqlite_utils import Migrations
+
+from training.errors import UserError
+
+PASSED = "passed"
+
+migrations = Migrations("rollouts")
+
+_TYPES = {"int": int, "float": float, "bool": int, "str": str}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRow:
+    """One completion. `follows_hint` is None where the hint suggested no answer."""
+
+    step: int
+    stage: str
+    role: str
+    group_key: str
+    problem_id: str
+    family: str
+    question: str
+    gold: str
+    hint_id: str | None
+    hint_type: str | None
+    hint: str | None
+    prompt: str
+    completion: str
+    outcome: str | None
+    reward: float
+    advantage: float
+    tokens: int
+    truncated: bool
+    gate: str | None
+    gate_reason: str | None
+    follows_hint: bool | None
+    logprob_mean: float
+    seed: int
+    trained: bool
+    archived: bool
+    clean_accuracy: float | None = None
+    """Share of right ones among the clean solutions of the same question in the same step; None without any."""
+    flip: str | None = None
+    """A `rollout_query.Flip`; None for rows that are not hinted, and without a clean group."""
+
+
+_LATER = ("clean_accuracy", "flip")
+
+NARROW = "rollouts_narrow"
+_NARROW_COLUMNS = (
+    "id", "step", "stage", "role", "hint_type", "family", "outcome", "gate", "flip", "follows_hint",
+    "reward", "advantage", "tokens", "logprob_mean", "clean_accuracy",
+)  # fmt: skip
+
+FACETS = {
+    "stage": "stage",
+    "role": "role",
+    "type": "hint_type",
+    "family": "family",
+    "outcome": "outcome",
+    "gate": f"CASE WHEN stage = 'r2_hint' THEN coalesce(gate, '{PASSED}') END",
+    "flip": "flip",
+    "follows": "follows_hint",
+}
+"""What is counted a step, and the expression that says it of a row."""
+
+CLEAN_GROUPS = (
+    "SELECT step, problem_id, avg(outcome = 'right') AS accuracy FROM rollouts "
+    "WHERE stage = 'r1_clean' GROUP BY step, problem_id"
+)
+FLIP_OF = (
+    "CASE WHEN stage <> 'r3_hinted' OR {clean} IS NULL THEN NULL "
+    "WHEN outcome = 'right' AND {clean} < 0.5 THEN 'helpful' "
+    "WHEN outcome <> 'right' AND {clean} >= 0.5 THEN 'harmful' ELSE 'stable' END"
+)
+"""`rollout_query.judge_flip` in SQL, for databases made before flips were kept."""
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def create(db: Any) -> None:
+    """The first schema."""
+    columns = {f.name: _TYPES[str(f.type).split(" ")[0]] for f in fields(RolloutRow) if f.name not in _LATER}
+    db["rollouts"].create({"id": int, **columns}, pk="id", if_not_exists=True)
+    db["rollouts"].create_index(["step", "id"], if_not_exists=True)
+    db["steps"].create({"step": int, "rows": int}, pk="step", if_not_exists=True)
+    db.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS rollouts_fts "
+        "USING fts5(prompt, completion, hint, content='rollouts', content_rowid='id')"
+    )
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def keep_flips_and_counts(db: Any) -> None:
+    """Flips, the narrow index, and counts a step; rows that are there already get theirs."""
+    db.execute("ALTER TABLE rollouts ADD COLUMN clean_accuracy REAL")
+    db.execute("ALTER TABLE rollouts ADD COLUMN flip TEXT")
+    if db.execute("SELECT max(id) FROM rollouts").fetchone()[0]:
+        db.execute("CREATE TEMP TABLE clean_groups (step, problem_id, accuracy, PRIMARY KEY (step, problem_id))")
+        db.execute(f"INSERT INTO clean_groups {CLEAN_GROUPS}")
+        # Both at once: every row is rewritten, and that is what takes the time.
+        db.execute(
+            f"UPDATE rollouts SET clean_accuracy = c.accuracy, flip = {FLIP_OF.format(clean='c.accuracy')} "
+            "FROM clean_groups AS c WHERE c.step = rollouts.step AND c.problem_id = rollouts.problem_id"
+        )
+        db.execute("DROP TABLE clean_groups")
+    db.execute(f"CREATE INDEX {NARROW} ON rollouts ({', '.join(_NARROW_COLUMNS)})")
+    db.execute(
+        "CREATE TABLE facet_counts (step INTEGER, facet TEXT, value TEXT, rows INTEGER, "
+        "PRIMARY KEY (step, facet, value)) WITHOUT ROWID"
+    )
+    _count_facets(db, 0)
+
+
+def _count_facets(db: Any, after: int) -> None:
+    for facet, expression in FACETS.items():
+        db.execute(
+            f"INSERT INTO facet_counts SELECT step, '{facet}', {expression} AS value, count(*) FROM rollouts "
+            f"INDEXED BY {NARROW} WHERE id > ? AND value IS NOT NULL GROUP BY step, value "
+            "ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
+            [after],
+        )
+
+
+_COLUMNS = [f.name for f in fields(RolloutRow)]
+_INSERT = f"INSERT INTO rollouts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_VALUES = attrgetter(*_COLUMNS)
+
+
+_PAGE_BYTES = 16_384
+"""The narrow index lies scattered between the rows: in larger pages it is read twice as fast from a cold disk."""
+_CACHE_KIB = 32_768
+"""With the usual two megabytes a step's pages are written several times over."""
+
+
+class RolloutWriter:
+    """Appends steps. A resumed run drops the rows of steps after its checkpoint."""
+
+    def __init__(self, path: Path, resume_from: int | None = None) -> None:
+        self._path = path
+        try:
+            self._db = sqlite_utils.Database(path)
+            self._db.conn.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+            self._db.conn.execute("PRAGMA journal_mode=WAL")
+            self._db.conn.execute("PRAGMA synchronous=NORMAL")
+            self._db.conn.execute(f"PRAGMA cache_size={-_CACHE_KIB}")
+            migrations.apply(self._db)
+            if resume_from is not None:
+                self._drop_after(resume_from)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _drop_after(self, step: int) -> None:
+        with self._db.atomic():
+            dropped = self._db.conn.execute("DELETE FROM rollouts WHERE step > ?", [step]).rowcount
+            self._db.conn.execute("DELETE FROM steps WHERE step > ?", [step])
+            self._db.conn.execute("DELETE FROM facet_counts WHERE step > ?", [step])
+            if dropped:
+                self._db.conn.execute("INSERT INTO rollouts_fts(rollouts_fts) VALUES ('rebuild')")
+
+    def add_step(self, rows: list[RolloutRow]) -> None:
+        """All rows of one step in one transaction; the search index takes them in one batch."""
+        if not rows:
+            return
+        try:
+            with self._db.atomic():
+                last = self._db.conn.execute("SELECT coalesce(max(id), 0) FROM rollouts").fetchone()[0]
+                self._db.conn.executemany(_INSERT, map(_VALUES, rows))
+                self._db.conn.execute(
+                    "INSERT INTO rollouts_fts(rowid, prompt, completion, hint) "
+                    "SELECT id, prompt, completion, hint FROM rollouts WHERE id > ?",
+                    [last],
+                )
+                _count_facets(self._db.conn, last)
+                self._db.conn.execute(
+                    "INSERT INTO steps VALUES (?, ?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
+                    [rows[0].step, len(rows)],
+                )
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> UserError:
+        return UserError(
+            f"Writing to {self._path} failed ({error}). If the disk is full, free some space; steps written before are "
+            "intact. If the file is damaged, move it away: the run goes on without its older rollouts."
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()

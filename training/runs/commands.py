@@ -1,0 +1,70 @@
+"""What the window or the command asks of a trainer. Appended by them, read by the trainer, idempotent."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from training.runs.files import explained
+from training.runs.paths import RunPaths
+
+
+class CommandKind(StrEnum):
+    """What can be asked."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One request."""
+
+    id: str
+    t: float
+    kind: CommandKind
+
+
+def send_command(paths: RunPaths, kind: CommandKind) -> None:
+    """Append one request."""
+    line = json.dumps({"id": uuid.uuid4().hex, "t": time.time(), "command": kind}) + "\n"
+    with explained("Writing to", paths.commands), paths.commands.open("ab") as file:
+        # One write: appends of a short line do not interleave.
+        file.write(line.encode())
+
+
+class CommandTail:
+    """Reads requests; `from_end` forgets those made before, which were meant for an earlier process."""
+
+    def __init__(self, path: Path, from_end: bool = False) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if from_end and path.exists() else 0
+        self._seen: set[str] = set()
+
+    def poll(self) -> list[Command]:
+        """New requests, each once; lines that cannot be read are passed over."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        found = []
+        for raw in whole.splitlines():
+            try:
+                line = json.loads(raw)
+                command = Command(str(line["id"]), float(line["t"]), CommandKind(line["command"]))
+            except (ValueError, KeyError, TypeError):
+                continue
+            if command.id not in self._seen:
+                self._seen.add(command.id)
+                found.append(command)
+        return found

@@ -1,0 +1,466 @@
+"""Every option of a run, declared once: default, help, unit, range. Values only; reading and writing is `config_io`.
+
+The window builds its form from this schema, the command its `--set`, the README its table.
+
+Read and write a run's configuration: TOML for people, JSON in the run directory, KEY=VALUE on the command line.
+
+A key that is not in the schema is refused with the nearest one that is; so is a value out of its range."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast, get_type_hints
+
+from training.core.prompts import PromptStyle
+from training.errors import UserError
+
+
+class Mode(StrEnum):
+    """What is trained, and against what. All but the first are baselines."""
+
+    SEIRENES = "seirenes"
+    """Self-play: the Adversary learns, the Reasoner trains on clean and hinted questions."""
+    CLEAN_RL = "clean_rl"
+    """GRPO on clean questions only, at the same number of rollouts."""
+    STATIC = "static"
+    """The Adversary writes hints with its starting weights' skill: it is sampled but never trained."""
+    RANDOM = "random"
+    """Template hints in place of the Adversary."""
+
+
+class AdversaryReward(StrEnum):
+    """How the Adversary is paid. `drop` is the paper's; `indicator` is reported of it; `margin` is ours."""
+
+    DROP = "drop"
+    INDICATOR = "indicator"
+    MARGIN = "margin"
+
+
+class Baseline(StrEnum):
+    """What is subtracted from a reward."""
+
+    GROUP = "group"
+    """The mean of the group (GRPO)."""
+    ROLE_EMA = "role_ema"
+    """An exponential moving average for the role (RAE, SPIRAL)."""
+
+
+class Scale(StrEnum):
+    """What an advantage is divided by."""
+
+    GROUP = "group"
+    """The group's standard deviation (GRPO)."""
+    NONE = "none"
+    """Nothing (Dr. GRPO)."""
+
+
+class Truncated(StrEnum):
+    """What becomes of a completion that hit the length limit. Its reward is 0 either way."""
+
+    KEEP = "keep"
+    MASK = "mask"
+
+
+class Tuning(StrEnum):
+    """Which weights learn."""
+
+    FULL = "full"
+    LORA = "lora"
+
+
+class LossAggregation(StrEnum):
+    """See `training.engine.base.Aggregation`, which has the same members."""
+
+    TOKEN = "token"
+    SEQUENCE = "sequence"
+    CONSTANT = "constant"
+
+
+class OnDrop(StrEnum):
+    """What the clean guard does."""
+
+    ALARM = "alarm"
+    ROLL_BACK = "roll_back"
+
+
+def option(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its help, unit and inclusive range."""
+    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model plays."""
+
+    path: str = option("starter", "A Hugging Face folder, or 'starter' for the bundled reasoner.")
+    tuning: Tuning = option(Tuning.FULL, "Train all weights, or a LoRA adapter.")
+    lora_rank: int = option(16, "Rank of the adapter.", low=1, high=512)
+    lora_alpha: int = option(32, "Scale of the adapter (alpha).", low=1, high=1024)
+    device: str = option("auto", "auto, cpu, cuda or mps.")
+    dtype: str = option("auto", "auto, float32 or bfloat16.")
+    threads: int = option(0, "CPU threads; 0 measures and chooses.", low=0, high=256)
+    prompt_style: PromptStyle = option(
+        PromptStyle.COMPACT, "compact for the bundled starter, instruct for any other model."
+    )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which questions are asked."""
+
+    families: str = option("all", "Problem families, comma separated, or 'all'.")
+    problems: str = option("", "A JSONL file of problems in place of the generated families.")
+    pool: int = option(4000, "Questions in the training pool.", low=4, high=1_000_000)
+    seed: int = option(0, "Seed of the run: questions, sampling, order.", low=0)
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How much is sampled a step."""
+
+    questions: int = option(32, "Questions a step.", low=1, high=4096)
+    clean: int = option(4, "G1: clean solutions a question.", low=2, high=256)
+    hints: int = option(4, "G2: hints a question.", low=2, high=256)
+    hinted: int = option(4, "G3: solutions a hint.", low=1, high=256)
+    temperature: float = option(1.0, "Sampling temperature.", low=0.05, high=3.0)
+    max_solution_tokens: int = option(128, "Longest solution.", unit="tokens", low=8, high=65_536)
+    max_hint_tokens: int = option(64, "Longest hint.", unit="tokens", low=4, high=4096)
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """How the Adversary is asked and paid."""
+
+    reward: AdversaryReward = option(AdversaryReward.DROP, "drop (the paper's), indicator or margin.")
+    margin: float = option(0.25, "δ of the margin reward.", low=0.0, high=1.0)
+    gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
+    types: str = option("all", "Perturbation types, comma separated, or 'all'; drawn by quota.")
+    loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
+    kl: float = option(
+        0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class ReasonerConfig:
+    """How the Reasoner learns."""
+
+    loss_weight: float = option(1.0, "Weight of the Reasoner's loss.", low=0.0, high=10.0)
+    truncated: Truncated = option(Truncated.KEEP, "Keep truncated solutions with reward 0, or mask them out.")
+    clean_anchor: float = option(
+        8.0, "Weight of a KL to the starting model on clean solutions alone: keeps undistracted skill.", low=0, high=100
+    )
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Limits of the hint gates."""
+
+    max_characters: int = option(240, "Longest hint.", unit="characters", low=10, high=10_000)
+    max_ngram_share: float = option(0.25, "Largest share of repeated 3-grams.", low=0.0, high=1.0)
+    max_number: int = option(10_000, "Largest number a hint may carry.", low=10)
+    max_numbers: int = option(6, "Most numbers a hint may carry.", low=0, high=100)
+    near_duplicate: float = option(0.9, "Similarity at which two hints count as one.", low=0.1, high=1.0)
+
+
+@dataclass(frozen=True)
+class AdvantageConfig:
+    """Baseline and scale of advantages."""
+
+    baseline: Baseline = option(Baseline.GROUP, "group (GRPO) or role_ema (RAE).")
+    fallback: bool = option(False, "With group baselines: use the role EMA where a group has no spread.")
+    scale: Scale = option(Scale.GROUP, "group: divide by the group's standard deviation; none: Dr. GRPO.")
+    ema_decay: float = option(0.95, "Decay of the role EMA.", low=0.0, high=0.9999)
+
+
+@dataclass(frozen=True)
+class UpdateConfig:
+    """The policy-gradient update."""
+
+    learning_rate: float = option(2e-4, "Learning rate (1e-6 full / 1e-5 LoRA for large models).", low=0.0, high=1.0)
+    warmup_steps: int = option(3, "Steps of linear warm-up.", unit="steps", low=0, high=10_000)
+    clip_low: float = option(0.2, "Lower clip range of the importance ratio.", low=0.0, high=1.0)
+    clip_high: float = option(0.28, "Upper clip range of the importance ratio.", low=0.0, high=10.0)
+    kl: float = option(0.0, "Weight of the Reasoner's KL to the starting model (k3).", low=0.0, high=10.0)
+    aggregation: LossAggregation = option(LossAggregation.TOKEN, "token (DAPO), sequence or constant (Dr. GRPO).")
+    epochs: int = option(1, "Passes over a step's rows.", low=1, high=16)
+    max_grad_norm: float = option(1.0, "Gradient clipping.", low=0.0)
+    weight_decay: float = option(0.0, "AdamW weight decay.", low=0.0, high=1.0)
+    buffer_rows: int = option(2048, "Bounded FIFO buffer of unused groups, a role.", unit="rows", low=0)
+    max_rows: int = option(0, "Most rows an update of a role; 0 takes all.", unit="rows", low=0)
+
+
+@dataclass(frozen=True)
+class CurriculumConfig:
+    """What keeps the game wide and honest."""
+
+    replay_share: float = option(0.2, "Share of R3 that replays archived hints.", low=0.0, high=1.0)
+    mastered_weight: float = option(0.25, "How often a mastered question is drawn, beside 1.", low=0.0, high=1.0)
+    guard_margin: float = option(0.05, "Fall of clean held-out accuracy that raises the alarm.", low=0.0, high=1.0)
+    guard_action: OnDrop = option(OnDrop.ALARM, "alarm, or roll_back to the last good checkpoint.")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """The frozen suite."""
+
+    every: int = option(20, "Steps between evaluations; 0: only before and after.", unit="steps", low=0)
+    problems: int = option(200, "Held-out problems of the suite.", low=4, high=100_000)
+    seed: int = option(2605, "Seed of the suite; the same seed is the same suite.", low=0)
+    max_new_tokens: int = option(128, "Longest solution.", unit="tokens", low=8, high=65_536)
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When weights are kept."""
+
+    every: int = option(20, "Steps between checkpoints; 0: only at the end.", unit="steps", low=0)
+    keep: int = option(0, "Newest checkpoints to keep; 0 keeps all.", low=0)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, whole."""
+
+    name: str = option("demo", "Name of the run.")
+    mode: Mode = option(Mode.SEIRENES, "seirenes, or a baseline: clean_rl, static, random.")
+    steps: int = option(80, "Self-play steps.", unit="steps", low=1, high=1_000_000)
+    max_rollouts: int = option(0, "Stop after the step that reaches this many rollouts; 0: no limit.", low=0)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
+    gates: GateConfig = field(default_factory=GateConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """One option of the schema. `key` is dotted; `type` is bool, int, float, str or a StrEnum."""
+
+    key: str
+    type: type
+    default: Any
+    help: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    section: str
+    section_help: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration that ships, with one line about it."""
+
+    name: str
+    description: str
+    config: RunConfig
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default
+
+
+def describe_options() -> tuple[OptionInfo, ...]:
+    """Every option in the schema's order; the window's form and the command's --set are made from it."""
+    return tuple(_describe(RunConfig, ""))
+
+
+def _describe(schema: type, section: str) -> list[OptionInfo]:
+    hints, found = get_type_hints(schema), []
+    for f in fields(schema):
+        kind = hints[f.name]
+        if is_dataclass(kind):
+            found += _describe(cast(type, kind), f.name)
+            continue
+        m = f.metadata
+        choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else ()
+        key = f"{section}.{f.name}" if section else f.name
+        help_ = (schema.__doc__ or "").strip().splitlines()[0]
+        found.append(
+            OptionInfo(key, kind, _default(f), m["help"], m["unit"], m["low"], m["high"], choices, section, help_)
+        )
+    return found
+
+
+_OPTIONS = {o.key: o for o in describe_options()}
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Plain nested values, in the schema's order."""
+    return _plain(asdict(config))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: _plain(v) if isinstance(v, dict) else (str(v) if isinstance(v, StrEnum) else v) for k, v in values.items()
+    }
+
+
+def from_dict(data: Mapping[str, Any], source: str) -> RunConfig:
+    """A configuration from nested values; options left out have their defaults. `source` is named in errors."""
+    return _build(dict(_flatten(data, "", source)), source)
+
+
+def _flatten(data: Mapping[str, Any], section: str, source: str) -> list[tuple[str, Any]]:
+    found = []
+    for key, value in data.items():
+        dotted = f"{section}.{key}" if section else str(key)
+        if isinstance(value, Mapping):
+            if not any(known.startswith(dotted + ".") for known in _OPTIONS):
+                raise _unknown(dotted, source)
+            found += _flatten(value, dotted, source)
+        else:
+            found.append((dotted, value))
+    return found
+
+
+def _build(values: Mapping[str, Any], source: str) -> RunConfig:
+    checked = {}
+    for key, value in values.items():
+        if key not in _OPTIONS:
+            raise _unknown(key, source)
+        checked[key] = _check(_OPTIONS[key], value, source)
+    return _make(RunConfig, "", checked)  # type: ignore[no-any-return]
+
+
+def _make(schema: type, section: str, values: Mapping[str, Any]) -> Any:
+    hints, given = get_type_hints(schema), {}
+    for f in fields(schema):
+        if is_dataclass(hints[f.name]):
+            given[f.name] = _make(hints[f.name], f.name, values)
+        elif (key := f"{section}.{f.name}" if section else f.name) in values:
+            given[f.name] = values[key]
+    return schema(**given)
+
+
+def _unknown(key: str, source: str) -> UserError:
+    sections = {o.section for o in _OPTIONS.values() if o.section}
+    near = difflib.get_close_matches(key, [*_OPTIONS, *sections], n=1, cutoff=0.4)
+    if not near:
+        leaves = {k.rpartition(".")[2]: k for k in _OPTIONS}
+        near = [leaves[n] for n in difflib.get_close_matches(key.rpartition(".")[2], leaves, n=1, cutoff=0.5)]
+    hint = f" Did you mean {near[0]!r}?" if near else " The options are listed in training/runs/config.py."
+    return UserError(f"{source}: there is no option {key!r}.{hint}")
+
+
+def _check(option: OptionInfo, value: Any, source: str) -> Any:
+    where = f"{source}: {option.key} = {value!r}"
+    if issubclass(option.type, StrEnum):
+        if value not in option.choices:
+            near = difflib.get_close_matches(str(value), option.choices, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{where} is none of {', '.join(option.choices)}.{hint}")
+        return option.type(value)
+    if option.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not option.type:
+        raise UserError(f"{where} should be {_TYPE_WORDS[option.type]}.")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = option.low, option.high
+        inside = (low is None or value >= low) and (high is None or value <= high)  # NaN is outside of every range
+        if not inside or value != value:
+            raise UserError(f"{where} is out of range: {say_range(low, high)}.")
+    return value
+
+
+_TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def say_range(low: float | None, high: float | None) -> str:
+    """An option's inclusive range in words: "1 to 1,000,000", "at least 0"; "" without one."""
+    if low is None:
+        return "" if high is None else f"at most {_say_number(high)}"
+    return f"at least {_say_number(low)}" if high is None else f"{_say_number(low)} to {_say_number(high)}"
+
+
+def _say_number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:,g}"
+
+
+def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str, Any]:
+    """KEY=VALUE texts as values of the schema's types."""
+    parsed: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{source} {text}: expected KEY=VALUE, for example update.kl=0.01.")
+        option = _OPTIONS.get(key.strip())
+        if option is None:
+            raise _unknown(key.strip(), source)
+        parsed[option.key] = _read(option, value.strip())
+    return parsed
+
+
+def _read(option: OptionInfo, text: str) -> Any:
+    if option.type is bool:
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower(), text)
+    if option.type in (int, float):
+        try:
+            return option.type(text)
+        except ValueError:
+            return text
+    return text
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration in a .toml or .json file, with overrides on top; all mistakes are UserErrors."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"Cannot read the configuration {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not a readable configuration: {error}. Mend that place, or restore the file."
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} should hold a table of options.")
+    values = dict(_flatten(data, "", str(path)))
+    return _build({**values, **parse_overrides(overrides)}, str(path))
+
+
+def to_toml(config: RunConfig) -> str:
+    """The whole configuration with each option's help as a comment; reads back equal."""
+    lines: list[str] = []
+    section, values = "", to_dict(config)
+    for o in _OPTIONS.values():
+        if o.section != section:
+            section = o.section
+            lines += ["", f"[{section}]  # {o.section_help}"]
+        leaf = o.key.rpartition(".")[2]
+        value = values[section][leaf] if section else values[leaf]
+        unit = f" [{o.unit}]" if o.unit else ""
+        lines.append(f"{leaf} = {_toml(value)}  # {o.help}{unit}")
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
+
+
+def load_presets(folder: Path) -> dict[str, Preset]:
+    """The presets of a folder by name; the first comment line of each is its description."""
+    found = {}
+    for path in sorted(folder.glob("*.toml")):
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        found[path.stem] = Preset(path.stem, first.lstrip("# ").strip(), load_config(path))
+    return found

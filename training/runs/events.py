@@ -1,0 +1,120 @@
+"""The event log: appended by the trainer, one flushed JSON line an event; tailed by byte offset by everybody else."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from training.errors import UserError
+from training.runs.files import explained
+
+SCHEMA_VERSION = 1
+
+
+class EventKind(StrEnum):
+    """The kinds of event; a reader skips those it does not know."""
+
+    LAUNCH = "launch"
+    STAGE = "stage"
+    STEP = "step"
+    EVAL = "eval"
+    CHECKPOINT = "checkpoint"
+    WARNING = "warning"
+    HEARTBEAT = "heartbeat"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; `t` in seconds since 1970."""
+
+    seq: int
+    t: float
+    kind: str
+    data: dict[str, Any]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
+
+
+class EventWriter:
+    """Appends events; after a crash it closes a partial last line and goes on counting."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seq = 0
+        with explained("Opening", path):
+            if path.exists():
+                known = EventTail(path)
+                self._seq = max((e.seq for e in known.poll()), default=0)
+            self._file = path.open("ab")
+            if self._file.tell() and not path.read_bytes().endswith(b"\n"):
+                self._file.write(b"\n")
+
+    def write(self, kind: EventKind, **data: Any) -> None:
+        """Append one event. NaN and infinities are written as null."""
+        self._seq += 1
+        event = {"v": SCHEMA_VERSION, "seq": self._seq, "t": time.time(), "event": kind, **_finite(data)}
+        with explained("Writing to", self._path):
+            self._file.write(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with explained("Closing", self._path):
+            self._file.close()
+
+
+class EventTail:
+    """Reads what was appended since the last poll. `problems` tells of lines that could not be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._line = 0
+        self.problems: list[str] = []
+
+    def poll(self) -> list[Event]:
+        """The new events. A partial last line is left for the next time; a newer major version is a UserError."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    self.problems.append("the file became shorter; it is read again from the start")
+                    self._offset = self._line = 0
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        events = []
+        for raw in whole.splitlines():
+            self._line += 1
+            if raw.strip() and (event := self._parse(raw)) is not None:
+                events.append(event)
+        return events
+
+    def _parse(self, raw: bytes) -> Event | None:
+        try:
+            line = json.loads(raw)
+            version, seq, t, kind = line.pop("v"), line.pop("seq"), line.pop("t"), line.pop("event")
+            if isinstance(version, int) and version > SCHEMA_VERSION:
+                raise UserError(
+                    f"{self._path} was written by a newer Seirênes (events version {version}). Update to read it."
+                )
+            return Event(int(seq), float(t), str(kind), line)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self.problems.append(f"line {self._line} cannot be read and was skipped ({type(error).__name__})")
+            return None
