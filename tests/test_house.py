@@ -30,7 +30,10 @@ for package in {packages!r}:
 @pytest.mark.parametrize(
     ("packages", "blocked"),
     [
-        (["training.core", "training.runs", "training.rollouts", "training.evaluation"], ["torch", "transformers", "PySide6"]),
+        (
+            ["training.core", "training.runs", "training.rollouts", "training.evaluation"],
+            ["torch", "transformers", "PySide6"],
+        ),
         (["seirenes_app.services", "seirenes_app.store"], ["torch", "transformers", "PySide6", "llama_cpp"]),
         (["seirenes_app.ui"], ["torch", "transformers", "peft", "llama_cpp"]),
         (["training.engine", "training.starter"], ["PySide6", "seirenes_app"]),
