@@ -1,1 +1,1 @@
-"""The verbs of `seirenes`, a room each: `add_parsers(verbs)` and a function of each verb's name. No torch, no Qt."""
+"""The `seirenes` command. A module a group of verbs: `add_parsers(verbs)` and a function of each verb's name."""

@@ -197,7 +197,7 @@ _SEED_LIMIT = 2**63
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes craft`, `seirenes solve` and their options."""
-    craft_ = verbs.add_parser("craft", help="write misleading hints for a problem, by template or by a local model")
+    craft_ = verbs.add_parser("craft")
     add_problem_options(craft_)
     craft_.add_argument(
         "--by", choices=["template", "model"], default="template", help="who writes (default: template)"
@@ -209,7 +209,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_.add_argument("--temperature", type=float, default=1.0, help="of writing and solving (default: 1)")
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
-    solve_ = verbs.add_parser("solve", help="solve a problem clean, under a hint and under a placebo")
+    solve_ = verbs.add_parser("solve")
     add_problem_options(solve_)
     solve_.add_argument("--hint", default="", metavar="TEXT", help="without it only the clean question is solved")
     add_solver_options(solve_)

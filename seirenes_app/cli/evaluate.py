@@ -260,7 +260,7 @@ _CODES = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3, RunStatus.FAILED: 2}
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs of this room and their options."""
-    evaluate = verbs.add_parser("eval", help="evaluate models or checkpoints on a suite: clean, hinted, placebo")
+    evaluate = verbs.add_parser("eval")
     evaluate.add_argument(
         "targets", nargs="*", metavar="TARGET",
         help="'starter', a model folder, a GGUF file, a run (its newest checkpoint), RUN@STEP or RUN@all",
@@ -286,7 +286,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     deeds.add_argument("--stop", metavar="ID", help="stop an evaluation; what is done is kept")
     deeds.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
     _add_ending(evaluate)
-    cross = verbs.add_parser("crossplay", help="Reasoners of checkpoints against hints written by checkpoints")
+    cross = verbs.add_parser("crossplay")
     cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
     cross.add_argument("--steps", type=_steps, metavar="0,20,40", help="checkpoints (default: all there are)")
     cross.add_argument("--writers", type=_steps, metavar="0,40", help="those that write the hints (default: the same)")

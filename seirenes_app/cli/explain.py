@@ -41,7 +41,7 @@ from training.errors import UserError
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes explain` and its options."""
-    explain_ = verbs.add_parser("explain", help="what a hint does to a solver: by sentence, by token, by step")
+    explain_ = verbs.add_parser("explain")
     add_problem_options(explain_)
     explain_.add_argument("--hint", required=True, metavar="TEXT")
     explain_.add_argument("--solution", default="", metavar="TEXT", help="scored when no clean solution is right")

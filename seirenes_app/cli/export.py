@@ -18,7 +18,7 @@ from training.runs.launch import child_environment
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes export` and its options."""
-    export = verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF")
+    export = verbs.add_parser("export")
     export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
     export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
     export.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])

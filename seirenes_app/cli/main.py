@@ -1,6 +1,6 @@
-"""`seirenes`: the one command. Each room of verbs declares its own; no arguments opens the window.
+"""The `seirenes` command: every verb with one line of help. Only the module of the verb that runs is imported.
 
-Exit codes: 0 done, 1 a bug, 2 a mistake the person can mend, 3 stopped on request.
+No arguments open the window. Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,36 +14,67 @@ from pathlib import Path
 
 from training.errors import UserError
 
-ROOMS = ("runs", "craft", "explain", "traces", "evaluate", "suite", "problems", "report", "export")
-"""Modules of `seirenes_app.cli`. Imported late: the window needs none of them."""
+VERBS = {
+    "demo": ("runs", "self-play with the bundled model, start to finish"),
+    "train": ("runs", "start a run from a config file or a preset"),
+    "runs": ("runs", "list the runs"),
+    "stop": ("runs", "ask a run to save and stop"),
+    "resume": ("runs", "resume a run that was stopped or crashed"),
+    "doctor": ("runs", "check this machine and the installation"),
+    "craft": ("craft", "write hints for a problem, from templates or with a local model"),
+    "solve": ("craft", "solve a problem clean, with a hint and with a placebo"),
+    "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
+    "traces": ("traces", "list, search, compare and export the rollouts of a run"),
+    "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo"),
+    "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
+    "suite": ("suite", "make, list, show, export and verify suites"),
+    "problems": ("problems", "problem sets from files, presets and the hub"),
+    "report": ("report", "figures of runs and evaluations, with their intervals"),
+    "export": ("export", "write a model as a Hugging Face folder, a LoRA adapter or GGUF"),
+}
+"""Verb to (module of `seirenes_app.cli`, help). The module has `add_parsers(verbs)` and a function of the verb's name."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All verbs and their options; `run_verb` of the parsed options is the verb's function."""
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from seirenes_app import version
+
+        print(f"seirenes {version()}")
+        parser.exit()
+
+
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser with the options of `verb` alone; the other verbs are listed with their help only.
+
+    The parsed options have `run_verb`, the function to call.
+    """
     parser = argparse.ArgumentParser(
-        prog="seirenes", description="A laboratory for the reasoning robustness of language models."
+        prog="seirenes",
+        description="A laboratory for the reasoning robustness of language models.",
+        epilog="`seirenes VERB --help` shows the options of a verb.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.set_defaults(run_verb=_app, smoke_test=False, screenshots=None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     app = verbs.add_parser("app", help="open the window (the default)")
     app.add_argument("--smoke-test", action="store_true", help="paint every page offscreen and exit")
     app.add_argument("--screenshots", type=Path, metavar="DIR", help="with --smoke-test: save what was painted")
-    for name in ROOMS:
-        room, known = importlib.import_module(f"seirenes_app.cli.{name}"), set(verbs.choices)
-        room.add_parsers(verbs)
-        for verb in set(verbs.choices) - known:
-            verbs.choices[verb].set_defaults(run_verb=getattr(room, verb))
+    if verb in VERBS:
+        module = importlib.import_module(f"seirenes_app.cli.{VERBS[verb][0]}")
+        module.add_parsers(verbs)
+        verbs.choices[verb].description = VERBS[verb][1]
+        verbs.choices[verb].set_defaults(run_verb=getattr(module, verb))
+    for name, (_, text) in VERBS.items():
+        if name not in verbs.choices:
+            verbs.add_parser(name, help=text)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb."""
+    """Run one verb; returns the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # The window opens without waiting for the rooms that only the terminal needs.
     try:
-        if not given or given == ["app"]:
-            return _app(argparse.Namespace(smoke_test=False, screenshots=None))
-        options = build_parser().parse_args(given)
+        options = build_parser(next((word for word in given if not word.startswith("-")), None)).parse_args(given)
         run_verb: Callable[[argparse.Namespace], int] = options.run_verb
         return run_verb(options)
     except UserError as error:

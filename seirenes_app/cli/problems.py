@@ -32,7 +32,7 @@ _SHOWN = 10
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes problems` and its three deeds."""
-    problems_ = verbs.add_parser("problems", help="problem sets from outside: published ones, files, the hub")
+    problems_ = verbs.add_parser("problems")
     deeds = problems_.add_subparsers(dest="deed", metavar="DEED", required=True)
     presets = deeds.add_parser("presets", help="list the published sets that are known by name")
     presets.add_argument("--json", action="store_true")

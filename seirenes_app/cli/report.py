@@ -29,7 +29,7 @@ from training.runs.files import write_whole
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes report` and its options."""
-    report_ = verbs.add_parser("report", help="what runs and evaluations show, and how sure that is")
+    report_ = verbs.add_parser("report")
     report_.add_argument(
         "runs", metavar="RUN", nargs="+",
         help=f"a run or an evaluation, by id or folder, or '{RECORDED}' for the run that ships; several are compared",

@@ -32,27 +32,27 @@ STOP_PATIENCE_S = 30.0
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs of this room and their options."""
-    demo = verbs.add_parser("demo", help="self-play with the bundled model, start to finish")
+    demo = verbs.add_parser("demo")
     _add_run_options(demo)
 
-    train = verbs.add_parser("train", help="start a run from a config file")
+    train = verbs.add_parser("train")
     train.add_argument("config", type=Path, metavar="CONFIG.toml")
     train.add_argument("--detach", action="store_true", help="start it in the background and return")
     _add_run_options(train)
 
-    runs = verbs.add_parser("runs", help="list the runs")
+    runs = verbs.add_parser("runs")
     runs.add_argument("--json", action="store_true")
 
-    stop = verbs.add_parser("stop", help="ask a run to save and stop")
+    stop = verbs.add_parser("stop")
     stop.add_argument("run", help="run id or folder")
     stop.add_argument("--force", action="store_true", help="terminate, then kill, if it does not stop when asked")
 
-    resume = verbs.add_parser("resume", help="take up a stopped or dead run again")
+    resume = verbs.add_parser("resume")
     resume.add_argument("run", help="run id or folder")
     resume.add_argument("--detach", action="store_true")
     resume.add_argument("--json", action="store_true")
 
-    doctor = verbs.add_parser("doctor", help="check this machine and installation")
+    doctor = verbs.add_parser("doctor")
     doctor.add_argument("--json", action="store_true")
 
 

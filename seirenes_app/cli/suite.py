@@ -47,7 +47,7 @@ EXAMPLES = 3
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes suite` and its deeds."""
-    suite_ = verbs.add_parser("suite", help="frozen sets of problems and hints to evaluate on")
+    suite_ = verbs.add_parser("suite")
     deeds = suite_.add_subparsers(dest="deed", metavar="DEED", required=True)
     _add_make(deeds.add_parser("make", help="make a suite; every hint passes the gates and has its placebo"))
     list_ = deeds.add_parser("list", help="list the suites")

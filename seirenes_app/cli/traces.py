@@ -28,7 +28,7 @@ SNIPPET = 60
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`seirenes traces` and its options."""
-    traces = verbs.add_parser("traces", help="list, search, compare and export the rollouts of a run")
+    traces = verbs.add_parser("traces")
     traces.add_argument("run", metavar="RUN", help=f"a run id or folder, or '{RECORDED}' for the run that ships")
     choose = traces.add_argument_group("which rollouts (an option given twice means either)")
     choose.add_argument("--flips", action="store_true", help="hinted solutions that differ from the clean ones")

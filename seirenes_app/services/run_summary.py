@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from seirenes_app.services.report.document import make_report
 from seirenes_app.services.report.html import report_html
@@ -30,6 +28,9 @@ from training.runs.files import explained, write_whole
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STATUS_WORDS = {
     RunStatus.STARTING: "Starting",
@@ -229,6 +230,9 @@ def _rate(found: Interval, rows: int) -> Rate:
 
 def draw_chart(book: ResultSource) -> Figure:
     """Accuracy on the frozen suite over steps, with bands; the moving adversary's curve kept apart, dotted."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

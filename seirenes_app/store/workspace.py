@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from sqlite_utils import Database, Migrations
 
 from training.errors import UserError
+from training.sqlite import Database, Migrations
 
 MAX_RECENT = 12
 BUSY_S = 0.25

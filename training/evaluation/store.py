@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sqlite_utils
 from numpy.typing import NDArray
-from sqlite_utils import Migrations
 
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
@@ -30,6 +28,7 @@ from training.evaluation.grader import vote_of
 from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
 from training.evaluation.rows import Condition
+from training.sqlite import Database, Migrations
 
 migrations = Migrations("evaluation")
 
@@ -124,7 +123,7 @@ class StoreWriter:
         self._kinds: dict[tuple[str, int], AnswerKind] = {}
         self._types: dict[tuple[str, Condition, int, int], int] = {}
         with self._explained():
-            self._db = sqlite_utils.Database(path)
+            self._db = Database(path)
             self._conn: sqlite3.Connection = self._db.conn
             self._conn.execute("PRAGMA journal_mode=WAL")
             self._conn.execute("PRAGMA synchronous=NORMAL")

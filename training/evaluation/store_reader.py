@@ -19,7 +19,7 @@ from training.evaluation.outcome_arrays import CONDITIONS, NO_TYPE, PACKED, TYPE
 from training.evaluation.plan import EvalKey
 from training.evaluation.rows import Condition
 from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
-from training.runs.read_only import open_read_only
+from training.sqlite import open_read_only
 
 _FETCHED = 500
 _TRACE = (

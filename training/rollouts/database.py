@@ -13,10 +13,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import sqlite_utils
-from sqlite_utils import Migrations
-
 from training.errors import UserError
+from training.sqlite import Database, Migrations
 
 PASSED = "passed"
 
@@ -154,7 +152,7 @@ class RolloutWriter:
     def __init__(self, path: Path, resume_from: int | None = None) -> None:
         self._path = path
         try:
-            self._db = sqlite_utils.Database(path)
+            self._db = Database(path)
             self._db.conn.execute(f"PRAGMA page_size={_PAGE_BYTES}")
             self._db.conn.execute("PRAGMA journal_mode=WAL")
             self._db.conn.execute("PRAGMA synchronous=NORMAL")

@@ -30,7 +30,7 @@ from training.rollouts.search import (
     facet_statement,
     steps_range,
 )
-from training.runs.read_only import open_read_only
+from training.sqlite import open_read_only
 
 CHUNK_IDS = 500
 """Ids a look-up: SQLite's oldest limit of parameters is 999."""
