@@ -8,7 +8,6 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.controllers.active_runs import ActiveRuns
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.inference_service import Solver
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -18,6 +17,7 @@ from seirenes_app.ui.pages.home import HomePage
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
 from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.pages.train.page import TrainPage
+from seirenes_app.ui.tasks import TaskRunner
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,6 @@ class Services:
     runs: RunsModel
     library: RunRepository
     workspace: Workspace
-    background: Background
+    tasks: TaskRunner
     solver: Solver
     settings: Settings

@@ -63,7 +63,7 @@ class MainWindow(QMainWindow):
         self._robustness = pages.robustness
         self._control, self._active = services.control, services.active
         self._runs, self._library, self._workspace = services.runs, services.library, services.workspace
-        self._settings, self._background = services.settings, services.background
+        self._settings, self._tasks = services.settings, services.tasks
         self.pages: list[Page] = list(pages.in_order)
         self._machine: Machine | None = None
         self._bug: BugDialog | None = None
@@ -148,7 +148,7 @@ class MainWindow(QMainWindow):
             self._train.open_run(last)
         self._render_run()
         self._runs.refresh()
-        self._background.submit(lambda: read_machine(self._library.runs_root), self._take_machine)
+        self._tasks.run(lambda: read_machine(self._library.runs_root), self._take_machine)
 
     def _take_machine(self, machine: Machine) -> None:
         self._machine = machine
@@ -305,7 +305,7 @@ class MainWindow(QMainWindow):
 
     def copy_diagnostics(self) -> None:
         """To the clipboard; the machine is read off the window's thread."""
-        self._background.submit(self.diagnostics, self._take_diagnostics, lambda text: self.tell("Diagnostics", text))
+        self._tasks.run(self.diagnostics, self._take_diagnostics, lambda text: self.tell("Diagnostics", text))
 
     def _take_diagnostics(self, text: str) -> None:
         QApplication.clipboard().setText(text)
@@ -393,7 +393,7 @@ class MainWindow(QMainWindow):
             page.deactivate()
             page.close_down()
         self._active.close()
-        self._background.close()
+        self._tasks.close()
         self._workspace.close()
 
     def _remember(self) -> None:

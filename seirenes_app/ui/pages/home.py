@@ -12,9 +12,9 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, Q
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.run_summary import tell
 from seirenes_app.store.workspace import Workspace
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, Theme
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Column, FailureCard, Section, make_rule
@@ -57,7 +57,7 @@ class HomePage(Page):
     def __init__(
         self,
         runs: RunsModel,
-        background: Background,
+        tasks: TaskRunner,
         presets: Mapping[str, Preset],
         workspace: Workspace | None = None,
         recorded: RunPaths | None = None,
@@ -65,7 +65,7 @@ class HomePage(Page):
     ) -> None:
         super().__init__(parent)
         self._runs = runs
-        self._background = background
+        self._tasks = tasks
         self._demo = presets[DEMO].config if DEMO in presets else RunConfig()
         self._workspace = workspace
         self._recorded = recorded if recorded is not None and recorded.rollouts.is_file() else None
@@ -191,7 +191,7 @@ class HomePage(Page):
     def activate(self) -> None:
         """Look at the disk now and every few seconds."""
         if (recorded := self._recorded) is not None:
-            self._background.submit(lambda: read_run(recorded), self.recorded.render_summary)
+            self._tasks.run(lambda: read_run(recorded), self.recorded.render_summary, key="recorded run")
         self._runs.refresh()
         self._timer.start()
 
@@ -221,7 +221,7 @@ class HomePage(Page):
 
     def _estimate(self) -> None:
         past, demo = self._runs.summaries, self._demo
-        self._background.submit(lambda: estimate_time(demo, past=past), self._render_estimate)
+        self._tasks.run(lambda: estimate_time(demo, past=past), self._render_estimate, key="demo estimate")
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
         words = estimate.words[0].upper() + estimate.words[1:]

@@ -15,7 +15,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from seirenes_app.services.machine import Machine, format_mb
-from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_6, current_theme
 from seirenes_app.ui.widgets.empty_state import Picture
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
@@ -157,7 +157,6 @@ class ResourceMonitor(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._busy = False
         self._sampler = UseSampler()
         self.cpu, self.memory = Meter("cpu", "Processor"), Meter("memory", "Memory")
         self.disk, self.gpu = Meter("disk", "Disk"), Meter("gpu", "GPU")
@@ -170,17 +169,12 @@ class ResourceMonitor(QWidget):
         self.setAccessibleName("What the trainer takes of this machine")
         self.hide()
 
-    def measure(self, pid: int, root: Path, background: Background) -> None:
+    def measure(self, pid: int, root: Path, tasks: TaskRunner) -> None:
         """Ask for a new reading unless one is under way; without a process, show none."""
         if not pid:
             self.render_use(None)
-        elif not self._busy:
-            self._busy = True
-            background.submit(lambda: self._sampler.sample(pid, root), self._take)
-
-    def _take(self, use: Use | None) -> None:
-        self._busy = False
-        self.render_use(use)
+        elif not tasks.is_running("resource monitor"):
+            tasks.run(lambda: self._sampler.sample(pid, root), self.render_use, key="resource monitor")
 
     def render_use(self, use: Use | None) -> None:
         """Show a reading."""
