@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: run setup test lint bench package clean
+.PHONY: run setup test fuzz lint bench package clean
 
 run: setup        ## set up, then open the window, or run the demo in the terminal where there is no display
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then $(BIN)/seirenes app; else $(BIN)/seirenes demo; fi
@@ -11,8 +11,11 @@ run: setup        ## set up, then open the window, or run the demo in the termin
 setup:            ## bring .venv up to date; a second time takes well under a second
 	@$(PYTHON) packaging/bootstrap.py
 
-test: setup       ## all tests: offscreen, no network
-	$(BIN)/python -m pytest -q
+test: setup       ## all tests: offscreen, no network, on all cores, the same examples each time
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+fuzz: setup       ## the property tests alone, with new random examples
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m hypothesis
 
 lint: setup       ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -1,9 +1,15 @@
-"""Settings every test shares: offscreen Qt, no network, one torch thread."""
+"""Settings every test shares: offscreen Qt, no network, one torch thread, repeatable property tests."""
 
 import os
 import sys
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, so that a run can be repeated. `make fuzz` draws new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("random", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,8 +1,7 @@
-"""What `seirenes eval` and `seirenes crossplay` print: tables for a person, JSON for a program, rows as JSON lines.
+"""The verbs `seirenes eval` and `seirenes crossplay`: plan, start in the background, follow, print.
 
-The verbs `seirenes eval` and `seirenes crossplay`: plan, start in the background, follow, print.
-
-Ctrl+C asks the evaluation to stop; what was committed is kept, and `seirenes eval --resume ID` goes on from there."""
+Ctrl+C asks the evaluation to stop; committed rows are kept and `seirenes eval --resume ID` continues from there.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +64,7 @@ from training.runs.status import RunStatus
 
 
 def result_fields(paths: EvalDir, plan: EvalPlan, reader: StoreReader) -> dict[str, Any]:
-    """One target on one suite in the fields of old, and all of them in `results`."""
+    """All results in `results`; the fields of a single one also at the top level, where programs first found them."""
     cells = reader.cells()
     results = [
         _one_result(plan, target, suite, reader) | {"metrics": metrics_of(cells, target.name, suite.name)}
@@ -105,7 +104,7 @@ def _row_fields(found: TraceRow) -> dict[str, Any]:
 
 
 def crossplay_fields(paths: EvalDir, matrix: CrossPlay) -> dict[str, Any]:
-    """The matrix and what it says, whole."""
+    """The whole matrix with its means and contrasts."""
     return {"evaluation": paths.run_id, "root": str(paths.root), **asdict(matrix)}
 
 
@@ -259,7 +258,7 @@ _CODES = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3, RunStatus.FAILED: 2}
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The verbs of this room and their options."""
+    """`seirenes eval` and `seirenes crossplay` with their options."""
     evaluate = verbs.add_parser("eval")
     evaluate.add_argument(
         "targets", nargs="*", metavar="TARGET",
@@ -281,10 +280,10 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument("--prompt-style", choices=list(PromptStyle), help="default: by the model")
     evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
     evaluate.add_argument("--rows", type=Path, metavar="FILE", help="also write the raw rows to this JSONL file")
-    deeds = evaluate.add_mutually_exclusive_group()
-    deeds.add_argument("--resume", metavar="ID", help="go on with a stopped or dead evaluation")
-    deeds.add_argument("--stop", metavar="ID", help="stop an evaluation; what is done is kept")
-    deeds.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
+    manage = evaluate.add_mutually_exclusive_group()
+    manage.add_argument("--resume", metavar="ID", help="resume an evaluation that was stopped or crashed")
+    manage.add_argument("--stop", metavar="ID", help="stop an evaluation; its rows are kept")
+    manage.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
     _add_ending(evaluate)
     cross = verbs.add_parser("crossplay")
     cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
@@ -327,7 +326,7 @@ def _steps(text: str) -> tuple[int, ...]:
 
 
 def eval(options: argparse.Namespace) -> int:
-    """Evaluate, or list, stop or go on with an evaluation."""
+    """Evaluate, or list, stop or resume an evaluation."""
     library = EvaluationRepository()
     if options.listing:
         return _list(library, options.json)
@@ -365,7 +364,7 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
 
 
 def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Target, ...]:
-    """What a person calls a model, as targets."""
+    """The targets that a name on the command line stands for."""
     path = Path(name).expanduser()
     if name == STARTER:
         target = starter_target()
@@ -375,6 +374,10 @@ def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Ta
     if is_model_folder(path):
         return (folder_target(path, style),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise UserError(
+            f"{path} is neither a Hugging Face model folder (config.json and *.safetensors) nor a run folder."
+        )
     paths = find_run_or_recorded(run)
     if wanted == "all":
         return checkpoint_targets(paths, None, style)
@@ -420,8 +423,8 @@ def _list(library: EvaluationRepository, as_json: bool) -> int:
 
 def _stop(paths: EvalDir) -> int:
     gone = stop(paths, force=True, say=lambda words: ERR.print(words))
-    words = "is not running any more" if gone else "has not stopped"
-    OUT.print(f"{paths.run_id} {words}. Go on with: seirenes eval --resume {paths.run_id}", highlight=False)
+    outcome = "has stopped" if gone else "has not stopped yet"
+    OUT.print(f"{paths.run_id} {outcome}. Resume it: seirenes eval --resume {paths.run_id}", highlight=False)
     return 0 if gone else 1
 
 
@@ -552,5 +555,5 @@ def _conclude(
     if code:
         words = state.message or "\n".join(log_tail(paths))
         ERR.print(f"The evaluation {state.status}. {words}", highlight=False, markup=False)
-        ERR.print(f"Go on with: seirenes eval --resume {paths.run_id}", highlight=False, markup=False)
+        ERR.print(f"Resume it: seirenes eval --resume {paths.run_id}", highlight=False, markup=False)
     return code

@@ -1,4 +1,4 @@
-"""The verb `seirenes export`: find what is meant, let the trainer's own process write it, say what came out."""
+"""The verb `seirenes export`: a child process of the trainer writes the model; progress and result are shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     export.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
     export.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
     export.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")
-    export.add_argument("--force", action="store_true", help="replace what stands at PATH")
+    export.add_argument("--force", action="store_true", help="replace PATH")
     export.add_argument("--json", action="store_true")
 
 
@@ -58,7 +58,7 @@ def _source(options: argparse.Namespace) -> list[str]:
 
 def _run(command: list[str]) -> dict[str, Any]:
     """The child's result. Its progress is shown; its error, and only that, becomes a UserError."""
-    said: list[str] = []
+    messages: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeElapsedColumn())
     with (
         Progress(*columns, console=ERR, transient=True) as progress,
@@ -72,15 +72,15 @@ def _run(command: list[str]) -> dict[str, Any]:
         assert child.stdout is not None
         for line in child.stderr:
             if line.startswith('{"done"'):
-                told = json.loads(line)
-                progress.update(task, completed=told["done"], total=told["total"])
+                progress_line = json.loads(line)
+                progress.update(task, completed=progress_line["done"], total=progress_line["total"])
             else:
-                said.append(line.rstrip())
+                messages.append(line.rstrip())
         output = child.stdout.read()
-    if child.returncode == 2 and said and any(line.startswith("error: ") for line in said):
-        first = next(i for i, line in enumerate(said) if line.startswith("error: "))
-        raise UserError("\n".join(said[first:]).removeprefix("error: "))
+    if child.returncode == 2 and messages and any(line.startswith("error: ") for line in messages):
+        first = next(i for i, line in enumerate(messages) if line.startswith("error: "))
+        raise UserError("\n".join(messages[first:]).removeprefix("error: "))
     if child.returncode:
-        raise UserError("The export failed.\n" + "\n".join(said[-12:]))
+        raise UserError("The export failed.\n" + "\n".join(messages[-12:]))
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result

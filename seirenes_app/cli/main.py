@@ -32,7 +32,7 @@ VERBS = {
     "report": ("report", "figures of runs and evaluations, with their intervals"),
     "export": ("export", "write a model as a Hugging Face folder, a LoRA adapter or GGUF"),
 }
-"""Verb to (module of `seirenes_app.cli`, help). The module has `add_parsers(verbs)` and a function of the verb's name."""
+"""Verb: (module of `seirenes_app.cli`, help). The module has `add_parsers(verbs)` and a function of the verb's name."""
 
 
 class _Version(argparse.Action):

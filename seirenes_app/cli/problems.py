@@ -1,4 +1,4 @@
-"""The verb `seirenes problems`: which sets there are, what a file holds, its problems as JSON lines with a report."""
+"""The verb `seirenes problems`: known problem sets, a preview of a file, and its import as JSON lines with a report."""
 
 from __future__ import annotations
 
@@ -31,20 +31,25 @@ _SHOWN = 10
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes problems` and its three deeds."""
+    """`seirenes problems` and its commands."""
     problems_ = verbs.add_parser("problems")
-    deeds = problems_.add_subparsers(dest="deed", metavar="DEED", required=True)
-    presets = deeds.add_parser("presets", help="list the published sets that are known by name")
-    presets.add_argument("--json", action="store_true")
-    look = deeds.add_parser("preview", help="show the first rows and how their columns would be read")
-    _add_source(look)
-    look.add_argument("--rows", type=_count, default=5, metavar="N", help="how many (default: 5)")
-    bring = deeds.add_parser("import", help="write the problems of a set as JSON lines")
-    _add_source(bring)
-    bring.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.jsonl")
-    bring.add_argument("--type", action="append", default=[], dest="types", metavar="T", help="keep this question type")
-    bring.add_argument("--limit", type=_count, metavar="N", help="stop after N problems")
-    bring.add_argument("--report", type=Path, metavar="FILE", help="write every rejected row and duplicate as JSON")
+    commands = problems_.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in (
+        ("list", "list the problem sets in the data folder"),
+        ("presets", "list the published sets that are known by name"),
+    ):
+        commands.add_parser(name, help=text).add_argument("--json", action="store_true")
+    preview_ = commands.add_parser("preview", help="show the first rows and how their columns would be read")
+    _add_source(preview_)
+    preview_.add_argument("--rows", type=_count, default=5, metavar="N", help="how many (default: 5)")
+    import_ = commands.add_parser("import", help="write the problems of a set as JSON lines")
+    _add_source(import_)
+    import_.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.jsonl")
+    import_.add_argument(
+        "--type", action="append", default=[], dest="types", metavar="T", help="keep this question type"
+    )
+    import_.add_argument("--limit", type=_count, metavar="N", help="stop after N problems")
+    import_.add_argument("--report", type=Path, metavar="FILE", help="write every rejected row and duplicate as JSON")
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +76,25 @@ def sets_folder() -> Path:
 
 
 def problems(options: argparse.Namespace) -> int:
-    """Presets, preview or import."""
-    deeds = {"presets": _presets, "preview": _preview, "import": _import}
-    return deeds[options.deed](options)
+    """Run the command."""
+    commands = {"list": _list, "presets": _presets, "preview": _preview, "import": _import}
+    return commands[options.command](options)
 
 
-# ---------------------------------------------------------------------- presets
+# ---------------------------------------------------------------------- list, presets
+
+
+def _list(options: argparse.Namespace) -> int:
+    folder = sets_folder()
+    files = sorted(file for file in folder.glob("*") if file.is_file()) if folder.is_dir() else []
+    if options.json:
+        print(json.dumps([{"name": file.name, "path": str(file), "bytes": file.stat().st_size} for file in files]))
+        return 0
+    for file in files:
+        OUT.print(Text(f"{file.name}  {file.stat().st_size / 2**20:.1f} MiB"), soft_wrap=True)
+    if not files:
+        OUT.print(Text(f"No problem sets in {folder}. Import one: seirenes problems import FILE -o NAME.jsonl"))
+    return 0
 
 
 def _presets(options: argparse.Namespace) -> int:
@@ -123,7 +141,7 @@ def _preview(options: argparse.Namespace) -> int:
         OUT.print(Text(f"  → {_outcome(row)}", style="dim"), soft_wrap=True)
     if seen.mapping is None:
         raise UserError(seen.note)
-    OUT.print(Text(f"\nread as {seen.layout}: {_told(seen.mapping)}"))
+    OUT.print(Text(f"\nread as {seen.layout}: {_describe_mapping(seen.mapping)}"))
     return 0
 
 
@@ -133,7 +151,7 @@ def _outcome(row: PreviewRow) -> str:
     return f"left out: {row.rejected.reason}: {row.rejected.detail}" if row.rejected else "not read"
 
 
-def _told(mapping: ColumnMapping) -> str:
+def _describe_mapping(mapping: ColumnMapping) -> str:
     return ", ".join(f"{role}={column}" for role, column in mapping.columns().items())
 
 
@@ -187,7 +205,7 @@ def _progress(quiet: bool) -> Iterator[Any]:
 
 def _print_report(report: ImportReport, options: argparse.Namespace) -> None:
     lines = [
-        f"{report.source}: {report.format}, read as {report.layout} ({_told(report.mapping)})",
+        f"{report.source}: {report.format}, read as {report.layout} ({_describe_mapping(report.mapping)})",
         f"{report.imported:,} of {report.rows:,} rows imported in {report.seconds:.2f} s"
         + (f", {report.filtered:,} of other types" if report.filtered else "")
         + (f", stopped at the limit of {options.limit:,}" if report.limited else ""),
@@ -223,7 +241,7 @@ def _open(options: argparse.Namespace) -> RowSource:
 
 
 def _mapping(source: RowSource, pairs: list[str]) -> ColumnMapping | None:
-    """What was named by hand, over what is known or recognised."""
+    """The columns given with --map, over those that are known or detected."""
     if not pairs:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The verb `seirenes suite`: make, list, show, export and verify frozen sets of problems and hints."""
+"""The verb `seirenes suite`: make, list, show, export, verify and delete suites."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ EXAMPLES = 3
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes suite` and its deeds."""
+    """`seirenes suite` and its commands."""
     suite_ = verbs.add_parser("suite")
-    deeds = suite_.add_subparsers(dest="deed", metavar="DEED", required=True)
-    _add_make(deeds.add_parser("make", help="make a suite; every hint passes the gates and has its placebo"))
-    list_ = deeds.add_parser("list", help="list the suites")
+    commands = suite_.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_make(commands.add_parser("make", help="make a suite; every hint passes the gates and has its placebo"))
+    list_ = commands.add_parser("list", help="list the suites")
     list_.add_argument("--json", action="store_true")
-    show = deeds.add_parser("show", help="what is in a suite, and what training sees of it")
+    show = commands.add_parser("show", help="what is in a suite, and what training sees of it")
     _add_name(show)
     show.add_argument("--items", type=int, default=EXAMPLES, metavar="N", help=f"show N items (default: {EXAMPLES})")
     show.add_argument("--json", action="store_true")
-    export = deeds.add_parser("export", help="write a suite for other programs")
+    export = commands.add_parser("export", help="write a suite for other programs")
     _add_name(export)
     export.add_argument(
         "--to", choices=["jsonl", "lm-eval"], required=True, help="rows, or lm-evaluation-harness tasks"
@@ -69,9 +69,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     export.add_argument("--max-tokens", type=int, default=128, metavar="N", help="of a solution (default: 128)")
     export.add_argument("--force", action="store_true", help="replace an earlier export")
     export.add_argument("--json", action="store_true")
-    verify = deeds.add_parser("verify", help="check hashes, gates, gold answers and what it says it mixes")
+    verify = commands.add_parser("verify", help="check hashes, gates, gold answers and placebos")
     _add_name(verify)
     verify.add_argument("--json", action="store_true")
+    delete = commands.add_parser("delete", help="move a suite to the trash")
+    _add_name(delete)
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -116,9 +118,9 @@ def _underscored(text: str) -> str:
 
 
 def suite(options: argparse.Namespace) -> int:
-    """Do the one deed that was asked."""
-    deeds = {"make": _make, "list": _list, "show": _show, "export": _export, "verify": _verify}
-    return deeds[options.deed](options)
+    """Run the command."""
+    commands = {"make": _make, "list": _list, "show": _show, "export": _export, "verify": _verify, "delete": _delete}
+    return commands[options.command](options)
 
 
 # ---------------------------------------------------------------------- make
@@ -209,8 +211,8 @@ def _say_made(done: Ordered) -> None:
     manifest, tally = done.saved.manifest, done.tally
     say(f"{manifest.name}: {manifest.problems} problems, {manifest.hints} hints, each with its placebo")
     refused = sum(tally.refused.values())
-    told = f"; refused {refused}: {_counted(tally.refused)}" if refused else "; none refused"
-    say(f"Gates: {tally.tried} texts tried{told}")
+    rejected = f"; refused {refused}: {_counted(tally.refused)}" if refused else "; none refused"
+    say(f"Gates: {tally.tried} texts tried{rejected}")
     if missing := sum(tally.missing.values()):
         say(f"No hint was left for {missing} problems: {_counted(tally.missing)}")
     say(separation(manifest))
@@ -321,23 +323,23 @@ def _export(options: argparse.Namespace) -> int:
     if options.to == "jsonl":
         text = (saved.folder / MANIFEST).read_text(encoding="utf-8")
         counts = export_rows(saved.suite, folder, placement=manifest.placement, manifest=text, force=options.force)
-        told = ""
+        remark = ""
     else:
         made = export_tasks(
             saved.suite, folder, placement=manifest.placement, style=PromptStyle(options.style),
             max_tokens=options.max_tokens, licence=manifest.licence, separation=separation(manifest),
             force=options.force,
         )  # fmt: skip
-        counts, told = made.tasks, f"Run them as {folder / 'README.md'} says: lm_eval … --tasks {made.group}"
+        counts, remark = made.tasks, f"Run them as {folder / 'README.md'} says: lm_eval … --tasks {made.group}"
         facts = {"group": made.group, "left_out": made.left_out}
         if made.left_out:
-            told = f"{made.left_out} rows with symbolic answers were left out.\n{told}"
+            remark = f"{made.left_out} rows with symbolic answers were left out.\n{remark}"
     if options.json:
         print(json.dumps({"folder": str(folder), "rows": counts} | facts))
         return 0
     for name, rows in counts.items():
         say(f"{rows:>7,}  {name}")
-    say(told or f"in {folder}")
+    say(remark or f"in {folder}")
     return 0
 
 
@@ -355,3 +357,9 @@ def _verify(options: argparse.Namespace) -> int:
     for finding in found:
         print(f"seirenes: {visible(str(finding))}", file=sys.stderr)
     return 2 if found else 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    trashed = SuiteRepository().trash(options.name)
+    say(f"{options.name} was moved to {trashed}. Evaluations of it keep their rows.")
+    return 0

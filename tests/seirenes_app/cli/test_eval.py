@@ -220,3 +220,8 @@ def test_what_cannot_be_done_is_said(run, arguments, words):
 def test_options_that_cannot_be_read_are_refused_by_the_parser(arguments):
     with pytest.raises(SystemExit):
         parse(*arguments)
+
+
+def test_a_folder_without_a_model_is_named_as_such(tmp_path):
+    with pytest.raises(UserError, match="neither a Hugging Face model folder"):
+        call("eval", tmp_path)

@@ -95,3 +95,13 @@ def test_a_file_in_the_data_folder_stands_for_a_preset(verb, tmp_path, capsys):
     (folder / "gsm8k.jsonl").write_text(json.dumps({"question": "What is 1 + 1?", "answer": "#### 2"}))
     assert verb("import", "gsm8k", "-o", tmp_path / "out.jsonl", "--json") == 0
     assert json.loads(capsys.readouterr().out)["licence"] == "MIT"
+
+
+def test_list_names_the_files_of_the_data_folder(verb, tmp_path, capsys):
+    assert verb("list") == 0
+    assert "No problem sets in" in capsys.readouterr().out
+    folder = tmp_path / "data" / "problem-sets"
+    folder.mkdir(parents=True)
+    (folder / "mine.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    assert verb("list", "--json") == 0
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["mine.jsonl"]

@@ -128,3 +128,11 @@ def test_a_name_that_is_taken_is_refused(capsys):
     call("make", "mine", "--from", "families", "--problems", 2)
     with pytest.raises(UserError, match="already"):
         call("make", "mine", "--from", "families", "--problems", 2)
+
+
+def test_delete_moves_a_suite_to_the_trash(capsys):
+    assert call("make", "gone", "--from", "families", "--problems", "2") == 0
+    assert call("delete", "gone") == 0
+    assert "trash" in capsys.readouterr().out
+    assert call("list") == 0
+    assert "No suites" in capsys.readouterr().out
