@@ -1,0 +1,134 @@
+"""A run, a suite, an evaluation and a workspace of version 0.1 open unchanged. `data/v0.1/README.md` says what they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seirenes_app.services.hint_authoring.draft import from_json
+from seirenes_app.services.hint_authoring.results import result_from_json
+from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.types import TraceRef
+from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.settings import Settings
+from seirenes_app.store.workspace import RunMark, Workspace
+from training.evaluation.rows import Condition
+from training.evaluation.suites.io import read_suite
+from training.evaluation.suites.manifest import separation
+from training.rollouts.reader import RolloutReader
+from training.rollouts.search import RolloutQuery
+from training.runs.config import load_config, to_dict
+from training.runs.events import EventTail
+from training.runs.status import RunState, reduce
+
+DATA = Path(__file__).parent / "data" / "v0.1"
+FIGURES = json.loads((DATA / "figures.json").read_text(encoding="utf-8"))
+EXACT = {"abs": 1e-9, "rel": 1e-9}
+
+
+@pytest.fixture
+def v01(tmp_path, monkeypatch):
+    """A copy that may be written to; the user's cache is there as well."""
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    return Path(shutil.copytree(DATA, tmp_path / "v0.1"))
+
+
+def _check_robustness(root: Path, expected) -> None:
+    source = ResultSource(root)
+    assert source.warnings == ()
+    assert [t.key for t in source.tracks] == list(expected)
+    for track in source.tracks:
+        known = expected[track.key]
+        assert (track.suite, track.suite_hash, track.problems) == (
+            known["suite"],
+            known["suite_hash"],
+            known["problems"],
+        )
+        assert [*track.targets, *track.steps] == [*known["targets"], *known["steps"]]
+        assert track.asking == known["asking"]
+        for measured in source.measured(track):
+            figures = known["figures"][measured.target]
+            assert set(figures) == set(measured.figures)
+            for name, (mean, low, high, problems, rows, p) in figures.items():
+                found = measured.figures[name]
+                interval = (found.value.mean, found.value.low, found.value.high)
+                assert interval == pytest.approx((mean, low, high), **EXACT), name
+                assert (found.problems, found.rows) == (problems, rows)
+                assert found.p_value == (None if p is None else pytest.approx(p, **EXACT)), name
+        trend = source.trend(track)
+        for key, (mean, low, high, p, problems) in known["changes"].items():
+            change = trend.changes[key]
+            found = (change.difference.mean, change.difference.low, change.difference.high, change.p_value)
+            assert found == pytest.approx((mean, low, high, p), **EXACT)
+            assert change.problems == problems
+        for place, rows in known["traces"].items():
+            target, condition = place.rsplit("/", 1)
+            traces = source.traces(TraceRef(root.resolve(), target, track.suite, Condition(condition)))
+            assert [
+                [t.problem_id, t.family, t.index, t.hint_type, t.question, t.hint, t.gold, t.completion, t.outcome,
+                 t.follows, t.truncated]
+                for t in traces
+            ] == rows  # fmt: skip
+
+
+def test_v01_run_opens(v01):
+    expected, root = FIGURES["run"], v01 / "run"
+    state = RunState()
+    for event in EventTail(root / "events.jsonl").poll():
+        state = reduce(state, event)
+    assert (state.status, state.step, state.steps) == (expected["status"], expected["step"], expected["steps"])
+    assert [[e.step, e.suite, e.suite_hash, e.metrics] for e in state.evals] == expected["evals"]
+    config = to_dict(load_config(root / "config.json"))
+    for section, value in expected["config"].items():
+        known = config[section] if not isinstance(value, dict) else {k: config[section][k] for k in value}
+        assert known == value
+    reader = RolloutReader(root / "rollouts.db")
+    ids = reader.ids(RolloutQuery())
+    names = ("step", "stage", "problem_id", "outcome", "hint_type", "completion")
+    assert [len(ids), [[row[n] for n in names] for row in reader.rows(ids)]] == expected["rollouts"]
+    reader.close()
+    _check_robustness(root, expected["robustness"])
+
+
+def test_v01_evaluation_opens(v01):
+    root = v01 / "evaluation"
+    _check_robustness(root, FIGURES["evaluation"]["robustness"])
+    assert ResultSource(root).source.evaluation.status == FIGURES["evaluation"]["status"]
+
+
+def test_v01_suite_opens(v01):
+    expected, saved = FIGURES["suite"], read_suite(v01 / "suite")
+    assert (saved.suite.digest(), saved.manifest.sha256) == (expected["digest"], expected["sha256"])
+    assert separation(saved.manifest)
+    assert [
+        [i.problem.id, i.problem.question, i.problem.answer, [[h.type, h.text, h.template, h.suggested] for h in i.hints],
+         list(i.placebos)]
+        for i in saved.suite.items
+    ] == expected["items"]  # fmt: skip
+
+
+def test_v01_workspace_opens(v01):
+    workspace = Workspace(v01 / "workspace.db")
+    store = CraftStore(workspace)
+    assert [(d.id, d.title) for d in store.drafts()] == [
+        ("ba9876543210", "A shelf holds 3 rows of 4 jars. How many jars?"), ("0123456789ab", "Tom's apples"),
+    ]  # fmt: skip
+    draft = json.loads(store.load("0123456789ab"))
+    read = from_json(store.load("0123456789ab"))
+    assert read.problem.question == draft["problem"]["question"]
+    hints = [[h.id, h.text, h.type, h.origin, h.author, h.suggested] for h in read.candidates]
+    assert hints == FIGURES["workspace"]["candidates"]
+    result = result_from_json(store.result("0123456789ab", "key-of-the-result"))
+    known = FIGURES["workspace"]["result"]
+    assert [result.drop.mean, result.drop.low, result.drop.high] == known["drop"]
+    assert result.follow_rate == known["follow_rate"]
+    assert workspace.marks() == {"run": RunMark(True, "a note: naïve ✓")}
+    workspace.close()
+    settings = Settings.load(v01 / "settings.json")
+    assert (settings.theme, settings.last_page, settings.last_run, settings.detach) == (
+        "dark",
+        "robustness",
+        "run",
+        False,
+    )
