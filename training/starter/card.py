@@ -24,7 +24,7 @@ tags: [seirenes, reasoning-robustness]
 
 A {parameters:.2f}M-parameter Qwen3 decoder with a byte-level BPE tokenizer of {vocabulary} tokens, trained from
 scratch by `python -m training.starter` on problems and hints that this repository generates. It plays both roles: it
-solves word problems (arithmetic, ordering, calendar, clock), and on request writes distractions of the four types.
+solves word problems (arithmetic, ordering, calendar, clock), and on request writes hints of the four types.
 It is made to be **accurate when nothing distracts it and fragile when something does**, so that self-play has
 something to mend on two CPU cores. It knows nothing else.
 
