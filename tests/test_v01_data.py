@@ -13,7 +13,7 @@ from seirenes_app.services.robustness.types import TraceRef
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import RunMark, Workspace
-from training.evaluation.rows import Condition
+from training.core.types import Condition
 from training.evaluation.suites.io import read_suite
 from training.evaluation.suites.manifest import separation
 from training.rollouts.reader import RolloutReader

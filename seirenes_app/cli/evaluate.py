@@ -44,6 +44,7 @@ from seirenes_app.services.robustness.cross_play import cross_words
 from seirenes_app.services.run_repository import log_tail
 from training.core.prompts import PromptStyle
 from training.core.statistics import Interval
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.crossplay import CrossPlay
 from training.evaluation.crossplay import crossplay as cross_matrix
@@ -52,7 +53,6 @@ from training.evaluation.metric_types import Accuracy, Change, Gap, Summary
 from training.evaluation.metrics import summarise_target
 from training.evaluation.paired_metrics import changes
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
-from training.evaluation.rows import Condition
 from training.evaluation.status import EvalState
 from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader

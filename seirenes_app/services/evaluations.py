@@ -28,10 +28,10 @@ from seirenes_app.services.hint_authoring.models import style_for
 from seirenes_app.services.run_repository import log_tail, move_to_trash
 from seirenes_app.store.workspace import data_folder
 from training.core.prompts import PromptStyle
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
-from training.evaluation.rows import Condition
 from training.evaluation.status import EvalState, judge, reduce
 from training.evaluation.store_reader import StoreReader
 from training.runs.commands import CommandKind, send_command

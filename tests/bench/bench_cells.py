@@ -16,8 +16,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from helpers.evals import fill, small_plan
 
+from training.core.types import Condition
 from training.evaluation.metrics import accuracies, gap_series, summarise_target
-from training.evaluation.rows import Condition
 from training.evaluation.store_reader import StoreReader, verify
 
 REPEATS = 5

@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from training.evaluation.rows import Condition, load_rows
+from training.core.types import Condition
+from training.evaluation.rows import load_rows
 from training.evaluation.summary import compare
 from training.runs.config import load_config
 from training.runs.events import EventTail

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from helpers.evals import fill, small_plan
 
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.evaluation.plan import Target
-from training.evaluation.rows import Condition, EvalRow, follows_hint, save_rows
+from training.evaluation.rows import EvalRow, follows_hint, save_rows
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.summary import summarise
 from training.runs.config import RunConfig, to_dict

@@ -57,6 +57,14 @@ class HintType(StrEnum):
     """A competing instruction ("reply with the first number", "double the result")."""
 
 
+class Condition(StrEnum):
+    """What a model is shown."""
+
+    CLEAN = "clean"
+    HINTED = "hinted"
+    PLACEBO = "placebo"
+
+
 class Outcome(StrEnum):
     """What became of one completion. Only RIGHT is rewarded; the others stay four different things."""
 

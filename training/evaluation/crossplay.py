@@ -14,10 +14,10 @@ from itertools import repeat
 import numpy as np
 
 from training.core.statistics import Interval, paired_bootstrap, sign_flip, wilson_clustered
+from training.core.types import Condition
 from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.plan import EvalPlan, SuiteRef
 from training.evaluation.problem_blocks import Floats, by_problem, ratio, share_interval
-from training.evaluation.rows import Condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from datetime import datetime
 from pathlib import Path
 
 from training.core.prompts import Placement, join_hint
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json, plan_to_json
-from training.evaluation.rows import Condition
 from training.evaluation.store import PromptText, StoredItem
 from training.evaluation.suites.builder import Suite, SuiteItem, frozen_suite
 from training.evaluation.suites.io import MANIFEST, read_suite

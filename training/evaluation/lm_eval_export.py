@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.core.prompts import Placement, PromptStyle, reasoner_messages
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.errors import UserError
-from training.evaluation.rows import Condition
 from training.evaluation.suites.builder import Suite
 from training.evaluation.suites.rows import Row, comparable, suite_rows
 from training.runs.files import explained

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.core.statistics import Interval, Needed
-from training.core.types import HintType
-from training.evaluation.rows import Condition
+from training.core.types import Condition, HintType
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.core.statistics import Interval, pass_at_k, wilson_clustered, worst_of_k_effect
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Accuracy, AtK, Effect, Summary, WorstOfK
 from training.evaluation.outcome_arrays import COUNTS, OutcomeArrays
 from training.evaluation.paired_metrics import block_gaps
 from training.evaluation.problem_blocks import Block, Floats, blocks, by_problem, mean_interval, share_interval, slices
-from training.evaluation.rows import Condition
 
 
 def accuracies(cells: OutcomeArrays) -> tuple[Accuracy, ...]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from training.core.types import HintType
-from training.evaluation.rows import Condition
+from training.core.types import Condition, HintType
 
 CONDITIONS = tuple(Condition)
 TYPES = tuple(HintType)

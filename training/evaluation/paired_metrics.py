@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.core.statistics import Interval, Needed, flips, mcnemar, needed_problems, paired_bootstrap, pdr
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Change, FlipRates, Gap
 from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.problem_blocks import Block, Floats, blocks, slices
-from training.evaluation.rows import Condition
 
 
 @dataclass(frozen=True, slots=True, eq=False)

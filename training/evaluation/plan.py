@@ -17,8 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from training.core.prompts import Placement, PromptStyle
+from training.core.types import Condition
 from training.errors import UserError
-from training.evaluation.rows import Condition
 
 FORMAT = 1
 FROZEN = "frozen:"

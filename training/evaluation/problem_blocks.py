@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from training.core.statistics import Interval, wilson
 from training.core.statistics.clustered import limited, robust_mean, share_limits
 from training.core.statistics.distributions import t_quantile
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.outcome_arrays import CONDITIONS, TYPES, OutcomeArrays
-from training.evaluation.rows import Condition
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95

@@ -8,22 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from training.core.answers import Verifier, answers_equal, extract_answer
 from training.core.prompts import Message, PromptStyle, join_hint, reasoner_messages
-from training.core.types import Hint, Outcome, Problem
+from training.core.types import Condition, Hint, Outcome, Problem
 from training.evaluation.suites.builder import Suite
-
-
-class Condition(StrEnum):
-    """What the solver was shown."""
-
-    CLEAN = "clean"
-    HINTED = "hinted"
-    PLACEBO = "placebo"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
-from training.core.types import AnswerKind, HintType, Outcome, Problem, Split
+from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
 from training.errors import UserError
 from training.evaluation.grader import vote_of
 from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
-from training.evaluation.rows import Condition
 from training.sqlite import Database, Migrations
 
 migrations = Migrations("evaluation")

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.core.prompts import Placement
-from training.core.types import HintType, Outcome, Problem
+from training.core.types import Condition, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.outcome_arrays import CONDITIONS, NO_TYPE, PACKED, TYPES, OutcomeArrays
 from training.evaluation.plan import EvalKey
-from training.evaluation.rows import Condition
 from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
 from training.sqlite import open_read_only
 

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.core.statistics import Interval, mcnemar, paired_bootstrap, wilson_clustered
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.evaluation.metric_types import Accuracy, Summary
 from training.evaluation.metrics import accuracies, summarise_target
 from training.evaluation.outcome_arrays import OutcomeArrays
-from training.evaluation.rows import Condition, EvalRow
+from training.evaluation.rows import EvalRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from seirenes_app.services.robustness.checkpoint_figures import Measured
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.rows import run_traces
 from seirenes_app.services.robustness.types import Basis, Origin, Trace, TraceRef, Track
-from training.core.types import Outcome
-from training.evaluation.rows import Condition
+from training.core.types import Condition, Outcome
 
 COUNT = 10
 _MOST_ROWS = 20_000

@@ -15,12 +15,11 @@ from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
 from training.core.statistics import Interval, mcnemar_clustered
 from training.core.statistics.intervals import difference_limits
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Change
 from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.paired_metrics import change_between
 from training.evaluation.problem_blocks import blocks, by_problem, mean_interval
-from training.evaluation.rows import Condition
 
 if TYPE_CHECKING:
     from seirenes_app.services.robustness.result_source import ResultSource

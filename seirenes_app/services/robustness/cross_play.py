@@ -9,10 +9,10 @@ from seirenes_app.services.formatting import is_clear, p_words, percents, points
 from seirenes_app.services.robustness.sources import asking
 from seirenes_app.services.robustness.types import Chart, DataTable, MatrixCell, MatrixPanel, TraceRef, Value
 from training.core.statistics import Interval
+from training.core.types import Condition
 from training.evaluation.crossplay import Contrast, CrossCell, CrossPlay, Mean, crossplay
 from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.plan import EvalPlan
-from training.evaluation.rows import Condition
 
 
 def cross_panel(root: Path, plan: EvalPlan, cells: OutcomeArrays) -> MatrixPanel | None:

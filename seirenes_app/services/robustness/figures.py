@@ -26,12 +26,11 @@ from seirenes_app.services.robustness.run_evaluations import WORTH_KEEPING, cach
 from training.core.statistics import Interval, mcnemar, pdr, wilson
 from training.core.statistics.distributions import t_quantile
 from training.core.statistics.intervals import difference_limits, score_limits
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.metrics import worst_of_k
 from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.paired_metrics import block_gaps
 from training.evaluation.problem_blocks import Block, Floats, mean_interval, share_interval, slices
-from training.evaluation.rows import Condition
 
 _QUANTILE = 1.959963984540054
 _WHOLE = 1e-9

@@ -12,8 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from training.core.statistics import Interval
-from training.core.types import HintType, Outcome
-from training.evaluation.rows import Condition
+from training.core.types import Condition, HintType, Outcome
 
 
 class Chart(StrEnum):

@@ -17,9 +17,10 @@ from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluations import EvaluationRepository
 from training.core.prompts import PromptStyle
 from training.core.statistics import Interval
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import TargetKind
-from training.evaluation.rows import Condition, load_rows
+from training.evaluation.rows import load_rows
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
 from training.runs.config import RunConfig

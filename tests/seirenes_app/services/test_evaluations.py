@@ -25,10 +25,10 @@ from seirenes_app.services.evaluations import (
     starter_target,
 )
 from training.core.prompts import PromptStyle
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.plan import TargetKind
-from training.evaluation.rows import Condition
 from training.evaluation.store_reader import verify
 from training.runs.config import RunConfig
 from training.runs.lock import RunLock

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from seirenes_app.services.formatting import change_words, is_clear, p_words, percent, percents, points, sentence
 from training.core.statistics import Interval, Needed
+from training.core.types import Condition
 from training.evaluation.metric_types import Change
-from training.evaluation.rows import Condition
 
 NEEDED = Needed(1000, 900)
 

@@ -26,9 +26,9 @@ from seirenes_app.ui.pages.robustness.evaluation_request import (
     say_duration,
 )
 from seirenes_app.ui.pages.robustness.header import EvaluationBar, say_progress
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, new_evaluation
-from training.evaluation.rows import Condition
 from training.evaluation.status import EvalState
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite

@@ -26,9 +26,8 @@ from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable, save_m
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
 from seirenes_app.ui.pages.robustness.view_stack import Face
 from training.core.statistics import Interval
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
-from training.evaluation.rows import Condition
 
 NAMES = ("r@0", "r@40", "r@80")
 

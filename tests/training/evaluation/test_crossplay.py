@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 from helpers.evals import fill, small_plan
 
+from training.core.types import Condition
 from training.evaluation.crossplay import crossplay
 from training.evaluation.plan import EvalPlan, SuiteRef
-from training.evaluation.rows import Condition
 from training.evaluation.store_reader import StoreReader
 
 NAMES = ("r@0", "r@1", "r@2", "r@3")

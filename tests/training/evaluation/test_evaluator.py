@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from helpers.evals import KIND, FakeSolver, contents, small_plan
 
-from training.core.types import Hint, HintType
+from training.core.types import Condition, Hint, HintType
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, fingerprint, new_evaluation, open_suite, read_plan
 from training.evaluation.evaluator import run_part
 from training.evaluation.plan import Target, TargetKind, chunk_seed, chunks
-from training.evaluation.rows import Condition
 from training.evaluation.status import EvalState, judge, reduce
 from training.evaluation.store_reader import StoreReader, verify
 from training.evaluation.suites.builder import SuiteItem, frozen_suite

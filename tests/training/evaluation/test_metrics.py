@@ -7,10 +7,10 @@ import pytest
 from helpers.evals import fill, small_plan
 
 from training.core.statistics import maj_at_k, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation.metrics import accuracies, at_k, gap_series, summarise_target, worst_of_k
 from training.evaluation.paired_metrics import change_between, changes, gaps
-from training.evaluation.rows import Condition, EvalRow
+from training.evaluation.rows import EvalRow
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.summary import metrics_of, summarise
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.core.prompts import Placement, PromptStyle
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import (
     EvalPlan,
@@ -21,7 +22,6 @@ from training.evaluation.plan import (
     plan_from_json,
     plan_to_json,
 )
-from training.evaluation.rows import Condition
 
 names = st.text(min_size=1, max_size=8)
 suites = st.builds(

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from helpers.evals import fill, small_plan
 
-from training.core.types import HintType, Outcome
+from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
 from training.evaluation.eval_dir import open_suite
 from training.evaluation.outcome_arrays import TYPES
 from training.evaluation.plan import EvalKey, chunks
-from training.evaluation.rows import Condition
 from training.evaluation.store import StoreWriter
 from training.evaluation.store_reader import StoreReader, verify
 

@@ -16,12 +16,12 @@ import pytest
 from helpers.evals import contents
 
 from training.__main__ import main
+from training.core.types import Condition
 from training.engine.models import bundled_starter
 from training.errors import UserError
 from training.evaluation.crossplay import crossplay
 from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing, chunks
-from training.evaluation.rows import Condition
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader, verify
 from training.evaluation.suites.io import read_suite

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.core.prompts import Placement, join_hint
-from training.core.types import AnswerKind, HintType, Problem
-from training.evaluation.rows import Condition
+from training.core.types import AnswerKind, Condition, HintType, Problem
 from training.evaluation.suites.builder import Suite
 
 Row = dict[str, Any]

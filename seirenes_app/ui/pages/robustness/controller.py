@@ -25,9 +25,8 @@ from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.pages.robustness.compare_view import Contender
 from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
-from training.core.types import Stage
+from training.core.types import Condition, Stage
 from training.errors import UserError
-from training.evaluation.rows import Condition
 from training.rollouts.search import RolloutQuery
 from training.runs.files import write_whole
 from training.runs.listing import RunSummary

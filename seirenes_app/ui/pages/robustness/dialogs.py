@@ -57,8 +57,8 @@ from seirenes_app.ui.widgets.dialogs import DialogKeeper, PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from training.core.types import Condition
 from training.evaluation.plan import MAX_SAMPLES
-from training.evaluation.rows import Condition
 from training.runs.config import RunConfig
 from training.runs.paths import RunPaths
 

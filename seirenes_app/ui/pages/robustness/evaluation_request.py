@@ -19,10 +19,10 @@ from seirenes_app.services.evaluations import (
 )
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.machine import usable_cores
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
 from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
-from training.evaluation.rows import Condition
 from training.evaluation.suites.io import MANIFEST, read_manifest
 from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.config import RunConfig

@@ -125,7 +125,7 @@ def test_limits_say_what_was_not_measured(tmp_path):
         "greedy", "no clean resamples", "by luck alone",
     ):  # fmt: skip
         assert words in limits
-    from training.evaluation.rows import Condition
+    from training.core.types import Condition
 
     paths = evaluate_run(tmp_path, problems=6, conditions=(Condition.CLEAN, Condition.HINTED))
     assert "no placebos were asked" in "\n".join(report_of([paths.root]).limits)

@@ -10,7 +10,7 @@ from seirenes_app.services.robustness.comparison import area_weights, compare_ru
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Measure
 from training.core.statistics import holm
-from training.evaluation.rows import Condition
+from training.core.types import Condition
 from training.runs.config import Mode, RunConfig
 
 FLAT = {step: SKILL[0] for step in SKILL}

@@ -8,8 +8,8 @@ from helpers.evals import fill, small_plan
 from seirenes_app.services.report.document import report_of
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.result_source import ResultSource
+from training.core.types import Condition
 from training.evaluation.plan import SuiteRef, Target, Writing, plan_to_json
-from training.evaluation.rows import Condition
 
 NAMES = ("r@0", "r@1", "r@2", "r@3")
 

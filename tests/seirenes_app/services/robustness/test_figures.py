@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from seirenes_app.services.robustness.figures import block_figures, count_figures, drop_rate, slice_key, slice_of
 from seirenes_app.services.robustness.sources import open_source
 from training.core.statistics import Interval
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.evaluation import metrics as derive
 from training.evaluation.outcome_arrays import PACKED, OutcomeArrays
 from training.evaluation.problem_blocks import blocks
-from training.evaluation.rows import Condition
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.summary import summarise
 

@@ -5,10 +5,9 @@ from helpers.evals import fill, small_plan
 
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
-from training.core.types import Split
+from training.core.types import Condition, Split
 from training.evaluation.eval_dir import describe_suite
 from training.evaluation.plan import Target
-from training.evaluation.rows import Condition
 from training.evaluation.suites.builder import families_problems, held_out_problems, make_suite, template_offers
 from training.evaluation.suites.io import write_suite
 

@@ -12,9 +12,8 @@ from seirenes_app.services.robustness import run_evaluations as run_cells
 from seirenes_app.services.robustness.checkpoint_figures import headline
 from seirenes_app.services.robustness.result_source import ResultSource, find_books
 from seirenes_app.services.robustness.types import Basis, Chart, Origin
-from training.core.types import HintType
+from training.core.types import Condition, HintType
 from training.errors import UserError
-from training.evaluation.rows import Condition
 from training.runs.config import AdversaryConfig, RunConfig
 from training.runs.events import EventKind, EventWriter
 
