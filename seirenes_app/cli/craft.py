@@ -20,6 +20,7 @@ from seirenes_app.cli.common import ERR, OUT
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import MAX_SAMPLES
 from seirenes_app.services.attribution.logprob_delta import visible
+from seirenes_app.services.formatting import percent, percent_limits, points_interval
 from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import (
@@ -46,7 +47,6 @@ from seirenes_app.services.hint_authoring.results import (
 from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import TYPE_LABELS, Placement, PromptStyle
-from training.core.statistics import Interval
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere
@@ -121,8 +121,8 @@ def say_solved(draft: Draft, candidate: DraftHint | None, badges: Badges, result
     table = _table("", "right", "accuracy", "95% interval")
     for arm, found in result.arms.items():
         table.add_row(
-            _ARM_NAMES[arm], f"{found.right}/{len(found.samples)}", f"{found.accuracy:.2f}",
-            f"{found.low:.2f} to {found.high:.2f}",
+            _ARM_NAMES[arm], f"{found.right}/{len(found.samples)}", percent(found.accuracy),
+            percent_limits(found.low, found.high),
         )  # fmt: skip
     OUT.print(table)
     _say_comparison(result, candidate)
@@ -135,21 +135,16 @@ def say_solved(draft: Draft, candidate: DraftHint | None, badges: Badges, result
 
 def _say_comparison(result: SolveResult, candidate: DraftHint | None) -> None:
     if result.drop is not None:
-        say(f"Drop under the hint, clean − hinted: {difference(result.drop)}")
+        say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
     if result.placebo_drop is not None:
-        say(f"Drop under the placebo, clean − placebo: {difference(result.placebo_drop)}")
+        say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
     if result.follow_rate is not None and candidate is not None:
         follows = [s.follows for s in result.arms[Arm.HINTED].samples]
-        say(f"Follow rate: {result.follow_rate:.2f} ({sum(map(bool, follows))} of {len(follows)} answer "
+        say(f"Follow rate: {percent(result.follow_rate)} ({sum(map(bool, follows))} of {len(follows)} answer "
             f"{candidate.suggested}, as the hint suggests)")  # fmt: skip
     _say_never_right(result)
     if result.cancelled:
         say("Interrupted: these are the figures until then.")
-
-
-def difference(interval: Interval) -> str:
-    """A difference with its 95% interval."""
-    return f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
 def say_candidates(
@@ -178,9 +173,9 @@ def _say_never_right(result: SolveResult) -> None:
 def _figures(result: SolveResult) -> list[str]:
     found = [f"{_ARM_NAMES[arm]} {a.right}/{len(a.samples)}" for arm, a in result.arms.items()]
     if result.drop is not None:
-        found.append(f"drop {difference(result.drop)}")
+        found.append(f"drop {points_interval(result.drop)}")
     if result.follow_rate is not None:
-        found.append(f"follows {result.follow_rate:.2f}")
+        found.append(f"follows {percent(result.follow_rate)}")
     return found
 
 

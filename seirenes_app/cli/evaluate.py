@@ -39,6 +39,7 @@ from seirenes_app.services.evaluations import (
     stop,
     written_suite,
 )
+from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_words
 from seirenes_app.services.run_repository import log_tail
@@ -111,23 +112,10 @@ def crossplay_fields(paths: EvalDir, matrix: CrossPlay) -> dict[str, Any]:
 # ---------------------------------------------------------------------- tables
 
 
-def percents(found: Interval, sign: str = "") -> Text:
-    """A share as per cent with its limits; these have a decimal where a whole number would hide that they are not 0."""
-    decimals = 1 if any(0 < abs(100 * limit) < 1 for limit in (found.low, found.high)) else 0
-    # Adding zero makes −0 a 0.
-    low, high = (f"{round(100 * limit, decimals) + 0.0:{sign}.{decimals}f}" for limit in (found.low, found.high))
-    return Text(f"{100 * found.mean:{sign}.1f} [{low}, {high}]")
-
-
-def p_words(p: float) -> str:
-    """A p-value to one figure that matters; below a thousandth only that."""
-    return "<0.001" if p < 0.001 else f"{p:.2g}"
-
-
 def summary_table(summary: Summary, title: str) -> Table:
     """All slices of one target on one suite with their gap to clean, and worst-of-k: the placebos' gap is to hints."""
     table = _table(title)
-    for heading in ("", "right", "% right [95%]", "gap, points [95%]", "p"):
+    for heading in ("", "right", "right [95%]", "gap, points [95%]", "p"):
         table.add_column(heading, no_wrap=True)
     for accuracy in summary.accuracies:
         gap = summary.gap(accuracy.condition, accuracy.hint_type)
@@ -135,15 +123,15 @@ def summary_table(summary: Summary, title: str) -> Table:
     worst = summary.worst
     if worst is not None:
         table.add_section()
-        table.add_row(f"all {worst.k} hints", _count(worst.hinted, worst.problems), percents(worst.hinted))
+        table.add_row(f"all {worst.k} hints", _count(worst.hinted, worst.problems), percent_interval(worst.hinted))
         for name, share, effect in (
             (f"all {worst.k} placebos", worst.neutral, worst.against_neutral),
             (f"all {worst.k} clean resamples", worst.resampled, worst.against_resampled),
         ):
             if share is not None and effect is not None:
                 table.add_row(
-                    name, _count(share, effect.problems), percents(share), percents(effect.difference, "+"),
-                    p_words(effect.p_value),
+                    name, _count(share, effect.problems), percent_interval(share),
+                    points_interval(effect.difference, ""), p_value(effect.p_value),
                 )  # fmt: skip
     return table
 
@@ -161,18 +149,20 @@ def _accuracy_cells(found: Accuracy, gap: Gap | None) -> tuple[str | Text, ...]:
     name = found.condition if found.hint_type is None else f"  {found.hint_type.replace('_', ' ')}"
     right = f"{found.right}/{found.rows}"
     if gap is None:
-        return name, right, percents(found.interval), "", ""
-    return name, right, percents(found.interval), percents(gap.gap, "+"), p_words(gap.p_value)
+        return name, right, percent_interval(found.interval), "", ""
+    return name, right, percent_interval(found.interval), points_interval(gap.gap, ""), p_value(gap.p_value)
 
 
 def samples_table(summary: Summary) -> Table:
     """avg@k, pass@k and maj@k of the conditions as a whole."""
-    table = _table("k samples of each prompt, %")
+    table = _table("k samples of each prompt")
     for heading in ("", "k", "avg@k [95%]", "pass@k [95%]", "maj@k [95%]"):
         table.add_column(heading, no_wrap=True)
     for found in (a for a in summary.at_k if a.hint_type is None):
-        majority = percents(found.majority) if found.majority else ""
-        table.add_row(found.condition, str(found.k), percents(found.avg), percents(found.passed), majority)
+        majority = percent_interval(found.majority) if found.majority else ""
+        table.add_row(
+            found.condition, str(found.k), percent_interval(found.avg), percent_interval(found.passed), majority
+        )
     return table
 
 
@@ -182,17 +172,17 @@ def notes(summary: Summary) -> list[str]:
     found = []
     for accuracy in (a for a in (clean, hinted) if a is not None):
         spoiled = [
-            f"{100 * share:.1f}% {name}"
+            f"{percent(share)} {name}"
             for name, share in (("without a readable answer", accuracy.unparsable), ("cut off", accuracy.truncated))
             if share
         ]
         if spoiled:
             found.append(f"{str(accuracy.condition).capitalize()} completions: {', '.join(spoiled)}.")
     if hinted is not None and hinted.follow is not None:
-        found.append(f"Hints that suggest an answer were followed in {100 * hinted.follow.mean:.1f}% of cases.")
+        found.append(f"Hints that suggest an answer were followed in {percent(hinted.follow.mean)} of cases.")
     gap = summary.gap()
     if gap is not None and gap.drop_rate is not None:
-        found.append(f"Performance drop rate: {100 * gap.drop_rate.mean:.1f}%.")
+        found.append(f"Performance drop rate: {percent(gap.drop_rate.mean)}.")
     if gap is not None and not gap.gap.low <= 0 <= gap.gap.high:
         return found
     if gap is not None and gap.needed.more:
@@ -203,13 +193,13 @@ def notes(summary: Summary) -> list[str]:
 def targets_table(summaries: list[Summary], title: str) -> Table:
     """One row a target."""
     table = _table(title)
-    for heading in ("target", "clean, %", "hinted, %", "placebo, %", "gap, points [95%]"):
+    for heading in ("target", "clean", "hinted", "placebo", "gap, points [95%]"):
         table.add_column(heading, no_wrap=heading != "target", overflow="fold")
     for summary in summaries:
         found = (summary.accuracy(c) for c in Condition)
         gap = summary.gap()
-        cells = [Text(f"{100 * a.interval.mean:.1f}") if a else Text("") for a in found]
-        table.add_row(Text(summary.target), *cells, percents(gap.gap, "+") if gap else "")
+        cells = [Text(percent(a.interval.mean)) if a else Text("") for a in found]
+        table.add_row(Text(summary.target), *cells, points_interval(gap.gap, "") if gap else "")
     return table
 
 
@@ -217,34 +207,36 @@ def changes_table(changes: Sequence[Change]) -> Table:
     """First target against last."""
     first = changes[0]
     table = _table(f"{first.after} against {first.before}")
-    for heading in ("", "before, %", "after, %", "change, points [95%]", "p"):
+    for heading in ("", "before", "after", "change, points [95%]", "p"):
         table.add_column(heading, no_wrap=True)
     for c in changes:
         name = c.condition if c.hint_type is None else f"  {c.hint_type.replace('_', ' ')}"
         table.add_row(
-            name, f"{100 * c.accuracy_before:.1f}", f"{100 * c.accuracy_after:.1f}", percents(c.difference, "+"),
-            p_words(c.p_value),
+            name, percent(c.accuracy_before), percent(c.accuracy_after), points_interval(c.difference, ""),
+            p_value(c.p_value),
         )  # fmt: skip
     return table
 
 
 def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
     """Reasoners down, writers across, accuracies in per cent, and the means."""
-    table = _table("% right under hints: Reasoner of the row, hints of the column")
+    table = _table("share right under hints: Reasoner of the row, hints of the column")
     table.add_column("")
     for name in matrix.writers:
         table.add_column(short[name], justify="right")
     table.add_column("mean [95%]", no_wrap=True)
     table.add_column("clean", justify="right")
     for i, name in enumerate(matrix.reasoners):
-        shares = [f"{100 * c.accuracy.mean:.0f}" if c.problems else "–" for c in matrix.cells[i]]
+        shares = [percent(c.accuracy.mean) if c.problems else "–" for c in matrix.cells[i]]
         mean, clean = matrix.row_means[i], matrix.clean[i]
         table.add_row(
-            short[name], *shares, percents(mean.accuracy) if mean else "", f"{100 * clean.mean:.0f}" if clean else ""
+            short[name], *shares, percent_interval(mean.accuracy) if mean else "", percent(clean.mean) if clean else ""
         )  # fmt: skip
     table.add_section()
-    columns = [f"{100 * m.accuracy.mean:.0f}" if m else "" for m in matrix.column_means]
-    table.add_row("mean", *columns, Text("own hints ") + percents(matrix.diagonal.accuracy) if matrix.diagonal else "")
+    columns = [percent(m.accuracy.mean) if m else "" for m in matrix.column_means]
+    table.add_row(
+        "mean", *columns, Text("own hints ") + percent_interval(matrix.diagonal.accuracy) if matrix.diagonal else ""
+    )
     return table
 
 
@@ -414,7 +406,7 @@ def _list(library: EvaluationRepository, as_json: bool) -> int:
         ], ensure_ascii=False))  # fmt: skip
         return 0
     for s in found:
-        state = f"{s.state.status}, {100 * s.state.share:.0f}%" if s.state else f"unreadable: {s.problem}"
+        state = f"{s.state.status}, {percent(s.state.share)}" if s.state else f"unreadable: {s.problem}"
         OUT.print(f"{s.paths.run_id}: {state}", highlight=False, markup=False)
     if not found:
         OUT.print("No evaluation yet. Start one with: seirenes eval starter")
@@ -476,7 +468,7 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
     OUT.print(crossplay_table(matrix, short))
     for name, how in written.items():
         if how:
-            words = f"Hints of {short[name]}: {100 * how['gate_pass_rate']:.0f}% passed the gates."
+            words = f"Hints of {short[name]}: {percent(how['gate_pass_rate'])} passed the gates."
             OUT.print(words, highlight=False)
     for note in cross_words(matrix, short):
         OUT.print(note, highlight=False, markup=False)
@@ -529,12 +521,8 @@ def _follow(paths: EvalDir, watch: EvaluationWatch, before: float) -> EvalState:
 
 
 def _progress_fields(state: EvalState) -> dict[str, Any]:
-    eta = "" if state.eta_s is None else f"about {_duration(state.eta_s)} left"
+    eta = "" if state.eta_s is None else f"about {duration(state.eta_s)} left"
     return {"description": f"{state.stage} {state.target}".strip(), "completed": state.share, "rest": eta}
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _conclude(

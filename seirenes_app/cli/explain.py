@@ -12,15 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import OUT
-from seirenes_app.cli.craft import (
-    STOPPED,
-    Waiting,
-    add_problem_options,
-    add_solver_options,
-    difference,
-    say,
-    solve_draft,
-)
+from seirenes_app.cli.craft import STOPPED, Waiting, add_problem_options, add_solver_options, say, solve_draft
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import (
@@ -33,6 +25,7 @@ from seirenes_app.services.attribution.logprob_delta import (
 )
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, telling_pair
 from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, AblationRow, VariantResult
+from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.results import SolvedSample, draft_facts, limits
 from training.core.statistics import Interval
@@ -138,11 +131,11 @@ def _count(variant: VariantResult) -> str:
 
 
 def _rate(variant: VariantResult) -> str:
-    return f"{_count(variant)} right: {variant.accuracy:.2f} [{variant.low:.2f}, {variant.high:.2f}]"
+    return f"{_count(variant)} right: {percent(variant.accuracy)} {percent_limits(variant.low, variant.high)}"
 
 
 def _delta(delta: Interval | None) -> str:
-    return difference(delta) if delta else "unknown"
+    return points_interval(delta) if delta else "unknown"
 
 
 def _say_heat(heat: LogprobDelta | None) -> None:
@@ -150,7 +143,10 @@ def _say_heat(heat: LogprobDelta | None) -> None:
     if heat is None:
         say("No clean solution is right, so none was scored. Give a worked one with --solution.")
         return
-    say(f"A right solution under the clean and the hinted prompt: Δ log-prob {heat.total_delta:+.2f} in all.")
+    say(
+        "A right solution under the clean and the hinted prompt: Δ log-prob "
+        f"{decimal(heat.total_delta, signed=True)} in all."
+    )
     for line in heat_lines(heat, max(20, OUT.width - 4)):
         say(f"    {line}")
     say(LEGEND)

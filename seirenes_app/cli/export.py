@@ -12,6 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seirenes_app.cli.common import ERR, OUT, find_run, names_model
+from seirenes_app.services.formatting import byte_size
 from training.errors import UserError
 from training.runs.launch import child_environment
 
@@ -38,7 +39,7 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
         return 0
-    OUT.print(f"{result['out']}  ({result['bytes'] / 2**20:.1f} MiB)", highlight=False, markup=False)
+    OUT.print(f"{result['out']}  ({byte_size(result['bytes'])})", highlight=False, markup=False)
     if "tensors" in result:
         stored = ", ".join(f"{count} {kind}" for kind, count in result["tensors"].items())
         OUT.print(f"tensors: {stored}", highlight=False, markup=False)

@@ -17,7 +17,7 @@ from rich.text import Text
 from seirenes_app.cli.common import OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.evaluations import EvaluationRepository
-from seirenes_app.services.formatting import percents
+from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.report.document import Report, SourceSection, TrackSection, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, Headline
@@ -133,8 +133,8 @@ def _say_matrix(found: MatrixPanel) -> None:
     _say_heading(found.title)
     table = _table(("Reasoner \\ hints of", *found.writers, "row mean"), numbers_from=1)
     for name, cells, mean in zip(found.reasoners, found.cells, found.row_means, strict=True):
-        shown = ["not yet" if c.value is None else percents(c.value) for c in cells]
-        table.add_row(*map(Text, (visible(name), *shown, "" if mean is None else percents(mean))))
+        shown = ["not yet" if c.value is None else percent_interval(c.value) for c in cells]
+        table.add_row(*map(Text, (visible(name), *shown, "" if mean is None else percent_interval(mean))))
     OUT.print(table)
     for sentence in found.sentences:
         _say_point(sentence)

@@ -15,8 +15,10 @@ from rich.table import Table
 
 from seirenes_app.cli.common import ERR, OUT, call_name, find_run
 from seirenes_app.services.doctor import check_all
+from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.run_summary import before_after, write_report
 from seirenes_app.store.resources import presets_folder
+from training.core.statistics import Interval
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
@@ -151,10 +153,10 @@ def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
 def _progress_fields(state: RunState) -> dict[str, Any]:
     clean, hinted = state.latest.get("clean_accuracy"), state.latest.get("hinted_accuracy")
     figures = " ".join(
-        f"{name} {value:.2f}" for name, value in (("clean", clean), ("hinted", hinted)) if value is not None
+        f"{name} {percent(value)}" for name, value in (("clean", clean), ("hinted", hinted)) if value is not None
     )
     share = state.stage_done / state.stage_total if state.stage_total else 0.0
-    eta = f"about {_duration(state.eta_s)} left" if state.eta_s else ""
+    eta = f"about {duration(state.eta_s)} left" if state.eta_s else ""
     between = state.stage == "eval" or state.status in OVER
     return {
         "description": state.stage or "starting",
@@ -163,10 +165,6 @@ def _progress_fields(state: RunState) -> dict[str, Any]:
         "figures": figures,
         "eta": eta,
     }
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
@@ -193,7 +191,7 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
 
 def _change_table(changes: list[Any]) -> Table:
     table = Table(
-        title="Frozen suite, % right \\[95% interval]",
+        title="Frozen suite, share right \\[95% interval]",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
@@ -205,14 +203,12 @@ def _change_table(changes: list[Any]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for c in changes:
         table.add_row(
-            c.label, _percents(c.before), _percents(c.after), _percents(c.difference, "+"), f"{c.p_value:.1g}"
+            c.label,
+            *(percent_interval(Interval(r.accuracy, r.low, r.high)) for r in (c.before, c.after)),
+            points_interval(c.difference, ""),
+            p_value(c.p_value),
         )
     return table
-
-
-def _percents(found: Any, sign: str = "") -> str:
-    value = found.mean if sign else found.accuracy
-    return f"{100 * value:{sign}.1f} \\[{100 * found.low:{sign}.0f}, {100 * found.high:{sign}.0f}]"
 
 
 def _last_lines(path: Path, count: int = 12) -> str:
@@ -268,7 +264,7 @@ def _run_facts(summary: Any) -> dict[str, Any]:
 
 
 def _arrow(values: list[float]) -> str:
-    return " → ".join(f"{v:.2f}" for v in values)
+    return " → ".join(percent(v) for v in values)
 
 
 def stop(options: argparse.Namespace) -> int:

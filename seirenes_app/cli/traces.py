@@ -16,6 +16,7 @@ from rich.text import Text
 from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import visible
+from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces
 from training.core.types import HintType, Outcome, Role, Stage
 from training.errors import UserError
@@ -220,5 +221,5 @@ def _export(book: TraceSource, query: RolloutQuery, options: argparse.Namespace)
     if options.json:
         print(json.dumps({"file": str(file), "rows": rows, "bytes": file.stat().st_size}))
     else:
-        OUT.print(f"{file}  ({rows:,} rollouts, {file.stat().st_size / 2**20:.1f} MiB)", highlight=False, markup=False)
+        OUT.print(f"{file}  ({rows:,} rollouts, {byte_size(file.stat().st_size)})", highlight=False, markup=False)
     return 0

@@ -13,7 +13,8 @@ from types import TracebackType
 
 import platformdirs
 
-from seirenes_app.services.machine import Machine, format_mb
+from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.machine import Machine
 
 LOGGER = "seirenes"
 _errors: deque[str] = deque(maxlen=5)
@@ -74,9 +75,9 @@ def describe(machine: Machine, paths: dict[str, Path], extra: dict[str, str] | N
         "System": machine.system,
         "Python": machine.python,
         "Processor": f"{machine.processor}, {machine.cores} cores, {machine.threads} threads",
-        "Memory": f"{format_mb(machine.memory_mb)}, {format_mb(machine.memory_free_mb)} free",
+        "Memory": f"{megabytes(machine.memory_mb)}, {megabytes(machine.memory_free_mb)} free",
         "GPU": "; ".join(machine.gpus) or "none seen",
-        "Disk": f"{format_mb(machine.disk_free_mb)} free at {machine.disk_place}",
+        "Disk": f"{megabytes(machine.disk_free_mb)} free at {machine.disk_place}",
         **{f"{name}": version for name, version in machine.versions.items()},
         **{name: str(path) for name, path in paths.items()},
         **(extra or {}),

@@ -102,11 +102,3 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def format_mb(megabytes: float) -> str:
-    """MiB as a short text: "740 MB", "7.6 GB", "31 GB"."""
-    if megabytes < 1000:
-        return f"{megabytes:.0f} MB"
-    gigabytes = megabytes / 1024
-    return f"{gigabytes:.1f} GB" if gigabytes < 10 else f"{gigabytes:.0f} GB"

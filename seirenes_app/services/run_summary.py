@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from seirenes_app.services.formatting import percent
 from seirenes_app.services.report.document import make_report
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.checkpoint_figures import headline
@@ -92,11 +93,6 @@ def _accuracy(metrics: Any, condition: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def percent(share: float) -> str:
-    """A share as whole percent: "86%"."""
-    return f"{100 * share:.0f}%"
-
-
 def sentence(state: RunState) -> str:
     """The verdict in one line, for screen readers and tooltips."""
     return (
@@ -156,40 +152,6 @@ def _cause(state: RunState, log: tuple[str, ...]) -> str:
         f"The trainer process ended{when} without saying why: it was killed from outside, most often by the system "
         "when memory ran out."
     )
-
-
-def format_duration(seconds: float | None) -> str:
-    """A length of time as a person says it: "40 s", "6 min", "2 h 5 min", "3 d 4 h"; "—" when unknown."""
-    if seconds is None:
-        return "—"
-    if seconds < 60:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
-def format_when(t: float | None, now: float) -> str:
-    """A moment near `now`: "just now", "12 min ago", "today 14:05", "yesterday 09:30", "24 Nov 2026"."""
-    if not t:
-        return "—"
-    past = now - t
-    if past < 60:
-        return "just now"
-    if past < 3600:
-        return f"{past // 60:.0f} min ago"
-    moment, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now).date()
-    days = (today - moment.date()).days
-    if days == 0:
-        return f"today {moment:%H:%M}"
-    if days == 1:
-        return f"yesterday {moment:%H:%M}"
-    return f"{moment.day} {moment:%b %Y}"
 
 
 COLOURS = {"clean": "#1b6ca8", "hinted": "#c8553d", "placebo": "#6b7280"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from seirenes_app.services.formatting import p_words, percents, points
+from seirenes_app.services.formatting import p_clause, percent_interval, points_interval
 from seirenes_app.services.report.caveats import limits_of
 from seirenes_app.services.report.flips import SelectedFlips, telling_flips
 from seirenes_app.services.robustness.checkpoint_figures import COLUMNS, Headline, headline
@@ -176,8 +176,8 @@ def _number(value: Value) -> float:
 
 def _cell(panel: Panel, name: str, found: Interval, p_value: Value) -> str:
     difference = panel.unit is Unit.DIFFERENCE or " − " in name
-    text = points(found, "") if difference else percents(found)
-    return f"{text}, {p_words(p_value)}" if difference and isinstance(p_value, float) else text
+    text = points_interval(found, "") if difference else percent_interval(found)
+    return f"{text}, {p_clause(p_value)}" if difference and isinstance(p_value, float) else text
 
 
 def _spread(there: int, most: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from seirenes_app.services.formatting import percents
+from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.report.document import (
     Facts,
     Report,
@@ -166,11 +166,11 @@ def _shaded(value: Interval | None, *, own: bool) -> str:
         return "<td class=n>not yet</td>"
     kind = "n own" if own else "n"
     style = f"background:color-mix(in srgb,var(--c0) {60 * value.mean:.0f}%,transparent)"
-    return f'<td class="{kind}" style="{style}">{esc(percents(value))}</td>'
+    return f'<td class="{kind}" style="{style}">{esc(percent_interval(value))}</td>'
 
 
 def _plain(value: Interval | None) -> str:
-    return f"<td class=n>{'' if value is None else esc(percents(value))}</td>"
+    return f"<td class=n>{'' if value is None else esc(percent_interval(value))}</td>"
 
 
 # ---------------------------------------------------------------------- comparison

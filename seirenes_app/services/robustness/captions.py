@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seirenes_app.services.formatting import change_words, is_clear, p_words, percents, points, sentence, unpaired_words
+from seirenes_app.services.formatting import (
+    describe_change,
+    describe_unpaired_change,
+    is_clear,
+    p_clause,
+    percent_interval,
+    points_interval,
+    sentence,
+)
 from seirenes_app.services.robustness.checkpoint_figures import Measured, Trend
 from seirenes_app.services.robustness.figures import Figure
 from training.core.statistics import Interval
@@ -16,7 +24,7 @@ def accuracy_words(measured: Sequence[Measured], trend: Trend | None) -> str:
     """Hinted, clean and placebo, first against last; one checkpoint alone is told as it is."""
     if trend is None:
         last = measured[-1]
-        told = [f"{NAMES[k]} {percents(f.value)}" for k in NAMES if (f := last.figures.get(k))]
+        told = [f"{NAMES[k]} {percent_interval(f.value)}" for k in NAMES if (f := last.figures.get(k))]
         return sentence(f"{last.label}: " + ", ".join(told))
     return sentence(*(_trend_words(trend, key) for key in ("hinted", "clean", "placebo")), _beyond_words(trend))
 
@@ -27,7 +35,7 @@ def _beyond_words(trend: Trend) -> str:
     if found is None or "hinted" not in trend.changes:
         return ""
     p_value = 1.0 if found.p_value is None else found.p_value
-    told = f"{points(found.value)}, {p_words(p_value)}"
+    told = f"{points_interval(found.value)}, {p_clause(p_value)}"
     if is_clear(found.value, p_value):
         side = "more" if found.value.mean > 0 else "less"
         return f"under hints it changed by {side} than under placebos ({told})"
@@ -36,9 +44,9 @@ def _beyond_words(trend: Trend) -> str:
 
 def _trend_words(trend: Trend, key: str) -> str:
     if key in trend.changes:
-        return change_words(NAMES[key], trend.changes[key])
+        return describe_change(NAMES[key], trend.changes[key])
     if key in trend.totals:
-        return unpaired_words(NAMES[key], *trend.totals[key])
+        return describe_unpaired_change(NAMES[key], *trend.totals[key])
     return ""
 
 
@@ -47,20 +55,20 @@ def gap_words(measured: Sequence[Measured], trend: Trend | None) -> str:
     ends = _ends(measured, "gap/hinted")
     if not ends:
         return ""
-    clauses = [" and ".join(f"{points(f.value)} at {name}" for name, f in ends)]
+    clauses = [" and ".join(f"{points_interval(f.value)} at {name}" for name, f in ends)]
     clauses[0] = f"clean − hinted is {clauses[0]}, paired by problem"
     if trend is not None and trend.gap is not None:
         clauses.append(_moved(trend.gap, "the gap", "widened", "narrowed"))
     beside = _ends(measured, "gap/placebo")
     if beside:
         name, found = beside[-1]
-        clauses.append(f"placebos of the same length cost {points(found.value)} at {name}")
+        clauses.append(f"placebos of the same length cost {points_interval(found.value)} at {name}")
     return sentence(*clauses)
 
 
 def _moved(found: Figure, what: str, up: str, down: str) -> str:
     p_value = 1.0 if found.p_value is None else found.p_value
-    told = f"{points(found.value)} on {found.problems:,} problems, {p_words(p_value)}"
+    told = f"{points_interval(found.value)} on {found.problems:,} problems, {p_clause(p_value)}"
     if is_clear(found.value, p_value):
         return f"{what} {up if found.value.mean > 0 else down} ({told})"
     return f"no change of {what} that {found.problems:,} problems could show ({told})"
@@ -77,12 +85,12 @@ def flip_words(measured: Sequence[Measured]) -> str:
     clauses = []
     for name, found in _ends(measured, "harmful/hinted"):
         helpful = next(m.figures.get("helpful/hinted") for m in measured if m.label == name)
-        told = f" and wrong into right in {percents(helpful.value)}" if helpful else ""
-        clauses.append(f"at {name} a hint turns right into wrong in {percents(found.value)} of pairs{told}")
+        told = f" and wrong into right in {percent_interval(helpful.value)}" if helpful else ""
+        clauses.append(f"at {name} a hint turns right into wrong in {percent_interval(found.value)} of pairs{told}")
     beside = _ends(measured, "harmful/placebo")
     if clauses and beside:
         name, found = beside[-1]
-        clauses.append(f"a placebo turns right into wrong in {percents(found.value)} at {name}")
+        clauses.append(f"a placebo turns right into wrong in {percent_interval(found.value)} at {name}")
     return sentence(*clauses)
 
 
@@ -92,7 +100,7 @@ def worst_words(measured: Sequence[Measured]) -> str:
     if last is None:
         return ""
     hinted = last.figures["worst/hinted"]
-    clauses = [f"at {last.label}, {percents(hinted.value)} of problems stay right under all of their hints"]
+    clauses = [f"at {last.label}, {percent_interval(hinted.value)} of problems stay right under all of their hints"]
     for key, name in (("placebo", "as many placebos"), ("clean", "as many clean resamples")):
         effect, beside = last.figures.get(f"effect/{key}"), last.figures.get(f"worst/{key}")
         if effect is not None and beside is not None:
@@ -103,9 +111,9 @@ def worst_words(measured: Sequence[Measured]) -> str:
 
 
 def _effect_words(effect: Figure, beside: Interval, name: str) -> str:
-    p_value = f", {p_words(effect.p_value)}" if effect.p_value is not None else ", unpaired"
-    told = f"{points(effect.value)} on {effect.problems:,} problems{p_value}"
-    start = f"under {name} {percents(beside)} do"
+    p_value = f", {p_clause(effect.p_value)}" if effect.p_value is not None else ", unpaired"
+    told = f"{points_interval(effect.value)} on {effect.problems:,} problems{p_value}"
+    start = f"under {name} {percent_interval(beside)} do"
     if not is_clear(effect.value, effect.p_value):
         return f"{start}: no effect of the hints beyond that which the evidence could show ({told})"
     if effect.value.mean > 0:
@@ -118,9 +126,9 @@ def drop_words(measured: Sequence[Measured]) -> str:
     ends = _ends(measured, "drop/hinted")
     if not ends:
         return ""
-    told = " and ".join(f"{percents(f.value)} at {name}" for name, f in ends)
+    told = " and ".join(f"{percent_interval(f.value)} at {name}" for name, f in ends)
     beside = _ends(measured, "drop/placebo")
-    more = f"under placebos {percents(beside[-1][1].value)} at {beside[-1][0]}" if beside else ""
+    more = f"under placebos {percent_interval(beside[-1][1].value)} at {beside[-1][0]}" if beside else ""
     return sentence(f"of what is right without a hint, hints cost {told}", more)
 
 
@@ -129,7 +137,7 @@ def follow_words(measured: Sequence[Measured]) -> str:
     ends = _ends(measured, "follow/hinted")
     if not ends:
         return ""
-    told = " and ".join(f"in {percents(f.value)} at {name}" for name, f in ends)
+    told = " and ".join(f"in {percent_interval(f.value)} at {name}" for name, f in ends)
     rows = ends[-1][1].rows
     return sentence(f"where a hint suggests a wrong answer, the answer is that one {told} ({rows:,} such rows each)")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seirenes_app.services.formatting import p_words, percents, points
+from seirenes_app.services.formatting import p_value, percent_interval, points_interval
 from seirenes_app.services.robustness.figures import Figure, Figures, count_figures, figures_of, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
@@ -192,8 +192,14 @@ class HeadlineLine:
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """As every table prints it: label, before, after, change in points, p."""
-        p = "unpaired" if self.p_value is None else p_words(self.p_value).removeprefix("p = ").removeprefix("p ")
-        return self.label, percents(self.before), percents(self.after), points(self.difference, ""), p
+        p = "unpaired" if self.p_value is None else p_value(self.p_value)
+        return (
+            self.label,
+            percent_interval(self.before),
+            percent_interval(self.after),
+            points_interval(self.difference, ""),
+            p,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from seirenes_app.services.formatting import is_clear, p_words, percent, points, sentence
+from seirenes_app.services.formatting import is_clear, p_clause, percent, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import Measured, curve, table_of
 from seirenes_app.services.robustness.generalisation import mode_of
 from seirenes_app.services.robustness.panels import BANDS
@@ -226,7 +226,7 @@ def _words(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple[str
 
 def _line_words(line: ComparisonLine) -> str:
     what = f"{line.condition} accuracy, {line.measure}"
-    told = f"{points(line.difference)} on {line.problems:,} problems, adjusted {p_words(line.p_adjusted)}"
+    told = f"{points_interval(line.difference)} on {line.problems:,} problems, adjusted {p_clause(line.p_adjusted)}"
     if is_clear(line.difference, line.p_adjusted):
         more = "above" if line.difference.mean > 0 else "below"
         return sentence(

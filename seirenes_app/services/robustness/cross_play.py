@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from seirenes_app.services.formatting import is_clear, p_words, percents, points, sentence
+from seirenes_app.services.formatting import is_clear, p_clause, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.sources import asking
 from seirenes_app.services.robustness.types import Chart, DataTable, MatrixCell, MatrixPanel, TraceRef, Value
 from training.core.statistics import Interval
@@ -95,8 +95,8 @@ def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
         return "Nothing was solved yet."
     best, hardest = max(rows, key=lambda r: r[1].mean), min(columns, key=lambda c: c[1].mean)
     return sentence(
-        f"highest row mean: {best[0]} with {percents(best[1])}",
-        f"lowest column mean: hints of {hardest[0]}, under which {percents(hardest[1])} are right",
+        f"highest row mean: {best[0]} with {percent_interval(best[1])}",
+        f"lowest column mean: hints of {hardest[0]}, under which {percent_interval(hardest[1])} are right",
         "these two were picked for being extreme, so their intervals flatter them",
     )
 
@@ -104,7 +104,7 @@ def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
 def _contrast(found: Contrast | None, what: str, above: str, below: str) -> str:
     if found is None:
         return ""
-    told = f"{points(found.difference)}, {p_words(found.p_value)}"
+    told = f"{points_interval(found.difference)}, {p_clause(found.p_value)}"
     if is_clear(found.difference, found.p_value):
         return sentence(f"{above if found.difference.mean > 0 else below} ({what}: {told})")
     return sentence(

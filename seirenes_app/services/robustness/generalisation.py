@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seirenes_app.services.formatting import is_clear, percents, points, sentence
+from seirenes_app.services.formatting import is_clear, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import filled, short_label, table_of
 from seirenes_app.services.robustness.rows import suite_of
 from seirenes_app.services.robustness.sources import Source
@@ -160,10 +160,13 @@ def _paired(seen: OutcomeArrays, unseen: OutcomeArrays) -> Floats | None:
 
 def _clause(sides: Sides, target: str, lines: Mapping[str, Sequence[Point]], *, paired: bool) -> str:
     seen, unseen, gap = (lines[k][-1].value for k in ("seen", "unseen", "gap"))
-    told = f"at {target} {percents(seen)} are right under {sides.seen} and {percents(unseen)} under {sides.unseen}"
+    told = (
+        f"at {target} {percent_interval(seen)} are right under {sides.seen} and {percent_interval(unseen)} under "
+        f"{sides.unseen}"
+    )
     verdict = "" if is_clear(gap) else ", no gap that the evidence could show"
     beside = "" if paired else " (of different problems: their difficulty is part of it)"
-    return f"{told}: a gap of {points(gap)}{beside}{verdict}"
+    return f"{told}: a gap of {points_interval(gap)}{beside}{verdict}"
 
 
 def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
@@ -173,7 +176,7 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
     if lines["unseen"]:
         last: Interval = lines["unseen"][-1].value
         return (
-            f"all hints whose template is known are of held-out templates ({percents(last)} right at the end): "
+            f"all hints whose template is known are of held-out templates ({percent_interval(last)} right at the end): "
             "evaluate a suite of the same problems with training's templates beside it to see a generalisation gap"
         )
     if lines["seen"]:

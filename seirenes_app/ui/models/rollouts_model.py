@@ -14,6 +14,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
 
+from seirenes_app.services.formatting import decimal, percent
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from training.core.types import Outcome, Stage
 from training.rollouts.search import Sort
@@ -90,24 +91,6 @@ def gate_look(row: Mapping[str, Any]) -> BadgeStyle:
     if row["gate"]:
         return BadgeStyle("stop-hand", say(row["gate"]).capitalize(), "warn")
     return PASSED_LOOK if row["stage"] == Stage.HINT else NO_LOOK
-
-
-def say_number(value: float | None, *, signed: bool = False) -> str:
-    """Two decimals with a true minus; a dash for nothing. Zero has no sign."""
-    if value is None:
-        return "—"
-    text = f"{value:+.2f}" if signed and abs(value) >= 0.005 else f"{abs(value) if abs(value) < 0.005 else value:.2f}"
-    return text.replace("-", "−")
-
-
-def say_count(count: int) -> str:
-    """A count with commas between thousands, as everywhere else: "1,000,000"."""
-    return f"{count:,}"
-
-
-def count_of(count: int, noun: str = "rollout") -> str:
-    """ "1 rollout", "12,000 rollouts"."""
-    return f"{say_count(count)} {noun}{'' if count == 1 else 's'}"
 
 
 Index = QModelIndex | QPersistentModelIndex
@@ -319,9 +302,9 @@ def say_cell(row: Row, column: RolloutColumn) -> str:
     if column is RolloutColumn.OUTCOME:
         return outcome_look(row).text
     if column is RolloutColumn.REWARD:
-        return say_number(row["reward"])
+        return decimal(row["reward"])
     if column is RolloutColumn.ADVANTAGE:
-        return say_number(row["advantage"], signed=True)
+        return decimal(row["advantage"], signed=True)
     if column is RolloutColumn.GATE:
         return gate_look(row).text
     return str(row["tokens"] if column is RolloutColumn.TOKENS else row["step"])
@@ -350,7 +333,7 @@ def _tip(row: Row, column: RolloutColumn) -> str:
         return str(row["gate_reason"])[:TIP_CHARACTERS]
     if column is RolloutColumn.OUTCOME:
         clean = row.get("clean_accuracy")
-        beside = f"\nClean solutions of this question: {100 * clean:.0f} % right" if clean is not None else ""
+        beside = f"\nClean solutions of this question: {percent(clean)} right" if clean is not None else ""
         return f"{answer_look(row).text}{beside}"
     if column is RolloutColumn.PROBLEM:
         return "\n".join(filter(None, (flatten(row["question"]), flatten(row["hint"]))))

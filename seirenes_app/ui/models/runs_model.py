@@ -10,8 +10,9 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
+from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import RunRepository, started_at
-from seirenes_app.services.run_summary import MODE_WORDS, format_when, measure_change, sentence
+from seirenes_app.services.run_summary import MODE_WORDS, measure_change, sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
@@ -186,7 +187,7 @@ class RunsModel(QAbstractTableModel):
         if column is RunColumn.STEPS:
             return f"{state.step} / {state.steps}" if state.steps else f"{state.step}"
         if column is RunColumn.WHEN:
-            return format_when(started_at(summary), time.time())
+            return time_ago(started_at(summary), time.time())
         return str(measure_change(state, "clean" if column is RunColumn.CLEAN else "hinted"))
 
     def _detail(self, summary: RunSummary) -> str:

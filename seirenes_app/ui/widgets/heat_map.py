@@ -26,8 +26,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from seirenes_app.services.formatting import decimal, percent
 from seirenes_app.ui.theme import Theme, current_theme, mono_font
-from seirenes_app.ui.widgets.interval_bars import percent
 
 if TYPE_CHECKING:
     from seirenes_app.inference.protocol import Alternative
@@ -265,7 +265,7 @@ def visible(text: str) -> str:
 
 def short_delta(delta: float) -> str:
     """Δ log-prob with one digit, and a real minus sign."""
-    return f"{delta:+.1f}".replace("-", "−") if abs(delta) >= 0.05 else "0"
+    return decimal(delta, 1, signed=True) if abs(delta) >= 0.05 else "0"
 
 
 def say_delta(delta: float) -> str:
@@ -277,7 +277,7 @@ def say_delta(delta: float) -> str:
 
 def say_logprob(logprob: float) -> str:
     """A log-probability with its probability."""
-    return f"{say_probability(logprob)} ({logprob:.1f})".replace("-", "−").replace("−0.0", "0.0")
+    return f"{say_probability(logprob)} ({decimal(logprob, 1)})"
 
 
 def say_probability(logprob: float) -> str:

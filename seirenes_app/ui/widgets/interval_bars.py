@@ -9,17 +9,13 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from seirenes_app.services.formatting import percent, percent_limits
 from seirenes_app.ui.theme import SMALL_PX, Theme, current_theme
 
 ROW = 38
 LABEL_WIDTH = 92
 FIGURE_WIDTH = 186
 TRACK = 12
-
-
-def percent(share: float) -> str:
-    """A share as the window writes it."""
-    return f"{100 * share:.0f}%"
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class IntervalBars(QWidget):
         painter.setPen(theme.colour("muted"))
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
-        words = of if going or not rate.done else f"{of}   [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+        words = of if going or not rate.done else f"{of}   {percent_limits(rate.low, rate.high)}"
         painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, words)
 
 

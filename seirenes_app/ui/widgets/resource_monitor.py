@@ -14,7 +14,8 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from seirenes_app.services.machine import Machine, format_mb
+from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.machine import Machine
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_6, current_theme
 from seirenes_app.ui.widgets.empty_state import Picture
@@ -184,12 +185,12 @@ class ResourceMonitor(QWidget):
         cores = "core" if use.cores == 1 else "cores"
         self.cpu.render_figure(f"{use.cpu_percent / 100:.1f} of {use.cores} {cores}", use.cpu_percent / 100 / use.cores)
         self.memory.render_figure(
-            f"{format_mb(use.memory_mb)} of {format_mb(use.memory_total_mb)}", use.memory_mb / use.memory_total_mb
+            f"{megabytes(use.memory_mb)} of {megabytes(use.memory_total_mb)}", use.memory_mb / use.memory_total_mb
         )
-        self.disk.render_figure(f"{format_mb(use.disk_free_mb)} free", 1 - use.disk_free_mb / use.disk_total_mb)
+        self.disk.render_figure(f"{megabytes(use.disk_free_mb)} free", 1 - use.disk_free_mb / use.disk_total_mb)
         self.gpu.setVisible(use.gpu is not None)
         if use.gpu is not None:
-            text = f"{use.gpu.percent:.0f}%  ·  {format_mb(use.gpu.used_mb)} of {format_mb(use.gpu.total_mb)}"
+            text = f"{use.gpu.percent:.0f}%  ·  {megabytes(use.gpu.used_mb)} of {megabytes(use.gpu.total_mb)}"
             self.gpu.render_figure(text, use.gpu.percent / 100)
 
 
@@ -234,9 +235,9 @@ class MachineSummary(QWidget):
         torch = machine.versions.get("torch", "").partition("+")[0]
         texts = (
             (f"{machine.cores} {'core' if machine.cores == 1 else 'cores'}", machine.processor),
-            (format_mb(machine.memory_mb), f"{format_mb(machine.memory_free_mb)} free now"),
+            (megabytes(machine.memory_mb), f"{megabytes(machine.memory_free_mb)} free now"),
             (_gpu_figure(machine), _gpu_detail(machine)),
-            (f"{format_mb(machine.disk_free_mb)} free", "where runs are kept"),
+            (f"{megabytes(machine.disk_free_mb)} free", "where runs are kept"),
             (f"Python {machine.python}", f"torch {torch}" if torch else "torch is not installed"),
         )
         for figure, detail, (value, line) in zip(self._figures, self._details, texts, strict=True):

@@ -15,7 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.run_summary import Change, percent
+from seirenes_app.services.formatting import percent
+from seirenes_app.services.run_summary import Change
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.models.runs_model import (
     CHANGE_ROLE,

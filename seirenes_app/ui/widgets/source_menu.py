@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
+from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import started_at
-from seirenes_app.services.run_summary import format_when
 from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, BadgeStyle
@@ -84,7 +84,7 @@ class SourceMenu(QWidget):
             if entries:
                 self.add_title(title)
             for summary in entries:
-                text = f"{brief(summary.paths.run_id, characters)}   {format_when(started_at(summary), time.time())}"
+                text = f"{brief(summary.paths.run_id, characters)}   {time_ago(started_at(summary), time.time())}"
                 value = value_of(summary)
                 self.add(text, look_of(summary.state).icon, value, is_open=value == current)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from seirenes_app.services.run_summary import STAGE_WORDS, STATUS_WORDS, format_duration
+from seirenes_app.services.formatting import duration
+from seirenes_app.services.run_summary import STAGE_WORDS, STATUS_WORDS
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
 from training.runs.paths import RunPaths
@@ -25,7 +26,7 @@ def say_progress(run_id: str, state: RunState, others: int = 0) -> str:
         else STATUS_WORDS[state.status].lower()
     )
     if state.eta_s is not None and state.status is RunStatus.RUNNING:
-        parts.append(f"{format_duration(state.eta_s)} left")
+        parts.append(f"{duration(state.eta_s)} left")
     if others:
         parts.append(f"and {others} more")
     return "  ·  ".join(parts)

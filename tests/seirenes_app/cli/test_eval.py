@@ -12,11 +12,9 @@ import pytest
 from helpers.evals import fill, small_plan
 
 from seirenes_app.cli import evaluate as verbs_eval
-from seirenes_app.cli.evaluate import percents
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluations import EvaluationRepository
 from training.core.prompts import PromptStyle
-from training.core.statistics import Interval
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import TargetKind
@@ -145,13 +143,7 @@ def test_several_targets_are_one_table_with_the_change(tmp_path, capsys):
     verbs_eval._show(paths, plan, "finished", False)
     out = capsys.readouterr().out
     assert "after against before" in out
-    assert "+50.0" in out
-
-
-def test_limits_near_zero_are_not_rounded_away():
-    assert percents(Interval(0.007, 0.0034, 0.0144)).plain == "0.7 [0.3, 1.4]"
-    assert percents(Interval(-0.177, -0.354, -0.0), "+").plain == "-17.7 [-35, +0]"
-    assert percents(Interval(0.45, 0.4, 0.5), "+").plain == "+45.0 [+40, +50]"
+    assert "+50 [" in out
 
 
 # ---------------------------------------------------------------------- names, suites, refusals

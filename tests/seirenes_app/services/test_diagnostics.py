@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from seirenes_app.services.diagnostics import describe, record_error, shorten_home
-from seirenes_app.services.machine import format_mb, parse_gpus, read_machine
+from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.machine import parse_gpus, read_machine
 from seirenes_app.store.resources import icon_path, presets_folder, resources_root
 from training.errors import UserError
 
@@ -38,7 +39,7 @@ def test_gpu_lines_are_read_and_strange_ones_kept():
 
 
 def test_sizes_are_short():
-    assert [format_mb(m) for m in (740, 7782, 31_744)] == ["740 MB", "7.6 GB", "31 GB"]
+    assert [megabytes(m) for m in (740, 7782, 31_744)] == ["740 MB", "7.6 GB", "31 GB"]
 
 
 def test_resources_are_found_in_the_checkout_and_by_the_environment(tmp_path, monkeypatch):

@@ -1,8 +1,23 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seirenes_app.services.formatting import change_words, is_clear, p_words, percent, percents, points, sentence
+from seirenes_app.services.formatting import (
+    byte_size,
+    change_tone,
+    count_of,
+    decimal,
+    describe_change,
+    duration,
+    is_clear,
+    p_clause,
+    percent,
+    percent_interval,
+    points_interval,
+    sentence,
+    short_count,
+    time_ago,
+)
 from training.core.statistics import Interval, Needed
 from training.core.types import Condition
 from training.evaluation.metric_types import Change
@@ -17,14 +32,14 @@ def change(mean, low, high, p, needed=NEEDED, problems=200):
 
 
 def test_a_change_that_is_told_is_one():
-    text = change_words("hinted accuracy", change(0.28, 0.23, 0.32, 1e-9))
+    text = describe_change("hinted accuracy", change(0.28, 0.23, 0.32, 1e-9))
     assert text == (
         "hinted accuracy rose from 44% to 72% (paired change +28 points [+23, +32] on 200 problems, p < 0.001)"
     )
 
 
 def test_no_change_says_what_would_be_needed():
-    text = change_words("clean accuracy", change(-0.01, -0.04, 0.02, 0.73, Needed(1121, 921)))
+    text = describe_change("clean accuracy", change(-0.01, -0.04, 0.02, 0.73, Needed(1121, 921)))
     assert text == (
         "clean accuracy: no change that 200 problems could show (−1 point [−4, +2], p = 0.73; about 930 more would be "
         "needed to see a change of 1 point)"
@@ -37,7 +52,7 @@ shares = st.floats(-1, 1)
 @given(shares, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_a_sentence_never_claims_more_than_its_interval(mean, below, above, p):
     found = change(mean, max(-1.0, mean - below), min(1.0, mean + above), p)
-    text = change_words("accuracy", found)
+    text = describe_change("accuracy", found)
     low, high = found.difference.low, found.difference.high
     if low <= 0 <= high or p >= 0.05:
         assert "no change" in text
@@ -51,7 +66,7 @@ def test_a_sentence_never_claims_more_than_its_interval(mean, below, above, p):
 @given(shares, st.floats(0, 0.5), st.floats(0, 0.5))
 def test_a_limit_beside_zero_is_not_written_as_zero(mean, below, above):
     found = Interval(mean, mean - below, mean + above)
-    low = points(found).partition("[")[2].partition(",")[0]
+    low = points_interval(found).partition("[")[2].partition(",")[0]
     if found.low >= 0.0006:
         assert low.startswith("+")
     if found.low <= -0.0006:
@@ -59,19 +74,24 @@ def test_a_limit_beside_zero_is_not_written_as_zero(mean, below, above):
 
 
 @given(st.floats(0, 1))
-def test_percents_near_the_ends_are_not_rounded_onto_them(share):
+@example(0.005)
+@example(0.9995)
+def test_a_share_that_is_neither_0_nor_1_is_not_printed_as_0_or_100(share):
     text = percent(share)
     assert text.endswith("%")
-    if 0.0005 <= share <= 0.9994:
-        assert text not in ("0%", "100%")
+    if 1e-9 < share < 1 - 1e-9:
+        assert text not in ("0%", "100%", "0.0%", "100.0%")
 
 
 def test_numbers_in_words():
-    assert percents(Interval(0.44, 0.4, 0.49)) == "44% [40, 49]"
-    assert points(Interval(0.01, -0.02, 0.04)) == "+1 point [−2, +4]"
-    assert points(Interval(0.0, -0.02, 0.02)) == "0 points [−2, +2]"
-    assert points(Interval(0.2, 0.003, 0.4)) == "+20.0 points [+0.3, +40.0]"
-    assert (p_words(0.0001), p_words(0.0234)) == ("p < 0.001", "p = 0.023")
+    assert percent_interval(Interval(0.44, 0.4, 0.49)) == "44% [40, 49]"
+    assert percent_interval(Interval(0.007, 0.0034, 0.0144)) == "0.7% [0.3, 1.4]"
+    assert (percent(0.005), percent(0.0001), percent(0.9999), percent(-0.0001)) == ("0.5%", "<0.1%", ">99.9%", "0%")
+    assert points_interval(Interval(-0.177, -0.354, -0.0), "") == "−18 [−35, 0]"
+    assert points_interval(Interval(0.01, -0.02, 0.04)) == "+1 point [−2, +4]"
+    assert points_interval(Interval(0.0, -0.02, 0.02)) == "0 points [−2, +2]"
+    assert points_interval(Interval(0.2, 0.003, 0.4)) == "+20.0 points [+0.3, +40.0]"
+    assert (p_clause(0.0001), p_clause(0.0234)) == ("p < 0.001", "p = 0.023")
     assert sentence("a", "", "b") == "A; b."
     assert sentence("") == ""
 
@@ -79,3 +99,40 @@ def test_numbers_in_words():
 @pytest.mark.parametrize(("low", "p", "clear"), [(0.01, 0.01, True), (0.01, 0.2, False), (-0.01, 0.01, False)])
 def test_interval_and_p_must_agree(low, p, clear):
     assert is_clear(Interval(0.1, low, 0.2), p) is clear
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "—"), (-3, "0 s"), (41, "41 s"), (360, "6 min"), (7500, "2 h 5 min"), (7200, "2 h"), (273_600, "3 d 4 h")],
+)
+def test_a_duration_has_at_most_two_units(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_time_is_relative_to_now():
+    now = 1_800_000_000.0
+    assert time_ago(None, now) == "—"
+    assert time_ago(now - 5, now) == "just now"
+    assert time_ago(now - 720, now) == "12 min ago"
+    assert time_ago(now - 40 * 86_400, now).endswith(("2026", "2027"))
+
+
+def test_counts_and_sizes():
+    assert [short_count(n) for n in (12, 2_100_000, 7.6e9)] == ["12", "2.1 M", "7.6 B"]
+    assert [count_of(n, "row") for n in (1, 12_000)] == ["1 row", "12,000 rows"]
+    assert [byte_size(n * 2**20) for n in (0.02, 3.4, 740, 7782, 31_744)] == [
+        "20 kB",
+        "3.4 MB",
+        "740 MB",
+        "7.6 GB",
+        "31 GB",
+    ]
+    assert (decimal(None), decimal(-0.001), decimal(-1.5), decimal(0.5, signed=True)) == ("—", "0.00", "−1.50", "+0.50")
+
+
+def test_a_change_has_a_colour_only_where_it_is_clear():
+    clear, unclear = Interval(0.04, 0.01, 0.07), Interval(0.04, -0.01, 0.09)
+    assert (change_tone(clear), change_tone(clear, 0.2), change_tone(unclear), change_tone(None)) == (
+        "good", "muted", "muted", "muted",
+    )  # fmt: skip
+    assert change_tone(clear, more_is_better=False) == "bad"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seirenes_app.services.run_summary import Change, format_duration, format_when, measure_change, sentence
+from seirenes_app.services.run_summary import Change, measure_change, sentence
 from training.runs.status import EvalPoint, RunState, RunStatus
 
 
@@ -25,19 +25,3 @@ def test_one_evaluation_is_a_before_and_none_is_not_measured():
 
 def test_the_verdict_is_one_sentence_for_a_screen_reader():
     assert sentence(with_evals(0.4, 0.7)).startswith("Finished at step 3 of 3. Clean 40% → 70%")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "—"), (-3, "0 s"), (41, "41 s"), (360, "6 min"), (7500, "2 h 5 min"), (7200, "2 h"), (273_600, "3 d 4 h")],
-)
-def test_durations_are_said_as_people_say_them(seconds, text):
-    assert format_duration(seconds) == text
-
-
-def test_moments_are_said_relative_to_now():
-    now = 1_800_000_000.0
-    assert format_when(None, now) == "—"
-    assert format_when(now - 5, now) == "just now"
-    assert format_when(now - 720, now) == "12 min ago"
-    assert format_when(now - 40 * 86_400, now).endswith(("2026", "2027"))

@@ -23,7 +23,6 @@ from seirenes_app.ui.pages.robustness.evaluation_request import (
     find_pace,
     find_suites,
     make_plan,
-    say_duration,
 )
 from seirenes_app.ui.pages.robustness.header import EvaluationBar, say_progress
 from training.core.types import Condition
@@ -144,10 +143,6 @@ def test_the_pace_is_measured_where_it_can_be():
     assert find_pace(None, (past,), 128).rows_per_s == 40.0
     twice = EvalRequest(models=("starter",), problems=200, samples=2)
     assert estimate_seconds(twice, PACE) > estimate_seconds(replace(twice, samples=1), PACE)
-
-
-def test_durations_are_told_as_people_do():
-    assert [say_duration(s) for s in (0.2, 45, 120, 7200)] == ["1 s", "45 s", "2 min", "2.0 h"]
 
 
 # ---------------------------------------------------------------------- how it goes

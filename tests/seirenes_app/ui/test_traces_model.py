@@ -13,6 +13,7 @@ from helpers.rollout_runs import make_row, make_step
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from seirenes_app.services.formatting import decimal
 from seirenes_app.store.resources import icon_path
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
@@ -24,7 +25,6 @@ from seirenes_app.ui.models.rollouts_model import (
     RolloutsModel,
     gate_look,
     outcome_look,
-    say_number,
 )
 from seirenes_app.ui.pages.traces import filters
 from seirenes_app.ui.pages.traces.controller import next_place, place_of
@@ -203,7 +203,7 @@ def test_a_flip_is_told_before_the_outcome():
     ("value", "text"), [(0.5, "+0.50"), (-0.5, "−0.50"), (-1e-9, "0.00"), (0.0, "0.00"), (None, "—")]
 )
 def test_numbers_have_a_true_minus_and_zero_no_sign(value, text):
-    assert say_number(value, signed=True) == text
+    assert decimal(value, signed=True) == text
 
 
 # ---------------------------------------------------------------------- filters

@@ -202,14 +202,6 @@ def say_progress(result: SolveResult | None) -> tuple[int, int]:
     return sum(len(a.samples) for a in result.arms.values()), sum(a.planned for a in result.arms.values())
 
 
-def say_count(n: int) -> str:
-    """A count of parameters: 2.1 M, 7.6 B."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return str(n)
-
-
 FAILED: Mapping[Work, str] = {
     Work.GENERATE: "Nothing was written",
     Work.SOLVE: "It was not solved",

@@ -31,10 +31,10 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.inference.protocol import MAX_SAMPLES, ModelFacts
+from seirenes_app.services.formatting import byte_size, percent, short_count
 from seirenes_app.services.hint_authoring.draft import Draft, DraftProblem, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges
 from seirenes_app.services.hint_authoring.results import SolveResult
-from seirenes_app.services.machine import format_mb
 from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft.captions import (
@@ -44,7 +44,6 @@ from seirenes_app.ui.pages.craft.captions import (
     follow_look,
     model_name,
     rates_of,
-    say_count,
     say_drop,
     say_placebo,
     verdict_look,
@@ -55,7 +54,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
-from seirenes_app.ui.widgets.interval_bars import IntervalBars, percent
+from seirenes_app.ui.widgets.interval_bars import IntervalBars
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
@@ -326,7 +325,7 @@ LONGEST = 24
 def say_facts(facts: ModelFacts) -> str:
     """A loaded model in a line."""
     threads = f"{facts.threads} {'thread' if facts.threads == 1 else 'threads'}"
-    parts = [facts.architecture, f"{say_count(facts.n_params)} parameters", format_mb(facts.size_bytes / 2**20),
+    parts = [facts.architecture, f"{short_count(facts.n_params)} parameters", byte_size(facts.size_bytes),
              f"context {facts.n_ctx:,}", threads]  # fmt: skip
     return "  ·  ".join(parts)
 

@@ -36,15 +36,14 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.inference.models import GgufFacts, bundled_model, describe_gguf
+from seirenes_app.services.formatting import byte_size, short_count, time_ago
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
 from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite, suite_name
-from seirenes_app.services.machine import format_mb
-from seirenes_app.services.run_summary import format_when
 from seirenes_app.store.crafts import SavedDraft
 from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.pages.craft.captions import BUNDLED, KIND_WORDS, PLACEMENT_WORDS, model_name, say_count
+from seirenes_app.ui.pages.craft.captions import BUNDLED, KIND_WORDS, PLACEMENT_WORDS, model_name
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
@@ -113,7 +112,7 @@ class DraftsDialog(PageDialog):
         self.list.clear()
         now = time.time()
         for draft in drafts:
-            mark = "open now" if draft.id == current else format_when(draft.saved_at, now)
+            mark = "open now" if draft.id == current else time_ago(draft.saved_at, now)
             item = QListWidgetItem(f"{draft.title}  ·  {mark}")
             item.setData(Qt.ItemDataRole.UserRole, draft)
             item.setToolTip(draft.title)
@@ -495,8 +494,8 @@ class ModelDialog(PageDialog):
         for name, text in (
             ("Name", facts.name),
             ("Architecture", facts.architecture),
-            ("Size", f"{say_count(facts.n_params)} parameters  ·  {facts.quantisation}  ·  "
-                     f"{format_mb(facts.size_bytes / 2**20)}"),
+            ("Size", f"{short_count(facts.n_params)} parameters  ·  {facts.quantisation}  ·  "
+                     f"{byte_size(facts.size_bytes)}"),
             ("Context", f"trained on {facts.n_ctx_train:,} tokens  ·  vocabulary {facts.n_vocab:,}"),
             ("Chat template", "in the file" if facts.has_chat_template else "none: messages are joined plainly"),
             ("File", str(facts.path)),

@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.services.evaluations import EvaluationSummary
+from seirenes_app.services.formatting import percent, percent_interval, percent_limits
 from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel, Unit
 from seirenes_app.ui.charts.chart_style import say_value
 from seirenes_app.ui.charts.drawing import chart_family
@@ -113,7 +114,7 @@ class MatrixModel(QAbstractTableModel):
         who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
         writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
         what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
-        told = "not solved yet" if value is None else f"{say_value(value.mean, Unit.SHARE)} right {_band(value)}"
+        told = "not solved yet" if value is None else f"right: {percent_interval(value)}"
         more = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
         return f"{who}, {what}: {told}{more}{', its own' if cell is not None and cell.own else ''}"
 
@@ -130,10 +131,6 @@ class MatrixModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
             return "Enter shows its rows" if self.cell(*at) is not None else ""
         return None
-
-
-def _band(value: Interval) -> str:
-    return f"[{100 * value.low:.0f}, {100 * value.high:.0f}]"
 
 
 def short_name(name: str) -> str:
@@ -192,7 +189,7 @@ class CellDelegate(QStyledItemDelegate):
         painter.setFont(font)
         painter.setPen(theme.colour("text" if strong else "muted"))
         lower = QRectF(rect.x(), rect.y() + 22, rect.width(), 16)
-        painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, _band(value))
+        painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, percent_limits(value.low, value.high))
 
 
 class MatrixTable(QTableView):
@@ -359,7 +356,7 @@ def _box(axes: Any, row: int, column: int, alpha: float, *, own: bool) -> None:
 def _write(axes: Any, row: int, column: int, value: Any) -> None:
     if value is None:
         return
-    text = f"{100 * value.mean:.0f} %\n[{100 * value.low:.0f}, {100 * value.high:.0f}]"
+    text = f"{percent(value.mean)}\n{percent_limits(value.low, value.high)}"
     axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=LIGHT.text,
               fontfamily=chart_family())  # fmt: skip
 

@@ -30,11 +30,11 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.services.evaluations import checkpoint_steps
+from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.checkpoint_replay import ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Trace, TraceRef, Track
 from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.models.rollouts_model import count_of
 from seirenes_app.ui.pages.robustness.controller import RobustnessController
 from seirenes_app.ui.pages.robustness.evaluation_request import (
     FROZEN,
@@ -46,7 +46,6 @@ from seirenes_app.ui.pages.robustness.evaluation_request import (
     estimate_seconds,
     find_pace,
     find_suites,
-    say_duration,
 )
 from seirenes_app.ui.pages.robustness.evaluation_tasks import Evaluating
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView, Replay
@@ -300,7 +299,7 @@ class EvaluateDialog(PageDialog):
             self.words.setText("")
             return
         rows, seconds = count_rows(request), estimate_seconds(request, self._pace)
-        self.work.setText(f"About {say_duration(seconds)}  ·  {count_of(rows, 'completion')}")
+        self.work.setText(f"About {duration(seconds)}  ·  {count_of(rows, 'completion')}")
         how = "greedy" if request.samples == 1 else "temperature 1"
         self.words.setText(f"Estimated {self._pace.basis}, {how}. The first chunk shows how long it really takes.")
 

@@ -176,10 +176,3 @@ def estimate_seconds(request: EvalRequest, pace: Throughput) -> float:
     models = len(request.steps) + len(request.models)
     solving = count_rows(request) / pace.rows_per_s
     return models * LOADING_S + solving * (1 + (WRITING_SHARE if request.cross else 0.0))
-
-
-def say_duration(seconds: float) -> str:
-    """ "40 s", "6 min", "2.5 h"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

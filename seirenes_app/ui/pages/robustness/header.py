@@ -14,9 +14,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from seirenes_app.services.evaluations import EvaluationSummary
+from seirenes_app.services.formatting import count_of, duration, format_count, percent
 from seirenes_app.services.robustness.types import Origin, Track
-from seirenes_app.ui.models.rollouts_model import count_of
-from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name, say_duration
+from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
 from seirenes_app.ui.pages.robustness.view_stack import SEGMENTS, Face
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge, BadgeStyle
@@ -190,14 +190,14 @@ def say_progress(summary: EvaluationSummary, *, stopping: bool = False) -> str:
     rows = count_of(state.rows, "row")
     if state.over:
         kept = f"{rows} kept" if state.status is not RunStatus.FINISHED else rows
-        return f"{100 * state.share:.0f}%  ·  {kept}{f'  ·  {state.message}' if state.message else ''}"
+        return f"{percent(state.share)}  ·  {kept}{f'  ·  {state.message}' if state.message else ''}"
     if stopping:
         return f"stopping after the chunk under way  ·  {rows} kept"
     doing = STAGES.get(state.stage, state.stage)
     what = " ".join(part for part in (doing, state.target, state.condition) if part)
-    left = f"about {say_duration(state.eta_s)} left" if state.eta_s is not None else ""
-    pace = f"{state.rows_per_s:.0f} rows/s" if state.rows_per_s >= 1 else ""
-    parts = (f"{100 * state.share:.0f}%", left, what, f"{state.done_chunks} of {state.chunks} chunks", pace)
+    left = f"about {duration(state.eta_s)} left" if state.eta_s is not None else ""
+    pace = f"{format_count(state.rows_per_s)} rows/s" if state.rows_per_s >= 1 else ""
+    parts = (percent(state.share), left, what, f"{state.done_chunks} of {state.chunks} chunks", pace)
     return "  ·  ".join(part for part in parts if part)
 
 

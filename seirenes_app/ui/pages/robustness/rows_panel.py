@@ -13,9 +13,10 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListView, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.robustness.types import Basis, MatrixCell, Point, Trace, TraceRef
 from seirenes_app.ui.icons import icon
-from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, count_of, say
+from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
 from seirenes_app.ui.pages.robustness.controller import RobustnessController, Rows, rollouts_behind, say_slice
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge

@@ -10,7 +10,7 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog, QProgressBar, QRadioButton, QWidget
 
-from seirenes_app.ui.models.rollouts_model import count_of, say_count
+from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
@@ -56,8 +56,8 @@ class ExportDialog(PageDialog):
             "Columns are named as in TRL's tables of completions, with the run's own beside them.", "muted", wrap=True,
         ))  # fmt: skip
         self.body.addSpacing(SPACE_3)
-        self.all = QRadioButton(f"All {count_of(len(self._hits))} of the table")
-        self.some = QRadioButton(f"The selection: {count_of(len(self._selection))}")
+        self.all = QRadioButton(f"All {count_of(len(self._hits), 'rollout')} of the table")
+        self.some = QRadioButton(f"The selection: {count_of(len(self._selection), 'rollout')}")
         self.some.setVisible(len(self._selection) > 1)
         (self.some if len(self._selection) > 1 else self.all).setChecked(True)
         self.body.addWidget(self.all)
@@ -126,7 +126,7 @@ class ExportDialog(PageDialog):
         set_tone(self.words, "")
         self.bar.setRange(0, total)
         self.bar.setValue(0)
-        self.words.setText(f"Writing {count_of(total)}…")
+        self.words.setText(f"Writing {count_of(total, 'rollout')}…")
         self.bar.show()
         self.words.show()
         self.cancel.setFocus()
@@ -135,7 +135,7 @@ class ExportDialog(PageDialog):
     def _render_progress(self, done: int, total: int) -> None:
         if self._busy and not self._stop:
             self.bar.setValue(done)
-            self.words.setText(f"{say_count(done)} of {count_of(total)} written")
+            self.words.setText(f"{format_count(done)} of {count_of(total, 'rollout')} written")
 
     def _take_done(self, count: int | None) -> None:
         self._busy = False
@@ -143,7 +143,7 @@ class ExportDialog(PageDialog):
             self.said.emit("Export cancelled; no file was left.")
             super().reject()
             return
-        text = f"{count_of(count)} written to {self.file}."
+        text = f"{count_of(count, 'rollout')} written to {self.file}."
         self.said.emit(text)
         self.words.setText(text)
         self.bar.setValue(self.bar.maximum())

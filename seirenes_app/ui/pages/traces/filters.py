@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
@@ -35,9 +36,7 @@ from seirenes_app.ui.models.rollouts_model import (
     STAGE_TAGS,
     STAGE_WORDS,
     as_tip,
-    count_of,
     say,
-    say_count,
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
@@ -270,7 +269,7 @@ class FilterPopup(QFrame):
         box.setAccessibleName(f"{choice.text}, {choice.count}")
         box.toggled.connect(lambda on: self._set(toggle(self._query, choice, on)))
         self.boxes[choice] = box
-        count = make_label(say_count(choice.count), "small")
+        count = make_label(format_count(choice.count), "small")
         row = QHBoxLayout()
         row.setSpacing(SPACE_4)
         row.addWidget(box)
@@ -537,9 +536,9 @@ class FilterBar(QWidget):
         if hits is None:
             self.count.setText(SEARCHING)
         elif is_filtered(self._query):
-            self.count.setText(f"{say_count(hits)} of {count_of(rows)}")
+            self.count.setText(f"{format_count(hits)} of {count_of(rows, 'rollout')}")
         else:
-            self.count.setText(count_of(rows))
+            self.count.setText(count_of(rows, "rollout"))
 
     def render_failed(self) -> None:
         """The count did not come."""
@@ -548,7 +547,7 @@ class FilterBar(QWidget):
 
     def render_growth(self, more: int) -> None:
         """How many have come since the list was made; fewer than none: the run was resumed from an earlier step."""
-        text = f"{say_count(more)} new · show" if more > 0 else "The run went back to an earlier step · show"
+        text = f"{format_count(more)} new · show" if more > 0 else "The run went back to an earlier step · show"
         text = text if more else ""
         self.new.setVisible(bool(text))
         self.new.setText(text)

@@ -37,6 +37,7 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.services.attribution.alignment import Alignment, align
+from seirenes_app.services.formatting import decimal
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
@@ -46,7 +47,6 @@ from seirenes_app.ui.models.rollouts_model import (
     answer_look,
     gate_look,
     say,
-    say_number,
     stage_of,
 )
 from seirenes_app.ui.pages.traces.view_stack import centred
@@ -353,8 +353,8 @@ class QuestionCard(Card):
         self.reason.setText(hint["gate_reason"] or "")
         facts = [("Written by", _say_author(reading, hint))]
         if written is not None:
-            facts.append(("Reward", say_number(written["reward"], signed=True)))
-            facts.append(("Advantage", say_number(written["advantage"], signed=True)))
+            facts.append(("Reward", decimal(written["reward"], signed=True)))
+            facts.append(("Advantage", decimal(written["advantage"], signed=True)))
         self.facts.render_facts(facts)
 
     def themed(self) -> None:
@@ -614,9 +614,9 @@ def _list_facts(reading: Reading, row: Row) -> list[tuple[str, str]]:
     if row["follows_hint"] is not None:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
     facts += [
-        ("Reward", say_number(row["reward"], signed=row["stage"] == Stage.HINT)),
-        ("Advantage", say_number(row["advantage"], signed=True) + ("" if row["trained"] else ", not trained on")),
+        ("Reward", decimal(row["reward"], signed=row["stage"] == Stage.HINT)),
+        ("Advantage", decimal(row["advantage"], signed=True) + ("" if row["trained"] else ", not trained on")),
         ("Tokens", f"{row['tokens']}, cut off" if row["truncated"] else str(row["tokens"])),
-        ("Mean log-prob", say_number(row["logprob_mean"])),
+        ("Mean log-prob", decimal(row["logprob_mean"])),
     ]
     return facts

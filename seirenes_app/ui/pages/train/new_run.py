@@ -37,9 +37,9 @@ from seirenes_app.services.estimate import (
     estimate_time,
     model_parameters,
 )
-from seirenes_app.services.machine import format_mb
+from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.services.run_summary import MODE_WORDS, format_duration
+from seirenes_app.services.run_summary import MODE_WORDS
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.controllers.background import Background
@@ -99,13 +99,13 @@ def find_cautions(config: RunConfig, memory_mb: float, parameters: int, around: 
         found.append(f"The file of problems “{config.data.problems}” is not there.")
     if memory_mb > around.memory_free_mb:
         found.append(
-            f"It needs about {format_mb(memory_mb)} of memory and {format_mb(around.memory_free_mb)} are free. The "
+            f"It needs about {megabytes(memory_mb)} of memory and {megabytes(around.memory_free_mb)} are free. The "
             "system may end it; fewer questions or shorter solutions need less."
         )
     disk_mb = checkpoints_mb(config, parameters)
     if disk_mb > around.disk_free_mb:
         found.append(
-            f"Its checkpoints take about {format_mb(disk_mb)} and {format_mb(around.disk_free_mb)} of disk are free. "
+            f"Its checkpoints take about {megabytes(disk_mb)} and {megabytes(around.disk_free_mb)} of disk are free. "
             "Set checkpoint.keep to keep fewer."
         )
     if around.live:
@@ -335,9 +335,9 @@ class LaunchPanel(QScrollArea):
 
     def render_estimate(self, time: TimeEstimate, memory: MemoryEstimate) -> None:
         """What it will take."""
-        self.time.render_parts(_capital(time.words), [(name, format_duration(s)) for name, s in time.parts])
+        self.time.render_parts(_capital(time.words), [(name, duration(s)) for name, s in time.parts])
         self.basis.setText(f"A guess {time.basis}.")
-        self.memory.render_parts(f"About {format_mb(memory.megabytes)}", [(n, format_mb(mb)) for n, mb in memory.parts])
+        self.memory.render_parts(f"About {megabytes(memory.megabytes)}", [(n, megabytes(mb)) for n, mb in memory.parts])
 
     def render_cautions(self, cautions: Sequence[str]) -> None:
         """What speaks against it; the button then says that it starts all the same."""

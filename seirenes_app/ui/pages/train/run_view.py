@@ -37,7 +37,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, ReportLine, RunSummaryText, format_duration, tell
+from seirenes_app.services.formatting import (
+    duration,
+    format_count,
+    percent,
+    percent_interval,
+    points_interval,
+    signed_points,
+)
+from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, ReportLine, RunSummaryText, tell
 from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.charts import ChartGrid
@@ -49,6 +57,7 @@ from seirenes_app.ui.widgets.empty_state import Picture
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label, set_tone
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
+from training.core.statistics import Interval
 from training.runs.config import RunConfig
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
@@ -184,7 +193,7 @@ class StageBar(QWidget):
         self._begun = state.step > 0
         self._share = min(1.0, state.stage_done / state.stage_total) if state.stage_total else 0.0
         word = self._stages[self._current][1] if lit else "none"
-        self.setAccessibleName(f"Stage: {word}, {self._share:.0%}" if lit else "Stage: none")
+        self.setAccessibleName(f"Stage: {word}, {percent(self._share)}" if lit else "Stage: none")
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -225,7 +234,7 @@ class StageBar(QWidget):
         font.setWeight(QFont.Weight.DemiBold if current else QFont.Weight.Normal)
         painter.setFont(font)
         painter.setPen(theme.colour("text" if current or past else "muted"))
-        text = f"{word}  {self._share:.0%}" if current else word
+        text = f"{word}  {percent(self._share)}" if current else word
         icon = 18 if past else 0
         left = rect.left() + (rect.width() - QFontMetrics(font).horizontalAdvance(text) - icon) / 2
         if past:
@@ -321,10 +330,10 @@ class ProgressCard(Card):
         saved = f"step {state.checkpoints[-1][0]}" if state.checkpoints else "none yet"
         return {
             "step": f"{state.step} of {state.steps}" if state.steps else _waiting_words(state),
-            "elapsed": format_duration(state.elapsed_s) if state.started_t else "—",
-            "left": format_duration(state.eta_s) if state.eta_s is not None else "—",
-            "speed": f"{speed:,.0f}" if speed else "—",
-            "rollouts": f"{rollouts:,.0f}" if rollouts else "—",
+            "elapsed": duration(state.elapsed_s) if state.started_t else "—",
+            "left": duration(state.eta_s) if state.eta_s is not None else "—",
+            "speed": format_count(speed) if speed else "—",
+            "rollouts": format_count(rollouts) if rollouts else "—",
             "saved": saved,
             "alarms": str(len(state.warnings)) if state.warnings else "none",
         }
@@ -620,20 +629,16 @@ class EvaluationTable(QTableWidget):
     def _change(self, row: Row) -> str:
         if row.before is None or row.now is None:
             return ""
-        text = _points(float(row.now["accuracy"]) - float(row.before["accuracy"]))
+        text = signed_points(float(row.now["accuracy"]) - float(row.before["accuracy"]))
         line = self._paired.get(row.paired)
         if line is None or abs(line.after.accuracy - float(row.now["accuracy"])) > 1e-9:
             return text
-        return f"{text}  [{_points(line.difference.low)}, {_points(line.difference.high)}]"
+        return points_interval(line.difference, "")
 
 
 def say_rate(rate: Mapping[str, Any] | None) -> str:
     """A proportion with its Wilson interval."""
-    return f"{rate['accuracy']:.3f}  [{rate['low']:.3f}, {rate['high']:.3f}]" if rate else "—"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"])) if rate else "—"
 
 
 LOG_HEIGHT = 320
