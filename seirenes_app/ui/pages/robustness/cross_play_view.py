@@ -114,7 +114,7 @@ class MatrixModel(QAbstractTableModel):
         who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
         writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
         what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
-        told = "not solved yet" if value is None else f"right: {percent_interval(value)}"
+        told = "not solved yet" if value is None else f"{percent_interval(value)} right"
         more = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
         return f"{who}, {what}: {told}{more}{', its own' if cell is not None and cell.own else ''}"
 
