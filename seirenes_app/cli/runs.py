@@ -26,9 +26,8 @@ from training.runs.launch import kill_tree, request_stop, start_trainer, termina
 from training.runs.listing import list_runs
 from training.runs.lock import holder
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.status import RunState, RunStatus, judge, reduce
+from training.runs.status import OVER, RunState, RunStatus, reduce, resolve_status
 
-OVER = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED)
 STOP_PATIENCE_S = 30.0
 
 
@@ -141,7 +140,7 @@ def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
                 state = reduce(state, event)
                 events += 1
             if events > skip:
-                state = judge(state, holder(paths.lock), time.time())
+                state = resolve_status(state, holder(paths.lock), time.time())
                 progress.update(task, **_progress_fields(state))
                 if state.status in OVER:
                     return state
@@ -175,7 +174,7 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
                           "message": state.message, "before_after": [asdict(c) for c in before_after(paths)],
                           "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
         return code
-    if state.status in (RunStatus.FAILED, RunStatus.DIED):
+    if state.status in (RunStatus.FAILED, RunStatus.CRASHED):
         ERR.print(f"The run {state.status}. {state.message}", highlight=False, markup=False)
         log = _last_lines(paths.log)
         if not state.message or state.message not in log:
@@ -225,7 +224,7 @@ def _state(paths: RunPaths) -> RunState:
     state = RunState()
     for event in EventTail(paths.events).poll():
         state = reduce(state, event)
-    return judge(state, holder(paths.lock), time.time())
+    return resolve_status(state, holder(paths.lock), time.time())
 
 
 def runs(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
-from training.evaluation.status import EvalState, judge, reduce
+from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.runs.commands import CommandKind, send_command
 from training.runs.config import load_config
@@ -238,14 +238,14 @@ class EvaluationWatch:
         working, started = at_work(self.paths), (self.paths.root / LAUNCH).is_file()
         for event in self._tail.poll():
             self._state = reduce(self._state, event)
-        state = judge(self._state, working, time.time())
-        if working is None and started and not state.over and state.status is not RunStatus.DIED:
-            return replace(state, status=RunStatus.DIED, message=_ended_early(self.paths))
+        state = resolve_eval_status(self._state, working, time.time())
+        if working is None and started and not state.over:
+            return replace(state, status=RunStatus.CRASHED, message=_ended_early(self.paths))
         return state
 
 
 def _ended_early(paths: EvalDir) -> str:
-    return "\n".join([f"The process ended without a last word. Its log, {paths.log.name}:", *log_tail(paths, 4)])
+    return "\n".join([f"The evaluation process exited unexpectedly. Its log, {paths.log.name}:", *log_tail(paths, 4)])
 
 
 @dataclass(frozen=True, slots=True)

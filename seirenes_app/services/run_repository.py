@@ -15,7 +15,7 @@ from training.runs.config import Preset, load_presets
 from training.runs.listing import RunSummary, read_run
 from training.runs.lock import holder
 from training.runs.paths import RunPaths, default_runs_root
-from training.runs.status import OVER, judge
+from training.runs.status import DONE, resolve_status
 
 TRASH = ".trash"
 LOG_BYTES = 64 * 1024
@@ -53,9 +53,9 @@ class RunRepository:
         state = summary.state
         if state is not None and state.last_t == 0 and held is None:
             # Nothing was ever heard of it: its launch counts as the last sign of life.
-            state = judge(replace(state, last_t=stamp[1][0]), held, time.time())
+            state = resolve_status(replace(state, last_t=stamp[1][0]), held, time.time())
             summary = replace(summary, state=state)
-        if held is None and state is not None and state.status in OVER:
+        if held is None and state is not None and state.status in DONE:
             self._over[paths.root] = (stamp, summary)
         return summary
 

@@ -41,8 +41,8 @@ STATUS_WORDS = {
     RunStatus.FINISHED: "Finished",
     RunStatus.STOPPED: "Stopped",
     RunStatus.FAILED: "Failed",
-    RunStatus.DIED: "Died",
-    RunStatus.STALLED: "Silent",
+    RunStatus.CRASHED: "Crashed",
+    RunStatus.STALLED: "Not responding",
 }
 MODE_WORDS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
 STAGE_WORDS = {
@@ -103,29 +103,33 @@ def sentence(state: RunState) -> str:
 
 @dataclass(frozen=True)
 class RunSummaryText:
-    """How a run ended badly, told to a person."""
+    """Why a run did not finish, and what can be done."""
 
     title: str
     text: str
     log: tuple[str, ...]
     can_resume: bool
+    can_edit_settings: bool = False
 
 
 def tell(summary: RunSummary) -> RunSummaryText | None:
-    """The story of a run that died, failed or went silent; None for any other."""
+    """The problem of a run that crashed, failed or does not respond; None for any other."""
     state = summary.state
-    if state is None or state.status not in (RunStatus.DIED, RunStatus.FAILED, RunStatus.STALLED):
+    if state is None or state.status not in (RunStatus.CRASHED, RunStatus.FAILED, RunStatus.STALLED):
         return None
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
         return RunSummaryText(
-            f"{name} has gone silent", "Its process is there but has written nothing for over a minute.", log, False
+            f"{name} is not responding", "Its process is there but has written nothing for over a minute.", log, False
         )
-    saved = _saved(state)
     if state.status is RunStatus.FAILED:
-        return RunSummaryText(f"{name} failed", f"{state.message or 'It gave no reason.'} {saved}", log, True)
-    return RunSummaryText(f"{name} died", f"{_cause(state, log)} {saved}", log, True)
+        remedy = "Correct the settings and start it again." if state.can_edit_settings else _saved(state)
+        return RunSummaryText(
+            f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
+            state.can_edit_settings,
+        )  # fmt: skip
+    return RunSummaryText(f"{name} crashed", f"{_cause(state, log)} {_saved(state)}", log, True)
 
 
 def _saved(state: RunState) -> str:
@@ -139,15 +143,15 @@ def _saved(state: RunState) -> str:
 def _cause(state: RunState, log: tuple[str, ...]) -> str:
     text = "\n".join(log).lower()
     if not state.launched_t:
-        said = "its last words are below" if text else "it wrote nothing"
-        return f"The trainer ended before it began; {said}."
+        said = "its log is below" if text else "it wrote nothing"
+        return f"The trainer exited before its first step; {said}."
     when = f" at {datetime.fromtimestamp(state.last_t):%H:%M on %d %B}" if state.last_t else ""
     if "out of memory" in text or "memoryerror" in text or "cannot allocate memory" in text:
         return f"The trainer ran out of memory{when}. Fewer questions a step, or a shorter solution limit, need less."
     if "traceback" in text or "error:" in text:
-        return f"The trainer stopped on an error{when}; its last words are below."
+        return f"The trainer stopped on an error{when}; its log is below."
     if state.last_t and state.last_t < psutil.boot_time():
-        return f"The machine was switched off or restarted while it ran; the last sign of life was{when}."
+        return f"The machine was switched off or restarted while it ran; its last event was{when}."
     return (
         f"The trainer process ended{when} without saying why: it was killed from outside, most often by the system "
         "when memory ran out."

@@ -1,6 +1,6 @@
 """The workspace database: what a person marks and opens. Runs themselves live in their folders, never here.
 
-One writer, the window. `SEIRENES_DATA` names the folder to use in place of the platform's own.
+`SEIRENES_DATA` names the folder to use in place of the platform's own.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from training.errors import UserError
+from training.runs.read_only import open_read_only
 from training.sqlite import Database, Migrations
 
 MAX_RECENT = 12
@@ -57,12 +58,23 @@ def m003_crafts(db: Database) -> None:
     )  # fmt: skip
 
 
+@migrations()  # type: ignore[untyped-decorator]
+def m004_run_names(db: Database) -> None:
+    """Names, tags and groups of runs; runs that are outside the runs folder."""
+    for column in ("name", "tags", "group_name"):
+        db["run_marks"].add_column(column, str, not_null_default="")
+    db["known_runs"].create({"path": str, "seen_at": float}, pk="path", not_null={"seen_at"})
+
+
 @dataclass(frozen=True)
 class RunMark:
-    """What the person noted about a run."""
+    """What the person noted about a run. `name` is shown in place of the run's id; "" where there is none."""
 
     pinned: bool = False
     note: str = ""
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    group: str = ""
 
 
 class WorkspaceDamaged(UserError):
@@ -103,7 +115,7 @@ class Workspace:
 
     def remember_config(self, path: Path, now: float | None = None) -> None:
         """Put a config file at the head of the recent ones; the oldest beyond `MAX_RECENT` are forgotten."""
-        with self._telling("The config was not remembered"), self._db.atomic():
+        with self._explained("The config was not remembered"), self._db.atomic():
             self._db["recent_configs"].upsert(
                 {"path": str(path.resolve()), "opened_at": time.time() if now is None else now}, pk="path"
             )
@@ -115,7 +127,7 @@ class Workspace:
 
     def recent_configs(self) -> tuple[Path, ...]:
         """Newest first; files that are gone are left out, not forgotten: a drive may be away."""
-        with self._telling("The recent configs cannot be read"):
+        with self._explained("The recent configs cannot be read"):
             rows = list(self._db.query("select path from recent_configs order by opened_at desc"))
         return tuple(p for row in rows if (p := Path(row["path"])).is_file())
 
@@ -123,31 +135,57 @@ class Workspace:
 
     def marks(self) -> dict[str, RunMark]:
         """All marks, by run id."""
-        with self._telling("Pins and notes cannot be read"):
-            rows = list(self._db.query("select run_id, pinned, note from run_marks"))
-        return {row["run_id"]: RunMark(bool(row["pinned"]), row["note"]) for row in rows}
+        with self._explained("Pins and notes cannot be read"):
+            rows = list(self._db.query("select run_id, pinned, note, name, tags, group_name from run_marks"))
+        return {
+            row["run_id"]: RunMark(
+                bool(row["pinned"]), row["note"], row["name"], tuple(row["tags"].split("\n")) if row["tags"] else (),
+                row["group_name"],
+            )
+            for row in rows
+        }  # fmt: skip
 
     def pin(self, run_id: str, pinned: bool) -> None:
         """Pin or unpin a run."""
-        self._mark(run_id, {"pinned": int(pinned)})
+        self._mark(run_id, pinned=int(pinned))
 
     def note(self, run_id: str, text: str) -> None:
         """Keep a note on a run; an empty one removes it."""
-        self._mark(run_id, {"note": text.strip()})
+        self._mark(run_id, note=text.strip())
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Give a run the name that is shown; an empty one shows its id again. Its folder keeps its name."""
+        self._mark(run_id, name=" ".join(name.split()))
+
+    def tag(self, run_id: str, tags: Iterable[str]) -> None:
+        """Set all tags of a run; each is one word or a few, without duplicates."""
+        words = (" ".join(tag.split()) for tag in tags)
+        self._mark(run_id, tags="\n".join(dict.fromkeys(word for word in words if word)))
+
+    def group(self, run_id: str, group: str) -> None:
+        """Put a run into a group; an empty name takes it out."""
+        self._mark(run_id, group_name=" ".join(group.split()))
 
     def forget(self, run_id: str) -> None:
         """Drop the marks of a run that is gone."""
-        with self._telling("Its pin and note were not dropped"), self._db.atomic():
+        with self._explained("Its pin and note were not dropped"), self._db.atomic():
             self._db.execute("delete from run_marks where run_id = ?", [run_id])
 
-    def _mark(self, run_id: str, change: dict[str, object]) -> None:
-        held = self.marks().get(run_id, RunMark())
-        row = {"run_id": run_id, "pinned": int(held.pinned), "note": held.note} | change
-        with self._telling("The mark was not kept"), self._db.atomic():
-            self._db["run_marks"].upsert(row, pk="run_id")
+    def _mark(self, run_id: str, **change: object) -> None:
+        with self._explained("The mark was not kept"), self._db.atomic():
+            self._db.execute("insert or ignore into run_marks (run_id) values (?)", [run_id])
+            self._db["run_marks"].update(run_id, change)
+
+    # ------------------------------------------------------------------ runs outside the runs folder
+
+    def remember_run(self, folder: Path, now: float | None = None) -> None:
+        """List a run that is not under the runs folder from now on."""
+        row = {"path": str(folder.resolve()), "seen_at": time.time() if now is None else now}
+        with self._explained("The run's folder was not remembered"), self._db.atomic():
+            self._db["known_runs"].upsert(row, pk="path")
 
     @contextmanager
-    def _telling(self, words: str) -> Iterator[None]:
+    def _explained(self, words: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -178,6 +216,16 @@ def set_aside(path: Path, now: float | None = None) -> Path:
     except OSError as error:
         raise UserError(f"{path} cannot be moved away ({error.strerror}). Move it by hand and start again.") from error
     return aside
+
+
+def read_known_runs(path: Path) -> tuple[Path, ...]:
+    """Folders of remembered runs that are there, newest first, from any thread; none where the file cannot be read."""
+    try:
+        with closing(open_read_only(path)) as connection:
+            rows = connection.execute("select path from known_runs order by seen_at desc").fetchall()
+    except sqlite3.Error:
+        return ()
+    return tuple(folder for (text,) in rows if (folder := Path(text)).is_dir())
 
 
 def data_folder() -> Path:

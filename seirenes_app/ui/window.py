@@ -354,7 +354,7 @@ class MainWindow(QMainWindow):
             RunStatus.FINISHED: "is finished.",
             RunStatus.STOPPED: "was saved and stopped.",
             RunStatus.FAILED: f"failed: {state.message}",
-            RunStatus.DIED: "died; Home tells what is known.",
+            RunStatus.CRASHED: "crashed. Details on Home.",
         }
         self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
         if not self.closing.under_way:

@@ -78,7 +78,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_counted_twice(env, tmp_path):
     listed = json.loads(
         subprocess.run(command("runs", "--json"), env=env, capture_output=True, text=True, check=True).stdout
     )
-    assert listed[0]["status"] == "died"
+    assert listed[0]["status"] == "crashed"
     subprocess.run(command("resume", "k", "--detach"), env=env, check=True, timeout=60)
     wait_for(lambda: sum(e.kind == "launch" for e in events(paths)) == 2)
     resumed = next(e for e in reversed(events(paths)) if e.kind == "launch").data["resumed_from"]

@@ -11,7 +11,7 @@ from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
 from training.runs.lock import holder
 from training.runs.paths import RunPaths
-from training.runs.status import RunState, judge, reduce
+from training.runs.status import RunState, reduce, resolve_status
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_run(paths: RunPaths) -> RunSummary:
         tail, state = EventTail(paths.events), RunState(run_id=paths.run_id)
         for event in tail.poll():
             state = reduce(state, event)
-        return RunSummary(paths, config, judge(state, holder(paths.lock), time.time()))
+        return RunSummary(paths, config, resolve_status(state, holder(paths.lock), time.time()))
     except (UserError, OSError) as error:
         return RunSummary(paths, config, None, str(error))
 

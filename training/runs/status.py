@@ -1,11 +1,14 @@
-"""Turn trainer events into run state. Pure: no Qt, no I/O. The only place where a run's state is decided."""
+"""Status reducer of background processes: events become state. No Qt, no I/O.
+
+`ProcessState` is what training and evaluation have in common; `RunState` adds what a training run has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from training.runs.events import Event
 from training.runs.lock import LockHolder
@@ -15,7 +18,7 @@ START_PATIENCE_S = 60.0
 
 
 class RunStatus(StrEnum):
-    """What a run is doing, or how it ended."""
+    """What a process is doing, or how it ended."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -24,10 +27,150 @@ class RunStatus(StrEnum):
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
-    DIED = "died"
+    CRASHED = "crashed"
     """No `done` event and nobody holds the lock."""
     STALLED = "stalled"
-    """The lock is held, but nothing was heard for a minute."""
+    """The lock is held, but the last event is older than a minute."""
+
+
+DONE = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED})
+"""The process wrote how it ended."""
+OVER = DONE | {RunStatus.CRASHED}
+"""Nothing more happens by itself."""
+LIVE = frozenset(RunStatus) - OVER
+"""There is, or is about to be, a process."""
+
+
+class FailureKind(StrEnum):
+    """Why a process failed, which decides the remedy."""
+
+    SETTINGS = "settings"
+    """It was refused before its first step: only other settings help."""
+    RESOURCES = "resources"
+    """A disk, a file or memory: it can be resumed once that is fixed."""
+    INTERNAL = "internal"
+    """An error in the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessWarning:
+    """What happened, and what to do."""
+
+    step: int
+    t: float
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessState:
+    """What is known of any background process. Times `_t` are seconds since 1970, `_s` are durations."""
+
+    status: RunStatus = RunStatus.STARTING
+    pid: int = 0
+    stage: str = ""
+    started_t: float = 0.0
+    """First event of all launches."""
+    launched_t: float = 0.0
+    """Newest launch; 0 if there was none."""
+    last_t: float = 0.0
+    active_s: float = 0.0
+    """Time spent working, over all launches: neither pauses nor sleep nor the time between two launches."""
+    launched_active_s: float = 0.0
+    """`active_s` at the newest launch."""
+    paused_s: float = 0.0
+    message: str = ""
+    error: str = ""
+    failure: FailureKind | None = None
+    warnings: tuple[ProcessWarning, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.status in OVER
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether starting the process again can get further."""
+        return self.status in OVER - {RunStatus.FINISHED}
+
+
+State = TypeVar("State", bound=ProcessState)
+
+
+def reduce_process(state: State, event: Event) -> State:
+    """The part of an event's effect that all processes share: times, launch, warning, done."""
+    state = _advance_time(state, event)
+    d = event.data
+    if event.kind == "launch":
+        return replace(
+            state, status=RunStatus.RUNNING, pid=int(d.get("pid", 0)), launched_t=event.t, stage="setup", message="",
+            error="", failure=None, launched_active_s=state.active_s,
+            # Two processes of one evaluation know one engine each.
+            machine={**state.machine, **(d.get("machine") or {})},
+            versions={**state.versions, **(d.get("versions") or {})},
+        )  # fmt: skip
+    if event.kind == "stage":
+        stage = str(d.get("stage", ""))
+        return replace(state, stage=stage, status=RunStatus.PAUSED if stage == "paused" else RunStatus.RUNNING)
+    if event.kind == "warning":
+        text = [str(d.get(k, "")) for k in ("code", "message", "remedy")]
+        return replace(state, warnings=(*state.warnings, ProcessWarning(int(d.get("step") or 0), event.t, *text)))
+    if event.kind == "done":
+        outcome = d.get("outcome")
+        status = RunStatus(outcome) if outcome in DONE else RunStatus.FAILED
+        failure = _failure(state, d) if status is RunStatus.FAILED else None
+        message, error = str(d.get("message") or ""), str(d.get("error") or "")
+        return replace(state, status=status, failure=failure, message=message, error=error, stage="")
+    return state
+
+
+def _advance_time(state: State, event: Event) -> State:
+    """Count the time since the event before. A clock that was set back counts as no time."""
+    passed = max(0.0, event.t - state.last_t) if state.last_t else 0.0
+    active, paused = state.active_s, state.paused_s
+    measured = event.data.get("active_s")
+    if event.kind == "launch":
+        pass
+    elif isinstance(measured, int | float):
+        # Measured by the process with a monotonic clock, from its own start.
+        active = max(active, state.launched_active_s + float(measured))
+    elif state.status is not RunStatus.PAUSED and passed <= STALLED_AFTER_S:
+        # Events without it: a process writes a heartbeat every few seconds, so a longer silence was sleep.
+        active += passed
+    if state.status is RunStatus.PAUSED and event.kind != "launch":
+        paused += passed
+    return replace(state, last_t=event.t, started_t=state.started_t or event.t, active_s=active, paused_s=paused)
+
+
+def _failure(state: ProcessState, data: Mapping[str, Any]) -> FailureKind:
+    try:
+        return FailureKind(data["failure"])
+    except (KeyError, ValueError):
+        # Written before there was a `failure` field.
+        if data.get("error") != "UserError":
+            return FailureKind.INTERNAL
+        return FailureKind.RESOURCES if state.launched_t else FailureKind.SETTINGS
+
+
+def resolve_status(state: State, holder: LockHolder | None, now: float, *, process: str = "The trainer") -> State:
+    """The state given who holds the lock: without a `done` event and with a free lock, the process crashed."""
+    if state.status in DONE:
+        return state if holder is None or now - state.last_t < 5 else replace(state, status=RunStatus.STARTING)
+    if holder is None:
+        if state.last_t == 0 or (state.status is RunStatus.STARTING and now - state.last_t < START_PATIENCE_S):
+            return state
+        message = state.message or f"{process} exited unexpectedly."
+        return replace(state, status=RunStatus.CRASHED, message=message)
+    if state.last_t and now - state.last_t > STALLED_AFTER_S:
+        return replace(state, status=RunStatus.STALLED)
+    return state
+
+
+# ---------------------------------------------------------------------- training runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +182,6 @@ class EvalPoint:
     suite: str
     suite_hash: str
     metrics: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RunWarning:
-    """What happened, and what to do."""
-
-    step: int
-    t: float
-    code: str
-    message: str
-    remedy: str
 
 
 class History:
@@ -90,53 +222,59 @@ class History:
         return list(dict.fromkeys(k for _, m in self._log[: self._length] for k, v in m.items() if v is not None))
 
 
-@dataclass(frozen=True)
-class RunState:
-    """Everything a page shows of a run."""
+@dataclass(frozen=True, kw_only=True)
+class RunState(ProcessState):
+    """Everything a page shows of a run. `step` is the step under way, the newest complete one while paused."""
 
-    status: RunStatus = RunStatus.STARTING
     run_id: str = ""
     mode: str = ""
     model: str = ""
-    pid: int = 0
     step: int = 0
     steps: int = 0
-    stage: str = ""
     stage_done: int = 0
     stage_total: int = 0
-    started_t: float = 0.0
-    launched_t: float = 0.0
     launched_step: int = 0
-    last_t: float = 0.0
+    """The step that the newest launch went on from."""
+    paced_from_s: float = 0.0
+    """`active_s` when the newest launch began its first step."""
+    stepped_s: float = 0.0
+    """`active_s` at the newest complete step."""
     latest: Mapping[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=History)
     evals: tuple[EvalPoint, ...] = ()
     checkpoints: tuple[tuple[int, str], ...] = ()
-    warnings: tuple[RunWarning, ...] = ()
-    message: str = ""
-    error: str = ""
     threads: int = 0
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def elapsed_s(self) -> float:
-        """Seconds from the first launch to the last sign of life."""
-        return max(0.0, self.last_t - self.started_t) if self.started_t else 0.0
+    def can_edit_settings(self) -> bool:
+        """Whether other settings are the remedy: the run was refused before its first step."""
+        return self.status is RunStatus.FAILED and self.failure is FailureKind.SETTINGS
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether resuming can get further: the run is over, not finished, and its settings were accepted."""
+        return self.status in OVER - {RunStatus.FINISHED} and not self.can_edit_settings
+
+    @property
+    def done_steps(self) -> int:
+        """Steps that are complete."""
+        last = self.history.last_step
+        return self.launched_step if last is None else last
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at the pace since the last launch; None before its first step or when it is over."""
-        last = self.history.last_step
-        if last is None or last <= self.launched_step or self.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
+        """Seconds of work left at the pace since the newest launch; None before its first step or when it is over."""
+        played = self.done_steps - self.launched_step
+        if played <= 0 or self.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
             return None
-        pace_s = (self.last_t - self.launched_t) / (last - self.launched_step)
-        return pace_s * max(0, self.steps - last)
+        pace_s = (self.stepped_s - self.paced_from_s) / played
+        # The step under way is counted down, but never below nothing.
+        return max(0.0, pace_s * (self.steps - self.done_steps) - min(pace_s, self.active_s - self.stepped_s))
 
 
 def reduce(state: RunState, event: Event) -> RunState:
-    """The state after one more event; unknown kinds change nothing but the time of the last sign of life."""
-    state = replace(state, last_t=event.t, started_t=state.started_t or event.t)
+    """The state after one more event; unknown kinds change nothing but the times."""
+    state = reduce_process(state, event)
     handler = _HANDLERS.get(event.kind)
     return handler(state, event) if handler else state
 
@@ -144,13 +282,12 @@ def reduce(state: RunState, event: Event) -> RunState:
 def _launch(s: RunState, e: Event) -> RunState:
     d = e.data
     s = replace(
-        s, status=RunStatus.RUNNING, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""),
-        pid=d.get("pid", 0), steps=d.get("steps", 0), threads=d.get("threads", 0), machine=d.get("machine") or {},
-        versions=d.get("versions") or {}, message="", error="", launched_t=e.t, stage="setup",
+        s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=d.get("steps", 0),
+        threads=d.get("threads", 0), paced_from_s=s.active_s, stepped_s=s.active_s,
     )  # fmt: skip
     since = d.get("resumed_from")
     if since is None:
-        # A run that died before its first checkpoint starts over.
+        # A run that crashed before its first checkpoint starts over.
         return replace(s, history=History(), evals=(), checkpoints=(), step=0, latest={}, launched_step=0)
     kept = s.history.until(since)
     return replace(
@@ -162,21 +299,24 @@ def _launch(s: RunState, e: Event) -> RunState:
 
 def _stage(s: RunState, e: Event) -> RunState:
     d = e.data
-    name = str(d.get("stage", ""))
-    status = RunStatus.PAUSED if name == "paused" else RunStatus.RUNNING
-    return replace(s, status=status, step=d.get("step", s.step), stage=name, stage_done=d.get("done", 0),
-                   stage_total=d.get("total", 0))  # fmt: skip
+    step = s.done_steps if s.status is RunStatus.PAUSED else d.get("step", s.step)
+    return replace(s, step=step, stage_done=d.get("done", 0), stage_total=d.get("total", 0))
 
 
 def _step(s: RunState, e: Event) -> RunState:
     step, metrics = int(e.data.get("step", s.step)), e.data.get("metrics") or {}
-    return replace(s, status=RunStatus.RUNNING, step=step, latest=metrics, history=s.history.append(step, metrics))
+    return replace(
+        s, status=RunStatus.RUNNING, step=step, latest=metrics, history=s.history.append(step, metrics),
+        stepped_s=s.active_s,
+    )  # fmt: skip
 
 
 def _eval(s: RunState, e: Event) -> RunState:
     d = e.data
     point = EvalPoint(int(d.get("step", 0)), e.t, d.get("suite", ""), d.get("suite_hash", ""), d.get("metrics") or {})
-    return replace(s, evals=(*(p for p in s.evals if p.step != point.step), point))
+    # The evaluation before the first step is no part of the steps' pace.
+    paced = s.active_s if s.done_steps == s.launched_step else s.paced_from_s
+    return replace(s, paced_from_s=paced, evals=(*(p for p in s.evals if p.step != point.step), point))
 
 
 def _checkpoint(s: RunState, e: Event) -> RunState:
@@ -184,38 +324,4 @@ def _checkpoint(s: RunState, e: Event) -> RunState:
     return replace(s, checkpoints=(*(c for c in s.checkpoints if c[0] != found[0]), found))
 
 
-def _warning(s: RunState, e: Event) -> RunState:
-    d = e.data
-    text = [str(d.get(k, "")) for k in ("code", "message", "remedy")]
-    return replace(s, warnings=(*s.warnings, RunWarning(int(d.get("step") or 0), e.t, *text)))
-
-
-def _done(s: RunState, e: Event) -> RunState:
-    outcome = e.data.get("outcome")
-    status = RunStatus(outcome) if outcome in ("finished", "stopped", "failed") else RunStatus.FAILED
-    return replace(s, status=status, message=e.data.get("message") or "", error=e.data.get("error") or "", stage="")
-
-
-_HANDLERS = {
-    "launch": _launch, "stage": _stage, "step": _step, "eval": _eval, "checkpoint": _checkpoint, "warning": _warning,
-    "done": _done,
-}  # fmt: skip
-
-OVER = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED})
-LIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING, RunStatus.STALLED})
-"""There is, or is about to be, a process."""
-
-
-def judge(state: RunState, holder: LockHolder | None, now: float) -> RunState:
-    """The state in the light of who holds the lock: a run without `done` and with a free lock died."""
-    if state.status in OVER:
-        return state if holder is None or now - state.last_t < 5 else replace(state, status=RunStatus.STARTING)
-    if holder is None:
-        if state.last_t == 0 or (state.status is RunStatus.STARTING and now - state.last_t < START_PATIENCE_S):
-            return state
-        return replace(
-            state, status=RunStatus.DIED, message=state.message or "The trainer is gone without a last word."
-        )
-    if state.last_t and now - state.last_t > STALLED_AFTER_S:
-        return replace(state, status=RunStatus.STALLED)
-    return state
+_HANDLERS = {"launch": _launch, "stage": _stage, "step": _step, "eval": _eval, "checkpoint": _checkpoint}

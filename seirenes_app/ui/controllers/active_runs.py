@@ -6,7 +6,7 @@ import time
 
 from PySide6.QtCore import QObject, Signal
 
-from seirenes_app.ui.controllers.run_watcher import ENDED, RunWatcher
+from seirenes_app.ui.controllers.run_watcher import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
 from training.runs.lock import holder
@@ -59,7 +59,7 @@ class ActiveRuns(QObject):
     def _look(self) -> None:
         for summary in self._runs.summaries:
             state = summary.state
-            if state is None or state.status in ENDED or summary.paths.run_id in self._watchers:
+            if state is None or state.over or summary.paths.run_id in self._watchers:
                 continue
             if holder(summary.paths.lock) is not None:
                 self._watch(summary.paths)
@@ -78,7 +78,7 @@ class ActiveRuns(QObject):
     def _take_state(self, paths: RunPaths, state: RunState) -> None:
         # From launch to first event a run looks as it did before: a trainer needs seconds to import its libraries.
         since = self._started.get(paths.run_id, 0.0)
-        if state.status in ENDED and state.last_t > since:
+        if state.over and state.last_t > since:
             self._drop(paths)
             self.ended.emit(paths, state)
             self._runs.refresh()

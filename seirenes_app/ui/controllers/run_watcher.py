@@ -1,6 +1,6 @@
 """Follow one run directory: a live run, one that was found again, and a replayed one are the same code path.
 
-Reads `events.jsonl` by byte offset on a timer. It decides nothing: `reduce` and `judge` do.
+Reads `events.jsonl` by byte offset on a timer. It decides nothing: `reduce` and `resolve_status` do.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from training.errors import UserError
 from training.runs.events import Event, EventTail
 from training.runs.lock import holder
 from training.runs.paths import RunPaths
-from training.runs.status import RunState, RunStatus, judge, reduce
+from training.runs.status import RunState, reduce, resolve_status
 
-ENDED = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.DIED})
 LONG_BYTES = 256 * 1024
 """A log beyond this is caught up with in another thread, so that opening a long run does not hold the window."""
 
@@ -33,7 +32,7 @@ class RunWatcher(QObject):
         self.paths = paths
         self._tail = EventTail(paths.events)
         self._state = RunState(run_id=paths.run_id)
-        self._judged = self._state
+        self._resolved = self._state
         self._problems_told = 0
         self._announced = self._stopped = False
         self._caught_up.connect(self._take_history)
@@ -44,7 +43,7 @@ class RunWatcher(QObject):
     @property
     def state(self) -> RunState:
         """The run as of the last poll."""
-        return self._judged
+        return self._resolved
 
     def start(self) -> None:
         """Read everything that is there now, then follow."""
@@ -105,13 +104,13 @@ class RunWatcher(QObject):
     def _take(self, events: list[Event], state: RunState) -> None:
         self._state = state
         self._tell_problems()
-        before = self._judged
-        self._judged = judge(self._state, holder(self.paths.lock), time.time())
+        before = self._resolved
+        self._resolved = resolve_status(self._state, holder(self.paths.lock), time.time())
         if events:
             self.eventsArrived.emit(events)
-        if events or not self._announced or self._judged.status != before.status:
+        if events or not self._announced or self._resolved.status != before.status:
             self._announced = True
-            self.stateChanged.emit(self._judged)
+            self.stateChanged.emit(self._resolved)
 
     def _tell_problems(self) -> None:
         fresh = self._tail.problems[self._problems_told :]

@@ -42,7 +42,7 @@ STATUS_LOOKS = {
     RunStatus.FINISHED: BadgeStyle("check-circle", STATUS_WORDS[RunStatus.FINISHED], "good"),
     RunStatus.STOPPED: BadgeStyle("stopped", STATUS_WORDS[RunStatus.STOPPED], "muted"),
     RunStatus.FAILED: BadgeStyle("error", STATUS_WORDS[RunStatus.FAILED], "bad"),
-    RunStatus.DIED: BadgeStyle("died", STATUS_WORDS[RunStatus.DIED], "bad"),
+    RunStatus.CRASHED: BadgeStyle("died", STATUS_WORDS[RunStatus.CRASHED], "bad"),
     RunStatus.STALLED: BadgeStyle("silent", STATUS_WORDS[RunStatus.STALLED], "warn"),
 }
 BROKEN = BadgeStyle("warning", "Unreadable", "warn")

@@ -90,7 +90,7 @@ class FailureCard(Card):
     dismissed = Signal(object)
 
     def __init__(self, summary: RunSummary, story: RunSummaryText, parent: QWidget | None = None) -> None:
-        status = summary.state.status if summary.state is not None else RunStatus.DIED
+        status = summary.state.status if summary.state is not None else RunStatus.CRASHED
         super().__init__("warn" if status is RunStatus.STALLED else "bad", parent)
         self.paths = summary.paths
         self.story = story

@@ -105,7 +105,7 @@ def test_a_process_that_ends_before_it_begins_is_seen_at_once(library, monkeypat
     paths = library.create(small_plan())
     monkeypatch.setattr(evaluations.sys, "executable", "/bin/false")
     evaluations.launch(paths)
-    assert wait(EvaluationWatch(paths), lambda s: s.over).status is RunStatus.DIED
+    assert wait(EvaluationWatch(paths), lambda s: s.over).status is RunStatus.CRASHED
     assert evaluations.stop(paths)
 
 

@@ -68,9 +68,9 @@ def test_a_killed_trainer_is_found_dead_and_told_in_words(tmp_path, held):
     child.send_signal(signal.SIGKILL)
     child.wait()
     (dead,) = library.list_runs()
-    assert dead.state.status is RunStatus.DIED
+    assert dead.state.status is RunStatus.CRASHED
     story = tell(dead)
-    assert "killed died" in story.title
+    assert "killed crashed" in story.title
     assert "killed from outside" in story.text
     assert story.can_resume
 
@@ -91,8 +91,8 @@ def test_a_run_whose_trainer_never_spoke_is_dead_after_a_minute(tmp_path):
     long_ago = time.time() - 3600
     os.utime(paths.config, (long_ago, long_ago))
     (summary,) = library.list_runs()
-    assert summary.state.status is RunStatus.DIED
-    assert "before it began" in tell(summary).text
+    assert summary.state.status is RunStatus.CRASHED
+    assert "before its first step" in tell(summary).text
 
 
 def test_a_run_that_is_over_is_read_again_only_when_its_files_change(tmp_path):

@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlite_utils import Database
 
-from seirenes_app.store.workspace import MAX_RECENT, RunMark, Workspace, migrations
+from seirenes_app.store.workspace import MAX_RECENT, RunMark, Workspace, migrations, read_known_runs
 from training.errors import UserError
 
 
@@ -33,6 +33,36 @@ def test_a_note_leaves_the_pin_and_a_pin_leaves_the_note(workspace):
     assert workspace.marks()["a"] == RunMark(False, "kept")
     workspace.forget("a")
     assert workspace.marks() == {}
+
+
+def test_a_name_tags_and_a_group_are_kept_beside_pin_and_note(workspace):
+    workspace.pin("a", True)
+    workspace.rename("a", "  Long  hints ")
+    workspace.tag("a", ["ablation", " two  words", "ablation", ""])
+    workspace.group("a", "november")
+    assert workspace.marks()["a"] == RunMark(True, "", "Long hints", ("ablation", "two words"), "november")
+    workspace.tag("a", [])
+    workspace.rename("a", "")
+    assert workspace.marks()["a"] == RunMark(True, "", "", (), "november")
+
+
+def test_a_workspace_without_names_gets_them_and_keeps_its_marks(tmp_path):
+    old = Database(tmp_path / "old.db")
+    migrations.apply(old, stop_before="m004_run_names")
+    old["run_marks"].insert({"run_id": "a", "pinned": 1, "note": "kept"})
+    old.close()
+    workspace = Workspace(tmp_path / "old.db")
+    assert workspace.marks() == {"a": RunMark(True, "kept")}
+    workspace.close()
+
+
+def test_remembered_runs_are_newest_first_without_those_that_are_gone(workspace, tmp_path):
+    for i, name in enumerate(("old", "new", "gone")):
+        (tmp_path / name).mkdir()
+        workspace.remember_run(tmp_path / name, now=float(i))
+    (tmp_path / "gone").rmdir()
+    assert read_known_runs(workspace.path) == (tmp_path / "new", tmp_path / "old")
+    assert read_known_runs(tmp_path / "no.db") == ()
 
 
 def test_recent_configs_are_newest_first_and_bounded(workspace, tmp_path):

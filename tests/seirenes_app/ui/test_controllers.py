@@ -104,7 +104,7 @@ def test_a_trainer_that_is_killed_is_seen_to_have_died(qtbot, tmp_path, trainer)
     watcher.start()
     child.send_signal(signal.SIGKILL)
     child.wait()
-    qtbot.waitUntil(lambda: watcher.state.status is RunStatus.DIED)
+    qtbot.waitUntil(lambda: watcher.state.status is RunStatus.CRASHED)
     watcher.stop()
 
 

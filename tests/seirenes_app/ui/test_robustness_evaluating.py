@@ -166,7 +166,7 @@ def test_the_strip_offers_what_can_be_done(qtbot):
     strip.render_summary(going, stopping=True, more=2)
     assert "stopping after the chunk" in strip.words.text()
     assert "2 more going" in strip.words.text()
-    strip.render_summary(summary(status=RunStatus.DIED, share=0.5, rows=9, message="It died."))
+    strip.render_summary(summary(status=RunStatus.CRASHED, share=0.5, rows=9, message="It died."))
     assert not strip.resume.isHidden()
     assert "9 rows kept" in strip.words.text()
     strip.close_button.click()

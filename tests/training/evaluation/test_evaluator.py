@@ -10,7 +10,7 @@ from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, fingerprint, new_evaluation, open_suite, read_plan
 from training.evaluation.evaluator import run_part
 from training.evaluation.plan import Target, TargetKind, chunk_seed, chunks
-from training.evaluation.status import EvalState, judge, reduce
+from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader, verify
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import ITEMS, append_item, write_suite
@@ -31,7 +31,7 @@ def state_of(paths):
     state = EvalState()
     for event in EventTail(paths.events).poll():
         state = reduce(state, event)
-    return judge(state, holder(paths.lock), state.last_t)
+    return resolve_eval_status(state, holder(paths.lock), state.last_t)
 
 
 def test_an_evaluation_runs_to_its_end_and_says_so(tmp_path, model):
@@ -126,7 +126,7 @@ def test_targets_of_the_other_kind_are_left_for_the_other_process(tmp_path, mode
     paths = new_evaluation(tmp_path, plan)
     assert run_part(paths.root, TargetKind.GGUF, FakeSolver(model), last=False) == "handover"
     assert state_of(paths).stage == "handover"
-    assert not judge(state_of(paths), None, state_of(paths).last_t + 1).over
+    assert not resolve_eval_status(state_of(paths), None, state_of(paths).last_t + 1).over
     assert run_part(paths.root, TargetKind.TORCH, FakeSolver(model)) == "finished"
     assert verify(paths.rows) == ()
 
@@ -236,14 +236,14 @@ def test_an_evaluation_without_a_last_word_died_but_not_at_once(tmp_path, model)
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     run_part(paths.root, KIND, FakeSolver(model))
     state = EvalState()
-    assert judge(state, None, 10.0).status is RunStatus.STARTING
+    assert resolve_eval_status(state, None, 10.0).status is RunStatus.STARTING
     events = [e for e in EventTail(paths.events).poll() if e.kind != "done"]
     for event in events:
         state = reduce(state, event)
-    assert judge(state, None, state.last_t).status is RunStatus.DIED
+    assert resolve_eval_status(state, None, state.last_t).status is RunStatus.CRASHED
     held = LockHolder(1, 0.0, "here")
-    assert judge(state, held, state.last_t).status is RunStatus.RUNNING
-    assert judge(state, held, state.last_t + 600).status is RunStatus.STALLED
+    assert resolve_eval_status(state, held, state.last_t).status is RunStatus.RUNNING
+    assert resolve_eval_status(state, held, state.last_t + 600).status is RunStatus.STALLED
     shares = []
     state = EvalState()
     for event in events:

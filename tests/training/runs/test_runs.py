@@ -30,12 +30,12 @@ from training.runs.config import (
     to_dict,
     to_toml,
 )
-from training.runs.events import EventKind, EventTail, EventWriter
+from training.runs.events import Event, EventKind, EventTail, EventWriter
 from training.runs.files import write_whole
 from training.runs.listing import list_runs
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, new_run
-from training.runs.status import RunState, RunStatus, judge, reduce
+from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -161,7 +161,7 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from training.errors import UserError
-from training.runs.events import EventKind, EventTail, EventWriter
+from training.runs.events import Event, EventKind, EventTail, EventWriter
 file = Path(sys.argv[1])
 writer = EventWriter(file)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -242,8 +242,6 @@ def test_a_recycled_pid_is_not_taken_for_the_trainer(paths):
 def play(*events):
     state = RunState()
     for seq, (kind, data) in enumerate(events):
-        from training.runs.events import Event
-
         state = reduce(state, Event(seq, 100.0 + seq, kind, data))
     return state
 
@@ -255,20 +253,20 @@ def step(n):
     return ("step", {"step": n, "metrics": {"seconds": 1.0, "loss": n}})
 
 
-def test_missing_done_means_died():
+def test_missing_done_means_crashed():
     state = play(LAUNCH, step(1))
-    assert judge(state, None, 101.0).status is RunStatus.DIED
+    assert resolve_status(state, None, 101.0).status is RunStatus.CRASHED
 
 
 def test_silence_with_the_lock_held_is_stalled_not_dead():
     held = LockHolder(1, 0.0, "h")
-    assert judge(play(LAUNCH, step(1)), held, 110.0).status is RunStatus.RUNNING
-    assert judge(play(LAUNCH, step(1)), held, 500.0).status is RunStatus.STALLED
+    assert resolve_status(play(LAUNCH, step(1)), held, 110.0).status is RunStatus.RUNNING
+    assert resolve_status(play(LAUNCH, step(1)), held, 500.0).status is RunStatus.STALLED
 
 
 def test_done_is_the_end():
     state = play(LAUNCH, step(1), ("done", {"outcome": "failed", "message": "no space"}))
-    assert judge(state, None, 999.0).status is RunStatus.FAILED
+    assert resolve_status(state, None, 999.0).status is RunStatus.FAILED
     assert state.message == "no space"
 
 
@@ -277,10 +275,91 @@ def test_a_resume_drops_the_steps_after_its_checkpoint():
     assert state.history.series("loss")[0] == [1, 2, 3]
 
 
+def at(*events):
+    """The state after (time, kind, data)."""
+    state = RunState()
+    for seq, (t, kind, data) in enumerate(events):
+        state = reduce(state, Event(seq, 1e6 + t, kind, data))
+    return state
+
+
+BEAT = ("heartbeat", {})
+PAUSED = ("stage", {"step": 5, "stage": "paused"})
+
+
+def timeline(t, seconds, every=5.0):
+    return [(t + i * every, *BEAT) for i in range(1, int(seconds / every) + 1)]
+
+
+def four_steps():
+    """Four steps of 10 s each, and half of the fifth."""
+    found = [(0, *LAUNCH)]
+    for n in range(1, 5):
+        found += [*timeline(10 * (n - 1), 5), (10 * n, *step(n))]
+    return [*found, (45, "stage", {"step": 5, "stage": "r1_clean"})]
+
+
+def test_a_pause_changes_neither_elapsed_nor_left_and_says_the_steps_that_are_done():
+    before = at(*four_steps())
+    paused = at(*four_steps(), (45, *PAUSED), *timeline(45, 3600))
+    assert (paused.status, paused.step, paused.done_steps) == (RunStatus.PAUSED, 4, 4)
+    assert paused.eta_s == before.eta_s == 55.0
+    assert paused.active_s == before.active_s == 45.0
+    assert paused.paused_s == 3600.0
+    after = at(*four_steps(), (45, *PAUSED), *timeline(45, 3600), (3645, "stage", {"step": 5, "stage": "r1_clean"}),
+               (3650, *step(5)))  # fmt: skip
+    assert after.active_s == 50.0
+    assert after.eta_s == 50.0
+
+
+def test_sleep_and_a_clock_that_was_set_back_count_as_no_time():
+    slept = at(*four_steps(), (8 * 3600, "stage", {"step": 5, "stage": "r1_clean"}))
+    assert (slept.active_s, slept.eta_s) == (45.0, 55.0)
+    set_back = at(*four_steps(), (-31500, *BEAT), (-31495, *step(5)))
+    assert set_back.active_s == 50.0
+    assert set_back.eta_s == 50.0
+
+
+def test_time_between_two_launches_is_not_elapsed():
+    state = at(*four_steps(), (9000, "launch", {"steps": 10, "resumed_from": 4}), (9005, *BEAT))
+    assert state.active_s == 50.0
+    assert state.eta_s is None
+
+
+def test_the_trainers_own_clock_is_believed_before_the_wall_clock():
+    state = at((0, "launch", {"steps": 10, "active_s": 7.0}), (5, "heartbeat", {"active_s": 12.0}),
+               (-100, "step", {"step": 1, "metrics": {}, "active_s": 17.0}))  # fmt: skip
+    assert state.active_s == 17.0
+
+
+def test_the_evaluation_before_the_first_step_is_no_part_of_the_pace():
+    state = at((0, *LAUNCH), *timeline(0, 50), (50, "eval", {"step": 0}), (60, *step(1)))
+    assert state.eta_s == 90.0
+
+
+@pytest.mark.parametrize(
+    ("launched", "done", "kind", "resume"),
+    [
+        (False, {"error": "UserError"}, FailureKind.SETTINGS, False),
+        (True, {"error": "UserError"}, FailureKind.RESOURCES, True),
+        (True, {"error": "ZeroDivisionError"}, FailureKind.INTERNAL, True),
+        (True, {"error": "UserError", "failure": "settings"}, FailureKind.SETTINGS, False),
+    ],
+)
+def test_a_run_that_failed_on_its_settings_wants_others_and_no_resume(launched, done, kind, resume):
+    state = play(*[LAUNCH] * launched, ("done", {"outcome": "failed", **done}))
+    assert (state.failure, state.can_resume, state.can_edit_settings) == (kind, resume, not resume)
+
+
+def test_a_finished_run_is_not_resumed():
+    assert not play(LAUNCH, step(1), ("done", {"outcome": "finished"})).can_resume
+    assert play(LAUNCH, step(1), ("done", {"outcome": "stopped"})).can_resume
+
+
 def test_unknown_kinds_change_nothing_but_the_sign_of_life():
     state = play(LAUNCH, step(1))
     later = play(LAUNCH, step(1), ("telepathy", {"x": 1}))
-    assert replace(later, last_t=state.last_t, history=state.history) == state
+    assert replace(later, last_t=state.last_t, active_s=state.active_s, history=state.history) == state
 
 
 def test_histories_share_storage_without_sharing_content():
@@ -331,13 +410,13 @@ def test_a_read_only_runs_folder_is_told_with_a_remedy(tmp_path):
         new_run(blocked / "runs", RunConfig())
 
 
-def test_a_dead_runs_summary_says_died(tmp_path):
+def test_a_dead_runs_summary_says_crashed(tmp_path):
     paths = new_run(tmp_path, RunConfig(), "r")
     writer = EventWriter(paths.events)
     writer.write(EventKind.LAUNCH, steps=3, resumed_from=None)
     writer.close()
     time.sleep(0.01)
-    assert list_runs(tmp_path)[0].state.status is RunStatus.DIED
+    assert list_runs(tmp_path)[0].state.status is RunStatus.CRASHED
     assert isinstance(list_runs(tmp_path)[0].paths, RunPaths)
 
 

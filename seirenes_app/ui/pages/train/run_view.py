@@ -61,9 +61,7 @@ from training.core.statistics import Interval
 from training.runs.config import RunConfig
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
-from training.runs.status import LIVE, EvalPoint, RunState, RunStatus, RunWarning
-
-RESUMABLE = frozenset({RunStatus.STOPPED, RunStatus.DIED, RunStatus.FAILED})
+from training.runs.status import LIVE, EvalPoint, ProcessWarning, RunState, RunStatus
 
 
 class RunHeader(QWidget):
@@ -134,7 +132,7 @@ class RunHeader(QWidget):
         self.unpause.setVisible(going and paused)
         self.checkpoint.setVisible(going and not paused and state.status is not RunStatus.STARTING)
         self.stop.setVisible(going)
-        self.resume.setVisible(state.status in RESUMABLE)
+        self.resume.setVisible(state.can_resume)
 
 
 def describe(state: RunState) -> list[str]:
@@ -330,7 +328,7 @@ class ProgressCard(Card):
         saved = f"step {state.checkpoints[-1][0]}" if state.checkpoints else "none yet"
         return {
             "step": f"{state.step} of {state.steps}" if state.steps else _waiting_words(state),
-            "elapsed": duration(state.elapsed_s) if state.started_t else "—",
+            "elapsed": duration(state.active_s) if state.started_t else "—",
             "left": duration(state.eta_s) if state.eta_s is not None else "—",
             "speed": format_count(speed) if speed else "—",
             "rollouts": format_count(rollouts) if rollouts else "—",
@@ -420,7 +418,7 @@ SHOWN = 3
 class HealthWarning:
     """The newest warning of one code, and how often that code was raised."""
 
-    newest: RunWarning
+    newest: ProcessWarning
     times: int
 
     @property
@@ -430,9 +428,9 @@ class HealthWarning:
         return step if self.times == 1 else f"{step}, {self.times} times in all"
 
 
-def group_warnings(warnings: Sequence[RunWarning]) -> list[HealthWarning]:
+def group_warnings(warnings: Sequence[ProcessWarning]) -> list[HealthWarning]:
     """One alarm a code, the one that was raised last on top."""
-    newest: dict[str, RunWarning] = {}
+    newest: dict[str, ProcessWarning] = {}
     times: dict[str, int] = {}
     for warning in warnings:
         newest.pop(warning.code, None)
@@ -446,7 +444,7 @@ class WarningList(Card):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("warn", parent)
-        self._warnings: Sequence[RunWarning] = ()
+        self._warnings: Sequence[ProcessWarning] = ()
         self._all = False
         self._build()
         self.hide()
@@ -464,7 +462,7 @@ class WarningList(Card):
         self.list.setSpacing(SPACE_3)
         self.body.addLayout(self.list)
 
-    def render_warnings(self, warnings: Sequence[RunWarning]) -> None:
+    def render_warnings(self, warnings: Sequence[ProcessWarning]) -> None:
         """Show them; the same ones again cost nothing."""
         if warnings is self._warnings:
             return
