@@ -16,8 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from training.errors import UserError
-from training.runs.read_only import open_read_only
-from training.sqlite import Database, Migrations
+from training.sqlite import Database, Migrations, open_read_only
 
 MAX_RECENT = 12
 BUSY_S = 0.25
