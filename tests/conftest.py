@@ -1,8 +1,10 @@
 """Settings every test shares: offscreen Qt, no network, one torch thread, repeatable property tests."""
 
+import contextlib
 import os
 import sys
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -16,6 +18,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_worker_process_is_left_behind():
+    """Set up first, so it is torn down last: after the fixtures that share a worker have closed it."""
+    yield
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "seirenes_app.inference.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                left.append(child.pid)
+    assert not left
 
 
 @pytest.fixture(autouse=True)

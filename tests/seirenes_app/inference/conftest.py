@@ -1,8 +1,7 @@
-"""The bundled model, a loaded worker that tests share, and workers of a test's own. No process may be left behind."""
+"""The bundled model, a loaded worker that tests share, and workers of a test's own."""
 
 import contextlib
 
-import psutil
 import pytest
 
 from seirenes_app.inference.client import WorkerClient
@@ -11,22 +10,6 @@ from seirenes_app.inference.protocol import Message
 from training.errors import UserError
 
 PATIENCE_S = 20
-
-
-def workers() -> list[int]:
-    """Ids of the worker processes below this one."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "seirenes_app.inference.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child.pid)
-    return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_left_behind():
-    yield
-    assert not workers()
 
 
 @pytest.fixture(scope="session")

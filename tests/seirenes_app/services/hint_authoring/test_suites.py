@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seirenes_app.cli.craft import craft as verbs_craft
+from seirenes_app.cli import craft as verbs_craft
 from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.draft import (
     DraftHint,

@@ -9,7 +9,7 @@ from helpers.html_page import Page
 from helpers.robust_runs import evaluate_run, write_run
 from rich.console import Console
 
-from seirenes_app.cli.report import report as verbs_report
+from seirenes_app.cli import report as verbs_report
 from seirenes_app.services.report.document import make_report, panel_table, report_of, tracks_to_compare
 from seirenes_app.services.report.flips import telling_flips
 from seirenes_app.services.report.html import esc, report_html
