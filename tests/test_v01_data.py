@@ -117,7 +117,7 @@ def test_v01_workspace_opens(v01):
     draft = json.loads(store.load("0123456789ab"))
     read = from_json(store.load("0123456789ab"))
     assert read.problem.question == draft["problem"]["question"]
-    hints = [[h.id, h.text, h.type, h.origin, h.author, h.suggested] for h in read.candidates]
+    hints = [[h.id, h.text, h.type, h.origin, h.author, h.suggested] for h in read.hints]
     assert hints == FIGURES["workspace"]["candidates"]
     result = result_from_json(store.result("0123456789ab", "key-of-the-result"))
     known = FIGURES["workspace"]["result"]

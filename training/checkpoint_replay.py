@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Problem
@@ -63,14 +63,14 @@ def replay(request: ReplayRequest, out: TextIO) -> None:
     """One line a checkpoint, flushed as it is done."""
     checker = SymbolicCheck() if request.problem.kind is AnswerKind.SYMBOLIC else None
     try:
-        for line in _answers(request, Verifier(checker) if checker else Verifier()):
+        for line in _answers(request, AnswerGrader(checker) if checker else AnswerGrader()):
             print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
     finally:
         if checker is not None:
             checker.close()
 
 
-def _answers(request: ReplayRequest, verifier: Verifier) -> Iterator[dict[str, Any]]:
+def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str, Any]]:
     question = request.problem.question
     text = join_hint(question, request.hint, request.placement) if request.hint else question
     chat = reasoner_messages(text, request.style)
@@ -89,7 +89,7 @@ def _answers(request: ReplayRequest, verifier: Verifier) -> Iterator[dict[str, A
             yield {"step": step, "missing": str(error)}
             continue
         answer = backend.codec.decode(completion.tokens)
-        judged = judge(answer, request.problem, request.suggested, verifier)
+        judged = judge(answer, request.problem, request.suggested, grader)
         yield {
             "step": step, "outcome": str(judged.outcome), "text": answer, "answer": judged.answer,
             "follows": judged.follows, "logprob": sum(completion.logprobs), "tokens": len(completion.tokens),

@@ -19,7 +19,7 @@ import psutil
 
 from training import metrics
 from training.core.advantages import RoleBaseline
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
 from training.core.prompts import Message
@@ -152,7 +152,7 @@ class Runner:
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
-            c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), Verifier(), self.watcher, types
+            c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.watcher, types
         )
         self.guard = CleanGuard(c.curriculum.guard_margin)
         self.suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
@@ -238,7 +238,7 @@ class Runner:
     def evaluate(self) -> None:
         """The frozen suite on the current weights: rows to disk, figures to the journal, the guard informed."""
         step = self.loop.step_number
-        rows = run_suite(self.suite, self._solve, self.config.model.prompt_style, self.loop.verifier)
+        rows = run_suite(self.suite, self._solve, self.config.model.prompt_style, self.loop.grader)
         save_rows(rows, self.paths.root / "evaluations" / f"step_{step:06d}.jsonl")
         figures = summarise(rows)
         self.journal.write(

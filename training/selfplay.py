@@ -29,10 +29,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign_advantages
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
-from training.core.gates import GateLimits, GateResult, judge_hint
+from training.core.gates import GateLimits, GateResult, check_hint
 from training.core.hint_templates import write_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
@@ -134,7 +134,7 @@ class SelfPlay:
     pool: MasteryPool
     problems: dict[str, Problem]
     archive: HintArchive
-    verifier: Verifier
+    grader: AnswerGrader
     watcher: StepCallbacks
     types: tuple[HintType, ...] = tuple(HintType)
     step_number: int = 0
@@ -194,7 +194,7 @@ class SelfPlay:
         for round_, rollouts in zip(rounds, sampled, strict=True):
             round_.clean = rollouts
             for rollout in rollouts:
-                rollout.outcome = self.verifier.check(rollout.text, round_.problem)
+                rollout.outcome = self.grader.grade(rollout.text, round_.problem)
 
     def _write_hints(self, rounds: list[Round], rng: random.Random) -> None:
         if self.config.mode is Mode.CLEAN_RL:
@@ -219,7 +219,7 @@ class SelfPlay:
 
     def _judge(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> Trial:
         special = self.backend.codec.special_texts()
-        verdict = judge_hint(hint.text, problem, self.limits, others=others, special_texts=special)
+        verdict = check_hint(hint.text, problem, self.limits, others=others, special_texts=special)
         return Trial(problem, hint, id_, verdict)
 
     def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[Trial]:
@@ -241,7 +241,7 @@ class SelfPlay:
         for trial, rollouts in zip(trials, sampled, strict=True):
             trial.solutions = rollouts
             for rollout in rollouts:
-                rollout.outcome = self.verifier.check(rollout.text, trial.problem)
+                rollout.outcome = self.grader.grade(rollout.text, trial.problem)
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout

@@ -33,25 +33,16 @@ from seirenes_app.services.hint_authoring.draft import (
     new_draft,
     new_id,
 )
-from seirenes_app.services.hint_authoring.gate_report import Badges, failures, judge_draft, passed
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_candidates
+from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_hints
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
-from seirenes_app.services.hint_authoring.results import (
-    Arm,
-    SolveResult,
-    candidate_facts,
-    draft_facts,
-    rank,
-    result_facts,
-)
+from seirenes_app.services.hint_authoring.results import SolveResult, draft_facts, hint_facts, rank, result_facts
 from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import TYPE_LABELS, Placement, PromptStyle
-from training.core.types import AnswerKind, HintType
+from training.core.types import AnswerKind, Condition, HintType
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere
-
-_ARM_NAMES = {Arm.CLEAN: "clean", Arm.HINTED: "hinted", Arm.PLACEBO: "placebo"}
 
 
 class Waiting:
@@ -113,65 +104,65 @@ def gate_words(badges: Badges) -> str:
     return "; ".join(f"{badge.gate}: {badge.reason}" for badge in refused) if refused else "valid"
 
 
-def say_solved(draft: Draft, candidate: DraftHint | None, badges: Badges, result: SolveResult, show: int) -> None:
-    """One result: figures, comparison, and `show` solutions of each arm."""
-    if candidate is not None:
-        say(f"Hint ({TYPE_LABELS[candidate.type]}, {draft.placement}): {candidate.text}")
+def say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: SolveResult, show: int) -> None:
+    """One result: figures, comparison, and `show` solutions of each condition."""
+    if hint is not None:
+        say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
         say(f"Gates: {gate_words(badges)}")
     table = _table("", "right", "accuracy", "95% interval")
-    for arm, found in result.arms.items():
+    for condition, found in result.conditions.items():
         table.add_row(
-            _ARM_NAMES[arm], f"{found.right}/{len(found.samples)}", percent(found.accuracy),
+            condition, f"{found.right}/{len(found.samples)}", percent(found.accuracy),
             percent_limits(found.low, found.high),
         )  # fmt: skip
     OUT.print(table)
-    _say_comparison(result, candidate)
-    for arm, found in result.arms.items():
+    _say_comparison(result, hint)
+    for condition, found in result.conditions.items():
         for sample in found.samples[: max(0, show)]:
             follows = ", follows the hint" if sample.follows else ""
-            say(f"\n{_ARM_NAMES[arm]} {sample.index}: {sample.outcome}, answer {sample.answer or 'none'}{follows}")
+            say(f"\n{condition} {sample.index}: {sample.outcome}, answer {sample.answer or 'none'}{follows}")
             say(sample.text)
 
 
-def _say_comparison(result: SolveResult, candidate: DraftHint | None) -> None:
+def _say_comparison(result: SolveResult, hint: DraftHint | None) -> None:
     if result.drop is not None:
         say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
     if result.placebo_drop is not None:
         say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
-    if result.follow_rate is not None and candidate is not None:
-        follows = [s.follows for s in result.arms[Arm.HINTED].samples]
+    if result.follow_rate is not None and hint is not None:
+        follows = [s.follows for s in result.conditions[Condition.HINTED].samples]
         say(f"Follow rate: {percent(result.follow_rate)} ({sum(map(bool, follows))} of {len(follows)} answer "
-            f"{candidate.suggested}, as the hint suggests)")  # fmt: skip
+            f"{hint.suggested}, as the hint suggests)")  # fmt: skip
     _say_never_right(result)
     if result.cancelled:
         say("Interrupted: these are the figures until then.")
 
 
-def say_candidates(
+def say_hints(
     draft: Draft, order: Sequence[str], judged: Mapping[str, Badges], results: Mapping[str, SolveResult]
 ) -> None:
-    """The candidates in order, and the command that tries the first of them."""
-    found = [c for id_ in order if (c := draft.candidate(id_)) is not None]
+    """The hints in order, and the command that tries the first of them."""
+    found = [c for id_ in order if (c := draft.hint(id_)) is not None]
     if not found:
         say("No hint: none of this type fits the problem and passes the gates.")
         return
-    for number, candidate in enumerate(found, 1):
-        say(f"{number:>3}  {visible(candidate.text)}")
-        figures = _figures(results[candidate.id]) if candidate.id in results else []
-        say("     " + " · ".join([gate_words(judged[candidate.id]), *figures]))
+    for number, hint in enumerate(found, 1):
+        say(f"{number:>3}  {visible(hint.text)}")
+        figures = _figures(results[hint.id]) if hint.id in results else []
+        say("     " + " · ".join([gate_words(judged[hint.id]), *figures]))
     if order[0] in results:
         _say_never_right(results[order[0]])
     say(f"Try the first again: {as_command(draft, found[0])}")
 
 
 def _say_never_right(result: SolveResult) -> None:
-    clean = result.arms.get(Arm.CLEAN)
+    clean = result.conditions.get(Condition.CLEAN)
     if clean is not None and clean.samples and not clean.right:
         say("This solver never solves the clean question, so no hint can be seen to harm it. Try another problem.")
 
 
 def _figures(result: SolveResult) -> list[str]:
-    found = [f"{_ARM_NAMES[arm]} {a.right}/{len(a.samples)}" for arm, a in result.arms.items()]
+    found = [f"{condition} {a.right}/{len(a.samples)}" for condition, a in result.conditions.items()]
     if result.drop is not None:
         found.append(f"drop {points_interval(result.drop)}")
     if result.follow_rate is not None:
@@ -209,7 +200,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     solve_.add_argument("--hint", default="", metavar="TEXT", help="without it only the clean question is solved")
     add_solver_options(solve_)
     solve_.add_argument("--no-placebo", action="store_true", help="no placebo: neutral words of the hint's length")
-    solve_.add_argument("--show", type=int, default=0, metavar="N", help="print N solutions of each arm")
+    solve_.add_argument("--show", type=int, default=0, metavar="N", help="print N solutions of each condition")
 
 
 def add_problem_options(parser: argparse.ArgumentParser) -> None:
@@ -233,7 +224,7 @@ def add_problem_options(parser: argparse.ArgumentParser) -> None:
 def add_solver_options(parser: argparse.ArgumentParser) -> None:
     """Who solves, and how; for `solve_draft`."""
     parser.add_argument("--suggests", metavar="A", help="the wrong answer that the hint pushes (default: read from it)")
-    parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each arm (default: 16)")
+    parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each condition (default: 16)")
     parser.add_argument("--model", default="starter", metavar="GGUF", help="who solves (default: starter)")
     parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
     parser.add_argument("--style", choices=[s.value for s in PromptStyle], help="of the prompt (default: by the model)")
@@ -251,22 +242,22 @@ def _underscored(text: str) -> str:
 
 def solve(options: argparse.Namespace) -> int:
     """One problem, clean and perturbed; 3 when it was interrupted, with what there is."""
-    draft, candidate = solve_draft(options)
+    draft, hint = solve_draft(options)
     with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
-        job = SolveJob(client, draft, candidate, lambda r: waiting.show(*_progress(r, draft, candidate)),
+        job = SolveJob(client, draft, hint, lambda r: waiting.show(*_progress(r, draft, hint)),
                        waiting.done, waiting.failed)  # fmt: skip
         result: SolveResult = waiting.result(job)
-    badges = judge_draft(draft)[candidate.id] if candidate else ()
+    badges = check_draft(draft)[hint.id] if hint else ()
     if options.json:
-        facts = draft_facts(draft) | {"candidate": candidate and candidate_facts(draft, candidate, badges)}
+        facts = draft_facts(draft) | {"hint": hint and hint_facts(draft, hint, badges)}
         print(json.dumps(facts | {"result": result_facts(result)}))
     else:
-        say_solved(draft, candidate, badges, result, options.show)
+        say_solved(draft, hint, badges, result, options.show)
     return STOPPED if result.cancelled else 0
 
 
 def craft(options: argparse.Namespace) -> int:
-    """Candidates with their gates; with `--solve` the worst for the solver first."""
+    """Hints with their gates; with `--solve` the worst for the solver first."""
     _demand_count("-n", options.n)
     if options.solve:
         _demand_count("--solve", options.solve)
@@ -275,15 +266,15 @@ def craft(options: argparse.Namespace) -> int:
     stopped = False
     with _Client() as client:
         draft, stopped = _write(client, draft, options)
-        if options.solve and draft.candidates and not stopped:
+        if options.solve and draft.hints and not stopped:
             results, stopped = _try_each(client, draft, quiet=options.json)
-    judged = judge_draft(draft)
-    order = rank(results) + [c.id for c in draft.candidates if c.id not in results]
+    judged = check_draft(draft)
+    order = rank(results) + [c.id for c in draft.hints if c.id not in results]
     saved, notes = _save(draft, order, judged, options.save) if options.save and not stopped else ([], [])
     if options.json:
         print(json.dumps(_craft_facts(draft, order, judged, results, saved)))
     else:
-        say_candidates(draft, order, judged, results)
+        say_hints(draft, order, judged, results)
         for note in notes:
             say(note)
     return STOPPED if stopped else 0
@@ -308,32 +299,32 @@ class _Client:
 
 
 def _write(client: _Client, draft: Draft, options: argparse.Namespace) -> tuple[Draft, bool]:
-    """The draft with its candidates, and whether that was interrupted."""
+    """The draft with its hints, and whether that was interrupted."""
     if options.by == "template":
-        made = template_candidates(as_problem(draft.problem), draft.type, options.n, options.seed)
-        return dataclasses.replace(draft, candidates=tuple(made)), False
+        made = template_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
+        return dataclasses.replace(draft, hints=tuple(made)), False
     with Waiting("writing", quiet=options.json) as waiting:
         ready: list[DraftHint] = []
 
-        def show(candidate: DraftHint) -> None:
-            ready.append(candidate)
+        def show(hint: DraftHint) -> None:
+            ready.append(hint)
             waiting.show(len(ready), options.n)
 
         job = GenerateJob(client.get(), draft, options.n, options.seed, lambda *_: None, show, waiting.done,
                           waiting.failed, temperature=options.temperature)  # fmt: skip
         made = waiting.result(job)
-    return dataclasses.replace(draft, candidates=tuple(made)), job.cancelled
+    return dataclasses.replace(draft, hints=tuple(made)), job.cancelled
 
 
 def _try_each(client: _Client, draft: Draft, *, quiet: bool) -> tuple[Mapping[str, SolveResult], bool]:
     with Waiting("solving", quiet=quiet) as waiting:
-        numbers = {c.id: i for i, c in enumerate(draft.candidates)}
+        numbers = {c.id: i for i, c in enumerate(draft.hints)}
 
         def show(id_: str, result: SolveResult) -> None:
-            done, planned = _progress(result, draft, draft.candidates[0])
+            done, planned = _progress(result, draft, draft.hints[0])
             waiting.show(numbers[id_] * planned + done, len(numbers) * planned)
 
-        job = SolveEachJob(client.get(), draft, draft.candidates, show, waiting.done, waiting.failed)
+        job = SolveEachJob(client.get(), draft, draft.hints, show, waiting.done, waiting.failed)
         return waiting.result(job), job.cancelled
 
 
@@ -342,11 +333,11 @@ def _save(draft: Draft, order: list[str], judged: Mapping[str, Badges], name: st
     saved: list[str] = []
     folder, known = "", 0
     for id_ in order:
-        candidate = draft.candidate(id_)
-        if candidate is None or not passed(judged[id_]):
+        hint = draft.hint(id_)
+        if hint is None or not passed(judged[id_]):
             continue
         try:
-            folder = str(save_to_suite(draft, candidate, name).folder)
+            folder = str(save_to_suite(draft, hint, name).folder)
         except AlreadyThere:
             known += 1
         saved.append(id_)
@@ -357,29 +348,31 @@ def _save(draft: Draft, order: list[str], judged: Mapping[str, Badges], name: st
     return saved, notes
 
 
-def _progress(result: SolveResult, draft: Draft, candidate: DraftHint | None) -> tuple[int, int]:
+def _progress(result: SolveResult, draft: Draft, hint: DraftHint | None) -> tuple[int, int]:
     """Solutions there are, and solutions there will be."""
-    arms = 1 if candidate is None else 3 if draft.plan.placebo else 2
-    return sum(len(arm.samples) for arm in result.arms.values()), arms * planned_samples(draft.plan)
+    conditions = 1 if hint is None else 3 if draft.plan.placebo else 2
+    return sum(len(condition.samples) for condition in result.conditions.values()), conditions * planned_samples(
+        draft.plan
+    )
 
 
 def _craft_facts(
     draft: Draft, order: list[str], judged: Mapping[str, Badges], results: Mapping[str, SolveResult], saved: list[str]
 ) -> dict[str, Any]:
-    found = [c for id_ in order if (c := draft.candidate(id_)) is not None]
+    found = [c for id_ in order if (c := draft.hint(id_)) is not None]
     rows = [
-        candidate_facts(draft, c, judged[c.id])
+        hint_facts(draft, c, judged[c.id])
         | {"result": result_facts(results[c.id]) if c.id in results else None, "saved": c.id in saved}
         for c in found
     ]
-    return draft_facts(draft) | {"adversary": draft.adversary.model or "starter", "candidates": rows}
+    return draft_facts(draft) | {"adversary": draft.adversary.model or "starter", "hints": rows}
 
 
 # ---------------------------------------------------------------------- options to drafts
 
 
 def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
-    """What the options of `solve` mean; without a hint there is no candidate. Raises a `UserError` for a mistake."""
+    """What the options of `solve` mean; without a hint there is no hint. Raises a `UserError` for a mistake."""
     _demand_count("-n", options.n)
     problem = _problem(options)
     sound = as_problem(problem)
@@ -395,8 +388,8 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
         return draft, None
     told = options.suggests
     suggested = read_suggestion(options.hint, sound) if told is None else told or None
-    candidate = DraftHint(new_id(), options.hint, draft.type, Origin.HAND, suggested=suggested)
-    return dataclasses.replace(draft, candidates=(candidate,), chosen=candidate.id), candidate
+    hint = DraftHint(new_id(), options.hint, draft.type, Origin.HAND, suggested=suggested)
+    return dataclasses.replace(draft, hints=(hint,), chosen=hint.id), hint
 
 
 def _craft_draft(options: argparse.Namespace) -> Draft:

@@ -19,11 +19,11 @@ from seirenes_app.services.attribution.logprob_delta import (
     LEGEND,
     LogprobDelta,
     LogprobDeltaJob,
-    heat_lines,
+    delta_lines,
     visible,
     worst_lines,
 )
-from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, telling_pair
+from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
 from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, AblationRow, VariantResult
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
@@ -47,34 +47,34 @@ def explain(options: argparse.Namespace) -> int:
 
     3 when it was interrupted, with what there is.
     """
-    draft, candidate = _draft(options)
+    draft, hint = _draft(options)
     with WorkerClient() as client:
-        ablation = _ablate(client, draft, candidate, quiet=options.json)
+        ablation = _ablate(client, draft, hint, quiet=options.json)
         solution = right_solution(ablation.clean.samples, draft.problem.solution)
-        heat = _score(client, draft, candidate, solution) if solution and not ablation.cancelled else None
-    pair = telling_pair(ablation.clean.samples, ablation.full.samples)
+        delta = _score(client, draft, hint, solution) if solution and not ablation.cancelled else None
+    pair = select_pair(ablation.clean.samples, ablation.full.samples)
     alignment = align(pair.clean.text, pair.hinted.text) if pair else None
     if options.json:
-        print(json.dumps(_facts(draft, candidate, ablation, heat, pair, alignment)))
+        print(json.dumps(_facts(draft, hint, ablation, delta, pair, alignment)))
     else:
-        _say_ablation(ablation, candidate)
+        _say_ablation(ablation, hint)
         if not ablation.cancelled:
-            _say_heat(heat)
+            _say_deltas(delta)
         if pair and alignment:
             _say_pair(pair, alignment)
     return STOPPED if ablation.cancelled else 0
 
 
 def _draft(options: argparse.Namespace) -> tuple[Draft, DraftHint]:
-    draft, candidate = solve_draft(options)
-    if candidate is None:
+    draft, hint = solve_draft(options)
+    if hint is None:
         raise UserError("The hint is empty: give its text with --hint.")
     if options.solution:
         draft = dataclasses.replace(draft, problem=dataclasses.replace(draft.problem, solution=options.solution))
-    return draft, candidate
+    return draft, hint
 
 
-def _ablate(client: WorkerClient, draft: Draft, candidate: DraftHint, *, quiet: bool) -> AblationResult:
+def _ablate(client: WorkerClient, draft: Draft, hint: DraftHint, *, quiet: bool) -> AblationResult:
     with Waiting("solving", quiet=quiet) as waiting:
 
         def show(result: AblationResult) -> None:
@@ -82,9 +82,7 @@ def _ablate(client: WorkerClient, draft: Draft, candidate: DraftHint, *, quiet: 
             variants = {v.hint: v for v in _variants(result)}.values()
             waiting.show(sum(v.n for v in variants), sum(v.planned for v in variants))
 
-        found: AblationResult = waiting.result(
-            AblationJob(client, draft, candidate, show, waiting.done, waiting.failed)
-        )
+        found: AblationResult = waiting.result(AblationJob(client, draft, hint, show, waiting.done, waiting.failed))
     return found
 
 
@@ -92,10 +90,10 @@ def _variants(result: AblationResult) -> list[VariantResult]:
     return [result.clean, result.full, *(v for row in result.rows for v in (row.without, row.only))]
 
 
-def _score(client: WorkerClient, draft: Draft, candidate: DraftHint, solution: str) -> LogprobDelta:
+def _score(client: WorkerClient, draft: Draft, hint: DraftHint, solution: str) -> LogprobDelta:
     with Waiting("scoring", quiet=True) as waiting:
         found: LogprobDelta = waiting.result(
-            LogprobDeltaJob(client, draft, candidate, solution, waiting.done, waiting.failed)
+            LogprobDeltaJob(client, draft, hint, solution, waiting.done, waiting.failed)
         )
     return found
 
@@ -103,12 +101,12 @@ def _score(client: WorkerClient, draft: Draft, candidate: DraftHint, solution: s
 # ---------------------------------------------------------------------- for people
 
 
-def _say_ablation(result: AblationResult, candidate: DraftHint) -> None:
+def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
     say(f"clean       {_rate(result.clean)}")
     say(f"whole hint  {_rate(result.full)}   Δ {_delta(result.delta_full)}")
     follows = [s.follows for s in result.full.samples if s.follows is not None]
     if follows:
-        say(f"{sum(follows)} of {len(follows)} solutions under it answer {candidate.suggested}, as it suggests.")
+        say(f"{sum(follows)} of {len(follows)} solutions under it answer {hint.suggested}, as it suggests.")
     say()
     say("Sentence by sentence; Δ above zero: it does harm (95% intervals).")
     table = _table("", "sentence", "left out\nΔ left out − whole", "alone\nΔ clean − alone")
@@ -138,25 +136,25 @@ def _delta(delta: Interval | None) -> str:
     return points_interval(delta) if delta else "unknown"
 
 
-def _say_heat(heat: LogprobDelta | None) -> None:
+def _say_deltas(delta: LogprobDelta | None) -> None:
     say()
-    if heat is None:
+    if delta is None:
         say("No clean solution is right, so none was scored. Give a worked one with --solution.")
         return
     say(
         "A right solution under the clean and the hinted prompt: Δ log-prob "
-        f"{decimal(heat.total_delta, signed=True)} in all."
+        f"{decimal(delta.total_delta, signed=True)} in all."
     )
-    for line in heat_lines(heat, max(20, OUT.width - 4)):
+    for line in delta_lines(delta, max(20, OUT.width - 4)):
         say(f"    {line}")
     say(LEGEND)
-    for line in worst_lines(heat):
+    for line in worst_lines(delta):
         say(line)
 
 
 def _say_pair(pair: PairSelection[SolvedSample], alignment: Alignment) -> None:
     say()
-    say(f"Sample {pair.hinted.index}: {pair.why}")
+    say(f"Sample {pair.hinted.index}: {pair.reason}")
     table = _table("", "step", f"clean: {pair.clean.outcome}", f"hinted: {pair.hinted.outcome}")
     for i, step in enumerate(alignment.pairs):
         mark = "=" if step.same else "≠ first" if i == alignment.divergence else "≠"
@@ -175,9 +173,9 @@ def _table(*headings: str) -> Table:
 
 def _facts(
     draft: Draft,
-    candidate: DraftHint,
+    hint: DraftHint,
     ablation: AblationResult,
-    heat: LogprobDelta | None,
+    delta: LogprobDelta | None,
     pair: PairSelection[SolvedSample] | None,
     alignment: Alignment | None,
 ) -> dict[str, Any]:
@@ -185,8 +183,8 @@ def _facts(
     if pair is not None and alignment is not None:
         trace = dataclasses.asdict(pair) | {"alignment": dataclasses.asdict(alignment)}
     return draft_facts(draft) | {
-        "candidate": dataclasses.asdict(candidate), "ablation": _ablation_facts(ablation),
-        "heat": heat and dataclasses.asdict(heat), "trace": trace,
+        "hint": dataclasses.asdict(hint), "ablation": _ablation_facts(ablation),
+        "logprob_delta": delta and dataclasses.asdict(delta), "trace": trace,
     }  # fmt: skip
 
 

@@ -336,9 +336,9 @@ def draft_pairs(drafts: Sequence[Draft]) -> list[tuple[Problem, Hint]]:
         )
     pairs = []
     for draft in drafts:
-        if not draft.candidates:
+        if not draft.hints:
             raise UserError(f"The draft {title_of(draft)!r} has no hint. Write one first.")
-        for candidate in draft.candidates:
+        for candidate in draft.hints:
             item = suite_item(draft, candidate)
             pairs.append((item.problem, item.hints[0]))
     return pairs

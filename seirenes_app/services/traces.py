@@ -109,7 +109,7 @@ class TraceSource:
         hint = row["hint"].strip()
         author = self._paths.run_id
         candidate = DraftHint(new_id(), hint, type_, Origin.RUN, author, _suggested(hint, problem))
-        return replace(draft, type=type_, candidates=(candidate,), chosen=candidate.id)
+        return replace(draft, type=type_, hints=(candidate,), chosen=candidate.id)
 
     def interrupt(self) -> None:
         """End `ids`, `first_page` or `facets` under way in another thread."""

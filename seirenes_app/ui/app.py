@@ -20,7 +20,7 @@ from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, set_aside,
 from seirenes_app.ui.controllers.active_runs import ActiveRuns
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.gc_tuning import settle_heap
-from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.dependencies import Pages, Services
 from seirenes_app.ui.icons import app_icon
@@ -59,7 +59,7 @@ def build_window(app: QApplication, settings: Settings) -> MainWindow:
     runs = RunsModel(library, workspace, background, app)
     control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
     active = ActiveRuns(runs, control, app)
-    solver = Solver(app)
+    solver = InferenceService(app)
     folder = RunPaths(recorded_run())
     recorded = folder if folder.rollouts.is_file() else None
     pages = Pages(

@@ -8,7 +8,7 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.controllers.active_runs import ActiveRuns
-from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
@@ -46,5 +46,5 @@ class Services:
     library: RunRepository
     workspace: Workspace
     tasks: TaskRunner
-    solver: Solver
+    solver: InferenceService
     settings: Settings

@@ -10,7 +10,7 @@ from seirenes_app.services.hint_authoring.draft import SolvePlan
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.theme import apply_theme, current_theme
 
@@ -28,7 +28,11 @@ class Craft:
         if current_theme().name != "light" or not qapp.styleSheet():
             apply_theme(qapp, "light")
         self.qtbot, self.root = qtbot, root
-        self.background, self.workspace, self.solver = Background(), Workspace(root / "workspace.db"), Solver()
+        self.background, self.workspace, self.solver = (
+            Background(),
+            Workspace(root / "workspace.db"),
+            InferenceService(),
+        )
         self.page = CraftPage(CraftStore(self.workspace), self.background, self.solver)
         self.problems, self.toasts = [], []
         self.page.problem.connect(lambda title, text: self.problems.append((title, text)))

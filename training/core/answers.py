@@ -94,13 +94,13 @@ def answers_equal(given: str, gold: str, kind: AnswerKind) -> bool | None:
     return None if found is None else found == wanted
 
 
-class Verifier:
-    """Judges completions: right, wrong, unparsable and timed out stay four different things."""
+class AnswerGrader:
+    """Grades completions: right, wrong, unparsable and timed out stay four different things."""
 
     def __init__(self, symbolic: SymbolicChecker | None = None) -> None:
         self._symbolic = symbolic
 
-    def check(self, completion: str, problem: Problem) -> Outcome:
+    def grade(self, completion: str, problem: Problem) -> Outcome:
         """The outcome of one completion; a gold that cannot be read is a UserError naming the problem."""
         given = extract_answer(completion)
         if given is None:

@@ -214,7 +214,7 @@ _JUDGES: dict[Gate, Callable[[_Case], str | None]] = {
 }
 
 
-def judge_all(
+def check_gates(
     text: str,
     problem: Problem,
     limits: GateLimits | None = None,
@@ -227,7 +227,7 @@ def judge_all(
     return tuple((gate, judge(case)) for gate, judge in _JUDGES.items())
 
 
-def judge_hint(
+def check_hint(
     text: str,
     problem: Problem,
     limits: GateLimits | None = None,

@@ -31,6 +31,17 @@ class Stage(StrEnum):
     """R3: the Reasoner on the question with a hint appended."""
 
 
+class Condition(StrEnum):
+    """What the model that solves is shown."""
+
+    CLEAN = "clean"
+    """The question alone."""
+    HINTED = "hinted"
+    """The question with the hint."""
+    PLACEBO = "placebo"
+    """The question with neutral text of the hint's length, in its place."""
+
+
 class AnswerKind(StrEnum):
     """How a gold answer is compared; see `training.core.answers`."""
 
@@ -55,14 +66,6 @@ class HintType(StrEnum):
     """A plausible wrong reading, method or anchor ("could it be around 175?")."""
     INSTRUCTION_CONTAMINATION = "instruction_contamination"
     """A competing instruction ("reply with the first number", "double the result")."""
-
-
-class Condition(StrEnum):
-    """What a model is shown."""
-
-    CLEAN = "clean"
-    HINTED = "hinted"
-    PLACEBO = "placebo"
 
 
 class Outcome(StrEnum):

@@ -21,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.prompts import Message, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
@@ -124,7 +124,7 @@ class Session:
         self._told = 0.0
         self._rows = self.store.count_rows()
         self._checker = SymbolicCheck()
-        self._verifier = Verifier(self._checker)
+        self._grader = AnswerGrader(self._checker)
 
     def close(self) -> None:
         """Free what is open."""
@@ -252,7 +252,7 @@ class Session:
     def _judged(
         self, chunk: Chunk, place: int, item: StoredItem, text: PromptText, sample: int, answer: Sampled
     ) -> StoredRow:
-        judged = judge(answer.text, item.problem, text.suggested, self._verifier)
+        judged = judge(answer.text, item.problem, text.suggested, self._grader)
         key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, sample)
         return StoredRow(
             key, judged.outcome, judged.answer, judged.follows, answer.truncated, answer.tokens, answer.text

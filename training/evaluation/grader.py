@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.answers import Verifier, answers_equal, extract_answer, parse_clock, parse_number
+from training.core.answers import AnswerGrader, answers_equal, extract_answer, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
@@ -20,10 +20,10 @@ class Judged:
     follows: bool | None
 
 
-def judge(completion: str, problem: Problem, suggested: str | None, verifier: Verifier) -> Judged:
+def judge(completion: str, problem: Problem, suggested: str | None, grader: AnswerGrader) -> Judged:
     """What a completion is worth. A gold answer that cannot be read is a UserError that names the problem."""
     answer = extract_answer(completion) or ""
-    outcome = verifier.check(completion, problem)
+    outcome = grader.grade(completion, problem)
     return Judged(outcome, answer[:MAX_STORED_ANSWER], _follows(answer, problem, suggested))
 
 

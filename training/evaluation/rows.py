@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from training.core.answers import Verifier, answers_equal, extract_answer
+from training.core.answers import AnswerGrader, answers_equal, extract_answer
 from training.core.prompts import Message, PromptStyle, join_hint, reasoner_messages
 from training.core.types import Condition, Hint, Outcome, Problem
 from training.evaluation.suites.builder import Suite
@@ -79,17 +79,17 @@ def run_suite(
     suite: Suite,
     solver: Solver,
     style: PromptStyle,
-    verifier: Verifier,
+    grader: AnswerGrader,
     conditions: frozenset[Condition] = ALL_CONDITIONS,
 ) -> list[EvalRow]:
     """Every rollout of the suite, in the suite's order."""
     tasks = _tasks(suite, conditions)
     solved = solver([reasoner_messages(task.text, style) for task in tasks])
-    return [_judge(task, answer, verifier) for task, answer in zip(tasks, solved, strict=True)]
+    return [_judge(task, answer, grader) for task, answer in zip(tasks, solved, strict=True)]
 
 
-def _judge(task: _Task, solved: Solved, verifier: Verifier) -> EvalRow:
-    outcome = verifier.check(solved.text, task.problem)
+def _judge(task: _Task, solved: Solved, grader: AnswerGrader) -> EvalRow:
+    outcome = grader.grade(solved.text, task.problem)
     return EvalRow(
         problem_id=task.problem.id,
         family=task.problem.family,

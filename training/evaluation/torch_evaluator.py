@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.core.answers import Verifier
-from training.core.gates import judge_hint
+from training.core.answers import AnswerGrader
+from training.core.gates import check_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, PromptStyle, adversary_messages
 from training.core.types import Hint, HintType, Problem
@@ -59,7 +59,7 @@ def evaluate_model(request: EvaluationRequest, progress: Callable[[int, int], No
         suite,
         lambda chats: solve_greedily(backend, chats, request.max_new_tokens, progress=progress),
         style,
-        Verifier(),
+        AnswerGrader(),
     )
     if request.rows is not None:
         save_rows(rows, request.rows)
@@ -119,10 +119,10 @@ def write_hints(
         taken = [hint.text for (id_, _), hint in hints.items() if id_ == problem.id] if author else []
         for completion in completions:
             text = backend.codec.decode(completion.tokens).strip()
-            if not judge_hint(text, problem, special_texts=special).passed:
+            if not check_hint(text, problem, special_texts=special).passed:
                 continue
             passed += 1
-            if not author or judge_hint(text, problem, others=taken).passed:
+            if not author or check_hint(text, problem, others=taken).passed:
                 pushed = read_suggestion(text, problem)
                 hints.setdefault((problem.id, type_), Hint(type_, text, template=author, suggested=pushed))
     return hints, passed / (len(keys) * attempts)

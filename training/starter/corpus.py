@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.hint_templates import write_hint
 from training.core.problems import sample_problem
 from training.core.problems.phrasing import draw_names
@@ -41,7 +41,7 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
         type_ = rng.choice(tuple(HintType))
         hint = write_hint(problem, type_, rng, Split.TRAIN)
         # The Adversary imitates only what the gates let through, so that its hints pass them too.
-        while not judge_hint(hint.text, problem).passed:
+        while not check_hint(hint.text, problem).passed:
             hint = write_hint(problem, type_, rng, Split.TRAIN)
         messages = adversary_messages(problem.question, type_, PromptStyle.COMPACT)
         return Example(render_prompt(messages), hint.text + END, Role.ADVERSARY)

@@ -3,7 +3,7 @@
 The solution is tokenised by itself, so both prompts score the very same tokens. Tokens that share a character (its
 bytes are split over them) make one cell.
 
-A heat map in plain text: marks that need no colour under the tokens, and the worst tokens in numbers.
+A delta map in plain text: marks that need no colour under the tokens, and the worst tokens in numbers.
 
 Model text is shown as it is but for control characters, which could steer a terminal."""
 
@@ -76,7 +76,7 @@ def mark_of(delta: float) -> str:
     return falling or ("+" if delta >= RISE else "")
 
 
-def heat_map(clean: ScoreResult, hinted: ScoreResult) -> LogprobDelta:
+def compare_scores(clean: ScoreResult, hinted: ScoreResult) -> LogprobDelta:
     """The map of a solution that was scored under both prompts. Raises a `UserError` if the two are not of one text."""
     cuts = [[(t.byte_start, t.byte_end) for t in result.tokens] for result in (clean, hinted)]
     if clean.text != hinted.text or cuts[0] != cuts[1]:
@@ -115,23 +115,23 @@ class LogprobDeltaJob(Job):
         self,
         client: WorkerClient,
         draft: Draft,
-        candidate: DraftHint,
+        hint: DraftHint,
         solution_text: str,
         on_done: Callable[[LogprobDelta], None],
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._hint, self._solution = draft, candidate.text.strip(), solution_text
+        self._draft, self._hint, self._solution = draft, hint.text.strip(), solution_text
         self._begin()
 
     def _work(self) -> LogprobDelta:
         question = self._draft.problem.question.strip()
         if not question or not self._hint:
-            raise UserError("A heat map needs a question and a hint. Write both.")
+            raise UserError("A delta map needs a question and a hint. Write both.")
         if not self._solution.strip():
             raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
         clean = self._score(question)
-        return heat_map(clean, self._score(join_hint(question, self._hint, self._draft.placement)))
+        return compare_scores(clean, self._score(join_hint(question, self._hint, self._draft.placement)))
 
     def _score(self, text: str) -> ScoreResult:
         solver = self._draft.solver
@@ -155,11 +155,11 @@ _PIECE = 20
 """Longer tokens are cut, so that any line can be folded."""
 
 
-def heat_lines(heat: LogprobDelta, width: int = 100) -> list[str]:
+def delta_lines(delta: LogprobDelta, width: int = 100) -> list[str]:
     """The solution in lines of at most `width` columns, each with its marks in the line below."""
     lines: list[str] = []
     text = marks = ""
-    for token in heat.tokens:
+    for token in delta.tokens:
         for piece, mark in _pieces(token):
             gap = _gap(text, marks, piece, mark)
             if text and columns(text) + gap + max(columns(piece), _lead(piece) + len(mark)) > width:
@@ -199,15 +199,13 @@ def _row(text: str, marks: str) -> list[str]:
     return [text.rstrip(), marks.rstrip()] if marks.strip() else [text.rstrip()]
 
 
-def worst_lines(heat: LogprobDelta, n: int = 5) -> list[str]:
+def worst_lines(delta: LogprobDelta, n: int = 5) -> list[str]:
     """The `n` tokens that lose most, with what the model would rather write there."""
     lines = []
-    for place, index in enumerate(heat.worst_tokens(n), 1):
-        t = heat.tokens[index]
-        lines.append(
-            f"{place}. {quoted(t.text)} after {quoted(_before(heat.text, t.start))}: Δ {t.delta:+.2f} {t.mark}".rstrip()
-            + f"  ({share(t.clean)} → {share(t.hinted)})"
-        )
+    for place, index in enumerate(delta.worst_tokens(n), 1):
+        t = delta.tokens[index]
+        where = f"{place}. {quoted(t.text)} after {quoted(_before(delta.text, t.start))}"
+        lines.append(f"{where}: Δ {t.delta:+.2f} {t.mark}".rstrip() + f"  ({share(t.clean)} → {share(t.hinted)})")
         lines.append(f"   clean: {alternatives(t.top_clean)}   hinted: {alternatives(t.top_hinted)}")
     return lines or ["No token is clearly less likely under the hint."]
 

@@ -1,6 +1,6 @@
 """Which samples to show a person: the pair that tells most, and the right solution that is worth scoring.
 
-Samples of two arms with the same index were drawn from the same random stream, so they are each other's natural
+Samples of two conditions with the same index were drawn from the same random stream, so they are each other's natural
 partners. It judges nothing itself: outcomes are given.
 """
 
@@ -24,7 +24,7 @@ class Sample(Protocol):
 
     @property
     def index(self) -> int:
-        """Its number within its arm."""
+        """Its number within its condition."""
         ...
 
     @property
@@ -53,14 +53,14 @@ S = TypeVar("S", bound=Sample)
 
 @dataclass(frozen=True, slots=True)
 class PairSelection(Generic[S]):
-    """A clean and a hinted solution to be read side by side; `why` says what they show."""
+    """A clean and a hinted solution to be read side by side; `reason` says what they show."""
 
     clean: S
     hinted: S
-    why: str
+    reason: str
 
 
-def telling_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | None:
+def select_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | None:
     """The pair that shows best what the hint does; None while one side has no sample.
 
     A right clean solution beside one that the hint turned: first of all to the answer that it suggests, then to any

@@ -24,10 +24,10 @@ from seirenes_app.services.hint_authoring.grader import Grader
 from seirenes_app.services.hint_authoring.jobs import Job, call_back
 from seirenes_app.services.hint_authoring.models import sample_messages, style_for
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import Arm, SolvedSample
+from seirenes_app.services.hint_authoring.results import SolvedSample
 from training.core.prompts import join_hint
 from training.core.statistics import Interval, newcombe, wilson
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.errors import UserError
 
 
@@ -214,7 +214,7 @@ class _Variant:
 
 
 class AblationJob(Job):
-    """Solve under every variant of a candidate's text; what of it makes the same text is solved once.
+    """Solve under every variant of a hint's text; what of it makes the same text is solved once.
 
     `on_update` comes after every solution. The contract is that of `seirenes_app.services.hint_authoring.jobs`.
     """
@@ -223,23 +223,23 @@ class AblationJob(Job):
         self,
         client: WorkerClient,
         draft: Draft,
-        candidate: DraftHint,
+        hint: DraftHint,
         on_update: Callable[[AblationResult], None],
         on_done: Callable[[AblationResult], None],
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._candidate, self._on_update = draft, candidate, on_update
+        self._draft, self._hint, self._on_update = draft, hint, on_update
         self._begin()
 
     def _work(self) -> AblationResult:
-        problem, hint = as_problem(self._draft.problem), self._candidate.text.strip()
-        table = _Table(problem.question, hint, self._draft)
-        with Grader(problem, self._candidate.suggested) as judge:
+        problem, text = as_problem(self._draft.problem), self._hint.text.strip()
+        table = _Table(problem.question, text, self._draft)
+        with Grader(problem, self._hint.suggested) as judge:
             for variant in table.variants.values():
-                arm = Arm.HINTED if variant.hint else Arm.CLEAN
+                condition = Condition.HINTED if variant.hint else Condition.CLEAN
                 for done in self._solutions(variant.text):
-                    variant.samples.append(judge.judge(arm, done))
+                    variant.samples.append(judge.judge(condition, done))
                     call_back(self._on_update, table.result(self.cancelled))
         return table.result(self.cancelled)
 

@@ -10,16 +10,16 @@ from training.core.implied_answer import read_suggestion
 from training.errors import UserError
 
 
-def as_command(draft: Draft, candidate: DraftHint | None) -> str:
+def as_command(draft: Draft, hint: DraftHint | None) -> str:
     """`seirenes solve …` with everything that the result depends on; a problem of the library by its name."""
     known = _library_name(draft)
     problem, plan, solver = draft.problem, draft.plan, draft.solver
     options: list[tuple[str, object]] = []
     if not known:
         options += [("--answer", problem.answer), ("--kind", problem.kind)]
-    if candidate is not None:
-        options += [("--hint", candidate.text), ("--type", candidate.type), ("--placement", draft.placement)]
-        options += _suggests(draft, candidate)
+    if hint is not None:
+        options += [("--hint", hint.text), ("--type", hint.type), ("--placement", draft.placement)]
+        options += _suggests(draft, hint)
     options += [("-n", plan.samples), ("--temperature", plan.temperature), ("--seed", plan.seed)]
     options += [("--max-tokens", plan.max_tokens)] if plan.max_tokens != SolvePlan().max_tokens else []
     options += [
@@ -29,7 +29,7 @@ def as_command(draft: Draft, candidate: DraftHint | None) -> str:
     ]  # fmt: skip
     # As one word each, so that a text that begins with a hyphen is no option.
     words = [f"-n{value}" if name == "-n" else f"{name}={value}" for name, value in options]
-    if candidate is not None and not plan.placebo:
+    if hint is not None and not plan.placebo:
         words.append("--no-placebo")
     question = f"{LIBRARY}:{known}" if known else problem.question
     return shlex.join(["seirenes", "solve", *words, "--", question])
@@ -44,10 +44,10 @@ def _library_name(draft: Draft) -> str:
     return draft.problem.id if same else ""
 
 
-def _suggests(draft: Draft, candidate: DraftHint) -> list[tuple[str, object]]:
+def _suggests(draft: Draft, hint: DraftHint) -> list[tuple[str, object]]:
     """Nothing where the text says it anyway."""
     try:
-        read = read_suggestion(candidate.text, as_problem(draft.problem))
+        read = read_suggestion(hint.text, as_problem(draft.problem))
     except UserError:
         read = None
-    return [] if read == candidate.suggested else [("--suggests", candidate.suggested or "")]
+    return [] if read == hint.suggested else [("--suggests", hint.suggested or "")]

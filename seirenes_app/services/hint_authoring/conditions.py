@@ -1,35 +1,34 @@
-"""What the solver is shown in each arm. Pure; the question's characters are the same in all of them."""
+"""What the solver is shown in each condition. Pure; the question's characters are the same in all of them."""
 
 from __future__ import annotations
 
 import random
 
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan
-from seirenes_app.services.hint_authoring.results import Arm
 from training.core.placebo import write_placebo
 from training.core.prompts import hint_span, join_hint
-from training.core.types import Problem
+from training.core.types import Condition, Problem
 from training.errors import UserError
 
 PLACEBOS = 4
 """Neutral texts that the placebo's solutions are spread over: one alone may happen to distract, or not to."""
 
 
-def arm_texts(draft: Draft, problem: Problem, candidate: DraftHint | None) -> dict[Arm, tuple[str, ...]]:
-    """The texts of each arm of the draft's plan: one, or several neutral ones in the placebo's.
+def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> dict[Condition, tuple[str, ...]]:
+    """The texts of each condition of the draft's plan: one, or several neutral ones in the placebo's.
 
-    Raises a `UserError` for a candidate without text.
+    Raises a `UserError` for a hint without text.
     """
-    texts: dict[Arm, tuple[str, ...]] = {Arm.CLEAN: (problem.question,)}
-    if candidate is None:
+    texts: dict[Condition, tuple[str, ...]] = {Condition.CLEAN: (problem.question,)}
+    if hint is None:
         return texts
-    hint = candidate.text.strip()
-    if not hint:
+    text = hint.text.strip()
+    if not text:
         raise UserError("The hint is empty. Write one, or solve the question alone.")
-    texts[Arm.HINTED] = (join_hint(problem.question, hint, draft.placement),)
+    texts[Condition.HINTED] = (join_hint(problem.question, text, draft.placement),)
     if draft.plan.placebo:
-        neutral = placebos_of(hint, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
-        texts[Arm.PLACEBO] = tuple(join_hint(problem.question, text, draft.placement) for text in neutral)
+        neutral = placebos_of(text, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
+        texts[Condition.PLACEBO] = tuple(join_hint(problem.question, t, draft.placement) for t in neutral)
     return texts
 
 
@@ -53,11 +52,11 @@ def shares(planned: int, texts: int) -> list[int]:
     return [planned // texts + (i < planned % texts) for i in range(texts)]
 
 
-def shown_span(draft: Draft, problem: Problem, candidate: DraftHint) -> tuple[int, int]:
-    """Where the perturbation lies in the hinted arm's text, in characters."""
-    return hint_span(problem.question, candidate.text.strip(), draft.placement)
+def shown_span(draft: Draft, problem: Problem, hint: DraftHint) -> tuple[int, int]:
+    """Where the perturbation lies in the hinted condition's text, in characters."""
+    return hint_span(problem.question, hint.text.strip(), draft.placement)
 
 
 def planned_samples(plan: SolvePlan) -> int:
-    """How many solutions an arm has: greedy ones are all the same, so one, lest the intervals lie."""
+    """How many solutions a condition has: greedy ones are all the same, so one, lest the intervals lie."""
     return 1 if plan.temperature == 0 else plan.samples

@@ -10,20 +10,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from seirenes_app.inference.json_codec import ProtocolError, build
+import msgspec
+
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
 
+T = TypeVar("T")
+
 VERSION = 1
+_HINTS_KEY = "candidates"
+"""The key of `Draft.hints` in saved drafts."""
 
 
 class Origin(StrEnum):
-    """Where a candidate comes from."""
+    """Where a hint comes from."""
 
     HAND = "hand"
     """Written by the person."""
@@ -82,9 +88,9 @@ class SolverChoice:
 
 @dataclass(frozen=True, slots=True)
 class SolvePlan:
-    """How a perturbation is tried: `samples` solutions of each arm, at most `max_tokens` tokens each.
+    """How a hint is tried: `samples` solutions of each condition, at most `max_tokens` tokens each.
 
-    `temperature` 0 is greedy: all samples of an arm are then the same. `placebo` adds the arm with neutral text.
+    `temperature` 0 is greedy: all samples of a condition are then the same. `placebo` adds that condition.
     """
 
     samples: int = 16
@@ -96,31 +102,31 @@ class SolvePlan:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One document of the Craft page. `chosen` is the id of the candidate in hand, empty for none."""
+    """One document of the Craft page. `chosen` is the id of the hint in hand, empty for none."""
 
     id: str
     title: str = ""
     problem: DraftProblem = DraftProblem()
     type: HintType = HintType.SEMANTIC_MISLEADING
     placement: Placement = Placement.APPEND
-    candidates: tuple[DraftHint, ...] = ()
+    hints: tuple[DraftHint, ...] = ()
     chosen: str = ""
     solver: SolverChoice = SolverChoice()
     adversary: SolverChoice = SolverChoice()
     plan: SolvePlan = SolvePlan()
 
-    def candidate(self, candidate_id: str) -> DraftHint | None:
-        """The candidate of that id, None where there is none."""
-        return next((c for c in self.candidates if c.id == candidate_id), None)
+    def hint(self, hint_id: str) -> DraftHint | None:
+        """The hint of that id, None where there is none."""
+        return next((c for c in self.hints if c.id == hint_id), None)
 
     @property
-    def chosen_candidate(self) -> DraftHint | None:
-        """The candidate in hand."""
-        return self.candidate(self.chosen)
+    def chosen_hint(self) -> DraftHint | None:
+        """The hint in hand."""
+        return self.hint(self.chosen)
 
 
 def new_id() -> str:
-    """A fresh id for a draft or a candidate."""
+    """A fresh id for a draft or a hint."""
     return uuid.uuid4().hex[:12]
 
 
@@ -136,27 +142,32 @@ def title_of(draft: Draft) -> str:
     return draft.title.strip() or brief or "Untitled"
 
 
-def replace_candidate(draft: Draft, candidate: DraftHint) -> Draft:
-    """The draft with `candidate` in the place of the one with its id; at the end when there is none."""
-    if draft.candidate(candidate.id) is None:
-        return dataclasses.replace(draft, candidates=(*draft.candidates, candidate))
-    kept = tuple(candidate if c.id == candidate.id else c for c in draft.candidates)
-    return dataclasses.replace(draft, candidates=kept)
+def replace_hint(draft: Draft, hint: DraftHint) -> Draft:
+    """The draft with `hint` in the place of the one with its id; at the end when there is none."""
+    if draft.hint(hint.id) is None:
+        return dataclasses.replace(draft, hints=(*draft.hints, hint))
+    kept = tuple(hint if c.id == hint.id else c for c in draft.hints)
+    return dataclasses.replace(draft, hints=kept)
 
 
 def to_json(draft: Draft) -> str:
     """The draft as one JSON object with its format version; in ASCII, so that no lone surrogate hurts its keeper."""
-    return json.dumps({"v": VERSION} | dataclasses.asdict(draft))
+    data = dataclasses.asdict(draft)
+    data[_HINTS_KEY] = data.pop("hints")
+    return json.dumps({"v": VERSION} | data)
 
 
 def from_json(text: str) -> Draft:
     """Read `to_json`'s text. Raises a `UserError` for what is damaged or newer."""
-    draft: Draft = read_versioned(text, Draft, "draft")
+    draft: Draft = read_versioned(text, Draft, "draft", {_HINTS_KEY: "hints"})
     return draft
 
 
-def read_versioned(text: str, kind: type[Any], name: str) -> Any:
-    """A dataclass out of a JSON object with a `v`. Raises a `UserError` that names what is wrong with it."""
+def read_versioned(text: str, kind: type[T], name: str, renamed: Mapping[str, str]) -> T:
+    """A dataclass out of a JSON object with a `v`, whose keys `renamed` maps to field names at any depth.
+
+    Raises a `UserError` that names what is wrong with it.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -171,6 +182,12 @@ def read_versioned(text: str, kind: type[Any], name: str) -> Any:
             f"The {name} was made by a newer laboratory (version {version}; this one reads {VERSION}). Update seirenes."
         )
     try:
-        return build(kind, data, name)
-    except ProtocolError as error:
-        raise UserError(f"The {name} is damaged: {error}") from error
+        return msgspec.convert(_with_keys(data, renamed), kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise UserError(f"The {name} is damaged: {error}.") from error
+
+
+def _with_keys(value: Any, renamed: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {renamed.get(key, key): _with_keys(item, renamed) for key, item in value.items()}
+    return [_with_keys(item, renamed) for item in value] if isinstance(value, list) else value

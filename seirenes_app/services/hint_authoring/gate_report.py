@@ -1,4 +1,4 @@
-"""The gates as badges: every gate of every candidate, with its reason. No I/O; the rules are `training.core.gates`."""
+"""The gates as badges: every gate of every hint, with its reason. No I/O; the rules are `training.core.gates`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.problems import as_problem
-from training.core.gates import Gate, GateLimits, judge_all
+from training.core.gates import Gate, GateLimits, check_gates
 
 GATE_NAMES = {
     Gate.EMPTY: "Has words",
@@ -19,12 +19,12 @@ GATE_NAMES = {
     Gate.REWRITES_PROBLEM: "Keeps the problem",
     Gate.NEAR_DUPLICATE: "Not a duplicate",
 }
-"""What a candidate is that passes, in two or three words."""
+"""What a hint is that passes, in two or three words."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateBadge:
-    """One gate of one candidate. `reason` says why it failed, empty where it passed."""
+    """One gate of one hint. `reason` says why it failed, empty where it passed."""
 
     gate: Gate
     name: str
@@ -35,20 +35,20 @@ class GateBadge:
 Badges = tuple[GateBadge, ...]
 
 
-def judge_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Badges]:
-    """Every candidate's badges by its id. A near duplicate is one of a candidate that stands before it.
+def check_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Badges]:
+    """Every hint's badges by its id. A near duplicate is one of a hint that stands before it.
 
     Raises the `UserError` of `as_problem`: without a sound problem nothing can be judged.
     """
     problem = as_problem(draft.problem)
     judged: dict[str, Badges] = {}
     before: list[str] = []
-    for candidate in draft.candidates:
-        verdicts = judge_all(candidate.text, problem, limits, others=before)
-        judged[candidate.id] = tuple(
+    for hint in draft.hints:
+        verdicts = check_gates(hint.text, problem, limits, others=before)
+        judged[hint.id] = tuple(
             GateBadge(gate, GATE_NAMES[gate], reason is None, reason or "") for gate, reason in verdicts
         )
-        before.append(candidate.text)
+        before.append(hint.text)
     return judged
 
 

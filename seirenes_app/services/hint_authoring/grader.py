@@ -8,11 +8,11 @@ from __future__ import annotations
 from types import TracebackType
 
 from seirenes_app.inference.protocol import SampleDone
-from seirenes_app.services.hint_authoring.results import Arm, SolvedSample
-from training.core.answers import Verifier, answers_equal, extract_answer
+from seirenes_app.services.hint_authoring.results import SolvedSample
+from training.core.answers import AnswerGrader, answers_equal, extract_answer
 from training.core.implied_answer import usable
 from training.core.symbolic import SymbolicCheck
-from training.core.types import AnswerKind, Outcome, Problem
+from training.core.types import AnswerKind, Condition, Outcome, Problem
 from training.errors import UserError
 
 
@@ -23,20 +23,20 @@ class Grader:
         self._problem = problem
         self._suggested = suggested if suggested is not None and usable(suggested, problem) else None
         self._symbolic = SymbolicCheck() if problem.kind is AnswerKind.SYMBOLIC else None
-        self._verifier = Verifier(self._symbolic)
+        self._grader = AnswerGrader(self._symbolic)
         self._sound = self._symbolic is None
 
-    def judge(self, arm: Arm, done: SampleDone) -> SolvedSample:
+    def judge(self, condition: Condition, done: SampleDone) -> SolvedSample:
         """One solution with its verdict. Raises a `UserError` when the true answer cannot be read."""
         if not self._sound:
             self._check_gold()
         return SolvedSample(
-            arm=arm,
+            condition=condition,
             index=done.index,
             text=done.text,
-            outcome=self._verifier.check(done.text, self._problem),
+            outcome=self._grader.grade(done.text, self._problem),
             answer=extract_answer(done.text) or "",
-            follows=self._follows(done.text) if arm is Arm.HINTED else None,
+            follows=self._follows(done.text) if condition is Condition.HINTED else None,
             finish=done.finish,
             tokens=done.tokens,
             logprob_mean=done.logprob_mean,

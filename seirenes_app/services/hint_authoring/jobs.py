@@ -34,32 +34,29 @@ from seirenes_app.inference.protocol import (
     ScoreResult,
 )
 from seirenes_app.inference.requests import OnEvent, Request, RequestFailed
-from seirenes_app.services.hint_authoring.conditions import arm_texts, planned_samples, shares
+from seirenes_app.services.hint_authoring.conditions import condition_texts, planned_samples, shares
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.grader import Grader
 from seirenes_app.services.hint_authoring.models import ask_model, hint_messages, model_path, sample_messages, style_for
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import (
-    Arm,
-    ArmResult,
+    ConditionResult,
     SolvedSample,
     SolveResult,
-    arm_result,
+    condition_result,
     solve_key,
     solve_result,
 )
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS
 from training.core.implied_answer import read_suggestion
-from training.core.types import HintType, Problem, Split
+from training.core.types import Condition, HintType, Problem, Split
 from training.errors import UserError
 
 _ROUNDS = 6
 
 
-def template_candidates(
-    problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None
-) -> list[DraftHint]:
+def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
     """Up to `n` different perturbations, each from a template of its own while there are enough.
 
     `split` None takes the templates of both splits. Fewer come back when no more of them fit and pass the gates.
@@ -73,7 +70,7 @@ def template_candidates(
             if len(made) == n:
                 return made
             hint = writer.fill(problem, rng)
-            if hint is not None and judge_hint(hint.text, problem, others=texts).passed:
+            if hint is not None and check_hint(hint.text, problem, others=texts).passed:
                 texts.append(hint.text)
                 id_ = f"t{rng.getrandbits(40):010x}"
                 made.append(DraftHint(id_, hint.text, type_, Origin.TEMPLATE, writer.id, hint.suggested))
@@ -87,8 +84,8 @@ _LAST = (Done, Ready, ScoreResult, Counted, LoraSet, Error)
 
 T = TypeVar("T")
 OnFailed = Callable[[str], None]
-OnText = Callable[[Arm, int, str], None]
-"""Arm, index and text so far of a solution that is being written."""
+OnText = Callable[[Condition, int, str], None]
+"""Condition, index and text so far of a solution that is being written."""
 
 
 class Job:
@@ -199,7 +196,7 @@ def call_back(callback: Callable[..., None], *values: Any) -> None:
 class GenerateJob(Job):
     """Let the draft's adversary write `n` perturbations of the draft's type.
 
-    `on_text` tells a text so far, `on_candidate` a complete one; they come in any order, the final list in their own.
+    `on_text` tells a text so far, `on_hint` a complete one; they come in any order, the final list in their own.
     """
 
     def __init__(
@@ -209,7 +206,7 @@ class GenerateJob(Job):
         n: int,
         seed: int,
         on_text: Callable[[int, str], None],
-        on_candidate: Callable[[DraftHint], None],
+        on_hint: Callable[[DraftHint], None],
         on_done: Callable[[list[DraftHint]], None],
         on_failed: OnFailed,
         *,
@@ -217,7 +214,7 @@ class GenerateJob(Job):
     ) -> None:
         super().__init__(client, on_done, on_failed)
         self._draft, self._n, self._seed, self._temperature = draft, n, seed, temperature
-        self._on_text, self._on_candidate = on_text, on_candidate
+        self._on_text, self._on_hint = on_text, on_hint
         self._begin()
 
     def _work(self) -> list[DraftHint]:
@@ -238,7 +235,7 @@ class GenerateJob(Job):
                 text = clean_hint(event.text)
                 suggested = read_suggestion(text, problem)
                 made[event.index] = DraftHint(new_id(), text, draft.type, Origin.MODEL, author, suggested)
-                call_back(self._on_candidate, made[event.index])
+                call_back(self._on_hint, made[event.index])
         return [made[i] for i in sorted(made)]
 
 
@@ -253,118 +250,120 @@ def clean_hint(text: str) -> str:
 
 
 class SolveJob(Job):
-    """Solve the draft's question clean, under `candidate` and under its placebo, one arm after another.
+    """Solve the draft's question clean, under `hint` and under its placebo, one condition after another.
 
-    Without a candidate only the clean arm. `known_clean` is a clean arm of the same question, model and plan that is
-    not solved again. `on_update` comes after every solution.
+    Without a hint only the clean condition. `known_clean` is one of the same question, model and plan that is not
+    solved again. `on_update` comes after every solution.
     """
 
     def __init__(
         self,
         client: WorkerClient,
         draft: Draft,
-        candidate: DraftHint | None,
+        hint: DraftHint | None,
         on_update: Callable[[SolveResult], None],
         on_done: Callable[[SolveResult], None],
         on_failed: OnFailed,
         *,
         on_text: OnText | None = None,
-        known_clean: ArmResult | None = None,
+        known_clean: ConditionResult | None = None,
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._candidate, self._known = draft, candidate, known_clean
+        self._draft, self._hint, self._known = draft, hint, known_clean
         self._on_update, self._on_text = on_update, on_text
         self._begin()
 
     def _work(self) -> SolveResult:
-        return _solve(self, self._draft, self._candidate, self._known, self._on_update, self._on_text)
+        return _solve(self, self._draft, self._hint, self._known, self._on_update, self._on_text)
 
 
 class SolveEachJob(Job):
-    """Solve under each candidate in turn, the clean arm once. Ends with the results by candidate id.
+    """Solve under each hint in turn, the clean condition once. Ends with the results by hint id.
 
-    `on_update` tells the candidate's id and its result so far.
+    `on_update` tells the hint's id and its result so far.
     """
 
     def __init__(
         self,
         client: WorkerClient,
         draft: Draft,
-        candidates: Sequence[DraftHint],
+        hints: Sequence[DraftHint],
         on_update: Callable[[str, SolveResult], None],
         on_done: Callable[[Mapping[str, SolveResult]], None],
         on_failed: OnFailed,
         *,
         on_text: OnText | None = None,
-        known_clean: ArmResult | None = None,
+        known_clean: ConditionResult | None = None,
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._candidates, self._known = draft, tuple(candidates), known_clean
+        self._draft, self._candidates, self._known = draft, tuple(hints), known_clean
         self._on_update, self._on_text = on_update, on_text
         self._begin()
 
     def _work(self) -> Mapping[str, SolveResult]:
         results: dict[str, SolveResult] = {}
         clean = self._known
-        for candidate in self._candidates:
+        for hint in self._candidates:
             if self.cancelled:
                 break
 
-            def tell(result: SolveResult, id_: str = candidate.id) -> None:
+            def tell(result: SolveResult, id_: str = hint.id) -> None:
                 self._on_update(id_, result)
 
-            results[candidate.id] = result = _solve(self, self._draft, candidate, clean, tell, self._on_text)
-            clean = result.arms.get(Arm.CLEAN, clean)
+            results[hint.id] = result = _solve(self, self._draft, hint, clean, tell, self._on_text)
+            clean = result.conditions.get(Condition.CLEAN, clean)
         return results
 
 
 def _solve(
     job: Job,
     draft: Draft,
-    candidate: DraftHint | None,
-    known_clean: ArmResult | None,
+    hint: DraftHint | None,
+    known_clean: ConditionResult | None,
     on_update: Callable[[SolveResult], None],
     on_text: OnText | None,
 ) -> SolveResult:
-    """All arms of one candidate, on the job's thread."""
-    started, key = time.monotonic(), solve_key(draft, candidate)
+    """All conditions of one hint, on the job's thread."""
+    started, key = time.monotonic(), solve_key(draft, hint)
     problem = as_problem(draft.problem)
-    texts = arm_texts(draft, problem, candidate)
-    arms: dict[Arm, ArmResult] = {}
+    texts = condition_texts(draft, problem, hint)
+    conditions: dict[Condition, ConditionResult] = {}
 
     def so_far() -> SolveResult:
-        return solve_result(key, arms, time.monotonic() - started, texts, cancelled=job.cancelled)
+        return solve_result(key, conditions, time.monotonic() - started, texts, cancelled=job.cancelled)
 
-    with Grader(problem, candidate.suggested if candidate else None) as judge:
-        for arm, shown in texts.items():
-            if arm is Arm.CLEAN and known_clean is not None and _is_same(known_clean, shown[0], draft):
-                arms[arm] = known_clean
+    with Grader(problem, hint.suggested if hint else None) as judge:
+        for condition, shown in texts.items():
+            if condition is Condition.CLEAN and known_clean is not None and _is_same(known_clean, shown[0], draft):
+                conditions[condition] = known_clean
                 call_back(on_update, so_far())
                 continue
             samples: list[SolvedSample] = []
-            for done in _solutions(job, draft, arm, shown, on_text):
-                samples.append(judge.judge(arm, done))
-                arms[arm] = arm_result(arm, shown[0], samples, planned_samples(draft.plan))
+            for done in _solutions(job, draft, condition, shown, on_text):
+                samples.append(judge.judge(condition, done))
+                conditions[condition] = condition_result(condition, shown[0], samples, planned_samples(draft.plan))
                 call_back(on_update, so_far())
     return so_far()
 
 
-def _is_same(known: ArmResult, text: str, draft: Draft) -> bool:
+def _is_same(known: ConditionResult, text: str, draft: Draft) -> bool:
     return known.text == text and known.complete and known.planned == planned_samples(draft.plan)
 
 
-def _solutions(job: Job, draft: Draft, arm: Arm, texts: Sequence[str], on_text: OnText | None) -> Iterator[SampleDone]:
-    """Each complete solution of an arm as it comes, over all its texts; what a cancel cut off is left out."""
+def _solutions(
+    job: Job, draft: Draft, condition: Condition, texts: Sequence[str], on_text: OnText | None
+) -> Iterator[SampleDone]:
+    """Each complete solution of a condition as it comes, over all its texts; what a cancel cut off is left out."""
     first = 0
     for text, n in zip(texts, shares(planned_samples(draft.plan), len(texts)), strict=True):
         if job.cancelled:
             return
-        yield from _solutions_of(job, draft, arm, text, first, n, on_text)
+        yield from _solutions_of(job, draft, condition, text, first, n, on_text)
         first += n
 
 
 def _solutions_of(
-    job: Job, draft: Draft, arm: Arm, text: str, first: int, n: int, on_text: OnText | None
+    job: Job, draft: Draft, condition: Condition, text: str, first: int, n: int, on_text: OnText | None
 ) -> Iterator[SampleDone]:
     plan, so_far = draft.plan, dict[int, str]()
     request = SampleRequest(
@@ -374,6 +373,6 @@ def _solutions_of(
     for event in job._draw(draft.solver, request):
         if isinstance(event, Chunk) and on_text is not None:
             so_far[event.index] = so_far.get(event.index, "") + event.text
-            call_back(on_text, arm, first + event.index, so_far[event.index])
+            call_back(on_text, condition, first + event.index, so_far[event.index])
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
             yield replace(event, index=first + event.index)

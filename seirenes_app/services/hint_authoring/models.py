@@ -63,9 +63,9 @@ def _adapter(choice: SolverChoice) -> str | None:
     return str(path.absolute())
 
 
-def sample_messages(draft: Draft, arm_text: str, style: PromptStyle) -> tuple[Message, ...]:
-    """The chat that shows the solver an arm's text. The draft itself has no other say in it."""
-    return as_chat(reasoner_messages(arm_text, style))
+def sample_messages(draft: Draft, text: str, style: PromptStyle) -> tuple[Message, ...]:
+    """The chat that shows the solver a condition's text. The draft itself has no other say in it."""
+    return as_chat(reasoner_messages(text, style))
 
 
 def hint_messages(draft: Draft, style: PromptStyle) -> tuple[Message, ...]:

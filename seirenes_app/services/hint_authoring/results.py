@@ -1,9 +1,7 @@
-"""What solving a draft gave: samples, arms and their comparison, as values that go to JSON and back. No I/O.
+"""What solving a draft gave: samples, conditions and their comparison, as values that go to JSON and back. No I/O.
 
-Figures are honest about what they rest on: an arm's accuracy has a Wilson interval over the samples that are there,
-two arms are compared by Newcombe's interval for independent proportions, and samples that were cancelled count nowhere.
-
-Drafts, candidates and results as plain data for `--json`. Pure."""
+A condition's accuracy has a Wilson interval over the samples that are there, two conditions are compared by Newcombe's
+interval for independent proportions, and samples that were cancelled are not counted."""
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from seirenes_app.inference.models import bundled_model
@@ -22,30 +19,19 @@ from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.draft import VERSION, Draft, DraftHint, SolverChoice, read_versioned
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
 from training.core.statistics import Interval, newcombe, wilson
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.errors import UserError
-
-
-class Arm(StrEnum):
-    """What the solver is shown."""
-
-    CLEAN = "clean"
-    """The question alone."""
-    HINTED = "hinted"
-    """The question with the perturbation."""
-    PLACEBO = "placebo"
-    """The question with neutral text of the perturbation's length, in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class SolvedSample:
     """One solution. `answer` is what was read from it, empty where nothing could be.
 
-    `follows` says whether the answer is what the perturbation suggests; None outside of the hinted arm, and where it
-    suggests nothing. `logprob_mean` is natural, a token, of the model's own distribution.
+    `follows` says whether the answer is the one the hint suggests; None outside of the hinted condition, and for a hint
+    that suggests none. `logprob_mean` is natural, a token, of the model's own distribution.
     """
 
-    arm: Arm
+    condition: Condition
     index: int
     text: str
     outcome: Outcome
@@ -57,14 +43,14 @@ class SolvedSample:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmResult:
-    """One arm. `text` is what the solver was shown, of several neutral texts the first; `low` and `high` are the 95%
+class ConditionResult:
+    """One condition. `text` is what the model was shown (of several placebos the first); `low` and `high` are the 95%
     Wilson interval of `accuracy`.
 
     `samples` are in the order of their indices and may be fewer than `planned`.
     """
 
-    arm: Arm
+    condition: Condition
     text: str
     samples: tuple[SolvedSample, ...]
     planned: int
@@ -81,14 +67,14 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True)
 class SolveResult:
-    """All arms of one solving, finished or not.
+    """All conditions of one solving, finished or not.
 
-    `drop` is accuracy clean − hinted, `placebo_drop` clean − placebo, with 95% Newcombe intervals; None while an arm is
-    empty. `follow_rate` is the share of hinted answers that are the suggested one; None where none is suggested.
+    `drop` is accuracy clean − hinted, `placebo_drop` clean − placebo, with 95% Newcombe intervals; None while a
+    condition is empty. `follow_rate` is the share of hinted answers that are the suggested one, if one is suggested.
     """
 
     key: str
-    arms: Mapping[Arm, ArmResult]
+    conditions: Mapping[Condition, ConditionResult]
     drop: Interval | None
     placebo_drop: Interval | None
     follow_rate: float | None
@@ -97,26 +83,31 @@ class SolveResult:
     cancelled: bool
 
 
-def arm_result(arm: Arm, text: str, samples: Iterable[SolvedSample], planned: int) -> ArmResult:
-    """An arm's figures from its samples. `right` counts as `seirenes eval` does: the outcome alone."""
+def condition_result(condition: Condition, text: str, samples: Iterable[SolvedSample], planned: int) -> ConditionResult:
+    """A condition's figures from its samples. `right` counts as `seirenes eval` does: the outcome alone."""
     ordered = tuple(sorted(samples, key=lambda s: s.index))
     right = sum(s.outcome is Outcome.RIGHT for s in ordered)
     rate = wilson(right, len(ordered))
-    return ArmResult(arm, text, ordered, planned, right, rate.mean, rate.low, rate.high)
+    return ConditionResult(condition, text, ordered, planned, right, rate.mean, rate.low, rate.high)
 
 
 def solve_result(
-    key: str, arms: Mapping[Arm, ArmResult], seconds: float, planned: Iterable[Arm], *, cancelled: bool = False
+    key: str,
+    conditions: Mapping[Condition, ConditionResult],
+    seconds: float,
+    planned: Iterable[Condition],
+    *,
+    cancelled: bool = False,
 ) -> SolveResult:
-    """The comparison of the arms that are there; complete when all `planned` ones are."""
-    hinted = arms.get(Arm.HINTED)
+    """The comparison of the conditions that are there; complete when all `planned` ones are."""
+    hinted = conditions.get(Condition.HINTED)
     told = [s.follows for s in hinted.samples if s.follows is not None] if hinted else []
-    complete = all(arm in arms and arms[arm].complete for arm in planned)
+    complete = all(condition in conditions and conditions[condition].complete for condition in planned)
     return SolveResult(
         key=key,
-        arms=dict(arms),
-        drop=difference(arms.get(Arm.CLEAN), hinted),
-        placebo_drop=difference(arms.get(Arm.CLEAN), arms.get(Arm.PLACEBO)),
+        conditions=dict(conditions),
+        drop=difference(conditions.get(Condition.CLEAN), hinted),
+        placebo_drop=difference(conditions.get(Condition.CLEAN), conditions.get(Condition.PLACEBO)),
         follow_rate=sum(told) / len(told) if told else None,
         seconds=seconds,
         complete=complete,
@@ -124,7 +115,7 @@ def solve_result(
     )
 
 
-def difference(first: ArmResult | None, second: ArmResult | None) -> Interval | None:
+def difference(first: ConditionResult | None, second: ConditionResult | None) -> Interval | None:
     """Accuracy of the first − accuracy of the second; None where one has no samples."""
     if first is None or second is None or not first.samples or not second.samples:
         return None
@@ -146,16 +137,12 @@ def rank(results: Mapping[str, SolveResult]) -> list[str]:
 # ---------------------------------------------------------------------- keys
 
 
-def solve_key(draft: Draft, candidate: DraftHint | None) -> str:
+def solve_key(draft: Draft, hint: DraftHint | None) -> str:
     """A digest of all that a solving depends on: what was shown, the model's file, the plan. Titles do not matter."""
-    hint = (candidate.text, candidate.suggested, draft.placement) if candidate else None
-    return _digest(hint, draft)
-
-
-def _digest(hint: Any, draft: Draft) -> str:
+    shown = (hint.text, hint.suggested, draft.placement) if hint else None
     problem, solver = draft.problem, draft.solver
     content = [
-        problem.question, problem.answer, problem.kind, hint, _stamp(solver), solver.style, solver.n_ctx,
+        problem.question, problem.answer, problem.kind, shown, _stamp(solver), solver.style, solver.n_ctx,
         dataclasses.astuple(draft.plan),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
@@ -181,7 +168,7 @@ class _Flat:
     """A `SolveResult` as JSON holds it: what can be computed is left out."""
 
     key: str
-    arms: tuple[ArmResult, ...]
+    conditions: tuple[ConditionResult, ...]
     seconds: float
     complete: bool
     cancelled: bool
@@ -189,15 +176,15 @@ class _Flat:
 
 def result_to_json(result: SolveResult) -> str:
     """One JSON object with its format version, in ASCII."""
-    flat = _Flat(result.key, tuple(result.arms.values()), result.seconds, result.complete, result.cancelled)
+    flat = _Flat(result.key, tuple(result.conditions.values()), result.seconds, result.complete, result.cancelled)
     return json.dumps({"v": VERSION} | dataclasses.asdict(flat))
 
 
 def result_from_json(text: str) -> SolveResult:
     """Read `result_to_json`'s text; the figures are computed again. Raises a `UserError` for what is damaged."""
-    flat: _Flat = read_versioned(text, _Flat, "result")
-    arms = {a.arm: arm_result(a.arm, a.text, a.samples, a.planned) for a in flat.arms}
-    result = solve_result(flat.key, arms, flat.seconds, arms, cancelled=flat.cancelled)
+    flat: _Flat = read_versioned(text, _Flat, "result", {"arms": "conditions", "arm": "condition"})
+    conditions = {a.condition: condition_result(a.condition, a.text, a.samples, a.planned) for a in flat.conditions}
+    result = solve_result(flat.key, conditions, flat.seconds, conditions, cancelled=flat.cancelled)
     return dataclasses.replace(result, complete=flat.complete)
 
 
@@ -212,18 +199,18 @@ def draft_facts(draft: Draft) -> dict[str, Any]:
     }
 
 
-def candidate_facts(draft: Draft, candidate: DraftHint, badges: Badges) -> dict[str, Any]:
-    """A candidate with its gates and the command that tries it."""
+def hint_facts(draft: Draft, hint: DraftHint, badges: Badges) -> dict[str, Any]:
+    """A hint with its gates and the command that tries it."""
     refused = {badge.gate: badge.reason for badge in failures(badges)}
-    return dataclasses.asdict(candidate) | {
-        "valid": not refused, "refused_by": refused, "command": as_command(draft, candidate)
+    return dataclasses.asdict(hint) | {
+        "valid": not refused, "refused_by": refused, "command": as_command(draft, hint)
     }  # fmt: skip
 
 
 def result_facts(result: SolveResult) -> dict[str, Any]:
     """A result with all its solutions."""
     return {
-        "arms": {arm: _arm(found) for arm, found in result.arms.items()},
+        "conditions": {condition: _condition(found) for condition, found in result.conditions.items()},
         "drop": limits(result.drop),
         "placebo_drop": limits(result.placebo_drop),
         "follow_rate": result.follow_rate,
@@ -233,10 +220,11 @@ def result_facts(result: SolveResult) -> dict[str, Any]:
     }
 
 
-def _arm(arm: ArmResult) -> dict[str, Any]:
+def _condition(found: ConditionResult) -> dict[str, Any]:
     return {
-        "text": arm.text, "right": arm.right, "n": len(arm.samples), "planned": arm.planned, "accuracy": arm.accuracy,
-        "low": arm.low, "high": arm.high, "samples": [dataclasses.asdict(s) for s in arm.samples],
+        "text": found.text, "right": found.right, "n": len(found.samples), "planned": found.planned,
+        "accuracy": found.accuracy, "low": found.low, "high": found.high,
+        "samples": [dataclasses.asdict(s) for s in found.samples],
     }  # fmt: skip
 
 

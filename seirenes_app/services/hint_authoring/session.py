@@ -24,8 +24,7 @@ from seirenes_app.services.hint_authoring.draft import (
     to_json,
 )
 from seirenes_app.services.hint_authoring.results import (
-    Arm,
-    ArmResult,
+    ConditionResult,
     SolveResult,
     rank,
     result_from_json,
@@ -34,6 +33,7 @@ from seirenes_app.services.hint_authoring.results import (
 )
 from seirenes_app.services.hint_authoring.undo_stack import History
 from seirenes_app.store.crafts import CraftStore
+from training.core.types import Condition
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -155,26 +155,32 @@ class CraftSession:
 
     def put_result(self, result: SolveResult) -> None:
         """Keep a result under its own key; one without any solution is not worth keeping."""
-        if any(arm.samples for arm in result.arms.values()):
+        if any(condition.samples for condition in result.conditions.values()):
             self.results.put(result.key, result)
 
-    def result_of(self, candidate: DraftHint | None) -> SolveResult | None:
-        """What is known of a candidate (None: of the question alone), as the draft stands now."""
-        return self.results.get(solve_key(self.draft, candidate))
+    def result_of(self, hint: DraftHint | None) -> SolveResult | None:
+        """What is known of a hint (None: of the question alone), as the draft stands now."""
+        return self.results.get(solve_key(self.draft, hint))
 
-    def known_clean(self) -> ArmResult | None:
-        """A complete clean arm of the draft as it stands, from whichever candidate it was solved with."""
-        for candidate in (None, *self.draft.candidates):
-            result = self.result_of(candidate)
-            clean = result.arms.get(Arm.CLEAN) if result else None
+    def known_clean(self) -> ConditionResult | None:
+        """A complete clean condition of the draft as it stands, from whichever hint it was solved with."""
+        for hint in (None, *self.draft.hints):
+            result = self.result_of(hint)
+            clean = result.conditions.get(Condition.CLEAN) if result else None
             if clean is not None and clean.complete:
                 return clean
         return None
 
     def ranked(self) -> list[str]:
-        """Ids of the candidates that were solved, the worst for the solver first."""
-        found = {c.id: self.result_of(c) for c in self.draft.candidates}
-        return rank({id_: result for id_, result in found.items() if result is not None and Arm.HINTED in result.arms})
+        """Ids of the hints that were solved, the worst for the solver first."""
+        found = {c.id: self.result_of(c) for c in self.draft.hints}
+        return rank(
+            {
+                id_: result
+                for id_, result in found.items()
+                if result is not None and Condition.HINTED in result.conditions
+            }
+        )
 
     # Saving
 

@@ -1,4 +1,4 @@
-"""Save a candidate to a suite, and the suites there are. The files are `training.evaluation.suites.io`'s."""
+"""Save a hint to a suite, and the suites there are. The files are `training.evaluation.suites.io`'s."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seirenes_app.services.hint_authoring.conditions import placebo_of
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin
-from seirenes_app.services.hint_authoring.gate_report import failures, judge_draft
+from seirenes_app.services.hint_authoring.gate_report import check_draft, failures
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.store.workspace import data_folder
 from training.core.types import Hint, Split
@@ -39,16 +39,16 @@ def list_suites(folder: Path | None = None) -> tuple[SuiteManifest, ...]:
 
 
 def save_to_suite(
-    draft: Draft, candidate: DraftHint, name: str, *, allow_invalid: bool = False, folder: Path | None = None
+    draft: Draft, hint: DraftHint, name: str, *, allow_invalid: bool = False, folder: Path | None = None
 ) -> SavedSuite:
-    """Add a candidate with its problem and placebo to the suite of that name, which is made when it is not there.
+    """Add a hint with its problem and placebo to the suite of that name, which is made when it is not there.
 
-    Raises a `UserError` for a name that cannot be used, another placement than the suite's, and a candidate that does
+    Raises a `UserError` for a name that cannot be used, another placement than the suite's, and a hint that does
     not pass all gates; with `allow_invalid` such a one is kept and recorded as invalid.
     """
     place = (folder or suites_folder()) / suite_name(name)
-    item = suite_item(draft, candidate)
-    refused = failures(judge_draft(draft).get(candidate.id, ()))
+    item = suite_item(draft, hint)
+    refused = failures(check_draft(draft).get(hint.id, ()))
     if refused and not allow_invalid:
         raise UserError(
             f"This hint does not pass the gate “{refused[0].name}”: {refused[0].reason} Mend it, or save it "
@@ -65,11 +65,11 @@ def save_to_suite(
     return append_item(place, item, allow_invalid=allow_invalid, refused={0: [badge.gate for badge in refused]})
 
 
-def suite_item(draft: Draft, candidate: DraftHint) -> SuiteItem:
-    """A candidate as a suite holds it; the placebo is the one that solving uses."""
-    text = candidate.text.strip()
-    hint = Hint(candidate.type, text, _author(candidate), _split(candidate), candidate.suggested)
-    return SuiteItem(as_problem(draft.problem), (hint,), (placebo_of(text, draft.plan.seed),))
+def suite_item(draft: Draft, hint: DraftHint) -> SuiteItem:
+    """A hint as a suite holds it; the placebo is the one that solving uses."""
+    text = hint.text.strip()
+    made = Hint(hint.type, text, _author(hint), _split(hint), hint.suggested)
+    return SuiteItem(as_problem(draft.problem), (made,), (placebo_of(text, draft.plan.seed),))
 
 
 def suite_name(name: str) -> str:
@@ -83,12 +83,12 @@ def suite_name(name: str) -> str:
     return plain
 
 
-def _author(candidate: DraftHint) -> str:
-    if candidate.origin is Origin.TEMPLATE:
-        return candidate.author or "template"
-    return f"{candidate.origin}:{candidate.author}" if candidate.author else str(candidate.origin)
+def _author(hint: DraftHint) -> str:
+    if hint.origin is Origin.TEMPLATE:
+        return hint.author or "template"
+    return f"{hint.origin}:{hint.author}" if hint.author else str(hint.origin)
 
 
-def _split(candidate: DraftHint) -> Split:
-    held_out = candidate.origin is Origin.TEMPLATE and f"/{Split.HELD_OUT}/" in candidate.author
+def _split(hint: DraftHint) -> Split:
+    held_out = hint.origin is Origin.TEMPLATE and f"/{Split.HELD_OUT}/" in hint.author
     return Split.HELD_OUT if held_out else Split.TRAIN

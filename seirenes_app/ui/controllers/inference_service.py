@@ -16,7 +16,7 @@ IDLE = WorkerState(StateKind.EMPTY)
 """Before the first need: no process, no model, nothing wrong."""
 
 
-class Solver(QObject):
+class InferenceService(QObject):
     """Owns one `WorkerClient`. `changed` comes in the thread this object lives in."""
 
     changed = Signal(object)
@@ -32,7 +32,7 @@ class Solver(QObject):
         super().__init__(parent)
         self._client: WorkerClient | None = None
         self._state = IDLE
-        self._mourning = self._closed = False
+        self._crash_reported = self._closed = False
         self._last_words = ""
         # From the client's reader thread into this one.
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
@@ -65,8 +65,8 @@ class Solver(QObject):
         facts = self._state.facts
         return facts is not None and Path(facts.path) == path
 
-    def mourns(self, text: str) -> bool:
-        """Whether a request's failure is that of the last crash, which `crashed` has told."""
+    def is_last_crash(self, text: str) -> bool:
+        """Whether a request's failure is that of the last crash, which `crashed` has reported."""
         return bool(self._last_words) and self._last_words in text
 
     def restart(self) -> None:
@@ -93,8 +93,8 @@ class Solver(QObject):
         self._state = state
         self.changed.emit(state)
         if state.kind is StateKind.CRASHED:
-            self._mourning, self._last_words = True, state.words
+            self._crash_reported, self._last_words = True, state.words
             self.crashed.emit(state.words)
-        elif self._mourning and state.kind in (StateKind.READY, StateKind.EMPTY):
-            self._mourning = False
+        elif self._crash_reported and state.kind in (StateKind.READY, StateKind.EMPTY):
+            self._crash_reported = False
             self.recovered.emit()

@@ -39,17 +39,17 @@ def run(verb, *arguments):
 def test_solve_as_json(capsys):
     assert run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["problem"]["kind"], told["candidate"]["suggested"], told["candidate"]["valid"]) == (
+    assert (told["problem"]["kind"], told["hint"]["suggested"], told["hint"]["valid"]) == (
         "number",
         "24",
         True,
     )
     result = told["result"]
-    assert list(result["arms"]) == ["clean", "hinted", "placebo"]
-    for arm in result["arms"].values():
-        assert arm["n"] == len(arm["samples"]) == 8
-        assert arm["low"] <= arm["accuracy"] <= arm["high"]
-    assert result["drop"]["mean"] == result["arms"]["clean"]["accuracy"] - result["arms"]["hinted"]["accuracy"]
+    assert list(result["conditions"]) == ["clean", "hinted", "placebo"]
+    for condition in result["conditions"].values():
+        assert condition["n"] == len(condition["samples"]) == 8
+        assert condition["low"] <= condition["accuracy"] <= condition["high"]
+    assert result["drop"]["mean"] == result["conditions"]["clean"]["accuracy"] - result["conditions"]["hinted"]["accuracy"]
     assert 0 <= result["follow_rate"] <= 1
 
 
@@ -67,8 +67,8 @@ def test_without_a_hint_only_the_clean_question_is_solved(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(QUESTION + "\n"))
     run("solve", "-", "--answer", "$14", "-n", "2", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert told["candidate"] is None
-    assert list(told["result"]["arms"]) == ["clean"]
+    assert told["hint"] is None
+    assert list(told["result"]["conditions"]) == ["clean"]
     assert told["problem"]["question"] == QUESTION
 
 
@@ -91,11 +91,11 @@ def test_craft_by_template_needs_no_worker_and_saves_what_is_valid(capsys, data,
 def test_craft_by_model_ranks_the_worst_first(capsys, data):
     run("craft", "library:transfer-3", "--by", "model", "-n", "4", "--solve", "8", "--save", "mine", "--json")
     told = json.loads(capsys.readouterr().out)
-    drops = [c["result"]["drop"]["mean"] for c in told["candidates"]]
+    drops = [c["result"]["drop"]["mean"] for c in told["hints"]]
     assert len(drops) == 4
     assert drops == sorted(drops, reverse=True)
-    valid = [c for c in told["candidates"] if c["valid"]]
-    assert all(c["saved"] == c["valid"] and c["command"].startswith("seirenes solve") for c in told["candidates"])
+    valid = [c for c in told["hints"] if c["valid"]]
+    assert all(c["saved"] == c["valid"] and c["command"].startswith("seirenes solve") for c in told["hints"])
     assert read_suite(data / "suites" / "mine").manifest.hints == len(valid)
 
 

@@ -24,16 +24,16 @@ def test_as_json(capsys):
     assert run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["solver"], told["placement"]) == ("starter", "append")
-    assert (told["problem"]["kind"], told["candidate"]["suggested"]) == ("number", "24")
+    assert (told["problem"]["kind"], told["hint"]["suggested"]) == ("number", "24")
     ablation = told["ablation"]
     assert [r["sentence"] for r in ablation["rows"]] == ["Anna has 9 pears.", "Could the answer be around 24?"]
     assert ablation["clean"]["n"] == ablation["full"]["n"] == 8
     for row in ablation["rows"]:
         assert HINT[row["start"] : row["end"]] == row["sentence"]
         assert row["delta_only"]["low"] <= row["delta_only"]["mean"] <= row["delta_only"]["high"]
-    heat = told["heat"]
-    assert "".join(t["text"] for t in heat["tokens"]) == heat["text"]
-    assert heat["total_delta"] == pytest.approx(sum(t["delta"] for t in heat["tokens"]))
+    delta = told["logprob_delta"]
+    assert "".join(t["text"] for t in delta["tokens"]) == delta["text"]
+    assert delta["total_delta"] == pytest.approx(sum(t["delta"] for t in delta["tokens"]))
     trace = told["trace"]
     assert trace["clean"]["outcome"] == "right"
     assert len(trace["alignment"]["pairs"]) >= 2
@@ -63,7 +63,7 @@ def test_without_a_right_sample_the_worked_solution_is_scored(capsys):
     assert "one sentence" in out
     run(*arguments, "--solution", "900 + 99 = 999.\n#### 999", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert told["heat"]["text"].startswith("900 + 99")
+    assert told["logprob_delta"]["text"].startswith("900 + 99")
 
 
 def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(capsys):
@@ -71,7 +71,7 @@ def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(caps
     told = json.loads(capsys.readouterr().out)
     assert told["problem"]["family"] == "ordering"
     assert told["ablation"]["complete"]
-    assert "####" in told["heat"]["text"]
+    assert "####" in told["logprob_delta"]["text"]
 
 
 @pytest.mark.parametrize(

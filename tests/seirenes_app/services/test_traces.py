@@ -50,7 +50,7 @@ def test_a_live_run_grows_under_the_book(tmp_path):
 def test_a_hinted_row_becomes_a_draft_with_its_hint(book):
     row = book.rows(book.ids(RolloutQuery(flips=("harmful",), families=("clock",))))[0]
     draft = book.to_draft(row | {"hint": " Could it be 7:45? ", "gold": "6:30"})
-    candidate = draft.chosen_candidate
+    candidate = draft.chosen_hint
     assert (draft.problem.question, draft.problem.answer, draft.problem.source) == (row["question"], "6:30", "r")
     assert draft.problem.kind is AnswerKind.CLOCK
     assert draft.type is candidate.type is HintType(row["hint_type"])
@@ -64,8 +64,8 @@ def test_a_hinted_row_becomes_a_draft_with_its_hint(book):
 
 def test_a_clean_row_becomes_a_draft_without_candidates(book):
     draft = book.to_draft(book.rows([1])[0])
-    assert draft.candidates == ()
-    assert draft.chosen_candidate is None
+    assert draft.hints == ()
+    assert draft.chosen_hint is None
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.services.hint_authoring.draft import Origin
-from seirenes_app.services.hint_authoring.results import Arm
 from seirenes_app.services.hint_authoring.session import open_session
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.ui.pages.craft.attribution_views import WhyTab
 from seirenes_app.ui.theme import apply_theme
+from training.core.types import Condition
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_templates_fill_candidates_that_pass_the_gates(craft):
     craft.page.candidates.count.setValue(5)
     craft.page.deeds["templates"].trigger()
     craft.wait(lambda: len(craft.desk.badges) == 5)
-    assert all(c.origin is Origin.TEMPLATE for c in craft.desk.draft.candidates)
+    assert all(c.origin is Origin.TEMPLATE for c in craft.desk.draft.hints)
     card = craft.page.candidates.cards[craft.desk.chosen]
     assert [b.accessibleName() for b in card.gates.badges] == ["Passes the gates"]
     assert "Passes the gates" in card.accessibleName()
@@ -97,10 +97,10 @@ def test_a_candidate_is_edited_in_place_and_removed_by_keys(craft):
     craft.wait(card.hasFocus)
     assert craft.desk.chosen == card.candidate_id
     craft.qtbot.keyClick(card, Qt.Key.Key_Delete)
-    assert [c.text for c in craft.desk.draft.candidates] == ["Another."]
+    assert [c.text for c in craft.desk.draft.hints] == ["Another."]
     assert craft.desk.chosen == other.candidate_id
     craft.qtbot.keyClick(craft.page, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert craft.desk.draft.candidates[0].text == "One. Two."
+    assert craft.desk.draft.hints[0].text == "One. Two."
 
 
 def test_undo_in_a_field_is_the_pages_and_names_what_it_takes_back(craft):
@@ -133,8 +133,8 @@ def test_a_model_writes_candidates_that_stream_in(craft):
     craft.page.work.streamed.connect(lambda texts: streamed.append(dict(texts) if texts else None))
     craft.page.candidates.count.setValue(4)
     craft.do("generate")
-    assert len(craft.desk.draft.candidates) == 4
-    assert {c.origin for c in craft.desk.draft.candidates} == {Origin.MODEL}
+    assert len(craft.desk.draft.hints) == 4
+    assert {c.origin for c in craft.desk.draft.hints} == {Origin.MODEL}
     assert streamed[-1] is None
     assert any(streamed[:-1])
     assert not [card for card in craft.page.candidates._streams if card.isVisible()]
@@ -165,7 +165,7 @@ def test_solving_shows_bars_words_traces_and_is_kept_over_a_crash(craft, qtbot, 
     craft.do("solve")
     result = craft.result()
     assert result.complete
-    assert set(result.arms) == set(Arm)
+    assert set(result.conditions) == set(Condition)
     assert [rate.done for rate in craft.page.solve.bars.rates] == [4, 4, 4]
     assert "right of 4" in craft.page.solve.bars.accessibleName()
     assert "hint" in craft.page.solve.words.text()
@@ -205,7 +205,7 @@ def test_all_are_solved_and_the_worst_is_opened(craft):
     craft.do("solve_all")
     solved = craft.desk.results()
     assert len(solved) == 2
-    assert len({id(r.arms[Arm.CLEAN]) for r in solved.values()}) == 1
+    assert len({id(r.conditions[Condition.CLEAN]) for r in solved.values()}) == 1
     craft.page.deeds["worst"].trigger()
     drops = {i: r.drop.mean for i, r in solved.items()}
     assert drops[craft.desk.chosen] == max(drops.values())
@@ -240,7 +240,7 @@ def test_sentences_and_tokens_tell_which_and_where(craft):
 def test_without_a_candidate_the_problem_alone_is_solved(craft):
     craft.type_problem()
     craft.do("solve")
-    assert set(craft.result().arms) == {Arm.CLEAN}
+    assert set(craft.result().conditions) == {Condition.CLEAN}
 
 
 # ---------------------------------------------------------------------- what goes wrong
@@ -332,7 +332,7 @@ def test_a_second_window_on_the_same_draft_loses_nothing(craft, qapp):
     craft.wait(lambda: craft.page.head.kept.text() == "Saved")
     store = CraftStore(second.workspace)
     drafts = [open_session(store, row.id).draft for row in store.drafts()]
-    texts = {draft.title: [c.text for c in draft.candidates] for draft in drafts}
+    texts = {draft.title: [c.text for c in draft.hints] for draft in drafts}
     assert sorted(texts.values()) == [["Ours."], ["Theirs."]]
     assert any(title.endswith("(copy)") for title in texts)
     second.close()
@@ -382,7 +382,7 @@ def test_the_keys_of_the_page_work_as_soon_as_it_is_in_view(craft, qapp):
     craft.qtbot.keyClick(
         qapp.focusWidget(), Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     )
-    assert len(craft.desk.draft.candidates) == 2
+    assert len(craft.desk.draft.hints) == 2
     craft.page.setParent(None)
 
 

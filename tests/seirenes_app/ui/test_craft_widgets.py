@@ -13,7 +13,7 @@ from seirenes_app.inference.protocol import Alternative
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 from seirenes_app.services.hint_authoring.gate_report import GateBadge
-from seirenes_app.services.hint_authoring.results import Arm, arm_result, solve_result
+from seirenes_app.services.hint_authoring.results import condition_result, solve_result
 from seirenes_app.ui.pages.craft.captions import points, say_drop, say_placebo, verdict_look
 from seirenes_app.ui.pages.craft.tasks import Throttler
 from seirenes_app.ui.widgets.badges import GateBadges
@@ -24,6 +24,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import PARTING, TURN, TracePairView
 from training.core.gates import Gate
 from training.core.statistics import Interval
+from training.core.types import Condition
 
 
 def shown(qtbot, widget, width=500):
@@ -205,7 +206,7 @@ def test_a_drop_is_told_with_its_doubt():
 
 def test_what_neutral_words_do_as_well_is_no_attack():
     def result(right_hinted, right_placebo):
-        arms = {Arm.CLEAN: (16, 16), Arm.HINTED: (right_hinted, 16), Arm.PLACEBO: (right_placebo, 16)}
+        arms = {Condition.CLEAN: (16, 16), Condition.HINTED: (right_hinted, 16), Condition.PLACEBO: (right_placebo, 16)}
         return solve_result("k", {a: _arm(a, *n) for a, n in arms.items()}, 1.0, arms)
 
     assert verdict_look(result(2, 15)).text == "Breaks the solver"
@@ -222,4 +223,4 @@ def _arm(arm, right, n):
         SolvedSample(arm, i, "", Outcome.RIGHT if i < right else Outcome.WRONG, "", None, Finish.STOP, 1, 0.0)
         for i in range(n)
     ]
-    return arm_result(arm, "", samples, n)
+    return condition_result(arm, "", samples, n)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.answers import Verifier, answers_equal, extract_answer, parse_clock, parse_number
+from training.core.answers import AnswerGrader, answers_equal, extract_answer, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
@@ -55,13 +55,13 @@ def test_a_fraction_survives_being_written(value):
 
 def test_four_outcomes_are_four_things():
     problem = Problem("p", "f", "q", "12", AnswerKind.NUMBER, "")
-    outcomes = [Verifier().check(text, problem) for text in ("#### 12", "#### 13", "#### lots", "12")]
+    outcomes = [AnswerGrader().grade(text, problem) for text in ("#### 12", "#### 13", "#### lots", "12")]
     assert outcomes == [Outcome.RIGHT, Outcome.WRONG, Outcome.UNPARSABLE, Outcome.UNPARSABLE]
 
 
 def test_an_unreadable_gold_is_an_error_that_names_the_problem():
     with pytest.raises(UserError, match="p7"):
-        Verifier().check("#### 3", Problem("p7", "f", "q", "many", AnswerKind.NUMBER, ""))
+        AnswerGrader().grade("#### 3", Problem("p7", "f", "q", "many", AnswerKind.NUMBER, ""))
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K file is not beside this checkout")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.core.gates import Gate, GateLimits, judge_all, judge_hint
+from training.core.gates import Gate, GateLimits, check_gates, check_hint
 from training.core.types import AnswerKind, Problem
 
 APPLES = Problem("p", "change", "Mia has 12 apples. She buys 9 more. How many apples?", "21", AnswerKind.NUMBER, "",
@@ -44,7 +44,7 @@ NAME = Problem("p", "ordering", "q", "Ana", AnswerKind.CHOICE, "", entities=("An
     ],
 )
 def test_caught(text, problem, gate):
-    assert judge_hint(text, problem).gate is gate
+    assert check_hint(text, problem).gate is gate
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_caught(text, problem, gate):
     ],
 )
 def test_let_through(text, problem):
-    assert judge_hint(text, problem).passed, judge_hint(text, problem)
+    assert check_hint(text, problem).passed, check_hint(text, problem)
 
 
 def test_a_near_duplicate_of_the_batch_is_caught_and_another_hint_is_not():
     others = ["The school is 7 minutes away on foot."]
-    assert judge_hint("The school is 8 minutes away on foot.", APPLES, GateLimits(near_duplicate=0.7), others=others).gate is Gate.NEAR_DUPLICATE  # fmt: skip
-    assert judge_hint("A lamp costs 8 coins.", APPLES, others=others).passed
+    assert check_hint("The school is 8 minutes away on foot.", APPLES, GateLimits(near_duplicate=0.7), others=others).gate is Gate.NEAR_DUPLICATE  # fmt: skip
+    assert check_hint("A lamp costs 8 coins.", APPLES, others=others).passed
 
 
 def test_every_gate_gives_its_verdict():
-    assert [gate for gate, _ in judge_all("fine text", APPLES)] == list(Gate)
+    assert [gate for gate, _ in check_gates("fine text", APPLES)] == list(Gate)

@@ -3,7 +3,7 @@
 import random
 import re
 
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS, write_hint
 from training.core.problems import sample_problem
 from training.core.types import AnswerKind, HintType, Problem, Split
@@ -40,7 +40,7 @@ def test_hints_are_filled_sentences_that_push_no_true_answer():
 
 
 def test_nearly_every_template_hint_passes_the_gates():
-    passed = [judge_hint(h.text, p).passed for p, h in hints()]
+    passed = [check_hint(h.text, p).passed for p, h in hints()]
     assert sum(passed) / len(passed) > 0.99
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.problems import FAMILIES, problem_stream
 from training.core.types import Outcome, Split
 
@@ -30,8 +30,8 @@ def test_every_equation_of_a_solution_holds_and_the_last_one_is_the_answer():
 
 
 def test_the_verifier_accepts_every_worked_solution():
-    verifier = Verifier()
-    assert all(verifier.check(p.solution, p) is Outcome.RIGHT for p in draw(Split.HELD_OUT))
+    grader = AnswerGrader()
+    assert all(grader.grade(p.solution, p) is Outcome.RIGHT for p in draw(Split.HELD_OUT))
 
 
 def test_splits_share_no_question_and_questions_are_distinct():

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from training.core.answers import Verifier
+from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptStyle, join_hint
 from training.core.types import AnswerKind, Outcome, Problem
 from training.evaluation.lm_eval_export import export_tasks
@@ -55,7 +55,7 @@ def solve_ourselves(suite, style):
     from training.runner import solve_greedily
 
     backend = LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1)
-    rows = run_suite(suite, lambda chats: solve_greedily(backend, chats, 128), style, Verifier())
+    rows = run_suite(suite, lambda chats: solve_greedily(backend, chats, 128), style, AnswerGrader())
     return {f"{r.problem_id}/{r.condition}" + (f"/{r.index}" if r.index >= 0 else ""): r for r in rows}
 
 

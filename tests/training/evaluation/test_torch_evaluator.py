@@ -121,7 +121,7 @@ def test_a_missing_checkpoint_fails_its_target_and_no_other(tmp_path):
 
 def test_greedy_rows_are_those_of_a_runs_own_evaluation(tmp_path):
     """The run's evaluation solves the whole suite in one batch, the folder in chunks: the answers are the same."""
-    from training.core.answers import Verifier
+    from training.core.answers import AnswerGrader
     from training.core.prompts import PromptStyle
     from training.engine.torch_local import LocalTorchBackend
     from training.evaluation.rows import run_suite
@@ -132,7 +132,7 @@ def test_greedy_rows_are_those_of_a_runs_own_evaluation(tmp_path):
     assert evaluate_folder(paths.root) == "finished"
     backend = LocalTorchBackend(bundled_starter(), threads=1)
     rows = run_suite(frozen_suite(8, 7), lambda chats: solve_greedily(backend, chats, 96), PromptStyle.COMPACT,
-                     Verifier())  # fmt: skip
+                     AnswerGrader())  # fmt: skip
     own = {(r.problem_id, r.condition, r.index): (r.outcome, r.completion) for r in rows}
     with StoreReader(paths.rows) as reader:
         stored = {(t.problem.id, t.row.key.condition, t.row.key.index): (t.row.outcome, t.row.completion)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
 from training.core.types import HintType, Role
 from training.engine.base import SamplingParams
@@ -68,17 +68,17 @@ def test_the_chat_template_renders_what_it_was_trained_on(starter, tokenizer):
 
 
 def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
-    from training.core.answers import Verifier
+    from training.core.answers import AnswerGrader
     from training.runner import solve_greedily
 
     problems = held_out_problems(60, 99)
     solved = solve_greedily(starter, [reasoner_messages(p.question, PromptStyle.COMPACT) for p in problems], 128)
-    right = sum(Verifier().check(s.text, p) == "right" for s, p in zip(solved, problems, strict=True))
+    right = sum(AnswerGrader().grade(s.text, p) == "right" for s, p in zip(solved, problems, strict=True))
     assert right / len(problems) > 0.6
     asked = list(itertools.product(problems[:10], HintType))
     prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, PromptStyle.COMPACT)) for p, t in asked]
     hints = [starter.codec.decode(c.tokens) for (c,) in starter.sample(prompts, 1, SamplingParams(64, 1.0, 1))]
-    passed = sum(judge_hint(h, p).passed for h, (p, _) in zip(hints, asked, strict=True))
+    passed = sum(check_hint(h, p).passed for h, (p, _) in zip(hints, asked, strict=True))
     assert passed / len(hints) > 0.7
 
 

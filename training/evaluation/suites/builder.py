@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS, write_hint
 from training.core.placebo import write_placebo
 from training.core.problems import FAMILIES, problem_stream
@@ -59,7 +59,7 @@ def frozen_suite(problems: int, seed: int) -> Suite:
         rng = random.Random(f"{seed}:{problem.id}:{type_}")
         while True:
             hint = write_hint(problem, type_, rng, Split.HELD_OUT)
-            if judge_hint(hint.text, problem).passed:
+            if check_hint(hint.text, problem).passed:
                 return hint
 
     return build_suite(f"frozen-{seed}-{problems}", held_out_problems(problems, seed), write, seed)
@@ -112,7 +112,7 @@ class Tally:
     def passes(self, hint: Hint, problem: Problem, others: Sequence[str] = ()) -> bool:
         """Judge a hint, and count it."""
         self.tried += 1
-        gate = judge_hint(hint.text, problem, others=others).gate
+        gate = check_hint(hint.text, problem, others=others).gate
         if gate is not None:
             self.refused[gate] += 1
         return gate is None

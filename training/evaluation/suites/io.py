@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.core.gates import Gate, judge_hint
+from training.core.gates import Gate, check_hint
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.errors import UserError
@@ -158,7 +158,7 @@ def _refused(
     """The item's invalid hints; a UserError when there are some and they are not allowed."""
     found, before = [], list(known)
     for index, hint in enumerate(item.hints):
-        verdict = judge_hint(hint.text, item.problem, others=before)
+        verdict = check_hint(hint.text, item.problem, others=before)
         gates = [*refused.get(index, ()), *([verdict.gate] if verdict.gate else [])]
         if gates and not allow:
             raise UserError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.core.answers import SymbolicChecker, answers_equal
-from training.core.gates import judge_hint
+from training.core.gates import check_hint
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
@@ -104,7 +104,7 @@ def _item_faults(
             yield f"the placebo of {hint.text[:40]!r} has {neutral} words and the hint {words}"
     others = list(before)
     for hint in item.hints:
-        verdict = judge_hint(hint.text, item.problem, others=others)
+        verdict = check_hint(hint.text, item.problem, others=others)
         if not verdict.passed and (item.problem.id, hint.text) not in said:
             yield f"the hint {hint.text[:60]!r} does not pass the gate “{verdict.gate}”: {verdict.reason}"
         others.append(hint.text)

@@ -35,12 +35,12 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta
-from seirenes_app.services.attribution.pair_selection import telling_pair
+from seirenes_app.services.attribution.pair_selection import select_pair
 from seirenes_app.services.attribution.sentence_ablation import AblationResult, AblationRow
-from seirenes_app.services.hint_authoring.results import Arm, SolvedSample, SolveResult
+from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.icons import icon
-from seirenes_app.ui.pages.craft.captions import ARM_WORDS, OUTCOME_LOOKS, points, say_drop, say_sample, signed
+from seirenes_app.ui.pages.craft.captions import OUTCOME_LOOKS, points, say_drop, say_sample, signed
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
@@ -56,6 +56,7 @@ from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
+from training.core.types import Condition
 
 NOTHING = "Solve the candidate, and a clean solution stands beside a hinted one, with the place where they part."
 
@@ -68,7 +69,7 @@ class TracesTab(QWidget):
     def __init__(self, background: Background, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._background = background
-        self._sides: dict[Arm, tuple[SolvedSample, ...]] = {Arm.CLEAN: (), Arm.HINTED: ()}
+        self._sides: dict[Condition, tuple[SolvedSample, ...]] = {Condition.CLEAN: (), Condition.HINTED: ()}
         self._key = ""
         self._by_hand = False
         self._why = ""
@@ -113,7 +114,9 @@ class TracesTab(QWidget):
         if result is None or result.key != self._key:
             self._by_hand, self._shown = False, None
             self._key = result.key if result is not None else ""
-        sides = {arm: result.arms[arm].samples if result and arm in result.arms else () for arm in self._sides}
+        sides = {
+            arm: result.conditions[arm].samples if result and arm in result.conditions else () for arm in self._sides
+        }
         changed = sides != self._sides
         self._sides = sides
         ready = all(sides.values())
@@ -121,8 +124,8 @@ class TracesTab(QWidget):
             widget.setVisible(ready)
         self.nothing.setVisible(not ready)
         if changed:
-            _fill(self.clean, sides[Arm.CLEAN])
-            _fill(self.hinted, sides[Arm.HINTED])
+            _fill(self.clean, sides[Condition.CLEAN])
+            _fill(self.hinted, sides[Condition.HINTED])
         if ready and not self._by_hand:
             self._choose_best()
         elif ready and changed:
@@ -130,20 +133,20 @@ class TracesTab(QWidget):
 
     def _choose_best(self) -> None:
         self._by_hand = False
-        pair = telling_pair(self._sides[Arm.CLEAN], self._sides[Arm.HINTED])
+        pair = select_pair(self._sides[Condition.CLEAN], self._sides[Condition.HINTED])
         if pair is None:
             return
-        self._why = pair.why
+        self._why = pair.reason
         self._select((pair.clean, pair.hinted))
         self._show(pair.clean, pair.hinted)
 
     def _select(self, pair: tuple[SolvedSample, SolvedSample] | None) -> None:
         if pair is not None:
-            self.clean.setCurrentIndex(_place(self._sides[Arm.CLEAN], pair[0]))
-            self.hinted.setCurrentIndex(_place(self._sides[Arm.HINTED], pair[1]))
+            self.clean.setCurrentIndex(_place(self._sides[Condition.CLEAN], pair[0]))
+            self.hinted.setCurrentIndex(_place(self._sides[Condition.HINTED], pair[1]))
 
     def _take_choice(self) -> None:
-        clean, hinted = self._sides[Arm.CLEAN], self._sides[Arm.HINTED]
+        clean, hinted = self._sides[Condition.CLEAN], self._sides[Condition.HINTED]
         left, right = self.clean.currentIndex(), self.hinted.currentIndex()
         if 0 <= left < len(clean) and 0 <= right < len(hinted):
             self._by_hand, self._why = True, ""
@@ -161,7 +164,7 @@ class TracesTab(QWidget):
             return
         self._say_why()
         self.view.render(
-            alignment, f"{ARM_WORDS[Arm.CLEAN]} {left.index + 1}", f"{ARM_WORDS[Arm.HINTED]} {right.index + 1}",
+            alignment, f"Clean {left.index + 1}", f"Hinted {right.index + 1}",
             left.text, right.text,
             left_look=OUTCOME_LOOKS[left.outcome], right_look=OUTCOME_LOOKS[right.outcome],
         )  # fmt: skip

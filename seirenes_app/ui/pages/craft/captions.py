@@ -13,12 +13,12 @@ from seirenes_app.inference.models import STARTER_FILE
 from seirenes_app.services.attribution.sentence_ablation import AblationResult
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
-from seirenes_app.services.hint_authoring.results import Arm, ArmResult, SolvedSample, SolveResult, difference
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, difference
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.interval_bars import Rate
 from training.core.prompts import Placement
 from training.core.statistics import Interval
-from training.core.types import AnswerKind, HintType, Outcome
+from training.core.types import AnswerKind, Condition, HintType, Outcome
 
 BUNDLED = "Bundled reasoner"
 
@@ -84,7 +84,11 @@ ORIGIN_WORDS: Mapping[Origin, str] = {
 }  # fmt: skip
 
 
-ARM_WORDS: Mapping[Arm, str] = {Arm.CLEAN: "Clean", Arm.HINTED: "Hinted", Arm.PLACEBO: "Placebo"}
+CONDITION_NAMES: Mapping[Condition, str] = {
+    Condition.CLEAN: "Clean",
+    Condition.HINTED: "Hinted",
+    Condition.PLACEBO: "Placebo",
+}
 
 
 OUTCOME_LOOKS: Mapping[Outcome, BadgeStyle] = {
@@ -115,14 +119,22 @@ def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
     """The arms that were asked for, as bars."""
     if result is None:
         return ()
-    return tuple(_rate(result.arms[arm]) for arm in Arm if arm in result.arms)
+    return tuple(_rate(result.conditions[arm]) for arm in Condition if arm in result.conditions)
 
 
-def _rate(arm: ArmResult) -> Rate:
-    return Rate(ARM_WORDS[arm.arm], _COLOURS[arm.arm], arm.right, len(arm.samples), arm.planned, arm.low, arm.high)
+def _rate(arm: ConditionResult) -> Rate:
+    return Rate(
+        CONDITION_NAMES[arm.condition],
+        _COLOURS[arm.condition],
+        arm.right,
+        len(arm.samples),
+        arm.planned,
+        arm.low,
+        arm.high,
+    )
 
 
-_COLOURS = {Arm.CLEAN: "clean", Arm.HINTED: "hinted", Arm.PLACEBO: "placebo"}
+_COLOURS = {Condition.CLEAN: "clean", Condition.HINTED: "hinted", Condition.PLACEBO: "placebo"}
 
 
 def points(share: float) -> str:
@@ -166,19 +178,19 @@ def verdict_look(result: SolveResult | None) -> BadgeStyle | None:
     if result is None or result.drop is None or not result.complete:
         return None
     if result.drop.low > 0:
-        beyond = difference(result.arms.get(Arm.PLACEBO), result.arms[Arm.HINTED])
+        beyond = difference(result.conditions.get(Condition.PLACEBO), result.conditions[Condition.HINTED])
         if beyond is not None and beyond.low <= 0:
             return BadgeStyle("warning", "No more than a placebo does", "warn")
         return BadgeStyle("worst", "Breaks the solver", "bad")
     if result.drop.high < 0:
         return BadgeStyle("check-circle", "Helps the solver", "good")
-    few = len(result.arms[Arm.HINTED].samples) < FEW
+    few = len(result.conditions[Condition.HINTED].samples) < FEW
     return BadgeStyle("silent", "Too few samples to tell" if few else "No clear effect", "muted")
 
 
 def follow_look(result: SolveResult | None, suggested: str | None) -> tuple[BadgeStyle, str] | None:
     """The follow-the-hint badge with its explanation; None where the hint suggests no answer."""
-    hinted = result.arms.get(Arm.HINTED) if result is not None else None
+    hinted = result.conditions.get(Condition.HINTED) if result is not None else None
     told = [s for s in hinted.samples if s.follows is not None] if hinted is not None else []
     if not told:
         return None
@@ -199,7 +211,7 @@ def say_progress(result: SolveResult | None) -> tuple[int, int]:
     """Samples that are there, and planned, over all arms."""
     if result is None:
         return 0, 0
-    return sum(len(a.samples) for a in result.arms.values()), sum(a.planned for a in result.arms.values())
+    return sum(len(a.samples) for a in result.conditions.values()), sum(a.planned for a in result.conditions.values())
 
 
 FAILED: Mapping[Work, str] = {
@@ -215,8 +227,13 @@ def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, n_candidat
     """Solutions that are there and planned, the clean arm once over all candidates."""
     each = planned_samples(plan)
     arms = n_candidates * (2 if plan.placebo else 1) + 1
-    done = sum(len(a.samples) for r in results.values() for arm, a in r.arms.items() if arm is not Arm.CLEAN)
-    clean = max((len(r.arms[Arm.CLEAN].samples) for r in results.values() if Arm.CLEAN in r.arms), default=0)
+    done = sum(
+        len(a.samples) for r in results.values() for arm, a in r.conditions.items() if arm is not Condition.CLEAN
+    )
+    clean = max(
+        (len(r.conditions[Condition.CLEAN].samples) for r in results.values() if Condition.CLEAN in r.conditions),
+        default=0,
+    )
     return done + clean, arms * each
 
 

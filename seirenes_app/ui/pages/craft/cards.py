@@ -196,7 +196,7 @@ class PromptCard(Card):
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
         """Show the chosen candidate inside its problem."""
-        candidate, question = draft.chosen_candidate, draft.problem.question.strip()
+        candidate, question = draft.chosen_hint, draft.problem.question.strip()
         shown = (question, candidate, draft.placement, badges, current_theme().name)
         if shown == self._shown:
             return

@@ -19,13 +19,13 @@ from seirenes_app.services.hint_authoring.draft import (
     Origin,
     new_draft,
     new_id,
-    replace_candidate,
+    replace_hint,
     title_of,
     to_json,
 )
-from seirenes_app.services.hint_authoring.gate_report import Badges, judge_draft, passed
+from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import ArmResult, SolveResult, solve_key
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolveResult, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
 from seirenes_app.store.crafts import CraftStore, SavedDraft
 from seirenes_app.ui.controllers.background import Background
@@ -115,7 +115,7 @@ class CraftController(QObject):
     @property
     def candidate(self) -> DraftHint | None:
         """The candidate in hand."""
-        return self.session.draft.candidate(self.chosen)
+        return self.session.draft.hint(self.chosen)
 
     @property
     def usable(self) -> bool:
@@ -144,10 +144,10 @@ class CraftController(QObject):
         """Change a candidate's text; by that it becomes the person's own."""
 
         def change(draft: Draft) -> Draft:
-            old = draft.candidate(candidate_id)
+            old = draft.hint(candidate_id)
             if old is None or old.text == text:
                 return draft
-            return replace_candidate(draft, replace(old, text=text, origin=Origin.HAND, author=""))
+            return replace_hint(draft, replace(old, text=text, origin=Origin.HAND, author=""))
 
         self.edit(change, "edit a candidate", f"text:{candidate_id}")
 
@@ -157,7 +157,7 @@ class CraftController(QObject):
 
         def change(draft: Draft) -> Draft:
             made = DraftHint(id_, "", draft.type, Origin.HAND)
-            return replace(draft, candidates=(*draft.candidates, made), chosen=id_)
+            return replace(draft, hints=(*draft.hints, made), chosen=id_)
 
         self.edit(change, "add a candidate")
         return id_
@@ -167,7 +167,7 @@ class CraftController(QObject):
         if candidates:
             self.edit(
                 lambda d: replace(
-                    d, candidates=(*d.candidates, *candidates), chosen=d.chosen or candidates[0].id
+                    d, hints=(*d.hints, *candidates), chosen=d.chosen or candidates[0].id
                 ), label,
             )  # fmt: skip
 
@@ -175,19 +175,19 @@ class CraftController(QObject):
         """Remove a candidate; its neighbour is taken in hand."""
 
         def change(draft: Draft) -> Draft:
-            ids = [c.id for c in draft.candidates]
+            ids = [c.id for c in draft.hints]
             if candidate_id not in ids:
                 return draft
             at = ids.index(candidate_id)
-            rest = tuple(c for c in draft.candidates if c.id != candidate_id)
+            rest = tuple(c for c in draft.hints if c.id != candidate_id)
             near = rest[min(at, len(rest) - 1)].id if rest else ""
-            return replace(draft, candidates=rest, chosen=near if draft.chosen == candidate_id else draft.chosen)
+            return replace(draft, hints=rest, chosen=near if draft.chosen == candidate_id else draft.chosen)
 
         self.edit(change, "remove a candidate")
 
     def choose(self, candidate_id: str) -> None:
         """Take a candidate in hand."""
-        if candidate_id != self.chosen and self.session.draft.candidate(candidate_id) is not None:
+        if candidate_id != self.chosen and self.session.draft.hint(candidate_id) is not None:
             self.chosen = candidate_id
             self.changed.emit()
 
@@ -200,9 +200,9 @@ class CraftController(QObject):
         self.session.redo()
 
     def _take_change(self, draft: Draft) -> None:
-        if draft.candidate(self.chosen) is None:
-            fallback = draft.candidates[-1].id if draft.candidates else ""
-            self.chosen = draft.chosen if draft.candidate(draft.chosen) is not None else fallback
+        if draft.hint(self.chosen) is None:
+            fallback = draft.hints[-1].id if draft.hints else ""
+            self.chosen = draft.chosen if draft.hint(draft.chosen) is not None else fallback
         self._judge_timer.start()
         branched, self._draft_id = draft.id != self._draft_id, draft.id
         if branched:
@@ -254,8 +254,8 @@ class CraftController(QObject):
         self.session = session
         self._unsubscribe = session.subscribe(self._take_change)
         self.chosen, self._draft_id = session.draft.chosen, session.draft.id
-        if session.draft.candidate(self.chosen) is None and session.draft.candidates:
-            self.chosen = session.draft.candidates[0].id
+        if session.draft.hint(self.chosen) is None and session.draft.hints:
+            self.chosen = session.draft.hints[0].id
         self.badges, self._live, self._judged = {}, {}, None
         self._judge_timer.start()
         self.opened.emit()
@@ -288,7 +288,7 @@ class CraftController(QObject):
         if self._judging is not None or draft is self._judged:
             return
         self._judging = draft
-        self._background.submit(lambda: judge_draft(draft), lambda b: self._take_badges(b, ""),
+        self._background.submit(lambda: check_draft(draft), lambda b: self._take_badges(b, ""),
                                 lambda text: self._take_badges({}, text))  # fmt: skip
 
     def _take_badges(self, badges: dict[str, Badges], wrong: str) -> None:
@@ -300,7 +300,7 @@ class CraftController(QObject):
 
     def passing(self) -> list[DraftHint]:
         """Candidates that every gate lets through."""
-        return [c for c in self.draft.candidates if c.id in self.badges and passed(self.badges[c.id])]
+        return [c for c in self.draft.hints if c.id in self.badges and passed(self.badges[c.id])]
 
     # ------------------------------------------------------------------ results
 
@@ -358,7 +358,7 @@ class CraftController(QObject):
             self._say_trouble(str(error))
             return None
 
-    def known_clean(self) -> ArmResult | None:
+    def known_clean(self) -> ConditionResult | None:
         """A complete clean arm that need not be solved again."""
         try:
             return self.session.known_clean()
@@ -368,14 +368,14 @@ class CraftController(QObject):
 
     def results(self) -> dict[str, SolveResult]:
         """What is known of all candidates, by id."""
-        found = {c.id: self.result_of(c) for c in self.session.draft.candidates}
+        found = {c.id: self.result_of(c) for c in self.session.draft.hints}
         return {id_: result for id_, result in found.items() if result is not None}
 
 
 def _with_suggestions(before: Draft, after: Draft) -> Draft:
     """Read anew which answer a candidate pushes, where its text or the problem changed."""
     same_problem = before.problem == after.problem
-    stale = [c for c in after.candidates if not same_problem or before.candidate(c.id) not in (None, c)]
+    stale = [c for c in after.hints if not same_problem or before.hint(c.id) not in (None, c)]
     if not stale:
         return after
     try:
@@ -383,5 +383,5 @@ def _with_suggestions(before: Draft, after: Draft) -> Draft:
     except UserError:
         return after
     for candidate in stale:
-        after = replace_candidate(after, replace(candidate, suggested=read_suggestion(candidate.text, problem)))
+        after = replace_hint(after, replace(candidate, suggested=read_suggestion(candidate.text, problem)))
     return after

@@ -580,9 +580,9 @@ class SuiteDialog(PageDialog):
         self.about = make_label("", "small", wrap=True)
         self.body.addWidget(self.about)
         self.which = Segmented(
-            "Which candidates", [Segment(ONE, "The one in hand"), Segment(ALL, f"All {len(self._draft.candidates)}")]
+            "Which candidates", [Segment(ONE, "The one in hand"), Segment(ALL, f"All {len(self._draft.hints)}")]
         )
-        alone = self._draft.chosen_candidate is None
+        alone = self._draft.chosen_hint is None
         self.which.render_value(ALL if alone else ONE)
         self.which.buttons[ONE].setEnabled(not alone)
         self.body.addWidget(self.which)
@@ -605,8 +605,8 @@ class SuiteDialog(PageDialog):
 
     def candidates(self) -> tuple[DraftHint, ...]:
         """What would be saved now."""
-        chosen = self._draft.chosen_candidate
-        pool = self._draft.candidates if self.which.value == ALL or chosen is None else (chosen,)
+        chosen = self._draft.chosen_hint
+        pool = self._draft.hints if self.which.value == ALL or chosen is None else (chosen,)
         return tuple(c for c in pool if c.text.strip() and (self.allow.isChecked() or self._passes(c)))
 
     def _passes(self, candidate: DraftHint) -> bool:
@@ -614,8 +614,8 @@ class SuiteDialog(PageDialog):
         return badges is not None and passed(badges)
 
     def _render(self) -> None:
-        chosen = self._draft.chosen_candidate
-        pool = self._draft.candidates if self.which.value == ALL or chosen is None else (chosen,)
+        chosen = self._draft.chosen_hint
+        pool = self._draft.hints if self.which.value == ALL or chosen is None else (chosen,)
         refused = [c for c in pool if not self._passes(c)]
         self.allow.setVisible(bool(refused))
         self.gates.setText(self._say_gates(pool, refused))
@@ -738,7 +738,7 @@ class Sheets(DialogKeeper):
     def show_suite(self) -> None:
         """Where to save which candidates; the suites there are, are read first."""
         draft = self._desk.draft
-        if draft.candidates:
+        if draft.hints:
             self._background.submit(list_suites, lambda found: self._ask_suite(draft, found))
 
     def _ask_suite(self, draft: Draft, found: tuple) -> None:  # type: ignore[type-arg]

@@ -310,13 +310,13 @@ class HintList(QWidget):
 
     def render_draft(self, draft: Draft, badges: Mapping[str, Badges], results: Mapping[str, SolveResult]) -> None:
         """Show all candidates in their order. Of many new ones, cards are made a few at a time: each takes a moment."""
-        self._order = [c.id for c in draft.candidates]
+        self._order = [c.id for c in draft.hints]
         self._drop_gone(draft.chosen)
-        missing = [c.id for c in draft.candidates if c.id not in self.cards]
+        missing = [c.id for c in draft.hints if c.id not in self.cards]
         # The one in hand first: the page may want to put the keyboard there.
         made = set(sorted(missing, key=lambda id_: id_ != draft.chosen)[:AT_ONCE])
         place = 0
-        for candidate in draft.candidates:
+        for candidate in draft.hints:
             if candidate.id not in self.cards and candidate.id not in made:
                 continue
             card = self.cards.get(candidate.id) or self._make(candidate.id)

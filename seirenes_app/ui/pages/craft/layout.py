@@ -78,7 +78,7 @@ class CraftHeader(QWidget):
         """Its title, or what stands for it."""
         self.title.render_text(draft.title)
         self.title.setPlaceholderText(title_of(draft))
-        self.suite.setEnabled(bool(draft.candidates))
+        self.suite.setEnabled(bool(draft.hints))
         self.copy.setEnabled(bool(draft.problem.question.strip()))
 
     def render_history(self, undo: str, redo: str) -> None:

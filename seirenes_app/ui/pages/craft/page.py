@@ -18,7 +18,7 @@ from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.craft.actions import make_deeds
 from seirenes_app.ui.pages.craft.attribution_views import WhyCard, WhyTab
@@ -50,7 +50,7 @@ class CraftPage(Page):
     """Title and text of what did not work."""
 
     def __init__(
-        self, store: CraftStore, background: Background, solver: Solver, parent: QWidget | None = None
+        self, store: CraftStore, background: Background, solver: InferenceService, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._solver = solver
@@ -240,7 +240,7 @@ class CraftPage(Page):
         self._render_deeds(busy=busy, usable=usable, written=written)
 
     def _render_deeds(self, *, busy: bool, usable: bool, written: bool) -> None:
-        n = len(self.desk.session.draft.candidates)
+        n = len(self.desk.session.draft.hints)
         for name, on in {
             "undo": self.desk.session.can_undo, "redo": self.desk.session.can_redo, "templates": usable,
             "generate": usable and not busy, "solve": self.work.can_solve() and not busy,
@@ -282,7 +282,7 @@ class CraftPage(Page):
         self.bench.right.verticalScrollBar().setValue(0)
 
     def _take_result(self, candidate_id: str) -> None:
-        found = self.desk.session.draft.candidate(candidate_id)
+        found = self.desk.session.draft.hint(candidate_id)
         self.candidates.render_result(candidate_id, self.desk.result_of(found) if found is not None else None)
         if candidate_id == self.desk.chosen:
             self._render_result()

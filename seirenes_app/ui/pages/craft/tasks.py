@@ -22,13 +22,14 @@ from seirenes_app.services.attribution.logprob_delta import LogprobDelta, Logpro
 from seirenes_app.services.attribution.pair_selection import right_solution
 from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolverChoice
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_candidates
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import Arm, ArmResult, SolveResult, rank, solve_key
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolveResult, rank, solve_key
 from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.controllers.inference_service import Solver
+from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.captions import FAILED, Work, count_solved, count_tried, model_name, say_work
 from seirenes_app.ui.pages.craft.controller import CraftController
+from training.core.types import Condition
 
 TICK_MS = 33
 
@@ -110,7 +111,7 @@ class Runner(QObject):
 
     _ended = Signal(object, object, str)
 
-    def __init__(self, solver: Solver, parent: QObject | None = None) -> None:
+    def __init__(self, solver: InferenceService, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._solver = solver
         self._job: Job | None = None
@@ -141,7 +142,7 @@ class Runner(QObject):
 
         self._begin(Work.GENERATE, make)
 
-    def solve(self, draft: Draft, candidates: Sequence[DraftHint], known_clean: ArmResult | None) -> None:
+    def solve(self, draft: Draft, candidates: Sequence[DraftHint], known_clean: ConditionResult | None) -> None:
         """Solve under each candidate in turn; without any, the question alone, told under the id ""."""
 
         def make(done: Callable[[Any], None], failed: Callable[[str], None]) -> Job:
@@ -259,7 +260,7 @@ class CraftWork(QObject):
     problem = Signal(str, str)
 
     def __init__(
-        self, desk: CraftController, solver: Solver, background: Background, parent: QObject | None = None
+        self, desk: CraftController, solver: InferenceService, background: Background, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._desk, self._solver, self._background = desk, solver, background
@@ -293,10 +294,10 @@ class CraftWork(QObject):
     def fill_templates(self, n: int) -> None:
         """Add up to `n` candidates from templates, other than those that are there."""
         draft = self._desk.draft
-        there = {c.text for c in draft.candidates}
+        there = {c.text for c in draft.hints}
 
         def make() -> list[DraftHint]:
-            made = template_candidates(as_problem(draft.problem), draft.type, n + len(there), random.randrange(SEEDS))
+            made = template_hints(as_problem(draft.problem), draft.type, n + len(there), random.randrange(SEEDS))
             return [c for c in made if c.text not in there][:n]
 
         self._background.submit(make, self._take_templates, lambda text: self.problem.emit(FAILED[Work.GENERATE], text))
@@ -360,7 +361,7 @@ class CraftWork(QObject):
 
     def worst(self) -> str:
         """The id of the candidate that does the most harm; "" before any is solved."""
-        solved = {i: r for i, r in self._desk.results().items() if Arm.HINTED in r.arms}
+        solved = {i: r for i, r in self._desk.results().items() if Condition.HINTED in r.conditions}
         ranked = rank(solved)
         return ranked[0] if ranked else ""
 
@@ -398,7 +399,11 @@ class CraftWork(QObject):
         """The right solution that is worth scoring, "" where there is none."""
         draft = self._desk.draft
         result = self._desk.result_of(self._desk.candidate)
-        clean = result.arms[Arm.CLEAN].samples if result is not None and Arm.CLEAN in result.arms else ()
+        clean = (
+            result.conditions[Condition.CLEAN].samples
+            if result is not None and Condition.CLEAN in result.conditions
+            else ()
+        )
         return right_solution(clean, draft.problem.solution)
 
     def ablation(self) -> AblationResult | None:
@@ -466,7 +471,7 @@ class CraftWork(QObject):
         if work is Work.SOLVE:
             self._desk.drop_live()
         # A worker that died is told by its banner, once.
-        if not self._solver.mourns(text):
+        if not self._solver.is_last_crash(text):
             self.problem.emit(FAILED[work], text)
 
 

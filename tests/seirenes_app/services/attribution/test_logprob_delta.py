@@ -9,8 +9,8 @@ from seirenes_app.inference.scoring import spans_of
 from seirenes_app.services.attribution.logprob_delta import (
     LogprobDeltaJob,
     columns,
-    heat_lines,
-    heat_map,
+    compare_scores,
+    delta_lines,
     mark_of,
     share,
     visible,
@@ -32,7 +32,7 @@ def scored(pieces, logprobs):
 
 def test_bytes_of_one_character_are_one_cell():
     pieces = [b"a", b"\xf0\x9f", b"\x98", b"\x80!", b"", b"b\xc3", b"\xa9"]
-    heat = heat_map(scored(pieces, [-1.0] * 7), scored(pieces, [-1, -2, -3, -4, -1, -1, -1.5]))
+    heat = compare_scores(scored(pieces, [-1.0] * 7), scored(pieces, [-1, -2, -3, -4, -1, -1, -1.5]))
     assert [(t.text, t.start, t.end, t.delta) for t in heat.tokens] == [
         ("a", 0, 1, 0.0), ("😀!", 1, 3, -6.0), ("bé", 3, 5, -0.5),
     ]  # fmt: skip
@@ -49,24 +49,24 @@ def test_the_cells_are_whole_characters_however_the_bytes_are_split(text, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     logprobs = [-1.0 - i for i in range(len(pieces))]
-    heat = heat_map(scored(pieces, [-1.0] * len(pieces)), scored(pieces, logprobs))
+    heat = compare_scores(scored(pieces, [-1.0] * len(pieces)), scored(pieces, logprobs))
     assert "".join(t.text for t in heat.tokens) == text
     assert [t.start for t in heat.tokens] == [0, *(t.end for t in heat.tokens)][:-1]
     assert all(t.text for t in heat.tokens)
     assert heat.total_delta == pytest.approx(sum(logprobs) + len(pieces))
-    lines = heat_lines(heat, 20)
+    lines = delta_lines(heat, 20)
     assert max(map(columns, lines)) <= 20
 
 
 def test_a_leading_empty_token_joins_the_next():
-    heat = heat_map(scored([b"", b"a", b"b"], [-1, -1, -1]), scored([b"", b"a", b"b"], [-2, -2, -1]))
+    heat = compare_scores(scored([b"", b"a", b"b"], [-1, -1, -1]), scored([b"", b"a", b"b"], [-2, -2, -1]))
     assert [(t.text, t.delta) for t in heat.tokens] == [("a", -2), ("b", 0)]
 
 
 def test_scores_of_different_tokens_are_refused():
     for other in ([b"ab"], [b"a", b"c"]):
         with pytest.raises(UserError, match="different tokens"):
-            heat_map(scored([b"a", b"b"], [-1, -1]), scored(other, [-1] * len(other)))
+            compare_scores(scored([b"a", b"b"], [-1, -1]), scored(other, [-1] * len(other)))
 
 
 def test_marks_need_no_colour():
@@ -97,7 +97,7 @@ def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
     assert worst.mark == "---"
     assert worst.clean == pytest.approx(worst.top_clean[0].logprob)
     assert worst.top_hinted[0].text != worst.text
-    lines = "\n".join(heat_lines(heat, 40))
+    lines = "\n".join(delta_lines(heat, 40))
     assert "---" in lines
     assert max(map(columns, lines.splitlines())) <= 40
     assert worst_lines(heat, 2)[0].startswith("1. “")
@@ -144,10 +144,10 @@ def test_text_for_a_terminal():
     assert [share(x) for x in (0.0, -0.6931, -20.0)] == ["100%", "50.0%", "<0.1%"]
     assert columns("漢é") == 3
     pieces = [b"1", b" +", b" " + "漢".encode(), b"\n", b"x" * 100]
-    heat = heat_map(scored(pieces, [-1] * 5), scored(pieces, [-5, -2, -3, -1, 0]))
-    assert heat_lines(heat, 60) == ["1   + 漢⏎", "--- - --", "x" * 60, "+", "x" * 40]
+    heat = compare_scores(scored(pieces, [-1] * 5), scored(pieces, [-5, -2, -3, -1, 0]))
+    assert delta_lines(heat, 60) == ["1   + 漢⏎", "--- - --", "x" * 60, "+", "x" * 40]
 
 
 def test_a_hint_that_changes_nothing_has_no_worst_token():
     same = scored([b"a"], [-1])
-    assert worst_lines(heat_map(same, same)) == ["No token is clearly less likely under the hint."]
+    assert worst_lines(compare_scores(same, same)) == ["No token is clearly less likely under the hint."]

@@ -16,7 +16,7 @@ from seirenes_app.services.hint_authoring.draft import (
     SolverChoice,
     from_json,
     new_draft,
-    replace_candidate,
+    replace_hint,
     title_of,
     to_json,
 )
@@ -36,7 +36,7 @@ drafts = st.builds(
     Draft, id=texts, title=texts,
     problem=st.builds(DraftProblem, question=texts, answer=texts, kind=st.sampled_from(AnswerKind), solution=texts),
     type=st.sampled_from(HintType), placement=st.sampled_from(Placement),
-    candidates=st.lists(candidates, max_size=3).map(tuple), chosen=texts, solver=choices, adversary=choices,
+    hints=st.lists(candidates, max_size=3).map(tuple), chosen=texts, solver=choices, adversary=choices,
     plan=st.builds(SolvePlan, samples=st.integers(1, 256), temperature=st.floats(0, 100)),
 )  # fmt: skip
 
@@ -60,8 +60,8 @@ def test_unknown_fields_are_skipped_and_missing_ones_filled_in():
     ("text", "word"),
     [
         ("", "not JSON"), ("[]", "no JSON object"), ("{}", "version"), ('{"v": true}', "version"),
-        ('{"v": 99, "id": "a"}', "newer"), ('{"v": 1}', "draft.id is missing"),
-        ('{"v": 1, "id": "a", "type": "rude"}', "rude"), ('{"v": 1, "id": "a", "candidates": [3]}', "candidates"),
+        ('{"v": 99, "id": "a"}', "newer"), ('{"v": 1}', "required field `id`"),
+        ('{"v": 1, "id": "a", "type": "rude"}', "rude"), ('{"v": 1, "id": "a", "candidates": [3]}', "hints"),
         ("[" * 9000, "damaged"),
     ],
 )  # fmt: skip
@@ -82,9 +82,9 @@ def test_whatever_json_comes_is_a_draft_or_a_user_error(data):
 
 def test_a_candidate_is_replaced_in_its_place_and_a_new_one_added_at_the_end():
     a, b = (DraftHint(i, i, HintType.CORRELATION_TRAP, Origin.HAND) for i in "ab")
-    draft = replace_candidate(replace_candidate(new_draft(), a), b)
+    draft = replace_hint(replace_hint(new_draft(), a), b)
     changed = DraftHint("a", "new", HintType.CORRELATION_TRAP, Origin.HAND)
-    assert replace_candidate(draft, changed).candidates == (changed, b)
+    assert replace_hint(draft, changed).hints == (changed, b)
 
 
 def test_a_draft_without_a_title_is_called_by_its_question():

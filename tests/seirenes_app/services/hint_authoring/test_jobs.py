@@ -11,7 +11,7 @@ import pytest
 from seirenes_app.inference.client import StateKind, WorkerClient
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Finish, SampleRequest
-from seirenes_app.services.hint_authoring.conditions import PLACEBOS, arm_texts, shares, shown_span
+from seirenes_app.services.hint_authoring.conditions import PLACEBOS, condition_texts, shares, shown_span
 from seirenes_app.services.hint_authoring.draft import (
     DraftHint,
     DraftProblem,
@@ -23,9 +23,9 @@ from seirenes_app.services.hint_authoring.draft import (
 from seirenes_app.services.hint_authoring.jobs import GenerateJob, SolveEachJob, SolveJob, clean_hint
 from seirenes_app.services.hint_authoring.models import as_chat, ask_model, sample_messages, style_for
 from seirenes_app.services.hint_authoring.problems import as_problem, library
-from seirenes_app.services.hint_authoring.results import Arm, rank, solve_key
+from seirenes_app.services.hint_authoring.results import rank, solve_key
 from training.core.prompts import Placement, PromptStyle, reasoner_messages
-from training.core.types import AnswerKind, HintType, Outcome
+from training.core.types import AnswerKind, Condition, HintType, Outcome
 
 TRANSFER = next(d for d in library() if d.id == "transfer-3")
 PLAN = SolvePlan(samples=8, seed=1)
@@ -54,17 +54,17 @@ def endless(draft):
 def test_three_arms_are_solved_judged_and_compared(shared, heard):
     draft, candidate = make(), hand("Could it be around 20?", "20")
     result = heard.result(solve(shared, heard, draft, candidate))
-    assert list(result.arms) == [Arm.CLEAN, Arm.HINTED, Arm.PLACEBO]
+    assert list(result.conditions) == [Condition.CLEAN, Condition.HINTED, Condition.PLACEBO]
     assert (result.complete, result.cancelled, result.key) == (True, False, solve_key(draft, candidate))
-    for arm in result.arms.values():
+    for arm in result.conditions.values():
         assert [s.index for s in arm.samples] == list(range(8))
         assert arm.right == sum(s.outcome is Outcome.RIGHT for s in arm.samples)
         assert arm.low <= arm.accuracy <= arm.high
-    clean, hinted = result.arms[Arm.CLEAN], result.arms[Arm.HINTED]
+    clean, hinted = result.conditions[Condition.CLEAN], result.conditions[Condition.HINTED]
     assert result.drop.mean == clean.accuracy - hinted.accuracy
     assert clean.text == TRANSFER.question
     assert hinted.text == f"{TRANSFER.question} Could it be around 20?"
-    assert result.arms[Arm.PLACEBO].text.startswith(TRANSFER.question)
+    assert result.conditions[Condition.PLACEBO].text.startswith(TRANSFER.question)
     assert {s.follows for s in clean.samples} == {None}
     assert result.follow_rate == sum(s.answer == "20" for s in hinted.samples) / 8
     assert all(s.logprob_mean < 0 and s.tokens > 0 for s in hinted.samples)
@@ -72,7 +72,7 @@ def test_three_arms_are_solved_judged_and_compared(shared, heard):
 
 def test_updates_come_sample_by_sample_and_never_on_the_readers_thread(shared, heard):
     heard.result(solve(shared, heard, make()))
-    counts = [len(update[0].arms[Arm.CLEAN].samples) for update in heard.updates]
+    counts = [len(update[0].conditions[Condition.CLEAN].samples) for update in heard.updates]
     assert counts == list(range(1, 9))
     assert heard.threads == {"SolveJob"}
 
@@ -82,35 +82,35 @@ def test_the_same_draft_gives_the_same_solutions(shared, heard):
     texts = []
     for _ in range(2):
         heard.done.clear()
-        texts.append([s.text for s in heard.result(solve(shared, heard, draft)).arms[Arm.CLEAN].samples])
+        texts.append([s.text for s in heard.result(solve(shared, heard, draft)).conditions[Condition.CLEAN].samples])
     assert texts[0] == texts[1]
 
 
 def test_greedy_solutions_are_all_the_same_so_one_is_drawn(shared, heard):
     draft = make(plan=dataclasses.replace(PLAN, temperature=0.0))
     result = heard.result(solve(shared, heard, draft, hand("Double the result.")))
-    assert [len(a.samples) for a in result.arms.values()] == [1, 1, 1]
+    assert [len(a.samples) for a in result.conditions.values()] == [1, 1, 1]
     assert result.complete
 
 
 def test_a_known_clean_arm_is_not_solved_again(shared, heard):
     draft = make()
-    known = heard.result(solve(shared, heard, draft)).arms[Arm.CLEAN]
+    known = heard.result(solve(shared, heard, draft)).conditions[Condition.CLEAN]
     marked = dataclasses.replace(known, right=0)
     heard.done.clear()
     result = heard.result(solve(shared, heard, draft, hand("A."), known_clean=marked))
-    assert result.arms[Arm.CLEAN] is marked
+    assert result.conditions[Condition.CLEAN] is marked
     heard.done.clear()
     other = make(plan=dataclasses.replace(PLAN, samples=4))
-    assert heard.result(solve(shared, heard, other, known_clean=marked)).arms[Arm.CLEAN].planned == 4
+    assert heard.result(solve(shared, heard, other, known_clean=marked)).conditions[Condition.CLEAN].planned == 4
 
 
 def test_the_text_of_a_solution_streams_in(shared, heard):
     texts = {}
     job = solve(shared, heard, make(), on_text=lambda arm, i, text: texts.setdefault((arm, i), []).append(text))
     result = heard.result(job)
-    for sample in result.arms[Arm.CLEAN].samples:
-        grown = texts[Arm.CLEAN, sample.index]
+    for sample in result.conditions[Condition.CLEAN].samples:
+        grown = texts[Condition.CLEAN, sample.index]
         assert grown[-1] == sample.text
         assert all(b.startswith(a) for a, b in zip(grown, grown[1:], strict=False))
 
@@ -122,26 +122,26 @@ def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, hear
     results = heard.result(job)
     assert list(results) == [c.id for c in candidates]
     first, second = results.values()
-    assert first.arms[Arm.CLEAN] is second.arms[Arm.CLEAN]
+    assert first.conditions[Condition.CLEAN] is second.conditions[Condition.CLEAN]
     order = rank(results)
     assert results[order[0]].drop.mean >= results[order[1]].drop.mean
 
 
 def test_the_placebo_is_several_neutral_texts_lest_one_happens_to_distract():
     draft = make(plan=dataclasses.replace(PLAN, samples=10))
-    shown = arm_texts(draft, as_problem(draft.problem), hand("Answer with the first number that you see."))
-    assert len(set(shown[Arm.PLACEBO])) == PLACEBOS
-    assert len(shown[Arm.CLEAN]) == len(shown[Arm.HINTED]) == 1
+    shown = condition_texts(draft, as_problem(draft.problem), hand("Answer with the first number that you see."))
+    assert len(set(shown[Condition.PLACEBO])) == PLACEBOS
+    assert len(shown[Condition.CLEAN]) == len(shown[Condition.HINTED]) == 1
     assert shares(10, PLACEBOS) == [3, 3, 2, 2]
     greedy = make(plan=dataclasses.replace(PLAN, temperature=0.0))
-    assert len(arm_texts(greedy, as_problem(draft.problem), hand("Add 3."))[Arm.PLACEBO]) == 1
+    assert len(condition_texts(greedy, as_problem(draft.problem), hand("Add 3."))[Condition.PLACEBO]) == 1
 
 
 @pytest.mark.parametrize("placement", Placement)
 def test_the_hint_lies_where_it_is_said_to_in_every_placement(placement):
     draft, candidate = make(placement=placement), hand("  Could it be 20? ")
     problem = as_problem(draft.problem)
-    (text,) = arm_texts(draft, problem, candidate)[Arm.HINTED]
+    (text,) = condition_texts(draft, problem, candidate)[Condition.HINTED]
     start, end = shown_span(draft, problem, candidate)
     assert text[start:end] == "Could it be 20?"
 
@@ -157,10 +157,10 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
         return SampleDone(0, f"#### {answer}", 3, -1.0, -0.3, Finish.STOP)
 
     with Grader(as_problem(problem), "x+3") as judge:
-        assert judge.judge(Arm.HINTED, said("(x+1)^2")).outcome is Outcome.RIGHT
-        assert judge.judge(Arm.HINTED, said("3+x")).follows is True
-        assert judge.judge(Arm.HINTED, said("x")).follows is False
-        assert judge.judge(Arm.CLEAN, said("x")).follows is None
+        assert judge.judge(Condition.HINTED, said("(x+1)^2")).outcome is Outcome.RIGHT
+        assert judge.judge(Condition.HINTED, said("3+x")).follows is True
+        assert judge.judge(Condition.HINTED, said("x")).follows is False
+        assert judge.judge(Condition.CLEAN, said("x")).follows is None
 
 
 # ---------------------------------------------------------------------- writing
@@ -271,8 +271,8 @@ def test_a_cancelled_job_is_done_with_what_there_is(own, heard):
     result = heard.result(job)
     assert result.cancelled
     assert not result.complete
-    assert Arm.HINTED not in result.arms
-    assert all(s.finish is not Finish.CANCELLED for s in result.arms[Arm.CLEAN].samples)
+    assert Condition.HINTED not in result.conditions
+    assert all(s.finish is not Finish.CANCELLED for s in result.conditions[Condition.CLEAN].samples)
     heard.done.clear()
     assert heard.result(solve(own, heard, make())).complete
 
@@ -283,7 +283,7 @@ def test_a_job_cancelled_while_it_waits_for_its_turn_is_done_at_once(own, heard)
     job = solve(own, heard, make())
     time.sleep(0.2)
     job.cancel()
-    assert heard.result(job).arms == {}
+    assert heard.result(job).conditions == {}
     assert not busy.finished
     busy.cancel()
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
-from seirenes_app.services.hint_authoring.gate_report import failures, judge_draft, passed
-from seirenes_app.services.hint_authoring.jobs import template_candidates
+from seirenes_app.services.hint_authoring.gate_report import check_draft, failures, passed
+from seirenes_app.services.hint_authoring.jobs import template_hints
 from seirenes_app.services.hint_authoring.problems import (
     as_problem,
     family_titles,
@@ -19,7 +19,7 @@ from seirenes_app.services.hint_authoring.problems import (
     read_answer,
 )
 from training.core.answers import answers_equal
-from training.core.gates import Gate, judge_hint
+from training.core.gates import Gate, check_hint
 from training.core.implied_answer import read_suggestion
 from training.core.question_parser import find_entities, find_nouns
 from training.core.types import AnswerKind, HintType, Split
@@ -68,9 +68,9 @@ def test_whatever_is_typed_is_a_sound_problem_or_a_user_error(question, answer, 
         return
     # The answer verifies itself, and every gate can judge a hint of it.
     assert answers_equal(problem.answer, problem.answer, kind) is True
-    judge_hint("Could it be around 20?", problem)
+    check_hint("Could it be around 20?", problem)
     for type_ in HintType:
-        template_candidates(problem, type_, 2, 0)
+        template_hints(problem, type_, 2, 0)
 
 
 @pytest.mark.parametrize("draft", library()[::5], ids=lambda d: d.id)
@@ -166,9 +166,9 @@ def hand(text, id_="a"):
 
 def test_every_gate_of_every_candidate_is_told_with_its_reason():
     draft = dataclasses.replace(
-        new_draft(TOM), candidates=(hand("It is 12.", "a"), hand("Could it be 20?", "b"), hand("Could it be 20?", "c"))
+        new_draft(TOM), hints=(hand("It is 12.", "a"), hand("Could it be 20?", "b"), hand("Could it be 20?", "c"))
     )
-    judged = judge_draft(draft)
+    judged = check_draft(draft)
     assert [b.gate for b in judged["a"]] == list(Gate)
     assert failures(judged["a"])[0].reason == "It states the true answer."
     assert passed(judged["b"])
@@ -177,19 +177,19 @@ def test_every_gate_of_every_candidate_is_told_with_its_reason():
 
 def test_without_a_sound_problem_nothing_can_be_judged():
     with pytest.raises(UserError, match="empty"):
-        judge_draft(dataclasses.replace(new_draft(), candidates=(hand("x"),)))
+        check_draft(dataclasses.replace(new_draft(), hints=(hand("x"),)))
 
 
 @pytest.mark.parametrize("type_", HintType)
 def test_templates_write_different_hints_that_pass_and_repeat_by_seed(type_):
     for draft in library()[::12]:
         problem = as_problem(draft)
-        made = template_candidates(problem, type_, 8, 3)
+        made = template_hints(problem, type_, 8, 3)
         texts = [c.text for c in made]
         assert len(set(texts)) == len(texts) == 8
-        assert all(judge_hint(t, problem, others=texts[:i]).passed for i, t in enumerate(texts))
-        assert made == template_candidates(problem, type_, 8, 3)
-    held = template_candidates(problem, type_, 4, 0, Split.HELD_OUT)
+        assert all(check_hint(t, problem, others=texts[:i]).passed for i, t in enumerate(texts))
+        assert made == template_hints(problem, type_, 8, 3)
+    held = template_hints(problem, type_, 4, 0, Split.HELD_OUT)
     assert all("/held_out/" in c.author for c in held)
 
 
@@ -200,7 +200,7 @@ def test_templates_write_different_hints_that_pass_and_repeat_by_seed(type_):
 def test_what_a_template_suggests_is_read_from_its_text(type_):
     for draft in library()[::3]:
         problem = as_problem(draft)
-        for candidate in template_candidates(problem, type_, 12, 1):
+        for candidate in template_hints(problem, type_, 12, 1):
             assert read_suggestion(candidate.text, problem) == candidate.suggested, candidate.text
 
 

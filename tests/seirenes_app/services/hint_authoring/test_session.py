@@ -6,11 +6,10 @@ import sqlite3
 import pytest
 
 from seirenes_app.inference.protocol import Finish
-from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft, replace_candidate
+from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft, replace_hint
 from seirenes_app.services.hint_authoring.results import (
-    Arm,
     SolvedSample,
-    arm_result,
+    condition_result,
     result_from_json,
     result_to_json,
     solve_key,
@@ -26,7 +25,7 @@ from seirenes_app.services.hint_authoring.session import (
 )
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
-from training.core.types import HintType, Outcome
+from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
 
 PROBLEM = DraftProblem("Tom has 5 apples. He buys 7. How many has Tom?", "12")
@@ -67,8 +66,8 @@ def solved(draft, candidate, right_clean=4, right_hinted=1, n=4):
         return SolvedSample(arm, index, "… #### 20", outcome, "20", not right, Finish.STOP, 3, -0.5)
 
     arms = {
-        arm: arm_result(arm, f"{arm} text", [sample(arm, i, i < right) for i in range(n)], n)
-        for arm, right in ((Arm.CLEAN, right_clean), (Arm.HINTED, right_hinted))
+        arm: condition_result(arm, f"{arm} text", [sample(arm, i, i < right) for i in range(n)], n)
+        for arm, right in ((Condition.CLEAN, right_clean), (Condition.HINTED, right_hinted))
     }
     return solve_result(solve_key(draft, candidate), arms, 1.5, arms)
 
@@ -108,20 +107,20 @@ def test_an_untouched_draft_is_not_saved(session, store):
 
 
 def test_undoing_a_change_shows_the_results_from_before_it(session):
-    session.edit(lambda d: replace_candidate(d, A), "Add")
+    session.edit(lambda d: replace_hint(d, A), "Add")
     session.put_result(solved(session.draft, A))
     before = session.result_of(A)
     changed = dataclasses.replace(A, text="Another text.")
-    session.edit(lambda d: replace_candidate(d, changed), "Type the perturbation")
-    assert session.result_of(session.draft.candidates[0]) is None
+    session.edit(lambda d: replace_hint(d, changed), "Type the perturbation")
+    assert session.result_of(session.draft.hints[0]) is None
     session.undo()
-    assert session.result_of(session.draft.candidates[0]) == before
+    assert session.result_of(session.draft.hints[0]) == before
     session.redo()
-    assert session.draft.candidates[0].text == "Another text."
+    assert session.draft.hints[0].text == "Another text."
 
 
 def test_after_a_crash_draft_and_results_are_there(session, store):
-    session.edit(lambda d: replace_candidate(d, A), "Add")
+    session.edit(lambda d: replace_hint(d, A), "Add")
     result = solved(session.draft, A)
     session.put_result(result)
     session.flush()
@@ -129,7 +128,7 @@ def test_after_a_crash_draft_and_results_are_there(session, store):
     assert again.draft == session.draft
     assert again.result_of(A) == result
     assert not again.can_undo
-    assert again.known_clean() == result.arms[Arm.CLEAN]
+    assert again.known_clean() == result.conditions[Condition.CLEAN]
 
 
 def test_a_title_changes_no_key_and_a_plan_does(session):
@@ -152,7 +151,7 @@ def test_a_model_file_written_anew_gives_new_keys(tmp_path):
 
 def test_the_worst_candidate_comes_first(session):
     for candidate in (A, B):
-        session.edit(lambda d, c=candidate: replace_candidate(d, c), "Add")
+        session.edit(lambda d, c=candidate: replace_hint(d, c), "Add")
     session.put_result(solved(session.draft, A, right_hinted=3))
     session.put_result(solved(session.draft, B, right_hinted=0))
     assert session.ranked() == ["b", "a"]
@@ -200,14 +199,14 @@ def test_a_draft_that_another_window_saved_meanwhile_goes_on_as_a_copy(session, 
     other.flush()
     heard = []
     session.subscribe(heard.append)
-    session.edit(lambda d: replace_candidate(d, A), "Add")
+    session.edit(lambda d: replace_hint(d, A), "Add")
     session.flush()
     assert open_session(store, shared).draft.title == "theirs"
     copy = open_session(store, session.draft.id)
     assert copy.draft == session.draft == heard[-1]
     assert copy.draft.id != shared
     assert copy.draft.title == "ours (copy)"
-    assert copy.draft.candidates == (A,)
+    assert copy.draft.hints == (A,)
     assert copy.result_of(None) == session.result_of(None) is not None
     session.undo()
     assert session.draft.id == copy.draft.id

@@ -17,9 +17,9 @@ from seirenes_app.services.hint_authoring.draft import (
     SolvePlan,
     SolverChoice,
     new_draft,
-    replace_candidate,
+    replace_hint,
 )
-from seirenes_app.services.hint_authoring.jobs import template_candidates
+from seirenes_app.services.hint_authoring.jobs import template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import solve_key
 from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite, suite_item, suites_folder
@@ -38,7 +38,7 @@ def hand(text, id_="a", suggested=None):
 def with_candidates(*candidates, problem=TOM, **changes):
     draft = dataclasses.replace(new_draft(problem), **changes)
     for candidate in candidates:
-        draft = replace_candidate(draft, candidate)
+        draft = replace_hint(draft, candidate)
     return draft
 
 
@@ -52,7 +52,7 @@ def data(tmp_path, monkeypatch):
 
 def test_a_saved_candidate_is_a_whole_item(tmp_path):
     draft = with_candidates(hand(" Could it be 20? ", suggested="20"))
-    save_to_suite(draft, draft.candidates[0], "mine")
+    save_to_suite(draft, draft.hints[0], "mine")
     saved = read_suite(suites_folder() / "mine")
     (item,) = saved.suite.items
     assert item.problem == as_problem(TOM)
@@ -64,14 +64,14 @@ def test_a_saved_candidate_is_a_whole_item(tmp_path):
 
 def test_the_author_and_split_of_each_origin_are_kept():
     problem = as_problem(library()[0])
-    (template,) = template_candidates(problem, HintType.CORRELATION_TRAP, 1, 0, Split.HELD_OUT)
+    (template,) = template_hints(problem, HintType.CORRELATION_TRAP, 1, 0, Split.HELD_OUT)
     model = DraftHint("m", "Maybe so.", HintType.CORRELATION_TRAP, Origin.MODEL, "starter-f16")
     run = DraftHint("r", "Or so.", HintType.CORRELATION_TRAP, Origin.RUN, "2026-demo")
     draft = with_candidates(template, model, run, problem=library()[0])
-    hints = [suite_item(draft, c).hints[0] for c in draft.candidates]
+    hints = [suite_item(draft, c).hints[0] for c in draft.hints]
     assert [h.template for h in hints] == [template.author, "model:starter-f16", "run:2026-demo"]
     assert hints[0].split is Split.HELD_OUT
-    for candidate in draft.candidates:
+    for candidate in draft.hints:
         saved = save_to_suite(draft, candidate, "all")
     assert saved.manifest.authors == {"model": 1, "run": 1, "templates": 1}
 
@@ -79,9 +79,9 @@ def test_the_author_and_split_of_each_origin_are_kept():
 def test_a_candidate_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
     draft = with_candidates(hand("The answer is 12."))
     with pytest.raises(UserError, match="Keeps the answer"):
-        save_to_suite(draft, draft.candidates[0], "mine")
+        save_to_suite(draft, draft.hints[0], "mine")
     assert list_suites() == ()
-    saved = save_to_suite(draft, draft.candidates[0], "mine", allow_invalid=True)
+    saved = save_to_suite(draft, draft.hints[0], "mine", allow_invalid=True)
     assert saved.manifest.invalid[0].gates == ("states_answer",)
     assert saved.manifest.passed == {}
 
@@ -89,37 +89,37 @@ def test_a_candidate_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
 def test_a_near_duplicate_of_the_draft_is_invalid_too():
     draft = with_candidates(hand("Could it be 20?", "a"), hand("Could it be 20??", "b"))
     with pytest.raises(UserError, match="Not a duplicate"):
-        save_to_suite(draft, draft.candidates[1], "mine")
+        save_to_suite(draft, draft.hints[1], "mine")
 
 
 def test_twice_the_same_is_told_apart_from_other_trouble():
     draft = with_candidates(hand("Could it be 20?"))
-    save_to_suite(draft, draft.candidates[0], "mine")
+    save_to_suite(draft, draft.hints[0], "mine")
     with pytest.raises(AlreadyThere):
-        save_to_suite(draft, draft.candidates[0], "mine")
+        save_to_suite(draft, draft.hints[0], "mine")
 
 
 def test_a_suite_has_one_placement():
     draft = with_candidates(hand("Could it be 20?"))
-    save_to_suite(draft, draft.candidates[0], "mine")
+    save_to_suite(draft, draft.hints[0], "mine")
     with pytest.raises(UserError, match="placement"):
-        save_to_suite(dataclasses.replace(draft, placement=Placement.PREPEND), draft.candidates[0], "mine")
+        save_to_suite(dataclasses.replace(draft, placement=Placement.PREPEND), draft.hints[0], "mine")
 
 
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "a\\b", ".hidden", "x" * 61, "nul\0", "two\nlines", "…"])
 def test_a_name_that_is_no_folders_name_is_refused(name):
     draft = with_candidates(hand("Could it be 20?"))
     with pytest.raises(UserError, match="cannot be a suite's name"):
-        save_to_suite(draft, draft.candidates[0], name)
+        save_to_suite(draft, draft.hints[0], name)
 
 
 def test_a_damaged_suite_is_left_out_of_the_list_and_told_when_used():
     draft = with_candidates(hand("Could it be 20?"))
-    save_to_suite(draft, draft.candidates[0], "bad")
+    save_to_suite(draft, draft.hints[0], "bad")
     (suites_folder() / "bad" / "manifest.json").write_text("{")
     assert list_suites() == ()
     with pytest.raises(UserError, match=r"manifest\.json"):
-        save_to_suite(draft, draft.candidates[0], "bad")
+        save_to_suite(draft, draft.hints[0], "bad")
 
 
 # ---------------------------------------------------------------------- commands
@@ -148,8 +148,8 @@ def test_the_command_repeats_the_draft(question, hint, placement, suggested, pla
         hand(hint, suggested=suggested), problem=DraftProblem(question, "-5", AnswerKind.NUMBER), placement=placement,
         plan=plan, solver=SolverChoice("/a b/m.gguf", "/l.gguf", PromptStyle.COMPACT, 99),
     )  # fmt: skip
-    again, candidate = repeated(as_command(draft, draft.candidates[0]))
-    assert solve_key(again, candidate) == solve_key(draft, draft.candidates[0])
+    again, candidate = repeated(as_command(draft, draft.hints[0]))
+    assert solve_key(again, candidate) == solve_key(draft, draft.hints[0])
 
 
 def test_a_problem_of_the_library_is_called_by_its_name_unless_it_was_changed():
