@@ -1,4 +1,4 @@
-"""The verb `seirenes traces`: a run's rollouts in the terminal, listed, searched, side by side, exported."""
+"""`seirenes traces`: list, search, compare and export the rollouts of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
-from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.formatting import byte_size
-from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces
+from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces, is_right, make_reading
 from training.core.types import HintType, Outcome, Role, Stage
 from training.errors import UserError
 from training.rollouts.database import PASSED
@@ -31,11 +30,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """`seirenes traces` and its options."""
     traces = verbs.add_parser("traces")
     traces.add_argument("run", metavar="RUN", help=f"a run id or folder, or '{RECORDED}' for the run that ships")
-    choose = traces.add_argument_group("which rollouts (an option given twice means either)")
+    choose = traces.add_argument_group("filters (an option given twice means either)")
     choose.add_argument("--flips", action="store_true", help="hinted solutions that differ from the clean ones")
     for name, values, help_ in (
         ("flip", Flip, "what the hint did"), ("stage", Stage, "what made it"), ("role", Role, "who wrote it"),
-        ("type", HintType, "type of the hint"), ("outcome", Outcome, "how the answer was judged"),
+        ("type", HintType, "type of the hint"), ("outcome", Outcome, "grade of the answer"),
     ):  # fmt: skip
         choose.add_argument(f"--{name}", action="append", default=[], choices=[str(v) for v in values], help=help_)
     choose.add_argument("--step", metavar="A[-B]", help="of this step, or of steps A to B")
@@ -45,9 +44,9 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     choose.add_argument("--follows", action=argparse.BooleanOptionalAction, help="answers what the hint suggested")
     choose.add_argument("--search", default="", metavar="TEXT", help='words, "phrases" and beginnings (appl*)')
-    show = traces.add_argument_group("how to show them")
+    show = traces.add_argument_group("output")
     show.add_argument("--sort", choices=[str(s) for s in Sort], default=str(Sort.TIME))
-    show.add_argument("--reverse", action="store_true", help="the other way round: newest or largest first")
+    show.add_argument("--reverse", action="store_true", help="newest or largest first")
     show.add_argument("--limit", type=int, metavar="N", help=f"at most N (default: {SHOWN}; all for --export)")
     show.add_argument("--pair", type=int, metavar="ID", help="this rollout beside the clean ones of its question")
     show.add_argument("--export", type=Path, metavar="FILE", help="write them to FILE.jsonl or FILE.parquet")
@@ -55,22 +54,19 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def traces(options: argparse.Namespace) -> int:
-    """Open the run and do the one thing that was asked."""
+    """Open the run, then list, compare or export."""
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1.")
-    book = TraceSource(find_run_or_recorded(options.run))
+    source = TraceSource(find_run_or_recorded(options.run))
     try:
         if options.pair is not None:
-            return _show_pair(book.pair(options.pair), options.json)
-        query = _query(options, book.facets())
+            return _show_pair(source.pair(options.pair), options.json)
+        query = _query(options, source.facets())
         if options.export is not None:
-            return _export(book, query, options)
-        return _list(book, query, options)
+            return _export(source, query, options)
+        return _list(source, query, options)
     finally:
-        book.close()
-
-
-# ---------------------------------------------------------------------- what is asked
+        source.close()
 
 
 def _query(options: argparse.Namespace, facets: Facets) -> RolloutQuery:
@@ -94,7 +90,7 @@ def _query(options: argparse.Namespace, facets: Facets) -> RolloutQuery:
 def _steps(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", text)
     if match is None:
-        raise UserError(f"--step {text!r} is no step. Give one such as 12, or a range such as 10-20.")
+        raise UserError(f"--step {text!r} is not a step. Give one such as 12, or a range such as 10-20.")
     first = int(match[1])
     last = int(match[2]) if match[2] else first
     if last < first:
@@ -110,17 +106,14 @@ def _known(name: str, wanted: list[str], counted: Iterable[str]) -> tuple[str, .
     return tuple(wanted)
 
 
-# ---------------------------------------------------------------------- what is shown
-
-
-def _list(book: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
-    rows = book.first_page(query, options.limit or SHOWN)
-    count = book.count(query)
+def _list(source: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
+    rows = source.first_page(query, options.limit or SHOWN)
+    count = source.count(query)
     if options.json:
-        print(json.dumps({"run": book.paths.run_id, "count": count, "rows": rows}, ensure_ascii=False))
+        print(json.dumps({"run": source.paths.run_id, "count": count, "rows": rows}, ensure_ascii=False))
         return 0
     if not count:
-        OUT.print("No rollout is like that. Leave out a condition, or search for whole words (or a beginning: appl*).")
+        OUT.print("No rollout matches. Remove a filter, or search for whole words (or a beginning: appl*).")
         return 0
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "step", "rollout", "outcome"):
@@ -156,8 +149,8 @@ def _brief(text: str) -> str:
 
 
 def _show_pair(pair: TracePair, as_json: bool) -> int:
-    counterpart = _counterpart(pair)
-    alignment = align(counterpart["completion"], pair.hinted["completion"]) if counterpart and pair.hinted else None
+    reading = make_reading(pair)
+    counterpart, alignment = reading.clean, reading.alignment
     if as_json:
         print(json.dumps({
             "asked": pair.asked, "hinted": pair.hinted, "clean": pair.clean, "hint": pair.hint,
@@ -166,18 +159,18 @@ def _show_pair(pair: TracePair, as_json: bool) -> int:
         }, ensure_ascii=False))  # fmt: skip
         return 0
     row = pair.hinted or pair.hint or pair.clean[0]
-    _say("Question", row["question"])
-    _say("Answer", row["gold"])
+    _print_text("Question", row["question"])
+    _print_text("Answer", row["gold"])
     if row["hint"]:
-        gate = f", caught by {row['gate']}: {row['gate_reason'] or ''}" if row["gate"] else ""
-        _say(f"Hint ({str(row['hint_type']).replace('_', ' ')}{gate})", row["hint"])
-    right = sum(r["outcome"] == Outcome.RIGHT for r in pair.clean)
+        gate = f", failed {row['gate']}: {row['gate_reason'] or ''}" if row["gate"] else ""
+        _print_text(f"Hint ({str(row['hint_type']).replace('_', ' ')}{gate})", row["hint"])
+    right = sum(map(is_right, pair.clean))
     OUT.print(f"Clean: {right} of {len(pair.clean)} right" if pair.clean else "No clean solutions in that step.")
     if alignment is None or pair.hinted is None or counterpart is None:
         for number, solution in enumerate(pair.clean, 1):
-            _say(f"Clean solution {number} ({solution['outcome']})", solution["completion"])
+            _print_text(f"Clean solution {number} ({solution['outcome']})", solution["completion"])
         if pair.hinted:
-            _say(f"Hinted solution ({pair.hinted['outcome']})", pair.hinted["completion"])
+            _print_text(f"Hinted solution ({pair.hinted['outcome']})", pair.hinted["completion"])
         return 0
     table = Table()
     table.add_column("")
@@ -190,24 +183,13 @@ def _show_pair(pair: TracePair, as_json: bool) -> int:
     return 0
 
 
-def _counterpart(pair: TracePair) -> dict[str, Any] | None:
-    """The clean solution to compare with: a right one, unless only the hinted one is right."""
-    right = [r for r in pair.clean if r["outcome"] == Outcome.RIGHT]
-    others = [r for r in pair.clean if r["outcome"] != Outcome.RIGHT]
-    helped = pair.hinted is not None and pair.hinted["flip"] == Flip.HELPFUL
-    return next(iter([*others, *right] if helped else [*right, *others]), None)
-
-
-def _say(title: str, text: str) -> None:
+def _print_text(title: str, text: str) -> None:
     OUT.print(Text(title, style="bold"))
     OUT.print(Text("  " + visible(text.strip(), "\n  ")))
 
 
-# ---------------------------------------------------------------------- export
-
-
-def _export(book: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
-    ids = book.ids(query)[: options.limit]
+def _export(source: TraceSource, query: RolloutQuery, options: argparse.Namespace) -> int:
+    ids = source.ids(query)[: options.limit]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -217,7 +199,7 @@ def _export(book: TraceSource, query: RolloutQuery, options: argparse.Namespace)
     file = options.export.expanduser()
     with Progress(*columns, console=ERR, transient=True) as progress:
         task = progress.add_task("exporting", total=max(1, len(ids)))
-        rows = export_traces(book, ids, file, progress=lambda done, _: progress.update(task, completed=done))
+        rows = export_traces(source, ids, file, progress=lambda done, _: progress.update(task, completed=done))
     if options.json:
         print(json.dumps({"file": str(file), "rows": rows, "bytes": file.stat().st_size}))
     else:

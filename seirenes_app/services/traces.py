@@ -1,127 +1,147 @@
-"""What the Traces page and `seirenes traces` do with a run's rollouts: open, ask, compare, go from flip to flip, take
-one to Craft. No Qt, no SQL.
+"""A run's rollouts for the Traces page and `seirenes traces`: paired solutions, drafts for Craft, export to a file.
 
-Write a selection of rollouts as JSONL or Parquet, under the column names of TRL's completions tables plus ours.
-
-TRL's GRPOTrainer logs `step, prompt, completion, <one column a reward function>, advantage` and keeps the same as
-`completions/completions_00001.parquet` (huggingface/trl, trl/trainer/grpo_trainer.py, `log`). Ours has one reward, so
-its column is `reward`; every other column of the rollout database follows under its own name."""
+Exported columns are named as in TRL's completions tables (huggingface/trl, trl/trainer/grpo_trainer.py, `log`: step,
+prompt, completion, one column per reward function, advantage); every other column of the rollout database follows under
+its own name. No Qt, no SQL."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, Origin, new_draft, new_id
 from seirenes_app.services.hint_authoring.problems import as_problem
 from training.core.answers import parse_clock, parse_number
 from training.core.implied_answer import read_suggestion
 from training.core.problems import FAMILIES
-from training.core.types import AnswerKind, HintType
+from training.core.types import AnswerKind, HintType, Outcome, Stage
 from training.errors import UserError
 from training.rollouts.reader import Cancelled, RolloutReader
-from training.rollouts.search import Facets, Flip, RolloutQuery, TracePair
+from training.rollouts.search import Facets, Flip, TracePair
 from training.runs.files import explained
 from training.runs.paths import RunPaths
 
 NOTEWORTHY = (Flip.HARMFUL, Flip.HELPFUL)
-"""The flips that the keys for next and previous stop at."""
+"""The flips that the next and previous flip actions stop at."""
 
 
-class TraceSource:
-    """One run's rollouts, opened. May be used from several threads: see `training.rollouts.reader`.
-
-    Opening raises a UserError that says which it is: no rollouts yet (wait, or start the run), or a damaged file.
-    """
+class TraceSource(RolloutReader):
+    """Reader of one run's rollouts, checked on opening: a UserError says that there are none yet or what is wrong."""
 
     def __init__(self, paths: RunPaths) -> None:
-        self._paths = paths
-        self._reader = RolloutReader(paths.rollouts)
+        super().__init__(paths.rollouts)
+        self.paths = paths
         try:
-            self._version = self._reader.version()
-            self.facets()
+            self._version = self.version()
+            self.first_facets: Facets = self.facets()
         except UserError:
-            self._reader.close()
+            self.close()
             raise
 
-    @property
-    def paths(self) -> RunPaths:
-        """The run that was opened."""
-        return self._paths
-
-    def facets(self) -> Facets:
-        """What the run holds, for the filters."""
-        return self._reader.facets()
-
-    def first_page(self, query: RolloutQuery, limit: int = 100) -> list[dict[str, Any]]:
-        """The first rows of the query's order."""
-        return self._reader.first_page(query, limit)
-
-    def ids(self, query: RolloutQuery, cancelled: Callable[[], bool] | None = None) -> array[int]:
-        """The whole list, as ids; raises `training.rollouts.reader.Cancelled`."""
-        return self._reader.ids(query, cancelled)
-
-    def count(self, query: RolloutQuery) -> int:
-        """How many rows the query has."""
-        return self._reader.count(query)
-
-    def rows(self, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """These rows, in this order; ids that are gone are left out."""
-        return self._reader.rows(ids)
-
-    def pair(self, id: int) -> TracePair:
-        """A row with its counterparts."""
-        return self._reader.pair(id)
-
-    def next_flip(self, after: int, query: RolloutQuery, *, backwards: bool = False) -> int | None:
-        """The id of the next harmful or helpful flip in time after that id, among the query's rows; None at the end.
-        Where the query names flips, only those count; its sort is not heeded."""
-        wanted = query if query.flips else replace(query, flips=tuple(map(str, NOTEWORTHY)))
-        return self._reader.next_id(wanted, after, backwards=backwards)
-
-    def grown(self) -> bool:
-        """Whether rows came or went since the last call (or since opening): then ask again. Cheap; for a timer."""
-        version, self._version = self._version, self._reader.version()
-        return version != self._version
+    def has_grown(self) -> bool:
+        """Whether rows came or went since the last call, or since opening. Cheap: for a timer."""
+        before, self._version = self._version, self.version()
+        return before != self._version
 
     def to_draft(self, row: dict[str, Any]) -> Draft:
         """A draft for Craft with the row's question, gold answer and, where it has one, its hint."""
+        run_id = self.paths.run_id
         problem = DraftProblem(
-            question=row["question"],
-            answer=row["gold"],
-            kind=_kind_of(row),
-            source=self._paths.run_id,
-            id=row["problem_id"],
+            question=row["question"], answer=row["gold"], kind=_answer_kind(row), source=run_id, id=row["problem_id"],
             family=row["family"],
-        )
-        draft = replace(new_draft(problem), title=f"{self._paths.run_id}, step {row['step']}")
+        )  # fmt: skip
+        draft = replace(new_draft(problem), title=f"{run_id}, step {row['step']}")
         if not row["hint"] or row["hint_type"] not in list(HintType):
             return draft
-        type_ = HintType(row["hint_type"])
-        hint = row["hint"].strip()
-        author = self._paths.run_id
-        candidate = DraftHint(new_id(), hint, type_, Origin.RUN, author, _suggested(hint, problem))
-        return replace(draft, type=type_, hints=(candidate,), chosen=candidate.id)
-
-    def interrupt(self) -> None:
-        """End `ids`, `first_page` or `facets` under way in another thread."""
-        self._reader.interrupt()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
+        type_, text = HintType(row["hint_type"]), row["hint"].strip()
+        hint = DraftHint(new_id(), text, type_, Origin.RUN, run_id, _implied_answer(text, problem))
+        return replace(draft, type=type_, hints=(hint,), chosen=hint.id)
 
 
-def _suggested(hint: str, problem: DraftProblem) -> str | None:
-    """The wrong answer that the hint pushes; None where that cannot be told."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A rollout with its counterparts, one clean and one hinted solution of them chosen; -1 where there is none."""
+
+    pair: TracePair
+    clean_at: int
+    hinted_at: int
+    alignment: Alignment | None
+
+    @property
+    def clean(self) -> Row | None:
+        """The chosen clean solution."""
+        return self.pair.clean[self.clean_at] if self.clean_at >= 0 else None
+
+    @property
+    def hinted(self) -> Row | None:
+        """The chosen hinted solution."""
+        return self.pair.siblings[self.hinted_at] if self.hinted_at >= 0 else None
+
+    @property
+    def asked(self) -> Row:
+        """The rollout itself."""
+        rows = (*self.pair.clean, *self.pair.siblings, *filter(None, (self.pair.hint,)))
+        return next(row for row in rows if row["id"] == self.pair.asked)
+
+    @property
+    def hint_row(self) -> Row | None:
+        """A row that holds the hint."""
+        return self.pair.hint or self.hinted
+
+
+def make_reading(pair: TracePair, clean_at: int | None = None, hinted_at: int | None = None) -> Reading:
+    """Choose and align. By default the rollout itself, beside a clean solution that is right, or, where the hint
+    helped, one that is not."""
+    if clean_at is None:
+        helped = pair.hinted is not None and pair.hinted["flip"] == Flip.HELPFUL
+        asked = _place(pair.clean, lambda row: row["id"] == pair.asked)
+        fitting = _place(pair.clean, lambda row: is_right(row) != helped)
+        clean_at = next((at for at in (asked, fitting) if at >= 0), 0 if pair.clean else -1)
+    if hinted_at is None:
+        chosen = pair.hinted["id"] if pair.hinted else None
+        hinted_at = _place(pair.siblings, lambda row: row["id"] == chosen)
+    reading = Reading(pair, clean_at, hinted_at, None)
+    if reading.clean is None or reading.hinted is None:
+        return reading
+    return replace(reading, alignment=align(reading.clean["completion"], reading.hinted["completion"]))
+
+
+def is_right(row: Row) -> bool:
+    """Whether the answer is right."""
+    return bool(row["outcome"] == Outcome.RIGHT)
+
+
+def _place(rows: Sequence[Row], fits: Callable[[Row], bool]) -> int:
+    return next((i for i, row in enumerate(rows) if fits(row)), -1)
+
+
+def locate_hint(row: Row) -> tuple[str, tuple[int, int] | None]:
+    """The question with the hint in it, and the hint's span; the question alone where there is no hint.
+
+    The hint is searched for: a run may place it anywhere, and the Adversary's own row holds the question alone.
+    """
+    question, hint = str(row["question"]), str(row["hint"] or "")
+    if not hint:
+        return question, None
+    text = str(row["prompt"]) if row["stage"] == Stage.HINTED else ""
+    if hint not in text:
+        text = f"{question} {hint}"
+    at = text.rfind(hint)
+    return text, (at, at + len(hint))
+
+
+def _implied_answer(hint: str, problem: DraftProblem) -> str | None:
+    """The wrong answer that the hint suggests; None where it cannot be read."""
     try:
         return read_suggestion(hint, as_problem(problem))
     except UserError:
@@ -129,8 +149,8 @@ def _suggested(hint: str, problem: DraftProblem) -> str | None:
         return None
 
 
-def _kind_of(row: dict[str, Any]) -> AnswerKind:
-    """How the gold answer is compared. Rollouts do not keep it: the family knows, else the answer's own looks."""
+def _answer_kind(row: dict[str, Any]) -> AnswerKind:
+    """How the gold answer is compared. Rollouts do not store it: the family knows, else the form of the answer."""
     family, gold = FAMILIES.get(row["family"]), row["gold"]
     if family is not None:
         return family.kind
@@ -150,11 +170,10 @@ OUR_COLUMNS: dict[str, type] = {
     "archived": bool, "clean_accuracy": float, "flip": str,
 }  # fmt: skip
 COLUMNS = TRL_COLUMNS | OUR_COLUMNS
-FORMATS = (".jsonl", ".parquet")
 
 
 def export_traces(
-    book: TraceSource,
+    source: RolloutReader,
     ids: Sequence[int],
     file: Path,
     *,
@@ -163,18 +182,18 @@ def export_traces(
 ) -> int:
     """Write the rows of `ids`, in their order, to FILE.jsonl or FILE.parquet (by its suffix); returns how many.
 
-    The file appears whole or not at all: a cancelled export (`Cancelled` is raised) leaves nothing behind. A UserError
-    for another suffix or a disk that refuses. `progress` hears rows done and in all.
+    The file appears whole or not at all: a cancelled export raises `Cancelled` and leaves nothing behind. `progress` is
+    called with rows done and in all.
     """
-    kind = file.suffix.lower()
-    if kind not in FORMATS:
-        raise UserError(f"{file.name!r} names no format to export to. End it in .jsonl or .parquet.")
+    sink_type = SINKS.get(file.suffix.lower())
+    if sink_type is None:
+        raise UserError(f"{file.name!r} names no export format. End it in .jsonl or .parquet.")
     written = 0
-    with _replacing(file) as temporary, _sink(kind, temporary) as sink:
+    with _replacing(file) as temporary, closing(sink_type(temporary)) as sink:
         for start in range(0, len(ids), BATCH_ROWS):
             if cancelled():
                 raise Cancelled
-            rows = [_exported(row) for row in book.rows(ids[start : start + BATCH_ROWS])]
+            rows = [_exported(row) for row in source.rows(ids[start : start + BATCH_ROWS])]
             sink.write(rows)
             written += len(rows)
             progress(min(start + BATCH_ROWS, len(ids)), len(ids))
@@ -182,7 +201,7 @@ def export_traces(
 
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
-    """The row under the exported columns, each of its type; JSON knows no infinity, so neither format is given one."""
+    """The row under the exported columns, each of its type. JSON has no infinity, so neither format gets one."""
     found = {}
     for name, kind in COLUMNS.items():
         value = row.get(name)
@@ -194,7 +213,7 @@ def _exported(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _replacing(file: Path) -> Iterator[Path]:
-    """A path beside `file` that takes its place when all went well and is gone when not."""
+    """A temporary path beside `file`, renamed to it on success and removed on failure."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with explained("Writing", file):
@@ -204,30 +223,22 @@ def _replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class _Sink(ABC):
-    """Takes rows in batches."""
+class _Sink(Protocol):
+    def write(self, rows: list[dict[str, Any]]) -> None: ...
 
-    @abstractmethod
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        """Append them."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Write what a reader needs at the end."""
+    def close(self) -> None: ...
 
 
-class _Jsonl(_Sink):
+class _Jsonl:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
+        self.close = self._file.close
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         self._file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
-    def close(self) -> None:
-        self._file.close()
 
-
-class _Parquet(_Sink):
+class _Parquet:
     def __init__(self, path: Path) -> None:
         import pyarrow
         from pyarrow import parquet
@@ -236,18 +247,11 @@ class _Parquet(_Sink):
         self._schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
         self._table = pyarrow.Table
         self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self.close = self._writer.close
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         self._writer.write_table(self._table.from_pylist(rows, schema=self._schema))
 
-    def close(self) -> None:
-        self._writer.close()
 
-
-@contextmanager
-def _sink(kind: str, path: Path) -> Iterator[_Sink]:
-    sink: _Sink = _Jsonl(path) if kind == ".jsonl" else _Parquet(path)
-    try:
-        yield sink
-    finally:
-        sink.close()
+SINKS: dict[str, Callable[[Path], _Sink]] = {".jsonl": _Jsonl, ".parquet": _Parquet}
+"""What writes a format, by the file's suffix."""

@@ -32,6 +32,7 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
 from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START
 from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.theme import apply_theme
@@ -89,7 +90,7 @@ class Bench:
         """The rows in view are there."""
         page = self.page
         top = page.table.rowAt(0)
-        return bool(page.model.ids) and top >= 0 and not page.model.is_waiting(top)
+        return bool(page.model.ids) and top >= 0 and page.model.row_at(top) is not None
 
     def is_whole(self) -> bool:
         """The whole list is there and counted."""
@@ -126,7 +127,7 @@ class Bench:
             ("sort by advantage", replace(START, sort=Sort.ADVANTAGE)),
             ("sort by tokens, wrong ones", replace(START, sort=Sort.TOKENS, outcomes=("wrong",))),
         ):
-            self.measure(name, lambda q=query: page.ask(q), self._asked)
+            self.measure(name, lambda q=query: page.show_query(q), self._asked)
         self.measure(
             "type a word, letter by letter", self._type, lambda: page.query.text == "marbles" and self._asked()
         )
@@ -175,13 +176,14 @@ class Bench:
         self.exported = False
         folder = Path(tempfile.mkdtemp())
 
-        def done(_count: int | None) -> None:
+        def done(_text: str) -> None:
             self.exported = True
             shutil.rmtree(folder)
 
-        self.page.desk.export(
-            self.page.model.ids[:20_000], folder / "rows.jsonl", lambda _a, _b: None, lambda: False, done, print
-        )
+        page = self.page
+        dialog = ExportDialog(page.model.ids[:20_000], [], self.paths, page.controller.lasting, page)
+        dialog.said.connect(done)
+        dialog.start(folder / "rows.jsonl")
         self._drag()
 
 

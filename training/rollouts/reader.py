@@ -42,6 +42,10 @@ class Cancelled(Exception):
     """The caller asked for an end: `cancelled` said so, or `interrupt` was called."""
 
 
+class NoRollouts(UserError):
+    """The run has written none yet."""
+
+
 class RolloutReader:
     """One run's `rollouts.db`. A UserError from any method names the file and what to do."""
 
@@ -50,7 +54,7 @@ class RolloutReader:
         self._closed = False
         self._slow_lock, self._quick_lock = threading.Lock(), threading.Lock()
         if not path.is_file():
-            raise UserError(f"{path} is not there. The run has written no rollouts yet: they come with its first step.")
+            raise NoRollouts(f"{path} is not there: no rollouts yet. They come with the run's first step.")
         with self._explained():
             self._slow = open_read_only(path)
         try:
@@ -69,7 +73,7 @@ class RolloutReader:
         with self._explained():
             columns = {row[1] for row in self._quick.execute("PRAGMA table_info(rollouts)")}
         if "completion" not in columns:
-            raise UserError(f"{self._path} holds no rollouts yet: they come with the run's first step.")
+            raise NoRollouts(f"{self._path} holds no rollouts yet: they come with the run's first step.")
         return Layout(keeps_flips="flip" in columns)
 
     @contextmanager
@@ -121,13 +125,6 @@ class RolloutReader:
                 if cancelled is not None and cancelled():
                     raise Cancelled
         return found
-
-    def next_id(self, query: RolloutQuery, after: int, *, backwards: bool = False) -> int | None:
-        """The first of the query's rows made after that one, or the last made before it; its sort is not heeded."""
-        with self._asking() as db:
-            statement = self._layout.next(query, steps_range(db, query.steps), after, backwards)
-            found = db.execute(*statement).fetchone() if statement else None
-        return found[0] if found else None
 
     def _ids_statement(self, db: sqlite3.Connection, query: RolloutQuery, limit: int | None = None) -> Statement | None:
         return self._layout.ids(query, steps_range(db, query.steps), limit)
@@ -184,7 +181,9 @@ class RolloutReader:
         """A row with its counterparts; a UserError where the row is gone."""
         row = self.row(id)
         if row is None:
-            raise UserError(f"Rollout {id} is gone from {self._path}: the run was resumed from an earlier step.")
+            newest = self.newest_id()
+            why = "the run was resumed from an earlier step" if 1 <= id <= newest else f"ids go from 1 to {newest}"
+            raise UserError(f"There is no rollout {id} in {self._path}: {why}.")
         with self._quick_lock, self._explained():
             around = self._looked_up("step = ? AND problem_id = ? ORDER BY id", [row["step"], row["problem_id"]])
         clean = tuple(r for r in around if r["stage"] == "r1_clean")

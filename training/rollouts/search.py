@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -148,7 +148,6 @@ def _searchable(character: str) -> bool:
 
 
 Statement = tuple[str, list[Any]]
-MAX_ID = 2**62
 
 _ORDER = {
     Sort.TIME: "r.id {direction}",
@@ -204,18 +203,6 @@ class Layout:
         """How many; None where nothing can be found."""
         body = self._body(query, range_)
         return (f"SELECT count(*) FROM {body[0]}", body[1]) if body else None
-
-    def next(
-        self, query: RolloutQuery, range_: tuple[int, int] | None, after: int, backwards: bool
-    ) -> Statement | None:
-        """The first id after that one in time, or the last before it; the query's sort is not heeded."""
-        within = (-MAX_ID, after - 1) if backwards else (after + 1, MAX_ID)
-        if range_ is not None:
-            within = (max(within[0], range_[0]), min(within[1], range_[1]))
-        elif query.steps is not None:
-            return None
-        query = replace(query, sort=Sort.TIME, descending=backwards)
-        return self.ids(query, within, 1)
 
     def _body(self, query: RolloutQuery, range_: tuple[int, int] | None) -> Statement | None:
         """Tables and conditions, and their values."""

@@ -1,14 +1,15 @@
-"""What the columns of a rollout are called and how they look: always an icon and a word. Pure lookups.
+"""A run's rollouts as a table over a list of ids, and how a rollout's values are shown: labels, badges, numbers.
 
-A run's rollouts as a table over a list of ids. Rows are fetched in pages when a view asks for them, by somebody else
-and off the window's thread; until they land, a cell shows a placeholder. It reads no file and decides no order."""
+Rows are fetched in pages when a view asks for them; until they arrive, a cell shows a placeholder. Reads no file and
+decides no order."""
 
 from __future__ import annotations
 
 import html
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -18,6 +19,9 @@ from seirenes_app.services.formatting import decimal, percent
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from training.core.types import Outcome, Stage
 from training.rollouts.search import Sort
+
+Index = QModelIndex | QPersistentModelIndex
+Row = Mapping[str, Any]
 
 STAGE_TAGS = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
 STAGE_TONES = {Stage.CLEAN: "clean", Stage.HINT: "adversary", Stage.HINTED: "hinted"}
@@ -34,7 +38,7 @@ STAGE_HELP = {
 OUTCOME_LOOKS = {
     Outcome.RIGHT: BadgeStyle("check-circle", "Right", "good"),
     Outcome.WRONG: BadgeStyle("error", "Wrong", "bad"),
-    Outcome.UNPARSABLE: BadgeStyle("silent", "No answer", "warn"),
+    Outcome.UNPARSABLE: BadgeStyle("silent", "Unreadable", "warn"),
     Outcome.TIMED_OUT: BadgeStyle("clock", "Timed out", "warn"),
 }
 FLIP_LOOKS = {
@@ -48,11 +52,11 @@ NO_LOOK = BadgeStyle("", "—", "muted")
 
 
 def say(name: object) -> str:
-    """A name out of the data as words: "near_duplicate" → "near duplicate"."""
+    """A name from the data as words: "near_duplicate" → "near duplicate"."""
     return str(name).replace("_", " ")
 
 
-def stage_of(row: Mapping[str, Any]) -> Stage | None:
+def stage_of(row: Row) -> Stage | None:
     """The stage of a row; None for one that a newer version wrote."""
     try:
         return Stage(row["stage"])
@@ -60,47 +64,57 @@ def stage_of(row: Mapping[str, Any]) -> Stage | None:
         return None
 
 
-def say_kind(row: Mapping[str, Any]) -> str:
+def is_flip(row: Row) -> bool:
+    """Whether the hint changed the outcome."""
+    return row.get("flip") in ("harmful", "helpful")
+
+
+def say_kind(row: Row) -> str:
     """What a rollout is, beside its stage's tag: "clean", or the type of its hint."""
     if row["stage"] == Stage.CLEAN:
         return "clean"
     return say(row["hint_type"]) if row["hint_type"] else "no type"
 
 
-def outcome_look(row: Mapping[str, Any]) -> BadgeStyle:
-    """The flip where there is one, else the outcome; a dash where nothing was judged."""
-    flip = row.get("flip")
-    if flip in ("harmful", "helpful"):
-        return FLIP_LOOKS[flip]
-    return answer_look(row)
+def outcome_look(row: Row) -> BadgeStyle:
+    """The flip where there is one, else the outcome."""
+    return FLIP_LOOKS[row["flip"]] if is_flip(row) else answer_look(row)
 
 
-def answer_look(row: Mapping[str, Any]) -> BadgeStyle:
-    """How the answer was judged, whatever the clean group did."""
+def answer_look(row: Row) -> BadgeStyle:
+    """The outcome of the answer, whatever the clean group did; a dash where nothing was graded."""
     outcome = row["outcome"]
     if outcome is None:
         return NO_LOOK
-    try:
-        return OUTCOME_LOOKS[Outcome(outcome)]
-    except ValueError:
-        return BadgeStyle("info", say(outcome).capitalize(), "muted")
+    return OUTCOME_LOOKS.get(outcome) or BadgeStyle("info", say(outcome).capitalize(), "muted")
 
 
-def gate_look(row: Mapping[str, Any]) -> BadgeStyle:
-    """The gate that caught a hint, or that it passed; a dash for solutions."""
+def gate_look(row: Row) -> BadgeStyle:
+    """The gate that a hint failed, or that it passed; a dash for solutions."""
     if row["gate"]:
         return BadgeStyle("stop-hand", say(row["gate"]).capitalize(), "warn")
     return PASSED_LOOK if row["stage"] == Stage.HINT else NO_LOOK
 
 
-Index = QModelIndex | QPersistentModelIndex
-Row = Mapping[str, Any]
-
-PAGE = 100
-"""Rows a fetch."""
-KEPT_PAGES = 200
-"""Pages held in memory; the ones looked at longest ago make room."""
 TIP_CHARACTERS = 600
+
+
+def as_tip(text: str) -> str:
+    """A tooltip that wraps and shows model text as it is: Qt would read markup out of a plain one."""
+    return f"<qt>{html.escape(text)}</qt>".replace("\n", "<br>")
+
+
+def flatten(text: str | None) -> str:
+    """One line: a model's line breaks would show as boxes."""
+    return " ".join((text or "")[:TIP_CHARACTERS].split())
+
+
+def _stage_and_kind(row: Row) -> str:
+    stage = stage_of(row)
+    if stage is None:
+        return say(row["stage"])
+    words = f"{STAGE_TAGS[stage]} {STAGE_WORDS[stage]}"
+    return words if stage is Stage.CLEAN else f"{words}: {say_kind(row)}"
 
 
 class RolloutColumn(IntEnum):
@@ -117,32 +131,55 @@ class RolloutColumn(IntEnum):
     GATE = 8
 
 
-HEADERS = {
-    RolloutColumn.STEP: "Step",
-    RolloutColumn.KIND: "Role and type",
-    RolloutColumn.FAMILY: "Family",
-    RolloutColumn.PROBLEM: "Problem",
-    RolloutColumn.OUTCOME: "Outcome",
-    RolloutColumn.REWARD: "Reward",
-    RolloutColumn.ADVANTAGE: "Advantage",
-    RolloutColumn.TOKENS: "Tokens",
-    RolloutColumn.GATE: "Gate",
-}
-TIPS = {
-    RolloutColumn.KIND: "R1 solves the question, R2 writes a hint, R3 solves the question with the hint",
-    RolloutColumn.PROBLEM: "The question; where there is a hint, the hint comes first",
-    RolloutColumn.OUTCOME: "Right → wrong: not right, though at least half of the clean solutions are",
-    RolloutColumn.ADVANTAGE: "Reward beside the others of its group",
-    RolloutColumn.GATE: "What the gates said of a hint",
-}
-SORTS = {
-    RolloutColumn.STEP: Sort.TIME,
-    RolloutColumn.REWARD: Sort.REWARD,
-    RolloutColumn.ADVANTAGE: Sort.ADVANTAGE,
-    RolloutColumn.TOKENS: Sort.TOKENS,
-}
-"""Columns that can be sorted by."""
-RIGHT_SIDE = frozenset((RolloutColumn.STEP, RolloutColumn.REWARD, RolloutColumn.ADVANTAGE, RolloutColumn.TOKENS))
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column: its title and text, what it sorts by, and how it is laid out."""
+
+    title: str
+    text: Callable[[Row], str]
+    width: int
+    tip: str = ""
+    sort: Sort | None = None
+    right: bool = False
+    """Numbers are aligned at the right."""
+    hidden_below: int = 0
+    """Table width below which the column is hidden: the inspector has its value."""
+
+
+COLUMNS = {
+    RolloutColumn.STEP: ColumnSpec("Step", lambda row: str(row["step"]), 66, sort=Sort.TIME, right=True),
+    RolloutColumn.KIND: ColumnSpec(
+        "Role and type", _stage_and_kind, 194,
+        "R1 solves the question, R2 writes a hint, R3 solves the question with the hint",
+    ),
+    RolloutColumn.FAMILY: ColumnSpec("Family", lambda row: say(row["family"]), 88, hidden_below=840),
+    RolloutColumn.PROBLEM: ColumnSpec(
+        "Problem", lambda row: " | ".join(filter(None, (flatten(row["hint"]), flatten(row["question"])))), 0,
+        "The question; where there is a hint, the hint comes first",
+    ),
+    RolloutColumn.OUTCOME: ColumnSpec(
+        "Outcome", lambda row: outcome_look(row).text, 156,
+        "Right → wrong: not right, although at least half of the clean solutions are",
+    ),
+    RolloutColumn.REWARD: ColumnSpec(
+        "Reward", lambda row: decimal(row["reward"]), 80, sort=Sort.REWARD, right=True,
+    ),
+    RolloutColumn.ADVANTAGE: ColumnSpec(
+        "Advantage", lambda row: decimal(row["advantage"], signed=True), 98, "Reward relative to its group",
+        Sort.ADVANTAGE, right=True, hidden_below=980,
+    ),
+    RolloutColumn.TOKENS: ColumnSpec(
+        "Tokens", lambda row: str(row["tokens"]), 78, sort=Sort.TOKENS, right=True, hidden_below=1060,
+    ),
+    RolloutColumn.GATE: ColumnSpec(
+        "Gate", lambda row: gate_look(row).text, 144, "Result of the gates for a hint", hidden_below=900
+    ),
+}  # fmt: skip
+
+PAGE = 100
+"""Rows per fetch."""
+KEPT_PAGES = 200
+"""Pages held in memory; the least recently used are dropped."""
 PLACEHOLDER = "…"
 
 
@@ -154,29 +191,23 @@ class RolloutsModel(QAbstractTableModel):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._ids = array("q")
+        self.ids = array("q")
+        """All rows, as ids in the order shown."""
         self._pages: OrderedDict[int, list[Row | None]] = OrderedDict()
         self._asked: set[int] = set()
         self._wanted: set[int] = set()
-        self._sorted: RolloutColumn | None = None
+        self._sort: Sort | None = None
         self._descending = False
-        # A paint asks for many cells of one page: collected, they are asked for once.
+        # A paint asks for many cells of one page: collected, they are fetched once.
         self._gather = QTimer(self)
         self._gather.setSingleShot(True)
         self._gather.setInterval(0)
-        self._gather.timeout.connect(self._ask)
-
-    # ------------------------------------------------------------------ content
-
-    @property
-    def ids(self) -> array[int]:
-        """All rows, as ids in the order shown."""
-        return self._ids
+        self._gather.timeout.connect(self._fetch)
 
     def render_ids(self, ids: array[int], rows: Sequence[Row] = ()) -> None:
         """Show these; `rows` are the first of them, where they were read already."""
         self.beginResetModel()
-        self._ids = ids
+        self.ids = ids
         self._pages.clear()
         self._asked.clear()
         self._wanted.clear()
@@ -185,28 +216,28 @@ class RolloutsModel(QAbstractTableModel):
         self.endResetModel()
 
     def extend_ids(self, ids: array[int]) -> None:
-        """The whole list, of which the present one is the beginning: what is read stays where it is."""
-        known = len(self._ids)
+        """The whole list, which begins with the present one: rows that were read stay."""
+        known = len(self.ids)
         if len(ids) <= known:
             return
         self.beginInsertRows(QModelIndex(), known, len(ids) - 1)
-        self._ids = ids
+        self.ids = ids
         self.endInsertRows()
 
-    def render_sort(self, column: RolloutColumn | None, *, descending: bool) -> None:
-        """Mark the heading of the column that is sorted by; None where it is no column."""
-        self._sorted, self._descending = column, descending
+    def render_sort(self, sort: Sort, *, descending: bool) -> None:
+        """Mark the header of the column that is sorted by, where it is a column."""
+        self._sort, self._descending = sort, descending
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(RolloutColumn) - 1)
 
     def take_rows(self, rows: Sequence[Row], ids: Sequence[int]) -> None:
         """What `rowsWanted(ids)` asked for. Rows of an older list are left out."""
         found = {row["id"]: row for row in rows}
-        page = next((p for p in self._asked if self._ids[p * PAGE : p * PAGE + len(ids)] == ids), None)
+        page = next((p for p in self._asked if self.ids[p * PAGE : p * PAGE + len(ids)] == ids), None)
         if page is None:
             return
         self._asked.discard(page)
         self._put(page, [found.get(i) for i in ids])
-        first, last = page * PAGE, min((page + 1) * PAGE, len(self._ids)) - 1
+        first, last = page * PAGE, min((page + 1) * PAGE, len(self.ids)) - 1
         self.dataChanged.emit(self.index(first, 0), self.index(last, len(RolloutColumn) - 1))
 
     def drop_asked(self) -> None:
@@ -220,31 +251,22 @@ class RolloutsModel(QAbstractTableModel):
             self._pages.popitem(last=False)
 
     def row_at(self, number: int) -> Row | None:
-        """The row in that place; None while it is fetched, or where it is gone."""
+        """The row at that place; None while it is fetched, or where it is gone."""
         page, place = divmod(number, PAGE)
         rows = self._pages.get(page)
-        if rows is None or (place >= len(rows) and number < len(self._ids)):
-            self._want(page)
+        if rows is None or (place >= len(rows) and number < len(self.ids)):
+            if page not in self._asked:
+                self._wanted.add(page)
+                if not self._gather.isActive():
+                    self._gather.start()
             return None
         self._pages.move_to_end(page)
         return rows[place] if place < len(rows) else None
 
-    def is_waiting(self, number: int) -> bool:
-        """Whether the row in that place is still to come."""
-        rows = self._pages.get(number // PAGE)
-        return rows is None or number % PAGE >= len(rows)
-
-    def _want(self, page: int) -> None:
-        if page not in self._asked:
-            self._wanted.add(page)
-            if not self._gather.isActive():
-                self._gather.start()
-
-    def _ask(self) -> None:
+    def _fetch(self) -> None:
         wanted, self._wanted = self._wanted - self._asked, set()
         for page in sorted(wanted):
-            ids = self._ids[page * PAGE : (page + 1) * PAGE]
-            if ids:
+            if ids := self.ids[page * PAGE : (page + 1) * PAGE]:
                 self._asked.add(page)
                 self.rowsWanted.emit(ids)
 
@@ -252,26 +274,25 @@ class RolloutsModel(QAbstractTableModel):
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
         """Number of rollouts."""
-        return 0 if parent.isValid() else len(self._ids)
+        return 0 if parent.isValid() else len(self.ids)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
         """Number of columns."""
         return 0 if parent.isValid() else len(RolloutColumn)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles, what they mean, and their side."""
+        """Titles, tooltips and alignment."""
         if orientation != Qt.Orientation.Horizontal:
             return None
-        column = RolloutColumn(section)
+        spec = COLUMNS[RolloutColumn(section)]
         if role == Qt.ItemDataRole.DisplayRole:
-            # In the words, not beside them: Qt's own arrow is drawn over a heading at the right side.
-            arrow = {None: "", True: " ↓", False: " ↑"}[self._descending if column is self._sorted else None]
-            return f"{HEADERS[column]}{arrow}"
+            # In the text: Qt's own arrow is drawn over a title at the right side.
+            sorted_ = spec.sort is not None and spec.sort is self._sort
+            return f"{spec.title} {'↓' if self._descending else '↑'}" if sorted_ else spec.title
         if role == Qt.ItemDataRole.ToolTipRole:
-            tip = TIPS.get(column, "")
-            return f"{tip}. Click to sort." if column in SORTS and tip else "Click to sort." if column in SORTS else tip
+            return ". ".join(filter(None, (spec.tip, "Click to sort." if spec.sort is not None else "")))
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if column in RIGHT_SIDE else Qt.AlignmentFlag.AlignLeft
+            side = Qt.AlignmentFlag.AlignRight if spec.right else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
@@ -282,50 +303,13 @@ class RolloutsModel(QAbstractTableModel):
         column = RolloutColumn(index.column())
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             row = self.row_at(index.row())
-            return say_cell(row, column) if row is not None else PLACEHOLDER
+            return COLUMNS[column].text(row) if row is not None else PLACEHOLDER
         if role == Qt.ItemDataRole.ToolTipRole:
             row = self.row_at(index.row())
             return as_tip(_tip(row, column)) if row is not None else None
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in RIGHT_SIDE:
+        if role == Qt.ItemDataRole.TextAlignmentRole and COLUMNS[column].right:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
-
-
-def say_cell(row: Row, column: RolloutColumn) -> str:
-    """A cell in words."""
-    if column is RolloutColumn.KIND:
-        return _say_kind(row)
-    if column is RolloutColumn.FAMILY:
-        return say(row["family"])
-    if column is RolloutColumn.PROBLEM:
-        return f"{flatten(row['hint'])} | {flatten(row['question'])}" if row["hint"] else flatten(row["question"])
-    if column is RolloutColumn.OUTCOME:
-        return outcome_look(row).text
-    if column is RolloutColumn.REWARD:
-        return decimal(row["reward"])
-    if column is RolloutColumn.ADVANTAGE:
-        return decimal(row["advantage"], signed=True)
-    if column is RolloutColumn.GATE:
-        return gate_look(row).text
-    return str(row["tokens"] if column is RolloutColumn.TOKENS else row["step"])
-
-
-def _say_kind(row: Row) -> str:
-    stage = stage_of(row)
-    if stage is None:
-        return say(row["stage"])
-    words = f"{STAGE_TAGS[stage]} {STAGE_WORDS[stage]}"
-    return words if stage is Stage.CLEAN else f"{words}: {say_kind(row)}"
-
-
-def as_tip(text: str) -> str:
-    """A tooltip that wraps and shows what a model wrote as it is: Qt would read markup out of a plain one."""
-    return f"<qt>{html.escape(text)}</qt>".replace("\n", "<br>")
-
-
-def flatten(text: str | None) -> str:
-    """One line: a model's line breaks would show as boxes."""
-    return " ".join((text or "")[:TIP_CHARACTERS].split())
 
 
 def _tip(row: Row, column: RolloutColumn) -> str:
@@ -337,4 +321,4 @@ def _tip(row: Row, column: RolloutColumn) -> str:
         return f"{answer_look(row).text}{beside}"
     if column is RolloutColumn.PROBLEM:
         return "\n".join(filter(None, (flatten(row["question"]), flatten(row["hint"]))))
-    return say_cell(row, column)
+    return COLUMNS[column].text(row)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtWidgets import QLayout, QLayoutItem, QSizePolicy, QWidget
 
 
 class FlowLayout(QLayout):
-    """Items at their size hints, left to right. Its height follows from its width."""
+    """Items at their size hints, left to right. Its height follows from its width; so does that of its widget."""
 
     def __init__(self, parent: QWidget | None = None, *, gap: int = 6, line_gap: int = 6) -> None:
         super().__init__(parent)
@@ -15,6 +15,10 @@ class FlowLayout(QLayout):
         self._gap, self._line_gap = gap, line_gap
         self._known: dict[int, int] = {}
         self.setContentsMargins(QMargins())
+        if parent is not None:
+            policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+            policy.setHeightForWidth(True)
+            parent.setSizePolicy(policy)
 
     def addItem(self, item: QLayoutItem) -> None:
         """Qt's own way in."""

@@ -82,7 +82,7 @@ def test_a_pair_is_shown_side_by_side(run, capsys, monkeypatch):
     assert "≠" in printed
     for other in ("1", "3", "17"):
         assert call("r", "--pair", other) == 0
-    with pytest.raises(UserError, match="gone"):
+    with pytest.raises(UserError, match="ids go from 1 to 72"):
         call("r", "--pair", "99999")
 
 
@@ -120,7 +120,7 @@ def test_an_export_says_what_it_wrote(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--step", "three"], "no step"), (["--step", "5-2"], "2-5"), (["--family", "chnage"], "change"),
+        (["--step", "three"], "not a step"), (["--step", "5-2"], "2-5"), (["--family", "chnage"], "change"),
         (["--gate", "nope"], "states_answer"), (["--limit", "0"], "at least 1"),
     ],
 )  # fmt: skip

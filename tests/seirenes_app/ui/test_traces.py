@@ -72,7 +72,7 @@ def read(page, qtbot, root, **more):
 
 
 def ask(page, qtbot, query):
-    page.ask(query)
+    page.show_query(query)
     qtbot.waitUntil(lambda: is_settled(page))
 
 
@@ -96,11 +96,20 @@ def test_a_run_opens_with_its_newest_rollout_read(page, qtbot, root):
     page.grab()
 
 
+def test_the_recorded_run_opens_on_its_first_flip_beside_a_clean_solution(page, qtbot, tmp_path):
+    page.open_run(make_run(tmp_path, range(1, STEPS + 1), run_id="recorded"))
+    qtbot.waitUntil(lambda: is_settled(page))
+    rows = [page.model.row_at(i) for i in range(ROWS)]
+    assert page.table.current_row == next(i for i, row in enumerate(rows) if row["flip"] in ("harmful", "helpful"))
+    assert page.inspector.reading.clean is not None
+    assert page.inspector.solutions.pair.isVisible()
+
+
 def test_without_a_run_the_page_says_how_to_get_one(page, qtbot):
-    assert page.faces.empty.isVisible()
+    assert page.views.empty.isVisible()
     assert not page.search.isEnabled()
-    with qtbot.waitSignal(page.demoAsked):
-        qtbot.mouseClick(page.faces.empty.findChild(QAbstractButton), Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(page.demoRequested):
+        qtbot.mouseClick(page.views.empty.findChild(QAbstractButton), Qt.MouseButton.LeftButton)
 
 
 def test_a_run_without_rollouts_is_waited_for(page, qtbot, root):
@@ -108,7 +117,7 @@ def test_a_run_without_rollouts_is_waited_for(page, qtbot, root):
     kept = paths.rollouts.read_bytes()
     paths.rollouts.unlink()
     page.open_run(paths)
-    qtbot.waitUntil(lambda: page.faces.empty.isVisible() and "No rollouts yet" in page.faces.empty.accessibleName())
+    qtbot.waitUntil(lambda: page.views.empty.isVisible() and "No rollouts yet" in page.views.empty.accessibleName())
     paths.rollouts.write_bytes(kept)
     page.activate()
     qtbot.waitUntil(lambda: is_settled(page))
@@ -120,7 +129,7 @@ def test_a_database_of_a_run_that_has_only_begun_fills_by_itself(page, qtbot, ro
     paths.rollouts.unlink()
     writer = RolloutWriter(paths.rollouts)
     page.open_run(paths)
-    qtbot.waitUntil(lambda: page.faces.empty.isVisible() and "No rollouts yet" in page.faces.empty.accessibleName())
+    qtbot.waitUntil(lambda: page.views.empty.isVisible() and "No rollouts yet" in page.views.empty.accessibleName())
     writer.add_step(make_step(1))
     page.activate()
     qtbot.waitUntil(lambda: is_settled(page))
@@ -131,9 +140,9 @@ def test_a_damaged_database_is_told_in_words(page, qtbot, root):
     paths = make_run(root)
     paths.rollouts.write_bytes(b"\x00garbage" * 4096)
     page.open_run(paths)
-    qtbot.waitUntil(lambda: "cannot be read" in page.faces.empty.accessibleName())
-    assert "rollouts.db" in page.faces.empty.accessibleName()
-    assert "damaged" in page.faces.empty.accessibleName()
+    qtbot.waitUntil(lambda: "cannot be read" in page.views.empty.accessibleName())
+    assert "rollouts.db" in page.views.empty.accessibleName()
+    assert "damaged" in page.views.empty.accessibleName()
     assert page.chooser.button.isEnabled()
 
 
@@ -174,7 +183,7 @@ def test_a_page_that_comes_into_view_opens_what_there_is(page, qtbot, root):
     assert page.paths == paths
     page.forget(paths)
     assert page.paths is None
-    assert page.faces.empty.isVisible()
+    assert page.views.empty.isVisible()
 
 
 # ---------------------------------------------------------------------- find
@@ -232,7 +241,7 @@ def test_search_keeps_its_letters_and_leads_back_to_the_table(page, qtbot, root)
 
 def test_nothing_found_is_said_and_leads_back(page, qtbot, root):
     read(page, qtbot, root)
-    page.ask(replace(page.query, text='zirconium " AND (', families=("clock",)))
+    page.show_query(replace(page.query, text='zirconium " AND (', families=("clock",)))
     qtbot.waitUntil(page.no_hits.isVisible)
     assert not page.inspector.isVisible()
     assert not page.export.isEnabled()
@@ -257,6 +266,24 @@ def test_headings_and_the_menu_of_orders_sort(page, qtbot, root):
     qtbot.waitUntil(lambda: is_settled(page) and page.query.sort is Sort.TOKENS)
     values = [page.model.row_at(i)["tokens"] for i in range(page.model.rowCount())]
     assert values == sorted(values)
+
+
+def test_another_order_starts_at_its_top(page, qtbot, root):
+    read(page, qtbot, root)
+    page.table.go_to(ROWS - 1)
+    qtbot.waitUntil(lambda: is_settled(page))
+    page.table.horizontalHeader().sectionClicked.emit(RolloutColumn.REWARD)
+    qtbot.waitUntil(lambda: page.query.sort is Sort.REWARD and is_settled(page))
+    assert page.table.current_row == 0
+    assert page.table.rowAt(0) == 0
+
+
+def test_no_header_is_cut_when_it_is_sorted_by(page, qtbot, root):
+    read(page, qtbot, root)
+    header = page.table.horizontalHeader()
+    for column, sort in ((RolloutColumn.REWARD, Sort.REWARD), (RolloutColumn.ADVANTAGE, Sort.ADVANTAGE)):
+        ask(page, qtbot, replace(page.query, sort=sort))
+        assert header.sectionSize(column) >= header.sectionSizeFromContents(column).width()
 
 
 def test_the_row_that_is_read_stays_chosen_under_another_filter(page, qtbot, root):
@@ -384,11 +411,11 @@ def test_what_a_model_wrote_is_never_read_as_markup(page, qtbot, root):
 def test_c_takes_question_and_hint_to_craft(page, qtbot, root):
     read(page, qtbot, root)
     row = go_to(page, qtbot, lambda r: r["stage"] == "r3_hinted")
-    with qtbot.waitSignal(page.craftAsked) as blocker:
+    with qtbot.waitSignal(page.craftRequested) as blocker:
         qtbot.keyClick(page.table, Qt.Key.Key_C)
     (draft,) = blocker.args
     assert draft.problem.question == row["question"]
-    assert draft.chosen_candidate.text == row["hint"]
+    assert draft.chosen_hint.text == row["hint"]
 
 
 # ---------------------------------------------------------------------- live
@@ -443,12 +470,12 @@ def test_a_run_that_fails_while_it_is_read_is_told_once(page, qtbot, root, monke
     def fail(*_more):
         raise UserError("rollouts.db is gone")
 
-    monkeypatch.setattr(page.desk.book, "grown", fail)
-    monkeypatch.setattr(page.desk.book, "first_page", fail)
-    page.ask(replace(page.query, text="apples"))
+    monkeypatch.setattr(page.controller.source, "has_grown", fail)
+    monkeypatch.setattr(page.controller.source, "first_page", fail)
+    page.show_query(replace(page.query, text="apples"))
     for _ in range(3):
         page.activate()
-        qtbot.waitUntil(lambda: not page.desk.is_looking)
+        qtbot.waitUntil(lambda: not page.controller.tasks.is_running("look"))
     assert page.said == ["rollouts.db is gone"]
     assert page.filters.count.text() == "Not read"
 
@@ -459,7 +486,7 @@ def test_a_run_that_is_deleted_while_it_is_read_harms_nothing(page, qtbot, root)
     page.table.step(3)
     ask(page, qtbot, replace(page.query, text="apples"))
     page.forget(paths)
-    assert page.faces.empty.isVisible()
+    assert page.views.empty.isVisible()
 
 
 # ---------------------------------------------------------------------- export
@@ -476,47 +503,47 @@ def export(page, qtbot, count):
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_all_hits_or_the_selection_are_written_with_progress(page, qtbot, root, tmp_path, suffix):
     read(page, qtbot, root)
-    sheet = export(page, qtbot, 2)
-    assert sheet.some.isChecked()
-    sheet.all.setChecked(True)
-    sheet.format.buttons[suffix].click()
-    sheet.start(tmp_path / "mine")
-    qtbot.waitUntil(sheet.folder.isVisible)
+    dialog = export(page, qtbot, 2)
+    assert dialog.some.isChecked()
+    dialog.all.setChecked(True)
+    dialog.format.buttons[suffix].click()
+    dialog.start(tmp_path / "mine")
+    qtbot.waitUntil(dialog.folder.isVisible)
     assert (tmp_path / f"mine.{suffix}").is_file()
-    assert f"{ROWS} rollouts written" in sheet.words.text()
-    assert sheet.bar.value() == ROWS
-    sheet.close()
+    assert f"{ROWS} rollouts written" in dialog.words.text()
+    assert dialog.bar.value() == ROWS
+    dialog.close()
 
 
 def test_a_selection_is_written_in_the_order_shown(page, qtbot, root, tmp_path):
     read(page, qtbot, root)
-    sheet = export(page, qtbot, 2)
-    sheet.start(tmp_path / "two.jsonl")
-    qtbot.waitUntil(sheet.folder.isVisible)
+    dialog = export(page, qtbot, 2)
+    dialog.start(tmp_path / "two.jsonl")
+    qtbot.waitUntil(dialog.folder.isVisible)
     written = [json.loads(line) for line in (tmp_path / "two.jsonl").read_text().splitlines()]
     assert [row["id"] for row in written] == [ROWS, ROWS - 1]
-    sheet.close()
+    dialog.close()
 
 
 def test_a_cancelled_export_leaves_no_file(page, qtbot, root, tmp_path):
     read(page, qtbot, root)
-    sheet = export(page, qtbot, 1)
-    assert not sheet.some.isVisible()
-    sheet.start(tmp_path / "gone.jsonl")
-    sheet.reject()
-    qtbot.waitUntil(lambda: not sheet.isVisible() or sheet.folder.isVisible())
-    if not sheet.isVisible():
+    dialog = export(page, qtbot, 1)
+    assert not dialog.some.isVisible()
+    dialog.start(tmp_path / "gone.jsonl")
+    dialog.reject()
+    qtbot.waitUntil(lambda: not dialog.isVisible() or dialog.folder.isVisible())
+    if not dialog.isVisible():
         assert not list(tmp_path.glob("gone*"))
         assert "no file was left" in page.said[-1]
 
 
-def test_a_disk_that_refuses_is_told_in_the_sheet(page, qtbot, root, tmp_path):
+def test_a_disk_that_refuses_is_told_in_the_dialog(page, qtbot, root, tmp_path):
     read(page, qtbot, root)
-    sheet = export(page, qtbot, 1)
-    sheet.start(tmp_path / "no" / "such" / "folder" / "x.jsonl")
-    qtbot.waitUntil(lambda: sheet.words.property("tone") == "bad" and sheet.go.isEnabled())
-    assert "folder" in sheet.words.text()
-    sheet.close()
+    dialog = export(page, qtbot, 1)
+    dialog.start(tmp_path / "no" / "such" / "folder" / "x.jsonl")
+    qtbot.waitUntil(lambda: dialog.words.property("tone") == "bad" and dialog.go.isEnabled())
+    assert "folder" in dialog.words.text()
+    dialog.close()
 
 
 # ---------------------------------------------------------------------- everyone, everywhere
@@ -528,7 +555,7 @@ def test_the_page_stands_in_both_themes_beside_and_below(page, qapp, qtbot, root
     read(page, qtbot, root)
     page.themed(apply_theme(qapp, theme))
     page.resize(*size)
-    beside = page.faces.content.orientation() == Qt.Orientation.Horizontal
+    beside = page.views.content.orientation() == Qt.Orientation.Horizontal
     assert beside == (size[0] > 1400)
     assert not page.grab().isNull()
     assert page.minimumSizeHint().width() <= 824

@@ -14,6 +14,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.formatting import decimal
+from seirenes_app.services.traces import locate_hint, make_reading
 from seirenes_app.store.resources import icon_path
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
@@ -28,7 +29,6 @@ from seirenes_app.ui.models.rollouts_model import (
 )
 from seirenes_app.ui.pages.traces import filters
 from seirenes_app.ui.pages.traces.controller import next_place, place_of
-from seirenes_app.ui.pages.traces.inspector import locate_hint, make_reading
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Outcome
@@ -89,13 +89,13 @@ def test_a_cell_is_a_placeholder_until_its_row_lands(table, qtbot):
     model.render_ids(array("q", [7, 9]))
     cell = model.index(0, RolloutColumn.PROBLEM)
     assert cell.data() == PLACEHOLDER
-    assert model.is_waiting(0)
+    assert model.row_at(0) is None
     table.grab()
     qtbot.waitUntil(lambda: bool(table.asked))
     with qtbot.waitSignal(model.dataChanged):
         bring(model, table.asked[0])
     assert "apples" in cell.data()
-    assert not model.is_waiting(0)
+    assert model.row_at(0) is not None
     table.grab()
 
 
@@ -121,7 +121,7 @@ def test_rows_of_an_older_list_are_left_out(table):
     old = table.asked[0]
     model.render_ids(array("q", range(1000, 1300)))
     bring(model, old)
-    assert model.is_waiting(0)
+    assert model.row_at(0) is None
 
 
 def test_memory_is_bounded_however_far_one_scrolls(table):
@@ -140,8 +140,8 @@ def test_the_whole_list_takes_up_where_its_first_rows_are(table):
     model.extend_ids(ids)
     assert model.rowCount() == 5000
     assert table.current_row == 40
-    assert not model.is_waiting(40)
-    assert model.is_waiting(PAGE)
+    assert model.row_at(40) is not None
+    assert model.row_at(PAGE) is None
 
 
 def test_cells_say_in_words_what_they_show(table):
@@ -211,18 +211,18 @@ def test_numbers_have_a_true_minus_and_zero_no_sign(value, text):
 
 def test_each_choice_that_a_run_offers_narrows_the_query_and_can_be_taken_back():
     for filter_ in filters.FILTERS[1:]:
-        choices = [c for group in filters.offer(filter_, FACETS) for c in group.choices]
+        choices = [c for group in filters.list_choices(filter_, FACETS) for c in group.choices]
         assert choices, filter_
         for choice in choices:
             query = filters.toggle(RolloutQuery(), choice, True)
             assert filters.is_set(query, filter_)
             assert filters.is_chosen(query, choice)
-            assert filters.say_filter(query, filter_)
+            assert filters.describe_filter(query, filter_)
             assert filters.toggle(query, choice, False) == filters.clear(query, filter_) == RolloutQuery()
 
 
 def test_what_does_not_occur_is_not_offered():
-    offered = [c.value for g in filters.offer(filters.OUTCOME, FACETS) for c in g.choices]
+    offered = [c.value for g in filters.list_choices(filters.OUTCOME, FACETS) for c in g.choices]
     assert offered == ["harmful", "stable", "right", "wrong"]
 
 
@@ -230,8 +230,8 @@ def test_clearing_keeps_the_order():
     query = RolloutQuery(text="a", families=("clock",), steps=(1, 2), sort=Sort.TOKENS, descending=True)
     assert filters.is_filtered(query)
     assert filters.clear_all(query) == RolloutQuery(sort=Sort.TOKENS, descending=True)
-    assert filters.say_filter(query, filters.STEP) == "Steps 1 to 2"
-    assert filters.say_sort(query) == "Longest"
+    assert filters.describe_filter(query, filters.STEP) == "Steps 1 to 2"
+    assert filters.describe_sort(query) == "Longest"
 
 
 # ---------------------------------------------------------------------- places, pairs

@@ -106,11 +106,11 @@ def test_a_run_leads_on_to_its_traces_and_its_robustness_and_discarding_is_not_f
     assert window.stack.currentWidget() is page(window, "traces")
 
 
-def test_a_run_that_died_is_told_in_words_on_home(window, qtbot, tmp_path):
+def test_a_crashed_run_is_explained_on_home(window, qtbot, tmp_path):
     write_run(tmp_path / "runs", "lost")
     window.refresh()
     qtbot.waitUntil(lambda: bool(window.pages[0].stories), timeout=5000)
-    assert "lost died" in window.pages[0].stories[0].story.title
+    assert "lost crashed" in window.pages[0].stories[0].story.title
 
 
 def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, tmp_path):
@@ -118,7 +118,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     window.open_run(paths)
     view = page(window, "train").view
     assert view.name.text() == "over"
-    assert view.evaluation.item(0, 1).text().startswith("0.900")
+    assert view.evaluation.item(0, 1).text().startswith("90%")
     for _ in range(12):
         view.tick()
     assert "clean, this step (moving) 0.8" in view.charts["accuracy"].reading.text()

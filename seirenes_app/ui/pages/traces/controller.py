@@ -1,13 +1,13 @@
-"""Asks a run's rollouts for what the Traces page shows, in other threads; answers come as signals in this one.
+"""Reads a run's rollouts for the Traces page, in other threads.
 
-A new question makes the older ones of its kind void: they are interrupted, and their answers dropped.
-"""
+Handlers are called in the window's thread. A new request replaces older ones of its kind, and nothing of a run that was
+left is delivered."""
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
-from seirenes_app.services.traces import TraceSource, export_traces
-from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.pages.traces.inspector import Reading, Row, make_reading
-from training.errors import UserError
-from training.rollouts.reader import Cancelled
-from training.rollouts.search import Facets, Flip, RolloutQuery
+from seirenes_app.services.traces import NOTEWORTHY, Reading, Row, TraceSource, make_reading
+from seirenes_app.ui.tasks import Task, TaskRunner
+from training.rollouts.reader import Cancelled, NoRollouts
+from training.rollouts.search import Facets, RolloutQuery
 from training.runs.paths import RunPaths
 
-FLIPS = (Flip.HARMFUL, Flip.HELPFUL)
 FIRST_ROWS = 100
 THREADS = 3
 """One for lists and searches, two for what has to answer at once."""
@@ -31,7 +28,7 @@ THREADS = 3
 
 @dataclass(frozen=True)
 class Listing:
-    """All ids of a query, in its order."""
+    """All ids of a query, in its order, and how long they took."""
 
     query: RolloutQuery
     ids: array[int]
@@ -43,278 +40,171 @@ class TracesController(QObject):
 
     opened = Signal(object)
     """Facets."""
+    empty = Signal()
+    """The run has written no rollouts yet."""
     refused = Signal(str)
     """Why the run's rollouts cannot be read."""
-    previewed = Signal(object, object)
-    """(RolloutQuery, its first rows)"""
-    listed = Signal(object)
-    """Listing"""
-    rowsFound = Signal(object, object)
-    """(rows, the ids that were asked for)"""
-    readingFound = Signal(object)
-    """Reading"""
-    drafted = Signal(object)
-    """Draft"""
-    flipFound = Signal(object)
-    """Row number, or None where there is no further flip."""
-    grew = Signal(object, object)
-    """(Listing as it is now, Facets)"""
     problem = Signal(str)
-    """A question that failed; the run stays open."""
+    """A request that failed; the run stays open."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._work = Background(self, threads=THREADS)
-        self._book: TraceSource | None = None
+        self.tasks = TaskRunner(self, threads=THREADS)
+        self.lasting = TaskRunner(self, threads=2)
+        """For what outlives the run in view: opening and closing files, exports."""
         self.paths: RunPaths | None = None
-        self._run = self._query = self._pair = 0
-        self._over = False
+        self.source: TraceSource | None = None
         self._flips: tuple[array[int], np.ndarray] | None = None
-        self._looking = False
-
-    # ------------------------------------------------------------------ a run
 
     def open(self, paths: RunPaths) -> None:
-        """Another run; `opened` or `refused` follows."""
+        """Another run; `opened`, `empty` or `refused` follows."""
         self.leave()
         self.paths = paths
-        run = self._run
 
-        def work() -> tuple[TraceSource, Facets]:
-            book = TraceSource(paths)
+        def work() -> TraceSource | None:
             try:
-                return book, book.facets()
-            except (UserError, Cancelled):
-                book.close()
-                raise
+                return TraceSource(paths)
+            except NoRollouts:
+                return None
 
-        self._work.submit(work, lambda found: self._take_book(run, *found), lambda text: self._refuse(run, text))
+        self.lasting.run(
+            work, lambda source: self._on_opened(paths, source),
+            lambda text: self.refused.emit(text) if paths is self.paths else None,
+        )  # fmt: skip
+
+    def _on_opened(self, paths: RunPaths, source: TraceSource | None) -> None:
+        if paths is not self.paths or self.source is not None:
+            if source is not None:
+                self.lasting.run(source.close)
+        elif source is None:
+            self.empty.emit()
+        else:
+            self.source = source
+            self.opened.emit(source.first_facets)
 
     def leave(self) -> None:
-        """No run any more; what was asked about it is void."""
-        self._run += 1
-        self._query += 1
-        self._pair += 1
-        self._flips, self._looking = None, False
-        book, self._book, self.paths = self._book, None, None
-        if book is not None:
-            book.interrupt()
-            self._work.submit(book.close, lambda _none: None)
+        """Close the run."""
+        self.tasks.cancel()
+        self._flips = None
+        source, self.source, self.paths = self.source, None, None
+        if source is not None:
+            self.lasting.run(source.close)
 
     def close(self) -> None:
         """End all work."""
-        self._over = True
-        self._run += 1
-        self._query += 1
-        if self._book is not None:
-            self._book.interrupt()
-        self._work.close()
-        if self._book is not None:
-            self._book.close()
-            self._book = None
-
-    @property
-    def book(self) -> TraceSource | None:
-        """The open book, None while there is none."""
-        return self._book
-
-    def _take_book(self, run: int, book: TraceSource, facets: Facets) -> None:
-        if run != self._run:
-            self._work.submit(book.close, lambda _none: None)
-            return
-        self._book = book
-        self.opened.emit(facets)
-
-    def _refuse(self, run: int, text: str) -> None:
-        if run == self._run:
-            self.refused.emit(text)
+        if self.source is not None:
+            self.source.interrupt()
+        self.tasks.close()
+        self.lasting.close()
+        if self.source is not None:
+            self.source.close()
+            self.source = None
 
     # ------------------------------------------------------------------ lists
 
-    def ask(self, query: RolloutQuery) -> None:
-        """`previewed` with the first rows, then `listed` with all ids."""
-        book = self._book
-        if book is None:
+    def list_rows(
+        self, query: RolloutQuery, previewed: Callable[[list[dict[str, Any]]], object],
+        listed: Callable[[Listing], object],
+    ) -> None:  # fmt: skip
+        """`previewed` with the first rows of a query, then `listed` with all ids."""
+        if (source := self.source) is None:
             return
-        self._query += 1
-        number = self._query
         self._flips = None
-        book.interrupt()
-        self._submit(
-            lambda: book.first_page(query, FIRST_ROWS),
-            lambda rows: self._take_first(book, number, query, rows),
-            current=lambda: number == self._query,
-        )
+        self.tasks.cancel("look")
+        source.interrupt()
 
-    def _take_first(self, book: TraceSource, number: int, query: RolloutQuery, rows: list[dict[str, Any]]) -> None:
-        self.previewed.emit(query, rows)
-        self._submit(
-            lambda: _list(book, query, lambda: number != self._query),
-            self.listed.emit,
-            current=lambda: number == self._query,
-        )
+        def list_all(rows: list[dict[str, Any]]) -> None:
+            previewed(rows)
+            self._run("list", lambda task: read_listing(source, query, task), listed)
 
-    def look(self, query: RolloutQuery) -> None:
-        """`grew` if rows came or went since the last look. One look at a time."""
-        book = self._book
-        if book is None or self._looking:
+        self._run("list", lambda _task: source.first_page(query, FIRST_ROWS), list_all)
+
+    def look(self, query: RolloutQuery, grown: Callable[[Listing, Facets], object]) -> None:
+        """`grown` with the list as it is now, if rows came or went since the last look. For a timer."""
+        if (source := self.source) is None or self.tasks.is_running("look"):
             return
-        self._looking = True
-        number = self._query
 
-        def work() -> tuple[Listing, Facets] | None:
-            if not book.grown():
-                return None
-            return _list(book, query, lambda: number != self._query), book.facets()
+        def work(task: Task) -> tuple[Listing, Facets] | None:
+            return (read_listing(source, query, task), source.facets()) if source.has_grown() else None
 
-        def land(found: tuple[Listing, Facets] | None) -> None:
-            if found is not None and number == self._query:
+        def done(found: tuple[Listing, Facets] | None) -> None:
+            if found is not None:
                 self._flips = None
-                self.grew.emit(*found)
+                grown(*found)
 
-        self._submit(work, land, current=lambda: True, ended=self._end_look)
+        self._run("look", work, done)
 
-    @property
-    def is_looking(self) -> bool:
-        """Whether a look is under way."""
-        return self._looking
+    def find_flip(
+        self, query: RolloutQuery, ids: array[int], after: int, done: Callable[[int | None], object], *, backwards: bool
+    ) -> None:
+        """The place of the next flip after place `after` in the list `ids`; None where there is no further one."""
+        if (source := self.source) is None or not ids:
+            return
 
-    def _end_look(self) -> None:
-        self._looking = False
+        def work(_task: Task) -> int | None:
+            flips = self._flips
+            if flips is None or flips[0] is not ids:
+                wanted = tuple(f for f in NOTEWORTHY if f in query.flips) if query.flips else NOTEWORTHY
+                found = source.ids(replace(query, flips=wanted)) if wanted else array("q")
+                flips = self._flips = (ids, np.flatnonzero(np.isin(np.frombuffer(ids, np.int64), found)))
+            return next_place(flips[1], after, backwards=backwards)
+
+        self._run("flip", work, done)
 
     # ------------------------------------------------------------------ rows and pairs
 
-    def fetch(self, ids: array[int]) -> None:
-        """`rowsFound` with these rows."""
-        book = self._book
-        if book is not None:
-            self._submit(lambda: book.rows(ids), lambda rows: self.rowsFound.emit(rows, ids))
+    def fetch(self, ids: array[int], done: Callable[[list[dict[str, Any]], array[int]], object]) -> None:
+        """These rows, and the ids that were asked for."""
+        if (source := self.source) is not None:
+            self._run(None, lambda _task: source.rows(ids), lambda rows: done(rows, ids))
 
-    def read(self, row_id: int) -> None:
-        """`readingFound` with the row and its counterparts; a later question replaces one that waits."""
-        book = self._book
-        if book is not None:
-            self._read(lambda: make_reading(book.pair(row_id)))
+    def read(self, row_id: int, done: Callable[[Reading], object]) -> None:
+        """A rollout with its counterparts."""
+        if (source := self.source) is not None:
+            self._run("read", lambda _task: make_reading(source.pair(row_id)), done)
 
-    def read_again(self, reading: Reading, clean_at: int, hinted_at: int) -> None:
-        """`readingFound` with other solutions of the same pair."""
-        self._read(lambda: make_reading(reading.pair, clean_at, hinted_at))
+    def read_again(self, reading: Reading, clean_at: int, hinted_at: int, done: Callable[[Reading], object]) -> None:
+        """Other solutions of the same pair."""
+        self._run("read", lambda _task: make_reading(reading.pair, clean_at, hinted_at), done)
 
-    def _read(self, work: Callable[[], Reading]) -> None:
-        self._pair += 1
-        number = self._pair
+    def draft(self, row: Row, done: Callable[[Any], object]) -> None:
+        """A draft for Craft."""
+        if (source := self.source) is not None:
+            self._run("draft", lambda _task: source.to_draft(dict(row)), done)
 
-        def current() -> bool:
-            return number == self._pair
-
-        self._submit(lambda: work() if current() else None, self.readingFound.emit, current=current)
-
-    def draft(self, row: Row) -> None:
-        """`drafted` with what Craft opens."""
-        book = self._book
-        if book is not None:
-            self._submit(lambda: book.to_draft(dict(row)), self.drafted.emit)
-
-    def find_flip(self, query: RolloutQuery, ids: array[int], after: int, *, backwards: bool) -> None:
-        """`flipFound` with the next row number from `after` on that is a flip, in the order that is shown."""
-        book, number = self._book, self._query
-        if book is None or not ids:
-            return
-
-        def work() -> int | None:
-            known = self._flips
-            if known is None or known[0] is not ids:
-                wanted = tuple(f for f in FLIPS if f in query.flips) if query.flips else FLIPS
-                flips = book.ids(replace(query, flips=wanted)) if wanted else array("q")
-                known = (ids, np.flatnonzero(np.isin(np.frombuffer(ids, np.int64), flips)))
-                self._flips = known
-            return next_place(known[1], after, backwards=backwards)
-
-        self._submit(work, self.flipFound.emit, current=lambda: number == self._query)
-
-    # ------------------------------------------------------------------ export
-
-    def export(
-        self, ids: Sequence[int], file: Path, progress: Callable[[int, int], None], cancelled: Callable[[], bool],
-        then: Callable[[int | None], None], failed: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        """Write rows to a file; `then(count)`, or None when it was cancelled. `progress` comes from another thread."""
-        paths = self.paths
-        if paths is None:
-            return
-
-        def work() -> int | None:
-            # A book of its own: an export must not make the page wait, nor end when another run is opened.
-            book = TraceSource(paths)
+    def _run(self, key: str | None, work: Callable[[Task], Any], done: Callable[[Any], object]) -> None:
+        def job(task: Task) -> tuple[Any] | None:
             try:
-                return export_traces(book, ids, file, progress=progress, cancelled=lambda: self._over or cancelled())
+                return (work(task),)
             except Cancelled:
                 return None
-            finally:
-                book.close()
 
-        self._work.submit(work, then, failed)
-
-    # ------------------------------------------------------------------ the threads
-
-    def _submit(
-        self, work: Callable[[], Any], then: Callable[[Any], None], *, current: Callable[[], bool] | None = None,
-        ended: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
-        """Run, and land only while the run and the question are the ones of now."""
-        run = self._run
-
-        def valid() -> bool:
-            return run == self._run and (current is None or current())
-
-        def job() -> Any:
-            try:
-                return (work(),) if valid() else None
-            except Cancelled:
-                return None
-            except UserError:
-                if not valid():
-                    return None
-                raise
-
-        def land(found: tuple[Any] | None) -> None:
-            ended()
-            if found is not None and valid():
-                then(found[0])
-
-        def fail(text: str) -> None:
-            ended()
-            if valid():
-                self.problem.emit(text)
-
-        self._work.submit(job, land, fail)
+        self.tasks.run_task(job, lambda found: done(*found) if found else None, self.problem.emit, key=key)
 
 
-def _list(book: TraceSource, query: RolloutQuery, cancelled: Callable[[], bool]) -> Listing:
+def read_listing(source: TraceSource, query: RolloutQuery, task: Task) -> Listing:
+    """The whole list of a query."""
     began = time.monotonic()
-    ids = book.ids(query, cancelled)
+    ids = source.ids(query, lambda: task.cancelled)
     return Listing(query, ids, time.monotonic() - began)
 
 
 def place_of(ids: array[int], row_id: int) -> int:
-    """Where an id stands in a list of any order; -1 where it does not."""
+    """The place of an id in a list of any order; -1 where it is not in it."""
     found = np.flatnonzero(np.frombuffer(ids, np.int64) == row_id) if ids else ()
     return int(found[0]) if len(found) else -1
 
 
+def next_place(places: np.ndarray, after: int, *, backwards: bool) -> int | None:
+    """The first of the sorted `places` after `after`, or the last before it; None at the end."""
+    at = int(np.searchsorted(places, after, "left" if backwards else "right")) - backwards
+    return int(places[at]) if 0 <= at < len(places) else None
+
+
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Changes when the file does; None where there is none."""
+    """Time and size of a file; None where there is none."""
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
-
-
-def next_place(places: np.ndarray, after: int, *, backwards: bool) -> int | None:
-    """The next of the sorted `places` beyond `after`, or before it; None at the end."""
-    if backwards:
-        at = int(np.searchsorted(places, after, side="left")) - 1
-        return int(places[at]) if at >= 0 else None
-    at = int(np.searchsorted(places, after, side="right"))
-    return int(places[at]) if at < len(places) else None

@@ -1,8 +1,4 @@
-"""What can be filtered by, as values: the choices a run offers, and what of a query is set, in words. No widgets.
-
-What drops down from a filter's button: boxes to tick with counts, or a range of steps. It applies as it is set.
-
-The filters of the Traces page: drop-downs, the order, and what is set as chips to take away."""
+"""Filters of the Traces page: drop-downs with counts, the sort order, the search field, and chips for what is set."""
 
 from __future__ import annotations
 
@@ -20,7 +16,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -43,15 +38,13 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_label
-from training.core.types import Outcome, Stage
+from training.core.types import Stage
 from training.rollouts.search import Facets, RolloutQuery, Sort
-
-Fields = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One box to tick: a value of a field of the query, its words, and how many rollouts have it."""
+    """One check box: a value of a field of the query, its label, and how many rollouts have it."""
 
     field: str
     value: Any
@@ -73,8 +66,7 @@ class Filter:
     """One button of the bar: its name and the fields of the query it sets."""
 
     name: str
-    fields: Fields
-    icon: str = ""
+    fields: tuple[str, ...]
 
 
 STEP = Filter("Step", ("steps",))
@@ -102,49 +94,46 @@ SORTS = (
     ("Clean group least right", Sort.CLEAN, False),
 )
 START = RolloutQuery(sort=Sort.TIME, descending=True)
-"""What a run opens with: everything, the newest on top."""
+"""What a run opens with: everything, newest first."""
 
 
-def offer(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
-    """The choices of a run; what does not occur is not offered."""
+def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
+    """The choices that occur in a run."""
+
+    def group(field: str, texts: Mapping[Any, str], counts: Mapping[Any, int], heading: str = "") -> Group:
+        tips = STAGE_HELP if field == "stages" else {}
+        return Group(heading, tuple(
+            Choice(field, value, text, counts[value], tips.get(value, ""))
+            for value, text in texts.items() if counts.get(value)
+        ))  # fmt: skip
+
     if filter_ is ROLE:
-        return (Group("", tuple(
-            Choice("stages", s, f"{STAGE_TAGS[s]}  {STAGE_WORDS[s]}", facets.stages[s], STAGE_HELP[s])
-            for s in Stage if facets.stages.get(s)
-        )),)  # fmt: skip
+        return (group("stages", {s: f"{STAGE_TAGS[s]}  {STAGE_WORDS[s]}" for s in Stage}, facets.stages),)
     if filter_ is OUTCOME:
-        flips = [
-            Choice("flips", f, look.text, facets.flips[f]) for f, look in FLIP_LOOKS.items() if facets.flips.get(f)
-        ]
-        known = [
-            Choice("outcomes", o, look.text, facets.outcomes[o])
-            for o, look in OUTCOME_LOOKS.items()
-            if facets.outcomes.get(o)
-        ]
-        return Group("Clean → hinted", tuple(flips)), Group("The answer", tuple(known))
+        return (
+            group("flips", {f: look.text for f, look in FLIP_LOOKS.items()}, facets.flips, "Clean → hinted"),
+            group("outcomes", {o: look.text for o, look in OUTCOME_LOOKS.items()}, facets.outcomes, "Answer"),
+        )
     if filter_ is FOLLOWS:
-        words = {True: "Answers what the hint suggests", False: "Does not"}
-        return (Group("", tuple(Choice("follows", v, words[v], facets.follows[v]) for v in words
-                                if facets.follows.get(v))),)  # fmt: skip
+        return (group("follows", {True: "Answers what the hint suggests", False: "Does not"}, facets.follows),)
     counts: Mapping[str, int] = {TYPE: facets.types, FAMILY: facets.families, GATE: facets.gates}[filter_]
     names = sorted(counts, key=lambda name: (name != PASSED, name))
-    return (Group("", tuple(Choice(filter_.fields[0], n, say(n).capitalize(), counts[n]) for n in names)),)
+    return (group(filter_.fields[0], {name: say(name).capitalize() for name in names}, counts),)
 
 
 def is_set(query: RolloutQuery, filter_: Filter) -> bool:
-    """Whether the query is narrowed by it."""
+    """Whether the filter narrows the query."""
     return any(getattr(query, field) not in ((), None, "") for field in filter_.fields)
 
 
 def clear(query: RolloutQuery, filter_: Filter) -> RolloutQuery:
-    """The query without it."""
-    nothing = RolloutQuery()
-    changes: dict[str, Any] = {field: getattr(nothing, field) for field in filter_.fields}
+    """The query without the filter."""
+    changes: dict[str, Any] = {field: getattr(START, field) for field in filter_.fields}
     return replace(query, **changes)
 
 
 def clear_all(query: RolloutQuery) -> RolloutQuery:
-    """Everything, in the order it is in."""
+    """Everything, in the query's order."""
     return RolloutQuery(sort=query.sort, descending=query.descending)
 
 
@@ -154,7 +143,7 @@ def is_filtered(query: RolloutQuery) -> bool:
 
 
 def toggle(query: RolloutQuery, choice: Choice, on: bool) -> RolloutQuery:
-    """The query with a box ticked or not."""
+    """The query with a choice checked or not."""
     if choice.field == "follows":
         return replace(query, follows=choice.value if on else None)
     values = tuple(v for v in getattr(query, choice.field) if v != choice.value)
@@ -163,13 +152,12 @@ def toggle(query: RolloutQuery, choice: Choice, on: bool) -> RolloutQuery:
 
 
 def is_chosen(query: RolloutQuery, choice: Choice) -> bool:
-    """Whether the box is ticked."""
-    if choice.field == "follows":
-        return query.follows is choice.value
-    return choice.value in getattr(query, choice.field)
+    """Whether the choice is checked."""
+    held = getattr(query, choice.field)
+    return held is choice.value if choice.field == "follows" else choice.value in held
 
 
-def say_filter(query: RolloutQuery, filter_: Filter) -> str:
+def describe_filter(query: RolloutQuery, filter_: Filter) -> str:
     """What a filter is set to, for its chip."""
     if filter_ is STEP and query.steps is not None:
         first, last = query.steps
@@ -178,30 +166,28 @@ def say_filter(query: RolloutQuery, filter_: Filter) -> str:
         return f"“{query.text.strip()}”"
     if filter_ is FOLLOWS:
         return "Follows the hint" if query.follows else "Does not follow the hint"
-    words = [_say_value(field, value) for field in filter_.fields for value in getattr(query, field)]
-    return f"{filter_.name}: {', '.join(words)}"
+    values = [_describe_value(field, value) for field in filter_.fields for value in getattr(query, field)]
+    return f"{filter_.name}: {', '.join(values)}"
 
 
-def _say_value(field: str, value: str) -> str:
-    if field == "stages" and value in set(Stage):
-        return STAGE_WORDS[Stage(value)]
-    if field == "flips" and value in FLIP_LOOKS:
-        return FLIP_LOOKS[value].text.lower()
-    if field == "outcomes" and value in set(Outcome):
-        return OUTCOME_LOOKS[Outcome(value)].text.lower()
-    return say(value)
+def _describe_value(field: str, value: Any) -> str:
+    """A value's label; its own name for one that a newer version wrote."""
+    if field == "stages":
+        return STAGE_WORDS.get(value, say(value))
+    look = {"flips": FLIP_LOOKS, "outcomes": OUTCOME_LOOKS}.get(field, {}).get(value)  # type: ignore[attr-defined]
+    return look.text.lower() if look is not None else say(value)
 
 
-def say_sort(query: RolloutQuery) -> str:
-    """The order in words."""
+def describe_sort(query: RolloutQuery) -> str:
+    """The label of the sort order."""
     return next((text for text, sort, down in SORTS if sort is query.sort and down == query.descending), "")
 
 
-MOST_HEIGHT = 420
+MAX_HEIGHT = 420
 
 
 class FilterPopup(QFrame):
-    """Up and Down go from box to box, Space ticks, Escape or a click elsewhere closes."""
+    """The choices of one filter. Up and Down move between boxes, Space checks, Escape or a click elsewhere closes."""
 
     changed = Signal(object)
     """RolloutQuery"""
@@ -213,45 +199,38 @@ class FilterPopup(QFrame):
         self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
         self.setAccessibleName(f"Filter by {filter_.name.lower()}")
         self.filter, self._query, self._facets = filter_, query, facets
+        steps = list(facets.steps) or [0]
+        self._first_step, self._last_step = steps[0], steps[-1]
         self.boxes: dict[Choice, QCheckBox] = {}
-        self._build()
-        self.render(query)
-
-    def _build(self) -> None:
+        card = Card()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        card = Card()
         outer.addWidget(card)
         self._column = card.body
         self._column.setContentsMargins(SPACE_3, SPACE_3, SPACE_3, SPACE_2)
         self._column.setSpacing(SPACE_1)
-        if self.filter is STEP:
+        if filter_ is STEP:
             self._build_steps()
         else:
             self._build_boxes()
-        foot = QHBoxLayout()
-        self.clear_button = make_button(
-            "Clear", kind="quiet", clicked=lambda: self._set(clear(self._query, self.filter))
-        )
-        self.clear_button.setAccessibleName(f"Clear the filter by {self.filter.name.lower()}")
-        foot.addStretch(1)
-        foot.addWidget(self.clear_button)
-        self._column.addLayout(foot)
+        self.clear_button = make_button("Clear", kind="quiet", clicked=lambda: self._set(clear(self._query, filter_)))
+        self.clear_button.setAccessibleName(f"Clear the filter by {filter_.name.lower()}")
+        self._column.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignRight)
+        self.render(query)
 
     def _build_boxes(self) -> None:
         inside = QWidget()
         rows = QVBoxLayout(inside)
         rows.setContentsMargins(0, 0, SPACE_2, 0)
         rows.setSpacing(1)
-        for number, group in enumerate(g for g in offer(self.filter, self._facets) if g.choices):
+        for number, group in enumerate(g for g in list_choices(self.filter, self._facets) if g.choices):
             if group.heading:
-                if number:
-                    rows.addSpacing(SPACE_2)
+                rows.addSpacing(SPACE_2 if number else 0)
                 rows.addWidget(make_label(group.heading, "eyebrow"))
             for choice in group.choices:
                 rows.addLayout(self._make_box(choice))
         if not self.boxes:
-            rows.addWidget(make_label("This run has nothing of the kind.", "muted"))
+            rows.addWidget(make_label("Nothing to choose from in this run.", "muted"))
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -259,7 +238,7 @@ class FilterPopup(QFrame):
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inside)
         hint = inside.sizeHint()
-        area.setFixedHeight(min(hint.height() + 2, MOST_HEIGHT))
+        area.setFixedHeight(min(hint.height() + 2, MAX_HEIGHT))
         area.setMinimumWidth(max(220, hint.width() + 14))
         self._column.addWidget(area)
 
@@ -269,55 +248,47 @@ class FilterPopup(QFrame):
         box.setAccessibleName(f"{choice.text}, {choice.count}")
         box.toggled.connect(lambda on: self._set(toggle(self._query, choice, on)))
         self.boxes[choice] = box
-        count = make_label(format_count(choice.count), "small")
         row = QHBoxLayout()
         row.setSpacing(SPACE_4)
         row.addWidget(box)
         row.addStretch(1)
-        row.addWidget(count)
+        row.addWidget(make_label(format_count(choice.count), "small"))
         return row
 
     def _build_steps(self) -> None:
-        known = list(self._facets.steps) or [0]
-        self._column.addWidget(make_label(f"The run has steps {known[0]} to {known[-1]}", "small"))
-        self._column.addSpacing(SPACE_1)
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
+        first, last = self._first_step, self._last_step
+        self._column.addWidget(make_label(f"The run has steps {first} to {last}", "small"))
         self.first, self.last = QLineEdit(), QLineEdit()
+        row, quick = QHBoxLayout(), QHBoxLayout()
         for line, name, word in ((self.first, "First step", "From"), (self.last, "Last step", "to")):
             line.setValidator(QIntValidator(0, 10**9, line))
             line.setAccessibleName(name)
             line.setFixedWidth(86)
-            # Applied when the number is whole, not at each of its digits.
-            line.editingFinished.connect(self._take_steps)
+            # Applied when the number is complete, not at each digit.
+            line.editingFinished.connect(self._on_steps_edited)
             row.addWidget(make_label(word, "muted"))
             row.addWidget(line)
         row.addStretch(1)
-        self._column.addLayout(row)
-        quick = QHBoxLayout()
-        quick.setSpacing(SPACE_2)
-        for text, steps in (("First", (known[0], known[0])), ("Newest", (known[-1], known[-1])),
-                            ("Last ten", (max(known[0], known[-1] - 9), known[-1]))):  # fmt: skip
+        for text, name, steps in (
+            ("First", "First step", (first, first)), ("Newest", "Newest step", (last, last)),
+            ("Last ten", "Last ten steps", (max(first, last - 9), last)),
+        ):  # fmt: skip
             button = make_button(text, clicked=lambda s=steps: self._set_steps(*s))
-            button.setAccessibleName(f"{text} step" if text != "Last ten" else "Last ten steps")
+            button.setAccessibleName(name)
             quick.addWidget(button)
-        self._column.addSpacing(SPACE_1)
-        self._column.addLayout(quick)
+        for part in (row, quick):
+            part.setSpacing(SPACE_2)
+            self._column.addSpacing(SPACE_1)
+            self._column.addLayout(part)
 
-    # ------------------------------------------------------------------ set, render
-
-    def _take_steps(self) -> None:
-        known = list(self._facets.steps) or [0]
-        first, last = (
-            int(line.text()) if line.text() else end
-            for line, end in zip((self.first, self.last), (known[0], known[-1]), strict=True)
-        )
+    def _on_steps_edited(self) -> None:
+        first = int(self.first.text() or self._first_step)
+        last = int(self.last.text() or self._last_step)
         self._set_steps(min(first, last), max(first, last))
 
     def _set_steps(self, first: int, last: int) -> None:
-        known = list(self._facets.steps) or [0]
-        first, last = (max(known[0], min(known[-1], step)) for step in (first, last))
-        steps = None if (first, last) == (known[0], known[-1]) else (first, last)
+        first, last = (max(self._first_step, min(self._last_step, step)) for step in (first, last))
+        steps = None if (first, last) == (self._first_step, self._last_step) else (first, last)
         self._set(replace(self._query, steps=steps))
         self.render(self._query)
 
@@ -335,9 +306,9 @@ class FilterPopup(QFrame):
             box.setChecked(is_chosen(query, choice))
             box.blockSignals(False)
         if self.filter is STEP:
-            known = list(self._facets.steps) or [0]
-            for line, value in zip((self.first, self.last), query.steps or (known[0], known[-1]), strict=True):
-                line.setText(str(value))
+            first, last = query.steps or (self._first_step, self._last_step)
+            self.first.setText(str(first))
+            self.last.setText(str(last))
 
     def show_below(self, button: QWidget) -> None:
         """Open under its button, inside the screen."""
@@ -363,14 +334,14 @@ class FilterPopup(QFrame):
 
 
 TYPING_MS = 220
-"""How long the typing must rest before it is searched for."""
+"""Pause in the typing after which the search starts."""
 CHIP_CHARACTERS = 60
 CHIP_HEIGHT = 26
 SEARCHING = "Searching…"
 
 
 class SearchField(QLineEdit):
-    """Searches when the typing rests or at Enter; Escape empties it, and a second time leaves it."""
+    """Searches when the typing pauses or at Enter. Escape clears it, and a second Escape leaves it."""
 
     searched = Signal(str)
     left = Signal()
@@ -384,19 +355,19 @@ class SearchField(QLineEdit):
         glass = QAction(self)
         set_icon(glass, "search", "muted")
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
-        # Qt makes a nameless button of each: the glass, and the cross that clears.
+        # Qt makes a button without a name of each: the glass, and the cross that clears.
         for button, name in zip(self.findChildren(QToolButton), ("Clear the search", "Search"), strict=False):
             button.setAccessibleName(name)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(TYPING_MS)
-        self._rest.timeout.connect(self._search)
-        self.textEdited.connect(lambda _text: self._rest.start())
-        self.textChanged.connect(lambda text: self._rest.start(0) if not text else None)
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(TYPING_MS)
+        self._typing.timeout.connect(self._search)
+        self.textEdited.connect(lambda _text: self._typing.start())
+        self.textChanged.connect(lambda text: self._typing.start(0) if not text else None)
         self.returnPressed.connect(self._finish)
 
     def _search(self) -> None:
-        self._rest.stop()
+        self._typing.stop()
         self.searched.emit(self.text())
 
     def _finish(self) -> None:
@@ -405,19 +376,19 @@ class SearchField(QLineEdit):
 
     def render_text(self, text: str) -> None:
         """Show what is searched for, unless it is being typed."""
-        if text != self.text() and not self._rest.isActive():
+        if text != self.text() and not self._typing.isActive():
             self.blockSignals(True)
             self.setText(text)
             self.blockSignals(False)
 
     def enter(self) -> None:
-        """Take the keyboard; what is typed replaces what is there."""
+        """Take the keyboard; typing replaces the text."""
         self.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.selectAll()
 
-    def empty(self) -> None:
-        """Nothing is searched for any more, whatever was being typed."""
-        self._rest.stop()
+    def reset(self) -> None:
+        """Clear the text without a search, also while it is being typed."""
+        self._typing.stop()
         self.render_text("")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -435,7 +406,7 @@ class FilterBar(QWidget):
 
     changed = Signal(object)
     """RolloutQuery"""
-    newAsked = Signal()
+    newRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -447,36 +418,32 @@ class FilterBar(QWidget):
 
     def _build(self) -> None:
         self.buttons: dict[Filter, QPushButton] = {}
-        holder, flow = _make_flow(gap=SPACE_2)
+        holder, self._chip_holder = QWidget(), QWidget()
+        flow, self._chips = FlowLayout(holder, gap=SPACE_2), FlowLayout(self._chip_holder)
         for filter_ in FILTERS:
             button = _make_drop_down(filter_.name)
             button.clicked.connect(lambda _on=False, f=filter_: self.open(f))
             self.buttons[filter_] = button
             flow.addWidget(button)
-        self.order = _make_drop_down(say_sort(START), kind="quiet")
+        self.order = _make_drop_down(describe_sort(START), kind="quiet")
         self.order.setMenu(self._make_order_menu())
-        buttons = QHBoxLayout()
-        buttons.setSpacing(SPACE_2)
-        buttons.addWidget(holder, 1)
-        buttons.addWidget(self.order, 0, Qt.AlignmentFlag.AlignTop)
         self.count = make_label("", "muted")
-        self.new = make_button("", "refresh", kind="primary", clicked=self.newAsked.emit)
+        self.count.setFixedHeight(CHIP_HEIGHT)
+        self.new = make_button("", "refresh", kind="primary", clicked=self.newRequested.emit)
         self.new.setProperty("chip", "new")
         self.new.hide()
-        self._chips, self._flow = _make_flow(gap=6)
         self.clear_all = make_button("Clear filters", clicked=lambda: self._set(clear_all(self._query)))
         self.clear_all.setProperty("chip", "clear")
-        below = QHBoxLayout()
-        below.setSpacing(SPACE_3)
-        self.count.setFixedHeight(CHIP_HEIGHT)
-        below.addWidget(self.count, 0, Qt.AlignmentFlag.AlignTop)
-        below.addWidget(self._chips, 1)
-        below.addWidget(self.new, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE_2)
-        column.addLayout(buttons)
-        column.addLayout(below)
+        for gap, parts in ((SPACE_2, (holder, self.order)), (SPACE_3, (self.count, self._chip_holder, self.new))):
+            row = QHBoxLayout()
+            row.setSpacing(gap)
+            for part in parts:
+                wide = part in (holder, self._chip_holder)
+                row.addWidget(part, int(wide), Qt.AlignmentFlag(0) if wide else Qt.AlignmentFlag.AlignTop)
+            column.addLayout(row)
 
     def _make_order_menu(self) -> QMenu:
         menu = QMenu(self)
@@ -492,22 +459,17 @@ class FilterBar(QWidget):
             self._orders.append(action)
         return menu
 
-    # ------------------------------------------------------------------ deeds
-
     def open(self, filter_: Filter) -> None:
-        """Drop a filter's choices down."""
-        if self._facets is None:
-            return
-        self.popup = FilterPopup(filter_, self._query, self._facets, self)
-        self.popup.changed.connect(self._set)
-        self.popup.show_below(self.buttons[filter_])
+        """Open the popup of a filter."""
+        if self._facets is not None:
+            self.popup = FilterPopup(filter_, self._query, self._facets, self)
+            self.popup.changed.connect(self._set)
+            self.popup.show_below(self.buttons[filter_])
 
     def _set(self, query: RolloutQuery) -> None:
         if query != self._query:
             self.render(query)
             self.changed.emit(query)
-
-    # ------------------------------------------------------------------ render
 
     def render(self, query: RolloutQuery) -> None:  # type: ignore[override]  # QWidget.render paints into a device
         """Show a query."""
@@ -518,9 +480,10 @@ class FilterBar(QWidget):
                 button.setProperty("on", on)
                 button.style().unpolish(button)
                 button.style().polish(button)
-            button.setAccessibleName(f"{filter_.name}: {say_filter(query, filter_)}" if on else f"{filter_.name}: any")
-        self.order.setText(say_sort(query))
-        self.order.setAccessibleName(f"Order: {say_sort(query)}")
+            value = describe_filter(query, filter_) if on else "any"
+            button.setAccessibleName(f"{filter_.name}: {value}")
+        self.order.setText(describe_sort(query))
+        self.order.setAccessibleName(f"Order: {describe_sort(query)}")
         for action, (_text, sort, down) in zip(self._orders, SORTS, strict=True):
             action.setChecked(sort is query.sort and down == query.descending)
         self._render_chips()
@@ -532,66 +495,57 @@ class FilterBar(QWidget):
             button.setEnabled(facets is not None and facets.rows > 0)
 
     def render_count(self, hits: int | None, rows: int) -> None:
-        """How many there are; None while they are counted."""
+        """Number of hits; None while they are counted."""
         if hits is None:
             self.count.setText(SEARCHING)
-        elif is_filtered(self._query):
-            self.count.setText(f"{format_count(hits)} of {count_of(rows, 'rollout')}")
         else:
-            self.count.setText(count_of(rows, "rollout"))
+            self.count.setText(
+                f"{format_count(hits)} of {count_of(rows, 'rollout')}"
+                if is_filtered(self._query)
+                else count_of(rows, "rollout")
+            )
 
     def render_failed(self) -> None:
-        """The count did not come."""
+        """The count could not be read."""
         if self.count.text() == SEARCHING:
             self.count.setText("Not read")
 
     def render_growth(self, more: int) -> None:
-        """How many have come since the list was made; fewer than none: the run was resumed from an earlier step."""
+        """Rows added since the list was made; negative when the run was resumed from an earlier step."""
         text = f"{format_count(more)} new · show" if more > 0 else "The run went back to an earlier step · show"
-        text = text if more else ""
-        self.new.setVisible(bool(text))
-        self.new.setText(text)
-        self.new.setAccessibleName(text)
+        self.new.setVisible(more != 0)
+        self.new.setText(text if more else "")
+        self.new.setAccessibleName(self.new.text())
 
     def _render_chips(self) -> None:
-        had = next((i for i, c in enumerate(self.chips) if c.hasFocus()), None)
-        while self._flow.count():
-            item = self._flow.takeAt(0)
-            if item is not None and item.widget() in self.chips:
+        focused = next((i for i, c in enumerate(self.chips) if c.hasFocus()), None)
+        while (item := self._chips.takeAt(0)) is not None:
+            if item.widget() in self.chips:
                 item.widget().hide()
                 item.widget().deleteLater()
         self.chips = [self._make_chip(f) for f in (*FILTERS, TEXT) if is_set(self._query, f)]
-        for chip in self.chips:
-            self._flow.addWidget(chip)
-        self._flow.addWidget(self.clear_all)
+        for chip in (*self.chips, self.clear_all):
+            self._chips.addWidget(chip)
         self.clear_all.setVisible(bool(self.chips))
-        if had is not None:
-            rest = self.chips[min(had, len(self.chips) - 1)] if self.chips else next(iter(self.buttons.values()))
+        if focused is not None:
+            rest = self.chips[min(focused, len(self.chips) - 1)] if self.chips else self.buttons[FILTERS[0]]
             rest.setFocus()
 
     def _make_chip(self, filter_: Filter) -> QPushButton:
-        words = say_filter(self._query, filter_)
-        brief = words if len(words) <= CHIP_CHARACTERS else words[: CHIP_CHARACTERS - 1] + "…"
+        text = describe_filter(self._query, filter_)
+        brief = text if len(text) <= CHIP_CHARACTERS else text[: CHIP_CHARACTERS - 1] + "…"
         chip = make_button(brief.replace("&", "&&"), "close", clicked=lambda: self._set(clear(self._query, filter_)))
         chip.setProperty("chip", "true")
         chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
         size_icon(chip, 12, 12)
-        chip.setAccessibleName(f"Remove the filter {words}")
-        chip.setToolTip(as_tip(f"{words}\nClick to remove"))
+        chip.setAccessibleName(f"Remove the filter {text}")
+        chip.setToolTip(as_tip(f"{text}\nClick to remove"))
         return chip
-
-
-def _make_flow(gap: int) -> tuple[QWidget, FlowLayout]:
-    holder = QWidget()
-    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-    policy.setHeightForWidth(True)
-    holder.setSizePolicy(policy)
-    return holder, FlowLayout(holder, gap=gap)
 
 
 def _make_drop_down(text: str, kind: str = "") -> QPushButton:
     button = make_button(text, "chevron-down", kind=kind)
-    # The arrow follows the words.
+    # The arrow follows the text.
     button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     size_icon(button, 14, 14)
     button.setProperty("dropdown", True)

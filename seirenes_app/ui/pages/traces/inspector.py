@@ -1,24 +1,8 @@
-"""What the inspector shows of one rollout: which counterparts stand side by side, and how they align. No widgets.
-
-Named figures in a row, each a small word over its value; they break into lines where the room ends.
-
-The solutions of one group as numbered buttons, each with the sign of its outcome: one of them is shown.
-
-A read-only text, as high as it is, with one part marked by a ground and a line. Plain text, never markup.
-
-The question with the hint marked in it, and what is known of the hint: who wrote it, what it earned, what the gates
-said.
-
-Two solutions side by side, each chosen from its group; or one alone, with the reason why there is no other.
-
-One rollout, read: its figures, the question with the hint in it, and the solutions with and without. It asks nobody
-anything; what it shows comes by `render`."""
+"""One rollout: its figures, the question with the hint marked, and the solutions with and without the hint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
@@ -36,8 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.formatting import decimal
+from seirenes_app.services.traces import Reading, Row, is_right, locate_hint
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
@@ -46,6 +30,7 @@ from seirenes_app.ui.models.rollouts_model import (
     STAGE_WORDS,
     answer_look,
     gate_look,
+    is_flip,
     say,
     stage_of,
 )
@@ -58,129 +43,40 @@ from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
-from training.core.types import Outcome, Stage
-from training.rollouts.search import TracePair
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A pair with one clean and one hinted solution chosen out of it; -1 where there is none of the kind."""
-
-    pair: TracePair
-    clean_at: int
-    hinted_at: int
-    alignment: Alignment | None
-
-    @property
-    def clean(self) -> Row | None:
-        """The clean solution at the left."""
-        return self.pair.clean[self.clean_at] if self.clean_at >= 0 else None
-
-    @property
-    def hinted(self) -> Row | None:
-        """The hinted solution at the right."""
-        return self.pair.siblings[self.hinted_at] if self.hinted_at >= 0 else None
-
-    @property
-    def asked(self) -> Row:
-        """The row under the table's cursor."""
-        rows = (*self.pair.clean, *self.pair.siblings, *filter(None, (self.pair.hint,)))
-        return next(row for row in rows if row["id"] == self.pair.asked)
-
-    @property
-    def hint_row(self) -> Row | None:
-        """A row that holds the hint."""
-        return self.pair.hint or self.hinted
-
-
-def make_reading(pair: TracePair, clean_at: int | None = None, hinted_at: int | None = None) -> Reading:
-    """Choose, where nobody chose: the row that was asked for, beside a clean solution that is right if there is one."""
-    if clean_at is None:
-        asked = _place(pair.clean, lambda row: row["id"] == pair.asked)
-        clean_at = asked if asked >= 0 else max(_place(pair.clean, _is_right), 0 if pair.clean else -1)
-    if hinted_at is None:
-        chosen = pair.hinted["id"] if pair.hinted else None
-        hinted_at = _place(pair.siblings, lambda row: row["id"] == chosen)
-    reading = Reading(pair, clean_at, hinted_at, None)
-    if reading.clean is None or reading.hinted is None:
-        return reading
-    aligned = align(reading.clean["completion"], reading.hinted["completion"])
-    return Reading(pair, clean_at, hinted_at, aligned)
-
-
-def _is_right(row: Row) -> bool:
-    return bool(row["outcome"] == Outcome.RIGHT)
-
-
-def _place(rows: Sequence[Row], fits: Any) -> int:
-    return next((i for i, row in enumerate(rows) if fits(row)), -1)
-
-
-def locate_hint(row: Row) -> tuple[str, tuple[int, int] | None]:
-    """The question with the hint in it, and where the hint lies; the question alone where there is no hint.
-
-    Found by looking for it: a run may have placed it anywhere, and the Adversary's own row has only the question.
-    """
-    question, hint = str(row["question"]), str(row["hint"] or "")
-    if not hint:
-        return question, None
-    text = str(row["prompt"]) if row["stage"] == Stage.HINTED else f"{question} {hint}"
-    at = text.rfind(hint)
-    if at < 0:
-        text = f"{question} {hint}"
-        at = len(question) + 1
-    return text, (at, at + len(hint))
-
-
-def say_group(rows: Sequence[Row]) -> str:
-    """How many of a group are right: "3 of 4 right"."""
-    return f"{sum(map(_is_right, rows))} of {len(rows)} right"
+from training.core.types import Stage
 
 
 class Facts(QWidget):
-    """Keeps its labels and fills them anew."""
+    """Named figures in a row that wraps: a small name over its value. The labels are reused."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
         self._flow = FlowLayout(self, gap=18, line_gap=8)
-        self._items: list[QWidget] = []
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self._facts: list[tuple[QWidget, QWidget, QWidget]] = []
 
     def render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Show (word, value) pairs."""
-        while len(self._items) < len(facts):
-            self._items.append(_Fact())
-            self._flow.addWidget(self._items[-1])
-        for number, item in enumerate(self._items):
+        """Show (name, value) pairs."""
+        while len(self._facts) < len(facts):
+            item, name, value = QWidget(), make_label("", "small"), make_label("", select=True)
+            column = QVBoxLayout(item)
+            column.setContentsMargins(0, 0, 0, 0)
+            column.setSpacing(0)
+            column.addWidget(name)
+            column.addWidget(value)
+            self._flow.addWidget(item)
+            self._facts.append((item, name, value))
+        for number, (item, *labels) in enumerate(self._facts):
             item.setVisible(number < len(facts))
-            if number < len(facts) and isinstance(item, _Fact):
-                item.render_fact(*facts[number])
+            if number < len(facts):
+                item.setAccessibleName(": ".join(facts[number]))
+                for label, text in zip(labels, facts[number], strict=True):
+                    label.setText(text)  # type: ignore[attr-defined]
         self.updateGeometry()
 
 
-class _Fact(QWidget):
-    def __init__(self) -> None:
-        super().__init__()
-        self._word, self._value = make_label("", "small"), make_label("", select=True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self._word)
-        column.addWidget(self._value)
-
-    def render_fact(self, word: str, value: str) -> None:
-        self._word.setText(word)
-        self._value.setText(value)
-        self.setAccessibleName(f"{word}: {value}")
-
-
 class GroupStrip(QWidget):
-    """`chosen` with the number of the one the person picks; arrow keys move the choice."""
+    """The solutions of one group as numbered buttons, each with the icon of its outcome; one of them is shown."""
 
     chosen = Signal(int)
 
@@ -190,55 +86,48 @@ class GroupStrip(QWidget):
         self.setAccessibleName(name)
         self.buttons: list[QPushButton] = []
         self._group = QButtonGroup(self)
-        self.title = make_label(name, "small")
-        self._holder = QWidget()
-        self._flow = FlowLayout(self._holder, gap=4, line_gap=4)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self._holder.setSizePolicy(policy)
+        self._group.idClicked.connect(self.chosen)
+        title, holder = make_label(name, "small"), QWidget()
+        title.setMinimumHeight(26)
+        self._flow = FlowLayout(holder, gap=4, line_gap=4)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACE_2)
-        row.addWidget(self.title, 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(self._holder, 1)
+        row.addWidget(title, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(holder, 1)
 
     def render_group(self, rows: Sequence[Row], at: int) -> None:
-        """Show a group; the buttons are kept and filled anew."""
+        """Show a group; the buttons are reused."""
         while len(self.buttons) < len(rows):
             self._add_button()
-        self.setAccessibleDescription(say_group(rows))
-        self.title.setMinimumHeight(26)
+        self.setAccessibleDescription(format_group(rows))
         for number, button in enumerate(self.buttons):
             button.setVisible(number < len(rows))
             if number < len(rows):
                 look = answer_look(rows[number])
                 set_icon(button, look.icon or "info", look.tone)
-                button.setText(str(number + 1))
                 button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {look.text}")
                 button.setToolTip(f"{number + 1}: {look.text}")
         if 0 <= at < len(rows):
             self.buttons[at].setChecked(True)
 
     def _add_button(self) -> None:
-        button = QPushButton()
+        button = QPushButton(str(len(self.buttons) + 1))
         button.setCheckable(True)
         button.setProperty("chip", "pick")
         button.setIconSize(QSize(14, 14))
         button.setCursor(Qt.CursorShape.PointingHandCursor)
-        number = len(self.buttons)
-        button.clicked.connect(lambda *_: self.chosen.emit(number))
-        self._group.addButton(button, number)
+        self._group.addButton(button, len(self.buttons))
         self._flow.addWidget(button)
         self.buttons.append(button)
 
 
 class MarkedText(QTextEdit):
-    """Can be selected with mouse and keys; Tab leaves it."""
+    """A read-only plain text, as high as it is, with one span marked. Selectable by mouse and keys; Tab leaves it."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._span: tuple[int, int] | None = None
-        self._name = name
         self.setAccessibleName(name)
         self.setReadOnly(True)
         self.setTabChangesFocus(True)
@@ -255,18 +144,15 @@ class MarkedText(QTextEdit):
         self.document().setDocumentMargin(2)
 
     def render_text(self, text: str, span: tuple[int, int] | None) -> None:
-        """Show a text; `span` are the characters to mark."""
+        """Show a text with the characters of `span` marked."""
         self._span = span
         self.setPlainText(text)
         self.setAccessibleDescription(f"The hint in it: {text[span[0] : span[1]]}" if span else "")
-        self._mark()
+        self.render_mark()
         self._fit()
 
-    def themed(self) -> None:
-        """The mark in the colours of the theme."""
-        self._mark()
-
-    def _mark(self) -> None:
+    def render_mark(self) -> None:
+        """Mark the span in the colours of the theme."""
         if self._span is None:
             return
         theme, text = current_theme(), self.toPlainText()
@@ -275,11 +161,11 @@ class MarkedText(QTextEdit):
         start, end = (len(text[:at].encode("utf-16-le", "surrogatepass")) // 2 for at in self._span)
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        look = QTextCharFormat()
-        look.setBackground(theme.wash("adversary", 0.16))
-        look.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        look.setUnderlineColor(theme.colour("adversary"))
-        cursor.mergeCharFormat(look)
+        mark = QTextCharFormat()
+        mark.setBackground(theme.wash("adversary", 0.16))
+        mark.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+        mark.setUnderlineColor(theme.colour("adversary"))
+        cursor.mergeCharFormat(mark)
 
     def _fit(self) -> None:
         self.document().setTextWidth(self.viewport().width())
@@ -301,77 +187,53 @@ class MarkedText(QTextEdit):
 
 
 class QuestionCard(Card):
-    """Nothing to press; texts can be selected."""
+    """The question with the hint marked, and about the hint: its author, its reward, the gates' result."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
-        self._build()
-
-    def _build(self) -> None:
         self.heading = make_label("Question", "eyebrow")
         self.text = MarkedText("Question")
         self.rule = make_rule()
         self.adversary = make_label("", "eyebrow")
         self.gate = Badge(PASSED_LOOK)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(self.adversary)
-        head.addStretch(1)
-        head.addWidget(self.gate)
         self.hint_head = QWidget()
+        head = QHBoxLayout(self.hint_head)
         head.setContentsMargins(0, 0, 0, 0)
-        self.hint_head.setLayout(head)
+        head.addWidget(self.adversary, 1)
+        head.addWidget(self.gate)
         self.reason = make_label("", wrap=True, tone="warn", select=True)
         self.facts = Facts("About the hint")
-        self.body.addWidget(self.heading)
-        self.body.addWidget(self.text)
-        self.body.addWidget(self.rule)
-        self.body.addWidget(self.hint_head)
-        self.body.addWidget(self.reason)
-        self.body.addWidget(self.facts)
+        for part in (self.heading, self.text, self.rule, self.hint_head, self.reason, self.facts):
+            self.body.addWidget(part)
         self.body.addStretch(1)
 
     def render_reading(self, reading: Reading) -> None:
-        """Show the question of a row and its hint."""
-        row = reading.asked
-        text, span = locate_hint(row)
+        """Show the question of a rollout and its hint."""
+        text, span = locate_hint(reading.asked)
         self.heading.setText("Question, the hint underlined" if span else "Question")
         self.text.render_text(text, span)
-        hint = reading.hint_row if span else None
+        hint, written = reading.hint_row if span else None, reading.pair.hint
         for part in (self.rule, self.hint_head, self.facts):
             part.setVisible(hint is not None)
         self.reason.setVisible(bool(hint and hint["gate_reason"]))
-        if hint is not None:
-            self._render_hint(reading, hint)
-
-    def _render_hint(self, reading: Reading, hint: Row) -> None:
-        written = reading.pair.hint
+        if hint is None:
+            return
         self.adversary.setText(f"Hint · {say(hint['hint_type'] or 'no type')}")
+        self.reason.setText(hint["gate_reason"] or "")
         self.gate.setVisible(written is not None)
+        author = "replayed from the archive" if hint["archived"] else "a template"
+        facts = [("Written by", author if written is None else "the Adversary, in this step")]
         if written is not None:
             self.gate.render_look(gate_look(written))
-        self.reason.setText(hint["gate_reason"] or "")
-        facts = [("Written by", _say_author(reading, hint))]
-        if written is not None:
-            facts.append(("Reward", decimal(written["reward"], signed=True)))
-            facts.append(("Advantage", decimal(written["advantage"], signed=True)))
+            facts += [(name.capitalize(), decimal(written[name], signed=True)) for name in ("reward", "advantage")]
         self.facts.render_facts(facts)
-
-    def themed(self) -> None:
-        """The mark anew."""
-        self.text.themed()
-
-
-def _say_author(reading: Reading, hint: Row) -> str:
-    if reading.pair.hint is not None:
-        return "the Adversary, in this step"
-    return "replayed from the archive" if hint["archived"] else "a template"
 
 
 class Solutions(Card):
-    """`chosen` with the numbers of the clean and of the hinted solution to show."""
+    """Two solutions side by side, each chosen from its group; or one alone, with the reason why there is no other."""
 
     chosen = Signal(int, int)
+    """Numbers of the clean and of the hinted solution to show."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -382,23 +244,22 @@ class Solutions(Card):
 
     def _build(self) -> None:
         self.clean, self.hinted = GroupStrip("Clean"), GroupStrip("Hinted")
+        self.between = QWidget()
+        self.between.setFixedWidth(GUTTER)
         strips = QHBoxLayout()
         strips.setSpacing(0)
         strips.addWidget(self.clean, 1)
-        self.between = QWidget()
-        self.between.setFixedWidth(GUTTER)
         strips.addWidget(self.between)
         strips.addWidget(self.hinted, 1)
         self.pair = TracePairView()
         self.single = QWidget()
-        self.look = Badge(answer_look({"outcome": None}))
+        self.outcome = Badge(NO_LOOK)
         self.title = make_label("", "eyebrow")
         self.text = make_label("", wrap=True, select=True)
         self.why = make_label("", "muted", wrap=True)
         head = QHBoxLayout()
-        head.addWidget(self.title)
-        head.addStretch(1)
-        head.addWidget(self.look)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.outcome)
         column = QVBoxLayout(self.single)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE_2)
@@ -412,44 +273,39 @@ class Solutions(Card):
         self.body.addStretch(1)
 
     def render_reading(self, reading: Reading) -> None:
-        """Show the solutions of a reading."""
-        pair = reading.pair
+        """Show the solutions."""
+        pair, clean, hinted = reading.pair, reading.clean, reading.hinted
         self._at = (reading.clean_at, reading.hinted_at)
         self.clean.render_group(pair.clean, reading.clean_at)
         self.hinted.render_group(pair.siblings, reading.hinted_at)
         self.clean.setVisible(bool(pair.clean))
         self.hinted.setVisible(bool(pair.siblings))
         self.between.setVisible(bool(pair.clean and pair.siblings))
-        clean, hinted = reading.clean, reading.hinted
-        both = reading.alignment is not None and clean is not None and hinted is not None
-        self.pair.setVisible(both)
-        self.single.setVisible(not both)
+        titles = (
+            f"Clean {reading.clean_at + 1} of {len(pair.clean)}",
+            f"Hinted {reading.hinted_at + 1} of {len(pair.siblings)}",
+        )
+        self.pair.setVisible(reading.alignment is not None)
+        self.single.setVisible(reading.alignment is None)
         if reading.alignment is not None and clean is not None and hinted is not None:
             self.pair.render(
-                reading.alignment,
-                f"Clean {reading.clean_at + 1} of {len(pair.clean)}",
-                f"Hinted {reading.hinted_at + 1} of {len(pair.siblings)}",
-                clean["completion"], hinted["completion"],
+                reading.alignment, *titles, clean["completion"], hinted["completion"],
                 left_look=answer_look(clean), right_look=answer_look(hinted),
             )  # fmt: skip
-        else:
-            self._render_single(reading, clean or hinted)
-
-    def _render_single(self, reading: Reading, row: Row | None) -> None:
-        for part in (self.title, self.text, self.look):
+            return
+        row = clean or hinted
+        for part in (self.title, self.text, self.outcome):
             part.setVisible(row is not None)
         if row is not None:
-            clean = row["stage"] == Stage.CLEAN
-            at, group = (self._at[0], reading.pair.clean) if clean else (self._at[1], reading.pair.siblings)
-            self.title.setText(f"{'Clean' if clean else 'Hinted'} {at + 1} of {len(group)}")
+            self.title.setText(titles[row is hinted])
             self.text.setText(row["completion"])
             self.text.setAccessibleName(f"Solution: {row['completion']}")
-            self.look.render_look(answer_look(row))
-        self.why.setText(_say_why(reading))
+            self.outcome.render_look(answer_look(row))
+        self.why.setText(_why_unpaired(reading))
         self.why.setVisible(bool(self.why.text()))
 
 
-def _say_why(reading: Reading) -> str:
+def _why_unpaired(reading: Reading) -> str:
     """Why there is nothing to compare with."""
     pair = reading.pair
     if reading.asked["stage"] == Stage.CLEAN:
@@ -457,10 +313,15 @@ def _say_why(reading: Reading) -> str:
     if pair.hint is not None and pair.hint["gate"]:
         return "A gate refused this hint, so nothing was solved with it."
     if pair.siblings:
-        return "The question was not drawn in this step, so no clean solution stands beside: the hint was replayed."
-    if pair.clean and not any(row["outcome"] == Outcome.RIGHT for row in pair.clean):
-        return "No clean solution is right, so a hint could take nothing away: it was not tried."
+        return "The hint was replayed. Its question was not drawn in this step, so there is no clean solution."
+    if pair.clean and not any(map(is_right, pair.clean)):
+        return "No clean solution is right, so a hint cannot make it worse: it was not tried."
     return "Nothing was solved with this hint."
+
+
+def format_group(rows: Sequence[Row]) -> str:
+    """How many of a group are right: "3 of 4 right"."""
+    return f"{sum(map(is_right, rows))} of {len(rows)} right"
 
 
 WIDE = 880
@@ -469,27 +330,24 @@ SCROLL_PX = 40
 
 
 class Inspector(QWidget):
-    """Up and Down scroll, Escape goes back to the table."""
+    """Shows one rollout. Up and Down scroll, Escape goes back to the table."""
 
     left = Signal()
-    craftAsked = Signal()
-    flipAsked = Signal(bool)
+    craftRequested = Signal()
+    flipRequested = Signal(bool)
     """Whether backwards."""
-    chosen = Signal(int, int)
-    """Numbers of the clean and of the hinted solution to show."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.reading: Reading | None = None
-        self._to_parting = False
+        self._to_divergence = False
         self._build()
-        self.solutions.chosen.connect(self.chosen)
-        self.solutions.pair.filled.connect(self._scroll_to_parting, Qt.ConnectionType.QueuedConnection)
+        self.solutions.pair.filled.connect(self._scroll_to_divergence, Qt.ConnectionType.QueuedConnection)
 
     def _build(self) -> None:
         self.setAccessibleName("The rollout under the cursor")
         self._stack = QStackedLayout(self)
-        self.empty = EmptyState("traces", "No rollout chosen", "Go through the table with j and k, or the arrow keys.")
+        empty = EmptyState("traces", "No rollout chosen", "Move through the table with j and k, or the arrow keys.")
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
@@ -513,19 +371,16 @@ class Inspector(QWidget):
         self._halves.addWidget(self.solutions, 3)
         self.area.setWidget(inside)
         column.addWidget(self.area, 1)
-        self._stack.addWidget(centred(self.empty))
+        self._stack.addWidget(centred(empty))
         self._stack.addWidget(content)
 
     def _build_head(self) -> QHBoxLayout:
         self.title = ElidedLabel("heading")
         self.outcome, self.flip = Badge(NO_LOOK), Badge(NO_LOOK)
-        self.before = make_icon_button("up", "The flip above this row (p)", clicked=lambda: self.flipAsked.emit(True))
-        self.after = make_icon_button(
-            "chevron-down", "The next flip below this row (n)", clicked=lambda: self.flipAsked.emit(False)
-        )
-        flips = make_label("Flips", "small")
+        self.before = make_icon_button("up", "Previous flip (p)", clicked=lambda: self.flipRequested.emit(True))
+        self.after = make_icon_button("chevron-down", "Next flip (n)", clicked=lambda: self.flipRequested.emit(False))
         self.craft = make_button("Open in Craft", "craft", tip="Take the question and its hint to Craft (c)",
-                                 clicked=self.craftAsked.emit)  # fmt: skip
+                                 clicked=self.craftRequested.emit)  # fmt: skip
         head = QHBoxLayout()
         head.setSpacing(SPACE_2)
         head.addWidget(self.title)
@@ -533,11 +388,9 @@ class Inspector(QWidget):
         head.addWidget(self.outcome)
         head.addWidget(self.flip)
         head.addStretch(1)
-        for part in (flips, self.before, self.after, self.craft):
+        for part in (make_label("Flips", "small"), self.before, self.after, self.craft):
             head.addWidget(part)
         return head
-
-    # ------------------------------------------------------------------ render
 
     def render(self, reading: Reading | None) -> None:  # type: ignore[override]  # QWidget.render paints into a device
         """Show a rollout; None for none."""
@@ -547,46 +400,33 @@ class Inspector(QWidget):
         if reading is None:
             return
         row = reading.asked
-        stage = stage_of(row)
-        words = STAGE_WORDS[stage] if stage is not None else say(row["stage"])
-        self.title.setText(f"Step {row['step']} · {words}")
-        self._render_look(row)
-        self.facts.render_facts(_list_facts(reading, row))
+        stage, answer, flip = stage_of(row), answer_look(row), FLIP_LOOKS.get(row.get("flip") or "")
+        self.title.setText(f"Step {row['step']} · {STAGE_WORDS[stage] if stage is not None else say(row['stage'])}")
+        # "Right → wrong" says that it is wrong.
+        self.outcome.setVisible(answer is not NO_LOOK and not is_flip(row))
+        self.outcome.render_look(answer)
+        self.flip.setVisible(flip is not None)
+        self.flip.render_look(flip or NO_LOOK)
+        self.facts.render_facts(_list_facts(reading))
         self.question.render_reading(reading)
         self.solutions.render_reading(reading)
         if moved:
-            self._to_parting = False
+            self._to_divergence = False
             self.area.verticalScrollBar().setValue(0)
 
-    def _render_look(self, row: Row) -> None:
-        answer, flip = answer_look(row), FLIP_LOOKS.get(row.get("flip") or "")
-        turned = row.get("flip") in ("harmful", "helpful")
-        # "Right → wrong" says that it is wrong.
-        self.outcome.setVisible(answer is not NO_LOOK and not turned)
-        self.outcome.render_look(answer)
-        self.flip.setVisible(flip is not None)
-        if flip is not None:
-            self.flip.render_look(flip)
-
-    def themed(self) -> None:
-        """Painted parts anew."""
-        self.question.themed()
-
-    # ------------------------------------------------------------------ keys, size
-
     def enter(self) -> None:
-        """Take the keyboard, and bring the place where the solutions part into view."""
+        """Take the keyboard, and bring the place where the solutions diverge into view."""
         self.area.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self._to_parting = True
-        self._scroll_to_parting()
+        self._to_divergence = True
+        self._scroll_to_divergence()
 
-    def _scroll_to_parting(self) -> None:
-        """As soon as its row is there: the rows of long solutions come one after another."""
-        parting = self.solutions.pair.divergence_row if self.solutions.pair.isVisible() else None
+    def _scroll_to_divergence(self) -> None:
+        """As soon as its row is there: the rows of long solutions are added one after another."""
+        row = self.solutions.pair.divergence_row if self.solutions.pair.isVisible() else None
         inside = self.area.widget()
-        if self._to_parting and parting is not None and inside is not None:
-            self._to_parting = False
-            bottom = parting.mapTo(inside, QPoint(0, parting.height())).y()
+        if self._to_divergence and row is not None and inside is not None:
+            self._to_divergence = False
+            bottom = row.mapTo(inside, QPoint(0, row.height())).y()
             self.area.ensureVisible(0, bottom, 0, SCROLL_PX)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -600,23 +440,24 @@ class Inspector(QWidget):
         """Side by side where there is room."""
         wide = event.size().width() >= WIDE
         self._halves.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
-        # Above the solutions the question is as high as it is; beside them it has its share of the width.
+        # Above the solutions the question has its own height; beside them it has its share of the width.
         self._halves.setStretch(0, 2 if wide else 0)
         super().resizeEvent(event)
 
 
-def _list_facts(reading: Reading, row: Row) -> list[tuple[str, str]]:
-    facts = [("Family", say(row["family"])), ("True answer", str(row["gold"]))]
+def _list_facts(reading: Reading) -> list[tuple[str, str]]:
+    row = reading.asked
+    facts = [("Family", say(row["family"])), ("Gold answer", str(row["gold"]))]
     if reading.pair.clean:
-        facts.append(("Clean", say_group(reading.pair.clean)))
+        facts.append(("Clean", format_group(reading.pair.clean)))
     if reading.pair.siblings:
-        facts.append(("With this hint", say_group(reading.pair.siblings)))
+        facts.append(("With this hint", format_group(reading.pair.siblings)))
     if row["follows_hint"] is not None:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
     facts += [
         ("Reward", decimal(row["reward"], signed=row["stage"] == Stage.HINT)),
         ("Advantage", decimal(row["advantage"], signed=True) + ("" if row["trained"] else ", not trained on")),
-        ("Tokens", f"{row['tokens']}, cut off" if row["truncated"] else str(row["tokens"])),
+        ("Tokens", f"{row['tokens']}, truncated" if row["truncated"] else str(row["tokens"])),
         ("Mean log-prob", decimal(row["logprob_mean"])),
     ]
     return facts

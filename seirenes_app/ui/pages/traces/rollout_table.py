@@ -1,7 +1,4 @@
-"""Paints a rollout's cells. A page of them is drawn at every notch of the wheel, so texts are laid out once and kept,
-and colours are looked up once a theme.
-
-The table of rollouts: one line a rollout, a true scroll bar whatever their number, nothing read while it paints."""
+"""The table of rollouts: one line per rollout, a true scroll bar at any number, nothing read while it paints."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from PySide6.QtGui import (
     QPen,
     QPixmap,
     QResizeEvent,
+    QShowEvent,
     QStaticText,
 )
 from PySide6.QtWidgets import (
@@ -34,10 +32,8 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.ui.icons import pixmap, set_icon
 from seirenes_app.ui.models.rollouts_model import (
-    HEADERS,
+    COLUMNS,
     NO_LOOK,
-    RIGHT_SIDE,
-    SORTS,
     STAGE_TAGS,
     STAGE_TONES,
     RolloutColumn,
@@ -45,8 +41,8 @@ from seirenes_app.ui.models.rollouts_model import (
     Row,
     flatten,
     gate_look,
+    is_flip,
     outcome_look,
-    say_cell,
     say_kind,
     stage_of,
 )
@@ -60,14 +56,14 @@ PAD = 10
 ICON = 16
 TAG = QSize(26, 18)
 QUESTION_WIDTH = 120
-"""Room that a hint leaves to its question, where there is room for both."""
+"""Pixels that a hint leaves to its question, where there is room for both."""
 TEXTS_KEPT = 4000
-COLUMNS = tuple(RolloutColumn)
 Index = QModelIndex | QPersistentModelIndex
 
 
 class RolloutDelegate(QStyledItemDelegate):
-    """Takes the whole row from the model at once: a cell costs one look-up, not one a role."""
+    """Paints a rollout's cells. A page of them is drawn at every notch of the wheel, so a cell costs one look-up of its
+    row, texts are laid out once and kept, and colours are looked up once per theme."""
 
     def __init__(self, model: RolloutsModel, parent: QWidget) -> None:
         super().__init__(parent)
@@ -79,7 +75,7 @@ class RolloutDelegate(QStyledItemDelegate):
         self._theme: Theme | None = None
         self._colours: dict[str, QColor] = {}
         self._tags: dict[Stage, QPixmap] = {}
-        self._lay_out = lru_cache(TEXTS_KEPT)(self._lay_out_anew)
+        self._lay_out = lru_cache(TEXTS_KEPT)(self._prepare_text)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Rows are of one height."""
@@ -95,7 +91,7 @@ class RolloutDelegate(QStyledItemDelegate):
         """Ground, content, hairline."""
         if current_theme() is not self._theme:
             self._take_theme(current_theme())
-        rect, number, column = option.rect, index.row(), COLUMNS[index.column()]
+        rect, number, column = option.rect, index.row(), RolloutColumn(index.column())
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, self._colours["raised"])
             if column is RolloutColumn.STEP:
@@ -110,19 +106,19 @@ class RolloutDelegate(QStyledItemDelegate):
         elif column is RolloutColumn.PROBLEM:
             self._paint_problem(painter, left, width, middle, row)
         elif column is RolloutColumn.OUTCOME:
-            flipped = row.get("flip") in ("harmful", "helpful")
-            self._paint_look(painter, left, width, middle, outcome_look(row), strong=flipped)
+            self._paint_look(painter, left, width, middle, outcome_look(row), strong=is_flip(row))
         elif column is RolloutColumn.GATE:
             self._paint_look(painter, left, width, middle, gate_look(row), strong=False)
         else:
             tone = "text" if column is RolloutColumn.REWARD else "muted"
-            self._text(painter, left, width, middle, say_cell(row, column), tone, right=column in RIGHT_SIDE)
+            spec = COLUMNS[column]
+            self._text(painter, left, width, middle, spec.text(row), tone, right=spec.right)
 
     def _paint_waiting(self, painter: QPainter, room: QRectF, column: RolloutColumn, number: int) -> None:
-        """A bar in place of words that are being read: nothing that could be taken for content."""
+        """A bar in place of text that is being read."""
         wanted = {RolloutColumn.PROBLEM: 180 + 37 * (number % 5), RolloutColumn.KIND: 120}.get(column, 36)
         width = min(room.width(), wanted)
-        bar = QRectF(room.right() - width if column in RIGHT_SIDE else room.left(), room.top(), width, room.height())
+        bar = QRectF(room.right() - width if COLUMNS[column].right else room.left(), room.top(), width, room.height())
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -133,7 +129,7 @@ class RolloutDelegate(QStyledItemDelegate):
     def _paint_kind(self, painter: QPainter, left: int, width: int, middle: float, row: Row) -> None:
         stage = stage_of(row)
         if stage is None:
-            self._text(painter, left, width, middle, say_cell(row, RolloutColumn.KIND), "muted")
+            self._text(painter, left, width, middle, COLUMNS[RolloutColumn.KIND].text(row), "muted")
             return
         if stage not in self._tags:
             self._tags[stage] = self._draw_tag(stage, painter.device().devicePixelRatioF())
@@ -183,14 +179,14 @@ class RolloutDelegate(QStyledItemDelegate):
         strong: bool = False,
     ) -> int:  # fmt: skip
         """Draw as much as there is room for; returns the pixels that took."""
-        # Of a cut of the text: what cannot be seen need not be measured.
+        # Of a cut of the text: what cannot be seen is not measured.
         static, used, height = self._lay_out(text[: width // 3 + 8], width, strong)
         painter.setFont(self._strong if strong else self._body)
         painter.setPen(self._colours[tone])
         painter.drawStaticText(QPointF(left + width - used if right else left, round(middle - height / 2)), static)
         return used
 
-    def _lay_out_anew(self, text: str, width: int, strong: bool) -> tuple[QStaticText, int, int]:
+    def _prepare_text(self, text: str, width: int, strong: bool) -> tuple[QStaticText, int, int]:
         metrics = self._metrics[strong]
         fitted = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)
         static = QStaticText(fitted)
@@ -207,31 +203,14 @@ def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) 
     return font
 
 
-WIDTHS = {
-    RolloutColumn.STEP: 66,
-    RolloutColumn.KIND: 194,
-    RolloutColumn.FAMILY: 88,
-    RolloutColumn.OUTCOME: 156,
-    RolloutColumn.REWARD: 80,
-    RolloutColumn.ADVANTAGE: 98,
-    RolloutColumn.TOKENS: 78,
-    RolloutColumn.GATE: 144,
-}
-GIVES_WAY = (
-    (840, RolloutColumn.FAMILY),
-    (900, RolloutColumn.GATE),
-    (980, RolloutColumn.ADVANTAGE),
-    (1060, RolloutColumn.TOKENS),
-)
-"""Below this width the column is hidden, unless the person wants it: the inspector has its value."""
-ALWAYS = (RolloutColumn.KIND, RolloutColumn.PROBLEM)
+ALWAYS_SHOWN = (RolloutColumn.KIND, RolloutColumn.PROBLEM)
 
 
 class RolloutTable(QTableView):
-    """Keys: j and k or the arrows go down and up, Enter reads the row. `sortAsked` when a heading was clicked."""
+    """Arrows go down and up, Enter reads the row, a click on a header sorts."""
 
     entered = Signal()
-    sortAsked = Signal(object, bool)
+    sortRequested = Signal(object, bool)
     """(Sort, descending)"""
     rowChosen = Signal(int)
     """Number of the row under the cursor, -1 for none."""
@@ -240,10 +219,14 @@ class RolloutTable(QTableView):
         super().__init__(parent)
         self._rollouts = model
         self._sort: tuple[Sort, bool] = (Sort.TIME, False)
-        self._wanted: dict[RolloutColumn, bool] = {}
+        self._chosen_columns: dict[RolloutColumn, bool] = {}
         self.setModel(model)
         self._build()
-        self._connect()
+        self._build_columns_menu()
+        header = self.horizontalHeader()
+        header.sectionClicked.connect(self._on_header_clicked)
+        self.selectionModel().currentRowChanged.connect(lambda now, _before: self.rowChosen.emit(now.row()))
+        self.doubleClicked.connect(lambda _index: self.entered.emit())
 
     def _build(self) -> None:
         self.setAccessibleName("Rollouts")
@@ -268,24 +251,24 @@ class RolloutTable(QTableView):
         header.setSectionsClickable(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(RolloutColumn.PROBLEM, QHeaderView.ResizeMode.Stretch)
-        for column, width in WIDTHS.items():
-            self.setColumnWidth(column, width)
-        self.read = QAction("Read", self)
-        self.read.setShortcuts([QKeySequence(Qt.Key.Key_Return), QKeySequence(Qt.Key.Key_Enter)])
-        self.read.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        set_icon(self.read, "arrow-right")
-        self.addAction(self.read)
+        read = QAction("Read", self)
+        read.setShortcuts([QKeySequence(Qt.Key.Key_Return), QKeySequence(Qt.Key.Key_Enter)])
+        read.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        read.triggered.connect(lambda *_: self.entered.emit())
+        set_icon(read, "arrow-right")
+        self.addAction(read)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        self._build_columns_menu()
 
     def _build_columns_menu(self) -> None:
-        """The columns that are shown, in the menu of the table and of its headings."""
+        """The columns that are shown, in the menu of the table and of its headers."""
         self.columns = QMenu("Columns", self)
-        for column in RolloutColumn:
-            if column not in ALWAYS:
-                action = self.columns.addAction(HEADERS[column])
+        self._column_actions: dict[RolloutColumn, QAction] = {}
+        for column, spec in COLUMNS.items():
+            if column not in ALWAYS_SHOWN:
+                action = self.columns.addAction(spec.title)
                 action.setCheckable(True)
-                action.triggered.connect(lambda on, c=column: self._show_column(c, on))
+                action.triggered.connect(lambda on, c=column: self._choose_column(c, on))
+                self._column_actions[column] = action
         opener = QAction("Columns", self)
         opener.setMenu(self.columns)
         self.addAction(opener)
@@ -294,35 +277,33 @@ class RolloutTable(QTableView):
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(lambda at: self.columns.popup(header.mapToGlobal(at)))
 
-    def _show_column(self, column: RolloutColumn, on: bool) -> None:
-        self._wanted[column] = on
+    def _choose_column(self, column: RolloutColumn, on: bool) -> None:
+        self._chosen_columns[column] = on
         self.setColumnHidden(column, not on)
 
     def _render_columns(self) -> None:
-        offered = [c for c in RolloutColumn if c not in ALWAYS]
-        for action, column in zip(self.columns.actions(), offered, strict=True):
+        for column, action in self._column_actions.items():
             action.setChecked(not self.isColumnHidden(column))
-
-    def _connect(self) -> None:
-        self.horizontalHeader().sectionClicked.connect(self._take_heading)
-        self.selectionModel().currentRowChanged.connect(lambda now, _before: self.rowChosen.emit(now.row()))
-        self.read.triggered.connect(lambda *_: self.entered.emit())
-        self.doubleClicked.connect(lambda _index: self.entered.emit())
-
-    # ------------------------------------------------------------------ render
 
     def render_sort(self, sort: Sort, *, descending: bool) -> None:
         """Mark the column that is sorted by, where it is one."""
         self._sort = (sort, descending)
-        column = next((c for c, s in SORTS.items() if s is sort), None)
-        self._rollouts.render_sort(column, descending=descending)
+        self._rollouts.render_sort(sort, descending=descending)
 
-    def _take_heading(self, section: int) -> None:
-        sort = SORTS.get(RolloutColumn(section))
-        if sort is None:
-            return
-        now, descending = self._sort
-        self.sortAsked.emit(sort, not descending if sort is now else True)
+    def _on_header_clicked(self, section: int) -> None:
+        if (sort := COLUMNS[RolloutColumn(section)].sort) is not None:
+            now, descending = self._sort
+            self.sortRequested.emit(sort, not descending if sort is now else True)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """As soon as the header has its font: no title is cut, with its arrow neither."""
+        super().showEvent(event)
+        header = self.horizontalHeader()
+        arrow = header.fontMetrics().horizontalAdvance(" ↓") + 4
+        for column, spec in COLUMNS.items():
+            if spec.width:
+                title = header.sectionSizeFromContents(column).width() + (arrow if spec.sort is not None else 0)
+                self.setColumnWidth(column, max(spec.width, title))
 
     # ------------------------------------------------------------------ cursor
 
@@ -359,7 +340,7 @@ class RolloutTable(QTableView):
         return [i for top, bottom in ranges for i in ids[top : bottom + 1]]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Letters are the page's, not a search among a million rows."""
+        """Letters are the page's shortcuts, not a search among a million rows."""
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier)
         if plain and event.text().isprintable() and event.text() and event.key() != Qt.Key.Key_Space:
             event.ignore()
@@ -367,7 +348,8 @@ class RolloutTable(QTableView):
         super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """A narrow table gives up what the inspector says too."""
-        for width, column in GIVES_WAY:
-            self.setColumnHidden(column, not self._wanted.get(column, event.size().width() >= width))
+        """A narrow table hides columns that nobody chose to see."""
+        for column, spec in COLUMNS.items():
+            shown = event.size().width() >= spec.hidden_below
+            self.setColumnHidden(column, not self._chosen_columns.get(column, shown))
         super().resizeEvent(event)

@@ -1,6 +1,4 @@
-"""What stands on the Traces page: table and inspector, or, where there is nothing to read, why and what to do.
-
-Which run is read: those that are going, the recent ones, and the recorded one that ships."""
+"""What the Traces page shows: table and inspector, or an empty state; and the button that chooses the run."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ BESIDE = 1400
 HANDLE = 14
 
 
-class Faces(QWidget):
-    """`content` in view, or an empty state in its place."""
+class ViewStack(QWidget):
+    """Table and inspector, or an empty state in their place."""
 
     def __init__(self, table: QWidget, inspector: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,19 +30,19 @@ class Faces(QWidget):
         self.content.addWidget(inspector)
         table.setMinimumSize(320, 130)
         inspector.setMinimumSize(340, 160)
-        self._share()
-        self._place = EmptyStateHolder()
+        self._share_room()
+        self._holder = EmptyStateHolder()
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.content)
-        self._stack.addWidget(self._place)
+        self._stack.addWidget(self._holder)
 
     @property
     def empty(self) -> EmptyState | None:
         """The empty state that was shown last."""
-        return self._place.state
+        return self._holder.state
 
     @property
-    def reading(self) -> bool:
+    def has_content(self) -> bool:
         """Whether the table is in view."""
         return self._stack.currentIndex() == 0
 
@@ -52,38 +50,19 @@ class Faces(QWidget):
         """The table and its inspector."""
         self._stack.setCurrentIndex(0)
 
-    def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
-        """A reason in words, and what can be done about it."""
-        self._place.render_state(icon, title, text, buttons)
+    def show_empty(self, icon: str, title: str, text: str, *buttons: QPushButton) -> None:
+        """A reason, and what can be done about it."""
+        self._holder.render_state(icon, title, text, buttons)
         self._stack.setCurrentIndex(1)
 
-    def show_nothing(self, start: QPushButton) -> None:
-        """No run is open; `start` makes one."""
-        self.show_empty(
-            "traces", "No run to read yet",
-            "A run keeps every rollout: each solution, each hint, and what the gates said. Start one, and read along "
-            "while it goes.", (start,),
-        )  # fmt: skip
-
-    def show_waiting(self) -> None:
-        """A run that has written nothing yet."""
-        self.show_empty(
-            "clock", "No rollouts yet",
-            "They come with the run's first step, and are shown here as soon as they are written.",
-        )  # fmt: skip
-
-    def show_damaged(self, text: str) -> None:
-        """A file that cannot be read."""
-        self.show_empty("warning", "These rollouts cannot be read", text)
-
-    def turn(self, width: int) -> None:
+    def arrange(self, width: int) -> None:
         """Side by side on a page of that width, or one above the other."""
         side = Qt.Orientation.Horizontal if width >= BESIDE else Qt.Orientation.Vertical
         if self.content.orientation() != side:
             self.content.setOrientation(side)
-            self._share()
+            self._share_room()
 
-    def _share(self) -> None:
+    def _share_room(self) -> None:
         shares = (57, 43) if self.content.orientation() == Qt.Orientation.Horizontal else (42, 58)
         for place, share in enumerate(shares):
             self.content.setStretchFactor(place, share)
@@ -91,7 +70,7 @@ class Faces(QWidget):
 
 
 def centred(widget: QWidget) -> QWidget:
-    """A widget at its own height, a little above the middle of the room."""
+    """A widget at its own height, a little above the middle."""
     holder = QWidget()
     column = QVBoxLayout(holder)
     column.setContentsMargins(0, 0, 0, 0)
@@ -101,46 +80,41 @@ def centred(widget: QWidget) -> QWidget:
     return holder
 
 
-MOST = 20
+MAX_RUNS = 20
 """Recent runs in the menu; the others are opened from Home."""
 NAME_CHARACTERS = 44
 
 
 class RunChooser(SourceMenu):
-    """`chosen` carries RunPaths."""
+    """Runs that are live, recent runs, and the recorded one. `chosen` carries RunPaths."""
 
     def __init__(self, recorded: RunPaths | None, parent: QWidget | None = None) -> None:
-        super().__init__("Read another run (Ctrl+L)", parent)
+        super().__init__("Open another run (Ctrl+L)", parent)
         self._recorded = recorded
         self._runs: Sequence[RunSummary] = ()
         self._paths: RunPaths | None = None
 
     def render(self, paths: RunPaths | None, runs: Sequence[RunSummary]) -> None:  # type: ignore[override]  # see Inspector
-        """Name the run that is open."""
+        """Show which run is open."""
         self._paths, self._runs = paths, runs
-        name = self._name(paths) if paths is not None else "Choose a run"
-        said = f"Run: {name}" if paths is not None else name
-        self.show_open(brief(name, NAME_CHARACTERS), said, self._look(paths))
+        name, style = "Choose a run", None
+        if paths is not None and paths == self._recorded:
+            name, style = RECORDED_NAME, RECORDED
+        elif paths is not None:
+            name, style = paths.run_id, self._find_style(paths)
+        self.show_open(brief(name, NAME_CHARACTERS), f"Run: {name}" if paths is not None else name, style)
+
+    def _find_style(self, paths: RunPaths) -> BadgeStyle | None:
+        return next((look_of(s.state) for s in self._runs if s.paths == paths), None)
 
     def first(self) -> RunPaths | None:
-        """What to open where nobody chose: a run that is going, the newest with rollouts, or the recorded one."""
+        """What to open by default: a live run, the newest with rollouts, or the recorded one."""
         live = [s.paths for s in self._runs if is_live(s)]
         past = [s.paths for s in self._runs if s.paths.rollouts.is_file()]
         return next(iter([*live, *past]), self._recorded)
 
-    def _name(self, paths: RunPaths) -> str:
-        return RECORDED_NAME if paths == self._recorded else paths.run_id
-
-    def _look(self, paths: RunPaths | None) -> BadgeStyle | None:
-        if paths is None:
-            return None
-        if paths == self._recorded:
-            return RECORDED
-        summary = next((s for s in self._runs if s.paths == paths), None)
-        return look_of(summary.state) if summary is not None else None
-
     def fill(self) -> None:
-        """Runs, and the one that ships."""
-        self.add_runs(self._runs, lambda s: s.paths, self._paths, most=MOST, characters=NAME_CHARACTERS)
+        """Runs, and the recorded one."""
+        self.add_runs(self._runs, lambda s: s.paths, self._paths, most=MAX_RUNS, characters=NAME_CHARACTERS)
         if self._recorded is not None:
             self.add_recorded(self._recorded, is_open=self._recorded == self._paths)
