@@ -1,144 +1,174 @@
-"""Every action of the window, once: the menus, the shortcuts and the palette all come from this list."""
+"""Actions: each is declared once. Menus, context menus, tooltips, palette and the shortcut sheet are made from that.
+
+A page declares its actions in its `actions.py`, which imports no widgets, so that the palette lists a page's actions
+before the page is built:
+
+    ACTIONS = (
+        ActionSpec("traces.next-flip", "Next flip", "N", "flip-down", context=True),
+        ActionSpec("traces.export", "Export…", "Ctrl+E", "export", tip="Write the rows that are listed to a file"),
+    )
+
+and binds them to handlers where it is built; keys are the ids without the part before the dot:
+
+    self.actions_ = bind_actions(self, ACTIONS, {"next-flip": self.go_to_next_flip, "export": self.export},
+                                 context_menu=self.table)
+    self.actions_["export"].setEnabled(bool(rows))
+    header.addWidget(action_button(self.actions_["export"]))      # widgets/buttons.py: text, icon, tooltip with the key
+
+`window_actions.py` lists the specs of all pages. The page's owner enables and disables the bound actions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QMenuBar
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow, QWidget
 
-from seirenes_app.store.settings import ThemeMode
-from seirenes_app.ui.command_palette import Command
-from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.pages.base import Page
 
-THEME_WORDS = {ThemeMode.SYSTEM: "As the system", ThemeMode.LIGHT: "Light", ThemeMode.DARK: "Dark"}
-
-
-class Handlers(Protocol):
-    """What the window does for its actions."""
-
-    def start_demo(self) -> None: ...
-    def open_recorded(self) -> None: ...
-    def evaluate(self) -> None: ...
-    def new_run(self) -> None: ...
-    def choose_config(self) -> None: ...
-    def open_runs_folder(self) -> None: ...
-    def close(self) -> bool: ...
-    def show_page(self, index: int) -> None: ...
-    def set_theme(self, mode: str) -> None: ...
-    def refresh(self) -> None: ...
-    def toggle_full_screen(self) -> None: ...
-    def open_palette(self) -> None: ...
-    def show_shortcuts(self) -> None: ...
-    def copy_diagnostics(self) -> None: ...
-    def open_log(self) -> None: ...
-    def show_about(self) -> None: ...
+WINDOW = Qt.ShortcutContext.WindowShortcut
+PAGE = Qt.ShortcutContext.WidgetWithChildrenShortcut
+"""The keys work while the keyboard is anywhere in the owner."""
+WIDGET = Qt.ShortcutContext.WidgetShortcut
+"""The keys work while the owner itself has the keyboard: single letters in a table."""
 
 
-class Actions:
-    """Builds the menus on `window`; `commands` is what the palette searches."""
+@dataclass(frozen=True)
+class ActionSpec:
+    """One action of the window or of a page."""
 
-    def __init__(self, window: QMainWindow, does: Handlers, run: CurrentRun, pages: Sequence[Page]) -> None:
-        self._window = window
-        self.commands: list[Command] = []
-        self.themes: dict[str, QAction] = {}
-        self.run_actions: dict[str, QAction] = {}
-        bar = window.menuBar()
-        self._fill_file(bar, does)
-        self._fill_run(bar, run)
-        self._fill_view(bar, does, pages)
-        self._fill_help(bar, does)
+    id: str
+    """``craft.undo``: the page or the menu, a dot, a name."""
+    title: str
+    """As in a menu, with ``&`` before its access key."""
+    shortcut: str = ""
+    """Portable text; several are separated by ``"; "``."""
+    icon: str = ""
+    tip: str = ""
+    """What it does, where the title does not say it. The tooltip adds the shortcut."""
+    context: bool = False
+    """Whether it is in the context menu of the widget that `bind_actions` names."""
+    separated: bool = False
+    """Whether a line is above it in its menu."""
+    checkable: bool = False
 
-    def add_deeds(self, page: Page, deeds: Iterable[QAction], show: Callable[[Page], None]) -> None:
-        """A page's own actions, for the palette and the list of keys; each brings its page into view."""
-        for action in deeds:
-            action.triggered.connect(lambda *_: show(page))
-            self.commands.append(Command(page.title, action))
+    @property
+    def scope(self) -> str:
+        """Page key or menu: what is before the dot."""
+        return self.id.partition(".")[0]
 
-    def _fill_file(self, bar: QMenuBar, does: Handlers) -> None:
-        menu = bar.addMenu("&File")
-        add = self._adder("File", menu.addAction)
-        add("&New run…", does.new_run, "plus", "Ctrl+N")
-        add("Start the &demo run", does.start_demo, "play", "Ctrl+D")
-        add("Open the &recorded run", does.open_recorded, "traces")
-        add("&Evaluate…", does.evaluate, "chart")
-        add("&Open a config file…", does.choose_config, "file", "Ctrl+O")
-        menu.addSeparator()
-        add("Open the runs &folder", does.open_runs_folder, "folder")
-        menu.addSeparator()
-        add("&Quit", does.close, "quit", "Ctrl+Q")
+    @property
+    def name(self) -> str:
+        """What is after the dot."""
+        return self.id.partition(".")[2]
 
-    def _fill_run(self, bar: QMenuBar, run: CurrentRun) -> None:
-        menu = bar.addMenu("&Run")
-        add = self._adder("Run", menu.addAction)
-        self.run_actions = {
-            "open": add("&Open the running run", run.open, "arrow-right", "Ctrl+R"),
-            "pause": add("&Pause", run.pause, "pause"),
-            "unpause": add("&Continue", run.unpause, "play"),
-            "checkpoint": add("Save a &checkpoint", run.checkpoint, "save"),
-            "stop": add("&Stop and save", run.stop, "stop"),
-            "discard": add("&Discard…", run.discard, "discard"),
-        }
+    @property
+    def group(self) -> str:
+        """Heading in the palette and in the shortcut sheet."""
+        return self.scope.capitalize()
 
-    def _fill_view(self, bar: QMenuBar, does: Handlers, pages: Sequence[Page]) -> None:
-        menu = bar.addMenu("&View")
-        add = self._adder("View", menu.addAction)
-        for number, page in enumerate(pages):
-            add(page.title, lambda n=number: does.show_page(n), page.icon, f"Ctrl+{number + 1}")
-        menu.addSeparator()
-        themes = menu.addMenu("&Theme")
-        group = QActionGroup(self._window)
-        for mode, word in THEME_WORDS.items():
-            action = self._make(word, lambda m=mode: does.set_theme(m), {"light": "sun", "dark": "moon"}.get(mode, ""))
-            action.setCheckable(True)
-            group.addAction(action)
-            themes.addAction(action)
-            self.themes[mode] = action
-            self.commands.append(Command("Theme", action))
-        menu.addSeparator()
-        add("&Refresh", does.refresh, "refresh", "F5")
-        add("&Full screen", does.toggle_full_screen, "", "F11")
-        palette = self._make("Command &palette…", does.open_palette, "command", "Ctrl+Shift+P")
-        menu.addAction(palette)
+    @property
+    def keys(self) -> str:
+        """The shortcuts as this desktop writes them."""
+        return ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in _sequences(self))
 
-    def _fill_help(self, bar: QMenuBar, does: Handlers) -> None:
-        menu = bar.addMenu("&Help")
-        add = self._adder("Help", menu.addAction)
-        add("&Keyboard shortcuts", does.show_shortcuts, "keyboard", "F1")
-        add("&Copy diagnostics", does.copy_diagnostics, "copy")
-        add("Open the window's &log", does.open_log, "log")
-        menu.addSeparator()
-        add("&About Seirênes", does.show_about, "info")
 
-    def _adder(self, group: str, put: Callable[[QAction], Any]) -> Callable[..., QAction]:
-        def add(text: str, does: Callable[[], Any], icon: str = "", key: str = "") -> QAction:
-            action = self._make(text, does, icon, key)
-            put(action)
-            self.commands.append(Command(group, action))
-            return action
+@dataclass(frozen=True)
+class Command:
+    """An entry of the palette: an action as declared and, where its owner is built, the bound one."""
 
-        return add
+    spec: ActionSpec
+    action: QAction | None
 
-    def _make(self, text: str, does: Callable[[], Any], icon: str = "", key: str = "") -> QAction:
-        action = QAction(text, self._window)
-        if icon:
-            set_icon(action, icon, "muted")
-        if key:
-            action.setShortcut(QKeySequence(key))
-        action.triggered.connect(lambda *_: does())
-        return action
+    @property
+    def text(self) -> str:
+        """ "Run: Pause"."""
+        return f"{self.spec.group}: {(self.action.text() if self.action else self.spec.title).replace('&', '')}"
 
-    def render_run(self, *, live: bool, paused: bool, stopping: bool) -> None:
-        """Switch the Run menu on for what can be done now."""
-        for key, on in {
-            "open": live,
-            "pause": live and not paused and not stopping,
-            "unpause": live and paused and not stopping,
-            "checkpoint": live and not paused and not stopping,
-            "stop": live and not stopping,
-            "discard": live,
-        }.items():
-            self.run_actions[key].setEnabled(on)
+    @property
+    def enabled(self) -> bool:
+        """Whether it can be run now; for a page that is not built yet this is known only there."""
+        return self.action is None or self.action.isEnabled()
+
+
+def bind_actions(
+    owner: QWidget,
+    specs: Iterable[ActionSpec],
+    handlers: Mapping[str, Callable[[], object]],
+    *,
+    keys: Qt.ShortcutContext = PAGE,
+    context_menu: QWidget | None = None,
+) -> dict[str, QAction]:
+    """The actions by name, on `owner`. Every spec needs a handler and every handler a spec.
+
+    Specs with `context` make the context menu of `context_menu`, which is the owner itself unless named.
+    """
+    specs = tuple(specs)
+    if unbound := {spec.name for spec in specs} ^ handlers.keys():
+        raise ValueError(f"Actions and handlers differ: {', '.join(sorted(unbound))}")
+    bound: dict[str, QAction] = {}
+    menu_owner = context_menu or owner
+    for spec in specs:
+        action = QAction(spec.title, owner)
+        action.setObjectName(spec.id)
+        action.setCheckable(spec.checkable)
+        action.setShortcuts(_sequences(spec))
+        action.setShortcutContext(keys)
+        action.setToolTip(describe_action(spec))
+        if spec.icon:
+            set_icon(action, spec.icon, "muted")
+            action.setProperty("icon_name", spec.icon)
+        action.triggered.connect(lambda *_, do=handlers[spec.name]: do())
+        owner.addAction(action)
+        if spec.context:
+            menu_owner.addAction(action)
+            menu_owner.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        bound[spec.name] = action
+    return bound
+
+
+def describe_action(spec: ActionSpec) -> str:
+    """The tooltip: what it does and, in brackets, its keys."""
+    text = spec.tip or spec.title.replace("&", "")
+    return f"{text} ({spec.keys})" if spec.shortcut else text
+
+
+class ActionRegistry:
+    """All declared actions of a window, whether their pages are built or not."""
+
+    def __init__(
+        self, window: QMainWindow, specs: Iterable[ActionSpec], pages: Iterable[str], show_page: Callable[[str], object]
+    ) -> None:
+        self._window, self._show_page, self._pages = window, show_page, frozenset(pages)
+        self.specs = {spec.id: spec for spec in specs}
+
+    def bound(self) -> dict[str, QAction]:
+        """The actions that exist, by id."""
+        return {a.objectName(): a for a in self._window.findChildren(QAction) if a.objectName() in self.specs}
+
+    def commands(self) -> list[Command]:
+        """For the palette."""
+        bound = self.bound()
+        return [Command(spec, bound.get(id_)) for id_, spec in self.specs.items()]
+
+    def trigger(self, id_: str) -> None:
+        """Run an action; a page's action brings its page into view first, and builds it if need be."""
+        if self.specs[id_].scope in self._pages:
+            self._show_page(self.specs[id_].scope)
+        if (action := self.bound().get(id_)) is not None and action.isEnabled():
+            action.trigger()
+
+    def shortcuts(self) -> dict[str, list[tuple[str, str]]]:
+        """For the shortcut sheet: titles and keys by group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for spec in self.specs.values():
+            if spec.shortcut:
+                groups.setdefault(spec.group, []).append((spec.title.replace("&", ""), spec.keys))
+        return groups
+
+
+def _sequences(spec: ActionSpec) -> list[QKeySequence]:
+    return QKeySequence.listFromString(spec.shortcut) if spec.shortcut else []

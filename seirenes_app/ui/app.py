@@ -26,7 +26,7 @@ from seirenes_app.ui.dependencies import Pages, Services
 from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.craft.page import CraftPage
-from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
 from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.pages.train.page import TrainPage

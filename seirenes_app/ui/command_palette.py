@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 
 from PySide6.QtCore import QAbstractListModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QAction, QFont, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
     QLineEdit,
@@ -19,10 +18,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from seirenes_app.ui.actions import ActionRegistry, Command
 from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.widgets.labels import make_label
 
 Index = QModelIndex | QPersistentModelIndex
-ACTION_ROLE = Qt.ItemDataRole.UserRole + 1
+COMMAND_ROLE = Qt.ItemDataRole.UserRole + 1
 KEY_ROLE = Qt.ItemDataRole.UserRole + 2
 ROW = 38
 ROWS_SHOWN = 9
@@ -30,19 +31,6 @@ SHADE = 0.35
 WORD_START = 5
 IN_A_ROW = 4
 GOOD_SHARE = 0.8
-
-
-@dataclass(frozen=True)
-class Command:
-    """One entry: where it stands in the menus, and the action."""
-
-    group: str
-    action: QAction
-
-    @property
-    def text(self) -> str:
-        """ "Run: Pause"."""
-        return f"{self.group}: {self.action.text().replace('&', '')}"
 
 
 def fuzzy_score(pattern: str, text: str) -> int | None:
@@ -81,7 +69,7 @@ def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
     scored = [(c, s) for c in commands if (s := fuzzy_score(pattern, c.text)) is not None]
     enough = max((s for _, s in scored), default=0) * GOOD_SHARE
     good = [(c, s) for c, s in scored if s >= enough]
-    good.sort(key=lambda pair: (not pair[0].action.isEnabled(), -pair[1]))
+    good.sort(key=lambda pair: (not pair[0].enabled, -pair[1]))
     return [command for command, _ in good]
 
 
@@ -109,15 +97,15 @@ class CommandsModel(QAbstractListModel):
         command = self._rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return command.text
-        if role == ACTION_ROLE:
-            return command.action
+        if role == COMMAND_ROLE:
+            return command
         if role == KEY_ROLE:
-            return command.action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            return command.spec.keys
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Commands that are off cannot be chosen."""
-        enabled = index.isValid() and self._rows[index.row()].action.isEnabled()
+        enabled = index.isValid() and self._rows[index.row()].enabled
         return super().flags(index) if enabled else Qt.ItemFlag.ItemIsSelectable
 
 
@@ -156,9 +144,10 @@ class CommandDelegate(QStyledItemDelegate):
 class CommandPalette(QWidget):
     """A veil over the window with the palette on it. It hides on Escape, on a choice, and on a click beside it."""
 
-    def __init__(self, commands: Callable[[], Sequence[Command]], parent: QWidget) -> None:
+    def __init__(self, registry: ActionRegistry, parent: QWidget) -> None:
         super().__init__(parent)
-        self._commands = commands
+        self._registry = registry
+        self._commands: list[Command] = []
         self._came_from: QWidget | None = None
         self._build()
         self._connect()
@@ -180,8 +169,11 @@ class CommandPalette(QWidget):
         self.list.setModel(self.model)
         column = QVBoxLayout(self.frame)
         column.setContentsMargins(1, 1, 1, 8)
+        self.nothing = make_label("No command matches.", "muted")
+        self.nothing.setContentsMargins(18, 8, 18, 8)
         column.addWidget(self.edit)
         column.addWidget(self.list)
+        column.addWidget(self.nothing)
 
     def _connect(self) -> None:
         self.edit.textChanged.connect(self._filter)
@@ -192,6 +184,7 @@ class CommandPalette(QWidget):
     def open(self) -> None:
         """Show all commands and take the keyboard."""
         self._came_from = self.window().focusWidget()
+        self._commands = self._registry.commands()
         self.edit.clear()
         self._filter("")
         self._place()
@@ -207,7 +200,10 @@ class CommandPalette(QWidget):
         self.hide()
 
     def _filter(self, pattern: str) -> None:
-        self.model.render(filter_commands(self._commands(), pattern))
+        found = filter_commands(self._commands, pattern)
+        self.model.render(found)
+        self.list.setVisible(bool(found))
+        self.nothing.setVisible(not found)
         self._select(0)
         self._place()
 
@@ -217,10 +213,10 @@ class CommandPalette(QWidget):
             self.list.setCurrentIndex(self.model.index(row % rows, 0))
 
     def _run(self) -> None:
-        action = self.list.currentIndex().data(ACTION_ROLE)
-        if isinstance(action, QAction) and action.isEnabled():
+        command = self.list.currentIndex().data(COMMAND_ROLE)
+        if isinstance(command, Command) and command.enabled:
             self.close_palette()
-            action.trigger()
+            self._registry.trigger(command.spec.id)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Arrows and Enter of the line; resizes of the window."""

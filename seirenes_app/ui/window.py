@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,10 @@ from seirenes_app.services.diagnostics import describe, log_path
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.machine import Machine, read_machine
 from seirenes_app.store.settings import ThemeMode, settings_path
-from seirenes_app.ui.actions import Actions
+from seirenes_app.ui.actions import ActionRegistry
 from seirenes_app.ui.command_palette import CommandPalette
-from seirenes_app.ui.current_run import CurrentRun
 from seirenes_app.ui.dependencies import Pages, Services
-from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.robustness.actions import ROBUSTNESS_KEYS
-from seirenes_app.ui.pages.traces.actions import TRACES_KEYS
+from seirenes_app.ui.pages.base import PAGES, Page
 from seirenes_app.ui.shutdown import ShutdownSequence
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
@@ -35,20 +33,13 @@ from seirenes_app.ui.widgets.dialogs import (
 from seirenes_app.ui.widgets.sidebar import Sidebar
 from seirenes_app.ui.widgets.status_line import StatusLine
 from seirenes_app.ui.widgets.toast import Toast
+from seirenes_app.ui.window_actions import ALL_ACTIONS, build_menus
 from training.errors import UserError
 from training.rollouts.search import RolloutQuery
 from training.runs.config import load_config
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
-
-TABLE_KEYS = (
-    ("Command palette", "Ctrl+Shift+P"),
-    ("Recent runs: open, pin, note", "Enter, P, N"),
-    ("Recent runs: resume, discard", "R, Del"),
-    *TRACES_KEYS,
-    *ROBUSTNESS_KEYS,
-)
 
 
 class MainWindow(QMainWindow):
@@ -69,9 +60,6 @@ class MainWindow(QMainWindow):
         self._bug: BugDialog | None = None
         self._over = False
         self.closing = ShutdownSequence(self._active, self._control, self.close, self)
-        self.current_run = CurrentRun(
-            self._active, self._control, lambda: self._train.run_id, self.open_run, self._ask_discard
-        )
         self._build()
         self._connect()
         self._restore()
@@ -79,7 +67,7 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.setWindowTitle("Seirênes")
         self.setMinimumSize(1000, 640)
-        self.rail = Sidebar(self.pages)
+        self.rail = Sidebar(PAGES)
         self.stack = QStackedWidget()
         for page in self.pages:
             self.stack.addWidget(page)
@@ -94,9 +82,9 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status_line)
         self.statusBar().hide()
-        self.actions_ = Actions(self, self, self.current_run, self.pages)
-        self.actions_.add_deeds(self._craft, self._craft.deeds.values(), self.show_on)
-        self.palette_ = CommandPalette(lambda: self.actions_.commands, self)
+        self.registry = ActionRegistry(self, ALL_ACTIONS, [page.key for page in PAGES], self.show_page_named)
+        self.actions_ = build_menus(self, self._make_handlers())
+        self.palette_ = CommandPalette(self.registry, self)
         self.toast = Toast(self)
 
     def _connect(self) -> None:
@@ -141,8 +129,7 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(QByteArray(base64.b64decode(self._settings.geometry)))
         keys = [page.key for page in self.pages]
         self.show_page(keys.index(self._settings.last_page) if self._settings.last_page in keys else 0)
-        if (theme := self.actions_.themes.get(self._settings.theme)) is not None:
-            theme.setChecked(True)
+        self.actions_[self._settings.theme].setChecked(True)
         last = self._library.find(self._settings.last_run) if self._settings.last_run else None
         if last is not None:
             self._train.open_run(last)
@@ -162,6 +149,23 @@ class MainWindow(QMainWindow):
         if self._settings.theme == ThemeMode.SYSTEM:
             switch_theme(self._settings.theme)
 
+    def _make_handlers(self) -> dict[str, Callable[[], object]]:
+        """What the window's actions do, by name."""
+        return {
+            "new": self.new_run, "demo": self.ask_demo, "recorded": self.open_recorded, "evaluate": self.evaluate,
+            "open-config": self.choose_config, "runs-folder": self.open_runs_folder, "quit": self.close,
+            "show": lambda: self._with_run(self.open_run), "pause": lambda: self._with_run(self._control.pause),
+            "continue": lambda: self._with_run(self._control.unpause),
+            "checkpoint": lambda: self._with_run(self._control.checkpoint),
+            "stop": lambda: self._with_run(self._control.stop_and_save),
+            "discard": lambda: self._with_run(self._ask_discard),
+            "refresh": self.refresh, "full-screen": self.toggle_full_screen, "palette": self.open_palette,
+            "shortcuts": self.show_shortcuts, "diagnostics": self.copy_diagnostics, "log": self.open_log,
+            "about": self.show_about,
+            **{page.key: lambda key=page.key: self.show_page_named(key) for page in PAGES},
+            **{mode: lambda mode=mode: self.set_theme(mode) for mode in ThemeMode},
+        }  # fmt: skip
+
     # ------------------------------------------------------------------ pages
 
     def show_page(self, index: int) -> None:
@@ -171,6 +175,10 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentIndex(index)
         self.rail.select(index)
         self.pages[index].activate()
+
+    def show_page_named(self, key: str) -> None:
+        """`show_page` by the page's key."""
+        self.show_page([page.key for page in self.pages].index(key))
 
     def show_on(self, page: Page) -> None:
         """`show_page` by the page itself."""
@@ -204,6 +212,16 @@ class MainWindow(QMainWindow):
     def start_demo(self) -> None:
         """Start the demo preset and show it."""
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
+
+    def ask_demo(self) -> None:
+        """Ask first: the key is easily hit, and the run takes the machine for minutes."""
+        steps = self._library.presets()["demo"].config.steps
+        text = (
+            f"Self-play with the bundled model, {steps} steps, on this machine and offline. It can be stopped any time."
+        )
+        question = ConfirmDialog("Start the demo run?", text, "Start", self, kind="primary")
+        question.accepted.connect(self.start_demo)
+        question.open()
 
     def open_recorded(self) -> None:
         """The run that ships, on Traces."""
@@ -295,7 +313,7 @@ class MainWindow(QMainWindow):
 
     def show_shortcuts(self) -> None:
         """Every key."""
-        ShortcutsDialog(self.actions_.commands, TABLE_KEYS, self).open()
+        ShortcutsDialog(self.registry.shortcuts(), self).open()
 
     def diagnostics(self) -> str:
         """What to paste into a report. The machine is read once: it takes a second."""
@@ -335,18 +353,29 @@ class MainWindow(QMainWindow):
 
     # ------------------------------------------------------------------ live runs
 
+    def current_run(self) -> tuple[RunPaths, RunState] | None:
+        """What the Run menu acts on: the run in view if it is running, else the one that was started last."""
+        live = self._active.live
+        in_view = next((run for run in live if run[0].run_id == self._train.run_id), None)
+        return in_view or (live[-1] if live else None)
+
+    def _with_run(self, do: Callable[[RunPaths], object]) -> None:
+        if (found := self.current_run()) is not None:
+            do(found[0])
+
     def _render_run(self) -> None:
         live = self._active.live
         self.statusBar().setVisible(bool(live))
-        if not live:
-            self.status_line.render_run(None, None)
-            self.actions_.render_run(live=False, paused=False, stopping=False)
-            return
-        paths, state = self.current_run.find() or live[-1]
+        paths, state = self.current_run() or (None, None)
         self.status_line.render_run(paths, state, len(live) - 1)
-        self.actions_.render_run(
-            live=True, paused=state.status is RunStatus.PAUSED, stopping=self._control.stopping(paths)
-        )
+        paused = state is not None and state.status is RunStatus.PAUSED
+        stopping = paths is not None and self._control.stopping(paths)
+        going = paths is not None and not stopping
+        for name, on in {
+            "show": bool(live), "pause": going and not paused, "continue": going and paused,
+            "checkpoint": going and not paused, "stop": going, "discard": bool(live),
+        }.items():  # fmt: skip
+            self.actions_[name].setEnabled(on)
 
     def _take_ended(self, paths: RunPaths, state: RunState) -> None:
         self._runs.refresh()

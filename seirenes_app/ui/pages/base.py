@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from PySide6.QtCore import Qt
@@ -10,20 +11,36 @@ from PySide6.QtWidgets import QWidget
 from seirenes_app.ui.theme import Theme
 
 
+@dataclass(frozen=True)
+class PageSpec:
+    """A page as the sidebar and the menus know it, before it is built."""
+
+    key: str
+    """Name in settings and on the command line."""
+    title: str
+    icon: str
+    """Name of a file in resources/icons, without ``.svg``."""
+
+
+PAGES = (
+    PageSpec("home", "Home", "home"),
+    PageSpec("craft", "Craft", "craft"),
+    PageSpec("train", "Train", "train"),
+    PageSpec("traces", "Traces", "traces"),
+    PageSpec("robustness", "Robustness", "chart"),
+)
+PAGE_BY_KEY = {page.key: page for page in PAGES}
+
+
 class Page(QWidget):
-    """One page of the laboratory. The window calls the verbs below and what a page's own signals need."""
+    """One page. The window calls the methods below and connects the page's own signals."""
 
     key: ClassVar[str] = ""
-    """Name in settings and on the command line."""
-    title: ClassVar[str] = ""
-    """Label in the rail."""
-    icon: ClassVar[str] = ""
-    """Name of a file in resources/icons, without ``.svg``."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
-        self.setAccessibleName(self.title)
+        self.setAccessibleName(PAGE_BY_KEY[self.key].title)
 
     def activate(self) -> None:
         """The page has come into view."""
@@ -32,10 +49,10 @@ class Page(QWidget):
         """The page is out of view: stop drawing."""
 
     def themed(self, theme: Theme) -> None:
-        """Colours changed; what is painted by hand is drawn anew."""
+        """The colours changed: repaint what is painted by hand."""
 
     def unsaved(self) -> str:
-        """Save what is not saved; returns what kept it from that, "" for nothing. Asked before the window closes."""
+        """Save what is not saved; returns what prevented it, "" for nothing. Called before the window closes."""
         return ""
 
     def close_down(self) -> None:

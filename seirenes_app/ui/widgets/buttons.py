@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QPushButton, QToolButton
 
 from seirenes_app.ui.icons import set_icon
@@ -37,6 +38,23 @@ def make_button(
         set_icon(button, icon, {"primary": "accent_text", "danger": "bad"}.get(kind, "text"))
     if clicked is not None:
         button.clicked.connect(lambda *_: clicked())
+    return button
+
+
+def action_button(action: QAction, text: str = "", *, kind: str = "", large: bool = False) -> QPushButton:
+    """A push button that triggers `action` and follows its text, tooltip and enabled state. `text` fixes the text."""
+    icon = str(action.property("icon_name") or "")
+    button = make_button(text or action.text().replace("&", ""), icon, kind=kind, large=large, clicked=action.trigger)
+
+    def follow() -> None:
+        button.setEnabled(action.isEnabled())
+        button.setText(text or action.text().replace("&", ""))
+        button.setAccessibleName(button.text())
+        button.setToolTip(action.toolTip())
+        button.setAccessibleDescription(action.toolTip())
+
+    action.changed.connect(follow)
+    follow()
     return button
 
 

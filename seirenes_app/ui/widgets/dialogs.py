@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app import version
-from seirenes_app.ui.command_palette import Command
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
@@ -173,12 +172,14 @@ class MessageDialog(PageDialog):
 class ConfirmDialog(PageDialog):
     """A question whose answer cannot be taken back easily; Enter and Escape both leave things as they are."""
 
-    def __init__(self, title: str, text: str, verb: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, text: str, verb: str, parent: QWidget | None = None, *, kind: str = "danger"
+    ) -> None:
         super().__init__(title, parent)
         self.body.addWidget(make_label(title, "title"))
         self.body.addWidget(make_label(text, "muted", wrap=True))
         self.cancel = make_button("Cancel", clicked=self.reject)
-        self.confirm = make_button(verb, kind="danger", clicked=self.accept)
+        self.confirm = make_button(verb, kind=kind, clicked=self.accept)
         self.buttons.addStretch(1)
         self.buttons.addWidget(self.cancel)
         self.buttons.addWidget(self.confirm)
@@ -228,10 +229,10 @@ class AboutDialog(PageDialog):
 class ShortcutsDialog(PageDialog):
     """Every action that has a key, by where it works, in two columns that scroll where the screen is low."""
 
-    def __init__(self, commands: Sequence[Command], more: Sequence[tuple[str, str]], parent: QWidget | None = None):
+    def __init__(self, groups: dict[str, list[tuple[str, str]]], parent: QWidget | None = None) -> None:
         super().__init__("Keyboard shortcuts", parent)
         self.body.addWidget(make_label("Keyboard shortcuts", "title"))
-        self.groups = group_keys(commands, more)
+        self.groups = groups
         inside = QWidget()
         columns = QHBoxLayout(inside)
         columns.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
@@ -261,19 +262,6 @@ class ShortcutsDialog(PageDialog):
         self.buttons.addWidget(close)
         close.setDefault(True)
         self.setWindowModality(Qt.WindowModality.WindowModal)
-
-
-def group_keys(commands: Sequence[Command], more: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """Names and keys by the menu or page they belong to. `more` names its page before a colon, or none: then View."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for command in commands:
-        if key := command.action.shortcut().toString():
-            groups.setdefault(command.group, []).append((command.action.text().replace("&", ""), key))
-    for text, key in more:
-        group, found, name = text.partition(": ")
-        name = name[:1].upper() + name[1:]
-        groups.setdefault(group if found else "View", []).append((name if found else text, key))
-    return groups
 
 
 def _make_keys(group: str, rows: Sequence[tuple[str, str]]) -> QGridLayout:

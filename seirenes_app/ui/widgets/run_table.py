@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFont, QFontMetrics, QKeySequence, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QMenu,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -17,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_summary import Change
-from seirenes_app.ui.icons import draw_svg, set_icon
+from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.runs_model import (
     CHANGE_ROLE,
     DETAIL_ROLE,
@@ -156,13 +155,9 @@ def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) 
 
 
 class RunTable(QTableView):
-    """Enter or a double click opens; P pins, N notes, R resumes, Delete discards."""
+    """A double click opens. The page binds its other actions to the table."""
 
     opened = Signal(object)
-    pinAsked = Signal(object)
-    noteAsked = Signal(object)
-    resumeAsked = Signal(object)
-    discardAsked = Signal(object)
 
     def __init__(self, model: RunsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -189,33 +184,15 @@ class RunTable(QTableView):
         header.setSectionResizeMode(RunColumn.RUN, QHeaderView.ResizeMode.Stretch)
         for column, width in WIDTHS.items():
             self.setColumnWidth(column, width[0])
-        self.actions_by_key = {
-            "open": self._action("Open", "arrow-right", Qt.Key.Key_Return, self.opened),
-            "pin": self._action("Pin or unpin", "pin", Qt.Key.Key_P, self.pinAsked),
-            "note": self._action("Note…", "note", Qt.Key.Key_N, self.noteAsked),
-            "resume": self._action("Resume", "resume", Qt.Key.Key_R, self.resumeAsked),
-            "discard": self._action("Discard…", "discard", Qt.Key.Key_Delete, self.discardAsked),
-        }
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-
-    def _action(self, text: str, icon: str, key: Qt.Key, signal: object) -> QAction:
-        action = QAction(text, self)
-        action.setShortcut(QKeySequence(key))
-        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        set_icon(action, icon)
-        action.triggered.connect(lambda *_: self._ask(signal))
-        self.addAction(action)
-        return action
 
     def _connect(self, model: RunsModel) -> None:
-        self.doubleClicked.connect(lambda _index: self._ask(self.opened))
+        self.doubleClicked.connect(self._on_double_clicked)
         model.modelReset.connect(self.fit_height)
         self.fit_height()
 
-    def _ask(self, signal: object) -> None:
-        summary = self.selected()
-        if summary is not None:
-            signal.emit(summary)  # type: ignore[attr-defined]
+    def _on_double_clicked(self) -> None:
+        if (summary := self.selected()) is not None:
+            self.opened.emit(summary)
 
     def selected(self) -> RunSummary | None:
         """The run under the cursor, if any."""
@@ -241,9 +218,3 @@ class RunTable(QTableView):
         """As high as its rows, up to `ROWS_SHOWN`; beyond that it scrolls."""
         rows = min(self.model().rowCount(), ROWS_SHOWN)
         self.setFixedHeight(rows * ROW + self.horizontalHeader().sizeHint().height() + 8)
-
-    def make_menu(self) -> QMenu:
-        """The context menu, for a button that opens it."""
-        menu = QMenu(self)
-        menu.addActions(self.actions())
-        return menu

@@ -9,7 +9,7 @@ from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from seirenes_app.ui.icons import draw_svg, set_icon
-from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.base import PageSpec
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.labels import make_label
 
@@ -59,7 +59,7 @@ class Sidebar(QWidget):
     commandsAsked = Signal()
     """The command palette, which is otherwise known only to who reads menus."""
 
-    def __init__(self, pages: Sequence[Page], parent: QWidget | None = None) -> None:
+    def __init__(self, pages: Sequence[PageSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("rail")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
@@ -81,7 +81,7 @@ class Sidebar(QWidget):
         column.addWidget(self.commands)
         self._group.idClicked.connect(self.chosen)
 
-    def _make_button(self, page: Page, number: int) -> SidebarButton:
+    def _make_button(self, page: PageSpec, number: int) -> SidebarButton:
         button = make_rail_button(page.title, page.icon, f"{page.title}  (Ctrl+{number + 1})")
         button.setCheckable(True)
         self._group.addButton(button, number)

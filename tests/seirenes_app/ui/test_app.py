@@ -241,14 +241,9 @@ def test_commands_that_are_off_are_found_last_and_do_nothing(window, qtbot):
     assert not index.flags() & Qt.ItemFlag.ItemIsEnabled
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
     assert window.palette_.isVisible()
-    everything = filter_commands(window.actions_.commands, "")
-    states = [command.action.isEnabled() for command in everything]
+    everything = filter_commands(window.registry.commands(), "")
+    states = [command.enabled for command in everything]
     assert states == sorted(states, reverse=True)
-
-
-def test_no_two_actions_share_a_key(window):
-    keys = [c.action.shortcut().toString() for c in window.actions_.commands if not c.action.shortcut().isEmpty()]
-    assert len(keys) == len(set(keys))
 
 
 def test_every_visible_button_of_every_page_has_an_accessible_name(window):
@@ -268,11 +263,11 @@ def test_a_run_that_is_going_is_found_shown_and_opened(window, qtbot, live):
     qtbot.waitUntil(lambda: bool(window._active.live))
     assert "step 3 of 60" in window.status_line.button.text()
     assert "hinted" in window.status_line.button.text()
-    assert window.actions_.run_actions["pause"].isEnabled()
+    assert window.actions_["pause"].isEnabled()
     window.show_page(0)
     qtbot.mouseClick(window.status_line.button, Qt.MouseButton.LeftButton)
     assert window.stack.currentWidget().key == "train"
-    window.actions_.run_actions["pause"].trigger()
+    window.actions_["pause"].trigger()
     assert [c.kind for c in CommandTail(paths.commands).poll()] == [CommandKind.PAUSE]
 
 
@@ -314,7 +309,7 @@ def test_discarding_is_asked_first_and_enter_does_not_do_it(window, qtbot, live)
     paths, _child = live
     window.refresh()
     qtbot.waitUntil(lambda: bool(window._active.live))
-    window.actions_.run_actions["discard"].trigger()
+    window.actions_["discard"].trigger()
     (question,) = [w for w in QApplication.topLevelWidgets() if isinstance(w, ConfirmDialog) and w.isVisible()]
     assert question.cancel.isDefault()
     question.cancel.click()

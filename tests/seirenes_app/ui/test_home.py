@@ -14,7 +14,7 @@ from seirenes_app.services.run_summary import Change
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn, RunsModel
-from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.theme import apply_theme
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventWriter

@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.home import HomePage
+from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.theme import apply_theme
 from training.runs.events import EventKind, EventWriter
 from training.runs.paths import RunPaths

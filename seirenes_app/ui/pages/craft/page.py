@@ -17,10 +17,11 @@ from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.store.crafts import CraftStore
+from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.craft.actions import make_deeds
+from seirenes_app.ui.pages.craft.actions import ACTIONS
 from seirenes_app.ui.pages.craft.attribution_views import WhyCard, WhyTab
 from seirenes_app.ui.pages.craft.cards import HintTypeCard, ProblemCard, PromptCard, SolveCard
 from seirenes_app.ui.pages.craft.controller import CraftController
@@ -42,8 +43,6 @@ class CraftPage(Page):
     """See the module. Ends with `close_down`, which saves."""
 
     key = "craft"
-    title = "Craft"
-    icon = "craft"
 
     toast = Signal(str)
     problem = Signal(str, str)
@@ -60,7 +59,7 @@ class CraftPage(Page):
         self.sheets = Sheets(self.desk, background, self)
         self.setAcceptDrops(True)
         self._build(background)
-        self.deeds = make_deeds(self, self._what_deeds_do())
+        self.deeds = bind_actions(self, ACTIONS, self._what_deeds_do())
         self._connect()
         self.desk.start()
         self.render()

@@ -1,37 +1,16 @@
-"""The keys of the Robustness page, once: what it binds, and what the shortcuts sheet lists."""
+"""The actions of the Robustness page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from seirenes_app.ui.actions import ActionSpec
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QWidget
-
-KEYS = {
-    "Choose a run": "Ctrl+L",
-    "Evaluate…": "Ctrl+E",
-    "Report": "Ctrl+Shift+E",
-    "Charts": "Alt+1",
-    "Cross-play": "Alt+2",
-    "Time machine": "Alt+3",
-    "Compare runs": "Alt+4",
-    "Chart or table": "Ctrl+T",
-}
-ROBUSTNESS_KEYS = (
-    ("Robustness: choose a run", "Ctrl+L"),
-    ("Robustness: evaluate, report", "Ctrl+E, Ctrl+Shift+E"),
-    ("Robustness: charts, cross-play, time machine, compare", "Alt+1 … Alt+4"),
-    ("Robustness: a chart's points, its rows, its table", "Arrows, Enter, Ctrl+T"),
+ACTIONS = (
+    ActionSpec("robustness.choose-run", "Choose a run", "Ctrl+L", "log"),
+    ActionSpec("robustness.evaluate", "Evaluate…", "Ctrl+E", "chart"),
+    ActionSpec("robustness.report", "Write the report", "Ctrl+Shift+E", "export"),
+    ActionSpec("robustness.charts", "Charts", "Alt+1"),
+    ActionSpec("robustness.cross-play", "Cross-play", "Alt+2"),
+    ActionSpec("robustness.replay", "Checkpoint replay", "Alt+3"),
+    ActionSpec("robustness.compare", "Compare runs", "Alt+4"),
+    ActionSpec("robustness.table", "Show the chart or its table", "Ctrl+T"),
 )
-"""For the window's sheet of shortcuts."""
-
-
-def add_keys(page: QWidget, deeds: Mapping[str, Callable[[], object]]) -> None:
-    """Bind them on the page."""
-    for text, key in KEYS.items():
-        action = QAction(text, page)
-        action.setShortcut(QKeySequence(key))
-        action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        action.triggered.connect(lambda _on=False, does=deeds[text]: does())
-        page.addAction(action)

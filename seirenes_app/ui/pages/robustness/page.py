@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary
 from seirenes_app.services.robustness.types import MatrixPanel, Origin, Trace, Track
+from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.robustness.actions import add_keys
+from seirenes_app.ui.pages.robustness.actions import ACTIONS
 from seirenes_app.ui.pages.robustness.chart_cards import ChartGrid
 from seirenes_app.ui.pages.robustness.compare_view import CompareView
 from seirenes_app.ui.pages.robustness.controller import Opened, RobustnessController, contenders, is_cross, write_report
@@ -40,8 +41,6 @@ class RobustnessPage(Page):
     """Keys: Ctrl+L chooses a run, Alt+1 to Alt+4 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
-    title = "Robustness"
-    icon = "chart"
 
     tracesAsked = Signal(object, object)
     """(RunPaths, RolloutQuery)"""
@@ -85,15 +84,15 @@ class RobustnessPage(Page):
         self.rows = RowsPanel(self)
         self.opener = RowsOpener(self, self.desk, self.rows)
         self.sheets = Sheets(self, self.desk, self.evaluating, self.time, self._run_of, self._config_of)
-        add_keys(self, {
-            "Choose a run": self.chooser.button.showMenu,
-            "Evaluate…": self.open_evaluate,
-            "Report": self.write_report,
-            "Charts": lambda: self.show_face(Face.CHARTS),
-            "Cross-play": lambda: self.show_face(Face.CROSS),
-            "Time machine": lambda: self.show_face(Face.TIME),
-            "Compare runs": lambda: self.show_face(Face.COMPARE),
-            "Chart or table": self.toggle_table,
+        bind_actions(self, ACTIONS, {
+            "choose-run": self.chooser.button.showMenu,
+            "evaluate": self.open_evaluate,
+            "report": self.write_report,
+            "charts": lambda: self.show_face(Face.CHARTS),
+            "cross-play": lambda: self.show_face(Face.CROSS),
+            "replay": lambda: self.show_face(Face.TIME),
+            "compare": lambda: self.show_face(Face.COMPARE),
+            "table": self.toggle_table,
         })  # fmt: skip
 
     def _connect(self) -> None:

@@ -10,10 +10,11 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
+from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.traces.actions import add_keys
+from seirenes_app.ui.pages.traces.actions import ACTIONS
 from seirenes_app.ui.pages.traces.controller import Listing, TracesController, file_stamp, place_of
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
@@ -40,8 +41,6 @@ class TracesPage(Page):
     """One run at a time: live, ended and recorded ones are read alike."""
 
     key = "traces"
-    title = "Traces"
-    icon = "traces"
 
     craftRequested = Signal(object)
     """Draft"""
@@ -110,16 +109,16 @@ class TracesPage(Page):
         column.addWidget(self.views, 1)
 
     def _connect(self) -> None:
-        add_keys(self, self.table, {
-            "Next row": lambda: self.table.step(1),
-            "Previous row": lambda: self.table.step(-1),
-            "Next flip": lambda: self.go_to_flip(backwards=False),
-            "Previous flip": lambda: self.go_to_flip(backwards=True),
-            "Search": self.search.enter,
-            "Open in Craft": self.open_in_craft,
-            "Export…": self.open_export,
-            "Choose a run": self.chooser.button.showMenu,
-        })  # fmt: skip
+        bind_actions(self, ACTIONS, {
+            "next": lambda: self.table.step(1),
+            "previous": lambda: self.table.step(-1),
+            "next-flip": lambda: self.go_to_flip(backwards=False),
+            "previous-flip": lambda: self.go_to_flip(backwards=True),
+            "search": self.search.enter,
+            "craft": self.open_in_craft,
+            "export": self.open_export,
+            "choose-run": self.chooser.button.showMenu,
+        }, context_menu=self.table)  # fmt: skip
         self._runs.loaded.connect(self._on_runs_loaded)
         self.chooser.chosen.connect(self.open_run)
         self.search.searched.connect(self._on_searched)

@@ -35,8 +35,6 @@ class TrainPage(Page):
     """See the module."""
 
     key = "train"
-    title = "Train"
-    icon = "train"
 
     runOpened = Signal(object)
     tracesAsked = Signal(object)

@@ -12,11 +12,13 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, Q
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.run_summary import tell
 from seirenes_app.store.workspace import Workspace
+from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
+from seirenes_app.ui.pages.home.actions import ACTIONS
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, Theme
-from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
+from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Column, FailureCard, Section, make_rule
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.hero_art import HeroArt
@@ -38,8 +40,6 @@ class HomePage(Page):
     """Asks by signals; the window answers."""
 
     key = "home"
-    title = "Home"
-    icon = "home"
 
     demoAsked = Signal()
     craftAsked = Signal()
@@ -147,17 +147,22 @@ class HomePage(Page):
 
     def _build_runs(self) -> Section:
         section = Section("Recent runs")
-        self.open_button = make_button("Open", "arrow-right", kind="quiet", tip="Open the selected run (Enter)",
-                                       clicked=lambda: self.table.actions_by_key["open"].trigger())  # fmt: skip
-        self.pin_button = make_button("Pin", "pin", kind="quiet", tip="Keep the selected run on top (P)",
-                                      clicked=lambda: self.table.actions_by_key["pin"].trigger())  # fmt: skip
-        self.note_button = make_button("Note…", "note", kind="quiet", tip="Write a note on the selected run (N)",
-                                       clicked=lambda: self.table.actions_by_key["note"].trigger())  # fmt: skip
+        self.table = RunTable(self._runs)
+        self.table_actions = bind_actions(
+            self.table, ACTIONS, {
+                "open": lambda: self._with_selected(lambda s: self.runAsked.emit(s.paths)),
+                "pin": lambda: self._with_selected(self._toggle_pin),
+                "note": lambda: self._with_selected(self.noteAsked.emit),
+                "resume": lambda: self._with_selected(lambda s: self.resumeAsked.emit(s.paths)),
+                "discard": lambda: self._with_selected(self.discardAsked.emit),
+            }, keys=WIDGET,
+        )  # fmt: skip
+        tools = [action_button(self.table_actions[name], kind="quiet") for name in ("open", "pin", "note")]
+        self.open_button, self.pin_button, self.note_button = tools
         folder = make_icon_button("folder", "Open the runs folder", clicked=self.folderAsked.emit)
         refresh = make_icon_button("refresh", "Look again (F5)", clicked=self._runs.refresh)
         for tool in (self.open_button, self.pin_button, self.note_button, folder, refresh):
             section.tools.addWidget(tool)
-        self.table = RunTable(self._runs)
         self.empty = EmptyState(
             "chart", "No runs yet",
             "The demo run needs no download and no account. Its charts fill while it learns, and everything it wrote "
@@ -179,10 +184,6 @@ class HomePage(Page):
         self.recorded.openAsked.connect(lambda: self.recordedAsked.emit(self._recorded))
         self._timer.timeout.connect(self._runs.refresh)
         self.table.opened.connect(lambda s: self.runAsked.emit(s.paths))
-        self.table.resumeAsked.connect(lambda s: self.resumeAsked.emit(s.paths))
-        self.table.noteAsked.connect(self.noteAsked)
-        self.table.discardAsked.connect(self.discardAsked)
-        self.table.pinAsked.connect(self._toggle_pin)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._render_tools())
         self._runs.modelReset.connect(self._render_tools)
 
@@ -230,11 +231,12 @@ class HomePage(Page):
 
     def _render_tools(self) -> None:
         selected = self.table.selected()
+        for action in self.table_actions.values():
+            action.setEnabled(selected is not None)
         for button in (self.open_button, self.pin_button, self.note_button):
             button.setVisible(bool(self._runs.summaries))
-            button.setEnabled(selected is not None)
         pinned = selected is not None and self._runs.mark(selected.paths.run_id).pinned
-        self.pin_button.setText("Unpin" if pinned else "Pin")
+        self.table_actions["pin"].setText("Unpin" if pinned else "Pin")
         self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
 
     def _render_stories(self) -> None:
@@ -269,6 +271,10 @@ class HomePage(Page):
     def _dismiss(self, paths: RunPaths) -> None:
         self._hidden.add(paths.run_id)
         self._render_stories()
+
+    def _with_selected(self, do: Callable[[RunSummary], object]) -> None:
+        if (summary := self.table.selected()) is not None:
+            do(summary)
 
     def _toggle_pin(self, summary: RunSummary) -> None:
         run_id = summary.paths.run_id
