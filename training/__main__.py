@@ -6,11 +6,11 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 from training.exit_codes import exit_code
+from training.runs.control import StopSignal
 
 # Set before torch or transformers are imported: nothing here may wait for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run, or take up again, a run directory")
     run.add_argument("root", type=Path)
+    run.add_argument("--since", type=float, help="when it was started: older commands are not for it")
     evaluate = verbs.add_parser("eval", help="evaluate a model on the frozen suite or against another's hints")
     evaluate.add_argument("--model", default="starter")
     evaluate.add_argument("--problems", type=int, default=500)
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(options: argparse.Namespace) -> int:
     if options.verb == "run":
-        return _run(options.root)
+        return _run(options.root, options.since)
     if options.verb == "evaluate":
         return _evaluate_folder(options.root, options.since)
     if options.verb == "export":
@@ -71,20 +72,19 @@ def _do(options: argparse.Namespace) -> int:
     return _evaluate(options)
 
 
-def _run(root: Path) -> int:
+def _run(root: Path, since: float | None) -> int:
+    stop_signal = StopSignal().install()
     from training.runner import run_directory
 
-    # A terminate request ends the run as a Ctrl+C does: the loop's `finally` saves what is complete.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return 0 if run_directory(root) == "finished" else 3
+    return 0 if run_directory(root, since, stop_signal) == "finished" else 3
 
 
 def _evaluate_folder(root: Path, since: float | None) -> int:
+    stop_signal = StopSignal().install()
     from training.evaluation.torch_evaluator import evaluate_folder
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A target that failed is told in the events, with what to do.
-    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, since), 2)
+    # Why a target failed, and what to do, is in the events.
+    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, since, stop_signal), 2)
 
 
 def _solve() -> int:

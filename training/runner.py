@@ -1,6 +1,6 @@
 """Turn a run directory into a running loop: lock, events, commands, evaluation, checkpoints, resume.
 
-`selfplay` knows the method, `engine` the weights, `rundir` the files; this is where they meet, in the trainer process.
+`selfplay` knows the method, `engine` the weights, `runs` the files; this is where they meet, in the trainer process.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,88 +35,44 @@ from training.evaluation.suites.builder import Suite, frozen_suite
 from training.evaluation.summary import summarise
 from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter
-from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import OnDrop, RunConfig, load_config, to_dict
-from training.runs.events import EventKind, EventWriter
+from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
+from training.runs.events import EventKind, EventLog
+from training.runs.files import FileError
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
+from training.runs.status import FailureKind
 from training.selfplay import SelfPlay, StepResult
 
-HEARTBEAT_S = 5.0
 STAGE_EVENT_S = 0.5
 
 
-class StopRequested(Exception):
-    """A person asked the run to stop; raised between generations, caught by `Runner.run`."""
-
-
-class EventLog:
-    """The run's events, written by the loop and by the heartbeat thread, one at a time."""
-
-    def __init__(self, paths: RunPaths) -> None:
-        self._writer = EventWriter(paths.events)
-        self._lock = threading.Lock()
-
-    def write(self, kind: EventKind, **data: Any) -> None:
-        """Append one event."""
-        with self._lock:
-            self._writer.write(kind, **data)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._writer.close()
-
-
 @dataclass
-class RunWatcher:
-    """The loop's window to the outside: reports stages, obeys commands. See `selfplay.Watcher`."""
+class RunCallbacks:
+    """The loop's callbacks in a trainer process: report stages, obey commands. See `selfplay.StepCallbacks`."""
 
-    journal: EventLog
-    commands: CommandTail
+    log: EventLog
+    control: ProcessControl
     step: int = 0
     name: str = "setup"
-    stop: bool = False
-    paused: bool = False
-    checkpoint: bool = False
     _last: float = 0.0
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Report progress (a few times a second at most) and obey what was commanded meanwhile."""
         now = time.monotonic()
         if name != self.name or now - self._last >= STAGE_EVENT_S:
-            self.name, self._last = name, now
-            self.journal.write(EventKind.STAGE, step=self.step, stage=name, done=done, total=total)
-        if done == 0:
-            self.obey()
+            self._write(name, done, total)
+            self._last = now
+        if done == 0 and self.control.obey(lambda: self._write("paused", 0, 0)):
+            self._write(name, done, total)
 
     def cancelled(self) -> bool:
         """True once a stop was asked for: a generation under way ends at its next token."""
-        self._read()
-        return self.stop
+        return self.control.cancelled()
 
-    def obey(self) -> None:
-        """Read the commands; wait while paused; raise StopRequested on stop."""
-        self._read()
-        while self.paused and not self.stop:
-            if self.name != "paused":
-                self.name = "paused"
-                self.journal.write(EventKind.STAGE, step=self.step, stage="paused", done=0, total=0)
-            time.sleep(0.2)
-            self._read()
-        if self.stop:
-            raise StopRequested
-
-    def _read(self) -> None:
-        for command in self.commands.poll():
-            if command.kind == CommandKind.STOP:
-                self.stop = True
-            elif command.kind == CommandKind.PAUSE:
-                self.paused = True
-            elif command.kind == CommandKind.RESUME:
-                self.paused = False
-            elif command.kind == CommandKind.CHECKPOINT:
-                self.checkpoint = True
+    def _write(self, name: str, done: int, total: int) -> None:
+        self.name = name
+        self.log.write(EventKind.STAGE, step=self.step, stage=name, done=done, total=total)
 
 
 @dataclass
@@ -125,8 +81,8 @@ class Runner:
 
     paths: RunPaths
     config: RunConfig
-    journal: EventLog
-    watcher: RunWatcher
+    log: EventLog
+    callbacks: RunCallbacks
     backend: LocalTorchBackend = field(init=False)
     loop: SelfPlay = field(init=False)
     suite: Suite = field(init=False)
@@ -134,6 +90,10 @@ class Runner:
     good: Path | None = None
     rollouts: int = 0
     resumed_from: int | None = None
+    sound: bool = True
+    """Whether the weights, the loop's memory and what was recorded are of one step."""
+    launched: bool = False
+    """Whether there are checkpoints, so that the settings have worked before, or it has announced itself."""
 
     # ------------------------------------------------------------------ set-up
 
@@ -141,6 +101,7 @@ class Runner:
         """Load the newest sound checkpoint, or the starting model; announce the launch."""
         c = self.config
         start, damaged = latest_valid(self.paths.checkpoints)
+        self.launched = start is not None
         m = c.model
         self.backend = LocalTorchBackend(
             resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
@@ -152,13 +113,15 @@ class Runner:
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
-            c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.watcher, types
-        )
+            c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
+            now=self.log.clock.now,
+        )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
         self.suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
         if start is not None:
             self._restore(start)
-        self.journal.write(EventKind.LAUNCH, **self._launch_facts())
+        self.log.write(EventKind.LAUNCH, **self._launch_facts())
+        self.launched = True
         for folder, reason in damaged:
             self.warn("damaged_checkpoint", f"{folder.name} is damaged ({reason}) and was passed over.",
                       "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip
@@ -183,7 +146,7 @@ class Runner:
         self.guard = CleanGuard.from_state(saved["guard"])
         self.rollouts = saved["rollouts"]
         self.good = folder
-        self.watcher.step = loop.step_number
+        self.callbacks.step = loop.step_number
 
     # ------------------------------------------------------------------ the run
 
@@ -196,16 +159,20 @@ class Runner:
                 self.evaluate()
                 self.save_checkpoint()
             while loop.step_number < c.steps and not self._spent():
-                self.watcher.step = loop.step_number + 1
-                started = time.monotonic()
+                self.callbacks.step = loop.step_number + 1
+                started, self.sound = self.log.clock.now(), False
                 result = loop.step()
-                self._record(result, writer, time.monotonic() - started)
+                self._record(result, writer, self.log.clock.now() - started)
+                self.sound = True
                 self._after_step()
             return "finished"
         except (StopRequested, Cancelled):
+            # Raised before an update only: weights and loop are still those of the last step.
+            self.sound = True
             return "stopped"
         finally:
-            self._save_if_new()
+            if self.sound:
+                self._save_if_new()
             writer.close()
 
     def _spent(self) -> bool:
@@ -220,7 +187,7 @@ class Runner:
             "rss_mb": psutil.Process().memory_info().rss / 2**20,
             "seconds": seconds,
         }
-        self.journal.write(EventKind.STEP, step=result.step, metrics=figures)
+        self.log.write(EventKind.STEP, step=result.step, metrics=figures)
         for alarm in metrics.alarms(figures):
             self.warn(*alarm)
 
@@ -229,8 +196,8 @@ class Runner:
         last = step >= c.steps or self._spent()
         if last or (c.evaluation.every and step % c.evaluation.every == 0):
             self.evaluate()
-        if last or self.watcher.checkpoint or (c.checkpoint.every and step % c.checkpoint.every == 0):
-            self.watcher.checkpoint = False
+        asked = self.callbacks.control.take_checkpoint_request()
+        if last or asked or (c.checkpoint.every and step % c.checkpoint.every == 0):
             self.save_checkpoint()
 
     # ------------------------------------------------------------------ evaluation
@@ -239,9 +206,9 @@ class Runner:
         """The frozen suite on the current weights: rows to disk, figures to the journal, the guard informed."""
         step = self.loop.step_number
         rows = run_suite(self.suite, self._solve, self.config.model.prompt_style, self.loop.grader)
-        save_rows(rows, self.paths.root / "evaluations" / f"step_{step:06d}.jsonl")
+        save_rows(rows, self.paths.evaluations / f"step_{step:06d}.jsonl")
         figures = summarise(rows)
-        self.journal.write(
+        self.log.write(
             EventKind.EVAL, step=step, suite=self.suite.name, suite_hash=self.suite.digest(), metrics=figures
         )
         self._guard(step, figures["clean"]["accuracy"])
@@ -251,8 +218,8 @@ class Runner:
             self.backend,
             chats,
             self.config.evaluation.max_new_tokens,
-            progress=lambda done, total: self.watcher.stage("eval", done, total),
-            cancelled=self.watcher.cancelled,
+            progress=lambda done, total: self.callbacks.stage("eval", done, total),
+            cancelled=self.callbacks.cancelled,
         )
 
     def _guard(self, step: int, accuracy: float) -> None:
@@ -276,7 +243,7 @@ class Runner:
         """Weights, optimiser and the loop's memory, all or nothing; old ones pruned as configured."""
         loop = self.loop
         folder = self.paths.checkpoints / f"step_{loop.step_number:06d}"
-        self.journal.write(EventKind.STAGE, step=loop.step_number, stage="checkpoint", done=0, total=1)
+        self.log.write(EventKind.STAGE, step=loop.step_number, stage="checkpoint", done=0, total=1)
         state = {
             "step": loop.step_number,
             "pool": loop.pool.state_dict(),
@@ -288,14 +255,13 @@ class Runner:
         with atomic_folder(folder) as temporary:
             self.backend.save_into(temporary)
             (temporary / "loop.json").write_text(json.dumps(state), encoding="utf-8")
-        self.journal.write(EventKind.CHECKPOINT, step=loop.step_number, path=str(folder.relative_to(self.paths.root)))
+        self.log.write(EventKind.CHECKPOINT, step=loop.step_number, path=str(folder.relative_to(self.paths.root)))
         if not self.guard.alarmed:
             self.good = folder
         self._prune()
 
     def _save_if_new(self) -> None:
-        loop = getattr(self, "loop", None)
-        if loop is not None and not (self.paths.checkpoints / f"step_{loop.step_number:06d}").exists():
+        if not (self.paths.checkpoints / f"step_{self.loop.step_number:06d}").exists():
             self.save_checkpoint()
 
     def _prune(self) -> None:
@@ -308,7 +274,7 @@ class Runner:
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
-        self.journal.write(EventKind.WARNING, step=self.watcher.step, code=code, message=message, remedy=remedy)
+        self.log.write(EventKind.WARNING, step=self.callbacks.step, code=code, message=message, remedy=remedy)
 
 
 def parse_types(text: str) -> tuple[HintType, ...]:
@@ -337,59 +303,50 @@ def solve_greedily(
     return [Solved(backend.codec.decode(c[0].tokens), c[0].truncated) for c in sampled]
 
 
-def _beat(journal: EventLog, watcher: RunWatcher, over: threading.Event) -> None:
-    process = psutil.Process()
-    while not over.wait(HEARTBEAT_S):
-        rss_mb = process.memory_info().rss / 2**20
-        journal.write(EventKind.HEARTBEAT, step=watcher.step, stage=watcher.name, rss_mb=rss_mb)
+def run_directory(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:
+    """Run, or resume, the run in `root` until it finishes, is stopped or fails; returns the outcome.
 
-
-def run_directory(root: Path) -> str:
-    """Run, or take up again, the run in `root` until it finishes, is stopped or fails; returns the outcome.
-
-    A UserError becomes the run's `done` event (and is raised again for the log); so does any other failure.
+    Commands from before `since` are not for this process. A UserError becomes the run's `done` event (and is raised
+    again for the log); so does any other failure.
     """
     paths = RunPaths(root)
     lock = RunLock(paths.lock)
     lock.acquire()
+    log = EventLog(paths.events)
     try:
-        return _run_locked(paths)
+        return _run(paths, log, ProcessControl(paths.commands, log, since, stop_signal))
     finally:
+        with suppress(OSError, UserError):
+            log.close()
         lock.release()
 
 
-def _run_locked(paths: RunPaths) -> str:
-    config = load_config(paths.config)
-    journal = EventLog(paths)
-    watcher = RunWatcher(journal, CommandTail(paths.commands, from_end=True))
-    over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(journal, watcher, over), daemon=True)
+def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
+    runner = None
     try:
-        runner = Runner(paths, config, journal, watcher)
+        config = load_config(paths.config)
+        callbacks = RunCallbacks(log, control)
+        runner = Runner(paths, config, log, callbacks)
         runner.set_up()
-        beat.start()
-        outcome = runner.run()
-        over.set()
+        with heartbeat(log, lambda: {"step": callbacks.step, "stage": callbacks.name}):
+            outcome = runner.run()
         message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."
-        journal.write(EventKind.DONE, outcome=outcome, message=message, error=None)
+        log.write(EventKind.DONE, outcome=outcome, message=message, error=None)
         return outcome
+    except KeyboardInterrupt:
+        # The second signal: nothing is saved.
+        log.write(EventKind.DONE, outcome="stopped", message="Interrupted before the last step was saved.", error=None)
+        return "stopped"
     except BaseException as error:
-        over.set()
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         # The disk may be what failed: the log still gets the traceback through the raise below.
-        with _quietly():
-            journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        with suppress(OSError, UserError):
+            failure = _failure(error, launched=runner is not None and runner.launched)
+            log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__, failure=failure)
         raise
-    finally:
-        over.set()
-        with _quietly():
-            journal.close()
 
 
-class _quietly:
-    """Swallow an OSError or UserError of a last message that could not be written; the first error matters more."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, (OSError, UserError))
+def _failure(error: BaseException, *, launched: bool) -> FailureKind:
+    if isinstance(error, UserError) and not isinstance(error, FileError):
+        return FailureKind.RESOURCES if launched else FailureKind.SETTINGS
+    return FailureKind.RESOURCES if isinstance(error, (FileError, MemoryError)) else FailureKind.INTERNAL

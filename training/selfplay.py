@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -137,6 +137,8 @@ class SelfPlay:
     grader: AnswerGrader
     watcher: StepCallbacks
     types: tuple[HintType, ...] = tuple(HintType)
+    now: Callable[[], float] = time.monotonic
+    """Seconds, pauses left out: stages are timed with it."""
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
 
@@ -152,7 +154,7 @@ class SelfPlay:
         """Play R1, R2, R3, reward, update; then remember what happened."""
         step = self.step_number + 1
         rng = random.Random(f"{self.config.data.seed}:{step}")
-        clock = _Clock()
+        clock = _Clock(self.now)
 
         rounds = self._draw_rounds(rng)
         self._play_clean(rounds, rng)
@@ -301,6 +303,8 @@ class SelfPlay:
 
     def _update(self, result: StepResult) -> None:
         a, u = self.config.advantage, self.config.update
+        # The last place to stop: from here on the step changes the loop's memory and the weights.
+        self.watcher.stage("update", 0, u.epochs)
         for role, groups in self._groups(result).items():
             assigned = assign_advantages(
                 {key: [x.reward for x in rollouts] for key, rollouts in groups.items()},
@@ -315,7 +319,6 @@ class SelfPlay:
                 if rows:
                     self.buffers[role].push(rows)
         batches = {role: self.buffers[role].take(u.max_rows) for role in Role}
-        self.watcher.stage("update", 0, u.epochs)
         for epoch in range(u.epochs):
             for role, rows in batches.items():
                 if rows:
@@ -374,11 +377,11 @@ class SelfPlay:
 
 
 class _Clock:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._now, self._last = now, now()
 
     def lap(self, name: str) -> None:
-        now = time.monotonic()
+        now = self._now()
         self.laps[name] = now - self._last
         self._last = now

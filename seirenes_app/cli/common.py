@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.services.run_summary import STOP_WORDS
 from seirenes_app.store.resources import recorded_run
 from training.errors import UserError
-from training.runs.listing import list_runs
 from training.runs.paths import RunPaths, default_runs_root
+from training.runs.stop import StopEscalation, StopTimes
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -19,15 +23,8 @@ RECORDED = "recorded"
 
 
 def find_run(name: str) -> RunPaths:
-    """The run of that id under the runs folder, or in that folder; else a UserError with the nearest ids."""
-    root = default_runs_root()
-    for folder in (Path(name).expanduser(), root / name):
-        if (folder / "config.json").is_file():
-            return RunPaths(folder.resolve())
-    known = [r.paths.run_id for r in list_runs(root)]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
-    hint = f" Did you mean {', '.join(near)}?" if near else " There is no run yet: start one with `seirenes demo`."
-    raise UserError(f"No run {name!r} in {root}.{hint}")
+    """The run of that folder, id, name, or unique beginning of one; else a UserError with the nearest."""
+    return RunRepository().find_named(name)
 
 
 def find_run_or_recorded(name: str) -> RunPaths:
@@ -38,6 +35,21 @@ def find_run_or_recorded(name: str) -> RunPaths:
     if not folder.is_dir():
         raise UserError(f"The recorded run is not there ({folder}). Reinstall seirenes, or name a run of your own.")
     return RunPaths(folder)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt in this block, as Ctrl+C does, so that a command can stop its child."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop_process(paths: RunPaths, times: StopTimes) -> bool:
+    """Ask it to stop, then end it when that is due, and say so; True if it is gone."""
+    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_WORDS[phase], highlight=False))
 
 
 def call_name(paths: RunPaths) -> str:

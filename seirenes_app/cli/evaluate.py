@@ -18,13 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded, interruptible, stop_process
 from seirenes_app.services.evaluations import (
     SEED,
     STARTER,
     EvaluationRepository,
     EvaluationWatch,
-    at_work,
     checkpoint_steps,
     checkpoint_targets,
     folder_target,
@@ -36,7 +35,6 @@ from seirenes_app.services.evaluations import (
     plan_crossplay,
     plan_evaluation,
     starter_target,
-    stop,
     written_suite,
 )
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
@@ -59,7 +57,9 @@ from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.summary import metrics_of
 from training.runs.files import write_whole
+from training.runs.launch import running_process
 from training.runs.status import RunStatus
+from training.runs.stop import FORCE
 
 # ---------------------------------------------------------------------- JSON
 
@@ -414,7 +414,7 @@ def _list(library: EvaluationRepository, as_json: bool) -> int:
 
 
 def _stop(paths: EvalDir) -> int:
-    gone = stop(paths, force=True, say=lambda words: ERR.print(words))
+    gone = stop_process(paths, FORCE)
     outcome = "has stopped" if gone else "has not stopped yet"
     OUT.print(f"{paths.run_id} {outcome}. Resume it: seirenes eval --resume {paths.run_id}", highlight=False)
     return 0 if gone else 1
@@ -481,16 +481,16 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
 def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None) -> int:
     watch = EvaluationWatch(paths)
     before = watch.poll().last_t
-    pid = launch(paths)
-    if options.detach:
-        _print_launch(paths, pid, options.json)
-        return 0
-    try:
-        state = _follow(paths, watch, before)
-    except KeyboardInterrupt:
-        ERR.print("Asking the evaluation to stop …")
-        stop(paths)
-        state = watch.poll()
+    with interruptible():
+        pid = launch(paths)
+        if options.detach:
+            _print_launch(paths, pid, options.json)
+            return 0
+        try:
+            state = _follow(paths, watch, before)
+        except KeyboardInterrupt:
+            stop_process(paths, FORCE)
+            state = watch.poll()
     return _conclude(paths, state, options.json, show, rows)
 
 
@@ -515,7 +515,7 @@ def _follow(paths: EvalDir, watch: EvaluationWatch, before: float) -> EvalState:
                 progress.update(task, **_progress_fields(state))
                 if state.over:
                     return state
-            elif at_work(paths) is None and time.monotonic() - started > START_PATIENCE_S:
+            elif running_process(paths) is None and time.monotonic() - started > START_PATIENCE_S:
                 raise UserError("\n".join(["The evaluation did not start. Its log:", *log_tail(paths)]))
             time.sleep(0.2)
 

@@ -13,22 +13,20 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, call_name, find_run
+from seirenes_app.cli.common import ERR, OUT, call_name, find_run, stop_process
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
-from seirenes_app.services.run_summary import before_after, write_report
+from seirenes_app.services.run_report import before_after, write_report
+from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import presets_folder
 from training.core.statistics import Interval
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
-from training.runs.launch import kill_tree, request_stop, start_trainer, terminate
-from training.runs.listing import list_runs
-from training.runs.lock import holder
+from training.runs.launch import running_process, start_trainer
 from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.status import OVER, RunState, RunStatus, reduce, resolve_status
-
-STOP_PATIENCE_S = 30.0
+from training.runs.stop import ASK_ONLY, FORCE
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,7 +79,7 @@ def train(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """Take up a run where its last checkpoint left it."""
     paths = find_run(options.run)
-    if (held := holder(paths.lock)) is not None:
+    if (held := running_process(paths)) is not None:
         raise UserError(f"{paths.run_id} is running already (process {held.pid}). Watch it in the window.")
     return _launch(paths, options, detach=options.detach)
 
@@ -107,8 +105,7 @@ def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> in
     try:
         state = follow(paths, seen)
     except KeyboardInterrupt:
-        ERR.print("Asking the run to save and stop …")
-        _stop_ladder(paths)
+        stop_process(paths, FORCE)
         state = _state(paths)
     return _conclude(paths, state, options.json)
 
@@ -140,11 +137,11 @@ def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
                 state = reduce(state, event)
                 events += 1
             if events > skip:
-                state = resolve_status(state, holder(paths.lock), time.time())
+                state = resolve_status(state, running_process(paths), time.time())
                 progress.update(task, **_progress_fields(state))
                 if state.status in OVER:
                     return state
-            elif holder(paths.lock) is None and time.monotonic() - launched > 60:
+            elif running_process(paths) is None and time.monotonic() - launched > 60:
                 raise UserError(f"The trainer did not start. Its log: {paths.log}\n{_last_lines(paths.log)}")
             time.sleep(poll_s)
 
@@ -224,12 +221,12 @@ def _state(paths: RunPaths) -> RunState:
     state = RunState()
     for event in EventTail(paths.events).poll():
         state = reduce(state, event)
-    return resolve_status(state, holder(paths.lock), time.time())
+    return resolve_status(state, running_process(paths), time.time())
 
 
 def runs(options: argparse.Namespace) -> int:
     """List the runs, newest first."""
-    found = list_runs(default_runs_root())
+    found = RunRepository().list_runs()
     if options.json:
         print(json.dumps([_run_facts(r) for r in found], ensure_ascii=False))
         return 0
@@ -269,37 +266,14 @@ def _arrow(values: list[float]) -> str:
 def stop(options: argparse.Namespace) -> int:
     """Ask, wait; with --force terminate and kill."""
     paths = find_run(options.run)
-    if holder(paths.lock) is None:
+    if running_process(paths) is None:
         OUT.print(f"{paths.run_id} is not running.")
         return 0
-    return 0 if _stop_ladder(paths, force=options.force) else 1
-
-
-def _stop_ladder(paths: RunPaths, *, force: bool = False) -> bool:
-    request_stop(paths)
-    if _wait_gone(paths, STOP_PATIENCE_S):
-        OUT.print(f"{paths.run_id} saved and stopped.")
-        return True
-    if not force:
-        OUT.print(f"{paths.run_id} has not stopped yet. Wait, or use: seirenes stop {paths.run_id} --force")
-        return False
-    held = holder(paths.lock)
-    if held is not None:
-        OUT.print("It did not answer: terminating …")
-        terminate(held.pid)
-        if not _wait_gone(paths, 10):
-            OUT.print("Still there: killing the process and its children …")
-            kill_tree(held.pid)
-    return _wait_gone(paths, 10)
-
-
-def _wait_gone(paths: RunPaths, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holder(paths.lock) is None:
-            return True
-        time.sleep(0.2)
-    return False
+    if stop_process(paths, FORCE if options.force else ASK_ONLY):
+        return 0
+    if not options.force:
+        OUT.print(f"Wait, or use: seirenes stop {call_name(paths)} --force", highlight=False, markup=False)
+    return 1
 
 
 # ---------------------------------------------------------------------- doctor

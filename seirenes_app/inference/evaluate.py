@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,8 @@ from seirenes_app.inference.requests import Request, Samples
 from training.core.prompts import Message as Turn
 from training.evaluation.evaluator import Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
-from training.evaluation.process_control import StopRequested
 from training.exit_codes import exit_code
+from training.runs.control import StopRequested, StopSignal
 
 _LOOK_S = 0.25
 _AHEAD = 4
@@ -105,13 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("root", type=Path, metavar="DIR")
     parser.add_argument("--since", type=float, default=time.time(), help="when it was started: see training evaluate")
     options = parser.parse_args(arguments)
-    root = options.root
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return exit_code(lambda: _do(root, options.since))
+    stop_signal = StopSignal().install()
+    return exit_code(lambda: _do(options.root, options.since, stop_signal))
 
 
-def _do(root: Path, since: float) -> int:
-    outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=since)
+def _do(root: Path, since: float, stop_signal: StopSignal) -> int:
+    outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=since, stop_signal=stop_signal)
     if outcome == "handover":
         sys.stderr.flush()
         command = [sys.executable, "-m", "training", "evaluate", str(root), "--since", str(since)]

@@ -10,22 +10,16 @@ llama.cpp worker, which then becomes the torch process if torch targets are left
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from seirenes_app.inference.models import bundled_model, describe_gguf
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import style_for
-from seirenes_app.services.run_repository import log_tail, move_to_trash
+from seirenes_app.services.run_repository import log_tail
 from seirenes_app.store.workspace import data_folder
 from training.core.prompts import PromptStyle
 from training.core.types import Condition
@@ -34,12 +28,9 @@ from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerpr
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
-from training.runs.commands import CommandKind, send_command
 from training.runs.config import load_config
-from training.runs.events import EventKind, EventTail
-from training.runs.files import explained, write_whole
-from training.runs.launch import child_environment, kill_tree, request_stop, terminate
-from training.runs.lock import LockHolder, holder
+from training.runs.events import EventTail
+from training.runs.launch import running_process, start_process
 from training.runs.paths import RunPaths
 from training.runs.status import RunStatus
 
@@ -212,13 +203,6 @@ def _title(targets: Sequence[str], suites: Sequence[str]) -> str:
     return f"{targets[0] if targets else ''}{more} on {', '.join(suites)}"
 
 
-LAUNCH = "launch.json"
-"""Who was started last, so that a process that is still loading is not overlooked."""
-STOP_PATIENCE_S = 30.0
-TERMINATE_PATIENCE_S = 10.0
-_LAST_BYTES = 64 * 1024
-
-
 def evaluations_folder() -> Path:
     """Where evaluations are kept."""
     return data_folder() / "evaluations"
@@ -235,17 +219,14 @@ class EvaluationWatch:
     def poll(self) -> EvalState:
         """The state now."""
         # Asked before the events are read: who is gone by then has said all that it will say.
-        working, started = at_work(self.paths), (self.paths.root / LAUNCH).is_file()
+        working, launched = running_process(self.paths), self.paths.launch.is_file()
         for event in self._tail.poll():
             self._state = reduce(self._state, event)
-        state = resolve_eval_status(self._state, working, time.time())
-        if working is None and started and not state.over:
-            return replace(state, status=RunStatus.CRASHED, message=_ended_early(self.paths))
-        return state
-
-
-def _ended_early(paths: EvalDir) -> str:
-    return "\n".join([f"The evaluation process exited unexpectedly. Its log, {paths.log.name}:", *log_tail(paths, 4)])
+        state = resolve_eval_status(self._state, working, time.time(), launched=launched)
+        if state.status is not RunStatus.CRASHED:
+            return state
+        log = "\n".join([f"{state.message} Its log, {self.paths.log.name}:", *log_tail(self.paths, 4)])
+        return replace(state, message=log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,49 +287,12 @@ def open_rows(paths: EvalDir) -> StoreReader:
 
 
 def launch(paths: EvalDir) -> int:
-    """Start, or go on with, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
-    working = at_work(paths)
-    if working is not None:
-        raise UserError(f"{paths.run_id} is running already (process {working.pid}).")
-    plan = read_plan(paths)
-    module = ["seirenes_app.inference.evaluate"] if _gguf_left(paths, plan) else ["training", "evaluate"]
-    with explained("Opening", paths.log), paths.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module, str(paths.root), "--since", str(time.time())],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=True,
-        )  # fmt: skip
-    with suppress(psutil.Error):
-        born = psutil.Process(process.pid).create_time()
-        launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": time.time()}
-        write_whole(paths.root / LAUNCH, json.dumps(launched))
-    return process.pid
-
-
-def at_work(paths: EvalDir) -> LockHolder | None:
-    """The process of an evaluation: who holds its lock, or was launched and does not hold it yet, or not any more."""
-    held = holder(paths.lock)
-    if held is not None:
-        return held
-    try:
-        launched = json.loads((paths.root / LAUNCH).read_text(encoding="utf-8"))
-        found = LockHolder(int(launched["pid"]), float(launched["born"]), str(launched["host"]))
-        process = psutil.Process(found.pid)
-        same = abs(process.create_time() - found.started) < 2 and found.host == socket.gethostname()
-        alive = same and process.status() != psutil.STATUS_ZOMBIE
-        return found if alive and not _said_its_last(paths, float(launched["t"])) else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return None
-
-
-def _said_its_last(paths: EvalDir, since: float) -> bool:
-    """Whether the process that was started then has written how it ended: what it still does is going away."""
-    try:
-        with paths.events.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
-            last = json.loads(file.read().splitlines()[-1])
-        return last["event"] == EventKind.DONE and float(last["t"]) >= since
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return False
+    """Start, or resume, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
+    running = running_process(paths)
+    if running is not None:
+        raise UserError(f"{paths.run_id} is running already (process {running.pid}).")
+    gguf = _gguf_left(paths, read_plan(paths))
+    return start_process(paths, ["seirenes_app.inference.evaluate"] if gguf else ["training", "evaluate"])
 
 
 def _gguf_left(paths: EvalDir, plan: EvalPlan) -> bool:
@@ -362,57 +306,3 @@ def _gguf_left(paths: EvalDir, plan: EvalPlan) -> bool:
         # Whichever process starts says what is wrong with it.
         done = frozenset()
     return any(c.target in names and c.key not in done for c in chunks(plan))
-
-
-def pause(paths: EvalDir) -> None:
-    """Ask the process to wait after the chunk under way."""
-    send_command(paths, CommandKind.PAUSE)
-
-
-def unpause(paths: EvalDir) -> None:
-    """Let a waiting process go on. One that is gone is taken up again by `launch`."""
-    send_command(paths, CommandKind.RESUME)
-
-
-def stop(
-    paths: EvalDir,
-    *,
-    force: bool = False,
-    patience_s: float = STOP_PATIENCE_S,
-    say: Callable[[str], None] = lambda words: None,
-) -> bool:
-    """Ask, wait; with `force` terminate, then kill the tree. True once nobody is at work. Blocks: not for the window.
-
-    What was committed stays; the chunk under way is dropped, and computed anew on resume.
-    """
-    if at_work(paths) is None:
-        return True
-    request_stop(paths)
-    if _wait_gone(paths, patience_s):
-        return True
-    held = at_work(paths)
-    if not force or held is None:
-        return held is None
-    say("It did not answer: terminating …")
-    terminate(held.pid)
-    if not _wait_gone(paths, TERMINATE_PATIENCE_S):
-        say("Still there: killing the process and its children …")
-        kill_tree(held.pid)
-    return _wait_gone(paths, TERMINATE_PATIENCE_S)
-
-
-def _wait_gone(paths: EvalDir, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if at_work(paths) is None:
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def trash(paths: EvalDir) -> Path:
-    """Move an evaluation to `.trash` beside it; returns its new place. One that runs is refused."""
-    working = at_work(paths)
-    if working is not None:
-        raise UserError(f"{paths.run_id} is running (process {working.pid}). Stop it first; nothing was moved.")
-    return move_to_trash(paths)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 from seirenes_app.store.resources import presets_folder
+from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
 from training.errors import UserError
-from training.runs.config import Preset, load_presets
+from training.runs.config import Preset, RunConfig, load_presets
+from training.runs.launch import running_process
 from training.runs.listing import RunSummary, read_run
-from training.runs.lock import holder
 from training.runs.paths import RunPaths, default_runs_root
-from training.runs.status import DONE, resolve_status
+from training.runs.status import DONE
 
 TRASH = ".trash"
 LOG_BYTES = 64 * 1024
@@ -24,40 +25,53 @@ Stamp = tuple[tuple[float, int], tuple[float, int]]
 
 
 class RunRepository:
-    """All runs under one root. `list_runs` may take a while on many runs: call it off the window's thread.
+    """The runs under one root, and those elsewhere that the workspace remembers.
 
-    A run that is over is read again only when its files changed.
+    `list_runs` may take a while on many runs: call it off the window's thread. A run that is over is read again only
+    when its files changed. `workspace` is the database file; by default none is used for a root that is given.
     """
 
-    def __init__(self, runs_root: Path | None = None, presets: Path | None = None) -> None:
+    def __init__(
+        self, runs_root: Path | None = None, presets: Path | None = None, workspace: Path | None = None
+    ) -> None:
         self.runs_root = runs_root or default_runs_root()
+        self._workspace = workspace or (workspace_path() if runs_root is None else None)
         self._presets = presets
         self._over: dict[Path, tuple[Stamp, RunSummary]] = {}
 
     def list_runs(self) -> list[RunSummary]:
-        """Newest first; broken run folders are listed with their `problem`. A missing root is an empty library."""
-        if not self.runs_root.is_dir():
-            return []
-        folders = [f for f in self.runs_root.iterdir() if f.is_dir() and not f.name.startswith(".")]
-        found = [
-            self._read(RunPaths(f)) for f in folders if (f / "config.json").exists() or (f / "events.jsonl").exists()
-        ]
-        return sorted(found, key=started_at, reverse=True)
+        """Newest first; broken run folders are listed with their `problem`. A missing root has no runs."""
+        return order_runs(self._read(RunPaths(folder)) for folder in self._folders())
+
+    def _folders(self) -> list[Path]:
+        inside = [f for f in self.runs_root.iterdir() if not f.name.startswith(".")] if self.runs_root.is_dir() else []
+        elsewhere = read_known_runs(self._workspace) if self._workspace is not None else ()
+        there = {f.resolve() for f in inside}
+        folders = [*inside, *(f for f in elsewhere if f.resolve() not in there)]
+        return [f for f in folders if (f / "config.json").exists() or (f / "events.jsonl").exists()]
 
     def _read(self, paths: RunPaths) -> RunSummary:
         stamp = (_stamp(paths.events), _stamp(paths.config))
-        held, known = holder(paths.lock), self._over.get(paths.root)
-        if held is None and known is not None and known[0] == stamp:
+        known = self._over.get(paths.root)
+        if known is not None and known[0] == stamp and running_process(paths) is None:
             return known[1]
         summary = read_run(paths)
-        state = summary.state
-        if state is not None and state.last_t == 0 and held is None:
-            # Nothing was ever heard of it: its launch counts as the last sign of life.
-            state = resolve_status(replace(state, last_t=stamp[1][0]), held, time.time())
-            summary = replace(summary, state=state)
-        if held is None and state is not None and state.status in DONE:
+        if summary.state is not None and summary.state.status in DONE:
             self._over[paths.root] = (stamp, summary)
         return summary
+
+    def marks(self) -> dict[str, RunMark]:
+        """Names, tags, pins and notes by run id; for callers that have no open workspace."""
+        if self._workspace is None or not self._workspace.is_file():
+            return {}
+        with closing(Workspace(self._workspace)) as workspace:
+            return workspace.marks()
+
+    def remember(self, paths: RunPaths) -> None:
+        """List a run that is not under the root from now on."""
+        if self._workspace is not None and paths.root.parent.resolve() != self.runs_root.resolve():
+            with closing(Workspace(self._workspace)) as workspace:
+                workspace.remember_run(paths.root)
 
     def presets(self) -> Mapping[str, Preset]:
         """The presets that ship; a `UserError` when a preset file is damaged."""
@@ -68,9 +82,45 @@ class RunRepository:
         root = self.runs_root / run_id
         return RunPaths(root) if run_id and root.is_dir() else None
 
-    def trash(self, paths: RunPaths) -> Path:
-        """Move a run to the trash; see `move_to_trash`."""
-        return move_to_trash(paths)
+    def find_named(self, name: str) -> RunPaths:
+        """The run of that folder, id, name, or unique beginning of one; else a UserError with the nearest."""
+        for folder in (Path(name).expanduser(), self.runs_root / name):
+            if name and (folder / "config.json").is_file():
+                return RunPaths(folder.resolve())
+        runs, marks = self.list_runs(), self.marks()
+        labels = {(label, run.paths) for run in runs for label in _labels(run, marks)}
+        for matches in (
+            {paths for label, paths in labels if label == name},
+            {paths for label, paths in labels if name and label.startswith(name)},
+        ):
+            if len(matches) == 1:
+                return matches.pop()
+            if matches:
+                several = ", ".join(sorted(paths.run_id for paths in matches))
+                raise UserError(f"{name!r} is the beginning of several runs: {several}. Write more of the name.")
+        if not runs:
+            raise UserError(f"No run {name!r} in {self.runs_root}. There is no run yet: start one with: seirenes demo")
+        raise UserError(f"No run {name!r} in {self.runs_root}. {_suggest(name, [label for label, _ in labels], runs)}")
+
+
+def _labels(run: RunSummary, marks: Mapping[str, RunMark]) -> set[str]:
+    mark = marks.get(run.paths.run_id)
+    return {run.paths.run_id, *([mark.name] if mark is not None and mark.name else [])}
+
+
+def _suggest(name: str, labels: Sequence[str], runs: Sequence[RunSummary]) -> str:
+    """Runs that contain the text, else those spelled alike, else the newest."""
+    inside = sorted(label for label in labels if name and name.lower() in label.lower())
+    near = inside[:3] or difflib.get_close_matches(name, labels, n=3, cutoff=0.7)
+    if near:
+        return f"Did you mean {', '.join(near)}?"
+    return f"The newest are: {', '.join(run.paths.run_id for run in runs[:3])}."
+
+
+def order_runs(runs: Iterable[RunSummary], marks: Mapping[str, RunMark] | None = None) -> list[RunSummary]:
+    """The order of runs everywhere: pinned ones first, then the newest."""
+    found = sorted(runs, key=started_at, reverse=True)
+    return sorted(found, key=lambda run: not (marks or {}).get(run.paths.run_id, RunMark()).pinned)
 
 
 def started_at(summary: RunSummary) -> float:
@@ -78,6 +128,21 @@ def started_at(summary: RunSummary) -> float:
     if summary.state is not None and summary.state.started_t:
         return summary.state.started_t
     return _stamp(summary.paths.root)[0]
+
+
+def check_startable(config: RunConfig) -> None:
+    """A UserError where a file or folder that the configuration names is not there: before anything is started."""
+    model = Path(config.model.path).expanduser()
+    if config.model.path != "starter":
+        if not model.exists():
+            raise UserError(
+                f"model.path: {model} was not found. Name a Hugging Face folder, or 'starter' for the bundled model."
+            )
+        if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
+            raise UserError(f"model.path: {model} is not a Hugging Face model folder: it has no config.json.")
+    problems = Path(config.data.problems).expanduser()
+    if config.data.problems and not problems.is_file():
+        raise UserError(f"data.problems: there is no file {problems}. Name a JSONL file, or leave the option empty.")
 
 
 def _stamp(path: Path) -> tuple[float, int]:
@@ -90,7 +155,7 @@ def _stamp(path: Path) -> tuple[float, int]:
 
 def move_to_trash(paths: RunPaths) -> Path:
     """Move a run's folder to ``.trash`` beside it; returns its new place. A run that is going is refused."""
-    found = holder(paths.lock)
+    found = running_process(paths)
     if found is not None:
         raise UserError(f"{paths.run_id} is running (process {found.pid}). Stop it first; nothing was moved.")
     trash = paths.root.parent / TRASH

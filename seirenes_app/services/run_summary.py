@@ -1,37 +1,19 @@
-"""What a run came to, in figures and in words. Pure: state in, text out.
-
-What a run changed: the table before / after, the chart, and its report, for those who watch one run. No Qt.
-
-The figures are `lab.robustness`'s and the report is `lab.report`'s; here they are only put into the run's folder."""
+"""Status, progress and failure of a run as text. Pure: state in, text out."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from seirenes_app.services.formatting import percent
-from seirenes_app.services.report.document import make_report
-from seirenes_app.services.report.html import report_html
-from seirenes_app.services.robustness.checkpoint_figures import headline
-from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Chart, Curve, Panel
 from seirenes_app.services.run_repository import log_tail
-from training.core.statistics import Interval
-from training.errors import UserError
-from training.evaluation.summary import Rate
-from training.runs.files import explained, write_whole
 from training.runs.listing import RunSummary
-from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from training.runs.stop import StopPhase
 
 STATUS_WORDS = {
     RunStatus.STARTING: "Starting",
@@ -54,6 +36,16 @@ STAGE_WORDS = {
     "update": "updating the weights",
     "checkpoint": "saving a checkpoint",
     "paused": "paused",
+}
+STOP_WORDS = {
+    StopPhase.ASKED: "Asked the process to save and stop.",
+    StopPhase.NOT_WRITTEN: "The stop request could not be written; the process will be terminated.",
+    StopPhase.WAITING: "Waiting for the process to reach a safe place and save.",
+    StopPhase.TERMINATED: "No answer: terminating the process. Work since the last save is lost.",
+    StopPhase.KILLED: "Still running: killing the process and its children.",
+    StopPhase.OUT_OF_REACH: "The process is not one of this machine. Stop it where it runs; nothing was ended here.",
+    StopPhase.ENDED: "The process has ended.",
+    StopPhase.GAVE_UP: "The process is still running.",
 }
 
 
@@ -156,84 +148,3 @@ def _cause(state: RunState, log: tuple[str, ...]) -> str:
         f"The trainer process ended{when} without saying why: it was killed from outside, most often by the system "
         "when memory ran out."
     )
-
-
-COLOURS = {"clean": "#1b6ca8", "hinted": "#c8553d", "placebo": "#6b7280"}
-MARKS = {"clean": "o", "hinted": "s", "placebo": "^"}
-NAMES = {"clean": "clean", "hinted": "hinted", "placebo": "placebo"}
-
-
-@dataclass(frozen=True, slots=True)
-class ReportLine:
-    """One line of the table: a condition before and after, and the paired change on the same items."""
-
-    label: str
-    before: Rate
-    after: Rate
-    difference: Interval
-    p_value: float
-
-
-def before_after(paths: RunPaths) -> list[ReportLine]:
-    """Clean, hinted, each type and placebo: first evaluation against last. Empty with fewer than two."""
-    try:
-        book = ResultSource(paths.root)
-        found = headline(book, book.tracks[-1])
-    except UserError:
-        return []
-    return [
-        ReportLine(
-            x.label, _rate(x.before, x.rows_before), _rate(x.after, x.rows_after), x.difference, x.p_value
-        )
-        for x in (found.lines if found else ())
-        if x.p_value is not None
-    ]  # fmt: skip
-
-
-def _rate(found: Interval, rows: int) -> Rate:
-    return Rate(round(found.mean * rows), rows, found.mean, found.low, found.high)
-
-
-def draw_chart(book: ResultSource) -> Figure:
-    """Accuracy on the frozen suite over steps, with bands; the moving adversary's curve kept apart, dotted."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    track = book.tracks[-1]
-    panel = book.panel(track, Chart.ACCURACY)
-    for key, colour in COLOURS.items():
-        curve = _curve(panel, key)
-        if curve is not None:
-            steps, values = [p.x for p in curve.points], [p.value.mean for p in curve.points]
-            axes.plot(steps, values, color=colour, marker=MARKS[key], label=f"{NAMES[key]}, frozen suite")
-            lows, highs = [p.value.low for p in curve.points], [p.value.high for p in curve.points]
-            axes.fill_between(steps, lows, highs, color=colour, alpha=0.15, lw=0)
-    moving = _curve(book.panel(track, Chart.ADVERSARY), "hinted")
-    if moving is not None:
-        xs, ys = [p.x for p in moving.points], [p.value.mean for p in moving.points]
-        label = "hinted, current adversary (moves: not comparable)"
-        axes.plot(xs, ys, color=COLOURS["hinted"], ls=":", lw=1, label=label)
-    axes.set(xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="Robustness over self-play")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
-    return figure
-
-
-def _curve(panel: Panel, key: str) -> Curve | None:
-    return next((c for c in panel.curves if c.key == key), None)
-
-
-def write_report(paths: RunPaths) -> dict[str, Path]:
-    """chart.png and report.html in the run directory; returns them by name."""
-    book = ResultSource(paths.root)
-    buffer = io.BytesIO()
-    draw_chart(book).savefig(buffer, format="png")
-    chart = paths.root / "chart.png"
-    with explained("Writing", chart):
-        chart.write_bytes(buffer.getvalue())
-    write_whole(paths.report, report_html(make_report([book])))
-    return {"chart": chart, "report": paths.report}

@@ -24,7 +24,7 @@ class ShutdownSequence(QObject):
         self._decided = False
         self.dialog: StoppingDialog | None = None
         active.changed.connect(self._close_if_idle)
-        control.ladder.connect(self._say)
+        control.stopChanged.connect(self._say)
 
     @property
     def under_way(self) -> bool:

@@ -111,7 +111,7 @@ class MainWindow(QMainWindow):
             page.problem.connect(self.tell)
         self._control.started.connect(lambda _paths: self._runs.refresh())
         self._control.failed.connect(lambda text: self.tell("That did not work", text))
-        self._control.ladder.connect(self._take_ladder)
+        self._control.stopChanged.connect(self._take_ladder)
         self._control.discarded.connect(self._take_discarded)
         self._active.changed.connect(self._render_run)
         self._active.ended.connect(self._take_ended)

@@ -23,7 +23,6 @@ from helpers.evals import contents
 from seirenes_app.services.evaluations import (
     EvaluationRepository,
     EvaluationWatch,
-    at_work,
     frozen_suite_ref,
     launch,
     plan_evaluation,
@@ -32,7 +31,8 @@ from seirenes_app.services.evaluations import (
 )
 from training.evaluation.plan import chunks
 from training.evaluation.store_reader import StoreReader, verify
-from training.runs.launch import kill_tree
+from training.runs.launch import running_process
+from training.runs.stop import kill_tree
 
 
 def finish(paths):
@@ -75,7 +75,7 @@ def main():
         pid = launch(killed)
         time.sleep(luck.uniform(0.02, 0.35) * length_s)
         kill_tree(pid)
-        while at_work(killed) is not None:
+        while running_process(killed) is not None:
             time.sleep(0.01)
         done = EvaluationWatch(killed).poll().done_chunks
         print(f"kill {number}: {done} chunks committed", flush=True)

@@ -37,7 +37,7 @@ from seirenes_app.ui.pages.robustness.view_stack import Face
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import HintType
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
 
 PATIENCE_S = 60.0
@@ -52,7 +52,7 @@ def make(root: Path, name: str, checkpoints: int, problems: int, seed: int) -> R
     chance = random.Random(seed)
     steps = [EVERY * i for i in range(checkpoints)]
     paths = new_run(root, RunConfig(steps=steps[-1]), run_id=name)
-    events = EventWriter(paths.events)
+    events = EventLog(paths.events)
     events.write(EventKind.LAUNCH, run_id=name, steps=steps[-1], model="starter", pid=1, machine={}, resumed_from=None)
     (paths.root / "evaluations").mkdir(exist_ok=True)
     ease = [chance.random() for _ in range(problems)]

@@ -7,8 +7,8 @@ from training.core.types import Outcome
 from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite
 from training.evaluation.evaluator import Sampled
 from training.evaluation.plan import EvalKey, EvalPlan, Target, TargetKind, chunks
-from training.evaluation.process_control import StopRequested
 from training.evaluation.store import StoredRow, StoreWriter
+from training.runs.control import StopRequested
 
 
 def small_plan(problems=6, targets=("a",), **options):

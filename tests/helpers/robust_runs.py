@@ -12,7 +12,7 @@ from training.evaluation.rows import EvalRow, follows_hint, save_rows
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.summary import summarise
 from training.runs.config import RunConfig, to_dict
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths
 
 SKILL = {
@@ -51,7 +51,7 @@ def write_run(root, skills=SKILL, *, problems=12, seed=1, keep_rows=None, config
     config = config or RunConfig()
     paths.config.write_text(json.dumps(to_dict(config)))
     suite = frozen_suite(problems, seed)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(
         EventKind.LAUNCH, run_id=root.name, mode=config.mode, model="starter", steps=max(skills),
         machine={"cpu": "test"}, versions={"seirenes": "0"},

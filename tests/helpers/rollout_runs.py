@@ -5,7 +5,7 @@ from pathlib import Path
 from training.rollouts.database import RolloutRow, RolloutWriter
 from training.rollouts.search import judge_flip
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
 
 TYPES = ("information_overload", "correlation_trap", "semantic_misleading", "instruction_contamination")
@@ -66,7 +66,7 @@ def write_rollouts(path, steps):
 def make_run(root: Path, steps=range(1, 5), run_id="r", finished=True) -> RunPaths:
     """A run folder with configuration, events and rollouts."""
     paths = new_run(root, RunConfig(steps=len(steps)), run_id)
-    events = EventWriter(paths.events)
+    events = EventLog(paths.events)
     events.write(EventKind.LAUNCH, run_id=run_id, steps=len(steps), model="/home/someone/models/starter", pid=77,
                  machine={"cpu": "x86_64", "cores": 2, "memory_mb": 9, "gpu": None, "system": "Linux-6.1-host-7"}, resumed_from=None)  # fmt: skip
     for step in steps:

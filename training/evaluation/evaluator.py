@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,10 +28,10 @@ from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, OpenSuite, fingerprint, is_written, open_suite, read_plan, shown_text
 from training.evaluation.grader import judge
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
-from training.evaluation.process_control import Control, EventLog, StopRequested, beat
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
-from training.runs.events import EventKind
-from training.runs.lock import RunLock, holder
+from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
+from training.runs.events import EventKind, EventLog
+from training.runs.lock import RunLock
 
 STAGE_EVENT_S = 0.5
 
@@ -109,11 +108,10 @@ class Session:
     """One process at work on one evaluation, under its lock."""
 
     def __init__(
-        self, paths: EvalDir, kind: TargetKind, solver: Solver, journal: EventLog, since: float | None
+        self, paths: EvalDir, kind: TargetKind, solver: Solver, log: EventLog, control: ProcessControl
     ) -> None:
-        self.paths, self.kind, self.solver, self.journal = paths, kind, solver, journal
+        self.paths, self.kind, self.solver, self.log, self.control = paths, kind, solver, log, control
         self.plan = read_plan(paths)
-        self.control = Control(paths.commands, since)
         self.store = StoreWriter(paths.rows, self.plan)
         self.suites: dict[str, OpenSuite] = {}
         done = self.store.done_chunks()
@@ -136,7 +134,7 @@ class Session:
 
     def run(self, write_suite: WriteSuite | None) -> str:
         """To the end: "finished", "handover" (the rest is for the other process), or "failed". Raises StopRequested."""
-        self.journal.write(
+        self.log.write(
             EventKind.LAUNCH, pid=os.getpid(), engine=self.kind, chunks=self.chunks, done_chunks=self.done,
             rows=self._rows, targets=[t.name for t in self.plan.targets], suites=[s.name for s in self.plan.suites],
             machine=describe_machine(), versions=versions(LLAMA_CPP if self.kind is TargetKind.GGUF else TORCH),
@@ -271,7 +269,7 @@ class Session:
             return
         self._told = moment
         rate = self.pace.rate()
-        self.journal.write(
+        self.log.write(
             EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
             rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
         )  # fmt: skip
@@ -281,7 +279,7 @@ class Session:
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
-        self.journal.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
+        self.log.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
 
 
 def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:
@@ -296,65 +294,50 @@ def run_part(
     write_suite: WriteSuite | None = None,
     last: bool = True,
     since: float | None = None,
+    stop_signal: StopSignal | None = None,
 ) -> str:
     """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
 
     `last` says that no other process follows by itself: what is left for one then ends as stopped, with words.
-    `since` is when this process was started, in seconds since 1970: older commands are not meant for it. A UserError,
-    or a bug, becomes the `done` event, and is raised again for the log.
+    `since` is when this process was started, in seconds since 1970: older commands are not meant for it.
+    A UserError, or a bug, becomes the `done` event, and is raised again for the log.
     """
     paths = EvalDir(root)
     read_plan(paths)
-    lock = _acquire(paths)
-    journal = EventLog(paths.events)
+    lock = RunLock(paths.lock)
+    lock.acquire()
+    log = EventLog(paths.events)
     try:
-        with _last_words(journal):
-            return _work(Session(paths, kind, solver, journal, since), write_suite, last)
+        with _failure_reported(log):
+            control = ProcessControl(paths.commands, log, since, stop_signal)
+            return _work(Session(paths, kind, solver, log, control), write_suite, last)
     finally:
-        journal.close()
+        log.close()
         lock.release()
 
 
-def _acquire(paths: EvalDir) -> RunLock:
-    lock = RunLock(paths.lock)
-    try:
-        lock.acquire()
-    except UserError as error:
-        held = holder(paths.lock)
-        if held is None:
-            raise
-        raise UserError(
-            f"{paths.root} is being evaluated by process {held.pid} on {held.host} already. Watch that one, or stop it "
-            "first."
-        ) from error
-    return lock
-
-
 @contextmanager
-def _last_words(journal: EventLog) -> Iterator[None]:
+def _failure_reported(log: EventLog) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        journal.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
         raise
 
 
 def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
-    over = threading.Event()
-    threading.Thread(target=beat, args=(session.journal, over), daemon=True).start()
     try:
         try:
-            outcome = session.run(write_suite)
+            with heartbeat(session.log):
+                outcome = session.run(write_suite)
         except (StopRequested, KeyboardInterrupt):
-            # A terminate request is a stop that waits for nothing; the chunk under way is dropped.
+            # The chunk under way is dropped.
             outcome = "stopped"
-        over.set()
         outcome = "stopped" if outcome == "handover" and last else outcome
         _conclude(session, outcome)
         return outcome
     finally:
-        over.set()
         session.close()
 
 
@@ -362,7 +345,7 @@ def _conclude(session: Session, outcome: str) -> None:
     left = session.chunks - session.done
     others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.left(t)]
     if outcome == "handover":
-        session.journal.write(EventKind.STAGE, stage="handover", done_chunks=session.done, targets=others)
+        session.log.write(EventKind.STAGE, stage="handover", done_chunks=session.done, targets=others)
         return
     message = {
         "finished": f"All {session.chunks} chunks are done.",
@@ -370,4 +353,4 @@ def _conclude(session: Session, outcome: str) -> None:
         "failed": " ".join(f"{name}: {words}" for name, words in session.failures().items()),
     }[outcome]
     error = "UserError" if outcome == "failed" else None
-    session.journal.write(EventKind.DONE, outcome=outcome, message=message, error=error)
+    session.log.write(EventKind.DONE, outcome=outcome, message=message, error=error)

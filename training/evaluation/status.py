@@ -73,8 +73,11 @@ def _done(s: EvalState, e: Event) -> EvalState:
 _HANDLERS = {"launch": _launch, "stage": _stage, "done": _done}
 
 
-def resolve_eval_status(state: EvalState, holder: LockHolder | None, now: float) -> EvalState:
-    """The state given who holds the lock; see `resolve_status`."""
-    if holder is None and state.stage == "handover" and not state.over and now - state.last_t < HANDOVER_S:
+def resolve_eval_status(
+    state: EvalState, holder: LockHolder | None, now: float, *, launched: bool = False
+) -> EvalState:
+    """The state given who is at work; see `resolve_status`."""
+    handover = holder is None and state.stage == "handover" and not state.over and now - state.last_t < HANDOVER_S
+    if handover and not launched:
         return state
-    return resolve_status(state, holder, now, process="The evaluation process")
+    return resolve_status(state, holder, now, launched=launched, process="The evaluation process")

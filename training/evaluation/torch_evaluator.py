@@ -24,12 +24,12 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.evaluator import Sampled, SampleSpec, Session, run_part
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, seed_of
-from training.evaluation.process_control import StopRequested
 from training.evaluation.rows import run_suite, save_rows
 from training.evaluation.suites.builder import Suite, build_suite, frozen_suite, held_out_problems
 from training.evaluation.suites.io import write_suite
 from training.evaluation.summary import summarise
 from training.runner import solve_greedily
+from training.runs.control import StopRequested, StopSignal
 
 ATTEMPTS = 4
 """Hints asked for a problem and type; the first that passes the gates is taken."""
@@ -200,6 +200,8 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     partial.rename(folder)
 
 
-def evaluate_folder(root: Path, since: float | None = None) -> str:
-    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; `since` see `run_part`."""
-    return run_part(root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite, since=since)
+def evaluate_folder(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:
+    """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; see `run_part`."""
+    return run_part(
+        root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite, since=since, stop_signal=stop_signal
+    )  # fmt: skip

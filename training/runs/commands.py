@@ -40,11 +40,11 @@ def send_command(paths: RunPaths, kind: CommandKind) -> None:
 
 
 class CommandTail:
-    """Reads requests; `from_end` forgets those made before, which were meant for an earlier process."""
+    """Reads requests; those from before `since`, in seconds since 1970, were meant for an earlier process."""
 
-    def __init__(self, path: Path, from_end: bool = False) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if from_end and path.exists() else 0
+    def __init__(self, path: Path, since: float = 0.0) -> None:
+        self._path, self._since = path, since
+        self._offset = 0
         self._seen: set[str] = set()
 
     def poll(self) -> list[Command]:
@@ -64,7 +64,7 @@ class CommandTail:
                 command = Command(str(line["id"]), float(line["t"]), CommandKind(line["command"]))
             except (ValueError, KeyError, TypeError):
                 continue
-            if command.id not in self._seen:
+            if command.t >= self._since and command.id not in self._seen:
                 self._seen.add(command.id)
                 found.append(command)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,12 +50,36 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class EventWriter:
-    """Appends events; after a crash it closes a partial last line and goes on counting."""
+class ActiveClock:
+    """Seconds that this process has worked, from a monotonic clock; pauses do not count."""
+
+    def __init__(self) -> None:
+        self._from = time.monotonic()
+        self._paused_at: float | None = None
+
+    def now(self) -> float:
+        """Seconds so far."""
+        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._from
+
+    def pause(self) -> None:
+        """Stand still until `resume`."""
+        self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on from where it stood."""
+        if self._paused_at is not None:
+            self._from += time.monotonic() - self._paused_at
+            self._paused_at = None
+
+
+class EventLog:
+    """Appends events, from any thread; after a crash it closes a partial last line and goes on counting."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seq = 0
+        self._lock = threading.Lock()
+        self.clock = ActiveClock()
         with explained("Opening", path):
             if path.exists():
                 known = EventTail(path)
@@ -64,16 +89,19 @@ class EventWriter:
                 self._file.write(b"\n")
 
     def write(self, kind: EventKind, **data: Any) -> None:
-        """Append one event. NaN and infinities are written as null."""
-        self._seq += 1
-        event = {"v": SCHEMA_VERSION, "seq": self._seq, "t": time.time(), "event": kind, **_finite(data)}
-        with explained("Writing to", self._path):
+        """Append one event, with the process's `active_s`. NaN and infinities are written as null."""
+        with self._lock, explained("Writing to", self._path):
+            self._seq += 1
+            event = {
+                "v": SCHEMA_VERSION, "seq": self._seq, "t": time.time(), "event": kind,
+                "active_s": round(self.clock.now(), 3), **_finite(data),
+            }  # fmt: skip
             self._file.write(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
             self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        with explained("Closing", self._path):
+        with self._lock, explained("Closing", self._path):
             self._file.close()
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 from training.errors import UserError
 
 
+class FileError(UserError):
+    """A file or folder could not be read or written: a disk, permissions."""
+
+
 @contextmanager
 def explained(doing: str, path: Path) -> Iterator[None]:
-    """Turn an OSError into a UserError that names the file and the remedy."""
+    """Turn an OSError into a FileError that names the file and the remedy."""
     try:
         yield
     except OSError as error:
@@ -25,7 +29,7 @@ def explained(doing: str, path: Path) -> Iterator[None]:
             errno.EPERM: "It may not be written to: choose another folder, or change its permissions.",
             errno.EROFS: "The file system is read-only: choose another folder.",
         }.get(error.errno or 0, "Nothing else was changed.")
-        raise UserError(f"{doing} {path} failed ({error.strerror or error}). {remedy}") from error
+        raise FileError(f"{doing} {path} failed ({error.strerror or error}). {remedy}") from error
 
 
 def write_whole(path: Path, text: str) -> None:

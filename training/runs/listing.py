@@ -1,15 +1,14 @@
-"""List the runs of a folder. A broken run directory is listed with what is wrong; it never raises."""
+"""One run directory as it is now. A broken one is described by what is wrong; reading it never raises."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
-from training.runs.lock import holder
+from training.runs.launch import running_process
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, reduce, resolve_status
 
@@ -25,22 +24,18 @@ class RunSummary:
 
 
 def read_run(paths: RunPaths) -> RunSummary:
-    """One run directory as it is now."""
+    """Read config and events."""
     config = None
     try:
+        # Asked before the events are read: a process that is gone by then has written all that it will.
+        running = running_process(paths)
         config = load_config(paths.config)
-        tail, state = EventTail(paths.events), RunState(run_id=paths.run_id)
-        for event in tail.poll():
+        state = RunState(run_id=paths.run_id)
+        for event in EventTail(paths.events).poll():
             state = reduce(state, event)
-        return RunSummary(paths, config, resolve_status(state, holder(paths.lock), time.time()))
+        if state.last_t == 0 and running is None:
+            # Without any event, the folder's making counts as its last sign of life.
+            state = replace(state, last_t=paths.config.stat().st_mtime)
+        return RunSummary(paths, config, resolve_status(state, running, time.time(), launched=paths.launch.is_file()))
     except (UserError, OSError) as error:
         return RunSummary(paths, config, None, str(error))
-
-
-def list_runs(runs_root: Path) -> list[RunSummary]:
-    """Newest first, by the folder's time."""
-    if not runs_root.is_dir():
-        return []
-    folders = [f for f in runs_root.iterdir() if f.is_dir() and not f.name.startswith(".")]
-    folders = [f for f in folders if (f / "config.json").exists() or (f / "events.jsonl").exists()]
-    return [read_run(RunPaths(f)) for f in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)]

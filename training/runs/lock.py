@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,22 +19,29 @@ from training.runs.files import explained
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: IO[Any]) -> bool:
+    def _try_lock(file: IO[Any], *, shared: bool = False) -> bool:
         file.seek(4096)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            if shared:
+                file.seek(4096)
+                msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
         except OSError:
             return False
         return True
 else:
     import fcntl
 
-    def _try_lock(file: IO[Any]) -> bool:
+    def _try_lock(file: IO[Any], *, shared: bool = False) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+
+SAME_START_S = 2.0
+"""Two start times of one process differ by less than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +64,11 @@ class RunLock:
         """Take the lock, or raise a UserError that names the process that has it."""
         with explained("Opening the lock", self._path):
             file = self._path.open("a+", encoding="utf-8")
-        if not _try_lock(file):
+        if not _acquire(file):
             held = _read(self._path)
             file.close()
             who = f"process {held.pid} on {held.host}" if held else "another process"
-            raise UserError(
-                f"{self._path.parent} is being trained by {who} already. Watch that run, or stop it first with: "
-                f"seirenes stop {self._path.parent.name}"
-            )
+            raise UserError(f"{self._path.parent} is in use by {who} already. Watch that one, or stop it first.")
         me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
         with explained("Writing", self._path):
             file.seek(0)
@@ -88,29 +93,37 @@ def _read(path: Path) -> LockHolder | None:
 
 
 def holder(path: Path) -> LockHolder | None:
-    """Who holds the lock, None where nobody does. A PID that was given to another process since does not fool it."""
+    """Who holds the lock, None where nobody does.
+
+    The operating system's lock decides, so that neither a process that has the number now nor another host name
+    is mistaken for a holder. A process of this host must also be alive: a child could have kept the lock.
+    """
     held = _read(path)
-    if held is None:
+    if held is None or not _is_locked(path):
         return None
-    if held.host != socket.gethostname():
-        return held
+    return held if held.host != socket.gethostname() or _is_alive(held.pid) else None
+
+
+def _is_alive(pid: int) -> bool:
     try:
-        process = psutil.Process(held.pid)
-        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        return held if alive and abs(process.create_time() - held.started) < 2 and _locked(path) else None
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
-        return None
+        return False
 
 
-def _locked(path: Path) -> bool:
-    if sys.platform == "win32":
-        return True
+def _is_locked(path: Path) -> bool:
     try:
         with path.open("r", encoding="utf-8") as file:
             # Shared, so that two readers asking at once do not see each other.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not _try_lock(file, shared=True)
     except OSError:
         return False
+
+
+def _acquire(file: IO[Any]) -> bool:
+    """A reader that looks who holds the lock has it for a moment: try for a little while."""
+    for _ in range(5):
+        if _try_lock(file):
+            return True
+        time.sleep(0.05)
     return False

@@ -58,6 +58,16 @@ class RunPaths:
         return self.root / "checkpoints"
 
     @property
+    def evaluations(self) -> Path:
+        """The folder of the run's own evaluations."""
+        return self.root / "evaluations"
+
+    @property
+    def launch(self) -> Path:
+        """Which process was started last; written by the window and the command."""
+        return self.root / "launch.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the trainer while it runs."""
         return self.root / "trainer.lock"

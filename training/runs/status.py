@@ -156,12 +156,18 @@ def _failure(state: ProcessState, data: Mapping[str, Any]) -> FailureKind:
         return FailureKind.RESOURCES if state.launched_t else FailureKind.SETTINGS
 
 
-def resolve_status(state: State, holder: LockHolder | None, now: float, *, process: str = "The trainer") -> State:
-    """The state given who holds the lock: without a `done` event and with a free lock, the process crashed."""
+def resolve_status(
+    state: State, holder: LockHolder | None, now: float, *, launched: bool = False, process: str = "The trainer"
+) -> State:
+    """The state given who is at work: without a `done` event and without a process, it crashed.
+
+    `launched`: it is known that a process was started, so that one that has written nothing is not waited for.
+    """
     if state.status in DONE:
         return state if holder is None or now - state.last_t < 5 else replace(state, status=RunStatus.STARTING)
     if holder is None:
-        if state.last_t == 0 or (state.status is RunStatus.STARTING and now - state.last_t < START_PATIENCE_S):
+        waits = state.last_t == 0 or (state.status is RunStatus.STARTING and now - state.last_t < START_PATIENCE_S)
+        if waits and not launched:
             return state
         message = state.message or f"{process} exited unexpectedly."
         return replace(state, status=RunStatus.CRASHED, message=message)

@@ -33,7 +33,7 @@ class ActiveRuns(QObject):
         runs.loaded.connect(self._look)
         control.started.connect(self._take_started)
         control.discarded.connect(self._drop)
-        control.stillborn.connect(self._give_up)
+        control.startFailed.connect(self._give_up)
 
     @property
     def live(self) -> tuple[tuple[RunPaths, RunState], ...]:

@@ -11,7 +11,8 @@ from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal, Slot
 
 from training.errors import UserError
 from training.runs.events import Event, EventTail
-from training.runs.lock import holder
+from training.runs.launch import running_process
+from training.runs.lock import LockHolder
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, reduce, resolve_status
 
@@ -20,7 +21,7 @@ LONG_BYTES = 256 * 1024
 
 
 class RunWatcher(QObject):
-    """Emits a new `RunState` whenever events arrive or the verdict about the run changes."""
+    """Emits a new `RunState` whenever events arrive or its status changes."""
 
     stateChanged = Signal(object)
     eventsArrived = Signal(list)
@@ -33,7 +34,7 @@ class RunWatcher(QObject):
         self._tail = EventTail(paths.events)
         self._state = RunState(run_id=paths.run_id)
         self._resolved = self._state
-        self._problems_told = 0
+        self._problems_reported = 0
         self._announced = self._stopped = False
         self._caught_up.connect(self._take_history)
         self._timer = QTimer(self)
@@ -61,12 +62,14 @@ class RunWatcher(QObject):
 
     def poll(self) -> None:
         """Read what is new. An ended run is still followed, to see a resume."""
+        # Asked before the events are read: a process that is gone by then has written all that it will.
+        running = running_process(self.paths)
         try:
             events, state = self._read()
         except UserError as error:
             self._refuse(error)
             return
-        self._take(events, state)
+        self._take(events, state, running)
 
     def _read(self) -> tuple[list[Event], RunState]:
         events, state = self._tail.poll(), self._state
@@ -95,26 +98,26 @@ class RunWatcher(QObject):
         self._state = state
         if not self._stopped:
             self._timer.start()
-            self._take(events, state)
+            self._take(events, state, running_process(self.paths))
 
     def _refuse(self, error: UserError) -> None:
         self.stop()
         self.problem.emit(str(error))
 
-    def _take(self, events: list[Event], state: RunState) -> None:
+    def _take(self, events: list[Event], state: RunState, running: LockHolder | None) -> None:
         self._state = state
-        self._tell_problems()
+        self._report_problems()
         before = self._resolved
-        self._resolved = resolve_status(self._state, holder(self.paths.lock), time.time())
+        self._resolved = resolve_status(self._state, running, time.time(), launched=self.paths.launch.is_file())
         if events:
             self.eventsArrived.emit(events)
         if events or not self._announced or self._resolved.status != before.status:
             self._announced = True
             self.stateChanged.emit(self._resolved)
 
-    def _tell_problems(self) -> None:
-        fresh = self._tail.problems[self._problems_told :]
-        self._problems_told += len(fresh)
+    def _report_problems(self) -> None:
+        fresh = self._tail.problems[self._problems_reported :]
+        self._problems_reported += len(fresh)
         for found in fresh:
             self.problem.emit(f"{self.paths.events.name} of {self.paths.run_id}: {found}")
 

@@ -11,7 +11,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from seirenes_app.services.formatting import time_ago
-from seirenes_app.services.run_repository import RunRepository, started_at
+from seirenes_app.services.run_repository import RunRepository, order_runs, started_at
 from seirenes_app.services.run_summary import MODE_WORDS, measure_change, sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.controllers.background import Background
@@ -99,8 +99,7 @@ class RunsModel(QAbstractTableModel):
     def render(self, summaries: Sequence[RunSummary]) -> None:
         """Show these runs. Rows that stay where they are keep their selection."""
         self._marks = self._workspace.marks() if self._workspace is not None else {}
-        rows = sorted(summaries, key=started_at, reverse=True)
-        rows.sort(key=lambda s: not self.mark(s.paths.run_id).pinned)
+        rows = order_runs(summaries, self._marks)
         if [s.paths for s in rows] == [s.paths for s in self._rows]:
             self._rows = rows
             if rows:

@@ -12,7 +12,7 @@ from seirenes_app.services.report.document import report_of
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.checkpoint_figures import headline
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.run_summary import before_after
+from seirenes_app.services.run_report import before_after
 from training.errors import UserError
 from training.runs.paths import RunPaths
 

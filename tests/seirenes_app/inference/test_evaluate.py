@@ -15,9 +15,9 @@ from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.evaluator import SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
-from training.evaluation.process_control import StopRequested
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader, verify
+from training.runs.control import StopRequested
 from training.runs.events import EventTail
 from training.runs.launch import child_environment
 

@@ -24,6 +24,7 @@ from seirenes_app.services.evaluations import (
     starter_gguf_target,
     starter_target,
 )
+from seirenes_app.services.run_repository import move_to_trash
 from training.core.prompts import PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
@@ -34,6 +35,7 @@ from training.runs.config import RunConfig
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
 from training.runs.status import RunStatus
+from training.runs.stop import StopEscalation, StopPhase, StopTimes
 
 PATIENCE_S = 90
 
@@ -62,8 +64,8 @@ def test_started_stopped_and_resumed_in_the_background(library, monkeypatch):
     with pytest.raises(UserError, match="running already"):
         evaluations.launch(paths)
     with pytest.raises(UserError, match="is running"):
-        evaluations.trash(paths)
-    assert evaluations.stop(paths)
+        move_to_trash(paths)
+    assert StopEscalation(paths).run()
     state = wait(watch, lambda s: s.over)
     assert state.status is RunStatus.STOPPED
     assert 0 < state.share < 1
@@ -73,14 +75,14 @@ def test_started_stopped_and_resumed_in_the_background(library, monkeypatch):
     assert (listed.paths.root, listed.state.status, listed.problem) == (paths.root, RunStatus.STOPPED, None)
     evaluations.launch(library.find(paths.run_id))
     wait(watch, lambda s: s.done_chunks > state.done_chunks)
-    assert evaluations.stop(paths, force=True, patience_s=0.0)
-    moved = evaluations.trash(paths)
+    assert StopEscalation(paths, StopTimes(None, 0.0, 10.0)).run()
+    moved = move_to_trash(paths)
     assert moved.is_dir()
     assert library.list_evaluations() == []
 
 
 def test_a_process_that_does_not_listen_is_ended(library, monkeypatch, tmp_path):
-    """The ladder's last rungs, on a process that holds the lock and hears nothing."""
+    """The last phases of a stop, on a process that holds the lock and reads nothing."""
     paths = library.create(small_plan())
     script = (
         "import signal, sys, time, pathlib\n"
@@ -93,20 +95,19 @@ def test_a_process_that_does_not_listen_is_ended(library, monkeypatch, tmp_path)
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(paths.lock)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    monkeypatch.setattr(evaluations, "TERMINATE_PATIENCE_S", 0.5)
     said = []
-    assert not evaluations.stop(paths, patience_s=0.1)
-    assert evaluations.stop(paths, force=True, patience_s=0.1, say=said.append)
-    assert len(said) == 2
+    assert not StopEscalation(paths, StopTimes(None, None, None, give_up_s=0.1)).run()
+    assert StopEscalation(paths, StopTimes(None, 0.1, 0.6)).run(said.append)
+    assert said == [StopPhase.ASKED, StopPhase.TERMINATED, StopPhase.KILLED, StopPhase.ENDED]
     process.wait()
 
 
 def test_a_process_that_ends_before_it_begins_is_seen_at_once(library, monkeypatch):
     paths = library.create(small_plan())
-    monkeypatch.setattr(evaluations.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     evaluations.launch(paths)
     assert wait(EvaluationWatch(paths), lambda s: s.over).status is RunStatus.CRASHED
-    assert evaluations.stop(paths)
+    assert StopEscalation(paths).run()
 
 
 def test_which_process_goes_first(library, monkeypatch):
@@ -118,7 +119,7 @@ def test_which_process_goes_first(library, monkeypatch):
         def __init__(self, command, **_):
             started.append(command[2:-3])
 
-    monkeypatch.setattr(evaluations.subprocess, "Popen", Started)
+    monkeypatch.setattr(subprocess, "Popen", Started)
     library.start(plan_evaluation([starter_target()], [frozen_suite_ref(2)]))
     library.start(plan_evaluation([starter_target(), starter_gguf_target()], [frozen_suite_ref(2)]))
     done = fill(library.root, small_plan(), lambda key, problem: problem.answer)
@@ -212,6 +213,6 @@ def test_a_lock_alone_keeps_an_evaluation_from_the_trash(library):
     lock = RunLock(paths.lock)
     lock.acquire()
     with pytest.raises(UserError, match="is running"):
-        evaluations.trash(paths)
+        move_to_trash(paths)
     lock.release()
-    assert evaluations.trash(paths).name == paths.run_id
+    assert move_to_trash(paths).name == paths.run_id

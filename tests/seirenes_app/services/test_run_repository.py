@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from seirenes_app.services.run_repository import RunRepository, log_tail
+from seirenes_app.services.run_repository import RunRepository, log_tail, move_to_trash
 from seirenes_app.services.run_summary import tell
 from training.errors import UserError
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 from training.runs.status import RunStatus
 
@@ -27,7 +27,7 @@ HOLD = (
 
 def write_run(root, name, done=None):
     paths = new_run(root, RunConfig(), name)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
     writer.write(EventKind.STEP, step=1, metrics={"seconds": 2.0})
     if done:
@@ -100,7 +100,7 @@ def test_a_run_that_is_over_is_read_again_only_when_its_files_change(tmp_path):
     library = RunRepository(tmp_path)
     first = library.list_runs()[0]
     assert library.list_runs()[0] is first
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.DONE, outcome="finished", message="", error=None)
     writer.close()
     assert library.list_runs()[0].state.status is RunStatus.FINISHED
@@ -117,8 +117,8 @@ def test_a_broken_run_is_listed_with_its_problem_beside_the_sound_ones(tmp_path)
 
 def test_a_discarded_run_moves_to_the_trash_and_is_listed_no_more(tmp_path):
     library = RunRepository(tmp_path)
-    first = library.trash(write_run(tmp_path, "twice", done="finished"))
-    second = library.trash(write_run(tmp_path, "twice", done="finished"))
+    first = move_to_trash(write_run(tmp_path, "twice", done="finished"))
+    second = move_to_trash(write_run(tmp_path, "twice", done="finished"))
     assert first != second
     assert (first / "events.jsonl").exists()
     assert (second / "events.jsonl").exists()
@@ -129,7 +129,7 @@ def test_a_running_run_is_not_moved(tmp_path, held):
     paths = write_run(tmp_path, "busy")
     held(paths)
     with pytest.raises(UserError, match="is running"):
-        RunRepository(tmp_path).trash(paths)
+        move_to_trash(paths)
     assert paths.events.exists()
 
 

@@ -24,7 +24,7 @@ from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog, MessageD
 from training.errors import UserError
 from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,7 +59,7 @@ def window(qtbot, qapp, place):
 def live(place):
     """A run that goes on in a real process."""
     paths = new_run(place / "runs", RunConfig(), "alive")
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, run_id="alive", steps=60, mode="seirenes", model="starter", resumed_from=None)
     writer.write(EventKind.STAGE, step=3, stage="r3_hinted", done=5, total=9)
     writer.close()
@@ -291,7 +291,7 @@ def test_stop_and_save_waits_in_sight_and_then_closes(window, qtbot, live):
     assert window.closing.dialog.isVisible()
     assert "Asked" in window.closing.dialog.words.text()
     assert CommandTail(paths.commands).poll()[0].kind == CommandKind.STOP
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.DONE, outcome="stopped", message="", error=None)
     writer.close()
     child.kill()

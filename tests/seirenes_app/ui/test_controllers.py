@@ -19,15 +19,16 @@ from seirenes_app.ui.controllers import run_watcher
 from seirenes_app.ui.controllers.active_runs import ActiveRuns
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.run_watcher import RunWatcher
-from seirenes_app.ui.controllers.trainer_control import StopTimes, TrainerControl, process_lives
+from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
 from training.errors import UserError
 from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.lock import holder
 from training.runs.paths import new_run
 from training.runs.status import RunStatus
+from training.runs.stop import StopTimes
 
 ROOT = Path(__file__).resolve().parents[3]
 # Holds the lock; ends by itself when asked to stop, unless told to be deaf, or deaf to SIGTERM too.
@@ -43,7 +44,7 @@ if manner == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 lock = RunLock(paths.lock)
 lock.acquire()
-tail = CommandTail(paths.commands, from_end=True)
+tail = CommandTail(paths.commands, time.time())
 print("held", flush=True)
 end = time.monotonic() + 60
 while time.monotonic() < end:
@@ -51,7 +52,7 @@ while time.monotonic() < end:
         break
     time.sleep(0.02)
 """
-QUICK = StopTimes(ask_again_s=0.2, waiting_s=0.4, terminate_s=0.8, kill_s=1.6)
+QUICK = StopTimes(waiting_s=0.4, terminate_s=0.8, kill_s=1.6)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def trainer():
 
 def open_run(root, name="a-run"):
     paths = new_run(root, RunConfig(), name)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, run_id=name, steps=9, mode="seirenes", model="starter", resumed_from=None)
     return paths, writer
 
@@ -160,13 +161,13 @@ def test_a_polite_trainer_stops_when_asked(qtbot, tmp_path, trainer):
     child = trainer(paths)
     control = TrainerControl(tmp_path, times=QUICK)
     said = []
-    control.ladder.connect(lambda _paths, text: said.append(text))
+    control.stopChanged.connect(lambda _paths, text: said.append(text))
     with qtbot.waitSignal(control.stopped):
         control.stop_and_save(paths)
         assert control.stopping(paths)
         threading.Thread(target=child.wait).start()
     assert said[0].startswith("Asked")
-    assert said[-1] == "The trainer has ended."
+    assert said[-1] == "The process has ended."
     assert not any("killing" in text or "terminating" in text for text in said)
 
 
@@ -176,11 +177,11 @@ def test_the_ladder_goes_on_until_the_trainer_is_gone(qtbot, tmp_path, trainer, 
     child = trainer(paths, manner)
     control = TrainerControl(tmp_path, times=QUICK)
     said = []
-    control.ladder.connect(lambda _paths, text: said.append(text))
+    control.stopChanged.connect(lambda _paths, text: said.append(text))
     with qtbot.waitSignal(control.stopped, timeout=10_000):
         control.stop_and_save(paths)
     assert any(last_rung in text for text in said)
-    assert not process_lives(child.pid)
+    assert child.poll() is not None
     assert holder(paths.lock) is None
 
 
@@ -208,7 +209,7 @@ def test_a_trainer_that_ends_before_it_began_is_told(qtbot, tmp_path, monkeypatc
     control = TrainerControl(tmp_path)
     with qtbot.waitSignal(control.failed) as blocker:
         paths = control.start(RunConfig())
-    assert "ended before it began" in blocker.args[0]
+    assert "exited before its first step" in blocker.args[0]
     assert paths.config.exists()
 
 

@@ -17,13 +17,13 @@ from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn,
 from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.theme import apply_theme
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 
 
 def write_run(root, name, done="finished", clean=(0.9, 0.88), hinted=(0.4, 0.8)):
     paths = new_run(root, RunConfig(), name)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
     for step, (c, h) in enumerate(zip(clean, hinted, strict=True)):
         writer.write(EventKind.EVAL, step=step, metrics={"clean": {"accuracy": c}, "hinted": {"accuracy": h}})

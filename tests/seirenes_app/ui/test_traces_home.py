@@ -13,7 +13,7 @@ from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.theme import apply_theme
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths
 
 
@@ -42,7 +42,7 @@ def make_home(qtbot, qapp, tmp_path):
 
 def record(tmp_path):
     paths = make_run(tmp_path, run_id="recorded", finished=False)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     for step, (clean, hinted) in enumerate(((0.93, 0.44), (0.92, 0.72))):
         metrics = {"clean": {"accuracy": clean}, "hinted": {"accuracy": hinted}}
         writer.write(EventKind.EVAL, step=4 * step, metrics=metrics)

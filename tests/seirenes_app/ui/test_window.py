@@ -13,7 +13,7 @@ from seirenes_app.ui.charts.drawing import decimate
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 
 
@@ -37,7 +37,7 @@ def window(qtbot, qapp, tmp_path, monkeypatch):
 
 def write_run(root, name, done=None):
     paths = new_run(root, RunConfig(), name)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
     rate = {"right": 9, "n": 10, "accuracy": 0.9, "low": 0.6, "high": 0.98}
     for step in range(1, 6):

@@ -216,7 +216,7 @@ def test_a_second_process_is_refused_in_words(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan())
     lock = RunLock(paths.lock)
     lock.acquire()
-    with pytest.raises(UserError, match=f"being evaluated by process {os.getpid()}"):
+    with pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
         run_part(paths.root, KIND, FakeSolver(model))
     lock.release()
 

@@ -30,9 +30,9 @@ from training.runs.config import (
     to_dict,
     to_toml,
 )
-from training.runs.events import Event, EventKind, EventTail, EventWriter
+from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
-from training.runs.listing import list_runs
+from training.runs.listing import read_run
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, new_run
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
@@ -109,12 +109,12 @@ def test_every_preset_loads_and_every_option_has_help():
 
 def test_nan_is_written_as_null_and_counting_goes_on_after_a_crash(tmp_path):
     file = tmp_path / "events.jsonl"
-    writer = EventWriter(file)
+    writer = EventLog(file)
     writer.write(EventKind.STEP, step=1, metrics={"a": float("nan"), "b": [float("inf")]})
     writer.close()
     with file.open("a") as half:
         half.write('{"v":1,"seq":2,"t"')
-    writer = EventWriter(file)
+    writer = EventLog(file)
     writer.write(EventKind.STEP, step=2, metrics={})
     tail = EventTail(file)
     events = tail.poll()
@@ -161,9 +161,9 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from training.errors import UserError
-from training.runs.events import Event, EventKind, EventTail, EventWriter
+from training.runs.events import Event, EventKind, EventTail, EventLog
 file = Path(sys.argv[1])
-writer = EventWriter(file)
+writer = EventLog(file)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     while True:
@@ -200,7 +200,7 @@ def test_a_taken_name_gets_a_suffix_and_an_explicit_one_is_refused(tmp_path):
 
 def test_commands_meant_for_an_earlier_process_are_forgotten(paths):
     send_command(paths, CommandKind.STOP)
-    tail = CommandTail(paths.commands, from_end=True)
+    tail = CommandTail(paths.commands, time.time())
     send_command(paths, CommandKind.PAUSE)
     assert [c.kind for c in tail.poll()] == [CommandKind.PAUSE]
     assert tail.poll() == []
@@ -394,7 +394,7 @@ def test_a_resumed_writer_drops_later_steps_and_readers_page_by_id(paths):
 def test_broken_run_folders_are_listed_with_what_is_wrong(tmp_path):
     new_run(tmp_path, RunConfig(), "good")
     new_run(tmp_path, RunConfig(), "bad").config.write_text("{")
-    found = {r.paths.run_id: r for r in list_runs(tmp_path)}
+    found = {name: read_run(RunPaths(tmp_path / name)) for name in ("good", "bad")}
     assert found["good"].problem is None
     assert "config.json" in found["bad"].problem
 
@@ -412,12 +412,11 @@ def test_a_read_only_runs_folder_is_told_with_a_remedy(tmp_path):
 
 def test_a_dead_runs_summary_says_crashed(tmp_path):
     paths = new_run(tmp_path, RunConfig(), "r")
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.LAUNCH, steps=3, resumed_from=None)
     writer.close()
     time.sleep(0.01)
-    assert list_runs(tmp_path)[0].state.status is RunStatus.CRASHED
-    assert isinstance(list_runs(tmp_path)[0].paths, RunPaths)
+    assert read_run(paths).state.status is RunStatus.CRASHED
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,14 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from seirenes_app.services.evaluations import (
-    EvaluationRepository,
-    EvaluationSummary,
-    launch,
-    pause,
-    read_evaluation,
-    stop,
-    unpause,
-)
+from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.pages.robustness.evaluation_request import EvalRequest, make_plan
 from training.evaluation.eval_dir import EvalDir
+from training.runs.commands import CommandKind, send_command
 from training.runs.status import RunStatus
+from training.runs.stop import FORCE, StopEscalation
 
 WATCH_MS = 700
 START_PATIENCE_S = 90.0
@@ -186,16 +180,16 @@ class Evaluating(QObject):
 
     def pause(self, paths: EvalDir) -> None:
         """Wait after the chunk under way."""
-        self._do(lambda: pause(paths), lambda _none: None, "It was not paused")
+        self._do(lambda: send_command(paths, CommandKind.PAUSE), lambda _none: None, "It was not paused")
 
     def unpause(self, paths: EvalDir) -> None:
         """Go on."""
-        self._do(lambda: unpause(paths), lambda _none: None, "It does not go on")
+        self._do(lambda: send_command(paths, CommandKind.RESUME), lambda _none: None, "It does not go on")
 
     def stop(self, paths: EvalDir) -> None:
         """Ask it to end, then end it; what was committed is kept."""
         self.stopping.add(paths.root)
-        self._do(lambda: stop(paths, force=True), lambda _gone: self.refresh(), "It was not stopped")
+        self._do(lambda: StopEscalation(paths, FORCE).run(), lambda _gone: self.refresh(), "It was not stopped")
 
     def _do(self, work: Callable[[], object], then: Callable[..., None], title: str) -> None:
         self._work.submit(work, then, lambda text: self.failed.emit(title, text))

@@ -8,8 +8,9 @@ from PySide6.QtWidgets import QStackedLayout, QWidget
 
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.machine import read_machine
+from seirenes_app.services.run_report import ReportLine, before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
-from seirenes_app.services.run_summary import ReportLine, before_after, sentence
+from seirenes_app.services.run_summary import sentence
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.run_watcher import RunWatcher
@@ -92,7 +93,7 @@ class TrainPage(Page):
             (self.view.robustnessAsked, self.robustnessAsked.emit),
         ):
             signal.connect(lambda d=does: self._do(d))
-        self._control.ladder.connect(self._take_ladder)
+        self._control.stopChanged.connect(self._take_ladder)
         # A run that is discarded while it goes does not end by itself in anybody's eyes.
         self._control.discarded.connect(lambda _paths: self.next_in_queue())
 

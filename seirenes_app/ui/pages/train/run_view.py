@@ -45,7 +45,8 @@ from seirenes_app.services.formatting import (
     points_interval,
     signed_points,
 )
-from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, ReportLine, RunSummaryText, tell
+from seirenes_app.services.run_report import ReportLine
+from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, RunSummaryText, tell
 from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.charts import ChartGrid

@@ -15,8 +15,8 @@ from seirenes_app.services.report.flips import telling_flips
 from seirenes_app.services.report.html import esc, report_html
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
-from seirenes_app.services.run_summary import before_after, write_report
-from training.runs.events import EventKind, EventWriter
+from seirenes_app.services.run_report import before_after, write_report
+from training.runs.events import EventKind, EventLog
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
 
@@ -133,7 +133,7 @@ def test_limits_say_what_was_not_measured(tmp_path):
 
 def test_an_evaluation_says_its_machine_and_versions(tmp_path):
     paths = evaluate_run(tmp_path, problems=6)
-    events = EventWriter(paths.events)
+    events = EventLog(paths.events)
     events.write(EventKind.LAUNCH, machine={"cpu": "x", "gpu": None}, versions={"llama-cpp-python": "0.3"})
     events.write(EventKind.LAUNCH, machine={"cpu": "x"}, versions={"torch": "2"})
     events.close()

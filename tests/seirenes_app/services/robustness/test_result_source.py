@@ -15,7 +15,7 @@ from seirenes_app.services.robustness.types import Basis, Chart, Origin
 from training.core.types import Condition, HintType
 from training.errors import UserError
 from training.runs.config import AdversaryConfig, RunConfig
-from training.runs.events import EventKind, EventWriter
+from training.runs.events import EventKind, EventLog
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
 
@@ -143,7 +143,7 @@ def test_a_run_that_goes_on_is_read_on(tmp_path):
     assert not book.grown()
     assert len(book.measured(book.tracks[0])) == 1
     metrics = dict(book.source.state.evals[0].metrics)
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     suite = book.tracks[0]
     writer.write(EventKind.EVAL, step=30, suite=suite.suite, suite_hash=suite.suite_hash, metrics=metrics)
     writer.close()
@@ -155,7 +155,7 @@ def test_a_run_that_goes_on_is_read_on(tmp_path):
 def test_two_suites_of_a_run_are_two_tracks(tmp_path):
     paths = write_run(tmp_path / "r", {0: SKILL[0]})
     state = ResultSource(paths.root).source.state
-    writer = EventWriter(paths.events)
+    writer = EventLog(paths.events)
     writer.write(EventKind.EVAL, step=5, suite="other", suite_hash="f00", metrics=dict(state.evals[0].metrics))
     writer.close()
     book = ResultSource(paths.root)
