@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from PySide6.QtCore import QAbstractListModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QEvent, QObject, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -21,10 +21,9 @@ from PySide6.QtWidgets import (
 from seirenes_app.ui.actions import ActionRegistry, Command
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
 
-Index = QModelIndex | QPersistentModelIndex
-COMMAND_ROLE = Qt.ItemDataRole.UserRole + 1
-KEY_ROLE = Qt.ItemDataRole.UserRole + 2
+KEY_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 ROW = 38
 ROWS_SHOWN = 9
 SHADE = 0.35
@@ -73,39 +72,15 @@ def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
     return [command for command, _ in good]
 
 
-class CommandsModel(QAbstractListModel):
-    """The commands that match."""
+def _make_model(parent: QObject) -> TableModel:
+    keys = {KEY_ROLE: lambda command: command.spec.keys}
+    return _CommandsModel((Column("Command", lambda command: command.text, roles=keys),), parent)
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._rows: list[Command] = []
 
-    def render(self, rows: list[Command]) -> None:
-        """Show these."""
-        self.beginResetModel()
-        self._rows = rows
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of commands."""
-        return 0 if parent.isValid() else len(self._rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Text, action and shortcut."""
-        if not index.isValid():
-            return None
-        command = self._rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return command.text
-        if role == COMMAND_ROLE:
-            return command
-        if role == KEY_ROLE:
-            return command.spec.keys
-        return None
-
+class _CommandsModel(TableModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Commands that are off cannot be chosen."""
-        enabled = index.isValid() and self._rows[index.row()].enabled
+        enabled = index.isValid() and self.row_at(index.row()).enabled
         return super().flags(index) if enabled else Qt.ItemFlag.ItemIsSelectable
 
 
@@ -165,7 +140,7 @@ class CommandPalette(QWidget):
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setUniformItemSizes(True)
         self.list.setItemDelegate(CommandDelegate(self.list))
-        self.model = CommandsModel(self)
+        self.model = _make_model(self)
         self.list.setModel(self.model)
         column = QVBoxLayout(self.frame)
         column.setContentsMargins(1, 1, 1, 8)
@@ -201,7 +176,7 @@ class CommandPalette(QWidget):
 
     def _filter(self, pattern: str) -> None:
         found = filter_commands(self._commands, pattern)
-        self.model.render(found)
+        self.model.render_rows(found)
         self.list.setVisible(bool(found))
         self.nothing.setVisible(not found)
         self._select(0)
@@ -213,7 +188,7 @@ class CommandPalette(QWidget):
             self.list.setCurrentIndex(self.model.index(row % rows, 0))
 
     def _run(self) -> None:
-        command = self.list.currentIndex().data(COMMAND_ROLE)
+        command = self.list.currentIndex().data(ROW_ROLE)
         if isinstance(command, Command) and command.enabled:
             self.close_palette()
             self._registry.trigger(command.spec.id)

@@ -229,6 +229,8 @@ QFrame[card="bad"] { background: $surface; border: 1px solid $border; border-lef
   border-radius: ${radius}px; }
 QFrame[card="warn"] { background: $surface; border: 1px solid $border; border-left: 3px solid $warn;
   border-radius: ${radius}px; }
+QFrame[card="good"] { background: $surface; border: 1px solid $border; border-left: 3px solid $good;
+  border-radius: ${radius}px; }
 QFrame[strip="true"] { background: $surface; border: none; border-top: 1px solid $border; }
 QFrame[line="true"] { background: $border; border: none; }
 

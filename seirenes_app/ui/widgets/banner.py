@@ -1,0 +1,164 @@
+"""A message on a page: what happened, and what can be done about it. Plain text.
+
+    self.banner = Banner()                       # hidden
+    self.banner.dismissed.connect(self._on_dismissed)
+    self.banner.show_message(
+        BannerKind.ERROR, "The trainer exited unexpectedly", text, log=lines,
+        actions=(BannerAction("Resume", self.resumeRequested.emit, "resume", primary=True),
+                 BannerAction("Open the log", self.logRequested.emit, "log")),
+        dismissable=True,
+    )
+    self.banner.clear()
+
+The same message again changes nothing on the screen, so the keyboard stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
+
+LOG_LINE_CHARACTERS = 400
+
+
+class BannerKind(StrEnum):
+    """What a message is; sets icon and colour."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+STYLES = {
+    BannerKind.INFO: ("info", "accent", "true"),
+    BannerKind.SUCCESS: ("check-circle", "good", "good"),
+    BannerKind.WARNING: ("warning", "warn", "warn"),
+    BannerKind.ERROR: ("error", "bad", "bad"),
+}
+"""Icon, its colour, and the card's look."""
+
+
+@dataclass(frozen=True)
+class BannerAction:
+    """A button of a banner. Of two that look alike the button is kept and only the handler changes."""
+
+    text: str
+    do: Callable[[], object] = field(compare=False)
+    icon: str = ""
+    tip: str = ""
+    primary: bool = False
+
+
+class Banner(Card):
+    """Hidden until `show_message`."""
+
+    dismissed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.kind: BannerKind | None = None
+        self.buttons: dict[str, QPushButton] = {}
+        """By text."""
+        self._actions: tuple[BannerAction, ...] = ()
+        self._icon_place = QHBoxLayout()
+        self.title = make_label("", "heading", wrap=True)
+        self.text = make_label("", wrap=True, select=True)
+        self.close_button = make_icon_button("close", "Hide this message", clicked=self._on_dismissed)
+        self.log = make_label("", "mono", wrap=True, select=True)
+        self.log.setAccessibleName("Last lines of the log")
+        for label in (self.title, self.log):
+            # A path without spaces cannot be wrapped and must not widen the page.
+            policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+            policy.setHeightForWidth(True)
+            label.setSizePolicy(policy)
+        self.log_card = Card("flat", padding=SPACE_2)
+        self.log_card.body.addWidget(self.log)
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_3)
+        head.addLayout(self._icon_place)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignTop)
+        self._row = QHBoxLayout()
+        self._row.setSpacing(SPACE_2)
+        self._row.addStretch(1)
+        self.details = QVBoxLayout()
+        """Between text and buttons, for what a heir adds."""
+        self.body.addLayout(head)
+        self.body.addWidget(self.text)
+        self.body.addLayout(self.details)
+        self.body.addWidget(self.log_card)
+        self.body.addLayout(self._row)
+        self.hide()
+
+    def show_message(
+        self,
+        kind: BannerKind,
+        title: str,
+        text: str = "",
+        *,
+        log: Sequence[str] = (),
+        actions: Sequence[BannerAction] = (),
+        dismissable: bool = False,
+    ) -> None:
+        """Show it in place of the last message."""
+        if kind is not self.kind:
+            self._render_kind(kind)
+        self.title.setText(title)
+        self.text.setText(text)
+        self.text.setVisible(bool(text))
+        self.log.setText("\n".join(shorten(line) for line in log))
+        self.log_card.setVisible(bool(log))
+        self.close_button.setVisible(dismissable)
+        self.setAccessibleName(f"{title}. {text}".strip())
+        self._render_actions(tuple(actions))
+        self.show()
+
+    def clear(self) -> None:
+        """Hide it."""
+        self.hide()
+
+    def _on_dismissed(self) -> None:
+        self.hide()
+        self.dismissed.emit()
+
+    def _render_kind(self, kind: BannerKind) -> None:
+        self.kind = kind
+        icon, tone, look = STYLES[kind]
+        self.setProperty("card", look)
+        self.style().polish(self)
+        while (item := self._icon_place.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.deleteLater()
+        self._icon_place.addWidget(IconLabel(icon, 20, tone), 0, Qt.AlignmentFlag.AlignTop)
+
+    def _render_actions(self, actions: tuple[BannerAction, ...]) -> None:
+        alike, self._actions = actions == self._actions, actions
+        if alike:
+            return
+        for old in self.buttons.values():
+            self._row.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        self.buttons = {}
+        for place, action in enumerate(actions):
+            button = make_button(
+                action.text, action.icon, kind="primary" if action.primary else "", tip=action.tip,
+                clicked=lambda at=place: self._actions[at].do(),
+            )  # fmt: skip
+            self.buttons[action.text] = button
+            self._row.insertWidget(place, button)
+
+
+def shorten(line: str) -> str:
+    """A log line of at most `LOG_LINE_CHARACTERS`."""
+    return line if len(line) <= LOG_LINE_CHARACTERS else line[:LOG_LINE_CHARACTERS] + "…"

@@ -1,0 +1,164 @@
+"""Choosing one of a list: search field, list, preview, buttons.
+
+    picker = PickerDialog("Library of problems", "Take this problem", text=lambda p: p.question, parent=self,
+                          preview=lambda p: f"{p.question}\\nAnswer: {p.answer}",
+                          search=lambda p: f"{p.question} {p.answer}")
+    picker.filters.addWidget(self.family)                       # beside the search field
+    picker.add_tool(ActionSpec("drafts.delete", "Delete…", "Del", "discard"), self._ask_delete)   # takes the item
+    picker.render_items(problems)                               # at any time, and again
+    picker.chosen.connect(self.open_problem)                    # Enter, a double click or the button
+
+Enter chooses, Up and Down in the search field go through the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QLineEdit, QListView, QVBoxLayout, QWidget
+
+from seirenes_app.ui.actions import WIDGET, ActionSpec, bind_actions
+from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.widgets.buttons import action_button, make_button
+from seirenes_app.ui.widgets.dialogs import PageDialog
+from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
+
+LIST_WIDTH, LIST_HEIGHT, PREVIEW_HEIGHT = 680, 300, 72
+
+
+class PickerDialog(PageDialog):
+    """See the module. `roles` answers further item roles, as an icon."""
+
+    chosen = Signal(object)
+
+    def __init__(
+        self,
+        title: str,
+        choose: str,
+        text: Callable[[Any], str],
+        *,
+        preview: Callable[[Any], str] | None = None,
+        search: Callable[[Any], str] | None = None,
+        roles: Mapping[int, Callable[[Any], Any]] | None = None,
+        placeholder: str = "Search…",
+        empty: str = "Nothing is here yet.",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(title, parent)
+        self._items: Sequence[Any] = ()
+        self._preview_of, self._search_of, self._empty = preview, search, empty
+        self.about = make_label("", "muted", wrap=True)
+        """A line below the title."""
+        self.search = QLineEdit()
+        self.search.setPlaceholderText(placeholder)
+        self.search.setAccessibleName(f"Search: {title}")
+        self.search.setClearButtonEnabled(True)
+        self.search.setVisible(search is not None)
+        self.filters = QHBoxLayout()
+        self.filters.setSpacing(SPACE_2)
+        self.filters.addWidget(self.search, 1)
+        self.model = TableModel((Column(title, text, roles=roles or {}),), self)
+        self.list = QListView()
+        self.list.setModel(self.model)
+        self.list.setAccessibleName(title)
+        self.list.setUniformItemSizes(True)
+        self.list.setProperty("roomy", "true")
+        self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.list.setMinimumSize(LIST_WIDTH, LIST_HEIGHT)
+        self.preview = make_label("", wrap=True, select=True)
+        self.preview.setMinimumHeight(PREVIEW_HEIGHT)
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.below = QVBoxLayout()
+        """Between preview and buttons."""
+        self.body.addWidget(make_label(title, "title"))
+        self.body.addWidget(self.about)
+        self.body.addLayout(self.filters)
+        self.body.addWidget(self.list, 1)
+        self.body.addWidget(self.preview)
+        self.body.addLayout(self.below)
+        self.about.hide()
+        self._tools: list[Any] = []
+        self._tool_row = QHBoxLayout()
+        self.cancel = make_button("Cancel", clicked=self.reject)
+        self.choose = make_button(choose, "check", kind="primary", clicked=self._on_choose)
+        self.choose.setDefault(True)
+        self.buttons.addLayout(self._tool_row)
+        self.buttons.addStretch(1)
+        self.buttons.addWidget(self.cancel)
+        self.buttons.addWidget(self.choose)
+        self.search.textChanged.connect(lambda _text: self._filter())
+        self.search.installEventFilter(self)
+        self.list.selectionModel().currentChanged.connect(lambda *_: self._render_current())
+        self.model.modelReset.connect(self._render_current)
+        self.list.doubleClicked.connect(lambda _index: self._on_choose())
+        (self.search if search is not None else self.list).setFocus()
+
+    def say(self, text: str) -> None:
+        """The line below the title: a notice, an error, or ""."""
+        self.about.setText(text)
+        self.about.setVisible(bool(text))
+
+    def add_tool(self, spec: ActionSpec, handler: Callable[[Any], object]) -> None:
+        """A button at the left, and its key in the list, that does something with the current item."""
+
+        def run() -> None:
+            if (item := self.current) is not None:
+                handler(item)
+
+        action = bind_actions(self.list, (spec,), {spec.name: run}, keys=WIDGET)[spec.name]
+        self._tools.append(action)
+        self._tool_row.addWidget(action_button(action, kind="quiet"))
+        self._render_current()
+
+    def render_items(self, items: Sequence[Any], current: Any = None) -> None:
+        """Show these, with the cursor on `current`, or where it was."""
+        self._items = items
+        place = self.list.currentIndex().row()
+        self._filter()
+        if current in self.model.rows:
+            place = list(self.model.rows).index(current)
+        if self.model.rowCount():
+            self.list.setCurrentIndex(self.model.index(max(0, min(place, self.model.rowCount() - 1)), 0))
+
+    @property
+    def current(self) -> Any:
+        """The item under the cursor, None where there is none."""
+        return self.list.currentIndex().data(ROW_ROLE)
+
+    def _filter(self) -> None:
+        words, search = self.search.text().casefold().split(), self._search_of
+        found = [i for i in self._items if search is None or all(word in search(i).casefold() for word in words)]
+        self.model.render_rows(found)
+        if found:
+            self.list.setCurrentIndex(self.model.index(0, 0))
+
+    def _render_current(self) -> None:
+        item = self.current
+        for part in (self.choose, *self._tools):
+            part.setEnabled(item is not None)
+        if item is not None:
+            self.preview.setText(self._preview_of(item) if self._preview_of is not None else "")
+        else:
+            self.preview.setText("Nothing matches. Try fewer words." if self._items else self._empty)
+        self.preview.setVisible(self._preview_of is not None or item is None)
+
+    def _on_choose(self) -> None:
+        if (item := self.current) is not None:
+            self.accept()
+            self.chosen.emit(item)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrow keys in the search field go through the list."""
+        if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
+            if step is not None and self.model.rowCount():
+                row = max(0, min(self.model.rowCount() - 1, self.list.currentIndex().row() + step))
+                self.list.setCurrentIndex(self.model.index(row, 0))
+                return True
+        return super().eventFilter(watched, event)

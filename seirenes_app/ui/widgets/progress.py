@@ -1,0 +1,78 @@
+"""Progress of a task: what is done, a bar, figures (rate, time left), and a button that cancels.
+
+self.progress = Progress("Stop and keep what is done (Esc)")
+self.progress.cancelRequested.connect(task.cancel)
+self.progress.render_progress("Solving 4 hints", done=12, total=40, figures="63 tokens/s · 20 s left")
+self.progress.clear()
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+
+from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+
+
+class Progress(QWidget):
+    """Hidden until `render_progress`. Without a total the bar only shows that something is going on."""
+
+    cancelRequested = Signal()
+
+    def __init__(self, cancel_tip: str = "", *, cancellable: bool = True, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.label = ElidedLabel()
+        self.figures = make_label("", "small")
+        self.bar = make_bar("Progress")
+        self.cancel = make_button("Cancel", "stop", tip=cancel_tip, clicked=self.cancelRequested.emit)
+        self.cancel.setVisible(cancellable)
+        words = QHBoxLayout()
+        words.setSpacing(SPACE_3)
+        words.addWidget(self.label, 1)
+        words.addWidget(self.figures)
+        column = QVBoxLayout()
+        column.setSpacing(SPACE_2)
+        column.addLayout(words)
+        column.addWidget(self.bar)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACE_3)
+        row.addLayout(column, 1)
+        row.addWidget(self.cancel)
+        self.hide()
+
+    def render_progress(
+        self, text: str, done: float = 0, total: float = 0, figures: str = "", *, cancelling: bool = False
+    ) -> None:
+        """Show how far it is. While it is `cancelling` the button is off and the text says so."""
+        self.label.setText("Cancelling…" if cancelling else text)
+        self.figures.setText("" if cancelling else figures)
+        self.setAccessibleName(f"{self.label.text()} {self.figures.text()}".strip())
+        self.cancel.setEnabled(not cancelling)
+        render_bar(self.bar, done, total)
+        self.show()
+
+    def clear(self) -> None:
+        """Nothing is going on."""
+        self.hide()
+
+
+BAR_STEPS = 10_000
+
+
+def make_bar(name: str) -> QProgressBar:
+    """A thin bar; `name` is for screen readers."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setAccessibleName(name)
+    bar.setFixedHeight(6)
+    return bar
+
+
+def render_bar(bar: QProgressBar, done: float, total: float) -> None:
+    """`done` of `total`; a bar without a total moves to and fro."""
+    bar.setRange(0, BAR_STEPS if total else 0)
+    if total:
+        bar.setValue(round(BAR_STEPS * min(1.0, done / total)))
