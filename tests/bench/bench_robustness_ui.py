@@ -32,8 +32,8 @@ from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.gc_tuning import settle_heap
 from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
 from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
-from seirenes_app.ui.pages.robustness.view_stack import Face
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import HintType
 from training.runs.config import RunConfig
@@ -128,8 +128,8 @@ class Bench:
         return took
 
     def _said(self) -> str:
-        empty = self.page.faces.empty
-        return empty.accessibleName() if empty is not None and not self.page.faces.reading else "nothing"
+        empty = self.page.stack.empty
+        return empty.accessibleName() if empty is not None and not self.page.stack.reading else "nothing"
 
     def is_drawn(self, paths: RunPaths) -> bool:
         """Every chart in view is of that run, and drawn."""
@@ -150,7 +150,7 @@ class Bench:
             took = self.measure(f"change the run ({turn + 1})", lambda p=paths: page.open_run(p),
                                 lambda p=paths: self.is_drawn(p))  # fmt: skip
             self.changes.append(took)
-        bar = page.faces.areas[Face.CHARTS].verticalScrollBar()
+        bar = page.stack.areas[View.CHARTS].verticalScrollBar()
         self.measure("scroll to the end", lambda: bar.setValue(bar.maximum()), lambda: self.is_drawn(paths))
         self.measure("scroll to the top", lambda: bar.setValue(0), lambda: self.is_drawn(paths))
         plot = page.grid.cards["accuracy"].plot

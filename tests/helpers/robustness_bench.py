@@ -6,8 +6,8 @@ from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
-from seirenes_app.ui.pages.robustness.view_stack import Face
 from seirenes_app.ui.theme import apply_theme
 
 
@@ -66,14 +66,14 @@ class Robustness:
     def hold(self, key):
         """The keyboard on a chart that is in view and drawn."""
         card = self.card(key)
-        self.page.faces.areas[Face.CHARTS].ensureWidgetVisible(card)
+        self.page.stack.areas[View.CHARTS].ensureWidgetVisible(card)
         self.wait(lambda: card.drawn is not None and not card.waits)
         card.plot.setFocus()
         return card
 
-    def see(self, face):
-        self.page.show_face(face)
-        self.wait(lambda: self.page.faces.face is face)
+    def see(self, view):
+        self.page.show_view(view)
+        self.wait(lambda: self.page.stack.view is view)
 
     def close(self):
         self.page.close_down()

@@ -1,5 +1,5 @@
-"""A button that names what is open, its status beside it, and a menu of what else there is. What the menu holds, and
-what `chosen` carries, is the heir's."""
+"""A button that names what is open, its status beside it, and a menu of what else there is. Subclasses fill the menu
+and decide what `chosen` carries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORDED_NAME = "The recorded run"
 
 
 class SourceMenu(QWidget):
-    """Heirs fill the menu in `fill`, which is called whenever it opens."""
+    """Subclasses fill the menu in `fill`, which is called whenever it opens."""
 
     chosen = Signal(object)
 
@@ -34,8 +34,9 @@ class SourceMenu(QWidget):
         self.button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
         size_icon(self.button, 14, 14)
         self.menu = QMenu(self)
-        self.menu.aboutToShow.connect(self._fill_anew)
-        self.button.setMenu(self.menu)
+        self.menu.aboutToShow.connect(self._refill)
+        # Not setMenu: for a button that is laid out from right to left, Qt opens it away from the button.
+        self.button.clicked.connect(self.open)
         self.badge = Badge(RECORDED)
         self.badge.hide()
         row = QHBoxLayout(self)
@@ -48,7 +49,11 @@ class SourceMenu(QWidget):
         """Put titles and entries into the empty menu."""
         raise NotImplementedError
 
-    def _fill_anew(self) -> None:
+    def open(self) -> None:
+        """Open the menu below the button, left sides aligned."""
+        self.menu.popup(self.button.mapToGlobal(self.button.rect().bottomLeft()))
+
+    def _refill(self) -> None:
         self.menu.clear()
         self.fill()
         if not self.menu.actions():
@@ -63,13 +68,13 @@ class SourceMenu(QWidget):
             self.badge.render_look(look)
 
     def add_title(self, text: str) -> None:
-        """A heading, set off from what stands above it."""
+        """A heading, below a separator unless it is the first entry."""
         if self.menu.actions():
             self.menu.addSeparator()
         self.menu.addAction(text).setEnabled(False)
 
     def add(self, text: str, icon: str, value: object, *, is_open: bool) -> None:
-        """An entry that `chosen` tells as `value`."""
+        """An entry; `chosen` carries its `value`."""
         action = self.menu.addAction(_plain(text))
         set_icon(action, icon, "accent" if is_open else "muted")
         action.triggered.connect(lambda *_: self.chosen.emit(value))
@@ -78,9 +83,9 @@ class SourceMenu(QWidget):
         self, runs: Sequence[RunSummary], value_of: Callable[[RunSummary], object], current: object, *, most: int,
         characters: int,
     ) -> None:  # fmt: skip
-        """The runs that are going, then the `most` recent others, under their titles."""
+        """The running ones, then the `most` recent others, under their titles."""
         past = [s for s in runs if not is_live(s)][:most]
-        for title, entries in (("Going now", [s for s in runs if is_live(s)]), ("Recent runs", past)):
+        for title, entries in (("Running", [s for s in runs if is_live(s)]), ("Recent runs", past)):
             if entries:
                 self.add_title(title)
             for summary in entries:
@@ -89,13 +94,13 @@ class SourceMenu(QWidget):
                 self.add(text, look_of(summary.state).icon, value, is_open=value == current)
 
     def add_recorded(self, value: object, *, is_open: bool) -> None:
-        """The run that ships, under its title."""
-        self.add_title("Ships with the laboratory")
+        """The recorded run, under its title."""
+        self.add_title("Included")
         self.add(RECORDED_NAME, RECORDED.icon, value, is_open=is_open)
 
 
 def is_live(summary: RunSummary) -> bool:
-    """Whether its trainer is at work."""
+    """Whether its trainer is running."""
     return summary.state is not None and summary.state.status in LIVE
 
 
@@ -110,5 +115,5 @@ def brief(name: str, most: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Qt reads an ampersand as a key."""
+    """Qt reads an ampersand as an access key."""
     return text.replace("&", "&&")

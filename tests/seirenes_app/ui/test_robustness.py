@@ -16,8 +16,8 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox
 
 from seirenes_app.services.robustness.types import Basis
-from seirenes_app.ui.pages.robustness.rows_panel import TOTALS_ONLY
-from seirenes_app.ui.pages.robustness.view_stack import Face
+from seirenes_app.ui.pages.robustness.header import View
+from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Outcome
 from training.rollouts.search import RolloutQuery
@@ -45,21 +45,21 @@ def press(bench, widget, *keys):
 
 
 def test_without_a_run_the_page_says_how_to_get_one(bench):
-    assert bench.page.faces.empty.accessibleName().startswith("No evaluations yet")
-    assert not bench.page.band.report.isEnabled()
-    assert not bench.page.band.views.isVisible()
-    buttons = {b.text(): b for b in bench.page.faces.empty.findChildren(QAbstractButton)}
+    assert bench.page.stack.empty.accessibleName().startswith("No evaluations yet")
+    assert not bench.page.header.report.isEnabled()
+    assert not bench.page.header.views.isVisible()
+    buttons = {b.text(): b for b in bench.page.stack.empty.findChildren(QAbstractButton)}
     with bench.qtbot.waitSignal(bench.page.demoAsked):
         buttons["Start the demo run"].click()
     buttons["Evaluate…"].click()
-    bench.wait(lambda: bench.page.sheets.open_sheet is not None)
-    assert bench.page.sheets.open_sheet.request.models == ("starter",)
+    bench.wait(lambda: bench.page.dialogs.open_sheet is not None)
+    assert bench.page.dialogs.open_sheet.request.models == ("starter",)
 
 
 def test_the_newest_run_is_charted_by_itself_and_every_chart_says_what_it_shows(bench):
     bench.write()
     bench.wait(bench.is_read)
-    assert bench.page.chooser.button.text() == "r"
+    assert bench.page.source_menu.button.text() == "r"
     for key, card in bench.page.grid.all_cards.items():
         told = card.sentence.text() or card.empty.text()
         assert told.endswith("."), key
@@ -99,16 +99,16 @@ def test_an_evaluation_of_the_recorded_run_knows_its_checkpoints(qtbot, qapp, tm
 def test_a_run_without_evaluations_waits_for_them(bench):
     paths = new_run(bench.runs_root, RunConfig(), run_id="young")
     bench.page.open_source(paths.root)
-    bench.wait(lambda: bench.page.faces.empty.accessibleName().startswith("No evaluations yet young has no evaluation"))
-    assert [b.text() for b in bench.page.faces.empty.findChildren(QAbstractButton)] == ["Evaluate…"]
+    bench.wait(lambda: bench.page.stack.empty.accessibleName().startswith("No evaluations yet young has no evaluation"))
+    assert [b.text() for b in bench.page.stack.empty.findChildren(QAbstractButton)] == ["Evaluate…"]
 
 
 def test_what_is_damaged_is_told_in_words(bench):
     paths = evaluate_run(bench.evaluations)
     paths.rows.write_bytes(b"\x00garbage" * 512)
     bench.page.open_source(paths.root)
-    bench.wait(lambda: bench.page.faces.empty.accessibleName().startswith("This cannot be read"))
-    assert "rows.db" in bench.page.faces.empty.accessibleName()
+    bench.wait(lambda: bench.page.stack.empty.accessibleName().startswith("This cannot be read"))
+    assert "rows.db" in bench.page.stack.empty.accessibleName()
 
 
 def test_another_run_replaces_every_chart(bench):
@@ -122,8 +122,8 @@ def test_another_run_replaces_every_chart(bench):
     assert len(bench.card("accuracy").drawn.curves[0].points) == 1
     bench.page.forget(second)
     assert bench.page.root is None
-    assert bench.page.chooser.button.text() == "Choose a run"
-    assert bench.page.faces.empty.isVisible()
+    assert bench.page.source_menu.button.text() == "Choose a run"
+    assert bench.page.stack.empty.isVisible()
 
 
 def test_a_run_that_grows_is_charted_anew(bench):
@@ -131,7 +131,7 @@ def test_a_run_that_grows_is_charted_anew(bench):
     bench.open(paths)
     kept = write_run(bench.folder / "later" / "r", skills={step: EVEN for step in (0, 10, 20, 30)})
     shutil.copytree(kept.root, paths.root, dirs_exist_ok=True)
-    bench.page.desk.look()
+    bench.page.controller.look()
     bench.wait(lambda: len(bench.card("accuracy").drawn.curves[0].points) == 4)
 
 
@@ -151,7 +151,7 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     assert sheet.title.text() == "Hinted  ·  step 10"
     assert sheet.model.rowCount() == 48
     assert sheet.current.question
-    sheet.which.buttons["wrong"].click()
+    sheet.filter.buttons["wrong"].click()
     assert {t.outcome for t in sheet.model.traces} == {Outcome.WRONG}
     assert sheet.texts["Solution"][1].text() == sheet.current.completion
     press(bench, sheet.list, Qt.Key.Key_Escape)
@@ -255,7 +255,7 @@ def test_the_report_is_written_and_opened(bench):
     path = Path(bench.opened[0].toLocalFile())
     assert path.suffix == ".html"
     assert "<html" in path.read_text(encoding="utf-8")
-    assert bench.page.band.report.isEnabled()
+    assert bench.page.header.report.isEnabled()
 
 
 # ---------------------------------------------------------------------- the other views
@@ -265,29 +265,29 @@ def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
     first, second = bench.write("a"), bench.write("b", salt="x")
     other = bench.write("c", problems=8)
     bench.open(first)
-    bench.see(Face.COMPARE)
+    bench.see(View.COMPARE)
     view = bench.page.compare
     assert view.chosen == (first.root,)
-    assert not view.go.isEnabled()
+    assert not view.compare.isEnabled()
     view.tick([first.root, second.root, other.root])
-    view.go.click()
+    view.compare.click()
     bench.wait(lambda: view.results.isVisible())
-    assert "c is left out" in view.refused_words.text()
-    assert "hash" in view.refused_words.text()
+    assert "c is left out" in view.refused_text.text()
+    assert "hash" in view.refused_text.text()
     assert [c.label.split()[0] for c in view.panels[0].drawn.curves] == ["a", "b"]
-    assert view.lines.model.rowCount() == 4
+    assert view.differences.model.rowCount() == 4
     view.tick([first.root, other.root])
-    view.go.click()
+    view.compare.click()
     bench.wait(lambda: not view.results.isVisible())
-    assert "fewer than two runs" in view.words.text()
+    assert "fewer than two runs" in view.status.text()
 
 
 def test_the_rows_of_a_compared_run_are_its_own(bench):
     first, second = bench.write("a"), bench.write("b", salt="x")
     bench.open(first)
-    bench.see(Face.COMPARE)
+    bench.see(View.COMPARE)
     bench.page.compare.tick([first.root, second.root])
-    bench.page.compare.go.click()
+    bench.page.compare.compare.click()
     bench.wait(lambda: bench.page.compare.panels[0].drawn is not None)
     card = bench.page.compare.panels[0]
     bench.wait(lambda: not card.waits)
@@ -301,19 +301,19 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     for step in (0, 20):
         shutil.copytree(STARTER, paths.checkpoints / f"step_{step:06d}")
     bench.open(paths)
-    bench.see(Face.TIME)
-    view = bench.page.time
-    assert not view.replay.isEnabled()
+    bench.see(View.REPLAY)
+    view = bench.page.replay
+    assert not view.start.isEnabled()
     view.choose.click()
-    bench.wait(lambda: bench.page.sheets.open_sheet is not None and bench.page.sheets.open_sheet.model.rowCount())
-    sheet = bench.page.sheets.open_sheet
+    bench.wait(lambda: bench.page.dialogs.open_sheet is not None and bench.page.dialogs.open_sheet.model.rowCount())
+    sheet = bench.page.dialogs.open_sheet
     bench.qtbot.keyClicks(sheet.search, sheet.current.family)
     wanted = sheet.current
     sheet.take.click()
     assert view.question.text() == wanted.question
-    view.replay.click()
+    view.start.click()
     assert view.cancel.isVisible()
-    bench.wait(lambda: not view._busy, 60_000)
+    bench.wait(lambda: not view.busy, 60_000)
     assert [b.step.step for b in view.card.strip.buttons] == [0, 20]
     assert view.card.sentence.text().startswith("Right at ")
     assert view.pair_card.isVisible()
@@ -330,18 +330,18 @@ def test_a_run_without_checkpoints_cannot_be_replayed_and_says_why(bench):
     press(bench, card.plot, Qt.Key.Key_End, Qt.Key.Key_Return)
     bench.wait(lambda: bench.page.rows.rows is not None)
     bench.page.rows.replay.click()
-    assert bench.page.faces.face is Face.TIME
-    bench.page.time.replay.click()
-    bench.wait(lambda: not bench.page.time._busy)
-    assert "no checkpoint" in bench.page.time.words.text()
+    assert bench.page.stack.view is View.REPLAY
+    bench.page.replay.start.click()
+    bench.wait(lambda: not bench.page.replay.busy)
+    assert "no checkpoint" in bench.page.replay.status.text()
 
 
 def test_views_are_reached_by_keys(bench):
     bench.open(bench.write())
-    for key, face in ((Qt.Key.Key_2, Face.CROSS), (Qt.Key.Key_4, Face.COMPARE), (Qt.Key.Key_1, Face.CHARTS)):
+    for key, view in ((Qt.Key.Key_2, View.CROSS_PLAY), (Qt.Key.Key_4, View.COMPARE), (Qt.Key.Key_1, View.CHARTS)):
         bench.qtbot.keyClick(bench.page, key, Qt.KeyboardModifier.AltModifier)
-        assert bench.page.faces.face is face
-        assert bench.page.band.views.value == face
+        assert bench.page.stack.view is view
+        assert bench.page.header.views.value == view
 
 
 def test_everything_that_takes_the_keyboard_has_a_name(bench):

@@ -23,8 +23,8 @@ from seirenes_app.ui.charts.figure import draw_panel
 from seirenes_app.ui.controllers.gc_tuning import settle_heap
 from seirenes_app.ui.pages.robustness.chart_cards import DataModel, PanelKey, say_cell
 from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable, save_matrix
+from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
-from seirenes_app.ui.pages.robustness.view_stack import Face
 from training.core.statistics import Interval
 from training.core.types import Condition, Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
@@ -171,8 +171,8 @@ def bench(qtbot, qapp, tmp_path, monkeypatch):
 def test_cells_of_the_matrix_are_reached_by_keys_and_say_what_they_are(bench, tmp_path):
     paths = played(bench.evaluations)
     bench.page.open_source(paths.root)
-    bench.wait(lambda: bench.page.faces.face is Face.CROSS and bench.page.cross.card.isVisible())
-    card = bench.page.cross.card
+    bench.wait(lambda: bench.page.stack.view is View.CROSS_PLAY and bench.page.cross_play.card.isVisible())
+    card = bench.page.cross_play.card
     table = card.matrix
     table.setFocus()
     bench.qtbot.keyClick(table, Qt.Key.Key_Right)
@@ -192,9 +192,9 @@ def test_cells_of_the_matrix_are_reached_by_keys_and_say_what_they_are(bench, tm
 
 def test_a_run_without_cross_play_offers_one(bench):
     bench.open(bench.write())
-    bench.see(Face.CROSS)
-    assert bench.page.cross.empty is not None
-    assert bench.page.cross.card.isHidden()
+    bench.see(View.CROSS_PLAY)
+    assert bench.page.cross_play.empty is not None
+    assert bench.page.cross_play.card.isHidden()
 
 
 def test_cells_that_were_not_solved_are_told_as_such(tmp_path, qtbot):
@@ -203,7 +203,7 @@ def test_cells_that_were_not_solved_are_told_as_such(tmp_path, qtbot):
     table = MatrixTable()
     qtbot.addWidget(table)
     asked = []
-    table.cellAsked.connect(asked.append)
+    table.cellRequested.connect(asked.append)
     table.render_panel(replace(found, cells=(first, *found.cells[1:])))
     assert "not solved yet" in table.cells.describe(0, 0)
     table.setCurrentIndex(table.cells.index(0, 0))

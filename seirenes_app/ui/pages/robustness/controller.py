@@ -1,8 +1,8 @@
-"""Asks a run's or an evaluation's figures for what the page shows, in another thread; answers come as signals here.
+"""Reads a run's or an evaluation's figures for the page in another thread; results come as signals or to handlers here.
 
-A new question about another folder or track makes the older ones void: their answers are dropped.
-
-Small deeds of the page that need no widget: who can be compared, what a slice is called, the report's file."""
+What is asked of one folder or track is cancelled when another one is opened. Also the page's data without widgets:
+which runs can be compared, names, and the report's file.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.report.document import report_of
 from seirenes_app.services.report.html import report_html
@@ -21,9 +22,7 @@ from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Comparison, Point, Trace, TraceRef, Track
 from seirenes_app.services.run_summary import MODE_WORDS
 from seirenes_app.store.workspace import data_folder
-from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.pages.robustness.compare_view import Contender
-from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
+from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Condition, Stage
 from training.errors import UserError
@@ -33,12 +32,13 @@ from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
 
 PAGE_ROWS = 200
-BOOKS_KEPT = 8
+KEPT_SOURCES = 8
+Failed = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A folder that was read: its name, its tracks, whether it has a cross-play, what is missing in words."""
+    """A folder that was read: its name, its tracks, whether it has a cross-play, and warnings."""
 
     root: Path
     name: str
@@ -49,7 +49,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows behind a point, from `offset` on; `more` says that there are further ones."""
+    """Rows behind a point, from `offset` on; `more`: there are further ones."""
 
     ref: TraceRef
     offset: int
@@ -58,7 +58,7 @@ class Rows:
 
 
 class RobustnessController(QObject):
-    """One folder and one of its tracks at a time. A book is read by one thread: there is only one here."""
+    """One folder and one of its tracks at a time. A `ResultSource` is used by one thread: the pool has only one."""
 
     opened = Signal(object)
     """Opened"""
@@ -67,24 +67,16 @@ class RobustnessController(QObject):
     panelFound = Signal(object, object)
     """(Chart, Panel)"""
     panelFailed = Signal(object, str)
-    matrixFound = Signal(object)
-    """MatrixPanel or None"""
-    rowsFound = Signal(object)
-    """Rows"""
-    rowsFailed = Signal(str)
-    compared = Signal(object)
-    """Comparison"""
-    compareFailed = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._work = Background(self, threads=1)
-        self._books: dict[Path, ResultSource] = {}
+        self._tasks = TaskRunner(self, threads=1)
+        self._sources: dict[Path, ResultSource] = {}
         self.root: Path | None = None
-        self.book: ResultSource | None = None
+        self.source: ResultSource | None = None
         self.track: Track | None = None
-        self._folder = self._shown = 0
-        self._looking = False
+        self._of_folder: list[Task] = []
+        self._of_track: list[Task] = []
 
     # ------------------------------------------------------------------ a folder
 
@@ -92,176 +84,161 @@ class RobustnessController(QObject):
         """Another folder; `opened` or `refused` follows."""
         self.leave()
         self.root = root
-        number = self._folder
-        self._work.submit(
-            lambda: self._read(root) if number == self._folder else None,
-            lambda found: self._take(number, found),
-            lambda text: self._refuse(number, root, text),
-        )
 
-    def _read(self, root: Path) -> tuple[ResultSource, Opened]:
-        """Books are kept: going back to a run that was read costs nothing."""
-        book = self._book_of(root)
-        return book, _describe(root, book)
+        def read() -> tuple[ResultSource, Opened]:
+            source = self._source_of(root)
+            return source, _describe(root, source)
 
-    def _book_of(self, root: Path) -> ResultSource:
+        self._of_folder.append(self._tasks.run(read, self._on_read, lambda text: self.refused.emit(root, text)))
+
+    def _on_read(self, found: tuple[ResultSource, Opened]) -> None:
+        self.source, opened = found
+        self.opened.emit(opened)
+
+    def _source_of(self, root: Path) -> ResultSource:
+        """Sources are kept: going back to a run that was read costs nothing."""
         key = root.resolve()
-        book = self._books.pop(key, None)
-        if book is None:
-            book = ResultSource(root)
-        elif book.grown():
-            book.refresh()
-        self._books[key] = book
-        for old in list(self._books)[:-BOOKS_KEPT]:
-            del self._books[old]
-        return book
-
-    def _take(self, number: int, found: tuple[ResultSource, Opened] | None) -> None:
-        if number != self._folder or found is None:
-            return
-        self.book = found[0]
-        self.opened.emit(found[1])
-
-    def _refuse(self, number: int, root: Path, text: str) -> None:
-        if number == self._folder:
-            self.refused.emit(root, text)
+        source = self._sources.pop(key, None)
+        if source is None:
+            source = ResultSource(root)
+        elif source.grown():
+            source.refresh()
+        self._sources[key] = source
+        for old in list(self._sources)[:-KEPT_SOURCES]:
+            del self._sources[old]
+        return source
 
     def leave(self) -> None:
         """No folder any more."""
-        self._folder += 1
-        self._shown += 1
-        self.root, self.book, self.track, self._looking = None, None, None, False
+        for task in (*self._of_folder, *self._of_track):
+            task.cancel()
+        self._of_folder, self._of_track = [], []
+        self.root = self.source = self.track = None
 
     def close(self) -> None:
         """End all work."""
         self.leave()
-        self._work.close()
+        self._tasks.close()
 
     def look(self) -> None:
-        """`opened` once more if the folder's figures have changed. Cheap; for a timer."""
-        book, root, number = self.book, self.root, self._folder
-        if book is None or root is None or self._looking:
+        """`opened` again if the folder's figures have changed. Cheap; for a timer."""
+        source, root = self.source, self.root
+        if source is None or root is None or self._tasks.is_running("look"):
             return
-        self._looking = True
 
-        def work() -> Opened | None:
-            if number != self._folder or not book.grown():
+        def read() -> Opened | None:
+            if not source.grown():
                 return None
-            book.refresh()
-            return _describe(root, book)
+            source.refresh()
+            return _describe(root, source)
 
-        def land(found: Opened | None) -> None:
-            self._looking = False
-            if found is not None and number == self._folder:
+        def done(found: Opened | None) -> None:
+            if found is not None and self.source is source:
                 self.opened.emit(found)
 
-        self._work.submit(work, land, lambda _text: land(None))
+        # A folder that cannot be read now keeps its figures in view until the next look.
+        self._tasks.run(read, done, lambda _text: None, key="look")
 
     # ------------------------------------------------------------------ a track
 
     def show(self, track: Track) -> None:
         """`panelFound` for each of its charts, one after the other."""
-        book = self.book
-        if book is None:
+        source = self.source
+        if source is None:
             return
-        self._shown += 1
-        self.track, number = track, self._shown
-        for chart in book.charts(track):
-            self._ask_panel(book, track, chart, number)
+        for task in self._of_track:
+            task.cancel()
+        self.track = track
+        self._of_track = [self._ask_panel(source, track, chart) for chart in source.charts(track)]
 
-    def _ask_panel(self, book: ResultSource, track: Track, chart: Chart, number: int) -> None:
-        def current() -> bool:
-            return number == self._shown
+    def _ask_panel(self, source: ResultSource, track: Track, chart: Chart) -> Task:
+        return self._tasks.run(
+            lambda: source.panel(track, chart),
+            lambda panel: self.panelFound.emit(chart, panel),
+            lambda text: self.panelFailed.emit(chart, text),
+        )
 
-        def land(panel: object) -> None:
-            if panel is not None and current():
-                self.panelFound.emit(chart, panel)
+    def ask(self, work: Callable[[ResultSource], Any], done: Callable[[Any], object], failed: Failed) -> None:
+        """Ask the open source for anything; cancelled when another folder is opened."""
+        if (source := self.source) is not None:
+            self._of_folder.append(self._tasks.run(lambda: work(source), done, failed))
 
-        def fail(text: str) -> None:
-            if current():
-                self.panelFailed.emit(chart, text)
+    def ask_rows(self, ref: TraceRef, offset: int, done: Callable[[Rows], object], failed: Failed) -> None:
+        """A page of the rows behind a point. The curves of a comparison are of several folders."""
 
-        self._work.submit(lambda: book.panel(track, chart) if current() else None, land, fail)
-
-    def ask_matrix(self) -> None:
-        """`matrixFound`."""
-        self.ask(lambda book: book.crossplay(), self.matrixFound.emit, lambda _text: self.matrixFound.emit(None))
-
-    def ask_rows(self, ref: TraceRef, offset: int = 0) -> None:
-        """`rowsFound` with the rows behind a point, a page of them."""
-
-        def work(_book: ResultSource) -> Rows:
-            # The curves of a comparison are of several folders.
-            found = self._book_of(ref.root).traces(ref, PAGE_ROWS + 1, offset)
+        def read(_source: ResultSource) -> Rows:
+            found = self._source_of(ref.root).traces(ref, PAGE_ROWS + 1, offset)
             return Rows(ref, offset, found[:PAGE_ROWS], len(found) > PAGE_ROWS)
 
-        self.ask(work, self.rowsFound.emit, self.rowsFailed.emit)
+        self.ask(read, done, failed)
 
-    def ask(
-        self, work: Callable[[ResultSource], Any], then: Callable[[Any], None], failed: Callable[[str], None]
-    ) -> None:
-        """Ask the open book for anything; void once another folder is open."""
-        book, number = self.book, self._folder
-        if book is None:
-            return
-
-        def land(found: Any, deliver: Callable[[Any], None]) -> None:
-            if number == self._folder:
-                deliver(found)
-
-        self._work.submit(lambda: work(book), lambda found: land(found, then), lambda text: land(text, failed))
-
-    def compare(self, roots: Sequence[Path]) -> None:
-        """`compared` or `compareFailed`: the track that is shown, if it is of these, sets the suite."""
+    def compare(self, roots: Sequence[Path], done: Callable[[Comparison], object], failed: Failed) -> None:
+        """Compare the runs of these folders; the track that is shown, if it is of these, sets the suite."""
         shown = self.track
 
         def work() -> Comparison:
-            books = [self._book_of(root) for root in roots]
-            mine = next((b for b in books if shown is not None and shown in b.tracks), books[0])
-            books = [mine, *(b for b in books if b is not mine)]
-            if not mine.tracks:
-                raise UserError(f"{mine.source.name} has no figures on a suite.")
-            first = shown if shown in mine.tracks and shown is not None else mine.tracks[0]
-            return compare_runs([(mine, first), *((b, _like(first, b)) for b in books[1:] if b.tracks)])
+            sources = [self._source_of(root) for root in roots]
+            main = next((s for s in sources if shown is not None and shown in s.tracks), sources[0])
+            if not main.tracks:
+                raise UserError(f"{main.source.name} has no figures on a suite.")
+            first = shown if shown is not None and shown in main.tracks else main.tracks[0]
+            others = [s for s in sources if s is not main]
+            pairs = [(s, track) for s in (main, *others) for track in _tracks_like(first, s)]
+            return compare_runs(sorted(pairs, key=lambda pair: pair[1] is not first))
 
-        self._work.submit(work, self.compared.emit, self.compareFailed.emit)
-
-
-def _like(first: Track, book: ResultSource) -> Track:
-    """The track of a book that is most like another: on its suite, asked as it was; its first where none is."""
-    return max(book.tracks, key=lambda t: (t.suite_hash == first.suite_hash, t.asking == first.asking))
+        self._tasks.run(work, done, failed, key="compare")
 
 
-def _describe(root: Path, book: ResultSource) -> Opened:
-    has_matrix = book.source.plan is not None and any(s.writer for s in book.source.plan.suites)
-    if not book.tracks and not has_matrix:
-        raise UserError(f"{book.source.name} has nothing to show yet.")
-    return Opened(root, book.source.name, book.tracks, has_matrix, book.warnings)
+def _tracks_like(first: Track, source: ResultSource) -> list[Track]:
+    """The tracks of a source on the same suite, asked in the same way; the most similar one where none is."""
+    same = [t for t in source.tracks if (t.suite_hash, t.asking) == (first.suite_hash, first.asking)]
+    nearest = sorted(source.tracks, key=lambda t: (t.suite_hash != first.suite_hash, t.asking != first.asking))
+    return same or nearest[:1]
 
 
-CONDITION_WORDS = {Condition.CLEAN: "Clean", Condition.HINTED: "Hinted", Condition.PLACEBO: "Placebo"}
+def _describe(root: Path, source: ResultSource) -> Opened:
+    plan = source.source.plan
+    has_matrix = plan is not None and any(s.writer for s in plan.suites)
+    if not source.tracks and not has_matrix:
+        raise UserError(f"{source.source.name} has nothing to show yet.")
+    return Opened(root, source.source.name, source.tracks, has_matrix, source.warnings)
 
 
-def contenders(
+# ---------------------------------------------------------------------- names, comparisons, the report
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """A run or an evaluation that can be compared: its folder, its name, a note, and how many runs it has."""
+
+    root: Path
+    name: str
+    note: str
+    runs: int = 1
+
+
+def find_comparables(
     runs: Sequence[RunSummary], evaluations: Sequence[EvaluationSummary], recorded: RunPaths | None
-) -> tuple[Contender, ...]:
-    """Runs that have evaluated themselves, evaluations with rows on a suite, and the recorded run."""
-    found = [
-        Contender(s.paths.root, s.paths.run_id, MODE_WORDS.get(s.config.mode, "") if s.config is not None else "")
-        for s in runs
-        if s.state is not None and s.state.evals
-    ]
+) -> tuple[Comparable, ...]:
+    """Runs with evaluations or checkpoints, evaluations with rows on a suite, and the recorded run."""
+    found = []
+    for s in runs:
+        if s.state is not None and (s.state.evals or s.state.checkpoints):
+            mode = MODE_WORDS.get(s.config.mode, "") if s.config is not None else ""
+            found.append(Comparable(s.paths.root, s.paths.run_id, mode if s.state.evals else "not evaluated yet"))
     found += [
-        Contender(e.paths.root, evaluation_name(e), "evaluation")
+        Comparable(
+            e.paths.root, evaluation_name(e), "evaluation", len({t.run for t in e.plan.targets} if e.plan else ())
+        )
         for e in evaluations
-        if e.state is not None and e.state.rows and not is_cross(e)
+        if e.state is not None and e.state.rows and not is_cross_play(e)
     ]
     if recorded is not None and recorded.events.is_file():
-        found.append(Contender(recorded.root, RECORDED_NAME, ""))
+        found.append(Comparable(recorded.root, RECORDED_NAME, ""))
     return tuple(found)
 
 
-def is_cross(summary: EvaluationSummary, run: RunPaths | None = None) -> bool:
+def is_cross_play(summary: EvaluationSummary, run: RunPaths | None = None) -> bool:
     """Whether an evaluation is a cross-play, and of that run where one is named."""
     plan = summary.plan
     if plan is None or not any(s.writer for s in plan.suites):
@@ -269,10 +246,13 @@ def is_cross(summary: EvaluationSummary, run: RunPaths | None = None) -> bool:
     return run is None or any(t.run == run.run_id for t in plan.targets)
 
 
-def say_slice(ref: TraceRef) -> str:
-    """What rows behind a point are called."""
+CONDITION_NAMES = {Condition.CLEAN: "Clean", Condition.HINTED: "Hinted", Condition.PLACEBO: "Placebo"}
+
+
+def name_rows(ref: TraceRef) -> str:
+    """The title of the rows behind a point."""
     kind = f", {ref.hint_type.replace('_', ' ')}" if ref.hint_type is not None else ""
-    return f"{CONDITION_WORDS[ref.condition]}{kind}  ·  {ref.target}"
+    return f"{CONDITION_NAMES[ref.condition]}{kind}  ·  {ref.target}"
 
 
 def rollouts_behind(key: str, point: Point) -> RolloutQuery:
@@ -281,15 +261,10 @@ def rollouts_behind(key: str, point: Point) -> RolloutQuery:
     return RolloutQuery(steps=(point.x, point.x), stages=(str(stage),))
 
 
-def reports_folder() -> Path:
-    """Where the page's reports go."""
-    return data_folder() / "reports"
-
-
 def write_report(roots: Sequence[Path]) -> Path:
     """The report of these folders as one HTML file. A UserError where one of them has no figures."""
     text = report_html(report_of(roots))
-    folder = reports_folder()
+    folder = data_folder() / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{roots[0].resolve().name}-robustness.html"
     write_whole(path, text)

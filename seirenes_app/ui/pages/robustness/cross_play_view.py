@@ -1,10 +1,8 @@
-"""Cross-play as a table of cells: values written in them, reached with the arrow keys, told in words to who cannot see.
+"""Cross-play: the matrix of what is open, or how to get one.
 
-A cell's ground is the stronger the more was right; the diagonal, where the writer is the Reasoner itself, is framed.
-
-Cross-play in a card: the matrix, its table, its sentences, and the picture of it for a file.
-
-Cross-play: the matrix of what is open, or how to get one, with those that are there already for the run."""
+A cell is the more strongly shaded the more answers are right; the diagonal, where the writer of the hints is the
+Reasoner's own checkpoint, has a dashed frame.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +28,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import percent, percent_interval, percent_limits
-from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel, Unit
-from seirenes_app.ui.charts.chart_style import say_value
+from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel
 from seirenes_app.ui.charts.drawing import chart_family
-from seirenes_app.ui.pages.robustness.chart_cards import EMPTY, FigureCard
-from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
+from seirenes_app.ui.pages.robustness.chart_cards import FigureCard
 from seirenes_app.ui.theme import LIGHT, SPACE_2, current_theme
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.empty_state import EmptyState
@@ -44,8 +41,7 @@ from seirenes_app.ui.widgets.labels import make_label
 from training.core.statistics import Interval
 
 Index = QModelIndex | QPersistentModelIndex
-CELL_ROLE = Qt.ItemDataRole.UserRole + 1
-WIDTH, WIDEST, HEIGHT = 84, 132, 46
+MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 190, 46
 MEAN, CLEAN = "mean", "clean"
 FAINT, STRONG = 0.04, 0.46
 
@@ -56,14 +52,14 @@ class MatrixModel(QAbstractTableModel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.panel: MatrixPanel | None = None
-        self._ends = (0.0, 1.0)
+        self._range = (0.0, 1.0)
 
     def render_panel(self, panel: MatrixPanel | None) -> None:
         """Another matrix."""
         self.beginResetModel()
         self.panel = panel
         values = [c.value.mean for row in panel.cells for c in row if c.value is not None] if panel is not None else []
-        self._ends = (min(values, default=0.0), max(values, default=1.0))
+        self._range = (min(values, default=0.0), max(values, default=1.0))
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
@@ -75,7 +71,7 @@ class MatrixModel(QAbstractTableModel):
         return 0 if parent.isValid() or self.panel is None else len(self.panel.writers) + 2
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names; those of the writers are told as such."""
+        """Names; the tooltip says what they are."""
         if self.panel is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return None
         across = orientation == Qt.Orientation.Horizontal
@@ -85,7 +81,7 @@ class MatrixModel(QAbstractTableModel):
         return f"{'Hints by' if across else 'Reasoner'} {names[section]}"
 
     def value(self, row: int, column: int) -> Interval | None:
-        """What stands in a cell."""
+        """The value of a cell or a mean."""
         assert self.panel is not None
         reasoners, writers = len(self.panel.reasoners), len(self.panel.writers)
         if row < reasoners and column < writers:
@@ -101,9 +97,9 @@ class MatrixModel(QAbstractTableModel):
         return self.panel.cells[row][column]
 
     def strength(self, row: int, column: int) -> float:
-        """From 0 to 1 between the least and the most of the matrix; means have none."""
-        value, low, high = self.value(row, column), *self._ends
-        if value is None or self.cell(row, column) is None:
+        """From 0 to 1 between the least and the greatest value of the matrix."""
+        value, (low, high) = self.value(row, column), self._range
+        if value is None:
             return 0.0
         return (value.mean - low) / (high - low) if high > low else 0.5
 
@@ -114,18 +110,18 @@ class MatrixModel(QAbstractTableModel):
         who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
         writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
         what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
-        told = "not solved yet" if value is None else f"{percent_interval(value)} right"
-        more = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
-        return f"{who}, {what}: {told}{more}{', its own' if cell is not None and cell.own else ''}"
+        result = "not solved yet" if value is None else f"{percent_interval(value)} right"
+        problems = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
+        return f"{who}, {what}: {result}{problems}{', its own' if cell is not None and cell.own else ''}"
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The value as text, and what it says in words."""
+        """The value as text, and the cell in words."""
         if self.panel is None:
             return None
         at = index.row(), index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             value = self.value(*at)
-            return "" if value is None else say_value(value.mean, Unit.SHARE)
+            return "" if value is None else percent(value.mean)
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             return self.describe(*at)
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
@@ -140,11 +136,11 @@ def short_name(name: str) -> str:
 
 
 class CellDelegate(QStyledItemDelegate):
-    """Ground, value, interval; a frame for the diagonal, a ring for the cell in hand."""
+    """Paints shading, value and interval; a frame for the diagonal, a ring for the current cell."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """All are alike."""
-        return QSize(WIDTH, HEIGHT)
+        """All cells have one size."""
+        return QSize(MIN_WIDTH, HEIGHT)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """One cell."""
@@ -157,48 +153,41 @@ class CellDelegate(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         if cell is not None:
-            grounds = theme.wash("clean", FAINT + (STRONG - FAINT) * model.strength(*at))
-            painter.setBrush(grounds if value is not None else theme.wash("muted", 0.06))
+            shade = theme.wash("clean", FAINT + (STRONG - FAINT) * model.strength(*at))
+            painter.setBrush(shade if value is not None else theme.wash("muted", 0.06))
             painter.drawRoundedRect(rect, 5, 5)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         if cell is not None and cell.own:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(theme.colour("adversary"), 1.6, Qt.PenStyle.DashLine))
             painter.drawRoundedRect(rect.adjusted(1.5, 1.5, -1.5, -1.5), 4, 4)
         if option.state & QStyle.StateFlag.State_HasFocus:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(theme.colour("accent"), 2.5))
             painter.drawRoundedRect(rect.adjusted(-0.5, -0.5, 0.5, 0.5), 6, 6)
         if value is not None:
-            self._paint_value(painter, rect, value, QFont(option.font), strong=cell is not None)
+            for y, height, pixels, text in (
+                (3, 21, 14, percent(value.mean)), (22, 16, 11, percent_limits(value.low, value.high)),
+            ):  # fmt: skip
+                font = QFont(option.font)
+                font.setPixelSize(pixels)
+                font.setWeight(QFont.Weight.DemiBold if pixels > 12 and cell is not None else QFont.Weight.Normal)
+                painter.setFont(font)
+                painter.setPen(theme.colour("text" if pixels > 12 or cell is not None else "muted"))
+                painter.drawText(
+                    QRectF(rect.x(), rect.y() + y, rect.width(), height), Qt.AlignmentFlag.AlignCenter, text
+                )
         elif cell is not None:
             painter.setPen(theme.colour("muted"))
             painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, "·")
         painter.restore()
 
-    @staticmethod
-    def _paint_value(painter: QPainter, rect: QRectF, value: Interval, font: QFont, *, strong: bool) -> None:
-        theme = current_theme()
-        font.setPixelSize(14)
-        font.setWeight(QFont.Weight.DemiBold if strong else QFont.Weight.Normal)
-        painter.setFont(font)
-        painter.setPen(theme.colour("text"))
-        upper = QRectF(rect.x(), rect.y() + 3, rect.width(), 21)
-        painter.drawText(upper, Qt.AlignmentFlag.AlignCenter, say_value(value.mean, Unit.SHARE))
-        font.setPixelSize(11)
-        font.setWeight(QFont.Weight.Normal)
-        painter.setFont(font)
-        painter.setPen(theme.colour("text" if strong else "muted"))
-        lower = QRectF(rect.x(), rect.y() + 22, rect.width(), 16)
-        painter.drawText(lower, Qt.AlignmentFlag.AlignCenter, percent_limits(value.low, value.high))
-
 
 class MatrixTable(QTableView):
     """Arrow keys go from cell to cell; a click or Enter asks for the rows behind one."""
 
-    cellAsked = Signal(object)
+    cellRequested = Signal(object)
     """MatrixCell"""
     pointed = Signal(str)
-    """The cell in hand, in words."""
+    """The current cell in words."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -211,67 +200,68 @@ class MatrixTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAccessibleName("Cross-play: Reasoners in rows, writers of hints in columns")
-        for header, size in ((self.horizontalHeader(), WIDTH), (self.verticalHeader(), HEIGHT)):
+        for header, size in ((self.horizontalHeader(), MIN_WIDTH), (self.verticalHeader(), HEIGHT)):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             header.setDefaultSectionSize(size)
             header.setHighlightSections(True)
             header.setSectionsClickable(False)
             header.setStyleSheet("QHeaderView::section { border: none; }")
-        self.clicked.connect(self._ask)
+        self.clicked.connect(self._request)
         self.selectionModel().currentChanged.connect(lambda index, _old: self._point(index))
 
     def render_panel(self, panel: MatrixPanel | None) -> None:
-        """Another matrix, the first cell in hand."""
+        """Another matrix; its first cell is the current one."""
         self.cells.render_panel(panel)
         if panel is not None and panel.reasoners:
             self.setCurrentIndex(self.cells.index(0, 0))
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Wider cells where there is room."""
+        """Wider cells where there is space."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
         columns = self.cells.columnCount()
         if columns:
-            room = self.viewport().width() // columns
-            self.horizontalHeader().setDefaultSectionSize(max(WIDTH, min(WIDEST, room)))
+            # Wide enough for the longest name, which has a tooltip where it would be wider than a cell may be.
+            names = max(self.horizontalHeader().sectionSizeHint(i) for i in range(columns))
+            space = self.viewport().width() // columns
+            self.horizontalHeader().setDefaultSectionSize(max(MIN_WIDTH, min(MAX_WIDTH, max(names, min(132, space)))))
 
     def _point(self, index: QModelIndex) -> None:
         self.pointed.emit(self.cells.describe(index.row(), index.column()) if index.isValid() else "")
 
-    def _ask(self, index: QModelIndex) -> None:
+    def _request(self, index: QModelIndex) -> None:
         cell = self.cells.cell(index.row(), index.column())
         if cell is not None and cell.value is not None:
-            self.cellAsked.emit(cell)
+            self.cellRequested.emit(cell)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter opens."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.currentIndex().isValid():
-            self._ask(self.currentIndex())
+            self._request(self.currentIndex())
         else:
             super().keyPressEvent(event)
 
 
-LEGEND = "Rows: Reasoners.  Columns: whose hints.  The stronger the ground, the more is right; dashed: its own hints."
-ROOM = 52
-MOST_ROWS = 10
+LEGEND = "Rows: Reasoners.  Columns: writers of hints.  Darker: more answers right.  Dashed: its own hints."
+HEADER_HEIGHT = 52
+MAX_ROWS = 10
 
 
 class MatrixCard(FigureCard):
-    """The table paints itself; nothing waits for a turn."""
+    """The matrix with its table and sentences. It paints itself, without waiting for a turn."""
 
-    cellAsked = Signal(object)
+    cellRequested = Signal(object)
     """MatrixCell"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Cross-play", None, 220, parent)
         self.matrix = MatrixTable()
-        self.legend = make_label(LEGEND, "small", wrap=True)
-        self.above.addWidget(self.legend)
+        self.above.addWidget(make_label(LEGEND, "small", wrap=True))
         self.put_picture(self.matrix)
-        self.matrix.cellAsked.connect(self.cellAsked)
+        self.matrix.cellRequested.connect(self.cellRequested)
         self.matrix.pointed.connect(self._point)
         self.render_waiting()
 
@@ -279,19 +269,13 @@ class MatrixCard(FigureCard):
         """Another matrix."""
         self.heading.setText(panel.title)
         self.matrix.render_panel(panel)
-        rows = min(MOST_ROWS, len(panel.reasoners) + 1)
-        self.matrix.setMinimumHeight(rows * HEIGHT + ROOM)
+        rows = min(MAX_ROWS, len(panel.reasoners) + 1)
+        self.matrix.setMinimumHeight(rows * HEIGHT + HEADER_HEIGHT)
         self.render_words("\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners)
 
-    def render_nothing(self, why: str) -> None:
-        """There is no matrix, and how to get one."""
-        self.heading.setText(self.title)
-        self.matrix.render_panel(None)
-        self.render_words(why, "", EMPTY, empty=True)
-
-    def _point(self, words: str) -> None:
-        self.place.setText(words)
-        self.matrix.setAccessibleDescription(words)
+    def _point(self, text: str) -> None:
+        self.place.setText(text)
+        self.matrix.setAccessibleDescription(text)
 
     def draw(self) -> None:
         """The theme changed."""
@@ -363,23 +347,23 @@ def _write(axes: Any, row: int, column: int, value: Any) -> None:
 
 ABOUT = (
     "Each checkpoint's Adversary writes hints for the same held-out problems, and each checkpoint's Reasoner solves "
-    "under them. A row tells how robust one Reasoner is, a column how strong one Adversary; together they tell an arms "
-    "race from going round in circles."
+    "under them. A row shows how robust one Reasoner is, a column how strong one Adversary is; together they show "
+    "whether training makes progress or goes in circles."
 )
-SHOWN = 4
+MAX_LINKS = 4
 
 
-class CrossView(QWidget):
-    """`render_matrix` shows one, `render_none` what to do without."""
+class CrossPlayView(QWidget):
+    """`render_matrix` shows one, `render_none` how to get one."""
 
-    evaluateAsked = Signal()
-    openAsked = Signal(object)
+    evaluateRequested = Signal()
+    openRequested = Signal(object)
     """Path of an evaluation's folder."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.card = MatrixCard()
-        self._known: tuple[Path, ...] | None = None
+        self._others: tuple[Path, ...] | None = None
         self.empty: QWidget | None = None
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
@@ -395,14 +379,14 @@ class CrossView(QWidget):
 
     def render_none(self, others: Sequence[EvaluationSummary]) -> None:
         """What is open has none; `others` of the same run do."""
-        known = tuple(o.paths.root for o in others)
-        if self.empty is not None and known == self._known:
+        roots = tuple(o.paths.root for o in others)
+        if self.empty is not None and roots == self._others:
             return
         self._clear()
-        self._known = known
+        self._others = roots
         self.card.hide()
         self.card.matrix.render_panel(None)
-        start = make_button("Evaluate a cross-play…", "compare", kind="primary", clicked=self.evaluateAsked.emit)
+        start = make_button("Evaluate a cross-play…", "compare", kind="primary", clicked=self.evaluateRequested.emit)
         self.empty = QWidget()
         column = QVBoxLayout(self.empty)
         column.addWidget(EmptyState("compare", "No cross-play here", ABOUT, (start,)))
@@ -410,11 +394,11 @@ class CrossView(QWidget):
             row = QHBoxLayout()
             row.setSpacing(SPACE_2)
             row.addStretch(1)
-            row.addWidget(make_label("Already there:", "muted"))
-            for other in others[:SHOWN]:
+            row.addWidget(make_label("Existing ones:", "muted"))
+            for other in others[:MAX_LINKS]:
                 row.addWidget(make_button(
                     evaluation_name(other), "arrow-right", kind="quiet",
-                    clicked=lambda root=other.paths.root: self.openAsked.emit(root),
+                    clicked=lambda root=other.paths.root: self.openRequested.emit(root),
                 ))  # fmt: skip
             row.addStretch(1)
             column.addLayout(row)

@@ -1,46 +1,114 @@
-"""Robustness: what a model withstands, checkpoint by checkpoint. It puts the parts together;
-`RobustnessController` asks the figures, `Evaluating` the evaluations, `Sheets` the person and the time machine."""
+"""The Robustness page: figures over checkpoints, cross-play, checkpoint replay, and comparison of runs.
+
+`RobustnessController` reads figures, `EvaluationMonitor` runs evaluations, `ReplayRunner` replays checkpoints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, QUrl, Signal
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary
-from seirenes_app.services.robustness.types import MatrixPanel, Origin, Trace, Track
+from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
+from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
+from seirenes_app.services.robustness.checkpoint_replay import ReplayPlan
+from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.types import Basis, MatrixCell, MatrixPanel, Origin, Point, Trace, TraceRef, Track
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.robustness.actions import ACTIONS
 from seirenes_app.ui.pages.robustness.chart_cards import ChartGrid
 from seirenes_app.ui.pages.robustness.compare_view import CompareView
-from seirenes_app.ui.pages.robustness.controller import Opened, RobustnessController, contenders, is_cross, write_report
-from seirenes_app.ui.pages.robustness.cross_play_view import CrossView
-from seirenes_app.ui.pages.robustness.dialogs import Sheets
-from seirenes_app.ui.pages.robustness.evaluation_request import evaluation_name
-from seirenes_app.ui.pages.robustness.evaluation_tasks import Evaluating
-from seirenes_app.ui.pages.robustness.header import RobustnessHeader
-from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
-from seirenes_app.ui.pages.robustness.rows_panel import RowsOpener, RowsPanel
-from seirenes_app.ui.pages.robustness.view_stack import Face, Faces
+from seirenes_app.ui.pages.robustness.controller import (
+    Opened,
+    RobustnessController,
+    find_comparables,
+    is_cross_play,
+    rollouts_behind,
+    write_report,
+)
+from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
+from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog
+from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
+from seirenes_app.ui.pages.robustness.header import RobustnessHeader, View
+from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView, ReplayRunner
+from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.dialogs import DialogKeeper
+from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
+from seirenes_app.ui.widgets.labels import make_label
+from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
-from training.runs.config import RunConfig
 from training.runs.paths import RunPaths
 
 DRAW_MS, BUSY_MS = 30, 4
 LOOK_MS = 2500
+MAX_PROBLEMS = 2000
+MAX_TOKENS = 128
+TOTALS_ONLY = "Only the totals of this point are stored; its rows are gone."
+SEVERAL = "This point is combined from several sets of rows; open one of them in another chart."
+NO_RUN = "The run of these models is not among your runs, so its checkpoints cannot be replayed."
+
+
+class ViewStack(QWidget):
+    """The views, each in a scroll area. `show_empty` shows a message in place of all of them."""
+
+    def __init__(self, views: Mapping[View, QWidget], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.areas = {view: _scrolled(widget) for view, widget in views.items()}
+        self._stack = QStackedLayout(self)
+        for area in self.areas.values():
+            self._stack.addWidget(area)
+        self._holder = EmptyStateHolder()
+        self._stack.addWidget(self._holder)
+
+    @property
+    def empty(self) -> EmptyState | None:
+        """The message that was shown last."""
+        return self._holder.state
+
+    @property
+    def view(self) -> View | None:
+        """The current view; None while a message is shown."""
+        return next((v for v, area in self.areas.items() if self._stack.currentWidget() is area), None)
+
+    def show_view(self, view: View) -> None:
+        """Make a view the current one."""
+        self._stack.setCurrentWidget(self.areas[view])
+
+    def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
+        """A message and what can be done."""
+        self._holder.render_state(icon, title, text, buttons)
+        self._stack.setCurrentWidget(self._holder)
+
+
+def _scrolled(view: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    holder = QWidget()
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(28, 4, 22, 28)
+    column.addWidget(view)
+    area.setWidget(holder)
+    return area
 
 
 class RobustnessPage(Page):
     """Keys: Ctrl+L chooses a run, Alt+1 to Alt+4 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
+    title = "Robustness"
+    icon = "chart"
 
     tracesAsked = Signal(object, object)
     """(RunPaths, RolloutQuery)"""
@@ -50,101 +118,120 @@ class RobustnessPage(Page):
     """(title, text)"""
 
     def __init__(
-        self, runs: RunsModel, recorded: RunPaths | None = None, library: EvaluationRepository | None = None,
+        self, runs: RunsModel, recorded: RunPaths | None = None, evaluations: EvaluationRepository | None = None,
         parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self._runs, self._recorded = runs, recorded
-        self.desk = RobustnessController(self)
-        self.evaluating = Evaluating(library, self)
+        self.controller = RobustnessController(self)
+        self.evaluating = EvaluationMonitor(evaluations, self)
+        self.replays = ReplayRunner(self)
+        self.dialogs = DialogKeeper(self)
+        self._tasks = TaskRunner(self, threads=1)
         self.track: Track | None = None
         self._opened: Opened | None = None
+        self._compare_next = False
+        """Whether the next evaluation to start was asked for by Compare."""
+        self._to_compare: set[Path] = set()
+        """Evaluations whose runs are compared when they have finished."""
         self.open_url: Callable[[QUrl], bool] = QDesktopServices.openUrl
-        self._draw_timer, self._look_timer = QTimer(self), QTimer(self)
-        self._draw_timer.setInterval(DRAW_MS)
-        self._look_timer.setInterval(LOOK_MS)
+        self._draw_timer = QTimer(self, interval=DRAW_MS)
+        self._look_timer = QTimer(self, interval=LOOK_MS)
         self._build()
         self._connect()
+        self._connect_evaluations()
         self.show_nothing()
 
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        self.band = RobustnessHeader(self._recorded)
-        self.chooser, self.strip = self.band.chooser, self.band.strip
-        self.grid, self.cross, self.time, self.compare = ChartGrid(), CrossView(), CheckpointReplayView(), CompareView()
-        self.faces = Faces(
-            {Face.CHARTS: self.grid, Face.CROSS: self.cross, Face.TIME: self.time, Face.COMPARE: self.compare}
-        )
+        self.header = RobustnessHeader(self._recorded)
+        self.source_menu = self.header.source_menu
+        self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
+        self.compare = CompareView()
+        self.stack = ViewStack({
+            View.CHARTS: self.grid, View.CROSS_PLAY: self.cross_play, View.REPLAY: self.replay,
+            View.COMPARE: self.compare,
+        })  # fmt: skip
+        # Below the views: what comes late moves nothing under the pointer.
+        self.evaluation_bar = EvaluationBar()
+        self.warning = Card("warn", padding=8)
+        self.warning_text = make_label("", wrap=True, select=True)
+        self.warning.body.addWidget(self.warning_text)
+        self.warning.hide()
+        footer = QVBoxLayout()
+        footer.setContentsMargins(28, 0, 28, SPACE_2)
+        footer.setSpacing(SPACE_2)
+        footer.addWidget(self.warning)
+        footer.addWidget(self.evaluation_bar)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE_2)
-        column.addWidget(self.band)
-        column.addWidget(self.faces, 1)
-        self.rows = RowsPanel(self)
-        self.opener = RowsOpener(self, self.desk, self.rows)
-        self.sheets = Sheets(self, self.desk, self.evaluating, self.time, self._run_of, self._config_of)
+        column.addWidget(self.header)
+        column.addWidget(self.stack, 1)
+        column.addLayout(footer)
+        self.rows = RowsPanel(self, self.controller)
         bind_actions(self, ACTIONS, {
-            "choose-run": self.chooser.button.showMenu,
+            "choose-run": self.source_menu.open,
             "evaluate": self.open_evaluate,
             "report": self.write_report,
-            "charts": lambda: self.show_face(Face.CHARTS),
-            "cross-play": lambda: self.show_face(Face.CROSS),
-            "replay": lambda: self.show_face(Face.TIME),
-            "compare": lambda: self.show_face(Face.COMPARE),
+            "charts": lambda: self.show_view(View.CHARTS),
+            "cross-play": lambda: self.show_view(View.CROSS_PLAY),
+            "replay": lambda: self.show_view(View.REPLAY),
+            "compare": lambda: self.show_view(View.COMPARE),
             "table": self.toggle_table,
         })  # fmt: skip
 
     def _connect(self) -> None:
         self._draw_timer.timeout.connect(self._draw)
-        self._look_timer.timeout.connect(self.desk.look)
-        self._runs.loaded.connect(self._take_sources)
-        self.chooser.chosen.connect(self.open_source)
-        self.band.trackChosen.connect(lambda track: self._show_track(track, anew=True))
-        self.band.faceChosen.connect(self.show_face)
-        self.band.reportAsked.connect(self.write_report)
-        self.band.evaluateAsked.connect(self.open_evaluate)
-        self.desk.opened.connect(self._take_opened)
-        self.desk.refused.connect(self._take_refused)
-        self.desk.panelFound.connect(self.grid.render_panel)
-        self.desk.panelFailed.connect(self.grid.render_failed)
-        self.desk.matrixFound.connect(self._take_matrix)
-        self.desk.compared.connect(self.compare.render_comparison)
-        self.desk.compareFailed.connect(self.compare.render_failed)
-        self.compare.compareAsked.connect(self.desk.compare)
-        for view in (self.grid, self.compare):
-            view.pointAsked.connect(self.opener.open_point)
-        for part in (self.grid, self.compare, self.time, self.cross.card, self.sheets, self.opener):
+        self._look_timer.timeout.connect(self.controller.look)
+        self._runs.loaded.connect(self._on_sources)
+        self.source_menu.chosen.connect(self.open_source)
+        self.header.trackChosen.connect(lambda track: self._show_track(track, reset=True))
+        self.header.viewChosen.connect(self.show_view)
+        self.header.reportRequested.connect(self.write_report)
+        self.header.evaluateRequested.connect(self.open_evaluate)
+        self.controller.opened.connect(self._on_opened)
+        self.controller.refused.connect(self._on_refused)
+        self.controller.panelFound.connect(self.grid.render_panel)
+        self.controller.panelFailed.connect(self.grid.render_failed)
+        self.grid.pointAsked.connect(self._open_point)
+        self.compare.pointRequested.connect(self._open_point)
+        self.compare.compareRequested.connect(self._compare)
+        self.compare.evaluateRequested.connect(self._evaluate_for_compare)
+        self.cross_play.card.cellRequested.connect(self._open_cell)
+        self.cross_play.evaluateRequested.connect(self.open_evaluate)
+        self.cross_play.openRequested.connect(self.open_source)
+        for part in (self.grid, self.compare, self.replay, self.cross_play.card):
             part.said.connect(self.toast)
-        self.opener.tracesAsked.connect(self.tracesAsked)
-        self.cross.card.cellAsked.connect(self.opener.open_cell)
-        self.cross.evaluateAsked.connect(self.open_evaluate)
-        self.cross.openAsked.connect(self.open_source)
-        self.rows.replayAsked.connect(self._open_time)
-        self.sheets.problem.connect(self.problem)
-        self._connect_evaluating()
+        self.rows.replayRequested.connect(self._open_replay)
+        self.replay.problemRequested.connect(self._choose_problem)
+        self.replay.replayRequested.connect(self._start_replay)
+        self.replay.cancelRequested.connect(self.replays.cancel)
+        self.replays.progressed.connect(self.replay.render_progress)
+        self.replays.done.connect(self.replay.render_done)
+        self.replays.failed.connect(self.replay.render_failed)
 
-    def _connect_evaluating(self) -> None:
-        evaluating = self.evaluating
-        evaluating.listed.connect(self._take_sources)
-        evaluating.progressed.connect(lambda _s: self._render_strip())
-        evaluating.ended.connect(self._take_ended)
-        evaluating.failed.connect(self.problem)
-        evaluating.started.connect(lambda paths: self.toast.emit(f"Evaluation {paths.run_id} has started."))
-        self.strip.stopAsked.connect(self._stop)
-        self.strip.resumeAsked.connect(evaluating.resume)
-        self.strip.pauseAsked.connect(evaluating.pause)
-        self.strip.unpauseAsked.connect(evaluating.unpause)
-        self.strip.openAsked.connect(self.open_source)
+    def _connect_evaluations(self) -> None:
+        monitor, bar = self.evaluating, self.evaluation_bar
+        monitor.changed.connect(self._on_sources)
+        monitor.started.connect(self._on_started)
+        monitor.ended.connect(self._on_ended)
+        monitor.failed.connect(self.problem)
+        bar.stopRequested.connect(monitor.stop)
+        bar.resumeRequested.connect(monitor.resume)
+        bar.pauseRequested.connect(monitor.pause)
+        bar.unpauseRequested.connect(monitor.unpause)
+        bar.openRequested.connect(self.open_source)
 
-    # ------------------------------------------------------------------ verbs of a page
+    # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
-        """Draw and look while in view; choose a run where nobody did."""
+        """Draw and look for changes while in view; open a run if none is open."""
         self._draw_timer.start()
         self._look_timer.start()
         self.evaluating.refresh()
-        self._take_sources()
+        self._on_sources()
 
     def deactivate(self) -> None:
         """Stop drawing and looking."""
@@ -152,31 +239,30 @@ class RobustnessPage(Page):
         self._look_timer.stop()
 
     def themed(self, theme: Theme) -> None:
-        """Pictures anew, one at a time."""
+        """Redraw the pictures, one at a time."""
         self.grid.mark_stale()
-        for card in (*self.compare.cards, self.cross.card, self.time.card):
+        for card in (*self.compare.cards, self.cross_play.card, self.replay.card):
             card.mark_stale()
-        self.cross.card.matrix.viewport().update()
+        self.cross_play.card.matrix.viewport().update()
 
     def close_down(self) -> None:
-        """End the work in other threads; evaluations go on."""
+        """End the work in other threads; evaluations continue."""
         self.deactivate()
-        self.sheets.close()
-        self.evaluating.close()
-        self.desk.close()
+        for part in (self.replays, self._tasks, self.evaluating, self.controller):
+            part.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The rows stay at the right."""
+        """The rows panel stays at the right."""
         self.rows.place(event.size())
         super().resizeEvent(event)
 
     def _draw(self) -> None:
         drew = False
-        if self.faces.face is Face.CHARTS:
+        if self.stack.view is View.CHARTS:
             drew = self.grid.draw_next()
-        elif self.faces.face is Face.COMPARE:
+        elif self.stack.view is View.COMPARE:
             drew = any(card.draw_if_stale() for card in self.compare.cards)
-        # One draw a tick; where there may be more to draw, the next tick comes as soon as what has happened was taken.
+        # One draw a tick. Where there may be more to draw, the next tick comes as soon as events have been handled.
         self._draw_timer.setInterval(BUSY_MS if drew else DRAW_MS)
 
     # ------------------------------------------------------------------ what is open
@@ -184,14 +270,14 @@ class RobustnessPage(Page):
     @property
     def root(self) -> Path | None:
         """The folder that is open."""
-        return self.desk.root
+        return self.controller.root
 
     def open_source(self, root: Path) -> None:
         """Show a run's folder, or an evaluation's."""
         self.rows.hide()
-        self.desk.open(root)
+        self.controller.open(root)
         self.track, self._opened = None, None
-        self._take_sources()
+        self._on_sources()
 
     def open_run(self, paths: RunPaths) -> None:
         """Show a run."""
@@ -200,140 +286,257 @@ class RobustnessPage(Page):
     def forget(self, paths: RunPaths) -> None:
         """The run is gone: read no more of it."""
         if self.root == paths.root:
-            self.desk.leave()
-            self.sheets.leave()
+            self.controller.leave()
+            self.replays.leave()
             self.show_nothing()
 
-    def _take_sources(self) -> None:
-        summaries, found = self._runs.summaries, self.evaluating.summaries
-        self.chooser.render_sources(self.root, summaries, found)
-        self.compare.render_contenders(contenders(summaries, found, self._recorded), self.root)
-        self._render_strip()
+    def _on_sources(self) -> None:
+        summaries, evaluations = self._runs.summaries, self.evaluating.summaries
+        self.source_menu.render_sources(self.root, summaries, evaluations)
+        self.compare.render_comparables(find_comparables(summaries, evaluations, self._recorded), self.root)
+        self._render_evaluation_bar()
         if self._opened is not None and not self._opened.has_matrix:
-            self.cross.render_none(self._crosses())
+            self.cross_play.render_none(self._cross_plays())
         idle = self.root is None and self.isVisible() and self._runs.was_loaded
-        if idle and (first := self.chooser.first()) is not None:
+        if idle and (first := self.source_menu.first()) is not None:
             self.open_source(first)
 
-    def _take_opened(self, opened: Opened) -> None:
-        grown = self._opened is not None and self._opened.root == opened.root
+    def _on_opened(self, opened: Opened) -> None:
+        refreshed = self._opened is not None and self._opened.root == opened.root
         self._opened = opened
-        self.band.render_warnings(opened.warnings)
-        self.band.render_tracks(opened.tracks)
+        self._render_warnings(opened.warnings)
+        self.header.render_tracks(opened.tracks)
         same = next((t for t in opened.tracks if self.track is not None and t.key == self.track.key), None)
-        self._show_track(same or next(iter(opened.tracks), None), anew=not grown)
+        self._show_track(same or next(iter(opened.tracks), None), reset=not refreshed)
         if opened.has_matrix:
-            self.desk.ask_matrix()
+            self.controller.ask(ResultSource.crossplay, self._on_matrix, lambda _text: self._on_matrix(None))
         else:
-            self.cross.render_none(self._crosses())
-        face = self.faces.face or Face(self.band.views.value or Face.CHARTS)
-        if not opened.tracks and not grown:
-            face = Face.CROSS
-        elif not opened.has_matrix and not grown and face is Face.CROSS and opened.tracks:
-            face = Face.CHARTS
-        self.show_face(face)
+            self.cross_play.render_none(self._cross_plays())
+        view = self.stack.view or View(self.header.views.value or View.CHARTS)
+        if not opened.tracks and not refreshed:
+            view = View.CROSS_PLAY
+        elif not opened.has_matrix and not refreshed and view is View.CROSS_PLAY and opened.tracks:
+            view = View.CHARTS
+        self.show_view(view)
 
-    def _show_track(self, track: Track | None, *, anew: bool) -> None:
+    def _show_track(self, track: Track | None, *, reset: bool) -> None:
         self.track = track
-        if anew:
+        if reset:
             self.grid.render_track(track)
-            self.sheets.leave()
-            self.time.render_problem(None)
+            self.replays.leave()
+            self.replay.render_problem(None)
         if track is not None:
-            self.band.render_track(track)
-            self.desk.show(track)
+            self.header.render_track(track)
+            self.controller.show(track)
 
-    def _take_refused(self, _root: Path, text: str) -> None:
+    def _on_refused(self, _root: Path, text: str) -> None:
         self._opened = None
         waiting = " yet" in text
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
         title = "No evaluations yet" if waiting else "This cannot be read"
-        self.faces.show_empty("chart" if waiting else "warning", title, text, (evaluate,) if waiting else ())
+        self.stack.show_empty("chart" if waiting else "warning", title, text, (evaluate,) if waiting else ())
         self._render_tools()
 
     def show_nothing(self) -> None:
         """No run is open."""
         self._opened, self.track = None, None
-        self.chooser.render_sources(self.root, self._runs.summaries, self.evaluating.summaries)
+        self.source_menu.render_sources(self.root, self._runs.summaries, self.evaluating.summaries)
         start = make_button("Start the demo run", "play", clicked=self.demoAsked.emit)
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
-        self.faces.show_empty(
+        self.stack.show_empty(
             "chart", "No evaluations yet",
-            "Evaluate the bundled model or any other on a suite, or start a run: it evaluates itself as it goes.",
+            "Evaluate the bundled model or any other on a suite, or start a run: it evaluates itself while it trains.",
             (start, evaluate),
         )  # fmt: skip
         self._render_tools()
 
+    def _render_warnings(self, warnings: Sequence[str]) -> None:
+        self.warning.setVisible(bool(warnings))
+        self.warning_text.setText("\n".join(warnings))
+
     def _render_tools(self) -> None:
         if self._opened is None:
-            self.band.render_warnings(())
-        self.band.render_tools(self.faces.face, opened=self._opened is not None)
+            self._render_warnings(())
+        self.header.render_tools(self.stack.view, opened=self._opened is not None)
 
     # ------------------------------------------------------------------ views
 
-    def show_face(self, face: Face) -> None:
-        """Bring a view up."""
+    def show_view(self, view: View) -> None:
+        """Make a view the current one."""
         if self._opened is not None:
-            self.faces.show_face(face)
+            self.stack.show_view(view)
             self._render_tools()
 
     def toggle_table(self) -> None:
         """Chart or table, of the card with the keyboard."""
-        cards = (*self.grid.all_cards.values(), *self.compare.panels, self.cross.card, self.time.card)
+        cards = (*self.grid.all_cards.values(), *self.compare.panels, self.cross_play.card, self.replay.card)
         card = next((c for c in cards if c.isVisible() and c.isAncestorOf(self.focusWidget() or self)), None)
         if card is not None and card.table_button.isEnabled():
             card.toggle_table()
             (card.table if card.tabled else card.picture).setFocus()
 
-    def _take_matrix(self, panel: MatrixPanel | None) -> None:
+    def _on_matrix(self, panel: MatrixPanel | None) -> None:
         if panel is not None:
-            self.cross.render_matrix(panel)
+            self.cross_play.render_matrix(panel)
         else:
-            self.cross.render_none(self._crosses())
+            self.cross_play.render_none(self._cross_plays())
 
-    def _crosses(self) -> list[EvaluationSummary]:
+    def _cross_plays(self) -> list[EvaluationSummary]:
         run = self._shown_run()
-        return [s for s in self.evaluating.summaries if is_cross(s, run)]
+        return [s for s in self.evaluating.summaries if is_cross_play(s, run)]
 
-    def _open_time(self, trace: Trace) -> None:
-        self.rows.hide()
-        self.show_face(Face.TIME)
-        self.sheets.take_problem(trace)
+    def _open_point(self, key: str, point: Point) -> None:
+        """The rows behind a point of the curve `key`: here, or, for a training step, on Traces."""
+        if point.traces is not None:
+            self.rows.open(point.traces)
+        elif point.basis is Basis.STEP and self.root is not None:
+            self.tracesAsked.emit(RunPaths(self.root), rollouts_behind(key, point))
+        else:
+            self.toast.emit(TOTALS_ONLY if point.basis is Basis.COUNTS else SEVERAL)
 
-    # ------------------------------------------------------------------ evaluating
+    def _open_cell(self, cell: MatrixCell) -> None:
+        if cell.traces is not None:
+            self.rows.open(cell.traces)
+
+    # ------------------------------------------------------------------ compare
+
+    def _compare(self, roots: Sequence[Path]) -> None:
+        self.controller.compare(roots, self.compare.render_comparison, self.compare.render_failed)
+
+    def _evaluate_for_compare(self, roots: Sequence[Path]) -> None:
+        """Evaluate the runs of these folders on one suite; they are compared when that is done."""
+        runs: dict[RunPaths, None] = {}
+        for root in roots:
+            summary = self.evaluating.find(root)
+            names = {t.run for t in summary.plan.targets} if summary is not None and summary.plan is not None else ()
+            runs.update(dict.fromkeys(p for p in self._known_runs() if p.root == root or p.run_id in names))
+        self._ask_evaluate(list(runs), for_compare=True)
+
+    # ------------------------------------------------------------------ evaluations
 
     def open_evaluate(self) -> None:
         """Ask what to evaluate."""
-        self.sheets.show_evaluate(self._shown_run(), cross=self.faces.face is Face.CROSS)
+        run = self._shown_run()
+        self._ask_evaluate([run] if run is not None else [], cross_play=self.stack.view is View.CROSS_PLAY)
 
-    def _stop(self, paths: EvalDir) -> None:
-        self.evaluating.stop(paths)
-        self._render_strip()
+    def _ask_evaluate(self, runs: Sequence[RunPaths], *, cross_play: bool = False, for_compare: bool = False) -> None:
+        """Show the dialog; suites and checkpoints are looked up first."""
 
-    def _render_strip(self) -> None:
-        """The one that is open if it is going or was cut short, else the newest that is going."""
-        live, shown = self.evaluating.live, self.evaluating.find(self.root)
-        cut = shown is not None and shown.state is not None and shown.state.over and shown.state.share < 1
-        told = shown if shown in live or cut else next(iter(live), None)
-        if told is None and self.strip.summary is not None and not self.strip.isHidden():
-            # One that has just ended stays until it is put away, or shown.
-            told = self.evaluating.find(self.strip.summary.paths.root)
-            told = None if told is not None and told.paths.root == self.root else told
-        stopping = told is not None and told.paths.root in self.evaluating.stopping
-        shows = told is not None and told.paths.root == self.root
-        self.strip.render_summary(told, stopping=stopping, more=max(0, len(live) - 1), shown=shows)
+        def look() -> tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]:
+            return {run: checkpoint_steps(run) for run in runs}, find_suites()
 
-    def _take_ended(self, summary: EvaluationSummary) -> None:
+        def show(found: tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]) -> None:
+            dialog = EvaluateDialog(
+                *found, lambda request: estimate_throughput(request, self.evaluating.summaries), self
+            )
+            if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
+                dialog.kind.buttons[CROSS_PLAY].click()
+            dialog.startRequested.connect(self.evaluating.start)
+            dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))
+            self.dialogs.show_sheet(dialog)
+
+        self._tasks.run(look, show, key="evaluate")
+
+    def _on_started(self, paths: EvalDir) -> None:
+        if self._compare_next:
+            self._to_compare.add(paths.root)
+        self._compare_next = False
+        self.toast.emit(f"Evaluation {paths.run_id} has started.")
+
+    def _on_ended(self, summary: EvaluationSummary) -> None:
         status = summary.state.status if summary.state is not None else "unreadable"
+        root, has_rows = summary.paths.root, summary.state is not None and summary.state.rows > 0
         self.toast.emit(f"The evaluation “{evaluation_name(summary)}” is {status}.")
-        self._take_sources()
-        if self._opened is None and summary.state is not None and summary.state.rows:
-            self.open_source(summary.paths.root)
+        if root in self._to_compare and has_rows:
+            self._to_compare.discard(root)
+            self.compare.tick([root])
+            self._compare([root])
+        if self._opened is None and has_rows:
+            self.open_source(root)
+
+    def _render_evaluation_bar(self) -> None:
+        """The open one if it is running or incomplete, else the newest running one. One that has just ended stays
+        until it is closed or shown."""
+        live, shown, bar = self.evaluating.live, self.evaluating.find(self.root), self.evaluation_bar
+        incomplete = shown is not None and shown.state is not None and shown.state.over and shown.state.share < 1
+        summary = shown if shown in live or incomplete else next(iter(live), None)
+        if summary is None and bar.summary is not None and not bar.isHidden():
+            last = self.evaluating.find(bar.summary.paths.root)
+            summary = None if last is not None and last.paths.root == self.root else last
+        root = summary.paths.root if summary is not None else None
+        bar.render_summary(
+            summary, stopping=root in self.evaluating.stopping, more=max(0, len(live) - 1),
+            shown=root is not None and root == self.root,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ checkpoint replay
+
+    def _open_replay(self, trace: Trace) -> None:
+        self.rows.hide()
+        self.show_view(View.REPLAY)
+        self._take_problem(trace)
+
+    def _choose_problem(self) -> None:
+        """Show the problems of the shown suite."""
+        track = self.track
+        if track is None:
+            self.problem.emit("There is nothing to choose from", "Open a run, or an evaluation of a suite, first.")
+            return
+        dialog = ProblemDialog(self)
+        target = track.targets[-1]
+
+        def read(condition: Condition) -> None:
+            ref = TraceRef(track.root, target, track.suite, condition)
+            self.controller.ask(lambda source: source.traces(ref, MAX_PROBLEMS), show, fail)
+
+        def show(traces: list[Trace]) -> None:
+            if self.dialogs.open_sheet is dialog:
+                dialog.render_traces(traces, target)
+
+        def fail(text: str) -> None:
+            if self.dialogs.open_sheet is dialog:
+                dialog.about.setText(text)
+
+        dialog.chosen.connect(self._take_problem)
+        dialog.conditionChosen.connect(read)
+        self.dialogs.show_sheet(dialog)
+        read(Condition.HINTED)
+
+    def _take_problem(self, trace: Trace) -> None:
+        self.replays.leave()
+        self.replay.render_problem(trace)
+        self.replay.start.setFocus()
+
+    def _start_replay(self, trace: Trace, hinted: bool) -> None:
+        track = self.track
+        run = self._run_of(track) if track is not None else None
+        if track is None or run is None:
+            self.replay.render_failed(NO_RUN)
+            return
+
+        def plan(source: ResultSource) -> tuple[ReplayPlan, list[int]] | None:
+            found, state = source.question(track, trace), source.source.state
+            if found is None:
+                return None
+            # The recorded run ships some of its checkpoints: only those are replayed.
+            recorded = state.checkpoints if state is not None and run != self._recorded else ()
+            problem, hint, placement = found
+            steps = [step for step, _folder in recorded]
+            return ReplayPlan(problem, hint if hinted else None, placement, max_tokens=MAX_TOKENS), steps
+
+        def begin(found: tuple[ReplayPlan, list[int]] | None) -> None:
+            if found is None:
+                self.replay.render_failed("This problem is not known any more: its suite has changed.")
+            else:
+                self.replays.start(run, *found)
+
+        self.replay.render_busy(True)
+        self.controller.ask(plan, begin, self.replay.render_failed)
 
     # ------------------------------------------------------------------ runs behind what is shown
 
     def _shown_run(self) -> RunPaths | None:
-        """The run whose checkpoints what is shown is about."""
+        """The run of the checkpoints that are shown."""
         if self.track is not None:
             return self._run_of(self.track)
         summary = self.evaluating.find(self.root)
@@ -346,29 +549,26 @@ class RobustnessPage(Page):
         return next((p for p in self._known_runs() if p.run_id == track.run), None)
 
     def _known_runs(self) -> list[RunPaths]:
-        """Those of the person and the one that ships, which evaluations may be of too."""
+        """The user's runs and the recorded one: evaluations may be of either."""
         own = [s.paths for s in self._runs.summaries]
         return [*own, self._recorded] if self._recorded is not None else own
-
-    def _config_of(self, run: RunPaths | None) -> RunConfig | None:
-        return next((s.config for s in self._runs.summaries if run is not None and s.paths.root == run.root), None)
 
     # ------------------------------------------------------------------ report
 
     def write_report(self) -> None:
-        """One file with everything, opened where it was written."""
+        """Write one file with everything, and open it."""
         root = self.root
         if root is None or self._opened is None:
             return
-        self.band.report.setEnabled(False)
+        self.header.report.setEnabled(False)
         self.toast.emit("Writing the report…")
-        self.sheets.background.submit(lambda: write_report([root]), self._take_report, self._miss_report)
+        self._tasks.run(lambda: write_report([root]), self._on_report, self._on_report_failed, key="report")
 
-    def _take_report(self, path: Path) -> None:
-        self.band.report.setEnabled(True)
+    def _on_report(self, path: Path) -> None:
+        self.header.report.setEnabled(True)
         self.toast.emit(f"The report is in {path}.")
         self.open_url(QUrl.fromLocalFile(str(path)))
 
-    def _miss_report(self, text: str) -> None:
-        self.band.report.setEnabled(True)
+    def _on_report_failed(self, text: str) -> None:
+        self.header.report.setEnabled(True)
         self.problem.emit("The report was not written", text)

@@ -1,10 +1,4 @@
-"""The time machine's job as the window sees it: its results in the window's thread, one job at a time.
-
-The steps of a replay in a row that breaks where it must: outcome as icon and word, the first robust one marked.
-
-What a replay found, as a card: the strip of steps, its table, its sentence, and the picture of it for a file.
-
-The time machine: one problem on every checkpoint, since when it is robust, and two of its answers side by side."""
+"""Checkpoint replay: one problem on every checkpoint, from which step on it is right, and two answers side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -32,10 +26,10 @@ from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan, open_before
 from seirenes_app.services.robustness.types import CheckpointReplayResult, ReplayStep, Trace
 from seirenes_app.ui.charts.drawing import chart_family
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
 from seirenes_app.ui.pages.robustness.chart_cards import EMPTY, FigureCard
+from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import LIGHT, SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.buttons import make_button
@@ -47,89 +41,50 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.runs.paths import RunPaths
 
-PATIENCE_S = 3.0
 
+class ReplayRunner(QObject):
+    """One replay at a time, in another thread. Nothing of a replay that was replaced is delivered."""
 
-class Replay(QObject):
-    """`begin` starts, `cancel` asks for an end. A job that was replaced is cancelled and no longer heard."""
-
-    changed = Signal(object)
+    progressed = Signal(object)
     """CheckpointReplayResult so far."""
     done = Signal(object)
     """CheckpointReplayResult"""
     failed = Signal(str)
 
-    _arrived = Signal(int, str, object)
-
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._work = Background(self, threads=1)
-        self._job: CheckpointReplay | None = None
-        self._number = 0
-        self.busy = False
-        # From the job's own thread into this one.
-        self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
+        self._tasks = TaskRunner(self, threads=1)
+        self._replay: CheckpointReplay | None = None
 
-    def begin(self, paths: RunPaths, plan: ReplayPlan, told: Sequence[int] = ()) -> None:
-        """Replay `plan` on every checkpoint of a run."""
+    def start(self, paths: RunPaths, plan: ReplayPlan, recorded_steps: Sequence[int] = ()) -> None:
+        """Replay on every checkpoint of a run."""
         self.leave()
-        self.busy = True
-        number = self._number
 
-        def tell(kind: str, value: object) -> None:
-            self._arrived.emit(number, kind, value)
+        def work(task: Task) -> CheckpointReplayResult:
+            self._replay = replay = CheckpointReplay(paths, plan, recorded_steps=recorded_steps)
+            if task.cancelled:
+                replay.cancel()
+            return replay.run(task.report)
 
-        self._work.submit(
-            lambda: CheckpointReplay(
-                paths, plan, lambda r: tell("step", r), lambda r: tell("done", r), lambda t: tell("failed", t),
-                told=told,
-            ),
-            lambda job: self._hold(number, job),
-            lambda text: self._take(number, "failed", text),
-        )  # fmt: skip
-
-    def _hold(self, number: int, job: CheckpointReplay) -> None:
-        if number == self._number:
-            self._job = job
-        else:
-            job.cancel()
-
-    @Slot(int, str, object)
-    def _take(self, number: int, kind: str, value: object) -> None:
-        if number != self._number:
-            return
-        if kind == "step":
-            self.changed.emit(value)
-            return
-        self.busy, self._job = False, None
-        if kind == "done":
-            self.done.emit(value)
-        else:
-            self.failed.emit(str(value))
+        self._tasks.run_task(work, self.done.emit, self.failed.emit, progress=self.progressed.emit, key="replay")
 
     def cancel(self) -> None:
-        """Ask for an end; `done` follows with what there is."""
-        if self._job is not None:
-            self._job.cancel()
+        """End the running replay; `done` follows with the steps that there are."""
+        if self._replay is not None:
+            self._replay.cancel()
 
     def leave(self) -> None:
-        """Cancel, and hear no more of it."""
-        self._number += 1
-        self.busy = False
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
+        """End the running replay and deliver nothing of it."""
+        self._tasks.cancel("replay")
+        self.cancel()
 
     def close(self) -> None:
         """End everything."""
-        job = self._job
         self.leave()
-        if job is not None:
-            job.wait(PATIENCE_S)
-        self._work.close()
+        self._tasks.close()
 
 
-MISSING = BadgeStyle("silent", "Not there", "muted")
+MISSING = BadgeStyle("silent", "Not replayed", "muted")
 WIDTH, HEIGHT = 66, 62
 ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
 
@@ -140,29 +95,27 @@ def step_look(step: ReplayStep) -> BadgeStyle:
 
 
 class StepButton(QAbstractButton):
-    """One checkpoint. Chosen it has a strong border; robust ones are underlined."""
+    """One checkpoint. The chosen one has a strong border; robust ones are underlined."""
 
     def __init__(self, step: ReplayStep, *, robust: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.step, self.robust = step, robust
         self.setCheckable(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setFixedSize(self.sizeHint())
+        self.setFixedSize(WIDTH, HEIGHT)
         self.render_step(step, robust=robust)
 
     def render_step(self, step: ReplayStep, *, robust: bool) -> None:
         """Another answer."""
         self.step, self.robust = step, robust
-        look = step_look(step)
         answer = f", answer {step.answer}" if step.answer and not step.missing else ""
-        words = f"step {step.step}: {step.missing or look.text}{answer}"
-        self.setAccessibleName(f"{words}{', robust from here on' if robust else ''}")
-        self.setToolTip(words)
+        text = f"step {step.step}: {step.missing or step_look(step).text}{answer}"
+        self.setAccessibleName(f"{text}{', robust from here on' if robust else ''}")
+        self.setToolTip(text)
         self.update()
 
     def sizeHint(self) -> QSize:
-        """All are alike."""
+        """All have one size."""
         return QSize(WIDTH, HEIGHT)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -173,7 +126,7 @@ class StepButton(QAbstractButton):
             super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Ground, icon, step, answer."""
+        """Background, icon, step, answer."""
         theme, look = current_theme(), step_look(self.step)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -199,10 +152,10 @@ class StepButton(QAbstractButton):
 
 
 class StepStrip(QWidget):
-    """Left and Right go from step to step; the one in hand is chosen."""
+    """The steps in a row that wraps. Left and Right go from step to step and choose it."""
 
     chosen = Signal(int)
-    """Place of the step."""
+    """Index of the step."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -215,7 +168,7 @@ class StepStrip(QWidget):
         self.setAccessibleName("The answer at each checkpoint")
 
     def render_steps(self, steps: Sequence[ReplayStep], robust_since: int | None) -> None:
-        """These steps. Buttons are kept, so that the one with the keyboard keeps it while steps come in."""
+        """These steps. Buttons are kept, so that the focused one stays focused while steps are added."""
         for button in self.buttons[len(steps) :]:
             self._flow.removeWidget(button)
             button.hide()
@@ -227,48 +180,49 @@ class StepStrip(QWidget):
                 self.buttons[i].render_step(step, robust=robust)
                 continue
             button = StepButton(step, robust=robust)
-            button.clicked.connect(lambda _on=False, place=i: self.choose(place))
+            button.clicked.connect(lambda _on=False, index=i: self.choose(index))
             self.buttons.append(button)
             self._flow.addWidget(button)
         if self.current >= len(steps):
             self.current = -1
         self.updateGeometry()
 
-    def choose(self, place: int) -> None:
-        """Take a step in hand."""
-        if not 0 <= place < len(self.buttons):
+    def choose(self, index: int) -> None:
+        """Make a step the current one."""
+        if not 0 <= index < len(self.buttons):
             return
-        self.current = place
+        self.current = index
         for i, button in enumerate(self.buttons):
-            button.setChecked(i == place)
-        self.chosen.emit(place)
+            button.setChecked(i == index)
+        self.chosen.emit(index)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Left, Right, Home, End."""
-        moves = {
+        last = len(self.buttons) - 1
+        target = {
             Qt.Key.Key_Left: self.current - 1, Qt.Key.Key_Right: self.current + 1, Qt.Key.Key_Home: 0,
-            Qt.Key.Key_End: len(self.buttons) - 1,
-        }  # fmt: skip
-        there = moves.get(Qt.Key(event.key()))
-        if there is None or not self.buttons:
+            Qt.Key.Key_End: last,
+        }.get(Qt.Key(event.key()))  # fmt: skip
+        if target is None or not self.buttons:
             super().keyPressEvent(event)
             return
-        self.choose(max(0, min(there, len(self.buttons) - 1)))
+        self.choose(max(0, min(target, last)))
         self.buttons[self.current].setFocus()
 
 
 STRIP_HEIGHT = HEIGHT + 4
-MOST_HEIGHT = 4 * (HEIGHT + 6)
+MAX_STRIP_HEIGHT = 4 * (HEIGHT + 6)
 TABLE_HEIGHT = 240
-ROOM = 40
+CARD_MARGIN = 40
 MARKERS = {"good": "o", "bad": "X", "warn": "s", "muted": "_"}
+NOTE = "One answer a checkpoint, all with the same seed. The line below a step: right from there to the last one."
 
 
 class ReplayCard(FigureCard):
-    """`render_result` takes a result, whole or so far."""
+    """The strip of steps with its sentence and table."""
 
     stepChosen = Signal(int)
-    """Place of the step in the result."""
+    """Index of the step in the result."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Every checkpoint", BadgeStyle("check-circle", "Robust", "good"), STRIP_HEIGHT, parent)
@@ -280,27 +234,23 @@ class ReplayCard(FigureCard):
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidget(self.strip)
-        self.area = area
         self.put_picture(area)
         self.strip.chosen.connect(self.stepChosen)
         self.badge.hide()
 
-    def render_nothing(self, why: str) -> None:
+    def render_nothing(self, reason: str) -> None:
         """No replay yet."""
         self.result = None
         self.badge.hide()
         self.strip.render_steps((), None)
-        self.render_words(why, "", EMPTY, empty=True)
+        self.render_words(reason, "", EMPTY, empty=True)
 
     def render_result(self, result: CheckpointReplayResult) -> None:
-        """What there is; the newest step is in hand unless the person took another."""
+        """The steps so far; the newest one is chosen unless the user chose another."""
         follow = self.strip.current < 0 or self.strip.current == len(self.strip.buttons) - 1
         self.result = result
         self.strip.render_steps(result.steps, result.robust_since)
-        note = (
-            "One answer a checkpoint, all with the same seed. The line below a step: right from there to the last one."
-        )
-        self.render_words(result.sentence, note, result.table, empty=not result.steps)
+        self.render_words(result.sentence, NOTE, result.table, empty=not result.steps)
         self.badge.setVisible(result.robust_since is not None and result.complete)
         if result.robust_since is not None:
             earlier = " or before" if open_before(result.steps, result.robust_since) else ""
@@ -312,19 +262,20 @@ class ReplayCard(FigureCard):
             self.strip.choose(len(result.steps) - 1)
 
     def toggle_table(self) -> None:
-        """The table has more to say."""
+        """The table is higher than the strip."""
         super().toggle_table()
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Other lines of steps."""
+        """The strip wraps at another width."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
-        """As high as its lines of steps, up to a few: beyond, it scrolls."""
-        wanted = self.strip.layout().heightForWidth(max(HEIGHT, self.width() - ROOM)) + 4
-        self.holder.setFixedHeight(TABLE_HEIGHT if self.tabled else max(HEIGHT + 4, min(wanted, MOST_HEIGHT)))
+        """As high as the strip, up to a maximum; then it scrolls."""
+        wanted = self.strip.layout().heightForWidth(max(HEIGHT, self.width() - CARD_MARGIN)) + 4
+        height = TABLE_HEIGHT if self.tabled else max(STRIP_HEIGHT, min(wanted, MAX_STRIP_HEIGHT))
+        self.holder.setFixedHeight(height)
 
     def draw(self) -> None:
         """The buttons paint themselves."""
@@ -356,34 +307,35 @@ def save_replay(path: Path, result: CheckpointReplayResult) -> None:
     axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=chart_family())
     axes.set_xlabel("step", fontsize=8, color=LIGHT.muted)
     words = textwrap.wrap(result.sentence.replace("$", r"\$"), 120)[:3]
-    figure.text(0.02, 0.93, "Time machine", fontsize=12, fontweight="bold", color=LIGHT.text, va="top")
+    figure.text(0.02, 0.93, "Checkpoint replay", fontsize=12, fontweight="bold", color=LIGHT.text, va="top")
     figure.text(0.02, 0.03, "\n".join(words), fontsize=8, color=LIGHT.muted, va="bottom")
     figure.savefig(path, dpi=200, facecolor=LIGHT.surface)
 
 
 WITH, WITHOUT = "with", "without"
 NO_PROBLEM = (
-    "Choose a problem: it is then asked, with one seed, of every checkpoint of the run, and you see from which step on "
-    "the answer is right."
+    "Choose a problem. Every checkpoint of the run answers it, with one seed, and you see from which step on the "
+    "answer is right."
 )
-READY = "Replay it: one answer a checkpoint."
 
 
 class CheckpointReplayView(QWidget):
-    """Asks by signals; `render_…` shows what came."""
+    """Emits what the user asks for; `render_…` shows the state."""
 
-    problemAsked = Signal()
-    replayAsked = Signal(object, bool)
+    problemRequested = Signal()
+    replayRequested = Signal(object, bool)
     """(Trace, whether with its hint)"""
-    cancelAsked = Signal()
+    cancelRequested = Signal()
     said = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.trace: Trace | None = None
-        self._busy = False
+        self.busy = False
         self._build()
-        self._connect()
+        self.card.stepChosen.connect(lambda _index: self._render_pair())
+        self.card.said.connect(self.said)
+        self.left.activated.connect(lambda _i: self._render_pair())
         self.render_problem(None)
 
     # ------------------------------------------------------------------ build
@@ -400,17 +352,17 @@ class CheckpointReplayView(QWidget):
 
     def _build_problem(self) -> Card:
         card = Card()
-        self.choose = make_button("Choose a problem…", "search", clicked=self.problemAsked.emit)
-        self.replay = make_button("Replay", "play", kind="primary", tip="Ask every checkpoint, with one seed",
-                                  clicked=self._ask_replay)  # fmt: skip
-        self.cancel = make_button("Cancel", "stop", clicked=self.cancelAsked.emit)
-        self.how = Segmented("Ask it", (Segment(WITH, "With the hint"), Segment(WITHOUT, "Without")))
-        self.how.render_value(WITH)
+        self.choose = make_button("Choose a problem…", "search", clicked=self.problemRequested.emit)
+        self.start = make_button("Replay", "play", kind="primary", tip="Replay on every checkpoint, with one seed",
+                                 clicked=self._on_start)  # fmt: skip
+        self.cancel = make_button("Cancel", "stop", clicked=self._on_cancel)
+        self.condition = Segmented("Replay", (Segment(WITH, "With the hint"), Segment(WITHOUT, "Without")))
+        self.condition.render_value(WITH)
         head = QHBoxLayout()
         head.setSpacing(SPACE_2)
-        head.addWidget(make_label("One problem through time", "heading"))
+        head.addWidget(make_label("One problem on every checkpoint", "heading"))
         head.addStretch(1)
-        for tool in (self.how, self.choose, self.replay, self.cancel):
+        for tool in (self.condition, self.choose, self.cancel, self.start):
             head.addWidget(tool)
         self.question = make_label("", wrap=True, select=True)
         self.hint_name = make_label("", "eyebrow")
@@ -418,11 +370,16 @@ class CheckpointReplayView(QWidget):
         self.gold = make_label("", "small")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Checkpoints asked")
-        self.words = make_label("", "small", wrap=True)
+        self.bar.setAccessibleName("Checkpoints replayed")
+        self.status = make_label("", "small", wrap=True)
         card.body.addLayout(head)
-        for part in (self.question, self.hint_name, self.hint, self.gold, self.bar, self.words):
+        for part in (self.question, self.hint_name, self.hint, self.gold, self.bar, self.status):
             card.body.addWidget(part)
+        # Both keep their space while they are hidden: nothing below moves when a replay starts or ends.
+        for part in (self.bar, self.status):
+            policy = part.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            part.setSizePolicy(policy)
         return card
 
     def _build_pair(self) -> Card:
@@ -439,14 +396,14 @@ class CheckpointReplayView(QWidget):
         row.addWidget(self.right_name)
         row.addStretch(1)
         self.pair = TracePairView()
+        self.error = make_label("", wrap=True, select=True)
+        set_tone(self.error, "bad")
+        for part in (self.pair, self.error):
+            part.hide()
         self.pair_card.body.addLayout(row)
+        self.pair_card.body.addWidget(self.error)
         self.pair_card.body.addWidget(self.pair)
         return self.pair_card
-
-    def _connect(self) -> None:
-        self.card.stepChosen.connect(lambda _place: self._render_pair())
-        self.card.said.connect(self.said)
-        self.left.activated.connect(lambda _i: self._render_pair())
 
     # ------------------------------------------------------------------ render
 
@@ -455,89 +412,95 @@ class CheckpointReplayView(QWidget):
         self.trace = trace
         hinted = trace is not None and bool(trace.hint)
         self.question.setText(trace.question if trace is not None else NO_PROBLEM)
-        set_tone(self.question, "")
         self.hint_name.setText(f"Hint: {say(trace.hint_type)}" if hinted and trace is not None else "")
         self.hint.setText(trace.hint if trace is not None else "")
         self.gold.setText(f"Right answer: {trace.gold}" if trace is not None and trace.gold else "")
         for part in (self.hint_name, self.hint, self.gold):
             part.setVisible(bool(part.text()))
-        self.how.setVisible(hinted)
-        self.how.render_value(WITH)
-        self.words.setText("")
-        self.card.render_nothing(READY if trace is not None else "No problem yet.")
+        self.condition.setVisible(hinted)
+        self.condition.render_value(WITH)
+        self._render_status("")
+        self.card.render_nothing("Replay it: one answer a checkpoint." if trace is not None else "No problem yet.")
         self.pair_card.hide()
         self.render_busy(False)
 
+    def _render_status(self, text: str, tone: str = "") -> None:
+        self.status.setText(text)
+        set_tone(self.status, tone)
+        self.status.setVisible(bool(text))
+
     def render_busy(self, busy: bool) -> None:
-        """Whether it is being asked."""
-        self._busy = busy
-        self.replay.setVisible(not busy)
-        self.replay.setEnabled(self.trace is not None)
+        """Whether a replay is running. Start stays where it is: Cancel does not come under the pointer or get the
+        keyboard by itself."""
+        self.busy = busy
+        if busy and self.start.hasFocus():
+            self.card.table_button.setFocus()
+        self.start.setEnabled(self.trace is not None and not busy)
         self.cancel.setVisible(busy)
         self.cancel.setEnabled(True)
         self.choose.setEnabled(not busy)
-        self.how.setEnabled(not busy)
+        self.condition.setEnabled(not busy)
         self.bar.setVisible(busy)
         if busy:
             self.bar.setRange(0, 0)
-            self.words.setText("Loading the first checkpoint…")
             self.card.strip.current = -1
-            set_tone(self.words, "")
-        self.words.setVisible(bool(self.words.text()))
+            self._render_status("Loading the first checkpoint…")
 
-    def render_result(self, result: CheckpointReplayResult, *, over: bool) -> None:
-        """The result so far, or the last one."""
-        if over:
-            self.words.setText("Cancelled; what was answered is shown." if result.cancelled else "")
-            self.render_busy(False)
-        else:
-            self.bar.setRange(0, result.planned)
-            self.bar.setValue(len(result.steps))
-            self.words.setText(f"{len(result.steps)} of {result.planned} checkpoints asked")
+    def render_progress(self, result: CheckpointReplayResult) -> None:
+        """The result so far."""
+        self.bar.setRange(0, result.planned)
+        self.bar.setValue(len(result.steps))
+        self._render_status(f"{len(result.steps)} of {result.planned} checkpoints replayed")
+        self._render_result(result)
+
+    def render_done(self, result: CheckpointReplayResult) -> None:
+        """The last result."""
+        self._render_status("Cancelled. The answers so far are shown." if result.cancelled else "")
+        self.render_busy(False)
+        self._render_result(result)
+
+    def _render_result(self, result: CheckpointReplayResult) -> None:
         if not result.steps:
             self.card.render_nothing(result.sentence)
             return
-        self._fill_left(result)
-        self.card.render_result(result)
-        self.pair_card.setVisible(any(s.outcome is not None for s in result.steps))
-
-    def render_failed(self, text: str) -> None:
-        """It could not be asked, and why."""
-        self.render_busy(False)
-        self.words.setText(text)
-        self.words.show()
-        set_tone(self.words, "bad")
-
-    def _fill_left(self, result: CheckpointReplayResult) -> None:
-        kept = self.left.currentData()
+        chosen = self.left.currentData()
         self.left.clear()
         for i, step in enumerate(result.steps):
             if step.outcome is not None:
                 self.left.addItem(f"Step {step.step}", i)
-        at = self.left.findData(kept)
-        self.left.setCurrentIndex(max(0, at))
+        self.left.setCurrentIndex(max(0, self.left.findData(chosen)))
+        self.card.render_result(result)
+        self.pair_card.show()
+
+    def render_failed(self, text: str) -> None:
+        """Why it could not be replayed."""
+        self.render_busy(False)
+        self._render_status(text, "bad")
 
     def _render_pair(self) -> None:
-        result, place = self.card.result, self.card.strip.current
-        first = self.left.currentData()
-        if result is None or first is None or not 0 <= place < len(result.steps):
+        """The chosen step beside the left one. A checkpoint without an answer has an error, which is no solution."""
+        result, right = self.card.result, self.card.strip.current
+        if result is None or not 0 <= right < len(result.steps):
             return
-        one, two = result.steps[first], result.steps[place]
-        self.right_name.setText(f"against step {two.step}")
+        two, left = result.steps[right], self.left.currentData()
+        self.right_name.setText(f"against step {two.step}" if left is not None else f"step {two.step}")
+        self.left.setVisible(left is not None)
+        self.error.setText(f"Step {two.step} was not replayed: {two.missing}" if two.missing else "")
+        self.error.setVisible(bool(two.missing))
+        self.pair.setVisible(not two.missing and left is not None)
+        if self.pair.isHidden():
+            return
+        one = result.steps[left]
+        texts = [step.text or "(empty)" for step in (one, two)]
         self.pair.render(
-            align(_text(one), _text(two)), f"Step {one.step}", f"Step {two.step}", _text(one), _text(two),
+            align(*texts), f"Step {one.step}", f"Step {two.step}", *texts,
             left_look=step_look(one), right_look=step_look(two),
         )  # fmt: skip
 
-    def _ask_replay(self) -> None:
-        if self.trace is not None:
-            self.replayAsked.emit(self.trace, self.how.value == WITH)
+    def _on_start(self) -> None:
+        if self.trace is not None and not self.busy:
+            self.replayRequested.emit(self.trace, self.condition.value == WITH)
 
-    def ask(self) -> None:
-        """Replay what is chosen."""
-        if not self._busy:
-            self._ask_replay()
-
-
-def _text(step: ReplayStep) -> str:
-    return step.text or step.missing or "(nothing)"
+    def _on_cancel(self) -> None:
+        self.cancel.setEnabled(False)
+        self.cancelRequested.emit()

@@ -117,7 +117,7 @@ class TracesPage(Page):
             "search": self.search.enter,
             "craft": self.open_in_craft,
             "export": self.open_export,
-            "choose-run": self.chooser.button.showMenu,
+            "choose-run": self.chooser.open,
         }, context_menu=self.table)  # fmt: skip
         self._runs.loaded.connect(self._on_runs_loaded)
         self.chooser.chosen.connect(self.open_run)

@@ -1,5 +1,4 @@
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def test_the_sentence_says_what_is_known(found):
     right = sum(o is Outcome.RIGHT for o in found)
     if any(found):
         assert result.sentence.startswith(f"Right at {right} of {sum(o is not None for o in found)} checkpoints")
-        assert ("could not be asked" in result.sentence) == (None in found)
+        assert ("could not be replayed" in result.sentence) == (None in found)
 
 
 def test_a_missing_checkpoint_just_before_leaves_open_when_it_became_robust():
@@ -53,7 +52,9 @@ def test_a_missing_checkpoint_just_before_leaves_open_when_it_became_robust():
         return replay_result(steps, len(steps)).sentence
 
     wrong, right = Outcome.WRONG, Outcome.RIGHT
-    assert "right from step 40 on, or from step 20, which could not be asked" in words(wrong, None, right, None, right)
+    assert "right from step 40 on, or from step 20, which could not be replayed" in words(
+        wrong, None, right, None, right
+    )
     assert "right from step 60 on, or from one of steps 20 to 40, which could not" in words(wrong, None, None, right)
     assert "right from step 40 on. " in words(None, wrong, right, None)
     assert "right from the first one on. " in words(None, right, right)
@@ -75,59 +76,51 @@ def run(tmp_path):
     return paths
 
 
-class Heard:
-    def __init__(self):
-        self.steps, self.done, self.failed, self.first = [], [], [], threading.Event()
-
-    def step(self, result):
-        self.steps.append(result)
-        self.first.set()
-
-
 def test_one_problem_on_every_checkpoint(run):
-    book = ResultSource(run.root)
-    point = book.panel(book.tracks[0], Chart.ACCURACY).curves[1].points[0]
-    trace = next(t for t in book.traces(point.traces) if t.hint)
-    problem, hint, placement = book.question(book.tracks[0], trace)
-    heard = Heard()
-    machine = CheckpointReplay(
-        run, ReplayPlan(problem, hint, placement), heard.step, heard.done.append, heard.failed.append, told=(0, 30)
-    )
-    assert machine.wait(120)
-    assert heard.failed == []
-    (result,) = heard.done
+    source = ResultSource(run.root)
+    point = source.panel(source.tracks[0], Chart.ACCURACY).curves[1].points[0]
+    trace = next(t for t in source.traces(point.traces) if t.hint)
+    plan = ReplayPlan(*source.question(source.tracks[0], trace))
+    results = []
+    result = CheckpointReplay(run, plan, recorded_steps=(0, 30)).run(results.append)
     assert [s.step for s in result.steps] == [0, 10, 20, 30]
-    assert [len(r.steps) for r in heard.steps] == [1, 2, 3, 4]
+    assert [len(r.steps) for r in results] == [1, 2, 3, 4]
     first, broken, last, gone = result.steps
     assert (first.text, first.logprob, first.outcome) == (last.text, last.logprob, last.outcome)
     assert first.logprob < 0 < first.tokens
     assert "holds no model" in broken.missing
     assert gone.missing.startswith("The checkpoint of step 30 is not there")
     assert (result.complete, result.cancelled, result.planned) == (True, False, 4)
-    assert "2 checkpoints could not be asked" in result.sentence
+    assert "2 checkpoints could not be replayed" in result.sentence
 
 
-def test_cancelling_is_done_with_what_there_is(run):
-    problem, hint, placement = _asked(run)
-    heard = Heard()
-    machine = CheckpointReplay(
-        run, ReplayPlan(problem, hint, placement), heard.step, heard.done.append, heard.failed.append
-    )
-    machine.cancel()
-    assert machine.wait(30)
-    (result,) = heard.done
-    assert (result.cancelled, result.complete, heard.failed) == (True, False, [])
-    assert "No checkpoint has answered yet" in result.sentence or "so far" in result.sentence
+def test_cancelling_returns_the_steps_that_are_done(run):
+    replay = CheckpointReplay(run, _plan(run))
+
+    def cancel_at_first(_result):
+        replay.cancel()
+
+    result = replay.run(cancel_at_first)
+    assert (result.cancelled, result.complete) == (True, False)
+    assert "so far" in result.sentence
+    result = replay.run()
+    assert (result.cancelled, result.steps) == (True, ())
+    assert "No checkpoint has answered yet" in result.sentence
+
+
+def test_a_killed_child_is_an_error(run):
+    replay = CheckpointReplay(run, _plan(run))
+    with pytest.raises(UserError, match="exited with code -9"):
+        replay.run(lambda _result: replay._child.kill())
 
 
 def test_a_run_without_checkpoints_says_so(tmp_path):
     paths = write_run(tmp_path / "r", problems=6)
-    problem, hint, placement = _asked(paths)
     with pytest.raises(UserError, match="has no checkpoint on this machine"):
-        CheckpointReplay(paths, ReplayPlan(problem, hint, placement), print, print, print)
+        CheckpointReplay(paths, _plan(paths))
 
 
-def _asked(paths):
-    book = ResultSource(paths.root)
-    point = book.panel(book.tracks[0], Chart.ACCURACY).curves[1].points[0]
-    return book.question(book.tracks[0], book.traces(point.traces)[0])
+def _plan(paths):
+    source = ResultSource(paths.root)
+    point = source.panel(source.tracks[0], Chart.ACCURACY).curves[1].points[0]
+    return ReplayPlan(*source.question(source.tracks[0], source.traces(point.traces)[0]))

@@ -1,0 +1,290 @@
+"""Evaluations in the window: listed, started, watched, paused and stopped; and the bar that shows one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
+
+from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
+from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
+from seirenes_app.services.formatting import count_of, duration, format_count, percent
+from seirenes_app.services.run_repository import log_tail
+from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.labels import ElidedLabel
+from training.evaluation.eval_dir import EvalDir
+from training.runs.commands import CommandKind, send_command
+from training.runs.status import RunStatus
+from training.runs.stop import FORCE, StopEscalation
+
+LOOK_MS = 700
+START_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A launched evaluation: the time of its last event before, and until when its first one is waited for."""
+
+    last_t: float
+    until: float
+
+
+class EvaluationMonitor(QObject):
+    """All evaluations, read in other threads. Results come as signals in this object's thread."""
+
+    changed = Signal()
+    """`summaries` is new."""
+    ended = Signal(object)
+    """EvaluationSummary of one that has just ended."""
+    started = Signal(object)
+    """EvalDir"""
+    failed = Signal(str, str)
+    """(title, text)"""
+
+    def __init__(self, repository: EvaluationRepository | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._repository = repository or EvaluationRepository()
+        # One waits for a process to end while the other goes on looking.
+        self._tasks = TaskRunner(self, threads=2)
+        self.summaries: tuple[EvaluationSummary, ...] = ()
+        self.stopping: set[Path] = set()
+        self._running: set[Path] = set()
+        self._starting: dict[Path, _Start] = {}
+        self._timer = QTimer(self, interval=LOOK_MS)
+        self._timer.timeout.connect(self._look)
+
+    # ------------------------------------------------------------------ read
+
+    def refresh(self) -> None:
+        """List again; `changed` follows."""
+        self._tasks.run(
+            self._repository.list_evaluations, self._on_read,
+            lambda text: self.failed.emit("The evaluations could not be listed", text), key="list", queue=True,
+        )  # fmt: skip
+
+    def _look(self) -> None:
+        """Read those that are running."""
+        if not self._tasks.is_running("list") and not self._tasks.is_running("look"):
+            folders = [s.paths for s in self.live]
+            self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_looked, key="look")
+
+    def _on_looked(self, found: list[EvaluationSummary]) -> None:
+        new = {s.paths.root: s for s in found}
+        self._on_read([new.get(s.paths.root, s) for s in self.summaries])
+
+    def _on_read(self, found: list[EvaluationSummary]) -> None:
+        self.summaries = tuple(map(self._with_start, found))
+        ended = []
+        for summary in self.summaries:
+            root = summary.paths.root
+            if self._is_live(summary):
+                self._running.add(root)
+            elif root in self._running:
+                self._running.discard(root)
+                self.stopping.discard(root)
+                ended.append(summary)
+        if self.live and not self._timer.isActive():
+            self._timer.start()
+        elif not self.live:
+            self._timer.stop()
+        self.changed.emit()
+        for summary in ended:
+            self.ended.emit(summary)
+
+    def find(self, root: Path | None) -> EvaluationSummary | None:
+        """The evaluation of that folder."""
+        return next((s for s in self.summaries if s.paths.root == root), None)
+
+    @property
+    def live(self) -> tuple[EvaluationSummary, ...]:
+        """Those that are running. One that was planned and never launched has no event and is not one of them."""
+        return tuple(s for s in self.summaries if self._is_live(s))
+
+    def _is_live(self, summary: EvaluationSummary) -> bool:
+        state = summary.state
+        return state is not None and not state.over and (state.last_t > 0 or summary.paths.root in self._starting)
+
+    def _with_start(self, summary: EvaluationSummary) -> EvaluationSummary:
+        """A launched evaluation without a new event is starting, whatever its older events say."""
+        root, state = summary.paths.root, summary.state
+        start = self._starting.get(root)
+        if start is None or state is None:
+            return summary
+        if state.last_t > start.last_t or (not state.over and state.last_t):
+            del self._starting[root]
+        elif time.monotonic() > start.until:
+            del self._starting[root]
+            log = "\n".join(log_tail(summary.paths, lines=6)) or "It wrote nothing to its log."
+            self.failed.emit("The evaluation did not start", f"{summary.paths.run_id}\n{log}")
+        else:
+            return replace(summary, state=replace(state, status=RunStatus.STARTING, message="", error=""))
+        return summary
+
+    # ------------------------------------------------------------------ control
+
+    def start(self, request: EvalRequest) -> None:
+        """Plan and start; `started` or `failed` follows."""
+        self._do(lambda: self._repository.start(make_plan(request)), self._on_started, "The evaluation did not start")
+
+    def _on_started(self, paths: EvalDir) -> None:
+        self._running.add(paths.root)
+        known = self.find(paths.root)
+        last_t = known.state.last_t if known is not None and known.state is not None else 0.0
+        self._starting[paths.root] = _Start(last_t, time.monotonic() + START_TIMEOUT_S)
+        self.started.emit(paths)
+        self.refresh()
+
+    def resume(self, paths: EvalDir) -> None:
+        """Start one again that stopped, failed or crashed."""
+        self._do(lambda: launch(paths), lambda _pid: self._on_started(paths), "Could not resume the evaluation")
+
+    def pause(self, paths: EvalDir) -> None:
+        """Wait after the current chunk."""
+        self._do(lambda: send_command(paths, CommandKind.PAUSE), None, "Could not pause the evaluation")
+
+    def unpause(self, paths: EvalDir) -> None:
+        """Continue a paused one."""
+        self._do(lambda: send_command(paths, CommandKind.RESUME), None, "Could not continue the evaluation")
+
+    def stop(self, paths: EvalDir) -> None:
+        """Ask it to end, then end it; what was committed is kept."""
+        self.stopping.add(paths.root)
+        self._do(lambda: StopEscalation(paths, FORCE).run(), lambda _gone: self.refresh(), "Could not stop the evaluation")
+        self.changed.emit()
+
+    def _do(self, work: Callable[[], object], done: Callable[..., object] | None, title: str) -> None:
+        self._tasks.run(work, done, lambda text: self.failed.emit(title, text))
+
+    def close(self) -> None:
+        """Stop watching; evaluations continue."""
+        self._timer.stop()
+        self._tasks.close()
+
+
+STAGES = {
+    "setup": "preparing", "loading": "loading", "solving": "solving", "solved": "solving", "writing": "writing hints",
+    "paused": "paused", "handover": "handing over", "verifying": "checking",
+}  # fmt: skip
+RESUMABLE = (RunStatus.STOPPED, RunStatus.FAILED, RunStatus.CRASHED)
+BAR_STEPS = 1000
+NAME_WIDTH = 300
+
+
+class EvaluationBar(Card):
+    """One evaluation: status, progress, and what can be done. Hidden while there is none to show."""
+
+    stopRequested = Signal(object)
+    """EvalDir"""
+    resumeRequested = Signal(object)
+    pauseRequested = Signal(object)
+    unpauseRequested = Signal(object)
+    openRequested = Signal(object)
+    """Path of its folder"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("true", parent, padding=10)
+        self.summary: EvaluationSummary | None = None
+        self._build()
+        self.hide()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Evaluation")
+        self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
+        self.name, self.status = ElidedLabel(), ElidedLabel("muted")
+        self.name.setMaximumWidth(NAME_WIDTH)
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.open = make_button("Show", "arrow-right", kind="quiet", tip="Show its results so far",
+                                clicked=lambda: self._emit(self.openRequested))  # fmt: skip
+        self.pause = make_button("Pause", "pause", kind="quiet", clicked=self._on_pause)
+        self.stop = make_button("Cancel", "stop", kind="quiet", tip="Stop it; finished chunks are kept and it can be "
+                                "resumed", clicked=lambda: self._emit(self.stopRequested))  # fmt: skip
+        self.resume = make_button("Resume", "resume", tip="Continue; no row is lost or repeated",
+                                  clicked=lambda: self._emit(self.resumeRequested))  # fmt: skip
+        self.close_button = make_icon_button("close", "Hide", clicked=lambda: self.render_summary(None))
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_2)
+        head.addWidget(self.badge)
+        head.addWidget(self.name)
+        head.addSpacing(SPACE_3)
+        head.addWidget(self.status, 1)
+        for part in (self.open, self.pause, self.stop, self.resume, self.close_button):
+            head.addWidget(part)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, BAR_STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress of the evaluation")
+        self.body.addLayout(head)
+        self.body.addWidget(self.bar)
+
+    @property
+    def _paused(self) -> bool:
+        return (
+            self.summary is not None
+            and self.summary.state is not None
+            and (self.summary.state.status is RunStatus.PAUSED)
+        )
+
+    def _on_pause(self) -> None:
+        self._emit(self.unpauseRequested if self._paused else self.pauseRequested)
+
+    def _emit(self, signal: object) -> None:
+        if self.summary is not None:
+            paths = self.summary.paths
+            signal.emit(paths.root if signal is self.openRequested else paths)  # type: ignore[attr-defined]
+
+    def render_summary(
+        self, summary: EvaluationSummary | None, *, stopping: bool = False, more: int = 0, shown: bool = False
+    ) -> None:
+        """Show one; `more` are running beside it. `shown`: the page shows its results."""
+        self.summary = summary
+        self.setVisible(summary is not None and summary.state is not None)
+        if summary is None or summary.state is None:
+            return
+        state = summary.state
+        look = STATUS_LOOKS[RunStatus.STOPPING if stopping and not state.over else state.status]
+        self.badge.render_look(look)
+        self.name.setText(evaluation_name(summary))
+        text = describe_progress(summary, stopping=stopping)
+        self.status.setText(f"{text}  ·  {more} more running" if more else text)
+        self.bar.setVisible(not state.over)
+        self.bar.setValue(round(BAR_STEPS * state.share))
+        # One button for both: a second press of the same key must not reach another button.
+        self.pause.setText("Continue" if self._paused else "Pause")
+        self.pause.setAccessibleName(self.pause.text())
+        self.pause.setToolTip("" if self._paused else "Pause after the current chunk")
+        set_icon(self.pause, "play" if self._paused else "pause", "text")
+        self.pause.setVisible(not state.over)
+        self.pause.setEnabled(not stopping)
+        self.stop.setVisible(not state.over)
+        self.stop.setEnabled(not stopping)
+        self.resume.setVisible(state.status in RESUMABLE)
+        self.open.setVisible(state.rows > 0 and not shown)
+        self.close_button.setVisible(state.over)
+        self.setAccessibleDescription(f"{look.text}. {text}")
+
+
+def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> str:
+    """What it does and how far it is, or how it ended."""
+    state = summary.state
+    assert state is not None
+    rows = count_of(state.rows, "row")
+    if state.over:
+        kept = f"{rows} kept" if state.status is not RunStatus.FINISHED else rows
+        message = " ".join(state.message.split())
+        return f"{percent(state.share)}  ·  {kept}{f'  ·  {message}' if message else ''}"
+    if stopping:
+        return f"stopping after the current chunk  ·  {rows} kept"
+    what = " ".join(part for part in (STAGES.get(state.stage, state.stage), state.target, state.condition) if part)
+    left = f"about {duration(state.eta_s)} left" if state.eta_s is not None else ""
+    rate = f"{format_count(state.rows_per_s)} rows/s" if state.rows_per_s >= 1 else ""
+    parts = (percent(state.share), left, what, f"{state.done_chunks} of {state.chunks} chunks", rate)
+    return "  ·  ".join(part for part in parts if part)
