@@ -6,8 +6,8 @@ from seirenes_app.ui.actions import ActionSpec
 
 ACTIONS = (
     ActionSpec("robustness.choose-run", "Choose a run", "Ctrl+L", "log"),
-    ActionSpec("robustness.evaluate", "Evaluate…", "Ctrl+E", "chart"),
-    ActionSpec("robustness.report", "Write the report", "Ctrl+Shift+E", "export"),
+    ActionSpec("robustness.evaluate", "Evaluate…", "Ctrl+E", "play", tip="Models on a suite, or a cross-play"),
+    ActionSpec("robustness.report", "Write the report", "Ctrl+Shift+E", "file", tip="One HTML file with all figures"),
     ActionSpec("robustness.charts", "Charts", "Alt+1"),
     ActionSpec("robustness.cross-play", "Cross-play", "Alt+2"),
     ActionSpec("robustness.replay", "Checkpoint replay", "Alt+3"),

@@ -158,7 +158,8 @@ class EvaluationMonitor(QObject):
     def stop(self, paths: EvalDir) -> None:
         """Ask it to end, then end it; what was committed is kept."""
         self.stopping.add(paths.root)
-        self._do(lambda: StopEscalation(paths, FORCE).run(), lambda _gone: self.refresh(), "Could not stop the evaluation")
+        escalation = StopEscalation(paths, FORCE)
+        self._do(escalation.run, lambda _outcome: self.refresh(), "Could not stop the evaluation")
         self.changed.emit()
 
     def _do(self, work: Callable[[], object], done: Callable[..., object] | None, title: str) -> None:

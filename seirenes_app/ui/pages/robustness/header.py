@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.evaluation_request import evaluation_name
@@ -14,7 +15,7 @@ from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.robustness.types import Origin, Track
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import BadgeStyle
-from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.buttons import action_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
@@ -98,16 +99,16 @@ class ResultMenu(SourceMenu):
 
 
 class RobustnessHeader(QWidget):
-    """Emits what the user asks for; `render_…` shows the state."""
+    """Emits what the user chooses; `render_…` shows the state."""
 
     trackChosen = Signal(object)
     """Track"""
     viewChosen = Signal(object)
     """View"""
-    reportRequested = Signal()
-    evaluateRequested = Signal()
 
-    def __init__(self, recorded: RunPaths | None, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, recorded: RunPaths | None, actions: Mapping[str, QAction], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.source_menu = ResultMenu(recorded)
         self.tracks = QComboBox()
@@ -117,10 +118,8 @@ class RobustnessHeader(QWidget):
         self.tracks.setMaximumWidth(TRACKS_WIDTH)
         self.tracks.hide()
         hush(self.tracks)
-        self.report = make_button("Report", "file", tip="One HTML file with everything shown here (Ctrl+Shift+E)",
-                                  clicked=self.reportRequested.emit)  # fmt: skip
-        self.evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.evaluateRequested.emit,
-                                    tip="Checkpoints or models on a suite, or cross-play (Ctrl+E)")  # fmt: skip
+        self.report = action_button(actions["report"], "Report")
+        self.evaluate = action_button(actions["evaluate"], kind="primary")
         self.views = Segmented("View", SEGMENTS)
         self.views.setMaximumWidth(VIEWS_WIDTH)
         top = QHBoxLayout()
@@ -158,9 +157,8 @@ class RobustnessHeader(QWidget):
         if track.key in keys:
             self.tracks.setCurrentIndex(keys.index(track.key))
 
-    def render_tools(self, view: View | None, *, opened: bool) -> None:
-        """What can be chosen and done now; `view` None: there is nothing to show."""
+    def render_view(self, view: View | None) -> None:
+        """The current view; None: there is nothing to show."""
         self.views.setVisible(view is not None)
         self.views.render_value(view or View.CHARTS)
-        self.report.setEnabled(opened)
         self.tracks.setVisible(view in (View.CHARTS, View.REPLAY) and self.tracks.count() > 1)

@@ -107,8 +107,6 @@ class RobustnessPage(Page):
     """Keys: Ctrl+L chooses a run, Alt+1 to Alt+4 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
-    title = "Robustness"
-    icon = "chart"
 
     tracesAsked = Signal(object, object)
     """(RunPaths, RolloutQuery)"""
@@ -145,7 +143,17 @@ class RobustnessPage(Page):
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        self.header = RobustnessHeader(self._recorded)
+        self.actions_ = bind_actions(self, ACTIONS, {
+            "choose-run": lambda: self.source_menu.open(),
+            "evaluate": self.open_evaluate,
+            "report": self.write_report,
+            "charts": lambda: self.show_view(View.CHARTS),
+            "cross-play": lambda: self.show_view(View.CROSS_PLAY),
+            "replay": lambda: self.show_view(View.REPLAY),
+            "compare": lambda: self.show_view(View.COMPARE),
+            "table": self.toggle_table,
+        })  # fmt: skip
+        self.header = RobustnessHeader(self._recorded, self.actions_)
         self.source_menu = self.header.source_menu
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
         self.compare = CompareView()
@@ -171,16 +179,6 @@ class RobustnessPage(Page):
         column.addWidget(self.stack, 1)
         column.addLayout(footer)
         self.rows = RowsPanel(self, self.controller)
-        bind_actions(self, ACTIONS, {
-            "choose-run": self.source_menu.open,
-            "evaluate": self.open_evaluate,
-            "report": self.write_report,
-            "charts": lambda: self.show_view(View.CHARTS),
-            "cross-play": lambda: self.show_view(View.CROSS_PLAY),
-            "replay": lambda: self.show_view(View.REPLAY),
-            "compare": lambda: self.show_view(View.COMPARE),
-            "table": self.toggle_table,
-        })  # fmt: skip
 
     def _connect(self) -> None:
         self._draw_timer.timeout.connect(self._draw)
@@ -189,8 +187,6 @@ class RobustnessPage(Page):
         self.source_menu.chosen.connect(self.open_source)
         self.header.trackChosen.connect(lambda track: self._show_track(track, reset=True))
         self.header.viewChosen.connect(self.show_view)
-        self.header.reportRequested.connect(self.write_report)
-        self.header.evaluateRequested.connect(self.open_evaluate)
         self.controller.opened.connect(self._on_opened)
         self.controller.refused.connect(self._on_refused)
         self.controller.panelFound.connect(self.grid.render_panel)
@@ -357,7 +353,8 @@ class RobustnessPage(Page):
     def _render_tools(self) -> None:
         if self._opened is None:
             self._render_warnings(())
-        self.header.render_tools(self.stack.view, opened=self._opened is not None)
+        self.actions_["report"].setEnabled(self._opened is not None)
+        self.header.render_view(self.stack.view)
 
     # ------------------------------------------------------------------ views
 
@@ -560,15 +557,15 @@ class RobustnessPage(Page):
         root = self.root
         if root is None or self._opened is None:
             return
-        self.header.report.setEnabled(False)
+        self.actions_["report"].setEnabled(False)
         self.toast.emit("Writing the report…")
         self._tasks.run(lambda: write_report([root]), self._on_report, self._on_report_failed, key="report")
 
     def _on_report(self, path: Path) -> None:
-        self.header.report.setEnabled(True)
+        self.actions_["report"].setEnabled(True)
         self.toast.emit(f"The report is in {path}.")
         self.open_url(QUrl.fromLocalFile(str(path)))
 
     def _on_report_failed(self, text: str) -> None:
-        self.header.report.setEnabled(True)
+        self.actions_["report"].setEnabled(True)
         self.problem.emit("The report was not written", text)
