@@ -44,42 +44,44 @@ class Craft:
         self.closed = False
 
     @property
-    def desk(self):
-        return self.page.desk
+    def controller(self):
+        return self.page.controller
 
     def type_problem(self, question=QUESTION, answer="20"):
-        """With real keys where it matters, and judged afterwards."""
+        """With real keys where it matters, and checked afterwards."""
         self.page.problem_card.question.insertPlainText(question)
         self.page.problem_card.answer.setFocus()
         self.qtbot.keyClicks(self.page.problem_card.answer, answer)
-        self.wait(lambda: self.desk.usable)
-        self.desk.edit(lambda d: replace(d, plan=SolvePlan(samples=4, max_tokens=64)), "change the plan")
+        self.wait(lambda: self.controller.usable)
+        self.controller.edit(lambda d: replace(d, plan=SolvePlan(samples=4, max_tokens=64)), "change the plan")
 
     def write(self, text=HINT):
-        """A candidate by hand; returns its card."""
-        self.page.deeds["write"].trigger()
-        card = self.page.candidates.cards[self.desk.chosen]
+        """A hint by hand; returns its card."""
+        self.page.bound["write"].trigger()
+        card = self.page.hint_list.cards[self.controller.selected]
         card.editor.insertPlainText(text)
-        self.wait(lambda: card.candidate_id in self.desk.badges and self.desk._judged is self.desk.session.draft)
+        self.wait(
+            lambda: card.hint_id in self.controller.badges and self.controller.checked is self.controller.session.draft
+        )
         return card
 
-    def do(self, deed):
-        """Trigger a deed and wait for its end."""
-        assert self.page.deeds[deed].isEnabled(), deed
-        self.page.deeds[deed].trigger()
-        self.wait(lambda: not self.page.work.runner.busy)
+    def do(self, action):
+        """Trigger a action and wait for its end."""
+        assert self.page.bound[action].isEnabled(), action
+        self.page.bound[action].trigger()
+        self.wait(lambda: not self.controller.task)
 
     def wait(self, until):
         self.qtbot.waitUntil(lambda: bool(until()), timeout=PATIENCE_MS)
 
     def result(self):
-        return self.desk.result_of(self.desk.candidate)
+        return self.controller.result_of(self.controller.hint)
 
     def crash(self):
         """The window is killed: nothing is saved on the way out."""
-        self.page.work.runner.close()
+        self.controller.cancel()
         self.solver.close()
-        self.page.desk._save_timer.stop()
+        self.page.controller._save_timer.stop()
         self._end()
 
     def close(self):

@@ -105,19 +105,25 @@ def make_button(
 
 def action_button(action: QAction, text: str = "", *, kind: str = "", large: bool = False) -> QPushButton:
     """A push button that triggers `action` and follows its text, tooltip and enabled state. `text` fixes the text."""
-    icon = str(action.property("icon_name") or "")
-    button = make_button(text or action.text().replace("&", ""), icon, kind=kind, large=large, clicked=action.trigger)
+    button = make_button(text, str(action.property("icon_name") or ""), kind=kind, large=large)
+    follow_action(button, action, text=not text)
+    return button
+
+
+def follow_action(button: QAbstractButton, action: QAction, *, text: bool = False) -> None:
+    """Let a click trigger `action`; the button follows its enabled state and tooltip, and with `text` its text."""
 
     def follow() -> None:
         button.setEnabled(action.isEnabled())
-        button.setText(text or action.text().replace("&", ""))
-        button.setAccessibleName(button.text())
+        if text:
+            button.setText(action.text().replace("&", ""))
+        button.setAccessibleName(button.text() or action.text())
         button.setToolTip(action.toolTip())
         button.setAccessibleDescription(action.toolTip())
 
+    button.clicked.connect(lambda *_: action.trigger())
     action.changed.connect(follow)
     follow()
-    return button
 
 
 def make_icon_button(

@@ -1,4 +1,4 @@
-"""Fields whose undo is the page's: a text field as high as its text, and a line. Plain text only."""
+"""A text field as high as its text, and a line edit. Both leave undo to the page and take plain text only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _is_undo(event: QEvent) -> bool:
 
 
 class PageLine(QLineEdit):
-    """A line that leaves Ctrl+Z to the page's history. `edited` is what the person typed, never what is rendered."""
+    """A line edit. `edited` carries what the user typed, never what was rendered."""
 
     edited = Signal(str)
 
@@ -29,19 +29,17 @@ class PageLine(QLineEdit):
         self.textEdited.connect(self.edited)
 
     def render_text(self, text: str) -> None:
-        """Show a text, and leave the caret where it is when it is shown already."""
+        """Show a text; the same text leaves the caret where it is."""
         if text != self.text():
             self.setText(text)
 
     def event(self, event: QEvent) -> bool:
-        """Undo and redo go on to the page."""
         if _is_undo(event):
             event.ignore()
             return True
         return super().event(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Files are the page's to take."""
         if event.mimeData().hasUrls():
             event.ignore()
         else:
@@ -49,11 +47,11 @@ class PageLine(QLineEdit):
 
 
 class GrowingText(QPlainTextEdit):
-    """Between `least` and `most` lines high; Tab leaves it. `edited` is what the person typed."""
+    """Between `least` and `most` lines high; Tab leaves it. `edited` carries what the user typed."""
 
     edited = Signal(str)
     committed = Signal()
-    """Ctrl+Enter, Escape, or the keyboard went elsewhere."""
+    """Ctrl+Enter, Escape, or the focus moved elsewhere."""
 
     def __init__(self, name: str, placeholder: str = "", *, least: int = 1, most: int = 8,
                  parent: QWidget | None = None) -> None:  # fmt: skip
@@ -68,11 +66,11 @@ class GrowingText(QPlainTextEdit):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.document().setDocumentMargin(3)
-        self.textChanged.connect(self._take_change)
+        self.textChanged.connect(self._on_text_changed)
         self._fit()
 
     def render_text(self, text: str) -> None:
-        """Show a text; what is shown already keeps its caret."""
+        """Show a text; the caret stays as near as it can."""
         if text == self.toPlainText():
             return
         self._rendering = True
@@ -84,18 +82,15 @@ class GrowingText(QPlainTextEdit):
         self._rendering = False
 
     def sizeHint(self) -> QSize:
-        """As high as the text."""
         return QSize(200, self.height())
 
     def event(self, event: QEvent) -> bool:
-        """Undo and redo go on to the page."""
         if _is_undo(event):
             event.ignore()
             return True
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+Enter and Escape say that the writing is done."""
         control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if (enter and control) or event.key() == Qt.Key.Key_Escape:
@@ -105,26 +100,22 @@ class GrowingText(QPlainTextEdit):
         super().keyPressEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Leaving it ends the writing; a menu over it does not."""
         super().focusOutEvent(event)
         if event.reason() not in (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason):
             self.committed.emit()
 
     def insertFromMimeData(self, source: QMimeData) -> None:
-        """Plain text only, whatever is on the clipboard."""
         self.insertPlainText(source.text())
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """Files are the page's to take: a model or problems dropped on it."""
         return source.hasText() and not source.hasUrls()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width breaks the lines elsewhere."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self._fit()
 
-    def _take_change(self) -> None:
+    def _on_text_changed(self) -> None:
         self._fit()
         if not self._rendering:
             self.edited.emit(self.toPlainText())

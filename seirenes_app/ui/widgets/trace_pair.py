@@ -1,4 +1,4 @@
-"""Two solutions side by side, step by step, with the place where they part. It shows an alignment and makes none."""
+"""Two solutions side by side, step by step, with the first difference marked. The alignment is computed elsewhere."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ GUTTER = 36
 PAD = 8
 TAG = 24
 AT_ONCE = 8
-"""Rows shown at a time. Ninety of them at once would hold the window for a tenth of a second and more."""
-PARTING = "First difference"
-TURN = "First different number"
+"""Rows shown at a time: ninety at once would block the window for more than 100 ms."""
+FIRST_DIFFERENCE = "First difference"
+FIRST_NUMBER = "First different number"
 
 
 class _Gutter(QWidget):
-    """Between two steps: equal, different, or only on one side; a sign and never a colour alone."""
+    """The sign between two steps: equal, different, or only on one side."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,7 +35,6 @@ class _Gutter(QWidget):
         self.setFixedWidth(GUTTER)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The sign, at the first line of the step."""
         theme, painter = current_theme(), QPainter(self)
         font = QFont(self.font())
         font.setPixelSize(15)
@@ -46,7 +45,7 @@ class _Gutter(QWidget):
 
 
 class StepRow(QWidget):
-    """One pair of steps. `tag` stands above it where something first differs."""
+    """One pair of steps, with `tag` above it where something first differs."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,7 +59,7 @@ class StepRow(QWidget):
         self._row.addWidget(self.right, 1)
 
     def render_pair(self, number: int, pair: StepPair, tag: str, cuts: tuple[int, int] | None) -> None:
-        """Show a pair; `cuts` are the characters of the two steps from which on they differ."""
+        """Show a pair; `cuts` are the offsets in the two steps at which they begin to differ."""
         self.tag, self._differs = tag, not pair.same
         self._row.setContentsMargins(0, TAG if tag else 0, 0, 0)
         for label, text, side, cut in (
@@ -77,7 +76,6 @@ class StepRow(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """A ground for what differs, a line with a word where it first does."""
         theme, painter = current_theme(), QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self._differs:
@@ -103,7 +101,7 @@ class StepRow(QWidget):
 
 
 class _Side(QWidget):
-    """The head of one side: its title, what became of it, and a stripe in its colour."""
+    """The header of one side: title, outcome badge, and a stripe in its colour."""
 
     def __init__(self, colour: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -120,21 +118,18 @@ class _Side(QWidget):
         self.setMinimumHeight(36)
 
     def render_side(self, title: str, look: BadgeStyle | None) -> None:
-        """Show them."""
         self.title.setText(title)
         self.badge.setVisible(look is not None)
         if look is not None:
             self.badge.render_look(look)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The stripe."""
         painter = QPainter(self)
         painter.fillRect(QRectF(0, self.height() - 3, self.width(), 2), current_theme().colour(self._colour))
 
 
 class TracePairView(QWidget):
-    """As high as its steps. Rows are kept and filled anew, so that going from pair to pair is quick; those beyond the
-    ones in view come a few at a time, the first at once."""
+    """As high as its steps. Rows are reused; the first batch is shown at once, later ones by a timer."""
 
     filled = Signal()
     """All steps of the alignment are shown."""
@@ -170,7 +165,7 @@ class TracePairView(QWidget):
         self, alignment: Alignment, left_title: str, right_title: str, left_text: str, right_text: str, *,
         left_look: BadgeStyle | None = None, right_look: BadgeStyle | None = None,
     ) -> None:  # fmt: skip
-        """Show an alignment of two texts; the looks are badges beside the titles, such as right or wrong."""
+        """Show an alignment of two texts; the looks are outcome badges beside the titles."""
         self.left.render_side(left_title, left_look)
         self.right.render_side(right_title, right_look)
         self.note.setText(alignment.note)
@@ -184,7 +179,6 @@ class TracePairView(QWidget):
         self.setAccessibleDescription(alignment.note)
 
     def _fill_next(self) -> None:
-        """The next few rows; the timer brings those after them."""
         self._more.stop()
         if self._alignment is None:
             return
@@ -201,18 +195,18 @@ class TracePairView(QWidget):
 
     @property
     def rows(self) -> list[StepRow]:
-        """The rows there are, those of longer solutions before among them."""
+        """All rows that exist; rows of an earlier, longer pair are hidden."""
         return [row for batch in self._batches for row in batch.rows]
 
     @property
     def divergence_row(self) -> StepRow | None:
-        """The row of the first difference, to scroll to; None where there is none, or it is not made yet."""
+        """The row of the first difference, None where there is none or it is not shown yet."""
         at = self._alignment.divergence if self._alignment is not None else None
         return self.rows[at] if at is not None and at < self._done * AT_ONCE else None
 
 
 class _Batch(QWidget):
-    """A few rows with a layout of their own: the others need not be measured when these change."""
+    """A few rows with their own layout: the others are not laid out again when these change."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -223,10 +217,9 @@ class _Batch(QWidget):
         self.hide()
 
     def fill(self, first: int, alignment: Alignment) -> None:
-        """Show the steps from `first` on."""
         pairs = alignment.pairs[first : first + AT_ONCE]
         if sum(not row.isHidden() for row in self.rows) != len(pairs):
-            # Out of view meanwhile: a row that comes into view has the whole page laid out.
+            # Hidden meanwhile: each row that is shown triggers a layout of the whole page.
             self.hide()
         while len(self.rows) < len(pairs):
             self.rows.append(StepRow())
@@ -268,8 +261,8 @@ def _show_step(label: QLabel, text: str | None, cut: int | None) -> None:
 
 def _tag(index: int, alignment: Alignment) -> str:
     if index == alignment.divergence:
-        return PARTING
-    return TURN if index == alignment.turn else ""
+        return FIRST_DIFFERENCE
+    return FIRST_NUMBER if index == alignment.turn else ""
 
 
 def _cuts(index: int, alignment: Alignment) -> tuple[int, int] | None:

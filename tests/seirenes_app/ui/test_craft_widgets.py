@@ -14,14 +14,14 @@ from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 from seirenes_app.services.hint_authoring.gate_report import GateBadge
 from seirenes_app.services.hint_authoring.results import condition_result, solve_result
-from seirenes_app.ui.pages.craft.captions import points, say_drop, say_placebo, verdict_look
-from seirenes_app.ui.pages.craft.tasks import Throttler
+from seirenes_app.ui.pages.craft.captions import effect_badge, points, say_drop, say_placebo
+from seirenes_app.ui.pages.craft.controller import JobBridge
 from seirenes_app.ui.widgets.badges import GateBadges
 from seirenes_app.ui.widgets.growing_text import GrowingText
-from seirenes_app.ui.widgets.heat_map import LogprobDeltaView
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
+from seirenes_app.ui.widgets.logprob_delta_view import LogprobDeltaView
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
-from seirenes_app.ui.widgets.trace_pair import PARTING, TURN, TracePairView
+from seirenes_app.ui.widgets.trace_pair import FIRST_DIFFERENCE, FIRST_NUMBER, TracePairView
 from training.core.gates import Gate
 from training.core.statistics import Interval
 from training.core.types import Condition
@@ -50,9 +50,9 @@ def test_the_first_difference_is_marked_on_its_step(qtbot, qapp):
     right = "18 - 5 = 13.\n13 + 14 = 27.\n#### 27"
     view.render(align(LEFT, right), "Clean 1", "Hinted 3", LEFT, right)
     assert [row.gutter.sign for row in seen(view)] == ["=", "≠", "≠"]
-    assert [row.tag for row in seen(view)] == ["", PARTING, ""]
+    assert [row.tag for row in seen(view)] == ["", FIRST_DIFFERENCE, ""]
     assert view.divergence_row is view.rows[1]
-    assert PARTING in view.rows[1].accessibleName()
+    assert FIRST_DIFFERENCE in view.rows[1].accessibleName()
     view.grab()
 
 
@@ -60,7 +60,7 @@ def test_words_that_differ_before_the_numbers_do_have_both_marks(qtbot, qapp):
     view = shown(qtbot, TracePairView())
     left, right = "Now Maya has 18.\n13 + 7 = 20.", "Now Maya owns 18.\n13 + 8 = 21."
     view.render(align(left, right), "", "", left, right)
-    assert TURN in [row.tag for row in seen(view)]
+    assert FIRST_NUMBER in [row.tag for row in seen(view)]
 
 
 def test_a_shorter_pair_hides_the_rows_of_the_one_before(qtbot, qapp):
@@ -79,11 +79,11 @@ def test_a_models_markup_stays_text(qtbot, qapp):
     assert "&lt;img" in label.text() or label.textFormat() is Qt.TextFormat.PlainText
 
 
-# ---------------------------------------------------------------------- heat map
+# ---------------------------------------------------------------------- scores map
 
 
 @pytest.fixture
-def heat():
+def scores():
     text = "13 + 7 = 20"
     deltas = (0.0, -0.5, -4.0, 0.0, 1.0, 0.0)
     tokens, at = [], 0
@@ -94,11 +94,11 @@ def heat():
     return LogprobDelta(text, tuple(tokens), sum(deltas), 2)
 
 
-def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, heat):
+def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, scores):
     view = shown(qtbot, LogprobDeltaView())
     pointed = []
-    view.pointed.connect(pointed.append)
-    view.render_map(heat)
+    view.tokenChanged.connect(pointed.append)
+    view.render_scores(scores)
     for key in (Qt.Key.Key_Left, Qt.Key.Key_Home, Qt.Key.Key_Left, Qt.Key.Key_End, Qt.Key.Key_W):
         qtbot.keyClick(view, key)
     assert pointed == [2, 1, 0, 5, 2]
@@ -106,9 +106,9 @@ def test_the_worst_token_is_in_hand_first_and_keys_go_on(qtbot, qapp, heat):
     assert "·9" in view.tip(2)
 
 
-def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, heat):
+def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, scores):
     view = shown(qtbot, LogprobDeltaView())
-    view.render_map(heat)
+    view.render_scores(scores)
     wide = view.height()
     view.render_figures(True)
     assert view.height() > wide
@@ -119,9 +119,9 @@ def test_a_narrow_map_breaks_its_line_and_figures_make_it_higher(qtbot, qapp, he
     assert view.token_rect(view.current).y() > 0
 
 
-def test_the_mouse_points(qtbot, qapp, heat):
+def test_the_mouse_points(qtbot, qapp, scores):
     view = shown(qtbot, LogprobDeltaView())
-    view.render_map(heat)
+    view.render_scores(scores)
     assert view.token_at(view.token_rect(4).center()) == 4
     assert view.token_at(QPointF(490, 390)) == -1
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.token_rect(4).center().toPoint())
@@ -152,15 +152,15 @@ def test_gates_are_words_and_signs(qtbot, qapp):
     assert brief.badges[0].accessibleName() == "Not judged yet"
 
 
-def test_only_a_persons_choice_is_told(qtbot, qapp):
+def test_only_a_persons_choice_is_reported(qtbot, qapp):
     choice = shown(qtbot, Segmented("Place", [Segment("a", "Append"), Segment("b", "Before")]))
-    told = []
-    choice.chosen.connect(told.append)
+    seen_values = []
+    choice.chosen.connect(seen_values.append)
     choice.render_value("a")
     assert choice.value == "a"
-    assert told == []
+    assert seen_values == []
     qtbot.mouseClick(choice.buttons["b"], Qt.MouseButton.LeftButton)
-    assert told == ["b"]
+    assert seen_values == ["b"]
 
 
 def test_a_growing_text_grows_and_leaves_files_alone(qtbot, qapp):
@@ -184,9 +184,9 @@ def test_rendering_a_text_is_no_edit(qtbot, qapp):
 
 
 def test_many_values_from_a_thread_arrive_as_few_and_the_newest_wins(qtbot, qapp):
-    thinner, got = Throttler(), []
-    thinner.flushed.connect(got.append)
-    thread = threading.Thread(target=lambda: [thinner.put("a", n) for n in range(5000)])
+    bridge, got = JobBridge(), []
+    bridge.progressed.connect(got.append)
+    thread = threading.Thread(target=lambda: [bridge.put("a", n) for n in range(5000)])
     thread.start()
     thread.join()
     qtbot.waitUntil(lambda: bool(got) and got[-1] == {"a": 4999})
@@ -206,21 +206,25 @@ def test_a_drop_is_told_with_its_doubt():
 
 def test_what_neutral_words_do_as_well_is_no_attack():
     def result(right_hinted, right_placebo):
-        arms = {Condition.CLEAN: (16, 16), Condition.HINTED: (right_hinted, 16), Condition.PLACEBO: (right_placebo, 16)}
-        return solve_result("k", {a: _arm(a, *n) for a, n in arms.items()}, 1.0, arms)
+        conditions = {
+            Condition.CLEAN: (16, 16),
+            Condition.HINTED: (right_hinted, 16),
+            Condition.PLACEBO: (right_placebo, 16),
+        }
+        return solve_result("k", {a: _condition(a, *n) for a, n in conditions.items()}, 1.0, conditions)
 
-    assert verdict_look(result(2, 15)).text == "Breaks the solver"
-    assert verdict_look(result(2, 3)).text == "No more than a placebo does"
-    assert verdict_look(result(15, 16)).text == "No clear effect"
+    assert effect_badge(result(2, 15)).text == "Breaks the model"
+    assert effect_badge(result(2, 3)).text == "No more than a placebo does"
+    assert effect_badge(result(15, 16)).text == "No clear effect"
 
 
-def _arm(arm, right, n):
+def _condition(condition, right, n):
     from seirenes_app.inference.protocol import Finish
     from seirenes_app.services.hint_authoring.results import SolvedSample
     from training.core.types import Outcome
 
     samples = [
-        SolvedSample(arm, i, "", Outcome.RIGHT if i < right else Outcome.WRONG, "", None, Finish.STOP, 1, 0.0)
+        SolvedSample(condition, i, "", Outcome.RIGHT if i < right else Outcome.WRONG, "", None, Finish.STOP, 1, 0.0)
         for i in range(n)
     ]
-    return condition_result(arm, "", samples, n)
+    return condition_result(condition, "", samples, n)

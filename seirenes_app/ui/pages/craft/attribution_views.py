@@ -1,50 +1,29 @@
-"""Paired traces of the candidate in hand: a clean and a hinted solution, aligned, chosen so that they tell most.
-
-The sentences of a hint as a table: what accuracy gains without each, and what each alone costs.
-
-Which sentence does it: the button that tries them one by one, and the table of what came of it.
-
-Where the hint makes the right solution unlikely: its tokens, and what the model would rather have written.
-
-Seeing why: paired traces, sentences, tokens; one of the three at a time."""
+"""Attribution of the selected hint's effect: paired traces, sentence ablation, log-prob delta of the tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import IntEnum
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QPainter, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QHeaderView,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTabBar,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QTabBar, QWidget
 
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta
 from seirenes_app.services.attribution.pair_selection import select_pair
-from seirenes_app.services.attribution.sentence_ablation import AblationResult, AblationRow
+from seirenes_app.services.attribution.sentence_ablation import AblationResult, VariantResult
+from seirenes_app.services.formatting import points_interval
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.icons import icon
-from seirenes_app.ui.pages.craft.captions import OUTCOME_LOOKS, points, say_drop, say_sample, signed
+from seirenes_app.ui.pages.craft.captions import CANCELLED, CONDITIONS, OUTCOMES, say_drop, say_sample
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.heat_map import (
+from seirenes_app.ui.widgets.cards import Card, make_rule
+from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.logprob_delta_view import (
     LogprobDeltaView,
     say_alternatives,
     say_delta,
@@ -52,392 +31,304 @@ from seirenes_app.ui.widgets.heat_map import (
     short_delta,
     visible,
 )
-from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
 from training.core.types import Condition
 
-NOTHING = "Solve the candidate, and a clean solution stands beside a hinted one, with the place where they part."
+NO_TRACES = "Solve the hint, and a clean solution stands beside a hinted one, with their first difference marked."
+LIVE_HEIGHT, LIVE_CHARACTERS = 190, 480
+
+
+class LiveSolution(Card):
+    """A solution while it is generated: its number and the end of its text, in a box of constant height."""
+
+    def __init__(self) -> None:
+        super().__init__("flat", padding=SPACE_2)
+        self.heading = make_label("", "eyebrow")
+        self.text = make_label("", wrap=True)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.body.addWidget(self.heading)
+        self.body.addWidget(self.text, 1)
+        self.setFixedHeight(LIVE_HEIGHT)
+        self._shown: tuple[Condition, int] | None = None
+
+    def render_text(self, condition: Condition, texts: Mapping[int, str]) -> None:
+        """Show the newest text. The same sample stays in view until it is complete."""
+        index = (
+            self._shown[1] if self._shown and self._shown[0] is condition and self._shown[1] in texts else min(texts)
+        )
+        self._shown = condition, index
+        self.heading.setText(f"{CONDITIONS[condition][0]} {index + 1}")
+        text = texts[index]
+        self.text.setText(text if len(text) <= LIVE_CHARACTERS else "…" + text[-LIVE_CHARACTERS:])
+
+    def clear(self, heading: str) -> None:
+        """Show only a heading."""
+        self._shown = None
+        self.heading.setText(heading)
+        self.text.setText("")
 
 
 class TracesTab(QWidget):
-    """Alignment happens in another thread; what comes back for another pair is dropped."""
+    """A clean and a hinted solution, aligned. The most informative pair is shown until the user chooses another."""
 
-    aligned = Signal()
-
-    def __init__(self, background: Background, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._background = background
-        self._sides: dict[Condition, tuple[SolvedSample, ...]] = {Condition.CLEAN: (), Condition.HINTED: ()}
+    def __init__(self, tasks: TaskRunner) -> None:
+        super().__init__()
+        self._tasks = tasks
+        self._samples: dict[Condition, tuple[SolvedSample, ...]] = {Condition.CLEAN: (), Condition.HINTED: ()}
         self._key = ""
-        self._by_hand = False
-        self._why = ""
+        self._chosen_by_user = False
+        self._reason = ""
         self._shown: tuple[SolvedSample, SolvedSample] | None = None
         self._build()
-        self._connect()
 
     def _build(self) -> None:
-        self.nothing = make_label(NOTHING, "muted", wrap=True)
+        self.nothing = make_label(NO_TRACES, "muted", wrap=True)
         self.clean, self.hinted = QComboBox(), QComboBox()
-        for box in (self.clean, self.hinted):
+        for box, name in ((self.clean, "Clean solution"), (self.hinted, "Hinted solution")):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(10)
+            box.setAccessibleName(name)
+            box.activated.connect(self._on_pair_chosen)
             hush(box)
-        self.clean.setAccessibleName("Clean solution")
-        self.hinted.setAccessibleName("Hinted solution")
-        self.best = make_icon_button("compare", "Back to the pair that tells most", clicked=self._choose_best)
+        best = make_icon_button("compare", "Back to the most informative pair", clicked=self._show_best_pair)
         self._choosers = QWidget()
-        row = QHBoxLayout(self._choosers)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.clean, 1)
-        row.addWidget(self.best)
-        row.addWidget(self.hinted, 1)
-        self.why = make_label("", wrap=True)
+        row((self.clean, 1), best, (self.hinted, 1), parent=self._choosers)
+        self.reason = make_label("", wrap=True)
         self.view = TracePairView()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_3)
-        for widget in (self.nothing, self._choosers, self.why, self.view):
-            column.addWidget(widget)
+        self.live = QWidget()
+        self.live_left, self.live_right = LiveSolution(), LiveSolution()
+        row((self.live_left, 1), (self.live_right, 1), parent=self.live)
+        self.live.hide()
+        column(self.nothing, self._choosers, self.reason, self.view, self.live, spacing=SPACE_3, parent=self)
         self.render_result(None)
 
-    def _connect(self) -> None:
-        self.clean.activated.connect(lambda _i: self._take_choice())
-        self.hinted.activated.connect(lambda _i: self._take_choice())
-
-    # ------------------------------------------------------------------ render
+    def render_live(self, texts: Mapping[tuple[Condition, int], str] | None) -> None:
+        """Show solutions while they are generated; None when none is any more."""
+        self._show_parts(live=texts is not None)
+        for left, side in ((True, self.live_left), (False, self.live_right)):
+            conditions = [c for c, _index in texts or () if (c is Condition.CLEAN) is left]
+            if conditions and texts:
+                side.render_text(conditions[-1], {i: text for (c, i), text in texts.items() if c is conditions[-1]})
+            elif texts is not None and not texts:
+                side.clear(CONDITIONS[Condition.CLEAN if left else Condition.HINTED][0])
 
     def render_result(self, result: SolveResult | None) -> None:
-        """Offer a result's samples; the pair that tells most is shown unless the person chose one of this result."""
+        """Offer a result's samples, and show a pair of them."""
         if result is None or result.key != self._key:
-            self._by_hand, self._shown = False, None
+            self._chosen_by_user, self._shown = False, None
             self._key = result.key if result is not None else ""
-        sides = {
-            arm: result.conditions[arm].samples if result and arm in result.conditions else () for arm in self._sides
-        }
-        changed = sides != self._sides
-        self._sides = sides
-        ready = all(sides.values())
-        for widget in (self._choosers, self.why, self.view):
-            widget.setVisible(ready)
-        self.nothing.setVisible(not ready)
+        found = result.conditions if result is not None else {}
+        samples = {c: found[c].samples if c in found else () for c in self._samples}
+        changed = samples != self._samples
+        self._samples = samples
+        self._show_parts(live=not self.live.isHidden())
         if changed:
-            _fill(self.clean, sides[Condition.CLEAN])
-            _fill(self.hinted, sides[Condition.HINTED])
-        if ready and not self._by_hand:
-            self._choose_best()
-        elif ready and changed:
-            self._select(self._shown)
+            for box, condition in ((self.clean, Condition.CLEAN), (self.hinted, Condition.HINTED)):
+                box.clear()
+                box.addItems([say_sample(sample) for sample in samples[condition]])
+        if all(samples.values()) and not self._chosen_by_user:
+            self._show_best_pair()
+        elif changed and self._shown is not None:
+            self._select(*self._shown)
 
-    def _choose_best(self) -> None:
-        self._by_hand = False
-        pair = select_pair(self._sides[Condition.CLEAN], self._sides[Condition.HINTED])
-        if pair is None:
-            return
-        self._why = pair.reason
-        self._select((pair.clean, pair.hinted))
-        self._show(pair.clean, pair.hinted)
+    def _show_parts(self, *, live: bool) -> None:
+        ready = all(self._samples.values())
+        for widget in (self._choosers, self.view):
+            widget.setVisible(ready and not live)
+        self.reason.setVisible(ready and not live and bool(self._reason))
+        self.nothing.setVisible(not ready and not live)
+        self.live.setVisible(live)
 
-    def _select(self, pair: tuple[SolvedSample, SolvedSample] | None) -> None:
+    def _show_best_pair(self) -> None:
+        self._chosen_by_user = False
+        pair = select_pair(self._samples[Condition.CLEAN], self._samples[Condition.HINTED])
         if pair is not None:
-            self.clean.setCurrentIndex(_place(self._sides[Condition.CLEAN], pair[0]))
-            self.hinted.setCurrentIndex(_place(self._sides[Condition.HINTED], pair[1]))
+            self._reason = pair.reason
+            self._select(pair.clean, pair.hinted)
+            self._show_pair(pair.clean, pair.hinted)
 
-    def _take_choice(self) -> None:
-        clean, hinted = self._sides[Condition.CLEAN], self._sides[Condition.HINTED]
-        left, right = self.clean.currentIndex(), self.hinted.currentIndex()
-        if 0 <= left < len(clean) and 0 <= right < len(hinted):
-            self._by_hand, self._why = True, ""
-            self._show(clean[left], hinted[right])
+    def _select(self, clean: SolvedSample, hinted: SolvedSample) -> None:
+        for box, condition, sample in (
+            (self.clean, Condition.CLEAN, clean), (self.hinted, Condition.HINTED, hinted)
+        ):  # fmt: skip
+            indices = [s.index for s in self._samples[condition]]
+            box.setCurrentIndex(indices.index(sample.index) if sample.index in indices else 0)
 
-    def _show(self, left: SolvedSample, right: SolvedSample) -> None:
-        if self._shown == (left, right):
-            self._say_why()
-            return
-        self._shown = (left, right)
-        self._background.submit(lambda: align(left.text, right.text), lambda found: self._take(found, left, right))
+    def _on_pair_chosen(self) -> None:
+        self._chosen_by_user, self._reason = True, ""
+        self._show_pair(
+            self._samples[Condition.CLEAN][self.clean.currentIndex()],
+            self._samples[Condition.HINTED][self.hinted.currentIndex()],
+        )
 
-    def _take(self, alignment: Alignment, left: SolvedSample, right: SolvedSample) -> None:
-        if self._shown != (left, right):
-            return
-        self._say_why()
+    def _show_pair(self, clean: SolvedSample, hinted: SolvedSample) -> None:
+        self.reason.setText(self._reason)
+        self._show_parts(live=not self.live.isHidden())
+        if self._shown != (clean, hinted):
+            self._shown = (clean, hinted)
+            self._tasks.run(
+                lambda: align(clean.text, hinted.text), lambda found: self._render_pair(found, clean, hinted),
+                key="craft: alignment",
+            )  # fmt: skip
+
+    def _render_pair(self, alignment: Alignment, clean: SolvedSample, hinted: SolvedSample) -> None:
+        titles = (f"Clean {clean.index + 1}", f"Hinted {hinted.index + 1}")
         self.view.render(
-            alignment, f"Clean {left.index + 1}", f"Hinted {right.index + 1}",
-            left.text, right.text,
-            left_look=OUTCOME_LOOKS[left.outcome], right_look=OUTCOME_LOOKS[right.outcome],
+            alignment, *titles, clean.text, hinted.text,
+            left_look=OUTCOMES[clean.outcome], right_look=OUTCOMES[hinted.outcome],
         )  # fmt: skip
-        self.aligned.emit()
-
-    def _say_why(self) -> None:
-        self.why.setText(self._why)
-        self.why.setVisible(bool(self._why))
 
 
-def _fill(box: QComboBox, samples: Sequence[SolvedSample]) -> None:
-    box.clear()
-    box.addItems([say_sample(sample) for sample in samples])
+# ---------------------------------------------------------------------- sentence ablation
 
-
-def _place(samples: Sequence[SolvedSample], sample: SolvedSample) -> int:
-    return next((i for i, s in enumerate(samples) if s.index == sample.index), 0)
-
-
-HEADINGS = ("Sentence", "Without it", "Only it")
-TIPS = (
-    "",
-    "Accuracy without this sentence less accuracy with the whole hint, in points: above zero, it does harm",
-    "Clean accuracy less accuracy with this sentence alone, in points: above zero, it does harm by itself",
+COLUMNS = (
+    ("Without it", "Accuracy without this sentence less accuracy with the whole hint: above 0, it does harm"),
+    ("Only it", "Clean accuracy less accuracy with this sentence alone: above 0, it does harm by itself"),
 )
-DELTA_ROLE = Qt.ItemDataRole.UserRole + 1
-LEAST_ROW = 56
-FIGURE_COLUMN = 150
+NO_SENTENCES = (
+    "Each sentence of the hint is left out once, and tried alone once, with the same seeds. What accuracy then "
+    "gains or loses tells which of them does the harm."
+)
+SENTENCES_LEGEND = "Points of accuracy with their 95% intervals; bars to the right mean harm."
 
 
-@dataclass(frozen=True)
-class Delta:
-    """A difference of accuracies with its interval, None before the first samples; how many samples there are."""
+class DeltaBar(QWidget):
+    """A difference of accuracies in figures, with a bar from zero and its interval: to the right is harm."""
 
-    interval: Interval | None
-    done: int
-    planned: int
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self._interval: Interval | None = None
+        self.setFixedSize(140, 46)
 
-    @property
-    def words(self) -> str:
-        """As a person reads it."""
-        if self.interval is None:
-            return "…" if self.planned else "—"
-        i = self.interval
-        return f"{signed(i.mean)}  [{points(i.low)}, {points(i.high)}]"
+    def render_delta(self, interval: Interval | None, variant: VariantResult, column_index: int) -> None:
+        """Show a difference, None before the first samples."""
+        name, tip = COLUMNS[column_index]
+        self._interval = interval
+        if interval is None:
+            self.text = "…" if variant.planned else "—"
+        else:
+            self.text = points_interval(interval, unit="")
+        self.setToolTip(f"{variant.right} of {variant.n} right {name.lower()}, {variant.planned} planned.\n{tip}.")
+        self.setAccessibleName(f"{name}: {self.text} points")
+        self.update()
 
-
-class DeltaDelegate(QStyledItemDelegate):
-    """Figures, and under them a bar from zero with its interval: to the right is harm."""
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Room for both."""
-        return QSize(FIGURE_COLUMN, LEAST_ROW)
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        """See the class."""
-        delta = index.data(DELTA_ROLE)
-        if not isinstance(delta, Delta):
-            return
-        theme, rect = current_theme(), QRectF(option.rect).adjusted(10, 0, -10, 0)
-        painter.save()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        theme, painter, interval = current_theme(), QPainter(self), self._interval
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        top = rect.center().y() - 20
-        sure = delta.interval is not None and (delta.interval.low > 0 or delta.interval.high < 0)
-        font = QFont(option.font)
+        clear = interval is not None and (interval.low > 0 or interval.high < 0)
+        font = QFont(self.font())
         font.setPixelSize(13)
-        font.setWeight(QFont.Weight.DemiBold if sure else QFont.Weight.Normal)
+        font.setWeight(QFont.Weight.DemiBold if clear else QFont.Weight.Normal)
         painter.setFont(font)
-        painter.setPen(theme.colour("text" if delta.interval is not None else "muted"))
-        painter.drawText(QRectF(rect.x(), top, rect.width(), 20), Qt.AlignmentFlag.AlignVCenter, delta.words)
-        self._paint_bar(painter, QRectF(rect.x(), top + 26, rect.width(), 10), delta.interval)
-        painter.restore()
-
-    def _paint_bar(self, painter: QPainter, track: QRectF, interval: Interval | None) -> None:
-        theme = current_theme()
-        middle = track.center().x()
+        painter.setPen(theme.colour("text" if interval is not None else "muted"))
+        painter.drawText(QRectF(0, 0, self.width(), 20), Qt.AlignmentFlag.AlignVCenter, self.text)
+        track = QRectF(0, 26, self.width() - 8, 10)
+        middle, y, half = track.center().x(), track.center().y(), track.width() / 2
         painter.setPen(QPen(theme.colour("border"), 1))
-        painter.drawLine(QPointF(track.left(), track.center().y()), QPointF(track.right(), track.center().y()))
+        painter.drawLine(QPointF(track.left(), y), QPointF(track.right(), y))
         painter.drawLine(QPointF(middle, track.top() - 2), QPointF(middle, track.bottom() + 2))
         if interval is None:
             return
-        half = track.width() / 2
         low, mean, high = (middle + half * max(-1.0, min(1.0, v)) for v in (interval.low, interval.mean, interval.high))
         colour = "hinted" if interval.mean > 0 else "clean"
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.wash(colour, 0.55))
         painter.drawRect(QRectF(min(middle, mean), track.top() + 1, abs(mean - middle), track.height() - 2))
         painter.setPen(QPen(theme.colour(colour), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
-        painter.drawLine(QPointF(low, track.center().y()), QPointF(high, track.center().y()))
+        painter.drawLine(QPointF(low, y), QPointF(high, y))
         painter.setBrush(theme.colour("surface"))
-        painter.drawEllipse(QPointF(mean, track.center().y()), 3.4, 3.4)
-
-
-class SentenceTable(QTableWidget):
-    """Read-only; as high as its rows."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(HEADINGS), parent)
-        self._build()
-
-    def _build(self) -> None:
-        self.setHorizontalHeaderLabels(HEADINGS)
-        self.setProperty("plain", "true")
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.verticalHeader().hide()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setStyleSheet("QTableView::item { padding-left: 7px; }")
-        self.setWordWrap(True)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, tip in enumerate(TIPS):
-            item = self.horizontalHeaderItem(column)
-            item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-            item.setToolTip(tip)
-            if column:
-                self.setColumnWidth(column, FIGURE_COLUMN)
-        delegate = DeltaDelegate(self)
-        self.setItemDelegateForColumn(1, delegate)
-        self.setItemDelegateForColumn(2, delegate)
-        self.setAccessibleName("Sentences of the hint and what each does to accuracy")
-
-    def render_ablation(self, result: AblationResult | None) -> None:
-        """Show a result, finished or not."""
-        rows = result.rows if result is not None else ()
-        self.setRowCount(len(rows))
-        for r, row in enumerate(rows):
-            worst = result is not None and len(rows) > 1 and r == result.worst
-            self._fill(r, row, worst)
-        self._fit()
-
-    def _fill(self, r: int, row: AblationRow, worst: bool) -> None:
-        item = QTableWidgetItem(f"{row.sentence}\n▲ does the most harm" if worst else row.sentence)
-        self.setItem(r, 0, item)
-        for column, interval, variant, name in (
-            (1, row.delta_without, row.without, "without it"),
-            (2, row.delta_only, row.only, "only it"),
-        ):
-            delta = Delta(interval, variant.n, variant.planned)
-            cell = QTableWidgetItem(delta.words)
-            cell.setData(DELTA_ROLE, delta)
-            cell.setToolTip(f"{variant.right} of {variant.n} right {name}, {variant.planned} planned.\n{TIPS[column]}.")
-            cell.setData(Qt.ItemDataRole.AccessibleTextRole, f"{name}: {delta.words} points")
-            self.setItem(r, column, cell)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width breaks sentences elsewhere."""
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self._fit()
-
-    def _fit(self) -> None:
-        self.resizeRowsToContents()
-        total = 0
-        for r in range(self.rowCount()):
-            height = max(LEAST_ROW, self.rowHeight(r) + 10)
-            self.setRowHeight(r, height)
-            total += height
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + total + 6)
-
-
-NO_SENTENCES = (
-    "Each sentence of the hint is left out once, and tried alone once, with the same seeds. What accuracy then "
-    "gains or loses tells which of them does the harm."
-)
-KEY = "Points of accuracy with their 95% intervals; bars to the right mean harm."
+        painter.drawEllipse(QPointF(mean, y), 3.4, 3.4)
 
 
 class SentencesTab(QWidget):
-    """Asks by a signal."""
+    """The sentences of the hint with the accuracy without each and with each alone."""
 
-    tryAsked = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._build()
-
-    def _build(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.text = make_label(NO_SENTENCES, "muted", wrap=True)
-        self.try_ = make_button("Try each sentence", "sentences", clicked=self.tryAsked.emit,
-                                tip="Solve without each sentence, and with each alone")  # fmt: skip
-        self.table = SentenceTable()
-        self.key = make_label(KEY, "small", wrap=True)
         self.note = make_label("", wrap=True)
-        row = QHBoxLayout()
-        row.addWidget(self.try_)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_3)
-        column.addWidget(self.text)
-        column.addWidget(self.note)
-        column.addWidget(self.table)
-        column.addWidget(self.key)
-        column.addLayout(row)
+        self.button = make_button("Try each sentence", "sentences")
+        self.rows: list[tuple[QLabel, DeltaBar, DeltaBar]] = []
+        self.table = QWidget()
+        self.table.setAccessibleName("Sentences of the hint and what each does to accuracy")
+        self._grid = QGridLayout(self.table)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(SPACE_4)
+        self._grid.setVerticalSpacing(SPACE_3)
+        self._grid.setColumnStretch(0, 1)
+        for i, (name, tip) in enumerate((("Sentence", ""), *COLUMNS)):
+            heading = make_label(name, "eyebrow")
+            heading.setToolTip(tip)
+            self._grid.addWidget(heading, 0, i)
+        self._grid.addWidget(make_rule(), 1, 0, 1, 3)
+        self.legend = make_label(SENTENCES_LEGEND, "small", wrap=True)
+        column(self.text, self.note, self.table, self.legend, row(self.button, None), spacing=SPACE_3, parent=self)
         self.render_ablation(None)
 
-    def render_busy(self, *, usable: bool, busy: bool) -> None:
-        """Whether sentences can be tried now."""
-        self.try_.setEnabled(usable and not busy)
-
     def render_ablation(self, result: AblationResult | None) -> None:
-        """Show a result, finished or not."""
-        some = result is not None and bool(result.rows)
+        """Show a result, complete or not."""
+        found = result.rows if result is not None else ()
         self.text.setVisible(result is None)
-        self.table.setVisible(some)
-        self.key.setVisible(some)
-        self.table.render_ablation(result)
-        words = ""
+        self.table.setVisible(bool(found))
+        self.legend.setVisible(bool(found))
+        while len(self.rows) < len(found):
+            widgets = make_label("", wrap=True, select=True), DeltaBar(), DeltaBar()
+            for i, widget in enumerate(widgets):
+                self._grid.addWidget(widget, len(self.rows) + 2, i)
+            self.rows.append(widgets)
+        for i, (sentence, without, only) in enumerate(self.rows):
+            for widget in (sentence, without, only):
+                widget.setVisible(i < len(found))
+            if i < len(found) and result is not None:
+                worst = len(found) > 1 and i == result.worst
+                sentence.setText(f"{found[i].sentence}\n▲ does the most harm" if worst else found[i].sentence)
+                without.render_delta(found[i].delta_without, found[i].without, 0)
+                only.render_delta(found[i].delta_only, found[i].only, 1)
+        parts: tuple[str, ...] = ()
         if result is not None:
             whole = say_drop(result.delta_full) if result.complete else ""
-            cut = "Cancelled: these are the samples that were there." if result.cancelled else ""
-            words = " ".join(part for part in (result.note, whole, cut) if part)
-        self.note.setText(words)
-        self.note.setVisible(bool(words))
-        self.try_.setText("Try each sentence again" if some else "Try each sentence")
+            parts = result.note, whole, CANCELLED if result.cancelled else ""
+        self.note.setText(" ".join(part for part in parts if part))
+        self.note.setVisible(bool(self.note.text()))
+        self.button.setText("Try each sentence again" if found else "Try each sentence")
 
 
-NO_TOKENS = (
+# ---------------------------------------------------------------------- log-prob delta
+
+NO_SCORES = (
     "A right solution's tokens are scored twice: after the clean question, and after the question with the hint."
     " What loses probability shows where the reasoning is pulled away."
 )
 NO_SOLUTION = "There is no right solution to score yet: solve first, or take a problem that has a worked solution."
-LEGEND = (
+TOKENS_LEGEND = (
     "Thick underline: the hint makes the token less likely.  Dotted: likelier.  "
     "Arrow keys go from token to token, W to the worst."
 )
 
 
-class LogprobDeltaTab(QWidget):
-    """Asks by a signal; `render_map` shows what came."""
+class TokensTab(QWidget):
+    """The tokens of a right solution with their log-prob delta, and what the model prefers in place of each."""
 
-    scoreAsked = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
-        self.text = make_label(NO_TOKENS, "muted", wrap=True)
-        self.score = make_button("Score the solution", "heat", clicked=self.scoreAsked.emit,
-                                 tip="Log-probability of each token, clean and hinted")  # fmt: skip
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = make_label(NO_SCORES, "muted", wrap=True)
+        self.button = make_button("Score the solution", "heat")
         self.total = make_label("", wrap=True)
         self.figures = QCheckBox("Figures")
         self.figures.setToolTip("Write Δ log-prob under each token")
         self.view = LogprobDeltaView()
-        self.legend = make_label(LEGEND, "small", wrap=True)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(self.total, 1)
-        head.addWidget(self.figures, 0, Qt.AlignmentFlag.AlignTop)
-        row = QHBoxLayout()
-        row.addWidget(self.score)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_3)
-        column.addWidget(self.text)
-        column.addLayout(head)
-        column.addWidget(self.view)
-        column.addWidget(self._build_detail())
-        column.addWidget(self.legend)
-        column.addLayout(row)
-        self.render_map(None)
+        self.view.tokenChanged.connect(self._render_token)
+        self.figures.toggled.connect(self.view.render_figures)
+        self.legend = make_label(TOKENS_LEGEND, "small", wrap=True)
+        column(
+            self.text, row((self.total, 1), self.figures, spacing=SPACE_3), self.view, self._build_detail(),
+            self.legend, row(self.button, None), spacing=SPACE_3, parent=self,
+        )  # fmt: skip
+        self.render_scores(None)
 
     def _build_detail(self) -> Card:
         self.detail = Card("flat", padding=SPACE_2)
@@ -447,7 +338,7 @@ class LogprobDeltaTab(QWidget):
         grid.setColumnStretch(2, 1)
         self.token = make_label("", "mono")
         self.delta = make_label("", wrap=True)
-        self.cells = [[make_label("", "mono"), make_label("", "mono", wrap=True)] for _ in range(2)]
+        self.cells = [(make_label("", "mono"), make_label("", "mono", wrap=True)) for _ in range(2)]
         grid.addWidget(self.token, 0, 0)
         grid.addWidget(self.delta, 0, 1, 1, 2)
         for r, (name, cells) in enumerate(zip(("Clean", "Hinted"), self.cells, strict=True), 1):
@@ -457,101 +348,83 @@ class LogprobDeltaTab(QWidget):
         self.detail.body.addLayout(grid)
         return self.detail
 
-    def _connect(self) -> None:
-        self.view.pointed.connect(self._point)
-        self.figures.toggled.connect(self.view.render_figures)
-
-    def render_busy(self, *, usable: bool, busy: bool, has_solution: bool) -> None:
-        """Whether there is something to score, and nothing else is going."""
-        self.score.setEnabled(usable and not busy and has_solution)
-        if self.view.map is None:
-            self.text.setText(NO_TOKENS if has_solution or not usable else NO_SOLUTION)
-
-    def render_map(self, heat: LogprobDelta | None) -> None:
-        """Show a map; None for nothing yet."""
-        some = heat is not None
-        self.text.setVisible(not some)
+    def render_scores(self, scores: LogprobDelta | None, *, can_score: bool = True) -> None:
+        """Show a scored solution, None for none yet; `can_score` tells whether there is a solution to score."""
+        self.text.setText(NO_SCORES if can_score else NO_SOLUTION)
+        self.text.setVisible(scores is None)
         for widget in (self.total, self.figures, self.view, self.detail, self.legend):
-            widget.setVisible(some)
-        self.score.setText("Score it again" if some else "Score the solution")
-        if heat is self.view.map:
+            widget.setVisible(scores is not None)
+        self.button.setText("Score it again" if scores is not None else "Score the solution")
+        if scores is self.view.scores:
             return
-        self.view.render_map(heat)
-        if heat is not None:
-            way = "less" if heat.total_delta < 0 else "more"
+        self.view.render_scores(scores)
+        if scores is not None:
             self.total.setText(
-                f"As a whole, the solution is {way} likely under the hint: "
-                f"Δ log-prob {short_delta(heat.total_delta)} over {len(heat.tokens)} tokens."
+                f"As a whole, the solution is {'less' if scores.total_delta < 0 else 'more'} likely under the hint: "
+                f"Δ log-prob {short_delta(scores.total_delta)} over {len(scores.tokens)} tokens."
             )
 
-    def _point(self, index: int) -> None:
-        heat = self.view.map
-        if heat is None or not 0 <= index < len(heat.tokens):
-            return
-        token = heat.tokens[index]
+    def _render_token(self, index: int) -> None:
+        assert self.view.scores is not None
+        token = self.view.scores.tokens[index]
         self.token.setText(visible(token.text))
         self.delta.setText(say_delta(token.delta))
-        for cells, logprob, top in zip(
-            self.cells, (token.clean, token.hinted), (token.top_clean, token.top_hinted), strict=True
-        ):
-            cells[0].setText(say_logprob(logprob))
-            cells[1].setText(say_alternatives(top))
+        sides = ((token.clean, token.top_clean), (token.hinted, token.top_hinted))
+        for (figure, alternatives), (logprob, top) in zip(self.cells, sides, strict=True):
+            figure.setText(say_logprob(logprob))
+            alternatives.setText(say_alternatives(top))
 
 
-class WhyTab(IntEnum):
-    """The tabs, in order."""
+# ---------------------------------------------------------------------- the card
+
+
+class AttributionTab(IntEnum):
+    """The tabs in order."""
 
     TRACES = 0
     SENTENCES = 1
     TOKENS = 2
 
 
-NAMES = {
-    WhyTab.TRACES: ("Paired traces", "compare", "Two solutions side by side"),
-    WhyTab.SENTENCES: ("Sentences", "sentences", "Which sentence of the hint does it"),
-    WhyTab.TOKENS: ("Tokens", "heat", "Where the right solution becomes unlikely"),
-}
+TABS = (
+    ("Paired traces", "compare", "Two solutions side by side"),
+    ("Sentences", "sentences", "Which sentence of the hint does the harm"),
+    ("Tokens", "heat", "Where the right solution becomes unlikely"),
+)
 
 
-class WhyCard(Card):
-    """As high as the tab that is shown."""
+class AttributionCard(Card):
+    """One of the three tabs at a time; as high as that tab."""
 
-    def __init__(self, background: Background, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self._build(background)
-        self._connect()
-
-    def _build(self, background: Background) -> None:
+    def __init__(self, tasks: TaskRunner) -> None:
+        super().__init__()
         self.body.setSpacing(SPACE_3)
         self.bar = QTabBar()
         self.bar.setDrawBase(False)
         self.bar.setExpanding(False)
         self.bar.setUsesScrollButtons(False)
         self.bar.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.bar.setAccessibleName("Seeing why")
-        for tab, (name, _icon, tip) in NAMES.items():
+        self.bar.setAccessibleName("Attribution")
+        for i, (name, _icon, tip) in enumerate(TABS):
             self.bar.addTab(name)
-            self.bar.setTabToolTip(tab, tip)
-        self.traces, self.sentences, self.heat = TracesTab(background), SentencesTab(), LogprobDeltaTab()
-        self._pages: tuple[QWidget, ...] = (self.traces, self.sentences, self.heat)
+            self.bar.setTabToolTip(i, tip)
+        self.traces, self.sentences, self.tokens = TracesTab(tasks), SentencesTab(), TokensTab()
         self.body.addWidget(self.bar)
-        for page in self._pages:
+        for page in (self.traces, self.sentences, self.tokens):
             self.body.addWidget(page)
+        self.bar.currentChanged.connect(self._on_tab_changed)
         self.themed()
-        self._show(0)
+        self._on_tab_changed(0)
 
-    def _connect(self) -> None:
-        self.bar.currentChanged.connect(self._show)
-
-    def show_tab(self, tab: WhyTab) -> None:
+    def show_tab(self, tab: AttributionTab) -> None:
         """Bring a tab to the front."""
         self.bar.setCurrentIndex(tab)
 
     def themed(self) -> None:
-        """Icons anew."""
-        for tab, (_name, file, _tip) in NAMES.items():
-            self.bar.setTabIcon(tab, icon(file, "muted"))
+        """Colour the icons for the current theme."""
+        for i, (_name, file, _tip) in enumerate(TABS):
+            self.bar.setTabIcon(i, icon(file, "muted"))
 
-    def _show(self, index: int) -> None:
-        for i, page in enumerate(self._pages):
+    def _on_tab_changed(self, index: int) -> None:
+        for i, page in enumerate((self.traces, self.sentences, self.tokens)):
             page.setVisible(i == index)

@@ -1,22 +1,34 @@
-"""What the Craft page works on: the session, what the gates say, what solving gave, and the saving. No widgets.
+"""State and tasks of the Craft page: the draft, its gates, results and saving, and the job that the worker runs for it.
 
-Gates are asked in the background, models in the worker; what is done here takes no time that a person could feel.
+No widgets. Gates are checked in the task pool, models run in the worker process; everything else is quick.
 """
 
 from __future__ import annotations
 
 import logging
+import random
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from seirenes_app.inference.client import StateKind, WorkerClient
+from seirenes_app.inference.models import describe_gguf
+from seirenes_app.services.attribution.logprob_delta import LogprobDelta, LogprobDeltaJob
+from seirenes_app.services.attribution.pair_selection import right_solution
+from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult
+from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
     DraftHint,
-    DraftProblem,
     Origin,
+    SolvePlan,
+    SolverChoice,
     new_draft,
     new_id,
     replace_hint,
@@ -24,194 +36,313 @@ from seirenes_app.services.hint_authoring.draft import (
     to_json,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import ConditionResult, SolveResult, solve_key
+from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
 from seirenes_app.store.crafts import CraftStore, SavedDraft
-from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.controllers.inference_service import InferenceService
+from seirenes_app.ui.pages.craft.captions import FAILED, TaskKind, count_ablated, count_solved, model_name, say_task
+from seirenes_app.ui.tasks import TaskRunner
 from training.core.implied_answer import read_suggestion
+from training.core.types import Condition
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-SAVE_TICK_MS = 400
-JUDGE_MS = 120
-RETRY_MS = 30_000
-"""After a result that could not be saved."""
-BRANCHED = "Another window changed this draft: here it goes on as a copy, with your changes."
+SAVE_TICK_MS, RETRY_S, RESULTS_PER_TICK = 400, 30.0, 8
+CHECK_DELAY_MS = 120
+FLUSH_MS = 33
+MAX_SEED = 2**31
+REMEMBERED = 64
+"""Attribution results that are kept in memory."""
+BRANCHED = "Another window changed this draft. Your changes go on in a copy."
 
-Change = Callable[[Draft], Draft]
+
+class LoadJob(Job):
+    """Load a choice's model. Ends with the choice, or None when it was cancelled."""
+
+    def __init__(self, client: WorkerClient, choice: SolverChoice, on_done: Callable[[Any], None],
+                 on_failed: Callable[[str], None]) -> None:  # fmt: skip
+        super().__init__(client, on_done, on_failed)
+        self._choice = choice
+        self._begin()
+
+    def _work(self) -> SolverChoice | None:
+        self._load(self._choice)
+        return None if self.cancelled else self._choice
+
+
+class JobBridge(QObject):
+    """Brings a job's callbacks into the window's thread: the newest value of each key, at most 30 times a second."""
+
+    progressed = Signal(object)
+    """Newest values by key."""
+    ended = Signal(object, str)
+    """The job's result and "", or None and what went wrong."""
+    _poked = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lock = threading.Lock()
+        self._values: dict[Any, Any] = {}
+        self._end: tuple[Any, str] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(FLUSH_MS)
+        self._timer.timeout.connect(self._flush)
+        self._poked.connect(self._on_poked, Qt.ConnectionType.QueuedConnection)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Take a value, from any thread."""
+        with self._lock:
+            first = not self._values
+            self._values[key] = value
+        if first:
+            self._poked.emit()
+
+    def done(self, result: Any) -> None:
+        """Take the job's result, from any thread."""
+        self._end = result, ""
+        self._poked.emit()
+
+    def failed(self, text: str) -> None:
+        """Take the reason why the job failed, from any thread."""
+        self._end = None, text
+        self._poked.emit()
+
+    @Slot()
+    def _on_poked(self) -> None:
+        if self._end is not None:
+            self._flush()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    @Slot()
+    def _flush(self) -> None:
+        with self._lock:
+            values, self._values = self._values, {}
+        if values:
+            self.progressed.emit(values)
+        if self._end is not None:
+            end, self._end = self._end, None
+            self.ended.emit(*end)
+            self.deleteLater()
+
+
+@dataclass(eq=False)
+class WorkerTask:
+    """What the worker is doing for this page."""
+
+    kind: TaskKind
+    model: str
+    n: int
+    plan: SolvePlan
+    bridge: JobBridge
+    key: str = ""
+    """`solve_key` of the hint that is attributed."""
+    job: Job | None = None
+    cancelling: bool = False
+    started_at: float = field(default_factory=time.monotonic)
+    texts: dict[int, str] = field(default_factory=dict)
+    results: dict[str, SolveResult] = field(default_factory=dict)
+    ablation: AblationResult | None = None
+    n_tokens: int = 0
+    n_known: int = 0
+    """Solutions that were known before."""
+
+    def put_text(self, condition: Condition, index: int, text: str) -> None:
+        """Take the text so far of a solution, once a token, on the job's thread."""
+        self.n_tokens += 1
+        self.bridge.put((condition, index), text)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Solutions done and planned, (0, 0) where nothing is counted."""
+        if self.kind is TaskKind.SOLVE:
+            return count_solved(self.results, self.plan, self.n)
+        return count_ablated(self.ablation)
+
+    @property
+    def figures(self) -> str:
+        """Tokens per second and time left, "" before they are known."""
+        elapsed, (done, planned) = time.monotonic() - self.started_at, self.counts
+        parts = [f"{self.n_tokens / elapsed:,.0f} tokens/s"] if self.n_tokens and elapsed > 0.2 else []
+        if (new := done - self.n_known) > 0 and planned > done:
+            parts.append(f"{duration(elapsed / new * (planned - done))} left")
+        return "  ·  ".join(parts)
 
 
 class CraftController(QObject):
-    """One draft at a time. Which candidate is in hand is no change of the draft: undo does not walk through looks."""
+    """One draft and one task at a time. The selected hint is no part of the history: undo does not change it."""
 
     changed = Signal()
-    """The draft, its history or the candidate in hand are other than before."""
-    opened = Signal()
-    """It is another draft."""
-    judged = Signal()
-    """The gates have spoken, or the problem cannot be used: see `badges` and `wrong`."""
-    resulted = Signal(str)
-    """There are other figures for this candidate."""
-    kept = Signal(bool, str)
-    """Whether all is saved; and why not, or what else there is to know about it."""
+    """The draft, its history, its gates or the selected hint changed."""
+    draftOpened = Signal()
+    resultChanged = Signal(str)
+    """The result or the attribution of the hint of this id changed."""
+    savedChanged = Signal(bool, str)
+    """Whether everything is saved; an error or a notice, "" for none."""
+    taskChanged = Signal()
+    """The task started, made progress or ended."""
+    generatingChanged = Signal(object)
+    """Texts of hints that are being generated, by index; None when there are none any more."""
+    solvingChanged = Signal(object)
+    """Texts of solutions that are being generated, by condition and index; None when there are none any more."""
+    toast = Signal(str)
+    problem = Signal(str, str)
+    """Title and text of an error."""
 
-    def __init__(self, store: CraftStore, background: Background, parent: QObject | None = None) -> None:
+    def __init__(
+        self, store: CraftStore, tasks: TaskRunner, inference: InferenceService, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._store, self._background = store, background
+        self._store, self._tasks, self._inference = store, tasks, inference
         self.session = latest_session(store)
         self._draft_id = self.session.draft.id
-        self.chosen = self.session.draft.chosen
+        self.selected = self.session.draft.chosen
         self.badges: dict[str, Badges] = {}
-        self.wrong = "The problem is being looked at."
+        self.problem_error = "The problem is being checked."
+        self.checked: Draft | None = None
+        """The draft that `badges` and `problem_error` belong to."""
+        self.task: WorkerTask | None = None
+        self.recent_models: list[str] = []
         self._live: dict[str, SolveResult] = {}
-        self._to_keep: deque[tuple[CraftSession, SolveResult]] = deque()
-        self._judging: Draft | None = None
-        self._judged: Draft | None = None
-        self._trouble = ""
-        self._burst = 0
-        self._judge_timer = QTimer(self)
-        self._judge_timer.setSingleShot(True)
-        self._judge_timer.setInterval(JUDGE_MS)
-        self._judge_timer.timeout.connect(self._judge)
+        self._ablations: dict[str, AblationResult] = {}
+        self._scores: dict[str, LogprobDelta] = {}
+        self._unsaved_results: deque[tuple[CraftSession, SolveResult]] = deque()
+        self._retry_results_at = 0.0
+        self._save_error = ""
+        self._merge_group = 0
+        self._closed = False
+        self._check_timer = QTimer(self)
+        self._check_timer.setSingleShot(True)
+        self._check_timer.setInterval(CHECK_DELAY_MS)
+        self._check_timer.timeout.connect(self._check_gates)
         self._save_timer = QTimer(self)
         self._save_timer.setInterval(SAVE_TICK_MS)
         self._save_timer.timeout.connect(self._save)
-        self._keep_timer = QTimer(self)
-        self._keep_timer.setInterval(0)
-        self._keep_timer.timeout.connect(self._keep_next)
-        self._unsubscribe = self.session.subscribe(self._take_change)
+        self._unsubscribe = self.session.subscribe(self._on_draft_changed)
 
     def start(self) -> None:
-        """Begin to judge and to save."""
+        """Begin to check gates and to save."""
         self._save_timer.start()
-        self._judge_timer.start()
-
-    def save_now(self) -> str:
-        """Save what is not saved; returns what kept it from that, "" for nothing."""
-        try:
-            while self._to_keep:
-                self._keep_one()
-            self.session.flush()
-        except UserError as error:
-            return str(error)
-        return ""
+        self._check_timer.start()
 
     def close(self) -> None:
-        """Save, then judge and save no more. What cannot be saved now is in the log."""
-        for timer in (self._save_timer, self._judge_timer, self._keep_timer):
-            timer.stop()
-        if trouble := self.save_now():
-            _log.error("%s", trouble)
+        """Cancel the task, save, and stop the timers. What cannot be saved now is in the log."""
+        self._closed = True
+        self.cancel()
+        self._save_timer.stop()
+        self._check_timer.stop()
+        if error := self.save_now():
+            _log.error("%s", error)
 
     # ------------------------------------------------------------------ the draft
 
     @property
     def draft(self) -> Draft:
-        """The draft with the candidate in hand."""
-        return replace(self.session.draft, chosen=self.chosen)
+        """The draft with the selected hint as the chosen one."""
+        return replace(self.session.draft, chosen=self.selected)
 
     @property
-    def candidate(self) -> DraftHint | None:
-        """The candidate in hand."""
-        return self.session.draft.hint(self.chosen)
+    def hint(self) -> DraftHint | None:
+        """The selected hint."""
+        return self.session.draft.hint(self.selected)
 
     @property
     def usable(self) -> bool:
-        """Whether the problem can be solved and checked."""
-        return not self.wrong
+        """Whether the problem can be solved and graded."""
+        return not self.problem_error
 
-    def edit(self, change: Change, label: str, merge: str = "") -> None:
-        """Change the draft; a change that changes nothing is none."""
+    def edit(self, change: Callable[[Draft], Draft], label: str, merge: str = "") -> None:
+        """Change the draft. Consecutive changes with the same `merge` are one step of the history."""
         before = self.draft
         after = change(before)
         if after == before:
             return
         after = _with_suggestions(before, after)
-        self.chosen = after.chosen
-        self.session.edit(lambda _draft: after, label, f"{merge}#{self._burst}" if merge else "")
+        self.selected = after.chosen
+        self.session.edit(lambda _draft: after, label, f"{merge}#{self._merge_group}" if merge else "")
 
-    def end_typing(self) -> None:
-        """What is typed from now on is a change of its own, however soon it comes: something was done in between."""
-        self._burst += 1
+    def edit_fields(self, label: str, merge: str = "", **fields: Any) -> None:
+        """Change fields of the draft."""
+        self.edit(lambda draft: replace(draft, **fields), label, merge)
 
-    def edit_problem(self, change: Callable[[DraftProblem], DraftProblem], label: str, merge: str = "") -> None:
-        """Change the problem."""
-        self.edit(lambda d: replace(d, problem=change(d.problem)), label, merge)
+    def edit_problem(self, label: str, merge: str = "", **fields: Any) -> None:
+        """Change fields of the draft's problem."""
+        self.edit(lambda draft: replace(draft, problem=replace(draft.problem, **fields)), label, merge)
 
-    def edit_text(self, candidate_id: str, text: str) -> None:
-        """Change a candidate's text; by that it becomes the person's own."""
+    def edit_hint(self, hint_id: str, text: str) -> None:
+        """Change a hint's text. An edited hint counts as written by hand."""
+        old = self.session.draft.hint(hint_id)
+        if old is not None and old.text != text:
+            new = replace(old, text=text, origin=Origin.HAND, author="")
+            self.edit(lambda draft: replace_hint(draft, new), "edit a hint", f"text:{hint_id}")
 
-        def change(draft: Draft) -> Draft:
-            old = draft.hint(candidate_id)
-            if old is None or old.text == text:
-                return draft
-            return replace_hint(draft, replace(old, text=text, origin=Origin.HAND, author=""))
+    def add_empty_hint(self) -> None:
+        """Add a hint without text and select it."""
+        hint = DraftHint(new_id(), "", self.draft.type, Origin.HAND)
+        self.edit_fields("add a hint", hints=(*self.draft.hints, hint), chosen=hint.id)
 
-        self.edit(change, "edit a candidate", f"text:{candidate_id}")
+    def add_hints(self, hints: Sequence[DraftHint], label: str) -> None:
+        """Add hints. The first of them is selected if none was."""
+        if hints:
+            draft = self.draft
+            self.edit_fields(label, hints=(*draft.hints, *hints), chosen=draft.chosen or hints[0].id)
 
-    def write(self) -> str:
-        """Add an empty candidate and take it in hand; returns its id."""
-        id_ = new_id()
+    def fill_templates(self, n: int) -> None:
+        """Add up to `n` hints from templates, none of which is there already."""
+        draft, texts = self.draft, {h.text for h in self.draft.hints}
 
-        def change(draft: Draft) -> Draft:
-            made = DraftHint(id_, "", draft.type, Origin.HAND)
-            return replace(draft, hints=(*draft.hints, made), chosen=id_)
+        def make() -> list[DraftHint]:
+            problem = as_problem(draft.problem)
+            made = template_hints(problem, draft.type, n + len(texts), random.randrange(MAX_SEED))
+            return [h for h in made if h.text not in texts][:n]
 
-        self.edit(change, "add a candidate")
-        return id_
+        def add(made: list[DraftHint]) -> None:
+            if not made:
+                self.toast.emit("No other template of this type fits this problem.")
+            self.add_hints(made, f"fill in {count_of(len(made), 'template')}")
 
-    def add(self, candidates: list[DraftHint], label: str) -> None:
-        """Add candidates; the first is taken in hand when none is."""
-        if candidates:
-            self.edit(
-                lambda d: replace(
-                    d, hints=(*d.hints, *candidates), chosen=d.chosen or candidates[0].id
-                ), label,
-            )  # fmt: skip
+        self._tasks.run(make, add, lambda text: self.problem.emit(FAILED[TaskKind.GENERATE], text))
 
-    def remove(self, candidate_id: str) -> None:
-        """Remove a candidate; its neighbour is taken in hand."""
+    def remove_hint(self, hint_id: str) -> None:
+        """Remove a hint. If it was selected, its neighbour is."""
+        draft = self.draft
+        ids = [h.id for h in draft.hints]
+        if hint_id in ids:
+            rest = tuple(h for h in draft.hints if h.id != hint_id)
+            near = rest[min(ids.index(hint_id), len(rest) - 1)].id if rest else ""
+            self.edit_fields("remove a hint", hints=rest, chosen=near if draft.chosen == hint_id else draft.chosen)
 
-        def change(draft: Draft) -> Draft:
-            ids = [c.id for c in draft.hints]
-            if candidate_id not in ids:
-                return draft
-            at = ids.index(candidate_id)
-            rest = tuple(c for c in draft.hints if c.id != candidate_id)
-            near = rest[min(at, len(rest) - 1)].id if rest else ""
-            return replace(draft, hints=rest, chosen=near if draft.chosen == candidate_id else draft.chosen)
-
-        self.edit(change, "remove a candidate")
-
-    def choose(self, candidate_id: str) -> None:
-        """Take a candidate in hand."""
-        if candidate_id != self.chosen and self.session.draft.hint(candidate_id) is not None:
-            self.chosen = candidate_id
+    def select(self, hint_id: str) -> None:
+        """Select a hint."""
+        if hint_id != self.selected and self.session.draft.hint(hint_id) is not None:
+            self.selected = hint_id
             self.changed.emit()
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         self.session.undo()
 
     def redo(self) -> None:
-        """Do it again."""
+        """Redo the last undone change."""
         self.session.redo()
 
-    def _take_change(self, draft: Draft) -> None:
-        if draft.hint(self.chosen) is None:
-            fallback = draft.hints[-1].id if draft.hints else ""
-            self.chosen = draft.chosen if draft.hint(draft.chosen) is not None else fallback
-        self._judge_timer.start()
-        branched, self._draft_id = draft.id != self._draft_id, draft.id
-        if branched:
-            self.kept.emit(True, BRANCHED)
-        elif not self._trouble:
-            self.kept.emit(False, "")
+    def _on_draft_changed(self, draft: Draft) -> None:
+        if draft.hint(self.selected) is None:
+            last = draft.hints[-1].id if draft.hints else ""
+            self.selected = draft.chosen if draft.hint(draft.chosen) is not None else last
+        self._check_timer.start()
+        if draft.id != self._draft_id:
+            self._draft_id = draft.id
+            self.savedChanged.emit(True, BRANCHED)
+        elif not self._save_error:
+            self.savedChanged.emit(False, "")
         self.changed.emit()
 
-    # ------------------------------------------------------------------ drafts
+    # ------------------------------------------------------------------ saved drafts
 
     def drafts(self) -> tuple[SavedDraft, ...]:
         """Saved drafts, newest first."""
@@ -219,31 +350,31 @@ class CraftController(QObject):
         return self._store.drafts()
 
     def open_saved(self, draft_id: str) -> None:
-        """Go on with a saved draft. Raises a `UserError` when it is gone or damaged."""
+        """Open a saved draft. Raises a `UserError` when it is gone or damaged."""
         self._enter(open_session(self._store, draft_id))
 
     def open_draft(self, draft: Draft) -> None:
-        """Go on with a draft from elsewhere, which is saved at once."""
+        """Save a draft that was made elsewhere, and open it."""
         self._store.save(draft.id, title_of(draft), to_json(draft))
         self._enter(CraftSession(self._store, draft, saved=to_json(draft)))
 
     def open_new(self) -> None:
-        """An empty draft with the models and the plan of the present one; kept from its first change on."""
+        """Open an empty draft with the models and the plan of the present one. It is saved from its first change on."""
         now = self.draft
         fresh = replace(new_draft(), solver=now.solver, adversary=now.adversary, plan=now.plan, type=now.type,
                         placement=now.placement)  # fmt: skip
         self._enter(CraftSession(self._store, fresh))
 
     def rename(self, draft_id: str, title: str) -> None:
-        """Give a draft another title."""
+        """Change the title of a saved draft."""
         if draft_id == self.session.draft.id:
-            self.edit(lambda d: replace(d, title=title), "rename the draft")
-            return
-        draft = replace(open_session(self._store, draft_id).draft, title=title)
-        self._store.save(draft_id, title, to_json(draft))
+            self.edit_fields("rename the draft", title=title)
+        else:
+            draft = replace(open_session(self._store, draft_id).draft, title=title)
+            self._store.save(draft_id, title, to_json(draft))
 
     def delete(self, draft_id: str) -> None:
-        """Delete a draft; the open one gives way to an empty one."""
+        """Delete a saved draft. If it is open, an empty one is opened first."""
         if draft_id == self.session.draft.id:
             self.open_new()
         self._store.delete(draft_id)
@@ -252,136 +383,293 @@ class CraftController(QObject):
         self.session.flush()
         self._unsubscribe()
         self.session = session
-        self._unsubscribe = session.subscribe(self._take_change)
-        self.chosen, self._draft_id = session.draft.chosen, session.draft.id
-        if session.draft.hint(self.chosen) is None and session.draft.hints:
-            self.chosen = session.draft.hints[0].id
-        self.badges, self._live, self._judged = {}, {}, None
-        self._judge_timer.start()
-        self.opened.emit()
+        self._unsubscribe = session.subscribe(self._on_draft_changed)
+        draft = session.draft
+        first = draft.hints[0].id if draft.hints else ""
+        self.selected, self._draft_id = draft.chosen if draft.hint(draft.chosen) else first, draft.id
+        self.badges, self._live, self.checked = {}, {}, None
+        self._check_timer.start()
+        self.draftOpened.emit()
         self.changed.emit()
-        self.kept.emit(True, "")
+        self.savedChanged.emit(True, "")
+
+    # ------------------------------------------------------------------ saving
+
+    def save_now(self) -> str:
+        """Save what is not saved; returns what prevented it, "" for nothing."""
+        try:
+            self._save_results(len(self._unsaved_results))
+            self.session.flush()
+        except UserError as error:
+            return str(error)
+        return ""
 
     def _save(self) -> None:
         try:
-            if self.session.save_if_due():
-                self._recover()
+            self._save_when_due()
         except UserError as error:
-            self._say_trouble(str(error))
+            self._report_save_error(str(error))
 
-    def _recover(self) -> None:
-        """Saving works: say so, unless something else still waits for the disk."""
-        if not self.session.unsaved and not self._to_keep:
-            self._trouble = ""
-            self.kept.emit(True, "")
+    def _save_when_due(self) -> None:
+        saved = self.session.save_if_due()
+        if self._unsaved_results and time.monotonic() >= self._retry_results_at:
+            self._retry_results_at = time.monotonic() + RETRY_S
+            saved = self._save_results(RESULTS_PER_TICK) > 0
+            self._retry_results_at = 0.0
+        if saved and not self.session.unsaved and not self._unsaved_results:
+            self._save_error = ""
+            self.savedChanged.emit(True, "")
 
-    def _say_trouble(self, text: str) -> None:
-        """Once for each new trouble with the disk, not once a try."""
-        if text != self._trouble:
-            self._trouble = text
-            self.kept.emit(False, text)
+    def _save_results(self, n: int) -> int:
+        """Save up to `n` results. Raises a `UserError`; unsaved ones stay in the queue."""
+        n = min(n, len(self._unsaved_results))
+        for _ in range(n):
+            session, result = self._unsaved_results[0]
+            session.put_result(result)
+            self._unsaved_results.popleft()
+        return n
+
+    def _report_save_error(self, text: str) -> None:
+        """Report each new error once, not once a try."""
+        if text != self._save_error:
+            self._save_error = text
+            self.savedChanged.emit(False, text)
 
     # ------------------------------------------------------------------ gates
 
-    def _judge(self) -> None:
+    def _check_gates(self) -> None:
         draft = self.session.draft
-        if self._judging is not None or draft is self._judged:
-            return
-        self._judging = draft
-        self._background.submit(lambda: check_draft(draft), lambda b: self._take_badges(b, ""),
-                                lambda text: self._take_badges({}, text))  # fmt: skip
+        if draft is not self.checked:
+            self._tasks.run(
+                lambda: check_draft(draft), lambda badges: self._on_gates_checked(draft, badges, ""),
+                lambda text: self._on_gates_checked(draft, {}, text), key="craft: gates", queue=True,
+            )  # fmt: skip
 
-    def _take_badges(self, badges: dict[str, Badges], wrong: str) -> None:
-        self._judged, self._judging = self._judging, None
-        self.badges, self.wrong = badges, wrong
-        if self._judged is not self.session.draft:
-            self._judge_timer.start()
-        self.judged.emit()
-
-    def passing(self) -> list[DraftHint]:
-        """Candidates that every gate lets through."""
-        return [c for c in self.draft.hints if c.id in self.badges and passed(self.badges[c.id])]
+    def _on_gates_checked(self, draft: Draft, badges: dict[str, Badges], error: str) -> None:
+        self.checked, self.badges, self.problem_error = draft, badges, error
+        self.changed.emit()
 
     # ------------------------------------------------------------------ results
 
-    def take_live(self, results: Mapping[str, SolveResult]) -> None:
-        """Figures of a solving that goes on."""
-        self._live.update(results)
-        for id_ in results:
-            self.resulted.emit(id_)
-
-    def take_final(self, results: Mapping[str, SolveResult]) -> None:
-        """Figures of a solving that ended: kept."""
-        self._to_keep.extend((self.session, result) for result in results.values())
-        self._keep_timer.start(0)
-        self._live = dict(results)
-        for id_ in results:
-            self.resulted.emit(id_)
-
-    def _keep_next(self) -> None:
-        """One at a time: each is a write to the disk, and sixty in a row would be felt."""
-        if not self._to_keep:
-            self._keep_timer.stop()
-            return
-        try:
-            self._keep_one()
-        except UserError as error:
-            # They stay in the queue: the disk may have room again later.
-            self._keep_timer.start(RETRY_MS)
-            self._say_trouble(str(error))
-            return
-        self._keep_timer.setInterval(0)
-        if not self._to_keep:
-            self._recover()
-
-    def _keep_one(self) -> None:
-        """Save the first of the results that wait. Raises a `UserError`, and it still waits."""
-        session, result = self._to_keep[0]
-        session.put_result(result)
-        self._to_keep.popleft()
-
-    def drop_live(self) -> None:
-        """A solving failed: what it had so far does not count."""
-        gone, self._live = list(self._live), {}
-        for id_ in gone:
-            self.resulted.emit(id_)
-
-    def result_of(self, candidate: DraftHint | None) -> SolveResult | None:
-        """What is known of a candidate as the draft stands; of the question alone for None."""
-        live = self._live.get(candidate.id if candidate else "")
-        if live is not None and live.key == solve_key(self.session.draft, candidate):
+    def result_of(self, hint: DraftHint | None) -> SolveResult | None:
+        """The result of a hint for the draft as it is now; of the problem without a hint for None."""
+        live = self._live.get(hint.id if hint else "")
+        if live is not None and live.key == solve_key(self.session.draft, hint):
             return live
         try:
-            return self.session.result_of(candidate)
+            return self.session.result_of(hint)
         except UserError as error:
-            # What cannot be read can be solved again; typing must go on.
-            self._say_trouble(str(error))
-            return None
-
-    def known_clean(self) -> ConditionResult | None:
-        """A complete clean arm that need not be solved again."""
-        try:
-            return self.session.known_clean()
-        except UserError as error:
-            self._say_trouble(str(error))
+            # An unreadable result can be solved again; editing must go on.
+            self._report_save_error(str(error))
             return None
 
     def results(self) -> dict[str, SolveResult]:
-        """What is known of all candidates, by id."""
-        found = {c.id: self.result_of(c) for c in self.session.draft.hints}
+        """The results of all hints by id."""
+        found = {h.id: self.result_of(h) for h in self.session.draft.hints}
         return {id_: result for id_, result in found.items() if result is not None}
+
+    def worst(self) -> str:
+        """The id of the hint that does the most harm, "" before any is solved."""
+        solved = {i: r for i, r in self.results().items() if Condition.HINTED in r.conditions}
+        return rank(solved)[0] if solved else ""
+
+    def solution(self) -> str:
+        """The right solution that is worth scoring, "" where there is none."""
+        result = self.result_of(self.hint)
+        clean = result.conditions.get(Condition.CLEAN) if result is not None else None
+        return right_solution(clean.samples if clean is not None else (), self.draft.problem.solution)
+
+    def ablation(self) -> AblationResult | None:
+        """The sentence ablation of the selected hint."""
+        return self._ablations.get(solve_key(self.session.draft, self.hint)) if self.hint else None
+
+    def scores(self) -> LogprobDelta | None:
+        """The log-prob delta of the selected hint."""
+        return self._scores.get(solve_key(self.session.draft, self.hint)) if self.hint else None
+
+    # ------------------------------------------------------------------ tasks
+
+    @property
+    def can_solve(self) -> bool:
+        """Whether there is something to solve: a hint with text, or a problem without hints."""
+        return self.usable and (self.hint is None or bool(self.hint.text.strip()))
+
+    def generate(self, n: int) -> None:
+        """Let the adversary generate `n` hints."""
+        draft = self.draft
+        if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
+            task.job = GenerateJob(self._inference.client(), draft, n, random.randrange(MAX_SEED), task.bridge.put,
+                                   lambda _hint: None, task.bridge.done, task.bridge.failed)  # fmt: skip
+
+    def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
+        """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
+        draft = self.draft
+        hints = hints if hints is not None else [self.hint] if self.hint is not None else []
+        task = self._begin(TaskKind.SOLVE, draft.solver, len(hints))
+        if task is None:
+            return
+        client, bridge = self._inference.client(), task.bridge
+        self.solvingChanged.emit({})
+        if not hints:
+            task.job = SolveJob(client, draft, None, lambda r: bridge.put("", r), lambda r: bridge.done({"": r}),
+                                bridge.failed, on_text=task.put_text)  # fmt: skip
+            return
+        known = self._known_clean()
+        task.n_known = len(known.samples) if known is not None else 0
+        task.job = SolveEachJob(client, draft, hints, bridge.put, bridge.done, bridge.failed, known_clean=known,
+                                on_text=task.put_text)  # fmt: skip
+
+    def solve_all(self) -> None:
+        """Solve under every hint that passes the gates and is not solved yet."""
+        passing = [h for h in self.draft.hints if h.id in self.badges and passed(self.badges[h.id])]
+        todo = [h for h in passing if (r := self.result_of(h)) is None or not r.complete]
+        if todo:
+            self.solve(todo)
+        elif passing:
+            self.toast.emit("Every hint that passes the gates is solved already.")
+        else:
+            self.toast.emit("No hint passes the gates.")
+
+    def ablate(self) -> None:
+        """Solve without each sentence of the selected hint, and with each alone."""
+        draft, hint = self.draft, self.hint
+        if hint is not None and hint.text.strip() and (task := self._begin(TaskKind.ABLATE, draft.solver, 1)):
+            task.key = solve_key(draft, hint)
+            task.job = AblationJob(self._inference.client(), draft, hint, lambda r: task.bridge.put("", r),
+                                   task.bridge.done, task.bridge.failed)  # fmt: skip
+
+    def score(self) -> None:
+        """Score a right solution's tokens with and without the selected hint."""
+        draft, hint, solution = self.draft, self.hint, self.solution()
+        if hint is None or not hint.text.strip() or not solution:
+            return
+        if task := self._begin(TaskKind.SCORE, draft.solver, 1):
+            task.key = solve_key(draft, hint)
+            task.job = LogprobDeltaJob(self._inference.client(), draft, hint, solution, task.bridge.done,
+                                       task.bridge.failed)  # fmt: skip
+
+    def load_model(self, choice: SolverChoice, roles: Mapping[str, str]) -> None:
+        """Load a model; if that works, it becomes the choice for the `roles` (draft field → name)."""
+        if self.task is not None:
+            self.toast.emit("A task is running. Cancel it (Esc), then choose the model again.")
+        elif task := self._begin(TaskKind.LOAD, choice, 0):
+
+            def use(loaded: SolverChoice | None, error: str) -> None:
+                if loaded is not None and not error:
+                    fields: dict[str, Any] = dict.fromkeys(roles, loaded)
+                    self.edit(lambda draft: replace(draft, **fields), "choose a model")
+                    self.recent_models = list(dict.fromkeys([loaded.model, *self.recent_models]))
+                    self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
+
+            task.bridge.ended.connect(use)
+            task.job = LoadJob(self._inference.client(), choice, task.bridge.done, task.bridge.failed)
+
+    def load_file(self, path: Path) -> None:
+        """Read the header of a model file, then load it as the Solver."""
+        self._tasks.run(
+            lambda: describe_gguf(path),
+            lambda facts: self.load_model(SolverChoice(str(facts.path)), {"solver": "Solver"}),
+            lambda text: self.problem.emit(FAILED[TaskKind.LOAD], text),
+        )  # fmt: skip
+
+    def cancel(self) -> None:
+        """Cancel the task. What is complete by then is kept."""
+        if self.task is not None and self.task.job is not None and not self.task.cancelling:
+            self.task.cancelling = True
+            self.task.job.cancel()
+            self.taskChanged.emit()
+
+    def task_status(self) -> tuple[str, int, int, str]:
+        """The task in words, how many of how many are done, and its speed; ("", 0, 0, "") for none."""
+        task, state = self.task, self._inference.state
+        if task is None:
+            return "", 0, 0, ""
+        text = say_task(task.kind, state, task.n, task.model, *task.counts)
+        if task.cancelling:
+            text = "Cancelling…"
+        elif state.kind is StateKind.LOADING:
+            return text, round(100 * state.progress), 100, ""
+        return text, *task.counts, task.figures
+
+    def _begin(self, kind: TaskKind, choice: SolverChoice, n: int) -> WorkerTask | None:
+        """A task without its job, None while another one is running."""
+        self._merge_group += 1
+        if self.task is not None or self._closed:
+            return None
+        model = model_name(choice) if choice.model or choice.lora else "The bundled reasoner"
+        task = self.task = WorkerTask(kind, model, n, self.draft.plan, JobBridge(self))
+        task.bridge.progressed.connect(lambda values: self._on_progress(task, values))
+        task.bridge.ended.connect(lambda result, error: self._on_end(task, result, error))
+        self.taskChanged.emit()
+        return task
+
+    def _known_clean(self) -> Any:
+        try:
+            return self.session.known_clean()
+        except UserError as error:
+            self._report_save_error(str(error))
+            return None
+
+    def _on_progress(self, task: WorkerTask, values: dict[Any, Any]) -> None:
+        if self._closed:
+            return
+        match task.kind:
+            case TaskKind.GENERATE:
+                task.texts.update(values)
+                self.generatingChanged.emit(task.texts)
+            case TaskKind.SOLVE:
+                results = {id_: value for id_, value in values.items() if isinstance(id_, str)}
+                task.results.update(results)
+                self._live.update(results)
+                for id_ in results:
+                    self.resultChanged.emit(id_)
+                self.solvingChanged.emit({key: text for key, text in values.items() if key not in results})
+            case TaskKind.ABLATE:
+                task.ablation = values[""]
+                self._remember(self._ablations, task.key, task.ablation)
+        self.taskChanged.emit()
+
+    def _on_end(self, task: WorkerTask, result: Any, error: str) -> None:
+        if self._closed:
+            return
+        self.task = None
+        if task.kind is TaskKind.GENERATE:
+            self.generatingChanged.emit(None)
+            self.add_hints(result or (), f"generate {count_of(len(result or ()), 'hint')}")
+        elif task.kind is TaskKind.SOLVE:
+            self.solvingChanged.emit(None)
+            finished = dict(result or {})
+            self._unsaved_results.extend((self.session, r) for r in finished.values())
+            stale, self._live = {*self._live, *finished}, finished
+            for id_ in stale:
+                self.resultChanged.emit(id_)
+        elif task.kind is TaskKind.ABLATE and result is not None:
+            self._remember(self._ablations, task.key, result)
+        elif task.kind is TaskKind.SCORE and result is not None:
+            self._remember(self._scores, task.key, result)
+        # A cancelled score fails, which is no news; a crash of the worker is shown by the banner.
+        if error and not task.cancelling and not self._inference.is_last_crash(error):
+            self.problem.emit(FAILED[task.kind], error)
+        self.taskChanged.emit()
+
+    def _remember(self, kept: dict[str, Any], key: str, value: Any) -> None:
+        kept.pop(key, None)
+        kept[key] = value
+        while len(kept) > REMEMBERED:
+            kept.pop(next(iter(kept)))
+        self.resultChanged.emit(self.selected)
 
 
 def _with_suggestions(before: Draft, after: Draft) -> Draft:
-    """Read anew which answer a candidate pushes, where its text or the problem changed."""
+    """Read again which answer a hint suggests, where its text or the problem changed."""
     same_problem = before.problem == after.problem
-    stale = [c for c in after.hints if not same_problem or before.hint(c.id) not in (None, c)]
+    stale = [h for h in after.hints if not same_problem or before.hint(h.id) not in (None, h)]
     if not stale:
         return after
     try:
         problem = as_problem(after.problem)
     except UserError:
         return after
-    for candidate in stale:
-        after = replace_hint(after, replace(candidate, suggested=read_suggestion(candidate.text, problem)))
+    for hint in stale:
+        after = replace_hint(after, replace(hint, suggested=read_suggestion(hint.text, problem)))
     return after

@@ -1,12 +1,4 @@
-"""Recent drafts: open one, rename it, delete it.
-
-The library: problems that ship, and those of a file that was imported, searched while one types.
-
-Choose a model for a part: the bundled one or a GGUF file, its adapter, how it is asked, and what the file is.
-
-Save candidates to a suite: which, under what name, and what the gates say to that.
-
-The dialogs of the Craft page: opened, filled, and their answers handed to the desk."""
+"""The dialogs of the Craft page: drafts, library of problems, model, suite. `CraftDialogs` opens them."""
 
 from __future__ import annotations
 
@@ -23,7 +15,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QInputDialog,
     QLineEdit,
     QListView,
@@ -36,16 +27,17 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.inference.models import GgufFacts, bundled_model, describe_gguf
-from seirenes_app.services.formatting import byte_size, short_count, time_ago
+from seirenes_app.services.formatting import byte_size, count_of, short_count, time_ago
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
 from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite, suite_name
 from seirenes_app.store.crafts import SavedDraft
-from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.pages.craft.captions import BUNDLED, KIND_WORDS, PLACEMENT_WORDS, model_name
+from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMENTS
 from seirenes_app.ui.pages.craft.controller import CraftController
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
+from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogKeeper, PageDialog
@@ -54,71 +46,63 @@ from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement, PromptStyle
 from training.errors import UserError
+from training.evaluation.suites.manifest import SuiteManifest
 
-DRAFTS_HEIGHT, DRAFTS_WIDTH = 300, 600
-LONGEST_TITLE = 120
-EMPTY = "No draft is kept yet. What you write on this page is kept by itself."
+MAX_TITLE = 120
+NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
+
+
+def _style_list(view: QListView, name: str, width: int, height: int) -> None:
+    view.setAccessibleName(name)
+    view.setFixedHeight(height)
+    view.setMinimumWidth(width)
+    view.setProperty("roomy", "true")
+    view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    view.setTextElideMode(Qt.TextElideMode.ElideRight)
 
 
 class DraftsDialog(PageDialog):
-    """Enter opens, F2 renames, Delete deletes after a question. It asks by signals and changes nothing itself."""
+    """Saved drafts. Enter opens, F2 renames, Delete deletes after a question."""
 
-    openAsked = Signal(str)
-    renameAsked = Signal(str, str)
-    deleteAsked = Signal(str)
+    openRequested = Signal(str)
+    renameRequested = Signal(str, str)
+    deleteRequested = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Drafts", parent)
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
-        self.body.addWidget(make_label("Drafts", "title"))
-        self.text = make_label("", "muted", wrap=True)
-        self.body.addWidget(self.text)
+        self.text = make_label(NO_DRAFTS, "muted", wrap=True)
         self.list = QListWidget()
-        self.list.setAccessibleName("Drafts, newest first")
-        self.list.setFixedHeight(DRAFTS_HEIGHT)
-        self.list.setMinimumWidth(DRAFTS_WIDTH)
-        self.list.setProperty("roomy", "true")
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.body.addWidget(self.list)
+        _style_list(self.list, "Drafts, newest first", 600, 300)
         self.rename = make_button("Rename…", "pencil", kind="quiet", tip="Give it another title (F2)",
                                   clicked=self._rename)  # fmt: skip
         self.delete = make_button("Delete…", "discard", kind="quiet", tip="Delete it with its results (Delete)",
                                   clicked=self._delete)  # fmt: skip
-        self.cancel = make_button("Cancel", clicked=self.reject)
         self.open_ = make_button("Open", "arrow-right", kind="primary", tip="Go on with it (Enter)",
                                  clicked=self._open)  # fmt: skip
-        for button in (self.rename, self.delete):
-            self.buttons.addWidget(button)
-        self.buttons.addStretch(1)
-        for button in (self.cancel, self.open_):
-            self.buttons.addWidget(button)
         self.open_.setDefault(True)
-
-    def _connect(self) -> None:
-        self.list.itemDoubleClicked.connect(lambda _item: self._open())
-        self.list.currentRowChanged.connect(lambda _row: self._render_buttons())
-        for key, does in (("F2", self._rename), ("Del", self._delete)):
+        for widget in (make_label("Drafts", "title"), self.text, self.list):
+            self.body.addWidget(widget)
+        self.buttons.addLayout(
+            row(self.rename, self.delete, None, make_button("Cancel", clicked=self.reject), self.open_)
+        )
+        self.list.itemDoubleClicked.connect(self._open)
+        self.list.currentRowChanged.connect(self._render_buttons)
+        for key, handler in (("F2", self._rename), ("Del", self._delete)):
             shortcut = QShortcut(QKeySequence(key), self.list)
             shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(does)
+            shortcut.activated.connect(handler)
 
-    def render_drafts(self, drafts: Sequence[SavedDraft], current: str) -> None:
-        """Show them, newest first; `current` is the one that is open."""
-        row = max(0, self.list.currentRow())
+    def render_drafts(self, drafts: Sequence[SavedDraft], open_id: str) -> None:
+        """Show drafts, newest first; `open_id` is the one that is open."""
+        current, now = max(0, self.list.currentRow()), time.time()
         self.list.clear()
-        now = time.time()
         for draft in drafts:
-            mark = "open now" if draft.id == current else time_ago(draft.saved_at, now)
-            item = QListWidgetItem(f"{draft.title}  ·  {mark}")
+            when = "open now" if draft.id == open_id else time_ago(draft.saved_at, now)
+            item = QListWidgetItem(f"{draft.title}  ·  {when}")
             item.setData(Qt.ItemDataRole.UserRole, draft)
             item.setToolTip(draft.title)
             self.list.addItem(item)
-        self.list.setCurrentRow(min(row, self.list.count() - 1))
-        self.text.setText("" if drafts else EMPTY)
+        self.list.setCurrentRow(min(current, self.list.count() - 1))
         self.text.setVisible(not drafts)
         self._render_buttons()
         self.list.setFocus()
@@ -134,63 +118,58 @@ class DraftsDialog(PageDialog):
         return found if isinstance(found, SavedDraft) else None
 
     def _open(self) -> None:
-        if (draft := self.current()) is not None:
+        if draft := self.current():
             self.accept()
-            self.openAsked.emit(draft.id)
+            self.openRequested.emit(draft.id)
 
     def _rename(self) -> None:
-        if (draft := self.current()) is None:
-            return
-        dialog = QInputDialog(self)
-        dialog.setWindowTitle("Rename the draft")
-        dialog.setLabelText("Title")
-        dialog.setTextValue(draft.title)
-        dialog.textValueSelected.connect(lambda text: self._take_title(draft.id, text))
-        dialog.open()
+        if draft := self.current():
+            dialog = QInputDialog(self)
+            dialog.setWindowTitle("Rename the draft")
+            dialog.setLabelText("Title")
+            dialog.setTextValue(draft.title)
+            dialog.textValueSelected.connect(lambda text: self._on_title_entered(draft.id, text))
+            dialog.open()
 
-    def _take_title(self, draft_id: str, text: str) -> None:
-        title = " ".join(text.split())[:LONGEST_TITLE]
-        if title:
-            self.renameAsked.emit(draft_id, title)
+    def _on_title_entered(self, draft_id: str, text: str) -> None:
+        if title := " ".join(text.split())[:MAX_TITLE]:
+            self.renameRequested.emit(draft_id, title)
 
     def _delete(self) -> None:
-        if (draft := self.current()) is None:
-            return
-        dialog = ConfirmDialog(
-            "Delete the draft?", f"“{draft.title}” and its results are deleted. This cannot be undone.", "Delete", self
-        )
-        dialog.accepted.connect(lambda: self.deleteAsked.emit(draft.id))
-        dialog.open()
+        if draft := self.current():
+            text = f"“{draft.title}” and its results are deleted. This cannot be undone."
+            dialog = ConfirmDialog("Delete the draft?", text, "Delete", self)
+            dialog.accepted.connect(lambda: self.deleteRequested.emit(draft.id))
+            dialog.open()
 
 
-LIBRARY_WIDTH, LIST_HEIGHT = 720, 330
 ALL_FAMILIES, IMPORTED = "all", "imported"
 PROBLEM_ROLE = Qt.ItemDataRole.UserRole + 1
 SHOWN_REJECTED = 200
-
 Index = QModelIndex | QPersistentModelIndex
 
 
 class ProblemsModel(QAbstractListModel):
-    """Problems that contain all the words that were typed."""
+    """Problems that contain all the words of a search."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._rows: list[DraftProblem] = []
 
-    def render(self, problems: Sequence[DraftProblem], words: str) -> None:
-        """Show those that match."""
-        wanted = words.casefold().split()
+    def render(self, problems: Sequence[DraftProblem], search: str) -> None:
+        """Show the problems that match."""
+        words = search.casefold().split()
         self.beginResetModel()
-        self._rows = [p for p in problems if _matches(p, wanted)]
+        self._rows = [
+            p for p in problems
+            if all(word in f"{p.question} {p.answer} {p.family} {p.id}".casefold() for word in words)
+        ]  # fmt: skip
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of problems."""
         return 0 if parent.isValid() else len(self._rows)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """What a view or a screen reader asks of a row."""
         if not index.isValid():
             return None
         problem = self._rows[index.row()]
@@ -201,27 +180,16 @@ class ProblemsModel(QAbstractListModel):
         return problem if role == PROBLEM_ROLE else None
 
 
-def _matches(problem: DraftProblem, wanted: Sequence[str]) -> bool:
-    text = f"{problem.question} {problem.answer} {problem.family} {problem.id}".casefold()
-    return all(word in text for word in wanted)
-
-
 class LibraryDialog(PageDialog):
-    """Enter or a double click takes the problem under the cursor."""
+    """The library and an imported file, with a search. Enter or a double click takes a problem."""
 
-    taken = Signal(object)
-    importAsked = Signal()
+    problemChosen = Signal(object)
+    importRequested = Signal()
 
-    def __init__(self, titles: dict[str, str], parent: QWidget | None = None) -> None:
+    def __init__(self, titles: Mapping[str, str], parent: QWidget | None = None) -> None:
         super().__init__("Library of problems", parent)
-        self._titles = titles
         self._problems: tuple[DraftProblem, ...] = ()
         self._imported: tuple[DraftProblem, ...] = ()
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
-        self.body.addWidget(make_label("Library of problems", "title"))
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search questions and answers…")
         self.search.setAccessibleName("Search the library")
@@ -230,86 +198,61 @@ class LibraryDialog(PageDialog):
         self.family = QComboBox()
         self.family.setAccessibleName("Family of problems")
         self.family.addItem("All families", ALL_FAMILIES)
-        for name, title in self._titles.items():
+        for name, title in titles.items():
             self.family.addItem(title[:1].upper() + title[1:], name)
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.search, 1)
-        row.addWidget(self.family)
-        self.body.addLayout(row)
         self.model = ProblemsModel(self)
         self.list = QListView()
         self.list.setModel(self.model)
-        self.list.setAccessibleName("Problems")
+        _style_list(self.list, "Problems", 720, 330)
         self.list.setUniformItemSizes(True)
-        self.list.setProperty("roomy", "true")
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setMinimumWidth(LIBRARY_WIDTH)
-        self.body.addWidget(self.list)
         self.about = make_label("", wrap=True)
         self.about.setMinimumHeight(70)
         self.about.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.body.addWidget(self.about)
-        self._build_report()
-        self.import_ = make_button("Import a file…", "drop", clicked=self.importAsked.emit,
-                                   tip="JSON lines with question and answer, GSM8K, SVAMP, or CSV")  # fmt: skip
-        self.cancel = make_button("Cancel", clicked=self.reject)
-        self.take = make_button("Take this problem", "check", kind="primary", clicked=self._take)
-        self.buttons.addWidget(self.import_)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addWidget(self.take)
-        self.take.setDefault(True)
-
-    def _build_report(self) -> None:
         self.report = make_label("", wrap=True)
-        self.left_out = QPlainTextEdit()
-        self.left_out.setReadOnly(True)
-        self.left_out.setFont(mono_font(12))
-        self.left_out.setFixedHeight(96)
-        self.left_out.setTabChangesFocus(True)
-        self.left_out.setAccessibleName("Rejected rows")
-        self.body.addWidget(self.report)
-        self.body.addWidget(self.left_out)
+        self.rejected_rows = QPlainTextEdit()
+        self.rejected_rows.setReadOnly(True)
+        self.rejected_rows.setFont(mono_font(12))
+        self.rejected_rows.setFixedHeight(96)
+        self.rejected_rows.setTabChangesFocus(True)
+        self.rejected_rows.setAccessibleName("Rejected rows")
+        import_ = make_button("Import a file…", "drop", clicked=self.importRequested.emit,
+                              tip="JSON lines with question and answer, GSM8K, SVAMP, or CSV")  # fmt: skip
+        self.take = make_button("Take this problem", "check", kind="primary", clicked=self._take)
+        self.take.setDefault(True)
+        self.body.addWidget(make_label("Library of problems", "title"))
+        self.body.addLayout(row((self.search, 1), self.family))
+        for widget in (self.list, self.about, self.report, self.rejected_rows):
+            self.body.addWidget(widget)
         self.report.hide()
-        self.left_out.hide()
-
-    def _connect(self) -> None:
-        self.search.textChanged.connect(lambda _t: self._filter())
-        self.family.currentIndexChanged.connect(lambda _i: self._filter())
-        self.list.selectionModel().currentChanged.connect(lambda *_: self._show_current())
-        self.list.doubleClicked.connect(lambda _i: self._take())
-
-    # ------------------------------------------------------------------ render
+        self.rejected_rows.hide()
+        self.buttons.addLayout(row(import_, None, make_button("Cancel", clicked=self.reject), self.take))
+        self.search.textChanged.connect(self._filter)
+        self.family.currentIndexChanged.connect(self._filter)
+        self.list.selectionModel().currentChanged.connect(self._show_current)
+        self.list.doubleClicked.connect(self._take)
 
     def render_problems(self, problems: Sequence[DraftProblem]) -> None:
-        """The problems that ship."""
+        """Show the problems of the library."""
         self._problems = tuple(problems)
         self._filter()
 
     def render_import(self, path: Path, loaded: LoadedProblems) -> None:
-        """What a file gave, and which of its rows were left out."""
+        """Show the problems of a file, and which of its rows were rejected."""
         self._imported = loaded.problems
-        at = self.family.findData(IMPORTED)
-        if at < 0:
+        if self.family.findData(IMPORTED) < 0:
             self.family.addItem("", IMPORTED)
-            at = self.family.count() - 1
+        at = self.family.findData(IMPORTED)
         self.family.setItemText(at, f"From {path.name}")
-        n, bad = len(loaded.problems), len(loaded.rejected)
-        rows = "row was" if bad == 1 else "rows were"
-        self.report.setText(
-            f"{n} {'problem' if n == 1 else 'problems'} read from {path.name}"
-            + (f"; {bad} {rows} left out:" if bad else "; no row was left out.")
-        )
+        bad = len(loaded.rejected)
+        left_out = f"; {bad} {'row was' if bad == 1 else 'rows were'} left out:" if bad else "; no row was left out."
+        self.report.setText(f"{count_of(len(loaded.problems), 'problem')} read from {path.name}{left_out}")
         lines = [f"line {r.line}: {r.reason}" for r in loaded.rejected[:SHOWN_REJECTED]]
         if bad > SHOWN_REJECTED:
             lines.append(f"… and {bad - SHOWN_REJECTED} more")
-        self.left_out.setPlainText("\n".join(lines))
+        self.rejected_rows.setPlainText("\n".join(lines))
         self.report.show()
-        self.left_out.setVisible(bool(bad))
+        self.rejected_rows.setVisible(bool(bad))
         self.search.clear()
         self.family.setCurrentIndex(at)
         self._filter()
@@ -329,27 +272,26 @@ class LibraryDialog(PageDialog):
         self.take.setEnabled(problem is not None)
         if problem is None:
             self.about.setText("Nothing matches. Try fewer words, or another family.")
-            return
-        self.about.setText(f"{problem.question}\nAnswer: {problem.answer}  ·  a {KIND_WORDS[problem.kind]}")
+        else:
+            self.about.setText(f"{problem.question}\nAnswer: {problem.answer}  ·  a {ANSWER_KINDS[problem.kind]}")
 
     def current(self) -> DraftProblem | None:
         """The problem under the cursor."""
-        found = self.list.currentIndex().data(PROBLEM_ROLE)
-        return found if isinstance(found, DraftProblem) else None
+        problem = self.list.currentIndex().data(PROBLEM_ROLE)
+        return problem if isinstance(problem, DraftProblem) else None
 
     def _take(self) -> None:
-        problem = self.current()
-        if problem is not None:
-            self.taken.emit(problem)
+        if problem := self.current():
+            self.problemChosen.emit(problem)
             self.accept()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrow keys in the search field go through the list."""
+        """Arrow keys in the search field move the cursor of the list."""
         if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
             if step is not None:
-                row = max(0, min(self.model.rowCount() - 1, self.list.currentIndex().row() + step))
-                self.list.setCurrentIndex(self.model.index(row))
+                at = max(0, min(self.model.rowCount() - 1, self.list.currentIndex().row() + step))
+                self.list.setCurrentIndex(self.model.index(at))
                 return True
         return super().eventFilter(watched, event)
 
@@ -362,53 +304,72 @@ STYLES: tuple[tuple[str, PromptStyle | None], ...] = (
 )
 MAX_CONTEXT = 131_072
 FACTS_WIDTH = 540
-WAITING = "Reading the file…"
+READING = "Reading the file…"
 
 
 class ModelDialog(PageDialog):
-    """Emits the choice, and whether it is meant for both parts."""
+    """Choice of a model file, its adapter, prompt style and context. Emits it, and whether it is for both roles."""
 
     chosen = Signal(object, bool)
 
     def __init__(
-        self, role: str, choice: SolverChoice, recent: Sequence[str], background: Background,
-        parent: QWidget | None = None,
-    ) -> None:  # fmt: skip
+        self, role: str, choice: SolverChoice, recent: Sequence[str], tasks: TaskRunner, parent: QWidget | None = None
+    ) -> None:
         super().__init__(f"{role}: model", parent)
-        self._role, self._background = role, background
-        self._choice = choice
+        self._tasks, self._choice = tasks, choice
         self._build(role)
-        self._fill(recent)
-        self._connect()
-        self._look()
+        self.model.addItem(BUNDLED, "")
+        for path in dict.fromkeys([choice.model, *recent]):
+            if path:
+                self._add_model(path)
+        self.model.setCurrentIndex(max(0, self.model.findData(choice.model)))
+        self.style_.setCurrentIndex([style for _name, style in STYLES].index(choice.style))
+        self.context.setValue(choice.n_ctx)
+        self._set_adapter(choice.lora)
+        self.model.currentIndexChanged.connect(self._read_header)
+        self._read_header()
 
     def _build(self, role: str) -> None:
-        what = "solves the problem" if role == "Solver" else "writes the hints"
-        self.body.addWidget(make_label(f"The model that {what}", "title"))
-        self.model = QComboBox()
+        task = "solves the problem" if role == "Solver" else "generates the hints"
+        self.model, self.style_, self.context = QComboBox(), QComboBox(), QSpinBox()
         self.model.setAccessibleName(f"{role} model")
-        self.browse = make_button("Choose a file…", "folder", tip="Any GGUF file; it is used where it is",
-                                  clicked=self._browse)  # fmt: skip
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.model, 1)
-        row.addWidget(self.browse)
-        self.body.addLayout(row)
-        self.body.addWidget(self._build_facts())
-        self.body.addLayout(self._build_options())
-        self.both = QCheckBox("Use it for both parts, the Solver and the Adversary")
-        self.body.addWidget(self.both)
-        self.cancel = make_button("Cancel", clicked=self.reject)
+        browse = make_button("Choose a file…", "folder", tip="Any GGUF file; it stays where it is",
+                             clicked=self._browse_model)  # fmt: skip
+        for name, style in STYLES:
+            self.style_.addItem(name, style)
+        self.context.setRange(0, MAX_CONTEXT)
+        self.context.setSingleStep(512)
+        self.context.setSpecialValueText("The model's own, at most 4,096")
+        self.context.setSuffix(" tokens")
+        hush(self.context)
+        self.adapter = ElidedLabel("muted")
+        choose = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
+                             clicked=self._browse_adapter)  # fmt: skip
+        self.no_adapter = make_icon_button("close", "No adapter", clicked=lambda: self._set_adapter(""))
+        options = QGridLayout()
+        options.setHorizontalSpacing(SPACE_4)
+        options.setVerticalSpacing(SPACE_2)
+        options.setColumnStretch(1, 1)
+        for r, (name, editor) in enumerate((("Prompt style", self.style_), ("Context", self.context))):
+            options.addWidget(make_label(name), r, 0)
+            options.addWidget(editor, r, 1)
+            editor.setAccessibleName(name)
+        options.addWidget(make_label("Adapter"), 2, 0)
+        options.addLayout(row((self.adapter, 1), None, self.no_adapter, choose), 2, 1)
+        self.both = QCheckBox("Use it for both roles, the Solver and the Adversary")
         self.use = make_button("Use this model", "check", kind="primary", clicked=self._use)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addWidget(self.use)
         self.use.setDefault(True)
+        self.body.addWidget(make_label(f"The model that {task}", "title"))
+        self.body.addLayout(row((self.model, 1), browse))
+        self.body.addWidget(self._build_facts())
+        self.body.addLayout(options)
+        self.body.addWidget(self.both)
+        self.buttons.addLayout(row(None, make_button("Cancel", clicked=self.reject), self.use))
 
     def _build_facts(self) -> Card:
         card = Card("flat", padding=SPACE_2)
         card.setMinimumSize(FACTS_WIDTH, 150)
-        self.trouble = make_label("", wrap=True, tone="bad", select=True)
+        self.error = make_label("", wrap=True, tone="bad", select=True)
         self._facts_box = QWidget()
         grid = QGridLayout(self._facts_box)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -421,76 +382,24 @@ class ModelDialog(PageDialog):
             self.facts[name] = ElidedLabel()
             self.facts[name].setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             grid.addWidget(self.facts[name], r, 1)
-        card.body.addWidget(self.trouble)
+        card.body.addWidget(self.error)
         card.body.addWidget(self._facts_box)
         return card
 
-    def _build_options(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(SPACE_4)
-        grid.setVerticalSpacing(SPACE_2)
-        grid.setColumnStretch(1, 1)
-        self.style_ = QComboBox()
-        for words, style in STYLES:
-            self.style_.addItem(words, style)
-        self.context = QSpinBox()
-        self.context.setRange(0, MAX_CONTEXT)
-        self.context.setSingleStep(512)
-        self.context.setSpecialValueText("The model's own, at most 4,096")
-        self.context.setSuffix(" tokens")
-        hush(self.context)
-        self.lora = ElidedLabel("muted")
-        self.choose_lora = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
-                                       clicked=self._browse_lora)  # fmt: skip
-        self.drop_lora = make_icon_button("close", "No adapter", clicked=lambda: self._set_lora(""))
-        adapter = QHBoxLayout()
-        adapter.setSpacing(SPACE_2)
-        adapter.addWidget(self.lora, 1)
-        adapter.addStretch(1)
-        adapter.addWidget(self.drop_lora)
-        adapter.addWidget(self.choose_lora)
-        for r, (name, editor) in enumerate((("Asked with", self.style_), ("Context", self.context))):
-            grid.addWidget(make_label(name), r, 0)
-            grid.addWidget(editor, r, 1)
-            editor.setAccessibleName(name)
-        grid.addWidget(make_label("Adapter"), 2, 0)
-        grid.addLayout(adapter, 2, 1)
-        return grid
-
-    def _fill(self, recent: Sequence[str]) -> None:
-        self.model.addItem(BUNDLED, "")
-        for path in dict.fromkeys([self._choice.model, *recent]):
-            if path:
-                self._add(path)
-        self.model.setCurrentIndex(max(0, self.model.findData(self._choice.model)))
-        self.style_.setCurrentIndex([s for _w, s in STYLES].index(self._choice.style))
-        self.context.setValue(self._choice.n_ctx)
-        self._set_lora(self._choice.lora)
-
-    def _add(self, path: str) -> None:
+    def _add_model(self, path: str) -> None:
         self.model.addItem(Path(path).name, path)
         self.model.setItemData(self.model.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
 
-    def _connect(self) -> None:
-        self.model.currentIndexChanged.connect(lambda _i: self._look())
-
-    # ------------------------------------------------------------------ facts
-
-    def _look(self) -> None:
+    def _read_header(self) -> None:
         path = str(self.model.currentData())
-        self._show_trouble(WAITING)
-        self.use.setEnabled(False)
+        self._show_error(READING)
+        self._tasks.run(
+            lambda: describe_gguf(Path(path) if path else bundled_model()), self._show_facts, self._show_error,
+            key="craft: model file",
+        )  # fmt: skip
 
-        def read() -> GgufFacts:
-            return describe_gguf(Path(path) if path else bundled_model())
-
-        self._background.submit(read, lambda facts: self._take(path, facts), lambda text: self._fail(path, text))
-
-    def _take(self, path: str, facts: GgufFacts) -> None:
-        if path != str(self.model.currentData()):
-            return
-        self._show_trouble("")
-        self.use.setEnabled(True)
+    def _show_facts(self, facts: GgufFacts) -> None:
+        self._show_error("")
         for name, text in (
             ("Name", facts.name),
             ("Architecture", facts.architecture),
@@ -502,39 +411,33 @@ class ModelDialog(PageDialog):
         ):  # fmt: skip
             self.facts[name].setText(text)
 
-    def _fail(self, path: str, text: str) -> None:
-        if path == str(self.model.currentData()):
-            self._show_trouble(text)
-
-    def _show_trouble(self, text: str) -> None:
-        self.trouble.setText(text)
-        self.trouble.setProperty("tone", "" if text == WAITING else "bad")
-        self.trouble.style().polish(self.trouble)
-        self.trouble.setVisible(bool(text))
+    def _show_error(self, text: str) -> None:
+        self.error.setText(text)
+        set_tone(self.error, "" if text == READING else "bad")
+        self.error.setVisible(bool(text))
         self._facts_box.setVisible(not text)
+        self.use.setEnabled(not text)
 
-    # ------------------------------------------------------------------ deeds
-
-    def _browse(self) -> None:
+    def _browse_model(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", GGUF)
         if name:
             self.choose_file(name)
 
     def choose_file(self, path: str) -> None:
-        """As if the person had chosen this file."""
+        """Add a file to the models, and choose it."""
         if self.model.findData(path) < 0:
-            self._add(path)
+            self._add_model(path)
         self.model.setCurrentIndex(self.model.findData(path))
 
-    def _browse_lora(self) -> None:
+    def _browse_adapter(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose an adapter", "", GGUF)
         if name:
-            self._set_lora(name)
+            self._set_adapter(name)
 
-    def _set_lora(self, path: str) -> None:
+    def _set_adapter(self, path: str) -> None:
         self._choice = replace(self._choice, lora=path)
-        self.lora.setText(path or "none")
-        self.drop_lora.setVisible(bool(path))
+        self.adapter.setText(path or "none")
+        self.no_adapter.setVisible(bool(path))
 
     def _use(self) -> None:
         choice = SolverChoice(
@@ -545,261 +448,201 @@ class ModelDialog(PageDialog):
 
 
 ONE, ALL = "one", "all"
-DEFAULT_NAME = "My suite"
+DEFAULT_SUITE = "My suite"
 
 
 class SuiteDialog(PageDialog):
-    """Emits the suite's name, the candidates and whether refused ones are taken, marked as invalid."""
+    """Emits the suite's name, the hints, and whether refused hints are saved, marked as invalid."""
 
-    saveAsked = Signal(str, object, bool)
+    saveRequested = Signal(str, object, bool)
 
     def __init__(
-        self, draft: Draft, badges: Mapping[str, Badges], suites: Sequence[tuple[str, Placement]],
-        parent: QWidget | None = None,
-    ) -> None:  # fmt: skip
+        self, draft: Draft, badges: Mapping[str, Badges], suites: Mapping[str, Placement], parent: QWidget | None = None
+    ) -> None:
         super().__init__("Save to a suite", parent)
-        self._draft, self._badges, self._suites = draft, badges, dict(suites)
-        self._build()
-        self._connect()
-        self._render()
-
-    def _build(self) -> None:
-        self.body.addWidget(make_label("Save to a suite", "title"))
-        self.body.addWidget(
-            make_label(
-                "A suite is a folder of problems with their hints and placebos, for evaluations.", "muted",
-                wrap=True,
-            )
-        )  # fmt: skip
-        self.body.addWidget(make_label("Suite", "small"))
+        self._draft, self._badges, self._suites = draft, badges, suites
         self.name = QComboBox()
         self.name.setEditable(True)
         self.name.setAccessibleName("Name of the suite")
-        self.name.addItems(list(self._suites) or [DEFAULT_NAME])
-        self.body.addWidget(self.name)
+        self.name.addItems(list(suites) or [DEFAULT_SUITE])
         self.about = make_label("", "small", wrap=True)
-        self.body.addWidget(self.about)
-        self.which = Segmented(
-            "Which candidates", [Segment(ONE, "The one in hand"), Segment(ALL, f"All {len(self._draft.hints)}")]
-        )
-        alone = self._draft.chosen_hint is None
-        self.which.render_value(ALL if alone else ONE)
-        self.which.buttons[ONE].setEnabled(not alone)
-        self.body.addWidget(self.which)
+        self.which = Segmented("Hints", [Segment(ONE, "The selected hint"), Segment(ALL, f"All {len(draft.hints)}")])
+        self.which.render_value(ALL if draft.chosen_hint is None else ONE)
+        self.which.buttons[ONE].setEnabled(draft.chosen_hint is not None)
         self.gates = make_label("", wrap=True)
-        self.allow = QCheckBox("Save refused ones too, marked as invalid")
+        self.allow = QCheckBox("Save refused hints too, marked as invalid")
         self.allow.setToolTip("They are kept in the suite, and no evaluation counts them as an attack")
-        self.body.addWidget(self.gates)
-        self.body.addWidget(self.allow)
-        self.cancel = make_button("Cancel", clicked=self.reject)
         self.save = make_button("Save", "save", kind="primary", clicked=self._save)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addWidget(self.save)
         self.save.setDefault(True)
+        about = "A suite is a folder of problems with their hints and placebos, for evaluations."
+        for widget in (
+            make_label("Save to a suite", "title"), make_label(about, "muted", wrap=True), make_label("Suite", "small"),
+            self.name, self.about, self.which, self.gates, self.allow,
+        ):  # fmt: skip
+            self.body.addWidget(widget)
+        self.buttons.addLayout(row(None, make_button("Cancel", clicked=self.reject), self.save))
+        self.name.editTextChanged.connect(self._render)
+        self.which.chosen.connect(self._render)
+        self.allow.toggled.connect(self._render)
+        self._render()
 
-    def _connect(self) -> None:
-        self.name.editTextChanged.connect(lambda _t: self._render())
-        self.which.chosen.connect(lambda _v: self._render())
-        self.allow.toggled.connect(lambda _on: self._render())
+    def _pool(self) -> tuple[DraftHint, ...]:
+        hint = self._draft.chosen_hint
+        return self._draft.hints if self.which.value == ALL or hint is None else (hint,)
 
-    def candidates(self) -> tuple[DraftHint, ...]:
-        """What would be saved now."""
-        chosen = self._draft.chosen_hint
-        pool = self._draft.hints if self.which.value == ALL or chosen is None else (chosen,)
-        return tuple(c for c in pool if c.text.strip() and (self.allow.isChecked() or self._passes(c)))
+    def _passes(self, hint: DraftHint) -> bool:
+        return hint.id in self._badges and passed(self._badges[hint.id])
 
-    def _passes(self, candidate: DraftHint) -> bool:
-        badges = self._badges.get(candidate.id)
-        return badges is not None and passed(badges)
+    def hints(self) -> tuple[DraftHint, ...]:
+        """The hints that would be saved now."""
+        return tuple(h for h in self._pool() if h.text.strip() and (self.allow.isChecked() or self._passes(h)))
 
     def _render(self) -> None:
-        chosen = self._draft.chosen_hint
-        pool = self._draft.hints if self.which.value == ALL or chosen is None else (chosen,)
-        refused = [c for c in pool if not self._passes(c)]
+        pool, n = self._pool(), len(self.hints())
+        refused = [h for h in pool if not self._passes(h)]
         self.allow.setVisible(bool(refused))
-        self.gates.setText(self._say_gates(pool, refused))
+        if len(pool) > 1:
+            good = len(pool) - len(refused)
+            text = f"{good} of {len(pool)} pass the gates; {len(refused)} do not."
+            self.gates.setText(text if refused else f"All {len(pool)} pass the gates.")
+        else:
+            reasons = [b.reason for h in refused for b in self._badges.get(h.id, ()) if not b.passed]
+            self.gates.setText(" ".join(["The gates refuse it.", *reasons]) if refused else "It passes all gates.")
         set_tone(self.gates, "warn" if refused else "good")
-        trouble = self._trouble()
-        self.about.setText(trouble or self._say_suite())
-        set_tone(self.about, "bad" if trouble else "")
-        n = len(self.candidates())
-        self.save.setEnabled(bool(n) and not trouble)
+        error = self._name_error()
+        known = self.name.currentText().strip() in self._suites
+        self.about.setText(error or ("Added to the existing suite." if known else "A new suite."))
+        set_tone(self.about, "bad" if error else "")
+        self.save.setEnabled(n > 0 and not error)
         self.save.setText(f"Save {n}" if len(pool) > 1 else "Save")
 
-    def _say_gates(self, pool: Sequence[DraftHint], refused: Sequence[DraftHint]) -> str:
-        if len(pool) == 1:
-            if not refused:
-                return "It passes all gates."
-            reasons = [b.reason for b in self._badges.get(pool[0].id, ()) if not b.passed]
-            return "The gates refuse it. " + " ".join(reasons)
-        if not refused:
-            return f"All {len(pool)} pass the gates."
-        return f"{len(pool) - len(refused)} of {len(pool)} pass the gates; {len(refused)} do not."
-
-    def _trouble(self) -> str:
+    def _name_error(self) -> str:
         try:
-            name = suite_name(self.name.currentText())
+            placement = self._suites.get(suite_name(self.name.currentText()))
         except UserError as error:
             return str(error)
-        placement = self._suites.get(name)
-        if placement is not None and placement is not self._draft.placement:
-            return (
-                f"In this suite hints are placed “{PLACEMENT_WORDS[placement][0]}”, here "
-                f"“{PLACEMENT_WORDS[self._draft.placement][0]}”. Choose another suite."
-            )
-        return ""
-
-    def _say_suite(self) -> str:
-        known = self.name.currentText().strip() in self._suites
-        return "Added to the suite that is there." if known else "A new suite."
+        if placement is None or placement is self._draft.placement:
+            return ""
+        return (
+            f"In this suite hints are placed “{PLACEMENTS[placement][0]}”, here "
+            f"“{PLACEMENTS[self._draft.placement][0]}”. Choose another suite."
+        )
 
     def _save(self) -> None:
-        self.saveAsked.emit(self.name.currentText().strip(), self.candidates(), self.allow.isChecked())
+        self.saveRequested.emit(self.name.currentText().strip(), self.hints(), self.allow.isChecked())
         self.accept()
 
 
 PROBLEM_FILES = "Problems (*.jsonl *.json *.csv *.tsv *.txt);;All files (*)"
-NAMED = 3
+ROLES = {"solver": "Solver", "adversary": "Adversary"}
+MAX_REASONS = 3
 
 
-class Sheets(DialogKeeper):
-    """Reading and writing files happens in the background; what it gave is told by signals."""
+class CraftDialogs(DialogKeeper):
+    """Opens the page's dialogs, does their file work in the task pool, and hands their results to the controller."""
 
-    toast = Signal(str)
-    problem = Signal(str, str)
-    modelChosen = Signal(object, str, bool)
-    """A `SolverChoice`, the role it is for, and whether it is for both."""
-
-    def __init__(self, desk: CraftController, background: Background, page: QWidget) -> None:
+    def __init__(self, controller: CraftController, tasks: TaskRunner, page: QWidget) -> None:
         super().__init__(page)
-        self._desk, self._background, self._page = desk, background, page
-        self._recent: list[str] = []
+        self._controller, self._tasks, self._page = controller, tasks, page
 
     # ------------------------------------------------------------------ problems
 
     def show_library(self) -> LibraryDialog:
-        """The library; it fills when it was made."""
-        sheet = LibraryDialog(family_titles(), self._page)
-        sheet.taken.connect(self._take_problem)
-        sheet.importAsked.connect(self.choose_problem_file)
-        self.show_sheet(sheet)
-        self._background.submit(library, sheet.render_problems)
-        return sheet
+        """Open the library of problems."""
+        dialog = LibraryDialog(family_titles(), self._page)
+        dialog.problemChosen.connect(lambda problem: self._controller.edit_fields("take a problem", problem=problem))
+        dialog.importRequested.connect(self.choose_problem_file)
+        self.show_sheet(dialog)
+        self._tasks.run(library, dialog.render_problems)
+        return dialog
 
     def choose_problem_file(self) -> None:
-        """Ask for a file of problems."""
+        """Ask for a file of problems, and import it."""
         name, _ = QFileDialog.getOpenFileName(self._page, "Import problems", "", PROBLEM_FILES)
         if name:
             self.import_file(Path(name))
 
     def import_file(self, path: Path) -> None:
-        """Read a file of problems and show what it gave."""
-        self._background.submit(
-            lambda: load_problem_file(path), lambda loaded: self._take_file(path, loaded),
-            lambda text: self.problem.emit("The file cannot be imported", text),
-        )  # fmt: skip
+        """Read a file of problems, and show them in the library."""
 
-    def _take_file(self, path: Path, loaded: LoadedProblems) -> None:
-        sheet = self.open_sheet if isinstance(self.open_sheet, LibraryDialog) else self.show_library()
-        sheet.render_import(path, loaded)
+        def show(loaded: LoadedProblems) -> None:
+            dialog = self.open_sheet if isinstance(self.open_sheet, LibraryDialog) else self.show_library()
+            dialog.render_import(path, loaded)
 
-    def _take_problem(self, problem: DraftProblem) -> None:
-        self._desk.edit_problem(lambda _old: problem, "take a problem")
+        self._tasks.run(lambda: load_problem_file(path), show, self._fails("The file cannot be imported"))
 
     # ------------------------------------------------------------------ drafts
 
     def show_drafts(self) -> None:
-        """Recent drafts."""
-        sheet = DraftsDialog(self._page)
-        sheet.openAsked.connect(lambda id_: self._try("The draft was not opened", lambda: self._desk.open_saved(id_)))
-        sheet.renameAsked.connect(
-            lambda id_, title: self._change(sheet, "It was not renamed", lambda: self._desk.rename(id_, title))
+        """Open the list of saved drafts."""
+        dialog, controller = DraftsDialog(self._page), self._controller
+
+        def act(title: str, change: Callable[[], None]) -> None:
+            try:
+                change()
+                dialog.render_drafts(controller.drafts(), controller.session.draft.id)
+            except UserError as error:
+                controller.problem.emit(title, str(error))
+
+        dialog.openRequested.connect(lambda id_: act("The draft was not opened", lambda: controller.open_saved(id_)))
+        dialog.renameRequested.connect(
+            lambda id_, title: act("The draft was not renamed", lambda: controller.rename(id_, title))
         )
-        sheet.deleteAsked.connect(lambda id_: self._change(sheet, "It was not deleted", lambda: self._desk.delete(id_)))
-        self.show_sheet(sheet)
-        self._change(sheet, "The drafts cannot be listed", lambda: None)
-
-    def _change(self, sheet: DraftsDialog, title: str, does: Callable[[], None]) -> None:
-        def change() -> None:
-            does()
-            sheet.render_drafts(self._desk.drafts(), self._desk.session.draft.id)
-
-        self._try(title, change)
-
-    def _try(self, title: str, does: Callable[[], None]) -> None:
-        try:
-            does()
-        except UserError as error:
-            self.problem.emit(title, str(error))
+        dialog.deleteRequested.connect(lambda id_: act("The draft was not deleted", lambda: controller.delete(id_)))
+        self.show_sheet(dialog)
+        act("The drafts cannot be listed", lambda: None)
 
     # ------------------------------------------------------------------ suites
 
     def show_suite(self) -> None:
-        """Where to save which candidates; the suites there are, are read first."""
-        draft = self._desk.draft
+        """Ask which hints to save to which suite."""
+        draft = self._controller.draft
+
+        def ask(suites: tuple[SuiteManifest, ...]) -> None:
+            placements = {m.name: m.placement for m in suites}
+            dialog = SuiteDialog(draft, self._controller.badges, placements, self._page)
+            dialog.saveRequested.connect(save)
+            self.show_sheet(dialog)
+
+        def save(name: str, hints: tuple[DraftHint, ...], allow: bool) -> None:
+            self._tasks.run(lambda: save_all(draft, hints, name, allow), report, self._fails("Nothing was saved"))
+
+        def report(outcome: tuple[str, str]) -> None:
+            text, errors = outcome
+            if errors:
+                self._controller.problem.emit("Not all was saved", f"{text} {errors}")
+            else:
+                self._controller.toast.emit(text)
+
         if draft.hints:
-            self._background.submit(list_suites, lambda found: self._ask_suite(draft, found))
-
-    def _ask_suite(self, draft: Draft, found: tuple) -> None:  # type: ignore[type-arg]
-        sheet = SuiteDialog(draft, self._desk.badges, [(m.name, m.placement) for m in found], self._page)
-        sheet.saveAsked.connect(lambda name, candidates, allow: self._save(draft, name, candidates, allow))
-        self.show_sheet(sheet)
-
-    def _save(self, draft: Draft, name: str, candidates: tuple[DraftHint, ...], allow: bool) -> None:
-        self._background.submit(
-            lambda: save_all(draft, candidates, name, allow), self._take_saved,
-            lambda text: self.problem.emit("Nothing was saved", text),
-        )  # fmt: skip
-
-    def _take_saved(self, told: tuple[str, str]) -> None:
-        said, trouble = told
-        if trouble:
-            self.problem.emit("Not all was saved", f"{said} {trouble}")
-        else:
-            self.toast.emit(said)
+            self._tasks.run(list_suites, ask)
 
     # ------------------------------------------------------------------ models
 
     def show_model(self, role: str) -> None:
-        """The choice of a model for the Solver or the Adversary."""
-        draft = self._desk.draft
-        choice = draft.solver if role == "Solver" else draft.adversary
-        known = [draft.solver.model, draft.adversary.model, *self._recent]
-        sheet = ModelDialog(role, choice, known, self._background, self._page)
-        sheet.chosen.connect(lambda found, both: self.modelChosen.emit(found, role, both))
-        self.show_sheet(sheet)
+        """Choose the model of a role, "solver" or "adversary"."""
+        draft, controller = self._controller.draft, self._controller
+        choice = draft.solver if role == "solver" else draft.adversary
+        known = [draft.solver.model, draft.adversary.model, *controller.recent_models]
+        dialog = ModelDialog(ROLES[role], choice, known, self._tasks, self._page)
+        dialog.chosen.connect(lambda found, both: controller.load_model(found, ROLES if both else {role: ROLES[role]}))
+        self.show_sheet(dialog)
 
-    def remember(self, choice: SolverChoice) -> None:
-        """Offer a model again."""
-        if choice.model and choice.model not in self._recent:
-            self._recent.insert(0, choice.model)
-
-    def take_model(self, choice: SolverChoice, role: str, both: bool) -> None:
-        """A model was loaded: it is the choice now."""
-        self.remember(choice)
-
-        def change(draft: Draft) -> Draft:
-            if both:
-                return replace(draft, solver=choice, adversary=choice)
-            return replace(draft, solver=choice) if role == "Solver" else replace(draft, adversary=choice)
-
-        self._desk.edit(change, "choose a model")
-        self.toast.emit(f"{model_name(choice)} is loaded{' for both parts' if both else f' as the {role}'}.")
+    def _fails(self, title: str) -> Callable[[str], None]:
+        return lambda text: self._controller.problem.emit(title, text)
 
 
-def save_all(draft: Draft, candidates: tuple[DraftHint, ...], name: str, allow: bool) -> tuple[str, str]:
-    """Save each; what was done, and what kept some of them from it. Raises the `UserError` if none could be saved."""
-    saved, troubles = 0, []
+def save_all(draft: Draft, hints: Sequence[DraftHint], name: str, allow_invalid: bool) -> tuple[str, str]:
+    """Save each hint; what was saved, and why others were not. Raises a `UserError` if none could be saved."""
+    saved, errors = 0, list[str]()
     folder: Path | None = None
-    for candidate in candidates:
+    for hint in hints:
         try:
-            folder = save_to_suite(draft, candidate, name, allow_invalid=allow).folder
+            folder = save_to_suite(draft, hint, name, allow_invalid=allow_invalid).folder
             saved += 1
         except UserError as error:
-            troubles.append(str(error))
+            errors.append(str(error))
     if not saved:
-        raise UserError(" ".join(troubles[:NAMED]))
-    word = "candidate is" if saved == 1 else "candidates are"
-    where = f" ({folder})" if folder is not None else ""
-    return f"{saved} {word} in the suite “{name}”{where}.", " ".join(dict.fromkeys(troubles[:NAMED]))
+        raise UserError(" ".join(errors[:MAX_REASONS]))
+    text = f"{saved} {'hint is' if saved == 1 else 'hints are'} in the suite “{name}” ({folder})."
+    return text, " ".join(dict.fromkeys(errors[:MAX_REASONS]))

@@ -1,7 +1,7 @@
-"""A solution's tokens with what a hint does to each: wash and underline on the token, figures under it on demand.
+"""A solution's tokens with their log-prob delta: wash and underline on the token, figures under it on demand.
 
-The colour repeats what the underline says: the thicker, the less likely the hint makes the token; dotted where it makes
-it likelier. Arrow keys go from token to token, W to the one that suffers most.
+The colour repeats what the underline says: thicker means that the hint makes the token less likely, dotted means
+likelier. Arrow keys go from token to token, W to the one with the lowest delta.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ MAX_TOKENS = 4000
 
 
 class LogprobDeltaView(QWidget):
-    """As high as its text. `pointed` tells which token is in hand, by mouse or by key."""
+    """As high as its text. `tokenChanged` carries the index of the current token, moved by mouse or key."""
 
-    pointed = Signal(int)
+    tokenChanged = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.map: LogprobDelta | None = None
+        self.scores: LogprobDelta | None = None
         self.current = -1
         self.figures = False
         self._rects: list[QRectF] = []
@@ -55,88 +55,87 @@ class LogprobDeltaView(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setAccessibleName("Solution, token by token")
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    # ------------------------------------------------------------------ render
-
-    def render_map(self, heat: LogprobDelta | None) -> None:
-        """Show a map, with the token that suffers most in hand."""
-        self.map = heat
+    def render_scores(self, scores: LogprobDelta | None) -> None:
+        """Show a scored solution; the token with the lowest delta is current."""
+        self.scores = scores
         self._laid_for = (-1, False)
         self.current = -1
         self._lay_out()
-        if heat is not None and heat.tokens:
-            self._point(heat.worst if 0 <= heat.worst < len(heat.tokens) else 0)
+        if scores is not None and scores.tokens:
+            self._set_current(scores.worst if 0 <= scores.worst < len(scores.tokens) else 0)
 
     def render_figures(self, on: bool) -> None:
-        """Δ in figures under each token, or not."""
+        """Write the delta under each token, or not."""
         self.figures = on
         self._lay_out()
 
-    def describe(self, index: int) -> str:
-        """A token in words."""
-        if self.map is None or not 0 <= index < len(self.map.tokens):
-            return ""
-        token = self.map.tokens[index]
+    def tip(self, index: int) -> str:
+        """A token in words: its delta, both log-probs, and the likeliest tokens in its place."""
+        assert self.scores is not None
+        token = self.scores.tokens[index]
         return (
             f"{visible(token.text)}: {say_delta(token.delta)} "
-            f"(clean {say_logprob(token.clean)}, with the hint {say_logprob(token.hinted)})"
+            f"(clean {say_logprob(token.clean)}, with the hint {say_logprob(token.hinted)})\n"
+            f"Clean, likeliest: {say_alternatives(token.top_clean)}\n"
+            f"Hinted, likeliest: {say_alternatives(token.top_hinted)}"
         )
 
     # ------------------------------------------------------------------ layout
 
     def sizeHint(self) -> QSize:
-        """As high as its text."""
         return QSize(320, self.height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width breaks the lines elsewhere."""
         super().resizeEvent(event)
         self._lay_out()
+
+    @property
+    def _line(self) -> int:
+        return LINE_WITH_FIGURES if self.figures else LINE
 
     def _lay_out(self) -> None:
         if self._laid_for == (self.width(), self.figures):
             return
         self._laid_for = (self.width(), self.figures)
-        self._rects = self._place() if self.map is not None else []
-        line = LINE_WITH_FIGURES if self.figures else LINE
+        self._rects = self._place_tokens(self.scores) if self.scores is not None else []
         bottom = max((r.bottom() for r in self._rects), default=0.0)
-        self.setFixedHeight(max(line, int(bottom) + 6))
+        self.setFixedHeight(max(self._line, int(bottom) + 6))
         self.updateGeometry()
         self.update()
 
-    def _place(self) -> list[QRectF]:
-        assert self.map is not None
+    def _place_tokens(self, scores: LogprobDelta) -> list[QRectF]:
         font, small = QFontMetricsF(mono_font(14)), QFontMetricsF(mono_font(11))
-        line = LINE_WITH_FIGURES if self.figures else LINE
         rects: list[QRectF] = []
         x = y = 0.0
-        for token in self.map.tokens[:MAX_TOKENS]:
+        for token in scores.tokens[:MAX_TOKENS]:
             width = max(7.0, font.horizontalAdvance(visible(token.text))) + 3
             if self.figures:
                 width = max(width, small.horizontalAdvance(short_delta(token.delta)) + 6)
             if x and x + width > self.width() - 2:
-                x, y = 0.0, y + line
-            rects.append(QRectF(x, y, width, line - 6))
+                x, y = 0.0, y + self._line
+            rects.append(QRectF(x, y, width, self._line - 6))
             x += width
             if "\n" in token.text:
-                x, y = 0.0, y + line
+                x, y = 0.0, y + self._line
         return rects
 
     # ------------------------------------------------------------------ paint
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The tokens that are in view."""
-        if self.map is None:
+        if self.scores is None:
             return
         theme, painter = current_theme(), QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for i, rect in enumerate(self._rects):
             if rect.intersects(QRectF(event.rect())):
-                self._paint_token(painter, rect, self.map.tokens[i], theme)
+                self._paint_token(painter, rect, self.scores.tokens[i], theme)
                 if i == self.current:
-                    self._paint_ring(painter, rect, theme)
+                    focus = self.hasFocus()
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
+                    painter.setPen(QPen(theme.colour("accent" if focus else "muted"), 2 if focus else 1))
+                    painter.drawRoundedRect(QRectF(rect.x(), rect.y() + 1, rect.width(), 24), 4, 4)
 
     def _paint_token(self, painter: QPainter, rect: QRectF, token: TokenDelta, theme: Theme) -> None:
         strength = min(1.0, abs(token.delta) / STRONG)
@@ -156,14 +155,8 @@ class LogprobDeltaView(QWidget):
         if self.figures:
             painter.setFont(mono_font(11))
             painter.setPen(theme.colour("text" if strength > 0.2 else "muted"))
-            painter.drawText(QRectF(rect.x(), rect.y() + 25, rect.width(), 16), Qt.AlignmentFlag.AlignCenter,
-                             short_delta(token.delta))  # fmt: skip
-
-    def _paint_ring(self, painter: QPainter, rect: QRectF, theme: Theme) -> None:
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        focus = self.hasFocus()
-        painter.setPen(QPen(theme.colour("accent" if focus else "muted"), 2 if focus else 1))
-        painter.drawRoundedRect(QRectF(rect.x(), rect.y() + 1, rect.width(), 24), 4, 4)
+            below = QRectF(rect.x(), rect.y() + 25, rect.width(), 16)
+            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, short_delta(token.delta))
 
     # ------------------------------------------------------------------ mouse and keys
 
@@ -176,86 +169,61 @@ class LogprobDeltaView(QWidget):
         return self._rects[index]
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """What is under the mouse is in hand."""
-        found = self.token_at(event.position())
-        if found >= 0:
-            self._point(found)
+        self._set_current(self.token_at(event.position()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click is a look, and puts the keyboard here."""
         self.setFocus(Qt.FocusReason.MouseFocusReason)
-        self.mouseMoveEvent(event)
+        self._set_current(self.token_at(event.position()))
 
     def event(self, event: QEvent) -> bool:
-        """The tooltip of a token: figures, and what the model would rather have written."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             found = self.token_at(QPointF(event.pos()))
-            if found >= 0 and self.map is not None:
+            if found >= 0:
                 QToolTip.showText(event.globalPos(), self.tip(found), self, self._rects[found].toRect())
             else:
                 QToolTip.hideText()
             return True
         return super().event(event)
 
-    def tip(self, index: int) -> str:
-        """What hovering over a token says."""
-        assert self.map is not None
-        token = self.map.tokens[index]
-        return "\n".join(
-            (
-                self.describe(index),
-                f"Clean, likeliest: {say_alternatives(token.top_clean)}",
-                f"Hinted, likeliest: {say_alternatives(token.top_hinted)}",
-            )
-        )
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """From token to token."""
-        if self.map is None or not self.map.tokens:
+        if self.scores is None or not self._rects:
             super().keyPressEvent(event)
             return
         last = len(self._rects) - 1
-        key = event.key()
-        moves = {
+        target = {
             Qt.Key.Key_Right: min(last, self.current + 1), Qt.Key.Key_Left: max(0, self.current - 1),
-            Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_W: self.map.worst,
-            Qt.Key.Key_Down: self._beside(1), Qt.Key.Key_Up: self._beside(-1),
-        }  # fmt: skip
-        target = moves.get(Qt.Key(key))
+            Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_W: self.scores.worst,
+            Qt.Key.Key_Down: self._vertical_neighbour(1), Qt.Key.Key_Up: self._vertical_neighbour(-1),
+        }.get(Qt.Key(event.key()))  # fmt: skip
         if target is None:
             super().keyPressEvent(event)
-            return
-        self._point(target)
+        else:
+            self._set_current(target)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """The ring is stronger while the keyboard is here."""
         super().focusInEvent(event)
         self.update()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """And fainter afterwards."""
         super().focusOutEvent(event)
         self.update()
 
-    def _beside(self, way: int) -> int:
-        """The token above or below the one in hand."""
+    def _vertical_neighbour(self, step: int) -> int:
         if not 0 <= self.current < len(self._rects):
             return 0
-        here = self._rects[self.current]
-        line = LINE_WITH_FIGURES if self.figures else LINE
-        wanted = here.center() + QPointF(0, way * line)
-        row = [(abs(r.center().x() - wanted.x()), i) for i, r in enumerate(self._rects)
-               if abs(r.center().y() - wanted.y()) < line / 2]  # fmt: skip
-        return min(row)[1] if row else self.current
+        wanted = self._rects[self.current].center() + QPointF(0, step * self._line)
+        line = [(abs(r.center().x() - wanted.x()), i) for i, r in enumerate(self._rects)
+                if abs(r.center().y() - wanted.y()) < self._line / 2]  # fmt: skip
+        return min(line)[1] if line else self.current
 
-    def _point(self, index: int) -> None:
+    def _set_current(self, index: int) -> None:
         if index == self.current or not 0 <= index < len(self._rects):
             return
         self.current = index
         self.setAccessibleDescription(self.tip(index))
         QAccessible.updateAccessibility(QAccessibleEvent(self, QAccessible.Event.DescriptionChanged))
         self.update()
-        self.pointed.emit(index)
+        self.tokenChanged.emit(index)
 
 
 def visible(text: str) -> str:
@@ -264,7 +232,7 @@ def visible(text: str) -> str:
 
 
 def short_delta(delta: float) -> str:
-    """Δ log-prob with one digit, and a real minus sign."""
+    """Δ log-prob with one digit and a real minus sign."""
     return decimal(delta, 1, signed=True) if abs(delta) >= 0.05 else "0"
 
 
@@ -281,12 +249,11 @@ def say_logprob(logprob: float) -> str:
 
 
 def say_probability(logprob: float) -> str:
-    """A probability in percent; what is above nothing and below one percent says so."""
+    """A log-probability as a percentage, "<1%" for small ones."""
     share = math.exp(min(0.0, logprob))
     return percent(share) if share >= 0.01 else "<1%"
 
 
 def say_alternatives(top: Sequence[Alternative]) -> str:
     """Tokens and their probabilities."""
-    said = (f"{visible(a.text)} {say_probability(a.logprob)}" for a in top)
-    return ",  ".join(said) or "unknown"
+    return ",  ".join(f"{visible(a.text)} {say_probability(a.logprob)}" for a in top) or "unknown"

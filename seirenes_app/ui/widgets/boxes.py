@@ -1,0 +1,60 @@
+"""Rows and columns of widgets in one expression."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QBoxLayout, QLayout, QWidget
+
+from seirenes_app.ui.theme import SPACE_2
+
+Item = QWidget | QLayout | int | None
+"""A widget, a layout, a space in pixels, or None for a stretch."""
+Top, Middle = Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignVCenter
+
+
+def row(
+    *items: Item | tuple[QWidget | QLayout, int],
+    spacing: int = SPACE_2,
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0),
+    parent: QWidget | None = None,
+    align: Qt.AlignmentFlag | None = None,
+) -> QBoxLayout:
+    """A horizontal layout of `items`, on `parent` if given. A pair is an item with its stretch factor."""
+    return _fill(QBoxLayout(QBoxLayout.Direction.LeftToRight), items, spacing, margins, parent, align)
+
+
+def column(
+    *items: Item | tuple[QWidget | QLayout, int],
+    spacing: int = SPACE_2,
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0),
+    parent: QWidget | None = None,
+) -> QBoxLayout:
+    """A vertical layout of `items`; see `row`."""
+    return _fill(QBoxLayout(QBoxLayout.Direction.TopToBottom), items, spacing, margins, parent, None)
+
+
+def _fill(
+    box: QBoxLayout,
+    items: tuple[Item | tuple[QWidget | QLayout, int], ...],
+    spacing: int,
+    margins: tuple[int, int, int, int],
+    parent: QWidget | None,
+    align: Qt.AlignmentFlag | None,
+) -> QBoxLayout:
+    box.setContentsMargins(*margins)
+    box.setSpacing(spacing)
+    if parent is not None:
+        parent.setLayout(box)
+    for entry in items:
+        item, stretch = entry if isinstance(entry, tuple) else (entry, 0)
+        if item is None:
+            box.addStretch(1)
+        elif isinstance(item, int):
+            box.addSpacing(item)
+        elif isinstance(item, QLayout):
+            box.addLayout(item, stretch)
+        elif align is not None:
+            box.addWidget(item, stretch, align)
+        else:
+            box.addWidget(item, stretch)
+    return box
