@@ -254,7 +254,7 @@ def test_a_worker_that_is_killed_is_told_once_and_comes_back(craft):
     craft.wait(lambda: craft.controller.task_status()[1] > 0)
     os.kill(craft.solver.pid, signal.SIGKILL)
     craft.wait(lambda: craft.page.banner.isVisible())
-    craft.wait(lambda: craft.page.banner.heading.text() == "The model's process is running again")
+    craft.wait(lambda: craft.page.banner.title.text() == "The model's process is running again")
     assert not craft.problems
     craft.page.solve_card.plan.samples.setValue(4)
     craft.do("solve")

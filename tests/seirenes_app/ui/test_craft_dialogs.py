@@ -36,8 +36,8 @@ def test_the_library_is_searched_and_a_problem_is_taken_by_keys(craft):
     craft.qtbot.keyClicks(dialog.search, "onions")
     assert 0 < dialog.model.rowCount() < whole
     craft.qtbot.keyClick(dialog.search, Qt.Key.Key_Down)
-    wanted = dialog.current()
-    assert "onions" in dialog.about.text()
+    wanted = dialog.current
+    assert "onions" in dialog.preview.text()
     craft.qtbot.keyClick(dialog, Qt.Key.Key_Return)
     assert craft.controller.draft.problem == wanted
     craft.wait(lambda: craft.controller.usable)
@@ -47,8 +47,8 @@ def test_a_search_without_a_match_says_so_and_takes_nothing(craft):
     dialog = open_dialog(craft, "library")
     craft.wait(lambda: dialog.model.rowCount() > 100)
     craft.qtbot.keyClicks(dialog.search, "xylophone quartz")
-    assert dialog.about.text().startswith("Nothing matches")
-    assert not dialog.take.isEnabled()
+    assert dialog.preview.text().startswith("Nothing matches")
+    assert not dialog.choose.isEnabled()
 
 
 def test_an_imported_file_reports_the_rows_that_were_left_out(craft, tmp_path):
@@ -58,9 +58,9 @@ def test_an_imported_file_reports_the_rows_that_were_left_out(craft, tmp_path):
     craft.wait(lambda: craft.page.dialogs.open_sheet)
     dialog = craft.page.dialogs.open_sheet
     assert isinstance(dialog, LibraryDialog)
-    assert "2 rows were left out" in dialog.report.text()
+    assert "2 rows were left out" in dialog.about.text()
     assert "line 2: there is no answer" in dialog.rejected_rows.toPlainText()
-    craft.qtbot.mouseClick(dialog.take, Qt.MouseButton.LeftButton)
+    craft.qtbot.mouseClick(dialog.choose, Qt.MouseButton.LeftButton)
     assert craft.controller.draft.problem.question == "What are 3 and 4?"
     assert craft.controller.draft.problem.source == "mine.jsonl"
 
@@ -80,22 +80,24 @@ def test_drafts_are_opened_renamed_and_deleted(craft):
     craft.page.open_draft(new_draft(DraftProblem("From a run?", "1", source="run")))
     assert craft.page.problem_card.question.toPlainText() == "From a run?"
     dialog = open_dialog(craft, "drafts")
-    assert dialog.list.count() == 2
-    rows = [dialog.list.item(i).data(Qt.ItemDataRole.UserRole).id for i in range(2)]
-    dialog.list.setCurrentRow(rows.index(first))
-    dialog._rename()
+    assert len(dialog.model.rows) == 2
+    dialog.list.setCurrentIndex(dialog.model.index([d.id for d in dialog.model.rows].index(first), 0))
+    craft.wait(dialog.list.hasFocus)
+    craft.qtbot.keyClick(dialog.list, Qt.Key.Key_F2)
     rename = dialog.findChild(QInputDialog)
     rename.setTextValue("Apples")
     rename.accept()
-    assert any(dialog.list.item(i).text().startswith("Apples") for i in range(2))
-    dialog._open()
+    assert "Apples" in [d.title for d in dialog.model.rows]
+    dialog.list.setCurrentIndex(dialog.model.index([d.id for d in dialog.model.rows].index(first), 0))
+    dialog.choose.click()
     assert craft.controller.session.draft.id == first
     assert craft.page.header.title.text() == "Apples"
     assert craft.controller.draft.problem.question == QUESTION
     dialog = open_dialog(craft, "drafts")
-    dialog._delete()
+    craft.wait(dialog.list.hasFocus)
+    craft.qtbot.keyClick(dialog.list, Qt.Key.Key_Delete)
     dialog.findChild(ConfirmDialog).accept()
-    assert dialog.list.count() == 1
+    assert len(dialog.model.rows) == 1
     dialog.reject()
 
 
@@ -133,19 +135,18 @@ def test_hints_are_saved_to_a_suite_with_what_the_gates_say(craft, tmp_path):
 
 def test_a_model_shows_its_facts_or_why_it_cannot_be_used(craft, tmp_path):
     dialog = open_dialog(craft, "solver")
-    craft.wait(lambda: dialog.use.isEnabled())
-    assert dialog.facts["Architecture"].text() == "qwen3"
-    assert "F16" in dialog.facts["Size"].text()
+    craft.wait(lambda: dialog.choose.isEnabled())
+    assert "qwen3" in dialog.preview.text()
+    assert "F16" in dialog.preview.text()
     bad = tmp_path / "short.gguf"
     bad.write_bytes(b"GGUF\x03\x00\x00\x00")
     dialog.choose_file(str(bad))
-    craft.wait(lambda: str(bad) in dialog.error.text())
-    assert not dialog.use.isEnabled()
-    dialog.model.setCurrentIndex(0)
-    craft.wait(lambda: dialog.use.isEnabled())
+    craft.wait(lambda: str(bad) in dialog.preview.text() and not dialog.choose.isEnabled())
+    dialog.list.setCurrentIndex(dialog.model.index(0, 0))
+    craft.wait(lambda: dialog.choose.isEnabled())
     dialog.context.setValue(256)
     dialog.both.setChecked(True)
-    dialog.use.click()
+    dialog.choose.click()
     craft.wait(lambda: craft.controller.draft.solver.n_ctx == 256)
     assert craft.controller.draft.adversary.n_ctx == 256
     assert craft.solver.state.facts.n_ctx == 256

@@ -585,9 +585,7 @@ class CraftController(QObject):
         if task is None:
             return "", 0, 0, ""
         text = say_task(task.kind, state, task.n, task.model, *task.counts)
-        if task.cancelling:
-            text = "Cancelling…"
-        elif state.kind is StateKind.LOADING:
+        if state.kind is StateKind.LOADING:
             return text, round(100 * state.progress), 100, ""
         return text, *task.counts, task.figures
 

@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QSplitter, QVBox
 
 from seirenes_app.services.hint_authoring.draft import Draft, title_of
 from seirenes_app.ui.icons import draw_svg, set_icon
-from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_4, current_theme
+from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.growing_text import PageLine
-from seirenes_app.ui.widgets.labels import ElidedLabel, set_tone
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, set_tone
+from seirenes_app.ui.widgets.progress import Progress
 
 
 class CraftHeader(QWidget):
@@ -145,6 +146,28 @@ class CraftPanes(QSplitter):
                     pane.ensureWidgetVisible(widget, 0, 40)
 
         QTimer.singleShot(SETTLE_MS, widget, scroll)
+
+
+class TaskBar(QFrame):
+    """The running task at the foot of the page. Hidden while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("strip", "true")
+        self.progress = Progress("Cancel it and keep what is complete (Esc)")
+        row(
+            IconLabel("running", 20, "accent"),
+            (self.progress, 1),
+            spacing=SPACE_3,
+            margins=(28, 8, 28, 10),
+            parent=self,
+        )
+        self.hide()
+
+    def render_task(self, text: str, done: int, total: int, figures: str, *, cancelling: bool) -> None:
+        """Show a task, "" for none."""
+        self.setVisible(bool(text))
+        self.progress.render_progress(text, done, total, figures, cancelling=cancelling)
 
 
 class DropOverlay(QWidget):

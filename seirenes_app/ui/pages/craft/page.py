@@ -22,10 +22,10 @@ from seirenes_app.ui.pages.craft.cards import HintTypeCard, ProblemCard, PromptC
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.pages.craft.dialogs import CraftDialogs
 from seirenes_app.ui.pages.craft.hint_list import HintList
-from seirenes_app.ui.pages.craft.layout import CraftHeader, CraftPanes, DropOverlay
-from seirenes_app.ui.pages.craft.status_bar import TaskBar, WorkerBanner
+from seirenes_app.ui.pages.craft.layout import CraftHeader, CraftPanes, DropOverlay, TaskBar
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3, Theme
+from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import follow_action
 from training.core.prompts import Placement
@@ -62,7 +62,7 @@ class CraftPage(Page):
 
     def _build(self, tasks: TaskRunner) -> None:
         self.header = CraftHeader()
-        self.banner = WorkerBanner()
+        self.banner = Banner()
         self.problem_card, self.hint_type_card = ProblemCard(), HintTypeCard()
         self.hint_list = HintList()
         self.prompt_card, self.solve_card, self.attribution = PromptCard(), SolveCard(), AttributionCard(tasks)
@@ -71,7 +71,8 @@ class CraftPage(Page):
             (self.prompt_card, self.solve_card, self.attribution),
         )  # fmt: skip
         self.task_bar = TaskBar()
-        top = column(self.header, self.banner, (self.panes, 1), spacing=SPACE_3, margins=(26, 20, 16, 0))
+        # The banner is below the panes, so that nothing moves under the pointer when it appears.
+        top = column(self.header, (self.panes, 1), self.banner, spacing=SPACE_3, margins=(26, 20, 16, 0))
         column((top, 1), self.task_bar, spacing=0, parent=self)
         self.drop_overlay = DropOverlay(self)
 
@@ -94,7 +95,7 @@ class CraftPage(Page):
             "suite": header.suite, "library": card.library, "import": card.import_, "write": hints.write,
             "templates": hints.templates, "generate": hints.generate, "solve_all": hints.solve_all,
             "worst": hints.worst, "solve": self.solve_card.solve, "ablate": self.attribution.sentences.button,
-            "score": self.attribution.tokens.button, "cancel": self.task_bar.cancel,
+            "score": self.attribution.tokens.button,
         }.items():  # fmt: skip
             follow_action(button, self.bound[name])
         self.solve_card.solver.clicked.connect(self.bound["solver"].trigger)
@@ -125,9 +126,9 @@ class CraftPage(Page):
         controller.toast.connect(self.toast)
         controller.problem.connect(self.problem)
         self._inference.changed.connect(self._on_worker_changed)
-        self._inference.crashed.connect(lambda text: self.banner.render_crash(text, down=self._inference.state.down))
-        self._inference.recovered.connect(self.banner.render_back)
-        self.banner.restartRequested.connect(self._inference.restart)
+        self._inference.crashed.connect(self._on_worker_crashed)
+        self._inference.recovered.connect(self._on_worker_recovered)
+        self.task_bar.progress.cancelRequested.connect(controller.cancel)
 
     # ------------------------------------------------------------------ what the window calls
 
@@ -232,6 +233,20 @@ class CraftPage(Page):
     def _on_worker_changed(self, _state: WorkerState) -> None:
         self._render_models()
         self._render_task()
+
+    def _on_worker_crashed(self, text: str) -> None:
+        restart = BannerAction("Restart the worker", self._inference.restart, "refresh",
+                               "Start a new process and load the model again")  # fmt: skip
+        down = self._inference.state.down
+        self.banner.show_message(
+            BannerKind.ERROR, "The model's process crashes repeatedly" if down else "The model's process crashed", text,
+            actions=(restart,) if down else (), dismissable=True,
+        )  # fmt: skip
+
+    def _on_worker_recovered(self) -> None:
+        if not self.banner.isHidden():
+            text = f"{self.banner.text.text()}\nThe worker was restarted. Retry your request."
+            self.banner.show_message(BannerKind.SUCCESS, "The model's process is running again", text, dismissable=True)
 
     # ------------------------------------------------------------------ actions
 
