@@ -66,8 +66,13 @@ class Robustness:
     def hold(self, key):
         """The keyboard on a chart that is in view and drawn."""
         card = self.card(key)
-        self.page.stack.areas[View.CHARTS].ensureWidgetVisible(card)
-        self.wait(lambda: card.drawn is not None and not card.waits)
+
+        def drawn():
+            # The sentences of its neighbours may have moved it since.
+            self.page.stack.areas[View.CHARTS].ensureWidgetVisible(card)
+            return card.drawn is not None and not card.waits
+
+        self.wait(drawn)
         card.plot.setFocus()
         return card
 

@@ -14,7 +14,7 @@ from seirenes_app.services.run_repository import started_at
 from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, BadgeStyle
-from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.buttons import make_button, open_menu
 from training.evaluation.status import EvalState
 from training.runs.listing import RunSummary
 from training.runs.status import LIVE, RunState
@@ -51,7 +51,7 @@ class SourceMenu(QWidget):
 
     def open(self) -> None:
         """Open the menu below the button, left sides aligned."""
-        self.menu.popup(self.button.mapToGlobal(self.button.rect().bottomLeft()))
+        open_menu(self.menu, self.button)
 
     def _refill(self) -> None:
         self.menu.clear()

@@ -152,7 +152,7 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     assert sheet.model.rowCount() == 48
     assert sheet.current.question
     sheet.filter.buttons["wrong"].click()
-    assert {t.outcome for t in sheet.model.traces} == {Outcome.WRONG}
+    assert {t.outcome for t in sheet.model.rows} == {Outcome.WRONG}
     assert sheet.texts["Solution"][1].text() == sheet.current.completion
     press(bench, sheet.list, Qt.Key.Key_Escape)
     assert sheet.isHidden()
@@ -181,7 +181,7 @@ def test_a_click_on_a_point_asks_for_its_rows(bench):
 
     bench.wait(click)
     bench.wait(lambda: bench.page.rows.rows is not None)
-    assert len({t.hint_type for t in bench.page.rows.model.traces}) == 1
+    assert len({t.hint_type for t in bench.page.rows.model.rows}) == 1
 
 
 def test_a_training_step_leads_to_its_rollouts(bench):
@@ -309,7 +309,7 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     sheet = bench.page.dialogs.open_sheet
     bench.qtbot.keyClicks(sheet.search, sheet.current.family)
     wanted = sheet.current
-    sheet.take.click()
+    sheet.choose.click()
     assert view.question.text() == wanted.question
     view.start.click()
     assert view.cancel.isVisible()

@@ -180,21 +180,22 @@ def test_the_strip_offers_what_can_be_done(qtbot):
         status=RunStatus.RUNNING, stage="solving", target="a", share=0.25, chunks=8, done_chunks=2, rows=9, eta_s=90.0
     )
     strip.render_summary(going)
-    assert strip.status.text().startswith("25%  ·  about 2 min left  ·  solving a")
+    assert strip.progress.label.text() == "solving a"
+    assert strip.progress.figures.text() == "25%  ·  about 2 min left  ·  2 of 8 chunks"
     assert not strip.stop.isHidden()
     assert strip.resume.isHidden()
     strip.render_summary(going, stopping=True, more=2)
-    assert "stopping after the current chunk" in strip.status.text()
-    assert "2 more running" in strip.status.text()
+    assert strip.progress.label.text() == "stopping after the current chunk"
+    assert "2 more running" in strip.progress.figures.text()
     strip.render_summary(summary(status=RunStatus.CRASHED, share=0.5, rows=9, message="It crashed."))
     assert not strip.resume.isHidden()
-    assert "9 rows kept" in strip.status.text()
+    assert "9 rows kept" in strip.progress.figures.text()
     strip.close_button.click()
     assert strip.isHidden()
 
 
 def test_one_that_is_over_is_told_with_its_rows():
-    assert describe_progress(summary(status=RunStatus.FINISHED, share=1.0, rows=1)) == "100%  ·  1 row"
+    assert describe_progress(summary(status=RunStatus.FINISHED, share=1.0, rows=1)) == ("", "100%  ·  1 row")
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLineEdit,
-    QListView,
     QListWidget,
     QListWidgetItem,
     QSpinBox,
@@ -32,12 +29,13 @@ from seirenes_app.services.evaluation_request import (
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.types import Trace
-from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLE, TracesModel
+from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.types import Condition
 from training.evaluation.plan import MAX_SAMPLES
@@ -311,102 +309,32 @@ PROBLEM_CONDITIONS = (
     Segment(Condition.HINTED, "With a hint", "question and hint"),
     Segment(Condition.CLEAN, "Without", "the question alone"),
 )
-SIZE = QSize(640, 620)
 
 
-class ProblemDialog(PageDialog):
+class ProblemDialog(PickerDialog):
     """Choose a problem out of the rows of the newest checkpoint. `render_traces` fills it."""
 
-    chosen = Signal(object)
-    """Trace"""
     conditionChosen = Signal(object)
     """Condition whose rows are to be read."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Choose a problem", parent)
-        self._traces: Sequence[Trace] = ()
-        self._build()
-        self.resize(SIZE)
-
-    def _build(self) -> None:
-        self.body.addWidget(make_label("Choose a problem", "title"))
-        self.about = make_label("Reading…", "muted", wrap=True)
-        self.body.addWidget(self.about)
+        super().__init__(
+            "Choose a problem", "Take this problem", describe_trace, roles=TRACE_ROLES, empty="", parent=parent,
+            preview=lambda t: f"{t.question}\n\n{t.hint}".strip(),
+            search=lambda t: f"{t.question} {t.hint} {t.family}",
+            placeholder="Search in questions, hints and families",
+        )  # fmt: skip
+        self.say("Reading…")
         self.condition = Segmented("Problem", PROBLEM_CONDITIONS)
         self.condition.render_value(Condition.HINTED)
         self.condition.chosen.connect(lambda value: self.conditionChosen.emit(Condition(value)))
-        self.body.addWidget(self.condition)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Search in questions, hints and families")
-        self.search.setAccessibleName("Search problems")
-        self.search.setClearButtonEnabled(True)
-        self.search.textChanged.connect(lambda _t: self._filter())
-        self.search.installEventFilter(self)
-        self.body.addWidget(self.search)
-        self.model = TracesModel(self)
-        self.list = QListView()
-        self.list.setModel(self.model)
-        self.list.setUniformItemSizes(True)
-        self.list.setProperty("roomy", True)
-        self.list.setIconSize(QSize(16, 16))
-        self.list.setAccessibleName("Problems, with the newest checkpoint's outcome")
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setMinimumHeight(230)
-        self.list.selectionModel().currentChanged.connect(lambda _i, _o: self._render_current())
-        self.list.doubleClicked.connect(lambda _i: self._take())
-        self.body.addWidget(self.list, 1)
-        self.question = make_label("", wrap=True)
-        self.question.setMinimumHeight(96)
-        self.question.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.body.addSpacing(SPACE_2)
-        self.body.addWidget(self.question)
-        self.take = make_button("Take this problem", "check", kind="primary", clicked=self._take)
-        self.take.setDefault(True)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(make_button("Cancel", clicked=self.reject))
-        self.buttons.addWidget(self.take)
-        self.search.setFocus()
+        self.body.insertWidget(self.body.indexOf(self.about) + 1, self.condition)
 
     def render_traces(self, traces: Sequence[Trace], target: str) -> None:
         """The rows there are."""
-        self._traces = sorted((t for t in traces if t.question), key=lambda t: t.outcome == "right")
-        if self._traces:
-            self.about.setText(f"The icon is the outcome of {target}; the problems it fails come first.")
-        else:
-            self.about.setText("The questions of this suite are not stored here, so none can be replayed.")
-        self._filter()
-
-    def _filter(self) -> None:
-        words = self.search.text().casefold().split()
-        found = [t for t in self._traces if all(w in f"{t.question} {t.hint} {t.family}".casefold() for w in words)]
-        self.model.render_traces(found)
+        found = sorted((t for t in traces if t.question), key=lambda t: t.outcome == "right")
         if found:
-            self.list.setCurrentIndex(self.model.index(0, 0))
-        self._render_current()
-
-    @property
-    def current(self) -> Trace | None:
-        """The current row."""
-        found = self.list.currentIndex().data(TRACE_ROLE)
-        return found if isinstance(found, Trace) else None
-
-    def _render_current(self) -> None:
-        trace = self.current
-        self.take.setEnabled(trace is not None)
-        hint = f"\n\n{trace.hint}" if trace is not None and trace.hint else ""
-        self.question.setText(f"{trace.question}{hint}" if trace is not None else "")
-
-    def _take(self) -> None:
-        if self.current is not None:
-            self.chosen.emit(self.current)
-            self.accept()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrow keys in the search field go through the list."""
-        if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
-            if step is not None and self.model.rowCount():
-                row = max(0, min(self.model.rowCount() - 1, self.list.currentIndex().row() + step))
-                self.list.setCurrentIndex(self.model.index(row, 0))
-                return True
-        return super().eventFilter(watched, event)
+            self.say(f"The icon is the outcome of {target}; the problems it fails come first.")
+        else:
+            self.say("The questions of this suite are not stored here, so none can be replayed.")
+        self.render_items(found)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
+from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
@@ -21,6 +21,7 @@ from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel
+from seirenes_app.ui.widgets.progress import Progress
 from training.evaluation.eval_dir import EvalDir
 from training.runs.commands import CommandKind, send_command
 from training.runs.status import RunStatus
@@ -176,7 +177,6 @@ STAGES = {
     "paused": "paused", "handover": "handing over", "verifying": "checking",
 }  # fmt: skip
 RESUMABLE = (RunStatus.STOPPED, RunStatus.FAILED, RunStatus.CRASHED)
-BAR_STEPS = 1000
 NAME_WIDTH = 300
 
 
@@ -189,58 +189,46 @@ class EvaluationBar(Card):
     pauseRequested = Signal(object)
     unpauseRequested = Signal(object)
     openRequested = Signal(object)
-    """Path of its folder"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("true", parent, padding=10)
         self.summary: EvaluationSummary | None = None
-        self._build()
-        self.hide()
-
-    def _build(self) -> None:
         self.setAccessibleName("Evaluation")
         self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
-        self.name, self.status = ElidedLabel(), ElidedLabel("muted")
+        self.name = ElidedLabel()
         self.name.setMaximumWidth(NAME_WIDTH)
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.open = make_button("Show", "arrow-right", kind="quiet", tip="Show its results so far",
-                                clicked=lambda: self._emit(self.openRequested))  # fmt: skip
+        self.progress = Progress(cancellable=False)
+        self.open = self._make_button("Show", "arrow-right", self.openRequested, "Show its results so far")
         self.pause = make_button("Pause", "pause", kind="quiet", clicked=self._on_pause)
-        self.stop = make_button("Cancel", "stop", kind="quiet", tip="Stop it; finished chunks are kept and it can be "
-                                "resumed", clicked=lambda: self._emit(self.stopRequested))  # fmt: skip
-        self.resume = make_button("Resume", "resume", tip="Continue; no row is lost or repeated",
-                                  clicked=lambda: self._emit(self.resumeRequested))  # fmt: skip
+        self.stop = self._make_button("Cancel", "stop", self.stopRequested, "Finished chunks are kept")
+        self.resume = self._make_button("Resume", "resume", self.resumeRequested, "No row is lost or repeated")
         self.close_button = make_icon_button("close", "Hide", clicked=lambda: self.render_summary(None))
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(self.badge)
-        head.addWidget(self.name)
-        head.addSpacing(SPACE_3)
-        head.addWidget(self.status, 1)
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_2)
+        row.addWidget(self.badge)
+        row.addWidget(self.name)
+        row.addSpacing(SPACE_3)
+        row.addWidget(self.progress, 1)
         for part in (self.open, self.pause, self.stop, self.resume, self.close_button):
-            head.addWidget(part)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, BAR_STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the evaluation")
-        self.body.addLayout(head)
-        self.body.addWidget(self.bar)
+            row.addWidget(part)
+        self.body.addLayout(row)
+        self.hide()
+
+    def _make_button(self, text: str, icon: str, signal: SignalInstance, tip: str) -> QPushButton:
+        def emit() -> None:
+            if self.summary is not None:
+                signal.emit(self.summary.paths)
+
+        return make_button(text, icon, kind="quiet", tip=tip, clicked=emit, destructive=icon == "stop")
 
     @property
     def _paused(self) -> bool:
-        return (
-            self.summary is not None
-            and self.summary.state is not None
-            and (self.summary.state.status is RunStatus.PAUSED)
-        )
+        state = self.summary.state if self.summary is not None else None
+        return state is not None and state.status is RunStatus.PAUSED
 
     def _on_pause(self) -> None:
-        self._emit(self.unpauseRequested if self._paused else self.pauseRequested)
-
-    def _emit(self, signal: object) -> None:
         if self.summary is not None:
-            paths = self.summary.paths
-            signal.emit(paths.root if signal is self.openRequested else paths)  # type: ignore[attr-defined]
+            (self.unpauseRequested if self._paused else self.pauseRequested).emit(self.summary.paths)
 
     def render_summary(
         self, summary: EvaluationSummary | None, *, stopping: bool = False, more: int = 0, shown: bool = False
@@ -254,38 +242,35 @@ class EvaluationBar(Card):
         look = STATUS_LOOKS[RunStatus.STOPPING if stopping and not state.over else state.status]
         self.badge.render_look(look)
         self.name.setText(evaluation_name(summary))
-        text = describe_progress(summary, stopping=stopping)
-        self.status.setText(f"{text}  ·  {more} more running" if more else text)
-        self.bar.setVisible(not state.over)
-        self.bar.setValue(round(BAR_STEPS * state.share))
+        text, figures = describe_progress(summary, stopping=stopping)
+        self.progress.render_progress(text, state.share, 1, f"{figures}  ·  {more} more running" if more else figures)
+        self.progress.bar.setVisible(not state.over)
         # One button for both: a second press of the same key must not reach another button.
         self.pause.setText("Continue" if self._paused else "Pause")
         self.pause.setAccessibleName(self.pause.text())
         self.pause.setToolTip("" if self._paused else "Pause after the current chunk")
         set_icon(self.pause, "play" if self._paused else "pause", "text")
-        self.pause.setVisible(not state.over)
-        self.pause.setEnabled(not stopping)
-        self.stop.setVisible(not state.over)
-        self.stop.setEnabled(not stopping)
+        for button in (self.pause, self.stop):
+            button.setVisible(not state.over)
+            button.setEnabled(not stopping)
         self.resume.setVisible(state.status in RESUMABLE)
         self.open.setVisible(state.rows > 0 and not shown)
         self.close_button.setVisible(state.over)
-        self.setAccessibleDescription(f"{look.text}. {text}")
+        self.setAccessibleDescription(f"{look.text}. {text}  ·  {figures}")
 
 
-def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> str:
-    """What it does and how far it is, or how it ended."""
+def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> tuple[str, str]:
+    """What it does or how it ended, and how far it is."""
     state = summary.state
     assert state is not None
     rows = count_of(state.rows, "row")
+    kept = rows if state.status is RunStatus.FINISHED else f"{rows} kept"
     if state.over:
-        kept = f"{rows} kept" if state.status is not RunStatus.FINISHED else rows
-        message = " ".join(state.message.split())
-        return f"{percent(state.share)}  ·  {kept}{f'  ·  {message}' if message else ''}"
+        return " ".join(state.message.split()), f"{percent(state.share)}  ·  {kept}"
     if stopping:
-        return f"stopping after the current chunk  ·  {rows} kept"
+        return "stopping after the current chunk", kept
     what = " ".join(part for part in (STAGES.get(state.stage, state.stage), state.target, state.condition) if part)
     left = f"about {duration(state.eta_s)} left" if state.eta_s is not None else ""
     rate = f"{format_count(state.rows_per_s)} rows/s" if state.rows_per_s >= 1 else ""
-    parts = (percent(state.share), left, what, f"{state.done_chunks} of {state.chunks} chunks", rate)
-    return "  ·  ".join(part for part in parts if part)
+    chunks = f"{state.done_chunks} of {count_of(state.chunks, 'chunk')}"
+    return what, "  ·  ".join(part for part in (percent(state.share), left, chunks, rate) if part)

@@ -218,7 +218,7 @@ class RobustnessPage(Page):
         bar.resumeRequested.connect(monitor.resume)
         bar.pauseRequested.connect(monitor.pause)
         bar.unpauseRequested.connect(monitor.unpause)
-        bar.openRequested.connect(self.open_source)
+        bar.openRequested.connect(lambda paths: self.open_source(paths.root))
 
     # ------------------------------------------------------------------ page
 
@@ -492,7 +492,7 @@ class RobustnessPage(Page):
 
         def fail(text: str) -> None:
             if self.dialogs.open_sheet is dialog:
-                dialog.about.setText(text)
+                dialog.say(text)
 
         dialog.chosen.connect(self._take_problem)
         dialog.conditionChosen.connect(read)

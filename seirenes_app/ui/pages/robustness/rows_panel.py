@@ -5,11 +5,8 @@ Everything in a row is model or suite text: it is shown as plain text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QIcon, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListView, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from seirenes_app.services.formatting import count_of
@@ -22,44 +19,29 @@ from seirenes_app.ui.widgets.badges import Badge
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
 from training.core.types import Outcome
 
-Index = QModelIndex | QPersistentModelIndex
 WIDTH = 560
 ALL, RIGHT, WRONG = "all", "right", "wrong"
-TRACE_ROLE = Qt.ItemDataRole.UserRole + 1
 TEXTS = ("Question", "Added text", "Right answer", "Solution")
 
 
-class TracesModel(QAbstractListModel):
-    """Rows, one a line."""
+def describe_trace(trace: Trace) -> str:
+    """One line: family, hint type, then the hint or question."""
+    text = " ".join((trace.hint or trace.question or trace.problem_id).split())
+    return f"{trace.family}{f' · {say(trace.hint_type)}' if trace.hint_type else ''}  —  {text}"
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.traces: Sequence[Trace] = ()
 
-    def render_traces(self, traces: Sequence[Trace]) -> None:
-        """Other rows."""
-        self.beginResetModel()
-        self.traces = traces
-        self.endResetModel()
+def _icon_of(trace: Trace) -> QIcon:
+    look = OUTCOME_LOOKS[trace.outcome]
+    return icon(look.icon, look.tone)
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        """Rows."""
-        return 0 if parent.isValid() else len(self.traces)
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The outcome as an icon, then the hint or question."""
-        trace = self.traces[index.row()]
-        look = OUTCOME_LOOKS[trace.outcome]
-        if role == Qt.ItemDataRole.DisplayRole:
-            text = " ".join((trace.hint or trace.question or trace.problem_id).split())
-            return f"{trace.family}{f' · {say(trace.hint_type)}' if trace.hint_type else ''}  —  {text}"
-        if role == Qt.ItemDataRole.DecorationRole:
-            return icon(look.icon, look.tone)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{look.text}: {self.data(index)}"
-        return trace if role == TRACE_ROLE else None
+TRACE_ROLES = {
+    int(Qt.ItemDataRole.DecorationRole): _icon_of,
+    int(Qt.ItemDataRole.AccessibleTextRole): lambda t: f"{OUTCOME_LOOKS[t.outcome].text}: {describe_trace(t)}",
+}
 
 
 class RowsPanel(QFrame):
@@ -77,9 +59,7 @@ class RowsPanel(QFrame):
         self._all: list[Trace] = []
         self._build()
         self.filter.chosen.connect(lambda _v: self._filter())
-        self.list.selectionModel().currentChanged.connect(
-            lambda index, _old: self._render_trace(index.data(TRACE_ROLE))
-        )
+        self.list.selectionModel().currentChanged.connect(lambda index, _old: self._render_trace(index.data(ROW_ROLE)))
         self.hide()
 
     # ------------------------------------------------------------------ build
@@ -96,7 +76,7 @@ class RowsPanel(QFrame):
             "Which rows", [Segment(ALL, "All"), Segment(RIGHT, "Right"), Segment(WRONG, "Not right")]
         )
         self.filter.render_value(ALL)
-        self.model = TracesModel(self)
+        self.model = TableModel((Column("Rows", describe_trace, roles=TRACE_ROLES),), self)
         self.list = QListView()
         self.list.setModel(self.model)
         self.list.setUniformItemSizes(True)
@@ -190,7 +170,7 @@ class RowsPanel(QFrame):
 
     def _filter(self, row: int = 0) -> None:
         wanted = self.filter.value
-        self.model.render_traces([
+        self.model.render_rows([
             t for t in self._all if wanted == ALL or (t.outcome is Outcome.RIGHT) == (wanted == RIGHT)
         ])  # fmt: skip
         self.more.setVisible(self.rows is not None and self.rows.more)
@@ -214,8 +194,7 @@ class RowsPanel(QFrame):
     @property
     def current(self) -> Trace | None:
         """The current row."""
-        found = self.list.currentIndex().data(TRACE_ROLE)
-        return found if isinstance(found, Trace) else None
+        return self.list.currentIndex().data(ROW_ROLE)
 
     def _on_replay(self) -> None:
         if self.current is not None:
