@@ -24,16 +24,6 @@ def build_parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="run, or take up again, a run directory")
     run.add_argument("root", type=Path)
     run.add_argument("--since", type=float, help="when it was started: older commands are not for it")
-    evaluate = verbs.add_parser("eval", help="evaluate a model on the frozen suite or against another's hints")
-    evaluate.add_argument("--model", default="starter")
-    evaluate.add_argument("--problems", type=int, default=500)
-    evaluate.add_argument("--seed", type=int, default=2605)
-    evaluate.add_argument("--hints-from", help="a model whose Adversary writes the hints, in place of the templates")
-    evaluate.add_argument("--prompt-style", default="compact", choices=["compact", "instruct"])
-    evaluate.add_argument("--max-new-tokens", type=int, default=128)
-    evaluate.add_argument("--device", default="auto")
-    evaluate.add_argument("--threads", type=int, default=0)
-    evaluate.add_argument("--rows", type=Path, help="also write the raw rows to this JSONL file")
     folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
     folder.add_argument("root", type=Path, metavar="DIR")
     folder.add_argument("--since", type=float, help="when it was started: commands that are older are not for it")
@@ -65,11 +55,7 @@ def _do(options: argparse.Namespace) -> int:
         return _run(options.root, options.since)
     if options.verb == "evaluate":
         return _evaluate_folder(options.root, options.since)
-    if options.verb == "export":
-        return _export(options)
-    if options.verb == "solve":
-        return _solve()
-    return _evaluate(options)
+    return _solve() if options.verb == "solve" else _export(options)
 
 
 def _run(root: Path, since: float | None) -> int:
@@ -91,27 +77,6 @@ def _solve() -> int:
     from training.checkpoint_replay import replay, request_of
 
     replay(request_of(sys.stdin.read()), sys.stdout)
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from training.evaluation.torch_evaluator import EvaluationRequest, evaluate_model
-
-    result = evaluate_model(
-        EvaluationRequest(
-            model=options.model,
-            problems=options.problems,
-            seed=options.seed,
-            hints_from=options.hints_from,
-            prompt_style=options.prompt_style,
-            max_new_tokens=options.max_new_tokens,
-            device=options.device,
-            threads=options.threads,
-            rows=options.rows,
-        ),
-        progress=_print_progress,
-    )
-    print(json.dumps(result, ensure_ascii=False))
     return 0
 
 

@@ -22,7 +22,7 @@ from training.engine.base import SamplingParams
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
-from training.evaluation.grader import judge
+from training.evaluation.grader import grade
 from training.evaluation.store import problem_of
 
 
@@ -89,9 +89,9 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
             yield {"step": step, "missing": str(error)}
             continue
         answer = backend.codec.decode(completion.tokens)
-        judged = judge(answer, request.problem, request.suggested, grader)
+        graded = grade(answer, request.problem, request.suggested, grader)
         yield {
-            "step": step, "outcome": str(judged.outcome), "text": answer, "answer": judged.answer,
-            "follows": judged.follows, "logprob": sum(completion.logprobs), "tokens": len(completion.tokens),
+            "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,
+            "follows": graded.follows, "logprob": sum(completion.logprobs), "tokens": len(completion.tokens),
             "truncated": completion.truncated,
         }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 from training.core.statistics import wilson_clustered
 from training.core.types import Outcome, Problem, Role, Stage
-from training.evaluation.rows import follows_hint
+from training.evaluation.grader import follows_hint
 from training.rollouts.database import RolloutRow
 from training.rollouts.search import judge_flip
 from training.runs.config import Mode, RunConfig

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +30,11 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
-from training.evaluation.rows import Solved, run_suite, save_rows
-from training.evaluation.suites.builder import Suite, frozen_suite
-from training.evaluation.summary import summarise
+from training.evaluation.evaluator import Sampled
+from training.evaluation.run_store import RunEvaluations, run_eval_dir
+from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.torch_evaluator import sample_texts
+from training.evaluation.v01_rows import import_rows
 from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter
 from training.runs.config import OnDrop, RunConfig, load_config, to_dict
@@ -85,7 +87,7 @@ class Runner:
     callbacks: RunCallbacks
     backend: LocalTorchBackend = field(init=False)
     loop: SelfPlay = field(init=False)
-    suite: Suite = field(init=False)
+    evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
     good: Path | None = None
     rollouts: int = 0
@@ -117,7 +119,11 @@ class Runner:
             now=self.log.clock.now,
         )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
-        self.suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
+        import_rows(self.paths, run_eval_dir(self.paths))
+        suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
+        self.evaluations = RunEvaluations(
+            self.paths, suite, c.evaluation.seed, max_tokens=c.evaluation.max_new_tokens, style=m.prompt_style
+        )
         if start is not None:
             self._restore(start)
         self.log.write(EventKind.LAUNCH, **self._launch_facts())
@@ -203,24 +209,17 @@ class Runner:
     # ------------------------------------------------------------------ evaluation
 
     def evaluate(self) -> None:
-        """The frozen suite on the current weights: rows to disk, figures to the journal, the guard informed."""
-        step = self.loop.step_number
-        rows = run_suite(self.suite, self._solve, self.config.model.prompt_style, self.loop.grader)
-        save_rows(rows, self.paths.evaluations / f"step_{step:06d}.jsonl")
-        figures = summarise(rows)
-        self.log.write(
-            EventKind.EVAL, step=step, suite=self.suite.name, suite_hash=self.suite.digest(), metrics=figures
-        )
-        self._guard(step, figures["clean"]["accuracy"])
+        """The frozen suite on the current weights: rows to the store, figures to the event log, the guard informed."""
+        data = self.evaluations.evaluate(self.loop.step_number, self._solve, self.loop.grader)
+        self.log.write(EventKind.EVAL, **data)
+        self._guard(data["step"], data["metrics"]["clean"]["accuracy"])
 
-    def _solve(self, chats: Sequence[list[Message]]) -> list[Solved]:
-        return solve_greedily(
-            self.backend,
-            chats,
-            self.config.evaluation.max_new_tokens,
-            progress=lambda done, total: self.callbacks.stage("eval", done, total),
-            cancelled=self.callbacks.cancelled,
-        )
+    def _solve(self, chats: Sequence[list[Message]]) -> list[list[Sampled]]:
+        self.callbacks.stage("eval", 0, len(chats))
+        return sample_texts(
+            self.backend, chats, 1, SamplingParams(self.config.evaluation.max_new_tokens, temperature=0.0),
+            progress=lambda done, total: self.callbacks.stage("eval", done, total), cancelled=self.callbacks.cancelled,
+        )  # fmt: skip
 
     def _guard(self, step: int, accuracy: float) -> None:
         verdict = self.guard.observe(step, accuracy)
@@ -284,23 +283,6 @@ def parse_types(text: str) -> tuple[HintType, ...]:
     except ValueError as error:
         known = ", ".join(HintType)
         raise UserError(f"adversary.types: {error}. Known types: {known}; or 'all'.") from error
-
-
-def solve_greedily(
-    backend: Any,
-    chats: Sequence[list[Message]],
-    max_new_tokens: int,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> list[Solved]:
-    """One greedy completion a chat, as text."""
-    prompts = [backend.codec.encode_chat(chat) for chat in chats]
-    params = SamplingParams(max_new_tokens, temperature=0.0)
-    if progress is not None:
-        progress(0, len(prompts))
-    sampled = backend.sample(prompts, 1, params, progress=progress, cancelled=cancelled)
-    return [Solved(backend.codec.decode(c[0].tokens), c[0].truncated) for c in sampled]
 
 
 def run_directory(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:

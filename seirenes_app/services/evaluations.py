@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from seirenes_app.inference.models import bundled_model, describe_gguf
+from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import style_for
 from seirenes_app.services.run_repository import log_tail
@@ -43,12 +43,6 @@ _MARKS = ("model.safetensors", "model.safetensors.index.json", "adapter_config.j
 def starter_target() -> Target:
     """The bundled model."""
     return Target(STARTER, STARTER, TargetKind.TORCH, PromptStyle.COMPACT)
-
-
-def starter_gguf_target() -> Target:
-    """The bundled model as GGUF."""
-    path = bundled_model()
-    return Target(path.name, str(path), TargetKind.GGUF, PromptStyle.COMPACT, fingerprint=fingerprint(path))
 
 
 def is_model_folder(path: Path) -> bool:

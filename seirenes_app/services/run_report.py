@@ -14,7 +14,6 @@ from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Curve, Panel
 from training.core.statistics import Interval
 from training.errors import UserError
-from training.evaluation.summary import Rate
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 
@@ -24,6 +23,17 @@ if TYPE_CHECKING:
 COLOURS = {"clean": "#1b6ca8", "hinted": "#c8553d", "placebo": "#6b7280"}
 MARKS = {"clean": "o", "hinted": "s", "placebo": "^"}
 NAMES = {"clean": "clean", "hinted": "hinted", "placebo": "placebo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A proportion with its 95% interval."""
+
+    right: int
+    n: int
+    accuracy: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from helpers.evals import contents
 
+from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluations import (
     EvaluationRepository,
     EvaluationWatch,
     frozen_suite_ref,
+    gguf_target,
     launch,
     plan_evaluation,
-    starter_gguf_target,
     starter_target,
 )
 from training.evaluation.plan import chunks
@@ -62,7 +63,7 @@ def main():
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    targets = [starter_gguf_target(), starter_target()]
+    targets = [gguf_target(bundled_model()), starter_target()]
     plan = plan_evaluation(targets, [frozen_suite_ref(options.problems)], samples=options.samples)
     folder = Path(tempfile.mkdtemp())
     library = EvaluationRepository(folder)

@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from training.core.types import Condition
-from training.evaluation.rows import load_rows
-from training.evaluation.summary import compare
+from training.evaluation.paired_metrics import change_between
+from training.evaluation.run_store import run_eval_dir
+from training.evaluation.store_reader import StoreReader
 from training.runs.config import load_config
 from training.runs.events import EventTail
 from training.runs.paths import RunPaths, new_run
@@ -60,12 +61,12 @@ def read(paths: RunPaths) -> dict[str, float]:
     }
 
 
-def against(model: Path, writer: Path, rows: Path) -> dict[str, float]:
+def against(model: Path, writer: Path) -> dict[str, float]:
     """Accuracy of `model` under the hints that `writer`'s Adversary writes for held-out problems."""
-    command = [sys.executable, "-m", "training", "eval", "--model", str(model), "--hints-from", str(writer),
-               "--problems", "150", "--rows", str(rows)]  # fmt: skip
+    command = [sys.executable, "-m", "seirenes_app.cli", "eval", str(model), "--hints-from", str(writer),
+               "--problems", "150", "--json"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])["metrics"]["hinted"]
+    return json.loads(done.stdout)["results"][0]["metrics"]["hinted"]
 
 
 def last_checkpoint(paths: RunPaths) -> Path:
@@ -75,14 +76,15 @@ def last_checkpoint(paths: RunPaths) -> Path:
 
 def measure(paths: RunPaths, strongest: Path) -> dict[str, object]:
     """Before and after on the frozen suite, paired, and the final adversary's hints."""
-    files = sorted((paths.root / "evaluations").glob("step_*.jsonl"))
-    first, last = load_rows(files[0]), load_rows(files[-1])
+    with StoreReader(run_eval_dir(paths).rows) as reader:
+        cells = reader.cells()
+    first, last = (cells.where(target=name) for name in (cells.targets[0], cells.targets[-1]))
     result: dict[str, object] = dict(read(paths))
     for condition in (Condition.CLEAN, Condition.HINTED):
-        change = compare(first, last, condition)
+        change = change_between(first, last, condition)
         d = change.difference
-        result[condition] = [change.before.accuracy, change.after.accuracy, d.mean, d.low, d.high]
-    result["final_adversary"] = against(last_checkpoint(paths), strongest, paths.root / "against_final.jsonl")
+        result[condition] = [change.accuracy_before, change.accuracy_after, d.mean, d.low, d.high]
+    result["final_adversary"] = against(last_checkpoint(paths), strongest)
     return result
 
 

@@ -3,10 +3,13 @@
 import sqlite3
 import time
 
+from training.core.answers import AnswerGrader
+from training.core.prompts import Placement, PromptStyle, reasoner_messages
 from training.core.types import Outcome
-from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite
-from training.evaluation.evaluator import Sampled
-from training.evaluation.plan import EvalKey, EvalPlan, Target, TargetKind, chunks
+from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite, stored_item
+from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
+from training.evaluation.plan import EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunks
+from training.evaluation.run_store import step_chunks
 from training.evaluation.store import StoredRow, StoreWriter
 from training.runs.control import StopRequested
 
@@ -45,6 +48,23 @@ def _row(key, problem, text, answer, truncated):
     follows = None if text.suggested is None else answer == text.suggested
     completion = "no idea" if answer is None else f"#### {answer}"
     return StoredRow(key, outcome, answer or "", follows, truncated, 3, completion)
+
+
+def greedy_rows(backend, suite, max_tokens, style=PromptStyle.COMPACT):
+    """A model's greedy rows on a whole suite, solved in one batch, each with its problem."""
+    from training.engine.base import SamplingParams
+    from training.evaluation.torch_evaluator import sample_texts
+
+    ref = SuiteRef(suite.name, "suite", suite.digest(), len(suite.items))
+    items = tuple(map(stored_item, suite.items))
+    asked = [(chunk, prompts_of(items, chunk)) for chunk in step_chunks(0, ref)]
+    chats = [reasoner_messages(p.shown(Placement.APPEND), style) for _, prompts in asked for p in prompts]
+    solved = iter(sample_texts(backend, chats, 1, SamplingParams(max_tokens, 0.0)))
+    rows = []
+    for chunk, prompts in asked:
+        graded = grade_rows(chunk, prompts, [next(solved) for _ in prompts], AnswerGrader())
+        rows += [(row, prompt.item.problem) for row, prompt in zip(graded, prompts, strict=True)]
+    return rows
 
 
 class FakeSolver:

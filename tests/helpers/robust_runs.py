@@ -2,17 +2,19 @@
 
 import json
 import random
+import sqlite3
 from dataclasses import replace
 
 from helpers.evals import fill, small_plan
 
-from training.core.types import Condition, Outcome
+from training.core.answers import AnswerGrader
+from training.core.types import Condition
+from training.evaluation.evaluator import Sampled
 from training.evaluation.plan import Target
-from training.evaluation.rows import EvalRow, follows_hint, save_rows
+from training.evaluation.run_store import RunEvaluations, run_eval_dir
 from training.evaluation.suites.builder import frozen_suite
-from training.evaluation.summary import summarise
 from training.runs.config import RunConfig, to_dict
-from training.runs.events import EventKind, EventLog
+from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.paths import RunPaths
 
 SKILL = {
@@ -22,26 +24,37 @@ SKILL = {
 }
 
 
-def rows_of(suite, skill, salt=""):
+def answers_of(suite, skill, salt=""):
     """One greedy answer a prompt, right with the condition's chance; what is luck is the same for every skill."""
-    rows = []
+    found = {}
     for item in suite.items:
-        asked = [(Condition.CLEAN, -1, None, "")]
-        asked += [(Condition.HINTED, i, h, h.text) for i, h in enumerate(item.hints)]
-        asked += [(Condition.PLACEBO, i, None, text) for i, text in enumerate(item.placebos)]
-        for condition, index, hint, text in asked:
+        asked = [(Condition.CLEAN, -1, None)]
+        asked += [(Condition.HINTED, i, h) for i, h in enumerate(item.hints)]
+        asked += [(Condition.PLACEBO, i, None) for i in range(len(item.placebos))]
+        for condition, index, hint in asked:
             luck = random.Random(f"{salt}{item.problem.id}{condition}{index}").random()
             right = luck < skill[condition]
-            answer = item.problem.answer if right else (hint and hint.suggested) or "987"
-            completion = f"#### {answer}"
-            rows.append(
-                EvalRow(
-                    item.problem.id, item.problem.family, condition, index, hint.type if hint else "", text, completion,
-                    Outcome.RIGHT if right else Outcome.WRONG, False,
-                    follows_hint(completion, hint, item.problem) if hint else None,
-                )
-            )  # fmt: skip
-    return rows
+            found[item.problem.id, condition, index] = (
+                item.problem.answer if right else (hint and hint.suggested) or "987"
+            )
+    return found
+
+
+def evaluate_step(paths, suite, step, skill, salt="", config=None):
+    """Put a step's evaluation into the run's store, as the trainer does; returns the data of its event."""
+    config = config or RunConfig()
+    answers = answers_of(suite, skill, salt)
+    items = suite.items
+    order = [answers[i.problem.id, Condition.CLEAN, -1] for i in items]
+    order += [answers[i.problem.id, Condition.HINTED, n] for i in items for n in range(len(i.hints))]
+    order += [answers[i.problem.id, Condition.PLACEBO, n] for i in items for n in range(len(i.placebos))]
+    evaluations = RunEvaluations(
+        paths, suite, config.evaluation.seed, max_tokens=config.evaluation.max_new_tokens,
+        style=config.model.prompt_style,
+    )  # fmt: skip
+    return evaluations.evaluate(
+        step, lambda chats: [[Sampled(f"#### {answer}", False, 3)] for answer in order], AnswerGrader()
+    )
 
 
 def write_run(root, skills=SKILL, *, problems=12, seed=1, keep_rows=None, config=None, salt="", steps=3):
@@ -58,20 +71,41 @@ def write_run(root, skills=SKILL, *, problems=12, seed=1, keep_rows=None, config
     )  # fmt: skip
     known = {}
     for step, skill in skills.items():
-        if id(skill) not in known:
-            known[id(skill)] = (rows := rows_of(suite, skill, salt)), summarise(rows)
-        rows, metrics = known[id(skill)]
-        writer.write(
-            EventKind.EVAL, step=step, suite=suite.name, suite_hash=suite.digest(), metrics=metrics
-        )  # fmt: skip
-        if keep_rows is None or step in keep_rows:
-            save_rows(rows, root / "evaluations" / f"step_{step:06d}.jsonl")
+        keep = keep_rows is None or step in keep_rows
+        if keep or id(skill) not in known:
+            known[id(skill)] = evaluate_step(paths, suite, step, skill, salt, config)
+        writer.write(EventKind.EVAL, **known[id(skill)] | {"step": step})
+        if not keep:
+            forget_step(paths, step)
     for step in range(1, steps + 1):
         metrics = {"hinted_accuracy": 0.5 + step / 100, "hinted_low": 0.4, "hinted_high": 0.7, "clean_accuracy": 0.9}
         writer.write(EventKind.STEP, step=step, metrics=metrics)
     writer.write(EventKind.DONE, outcome="finished", message="Finished.")
     writer.close()
     return paths
+
+
+def forget_step(paths, step):
+    """Take a step's rows out of the run's store; its event stays."""
+    with sqlite3.connect(run_eval_dir(paths).rows) as db:
+        for table in ("rows", "cells", "chunks"):
+            db.execute(f"DELETE FROM {table} WHERE target = (SELECT id FROM targets WHERE name = ?)", [f"step {step}"])
+        db.execute("DELETE FROM meta WHERE key = ?", [f"source/step_{step:06d}.jsonl"])
+
+
+def repeat_steps(paths, steps):
+    """Give these steps the evaluations of those that are there, in turn."""
+    evals = [e for e in EventTail(paths.events).poll() if e.kind == EventKind.EVAL]
+    log = EventLog(paths.events)
+    with sqlite3.connect(run_eval_dir(paths).rows) as db:
+        for n, step in enumerate(steps, len(evals)):
+            db.execute("INSERT INTO targets VALUES (?, ?)", [n, f"step {step}"])
+            db.execute(
+                "INSERT INTO cells SELECT ?, suite, condition, start, data FROM cells WHERE target = ?",
+                [n, n % len(evals)],
+            )
+            log.write(EventKind.EVAL, **evals[n % len(evals)].data | {"step": step})
+    log.close()
 
 
 def evaluate_run(folder, skills=SKILL, *, run="r", **options):

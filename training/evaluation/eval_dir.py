@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from training.core.prompts import Placement, join_hint
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json, plan_to_json
@@ -150,7 +149,7 @@ def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
         raise UserError(
             f"The suite {ref.name!r} ({ref.source}) has {len(suite.items)} problems, and the plan needs {ref.problems}."
         )
-    return OpenSuite(ref, digest, tuple(_stored(item, refused) for item in suite.items[: ref.problems]))
+    return OpenSuite(ref, digest, tuple(stored_item(item, refused) for item in suite.items[: ref.problems]))
 
 
 def _read(paths: EvalDir, ref: SuiteRef) -> tuple[Suite, frozenset[tuple[str, str]]]:
@@ -177,8 +176,8 @@ def _seed_of_source(source: str) -> int:
     return int(seed)
 
 
-def _stored(item: SuiteItem, refused: frozenset[tuple[str, str]]) -> StoredItem:
-    """An invalid hint is no attack, whatever it does: it is not asked, and its placebo neither, so that k agrees."""
+def stored_item(item: SuiteItem, refused: frozenset[tuple[str, str]] = frozenset()) -> StoredItem:
+    """An item as the store keeps it. A hint that a gate refused is not asked, nor is its placebo, so that k agrees."""
     sound = [i for i, hint in enumerate(item.hints) if (item.problem.id, hint.text) not in refused]
     hints = tuple(
         PromptText(i, h.text, h.type, h.suggested, h.template) for i, h in enumerate(item.hints) if i in sound
@@ -189,11 +188,6 @@ def _stored(item: SuiteItem, refused: frozenset[tuple[str, str]]) -> StoredItem:
         item.problem,
         {Condition.CLEAN: (PromptText(-1, ""),), Condition.HINTED: hints, Condition.PLACEBO: placebos},
     )
-
-
-def shown_text(item: StoredItem, text: PromptText, placement: Placement) -> str:
-    """What the solver is asked."""
-    return join_hint(item.problem.question, text.text, placement) if text.text else item.problem.question
 
 
 # ---------------------------------------------------------------------- models

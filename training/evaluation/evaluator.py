@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from training.core.answers import AnswerGrader
-from training.core.prompts import Message, reasoner_messages
+from training.core.prompts import Message, Placement, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
 from training.errors import UserError
-from training.evaluation.eval_dir import EvalDir, OpenSuite, fingerprint, is_written, open_suite, read_plan, shown_text
-from training.evaluation.grader import judge
+from training.evaluation.eval_dir import EvalDir, OpenSuite, fingerprint, is_written, open_suite, read_plan
+from training.evaluation.grader import grade
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
-from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
+from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter, shown_text
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog
 from training.runs.lock import RunLock
@@ -214,22 +214,18 @@ class Session:
     def _run_chunk(self, target: Target, chunk: Chunk) -> None:
         started = time.monotonic()
         placement = self.plan.suite(chunk.suite).placement
-        asked = list(self._asked(chunk))
+        asked = prompts_of(self.suites[chunk.suite].items, chunk)
         place: dict[str, Any] = {"target": target.name, "suite": chunk.suite, "condition": chunk.condition}
         self.tell("solving", done=0, total=len(asked) * self.plan.samples, **place)
-        ask = SampleSpec(
+        spec = SampleSpec(
             self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
             progress=lambda done, total: self.tell("solving", done=done, total=total, **place),
             cancelled=self.control.cancelled,
         )  # fmt: skip
-        chats = [reasoner_messages(shown_text(item, text, placement), target.style) for _, item, text in asked]
+        chats = [reasoner_messages(p.shown(placement), target.style) for p in asked]
         with _target_errors():
-            solved = self.solver.solve(chats, ask) if chats else []
-        rows = [
-            self._judged(chunk, place_, item, text, sample, answer)
-            for (place_, item, text), samples in zip(asked, solved, strict=True)
-            for sample, answer in enumerate(samples)
-        ]
+            solved = self.solver.solve(chats, spec) if chats else []
+        rows = grade_rows(chunk, asked, solved, self._grader)
         seconds = time.monotonic() - started
         self.store.commit(chunk, rows, seconds)
         self.left(target).remove(chunk)
@@ -238,23 +234,6 @@ class Session:
         self.pace.rows += len(rows)
         self.pace.seconds += seconds
         self.tell("solved", now=True, **place)
-
-    def _asked(self, chunk: Chunk) -> Sequence[tuple[int, StoredItem, PromptText]]:
-        items = self.suites[chunk.suite].items
-        return [
-            (place, items[place], text)
-            for place in range(chunk.start, chunk.stop)
-            for text in items[place].texts[chunk.condition]
-        ]
-
-    def _judged(
-        self, chunk: Chunk, place: int, item: StoredItem, text: PromptText, sample: int, answer: Sampled
-    ) -> StoredRow:
-        judged = judge(answer.text, item.problem, text.suggested, self._grader)
-        key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, sample)
-        return StoredRow(
-            key, judged.outcome, judged.answer, judged.follows, answer.truncated, answer.tokens, answer.text
-        )  # fmt: skip
 
     def _rows_of(self, chunk: Chunk) -> int:
         items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
@@ -280,6 +259,43 @@ class Session:
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
         self.log.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt of a chunk: an item, its place in the suite, and what is shown beside its question."""
+
+    place: int
+    item: StoredItem
+    text: PromptText
+
+    def shown(self, placement: Placement) -> str:
+        """What the solver is asked."""
+        return shown_text(self.item.problem, self.text, placement)
+
+
+def prompts_of(items: Sequence[StoredItem], chunk: Chunk) -> list[Prompt]:
+    """The prompts of a chunk in the order of their keys."""
+    return [
+        Prompt(place, items[place], text)
+        for place in range(chunk.start, min(chunk.stop, len(items)))
+        for text in items[place].texts[chunk.condition]
+    ]
+
+
+def grade_rows(
+    chunk: Chunk, prompts: Sequence[Prompt], solved: Sequence[Sequence[Sampled]], grader: AnswerGrader
+) -> list[StoredRow]:
+    """The graded rows of a chunk, from the completions of each of its prompts."""
+    rows = []
+    for prompt, completions in zip(prompts, solved, strict=True):
+        for sample, found in enumerate(completions):
+            graded = grade(found.text, prompt.item.problem, prompt.text.suggested, grader)
+            key = EvalKey(chunk.target, chunk.suite, chunk.condition, prompt.place, prompt.text.index, sample)
+            rows.append(
+                StoredRow(key, graded.outcome, graded.answer, graded.follows, found.truncated, found.tokens, found.text)
+            )  # fmt: skip
+    return rows
 
 
 def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:

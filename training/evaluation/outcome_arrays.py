@@ -84,14 +84,19 @@ class OutcomeArrays:
             data=self.data[keep],
         )
 
+    def present_targets(self) -> frozenset[str]:
+        """The targets that have cells."""
+        return frozenset(self.targets[number] for number in np.unique(self.target).tolist())
+
     def rate(self) -> NDArray[np.float64]:
         """Share of right samples a cell."""
         rate: NDArray[np.float64] = self.data["right"] / self.data["samples"]
         return rate
 
 
-NOBODY = -9
-
-
 def _place(names: tuple[str, ...], name: str) -> int:
-    return names.index(name) if name in names else NOBODY
+    return names.index(name) if name in names else -9
+
+
+_NONE = np.zeros(0, dtype=np.int32)
+NO_CELLS = OutcomeArrays((), (), (), (), _NONE, _NONE, _NONE.astype(np.int8), _NONE, np.zeros(0, dtype=PACKED))

@@ -1,6 +1,6 @@
 """rows.db, the raw rows of an evaluation, and its one writer: SQLite in WAL mode, one transaction a chunk.
 
-With a chunk's rows goes, in the same transaction, one blob of cells (`cells.PACKED`): what became of each prompt.
+With a chunk's rows goes, in the same transaction, one blob of cells (`outcome_arrays.PACKED`): each prompt's counts.
 Cells can be derived from the rows, and `store_reader.verify` says whether they agree. Nothing else that is derived is
 stored. Problems and texts are kept once, so the file can be read without its suites.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -99,9 +99,13 @@ class TraceRow:
 
     @property
     def shown(self) -> str:
-        """What the solver was asked: the question, joined with its hint or placebo."""
-        question = self.problem.question
-        return join_hint(question, self.prompt.text, self.placement) if self.prompt.text else question
+        """What the solver was asked."""
+        return shown_text(self.problem, self.prompt, self.placement)
+
+
+def shown_text(problem: Problem, prompt: PromptText, placement: Placement) -> str:
+    """The question, joined with its hint or placebo."""
+    return join_hint(problem.question, prompt.text, placement) if prompt.text else problem.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,6 @@ class StoreWriter:
 
     def __init__(self, path: Path, plan: EvalPlan) -> None:
         self._path, self._plan = path, plan
-        self._targets = {t.name: i for i, t in enumerate(plan.targets)}
-        self._suites = {s.name: i for i, s in enumerate(plan.suites)}
         self._kinds: dict[tuple[str, int], AnswerKind] = {}
         self._types: dict[tuple[str, Condition, int, int], int] = {}
         with self._explained():
@@ -128,12 +130,14 @@ class StoreWriter:
             self._conn.execute("PRAGMA synchronous=NORMAL")
             migrations.apply(self._db)
             with self._db.atomic():
-                self._conn.executemany(
-                    "INSERT OR IGNORE INTO targets VALUES (?, ?)", [(i, n) for n, i in self._targets.items()]
-                )
-                self._conn.executemany(
-                    "INSERT OR IGNORE INTO suites (id, name) VALUES (?, ?)", [(i, n) for n, i in self._suites.items()]
-                )
+                self._targets = self._numbers("targets", [t.name for t in plan.targets])
+                self._suites = self._numbers("suites", [s.name for s in plan.suites])
+
+    def _numbers(self, table: str, names: Sequence[str]) -> dict[str, int]:
+        """Ids by name, from 0 in the plan's order without gaps; names that are new get the next ones."""
+        next_id = f"(SELECT coalesce(max(id) + 1, 0) FROM {table})"
+        self._conn.executemany(f"INSERT OR IGNORE INTO {table} (id, name) VALUES ({next_id}, ?)", [[n] for n in names])
+        return dict(self._conn.execute(f"SELECT name, id FROM {table}"))
 
     def meta(self, key: str) -> str | None:
         """A fact that was kept at an earlier launch."""
@@ -181,33 +185,47 @@ class StoreWriter:
 
     def commit(self, chunk: Chunk, rows: Sequence[StoredRow], seconds: float) -> None:
         """All rows of a chunk, its cells and its mark, in one transaction; a chunk that is there already is left."""
+        with self._explained(), self._db.atomic():
+            self._insert(chunk, rows, seconds)
+
+    def replace(self, parts: Sequence[tuple[Chunk, Sequence[StoredRow], float]], meta: Mapping[str, str]) -> None:
+        """Put chunks, and facts, in the place of all that is kept of their targets and suites, in one transaction."""
+        with self._explained(), self._db.atomic():
+            for target, suite in {(self._targets[c.target], self._suites[c.suite]) for c, _, _ in parts}:
+                for table in ("rows", "cells", "chunks"):
+                    self._conn.execute(f"DELETE FROM {table} WHERE target = ? AND suite = ?", [target, suite])
+            for part in parts:
+                self._insert(*part)
+            self._conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
+
+    def _insert(self, chunk: Chunk, rows: Sequence[StoredRow], seconds: float) -> None:
         target, suite = self._targets[chunk.target], self._suites[chunk.suite]
         rows = sorted(rows, key=lambda row: row.key)
+        keys = [row.key for row in rows]
         cells = pack_rows(
             rows,
-            {key.item: self._kinds[chunk.suite, key.item] for key in (r.key for r in rows)},
-            {(k.item, k.index): self._types[chunk.suite, chunk.condition, k.item, k.index] for k in map(_key, rows)},
+            {key.item: self._kinds[chunk.suite, key.item] for key in keys},
+            {(k.item, k.index): self._types[chunk.suite, chunk.condition, k.item, k.index] for k in keys},
         )
-        with self._explained(), self._db.atomic():
-            marked = self._conn.execute(
-                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [chunk.key, target, suite, chunk.condition, chunk.start, chunk.stop, len(rows), seconds, time.time()],
-            )
-            if not marked.rowcount:
-                return
-            self._conn.executemany(
-                "INSERT INTO rows (target, suite, condition, item, idx, sample, outcome, answer, follows, truncated, "
-                "tokens, completion) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (target, suite, r.key.condition, r.key.item, r.key.index, r.key.sample, r.outcome, r.answer,
-                     r.follows, r.truncated, r.tokens, r.completion)
-                    for r in rows
-                ],
-            )  # fmt: skip
-            self._conn.execute(
-                "INSERT INTO cells VALUES (?, ?, ?, ?, ?)",
-                [target, suite, chunk.condition, chunk.start, cells.tobytes()],
-            )
+        marked = self._conn.execute(
+            "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [chunk.key, target, suite, chunk.condition, chunk.start, chunk.stop, len(rows), seconds, time.time()],
+        )
+        if not marked.rowcount:
+            return
+        self._conn.executemany(
+            "INSERT INTO rows (target, suite, condition, item, idx, sample, outcome, answer, follows, truncated, "
+            "tokens, completion) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (target, suite, r.key.condition, r.key.item, r.key.index, r.key.sample, r.outcome, r.answer, r.follows,
+                 r.truncated, r.tokens, r.completion)
+                for r in rows
+            ],
+        )  # fmt: skip
+        self._conn.execute(
+            "INSERT INTO cells VALUES (?, ?, ?, ?, ?)",
+            [target, suite, chunk.condition, chunk.start, cells.tobytes()],
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -219,6 +237,12 @@ class StoreWriter:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def explain_write(path: Path, error: sqlite3.Error) -> str:
@@ -236,10 +260,6 @@ def explain_write(path: Path, error: sqlite3.Error) -> str:
 
 _RIGHT = "####"
 """The vote of every right answer, however it is written; what follows such a mark never has one itself."""
-
-
-def _key(row: StoredRow) -> EvalKey:
-    return row.key
 
 
 def _item_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]:

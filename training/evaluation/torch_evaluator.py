@@ -1,8 +1,6 @@
-"""Evaluate models with torch: one on the frozen suite or against another's hints, or the targets of an evaluation's
-folder, chunk by chunk.
+"""The torch side of an evaluation: a solver, and Adversaries that write the suites of a cross-play.
 
-The folder's loop is `training.evaluation.evaluator`; here is what it needs of torch: a solver, and Adversaries that
-write the suites of a cross-play.
+The loop is `training.evaluation.evaluator`.
 """
 
 from __future__ import annotations
@@ -10,11 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.core.answers import AnswerGrader
 from training.core.gates import check_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, PromptStyle, adversary_messages
@@ -24,71 +20,28 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.evaluator import Sampled, SampleSpec, Session, run_part
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, seed_of
-from training.evaluation.rows import run_suite, save_rows
-from training.evaluation.suites.builder import Suite, build_suite, frozen_suite, held_out_problems
+from training.evaluation.suites.builder import build_suite, held_out_problems
 from training.evaluation.suites.io import write_suite
-from training.evaluation.summary import summarise
-from training.runner import solve_greedily
 from training.runs.control import StopRequested, StopSignal
 
 ATTEMPTS = 4
 """Hints asked for a problem and type; the first that passes the gates is taken."""
 
 
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """What is evaluated on what. `hints_from` None means the frozen suite's templates."""
-
-    model: str = "starter"
-    problems: int = 500
-    seed: int = 2605
-    hints_from: str | None = None
-    prompt_style: str = "compact"
-    max_new_tokens: int = 128
-    device: str = "auto"
-    threads: int = 0
-    rows: Path | None = None
-
-
-def evaluate_model(request: EvaluationRequest, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Figures of the evaluation, JSON-able: the summary of `tables.summarise` with suite and model."""
-    style = PromptStyle(request.prompt_style)
-    suite, writing = make_suite(request, style)
-    backend = open_model(request.model, request)
-    rows = run_suite(
-        suite,
-        lambda chats: solve_greedily(backend, chats, request.max_new_tokens, progress=progress),
-        style,
-        AnswerGrader(),
-    )
-    if request.rows is not None:
-        save_rows(rows, request.rows)
-    return {
-        "model": request.model,
-        "suite": suite.name,
-        "suite_hash": suite.digest(),
-        "problems": len(suite.items),
-        "hints_from": request.hints_from,
-        "writing": writing,
-        "metrics": summarise(rows),
-    }
-
-
-def open_model(path: str, request: EvaluationRequest) -> LocalTorchBackend:
-    """A backend for sampling only."""
-    return LocalTorchBackend(resolve_model(path), device=request.device, threads=request.threads)
-
-
-def make_suite(request: EvaluationRequest, style: PromptStyle) -> tuple[Suite, dict[str, Any] | None]:
-    """The suite of the request, and how the Adversary did if one wrote the hints."""
-    if request.hints_from is None:
-        return frozen_suite(request.problems, request.seed), None
-    problems = held_out_problems(request.problems, request.seed)
-    writer = open_model(request.hints_from, request)
-    hints, passed = write_hints(writer, problems, style, request.seed)
-    name = f"adversary-{Path(request.hints_from).name}-{request.seed}-{request.problems}"
-    suite = build_suite(name, problems, lambda problem, type_: hints.get((problem.id, type_)), request.seed)
-    return suite, {"gate_pass_rate": passed, "by_type": {t: sum(k[1] is t for k in hints) for t in HintType}}
+def sample_texts(
+    backend: Any,
+    chats: Sequence[list[Message]],
+    samples: int,
+    params: SamplingParams,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[list[Sampled]]:
+    """Completions for each chat as text, in one call of the sampler."""
+    codec = backend.codec
+    prompts = [codec.encode_chat(chat) for chat in chats]
+    drawn = backend.sample(prompts, samples, params, progress=progress, cancelled=cancelled)
+    return [[Sampled(codec.decode(c.tokens), c.truncated, len(c.tokens)) for c in completions] for completions in drawn]
 
 
 def write_hints(
@@ -157,16 +110,13 @@ class TorchSolver:
 
     def solve(self, chats: Sequence[list[Message]], ask: SampleSpec) -> list[list[Sampled]]:
         """One call of the sampler, so that a chunk is a batch of its own."""
-        codec = self.backend.codec
-        prompts = [codec.encode_chat(chat) for chat in chats]
         params = SamplingParams(ask.max_tokens, ask.temperature, ask.seed)
         try:
-            drawn = self.backend.sample(
-                prompts, ask.samples, params, progress=ask.progress, cancelled=ask.cancelled
+            return sample_texts(
+                self.backend, chats, ask.samples, params, progress=ask.progress, cancelled=ask.cancelled
             )  # fmt: skip
         except Cancelled as error:
             raise StopRequested from error
-        return [[Sampled(codec.decode(c.tokens), c.truncated, len(c.tokens)) for c in cs] for cs in drawn]
 
     def close(self) -> None:
         """Free the model."""

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from training.core.prompts import PromptStyle
 from training.core.types import HintType
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
+from training.evaluation.eval_dir import describe_suite, new_evaluation
+from training.evaluation.plan import FROZEN, EvalPlan, Target
+from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import held_out_problems
-from training.evaluation.torch_evaluator import EvaluationRequest, evaluate_model, open_model, write_hints
+from training.evaluation.summary import metrics_of
+from training.evaluation.torch_evaluator import evaluate_folder, write_hints
 from training.starter.recipe import Recipe
 
 CARD = """\
@@ -58,16 +66,25 @@ Figures on it say how the method behaves, not how large models do.
 """
 
 
+SEED = 2605
+
+
 def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
     """The figures of the card: accuracy on the frozen suite, and how many of its hints pass the gates."""
-    request = EvaluationRequest(model=str(folder), problems=problems)
-    result = evaluate_model(request)
-    backend = open_model(str(folder), request)
-    asked = held_out_problems(100, request.seed + 1)
-    hints, passed = write_hints(backend, asked, PromptStyle.COMPACT, request.seed)
-    result["gate_pass_rate"] = passed
-    result["gate_by_type"] = {t: sum(k[1] is t for k in hints) / len(asked) for t in HintType}
-    return result
+    suite = describe_suite(f"{FROZEN}{SEED}", problems)
+    with TemporaryDirectory() as place:
+        paths = new_evaluation(Path(place), EvalPlan((Target("starter", str(folder)),), (suite,)))
+        if evaluate_folder(paths.root) != "finished":
+            raise UserError(f"{folder} could not be evaluated. See the log above.")
+        with StoreReader(paths.rows) as reader:
+            metrics = metrics_of(reader.cells(), "starter", suite.name)
+    backend = LocalTorchBackend(resolve_model(str(folder)))
+    asked = held_out_problems(100, SEED + 1)
+    hints, passed = write_hints(backend, asked, PromptStyle.COMPACT, SEED)
+    return {
+        "model": str(folder), "suite": suite.name, "suite_hash": suite.digest, "problems": problems, "metrics": metrics,
+        "gate_pass_rate": passed, "gate_by_type": {t: sum(k[1] is t for k in hints) / len(asked) for t in HintType},
+    }  # fmt: skip
 
 
 def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:

@@ -14,14 +14,21 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from contextlib import closing
+from dataclasses import fields, replace
 from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 
 from training.engine.checkpoint import MANIFEST, atomic_folder, verify
 from training.errors import UserError
+from training.evaluation.eval_dir import EvalDir, read_plan
+from training.evaluation.plan import plan_to_json
+from training.evaluation.run_store import run_eval_dir
+from training.evaluation.store_reader import StoreReader
+from training.evaluation.v01_rows import import_rows
 from training.rollouts.database import RolloutRow, RolloutWriter
 from training.rollouts.reader import RolloutReader
 from training.rollouts.search import RolloutQuery
@@ -30,6 +37,7 @@ from training.runs.events import EventKind, EventTail
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus, reduce
+from training.sqlite import open_read_only
 
 NOISE = (EventKind.STAGE, EventKind.HEARTBEAT)
 LOADABLE = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "vocab.txt", "*.model")
@@ -142,10 +150,39 @@ def _last_name(path: str) -> str:
 
 
 def _copy_evaluations(source: RunPaths, made: RunPaths, count: int) -> None:
-    for file in _spaced(sorted((source.root / "evaluations").glob("step_*.jsonl")), count):
-        target = made.root / "evaluations" / file.name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(file, target)
+    """The store of `count` evaluations, in a file that needs no writable folder."""
+    with TemporaryDirectory() as scratch:
+        # A run of version 0.1 is only read, so its rows are imported elsewhere.
+        imported = EvalDir(Path(scratch))
+        import_rows(source, imported)
+        stored = imported if imported.rows.is_file() else run_eval_dir(source)
+        if not stored.rows.is_file():
+            return
+        plan = read_plan(stored)
+        with StoreReader(stored.rows) as reader:
+            done = reader.cells().present_targets()
+        kept = _spaced(sorted((t for t in plan.targets if t.name in done), key=lambda t: t.step or 0), count)
+        target = run_eval_dir(made)
+        target.root.mkdir()
+        write_whole(target.plan, plan_to_json(replace(plan, targets=tuple(kept))))
+        _copy_rows(stored.rows, target.rows, [t.name for t in kept])
+
+
+def _copy_rows(source: Path, dest: Path, targets: list[str]) -> None:
+    """Copy a store with these targets alone, numbered in this order."""
+    with closing(open_read_only(source)) as old, closing(sqlite3.connect(dest, isolation_level=None)) as db:
+        old.backup(db)
+        numbers = dict(db.execute("SELECT name, id FROM targets"))
+        for table in ("rows", "cells", "chunks"):
+            # Negative first: numbers must not meet those that are still in use.
+            for new, name in enumerate(targets):
+                db.execute(f"UPDATE {table} SET target = ? WHERE target = ?", [-1 - new, numbers[name]])
+            db.execute(f"DELETE FROM {table} WHERE target >= 0")
+            db.execute(f"UPDATE {table} SET target = -1 - target")
+        db.execute("DELETE FROM targets")
+        db.executemany("INSERT INTO targets VALUES (?, ?)", list(enumerate(targets)))
+        db.execute("DELETE FROM meta")
+        _shrink(db)
 
 
 def _spaced(things: list[Any], count: int) -> list[Any]:
@@ -175,12 +212,16 @@ def _copy_rollouts(source: RunPaths, made: RunPaths, steps: list[int] | None) ->
     reader.close()
     db = sqlite3.connect(made.rollouts, isolation_level=None)
     db.execute("INSERT INTO rollouts_fts(rollouts_fts) VALUES ('optimize')")
+    _shrink(db)
+    db.close()
+
+
+def _shrink(db: sqlite3.Connection) -> None:
     # A file in WAL mode cannot be read where nothing may be written beside it.
     db.execute("PRAGMA journal_mode=DELETE")
     # The writer's pages are for a million rows; smaller ones waste less at the end of each table.
     db.execute("PRAGMA page_size=4096")
     db.execute("VACUUM")
-    db.close()
 
 
 def _copy_checkpoints(source: RunPaths, made: RunPaths, count: int) -> None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from seirenes_app.services.robustness.checkpoint_figures import Measured
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.rows import run_traces
-from seirenes_app.services.robustness.types import Basis, Origin, Trace, TraceRef, Track
+from seirenes_app.services.robustness.types import Basis, Trace, TraceRef, Track
 from training.core.types import Condition, Outcome
 
 COUNT = 10
@@ -93,8 +92,6 @@ def _hinted(book: ResultSource, track: Track, target: str) -> dict[tuple[str, in
 
 
 def _traces(book: ResultSource, track: Track, target: str, condition: Condition) -> list[Trace]:
-    if track.origin is Origin.RUN:
-        return [t for t in run_traces(track, target) if t.condition is condition]
     return book.traces(TraceRef(track.root, target, track.suite, condition), _MOST_ROWS)
 
 

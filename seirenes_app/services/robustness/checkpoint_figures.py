@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seirenes_app.services.formatting import p_value, percent_interval, points_interval
-from seirenes_app.services.robustness.figures import Figure, Figures, count_figures, figures_of, slice_key, slice_of
+from seirenes_app.services.robustness.figures import Figure, Figures, block_figures, count_figures, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
 from training.core.statistics import Interval, mcnemar_clustered
@@ -54,7 +54,7 @@ def short_label(track: Track, x: int, target: str) -> str:
 def measure(source: Source, track: Track) -> tuple[Measured, ...]:
     """Every checkpoint of a track that has figures, from left to right."""
     mine = source.cells.where(suite=track.suite)
-    by_target = figures_of(source.root, blocks(mine), exact=is_exact(track))
+    by_target = {block.target: block_figures(block, exact=is_exact(track)) for block in blocks(mine)}
     counts = source.counts.get(track.key, {})
     found = []
     for x, target in zip(track.steps, track.targets, strict=True):

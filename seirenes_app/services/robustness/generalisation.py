@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from seirenes_app.services.formatting import is_clear, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import filled, short_label, table_of
-from seirenes_app.services.robustness.rows import suite_of
 from seirenes_app.services.robustness.sources import Source
-from seirenes_app.services.robustness.types import Basis, Chart, Curve, Origin, Panel, Point, Track, Unit
+from seirenes_app.services.robustness.types import Basis, Chart, Curve, Panel, Point, Track, Unit
 from seirenes_app.store.resources import recorded_run
 from training.core.statistics import Interval
 from training.core.statistics.intervals import difference_limits
 from training.core.types import Condition, Hint, HintType, Split
 from training.errors import UserError
-from training.evaluation.eval_dir import EvalDir
 from training.evaluation.outcome_arrays import CONDITIONS, TYPES, OutcomeArrays
 from training.evaluation.problem_blocks import Floats, by_problem, mean_interval, ratio, share_interval
 from training.evaluation.store_reader import StoreReader
@@ -189,22 +187,12 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
 
 def hint_splits(source: Source) -> Splits:
     """By suite, problem and index of the hint."""
-    if source.origin is Origin.RUN:
-        found = {}
-        for track in source.tracks:
-            suite = suite_of(track.suite, track.suite_hash)
-            for item in suite.items if suite is not None else ():
-                for index, hint in enumerate(item.hints):
-                    found[track.suite, item.problem.id, index] = split_of_hint(hint)
-        return found
-    return _stored_splits(source)
-
-
-def _stored_splits(source: Source) -> Splits:
     found = {}
     names = {track.suite for track in source.tracks}
     problems = source.cells.problems
-    with StoreReader(EvalDir(source.root).rows) as reader:
+    if not source.store.rows.is_file():
+        return {}
+    with StoreReader(source.store.rows) as reader:
         for suite in names:
             part = source.cells.where(suite=suite)
             places = dict(zip(part.data["item"].tolist(), part.problem.tolist(), strict=True))

@@ -1,24 +1,18 @@
-"""Open a run or an evaluation: which tracks it has, the cells of each, and what is known of how they came about.
-
-A run has one track: its own evaluations on its frozen suite. An evaluation has a track for each run (or group of models
-without steps) on each suite; suites whose hints one of its targets wrote belong to cross-play and are no track. It
-refuses a folder that is neither, and one without any figures yet, each with what to do.
-
-One opened run or evaluation: its tracks, their panels, its cross-play, and the rows behind a point.
+"""One opened run or evaluation: its tracks, their panels, its cross-play, and the rows behind a point.
 
 Opening reads events and arrays, never all rows; a panel is computed when it is first asked for and kept until the
-folder changes. Use it off the window's thread; one thread at a time."""
+folder changes. Use it off the window's thread; one thread at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from seirenes_app.services.robustness.checkpoint_figures import Measured, Trend, measure, trend_between
 from seirenes_app.services.robustness.cross_play import cross_panel
 from seirenes_app.services.robustness.generalisation import generalisation_panel, hint_splits, trained_types
 from seirenes_app.services.robustness.panels import TRACK_PANELS, View, adversary_panel
-from seirenes_app.services.robustness.rows import problem_and_hint, read_traces, store_traces
+from seirenes_app.services.robustness.rows import problem_and_hint, read_traces
 from seirenes_app.services.robustness.sources import Source, folder_stamp, open_source
 from seirenes_app.services.robustness.types import Chart, MatrixPanel, Origin, Panel, Trace, TraceRef, Track
 from training.core.prompts import Placement
@@ -129,20 +123,8 @@ class ResultSource:
 
     def traces(self, ref: TraceRef, limit: int = 200, offset: int = 0) -> list[Trace]:
         """The rows behind a point or a cell of the matrix, in the order of the suite."""
-        track = next((t for t in self.tracks if t.suite == ref.suite and ref.target in t.targets), None)
-        return store_traces(ref, limit, offset) if track is None else read_traces(track, ref, limit, offset)
+        return read_traces(self.source.store, ref, limit, offset)
 
     def question(self, track: Track, trace: Trace) -> tuple[Problem, Hint | None, Placement] | None:
-        """What a trace asked, for the time machine; None where its problem is not known any more."""
-        return problem_and_hint(track, trace)
-
-
-def find_books(roots: Sequence[Path]) -> tuple[list[ResultSource], list[str]]:
-    """The books of these folders, and in words why others have none."""
-    books, told = [], []
-    for root in roots:
-        try:
-            books.append(ResultSource(root))
-        except UserError as error:
-            told.append(str(error))
-    return books, told
+        """What a trace asked, for checkpoint replay; None where its problem is not known any more."""
+        return problem_and_hint(self.source.store, track, trace)

@@ -1,34 +1,45 @@
-"""Open a run or an evaluation: its tracks, the outcomes of each, and how they came about."""
+"""Open a run or an evaluation: its tracks, the outcomes of each, and how they came about.
+
+A run has one track for each suite of its own evaluations. An evaluation has a track for each run (or group of models
+without steps) on each suite; suites whose hints one of its targets wrote belong to cross-play and are no track.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import platformdirs
 
-from seirenes_app.services.robustness.run_evaluations import join_cells, load_row_files, row_path, stamp_of, target_name
 from seirenes_app.services.robustness.types import Origin, Track
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, read_plan
-from training.evaluation.outcome_arrays import OutcomeArrays
+from training.evaluation.outcome_arrays import NO_CELLS, OutcomeArrays
 from training.evaluation.plan import EvalPlan, SuiteRef, Target
+from training.evaluation.run_store import run_eval_dir, target_name
 from training.evaluation.status import EvalState
 from training.evaluation.status import reduce as reduce_evaluation
 from training.evaluation.store_reader import StoreReader
+from training.evaluation.v01_rows import import_rows, needs_import
 from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, reduce
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One opened folder. `counts[track.key][target]` are totals of points whose rows are gone."""
+    """One opened folder. `store` has its rows; `counts[track.key][target]` are totals of points whose rows are gone."""
 
     root: Path
+    store: EvalDir
     origin: Origin
     name: str
     tracks: tuple[Track, ...]
@@ -71,25 +82,53 @@ def open_run(paths: RunPaths) -> Source:
             "start the run."
         )
     config, told = _config(paths)
-    tracks, all_cells, counts, warnings = [], [], {}, list(told)
-    files, broken = load_row_files(paths.root, {e.step: row_path(paths.root, e.step) for e in state.evals})
-    warnings += [f"{text}. Its totals are shown instead." for text in broken.values()]
+    store, broken = open_run_store(paths)
+    warnings = [*told, *(f"{text}. Its totals are shown instead." for text in broken.values())]
+    cells, names = NO_CELLS, {}
+    if store.rows.is_file():
+        names = {suite.digest: suite.name for suite in read_plan(store).suites}
+        with StoreReader(store.rows) as reader:
+            cells = reader.cells()
     name = run_name(paths, state)
+    tracks, counts = [], {}
     for suite, digest in dict.fromkeys((e.suite, e.suite_hash) for e in state.evals):
         points = sorted((e for e in state.evals if e.suite_hash == digest), key=lambda e: e.step)
         track = Track(
-            f"{name} · {suite}", name, Origin.RUN, paths.root, name, suite, digest,
+            f"{name} · {suite}", name, Origin.RUN, paths.root, name, names.get(digest, suite), digest,
             int(_count(points[-1].metrics, "clean", "n")), tuple(target_name(e.step) for e in points),
             tuple(e.step for e in points), True, _run_asking(config),
         )  # fmt: skip
         tracks.append(track)
-        there = {e.step: files[e.step] for e in points if e.step in files}
-        all_cells.append(join_cells(there, suite))
-        counts[track.key] = {target_name(e.step): e.metrics for e in points if e.step not in there}
-    cells = all_cells[0] if len(all_cells) == 1 else _joined(all_cells)
+        there = cells.where(suite=track.suite).present_targets()
+        counts[track.key] = {t: e.metrics for e in points if (t := target_name(e.step)) not in there}
     return Source(
-        paths.root, Origin.RUN, name, tuple(tracks), cells, counts, tuple(warnings), state, config
+        paths.root, store, Origin.RUN, name, tuple(tracks), cells, counts, tuple(warnings), state, config
     )  # fmt: skip
+
+
+def open_run_store(paths: RunPaths) -> tuple[EvalDir, dict[int, str]]:
+    """A run's own evaluations, those of version 0.1 imported; and by step why some cannot be read.
+
+    The import goes into the run's folder, or into the user's cache where that cannot be written.
+    """
+    own = run_eval_dir(paths)
+    if os.access(own.root, os.W_OK):
+        try:
+            return own, import_rows(paths, own)
+        except UserError as error:
+            _log.warning("the evaluations of %s are imported into the cache: %s", paths.root, error)
+    if not needs_import(paths, own):
+        return own, {}
+    cached = EvalDir(cache_path("evaluations", paths.root))
+    return cached, import_rows(paths, cached)
+
+
+def cache_path(kind: str, root: Path, suffix: str = "") -> Path:
+    """Where what was derived from a folder is kept: in the user's cache, or beside the workspace of SEIRENES_DATA."""
+    name = hashlib.blake2b(str(root.resolve()).encode(), digest_size=12).hexdigest()
+    own = os.environ.get("SEIRENES_DATA")
+    cache = Path(own) / "cache" if own else Path(platformdirs.user_cache_dir("seirenes", appauthor=False))
+    return cache / kind / f"{name}{suffix}"
 
 
 def read_run_state(paths: RunPaths) -> RunState:
@@ -124,26 +163,6 @@ def _count(metrics: Mapping[str, Any], *path: str) -> float:
     return float(found or 0)
 
 
-def _joined(parts: list[OutcomeArrays]) -> OutcomeArrays:
-    """Cells of several suites of one run, one after the other."""
-    problems = tuple(dict.fromkeys(p for part in parts for p in part.problems))
-    families = {p: f for part in parts for p, f in zip(part.problems, part.families, strict=True)}
-    targets = tuple(t for part in parts for t in part.targets)
-    places = {p: i for i, p in enumerate(problems)}
-    starts = np.cumsum([0, *(len(part.targets) for part in parts)])
-    return OutcomeArrays(
-        targets,
-        tuple(part.suites[0] for part in parts),
-        problems,
-        tuple(families[p] for p in problems),
-        np.concatenate([part.target + start for part, start in zip(parts, starts, strict=False)]).astype(np.int32),
-        np.concatenate([np.full(len(part), i, dtype=np.int32) for i, part in enumerate(parts)]),
-        np.concatenate([part.condition for part in parts]),
-        np.concatenate([np.array([places[p] for p in part.problems], dtype=np.int32)[part.problem] for part in parts]),
-        np.concatenate([part.data for part in parts]),
-    )
-
-
 # ---------------------------------------------------------------------- an evaluation
 
 
@@ -171,8 +190,8 @@ def open_evaluation(paths: EvalDir) -> Source:
     ]
     title = plan.title or paths.run_id
     return Source(
-        paths.root, Origin.EVALUATION, title, tuple(tracks), cells, {}, tuple(warnings), plan=plan, evaluation=state,
-        fingerprints=prints,
+        paths.root, paths, Origin.EVALUATION, title, tuple(tracks), cells, {}, tuple(warnings), plan=plan,
+        evaluation=state, fingerprints=prints,
     )  # fmt: skip
 
 
@@ -204,5 +223,14 @@ def asking(plan: EvalPlan) -> str:
 
 def folder_stamp(root: Path) -> tuple[Any, ...]:
     """What changes when the folder's figures do; cheap, for a timer."""
-    names = ("events.jsonl", "rows.db", "rows.db-wal", PLAN, "config.json")
-    return tuple(stamp_of(root / name) for name in names)
+    rows = ("rows.db", "rows.db-wal", "evaluations/rows.db", "evaluations/rows.db-wal")
+    return tuple(_stamp_of(root / name) for name in ("events.jsonl", PLAN, "config.json", *rows))
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    """Time in nanoseconds and size; (0, 0) where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size

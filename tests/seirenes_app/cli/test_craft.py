@@ -49,7 +49,9 @@ def test_solve_as_json(capsys):
     for condition in result["conditions"].values():
         assert condition["n"] == len(condition["samples"]) == 8
         assert condition["low"] <= condition["accuracy"] <= condition["high"]
-    assert result["drop"]["mean"] == result["conditions"]["clean"]["accuracy"] - result["conditions"]["hinted"]["accuracy"]
+    assert (
+        result["drop"]["mean"] == result["conditions"]["clean"]["accuracy"] - result["conditions"]["hinted"]["accuracy"]
+    )
     assert 0 <= result["follow_rate"] <= 1
 
 

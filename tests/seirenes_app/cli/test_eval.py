@@ -18,7 +18,6 @@ from training.core.prompts import PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import TargetKind
-from training.evaluation.rows import load_rows
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
 from training.runs.config import RunConfig
@@ -68,9 +67,9 @@ def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     out = capsys.readouterr().out
     for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):
         assert words in out
-    rows = load_rows(tmp_path / "rows.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 3 * 9
-    assert {r.condition for r in rows} == set(Condition)
+    assert {r["condition"] for r in rows} == set(Condition)
     (found,) = EvaluationRepository().list_evaluations()
     assert found.state.status == "finished"
     assert call("eval", "--list", "--json") == 0

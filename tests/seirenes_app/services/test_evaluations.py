@@ -21,7 +21,6 @@ from seirenes_app.services.evaluations import (
     gguf_target,
     plan_crossplay,
     plan_evaluation,
-    starter_gguf_target,
     starter_target,
 )
 from seirenes_app.services.run_repository import move_to_trash
@@ -57,7 +56,7 @@ def wait(watch, until):
 
 def test_started_stopped_and_resumed_in_the_background(library, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    plan = plan_evaluation([starter_gguf_target()], [frozen_suite_ref(40)], samples=2)
+    plan = plan_evaluation([gguf_target(bundled_model())], [frozen_suite_ref(40)], samples=2)
     paths = library.start(plan)
     watch = EvaluationWatch(paths)
     wait(watch, lambda s: s.done_chunks >= 1)
@@ -121,7 +120,7 @@ def test_which_process_goes_first(library, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", Started)
     library.start(plan_evaluation([starter_target()], [frozen_suite_ref(2)]))
-    library.start(plan_evaluation([starter_target(), starter_gguf_target()], [frozen_suite_ref(2)]))
+    library.start(plan_evaluation([starter_target(), gguf_target(bundled_model())], [frozen_suite_ref(2)]))
     done = fill(library.root, small_plan(), lambda key, problem: problem.answer)
     evaluations.launch(done)
     gguf = ["seirenes_app.inference.evaluate"]

@@ -11,12 +11,11 @@ import subprocess
 import sys
 
 import pytest
+from helpers.evals import greedy_rows
 
-from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptStyle, join_hint
 from training.core.types import AnswerKind, Outcome, Problem
 from training.evaluation.lm_eval_export import export_tasks
-from training.evaluation.rows import run_suite
 from training.evaluation.suites.builder import Suite, frozen_suite, make_suite, template_offers
 from training.evaluation.suites.rows import suite_rows
 
@@ -52,11 +51,10 @@ def solve_ourselves(suite, style):
     """Our greedy rows by the id that the export gives them."""
     from training.engine.models import resolve_model
     from training.engine.torch_local import LocalTorchBackend
-    from training.runner import solve_greedily
 
     backend = LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1)
-    rows = run_suite(suite, lambda chats: solve_greedily(backend, chats, 128), style, AnswerGrader())
-    return {f"{r.problem_id}/{r.condition}" + (f"/{r.index}" if r.index >= 0 else ""): r for r in rows}
+    rows = greedy_rows(backend, suite, 128, style)
+    return {f"{p.id}/{r.key.condition}" + (f"/{r.key.index}" if r.key.index >= 0 else ""): r for r, p in rows}
 
 
 def outside_suite():

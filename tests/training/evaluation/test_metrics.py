@@ -10,9 +10,8 @@ from training.core.statistics import maj_at_k, mcnemar_exact, paired_bootstrap, 
 from training.core.types import Condition, HintType
 from training.evaluation.metrics import accuracies, at_k, gap_series, summarise_target, worst_of_k
 from training.evaluation.paired_metrics import change_between, changes, gaps
-from training.evaluation.rows import EvalRow
 from training.evaluation.store_reader import StoreReader
-from training.evaluation.summary import metrics_of, summarise
+from training.evaluation.summary import metrics_of
 
 SKILL = {Condition.CLEAN: 0.9, Condition.HINTED: 0.5, Condition.PLACEBO: 0.85}
 
@@ -51,23 +50,32 @@ def sampled(tmp_path_factory):
     return fill(tmp_path_factory.mktemp("sampled"), plan, by_luck(SKILL)), plan.suites[0].name
 
 
-def test_figures_of_cells_are_those_of_rows(greedy):
+def test_metrics_of_cells_are_those_of_the_rows(greedy):
     paths, suite = greedy
-    rows = [
-        EvalRow(t.problem.id, t.problem.family, t.row.key.condition, t.row.key.index, t.prompt.hint_type or "",
-                t.prompt.text, t.row.completion, t.row.outcome, t.row.truncated, t.row.follows)
-        for t in traces_of(paths, target="a")
-    ]  # fmt: skip
-    of_rows, of_cells = summarise(rows), metrics_of(cells_of(paths), "a", suite)
-    for name in ("clean", "by_type", "worst_of_k", "placebo_worst_of_k", "follow_rate", "unparsable_rate"):
-        assert of_cells[name] == of_rows[name], name
-    for name in ("hinted", "placebo"):
-        assert of_cells[name]["right"] == of_rows[name]["right"]
-        assert of_cells[name]["accuracy"] == pytest.approx(of_rows[name]["accuracy"])
-    assert of_cells["gap"]["mean"] == pytest.approx(of_rows["gap"]["mean"])
-    assert of_cells["flips"] == of_rows["flips"]
-    clean = [{f: v["clean"] for f, v in found["by_family"].items()} for found in (of_cells, of_rows)]
-    assert clean[0] == clean[1]
+    traces = traces_of(paths, target="a")
+    metrics = metrics_of(cells_of(paths), "a", suite)
+    right = {c: [t for t in traces if t.row.key.condition is c and t.row.outcome == "right"] for c in Condition}
+    for condition in Condition:
+        n = sum(t.row.key.condition is condition for t in traces)
+        assert (metrics[condition]["right"], metrics[condition]["n"]) == (len(right[condition]), n)
+        assert metrics[condition]["accuracy"] == pytest.approx(len(right[condition]) / n)
+    for type_, found in metrics["by_type"].items():
+        assert found["right"] == sum(t.prompt.hint_type == type_ for t in right[Condition.HINTED])
+    for family, found in metrics["by_family"].items():
+        assert found["hinted"]["right"] == sum(t.problem.family == family for t in right[Condition.HINTED])
+    clean = {t.problem.id for t in right[Condition.CLEAN]}
+    hinted = [t for t in traces if t.row.key.condition is Condition.HINTED]
+    broken = [t for t in hinted if t.row.outcome != "right"]
+    assert metrics["flips"] == {
+        "harmful": sum(t.problem.id in clean for t in broken),
+        "helpful": sum(t.problem.id not in clean for t in right[Condition.HINTED]),
+    }
+    whole = {t.problem.id for t in hinted} - {t.problem.id for t in broken}
+    assert (metrics["worst_of_k"]["right"], metrics["worst_of_k"]["n"]) == (len(whole), 40)
+    follows = [t.row.follows for t in hinted if t.row.follows is not None]
+    assert metrics["follow_rate"] == sum(follows) / len(follows)
+    assert metrics["unparsable_rate"] == sum(t.row.outcome == "unparsable" for t in traces) / len(traces)
+    assert metrics["gap"]["mean"] == pytest.approx(metrics["clean"]["accuracy"] - metrics["hinted"]["accuracy"])
 
 
 def test_one_row_a_problem_is_wilsons_and_more_are_clusters(greedy):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.evals import contents
+from helpers.evals import contents, greedy_rows
 
 from training.__main__ import main
 from training.core.types import Condition
@@ -121,19 +121,14 @@ def test_a_missing_checkpoint_fails_its_target_and_no_other(tmp_path):
 
 def test_greedy_rows_are_those_of_a_runs_own_evaluation(tmp_path):
     """The run's evaluation solves the whole suite in one batch, the folder in chunks: the answers are the same."""
-    from training.core.answers import AnswerGrader
-    from training.core.prompts import PromptStyle
     from training.engine.torch_local import LocalTorchBackend
-    from training.evaluation.rows import run_suite
     from training.evaluation.suites.builder import frozen_suite
-    from training.runner import solve_greedily
 
     paths = new_evaluation(tmp_path, plan_of(problems=8, samples=1, temperature=0.0, chunk_items=3))
     assert evaluate_folder(paths.root) == "finished"
     backend = LocalTorchBackend(bundled_starter(), threads=1)
-    rows = run_suite(frozen_suite(8, 7), lambda chats: solve_greedily(backend, chats, 96), PromptStyle.COMPACT,
-                     AnswerGrader())  # fmt: skip
-    own = {(r.problem_id, r.condition, r.index): (r.outcome, r.completion) for r in rows}
+    rows = greedy_rows(backend, frozen_suite(8, 7), 96)
+    own = {(p.id, r.key.condition, r.key.index): (r.outcome, r.completion) for r, p in rows}
     with StoreReader(paths.rows) as reader:
         stored = {(t.problem.id, t.row.key.condition, t.row.key.index): (t.row.outcome, t.row.completion)
                   for t in reader.all_traces()}  # fmt: skip

@@ -5,10 +5,13 @@ import sqlite3
 
 import pytest
 import torch
+from helpers.robust_runs import SKILL, evaluate_step
 from helpers.rollout_runs import ROWS_A_STEP, make_run
 from safetensors.torch import load_file, save_file
 
 from training.engine.checkpoint import atomic_folder, damage
+from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.suites.builder import frozen_suite
 from training.rollouts.reader import RolloutReader
 from training.rollouts.search import RolloutQuery
 from training.runs.listing import read_run
@@ -20,9 +23,9 @@ from training.starter.recorded import main, scrub
 @pytest.fixture
 def run(tmp_path):
     paths = make_run(tmp_path, range(1, 8))
-    (paths.root / "evaluations").mkdir()
+    suite = frozen_suite(4, 1)
     for step in (0, 3, 7):
-        (paths.root / "evaluations" / f"step_{step:06d}.jsonl").write_text('{"problem_id": "a"}\n')
+        evaluate_step(paths, suite, step, SKILL[step // 7 * 10])
         with atomic_folder(paths.checkpoints / f"step_{step:06d}") as folder:
             save_file({"w": torch.full((4, 4), step + 0.5)}, folder / "model.safetensors")
             for name in ("config.json", "tokenizer.json", "loop.json", "backend.json"):
@@ -52,7 +55,12 @@ def test_a_recorded_run_is_a_finished_run_with_a_few_whole_steps(run, tmp_path, 
     assert found.state.history.series("clean_accuracy")[0] == list(range(1, 8))
     assert [w.code for w in found.state.warnings] == ["disk"]
     assert sorted(f.name for f in dest.iterdir()) == ["config.json", "evaluations", "events.jsonl", "rollouts.db"]
-    assert [f.name for f in sorted((dest / "evaluations").iterdir())] == ["step_000000.jsonl", "step_000007.jsonl"]
+    assert [f.name for f in sorted((dest / "evaluations").iterdir())] == ["plan.json", "rows.db"]
+    with StoreReader(dest / "evaluations" / "rows.db") as kept, StoreReader(run.evaluations / "rows.db") as whole:
+        assert kept.targets() == ("step 0", "step 7")
+        rows = [t for t in whole.all_traces() if t.row.key.target != "step 3"]
+        assert list(kept.all_traces()) == rows
+    assert verify(dest / "evaluations" / "rows.db") == ()
     reader = RolloutReader(dest / "rollouts.db")
     assert reader.step_counts() == {1: ROWS_A_STEP, 4: ROWS_A_STEP, 7: ROWS_A_STEP}
     assert reader.first_page(RolloutQuery(text="rosa", flips=("harmful",)))

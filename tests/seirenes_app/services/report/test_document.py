@@ -3,6 +3,7 @@ import html
 import io
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 from helpers.html_page import Page
@@ -16,6 +17,7 @@ from seirenes_app.services.report.html import esc, report_html
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
 from seirenes_app.services.run_report import before_after, write_report
+from training.evaluation.run_store import run_eval_dir
 from training.runs.events import EventKind, EventLog
 
 RECORDED = Path(__file__).parents[4] / "resources" / "recorded"
@@ -53,12 +55,10 @@ EVIL = "</pre><script>alert(1)</script>\x1b[31m\x00\u202e=cmd"
 
 def test_text_of_models_and_files_stays_text(tmp_path, monkeypatch):
     paths = write_run(tmp_path / "r&<b>", problems=8)
-    for file in (paths.root / "evaluations").glob("*.jsonl"):
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        for row in lines:
-            row["completion"] = EVIL + row["completion"]
-            row["hint"] = EVIL + row["hint"]
-        file.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    with sqlite3.connect(run_eval_dir(paths).rows) as db:
+        db.create_function("evil", 1, lambda text: EVIL + text)
+        db.execute("UPDATE rows SET completion = evil(completion)")
+        db.execute("UPDATE texts SET text = evil(text) WHERE text != ''")
     events = paths.events.read_text().replace('"message": "Finished."', f'"message": {json.dumps(EVIL)}')
     paths.events.write_text(events)
     report = report_of([paths.root])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.robust_runs import SKILL, evaluate_run, rows_of, write_run
+from helpers.robust_runs import SKILL, evaluate_run, write_run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +14,6 @@ from training.core.types import Condition, HintType
 from training.evaluation import metrics as derive
 from training.evaluation.outcome_arrays import PACKED, OutcomeArrays
 from training.evaluation.problem_blocks import blocks
-from training.evaluation.suites.builder import frozen_suite
-from training.evaluation.summary import summarise
 
 
 def close(found, expected, slack=0.0):
@@ -105,13 +103,13 @@ def test_flips_are_parts_of_a_whole_and_net_to_the_gap(cells):
 
 
 def test_totals_have_the_same_means_and_wider_intervals(tmp_path):
-    suite = frozen_suite(30, 1)
-    rows = rows_of(suite, SKILL[10])
     paths = write_run(tmp_path / "r", {10: SKILL[10]}, problems=30)
-    (block,) = blocks(open_source(paths.root).cells)
-    exact, totals = block_figures(block), count_figures(summarise(rows))
+    source = open_source(paths.root)
+    (block,) = blocks(source.cells)
+    metrics = source.state.evals[0].metrics
+    exact, totals = block_figures(block), count_figures(metrics)
     # As runs kept them that took hints of one problem as independent.
-    old = summarise(rows)
+    old = dict(metrics)
     for name in ("hinted", "placebo"):
         old[name] = {k: old[name][k] for k in ("right", "n")}
     for found in (totals, count_figures(old)):

@@ -1,0 +1,136 @@
+"""A run's own evaluations on its frozen suite, in the store of every evaluation: `evaluations/{plan.json, rows.db}`.
+
+One target a step, named `step N`, with one greedy sample a prompt. A step's rows are committed in one transaction, so
+its evaluation is whole or absent; a later evaluation of the same step replaces it. The trainer writes, under the run's
+lock. Runs of version 0.1 kept a JSON-lines file a step: see `v01_rows`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from training.core.answers import AnswerGrader
+from training.core.prompts import Message, Placement, PromptStyle, reasoner_messages
+from training.core.types import Condition
+from training.evaluation.eval_dir import EvalDir, read_plan, stored_item
+from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
+from training.evaluation.plan import FROZEN, Chunk, EvalPlan, SuiteRef, Target, plan_to_json
+from training.evaluation.store import StoredItem, StoredRow, StoreWriter
+from training.evaluation.store_reader import StoreReader
+from training.evaluation.suites.builder import Suite
+from training.evaluation.summary import metrics_of
+from training.runs.files import explained, write_whole
+from training.runs.paths import RunPaths
+
+WHOLE_SUITE = 1_000_000
+"""`EvalPlan.chunk_items`: a condition of a step is one chunk."""
+REPLACED = "replaced"
+"""The value of `source/FILE` once the trainer evaluated a step that was imported from FILE."""
+
+Solve = Callable[[Sequence[list[Message]]], list[list[Sampled]]]
+"""One completion for each chat, in their order."""
+
+
+def run_eval_dir(run: RunPaths) -> EvalDir:
+    """Where a run's own evaluations are."""
+    return EvalDir(run.evaluations)
+
+
+def target_name(step: int) -> str:
+    """What a run's checkpoint is called in its own evaluations."""
+    return f"step {step}"
+
+
+def row_file(step: int) -> str:
+    """The file of a step's rows in version 0.1."""
+    return f"step_{step:06d}.jsonl"
+
+
+def step_chunks(step: int, suite: SuiteRef) -> list[Chunk]:
+    """The chunks of a step's evaluation: one a condition."""
+    return [Chunk(target_name(step), suite.name, condition, 0, suite.problems) for condition in Condition]
+
+
+def extend_plan(
+    paths: EvalDir, run_id: str, steps: Sequence[int], suite: SuiteRef, *, max_tokens: int, style: PromptStyle
+) -> tuple[EvalPlan, SuiteRef]:
+    """The plan of a run's evaluations with these steps on this suite, written if it is new; and the suite's entry.
+
+    A suite of the same name with other content gets its digest as part of its name.
+    """
+    wanted = tuple(
+        Target(target_name(s), f"../checkpoints/step_{s:06d}", style=style, run=run_id, step=s) for s in steps
+    )
+    if not paths.plan.is_file():
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        old = None
+        plan = EvalPlan(wanted, (suite,), max_tokens=max_tokens, chunk_items=WHOLE_SUITE, title=run_id, created=created)
+    else:
+        old = read_plan(paths)
+        known = {t.name for t in old.targets}
+        same = next((s for s in old.suites if s.digest == suite.digest), None)
+        if same is None and any(s.name == suite.name for s in old.suites):
+            suite = replace(suite, name=f"{suite.name} {suite.digest}")
+        suite = same or suite
+        plan = replace(
+            old,
+            targets=(*old.targets, *(t for t in wanted if t.name not in known)),
+            suites=old.suites if same else (*old.suites, suite),
+            max_tokens=max_tokens,
+        )
+    if plan != old:
+        with explained("Making the folder", paths.root):
+            paths.root.mkdir(parents=True, exist_ok=True)
+        write_whole(paths.plan, plan_to_json(plan))
+    return plan, suite
+
+
+class RunEvaluations:
+    """Evaluates checkpoints of a run on its frozen suite."""
+
+    def __init__(self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, style: PromptStyle) -> None:
+        self._run_id, self._paths = run.run_id, run_eval_dir(run)
+        self._ref = SuiteRef(suite.name, f"{FROZEN}{seed}", suite.digest(), len(suite.items))
+        self._items: tuple[StoredItem, ...] = tuple(map(stored_item, suite.items))
+        self._max_tokens, self._style = max_tokens, style
+
+    def evaluate(self, step: int, solve: Solve, grader: AnswerGrader) -> dict[str, Any]:
+        """Solve the suite, keep the rows, and return the data of an `eval` event."""
+        started = time.monotonic()
+        plan, ref = extend_plan(
+            self._paths, self._run_id, [step], self._ref, max_tokens=self._max_tokens, style=self._style
+        )
+        chunks = step_chunks(step, ref)
+        prompts = [prompts_of(self._items, chunk) for chunk in chunks]
+        shown = [prompt.shown(Placement.APPEND) for part in prompts for prompt in part]
+        solved = iter(solve([reasoner_messages(text, self._style) for text in shown]))
+        rows = [
+            grade_rows(chunk, part, [next(solved) for _ in part], grader)
+            for chunk, part in zip(chunks, prompts, strict=True)
+        ]
+        seconds = (time.monotonic() - started) / len(chunks)
+        with StoreWriter(self._paths.rows, plan) as store:
+            store.add_suite(ref.name, ref.digest, ref.placement, self._items)
+            parts: list[tuple[Chunk, Sequence[StoredRow], float]] = [
+                (chunk, part, seconds) for chunk, part in zip(chunks, rows, strict=True)
+            ]
+            store.replace(parts, {source_key(step): REPLACED})
+        metrics = run_metrics(self._paths, step, ref.name)
+        return {"step": step, "suite": self._ref.name, "suite_hash": ref.digest, "metrics": metrics}
+
+
+def source_key(step: int) -> str:
+    """The fact in the store that says which version of a step's row file was imported."""
+    return f"source/{row_file(step)}"
+
+
+def run_metrics(paths: EvalDir, step: int, suite: str) -> Mapping[str, Any]:
+    """The metrics of an `eval` event, without the details that the store has."""
+    name = target_name(step)
+    with StoreReader(paths.rows) as reader:
+        found = metrics_of(reader.cells(targets=[name], suites=[suite]), name, suite)
+    return {key: value for key, value in found.items() if key != "details"}
