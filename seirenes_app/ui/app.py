@@ -1,40 +1,29 @@
-"""The composition root: makes the application, its collaborators, its pages and its window. Nothing else makes them."""
+"""The composition root: makes the application and its window, and fills the window once its frame is in view."""
 
 from __future__ import annotations
 
 import ctypes.util
+import gc
+import importlib
 import os
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtWidgets import QApplication
 
-from seirenes_app.services.diagnostics import record_error, start_log
-from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.store.crafts import CraftStore
-from seirenes_app.store.resources import recorded_run
 from seirenes_app.store.settings import Settings
-from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, set_aside, workspace_path
-from seirenes_app.ui.controllers.active_runs import ActiveRuns
-from seirenes_app.ui.controllers.background import Background
-from seirenes_app.ui.controllers.gc_tuning import settle_heap
-from seirenes_app.ui.controllers.inference_service import InferenceService
-from seirenes_app.ui.controllers.trainer_control import TrainerControl
-from seirenes_app.ui.dependencies import Pages, Services
+from seirenes_app.ui.dependencies import make_page, make_services
 from seirenes_app.ui.icons import app_icon
-from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.craft.page import CraftPage
-from seirenes_app.ui.pages.home.page import HomePage
-from seirenes_app.ui.pages.robustness.page import RobustnessPage
-from seirenes_app.ui.pages.traces.page import TracesPage
-from seirenes_app.ui.pages.train.page import TrainPage
+from seirenes_app.ui.pages.base import PAGES
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, MessageDialog
 from seirenes_app.ui.window import MainWindow
 from training.errors import UserError
-from training.runs.paths import RunPaths
 
 
 def check_display() -> None:
@@ -52,25 +41,20 @@ def check_display() -> None:
 
 
 def build_window(app: QApplication, settings: Settings) -> MainWindow:
-    """The window with everything it works with."""
-    library = RunRepository()
-    background = Background(app)
-    workspace = Workspace()
-    runs = RunsModel(library, workspace, background, app)
-    control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
-    active = ActiveRuns(runs, control, app)
-    solver = InferenceService(app)
-    folder = RunPaths(recorded_run())
-    recorded = folder if folder.rollouts.is_file() else None
-    pages = Pages(
-        home=HomePage(runs, background, library.presets(), workspace, recorded),
-        craft=CraftPage(CraftStore(workspace), background, solver),
-        train=TrainPage(control, library, settings, background=background),
-        traces=TracesPage(runs, recorded),
-        robustness=RobustnessPage(runs, recorded),
-    )
-    services = Services(control, active, runs, library, workspace, background, solver, settings)
-    return MainWindow(pages, services)
+    """The window with its services and its first page."""
+    window = MainWindow(settings)
+    fill_window(app, window, settings)
+    return window
+
+
+def fill_window(app: QApplication, window: MainWindow, settings: Settings) -> None:
+    """Give an empty window its services and its first page."""
+    services = make_services(app, settings)
+    window.load(services, lambda key: make_page(key, services))
+    # Libraries and widgets are half a million objects that never become garbage: keep them out of the collector's
+    # later rounds, each of which would hold the window up for a tenth of a second.
+    gc.collect()
+    gc.freeze()
 
 
 def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> int:
@@ -78,7 +62,6 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     if smoke_test:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     check_display()
-    start_log()
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     app.setApplicationName("seirenes")
@@ -87,27 +70,78 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     app.setWindowIcon(app_icon())
     settings, trouble = _load_settings()
     apply_theme(app, settings.theme)
-    moved = "" if smoke_test else open_way()
-    window = build_window(app, settings)
-    settle_heap()
-    _catch_faults(window)
+    if smoke_test:
+        return _paint_all(app, settings, screenshot_dir)
+    window = MainWindow(settings)
+    startup = _Startup(app, window, settings)
+    window.painted.connect(startup.begin)
     window.show()
     if trouble:
-        window.tell("The settings were not read", trouble)
-    if moved:
-        window.tell("The workspace is new", moved)
-    if smoke_test:
-        code = _paint_all(app, window, screenshot_dir)
-        window.shut_down(remember=False)
-        return code
-    return app.exec()
+        window.show_error("The settings were not read", trouble)
+    code = app.exec()
+    if startup.error is not None:
+        raise startup.error
+    return code
 
 
-def open_way() -> str:
+PRELOADED = (
+    "seirenes_app.services.diagnostics",
+    "seirenes_app.services.estimate",
+    "seirenes_app.services.run_repository",
+    "seirenes_app.store.crafts",
+)
+"""What the first page needs of modules without Qt, imported in another thread while the frame is in view."""
+PRELOADED_LATER = (
+    "seirenes_app.services.hint_authoring.commands",
+    "seirenes_app.services.robustness.result_source",
+    "seirenes_app.services.evaluations",
+    "seirenes_app.services.traces",
+)
+"""The same for the other pages."""
+
+
+class _Startup:
+    """Fills the window once its empty frame is in view."""
+
+    def __init__(self, app: QApplication, window: MainWindow, settings: Settings) -> None:
+        self._app, self._window, self._settings = app, window, settings
+        self._tasks = TaskRunner(app, threads=1)
+        self.error: UserError | None = None
+        """What kept the window from opening; it was shown."""
+
+    def begin(self) -> None:
+        """Import, then fill."""
+        self._tasks.run(lambda: _import_all(PRELOADED), self._fill)
+
+    def _fill(self, _none: None) -> None:
+        from seirenes_app.services.diagnostics import start_log
+
+        start_log()
+        _catch_faults(self._window)
+        try:
+            moved = check_workspace()
+        except UserError as error:
+            self.error = error
+            self._app.exit(1)
+            return
+        fill_window(self._app, self._window, self._settings)
+        if moved:
+            self._window.show_error("The workspace is new", moved)
+        self._tasks.run(lambda: _import_all(PRELOADED_LATER))
+
+
+def _import_all(names: Sequence[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
+
+
+def check_workspace() -> str:
     """See that the workspace opens; a damaged one is set aside after a yes. Returns what was done, "" for nothing.
 
     What keeps the window from opening is shown first, for who started it from a menu, and then raised as a `UserError`.
     """
+    from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, set_aside, workspace_path
+
     try:
         Workspace().close()
     except WorkspaceDamaged as error:
@@ -135,6 +169,8 @@ def _load_settings() -> tuple[Settings, str]:
 def _catch_faults(window: MainWindow) -> None:
     """Show and log what nobody caught, in the window's thread and in others; nothing dies silently."""
 
+    from seirenes_app.services.diagnostics import record_error
+
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
@@ -151,23 +187,28 @@ def _catch_faults(window: MainWindow) -> None:
     threading.excepthook = thread_hook
 
 
-def _paint_all(app: QApplication, window: MainWindow, folder: Path | None) -> int:
+def _paint_all(app: QApplication, settings: Settings, folder: Path | None) -> int:
+    window = build_window(app, settings)
+    _catch_faults(window)
+    window.show()
     sizes = ((1280, 800), (1920, 1080))
     painted = 0
     for theme in ("light", "dark"):
         apply_theme(app, theme)
-        for index, page in enumerate(window.pages):
-            window.show_page(index)
+        for page in PAGES:
+            window.show_page(page.key)
             for width, height in sizes:
                 window.resize(width, height)
                 for _ in range(8):
                     app.processEvents()
-                    window.settle()
+                    # There is no event loop here: let background tasks end.
+                    time.sleep(0.05)
                 picture = window.grab()
                 painted += not picture.isNull()
                 if folder is not None:
                     folder.mkdir(parents=True, exist_ok=True)
                     picture.save(str(folder / f"{page.key}-{theme}-{width}x{height}.png"))
-    expected = 2 * len(window.pages) * len(sizes)
-    print(f"painted {painted} of {expected} pictures of {len(window.pages)} pages")
+    window.shut_down(remember=False)
+    expected = 2 * len(PAGES) * len(sizes)
+    print(f"painted {painted} of {expected} pictures of {len(PAGES)} pages")
     return 0 if painted == expected else 1

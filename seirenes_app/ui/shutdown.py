@@ -1,4 +1,4 @@
-"""What becomes of runs that are going when the window closes: asked once, then done, where the person can see it."""
+"""Closing the window while runs are in progress: ask once, then stop them in view or leave them running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ShutdownSequence(QObject):
         self._decided = False
         self.dialog: StoppingDialog | None = None
         active.changed.connect(self._close_if_idle)
-        control.stopChanged.connect(self._say)
+        control.stopChanged.connect(self._on_stop_changed)
 
     @property
     def under_way(self) -> bool:
@@ -43,16 +43,16 @@ class ShutdownSequence(QObject):
         return question.answer is CloseAnswer.KEEP
 
     def stop_all(self) -> None:
-        """Ask every run to save and stop, show the ladder, and close when the last is gone."""
+        """Ask every run to save and stop, show how it goes, and close when the last is gone."""
         self.dialog = StoppingDialog(self._close_now, self._window)
         self.dialog.rejected.connect(self._stay)
         self.dialog.open()
         for paths, _ in self._active.live:
             self._control.stop_and_save(paths)
 
-    def _say(self, _paths: RunPaths, text: str) -> None:
+    def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
         if self.dialog is not None:
-            self.dialog.say(text)
+            self.dialog.status.setText(text)
 
     def _close_if_idle(self) -> None:
         if self.dialog is not None and not self._active.live:

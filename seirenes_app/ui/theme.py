@@ -214,6 +214,7 @@ QLabel { background: transparent; }
 QLabel[role="hero"] { font-size: ${hero_px}px; font-weight: 300; }
 QLabel[role="title"] { font-size: ${title_px}px; font-weight: 400; }
 QLabel[role="heading"] { font-size: ${heading_px}px; font-weight: 600; }
+QLabel[role="strong"] { font-weight: 600; }
 QLabel[role="figure"] { font-size: ${heading_px}px; font-weight: 500; }
 QLabel[role="muted"] { color: $muted; }
 QLabel[role="small"] { color: $muted; font-size: ${small_px}px; }

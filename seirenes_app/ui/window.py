@@ -1,76 +1,89 @@
-"""The main window: rail, pages, status, menus, palette. It hands what pages ask for to those who do it."""
+"""The main window: sidebar, pages, status, menus, palette. It connects what pages request with what does it.
+
+The frame is built first and alone; `load` brings the services, and each page is built when it is first shown.
+"""
 
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
-from PySide6.QtGui import QCloseEvent, QDesktopServices
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
-from seirenes_app.services.diagnostics import describe, log_path
-from seirenes_app.services.hint_authoring.draft import Draft
-from seirenes_app.services.machine import Machine, read_machine
-from seirenes_app.store.settings import ThemeMode, settings_path
+from seirenes_app.store.settings import Settings, ThemeMode, settings_path
 from seirenes_app.ui.actions import ActionRegistry
 from seirenes_app.ui.command_palette import CommandPalette
-from seirenes_app.ui.dependencies import Pages, Services
-from seirenes_app.ui.pages.base import PAGES, Page
-from seirenes_app.ui.shutdown import ShutdownSequence
+from seirenes_app.ui.pages.base import PAGE_BY_KEY, PAGES, Page
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
     BugDialog,
     ConfirmDialog,
+    GlossaryDialog,
     MessageDialog,
     ShortcutsDialog,
     ask_discard,
 )
 from seirenes_app.ui.widgets.sidebar import Sidebar
-from seirenes_app.ui.widgets.status_line import StatusLine
 from seirenes_app.ui.widgets.toast import Toast
-from seirenes_app.ui.window_actions import ALL_ACTIONS, build_menus
+from seirenes_app.ui.window_actions import ALL_ACTIONS, add_presets, build_menus
 from training.errors import UserError
-from training.rollouts.search import RolloutQuery
-from training.runs.config import load_config
-from training.runs.listing import RunSummary
-from training.runs.paths import RunPaths
-from training.runs.status import RunState, RunStatus
+
+if TYPE_CHECKING:
+    from seirenes_app.services.hint_authoring.draft import Draft
+    from seirenes_app.services.machine import Machine
+    from seirenes_app.ui.dependencies import Services
+    from seirenes_app.ui.pages.craft.page import CraftPage
+    from seirenes_app.ui.pages.home.page import HomePage
+    from seirenes_app.ui.pages.robustness.page import RobustnessPage
+    from seirenes_app.ui.pages.traces.page import TracesPage
+    from seirenes_app.ui.pages.train.page import TrainPage
+    from training.rollouts.search import RolloutQuery
+    from training.runs.listing import RunSummary
+    from training.runs.paths import RunPaths
+    from training.runs.status import RunState
 
 
 class MainWindow(QMainWindow):
-    """See the module. Collaborators come by constructor; `app.build_window` makes them."""
+    """`app` shows it empty and then calls `load`."""
 
+    painted = Signal()
+    """The empty frame is in view."""
     faulted = Signal(str, bool)
-    """An exception nobody caught: its text, and whether the person can mend it. Emitted from any thread."""
+    """An exception nobody caught: its text, and whether it is a `UserError`. Emitted from any thread."""
 
-    def __init__(self, pages: Pages, services: Services) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self._home, self._craft, self._train, self._traces = pages.home, pages.craft, pages.train, pages.traces
-        self._robustness = pages.robustness
-        self._control, self._active = services.control, services.active
-        self._runs, self._library, self._workspace = services.runs, services.library, services.workspace
-        self._settings, self._tasks = services.settings, services.tasks
-        self.pages: list[Page] = list(pages.in_order)
+        self._settings = settings
+        self._services: Services | None = None
+        self._make_page: Callable[[str], Page]
+        self.pages: dict[str, Page] = {}
+        """Those that are built."""
         self._machine: Machine | None = None
         self._bug: BugDialog | None = None
-        self._over = False
-        self.closing = ShutdownSequence(self._active, self._control, self.close, self)
+        self._over = self._was_painted = False
         self._build()
-        self._connect()
-        self._restore()
+        self.faulted.connect(self._on_faulted, Qt.ConnectionType.QueuedConnection)
+        # Bound methods, not lambdas: Qt drops them with the window.
+        theme_notifier().changed.connect(self._on_theme_changed)
+        QApplication.styleHints().colorSchemeChanged.connect(self._on_scheme_changed)
 
     def _build(self) -> None:
         self.setWindowTitle("Seirênes")
         self.setMinimumSize(1000, 640)
+        self.resize(1280, 800)
+        if self._settings.geometry:
+            self.restoreGeometry(QByteArray(base64.b64decode(self._settings.geometry)))
         self.rail = Sidebar(PAGES)
+        self.rail.select(self._first_page)
+        self.rail.chosen.connect(self.show_page)
+        self.rail.commandsRequested.connect(self.open_palette)
         self.stack = QStackedWidget()
-        for page in self.pages:
-            self.stack.addWidget(page)
         body = QWidget()
         row = QHBoxLayout(body)
         row.setContentsMargins(0, 0, 0, 0)
@@ -78,136 +91,199 @@ class MainWindow(QMainWindow):
         row.addWidget(self.rail)
         row.addWidget(self.stack, 1)
         self.setCentralWidget(body)
-        self.status_line = StatusLine()
         self.statusBar().setSizeGripEnabled(False)
-        self.statusBar().addPermanentWidget(self.status_line)
         self.statusBar().hide()
-        self.registry = ActionRegistry(self, ALL_ACTIONS, [page.key for page in PAGES], self.show_page_named)
-        self.actions_ = build_menus(self, self._make_handlers())
+        self.registry = ActionRegistry(self, ALL_ACTIONS, PAGE_BY_KEY, self.show_page)
+        self.actions_ = build_menus(self, {name: self._when_loaded(do) for name, do in self._make_handlers().items()})
+        self.actions_[self._settings.theme].setChecked(True)
         self.palette_ = CommandPalette(self.registry, self)
         self.toast = Toast(self)
 
-    def _connect(self) -> None:
-        self.rail.chosen.connect(self.show_page)
-        self.rail.commandsAsked.connect(self.open_palette)
+    @property
+    def _first_page(self) -> str:
+        return self._settings.last_page if self._settings.last_page in PAGE_BY_KEY else PAGES[0].key
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Say once that the frame is in view."""
+        super().paintEvent(event)
+        if not self._was_painted:
+            self._was_painted = True
+            QTimer.singleShot(0, self, self.painted.emit)
+
+    def load(self, services: Services, make_page: Callable[[str], Page]) -> None:
+        """Take the services, then build and show the first page."""
+        from seirenes_app.ui.shutdown import ShutdownSequence
+        from seirenes_app.ui.widgets.status_line import StatusLine
+
+        self._services, self._make_page = services, make_page
+        self._control, self._active, self._runs = services.control, services.active, services.runs
+        self._library, self._workspace, self._tasks = services.library, services.workspace, services.tasks
+        self.status_line = StatusLine()
         self.status_line.clicked.connect(self.open_run)
-        self._home.demoAsked.connect(self.start_demo)
-        self._home.configAsked.connect(self._open_config)
-        self._home.runAsked.connect(self.open_run)
-        self._home.resumeAsked.connect(self._resume)
-        self._home.noteAsked.connect(self._note)
-        self._home.discardAsked.connect(self._discard)
-        self._home.folderAsked.connect(self.open_runs_folder)
-        self._home.recordedAsked.connect(self.open_traces)
-        self._home.craftAsked.connect(lambda: self.show_on(self._craft))
-        self._traces.craftRequested.connect(self._open_draft)
-        self._train.tracesAsked.connect(self.open_traces)
-        self._train.robustnessAsked.connect(self.open_robustness)
-        self._robustness.tracesAsked.connect(self.open_traces)
-        self._robustness.demoAsked.connect(self.start_demo)
-        self._traces.demoRequested.connect(self.start_demo)
-        for page in (self._craft, self._traces, self._robustness):
-            page.toast.connect(self.toast.say)
-            page.problem.connect(self.tell)
+        self.statusBar().addPermanentWidget(self.status_line)
+        self.closing = ShutdownSequence(self._active, self._control, self.close, self)
+        presets = add_presets(self, self._library.presets(), self.new_run)
+        self.registry.specs |= presets
         self._control.started.connect(lambda _paths: self._runs.refresh())
-        self._control.failed.connect(lambda text: self.tell("That did not work", text))
-        self._control.stopChanged.connect(self._take_ladder)
-        self._control.discarded.connect(self._take_discarded)
+        self._control.failed.connect(lambda text: self.show_error("That did not work", text))
+        self._control.stopChanged.connect(self._on_stop_changed)
+        self._control.discarded.connect(self._on_discarded)
         self._active.changed.connect(self._render_run)
-        self._active.ended.connect(self._take_ended)
-        self._active.found.connect(lambda paths: self.toast.say(f"{paths.run_id} is still going; it was found again."))
+        self._active.ended.connect(self._on_ended)
+        self._active.found.connect(lambda paths: self.toast.say(f"{paths.run_id} is still running in the background."))
         self._active.problem.connect(self.toast.say)
         self._runs.problem.connect(self.toast.say)
-        self.faulted.connect(self.tell_fault, Qt.ConnectionType.QueuedConnection)
-        # A bound method, not a lambda: Qt drops it with the window.
-        theme_notifier().changed.connect(self._take_theme)
-        QApplication.styleHints().colorSchemeChanged.connect(self._take_scheme)
-
-    def _restore(self) -> None:
-        self.resize(1280, 800)
-        if self._settings.geometry:
-            self.restoreGeometry(QByteArray(base64.b64decode(self._settings.geometry)))
-        keys = [page.key for page in self.pages]
-        self.show_page(keys.index(self._settings.last_page) if self._settings.last_page in keys else 0)
-        self.actions_[self._settings.theme].setChecked(True)
-        last = self._library.find(self._settings.last_run) if self._settings.last_run else None
-        if last is not None:
-            self._train.open_run(last)
+        self.show_page(self._first_page)
         self._render_run()
         self._runs.refresh()
-        self._tasks.run(lambda: read_machine(self._library.runs_root), self._take_machine)
+        self._tasks.run(self._read_machine, self._on_machine_read)
 
-    def _take_machine(self, machine: Machine) -> None:
-        self._machine = machine
-        self._home.machine.render_machine(machine)
-
-    def _take_theme(self, theme: Theme) -> None:
-        for page in self.pages:
-            page.themed(theme)
-
-    def _take_scheme(self, _scheme: Qt.ColorScheme) -> None:
-        if self._settings.theme == ThemeMode.SYSTEM:
-            switch_theme(self._settings.theme)
+    def _when_loaded(self, do: Callable[[], object]) -> Callable[[], object]:
+        return lambda: do() if self._services is not None else None
 
     def _make_handlers(self) -> dict[str, Callable[[], object]]:
         """What the window's actions do, by name."""
         return {
             "new": self.new_run, "demo": self.ask_demo, "recorded": self.open_recorded, "evaluate": self.evaluate,
-            "open-config": self.choose_config, "runs-folder": self.open_runs_folder, "quit": self.close,
-            "show": lambda: self._with_run(self.open_run), "pause": lambda: self._with_run(self._control.pause),
+            "open-config": lambda: self.open_config(None), "runs-folder": self.open_runs_folder, "quit": self.close,
+            "show": lambda: self._with_run(self.open_run),
+            "pause": lambda: self._with_run(self._control.pause),
             "continue": lambda: self._with_run(self._control.unpause),
             "checkpoint": lambda: self._with_run(self._control.checkpoint),
             "stop": lambda: self._with_run(self._control.stop_and_save),
             "discard": lambda: self._with_run(self._ask_discard),
             "refresh": self.refresh, "full-screen": self.toggle_full_screen, "palette": self.open_palette,
-            "shortcuts": self.show_shortcuts, "diagnostics": self.copy_diagnostics, "log": self.open_log,
-            "about": self.show_about,
-            **{page.key: lambda key=page.key: self.show_page_named(key) for page in PAGES},
+            "shortcuts": self.show_shortcuts, "glossary": lambda: GlossaryDialog(self).open(),
+            "paper": lambda: open_url(PAPER), "diagnostics": self.copy_diagnostics, "log": self.open_log,
+            "about": lambda: AboutDialog(self).open(),
+            **{page.key: lambda key=page.key: self.show_page(key) for page in PAGES},
             **{mode: lambda mode=mode: self.set_theme(mode) for mode in ThemeMode},
         }  # fmt: skip
 
+    def _read_machine(self) -> Machine:
+        from seirenes_app.services.machine import read_machine
+
+        return read_machine(self._library.runs_root)
+
+    def _on_machine_read(self, machine: Machine) -> None:
+        self._machine = machine
+        if "home" in self.pages:
+            self._home.render_machine(machine)
+
+    def _on_theme_changed(self, theme: Theme) -> None:
+        for page in self.pages.values():
+            page.themed(theme)
+
+    def _on_scheme_changed(self, _scheme: Qt.ColorScheme) -> None:
+        if self._settings.theme == ThemeMode.SYSTEM:
+            switch_theme(self._settings.theme)
+
     # ------------------------------------------------------------------ pages
 
-    def show_page(self, index: int) -> None:
+    def page(self, key: str) -> Page:
+        """A page, built and connected when it is first wanted."""
+        if key not in self.pages:
+            page = self.pages[key] = self._make_page(key)
+            self.stack.addWidget(page)
+            {
+                "home": self._connect_home, "craft": self._connect_craft, "train": self._connect_train,
+                "traces": self._connect_traces, "robustness": self._connect_robustness,
+            }[key]()  # fmt: skip
+        return self.pages[key]
+
+    @property
+    def _home(self) -> HomePage:
+        return cast("HomePage", self.page("home"))
+
+    @property
+    def _craft(self) -> CraftPage:
+        return cast("CraftPage", self.page("craft"))
+
+    @property
+    def _train(self) -> TrainPage:
+        return cast("TrainPage", self.page("train"))
+
+    @property
+    def _traces(self) -> TracesPage:
+        return cast("TracesPage", self.page("traces"))
+
+    @property
+    def _robustness(self) -> RobustnessPage:
+        return cast("RobustnessPage", self.page("robustness"))
+
+    def _connect_home(self) -> None:
+        home = self._home
+        home.demoRequested.connect(self.start_demo)
+        home.configRequested.connect(self.open_config)
+        home.runRequested.connect(self.open_run)
+        home.resumeRequested.connect(lambda paths: self._start(lambda: self._control.resume(paths)))
+        home.editRequested.connect(self._edit_settings)
+        home.noteRequested.connect(self._ask_note)
+        home.discardRequested.connect(lambda summary: self._ask_discard(summary.paths))
+        home.folderRequested.connect(self.open_runs_folder)
+        home.recordedRequested.connect(self.open_traces)
+        home.craftRequested.connect(lambda: self.show_page("craft"))
+        home.paperRequested.connect(lambda: open_url(PAPER))
+        home.glossaryRequested.connect(lambda: GlossaryDialog(self).open())
+        if self._machine is not None:
+            home.render_machine(self._machine)
+
+    def _connect_craft(self) -> None:
+        self._connect_messages(self._craft)
+
+    def _connect_train(self) -> None:
+        train = self._train
+        train.tracesAsked.connect(self.open_traces)
+        train.robustnessAsked.connect(self.open_robustness)
+        last = self._library.find(self._settings.last_run) if self._settings.last_run else None
+        if last is not None:
+            train.open_run(last)
+
+    def _connect_traces(self) -> None:
+        self._traces.craftRequested.connect(self._open_draft)
+        self._traces.demoRequested.connect(self.start_demo)
+        self._connect_messages(self._traces)
+
+    def _connect_robustness(self) -> None:
+        self._robustness.tracesAsked.connect(self.open_traces)
+        self._robustness.demoAsked.connect(self.start_demo)
+        self._connect_messages(self._robustness)
+
+    def _connect_messages(self, page: CraftPage | TracesPage | RobustnessPage) -> None:
+        page.toast.connect(self.toast.say)
+        page.problem.connect(self.show_error)
+
+    def show_page(self, key: str) -> None:
         """Bring a page into view."""
-        if 0 <= self.stack.currentIndex() < len(self.pages):
-            self.pages[self.stack.currentIndex()].deactivate()
-        self.stack.setCurrentIndex(index)
-        self.rail.select(index)
-        self.pages[index].activate()
-
-    def show_page_named(self, key: str) -> None:
-        """`show_page` by the page's key."""
-        self.show_page([page.key for page in self.pages].index(key))
-
-    def show_on(self, page: Page) -> None:
-        """`show_page` by the page itself."""
-        self.show_page(self.pages.index(page))
+        if self._services is None:
+            return
+        page, shown = self.page(key), self.stack.currentWidget()
+        if isinstance(shown, Page) and shown.key in self.pages:
+            shown.deactivate()
+        self.stack.setCurrentWidget(page)
+        self.rail.select(key)
+        page.activate()
 
     def open_traces(self, paths: RunPaths, query: RolloutQuery | None = None) -> None:
         """Show a run's rollouts on the Traces page: those of the query, or all."""
         self._traces.open_run(paths, *([query] if query else []))
-        self.show_on(self._traces)
+        self.show_page("traces")
 
     def open_robustness(self, paths: RunPaths) -> None:
         """Show a run on the Robustness page."""
         self._robustness.open_run(paths)
-        self.show_on(self._robustness)
+        self.show_page("robustness")
 
     def _open_draft(self, draft: Draft) -> None:
         self._craft.open_draft(draft)
-        self.show_on(self._craft)
+        self.show_page("craft")
 
     def open_run(self, paths: RunPaths) -> None:
         """Show a run on the Train page."""
         self._train.open_run(paths)
-        self.show_on(self._train)
+        self.show_page("train")
 
-    def settle(self) -> None:
-        """Let background answers land; for the smoke test, which has no event loop of its own."""
-        time.sleep(0.05)
-
-    # ------------------------------------------------------------------ what actions and pages ask
+    # ------------------------------------------------------------------ what actions and pages request
 
     def start_demo(self) -> None:
         """Start the demo preset and show it."""
@@ -216,32 +292,37 @@ class MainWindow(QMainWindow):
     def ask_demo(self) -> None:
         """Ask first: the key is easily hit, and the run takes the machine for minutes."""
         steps = self._library.presets()["demo"].config.steps
-        text = (
-            f"Self-play with the bundled model, {steps} steps, on this machine and offline. It can be stopped any time."
-        )
+        text = f"Self-play with the bundled model: {steps} steps on this machine, offline. You can stop it at any time."
         question = ConfirmDialog("Start the demo run?", text, "Start", self, kind="primary")
         question.accepted.connect(self.start_demo)
         question.open()
 
     def open_recorded(self) -> None:
-        """The run that ships, on Traces."""
-        self._home.recorded.openAsked.emit()
+        """The recorded run on Traces."""
+        assert self._services is not None
+        if self._services.recorded is None:
+            self.toast.say("The recorded run is not installed.")
+        else:
+            self.open_traces(self._services.recorded)
 
     def evaluate(self) -> None:
         """The dialog that starts an evaluation."""
-        self.show_on(self._robustness)
+        self.show_page("robustness")
         self._robustness.open_evaluate()
 
-    def new_run(self) -> None:
-        """The form."""
-        self._train.show_new(None)
-        self.show_on(self._train)
+    def new_run(self, preset: str = "") -> None:
+        """The form, filled from a preset."""
+        self._train.show_new(self._library.presets()[preset].config if preset else None)
+        self.show_page("train")
 
-    def choose_config(self) -> None:
-        """Ask for a config file."""
-        self._open_config(None)
+    def _edit_settings(self, summary: RunSummary) -> None:
+        self._train.show_new(summary.config)
+        self.show_page("train")
 
-    def _open_config(self, path: Path | None) -> None:
+    def open_config(self, path: Path | None) -> None:
+        """Fill the form from a config file; None asks for one."""
+        from training.runs.config import load_config
+
         if path is None:
             name, _ = QFileDialog.getOpenFileName(self, "Open a config file", "", "Configurations (*.toml *.json)")
             if not name:
@@ -250,42 +331,36 @@ class MainWindow(QMainWindow):
         try:
             config = load_config(path)
         except UserError as error:
-            self.tell("The configuration cannot be used", str(error))
+            self.show_error("The configuration cannot be used", str(error))
             return
         self._workspace.remember_config(path)
         self._train.show_new(config)
-        self.show_on(self._train)
+        self.show_page("train")
 
-    def _start(self, do: object) -> None:
+    def _start(self, start: Callable[[], RunPaths]) -> None:
         try:
-            paths = do()  # type: ignore[operator]
+            paths = start()
         except UserError as error:
-            self.tell("The run did not start", str(error))
-            return
-        self.open_run(paths)
+            self.show_error("The run did not start", str(error))
+        else:
+            self.open_run(paths)
 
-    def _resume(self, paths: RunPaths) -> None:
-        self._start(lambda: self._control.resume(paths))
-
-    def _note(self, summary: RunSummary) -> None:
+    def _ask_note(self, summary: RunSummary) -> None:
         run_id = summary.paths.run_id
         text, accepted = QInputDialog.getMultiLineText(self, "Note", run_id, self._runs.mark(run_id).note)
         if accepted:
             self._runs.note(run_id, text)
 
-    def _discard(self, summary: RunSummary) -> None:
-        self._ask_discard(summary.paths)
-
     def _ask_discard(self, paths: RunPaths) -> None:
         ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
 
-    def _take_discarded(self, paths: RunPaths) -> None:
-        self._train.forget(paths)
-        self._traces.forget(paths)
-        self._robustness.forget(paths)
+    def _on_discarded(self, paths: RunPaths) -> None:
+        for key in ("train", "traces", "robustness"):
+            if key in self.pages:
+                self.pages[key].forget(paths)
         self._workspace.forget(paths.run_id)
         self._runs.refresh()
-        self.toast.say(f"{paths.run_id} is in the trash.")
+        self.toast.say(f"{paths.run_id} was moved to the trash.")
 
     def open_runs_folder(self) -> None:
         """In the file manager."""
@@ -299,9 +374,10 @@ class MainWindow(QMainWindow):
         self._save_settings()
 
     def refresh(self) -> None:
-        """Look at the disk again."""
+        """Read the disk again."""
         self._runs.refresh()
-        self._robustness.evaluating.refresh()
+        if "robustness" in self.pages:
+            self._robustness.evaluating.refresh()
 
     def toggle_full_screen(self) -> None:
         """And back."""
@@ -317,67 +393,70 @@ class MainWindow(QMainWindow):
 
     def diagnostics(self) -> str:
         """What to paste into a report. The machine is read once: it takes a second."""
-        self._machine = self._machine or read_machine(self._library.runs_root)
+        from seirenes_app.services.diagnostics import describe, log_path
+
+        self._machine = self._machine or self._read_machine()
         places = {"runs": self._library.runs_root, "settings": settings_path(), "log": log_path()}
         return describe(self._machine, places)
 
     def copy_diagnostics(self) -> None:
         """To the clipboard; the machine is read off the window's thread."""
-        self._tasks.run(self.diagnostics, self._take_diagnostics, lambda text: self.tell("Diagnostics", text))
+        self._tasks.run(self.diagnostics, self._on_diagnostics, lambda text: self.show_error("Diagnostics", text))
 
-    def _take_diagnostics(self, text: str) -> None:
+    def _on_diagnostics(self, text: str) -> None:
         QApplication.clipboard().setText(text)
         self.toast.say("Diagnostics copied.")
 
     def open_log(self) -> None:
         """The window's own log."""
+        from seirenes_app.services.diagnostics import log_path
+
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_path())))
 
-    def show_about(self) -> None:
-        """Name and version."""
-        AboutDialog(self).open()
-
-    def tell(self, title: str, text: str) -> None:
+    def show_error(self, title: str, text: str) -> None:
         """An error in words."""
         dialog = MessageDialog(title, text, self)
         dialog.setModal(True)
         dialog.open()
 
-    def tell_fault(self, text: str, mendable: bool) -> None:
-        """An exception that nobody caught. One that comes again while its dialog is open is only logged."""
-        if mendable:
-            self.tell("That did not work", text)
+    def _on_faulted(self, text: str, is_user_error: bool) -> None:
+        """An exception that nobody caught. One that comes while its dialog is open is only logged."""
+        if is_user_error:
+            self.show_error("That did not work", text)
         elif self._bug is None or not self._bug.isVisible():
             self._bug = BugDialog(text, self.diagnostics, self)
             self._bug.open()
 
-    # ------------------------------------------------------------------ live runs
+    # ------------------------------------------------------------------ running runs
 
     def current_run(self) -> tuple[RunPaths, RunState] | None:
         """What the Run menu acts on: the run in view if it is running, else the one that was started last."""
         live = self._active.live
-        in_view = next((run for run in live if run[0].run_id == self._train.run_id), None)
-        return in_view or (live[-1] if live else None)
+        in_view = self._train.run_id if "train" in self.pages else ""
+        return next((run for run in live if run[0].run_id == in_view), live[-1] if live else None)
 
     def _with_run(self, do: Callable[[RunPaths], object]) -> None:
         if (found := self.current_run()) is not None:
             do(found[0])
 
     def _render_run(self) -> None:
+        from training.runs.status import RunStatus
+
         live = self._active.live
         self.statusBar().setVisible(bool(live))
         paths, state = self.current_run() or (None, None)
         self.status_line.render_run(paths, state, len(live) - 1)
         paused = state is not None and state.status is RunStatus.PAUSED
-        stopping = paths is not None and self._control.stopping(paths)
-        going = paths is not None and not stopping
+        going = paths is not None and not self._control.stopping(paths)
         for name, on in {
             "show": bool(live), "pause": going and not paused, "continue": going and paused,
             "checkpoint": going and not paused, "stop": going, "discard": bool(live),
         }.items():  # fmt: skip
             self.actions_[name].setEnabled(on)
 
-    def _take_ended(self, paths: RunPaths, state: RunState) -> None:
+    def _on_ended(self, paths: RunPaths, state: RunState) -> None:
+        from training.runs.status import RunStatus
+
         self._runs.refresh()
         words = {
             RunStatus.FINISHED: "is finished.",
@@ -386,18 +465,18 @@ class MainWindow(QMainWindow):
             RunStatus.CRASHED: "crashed. Details on Home.",
         }
         self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
-        if not self.closing.under_way:
+        if not self.closing.under_way and "train" in self.pages:
             self._train.next_in_queue()
 
-    def _take_ladder(self, _paths: RunPaths, text: str) -> None:
+    def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
         self.toast.say(text)
         self._render_run()
 
-    # ------------------------------------------------------------------ the end
+    # ------------------------------------------------------------------ closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask what becomes of runs that are going and of what cannot be saved; remember the window's place."""
-        if not self.closing.may_close() or not self._may_lose():
+        """Ask about running runs and unsaved work; remember the window's geometry."""
+        if self._services is not None and not (self.closing.may_close() and self._may_lose()):
             event.ignore()
             return
         self.shut_down()
@@ -405,20 +484,21 @@ class MainWindow(QMainWindow):
 
     def _may_lose(self) -> bool:
         """Whether everything is saved, or the person closes all the same."""
-        trouble = " ".join(filter(None, (page.unsaved() for page in self.pages)))
+        trouble = " ".join(filter(None, (page.unsaved() for page in self.pages.values())))
         if not trouble:
             return True
-        question = ConfirmDialog("Not everything is saved", trouble, "Close without saving", self)
-        return bool(question.exec())
+        return bool(ConfirmDialog("Not everything is saved", trouble, "Close without saving", self).exec())
 
     def shut_down(self, *, remember: bool = True) -> None:
-        """Save what is remembered and end the helpers; a second time does nothing."""
+        """Save what is remembered and end services and pages; a second time does nothing."""
         if self._over:
             return
         self._over = True
+        if self._services is None:
+            return
         if remember:
             self._remember()
-        for page in self.pages:
+        for page in self.pages.values():
             page.deactivate()
             page.close_down()
         self._active.close()
@@ -427,8 +507,10 @@ class MainWindow(QMainWindow):
 
     def _remember(self) -> None:
         geometry = base64.b64encode(self.saveGeometry().data()).decode()
-        page = self.pages[self.stack.currentIndex()].key
-        self._settings = replace(self._settings, geometry=geometry, last_page=page, last_run=self._train.run_id)
+        shown = self.stack.currentWidget()
+        page = shown.key if isinstance(shown, Page) else self._settings.last_page
+        last_run = self._train.run_id if "train" in self.pages else self._settings.last_run
+        self._settings = replace(self._settings, geometry=geometry, last_page=page, last_run=last_run)
         self._save_settings()
 
     def _save_settings(self) -> None:
@@ -436,3 +518,11 @@ class MainWindow(QMainWindow):
             self._settings.save()
         except UserError as error:
             self.toast.say(str(error))
+
+
+PAPER = "https://arxiv.org/abs/2605.11636"
+
+
+def open_url(url: str) -> None:
+    """In the person's browser."""
+    QDesktopServices.openUrl(QUrl(url))

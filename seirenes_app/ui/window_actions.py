@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QMainWindow, QMenu
@@ -14,6 +15,9 @@ from seirenes_app.ui.pages.craft.actions import ACTIONS as CRAFT_ACTIONS
 from seirenes_app.ui.pages.home.actions import ACTIONS as HOME_ACTIONS
 from seirenes_app.ui.pages.robustness.actions import ACTIONS as ROBUSTNESS_ACTIONS
 from seirenes_app.ui.pages.traces.actions import ACTIONS as TRACES_ACTIONS
+
+if TYPE_CHECKING:
+    from training.runs.config import Preset
 
 WINDOW_ACTIONS = (
     ActionSpec("file.new", "&New run…", "Ctrl+N", "plus"),
@@ -37,7 +41,9 @@ WINDOW_ACTIONS = (
     ActionSpec("view.full-screen", "&Full screen", "F11"),
     ActionSpec("view.palette", "Command &palette…", "Ctrl+Shift+P", "command"),
     ActionSpec("help.shortcuts", "&Keyboard shortcuts", "F1", "keyboard"),
-    ActionSpec("help.diagnostics", "&Copy diagnostics", "", "copy"),
+    ActionSpec("help.glossary", "&Glossary", "", "books"),
+    ActionSpec("help.paper", "The &paper on arXiv", "", "file"),
+    ActionSpec("help.diagnostics", "&Copy diagnostics", "", "copy", separated=True),
     ActionSpec("help.log", "Open the window's &log", "", "log"),
     ActionSpec("help.about", "&About Seirênes", "", "info", separated=True),
 )
@@ -55,7 +61,21 @@ def build_menus(window: QMainWindow, handlers: Mapping[str, Callable[[], object]
         if spec.group not in menus:
             above = menus["View"] if spec.group == "Theme" else window.menuBar()
             menus[spec.group] = above.addMenu(f"&{spec.group}")
+            menus[spec.group].setObjectName(spec.group)
         if spec.separated:
             menus[spec.group].addSeparator()
         menus[spec.group].addAction(bound[spec.name])
     return bound
+
+
+def add_presets(
+    window: QMainWindow, presets: Mapping[str, Preset], new_run: Callable[[str], object]
+) -> dict[str, ActionSpec]:
+    """An action for each preset, in the File menu below "New run…"; returns the specs by id."""
+    specs = [ActionSpec(f"preset.{p.name}", f"New run: {p.name}…", "", "plus", p.description) for p in presets.values()]
+    bound = bind_actions(window, specs, {s.name: lambda name=s.name: new_run(name) for s in specs}, keys=WINDOW)
+    menu = QMenu("New run from &preset", window)
+    menu.addActions(list(bound.values()))
+    file = window.menuBar().findChild(QMenu, "File")
+    file.insertMenu(file.actions()[1], menu)
+    return {spec.id: spec for spec in specs}

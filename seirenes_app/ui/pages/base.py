@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from seirenes_app.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from training.runs.paths import RunPaths
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Page(QWidget):
 
     def themed(self, theme: Theme) -> None:
         """The colours changed: repaint what is painted by hand."""
+
+    def forget(self, paths: RunPaths) -> None:
+        """A run was discarded: show it no longer."""
 
     def unsaved(self) -> str:
         """Save what is not saved; returns what prevented it, "" for nothing. Called before the window closes."""

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app import version
+from seirenes_app.ui.glossary import GLOSSARY
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
@@ -29,10 +30,10 @@ WIDTH = 420
 
 
 class CloseAnswer(StrEnum):
-    """What to do with runs that are going when the window closes."""
+    """What to do with running runs when the window closes."""
 
     KEEP = "keep"
-    """They go on in the background and are found again at the next start."""
+    """They go on in the background and are listed again at the next start."""
     STOP = "stop"
     """They are asked to save and stop; the window closes when they have."""
     CANCEL = "cancel"
@@ -56,6 +57,14 @@ class PageDialog(QDialog):
         self.buttons.setSpacing(SPACE_2)
         column.addLayout(self.body)
         column.addLayout(self.buttons)
+
+    def add_close(self, text: str = "Close") -> QPushButton:
+        """The only way on, at the right: Enter and Escape take it, too."""
+        self.buttons.addStretch(1)
+        close = make_button(text, kind="primary", clicked=self.accept)
+        self.buttons.addWidget(close)
+        close.setDefault(True)
+        return close
 
 
 class DialogKeeper(QObject):
@@ -81,14 +90,14 @@ class CloseDialog(PageDialog):
     """Three answers; Enter keeps the run going, Escape stays."""
 
     def __init__(self, runs: Sequence[str], parent: QWidget | None = None) -> None:
-        super().__init__("A run is going", parent)
-        self.answer = CloseAnswer.CANCEL
         one = len(runs) == 1
-        self.body.addWidget(make_label("A run is going" if one else f"{len(runs)} runs are going", "title"))
-        what = f"{runs[0]} can" if one else "They can"
-        found = "it is" if one else "they are"
-        words = f"{what} go on without this window; {found} found again the next time it opens."
-        self.body.addWidget(make_label(words, "muted", wrap=True))
+        title = "A run is in progress" if one else f"{len(runs)} runs are in progress"
+        super().__init__(title, parent)
+        self.answer = CloseAnswer.CANCEL
+        self.body.addWidget(make_label(title, "title"))
+        text = f"{runs[0]} can" if one else "They can"
+        text += " go on in the background; the window finds what is running the next time it opens."
+        self.body.addWidget(make_label(text, "muted", wrap=True))
         self.keep = make_button("Keep running in background", "running", kind="primary",
                                 clicked=lambda: self._choose(CloseAnswer.KEEP))  # fmt: skip
         self.stop = make_button("Stop and save", "save", clicked=lambda: self._choose(CloseAnswer.STOP))
@@ -111,25 +120,21 @@ class StoppingDialog(PageDialog):
     def __init__(self, leave: Callable[[], None], parent: QWidget | None = None) -> None:
         super().__init__("Stopping", parent)
         self.body.addWidget(make_label("Saving and stopping", "title"))
-        self.words = make_label("Asking…", "muted", wrap=True)
-        self.body.addWidget(self.words)
+        self.status = make_label("Asking the trainer to stop…", "muted", wrap=True)
+        self.body.addWidget(self.status)
         self.buttons.addStretch(1)
         self.buttons.addWidget(
             make_button("Close now", tip="The trainer goes on saving in the background", clicked=leave)
         )
 
-    def say(self, text: str) -> None:
-        """Show the rung of the ladder."""
-        self.words.setText(text)
-
 
 class BugDialog(PageDialog):
-    """Something went wrong that nobody foresaw: said plainly, with what to send along."""
+    """An exception that nobody foresaw, with what to send along."""
 
     def __init__(self, text: str, diagnostics: Callable[[], str], parent: QWidget | None = None) -> None:
-        super().__init__("Something went wrong", parent)
+        super().__init__("Internal error", parent)
         self._diagnostics = diagnostics
-        self.body.addWidget(make_label("Something went wrong", "title"))
+        self.body.addWidget(make_label("Internal error", "title"))
         self.body.addWidget(
             make_label(
                 "This is a fault of the window, not of your run: runs go on. The details are in the log; please send "
@@ -140,14 +145,11 @@ class BugDialog(PageDialog):
         details.setReadOnly(True)
         details.setFont(mono_font(12))
         details.setMinimumSize(600, 180)
-        details.setAccessibleName("Details of the fault")
+        details.setAccessibleName("Details of the error")
         self.body.addWidget(details)
         self.copy = make_button("Copy diagnostics", "copy", clicked=self._copy)
         self.buttons.addWidget(self.copy)
-        self.buttons.addStretch(1)
-        close = make_button("Continue", kind="primary", clicked=self.accept)
-        self.buttons.addWidget(close)
-        close.setDefault(True)
+        self.add_close("Continue")
 
     def _copy(self) -> None:
         QApplication.clipboard().setText(self._diagnostics())
@@ -155,18 +157,15 @@ class BugDialog(PageDialog):
 
 
 class MessageDialog(PageDialog):
-    """An error in words, with one way on."""
+    """An error in words."""
 
     def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
         self.body.addWidget(make_label(title, "title"))
         words = make_label(text, wrap=True, select=True)
-        words.setMinimumWidth(420)
+        words.setMinimumWidth(WIDTH)
         self.body.addWidget(words)
-        self.buttons.addStretch(1)
-        close = make_button("Close", kind="primary", clicked=self.accept)
-        self.buttons.addWidget(close)
-        close.setDefault(True)
+        self.add_close()
 
 
 class ConfirmDialog(PageDialog):
@@ -197,17 +196,17 @@ def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> Con
 
 
 class AboutDialog(PageDialog):
-    """Name, version, what it is, whose idea the method is."""
+    """Name, version, what it is, and the paper."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("About Seirênes", parent)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(Logo(56))
         names = QVBoxLayout()
         names.setSpacing(0)
         names.addWidget(make_label("Seirênes", "title"))
         names.addWidget(make_label(f"Version {version()}", "muted"))
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_3)
+        head.addWidget(Logo(56))
         head.addLayout(names)
         head.addStretch(1)
         self.body.addLayout(head)
@@ -220,48 +219,65 @@ class AboutDialog(PageDialog):
                 "project's own. Apache License 2.0.", "muted", wrap=True,
             )
         )  # fmt: skip
-        self.buttons.addStretch(1)
-        close = make_button("Close", kind="primary", clicked=self.accept)
-        self.buttons.addWidget(close)
-        close.setDefault(True)
+        self.add_close()
 
 
-class ShortcutsDialog(PageDialog):
-    """Every action that has a key, by where it works, in two columns that scroll where the screen is low."""
+class ReferenceDialog(PageDialog):
+    """Something to look up, which scrolls where the screen is low."""
+
+    def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.body.addWidget(make_label(title, "title"))
+        self.area = QScrollArea()
+        self.area.setWidget(content)
+        self.area.setWidgetResizable(True)
+        self.area.setProperty("ring", True)
+        self.area.setAccessibleName(title)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setMinimumWidth(content.sizeHint().width() + SPACE_4)
+        room = (parent.height() if parent is not None else 800) - 220
+        self.area.setMinimumHeight(min(content.sizeHint().height() + SPACE_2, max(240, room)))
+        self.body.addWidget(self.area)
+        self.add_close()
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+
+
+class GlossaryDialog(ReferenceDialog):
+    """The terms of the window."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
+        for term, text in GLOSSARY:
+            column.addWidget(make_label(term, "strong"))
+            explanation = make_label(text, "muted", wrap=True, select=True)
+            explanation.setMinimumWidth(560)
+            column.addWidget(explanation)
+            column.addSpacing(SPACE_1)
+        super().__init__("Glossary", content, parent)
+
+
+class ShortcutsDialog(ReferenceDialog):
+    """Every action that has a key, by where it works, in two columns."""
 
     def __init__(self, groups: dict[str, list[tuple[str, str]]], parent: QWidget | None = None) -> None:
-        super().__init__("Keyboard shortcuts", parent)
-        self.body.addWidget(make_label("Keyboard shortcuts", "title"))
         self.groups = groups
-        inside = QWidget()
-        columns = QHBoxLayout(inside)
+        content = QWidget()
+        columns = QHBoxLayout(content)
         columns.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
         columns.setSpacing(SPACE_12)
         left, right = QVBoxLayout(), QVBoxLayout()
-        half = sum(len(rows) + 2 for rows in self.groups.values()) / 2
+        half = sum(len(rows) + 2 for rows in groups.values()) / 2
         put = 0
-        for name, rows in self.groups.items():
+        for name, rows in groups.items():
             (left if put + len(rows) / 2 < half else right).addLayout(_make_keys(name, rows))
             put += len(rows) + 2
         for column in (left, right):
             column.setSpacing(SPACE_6)
             column.addStretch(1)
             columns.addLayout(column, 1)
-        self.area = QScrollArea()
-        self.area.setWidget(inside)
-        self.area.setWidgetResizable(True)
-        self.area.setProperty("ring", True)
-        self.area.setAccessibleName("Keys")
-        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.area.setMinimumWidth(inside.sizeHint().width() + SPACE_4)
-        room = (parent.height() if parent is not None else 800) - 220
-        self.area.setMinimumHeight(min(inside.sizeHint().height() + SPACE_2, max(240, room)))
-        self.body.addWidget(self.area)
-        self.buttons.addStretch(1)
-        close: QPushButton = make_button("Close", kind="primary", clicked=self.accept)
-        self.buttons.addWidget(close)
-        close.setDefault(True)
-        self.setWindowModality(Qt.WindowModality.WindowModal)
+        super().__init__("Keyboard shortcuts", content, parent)
 
 
 def _make_keys(group: str, rows: Sequence[tuple[str, str]]) -> QGridLayout:

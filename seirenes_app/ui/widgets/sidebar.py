@@ -53,11 +53,10 @@ class SidebarButton(QToolButton):
 
 
 class Sidebar(QWidget):
-    """Emits the index of the page that was chosen. Up and Down move between pages."""
+    """Emits the key of the page that was chosen. Up and Down move between pages."""
 
-    chosen = Signal(int)
-    commandsAsked = Signal()
-    """The command palette, which is otherwise known only to who reads menus."""
+    chosen = Signal(str)
+    commandsRequested = Signal()
 
     def __init__(self, pages: Sequence[PageSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -77,9 +76,9 @@ class Sidebar(QWidget):
             column.addWidget(self._make_button(page, number))
         column.addStretch(1)
         self.commands = make_rail_button("Commands", "command", "Every command by its name  (Ctrl+Shift+P)")
-        self.commands.clicked.connect(self.commandsAsked)
+        self.commands.clicked.connect(self.commandsRequested)
         column.addWidget(self.commands)
-        self._group.idClicked.connect(self.chosen)
+        self._group.idClicked.connect(lambda number: self.chosen.emit(pages[number].key))
 
     def _make_button(self, page: PageSpec, number: int) -> SidebarButton:
         button = make_rail_button(page.title, page.icon, f"{page.title}  (Ctrl+{number + 1})")
@@ -88,11 +87,11 @@ class Sidebar(QWidget):
         self.buttons.append(button)
         return button
 
-    def select(self, index: int) -> None:
+    def select(self, key: str) -> None:
         """Mark a page as the one in view."""
-        for number, (button, page) in enumerate(zip(self.buttons, self._pages, strict=True)):
-            button.setChecked(number == index)
-            set_icon(button, page.icon, "accent" if number == index else "muted")
+        for button, page in zip(self.buttons, self._pages, strict=True):
+            button.setChecked(page.key == key)
+            set_icon(button, page.icon, "accent" if page.key == key else "muted")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrow keys."""

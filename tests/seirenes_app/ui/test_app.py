@@ -13,12 +13,14 @@ import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QApplication
 
+from seirenes_app.services.diagnostics import start_log
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui import app as composition
-from seirenes_app.ui.app import build_window, check_display, open_way, run_app
+from seirenes_app.ui.app import build_window, check_display, check_workspace, run_app
 from seirenes_app.ui.command_palette import filter_commands, fuzzy_score
+from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.theme import apply_theme, current_theme
 from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog, MessageDialog
 from training.errors import UserError
@@ -122,19 +124,19 @@ def break_workspace(place):
 def test_a_damaged_workspace_is_set_aside_after_a_yes(qapp, place):
     path, data = break_workspace(place)
     answer(ConfirmDialog, lambda dialog: dialog.confirm)
-    words = open_way()
+    words = check_workspace()
     aside = next(path.parent.glob("workspace.damaged-*.db"))
     assert str(aside) in words
     assert aside.read_bytes() == data
     Workspace().close()
-    assert open_way() == ""
+    assert check_workspace() == ""
 
 
 def test_a_damaged_workspace_stays_after_a_no_and_the_window_does_not_open(qapp, place):
     path, data = break_workspace(place)
     answer(ConfirmDialog, lambda dialog: dialog.cancel)
     with pytest.raises(UserError, match="is damaged"):
-        open_way()
+        check_workspace()
     assert path.read_bytes() == data
 
 
@@ -142,7 +144,7 @@ def test_a_workspace_that_cannot_be_made_is_told_in_a_window(qapp, place):
     (place / "data").write_text("a file where the folder should be")
     answer(MessageDialog, lambda dialog: dialog.findChild(QAbstractButton))
     with pytest.raises(UserError, match="cannot be opened"):
-        open_way()
+        check_workspace()
 
 
 def test_a_missing_x_library_is_told_with_the_line_that_mends_it(monkeypatch):
@@ -171,7 +173,7 @@ def test_the_app_never_loads_the_engine():
 
 
 def test_a_fault_in_a_slot_or_a_thread_is_shown_and_logged(window, qtbot, place):
-    composition.start_log()
+    start_log()
     composition._catch_faults(window)
     hook, thread_hook = sys.excepthook, threading.excepthook
     sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
@@ -247,8 +249,8 @@ def test_commands_that_are_off_are_found_last_and_do_nothing(window, qtbot):
 
 
 def test_every_visible_button_of_every_page_has_an_accessible_name(window):
-    for index in range(len(window.pages)):
-        window.show_page(index)
+    for page in PAGES:
+        window.show_page(page.key)
         for button in window.findChildren(QAbstractButton):
             if button.isVisible():
                 assert button.accessibleName() or button.text(), button
@@ -264,7 +266,7 @@ def test_a_run_that_is_going_is_found_shown_and_opened(window, qtbot, live):
     assert "step 3 of 60" in window.status_line.button.text()
     assert "hinted" in window.status_line.button.text()
     assert window.actions_["pause"].isEnabled()
-    window.show_page(0)
+    window.show_page("home")
     qtbot.mouseClick(window.status_line.button, Qt.MouseButton.LeftButton)
     assert window.stack.currentWidget().key == "train"
     window.actions_["pause"].trigger()
@@ -289,7 +291,7 @@ def test_stop_and_save_waits_in_sight_and_then_closes(window, qtbot, live):
     answer(CloseDialog, lambda dialog: dialog.stop)
     assert not window.close()
     assert window.closing.dialog.isVisible()
-    assert "Asked" in window.closing.dialog.words.text()
+    assert "Asked" in window.closing.dialog.status.text()
     assert CommandTail(paths.commands).poll()[0].kind == CommandKind.STOP
     writer = EventLog(paths.events)
     writer.write(EventKind.DONE, outcome="stopped", message="", error=None)
@@ -319,11 +321,11 @@ def test_discarding_is_asked_first_and_enter_does_not_do_it(window, qtbot, live)
 def test_the_window_comes_back_on_the_page_it_was_left_on(qtbot, qapp, place):
     first = build_window(qapp, Settings())
     first.show()
-    first.show_page(2)
+    first.show_page("train")
     first.close()
     assert Settings.load().geometry
     again = build_window(qapp, Settings.load())
     qtbot.addWidget(again, before_close_func=lambda w: w.shut_down())
     again.show()
-    assert again.stack.currentIndex() == 2
+    assert again.stack.currentWidget().key == "train"
     again.shut_down()

@@ -71,7 +71,7 @@ def test_an_empty_laboratory_invites(home, qtbot):
     look(home, qtbot)
     assert home.empty.isVisible()
     assert not home.table.isVisible()
-    with qtbot.waitSignal(home.demoAsked):
+    with qtbot.waitSignal(home.demoRequested):
         qtbot.mouseClick(home.start, Qt.MouseButton.LeftButton)
 
 
@@ -110,12 +110,12 @@ def test_a_pinned_run_stays_on_top_and_keeps_its_note(home, qtbot):
 
 
 def test_keys_in_the_table_ask_for_what_they_say(home, qtbot):
-    paths = write_run(home.root, "first")
+    paths = write_run(home.root, "first", done=None)
     look(home, qtbot)
     choose(home, qtbot, 0)
     for key, signal in (
-        (Qt.Key.Key_Return, home.runAsked), (Qt.Key.Key_R, home.resumeAsked), (Qt.Key.Key_N, home.noteAsked),
-        (Qt.Key.Key_Delete, home.discardAsked),
+        (Qt.Key.Key_Return, home.runRequested), (Qt.Key.Key_R, home.resumeRequested), (Qt.Key.Key_N, home.noteRequested),
+        (Qt.Key.Key_Delete, home.discardRequested),
     ):  # fmt: skip
         with qtbot.waitSignal(signal) as blocker:
             qtbot.keyClick(home.table, key)
@@ -126,26 +126,26 @@ def test_a_dead_run_is_told_with_its_log_and_can_be_resumed_or_hidden(home, qtbo
     paths = write_run(home.root, "lost", done=None)
     paths.log.write_text("step 1\nTraceback (most recent call last):\nValueError: <b>x</b>\n")
     look(home, qtbot)
-    (card,) = home.stories
-    assert "stopped on an error" in card.story.text
+    (card,) = home.banners.values()
+    assert "stopped on an error" in card.text.text()
     labels = [label for label in card.findChildren(QLabel) if "<b>x</b>" in label.text()]
     assert labels[0].textFormat() == Qt.TextFormat.PlainText
-    with qtbot.waitSignal(home.resumeAsked) as blocker:
-        qtbot.mouseClick(card.resume, Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(home.resumeRequested) as blocker:
+        qtbot.mouseClick(card.buttons["Resume"], Qt.MouseButton.LeftButton)
     assert blocker.args == [paths]
-    card.dismissed.emit(paths)
-    assert home.stories == []
+    card.close_button.click()
+    assert not home.banners
     with qtbot.waitSignal(home.runs.loaded):
         home.runs.refresh()
-    assert home.stories == []
+    assert not home.banners
 
 
 def test_a_long_log_line_does_not_widen_the_page(home, qtbot):
     paths = write_run(home.root, "lost", done=None)
     paths.log.write_text("x" * 5000)
     look(home, qtbot)
-    qtbot.waitUntil(lambda: bool(home.stories))
-    assert home.stories[0].minimumSizeHint().width() < 700
+    qtbot.waitUntil(lambda: bool(home.banners))
+    assert next(iter(home.banners.values())).minimumSizeHint().width() < 700
 
 
 def test_a_broken_run_is_listed_and_harms_nothing(home, qtbot):
@@ -166,7 +166,7 @@ def test_recent_configs_are_offered(home, qtbot, tmp_path):
     home.render()
     assert home.recent.isVisible()
     (action,) = home.make_recent_menu().actions()
-    with qtbot.waitSignal(home.configAsked) as blocker:
+    with qtbot.waitSignal(home.configRequested) as blocker:
         action.trigger()
     assert blocker.args == [config]
 

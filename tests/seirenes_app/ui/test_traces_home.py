@@ -14,7 +14,6 @@ from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.theme import apply_theme
 from training.runs.events import EventKind, EventLog
-from training.runs.paths import RunPaths
 
 
 @pytest.fixture
@@ -54,29 +53,29 @@ def record(tmp_path):
 def test_the_recorded_run_is_a_way_to_begin(make_home, qtbot, tmp_path):
     paths = record(tmp_path)
     home = make_home(paths)
-    assert home.recorded.isVisible()
-    qtbot.waitUntil(lambda: "44% → 72%" in home.recorded.text.text())
-    assert "93% → 92%" in home.recorded.text.text()
-    with qtbot.waitSignal(home.recordedAsked) as blocker:
-        qtbot.mouseClick(home.recorded.open, Qt.MouseButton.LeftButton)
+    assert home.open_recorded.isVisible()
+    qtbot.waitUntil(lambda: "44% → 72%" in home.recorded_text.text())
+    assert "93% → 92%" in home.recorded_text.text()
+    with qtbot.waitSignal(home.recordedRequested) as blocker:
+        qtbot.mouseClick(home.open_recorded, Qt.MouseButton.LeftButton)
     assert blocker.args == [paths]
     home.grab()
 
 
 def test_what_does_not_ship_is_not_offered(make_home, tmp_path):
-    assert not make_home(None).recorded.isVisible()
-    assert not make_home(RunPaths(tmp_path / "missing")).recorded.isVisible()
+    assert not make_home(None).open_recorded.isVisible()
 
 
 def test_a_recorded_run_whose_events_do_not_read_is_offered_without_figures(make_home, qtbot, tmp_path):
     paths = record(tmp_path)
     paths.events.write_text("{oops\n")
     home = make_home(paths)
-    assert home.recorded.isVisible()
-    assert "ships with the laboratory" in home.recorded.text.text()
+    assert home.open_recorded.isVisible()
+    assert "ships with the program" in home.recorded_text.text()
 
 
 def test_the_first_screen_holds_everything(make_home, tmp_path):
     home = make_home(record(tmp_path))
-    area = home.recorded.parentWidget()
-    assert area.minimumSizeHint().height() <= 770
+    assert home.table.isVisible() or home.empty.isVisible()
+    for part in (home.start, home.open_recorded, home.empty):
+        assert part.mapTo(home, part.rect().bottomLeft()).y() <= 770

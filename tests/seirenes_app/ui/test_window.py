@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
 from seirenes_app.ui.charts.drawing import decimate
+from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
 from training.runs.config import RunConfig
@@ -18,7 +19,7 @@ from training.runs.paths import new_run
 
 
 def page(window, key):
-    return next(p for p in window.pages if p.key == key)
+    return window.page(key)
 
 
 @pytest.fixture
@@ -60,14 +61,14 @@ def test_void_qt_calls_lose_no_reference_to_none(qapp):
     assert sys.getrefcount(None) > before - 500
 
 
-def test_both_pages_are_reached_by_key(window, qtbot):
-    for number, page in enumerate(window.pages):
+def test_all_pages_are_reached_by_key(window, qtbot):
+    for number, spec in enumerate(PAGES):
         qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number + 1}"), Qt.KeyboardModifier.ControlModifier)
-        assert window.stack.currentWidget() is page
+        assert window.stack.currentWidget() is window.page(spec.key)
 
 
 def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
-    window.show_page(0)
+    window.show_page("home")
     window.open_palette()
     qtbot.keyClicks(window.palette_.edit, "new run")
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
@@ -109,8 +110,8 @@ def test_a_run_leads_on_to_its_traces_and_its_robustness_and_discarding_is_not_f
 def test_a_crashed_run_is_explained_on_home(window, qtbot, tmp_path):
     write_run(tmp_path / "runs", "lost")
     window.refresh()
-    qtbot.waitUntil(lambda: bool(window.pages[0].stories), timeout=5000)
-    assert "lost crashed" in window.pages[0].stories[0].story.title
+    qtbot.waitUntil(lambda: bool(window.page("home").banners), timeout=5000)
+    assert "lost crashed" in next(iter(window.page("home").banners.values())).title.text()
 
 
 def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, tmp_path):
@@ -137,7 +138,7 @@ def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
 
 def test_an_option_is_found_by_its_help(window):
     form = page(window, "train").new.form
-    window.show_on(page(window, "train"))
+    window.show_page("train")
     form.search.setText("importance ratio")
     shown = [key for key, field in form.fields.items() if not field.isHidden() and field.isVisibleTo(form)]
     assert set(shown) == {"update.clip_low", "update.clip_high"}
@@ -162,7 +163,7 @@ def test_decimation_keeps_every_extreme():
 def test_the_palette_gives_the_keyboard_back_without_touching_what_lies_between(window, qtbot):
     window.activateWindow()
     start = page(window, "home").start
-    window.show_page(0)
+    window.show_page("home")
     start.setFocus()
     reasons = []
 

@@ -1,8 +1,9 @@
-"""Home: start something, see what became of what was started, know the machine. Decides nothing about a run."""
+"""Home: what the program is for, how to begin, recent runs, this machine. Decides nothing about a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
@@ -10,49 +11,58 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
-from seirenes_app.services.run_summary import tell
+from seirenes_app.services.machine import Machine
+from seirenes_app.services.run_summary import measure_change, tell
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.home.actions import ACTIONS
+from seirenes_app.ui.pages.home.method import MethodStrip
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_6, Theme
-from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Column, FailureCard, Section, make_rule
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_12, Theme
+from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
+from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button, open_menu
+from seirenes_app.ui.widgets.cards import Card, Column, Section, make_rule
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.hero_art import HeroArt
-from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.recorded_card import RecordedCard
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
 from seirenes_app.ui.widgets.resource_monitor import MachineSummary
 from seirenes_app.ui.widgets.run_table import RunTable
 from training.runs.config import Preset, RunConfig
 from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths
+from training.runs.status import RunStatus
 
 DEMO = "demo"
 REFRESH_MS = 10_000
-STORIES = 2
+BANNERS = 2
+LOG_LINES = 3
 WIDE = 960
+RECORDED = "The recorded run: a finished demo run that ships with the program, with all its rollouts."
 
 
 class HomePage(Page):
-    """Asks by signals; the window answers."""
+    """Requests by signals; the window answers."""
 
     key = "home"
 
-    demoAsked = Signal()
-    craftAsked = Signal()
-    configAsked = Signal(object)
+    demoRequested = Signal()
+    craftRequested = Signal()
+    configRequested = Signal(object)
     """Path of a config file, or None to choose one."""
-    runAsked = Signal(object)
+    runRequested = Signal(object)
     """RunPaths to open."""
-    resumeAsked = Signal(object)
-    noteAsked = Signal(object)
-    discardAsked = Signal(object)
-    recordedAsked = Signal(object)
-    """RunPaths of the run that ships with the laboratory."""
-    folderAsked = Signal()
+    resumeRequested = Signal(object)
+    editRequested = Signal(object)
+    """RunSummary whose settings are to be changed."""
+    noteRequested = Signal(object)
+    discardRequested = Signal(object)
+    recordedRequested = Signal(object)
+    """RunPaths of the recorded run."""
+    folderRequested = Signal()
+    paperRequested = Signal()
+    glossaryRequested = Signal()
 
     def __init__(
         self,
@@ -68,8 +78,10 @@ class HomePage(Page):
         self._tasks = tasks
         self._demo = presets[DEMO].config if DEMO in presets else RunConfig()
         self._workspace = workspace
-        self._recorded = recorded if recorded is not None and recorded.rollouts.is_file() else None
-        self._hidden: set[str] = set()
+        self._recorded = recorded
+        self._dismissed: set[str] = set()
+        self.banners: dict[RunPaths, Banner] = {}
+        """Messages about runs that did not finish."""
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._build()
@@ -79,16 +91,17 @@ class HomePage(Page):
 
     def _build(self) -> None:
         column = Column()
+        column.body.setContentsMargins(40, SPACE_4, 40, 40)
+        column.body.setSpacing(SPACE_4)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(column)
         column.body.addLayout(self._build_hero())
-        self.recorded = RecordedCard()
-        self.recorded.setVisible(self._recorded is not None)
-        column.body.addWidget(self.recorded)
-        self._stories = QVBoxLayout()
-        self._stories.setSpacing(SPACE_3)
-        column.body.addLayout(self._stories)
+        column.body.addWidget(MethodStrip())
+        column.body.addWidget(self._build_recorded())
+        self._banner_column = QVBoxLayout()
+        self._banner_column.setSpacing(SPACE_3)
+        column.body.addLayout(self._banner_column)
         column.body.addWidget(self._build_runs())
         column.body.addStretch(1)
         column.body.addWidget(make_rule())
@@ -98,26 +111,24 @@ class HomePage(Page):
         column.body.addWidget(machine)
 
     def _build_hero(self) -> QHBoxLayout:
-        words = QVBoxLayout()
-        words.setSpacing(SPACE_2)
-        title = make_label("Train a model against\nits own distractions", "hero")
+        title = make_label("Train a model to keep its answer", "hero")
         text = make_label(
-            "One model plays two roles. As Adversary it writes misleading hints; as Reasoner it learns to keep its "
-            "answer. Watch both change, step by step.", "muted", wrap=True,
+            "One model plays two roles. As Adversary it writes misleading hints; as Reasoner it learns to withstand "
+            "them. Write hints yourself, read what they do, and measure it against a placebo.", "muted", wrap=True,
         )  # fmt: skip
         text.setMinimumWidth(510)
-        text.setMaximumWidth(540)
+        text.setMaximumWidth(560)
         self.start = make_button(
-            "Start the demo run", "play", kind="primary", large=True,
-            tip="Self-play with the bundled reasoner, on this machine, offline (Ctrl+D)", clicked=self.demoAsked.emit,
+            "Start the demo run", "play", kind="primary", large=True, clicked=self.demoRequested.emit,
+            tip="Self-play with the bundled model, on this machine, offline",
         )  # fmt: skip
         self.craft = make_button(
-            "Craft a distraction", "craft", large=True, clicked=self.craftAsked.emit,
-            tip="Write one, or let a model write it, and see what it does to a solver (Ctrl+2)",
+            "Craft a hint", "craft", large=True, clicked=self.craftRequested.emit,
+            tip="Write one, or let a model write it, and see what it does to a model",
         )  # fmt: skip
         self.open_config = make_icon_button(
-            "file", "Open a config file: a run's settings as TOML or JSON (Ctrl+O)",
-            clicked=lambda: self.configAsked.emit(None),
+            "file", "Open a config file: a run's settings as TOML or JSON",
+            clicked=lambda: self.configRequested.emit(None),
         )  # fmt: skip
         self.recent = make_icon_button("chevron-down", "Recent config files", clicked=self._show_recent)
         buttons = QHBoxLayout()
@@ -126,78 +137,98 @@ class HomePage(Page):
             buttons.addWidget(button)
         buttons.addStretch(1)
         self.estimate = make_label("Estimating…", "small")
+        words = QVBoxLayout()
+        words.setSpacing(SPACE_2)
         words.addStretch(1)
         words.addWidget(title)
-        words.addSpacing(SPACE_2)
         words.addWidget(text)
-        words.addSpacing(SPACE_3)
+        words.addSpacing(SPACE_2)
         words.addLayout(buttons)
-        words.addSpacing(2)
         words.addWidget(self.estimate)
         words.addStretch(1)
+        self._art = HeroArt()
+        self._art.setFixedHeight(180)
+        self._art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         hero = QHBoxLayout()
-        hero.setSpacing(SPACE_6 * 2)
+        hero.setSpacing(SPACE_12)
         hero.addLayout(words, 5)
-        art = HeroArt()
-        art.setFixedHeight(240)
-        art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        hero.addWidget(art, 5)
-        self._art = art
+        hero.addWidget(self._art, 4)
         return hero
+
+    def _build_recorded(self) -> QWidget:
+        self.recorded_text = make_label(RECORDED, wrap=True)
+        self.recorded_note = make_label("", "small", wrap=True)
+        self.open_recorded = make_button(
+            "Explore the recorded run", "books", tip="Every rollout of it, on the Traces page",
+            clicked=lambda: self.recordedRequested.emit(self._recorded),
+        )  # fmt: skip
+        self.open_recorded.setVisible(self._recorded is not None)
+        words = QVBoxLayout()
+        words.setSpacing(2)
+        words.addWidget(self.recorded_text)
+        words.addWidget(self.recorded_note)
+        self.recorded_note.hide()
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_3)
+        row.addWidget(IconLabel("traces", 28, "accent"))
+        row.addLayout(words, 1)
+        row.addWidget(self.open_recorded)
+        row.addWidget(make_button("Glossary", "info", kind="quiet", clicked=self.glossaryRequested.emit))
+        row.addWidget(make_button("Paper", "file", kind="quiet", tip="arXiv 2605.11636, in the browser",
+                                  clicked=self.paperRequested.emit))  # fmt: skip
+        card = Card(padding=SPACE_2)
+        card.body.addLayout(row)
+        return card
 
     def _build_runs(self) -> Section:
         section = Section("Recent runs")
         self.table = RunTable(self._runs)
         self.table_actions = bind_actions(
             self.table, ACTIONS, {
-                "open": lambda: self._with_selected(lambda s: self.runAsked.emit(s.paths)),
+                "open": lambda: self._with_selected(lambda s: self.runRequested.emit(s.paths)),
                 "pin": lambda: self._with_selected(self._toggle_pin),
-                "note": lambda: self._with_selected(self.noteAsked.emit),
-                "resume": lambda: self._with_selected(lambda s: self.resumeAsked.emit(s.paths)),
-                "discard": lambda: self._with_selected(self.discardAsked.emit),
+                "note": lambda: self._with_selected(self.noteRequested.emit),
+                "resume": lambda: self._with_selected(lambda s: self.resumeRequested.emit(s.paths)),
+                "discard": lambda: self._with_selected(self.discardRequested.emit),
             }, keys=WIDGET,
         )  # fmt: skip
         tools = [action_button(self.table_actions[name], kind="quiet") for name in ("open", "pin", "note")]
         self.open_button, self.pin_button, self.note_button = tools
-        folder = make_icon_button("folder", "Open the runs folder", clicked=self.folderAsked.emit)
-        refresh = make_icon_button("refresh", "Look again (F5)", clicked=self._runs.refresh)
-        for tool in (self.open_button, self.pin_button, self.note_button, folder, refresh):
+        folder = make_icon_button("folder", "Open the runs folder", clicked=self.folderRequested.emit)
+        refresh = make_icon_button("refresh", "Read the runs folder again (F5)", clicked=self._runs.refresh)
+        for tool in (*tools, folder, refresh):
             section.tools.addWidget(tool)
         self.empty = EmptyState(
             "chart", "No runs yet",
-            "The demo run needs no download and no account. Its charts fill while it learns, and everything it wrote "
-            "stays here to be read afterwards.",
+            "The demo run needs no download and no account. Its charts fill while it learns, and every rollout is "
+            "kept for reading.",
         )  # fmt: skip
-        if self._recorded is not None:
-            # The card above has taken some of the first screen's height.
-            self.empty.layout().setContentsMargins(SPACE_6, SPACE_2, SPACE_6, SPACE_2)
-        holder = QWidget()
-        self._stack = QStackedLayout(holder)
+        self.empty.layout().setContentsMargins(SPACE_4, SPACE_2, SPACE_4, SPACE_2)
+        self._list = QWidget()
+        self._stack = QStackedLayout(self._list)
         self._stack.addWidget(self.table)
         self._stack.addWidget(self.empty)
-        section.body.addWidget(holder)
-        self._list = holder
+        section.body.addWidget(self._list)
         return section
 
     def _connect(self) -> None:
         self._runs.loaded.connect(self.render)
-        self.recorded.openAsked.connect(lambda: self.recordedAsked.emit(self._recorded))
         self._timer.timeout.connect(self._runs.refresh)
-        self.table.opened.connect(lambda s: self.runAsked.emit(s.paths))
+        self.table.opened.connect(lambda s: self.runRequested.emit(s.paths))
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._render_tools())
         self._runs.modelReset.connect(self._render_tools)
 
-    # ------------------------------------------------------------------ verbs of a page
+    # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
-        """Look at the disk now and every few seconds."""
+        """Read the disk now and every few seconds."""
         if (recorded := self._recorded) is not None:
-            self._tasks.run(lambda: read_run(recorded), self.recorded.render_summary, key="recorded run")
+            self._tasks.run(lambda: read_run(recorded), self._render_recorded, key="recorded run")
         self._runs.refresh()
         self._timer.start()
 
     def deactivate(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         self._timer.stop()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -206,7 +237,7 @@ class HomePage(Page):
         super().resizeEvent(event)
 
     def themed(self, theme: Theme) -> None:
-        """Painted parts anew."""
+        """Repaint the table."""
         self.table.viewport().update()
 
     # ------------------------------------------------------------------ render
@@ -216,18 +247,39 @@ class HomePage(Page):
         empty = not self._runs.summaries
         self._stack.setCurrentWidget(self.empty if empty else self.table)
         self._list.setFixedHeight(self.empty.sizeHint().height() if empty else self.table.height())
-        self._render_stories()
+        self._render_banners()
         self._render_tools()
-        self._estimate()
-
-    def _estimate(self) -> None:
         past, demo = self._runs.summaries, self._demo
         self._tasks.run(lambda: estimate_time(demo, past=past), self._render_estimate, key="demo estimate")
+
+    def render_machine(self, machine: Machine) -> None:
+        """What this machine has."""
+        self.machine.render_machine(machine)
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
         words = estimate.words[0].upper() + estimate.words[1:]
         self.estimate.setText(f"{words} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
         self.start.setAccessibleDescription(self.estimate.text())
+
+    def _render_recorded(self, summary: RunSummary) -> None:
+        """Its figures, with the placebo's beside them."""
+        state = summary.state
+        if state is None or not state.step:
+            return
+        clean, hinted, placebo = (measure_change(state, name) for name in ("clean", "hinted", "placebo"))
+        if hinted.points is None:
+            return
+        self.recorded_text.setText(
+            f"Recorded run, {state.step} steps. Right answers: clean {clean}, with hints {hinted}, with the placebo "
+            f"{placebo}."
+        )
+        if placebo.points is None:
+            note = "Without a placebo's figures a gain with hints says nothing about hints."
+        else:
+            gains = f"With hints {hinted.points:+.0f} points, with the placebo {placebo.points:+.0f}."
+            note = gains.replace("-", "−") + " Only the difference can be robustness to hints."
+        self.recorded_note.setText(note)
+        self.recorded_note.show()
 
     def _render_tools(self) -> None:
         selected = self.table.selected()
@@ -235,42 +287,49 @@ class HomePage(Page):
             action.setEnabled(selected is not None)
         for button in (self.open_button, self.pin_button, self.note_button):
             button.setVisible(bool(self._runs.summaries))
-        pinned = selected is not None and self._runs.mark(selected.paths.run_id).pinned
-        self.table_actions["pin"].setText("Unpin" if pinned else "Pin")
+        if selected is not None:
+            state = selected.state
+            self.table_actions["resume"].setEnabled(state is not None and state.can_resume)
+            self.table_actions["pin"].setText("Unpin" if self._runs.mark(selected.paths.run_id).pinned else "Pin")
         self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
 
-    def _render_stories(self) -> None:
-        told: list[tuple[RunSummary, FailureCard]] = []
-        for summary in self._runs.summaries:
-            if summary.paths.run_id in self._hidden or len(told) == STORIES:
-                continue
-            story = tell(summary)
-            if story is not None:
-                told.append((summary, FailureCard(summary, story)))
-        shown = [self._stories.itemAt(i).widget() for i in range(self._stories.count())]
-        if [(c.paths, c.story) for c in shown if isinstance(c, FailureCard)] == [(s.paths, c.story) for s, c in told]:
-            return
-        for old in shown:
-            if old is not None:
-                self._stories.removeWidget(old)
-                old.deleteLater()
-        for _summary, card in told:
-            card.resumeAsked.connect(self.resumeAsked)
-            card.openAsked.connect(self.runAsked)
-            card.dismissed.connect(self._dismiss)
-            self._stories.addWidget(card)
+    def _render_banners(self) -> None:
+        """One for each of the newest runs that did not finish, until it is dismissed."""
+        found = [(s, text) for s in self._runs.summaries if s.paths.run_id not in self._dismissed and (text := tell(s))]
+        found = found[:BANNERS]
+        for paths in self.banners.keys() - {summary.paths for summary, _text in found}:
+            self.banners.pop(paths).deleteLater()
+        for summary, text in found:
+            if summary.paths not in self.banners:
+                banner = self.banners[summary.paths] = Banner()
+                banner.dismissed.connect(partial(self._dismiss, summary.paths))
+                self._banner_column.addWidget(banner)
+            stalled = summary.state is not None and summary.state.status is RunStatus.STALLED
+            self.banners[summary.paths].show_message(
+                BannerKind.WARNING if stalled else BannerKind.ERROR,
+                text.title,
+                text.text,
+                log=text.log[-LOG_LINES:],
+                actions=self._banner_actions(summary, text.can_resume, text.can_edit_settings),
+                dismissable=True,
+            )
 
-    @property
-    def stories(self) -> list[FailureCard]:
-        """The messages in view."""
-        found = (self._stories.itemAt(i).widget() for i in range(self._stories.count()))
-        return [card for card in found if isinstance(card, FailureCard)]
+    def _banner_actions(self, summary: RunSummary, can_resume: bool, can_edit: bool) -> list[BannerAction]:
+        actions = [BannerAction("Open the run", partial(self.runRequested.emit, summary.paths), "arrow-right")]
+        if can_edit:
+            edit = partial(self.editRequested.emit, summary)
+            actions.insert(0, BannerAction("Edit settings", edit, "settings", "Open the form with them", primary=True))
+        elif can_resume:
+            resume = partial(self.resumeRequested.emit, summary.paths)
+            tip = "Start a trainer that goes on from the newest sound checkpoint"
+            actions.insert(0, BannerAction("Resume", resume, "resume", tip, primary=True))
+        return actions
 
-    # ------------------------------------------------------------------ small deeds
+    # ------------------------------------------------------------------ handlers
 
     def _dismiss(self, paths: RunPaths) -> None:
-        self._hidden.add(paths.run_id)
-        self._render_stories()
+        self._dismissed.add(paths.run_id)
+        self._render_banners()
 
     def _with_selected(self, do: Callable[[RunSummary], object]) -> None:
         if (summary := self.table.selected()) is not None:
@@ -283,8 +342,7 @@ class HomePage(Page):
         self._render_tools()
 
     def _show_recent(self) -> None:
-        menu = self.make_recent_menu()
-        menu.popup(self.recent.mapToGlobal(self.recent.rect().bottomLeft()))
+        open_menu(self.make_recent_menu(), self.recent)
 
     def make_recent_menu(self) -> QMenu:
         """Config files that were opened before."""
@@ -294,4 +352,4 @@ class HomePage(Page):
         return menu
 
     def _opener(self, path: Path) -> Callable[[], None]:
-        return lambda: self.configAsked.emit(path)
+        return lambda: self.configRequested.emit(path)
