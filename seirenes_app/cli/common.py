@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.services.run_summary import STOP_WORDS
 from seirenes_app.store.resources import recorded_run
 from training.errors import UserError
 from training.runs.paths import RunPaths, default_runs_root
-from training.runs.stop import StopEscalation, StopTimes
 
 OUT = Console()
 ERR = Console(stderr=True)
 RECORDED = "recorded"
+WIDE = 1000
+"""Columns, where there is no terminal."""
 
 
 def find_run(name: str) -> RunPaths:
@@ -37,19 +35,10 @@ def find_run_or_recorded(name: str) -> RunPaths:
     return RunPaths(folder)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt in this block, as Ctrl+C does, so that a command can stop its child."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def stop_process(paths: RunPaths, times: StopTimes) -> bool:
-    """Ask it to stop, then end it when that is due, and say so; True if it is gone."""
-    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_WORDS[phase], highlight=False))
+def print_table(table: Table) -> None:
+    """Print whole: names fold in a narrow terminal, and nothing is cut where there is none."""
+    console = OUT if OUT.is_terminal else Console(width=WIDE)
+    console.print(table)
 
 
 def call_name(paths: RunPaths) -> str:

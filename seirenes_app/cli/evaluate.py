@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded, interruptible, stop_process
+from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.cli.follow import ProgressLine, follow, interruptible, stop_process
 from seirenes_app.services.evaluations import (
     SEED,
     STARTER,
@@ -57,7 +56,6 @@ from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.summary import metrics_of
 from training.runs.files import write_whole
-from training.runs.launch import running_process
 from training.runs.status import RunStatus
 from training.runs.stop import FORCE
 
@@ -487,7 +485,7 @@ def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | N
             _print_launch(paths, pid, options.json)
             return 0
         try:
-            state = _follow(paths, watch, before)
+            state = follow(paths, lambda: s if (s := watch.poll()).last_t != before else None, _progress_line)
         except KeyboardInterrupt:
             stop_process(paths, FORCE)
             state = watch.poll()
@@ -502,27 +500,9 @@ def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
         OUT.print(f"See how far it is: seirenes eval --list · stop it: seirenes eval --stop {paths.run_id}")
 
 
-def _follow(paths: EvalDir, watch: EvaluationWatch, before: float) -> EvalState:
-    """Show the progress until it is over; the last state."""
-    started = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"),
-               TextColumn("{task.fields[rest]}"), TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=ERR) as progress:
-        task = progress.add_task("starting", total=1.0, rest="")
-        while True:
-            state = watch.poll()
-            if state.last_t > before:
-                progress.update(task, **_progress_fields(state))
-                if state.over:
-                    return state
-            elif running_process(paths) is None and time.monotonic() - started > START_PATIENCE_S:
-                raise UserError("\n".join(["The evaluation did not start. Its log:", *log_tail(paths)]))
-            time.sleep(0.2)
-
-
-def _progress_fields(state: EvalState) -> dict[str, Any]:
+def _progress_line(state: EvalState) -> ProgressLine:
     eta = "" if state.eta_s is None else f"about {duration(state.eta_s)} left"
-    return {"description": f"{state.stage} {state.target}".strip(), "completed": state.share, "rest": eta}
+    return ProgressLine(f"{state.stage} {state.target}".strip(), state.share, 1.0, percent(state.share), eta)
 
 
 def _conclude(

@@ -17,7 +17,8 @@ from training.errors import UserError
 VERBS = {
     "demo": ("runs", "self-play with the bundled model, start to finish"),
     "train": ("runs", "start a run from a config file or a preset"),
-    "runs": ("runs", "list the runs"),
+    "presets": ("runs", "list the presets for `train`"),
+    "runs": ("runs", "list the runs; rename, tag or group one"),
     "stop": ("runs", "ask a run to save and stop"),
     "resume": ("runs", "resume a run that was stopped or crashed"),
     "doctor": ("runs", "check this machine and the installation"),

@@ -1,58 +1,80 @@
-"""Runs in the terminal: `demo`, `train`, `resume`, `runs`, `stop`; and `doctor`."""
+"""Runs in the terminal: `demo`, `train`, `resume`, `runs`, `presets`, `stop`; and `doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, call_name, find_run, stop_process
+from seirenes_app.cli.common import ERR, OUT, call_name, find_run, print_table
+from seirenes_app.cli.follow import ProgressLine, follow, interruptible, stop_process
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.run_report import before_after, write_report
-from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, order_runs
+from seirenes_app.services.run_summary import STAGE_WORDS, describe_saved
 from seirenes_app.store.resources import presets_folder
+from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.statistics import Interval
+from training.core.types import Stage
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
 from training.runs.events import EventTail
 from training.runs.launch import running_process, start_trainer
+from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.status import OVER, RunState, RunStatus, reduce, resolve_status
+from training.runs.status import RunState, RunStatus, reduce, resolve_status
 from training.runs.stop import ASK_ONLY, FORCE
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The verbs of this room and their options."""
+    """The verbs of this module and their options."""
     demo = verbs.add_parser("demo")
     _add_run_options(demo)
 
     train = verbs.add_parser("train")
-    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    train.add_argument("config", metavar="CONFIG", help="a TOML file, or a preset's name: see seirenes presets")
     train.add_argument("--detach", action="store_true", help="start it in the background and return")
     _add_run_options(train)
 
+    presets = verbs.add_parser("presets")
+    presets.add_argument("--json", action="store_true")
+
     runs = verbs.add_parser("runs")
     runs.add_argument("--json", action="store_true")
+    edits = runs.add_subparsers(dest="edit", metavar="EDIT")
+    rename = edits.add_parser("rename", help="give a run another name; its folder keeps its own")
+    rename.add_argument("run", help=RUN_HELP)
+    rename.add_argument("name", help="the name that is shown; '' shows the id again")
+    tag = edits.add_parser("tag", help="set the tags of a run")
+    tag.add_argument("run", help=RUN_HELP)
+    tag.add_argument("tags", nargs="*", help="all tags; none removes them")
+    group = edits.add_parser("group", help="put a run into a group")
+    group.add_argument("run", help=RUN_HELP)
+    group.add_argument("group", help="the group's name; '' takes it out")
 
     stop = verbs.add_parser("stop")
-    stop.add_argument("run", help="run id or folder")
+    stop.add_argument("run", help=RUN_HELP)
     stop.add_argument("--force", action="store_true", help="terminate, then kill, if it does not stop when asked")
 
     resume = verbs.add_parser("resume")
-    resume.add_argument("run", help="run id or folder")
+    resume.add_argument("run", help=RUN_HELP)
     resume.add_argument("--detach", action="store_true")
     resume.add_argument("--json", action="store_true")
 
     doctor = verbs.add_parser("doctor")
     doctor.add_argument("--json", action="store_true")
+
+
+RUN_HELP = "a run's id, name, the beginning of one, or its folder"
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -68,23 +90,56 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def demo(options: argparse.Namespace) -> int:
     """The bundled model against itself, with the demo preset."""
-    return _start(load_config(presets_folder() / "demo.toml", options.overrides), options, detach=False)
+    return _start(load_config(_config_file("demo"), options.overrides), options, detach=False)
 
 
 def train(options: argparse.Namespace) -> int:
-    """A run from a config file."""
-    return _start(load_config(options.config, options.overrides), options, detach=options.detach)
+    """A run from a config file or a preset."""
+    return _start(load_config(_config_file(options.config), options.overrides), options, detach=options.detach)
+
+
+def _config_file(name: str) -> Path:
+    """A file, or a preset by name where there is no such file."""
+    path = Path(name).expanduser()
+    preset = presets_folder() / f"{name}.toml"
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    if not preset.is_file():
+        known = ", ".join(sorted(file.stem for file in presets_folder().glob("*.toml")))
+        raise UserError(f"{name!r} is neither a configuration file nor a preset. Presets: {known}.")
+    return preset
+
+
+def presets(options: argparse.Namespace) -> int:
+    """List the presets."""
+    found = RunRepository().presets().values()
+    if options.json:
+        print(json.dumps([{"preset": p.name, "description": p.description, "steps": p.config.steps} for p in found]))
+        return 0
+    for preset in found:
+        OUT.print(f"{preset.name}: {preset.description}", highlight=False, markup=False)
+    OUT.print("Start one with: seirenes train NAME", highlight=False)
+    return 0
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Take up a run where its last checkpoint left it."""
+    """Resume a run from its last checkpoint."""
     paths = find_run(options.run)
     if (held := running_process(paths)) is not None:
         raise UserError(f"{paths.run_id} is running already (process {held.pid}). Watch it in the window.")
+    state = read_run(paths).state
+    if state is not None and state.status is RunStatus.FINISHED:
+        raise UserError(f"{paths.run_id} is finished: all {state.steps} steps are done. Start a new run instead.")
+    if state is not None and state.can_edit_settings:
+        raise UserError(f"{paths.run_id} failed on its settings ({state.message}) {_EDIT_SETTINGS}")
     return _launch(paths, options, detach=options.detach)
 
 
+_EDIT_SETTINGS = "Correct them and start a new run with: seirenes train CONFIG"
+
+
 def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> int:
+    check_startable(config)
     if options.run_dir is not None:
         folder = options.run_dir.expanduser().resolve()
         paths = new_run(folder.parent, config, folder.name)
@@ -94,19 +149,20 @@ def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> i
 
 
 def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> int:
-    tail = EventTail(paths.events)
-    seen = sum(1 for _ in tail.poll())
-    pid = start_trainer(paths, detached=True)
-    if detach:
-        _print_launch(paths, pid, options.json)
-        return 0
-    if not options.json:
-        ERR.print(f"Run [bold]{paths.run_id}[/] in {paths.root}", highlight=False)
-    try:
-        state = follow(paths, seen)
-    except KeyboardInterrupt:
-        stop_process(paths, FORCE)
-        state = _state(paths)
+    RunRepository().remember(paths)
+    poll = _poll_from_now(paths)
+    with interruptible():
+        pid = start_trainer(paths, detached=True)
+        if detach:
+            _print_launch(paths, pid, options.json)
+            return 0
+        try:
+            if not options.json:
+                ERR.print(f"Run [bold]{paths.run_id}[/] in {paths.root}", highlight=False, soft_wrap=True)
+            state = follow(paths, poll, _progress_line)
+        except KeyboardInterrupt:
+            stop_process(paths, FORCE)
+            state = read_run(paths).state or RunState()
     return _conclude(paths, state, options.json)
 
 
@@ -114,53 +170,44 @@ def _print_launch(paths: RunPaths, pid: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": paths.run_id, "root": str(paths.root), "pid": pid}))
     else:
-        OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False)
-        OUT.print(f"Stop it with: seirenes stop {call_name(paths)}", highlight=False)
+        OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False, soft_wrap=True)
+        OUT.print(f"Stop it with: seirenes stop {call_name(paths)}", highlight=False, soft_wrap=True)
 
 
-def follow(paths: RunPaths, skip: int = 0, poll_s: float = 0.25) -> RunState:
-    """Show the run's progress until it is over; returns its last state."""
-    tail, state, events = EventTail(paths.events), RunState(), 0
-    launched = time.monotonic()
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}"),
-    )
-    with Progress(*columns, console=ERR) as progress:
-        task = progress.add_task("starting", total=1, figures="", eta="")
-        while True:
-            for event in tail.poll():
-                state = reduce(state, event)
-                events += 1
-            if events > skip:
-                state = resolve_status(state, running_process(paths), time.time())
-                progress.update(task, **_progress_fields(state))
-                if state.status in OVER:
-                    return state
-            elif running_process(paths) is None and time.monotonic() - launched > 60:
-                raise UserError(f"The trainer did not start. Its log: {paths.log}\n{_last_lines(paths.log)}")
-            time.sleep(poll_s)
+def _poll_from_now(paths: RunPaths) -> Callable[[], RunState | None]:
+    """The run's state whenever it is called; None until the process that is started next has written something."""
+    tail, state = EventTail(paths.events), RunState()
+    before = tail.poll()
+    for event in before:
+        state = reduce(state, event)
+    heard = False
+
+    def poll() -> RunState | None:
+        nonlocal state, heard
+        # Asked before the events are read: a process that is gone by then has written all that it will.
+        running = running_process(paths)
+        for event in tail.poll():
+            state, heard = reduce(state, event), True
+        return resolve_status(state, running, time.time(), launched=True) if heard else None
+
+    return poll
 
 
-def _progress_fields(state: RunState) -> dict[str, Any]:
-    clean, hinted = state.latest.get("clean_accuracy"), state.latest.get("hinted_accuracy")
-    figures = " ".join(
-        f"{name} {percent(value)}" for name, value in (("clean", clean), ("hinted", hinted)) if value is not None
-    )
-    share = state.stage_done / state.stage_total if state.stage_total else 0.0
-    eta = f"about {duration(state.eta_s)} left" if state.eta_s else ""
-    between = state.stage == "eval" or state.status in OVER
-    return {
-        "description": state.stage or "starting",
-        "completed": state.step if between else min(state.steps, max(0.0, state.step - 1 + share)),
-        "total": max(state.steps, 1),
-        "figures": figures,
-        "eta": eta,
-    }
+def _progress_line(state: RunState) -> ProgressLine:
+    figures = [
+        f"{name} {percent(state.latest[f'{name}_accuracy'])}"
+        for name in ("clean", "hinted")
+        if state.latest.get(f"{name}_accuracy") is not None
+    ]
+    left = [f"about {duration(state.eta_s)} left"] if state.eta_s else []
+    part = 0.0
+    if state.stage in tuple(Stage) and state.stage_total:
+        # The three stages of a step are about a third of it each.
+        part = (tuple(Stage).index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
+    return ProgressLine(
+        STAGE_WORDS.get(state.stage, state.stage or str(state.status)), min(state.steps, state.done_steps + part),
+        max(state.steps, 1), f"step {state.done_steps}/{state.steps}", " · ".join([*figures, *left]),
+    )  # fmt: skip
 
 
 def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
@@ -171,18 +218,27 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
                           "message": state.message, "before_after": [asdict(c) for c in before_after(paths)],
                           "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
         return code
-    if state.status in (RunStatus.FAILED, RunStatus.CRASHED):
-        ERR.print(f"The run {state.status}. {state.message}", highlight=False, markup=False)
-        log = _last_lines(paths.log)
-        if not state.message or state.message not in log:
-            ERR.print(log, highlight=False, markup=False)
-        ERR.print(f"Nothing before it is lost. Go on with: seirenes resume {call_name(paths)}", highlight=False)
-        return code
     if changes := before_after(paths):
-        OUT.print(_change_table(changes))
+        print_table(_change_table(changes))
     for name, path in written.items():
-        OUT.print(f"{name}: {path}", highlight=False)
+        OUT.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+    if code:
+        _report_end(paths, state)
     return code
+
+
+def _report_end(paths: RunPaths, state: RunState) -> None:
+    def say(text: str) -> None:
+        ERR.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"The run {state.status if state.over else 'is ' + state.status}. {state.message}")
+    log = "\n".join(log_tail(paths, 12))
+    if state.status in (RunStatus.FAILED, RunStatus.CRASHED) and (not state.message or state.message not in log):
+        say(log)
+    if state.can_edit_settings:
+        say(_EDIT_SETTINGS)
+    elif state.can_resume:
+        say(f"{describe_saved(state)} Resume it with: seirenes resume {call_name(paths)}")
 
 
 def _change_table(changes: list[Any]) -> Table:
@@ -207,52 +263,63 @@ def _change_table(changes: list[Any]) -> Table:
     return table
 
 
-def _last_lines(path: Path, count: int = 12) -> str:
-    try:
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
-    except OSError:
-        return ""
-
-
 # ---------------------------------------------------------------------- runs, stop
 
 
-def _state(paths: RunPaths) -> RunState:
-    state = RunState()
-    for event in EventTail(paths.events).poll():
-        state = reduce(state, event)
-    return resolve_status(state, running_process(paths), time.time())
-
-
 def runs(options: argparse.Namespace) -> int:
-    """List the runs, newest first."""
-    found = RunRepository().list_runs()
+    """List the runs, newest first; or rename, tag or group one."""
+    library = RunRepository()
+    if options.edit:
+        return _edit(options)
+    marks = library.marks()
+    found = order_runs(library.list_runs(), marks)
+    facts = [_run_facts(run, marks.get(run.paths.run_id, RunMark())) for run in found]
     if options.json:
-        print(json.dumps([_run_facts(r) for r in found], ensure_ascii=False))
+        print(json.dumps(facts, ensure_ascii=False))
         return 0
     if not found:
         OUT.print("No run yet. Start one with: seirenes demo")
         return 0
-    table = Table()
-    for heading in ("run", "status", "mode", "step", "clean", "hinted"):
-        table.add_column(heading)
-    for r in found:
-        f = _run_facts(r)
-        cells = [f[k] for k in ("run", "status", "mode")]
-        table.add_row(*(c or "" for c in cells), f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"]))
-    OUT.print(table)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for heading in ("status", "mode", "step", "clean", "hinted"):
+        table.add_column(heading, no_wrap=True)
+    labelled = any(f["tags"] or f["group"] for f in facts)
+    if labelled:
+        table.add_column("group, tags", overflow="fold")
+    for run, f in zip(found, facts, strict=True):
+        outside = run.paths.root.parent.resolve() != library.runs_root.resolve()
+        name = str(run.paths.root) if outside else f["run"]
+        cells = [f"{f['name']} ({name})" if f["name"] else name, f["status"], f["mode"] or ""]
+        cells += [f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"])]
+        labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
+        table.add_row(*cells, *([labels] if labelled else []))
+    print_table(table)
     return 0
 
 
-def _run_facts(summary: Any) -> dict[str, Any]:
+def _edit(options: argparse.Namespace) -> int:
+    run_id = find_run(options.run).run_id
+    with closing(Workspace()) as workspace:
+        if options.edit == "rename":
+            workspace.rename(run_id, options.name)
+        elif options.edit == "tag":
+            workspace.tag(run_id, options.tags)
+        else:
+            workspace.group(run_id, options.group)
+    return 0
+
+
+def _run_facts(summary: RunSummary, mark: RunMark) -> dict[str, Any]:
     state = summary.state
+    facts = {"run": summary.paths.run_id, "root": str(summary.paths.root), "name": mark.name, "tags": list(mark.tags),
+             "group": mark.group}  # fmt: skip
     if summary.problem or state is None:
-        return {"run": summary.paths.run_id, "root": str(summary.paths.root), "status": "unreadable", "mode": None,
-                "step": 0, "steps": 0, "clean": [], "hinted": [], "problem": summary.problem}  # fmt: skip
+        return facts | {"status": "unreadable", "mode": None, "step": 0, "steps": 0, "clean": [], "hinted": [],
+                        "problem": summary.problem}  # fmt: skip
     ends = [*state.evals[:1], *state.evals[1:][-1:]]
-    return {
-        "run": summary.paths.run_id, "root": str(summary.paths.root), "status": state.status, "mode": state.mode,
-        "step": state.step, "steps": state.steps,
+    return facts | {
+        "status": state.status, "mode": state.mode, "step": state.done_steps, "steps": state.steps,
         "clean": [e.metrics["clean"]["accuracy"] for e in ends],
         "hinted": [e.metrics["hinted"]["accuracy"] for e in ends],
         "problem": None,

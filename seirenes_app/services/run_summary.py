@@ -116,20 +116,22 @@ def tell(summary: RunSummary) -> RunSummaryText | None:
             f"{name} is not responding", "Its process is there but has written nothing for over a minute.", log, False
         )
     if state.status is RunStatus.FAILED:
-        remedy = "Correct the settings and start it again." if state.can_edit_settings else _saved(state)
+        remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)
         return RunSummaryText(
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
             state.can_edit_settings,
         )  # fmt: skip
-    return RunSummaryText(f"{name} crashed", f"{_cause(state, log)} {_saved(state)}", log, True)
+    return RunSummaryText(f"{name} crashed", f"{_cause(state, log)} {describe_saved(state)}", log, True)
 
 
-def _saved(state: RunState) -> str:
-    if not state.step:
-        return "Resuming starts it over."
+def describe_saved(state: RunState) -> str:
+    """What is kept of a run that did not finish, and what resuming does."""
     if not state.checkpoints:
-        return f"It had reached step {state.step}; nothing was saved yet, so resuming starts it over."
-    return f"It had reached step {state.step}; resuming goes on from the newest checkpoint."
+        return "Nothing was saved yet: resuming starts it over."
+    saved = state.checkpoints[-1][0]
+    lost = state.done_steps - saved
+    kept = f"Saved up to step {saved}; resuming continues from there."
+    return kept if lost <= 0 else f"{kept} {lost} later {'step is' if lost == 1 else 'steps are'} lost."
 
 
 def _cause(state: RunState, log: tuple[str, ...]) -> str:

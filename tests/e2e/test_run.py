@@ -2,21 +2,26 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from training.core.types import Stage
 from training.rollouts.reader import RolloutReader
 from training.rollouts.search import RolloutQuery
 from training.runs.commands import CommandKind, send_command
+from training.runs.config import load_config
 from training.runs.events import EventTail
+from training.runs.listing import read_run
 from training.runs.lock import holder
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, new_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=8",
@@ -33,7 +38,8 @@ def sets(*more):
 
 @pytest.fixture
 def env(tmp_path):
-    return {**os.environ, "SEIRENES_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    folders = {"SEIRENES_RUNS": str(tmp_path / "runs"), "SEIRENES_DATA": str(tmp_path / "data")}
+    return {**os.environ, **folders, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def events(paths):
@@ -102,6 +108,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_counted_twice(env, tmp_path):
     [
         (["demo", "--set", "rollout.hint=3"], "rollout.hints"),
         (["train", "nowhere.toml"], "Cannot read"),
+        (["train", "dmeo"], "Presets: clean_rl, demo"),
         (["resume", "nothing"], "No run"),
         (["eval", "no/such-model"], "No run"),
     ],
@@ -113,24 +120,90 @@ def test_mistakes_end_with_words_and_code_2(env, arguments, said):
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_model_folder_fails_the_run_at_once_in_words(env, tmp_path):
+def test_a_missing_model_folder_is_refused_before_anything_is_started(env, tmp_path):
     root = tmp_path / "m"
-    run = command("demo", "--run-dir", str(root), "--json", "--set", "model.path=/no/such/folder")
+    run = command("demo", "--run-dir", str(root), "--set", "model.path=/no/such/folder")
     done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 1
-    assert json.loads(done.stdout.splitlines()[-1])["status"] == "failed"
-    assert "/no/such/folder" in events(RunPaths(root))[-1].data["message"]
+    assert done.returncode == 2
+    assert "/no/such/folder was not found" in done.stderr
+    assert not root.exists()
 
 
-def test_a_failed_run_elsewhere_is_told_once_with_the_command_that_finds_it_again(tmp_path, env):
+def test_an_empty_configuration_starts_nothing(env, tmp_path):
+    (tmp_path / "empty.toml").write_text("# nothing\n")
+    done = subprocess.run(command("train", str(tmp_path / "empty.toml")), env=env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "empty.toml holds no option" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_failed_on_its_settings_is_reported_once_listed_and_not_resumed(tmp_path, env):
     config = tmp_path / "a.toml"
-    config.write_text('[model]\npath = "/no/such/folder"\n')
-    folder = tmp_path / "elsewhere" / "mine"
+    config.write_text('[adversary]\ntypes = "telepathy"\n')
+    folder = tmp_path / "else where" / "mine"
     done = subprocess.run(command("train", str(config), "--run-dir", str(folder)), env=env, cwd=ROOT,
                           capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 1
-    told = " ".join(done.stderr.split())
-    assert told.count("was not found") == 1
-    assert f"seirenes resume {folder}" in told
-    again = subprocess.run(command("stop", str(folder)), env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert "No run" not in again.stderr
+    assert done.stderr.count("Known types") == 1
+    assert "resume" not in done.stderr
+    listed = subprocess.run(command("runs"), env=env, capture_output=True, text=True, check=True).stdout
+    assert str(folder) in listed
+    again = subprocess.run(command("resume", "min"), env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 2
+    assert "failed on its settings" in again.stderr
+    shutil.rmtree(folder)
+    assert "mine" not in subprocess.run(command("runs"), env=env, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_foreground_command_stops_its_trainer_which_saves(env, tmp_path, number):
+    root = tmp_path / "else where" / "s"
+    child = subprocess.Popen(command("train", "demo", "--run-dir", str(root), *sets("steps=400", "checkpoint.every=0")),
+                             env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    paths = RunPaths(root)
+    wait_for(lambda: any(e.kind == "step" and e.data["step"] == 2 for e in events(paths)))
+    trainer = holder(paths.lock).pid
+    child.send_signal(number)
+    _out, err = child.communicate(timeout=90)
+    assert child.returncode == 3
+    wait_for(lambda: not psutil.pid_exists(trainer) or psutil.Process(trainer).status() == psutil.STATUS_ZOMBIE, 20)
+    last = events(paths)[-1]
+    assert (last.kind, last.data["outcome"]) == ("done", "stopped")
+    assert "step 0/400" in err
+    resume = err[err.index("seirenes resume") :].split("\n")[0]
+    assert shlex.split(resume) == ["seirenes", "resume", str(root)]
+    assert f"Saved up to step {read_run(paths).state.done_steps}" in err
+
+
+def test_a_signal_to_the_trainer_ends_the_run_as_stopped(env, tmp_path):
+    paths = new_run(tmp_path / "runs", load_config(ROOT / "resources/presets/demo.toml", SMALL), "t")
+    trainer = subprocess.Popen([sys.executable, "-m", "training", "run", str(paths.root)], env=env)
+    wait_for(lambda: any(e.kind == "step" for e in events(paths)))
+    trainer.send_signal(signal.SIGTERM)
+    assert trainer.wait(60) == 3
+    assert events(paths)[-1].data["outcome"] == "stopped"
+    assert read_run(paths).state.can_resume
+
+
+def test_a_paused_run_counts_no_time(env, tmp_path):
+    paths = new_run(tmp_path / "runs", load_config(ROOT / "resources/presets/demo.toml", [*SMALL, "steps=400"]), "p")
+    trainer = subprocess.Popen([sys.executable, "-m", "training", "run", str(paths.root)], env=env)
+    try:
+        wait_for(lambda: any(e.kind == "step" and e.data["step"] == 3 for e in events(paths)))
+        send_command(paths, CommandKind.PAUSE)
+        wait_for(lambda: read_run(paths).state.status == "paused")
+        before = read_run(paths).state
+        assert before.step == before.done_steps
+        wait_for(lambda: read_run(paths).state.paused_s > 4)
+        during = read_run(paths).state
+        assert during.active_s - before.active_s < 0.5
+        assert abs(during.eta_s - before.eta_s) < 0.5
+        send_command(paths, CommandKind.RESUME)
+        wait_for(lambda: read_run(paths).state.done_steps > before.done_steps)
+        step = next(e for e in events(paths) if e.kind == "step" and e.data["step"] == before.done_steps + 1)
+        assert step.data["metrics"]["seconds"] < 4
+        assert sum(v for k, v in step.data["metrics"].items() if k.startswith("seconds/")) < 4
+        send_command(paths, CommandKind.STOP)
+        assert trainer.wait(60) == 3
+    finally:
+        trainer.kill()

@@ -429,6 +429,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} should hold a table of options.")
+    if not data:
+        raise UserError(f"{path} holds no option. Write at least one, as in: steps = 80; or start from a preset.")
     values = dict(_flatten(data, "", str(path)))
     return _build({**values, **parse_overrides(overrides)}, str(path))
 

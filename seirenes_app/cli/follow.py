@@ -1,0 +1,101 @@
+"""Follow a background process in the terminal, and stop it with the command's own signals."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from seirenes_app.cli.common import ERR
+from seirenes_app.services.run_repository import log_tail
+from seirenes_app.services.run_summary import STOP_WORDS
+from training.errors import UserError
+from training.runs.launch import running_process
+from training.runs.paths import RunPaths
+from training.runs.status import ProcessState
+from training.runs.stop import StopEscalation, StopTimes
+
+POLL_S = 0.25
+LINE_EVERY_S = 15.0
+"""Without a terminal a line is printed this often."""
+
+State = TypeVar("State", bound=ProcessState)
+
+
+@dataclass(frozen=True)
+class ProgressLine:
+    """What is shown of a process at work: `done` of `total`, the same as text, and details."""
+
+    doing: str
+    done: float
+    total: float
+    count: str
+    details: str = ""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt in this block, as Ctrl+C does, so that a command can stop its child."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop_process(paths: RunPaths, times: StopTimes) -> bool:
+    """Ask it to stop, then end it when that is due, and say so; True if it is gone."""
+    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_WORDS[phase], highlight=False))
+
+
+def follow(paths: RunPaths, poll: Callable[[], State | None], show: Callable[[State], ProgressLine]) -> State:
+    """Show the progress until the process is over; returns the last state. `poll` gives None before its first event."""
+    gone = False
+    with _display() as display:
+        while True:
+            state = poll()
+            if state is not None:
+                display(show(state))
+                if state.over:
+                    return state
+            elif running_process(paths) is None:
+                if gone:
+                    raise UserError("\n".join([f"The process exited at once. Its log, {paths.log}:", *log_tail(paths)]))
+                gone = True
+                continue
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[ProgressLine], None]]:
+    """A bar in a terminal; elsewhere a line at intervals."""
+    if not ERR.is_terminal:
+        yield _LinePrinter().show
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[details]}"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("starting", total=1.0, count="", details="")
+        yield lambda line: progress.update(
+            task, description=line.doing, completed=line.done, total=line.total, count=line.count, details=line.details
+        )
+
+
+class _LinePrinter:
+    def __init__(self) -> None:
+        self._printed = 0.0
+        self._last = ""
+
+    def show(self, line: ProgressLine) -> None:
+        text = " · ".join(part for part in (line.count, line.doing, line.details) if part)
+        now = time.monotonic()
+        if text != self._last and (not self._last or now - self._printed >= LINE_EVERY_S):
+            ERR.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._printed, self._last = now, text
