@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from seirenes_app.services.charts.data import ChartData
+from seirenes_app.services.charts.panels import Pick, panel_chart
+from seirenes_app.services.charts.style import SeriesStyle
 from seirenes_app.services.report.document import make_report
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.checkpoint_figures import headline
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Chart, Curve, Panel
+from seirenes_app.services.robustness.types import Chart
 from training.core.statistics import Interval
 from training.errors import UserError
-from training.runs.files import explained, write_whole
+from training.runs.files import write_whole
 from training.runs.paths import RunPaths
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-COLOURS = {"clean": "#1b6ca8", "hinted": "#c8553d", "placebo": "#6b7280"}
-MARKS = {"clean": "o", "hinted": "s", "placebo": "^"}
-NAMES = {"clean": "clean", "hinted": "hinted", "placebo": "placebo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +61,26 @@ def _rate(found: Interval, rows: int) -> Rate:
     return Rate(round(found.mean * rows), rows, found.mean, found.low, found.high)
 
 
-def draw_chart(book: ResultSource) -> Figure:
-    """Accuracy on the frozen suite over steps, with bands; the moving adversary's curve kept apart, dotted."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    track = book.tracks[-1]
-    panel = book.panel(track, Chart.ACCURACY)
-    for key, colour in COLOURS.items():
-        curve = _curve(panel, key)
-        if curve is not None:
-            steps, values = [p.x for p in curve.points], [p.value.mean for p in curve.points]
-            axes.plot(steps, values, color=colour, marker=MARKS[key], label=f"{NAMES[key]}, frozen suite")
-            lows, highs = [p.value.low for p in curve.points], [p.value.high for p in curve.points]
-            axes.fill_between(steps, lows, highs, color=colour, alpha=0.15, lw=0)
-    moving = _curve(book.panel(track, Chart.ADVERSARY), "hinted")
-    if moving is not None:
-        xs, ys = [p.x for p in moving.points], [p.value.mean for p in moving.points]
-        label = "hinted, current adversary (moves: not comparable)"
-        axes.plot(xs, ys, color=COLOURS["hinted"], ls=":", lw=1, label=label)
-    axes.set(xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="Robustness over self-play")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
-    return figure
-
-
-def _curve(panel: Panel, key: str) -> Curve | None:
-    return next((c for c in panel.curves if c.key == key), None)
-
-
 def write_report(paths: RunPaths) -> dict[str, Path]:
     """chart.png and report.html in the run directory; returns them by name."""
+    # Imported here: it brings matplotlib.
+    from seirenes_app.services.charts.export import save_chart
+
     book = ResultSource(paths.root)
-    buffer = io.BytesIO()
-    draw_chart(book).savefig(buffer, format="png")
     chart = paths.root / "chart.png"
-    with explained("Writing", chart):
-        chart.write_bytes(buffer.getvalue())
+    save_chart(chart, _run_chart(book), "Robustness over self-play", context=paths.run_id)
     write_whole(paths.report, report_html(make_report([book])))
     return {"chart": chart, "report": paths.report}
+
+
+def _run_chart(book: ResultSource) -> ChartData:
+    """Accuracy on the frozen suite over steps; the moving adversary's curve kept apart, dotted."""
+    track = book.tracks[-1]
+    frozen = panel_chart(book.panel(track, Chart.ACCURACY), by_step=track.by_step, pick=Pick.MAIN)
+    moving = panel_chart(book.panel(track, Chart.ADVERSARY), by_step=True)
+    apart = [
+        replace(s, label="hinted, current adversary (moves: not comparable)", style=SeriesStyle("hinted", ":"),
+                low=(), high=(), marked=False, width=1.0)
+        for s, curve in zip(moving.series, moving.curves, strict=True) if curve.key == "hinted"
+    ]  # fmt: skip
+    return ChartData((*frozen.series, *apart), frozen.scale, frozen.x_label)

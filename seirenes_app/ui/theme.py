@@ -5,13 +5,15 @@ Every text colour meets WCAG AA (4.5 : 1) on every surface it is put on; `tests/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from string import Template
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from seirenes_app.services.charts import style
+from seirenes_app.services.charts.style import SANS_FAMILIES, Palette
 from seirenes_app.store.resources import icon_path
 from training.errors import UserError
 
@@ -24,7 +26,6 @@ SPACE_8 = 32
 SPACE_12 = 48
 RADIUS = 8
 
-SANS_FAMILIES = ("Inter", "Noto Sans", "Segoe UI", "SF Pro Text", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
 MONO_FAMILIES = ("JetBrains Mono", "Noto Sans Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono")
 
 BODY_PX = 14
@@ -35,28 +36,8 @@ HERO_PX = 34
 
 
 @dataclass(frozen=True)
-class Theme:
-    """Named colours as ``#rrggbb``. `clean`, `hinted`, `placebo`, `adversary` mean the same thing in every chart."""
-
-    name: str
-    dark: bool
-    background: str
-    surface: str
-    raised: str
-    text: str
-    muted: str
-    border: str
-    grid: str
-    accent: str
-    accent_hover: str
-    accent_text: str
-    clean: str
-    hinted: str
-    placebo: str
-    adversary: str
-    good: str
-    warn: str
-    bad: str
+class Theme(Palette):
+    """The palette of charts and window, for painters."""
 
     def colour(self, name: str) -> QColor:
         """A named colour for a painter."""
@@ -69,21 +50,7 @@ class Theme:
         return colour
 
 
-LIGHT = Theme(
-    name="light", dark=False,
-    background="#f5f7f8", surface="#ffffff", raised="#ebeff2", text="#13212c", muted="#4c5b68",
-    border="#d3dbe2", grid="#e3e8ed", accent="#0a6870", accent_hover="#08565d", accent_text="#ffffff",
-    clean="#1a63a8", hinted="#a84a06", placebo="#57636f", adversary="#83369c",
-    good="#14703f", warn="#835200", bad="#ac211b",
-)  # fmt: skip
-
-DARK = Theme(
-    name="dark", dark=True,
-    background="#0e151b", surface="#151e26", raised="#1f2a34", text="#e7eef4", muted="#a0afbd",
-    border="#2e3b47", grid="#25313c", accent="#55c7cb", accent_hover="#7ad7da", accent_text="#04282b",
-    clean="#74b9ff", hinted="#ffb26b", placebo="#a3b0bd", adversary="#d9a3f2",
-    good="#63cf95", warn="#e8c063", bad="#ff9188",
-)  # fmt: skip
+LIGHT, DARK = Theme(**asdict(style.LIGHT)), Theme(**asdict(style.DARK))
 
 
 class ThemeNotifier(QObject):

@@ -50,7 +50,9 @@ class Robustness:
 
     def is_read(self):
         page = self.page
-        return page.track is not None and not any(c.pending for c in page.grid.shown_cards.values())
+        return page.track is not None and not any(
+            c.pending for c in page.grid.all_cards.values() if c.isVisibleTo(page.grid)
+        )
 
     def draw(self):
         """Wait until what is in view is drawn; the cards."""
@@ -70,7 +72,7 @@ class Robustness:
         def drawn():
             # The sentences of its neighbours may have moved it since.
             self.page.stack.areas[View.CHARTS].ensureWidgetVisible(card)
-            return card.drawn is not None and not card.waits
+            return card.chart is not None and not card.waits
 
         self.wait(drawn)
         card.plot.setFocus()

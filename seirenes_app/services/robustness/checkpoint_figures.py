@@ -211,6 +211,11 @@ class Headline:
     lines: tuple[HeadlineLine, ...]
 
     @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The table as text."""
+        return tuple(line.cells() for line in self.lines)
+
+    @property
     def table(self) -> DataTable:
         """The same as numbers."""
         return DataTable(

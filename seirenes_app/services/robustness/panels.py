@@ -105,7 +105,7 @@ def flips_panel(view: View) -> Panel:
     )
     told = words.flip_words(view.measured) or _nothing("the suite was not asked both clean and hinted")
     table = table_of((*curves, *beside), view.x_label)
-    return view.panel(Chart.FLIPS, "What a hint turns", Unit.SHARE, curves, told, note, table, stacked=True)
+    return view.panel(Chart.FLIPS, "What a hint changes", Unit.SHARE, curves, told, note, table, stacked=True)
 
 
 def worst_panel(view: View) -> Panel:

@@ -1,1 +1,1 @@
-"""Charts: data and style become one figure for the screen, for files and for the report."""
+"""Charts on the screen: the Qt side of `services.charts`."""

@@ -1,4 +1,4 @@
-"""The key of a chart, which is its reading too: for each line a sample, its name, and its value at the cursor."""
+"""The legend of a chart, which is its reading too: each series' sample, name, and value with limits at the cursor."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from seirenes_app.ui.charts.drawing import DASHES, Line, format_value, ink
+from seirenes_app.services.charts.data import ChartData, Scale, Series
+from seirenes_app.services.charts.style import DASHES
 from seirenes_app.ui.theme import SMALL_PX, current_theme
 
-SAMPLE = 26
-GAP = 6
-BETWEEN = 18
-ROW = 20
+SAMPLE, GAP, BETWEEN, ROW = 26, 6, 18, 20
 HATCHES = {
-    "": Qt.BrushStyle.SolidPattern, "////": Qt.BrushStyle.BDiagPattern, "....": Qt.BrushStyle.Dense5Pattern,
+    "": Qt.BrushStyle.SolidPattern, "////": Qt.BrushStyle.BDiagPattern, "..": Qt.BrushStyle.Dense5Pattern,
     "\\\\\\\\": Qt.BrushStyle.FDiagPattern, "xxxx": Qt.BrushStyle.DiagCrossPattern, "----": Qt.BrushStyle.HorPattern,
     "||||": Qt.BrushStyle.VerPattern, "++++": Qt.BrushStyle.CrossPattern,
 }  # fmt: skip
+WIDEST = {Scale.SHARE: ("100%", "[100, 100]"), Scale.POINTS: ("−00.0", "[−00.0, −00.0]")}
+"""Entries stand still under a moving cursor: they have room for the widest value."""
+HOLLOW = "hollow: only totals are left"
 
 
 def nearest(x: Sequence[float], wanted: float) -> int:
@@ -33,45 +34,45 @@ def nearest(x: Sequence[float], wanted: float) -> int:
     return i
 
 
-class ChartKey(QWidget):
-    """Flows over as many rows as it needs. `render_lines` and `render_cursor` are all that touches it."""
+class ChartLegend(QWidget):
+    """Flows over as many rows as it needs."""
 
-    def __init__(self, *, unit: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._unit = unit
-        self._lines: list[Line] = []
+        self._chart = ChartData(())
         self._cursor: float | None = None
-        self._places: list[tuple[Line, QPointF]] = []
+        self._current = -1
+        self._entries: list[tuple[Series, QPointF]] = []
+        self._hollow_at: QPointF | None = None
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._flow()
 
-    def render_lines(self, lines: Sequence[Line]) -> None:
+    def render_chart(self, chart: ChartData) -> None:
         """Other data."""
-        self._lines = [line for line in lines if line.keyed and len(line.x)]
+        self._chart, self._current = chart, -1
         self._flow()
         self.update()
 
-    def render_cursor(self, step: float | None) -> None:
-        """Read at `step`; None reads the newest."""
-        self._cursor = step
+    def render_cursor(self, x: float | None, current: int = -1) -> None:
+        """Read at `x`, None at the newest point. The name of series `current` is underlined."""
+        self._cursor, self._current = x, current
         self.update()
 
+    def texts(self, series: Series) -> tuple[str, str]:
+        """Value and limits as they are painted.
+
+        A marked series without a point at the cursor shows the nearest one with its place; any other shows a dash.
+        """
+        wanted = self._chart.places[-1] if self._cursor is None else self._cursor
+        i = nearest(series.x, wanted) if self._cursor is not None else len(series.x) - 1
+        value, limits = self._chart.text(series, i)
+        if series.x[i] == wanted or (self._cursor is None and not series.marked):
+            return value, limits
+        return (value, f"{limits} at {series.x[i]:.0f}") if series.marked and not self._chart.ticks else ("–", "")
+
     def text(self) -> str:
-        """The reading in plain words, values with three significant digits."""
-        return "  ·  ".join(f"{line.label} {line.y[self._index(line)]:.3g}" for line in self._lines)
-
-    def _index(self, line: Line) -> int:
-        return len(line.x) - 1 if self._cursor is None else nearest(line.x, self._cursor)
-
-    def value(self, line: Line) -> str:
-        """A line's value as it is painted. Points say of which step they are; a line elsewhere says nothing."""
-        i = self._index(line)
-        text = format_value(line.y[i], unit=self._unit)
-        if line.points:
-            return f"{text} at {line.x[i]:.0f}"
-        if self._cursor is not None and line.x[i] != self._cursor:
-            return "–"
-        return text
+        """The whole reading in plain words."""
+        return "  ·  ".join(" ".join((s.label, *self.texts(s))).strip() for s, _ in self._entries)
 
     # ------------------------------------------------------------------ layout
 
@@ -81,28 +82,35 @@ class ChartKey(QWidget):
         font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
         return font
 
-    def _width(self, line: Line) -> float:
-        # By the widest value the line can show, so that entries stand still under a moving cursor.
-        metrics = QFontMetrics(self._font(bold=True))
-        ends = {format_value(v, unit=self._unit) for v in (min(line.y), max(line.y), line.y[-1])}
-        widest = max(metrics.horizontalAdvance(end) for end in ends)
-        if line.points:
-            widest += metrics.horizontalAdvance(f" at {line.x[-1]:.0f}")
-        return SAMPLE + GAP + QFontMetrics(self._font()).horizontalAdvance(line.label) + GAP + widest + BETWEEN
+    def _width(self, series: Series) -> float:
+        plain, bold = QFontMetrics(self._font()), QFontMetrics(self._font(bold=True))
+        limits = ""
+        if self._chart.scale is Scale.NUMBER:
+            ends = (min(series.y), max(series.y), series.y[-1])
+            value = max(map(bold.horizontalAdvance, map(self._chart.value_text, ends)))
+        else:
+            widest, limits = WIDEST[self._chart.scale]
+            value = bold.horizontalAdvance(widest)
+        room = plain.horizontalAdvance(limits) + GAP if series.limited else 0
+        return SAMPLE + 2 * GAP + plain.horizontalAdvance(series.label) + value + room + BETWEEN
 
     def _flow(self) -> None:
         x = y = 0.0
-        self._places = []
-        for line in self._lines:
-            width = self._width(line)
+        self._entries, self._hollow_at = [], None
+        for series in self._chart.keyed:
+            width = self._width(series)
             if x and x + width - BETWEEN > self.width():
                 x, y = 0.0, y + ROW
-            self._places.append((line, QPointF(x, y)))
+            self._entries.append((series, QPointF(x, y)))
             x += width
-        self.setFixedHeight(round(y) + ROW if self._lines else 0)
+        if any(s.hollow for s in self._chart.keyed):
+            if x and x + QFontMetrics(self._font()).horizontalAdvance(HOLLOW) > self.width():
+                x, y = 0.0, y + ROW
+            self._hollow_at = QPointF(x, y)
+        self.setFixedHeight(round(y) + ROW if self._entries else 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Flow anew."""
+        """Flow again."""
         self._flow()
 
     def sizeHint(self) -> QSize:
@@ -113,45 +121,53 @@ class ChartKey(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Every entry."""
-        painter = QPainter(self)
+        painter, theme, middle = QPainter(self), current_theme(), Qt.AlignmentFlag.AlignVCenter
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme = current_theme()
-        for line, place in self._places:
-            paint_sample(painter, line, QRectF(place.x(), place.y(), SAMPLE, ROW))
+        current = self._chart.series[self._current] if self._current >= 0 else None
+        for series, place in self._entries:
+            value, limits = self.texts(series)
+            paint_sample(painter, series, QRectF(place.x(), place.y(), SAMPLE, ROW))
             x = place.x() + SAMPLE + GAP
-            painter.setFont(self._font())
+            for text, bold, colour in ((series.label, False, "muted"), (value, True, "text"), (limits, False, "muted")):
+                font = self._font(bold=bold)
+                font.setUnderline(series is current and text is series.label)
+                painter.setFont(font)
+                painter.setPen(theme.colour(colour))
+                width = painter.fontMetrics().horizontalAdvance(text)
+                painter.drawText(QRectF(x, place.y(), width + 2, ROW), middle, text)
+                x += width + GAP
+        if self._hollow_at is not None:
+            font = self._font()
+            font.setItalic(True)
+            painter.setFont(font)
             painter.setPen(theme.colour("muted"))
-            width = painter.fontMetrics().horizontalAdvance(line.label)
-            painter.drawText(QRectF(x, place.y(), width + 2, ROW), Qt.AlignmentFlag.AlignVCenter, line.label)
-            painter.setFont(self._font(bold=True))
-            painter.setPen(theme.colour("text"))
-            painter.drawText(QRectF(x + width + GAP, place.y(), 200, ROW), Qt.AlignmentFlag.AlignVCenter,
-                             self.value(line))  # fmt: skip
+            painter.drawText(QRectF(self._hollow_at.x(), self._hollow_at.y(), self.width(), ROW), middle, HOLLOW)
 
 
-def paint_sample(painter: QPainter, line: Line, rect: QRectF) -> None:
-    """A short piece of the line as the chart draws it: dash, marker or hatch."""
-    colour = QColor(ink(line.colour))
-    middle = rect.center()
+def paint_sample(painter: QPainter, series: Series, rect: QRectF) -> None:
+    """A short piece of the series as the chart draws it: dash, marker or hatch."""
+    theme, style, middle = current_theme(), series.style, rect.center()
+    colour = QColor(theme.hex(style.colour))
     painter.save()
-    if line.area:
+    if series.area:
         ground = QColor(colour)
         ground.setAlphaF(0.25)
         box = QRectF(rect.left() + 3, middle.y() - 5, rect.width() - 6, 10)
         painter.fillRect(box, ground)
-        painter.fillRect(box, QBrush(colour, HATCHES.get(line.hatch, Qt.BrushStyle.SolidPattern)))
+        painter.fillRect(box, QBrush(colour, HATCHES.get(style.hatch, Qt.BrushStyle.SolidPattern)))
         painter.setPen(QPen(colour, 1))
         painter.drawRect(box)
     else:
-        pen = QPen(colour, max(1.6, line.width), Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap)
-        if DASHES.get(line.style):
-            pen.setDashPattern(list(DASHES[line.style]))
+        pen = QPen(colour, max(1.6, series.width), Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap)
+        if DASHES.get(style.dash):
+            pen.setDashPattern(list(DASHES[style.dash]))
         painter.setPen(pen)
-        painter.drawLine(QPointF(rect.left(), middle.y()), QPointF(rect.right(), middle.y()))
-        if line.marker:
-            painter.setPen(QPen(current_theme().colour("surface"), 1))
+        if series.joined:
+            painter.drawLine(QPointF(rect.left(), middle.y()), QPointF(rect.right(), middle.y()))
+        if style.marker:
+            painter.setPen(QPen(theme.colour("surface"), 1))
             painter.setBrush(colour)
-            _paint_marker(painter, line.marker, middle, 4.5)
+            _paint_marker(painter, style.marker, middle, 4.5)
     painter.restore()
 
 

@@ -21,12 +21,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
 from training.errors import UserError
 from training.runs.config import OptionInfo, RunConfig, describe_options, from_dict, parse_overrides, to_dict
 from training.runs.config import say_range as range_words

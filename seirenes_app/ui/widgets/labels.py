@@ -30,6 +30,16 @@ def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str 
     return label
 
 
+def make_card_heading(text: str) -> QLabel:
+    """A card's own heading: smaller than a section's."""
+    label = make_label(text)
+    font = label.font()
+    font.setPixelSize(15)
+    font.setWeight(font.Weight.DemiBold)
+    label.setFont(font)
+    return label
+
+
 def set_tone(label: QWidget, tone: str) -> None:
     """Change a label's tone (good, warn, bad or "") after it was shown."""
     label.setProperty("tone", tone)

@@ -64,7 +64,7 @@ def test_the_newest_run_is_charted_by_itself_and_every_chart_says_what_it_shows(
         told = card.sentence.text() or card.empty.text()
         assert told.endswith("."), key
         assert told in card.accessibleDescription()
-        if card.drawn is not None:
+        if card.chart is not None:
             assert card.model.table.rows, key
     assert len(bench.draw()) >= 2
 
@@ -76,9 +76,9 @@ def test_the_frozen_suite_and_the_moving_adversary_are_apart_and_labelled(bench)
     assert moving.badge.accessibleName() == "Moving Adversary"
     assert "NOT COMPARABLE" in moving.note.text()
     assert not moving.note.isHidden()
-    assert {c.key for c in bench.card("accuracy").drawn.curves} == {"clean", "hinted", "placebo"}
-    assert all(c.key.startswith("type:") for c in bench.card("types").drawn.curves)
-    assert all(p.basis is Basis.STEP for c in moving.drawn.curves for p in c.points)
+    assert {c.key for c in bench.card("accuracy").chart.curves} == {"clean", "hinted", "placebo"}
+    assert all(c.key.startswith("type:") for c in bench.card("types").chart.curves)
+    assert all(p.basis is Basis.STEP for c in moving.chart.curves for p in c.points)
 
 
 def test_an_evaluation_has_no_moving_adversary(bench):
@@ -119,7 +119,7 @@ def test_another_run_replaces_every_chart(bench):
     bench.page.open_source(second.root)
     bench.wait(lambda: bench.is_read() and bench.page.track.root.name == "b")
     assert bench.card("accuracy").sentence.text() != before
-    assert len(bench.card("accuracy").drawn.curves[0].points) == 1
+    assert len(bench.card("accuracy").chart.curves[0].points) == 1
     bench.page.forget(second)
     assert bench.page.root is None
     assert bench.page.source_menu.button.text() == "Choose a run"
@@ -132,7 +132,7 @@ def test_a_run_that_grows_is_charted_anew(bench):
     kept = write_run(bench.folder / "later" / "r", skills={step: EVEN for step in (0, 10, 20, 30)})
     shutil.copytree(kept.root, paths.root, dirs_exist_ok=True)
     bench.page.controller.look()
-    bench.wait(lambda: len(bench.card("accuracy").drawn.curves[0].points) == 4)
+    bench.wait(lambda: len(bench.card("accuracy").chart.curves[0].points) == 4)
 
 
 # ---------------------------------------------------------------------- points
@@ -173,11 +173,11 @@ def test_a_click_on_a_point_asks_for_its_rows(bench):
 
     def click():
         # A card may be laid out anew while the sentences of its neighbours arrive: where the point is now.
-        card.plot.point_at(20.0)
-        at = card.plot._place(0).toPoint()
+        card.plot.move_cursor(20.0)
+        at = card.plot.position(0).toPoint()
         move_mouse(card.plot, at)
         bench.qtbot.mouseClick(card.plot, Qt.MouseButton.LeftButton, pos=at)
-        return card.plot.curve == 0
+        return card.plot.current == 0
 
     bench.wait(click)
     bench.wait(lambda: bench.page.rows.rows is not None)
@@ -195,8 +195,8 @@ def test_a_training_step_leads_to_its_rollouts(bench):
 def test_points_of_which_only_totals_are_left_say_so(bench):
     bench.open(bench.write(keep_rows=(0, 20)))
     card = bench.hold("accuracy")
-    assert card.key.remark
-    assert card.drawn.hollow(0) == [1]
+    assert card.legend._hollow_at is not None
+    assert card.chart.series[0].hollow == [1]
     press(bench, card.plot, Qt.Key.Key_Home, Qt.Key.Key_Right, Qt.Key.Key_Return)
     assert bench.said[-1] == TOTALS_ONLY
 
@@ -204,9 +204,9 @@ def test_points_of_which_only_totals_are_left_say_so(bench):
 def test_types_of_hints_come_and_go(bench):
     bench.open(bench.write())
     card = bench.card("gap")
-    assert {c.key for c in card.drawn.curves} == {"hinted", "placebo"}
+    assert {c.key for c in card.chart.curves} == {"hinted", "placebo"}
     card.types.click()
-    assert len(card.drawn.curves) == 4
+    assert len(card.chart.curves) == 4
     assert bench.card("flips").types.isHidden()
 
 
@@ -239,9 +239,7 @@ def test_a_chart_leaves_as_picture_and_as_table(bench, key, tmp_path):
 
 def test_a_chart_that_cannot_be_saved_is_told(bench, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(
-        "seirenes_app.ui.pages.robustness.chart_cards.MessageDialog.open", lambda self: told.append(self)
-    )
+    monkeypatch.setattr("seirenes_app.ui.charts.card.MessageDialog.open", lambda self: told.append(self))
     bench.open(bench.write())
     bench.card("accuracy").save(tmp_path / "nowhere" / "chart.png")
     bench.card("accuracy").save(tmp_path / "nowhere" / "chart.csv")
@@ -274,7 +272,7 @@ def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
     bench.wait(lambda: view.results.isVisible())
     assert "c is left out" in view.refused_text.text()
     assert "hash" in view.refused_text.text()
-    assert [c.label.split()[0] for c in view.panels[0].drawn.curves] == ["a", "b"]
+    assert [c.label.split()[0] for c in view.panels[0].chart.curves] == ["a", "b"]
     assert view.differences.model.rowCount() == 4
     view.tick([first.root, other.root])
     view.compare.click()
@@ -288,10 +286,10 @@ def test_the_rows_of_a_compared_run_are_its_own(bench):
     bench.see(View.COMPARE)
     bench.page.compare.tick([first.root, second.root])
     bench.page.compare.compare.click()
-    bench.wait(lambda: bench.page.compare.panels[0].drawn is not None)
+    bench.wait(lambda: bench.page.compare.panels[0].chart is not None)
     card = bench.page.compare.panels[0]
     bench.wait(lambda: not card.waits)
-    card._choose(1, 20.0)
+    card._on_point_requested(1, 20.0)
     bench.wait(lambda: bench.page.rows.rows is not None)
     assert bench.page.rows.rows.ref.root == second.root
 
@@ -357,7 +355,7 @@ def test_the_theme_draws_the_charts_anew(bench, qapp):
     bench.open(bench.write())
     cards = bench.draw()
     bench.page.themed(apply_theme(qapp, "dark"))
-    assert all(c.waits for c in cards if c.drawn is not None)
+    assert all(c.waits for c in cards if c.chart is not None)
     bench.draw()
     bench.page.grab()
     apply_theme(qapp, "light")

@@ -11,118 +11,29 @@ from helpers.evals import fill, small_plan
 from helpers.robustness_bench import Robustness
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PySide6.QtCore import Qt
 
+from seirenes_app.services.charts.export import save_matrix
 from seirenes_app.services.robustness.checkpoint_replay import replay_result
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Basis, Chart, Curve, DataTable, Panel, Point, ReplayStep, Unit
-from seirenes_app.ui.charts.chart_style import FEW, KNOWN, OTHERS, Pick, make_drawn, say_point, say_types
-from seirenes_app.ui.charts.figure import draw_panel
+from seirenes_app.services.robustness.types import DataTable, ReplayStep
+from seirenes_app.ui.charts.card import DataModel, cell_text
 from seirenes_app.ui.controllers.gc_tuning import settle_heap
-from seirenes_app.ui.pages.robustness.chart_cards import DataModel, PanelKey, say_cell
-from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable, save_matrix
+from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
-from training.core.statistics import Interval
 from training.core.types import Condition, Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
 
 NAMES = ("r@0", "r@40", "r@80")
 
 
-def point(x, value, basis=Basis.ROWS):
-    return Point(x, f"step {x}", Interval(value, max(0, value - 0.1), min(1, value + 0.1)), 20, 40, basis)
-
-
-def panel(*curves, unit=Unit.SHARE, stacked=False):
-    return Panel(Chart.ACCURACY, "A chart", unit, curves, "It shows.", "", DataTable((), ()), "step", stacked)
-
-
-def line(key, *values, basis=Basis.ROWS):
-    return Curve(key, key.replace(":", " "), tuple(point(10 * i, v, basis) for i, v in enumerate(values)))
-
-
-# ---------------------------------------------------------------------- looks
-
-
-def test_no_two_curves_of_a_chart_differ_by_colour_alone():
-    looks = [(dash, marker) for _colour, dash, marker in OTHERS]
-    assert len(set(looks)) == len(looks)
-    types = [KNOWN[key][1:] for key in KNOWN if key.startswith("type:")]
-    assert len(set(types)) == len(types) == 4
-
-
-def test_many_points_are_a_band_and_few_are_marks():
-    few, many = (make_drawn(panel(line("clean", *[0.5] * n)), by_step=True).lines[0] for n in (FEW, FEW + 1))
-    assert few.points
-    assert not many.points
-    assert len(many.low) == FEW + 1
-
-
-@given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=5))
-def test_parts_of_a_whole_stand_on_each_other(values):
-    curves = [line(f"part{i}", *part) for i, part in enumerate(values)]
-    drawn = make_drawn(panel(*curves, stacked=True), by_step=True)
-    for place in range(3):
-        top = sum(part[place] for part in values)
-        assert drawn.lines[-1].height(place) == pytest.approx(top)
-    assert drawn.bars
-
-
-def test_marks_of_one_place_stand_beside_each_other():
-    drawn = make_drawn(panel(*(line(f"run{i}", 0.5, 0.5) for i in range(4))), by_step=True)
-    shifts = [drawn.shift(i) for i in range(4)]
-    assert shifts == sorted(shifts)
-    assert sum(shifts) == pytest.approx(0)
-    assert max(shifts) < 0.5 * 10
-    assert make_drawn(panel(line("clean", 0.5)), by_step=True).shift(0) == 0
-
-
-def test_types_are_told_hardest_first():
-    whole = panel(line("hinted", 0.4), line("type:correlation_trap", 0.6), line("type:information_overload", 0.2))
-    told = say_types(whole)
-    assert told.startswith("At step 0, hardest first: type information_overload 20")
-    assert len(make_drawn(whole, by_step=True, pick=Pick.TYPES).curves) == 2
-    assert len(make_drawn(whole, by_step=True, pick=Pick.MAIN).curves) == 1
-
-
-def test_a_difference_is_told_in_points_with_its_sign(qtbot):
-    drawn = make_drawn(panel(line("gap/hinted", -0.25, 0.5), unit=Unit.DIFFERENCE), by_step=True)
-    assert drawn.lines[0].y == [-25, 50]
-    assert say_point(drawn, 0, 0.0) == "gap/hinted, step 0: −25.0 points [0.0, −15.0], 20 problems"
-    key = PanelKey()
-    qtbot.addWidget(key)
-    key.render_drawn(drawn)
-    assert "+50.0" in key.text()
-    key.render_cursor(0.0)
-    assert "−25.0" in key.text()
-
-
-def test_steps_close_together_do_not_write_over_each_other():
-    steps = (0, 20, 40, 60, 80, 83, 84, 85)
-    drawn = make_drawn(panel(Curve("clean", "clean", tuple(point(x, 0.5) for x in steps))), by_step=True)
-    figure = Figure(dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = draw_panel(figure, drawn, (584, 280))
-    canvas.draw()
-    labels = [label for label in axes.get_xticklabels() if label.get_text()]
-    boxes = [label.get_window_extent() for label in labels]
-    assert [label.get_text() for label in labels] == ["0", "20", "40", "60", "85"]
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
-
-
-def test_models_without_steps_are_named_on_the_axis():
-    drawn = make_drawn(panel(line("clean", 0.5, 0.6)), by_step=False)
-    assert drawn.ticks == ((0, "step 0"), (10, "step 10"))
-    assert drawn.label(10) == "step 10"
-    assert drawn.lines[0].style == "none"
+# ---------------------------------------------------------------------- tables
 
 
 @given(st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=5))
 def test_a_cell_of_a_table_is_short_and_never_a_number_that_hides(value):
-    text = say_cell(value)
+    text = cell_text(value)
     assert len(text) <= 9
     if isinstance(value, float) and value != 0:
         assert float(text.replace("−", "-")) != 0

@@ -7,9 +7,9 @@ import pytest
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
+from seirenes_app.services.charts.data import kept_points
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
-from seirenes_app.ui.charts.drawing import decimate
 from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
@@ -122,8 +122,8 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     assert view.evaluation.item(0, 1).text().startswith("90%")
     for _ in range(12):
         view.tick()
-    assert "clean, this step (moving) 0.8" in view.charts["accuracy"].reading.text()
-    view.charts["accuracy"].save(tmp_path / "a.csv")
+    assert "clean, this step (moving) 8" in view.grid.cards["accuracy"].legend.text()
+    view.grid.cards["accuracy"].save(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().startswith("series,step")
 
 
@@ -154,9 +154,9 @@ def test_the_form_gives_back_the_configuration_it_was_shown(window):
 def test_decimation_keeps_every_extreme():
     y = [0.0] * 50_000
     y[31_234] = 9.0
-    x, kept = decimate(list(range(len(y))), y)
-    assert max(kept) == 9.0
-    assert len(kept) <= 2100
+    x = kept_points(y)
+    assert 31_234 in x
+    assert len(x) <= 2100
     assert all(a < b for a, b in itertools.pairwise(x))
 
 

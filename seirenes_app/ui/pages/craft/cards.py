@@ -16,7 +16,6 @@ from seirenes_app.services.hint_authoring.draft import Draft, DraftProblem, Solv
 from seirenes_app.services.hint_authoring.gate_report import Badges
 from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.services.hint_authoring.results import SolveResult
-from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft.captions import (
     ANSWER_KINDS,
@@ -36,7 +35,7 @@ from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.interval_bars import IntervalBars
-from seirenes_app.ui.widgets.labels import IconLabel, make_label
+from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint

@@ -8,9 +8,10 @@ from pathlib import Path
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from seirenes_app.services.charts.panels import Pick
 from seirenes_app.services.robustness.types import Comparison
-from seirenes_app.ui.charts.chart_style import Pick
-from seirenes_app.ui.pages.robustness.chart_cards import EMPTY, FigureCard, PanelCard, fit_columns
+from seirenes_app.ui.charts.card import EMPTY, FigureCard, fit_columns
+from seirenes_app.ui.pages.robustness.chart_cards import PanelCard
 from seirenes_app.ui.pages.robustness.controller import Comparable
 from seirenes_app.ui.theme import SPACE_2, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
@@ -40,7 +41,7 @@ class CompareView(QWidget):
         for card in self.cards:
             card.said.connect(self.said)
         for panel in self.panels:
-            panel.pointAsked.connect(self.pointRequested)
+            panel.pointRequested.connect(self.pointRequested)
 
     def _build(self) -> None:
         chooser = Card()
@@ -171,7 +172,7 @@ class DifferencesCard(FigureCard):
         """Another comparison."""
         *lines, note = found.sentences or ("",)
         self.render_words("\n".join(lines), note, found.table, empty=not found.lines)
-        self.noted = True
+        self.note_shown = True
         self.note.setVisible(bool(note))
         self._stack.setCurrentWidget(self.table if found.lines else self.empty)
         fit_columns(self.table)

@@ -6,14 +6,10 @@ Reasoner's own checkpoint, has a dashed frame.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
@@ -32,9 +28,8 @@ from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import percent, percent_interval, percent_limits
 from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel
-from seirenes_app.ui.charts.drawing import chart_family
-from seirenes_app.ui.pages.robustness.chart_cards import FigureCard
-from seirenes_app.ui.theme import LIGHT, SPACE_2, current_theme
+from seirenes_app.ui.charts.card import FigureCard
+from seirenes_app.ui.theme import SPACE_2, current_theme
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
@@ -283,66 +278,10 @@ class MatrixCard(FigureCard):
 
     def save_picture(self, path: Path) -> None:
         """A file that stands alone."""
+        from seirenes_app.services.charts.export import save_matrix
+
         if self.matrix.cells.panel is not None:
             save_matrix(path, self.matrix.cells.panel)
-
-
-def save_matrix(path: Path, panel: MatrixPanel) -> None:
-    """The matrix with its values, title and sentences, always light; by the file's ending."""
-    rows, columns = len(panel.reasoners), len(panel.writers)
-    words = textwrap.wrap(
-        " ".join(panel.sentences).replace("$", r"\$"), round(14.5 * max(7.0, 2.2 + 0.78 * (columns + 2)))
-    )[:8]
-    size = (max(7.0, 2.2 + 0.78 * (columns + 2)), 1.9 + 0.5 * (rows + 1) + 0.18 * len(words))
-    figure = Figure(figsize=size, dpi=100, facecolor=LIGHT.surface)
-    FigureCanvasAgg(figure)
-    below = (0.35 + 0.18 * len(words)) / size[1]
-    axes = figure.add_axes((1.35 / size[0], below, 1 - 1.6 / size[0], 1 - below - 1.15 / size[1]))
-    values = [c.value.mean for row in panel.cells for c in row if c.value is not None]
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    for i in range(rows):
-        for j in range(columns):
-            cell = panel.cells[i][j]
-            strength = 0.5 if high <= low or cell.value is None else (cell.value.mean - low) / (high - low)
-            _box(axes, i, j, FAINT + (STRONG - FAINT) * strength, own=cell.own)
-            _write(axes, i, j, cell.value)
-        _write(axes, i, columns, panel.row_means[i])
-        _write(axes, i, columns + 1, panel.clean[i])
-    for j in range(columns):
-        _write(axes, rows, j, panel.column_means[j])
-    axes.set_xlim(0, columns + 2)
-    axes.set_ylim(rows + 1, 0)
-    axes.spines[:].set_visible(False)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    names = [*map(short_name, panel.writers), "mean", "clean"], [*map(short_name, panel.reasoners), "mean"]
-    axes.set_xticks([j + 0.5 for j in range(columns + 2)], names[0])
-    axes.set_yticks([i + 0.5 for i in range(rows + 1)], names[1])
-    axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=chart_family())
-    axes.set_xlabel("hints by", color=LIGHT.muted, fontsize=8, loc="left")
-    axes.set_ylabel("Reasoner", color=LIGHT.muted, fontsize=8)
-    figure.text(0.2 / size[0], 1 - 0.2 / size[1], panel.title.replace("$", r"\$"), fontsize=12, fontweight="bold",
-                color=LIGHT.text, va="top", fontfamily=chart_family())  # fmt: skip
-    figure.text(0.2 / size[0], 0.15 / size[1], "\n".join(words), fontsize=8, color=LIGHT.muted, va="bottom",
-                linespacing=1.45, fontfamily=chart_family())  # fmt: skip
-    figure.savefig(path, dpi=200, facecolor=LIGHT.surface)
-
-
-def _box(axes: Any, row: int, column: int, alpha: float, *, own: bool) -> None:
-    place = (column + 0.03, row + 0.04)
-    axes.add_patch(Rectangle(place, 0.94, 0.92, facecolor=LIGHT.clean, alpha=alpha, lw=0))
-    if own:
-        axes.add_patch(
-            Rectangle(place, 0.94, 0.92, facecolor="none", edgecolor=LIGHT.adversary, lw=1.2, ls=(0, (4, 2)))
-        )
-
-
-def _write(axes: Any, row: int, column: int, value: Any) -> None:
-    if value is None:
-        return
-    text = f"{percent(value.mean)}\n{percent_limits(value.low, value.high)}"
-    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=LIGHT.text,
-              fontfamily=chart_family())  # fmt: skip
 
 
 ABOUT = (

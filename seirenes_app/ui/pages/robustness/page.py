@@ -191,7 +191,7 @@ class RobustnessPage(Page):
         self.controller.refused.connect(self._on_refused)
         self.controller.panelFound.connect(self.grid.render_panel)
         self.controller.panelFailed.connect(self.grid.render_failed)
-        self.grid.pointAsked.connect(self._open_point)
+        self.grid.pointRequested.connect(self._open_point)
         self.compare.pointRequested.connect(self._open_point)
         self.compare.compareRequested.connect(self._compare)
         self.compare.evaluateRequested.connect(self._evaluate_for_compare)

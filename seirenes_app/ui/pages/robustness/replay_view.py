@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
@@ -25,12 +22,11 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan, open_before
 from seirenes_app.services.robustness.types import CheckpointReplayResult, ReplayStep, Trace
-from seirenes_app.ui.charts.drawing import chart_family
+from seirenes_app.ui.charts.card import EMPTY, FigureCard
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
-from seirenes_app.ui.pages.robustness.chart_cards import EMPTY, FigureCard
 from seirenes_app.ui.tasks import Task, TaskRunner
-from seirenes_app.ui.theme import LIGHT, SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
@@ -214,7 +210,6 @@ STRIP_HEIGHT = HEIGHT + 4
 MAX_STRIP_HEIGHT = 4 * (HEIGHT + 6)
 TABLE_HEIGHT = 240
 CARD_MARGIN = 40
-MARKERS = {"good": "o", "bad": "X", "warn": "s", "muted": "_"}
 NOTE = "One answer a checkpoint, all with the same seed. The line below a step: right from there to the last one."
 
 
@@ -283,33 +278,10 @@ class ReplayCard(FigureCard):
 
     def save_picture(self, path: Path) -> None:
         """A file that stands alone."""
+        from seirenes_app.services.charts.export import save_replay
+
         if self.result is not None:
             save_replay(path, self.result)
-
-
-def save_replay(path: Path, result: CheckpointReplayResult) -> None:
-    """Marks over steps, right above wrong, with the sentence; by the file's ending."""
-    figure = Figure(figsize=(8.6, 2.6), dpi=100, facecolor=LIGHT.surface)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.09, 0.36, 0.89, 0.42))
-    for step in result.steps:
-        look = step_look(step)
-        axes.plot(
-            [step.step], [1.0 if look.tone == "good" else 0.0], ls="", marker=MARKERS[look.tone],
-            color=getattr(LIGHT, look.tone), ms=8,
-        )  # fmt: skip
-    if result.robust_since is not None:
-        axes.axvspan(result.robust_since, result.steps[-1].step, color=LIGHT.good, alpha=0.08, lw=0)
-    axes.set_yticks([0, 1], ["not right", "right"])
-    axes.set_ylim(-0.5, 1.5)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(LIGHT.border)
-    axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=chart_family())
-    axes.set_xlabel("step", fontsize=8, color=LIGHT.muted)
-    words = textwrap.wrap(result.sentence.replace("$", r"\$"), 120)[:3]
-    figure.text(0.02, 0.93, "Checkpoint replay", fontsize=12, fontweight="bold", color=LIGHT.text, va="top")
-    figure.text(0.02, 0.03, "\n".join(words), fontsize=8, color=LIGHT.muted, va="bottom")
-    figure.savefig(path, dpi=200, facecolor=LIGHT.surface)
 
 
 WITH, WITHOUT = "with", "without"

@@ -41,14 +41,13 @@ from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import MODE_WORDS
 from seirenes_app.store.resources import presets_folder
-from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, say_name
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
 from training.errors import UserError
 from training.runs.config import Preset, RunConfig, describe_options, load_config, to_dict, to_toml
 from training.runs.listing import RunSummary

@@ -47,7 +47,6 @@ from seirenes_app.services.formatting import (
 )
 from seirenes_app.services.run_report import ReportLine
 from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, RunSummaryText, tell
-from seirenes_app.ui.charts.live_chart import make_card_heading
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6, current_theme
@@ -55,7 +54,7 @@ from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, Column
 from seirenes_app.ui.widgets.empty_state import Picture
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label, set_tone
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, set_tone
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
 from training.core.statistics import Interval
@@ -689,7 +688,6 @@ class RunView(QWidget):
         self.meters = self.progress.meters
         self.alarms = WarningList()
         self.grid = ChartGrid()
-        self.charts = self.grid.charts
         for part in (self.head, self.waiting, self.banner, self.progress, self.alarms, self.grid):
             self.column.body.addWidget(part)
         self.column.body.addWidget(self._build_evaluation())

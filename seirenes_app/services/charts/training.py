@@ -1,0 +1,145 @@
+"""The charts of a training run: which there are, and which series each shows. Pure: run state in, chart out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from seirenes_app.services.charts.data import ChartData, Scale, Series
+from seirenes_app.services.charts.style import GATES, HINT_TYPES, NAMED, OVERLAID, SeriesStyle
+from training.core.gates import Gate
+from training.runs.status import RunState
+
+MEAN_OF = 5
+"""Steps in the trailing mean that is drawn over a noisy series."""
+GATE_LABELS = {
+    Gate.EMPTY: "empty", Gate.TOO_LONG: "too long", Gate.STATES_ANSWER: "states the answer",
+    Gate.MARKERS: "contains markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "invents numbers",
+    Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.NEAR_DUPLICATE: "near duplicate",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunChart:
+    """One chart: its title, a note beside it, and its series. The first `overlaid` series can be laid over others'."""
+
+    key: str
+    title: str
+    note: str
+    series: Callable[[RunState], list[Series]]
+    scale: Scale = Scale.NUMBER
+    large: bool = False
+    overlaid: int = 1
+
+    def make(self, state: RunState, others: Sequence[RunState] = ()) -> ChartData:
+        """The chart of a run, with the main series of other runs on it, named by their run."""
+        found = self.series(state)
+        for i, other in enumerate(others):
+            main = [s for s in self.series(other) if s.keyed and not s.area and len(s.x)][: self.overlaid]
+            for j, s in enumerate(main):
+                style = OVERLAID[(i * self.overlaid + j) % len(OVERLAID)]
+                found.append(replace(s, label=f"{s.label} · {other.run_id}", style=style, low=(), high=(), width=1.3))
+        return ChartData([s for s in found if len(s.x)], self.scale)
+
+
+def trailing_mean(values: Sequence[float], window: int = MEAN_OF) -> list[float]:
+    """Mean of each value and those before it, `window` at most."""
+    means, total = [], 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - window] if i >= window else 0.0)
+        means.append(total / min(i + 1, window))
+    return means
+
+
+def _plain(state: RunState, name: str, label: str, colour: str, dash: str = "-") -> Series:
+    steps, values = state.history.series(name)
+    return Series(label, SeriesStyle(colour, dash), steps, values)
+
+
+def _smoothed(state: RunState, name: str, series: Series) -> list[Series]:
+    """The trailing mean, and the raw values as a thin line without a legend entry."""
+    steps, values = state.history.series(name)
+    raw = replace(series, x=steps, y=values, style=SeriesStyle(series.style.colour), width=0.8, alpha=0.32, keyed=False)
+    return [raw, replace(series, x=steps, y=trailing_mean(values))]
+
+
+def _accuracy(state: RunState) -> list[Series]:
+    found = []
+    for name in ("clean", "hinted", "placebo"):
+        rates = [(float(e.step), rate) for e in state.evals if (rate := _rate(e.metrics.get(name))) is not None]
+        mean, low, high = ([rate[i] for _, rate in rates] for i in range(3))
+        width = 1.2 if name == "placebo" else 2.0
+        label, at = f"{name}, frozen suite", [step for step, _ in rates]
+        found.append(Series(label, NAMED[name], at, mean, low, high, marked=True, width=width))
+    for name in ("clean", "hinted"):
+        steps, values = state.history.series(f"{name}_accuracy")
+        low, high = (state.history.series(f"{name}_{end}")[1] for end in ("low", "high"))
+        style = SeriesStyle(name, ":")
+        found.append(Series(f"{name}, this step (moving)", style, steps, values, low, high, width=1.2, alpha=0.8))
+    return found
+
+
+def _rate(found: object) -> tuple[float, float, float] | None:
+    """Accuracy, low, high of an evaluation's entry; None where it is not one."""
+    values = [found.get(key) for key in ("accuracy", "low", "high")] if isinstance(found, dict) else [None]
+    if not all(isinstance(v, int | float) for v in values):
+        return None
+    accuracy, low, high = map(float, values)
+    return accuracy, low, high
+
+
+def _types(state: RunState) -> list[Series]:
+    return [
+        series
+        for type_, style in HINT_TYPES.items()
+        for series in _smoothed(state, f"hinted/{type_}", Series(type_.replace("_", " "), style))
+    ]
+
+
+def _reward(state: RunState) -> list[Series]:
+    mean = Series(f"mean of {MEAN_OF} steps", SeriesStyle("adversary"), width=2.0)
+    return _smoothed(state, "adversary_reward", mean)
+
+
+def _gates(state: RunState) -> list[Series]:
+    steps, passed = state.history.series("gate_pass_rate")
+    found = [Series("passed", SeriesStyle("good"), steps, passed, width=1.8)]
+    base = [0.0] * len(steps)
+    for gate, style in zip(Gate, GATES, strict=True):
+        known = dict(zip(*state.history.series(f"gate_fail/{gate}"), strict=True))
+        if known:
+            values = [known.get(step, 0.0) for step in steps]
+            found.append(Series(GATE_LABELS[gate], style, steps, values, base=tuple(base)))
+            base = [low + value for low, value in zip(base, values, strict=True)]
+    return found
+
+
+def _entropy(state: RunState) -> list[Series]:
+    return [
+        _plain(state, "entropy/reasoner", "Reasoner", "clean"),
+        _plain(state, "entropy/adversary", "Adversary", "adversary", "--"),
+    ]
+
+
+def _lengths(state: RunState) -> list[Series]:
+    return [
+        _plain(state, "length/solution_tokens", "solutions", "clean"),
+        _plain(state, "length/hint_tokens", "hints", "adversary", "--"),
+    ]
+
+
+def _speed(state: RunState) -> list[Series]:
+    return [_plain(state, "tokens_per_s", "tokens a second", "accent")]
+
+
+RUN_CHARTS = (
+    RunChart("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95%", _accuracy, Scale.SHARE,
+             large=True, overlaid=2),
+    RunChart("types", "Accuracy by hint type", f"under the moving Adversary  ·  bold: mean of {MEAN_OF} steps", _types,
+             Scale.SHARE, overlaid=0),
+    RunChart("reward", "Adversary reward", "mean drop from clean to hinted", _reward),
+    RunChart("gates", "Gates", "share of new hints", _gates, Scale.SHARE),
+    RunChart("entropy", "Entropy", "nats a token", _entropy, overlaid=2),
+    RunChart("lengths", "Length", "mean tokens", _lengths, overlaid=2),
+    RunChart("speed", "Throughput", "while sampling", _speed),
+)  # fmt: skip
