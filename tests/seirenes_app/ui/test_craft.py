@@ -9,7 +9,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import psutil
 import pytest
 from helpers.craft_bench import Craft
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -419,3 +419,40 @@ def test_the_page_fits_and_nothing_is_cut_at_the_side(craft, qapp):
     ]
     assert tops == sorted(tops)
     apply_theme(qapp, "light")
+
+
+def test_solutions_stream_into_the_page_with_speed_and_time_left(craft):
+    craft.type_problem()
+    craft.page.solve_card.plan.samples.setValue(64)
+    craft.write()
+    shown, figures = [], []
+    craft.controller.solvingChanged.connect(
+        lambda _texts: shown.append(craft.page.attribution.traces.live_left.text.text())
+    )
+    craft.controller.taskChanged.connect(lambda: figures.append(craft.page.task_bar.progress.figures.text()))
+    craft.page.bound["solve"].trigger()
+    assert craft.page.attribution.traces.live.isVisible()
+    craft.wait(lambda: any("tokens/s" in text and "left" in text for text in figures))
+    craft.wait(lambda: any(shown))
+    craft.page.bound["cancel"].trigger()
+    craft.wait(lambda: not craft.controller.task)
+    assert craft.page.attribution.traces.live.isHidden()
+
+
+def test_nothing_moves_while_a_hint_is_solved(craft):
+    craft.type_problem()
+    craft.write()
+    craft.page.solve_card.plan.samples.setValue(32)
+    craft.page.bound["solve"].trigger()
+    craft.wait(craft.page.solve_card.bars.isVisible)
+    craft.qtbot.wait(50)
+    places = []
+
+    def ended():
+        places.append((craft.page.solve_card.solve.mapTo(craft.page, QPoint()).y(), craft.page.attribution.y()))
+        return not craft.controller.task
+
+    craft.wait(ended)
+    craft.qtbot.wait(20)
+    ended()
+    assert len(set(places)) == 1, [p for i, p in enumerate(places) if i == 0 or p != places[i - 1]]

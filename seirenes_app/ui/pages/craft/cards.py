@@ -12,13 +12,14 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QPushButton,
 from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.inference.protocol import MAX_SAMPLES
 from seirenes_app.services.formatting import byte_size, count_of, percent, short_count
-from seirenes_app.services.hint_authoring.draft import Draft, DraftProblem, SolvePlan, SolverChoice
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges
 from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.services.hint_authoring.results import SolveResult
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft.captions import (
     ANSWER_KINDS,
+    CONDITIONS,
     HINT_TYPES,
     PLACEMENTS,
     effect_badge,
@@ -34,11 +35,12 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
-from seirenes_app.ui.widgets.interval_bars import IntervalBars
+from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
+from training.core.types import Condition
 from training.errors import UserError
 
 
@@ -264,22 +266,29 @@ class SolveCard(Card):
         self.bars = IntervalBars("Share of right answers")
         self.effect, self.follows = Badge(BadgeStyle("silent", "", "muted")), Badge(BadgeStyle("bait", "", "muted"))
         self._badges = QWidget()
+        self._badges.setMinimumHeight(self.effect.height())
         flow = FlowLayout(self._badges)
         flow.addWidget(self.effect)
         flow.addWidget(self.follows)
         self.summary = make_label("", wrap=True, select=True)
+        self.summary.setAlignment(Top)
         self.body.addLayout(row(make_card_heading("Solve"), None, self.solver, self.solve, spacing=SPACE_1))
         for widget in (self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary):
             self.body.addWidget(widget)
-        self.render_result(None, None)
+        self.render_result(None, None, SolvePlan())
 
-    def render_result(self, result: SolveResult | None, suggested: str | None) -> None:
-        """Show a result, complete or not; None for none yet."""
+    def render_result(self, result: SolveResult | None, hint: DraftHint | None, plan: SolvePlan) -> None:
+        """Show a result, complete or not; None for none yet. What is still to come has its place already."""
         self.nothing.setVisible(result is None)
-        self.bars.setVisible(result is not None)
-        self.bars.render_rates(rates_of(result))
-        effect, follows = effect_badge(result), follow_badge(result, suggested)
-        self._badges.setVisible(effect is not None or follows is not None)
+        for widget in (self.bars, self.summary):
+            widget.setVisible(result is not None)
+        self._badges.setVisible(result is not None and hint is not None)
+        rates = list(rates_of(result))
+        if result is not None and not result.complete and not result.cancelled and hint is not None:
+            planned = [c for c in CONDITIONS if c is not Condition.PLACEBO or plan.placebo]
+            rates += [Rate(*CONDITIONS[c], 0, 0, rates[0].planned) for c in planned if c not in result.conditions]
+        self.bars.render_rates(rates)
+        effect, follows = effect_badge(result), follow_badge(result, hint.suggested if hint is not None else None)
         self.effect.setVisible(effect is not None)
         self.follows.setVisible(follows is not None)
         if effect is not None:
@@ -289,4 +298,4 @@ class SolveCard(Card):
             self.follows.setToolTip(follows[1])
             self.follows.setAccessibleDescription(follows[1])
         self.summary.setText(say_result(result))
-        self.summary.setVisible(bool(self.summary.text()))
+        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)

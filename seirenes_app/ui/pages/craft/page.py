@@ -72,7 +72,8 @@ class CraftPage(Page):
         )  # fmt: skip
         self.task_bar = TaskBar()
         # The banner is below the panes, so that nothing moves under the pointer when it appears.
-        top = column(self.header, (self.panes, 1), self.banner, spacing=SPACE_3, margins=(26, 20, 16, 0))
+        banner = column(self.banner, margins=(0, 0, 12, 16))
+        top = column(self.header, (self.panes, 1), banner, spacing=SPACE_3, margins=(26, 20, 16, 0))
         column((top, 1), self.task_bar, spacing=0, parent=self)
         self.drop_overlay = DropOverlay(self)
 
@@ -181,7 +182,7 @@ class CraftPage(Page):
     def _render_result(self) -> None:
         controller, hint = self.controller, self.controller.hint
         result = controller.result_of(hint)
-        self.solve_card.render_result(result, hint.suggested if hint is not None else None)
+        self.solve_card.render_result(result, hint, controller.session.draft.plan)
         self.attribution.traces.render_result(result)
         self.attribution.sentences.render_ablation(controller.ablation())
         can_score = not controller.usable or bool(controller.solution())
