@@ -14,9 +14,9 @@ from training.core.statistics import wilson_clustered
 from training.core.types import Outcome, Problem, Role, Stage
 from training.evaluation.grader import follows_hint
 from training.rollouts.database import RolloutRow
-from training.rollouts.search import judge_flip
+from training.rollouts.search import flip_of
 from training.runs.config import Mode, RunConfig
-from training.selfplay import Rollout, SelfPlay, StepResult, Trial
+from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
 
 
 def rollouts_per_step(config: RunConfig) -> int:
@@ -33,17 +33,17 @@ def rollouts_per_step(config: RunConfig) -> int:
 
 def count_rollouts(result: StepResult) -> int:
     """How many completions a step sampled."""
-    written = sum(t.written is not None for t in result.trials)
-    return sum(len(r.clean) for r in result.rounds) + written + sum(len(t.solutions) for t in result.trials)
+    written = sum(t.written is not None for t in result.hints)
+    return sum(len(r.clean) for r in result.rounds) + written + sum(len(t.solutions) for t in result.hints)
 
 
 def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> dict[str, float | None]:
     """Every figure of a step by its name; None where a step has nothing to measure."""
     clean = [x for r in result.rounds for x in r.clean]
-    hinted = [x for t in result.trials for x in t.solutions]
+    hinted = [x for t in result.hints for x in t.solutions]
     figures: dict[str, float | None] = {}
     figures |= _accuracy("clean", [(r.problem.id, x) for r in result.rounds for x in r.clean])
-    figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.trials for x in t.solutions])
+    figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.hints for x in t.solutions])
     figures |= _adversary(result)
     figures |= _texts(clean, hinted, result)
     figures |= _learning(result)
@@ -67,7 +67,7 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def _written(result: StepResult) -> list[Rollout]:
-    return [t.written for t in result.trials if t.written is not None]
+    return [t.written for t in result.hints if t.written is not None]
 
 
 def _accuracy(name: str, rollouts: Sequence[tuple[str, Rollout]]) -> dict[str, float | None]:
@@ -80,22 +80,22 @@ def _accuracy(name: str, rollouts: Sequence[tuple[str, Rollout]]) -> dict[str, f
 
 
 def _adversary(result: StepResult) -> dict[str, float | None]:
-    fresh = [t for r in result.rounds for t in r.trials]
+    fresh = [t for r in result.rounds for t in r.hints]
     figures: dict[str, float | None] = {
         "adversary_reward": _mean(x.reward for x in _written(result)),
-        "gate_pass_rate": _mean(float(t.verdict.passed) for t in fresh),
+        "gate_pass_rate": _mean(float(t.gate.passed) for t in fresh),
         "hint_unique_share": len({t.hint.text for t in fresh}) / len(fresh) if fresh else None,
     }
-    by_type: dict[str, list[Trial]] = defaultdict(list)
-    for trial in result.trials:
-        by_type[trial.hint.type].append(trial)
-    for type_, trials in by_type.items():
-        solutions = [x.outcome is Outcome.RIGHT for t in trials for x in t.solutions]
+    by_type: dict[str, list[PlayedHint]] = defaultdict(list)
+    for played in result.hints:
+        by_type[played.hint.type].append(played)
+    for type_, played_hints in by_type.items():
+        solutions = [x.outcome is Outcome.RIGHT for t in played_hints for x in t.solutions]
         figures[f"hinted/{type_}"] = _mean(map(float, solutions))
-        figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in trials if t.written)
-    for gate, count in Counter(t.verdict.gate for t in fresh if t.verdict.gate is not None).items():
+        figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in played_hints if t.written)
+    for gate, count in Counter(t.gate.gate for t in fresh if t.gate.gate is not None).items():
         figures[f"gate_fail/{gate}"] = count / len(fresh)
-    follows = [follows_hint(x.text, t.hint, t.problem) for t in result.trials for x in t.solutions]
+    follows = [follows_hint(x.text, t.hint, t.problem) for t in result.hints for x in t.solutions]
     figures["follow_rate"] = _mean(float(f) for f in follows if f is not None)
     return figures
 
@@ -167,16 +167,16 @@ def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
     rows = []
     for r in result.rounds:
         rows += [_row(result.step, x, Stage.CLEAN, r.problem, None, clean) for x in r.clean]
-        rows += [_row(result.step, t.written, Stage.HINT, r.problem, t, clean) for t in r.trials if t.written]
-    for t in result.trials:
+        rows += [_row(result.step, t.written, Stage.HINT, r.problem, t, clean) for t in r.hints if t.written]
+    for t in result.hints:
         rows += [_row(result.step, x, Stage.HINTED, t.problem, t, clean) for x in t.solutions]
     return rows
 
 
 def _row(
-    step: int, x: Rollout, stage: Stage, problem: Problem, trial: Trial | None, clean: Mapping[str, float]
+    step: int, x: Rollout, stage: Stage, problem: Problem, played: PlayedHint | None, clean: Mapping[str, float]
 ) -> RolloutRow:
-    hinted = trial if stage is Stage.HINTED else None
+    hinted = played if stage is Stage.HINTED else None
     accuracy = clean.get(problem.id)
     return RolloutRow(
         step=step,
@@ -187,9 +187,9 @@ def _row(
         family=problem.family,
         question=problem.question,
         gold=problem.answer,
-        hint_id=trial.id if trial else None,
-        hint_type=trial.hint.type if trial else None,
-        hint=trial.hint.text if trial else None,
+        hint_id=played.id if played else None,
+        hint_type=played.hint.type if played else None,
+        hint=played.hint.text if played else None,
         prompt=_prompt_text(problem.question, hinted),
         completion=x.text,
         outcome=x.outcome,
@@ -197,17 +197,17 @@ def _row(
         advantage=x.advantage,
         tokens=len(x.completion.tokens),
         truncated=x.completion.truncated,
-        gate=trial.verdict.gate if trial else None,
-        gate_reason=trial.verdict.reason or None if trial else None,
+        gate=played.gate.gate if played else None,
+        gate_reason=played.gate.reason or None if played else None,
         follows_hint=follows_hint(x.text, hinted.hint, problem) if hinted else None,
         logprob_mean=_mean(x.completion.logprobs) or 0.0,
         seed=0,
         trained=x.trained,
-        archived=bool(trial and trial.archived),
+        archived=bool(played and played.archived),
         clean_accuracy=accuracy,
-        flip=judge_flip(x.outcome is Outcome.RIGHT, accuracy) if hinted else None,
+        flip=flip_of(x.outcome is Outcome.RIGHT, accuracy) if hinted else None,
     )
 
 
-def _prompt_text(question: str, trial: Trial | None) -> str:
-    return f"{question} {trial.hint.text}" if trial else question
+def _prompt_text(question: str, played: PlayedHint | None) -> str:
+    return f"{question} {played.hint.text}" if played else question

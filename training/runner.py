@@ -222,13 +222,13 @@ class Runner:
         )  # fmt: skip
 
     def _guard(self, step: int, accuracy: float) -> None:
-        verdict = self.guard.observe(step, accuracy)
-        if not verdict.alarm:
+        seen = self.guard.observe(step, accuracy)
+        if not seen.alarm:
             return
         action = self.config.curriculum.guard_action
         text = (
-            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {verdict.best:.3f} at "
-            f"step {verdict.best_step}."
+            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {seen.best:.3f} at "
+            f"step {seen.best_step}."
         )
         if action is OnDrop.ROLL_BACK and self.good is not None:
             self.backend.load(self.good)

@@ -32,13 +32,13 @@ from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign
 from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
-from training.core.gates import GateLimits, GateResult, check_hint
+from training.core.gates import GateResult, check_hint
 from training.core.hint_templates import write_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
 from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
-from training.engine.base import Aggregation, Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
+from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
 from training.runs.config import Mode, RunConfig, Truncated
 
 
@@ -68,13 +68,13 @@ class Rollout:
 
 
 @dataclass(slots=True)
-class Trial:
-    """One hint: its text, its verdict, and the Reasoner's solutions under it."""
+class PlayedHint:
+    """One hint: its text, the gates' result, and the Reasoner's solutions under it."""
 
     problem: Problem
     hint: Hint
     id: str
-    verdict: GateResult
+    gate: GateResult
     written: Rollout | None = None
     """The Adversary's rollout; None for a template or an archived hint."""
     archived: str | None = None
@@ -94,7 +94,7 @@ class Round:
     problem: Problem
     type: HintType
     clean: list[Rollout] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
+    hints: list[PlayedHint] = field(default_factory=list)
 
     @property
     def accuracy(self) -> float:
@@ -108,7 +108,7 @@ class StepResult:
 
     step: int
     rounds: list[Round]
-    replayed: list[Trial]
+    replayed: list[PlayedHint]
     zero_variance: dict[Role, int]
     groups: dict[Role, int]
     updates: dict[Role, UpdateStats]
@@ -116,9 +116,9 @@ class StepResult:
     seconds: dict[str, float]
 
     @property
-    def trials(self) -> list[Trial]:
+    def hints(self) -> list[PlayedHint]:
         """Fresh and replayed hints together."""
-        return [t for r in self.rounds for t in r.trials] + self.replayed
+        return [t for r in self.rounds for t in r.hints] + self.replayed
 
 
 def _accuracy(rollouts: Sequence[Rollout]) -> float:
@@ -135,7 +135,7 @@ class SelfPlay:
     problems: dict[str, Problem]
     archive: HintArchive
     grader: AnswerGrader
-    watcher: StepCallbacks
+    callbacks: StepCallbacks
     types: tuple[HintType, ...] = tuple(HintType)
     now: Callable[[], float] = time.monotonic
     """Seconds, pauses left out: stages are timed with it."""
@@ -144,7 +144,6 @@ class SelfPlay:
 
     def __post_init__(self) -> None:
         c = self.config
-        self.limits = GateLimits(**{k: getattr(c.gates, k) for k in c.gates.__dataclass_fields__})
         self.baselines = self.baselines or {role: RoleBaseline(c.advantage.ema_decay) for role in Role}
         self.buffers: dict[Role, GroupBuffer[TrainRow]] = {r: GroupBuffer(c.update.buffer_rows) for r in Role}
 
@@ -164,7 +163,7 @@ class SelfPlay:
         clock.lap("r2")
 
         replayed = self._draw_replays(rounds, rng)
-        fresh = [t for r in rounds if should_run_hinted(r.accuracy) for t in r.trials if t.verdict.passed]
+        fresh = [t for r in rounds if should_run_hinted(r.accuracy) for t in r.hints if t.gate.passed]
         self._play_hinted(fresh + replayed, rng)
         clock.lap("r3")
 
@@ -204,7 +203,7 @@ class SelfPlay:
         if self.config.mode is Mode.RANDOM:
             for r in rounds:
                 hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
-                r.trials = [self._judge(r.problem, hint, f"{r.problem.id}#{k}", []) for k, hint in enumerate(hints)]
+                r.hints = [self._check(r.problem, hint, f"{r.problem.id}#{k}", []) for k, hint in enumerate(hints)]
             return
         style = self.config.model.prompt_style
         chats = [adversary_messages(r.problem.question, r.type, style) for r in rounds]
@@ -214,51 +213,51 @@ class SelfPlay:
             for k, rollout in enumerate(rollouts):
                 text = rollout.text.strip()
                 hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
-                trial = self._judge(r.problem, hint, f"{r.problem.id}#{k}", seen)
-                trial.written = rollout
-                seen.append(trial.hint.text)
-                r.trials.append(trial)
+                played = self._check(r.problem, hint, f"{r.problem.id}#{k}", seen)
+                played.written = rollout
+                seen.append(played.hint.text)
+                r.hints.append(played)
 
-    def _judge(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> Trial:
+    def _check(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> PlayedHint:
         special = self.backend.codec.special_texts()
-        verdict = check_hint(hint.text, problem, self.limits, others=others, special_texts=special)
-        return Trial(problem, hint, id_, verdict)
+        result = check_hint(hint.text, problem, self.config.gates, others=others, special_texts=special)
+        return PlayedHint(problem, hint, id_, result)
 
-    def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[Trial]:
+    def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[PlayedHint]:
         share = self.config.curriculum.replay_share
-        fresh = sum(len(r.trials) for r in rounds)
+        fresh = sum(len(r.hints) for r in rounds)
         count = round(fresh * share / (1 - share)) if share < 1 else fresh
         entries = self.archive.draw(rng, count) if count else []
         return [self._replay(e) for e in entries]
 
-    def _replay(self, entry: Entry) -> Trial:
+    def _replay(self, entry: Entry) -> PlayedHint:
         problem, text = self.problems[entry.hint.problem_id], entry.hint.text
         hint = Hint(entry.hint.type, text, suggested=read_suggestion(text, problem))
-        return Trial(problem, hint, f"archive:{entry.id}", GateResult(None, ""), archived=entry.id)
+        return PlayedHint(problem, hint, f"archive:{entry.id}", GateResult(None, ""), archived=entry.id)
 
-    def _play_hinted(self, trials: list[Trial], rng: random.Random) -> None:
+    def _play_hinted(self, played_hints: list[PlayedHint], rng: random.Random) -> None:
         style = self.config.model.prompt_style
-        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), style) for t in trials]
+        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), style) for t in played_hints]
         sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
-        for trial, rollouts in zip(trials, sampled, strict=True):
-            trial.solutions = rollouts
+        for played, rollouts in zip(played_hints, sampled, strict=True):
+            played.solutions = rollouts
             for rollout in rollouts:
-                rollout.outcome = self.grader.grade(rollout.text, trial.problem)
+                rollout.outcome = self.grader.grade(rollout.text, played.problem)
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout
         prompts = [codec.encode_chat(chat) for chat in chats]
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
         total = len(prompts) * n
-        self.watcher.stage(stage, 0, total)
+        self.callbacks.stage(stage, 0, total)
         if not prompts:
             return []
         sampled = self.backend.sample(
             prompts,
             n,
             SamplingParams(longest, r.temperature, rng.getrandbits(48)),
-            progress=lambda done, _: self.watcher.stage(stage, done, total),
-            cancelled=self.watcher.cancelled,
+            progress=lambda done, _: self.callbacks.stage(stage, done, total),
+            cancelled=self.callbacks.cancelled,
         )
         return [
             [Rollout(prompt, c, codec.decode(c.tokens)) for c in completions]
@@ -267,21 +266,19 @@ class SelfPlay:
 
     # ------------------------------------------------------------------ reward
 
-    def _pay(self, rounds: list[Round], replayed: list[Trial]) -> None:
+    def _pay(self, rounds: list[Round], replayed: list[PlayedHint]) -> None:
         a = self.config.adversary
         for solutions in (
-            [r.clean for r in rounds]
-            + [t.solutions for r in rounds for t in r.trials]
-            + [t.solutions for t in replayed]
+            [r.clean for r in rounds] + [t.solutions for r in rounds for t in r.hints] + [t.solutions for t in replayed]
         ):
             for rollout in solutions:
                 assert rollout.outcome is not None
                 rollout.reward = reasoner_reward(rollout.outcome, rollout.completion.truncated)
         for r in rounds:
-            for t in r.trials:
+            for t in r.hints:
                 if t.written is None:
                     continue
-                if not t.verdict.passed:
+                if not t.gate.passed:
                     t.written.reward = a.gate_penalty
                 elif t.solutions:
                     t.written.reward = adversary_reward(a.reward, r.accuracy, t.accuracy, a.margin)
@@ -291,20 +288,20 @@ class SelfPlay:
     def _groups(self, result: StepResult) -> dict[Role, dict[GroupKey, list[Rollout]]]:
         """Rollouts that share one exact prompt and role. Roles and prompts are never pooled."""
         reasoner = {GroupKey(r.problem.id, Role.REASONER, ""): r.clean for r in result.rounds}
-        reasoner |= {GroupKey(t.problem.id, Role.REASONER, t.id): t.solutions for t in result.trials if t.solutions}
+        reasoner |= {GroupKey(t.problem.id, Role.REASONER, t.id): t.solutions for t in result.hints if t.solutions}
         if self.config.reasoner.truncated is Truncated.MASK:
             reasoner = {k: [x for x in v if not x.completion.truncated] for k, v in reasoner.items()}
         adversary: dict[GroupKey, list[Rollout]] = {}
         if self.config.mode is Mode.SEIRENES:
             for r in result.rounds:
-                written = [t.written for t in r.trials if t.written is not None]
+                written = [t.written for t in r.hints if t.written is not None]
                 adversary[GroupKey(r.problem.id, Role.ADVERSARY, r.type)] = written
         return {Role.REASONER: {k: v for k, v in reasoner.items() if v}, Role.ADVERSARY: adversary}
 
     def _update(self, result: StepResult) -> None:
         a, u = self.config.advantage, self.config.update
         # The last place to stop: from here on the step changes the loop's memory and the weights.
-        self.watcher.stage("update", 0, u.epochs)
+        self.callbacks.stage("update", 0, u.epochs)
         for role, groups in self._groups(result).items():
             assigned = assign_advantages(
                 {key: [x.reward for x in rollouts] for key, rollouts in groups.items()},
@@ -328,7 +325,7 @@ class SelfPlay:
             anchored = self._anchor(result.rounds)
             if anchored or any(batches.values()):
                 result.grad_norm = self.backend.optim_step().grad_norm
-            self.watcher.stage("update", epoch + 1, u.epochs)
+            self.callbacks.stage("update", epoch + 1, u.epochs)
 
     def _anchor(self, rounds: Sequence[Round]) -> bool:
         """Add the pull of clean solutions towards the starting model. They carry no advantage here, only the KL: what
@@ -351,7 +348,7 @@ class SelfPlay:
         c = self.config
         adversary = role is Role.ADVERSARY
         return LossParams(
-            aggregation=Aggregation(c.update.aggregation),
+            aggregation=c.update.aggregation,
             kl=c.adversary.kl if adversary else c.update.kl,
             temperature=c.rollout.temperature,
             max_tokens=c.rollout.max_hint_tokens if adversary else c.rollout.max_solution_tokens,
@@ -362,15 +359,15 @@ class SelfPlay:
 
     def _remember(self, result: StepResult) -> None:
         """Archive valid hints, re-weigh replayed ones, move questions in and out of the mastered set."""
-        for trial in result.replayed:
-            assert trial.archived is not None
-            self.archive.report(trial.archived, trial.accuracy, result.step)
+        for played in result.replayed:
+            assert played.archived is not None
+            self.archive.report(played.archived, played.accuracy, result.step)
         for r in result.rounds:
-            played = [t for t in r.trials if t.solutions]
-            for t in played:
+            with_solutions = [t for t in r.hints if t.solutions]
+            for t in with_solutions:
                 archived = ArchivedHint(t.problem.id, t.hint.type, t.hint.text, result.step, t.problem.family)
                 self.archive.add(archived, success=t.accuracy, drop=r.accuracy - t.accuracy)
-            hinted_right = bool(played) and all(t.accuracy == 1.0 for t in played)
+            hinted_right = bool(with_solutions) and all(t.accuracy == 1.0 for t in with_solutions)
             if self.config.mode is Mode.CLEAN_RL:
                 hinted_right = True
             self.pool.report(r.problem.id, r.accuracy == 1.0, hinted_right)

@@ -25,7 +25,7 @@ from training.core.problems import problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.rollouts.database import RolloutRow, RolloutWriter
 from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery, Sort, judge_flip
+from training.rollouts.search import RolloutQuery, Sort, flip_of
 
 QUESTIONS, CLEAN, HINTS, HINTED, REPLAYS = 32, 4, 4, 4, 32
 OPEN_S, PAGE_S, SEARCH_S = 1.0, 0.05, 0.2
@@ -67,7 +67,7 @@ def make_row(
         reward=float(right), advantage=rng.choice([0.0, rng.gauss(0, 1)]), tokens=rng.randrange(8, 70), truncated=False,
         gate=rng.choice(["near_duplicate"] * 9 + ["states_answer"]) if failed else None, gate_reason="a reason" if failed else None,
         follows_hint=rng.random() < 0.1 if hinted and hint and hint.suggested else None, logprob_mean=-rng.random(), seed=0, trained=True,
-        archived=False, clean_accuracy=clean, flip=judge_flip(right, clean) if hinted else None,
+        archived=False, clean_accuracy=clean, flip=flip_of(right, clean) if hinted else None,
     )  # fmt: skip
 
 

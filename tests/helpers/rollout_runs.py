@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.rollouts.database import RolloutRow, RolloutWriter
-from training.rollouts.search import judge_flip
+from training.rollouts.search import flip_of
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
@@ -28,7 +28,7 @@ def make_row(step, stage, problem, hint_id, right, clean, n, **more):
         advantage=((n * 7) % 5 - 2) / 2, tokens=5 + (n * 11) % 7, truncated=False, gate=gate,
         gate_reason="says it" if gate else None, follows_hint=(n % 2 == 0) if hinted and n % 3 else None,
         logprob_mean=-((n * 13) % 11) / 10, seed=0, trained=True, archived=bool(hint_id and hint_id.startswith("archive")),
-        clean_accuracy=clean, flip=judge_flip(right, clean) if hinted else None,
+        clean_accuracy=clean, flip=flip_of(right, clean) if hinted else None,
     )  # fmt: skip
     return RolloutRow(**(values | more))
 

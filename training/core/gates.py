@@ -10,6 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from training.core.answers import parse_clock, parse_number
+from training.core.options import option
 from training.core.types import AnswerKind, Problem
 
 
@@ -32,13 +33,13 @@ class Gate(StrEnum):
 
 @dataclass(frozen=True)
 class GateLimits:
-    """See `training.runs.config.GateConfig`, which has the same fields."""
+    """Limits of the hint gates."""
 
-    max_characters: int = 240
-    max_ngram_share: float = 0.25
-    max_number: int = 10_000
-    max_numbers: int = 6
-    near_duplicate: float = 0.9
+    max_characters: int = option(240, "Longest hint.", unit="characters", low=10, high=10_000)
+    max_ngram_share: float = option(0.25, "Largest share of repeated 3-grams.", low=0.0, high=1.0)
+    max_number: int = option(10_000, "Largest number a hint may carry.", low=10)
+    max_numbers: int = option(6, "Most numbers a hint may carry.", low=0, high=100)
+    near_duplicate: float = option(0.9, "Similarity at which two hints count as one.", low=0.1, high=1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,3 +111,14 @@ class Hint:
     template: str = ""
     split: Split = Split.TRAIN
     suggested: str | None = None
+
+
+class Aggregation(StrEnum):
+    """How token losses become one number."""
+
+    TOKEN = "token"
+    """Mean over all tokens of the update (DAPO)."""
+    SEQUENCE = "sequence"
+    """Mean over tokens of a completion, then over completions (GRPO)."""
+    CONSTANT = "constant"
+    """Sum over tokens divided by rows × `max_tokens` (Dr. GRPO)."""

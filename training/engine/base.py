@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from training.core.types import Aggregation
 
 Tokens = Sequence[int]
 Progress = Callable[[int, int], None]
@@ -18,17 +19,6 @@ Progress = Callable[[int, int], None]
 
 class Cancelled(Exception):
     """Raised out of a verb when the `cancelled` callable answered True; the backend stays usable."""
-
-
-class Aggregation(StrEnum):
-    """How token losses become one number."""
-
-    TOKEN = "token"
-    """Mean over all tokens of the update (DAPO)."""
-    SEQUENCE = "sequence"
-    """Mean over tokens of a completion, then over completions (GRPO)."""
-    CONSTANT = "constant"
-    """Sum over tokens divided by rows × `max_tokens` (Dr. GRPO)."""
 
 
 @dataclass(frozen=True, slots=True)

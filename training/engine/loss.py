@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.engine.base import Aggregation
+from training.core.types import Aggregation
 
 MAX_LOG_RATIO = 20.0
 """Log-ratios are held within this, so that one absurd token cannot make the loss infinite."""

@@ -1,4 +1,4 @@
-"""Every completion of a run, in SQLite: one transaction a step. The layout and its writer; `rollout_reader` reads it.
+"""Every completion of a run, in SQLite: one transaction a step. The layout and its writer; `reader` reads it.
 
 A page asks for any mix of filters in any order over a million rows, and no set of single-column indices serves that.
 So one index holds every column that is filtered or sorted by, led by the id: it is read from end to end in a tenth of
@@ -55,7 +55,7 @@ class RolloutRow:
     clean_accuracy: float | None = None
     """Share of right ones among the clean solutions of the same question in the same step; None without any."""
     flip: str | None = None
-    """A `rollout_query.Flip`; None for rows that are not hinted, and without a clean group."""
+    """A `search.Flip`; None for rows that are not hinted, and without a clean group."""
 
 
 _LATER = ("clean_accuracy", "flip")
@@ -87,7 +87,7 @@ FLIP_OF = (
     "WHEN outcome = 'right' AND {clean} < 0.5 THEN 'helpful' "
     "WHEN outcome <> 'right' AND {clean} >= 0.5 THEN 'harmful' ELSE 'stable' END"
 )
-"""`rollout_query.judge_flip` in SQL, for databases made before flips were kept."""
+"""`search.flip_of` in SQL, for databases made before flips were kept."""
 
 
 @migrations()  # type: ignore[untyped-decorator]
@@ -195,7 +195,7 @@ class RolloutWriter:
     def _explain(self, error: sqlite3.Error) -> UserError:
         return UserError(
             f"Writing to {self._path} failed ({error}). If the disk is full, free some space; steps written before are "
-            "intact. If the file is damaged, move it away: the run goes on without its older rollouts."
+            "kept. If the file is damaged, move it away and resume: the run continues without its older rollouts."
         )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ Two connections, each with its own lock: `ids`, `first_page`, `count` and `facet
 `rows`, `row`, `pair` and `newest_id` share the other and answer at once, also while the first is busy. All methods may
 be called from any thread. Look-ups of ids that are gone (a resumed run drops later steps) leave them out.
 
-Databases made before flips were kept are read as they are; their flips are worked out anew for every question.
+Databases made before flips were kept are read as they are; their flips are computed for every query.
 """
 
 from __future__ import annotations
@@ -87,11 +87,9 @@ class RolloutReader:
             if code == sqlite3.SQLITE_BUSY:
                 remedy = "Another program holds it; try again when that is done."
             elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                remedy = (
-                    "The file is damaged: move it away, or restore it from a copy. The run's other files are sound."
-                )
+                remedy = "The file is damaged: restore it from a copy, or move it away. Checkpoints do not need it."
             else:
-                remedy = "If the run was moved or deleted, open it anew."
+                remedy = "If the run was moved or deleted, open it again."
             raise UserError(f"Reading {self._path} failed ({error}). {remedy}") from error
 
     @contextmanager

@@ -107,7 +107,7 @@ class TracePair:
     """All solutions under this hint in this step, `hinted` among them."""
 
 
-def judge_flip(right: bool, clean_accuracy: float | None) -> Flip | None:
+def flip_of(right: bool, clean_accuracy: float | None) -> Flip | None:
     """What the hint did to one solution; None where the question has no clean group to compare with."""
     if clean_accuracy is None:
         return None

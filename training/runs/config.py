@@ -1,10 +1,9 @@
-"""Every option of a run, declared once: default, help, unit, range. Values only; reading and writing is `config_io`.
+"""Every option of a run, declared once (default, help, unit, range), and how configurations are read and written.
 
-The window builds its form from this schema, the command its `--set`, the README its table.
-
-Read and write a run's configuration: TOML for people, JSON in the run directory, KEY=VALUE on the command line.
-
-A key that is not in the schema is refused with the nearest one that is; so is a value out of its range."""
+The window builds its form from this schema and the command its `--set`. A configuration is TOML for people, JSON in the
+run directory, KEY=VALUE on the command line. A key that is not in the schema is refused with the nearest one that is;
+so is a value out of its range.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +11,15 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
+from training.core.gates import GateLimits
+from training.core.options import option
 from training.core.prompts import PromptStyle
+from training.core.types import Aggregation
 from training.errors import UserError
 
 
@@ -74,24 +76,11 @@ class Tuning(StrEnum):
     LORA = "lora"
 
 
-class LossAggregation(StrEnum):
-    """See `training.engine.base.Aggregation`, which has the same members."""
-
-    TOKEN = "token"
-    SEQUENCE = "sequence"
-    CONSTANT = "constant"
-
-
 class OnDrop(StrEnum):
     """What the clean guard does."""
 
     ALARM = "alarm"
     ROLL_BACK = "roll_back"
-
-
-def option(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its help, unit and inclusive range."""
-    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -140,7 +129,7 @@ class AdversaryConfig:
     reward: AdversaryReward = option(AdversaryReward.DROP, "drop (the paper's), indicator or margin.")
     margin: float = option(0.25, "δ of the margin reward.", low=0.0, high=1.0)
     gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
-    types: str = option("all", "Perturbation types, comma separated, or 'all'; drawn by quota.")
+    types: str = option("all", "Hint types, comma separated, or 'all'; drawn by quota.")
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
     kl: float = option(
         0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
@@ -154,19 +143,11 @@ class ReasonerConfig:
     loss_weight: float = option(1.0, "Weight of the Reasoner's loss.", low=0.0, high=10.0)
     truncated: Truncated = option(Truncated.KEEP, "Keep truncated solutions with reward 0, or mask them out.")
     clean_anchor: float = option(
-        8.0, "Weight of a KL to the starting model on clean solutions alone: keeps undistracted skill.", low=0, high=100
+        8.0,
+        "Weight of a KL to the starting model on clean solutions: keeps skill without hints.",
+        low=0,
+        high=100,
     )
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """Limits of the hint gates."""
-
-    max_characters: int = option(240, "Longest hint.", unit="characters", low=10, high=10_000)
-    max_ngram_share: float = option(0.25, "Largest share of repeated 3-grams.", low=0.0, high=1.0)
-    max_number: int = option(10_000, "Largest number a hint may carry.", low=10)
-    max_numbers: int = option(6, "Most numbers a hint may carry.", low=0, high=100)
-    near_duplicate: float = option(0.9, "Similarity at which two hints count as one.", low=0.1, high=1.0)
 
 
 @dataclass(frozen=True)
@@ -188,7 +169,7 @@ class UpdateConfig:
     clip_low: float = option(0.2, "Lower clip range of the importance ratio.", low=0.0, high=1.0)
     clip_high: float = option(0.28, "Upper clip range of the importance ratio.", low=0.0, high=10.0)
     kl: float = option(0.0, "Weight of the Reasoner's KL to the starting model (k3).", low=0.0, high=10.0)
-    aggregation: LossAggregation = option(LossAggregation.TOKEN, "token (DAPO), sequence or constant (Dr. GRPO).")
+    aggregation: Aggregation = option(Aggregation.TOKEN, "token (DAPO), sequence or constant (Dr. GRPO).")
     epochs: int = option(1, "Passes over a step's rows.", low=1, high=16)
     max_grad_norm: float = option(1.0, "Gradient clipping.", low=0.0)
     weight_decay: float = option(0.0, "AdamW weight decay.", low=0.0, high=1.0)
@@ -237,7 +218,7 @@ class RunConfig:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
-    gates: GateConfig = field(default_factory=GateConfig)
+    gates: GateLimits = field(default_factory=GateLimits)
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     update: UpdateConfig = field(default_factory=UpdateConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
@@ -270,10 +251,6 @@ class Preset:
     config: RunConfig
 
 
-def _default(f: Field[Any]) -> Any:
-    return f.default
-
-
 def describe_options() -> tuple[OptionInfo, ...]:
     """Every option in the schema's order; the window's form and the command's --set are made from it."""
     return tuple(_describe(RunConfig, ""))
@@ -291,7 +268,7 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
         found.append(
-            OptionInfo(key, kind, _default(f), m["help"], m["unit"], m["low"], m["high"], choices, section, help_)
+            OptionInfo(key, kind, f.default, m["help"], m["unit"], m["low"], m["high"], choices, section, help_)
         )
     return found
 
@@ -425,7 +402,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(f"Cannot read the configuration {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} is not a readable configuration: {error}. Mend that place, or restore the file."
+            f"{path} is not a readable configuration: {error}. Correct that place, or restore the file."
         ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} should hold a table of options.")

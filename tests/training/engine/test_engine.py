@@ -9,7 +9,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from training.engine.base import Aggregation, Cancelled, LossParams, SamplingParams, TrainRow
+from training.core.types import Aggregation
+from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend

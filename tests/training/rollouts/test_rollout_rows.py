@@ -6,7 +6,7 @@ from training.core.types import Hint, HintType, Outcome, Split
 from training.engine.base import Completion
 from training.metrics import rollout_rows
 from training.runs.config import RunConfig
-from training.selfplay import Rollout, Round, StepResult, Trial
+from training.selfplay import PlayedHint, Rollout, Round, StepResult
 
 TYPE = HintType.CORRELATION_TRAP
 STREAM = problem_stream(0, Split.TRAIN)
@@ -21,9 +21,9 @@ def solved(*right):
     return [rollout(Outcome.RIGHT if r else Outcome.WRONG) for r in right]
 
 
-def trial(problem, *right, archived=None):
+def played(problem, *right, archived=None):
     written = None if archived else rollout()
-    return Trial(
+    return PlayedHint(
         problem, Hint(TYPE, "A hint."), f"{problem.id}#0", GateResult(None, ""), written, archived, solved(*right)
     )
 
@@ -34,8 +34,8 @@ def rows_of(rounds, replayed=()):
 
 
 def test_hinted_rows_are_judged_beside_the_clean_group_of_their_question():
-    strong = Round(PROBLEM, TYPE, solved(True, False), [trial(PROBLEM, True, False)])
-    weak = Round(OTHER, TYPE, solved(False, False), [trial(OTHER, True, False)])
+    strong = Round(PROBLEM, TYPE, solved(True, False), [played(PROBLEM, True, False)])
+    weak = Round(OTHER, TYPE, solved(False, False), [played(OTHER, True, False)])
     rows = rows_of([strong, weak])
     hinted = [(r.problem_id, r.clean_accuracy, r.flip) for r in rows if r.stage == "r3_hinted"]
     assert hinted == [(PROBLEM.id, 0.5, "stable"), (PROBLEM.id, 0.5, "harmful"), (OTHER.id, 0.0, "helpful"), (OTHER.id, 0.0, "stable")]  # fmt: skip
@@ -44,7 +44,7 @@ def test_hinted_rows_are_judged_beside_the_clean_group_of_their_question():
 
 def test_a_replay_has_a_clean_group_only_where_its_question_was_drawn():
     drawn = Round(PROBLEM, TYPE, solved(True, True), [])
-    rows = rows_of([drawn], [trial(PROBLEM, False, archived="1"), trial(THIRD, False, archived="2")])
+    rows = rows_of([drawn], [played(PROBLEM, False, archived="1"), played(THIRD, False, archived="2")])
     replayed = {r.problem_id: (r.clean_accuracy, r.flip) for r in rows if r.archived}
     assert replayed == {PROBLEM.id: (1.0, "harmful"), THIRD.id: (None, None)}
 
@@ -52,6 +52,6 @@ def test_a_replay_has_a_clean_group_only_where_its_question_was_drawn():
 def test_a_question_drawn_twice_has_one_clean_group():
     rounds = [
         Round(PROBLEM, TYPE, solved(True, True), []),
-        Round(PROBLEM, TYPE, solved(False, False), [trial(PROBLEM, False)]),
+        Round(PROBLEM, TYPE, solved(False, False), [played(PROBLEM, False)]),
     ]
     assert {r.clean_accuracy for r in rows_of(rounds)} == {0.5}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from training.errors import UserError
 from training.rollouts.database import FLIP_OF, PASSED, RolloutRow, RolloutWriter, migrations
 from training.rollouts.reader import Cancelled, RolloutReader
-from training.rollouts.search import Flip, RolloutQuery, Sort, judge_flip, match_expression
+from training.rollouts.search import Flip, RolloutQuery, Sort, flip_of, match_expression
 
 STEPS = range(1, 8)
 
@@ -184,7 +184,7 @@ def test_a_flip_is_judged_alike_in_python_and_in_sql(right, clean):
     db = sqlite3.connect(":memory:")
     select = f"SELECT {FLIP_OF.format(clean='clean')} FROM (SELECT 'r3_hinted' AS stage, ? AS outcome, ? AS clean)"
     in_sql = db.execute(select, ["right" if right else "wrong", clean]).fetchone()[0]
-    assert in_sql == judge_flip(right, clean)
+    assert in_sql == flip_of(right, clean)
     if clean is not None:
         assert in_sql == {(False, True): "harmful", (True, False): "helpful"}.get((right, clean >= 0.5), "stable")
 
