@@ -9,21 +9,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.robust_runs import evaluate_run, write_run
+from helpers.robust_runs import evaluate_run, evaluate_runs, write_run
 from helpers.robustness_bench import Robustness
-from PySide6.QtCore import QEvent, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox
 
-from seirenes_app.services.robustness.types import Basis
+from seirenes_app.services.robustness.checkpoint_replay import replay_result
+from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.types import Basis, ReplayStep, TraceRef
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY
 from seirenes_app.ui.theme import apply_theme
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.rollouts.search import RolloutQuery
 from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
 
+HINTED = Condition.HINTED
 EVEN = dict.fromkeys(("clean", "hinted", "placebo"), 0.4)
 STARTER = Path(__file__).parents[3] / "resources" / "starter"
 
@@ -133,6 +137,30 @@ def test_a_run_that_grows_is_charted_anew(bench):
     shutil.copytree(kept.root, paths.root, dirs_exist_ok=True)
     bench.page.controller.look()
     bench.wait(lambda: len(bench.card("accuracy").chart.curves[0].points) == 4)
+
+
+def test_the_menu_of_runs_opens_below_its_button(bench):
+    bench.open(bench.write())
+    menu, button = bench.page.source_menu.menu, bench.page.source_menu.button
+    button.click()
+    assert menu.isVisible()
+    assert menu.pos() == button.mapToGlobal(button.rect().bottomLeft())
+    menu.close()
+
+
+def test_progress_and_warnings_move_nothing_under_the_pointer(bench):
+    bench.open(bench.write())
+    parts = (bench.page.header.views, bench.page.stack, bench.page.header.evaluate)
+    before = [part.mapTo(bench.page, QPoint()) for part in parts]
+    evaluate_run(bench.evaluations)
+    bench.page.evaluating.refresh()
+    bench.wait(lambda: bench.page.evaluating.summaries)
+    (summary,) = bench.page.evaluating.summaries
+    bench.page.evaluation_bar.render_summary(summary)
+    bench.page._render_warnings(["A file is damaged."])
+    bench.qtbot.wait(30)
+    assert bench.page.evaluation_bar.isVisible()
+    assert [part.mapTo(bench.page, QPoint()) for part in parts] == before
 
 
 # ---------------------------------------------------------------------- points
@@ -280,6 +308,42 @@ def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
     assert "fewer than two runs" in view.status.text()
 
 
+def test_two_runs_without_a_common_suite_are_evaluated_on_one_and_compared(bench):
+    first, second = bench.write("a"), bench.write("b", problems=8)
+    for paths in (first, second):
+        shutil.copytree(STARTER, paths.checkpoints / "step_000020")
+    bench.open(first)
+    bench.see(View.COMPARE)
+    view = bench.page.compare
+    view.tick([first.root, second.root])
+    assert view.evaluate.text() == "Evaluate both on…"
+    view.evaluate.click()
+    bench.wait(lambda: bench.page.dialogs.open_sheet is not None)
+    dialog = bench.page.dialogs.open_sheet
+    assert set(dialog.request.checkpoints) == {(first, 20), (second, 20)}
+    dialog.problems.setValue(4)
+    dialog.tokens.setValue(16)
+    dialog.go.click()
+    bench.wait(view.results.isVisible, 120_000)
+    assert view.status.text() in ("Compared: a, b.", "Compared: b, a.")
+    assert not view.refused.isVisible()
+
+
+def test_the_runs_of_one_evaluation_are_compared_by_themselves(bench):
+    both = evaluate_runs(bench.evaluations, ("a", "b"))
+    log = EventLog(both.events)
+    log.write(EventKind.LAUNCH, rows=9, chunks=1, done_chunks=1)
+    log.write(EventKind.DONE, outcome="finished")
+    log.close()
+    bench.page.evaluating.refresh()
+    view = bench.page.compare
+    bench.wait(lambda: view.list.count())
+    view.tick([both.root])
+    assert view.compare.isEnabled()
+    view.compare.click()
+    bench.wait(lambda: view.status.text() == "Compared: a, b.")
+
+
 def test_the_rows_of_a_compared_run_are_its_own(bench):
     first, second = bench.write("a"), bench.write("b", salt="x")
     bench.open(first)
@@ -310,7 +374,7 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     sheet.choose.click()
     assert view.question.text() == wanted.question
     view.start.click()
-    assert view.cancel.isVisible()
+    assert view.progress.cancel.isVisible()
     bench.wait(lambda: not view.busy, 60_000)
     assert [b.step.step for b in view.card.strip.buttons] == [0, 20]
     assert view.card.sentence.text().startswith("Right at ")
@@ -322,6 +386,65 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     assert (bench.folder / "replay.svg").stat().st_size > 0
 
 
+def test_a_checkpoint_without_an_answer_shows_its_error_and_no_alignment(bench):
+    view = bench.page.replay
+    steps = [ReplayStep(0, Outcome.WRONG, "4 + 3 = 8", "8"), ReplayStep(10, None, missing="It holds no model.")]
+    bench.open(bench.write())
+    bench.see(View.REPLAY)
+    view.render_done(replay_result(steps, 2))
+    assert view.card.strip.current == 1
+    assert view.error.isVisible()
+    assert "no model" in view.error.text.text()
+    assert not view.pair.isVisible()
+    view.card.strip.choose(0)
+    assert view.pair.isVisible()
+    assert not view.error.isVisible()
+    view.render_done(replay_result(steps[1:], 1))
+    assert view.error.isVisible()
+    assert not view.left.isVisible()
+
+
+def test_the_recorded_run_offers_only_the_checkpoints_that_ship(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    recorded, own = (write_run(tmp_path / folder / "r") for folder in ("shipped", "runs"))
+    for paths in (recorded, own):
+        shutil.copytree(STARTER, paths.checkpoints / "step_000020")
+        log = EventLog(paths.events)
+        log.write(EventKind.CHECKPOINT, step=10, path=str(paths.checkpoints / "step_000010"))
+        log.close()
+    bench = Robustness(qtbot, qapp, tmp_path, recorded)
+    found = {}
+    for paths in (recorded, own):
+        bench.open(paths)
+        trace = ResultSource(paths.root).traces(TraceRef(paths.root, "step 20", bench.page.track.suite, HINTED), 1)[0]
+        bench.page._take_problem(trace)
+        bench.see(View.REPLAY)
+        bench.page.replay.start.click()
+        bench.wait(lambda: not bench.page.replay.busy, 60_000)
+        found[paths] = [s.step for s in bench.page.replay.card.result.steps]
+    assert found == {recorded: [20], own: [10, 20]}
+    bench.close()
+
+
+def test_a_second_press_on_replay_does_not_cancel_it(bench):
+    paths = bench.write()
+    shutil.copytree(STARTER, paths.checkpoints / "step_000020")
+    bench.open(paths)
+    view = bench.page.replay
+    bench.page._take_problem(ResultSource(paths.root).traces(
+        TraceRef(paths.root, "step 20", bench.page.track.suite, HINTED), 1
+    )[0])  # fmt: skip
+    bench.see(View.REPLAY)
+    view.start.setFocus()
+    press(bench, view.start, Qt.Key.Key_Space)
+    bench.qtbot.wait(20)
+    assert view.busy
+    assert bench.page.focusWidget() is not view.progress.cancel
+    press(bench, bench.page.focusWidget(), Qt.Key.Key_Space)
+    bench.wait(lambda: not view.busy, 60_000)
+    assert view.card.result.complete
+
+
 def test_a_run_without_checkpoints_cannot_be_replayed_and_says_why(bench):
     bench.open(bench.write())
     card = bench.hold("accuracy")
@@ -331,7 +454,7 @@ def test_a_run_without_checkpoints_cannot_be_replayed_and_says_why(bench):
     assert bench.page.stack.view is View.REPLAY
     bench.page.replay.start.click()
     bench.wait(lambda: not bench.page.replay.busy)
-    assert "no checkpoint" in bench.page.replay.status.text()
+    assert "no checkpoint" in bench.page.replay.banner.text.text()
 
 
 def test_views_are_reached_by_keys(bench):

@@ -287,7 +287,7 @@ class EvaluateDialog(PageDialog):
         time = duration(estimate_seconds(request, throughput))
         self.estimate.setText(f"About {time}  ·  {count_of(count_rows(request), 'completion')}")
         decoding = "Greedy decoding" if request.samples == 1 else "Sampling at temperature 1"
-        self.basis.setText(f"{decoding}. Time {throughput.basis}; it is corrected after the first chunk.")
+        self.basis.setText(f"{decoding}. Time {throughput.basis}, corrected after the first chunk.")
 
     def _start(self) -> None:
         if not self._error:

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
     QHBoxLayout,
-    QProgressBar,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
@@ -28,11 +27,13 @@ from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
+from seirenes_app.ui.widgets.banner import Banner, BannerKind
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
-from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.runs.paths import RunPaths
@@ -319,6 +320,8 @@ class CheckpointReplayView(QWidget):
         column.addWidget(self._build_problem())
         self.card = ReplayCard()
         column.addWidget(self.card)
+        self.banner = Banner()
+        column.addWidget(self.banner)
         column.addWidget(self._build_pair())
         column.addStretch(1)
 
@@ -327,31 +330,29 @@ class CheckpointReplayView(QWidget):
         self.choose = make_button("Choose a problem…", "search", clicked=self.problemRequested.emit)
         self.start = make_button("Replay", "play", kind="primary", tip="Replay on every checkpoint, with one seed",
                                  clicked=self._on_start)  # fmt: skip
-        self.cancel = make_button("Cancel", "stop", clicked=self._on_cancel)
         self.condition = Segmented("Replay", (Segment(WITH, "With the hint"), Segment(WITHOUT, "Without")))
         self.condition.render_value(WITH)
         head = QHBoxLayout()
         head.setSpacing(SPACE_2)
         head.addWidget(make_label("One problem on every checkpoint", "heading"))
         head.addStretch(1)
-        for tool in (self.condition, self.choose, self.cancel, self.start):
+        for tool in (self.condition, self.choose, self.start):
             head.addWidget(tool)
         self.question = make_label("", wrap=True, select=True)
         self.hint_name = make_label("", "eyebrow")
         self.hint = make_label("", wrap=True, select=True)
         self.gold = make_label("", "small")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Checkpoints replayed")
-        self.status = make_label("", "small", wrap=True)
+        self.progress = Progress("The answers so far are kept")
+        self.progress.cancelRequested.connect(self._on_cancel)
+        # Keeps its space while it is hidden: nothing below moves when a replay starts or ends.
+        self._progress_space = QWidget()
+        space = QVBoxLayout(self._progress_space)
+        space.setContentsMargins(0, 0, 0, 0)
+        space.addWidget(self.progress)
+        self._progress_space.setFixedHeight(self.progress.sizeHint().height())
         card.body.addLayout(head)
-        for part in (self.question, self.hint_name, self.hint, self.gold, self.bar, self.status):
+        for part in (self.question, self.hint_name, self.hint, self.gold, self._progress_space):
             card.body.addWidget(part)
-        # Both keep their space while they are hidden: nothing below moves when a replay starts or ends.
-        for part in (self.bar, self.status):
-            policy = part.sizePolicy()
-            policy.setRetainSizeWhenHidden(True)
-            part.setSizePolicy(policy)
         return card
 
     def _build_pair(self) -> Card:
@@ -368,10 +369,8 @@ class CheckpointReplayView(QWidget):
         row.addWidget(self.right_name)
         row.addStretch(1)
         self.pair = TracePairView()
-        self.error = make_label("", wrap=True, select=True)
-        set_tone(self.error, "bad")
-        for part in (self.pair, self.error):
-            part.hide()
+        self.error = Banner()
+        self.pair.hide()
         self.pair_card.body.addLayout(row)
         self.pair_card.body.addWidget(self.error)
         self.pair_card.body.addWidget(self.pair)
@@ -391,44 +390,37 @@ class CheckpointReplayView(QWidget):
             part.setVisible(bool(part.text()))
         self.condition.setVisible(hinted)
         self.condition.render_value(WITH)
-        self._render_status("")
+        self.banner.clear()
+        self._progress_space.setVisible(trace is not None)
         self.card.render_nothing("Replay it: one answer a checkpoint." if trace is not None else "No problem yet.")
         self.pair_card.hide()
         self.render_busy(False)
 
-    def _render_status(self, text: str, tone: str = "") -> None:
-        self.status.setText(text)
-        set_tone(self.status, tone)
-        self.status.setVisible(bool(text))
-
     def render_busy(self, busy: bool) -> None:
-        """Whether a replay is running. Start stays where it is: Cancel does not come under the pointer or get the
-        keyboard by itself."""
+        """Whether a replay is running."""
         self.busy = busy
-        if busy and self.start.hasFocus():
-            self.card.table_button.setFocus()
         self.start.setEnabled(self.trace is not None and not busy)
-        self.cancel.setVisible(busy)
-        self.cancel.setEnabled(True)
         self.choose.setEnabled(not busy)
         self.condition.setEnabled(not busy)
-        self.bar.setVisible(busy)
         if busy:
-            self.bar.setRange(0, 0)
+            self.banner.clear()
             self.card.strip.current = -1
-            self._render_status("Loading the first checkpoint…")
+            self.progress.render_progress("Loading the first checkpoint…")
+        else:
+            self.progress.clear()
 
     def render_progress(self, result: CheckpointReplayResult) -> None:
         """The result so far."""
-        self.bar.setRange(0, result.planned)
-        self.bar.setValue(len(result.steps))
-        self._render_status(f"{len(result.steps)} of {result.planned} checkpoints replayed")
+        done = len(result.steps)
+        text = f"{done} of {result.planned} checkpoints replayed"
+        self.progress.render_progress(text, done, result.planned, cancelling=result.cancelled)
         self._render_result(result)
 
     def render_done(self, result: CheckpointReplayResult) -> None:
         """The last result."""
-        self._render_status("Cancelled. The answers so far are shown." if result.cancelled else "")
         self.render_busy(False)
+        if result.cancelled:
+            self.banner.show_message(BannerKind.INFO, "Cancelled", "The answers so far are shown.", dismissable=True)
         self._render_result(result)
 
     def _render_result(self, result: CheckpointReplayResult) -> None:
@@ -442,12 +434,13 @@ class CheckpointReplayView(QWidget):
                 self.left.addItem(f"Step {step.step}", i)
         self.left.setCurrentIndex(max(0, self.left.findData(chosen)))
         self.card.render_result(result)
+        self._render_pair()
         self.pair_card.show()
 
     def render_failed(self, text: str) -> None:
         """Why it could not be replayed."""
         self.render_busy(False)
-        self._render_status(text, "bad")
+        self.banner.show_message(BannerKind.ERROR, "Could not replay this problem", text, dismissable=True)
 
     def _render_pair(self) -> None:
         """The chosen step beside the left one. A checkpoint without an answer has an error, which is no solution."""
@@ -457,8 +450,9 @@ class CheckpointReplayView(QWidget):
         two, left = result.steps[right], self.left.currentData()
         self.right_name.setText(f"against step {two.step}" if left is not None else f"step {two.step}")
         self.left.setVisible(left is not None)
-        self.error.setText(f"Step {two.step} was not replayed: {two.missing}" if two.missing else "")
         self.error.setVisible(bool(two.missing))
+        if two.missing:
+            self.error.show_message(BannerKind.ERROR, f"Step {two.step} was not replayed", two.missing)
         self.pair.setVisible(not two.missing and left is not None)
         if self.pair.isHidden():
             return
@@ -474,5 +468,5 @@ class CheckpointReplayView(QWidget):
             self.replayRequested.emit(self.trace, self.condition.value == WITH)
 
     def _on_cancel(self) -> None:
-        self.cancel.setEnabled(False)
+        self.progress.render_progress("", cancelling=True)
         self.cancelRequested.emit()
