@@ -180,7 +180,8 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     assert sheet.model.rowCount() == 48
     assert sheet.current.question
     sheet.filter.buttons["wrong"].click()
-    assert {t.outcome for t in sheet.model.rows} == {Outcome.WRONG}
+    assert sheet.model.rowCount()
+    assert Outcome.RIGHT not in {t.outcome for t in sheet.model.rows}
     assert sheet.texts["Solution"][1].text() == sheet.current.completion
     press(bench, sheet.list, Qt.Key.Key_Escape)
     assert sheet.isHidden()
