@@ -71,16 +71,21 @@ def processor_name() -> str:
 
 
 def read_gpus() -> tuple[str, ...]:
-    """Names and memory of NVIDIA GPUs as `nvidia-smi` tells them; empty when it is missing, slow or unhappy."""
+    """Names and memory of NVIDIA GPUs."""
+    return parse_gpus(query_gpus("name,memory.total"))
+
+
+def query_gpus(fields: str) -> str:
+    """What `nvidia-smi` prints for these fields, a line for each GPU; "" when it is missing, slow or fails."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return ()
-    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        return ""
+    command = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return parse_gpus(done.stdout) if done.returncode == 0 else ()
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def parse_gpus(text: str) -> tuple[str, ...]:

@@ -277,6 +277,7 @@ QRadioButton::indicator:checked:disabled { border-color: $placebo; }
 QProgressBar { background: $raised; border: none; border-radius: 3px; height: 6px; max-height: 6px;
   text-align: center; color: transparent; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
+QProgressBar[tone="warn"]::chunk { background: $warn; }
 
 QTableView, QListView, QTreeView { background: $surface; alternate-background-color: $surface;
   border: 1px solid $border; border-radius: ${radius}px; gridline-color: $grid; outline: none;

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_8, current_theme
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_8
+from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 TEXT_WIDTH = 480
-
-
-class Picture(QWidget):
-    """One icon, drawn sharp in a colour of the theme."""
-
-    def __init__(self, icon: str, size: int = 44, tone: str = "muted", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._icon, self._size, self._tone = icon, size, tone
-        self.setFixedSize(size, size)
-
-    def sizeHint(self) -> QSize:
-        """Square."""
-        return QSize(self._size, self._size)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the icon."""
-        painter = QPainter(self)
-        draw_svg(painter, self._icon, QRectF(0, 0, self._size, self._size), getattr(current_theme(), self._tone))
 
 
 class EmptyState(QWidget):
@@ -42,7 +23,7 @@ class EmptyState(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE_8, SPACE_8, SPACE_8, SPACE_8)
         column.setSpacing(SPACE_2)
-        column.addWidget(Picture(icon), 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(IconLabel(icon, 44), 0, Qt.AlignmentFlag.AlignHCenter)
         heading = make_label(title, "heading")
         words = make_label(text, "muted", wrap=True)
         words.setFixedWidth(TEXT_WIDTH)
@@ -52,14 +33,7 @@ class EmptyState(QWidget):
         # An aligned label is laid out at its size hint, which knows nothing of the width it was given.
         words.setMinimumHeight(words.heightForWidth(TEXT_WIDTH))
         if buttons:
-            row = QHBoxLayout()
-            row.setContentsMargins(0, SPACE_4, 0, 0)
-            row.setSpacing(SPACE_2)
-            row.addStretch(1)
-            for button in buttons:
-                row.addWidget(button)
-            row.addStretch(1)
-            column.addLayout(row)
+            column.addLayout(row(None, *buttons, None, margins=(0, SPACE_4, 0, 0)))
 
 
 class EmptyStateHolder(QWidget):

@@ -18,10 +18,9 @@ from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Section
-from seirenes_app.ui.widgets.empty_state import Picture
 from seirenes_app.ui.widgets.growing_text import GrowingText
 from seirenes_app.ui.widgets.interval_bars import MiniBars
-from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label
 from seirenes_app.ui.widgets.no_wheel import hush
 
 NO_TEXT = "No text yet"
@@ -301,7 +300,7 @@ def _make_empty() -> QWidget:
     text = make_label("Write one, fill in templates, or let a model generate some.", "muted", wrap=True)
     text.setAlignment(middle)
     box = column(margins=(0, SPACE_6, 0, SPACE_6), parent=empty)
-    box.addWidget(Picture("note", 36), 0, middle)
+    box.addWidget(IconLabel("note", 36), 0, middle)
     box.addWidget(make_label("No hint yet", "heading"), 0, middle)
     box.addWidget(text)
     return empty

@@ -53,7 +53,6 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6, current_th
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, Column
-from seirenes_app.ui.widgets.empty_state import Picture
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, set_tone
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
@@ -303,7 +302,7 @@ class ProgressCard(Card):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACE_2)
         self.ladder = make_label("", wrap=True)
-        row.addWidget(Picture("clock", 18))
+        row.addWidget(IconLabel("clock", 18))
         row.addWidget(self.ladder, 1)
         self.ladder_row.hide()
         return self.ladder_row
