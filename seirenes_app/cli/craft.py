@@ -1,17 +1,21 @@
-"""What `seirenes craft` and `seirenes solve` print, and how they wait for a job. Model text is never read as markup.
+"""`seirenes craft` and `seirenes solve`: write hints, and see what they do to a model.
 
-The verbs `seirenes craft` and `seirenes solve`: write hints, and see what they do to a solver."""
+Model text is never read as markup.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import queue
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
+import msgspec
 from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -34,7 +38,7 @@ from seirenes_app.services.hint_authoring.draft import (
     new_id,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_hints
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveJob, template_hints
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.services.hint_authoring.results import SolveResult, draft_facts, hint_facts, rank, result_facts
 from seirenes_app.services.hint_authoring.suites import save_to_suite
@@ -43,6 +47,8 @@ from training.core.prompts import TYPE_LABELS, Placement, PromptStyle
 from training.core.types import AnswerKind, Condition, HintType
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere
+
+STOPPED = 3
 
 
 class Waiting:
@@ -71,9 +77,9 @@ class Waiting:
         """The job's `on_done`."""
         self._inbox.put((value, ""))
 
-    def failed(self, words: str) -> None:
+    def failed(self, text: str) -> None:
         """The job's `on_failed`."""
-        self._inbox.put((None, words))
+        self._inbox.put((None, text))
 
     def result(self, job: Job) -> Any:
         """What the job gave; a cancelled one gives what there was. Raises its failure as a `UserError`.
@@ -82,14 +88,14 @@ class Waiting:
         """
         while True:
             try:
-                value, words = self._inbox.get()
+                value, text = self._inbox.get()
             except KeyboardInterrupt:
                 if job.cancelled:
                     raise
                 job.cancel()
                 continue
-            if words:
-                raise UserError(words)
+            if text:
+                raise UserError(text)
             return value
 
 
@@ -98,87 +104,12 @@ def say(text: str = "") -> None:
     OUT.print(visible(text, "\n"), highlight=False, markup=False, soft_wrap=True)
 
 
-def gate_words(badges: Badges) -> str:
-    """ "valid", or which gates refuse and why."""
-    refused = failures(badges)
-    return "; ".join(f"{badge.gate}: {badge.reason}" for badge in refused) if refused else "valid"
+def print_json(facts: Any) -> None:
+    """Data as one line of JSON; dataclasses become objects."""
+    print(json.dumps(msgspec.to_builtins(facts)))
 
 
-def say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: SolveResult, show: int) -> None:
-    """One result: figures, comparison, and `show` solutions of each condition."""
-    if hint is not None:
-        say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
-        say(f"Gates: {gate_words(badges)}")
-    table = _table("", "right", "accuracy", "95% interval")
-    for condition, found in result.conditions.items():
-        table.add_row(
-            condition, f"{found.right}/{len(found.samples)}", percent(found.accuracy),
-            percent_limits(found.low, found.high),
-        )  # fmt: skip
-    OUT.print(table)
-    _say_comparison(result, hint)
-    for condition, found in result.conditions.items():
-        for sample in found.samples[: max(0, show)]:
-            follows = ", follows the hint" if sample.follows else ""
-            say(f"\n{condition} {sample.index}: {sample.outcome}, answer {sample.answer or 'none'}{follows}")
-            say(sample.text)
-
-
-def _say_comparison(result: SolveResult, hint: DraftHint | None) -> None:
-    if result.drop is not None:
-        say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
-    if result.placebo_drop is not None:
-        say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
-    if result.follow_rate is not None and hint is not None:
-        follows = [s.follows for s in result.conditions[Condition.HINTED].samples]
-        say(f"Follow rate: {percent(result.follow_rate)} ({sum(map(bool, follows))} of {len(follows)} answer "
-            f"{hint.suggested}, as the hint suggests)")  # fmt: skip
-    _say_never_right(result)
-    if result.cancelled:
-        say("Interrupted: these are the figures until then.")
-
-
-def say_hints(
-    draft: Draft, order: Sequence[str], judged: Mapping[str, Badges], results: Mapping[str, SolveResult]
-) -> None:
-    """The hints in order, and the command that tries the first of them."""
-    found = [c for id_ in order if (c := draft.hint(id_)) is not None]
-    if not found:
-        say("No hint: none of this type fits the problem and passes the gates.")
-        return
-    for number, hint in enumerate(found, 1):
-        say(f"{number:>3}  {visible(hint.text)}")
-        figures = _figures(results[hint.id]) if hint.id in results else []
-        say("     " + " · ".join([gate_words(judged[hint.id]), *figures]))
-    if order[0] in results:
-        _say_never_right(results[order[0]])
-    say(f"Try the first again: {as_command(draft, found[0])}")
-
-
-def _say_never_right(result: SolveResult) -> None:
-    clean = result.conditions.get(Condition.CLEAN)
-    if clean is not None and clean.samples and not clean.right:
-        say("This solver never solves the clean question, so no hint can be seen to harm it. Try another problem.")
-
-
-def _figures(result: SolveResult) -> list[str]:
-    found = [f"{condition} {a.right}/{len(a.samples)}" for condition, a in result.conditions.items()]
-    if result.drop is not None:
-        found.append(f"drop {points_interval(result.drop)}")
-    if result.follow_rate is not None:
-        found.append(f"follows {percent(result.follow_rate)}")
-    return found
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    return table
-
-
-STOPPED = 3
-_SEED_LIMIT = 2**63
+# ---------------------------------------------------------------------- options
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -237,72 +168,187 @@ def _underscored(text: str) -> str:
     return text.replace("-", "_")
 
 
-# ---------------------------------------------------------------------- verbs
+def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
+    """What the options of `solve` mean, and the hint, if one is given. Raises a `UserError` for a mistake."""
+    _check_range("-n", options.n, 1, MAX_SAMPLES)
+    draft = _draft(options)
+    sound = as_problem(draft.problem)
+    style = options.style and PromptStyle(options.style)
+    n_ctx = _check_range("--context", options.context, 0, 2**20)
+    plan = replace(
+        draft.plan, samples=options.n, max_tokens=_check_range("--max-tokens", options.max_tokens, 1, 2**20),
+        placebo=not options.no_placebo,
+    )  # fmt: skip
+    draft = replace(draft, solver=SolverChoice(_model(options.model), options.lora, style, n_ctx), plan=plan)
+    if not options.hint.strip():
+        return draft, None
+    given = options.suggests
+    suggested = read_suggestion(options.hint, sound) if given is None else given or None
+    hint = DraftHint(new_id(), options.hint, draft.type, Origin.HAND, suggested=suggested)
+    return replace(draft, hints=(hint,), chosen=hint.id), hint
+
+
+def _draft(options: argparse.Namespace) -> Draft:
+    """A draft with what both verbs have."""
+    problem = _problem(options)
+    as_problem(problem)
+    seed = _check_range("--seed", options.seed, 0, 2**63 - 1)
+    plan = SolvePlan(temperature=_check_range("--temperature", options.temperature, 0, 100), seed=seed)
+    return replace(
+        new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), plan=plan
+    )  # fmt: skip
+
+
+def _problem(options: argparse.Namespace) -> DraftProblem:
+    text = sys.stdin.read() if options.question == "-" else options.question
+    kind = AnswerKind(options.kind) if options.kind else None
+    if text.startswith(f"{LIBRARY}:"):
+        name, known = text.removeprefix(f"{LIBRARY}:").strip(), {p.id: p for p in library()}
+        if name not in known:
+            each = len(known) // len(family_titles())
+            names = ", ".join(f"{family}-1 … {each}" for family in family_titles())
+            raise UserError(f"The library holds no problem {name[:40]!r}. It holds {names}.")
+        found = known[name]
+        answer = found.answer if options.answer is None else options.answer
+        return replace(found, answer=answer, kind=kind or found.kind)
+    if options.answer is None:
+        raise UserError("The true answer is missing: give it with --answer.")
+    return DraftProblem(text.strip(), options.answer, kind or guess_kind(options.answer))
+
+
+def _model(text: str) -> str:
+    return "" if text == "starter" else text
+
+
+def _check_range(name: str, value: Any, low: int, high: int) -> Any:
+    if not low <= value <= high:
+        raise UserError(f"{name} is {value}; it must be {low} to {high}.")
+    return value
+
+
+# ---------------------------------------------------------------------- solve
 
 
 def solve(options: argparse.Namespace) -> int:
-    """One problem, clean and perturbed; 3 when it was interrupted, with what there is."""
+    """One problem, clean and hinted; 3 when it was interrupted, with what there is."""
     draft, hint = solve_draft(options)
+    hints = [hint] if hint else []
     with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
-        job = SolveJob(client, draft, hint, lambda r: waiting.show(*_progress(r, draft, hint)),
-                       waiting.done, waiting.failed)  # fmt: skip
-        result: SolveResult = waiting.result(job)
+        job = SolveJob(client, draft, hints, _progress(waiting, draft, hints), waiting.done, waiting.failed)
+        (result,) = waiting.result(job).values()
     badges = check_draft(draft)[hint.id] if hint else ()
     if options.json:
         facts = draft_facts(draft) | {"hint": hint and hint_facts(draft, hint, badges)}
-        print(json.dumps(facts | {"result": result_facts(result)}))
+        print_json(facts | {"result": result_facts(result)})
     else:
-        say_solved(draft, hint, badges, result, options.show)
+        _say_solved(draft, hint, badges, result, options.show)
     return STOPPED if result.cancelled else 0
 
 
+def _progress(waiting: Waiting, draft: Draft, hints: list[DraftHint]) -> Callable[[str, SolveResult], None]:
+    """An `on_update` that shows how many solutions there are of how many."""
+    each = planned_samples(draft.plan) * (1 if not hints else 3 if draft.plan.placebo else 2)
+    numbers = {hint.id: i for i, hint in enumerate(hints)} or {"": 0}
+
+    def show(id_: str, result: SolveResult) -> None:
+        done = sum(found.n for found in result.conditions.values())
+        waiting.show(numbers[id_] * each + done, len(numbers) * each)
+
+    return show
+
+
+def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: SolveResult, show: int) -> None:
+    """One result: figures, comparison, and `show` solutions of each condition."""
+    if hint is not None:
+        say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
+        say(f"Gates: {_gates(badges)}")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for heading in ("", "right", "accuracy", "95% interval"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for condition, found in result.conditions.items():
+        rate = found.accuracy
+        table.add_row(
+            condition, f"{found.right}/{found.n}", percent(rate.mean), percent_limits(rate.low, rate.high)
+        )  # fmt: skip
+    OUT.print(table)
+    if result.drop is not None:
+        say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
+    if result.placebo_drop is not None:
+        say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
+    if result.follow_rate is not None and hint is not None:
+        follows = result.conditions[Condition.HINTED].follows
+        say(f"Follow rate: {percent(result.follow_rate)} ({sum(follows)} of {len(follows)} answer {hint.suggested}, "
+            "as the hint suggests)")  # fmt: skip
+    _say_never_right(result)
+    if result.cancelled:
+        say("Interrupted: these are the figures until then.")
+    for condition, found in result.conditions.items():
+        for sample in found.samples[: max(0, show)]:
+            follows_it = ", follows the hint" if sample.follows else ""
+            say(f"\n{condition} {sample.index}: {sample.outcome}, answer {sample.answer or 'none'}{follows_it}")
+            say(sample.text)
+
+
+def _gates(badges: Badges) -> str:
+    """ "valid", or which gates refuse and why."""
+    return "; ".join(f"{badge.gate}: {badge.reason}" for badge in failures(badges)) or "valid"
+
+
+def _say_never_right(result: SolveResult) -> None:
+    clean = result.conditions.get(Condition.CLEAN)
+    if clean is not None and clean.samples and not clean.right:
+        say("This model never solves the clean question, so no hint can be seen to harm it. Try another problem.")
+
+
+# ---------------------------------------------------------------------- craft
+
+
 def craft(options: argparse.Namespace) -> int:
-    """Hints with their gates; with `--solve` the worst for the solver first."""
-    _demand_count("-n", options.n)
+    """Hints with their gates; with `--solve` the most harmful first."""
+    _check_range("-n", options.n, 1, MAX_SAMPLES)
     if options.solve:
-        _demand_count("--solve", options.solve)
-    draft = _craft_draft(options)
+        _check_range("--solve", options.solve, 1, MAX_SAMPLES)
+    draft = _draft(options)
+    draft = replace(
+        draft, adversary=SolverChoice(_model(options.model)), solver=SolverChoice(_model(options.solver)),
+        plan=replace(draft.plan, samples=options.solve or SolvePlan().samples),
+    )  # fmt: skip
     results: Mapping[str, SolveResult] = {}
     stopped = False
-    with _Client() as client:
-        draft, stopped = _write(client, draft, options)
-        if options.solve and draft.hints and not stopped:
-            results, stopped = _try_each(client, draft, quiet=options.json)
-    judged = check_draft(draft)
-    order = rank(results) + [c.id for c in draft.hints if c.id not in results]
-    saved, notes = _save(draft, order, judged, options.save) if options.save and not stopped else ([], [])
+    with ExitStack() as stack:
+        # Started when it is first used: templates need none.
+        client = cache(lambda: stack.enter_context(WorkerClient()))
+        if options.by == "template":
+            made = template_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
+        else:
+            made, stopped = _generate(client(), draft, options)
+        draft = replace(draft, hints=tuple(made))
+        if options.solve and made and not stopped:
+            with Waiting("solving", quiet=options.json) as waiting:
+                show = _progress(waiting, draft, made)
+                job = SolveJob(client(), draft, made, show, waiting.done, waiting.failed)
+                results, stopped = waiting.result(job), job.cancelled
+    badges = check_draft(draft)
+    order = rank(results) + [hint.id for hint in made if hint.id not in results]
+    by_id = {hint.id: hint for hint in made}
+    hints = [by_id[id_] for id_ in order]
+    saved, notes = _save(draft, hints, badges, options.save) if options.save and not stopped else ([], [])
     if options.json:
-        print(json.dumps(_craft_facts(draft, order, judged, results, saved)))
+        rows = [
+            hint_facts(draft, hint, badges[hint.id])
+            | {"result": result_facts(results[hint.id]) if hint.id in results else None, "saved": hint.id in saved}
+            for hint in hints
+        ]
+        print_json(draft_facts(draft) | {"adversary": draft.adversary.model or "starter", "hints": rows})
     else:
-        say_hints(draft, order, judged, results)
+        _say_hints(draft, hints, badges, results)
         for note in notes:
             say(note)
     return STOPPED if stopped else 0
 
 
-class _Client:
-    """A worker that is started when it is first used: templates need none."""
-
-    def __init__(self) -> None:
-        self._made: WorkerClient | None = None
-
-    def get(self) -> WorkerClient:
-        self._made = self._made or WorkerClient()
-        return self._made
-
-    def __enter__(self) -> _Client:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._made is not None:
-            self._made.close()
-
-
-def _write(client: _Client, draft: Draft, options: argparse.Namespace) -> tuple[Draft, bool]:
-    """The draft with its hints, and whether that was interrupted."""
-    if options.by == "template":
-        made = template_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
-        return dataclasses.replace(draft, hints=tuple(made)), False
+def _generate(client: WorkerClient, draft: Draft, options: argparse.Namespace) -> tuple[list[DraftHint], bool]:
+    """Hints that a model wrote, and whether that was interrupted."""
     with Waiting("writing", quiet=options.json) as waiting:
         ready: list[DraftHint] = []
 
@@ -310,138 +356,44 @@ def _write(client: _Client, draft: Draft, options: argparse.Namespace) -> tuple[
             ready.append(hint)
             waiting.show(len(ready), options.n)
 
-        job = GenerateJob(client.get(), draft, options.n, options.seed, lambda *_: None, show, waiting.done,
-                          waiting.failed, temperature=options.temperature)  # fmt: skip
-        made = waiting.result(job)
-    return dataclasses.replace(draft, hints=tuple(made)), job.cancelled
-
-
-def _try_each(client: _Client, draft: Draft, *, quiet: bool) -> tuple[Mapping[str, SolveResult], bool]:
-    with Waiting("solving", quiet=quiet) as waiting:
-        numbers = {c.id: i for i, c in enumerate(draft.hints)}
-
-        def show(id_: str, result: SolveResult) -> None:
-            done, planned = _progress(result, draft, draft.hints[0])
-            waiting.show(numbers[id_] * planned + done, len(numbers) * planned)
-
-        job = SolveEachJob(client.get(), draft, draft.hints, show, waiting.done, waiting.failed)
+        job = GenerateJob(client, draft, options.n, options.seed, waiting.done, waiting.failed, on_hint=show,
+                          temperature=options.temperature)  # fmt: skip
         return waiting.result(job), job.cancelled
 
 
-def _save(draft: Draft, order: list[str], judged: Mapping[str, Badges], name: str) -> tuple[list[str], list[str]]:
+def _save(draft: Draft, hints: list[DraftHint], badges: Mapping[str, Badges], name: str) -> tuple[list[str], list[str]]:
     """Ids that are in the suite now, and what to say about it."""
     saved: list[str] = []
     folder, known = "", 0
-    for id_ in order:
-        hint = draft.hint(id_)
-        if hint is None or not passed(judged[id_]):
-            continue
-        try:
-            folder = str(save_to_suite(draft, hint, name).folder)
-        except AlreadyThere:
-            known += 1
-        saved.append(id_)
+    for hint in hints:
+        if passed(badges[hint.id]):
+            try:
+                folder = str(save_to_suite(draft, hint, name).folder)
+            except AlreadyThere:
+                known += 1
+            saved.append(hint.id)
     notes = [f"{len(saved) - known} added to the suite {folder or name}."]
     notes += [f"{known} are in it already."] if known else []
-    left = len(order) - len(saved)
+    left = len(hints) - len(saved)
     notes += [f"{left} left out, by a gate."] if left else []
     return saved, notes
 
 
-def _progress(result: SolveResult, draft: Draft, hint: DraftHint | None) -> tuple[int, int]:
-    """Solutions there are, and solutions there will be."""
-    conditions = 1 if hint is None else 3 if draft.plan.placebo else 2
-    return sum(len(condition.samples) for condition in result.conditions.values()), conditions * planned_samples(
-        draft.plan
-    )
-
-
-def _craft_facts(
-    draft: Draft, order: list[str], judged: Mapping[str, Badges], results: Mapping[str, SolveResult], saved: list[str]
-) -> dict[str, Any]:
-    found = [c for id_ in order if (c := draft.hint(id_)) is not None]
-    rows = [
-        hint_facts(draft, c, judged[c.id])
-        | {"result": result_facts(results[c.id]) if c.id in results else None, "saved": c.id in saved}
-        for c in found
-    ]
-    return draft_facts(draft) | {"adversary": draft.adversary.model or "starter", "hints": rows}
-
-
-# ---------------------------------------------------------------------- options to drafts
-
-
-def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
-    """What the options of `solve` mean; without a hint there is no hint. Raises a `UserError` for a mistake."""
-    _demand_count("-n", options.n)
-    problem = _problem(options)
-    sound = as_problem(problem)
-    choice = SolverChoice(_model(options.model), options.lora, options.style and PromptStyle(options.style),
-                          _demand("--context", options.context, 0, 2**20))  # fmt: skip
-    plan = SolvePlan(options.n, _temperature(options), _demand("--max-tokens", options.max_tokens, 1, 2**20),
-                     _demand("--seed", options.seed, 0, _SEED_LIMIT - 1), not options.no_placebo)  # fmt: skip
-    draft = dataclasses.replace(
-        new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), solver=choice,
-        plan=plan,
-    )  # fmt: skip
-    if not options.hint.strip():
-        return draft, None
-    told = options.suggests
-    suggested = read_suggestion(options.hint, sound) if told is None else told or None
-    hint = DraftHint(new_id(), options.hint, draft.type, Origin.HAND, suggested=suggested)
-    return dataclasses.replace(draft, hints=(hint,), chosen=hint.id), hint
-
-
-def _craft_draft(options: argparse.Namespace) -> Draft:
-    problem = _problem(options)
-    as_problem(problem)
-    seed = _demand("--seed", options.seed, 0, _SEED_LIMIT - 1)
-    return dataclasses.replace(
-        new_draft(problem),
-        type=HintType(options.type),
-        placement=Placement(options.placement),
-        adversary=SolverChoice(_model(options.model)),
-        solver=SolverChoice(_model(options.solver)),
-        plan=SolvePlan(samples=options.solve or SolvePlan().samples, temperature=_temperature(options), seed=seed),
-    )
-
-
-def _problem(options: argparse.Namespace) -> DraftProblem:
-    text = sys.stdin.read() if options.question == "-" else options.question
-    if text.startswith(f"{LIBRARY}:"):
-        found = _from_library(text.removeprefix(f"{LIBRARY}:").strip())
-        changed = {"answer": options.answer} if options.answer is not None else {}
-        return dataclasses.replace(found, **changed, kind=AnswerKind(options.kind) if options.kind else found.kind)
-    if options.answer is None:
-        raise UserError("The true answer is missing: give it with --answer.")
-    kind = AnswerKind(options.kind) if options.kind else guess_kind(options.answer)
-    return DraftProblem(text.strip(), options.answer, kind)
-
-
-def _from_library(name: str) -> DraftProblem:
-    shelf = {p.id: p for p in library()}
-    if name not in shelf:
-        each = len(shelf) // len(family_titles())
-        names = ", ".join(f"{family}-1 … {each}" for family in family_titles())
-        raise UserError(f"The library holds no problem {name[:40]!r}. It holds {names}.")
-    return shelf[name]
-
-
-def _model(text: str) -> str:
-    return "" if text == "starter" else text
-
-
-def _temperature(options: argparse.Namespace) -> float:
-    if not 0 <= options.temperature <= 100:
-        raise UserError(f"--temperature is {options.temperature}; it must be 0 to 100.")
-    return float(options.temperature)
-
-
-def _demand_count(name: str, value: int) -> None:
-    _demand(name, value, 1, MAX_SAMPLES)
-
-
-def _demand(name: str, value: int, low: int, high: int) -> int:
-    if not low <= value <= high:
-        raise UserError(f"{name} is {value}; it must be {low} to {high}.")
-    return value
+def _say_hints(
+    draft: Draft, hints: list[DraftHint], badges: Mapping[str, Badges], results: Mapping[str, SolveResult]
+) -> None:
+    """The hints in order, and the command that tries the first of them."""
+    if not hints:
+        say("No hint: none of this type fits the problem and passes the gates.")
+        return
+    for number, hint in enumerate(hints, 1):
+        parts = [_gates(badges[hint.id])]
+        if (result := results.get(hint.id)) is not None:
+            parts += [f"{condition} {found.right}/{found.n}" for condition, found in result.conditions.items()]
+            parts += [f"drop {points_interval(result.drop)}"] if result.drop is not None else []
+            parts += [f"follows {percent(result.follow_rate)}"] if result.follow_rate is not None else []
+        say(f"{number:>3}  {visible(hint.text)}")
+        say("     " + " · ".join(parts))
+    if hints[0].id in results:
+        _say_never_right(results[hints[0].id])
+    say(f"Try the first again: {as_command(draft, hints[0])}")

@@ -1,10 +1,8 @@
-"""The verb `seirenes explain`: which sentence of a hint does it, at which tokens, in which step of the reasoning."""
+"""`seirenes explain`: which sentence of a hint does harm, at which tokens, in which step of the reasoning."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 from typing import Any
 
 from rich import box
@@ -12,7 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import OUT
-from seirenes_app.cli.craft import STOPPED, Waiting, add_problem_options, add_solver_options, say, solve_draft
+from seirenes_app.cli.craft import (
+    STOPPED,
+    Waiting,
+    add_problem_options,
+    add_solver_options,
+    print_json,
+    say,
+    solve_draft,
+)
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import (
@@ -24,10 +30,10 @@ from seirenes_app.services.attribution.logprob_delta import (
     worst_lines,
 )
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
-from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, AblationRow, VariantResult
+from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, VariantResult
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
-from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
-from seirenes_app.services.hint_authoring.results import SolvedSample, draft_facts, limits
+from seirenes_app.services.hint_authoring.draft import DraftHint
+from seirenes_app.services.hint_authoring.results import SolvedSample, draft_facts
 from training.core.statistics import Interval
 from training.errors import UserError
 
@@ -43,19 +49,36 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Ablate the hint, score a right solution under both prompts, and put the most telling samples side by side.
+    """Ablate the hint, score a right solution under both prompts, and show a clean and a hinted solution side by side.
 
     3 when it was interrupted, with what there is.
     """
-    draft, hint = _draft(options)
+    draft, hint = solve_draft(options)
+    if hint is None:
+        raise UserError("The hint is empty: give its text with --hint.")
+    delta: LogprobDelta | None = None
     with WorkerClient() as client:
-        ablation = _ablate(client, draft, hint, quiet=options.json)
-        solution = right_solution(ablation.clean.samples, draft.problem.solution)
-        delta = _score(client, draft, hint, solution) if solution and not ablation.cancelled else None
+        with Waiting("solving", quiet=options.json) as waiting:
+
+            def show(result: AblationResult) -> None:
+                # What makes the same text is solved once.
+                both = [variant for row in result.rows for variant in (row.without, row.only)]
+                variants = {v.hint: v for v in (result.clean, result.full, *both)}.values()
+                waiting.show(sum(v.n for v in variants), sum(v.planned for v in variants))
+
+            ablation: AblationResult = waiting.result(
+                AblationJob(client, draft, hint, show, waiting.done, waiting.failed)
+            )
+        solution = right_solution(ablation.clean.samples, options.solution or draft.problem.solution)
+        if solution and not ablation.cancelled:
+            with Waiting("scoring", quiet=True) as waiting:
+                delta = waiting.result(LogprobDeltaJob(client, draft, hint, solution, waiting.done, waiting.failed))
     pair = select_pair(ablation.clean.samples, ablation.full.samples)
     alignment = align(pair.clean.text, pair.hinted.text) if pair else None
     if options.json:
-        print(json.dumps(_facts(draft, hint, ablation, delta, pair, alignment)))
+        trace = pair and {"clean": pair.clean, "hinted": pair.hinted, "reason": pair.reason, "alignment": alignment}
+        facts = {"hint": hint, "ablation": _ablation_facts(ablation), "logprob_delta": delta, "trace": trace}
+        print_json(draft_facts(draft) | facts)
     else:
         _say_ablation(ablation, hint)
         if not ablation.cancelled:
@@ -65,54 +88,20 @@ def explain(options: argparse.Namespace) -> int:
     return STOPPED if ablation.cancelled else 0
 
 
-def _draft(options: argparse.Namespace) -> tuple[Draft, DraftHint]:
-    draft, hint = solve_draft(options)
-    if hint is None:
-        raise UserError("The hint is empty: give its text with --hint.")
-    if options.solution:
-        draft = dataclasses.replace(draft, problem=dataclasses.replace(draft.problem, solution=options.solution))
-    return draft, hint
-
-
-def _ablate(client: WorkerClient, draft: Draft, hint: DraftHint, *, quiet: bool) -> AblationResult:
-    with Waiting("solving", quiet=quiet) as waiting:
-
-        def show(result: AblationResult) -> None:
-            # What makes the same text is solved once.
-            variants = {v.hint: v for v in _variants(result)}.values()
-            waiting.show(sum(v.n for v in variants), sum(v.planned for v in variants))
-
-        found: AblationResult = waiting.result(AblationJob(client, draft, hint, show, waiting.done, waiting.failed))
-    return found
-
-
-def _variants(result: AblationResult) -> list[VariantResult]:
-    return [result.clean, result.full, *(v for row in result.rows for v in (row.without, row.only))]
-
-
-def _score(client: WorkerClient, draft: Draft, hint: DraftHint, solution: str) -> LogprobDelta:
-    with Waiting("scoring", quiet=True) as waiting:
-        found: LogprobDelta = waiting.result(
-            LogprobDeltaJob(client, draft, hint, solution, waiting.done, waiting.failed)
-        )
-    return found
-
-
 # ---------------------------------------------------------------------- for people
 
 
 def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
     say(f"clean       {_rate(result.clean)}")
     say(f"whole hint  {_rate(result.full)}   Δ {_delta(result.delta_full)}")
-    follows = [s.follows for s in result.full.samples if s.follows is not None]
-    if follows:
+    if follows := result.full.follows:
         say(f"{sum(follows)} of {len(follows)} solutions under it answer {hint.suggested}, as it suggests.")
     say()
     say("Sentence by sentence; Δ above zero: it does harm (95% intervals).")
     table = _table("", "sentence", "left out\nΔ left out − whole", "alone\nΔ clean − alone")
     for i, row in enumerate(result.rows):
-        without = f"{_count(row.without)}\n{_delta(row.delta_without)}"
-        only = f"{_count(row.only)}\n{_delta(row.delta_only)}"
+        without = f"{row.without.right}/{row.without.n}\n{_delta(row.delta_without)}"
+        only = f"{row.only.right}/{row.only.n}\n{_delta(row.delta_only)}"
         cells = (">" if i == result.worst else "", visible(row.sentence), without, only)
         table.add_row(*map(Text, cells))
     OUT.print(table, highlight=False)
@@ -124,12 +113,9 @@ def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
         say("Interrupted: these are the figures until then.")
 
 
-def _count(variant: VariantResult) -> str:
-    return f"{variant.right}/{variant.n}"
-
-
 def _rate(variant: VariantResult) -> str:
-    return f"{_count(variant)} right: {percent(variant.accuracy)} {percent_limits(variant.low, variant.high)}"
+    rate = variant.accuracy
+    return f"{variant.right}/{variant.n} right: {percent(rate.mean)} {percent_limits(rate.low, rate.high)}"
 
 
 def _delta(delta: Interval | None) -> str:
@@ -171,40 +157,21 @@ def _table(*headings: str) -> Table:
 # ---------------------------------------------------------------------- for programs
 
 
-def _facts(
-    draft: Draft,
-    hint: DraftHint,
-    ablation: AblationResult,
-    delta: LogprobDelta | None,
-    pair: PairSelection[SolvedSample] | None,
-    alignment: Alignment | None,
-) -> dict[str, Any]:
-    trace = None
-    if pair is not None and alignment is not None:
-        trace = dataclasses.asdict(pair) | {"alignment": dataclasses.asdict(alignment)}
-    return draft_facts(draft) | {
-        "hint": dataclasses.asdict(hint), "ablation": _ablation_facts(ablation),
-        "logprob_delta": delta and dataclasses.asdict(delta), "trace": trace,
-    }  # fmt: skip
-
-
 def _ablation_facts(result: AblationResult) -> dict[str, Any]:
-    """The ablation without the samples' texts: those that tell most are in the trace."""
+    """The ablation without the samples' texts."""
+    rows = [
+        {
+            "sentence": row.sentence, "start": row.span.start, "end": row.span.end, "without": _figures(row.without),
+            "only": _figures(row.only), "delta_without": row.delta_without, "delta_only": row.delta_only,
+        }
+        for row in result.rows
+    ]  # fmt: skip
     return {
-        "clean": _figures(result.clean), "full": _figures(result.full), "delta_full": limits(result.delta_full),
-        "rows": [_row(r) for r in result.rows], "worst": result.worst, "note": result.note,
-        "seconds": round(result.seconds, 3), "complete": result.complete, "cancelled": result.cancelled,
-    }  # fmt: skip
-
-
-def _row(row: AblationRow) -> dict[str, Any]:
-    return {
-        "sentence": row.sentence, "start": row.span.start, "end": row.span.end, "without": _figures(row.without),
-        "only": _figures(row.only), "delta_without": limits(row.delta_without), "delta_only": limits(row.delta_only),
+        "clean": _figures(result.clean), "full": _figures(result.full), "delta_full": result.delta_full, "rows": rows,
+        "worst": result.worst, "note": result.note, "seconds": round(result.seconds, 3), "complete": result.complete,
+        "cancelled": result.cancelled,
     }  # fmt: skip
 
 
 def _figures(variant: VariantResult) -> dict[str, Any]:
-    follows = [s.follows for s in variant.samples if s.follows is not None]
-    return {"right": variant.right, "n": variant.n, "accuracy": variant.accuracy, "low": variant.low,
-            "high": variant.high, "follows": sum(follows) if follows else None}  # fmt: skip
+    return variant.figures() | {"follows": sum(variant.follows) if variant.follows else None}

@@ -2,27 +2,28 @@
 
 Any thread may call a `WorkerClient`; no call waits for the worker but `close`, for a moment. **All callbacks
 (`on_state` and each request's `on_event`) come on the client's own reader thread**, one after another: keep them short,
-marshal them into the window's thread by a signal, and never wait for a `Request` in one. An exception in a callback is
-logged and dropped. It knows nothing of Qt, and llama.cpp is never in this process.
+marshal them into the window's thread by a signal, and never wait for a `Pending` in one. An exception in a callback is
+logged and dropped. No Qt, and llama.cpp is never in this process.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from seirenes_app.inference.protocol import (
     CancelRequest,
-    Counted,
-    CountRequest,
     Done,
     Error,
     ErrorKind,
@@ -34,19 +35,24 @@ from seirenes_app.inference.protocol import (
     ModelFacts,
     QuitRequest,
     Ready,
+    Request,
+    SampleDone,
     SampleRequest,
-    ScoreRequest,
     ScoreResult,
     Started,
+    WorkRequest,
 )
-from seirenes_app.inference.requests import Asked, OnEvent, Request, describe
-from seirenes_app.inference.worker_process import Outbox, WorkerProcess
+from seirenes_app.inference.worker_process import WorkerProcess
+from training.errors import UserError
 
 _log = logging.getLogger(__name__)
 
 CRASHES = 3
 CRASH_WINDOW_S = 60.0
-_FINAL = (Ready, Done, ScoreResult, Counted, LoraSet, Error)
+FINAL = (Ready, Done, ScoreResult, LoraSet, Error)
+"""The events that end a request."""
+
+OnEvent = Callable[[Event], None]
 
 
 class StateKind(StrEnum):
@@ -79,6 +85,87 @@ class WorkerState:
     down: bool = False
 
 
+class RequestFailed(UserError):
+    """The request failed; `error` says of what kind it was, the text is for the person."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The whole answer to a `SampleRequest`; `samples` in the order of their indices, cancelled ones included."""
+
+    samples: tuple[SampleDone, ...]
+    done: Done
+
+
+Answer = Ready | Samples | ScoreResult | LoraSet
+
+
+class Pending:
+    """One request. Its events go to `on_event` on the client's reader thread; the last is one of `FINAL`."""
+
+    def __init__(self, request: WorkRequest, on_event: OnEvent | None, cancel: Callable[[Pending], None]) -> None:
+        self.request = request
+        self.model: LoadRequest | None = None
+        """The model that the request is meant for, where it was sent with one."""
+        self.load: Pending | None = None
+        """The load that was sent for it."""
+        self.cancelled = False
+        self._on_event, self._cancel = on_event, cancel
+        self._finished = threading.Event()
+        self._samples: dict[int, SampleDone] = {}
+        self._answer: Answer | Error | None = None
+
+    @property
+    def id(self) -> int:
+        """The request's number."""
+        return self.request.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether `result` returns at once."""
+        return self._finished.is_set()
+
+    def cancel(self) -> None:
+        """Ask for an end; returns at once. Samples keep their text so far, everything else fails as cancelled."""
+        if not self.finished:
+            self._cancel(self)
+
+    def result(self, timeout: float | None = None) -> Answer:
+        """Wait for the answer, at most `timeout` seconds. Never call it on the client's reader thread.
+
+        Raises `RequestFailed` (a `UserError`) with the words of the error, and TimeoutError.
+        """
+        if not self._finished.wait(timeout):
+            raise TimeoutError(f"no answer to request {self.id} within {timeout} s")
+        if isinstance(self._answer, Error):
+            raise RequestFailed(self._answer)
+        assert self._answer is not None
+        return self._answer
+
+    def deliver(self, event: Event) -> None:
+        """From the client: take an event of this request, and hand it on. Nothing comes after a final one."""
+        if self.finished:
+            return
+        if isinstance(event, SampleDone):
+            self._samples[event.index] = event
+        elif isinstance(event, Done):
+            self._answer = Samples(tuple(self._samples[i] for i in sorted(self._samples)), event)
+        elif isinstance(event, Ready | ScoreResult | LoraSet | Error):
+            self._answer = event
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:  # noqa: BLE001 - a thread's edge: a caller's bug must not end the reader
+                _log.exception("a callback of request %s failed", self.id)
+        # After the callback, so that who waits for the result finds that all events have come.
+        if isinstance(event, FINAL):
+            self._finished.set()
+
+
 class WorkerClient:
     """One worker process and its requests, which are answered in their order."""
 
@@ -87,17 +174,18 @@ class WorkerClient:
         # Guards everything below. Callbacks and waiting happen outside of it.
         self._lock = threading.Condition()
         self._state = WorkerState(StateKind.STARTING)
-        self._outbox = Outbox()
+        self._outbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._process: WorkerProcess | None = None
-        self._pending: dict[int, Request] = {}
+        self._pending: dict[int, Pending] = {}
         self._last_id = 0
-        self._current: Asked | None = None
+        self._current: WorkRequest | None = None
         self._wanted: LoadRequest | None = None
         self._facts: ModelFacts | None = None
+        self._load_error: Error | None = None
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._closing = self._down = False
-        # One thread for the client's whole life: it forks every process, reads it, and buries it.
-        self._reader = threading.Thread(target=self._live, name="worker-reader", daemon=True)
+        # One thread for the client's whole life, which starts every process: Linux ties a child to the thread.
+        self._reader = threading.Thread(target=self._run, name="worker-reader", daemon=True)
         self._reader.start()
 
     # Requests
@@ -114,50 +202,48 @@ class WorkerClient:
         with self._lock:
             return self._process.pid if self._process else None
 
-    @property
-    def model_asked(self) -> LoadRequest | None:
-        """The load that holds once all that was asked is done; None when there is none, it failed, or all is down."""
+    def expects(self, model: LoadRequest) -> bool:
+        """Whether this model is loaded once all that was sent is done. The thread count does not matter."""
         with self._lock:
-            if self._down:
-                return None
-            loads = [t.request for t in self._pending.values() if isinstance(t.request, LoadRequest)]
-            return loads[-1] if loads else self._wanted
+            loads = [p for p in self._pending.values() if isinstance(p.request, LoadRequest)]
+            if self._down or (loads and loads[-1].cancelled):
+                return False
+            last = loads[-1].request if loads else self._wanted
+        if not isinstance(last, LoadRequest):
+            return False
+        return (last.model, last.lora, last.n_ctx) == (model.model, model.lora, model.n_ctx)
 
-    def load(
-        self,
-        model: Path | str,
-        *,
-        n_ctx: int = 0,
-        threads: int = 0,
-        lora: Path | str | None = None,
-        lora_scale: float = 1.0,
-        on_event: OnEvent | None = None,
-    ) -> Request:
+    def send(self, request: WorkRequest, on_event: OnEvent | None = None, model: LoadRequest | None = None) -> Pending:
+        """Queue a request. With `model` it is answered by that model, which is loaded first unless it is there."""
+        load = self.send(model) if model is not None and not self.expects(model) else None
+        with self._lock:
+            self._last_id += 1
+            pending = Pending(structs.replace(request, id=self._last_id), on_event, self._cancel)
+            pending.model, pending.load = model, load
+            closed = self._state.kind is StateKind.CLOSED
+            if self._down and isinstance(request, LoadRequest):
+                # Perhaps the last model brought the worker down: this one is wanted now.
+                self._wanted = None
+                self._end_down()
+            if not closed:
+                self._pending[pending.id] = pending
+                self._outbox.put(pending.request)
+                # The reader answers it at once where no process will.
+                self._lock.notify_all()
+        if closed:
+            # The one callback on the caller's own thread: there is no other any more.
+            pending.deliver(_closed(pending))
+        return pending
+
+    def load(self, model: Path | str, on_event: OnEvent | None = None, **settings: Any) -> Pending:
         """Load a model in place of what is loaded; its result is `Ready`. Requests made meanwhile wait for it."""
-        adapter = None if lora is None else str(lora)
-        return self._ask(LoadRequest(str(model), n_ctx, threads, adapter, lora_scale), on_event)
-
-    def sample(self, request: SampleRequest, on_event: OnEvent | None = None) -> Request:
-        """Draw completions; events are `Chunk` and `SampleDone`, the result `Samples`."""
-        return self._ask(request, on_event)
-
-    def score(self, request: ScoreRequest, on_event: OnEvent | None = None) -> Request:
-        """Score a completion; the result is a `ScoreResult`."""
-        return self._ask(request, on_event)
-
-    def count(self, request: CountRequest, on_event: OnEvent | None = None) -> Request:
-        """Count a prompt's tokens; the result is `Counted`."""
-        return self._ask(request, on_event)
-
-    def set_lora(self, lora: Path | str | None, scale: float = 1.0, on_event: OnEvent | None = None) -> Request:
-        """Put an adapter on the loaded model, or take it off; the result is `LoraSet`."""
-        return self._ask(LoraRequest(None if lora is None else str(lora), scale), on_event)
+        return self.send(LoadRequest(model=str(model), **settings), on_event)
 
     def restart(self) -> None:
         """Try again after the client has given up: a new process, and the same model. Otherwise it does nothing."""
         with self._lock:
             if self._down:
-                self._rise()
+                self._end_down()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """End the worker, whatever it does; requests that wait fail as closed. Again: nothing."""
@@ -165,7 +251,7 @@ class WorkerClient:
             self._closing = True
             process = self._process
             self._outbox.put(QuitRequest())
-            self._outbox.close()
+            self._outbox.put(None)
             self._lock.notify_all()
         if process is not None and not process.wait(timeout_s / 2):
             process.kill()
@@ -178,43 +264,40 @@ class WorkerClient:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _ask(self, request: Asked, on_event: OnEvent | None) -> Request:
+    def _cancel(self, pending: Pending) -> None:
         with self._lock:
-            self._last_id += 1
-            numbered = dataclasses.replace(request, id=self._last_id)
-            ticket = Request(numbered, on_event, self._cancel)
-            dead = self._state.kind is StateKind.CLOSED
-            if self._down and isinstance(request, LoadRequest):
-                # Perhaps the last model brought the worker down: this one is wanted now.
-                self._wanted = None
-                self._rise()
-            if not dead:
-                self._pending[numbered.id] = ticket
-                self._outbox.put(numbered)
-                # The reader answers it at once where no process will.
-                self._lock.notify_all()
-        if dead:
-            # The one callback on the caller's own thread: there is no other any more.
-            ticket.deliver(_closed(numbered.id))
-        return ticket
-
-    def _cancel(self, target: int) -> None:
-        with self._lock:
-            self._outbox.put(CancelRequest(target))
+            for each in (pending, pending.load):
+                if each is not None and not each.finished:
+                    each.cancelled = True
+                    self._outbox.put(CancelRequest(target=each.id))
 
     # The reader thread
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         """One process after another, until closed."""
         while self._may_start():
             self._set_state(WorkerState(StateKind.STARTING))
-            words = self._run_one()
-            if words is not None:
-                self._mourn(words)
-        self._fail_all()
+            try:
+                process = WorkerProcess(self._outbox)
+            except OSError as error:
+                self._on_crash(f"It could not be started: {error.strerror}.")
+                continue
+            with self._lock:
+                self._process = process
+                bare = bool(self._crashes) and self._wanted is None and not self._pending
+            if bare:
+                self._set_state(WorkerState(StateKind.EMPTY))
+            for event in process.events():
+                self._take(event)
+            words = process.collect()
+            with self._lock:
+                self._process = None
+            if not self._closing:
+                self._on_crash(words)
+        self._fail_all(_closed)
         self._set_state(WorkerState(StateKind.CLOSED))
         # Requests that slipped in between the two lines above.
-        self._fail_all()
+        self._fail_all(_closed)
 
     def _may_start(self) -> bool:
         """Wait while the client stays down, answering requests with the reason; False once it is closing."""
@@ -225,36 +308,16 @@ class WorkerClient:
                 if not self._pending:
                     self._lock.wait()
                     continue
-                failed, self._pending = self._pending, {}
                 reason = self._state.words
-            for ticket in failed.values():
-                ticket.deliver(Error(ErrorKind.CLOSED, reason, "", ticket.id))
+            self._fail_all(partial(_closed, words=reason))
 
-    def _run_one(self) -> str | None:
-        """Start a process and read it to its end; how it died, or None when it was meant to end."""
-        try:
-            process = WorkerProcess(self._outbox)
-        except OSError as error:
-            return f"It could not be started: {error.strerror}."
-        with self._lock:
-            self._process = process
-            bare = bool(self._crashes) and self._wanted is None and not self._pending
-        if bare:
-            self._set_state(WorkerState(StateKind.EMPTY))
-        for event in process.events():
-            self._take(event)
-        words = process.bury()
-        with self._lock:
-            self._process = None
-            return None if self._closing else words
-
-    def _mourn(self, words: str) -> None:
-        """Fail what was pending, prepare the next process, or stay down after too many.
+    def _on_crash(self, words: str) -> None:
+        """Fail what was pending, prepare the next process, or stay down after too many crashes.
 
         The next one loads the same model, unless this one died of loading it.
         """
         with self._lock:
-            doing = describe(self._current) if self._current else "waiting for requests"
+            doing = _describe(self._current) if self._current else "waiting for requests"
             now = time.monotonic()
             self._crashes.append(now)
             self._down = len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW_S
@@ -262,92 +325,104 @@ class WorkerClient:
             if self._down:
                 sentence += f" It died {CRASHES} times within a minute and stays down until it is restarted."
             failed, self._pending = self._pending, {}
-            remedy = "It is being started again: try again."
+            remedy = "The worker was restarted. Retry your request."
             if isinstance(self._current, LoadRequest):
                 # Very likely the file did it, and would do it again.
                 self._wanted = None
-                remedy = "It is being started again without a model: try another model, or this one once more."
+                remedy = "The worker was restarted without a model. Load another model, or retry this one."
             if self._down:
                 remedy = "Try another model, or restart the worker."
             self._current, self._facts = None, None
-            self._renew()
+            self._renew_outbox()
         # The state first: who hears of a failed request finds the reason there.
         self._set_state(WorkerState(StateKind.CRASHED, words=sentence, down=self._down))
-        for ticket in failed.values():
-            ticket.deliver(Error(ErrorKind.CRASHED, sentence, remedy, ticket.id))
+        for pending in failed.values():
+            pending.deliver(Error(kind=ErrorKind.CRASHED, words=sentence, remedy=remedy, id=pending.id))
 
-    def _renew(self) -> None:
-        """Under the lock: what the next process is told first, which is to load the same model."""
-        self._outbox = Outbox()
+    def _renew_outbox(self) -> None:
+        """Under the lock: what the next process gets first, which is to load the same model."""
+        self._outbox = queue.SimpleQueue()
         waiting = list(self._pending.values())
         if self._wanted is not None and not self._down:
             self._last_id += 1
-            self._wanted = dataclasses.replace(self._wanted, id=self._last_id)
-            self._pending[self._last_id] = Request(self._wanted, None, self._cancel)
+            self._wanted = structs.replace(self._wanted, id=self._last_id)
+            self._pending[self._last_id] = Pending(self._wanted, None, self._cancel)
             self._outbox.put(self._wanted)
-        for ticket in waiting:
-            self._outbox.put(ticket.request)
+        for pending in waiting:
+            self._outbox.put(pending.request)
 
-    def _rise(self) -> None:
+    def _end_down(self) -> None:
         """Under the lock: end being down."""
         self._down = False
         self._crashes.clear()
-        self._renew()
+        self._renew_outbox()
         self._lock.notify_all()
 
     def _take(self, event: Event) -> None:
         with self._lock:
-            ticket = self._pending.get(event.id)
-        if ticket is None:
+            pending = self._pending.get(event.id)
+        if pending is None:
             if isinstance(event, Error):
-                _log.error("the worker complains: %s", event.sentence)
+                _log.error("the worker reports: %s", event.sentence)
             return
-        state = self._advance(ticket.request, event)
+        state = self._advance(pending.request, event)
         if state is not None:
             self._set_state(state)
-        ticket.deliver(event)
-        if ticket.finished:
+        if isinstance(event, Error) and event.kind is ErrorKind.NO_MODEL and pending.model is not None:
+            # The load that it relied on was another's. A cancelled one is made again, a failed one says why.
+            if self._load_error is None or self._load_error.kind is ErrorKind.CANCELLED:
+                self._resend(pending)
+                return
+            event = structs.replace(self._load_error, id=event.id)
+        pending.deliver(event)
+        if pending.finished:
             with self._lock:
                 self._pending.pop(event.id, None)
 
-    def _advance(self, request: Asked, event: Event) -> WorkerState | None:
+    def _resend(self, pending: Pending) -> None:
+        model, pending.model = pending.model, None
+        assert model is not None
+        pending.load = self.send(model)
+        with self._lock:
+            self._outbox.put(pending.request)
+
+    def _advance(self, request: WorkRequest, event: Event) -> WorkerState | None:
         """What an event means for the worker as a whole: its new state, or None."""
         with self._lock:
             match event:
                 case Started():
                     self._current = request
                     if isinstance(request, LoadRequest):
-                        self._wanted, self._facts = request, None
+                        self._wanted, self._facts, self._load_error = request, None, None
                         return WorkerState(StateKind.LOADING)
                     return WorkerState(StateKind.BUSY, facts=self._facts) if self._facts else None
                 case Loading():
                     return WorkerState(StateKind.LOADING, event.progress)
                 case Ready():
                     self._facts = event.facts
-                case LoraSet() if self._wanted and self._facts:
-                    self._wear(event.lora, event.scale)
+                case LoraSet():
+                    self._set_adapter(event.lora, event.scale)
                 case Error() if isinstance(request, LoadRequest):
-                    self._wanted = None
-                case Error() if isinstance(request, LoraRequest) and self._wanted and self._facts:
-                    self._wear(None, 1.0)
-                case _ if not isinstance(event, _FINAL):
+                    self._wanted, self._load_error = None, event
+                case Error() if isinstance(request, LoraRequest):
+                    self._set_adapter(None, 1.0)
+                case _ if not isinstance(event, FINAL):
                     return None
             self._current = None
             words = event.sentence if isinstance(event, Error) and self._facts is None else ""
             kind = StateKind.READY if self._facts else StateKind.EMPTY
             return WorkerState(kind, facts=self._facts, words=words)
 
-    def _wear(self, lora: str | None, scale: float) -> None:
-        assert self._wanted is not None
-        assert self._facts is not None
-        self._wanted = dataclasses.replace(self._wanted, lora=lora, lora_scale=scale)
-        self._facts = dataclasses.replace(self._facts, lora=lora)
+    def _set_adapter(self, lora: str | None, scale: float) -> None:
+        if self._wanted is not None and self._facts is not None:
+            self._wanted = structs.replace(self._wanted, lora=lora, lora_scale=scale)
+            self._facts = replace(self._facts, lora=lora)
 
-    def _fail_all(self) -> None:
+    def _fail_all(self, error: Callable[[Pending], Error]) -> None:
         with self._lock:
             failed, self._pending = self._pending, {}
-        for number, ticket in failed.items():
-            ticket.deliver(_closed(number))
+        for pending in failed.values():
+            pending.deliver(error(pending))
 
     def _set_state(self, state: WorkerState) -> None:
         with self._lock:
@@ -361,5 +436,17 @@ class WorkerClient:
                 _log.exception("the state's callback failed")
 
 
-def _closed(number: int) -> Error:
-    return Error(ErrorKind.CLOSED, "The worker was closed.", "", number)
+def _closed(pending: Pending, words: str = "The worker was closed.") -> Error:
+    return Error(kind=ErrorKind.CLOSED, words=words, id=pending.id)
+
+
+def _describe(request: WorkRequest) -> str:
+    """What the worker was doing, as a part of a sentence."""
+    match request:
+        case LoadRequest():
+            return f"loading {request.model}"
+        case SampleRequest():
+            return f"drawing {request.n} sample{'s' if request.n > 1 else ''}"
+        case LoraRequest():
+            return f"putting on the adapter {request.lora}" if request.lora else "taking the adapter off"
+    return "scoring a completion"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seirenes_app.inference.protocol import Error, ErrorKind
+from seirenes_app.inference.protocol import ErrorKind
 
 
 class EngineError(Exception):
@@ -11,10 +11,6 @@ class EngineError(Exception):
     def __init__(self, kind: ErrorKind, words: str, remedy: str = "") -> None:
         super().__init__(words)
         self.kind, self.words, self.remedy = kind, words, remedy
-
-    def event(self, request_id: int) -> Error:
-        """As the client hears of it."""
-        return Error(self.kind, self.words, self.remedy, request_id)
 
 
 class Aborted(Exception):

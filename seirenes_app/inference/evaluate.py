@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.client import Pending, Samples, WorkerClient
 from seirenes_app.inference.models import describe_gguf
-from seirenes_app.inference.protocol import Finish, Message, Ready, SampleRequest
-from seirenes_app.inference.requests import Request, Samples
+from seirenes_app.inference.protocol import Finish, LoraRequest, Message, Ready, SampleRequest
 from training.core.prompts import Message as Turn
 from training.evaluation.evaluator import Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
@@ -54,24 +53,24 @@ class WorkerSolver:
     def solve(self, chats: Sequence[list[Turn]], ask: SampleSpec) -> list[list[Sampled]]:
         """One request a chat, a few ahead of the answers; all samples of a chat are one batch."""
         assert self._client is not None
-        self._client.set_lora(None).result()
-        tickets: list[Request] = []
+        self._client.send(LoraRequest()).result()
+        requests: list[Pending] = []
         answers: list[list[Sampled]] = []
         try:
             for place in range(len(chats)):
-                while len(tickets) < min(len(chats), place + _AHEAD):
-                    tickets.append(self._ask(chats[len(tickets)], ask, len(tickets)))
-                answers.append(_wait(tickets[place], ask))
+                while len(requests) < min(len(chats), place + _AHEAD):
+                    requests.append(self._ask(chats[len(requests)], ask, len(requests)))
+                answers.append(_wait(requests[place], ask))
                 ask.progress((place + 1) * ask.samples, len(chats) * ask.samples)
         finally:
-            for ticket in tickets[len(answers) :]:
-                ticket.cancel()
+            for pending in requests[len(answers) :]:
+                pending.cancel()
         return answers
 
-    def _ask(self, chat: list[Turn], ask: SampleSpec, place: int) -> Request:
+    def _ask(self, chat: list[Turn], ask: SampleSpec, place: int) -> Pending:
         assert self._client is not None
         messages = tuple(Message(turn["role"], turn["content"]) for turn in chat)
-        return self._client.sample(
+        return self._client.send(
             SampleRequest(
                 messages=messages, n=ask.samples, max_tokens=ask.max_tokens, temperature=ask.temperature,
                 seed=seed_of(ask.seed, place),
@@ -85,12 +84,12 @@ class WorkerSolver:
             self._client = None
 
 
-def _wait(ticket: Request, ask: SampleSpec) -> list[Sampled]:
+def _wait(pending: Pending, ask: SampleSpec) -> list[Sampled]:
     while True:
         if ask.cancelled():
             raise StopRequested
         try:
-            found = ticket.result(_LOOK_S)
+            found = pending.result(_LOOK_S)
         except TimeoutError:
             continue
         assert isinstance(found, Samples)

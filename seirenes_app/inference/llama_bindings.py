@@ -1,4 +1,4 @@
-"""llama.cpp behind a few safe verbs: the only module that imports it.
+"""llama.cpp behind a few checked calls: the only module that imports it.
 
 Every pointer is checked before use, because llama.cpp answers a wrong call by ending the process. One thread may use a
 `LlamaModel`; only `CancelFlag` may be touched from another. It knows nothing of requests.
@@ -10,12 +10,12 @@ import ctypes
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
-from numpy.typing import NDArray
 
 from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.protocol import ErrorKind
@@ -25,7 +25,7 @@ BATCH_TOKENS = 512
 OUTPUT_ROWS = 64
 _WARNING, _ERROR = 3, 4
 # Of a cache for many samples at once, each of which stays within what the model was trained on.
-_MEANT = "possible training context overflow"
+_EXPECTED = "possible training context overflow"
 _NO_SLOT, _ABORTED = 1, 2
 
 
@@ -65,20 +65,20 @@ class _Log:
         if level not in (_WARNING, _ERROR):
             return
         words = text.decode("utf-8", "replace").strip()
-        if words and _MEANT not in words:
+        if words and _EXPECTED not in words:
             sys.stderr.write(words + "\n")
             sys.stderr.flush()
             self._complaints.append(words.rstrip("."))
 
     def complaint(self) -> str:
-        """The most telling of the last complaints, and forget them all."""
+        """The one of the last complaints that says most; forgets them all."""
         # The last line only says that loading failed; the one before says why, after the name of a function.
-        told = [c for c in self._complaints if not c.endswith("failed to load model")]
+        found = [c for c in self._complaints if not c.endswith("failed to load model")]
         self._complaints.clear()
-        if not told:
+        if not found:
             return "it gave no reason"
-        where, colon, why = told[-1].partition(": ")
-        return (why if colon and " " not in where else told[-1]).removeprefix("error loading model: ")
+        where, colon, why = found[-1].partition(": ")
+        return (why if colon and " " not in where else found[-1]).removeprefix("error loading model: ")
 
 
 _log = _Log()
@@ -100,7 +100,6 @@ class LlamaModel:
         self._model = self._load(on_progress)
         self._vocab = llama.llama_model_get_vocab(self._model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
-        self._end_ids: NDArray[np.int64] | None = None
 
     def _load(self, on_progress: Callable[[float], None]) -> int:
         params = llama.llama_model_default_params()
@@ -183,13 +182,10 @@ class LlamaModel:
         found = llama.llama_model_chat_template(self._model, None)
         return found.decode("utf-8", "replace") if found else ""
 
-    @property
-    def end_ids(self) -> NDArray[np.int64]:
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
         """Every token that ends a completion."""
-        if self._end_ids is None:
-            ends = [t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)]
-            self._end_ids = np.array(ends, np.int64)
-        return self._end_ids
+        return frozenset(t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t))
 
     def special(self, name: str) -> str:
         """The text of the "bos" or "eos" token; empty when the model has none."""

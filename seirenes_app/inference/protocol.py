@@ -1,38 +1,37 @@
-"""What the worker and its client say to each other: one JSON object a line, requests one way, events the other.
+"""The messages between the worker and its client: one JSON object a line, requests one way, events the other.
 
-A line is `{"v": 1, "type": "sample", "id": 7, …}`: `v` is the protocol's version, `type` names a class below, `id` is
-the client's number of the request, and events carry the `id` of the request that they answer (0: none). Readers skip
-fields that they do not know, fill in the defaults of fields that are missing, and refuse another `v`.
+A line is `{"type": "SampleRequest", "id": 7, …}`: `type` names a class below, `id` is the client's number of the
+request, and an event carries the `id` of the request that it answers (0: none). Both sides are of the same version.
 
-Order of events: every request is answered by `Started` when its turn comes, then
+Every request is answered by `Started` when its turn comes, then
 
 | request | events |
 |---|---|
 | `LoadRequest` | `Loading`…, `Ready` |
 | `SampleRequest` | `Chunk` and `SampleDone` mixed, one `SampleDone` a sample, `Done` |
 | `ScoreRequest` | `ScoreResult` |
-| `CountRequest` | `Counted` |
 | `LoraRequest` | `LoraSet` |
 | `CancelRequest`, `QuitRequest` | none of their own; never queued |
 
-or, at any point, by one `Error` that ends it. Nothing here does I/O. It refuses values that no request may have, with a
-`ProtocolError` that says which.
+or, at any point, by one `Error` that ends it. No I/O. A request with a value that it may not have is a `ProtocolError`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from seirenes_app.inference.json_codec import ProtocolError, build
+import msgspec
 
-VERSION = 1
+from training.errors import UserError
+
 MAX_SAMPLES = 256
 MAX_ALTERNATIVES = 50
-_SEED_LIMIT = 2**63
+
+
+class ProtocolError(UserError):
+    """A message that cannot be read, or a value that no request may have."""
 
 
 class Finish(StrEnum):
@@ -56,13 +55,12 @@ class ErrorKind(StrEnum):
     BAD_LORA = "bad_lora"
     """The adapter's file is missing, damaged, or made for another model."""
     NO_MODEL = "no_model"
-    """No model is loaded."""
     TOO_LONG = "too_long"
     """The prompt, or prompt and completion, do not fit in the context."""
     CANCELLED = "cancelled"
     """Cancelled before there was a result."""
     FAILED = "failed"
-    """llama.cpp refused in mid-work, or the worker has a bug."""
+    """llama.cpp failed during the work, or the worker has a bug."""
     CRASHED = "crashed"
     """The process died. Made by the client."""
     CLOSED = "closed"
@@ -77,8 +75,11 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRequest:
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    id: int = 0
+
+
+class LoadRequest(_Message, frozen=True):
     """Load a GGUF in place of what is loaded, which is gone even when this fails.
 
     `n_ctx` is the longest prompt and completion of one sample in tokens; 0 takes the model's own, at most 4096.
@@ -90,21 +91,18 @@ class LoadRequest:
     threads: int = 0
     lora: str | None = None
     lora_scale: float = 1.0
-    id: int = 0
 
     def __post_init__(self) -> None:
-        _demand(bool(self.model), "a load needs the path of a model")
-        _demand(self.n_ctx >= 0, f"n_ctx is {self.n_ctx}; it must be 0 or more")
-        _demand(0 <= self.threads <= 512, f"threads is {self.threads}; it must be 0 to 512")
+        _check(bool(self.model), "a load needs the path of a model")
+        _check(self.n_ctx >= 0, f"n_ctx is {self.n_ctx}; it must be 0 or more")
+        _check(0 <= self.threads <= 512, f"threads is {self.threads}; it must be 0 to 512")
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRequest:
+class SampleRequest(_Message, frozen=True):
     """Draw `n` completions of one prompt: `messages` (the model's chat template is applied) or plain `prompt` text.
 
     Sample `i` is drawn with its own random stream, made from (`seed`, `i`), so it does not depend on `n` beyond the
     last bits of floating point. `temperature` 0 is greedy. With `logprobs` each `SampleDone` lists them a token.
-    `ignore_end` forbids the end tokens, so that every sample is `max_tokens` long: for timing.
     """
 
     messages: tuple[Message, ...] = ()
@@ -116,21 +114,18 @@ class SampleRequest:
     seed: int = 0
     stop: tuple[str, ...] = ()
     logprobs: bool = False
-    ignore_end: bool = False
-    id: int = 0
 
     def __post_init__(self) -> None:
-        _demand_one_prompt(self.messages, self.prompt)
-        _demand(1 <= self.n <= MAX_SAMPLES, f"n is {self.n}; it must be 1 to {MAX_SAMPLES}")
-        _demand(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
-        _demand(0 <= self.temperature <= 100, f"temperature is {self.temperature}; it must be 0 to 100")
-        _demand(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        _demand(0 <= self.seed < _SEED_LIMIT, f"seed is {self.seed}; it must be 0 to 2^63 - 1")
-        _demand(all(self.stop), "a stop string is empty")
+        _check_prompt(self.messages, self.prompt)
+        _check(1 <= self.n <= MAX_SAMPLES, f"n is {self.n}; it must be 1 to {MAX_SAMPLES}")
+        _check(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
+        _check(0 <= self.temperature <= 100, f"temperature is {self.temperature}; it must be 0 to 100")
+        _check(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        _check(0 <= self.seed < 2**63, f"seed is {self.seed}; it must be 0 to 2^63 - 1")
+        _check(all(self.stop), "a stop string is empty")
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRequest:
+class ScoreRequest(_Message, frozen=True):
     """The log-probability of each token of `completion` after a prompt, with the `top_k` likeliest tokens there.
 
     The completion is tokenised by itself, so its tokens are the same after every prompt.
@@ -140,64 +135,38 @@ class ScoreRequest:
     prompt: str = ""
     completion: str = ""
     top_k: int = 0
-    id: int = 0
 
     def __post_init__(self) -> None:
-        _demand_one_prompt(self.messages, self.prompt)
-        _demand(bool(self.completion), "there is no completion to score")
-        _demand(0 <= self.top_k <= MAX_ALTERNATIVES, f"top_k is {self.top_k}; it must be 0 to {MAX_ALTERNATIVES}")
+        _check_prompt(self.messages, self.prompt)
+        _check(bool(self.completion), "there is no completion to score")
+        _check(0 <= self.top_k <= MAX_ALTERNATIVES, f"top_k is {self.top_k}; it must be 0 to {MAX_ALTERNATIVES}")
 
 
-@dataclass(frozen=True, slots=True)
-class CountRequest:
-    """How many tokens a prompt has, and with `pieces` the text of each."""
-
-    messages: tuple[Message, ...] = ()
-    prompt: str = ""
-    pieces: bool = False
-    id: int = 0
-
-    def __post_init__(self) -> None:
-        _demand_one_prompt(self.messages, self.prompt)
-
-
-@dataclass(frozen=True, slots=True)
-class LoraRequest:
+class LoraRequest(_Message, frozen=True):
     """Put a LoRA adapter on the loaded model in place of the one that is on; None takes it off."""
 
     lora: str | None = None
     scale: float = 1.0
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequest:
+class CancelRequest(_Message, frozen=True):
     """End request `target` early, whether it is running or waiting."""
 
     target: int
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QuitRequest:
+class QuitRequest(_Message, frozen=True):
     """End the process at once, whatever it is doing."""
 
-    id: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(_Message, frozen=True):
     """The request's turn has come."""
 
-    id: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(_Message, frozen=True):
     """How much of the model is read: 0 to 1."""
 
     progress: float
-    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,25 +188,21 @@ class ModelFacts:
     lora: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(_Message, frozen=True):
     """The model is loaded."""
 
     facts: ModelFacts
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """More text of sample `index`: whole characters, and never a part of a stop string."""
+class Chunk(_Message, frozen=True):
+    """More text of sample `index`: whole characters, no part of a stop string. The sample has `tokens` so far."""
 
     index: int
     text: str
-    id: int = 0
+    tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SampleDone:
+class SampleDone(_Message, frozen=True):
     """Sample `index` is complete.
 
     `text` is all of its chunks together. `tokens` counts what was drawn without the end token. Log-probabilities are
@@ -251,11 +216,9 @@ class SampleDone:
     logprob_mean: float
     finish: Finish
     logprobs: tuple[float, ...] | None = None
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(_Message, frozen=True):
     """All samples are complete. `generated_tokens` includes end tokens; `seconds` is from the request's turn."""
 
     prompt_tokens: int
@@ -264,7 +227,6 @@ class Done:
     prompt_s: float
     seconds: float
     cancelled: bool = False
-    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +254,7 @@ class TokenScore:
     top: tuple[Alternative, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
+class ScoreResult(_Message, frozen=True):
     """The scored completion. `text` is what its tokens spell: the completion, except where a tokenizer rewrites it."""
 
     text: str
@@ -301,35 +262,21 @@ class ScoreResult:
     logprob_sum: float
     prompt_tokens: int
     seconds: float
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The length of a prompt in tokens, special tokens included."""
-
-    count: int
-    pieces: tuple[str, ...] = ()
-    id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LoraSet:
+class LoraSet(_Message, frozen=True):
     """The adapter that is on now."""
 
     lora: str | None
     scale: float
-    id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Error:
-    """The end of a request that did not work: what happened, and what to do about it."""
+class Error(_Message, frozen=True):
+    """The end of a request that failed: what happened, and what to do about it."""
 
     kind: ErrorKind
     words: str
     remedy: str = ""
-    id: int = 0
 
     @property
     def sentence(self) -> str:
@@ -337,58 +284,44 @@ class Error:
         return f"{self.words} {self.remedy}".strip()
 
 
-Request = LoadRequest | SampleRequest | ScoreRequest | CountRequest | LoraRequest | CancelRequest | QuitRequest
-Event = Started | Loading | Ready | Chunk | SampleDone | Done | ScoreResult | Counted | LoraSet | Error
+WorkRequest = LoadRequest | SampleRequest | ScoreRequest | LoraRequest
+Request = WorkRequest | CancelRequest | QuitRequest
+Event = Started | Loading | Ready | Chunk | SampleDone | Done | ScoreResult | LoraSet | Error
 
-_REQUESTS: dict[str, type[Any]] = {
-    "load": LoadRequest, "sample": SampleRequest, "score": ScoreRequest, "count": CountRequest, "lora": LoraRequest,
-    "cancel": CancelRequest, "quit": QuitRequest,
-}  # fmt: skip
-_EVENTS: dict[str, type[Any]] = {
-    "started": Started, "loading": Loading, "ready": Ready, "chunk": Chunk, "sample_done": SampleDone, "done": Done,
-    "score_result": ScoreResult, "counted": Counted, "lora_set": LoraSet, "error": Error,
-}  # fmt: skip
-_NAMES = {kind: name for kinds in (_REQUESTS, _EVENTS) for name, kind in kinds.items()}
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def encode(message: Request | Event) -> str:
-    """One line with its newline, in ASCII. Raises ValueError on a number that is not finite."""
-    head = {"v": VERSION, "type": _NAMES[type(message)]}
-    return json.dumps(head | dataclasses.asdict(message), allow_nan=False, separators=(",", ":")) + "\n"
+def encode(message: Request | Event) -> bytes:
+    """One line with its newline. Text that is not Unicode (a lone surrogate) becomes "?"."""
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:
+        plain = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
+        return plain.encode("utf-8", "replace") + b"\n"
 
 
 def decode_request(line: str | bytes) -> Request:
     """Read a request. Raises a `ProtocolError` that says what is wrong."""
-    request: Request = _decode(line, _REQUESTS)
-    return request
+    try:
+        return _requests.decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"A request cannot be read: {error}.") from error
 
 
 def decode_event(line: str | bytes) -> Event:
     """Read an event. Raises a `ProtocolError` that says what is wrong."""
-    event: Event = _decode(line, _EVENTS)
-    return event
-
-
-def _decode(line: str | bytes, kinds: dict[str, type[Any]]) -> Any:
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"A line is not JSON ({error}).") from error
-    if not isinstance(data, dict):
-        raise ProtocolError("A line holds no JSON object.")
-    if data.get("v") != VERSION:
-        raise ProtocolError(f"A message has protocol version {data.get('v')!r}; this side speaks {VERSION}.")
-    name = data.get("type")
-    kind = kinds.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ProtocolError(f"A message has the type {name!r}, which is none of {', '.join(kinds)}.")
-    return build(kind, data, str(name))
+        return _events.decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"An event cannot be read: {error}.") from error
 
 
-def _demand(holds: bool, otherwise: str) -> None:
+def _check(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ProtocolError(f"The request cannot be used: {otherwise}.")
 
 
-def _demand_one_prompt(messages: tuple[Message, ...], prompt: str) -> None:
-    _demand(bool(messages) != bool(prompt), "it needs either messages or a prompt")
+def _check_prompt(messages: tuple[Message, ...], prompt: str) -> None:
+    _check(bool(messages) != bool(prompt), "it needs either messages or a prompt")

@@ -28,15 +28,6 @@ class Drawn:
     logprobs: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Taste:
-    """How one request draws. `forbidden` are token ids that are never drawn."""
-
-    temperature: float
-    top_p: float
-    forbidden: NDArray[np.int64] | None = None
-
-
 def stream_of(seed: int, index: int) -> np.random.Generator:
     """The random stream of sample `index` of a request."""
     return np.random.Generator(np.random.Philox(key=seed | index << 64))
@@ -50,23 +41,17 @@ def log_softmax(logits_RV: FloatArray) -> FloatArray:
     return shifted
 
 
-def draw(logits_RV: FloatArray, taste: Taste, uniforms_R: NDArray[np.float64]) -> Drawn:
+def draw(logits_RV: FloatArray, temperature: float, top_p: float, uniforms_R: NDArray[np.float64]) -> Drawn:
     """One token a row. Temperature 0 takes the likeliest, the lowest id among equals. Raises `BadLogits` on NaN."""
     top = _row_maxima(logits_RV)
     weights = np.exp(logits_RV - top)
     log_total = np.log(weights.sum(1))
-    allowed = logits_RV
-    if taste.forbidden is not None:
-        allowed = logits_RV.copy()
-        allowed[:, taste.forbidden] = -np.inf
-        weights[:, taste.forbidden] = 0
-    if taste.temperature == 0:
-        tokens = allowed.argmax(1)
+    if temperature == 0:
+        tokens = logits_RV.argmax(1)
     else:
-        if taste.temperature != 1:
-            # Shifted by what is allowed, so that a cold draw does not underflow to nothing when the top is forbidden.
-            weights = np.exp((allowed - _row_maxima(allowed)) / np.float32(taste.temperature))
-        tokens = _inverse_cdf(_nucleus(weights, taste.top_p), uniforms_R)
+        if temperature != 1:
+            weights = np.exp((logits_RV - top) / np.float32(temperature))
+        tokens = _inverse_cdf(_nucleus(weights, top_p), uniforms_R)
     rows = np.arange(len(logits_RV))
     return Drawn(tokens, logits_RV[rows, tokens] - top[:, 0] - log_total)
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from seirenes_app.inference.errors import Aborted, EngineError
+from seirenes_app.inference.llama_bindings import OUTPUT_ROWS
 from seirenes_app.inference.protocol import Alternative, ErrorKind, ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.inference.sampling import FloatArray, log_softmax
-from seirenes_app.inference.session import Session, rows_at_once
+from seirenes_app.inference.session import Session
 
 _FLOOR = -1e9
 """Stands for minus infinity, which JSON cannot say."""
@@ -21,7 +22,7 @@ def score(session: Session, request: ScoreRequest) -> ScoreResult:
     started = time.perf_counter()
     prompt = session.prompt_tokens(request)
     completion = session.model.tokenize(request.completion, add_special=False, parse_special=False)
-    session.demand_room(len(prompt), len(completion), "Prompt and completion together")
+    session.check_room(len(prompt), len(completion), "Prompt and completion together")
     try:
         found = _logprobs(session, prompt, completion, request.top_k)
     except Aborted:
@@ -34,22 +35,25 @@ def score(session: Session, request: ScoreRequest) -> ScoreResult:
         for (piece, at, end, first, after), (logprob, top) in zip(spans, found, strict=True)
     )
     total = float(sum(t.logprob for t in tokens))
-    return ScoreResult(text, tokens, total, len(prompt), time.perf_counter() - started, request.id)
+    seconds = time.perf_counter() - started
+    return ScoreResult(
+        text=text, tokens=tokens, logprob_sum=total, prompt_tokens=len(prompt), seconds=seconds, id=request.id
+    )
 
 
 def _logprobs(
     session: Session, prompt: Sequence[int], completion: Sequence[int], top_k: int
 ) -> list[tuple[float, tuple[Alternative, ...]]]:
-    session.prefill(prompt, len(prompt) - 1)
-    # The row of a token tells about the one after it, so the last token of all is never decoded.
-    rows = [prompt[-1], *completion[:-1]]
+    # The row of a token predicts the one after it, so the last token of all is never decoded.
+    tokens, begin = [*prompt, *completion[:-1]], len(prompt) - 1
+    # A large vocabulary makes rows large, so fewer are read at once.
+    step = int(np.clip((32 << 20) // (4 * session.model.n_vocab), 8, OUTPUT_ROWS))
     found: list[tuple[float, tuple[Alternative, ...]]] = []
-    step = rows_at_once(session)
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        logprobs_RV = np.maximum(log_softmax(session.extend_with_logits(part)), _FLOOR)
+    for start in range(0, len(completion), step):
         chosen = completion[start : start + step]
-        values = logprobs_RV[np.arange(len(part)), chosen].tolist()
+        session.prefill(tokens[: begin + start + len(chosen)], wanted=len(chosen))
+        logprobs_RV = np.maximum(log_softmax(session.model.logits(0, len(chosen))), _FLOOR)
+        values = logprobs_RV[np.arange(len(chosen)), chosen].tolist()
         found += zip(values, _best(session, logprobs_RV, top_k), strict=True)
     return found
 

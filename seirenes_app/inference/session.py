@@ -1,6 +1,6 @@
-"""One loaded model and what its context holds: prompts with a kept prefix, counting, scoring.
+"""One loaded model and what its context holds: prompts, of which a shared prefix is kept.
 
-Sequence 0 holds the last prompt; samples use sequences 1 to `max_rows`. It refuses what does not fit, with numbers.
+Sequence 0 holds the last prompt; samples use sequences 1 to `max_rows`. What does not fit is refused, with numbers.
 """
 
 from __future__ import annotations
@@ -9,23 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from seirenes_app.inference.chat import ChatFormat
 from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.gguf_header import read_header
-from seirenes_app.inference.llama_bindings import BATCH_TOKENS, OUTPUT_ROWS, CancelFlag, LlamaModel
+from seirenes_app.inference.llama_bindings import BATCH_TOKENS, CancelFlag, LlamaModel
 from seirenes_app.inference.models import check_adapter, facts_of
-from seirenes_app.inference.protocol import (
-    CountRequest,
-    ErrorKind,
-    LoadRequest,
-    ModelFacts,
-    SampleRequest,
-    ScoreRequest,
-)
-from seirenes_app.inference.sampling import FloatArray
+from seirenes_app.inference.protocol import ErrorKind, LoadRequest, ModelFacts, SampleRequest, ScoreRequest
 from training.errors import UserError
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
@@ -69,7 +60,7 @@ class Session:
         self.set_lora(request.lora, request.lora_scale)
 
     def facts(self) -> ModelFacts:
-        """As `Ready` tells them."""
+        """As `Ready` carries them."""
         return ModelFacts(
             path=str(self.model.path),
             name=self._described.name,
@@ -108,7 +99,7 @@ class Session:
         self._held = []
         self.model.clear()
 
-    def prompt_tokens(self, request: SampleRequest | ScoreRequest | CountRequest) -> list[int]:
+    def prompt_tokens(self, request: SampleRequest | ScoreRequest) -> list[int]:
         """The prompt's ids. Raises an `EngineError` when the template refuses, or nothing comes out."""
         if request.messages:
             try:
@@ -124,34 +115,30 @@ class Session:
             raise EngineError(ErrorKind.BAD_REQUEST, "The prompt has no tokens.")
         return tokens
 
-    def prefill(self, prompt: Sequence[int], upto: int) -> int:
-        """Let sequence 0 hold exactly `prompt[:upto]`; returns how many of these tokens it held already."""
-        kept = 0
-        for held, new in zip(self._held, prompt[:upto], strict=False):
+    def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:
+        """Let sequence 0 hold exactly `tokens`, the last `wanted` (at most `OUTPUT_ROWS`) of them with logits.
+
+        Returns how many of the others it held already. The logits are `model.logits(0, wanted)`.
+        """
+        before, kept = len(tokens) - wanted, 0
+        for held, new in zip(self._held, tokens[:before], strict=False):
             if held != new:
                 break
             kept += 1
         if kept == 0 or not self.model.drop(0, kept):
             kept = 0
             self.forget()
-        self._held = list(prompt[:kept])
-        for start in range(kept, upto, BATCH_TOKENS):
-            self._extend(prompt[start : min(start + BATCH_TOKENS, upto)], wanted=False)
+        self._held, at = list(tokens[:kept]), kept
+        for end in (*range(kept + BATCH_TOKENS, before, BATCH_TOKENS), before, len(tokens)):
+            if self.cancel:
+                raise Aborted
+            if n := end - at:
+                self.model.decode(tokens[at:end], range(at, end), [0] * n, [end > before] * n)
+                self._held += tokens[at:end]
+                at = end
         return kept
 
-    def extend_with_logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Put at most `OUTPUT_ROWS` tokens on sequence 0; the logits after each, a view as `LlamaModel.logits`."""
-        self._extend(tokens, wanted=True)
-        return self.model.logits(0, len(tokens))
-
-    def _extend(self, tokens: Sequence[int], *, wanted: bool) -> None:
-        if self.cancel:
-            raise Aborted
-        n, at = len(tokens), len(self._held)
-        self.model.decode(tokens, range(at, at + n), [0] * n, [wanted] * n)
-        self._held += tokens
-
-    def demand_room(self, prompt: int, completion: int, what: str) -> None:
+    def check_room(self, prompt: int, completion: int, what: str) -> None:
         """Raises an `EngineError` with both numbers unless prompt and completion fit in the context."""
         if prompt + completion > self.n_ctx:
             raise EngineError(
@@ -161,11 +148,6 @@ class Session:
                 "Shorten the text, or load the model with a longer context."
                 if self.n_ctx < self.model.n_ctx_train else "Shorten the text: the model was trained on no more.",
             )  # fmt: skip
-
-
-def rows_at_once(session: Session) -> int:
-    """How many rows with logits are read at once: a large vocabulary makes them large."""
-    return int(np.clip((32 << 20) // (4 * session.model.n_vocab), 8, OUTPUT_ROWS))
 
 
 def usual_threads() -> int:

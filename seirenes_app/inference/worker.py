@@ -2,7 +2,7 @@
 
 The main thread alone touches llama.cpp. A reader thread takes requests off stdin, raises the cancel flag, and ends the
 process when stdin closes; the kernel ends it when its parent dies. It answers no request with a traceback: what a
-person can mend has words, a bug goes to the log and is named as one.
+person can correct has words, a bug goes to the log and is named as one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ import time
 import traceback
 from typing import BinaryIO, NoReturn
 
-from seirenes_app.inference.batching import sample
+from seirenes_app.inference.batching import Sampler
 from seirenes_app.inference.errors import EngineError
-from seirenes_app.inference.json_codec import ProtocolError
 from seirenes_app.inference.llama_bindings import CancelFlag, start_llama
 from seirenes_app.inference.protocol import (
     CancelRequest,
-    Counted,
-    CountRequest,
     Error,
     ErrorKind,
     Event,
@@ -34,12 +31,13 @@ from seirenes_app.inference.protocol import (
     LoadRequest,
     LoraRequest,
     LoraSet,
+    ProtocolError,
     QuitRequest,
     Ready,
-    Request,
     SampleRequest,
     ScoreRequest,
     Started,
+    WorkRequest,
     decode_request,
     encode,
 )
@@ -55,13 +53,13 @@ class Inbox:
 
     def __init__(self, cancel: CancelFlag) -> None:
         self._cancel = cancel
-        self._queue: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[WorkRequest] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._current = 0
         self._waiting: set[int] = set()
         self._cancelled: set[int] = set()
 
-    def put(self, request: Request) -> None:
+    def put(self, request: WorkRequest) -> None:
         """From the reader thread: queue a request."""
         with self._lock:
             self._waiting.add(request.id)
@@ -75,8 +73,10 @@ class Inbox:
             elif target in self._waiting:
                 self._cancelled.add(target)
 
-    def take(self) -> Request:
+    def take(self) -> WorkRequest:
         """From the main thread: wait for the next request, with the flag as its client left it."""
+        with self._lock:
+            self._current = 0
         request = self._queue.get()
         with self._lock:
             self._current = request.id
@@ -87,21 +87,18 @@ class Inbox:
                 self._cancel.set()
         return request
 
-    def finish(self) -> None:
-        """From the main thread: the request is answered, so nothing cancels it any more."""
-        with self._lock:
-            self._current = 0
 
+class Worker:
+    """The requests' handlers and the events' way out. `run` and all that it calls is one thread."""
 
-class Output:
-    """Events as lines, from either thread; several go out in one write."""
+    def __init__(self, inbox: Inbox, pipe: BinaryIO, cancel: CancelFlag) -> None:
+        self._inbox, self._pipe, self._cancel = inbox, pipe, cancel
+        self._lock = threading.Lock()
+        self._session: Session | None = None
 
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe, self._lock = pipe, threading.Lock()
-
-    def emit(self, events: list[Event]) -> None:
-        """Write and flush. Ends the process when nobody reads."""
-        data = "".join(map(encode, events)).encode()
+    def emit(self, *events: Event) -> None:
+        """Write and flush, from either thread. Ends the process when nobody reads."""
+        data = b"".join(map(encode, events))
         try:
             with self._lock:
                 self._pipe.write(data)
@@ -109,53 +106,35 @@ class Output:
         except OSError:
             end_now()
 
-
-class Worker:
-    """The requests' handlers. One thread."""
-
-    def __init__(self, inbox: Inbox, output: Output, cancel: CancelFlag) -> None:
-        self._inbox, self._output, self._cancel = inbox, output, cancel
-        self._session: Session | None = None
-
     def run(self) -> NoReturn:
         """Answer requests for ever; the reader thread ends the process."""
         while True:
             request = self._inbox.take()
-            self._send(Started(request.id))
+            self.emit(Started(id=request.id))
             try:
-                self._answer(request)
+                if isinstance(request, LoadRequest):
+                    self._load(request)
+                elif self._session is None:
+                    raise EngineError(ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
+                elif isinstance(request, SampleRequest):
+                    Sampler(self._session, request, self.emit).run()
+                elif isinstance(request, ScoreRequest):
+                    self.emit(score(self._session, request))
+                elif isinstance(request, LoraRequest):
+                    self._session.set_lora(request.lora, request.scale)
+                    self.emit(LoraSet(lora=request.lora, scale=request.scale, id=request.id))
             except EngineError as error:
-                self._send(error.event(request.id))
+                self.emit(Error(kind=error.kind, words=error.words, remedy=error.remedy, id=request.id))
             except Exception as error:  # noqa: BLE001 - the process's edge: reported to the log and to the client
-                traceback.print_exc()
-                words = f"The worker has a bug: {type(error).__name__}: {error}."
-                self._send(Error(ErrorKind.FAILED, words, "Copy the diagnostics and report it.", request.id))
-                if self._session is not None:
-                    self._session.forget()
-            finally:
-                self._inbox.finish()
+                self._report_bug(request, error)
 
-    def _send(self, event: Event) -> None:
-        self._output.emit([event])
-
-    def _answer(self, request: Request) -> None:
-        match request:
-            case LoadRequest():
-                self._load(request)
-            case SampleRequest():
-                sample(self._loaded(), request, self._output.emit)
-            case ScoreRequest():
-                self._send(score(self._loaded(), request))
-            case CountRequest():
-                self._count(request)
-            case LoraRequest():
-                self._loaded().set_lora(request.lora, request.scale)
-                self._send(LoraSet(request.lora, request.scale, request.id))
-
-    def _loaded(self) -> Session:
-        if self._session is None:
-            raise EngineError(ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
-        return self._session
+    def _report_bug(self, request: WorkRequest, error: Exception) -> None:
+        traceback.print_exc()
+        words = f"The worker has a bug: {type(error).__name__}: {error}."
+        remedy = "Copy the diagnostics and report it."
+        self.emit(Error(kind=ErrorKind.FAILED, words=words, remedy=remedy, id=request.id))
+        if self._session is not None:
+            self._session.forget()
 
     def _load(self, request: LoadRequest) -> None:
         # The old model goes first: two at once may not fit in memory.
@@ -164,31 +143,25 @@ class Worker:
             self._session = None
         last = 0.0
 
-        def tell(progress: float) -> None:
+        def report(progress: float) -> None:
             nonlocal last
             now = time.monotonic()
             if now - last >= _PROGRESS_S or progress >= 1:
                 last = now
-                self._send(Loading(min(1.0, max(0.0, progress)), request.id))
+                self.emit(Loading(progress=min(1.0, max(0.0, progress)), id=request.id))
 
-        tell(0.0)
-        self._session = Session(request, self._cancel, tell)
-        self._send(Ready(self._session.facts(), request.id))
-
-    def _count(self, request: CountRequest) -> None:
-        session = self._loaded()
-        tokens = session.prompt_tokens(request)
-        pieces = [session.model.piece(t, special=True).decode("utf-8", "replace") for t in tokens]
-        self._send(Counted(len(tokens), tuple(pieces) if request.pieces else (), request.id))
+        report(0.0)
+        self._session = Session(request, self._cancel, report)
+        self.emit(Ready(facts=self._session.facts(), id=request.id))
 
 
-def read_requests(pipe: BinaryIO, inbox: Inbox, output: Output) -> None:
+def read_requests(pipe: BinaryIO, inbox: Inbox, worker: Worker) -> None:
     """The reader thread: until stdin closes, and the process with it."""
     for line in pipe:
         try:
             request = decode_request(line)
         except ProtocolError as error:
-            output.emit([Error(ErrorKind.BAD_REQUEST, str(error))])
+            worker.emit(Error(kind=ErrorKind.BAD_REQUEST, words=str(error)))
             continue
         if isinstance(request, QuitRequest):
             break
@@ -226,9 +199,10 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     start_llama()
     cancel = CancelFlag()
-    inbox, output = Inbox(cancel), Output(pipe)
-    threading.Thread(target=read_requests, args=(sys.stdin.buffer, inbox, output), daemon=True).start()
-    Worker(inbox, output, cancel).run()
+    inbox = Inbox(cancel)
+    worker = Worker(inbox, pipe, cancel)
+    threading.Thread(target=read_requests, args=(sys.stdin.buffer, inbox, worker), daemon=True).start()
+    worker.run()
 
 
 if __name__ == "__main__":

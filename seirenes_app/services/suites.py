@@ -29,14 +29,14 @@ from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
 from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, OnFailed, call_back, clean_hint
-from seirenes_app.services.hint_authoring.models import as_chat, model_path, style_for
+from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item, suite_name, suites_folder
 from seirenes_app.services.traces import TraceSource
 from seirenes_app.store.crafts import CraftStore
 from training.core.archive import HintArchive
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import Placement, adversary_messages
+from training.core.prompts import Placement
 from training.core.symbolic import SymbolicCheck
 from training.core.types import Hint, HintType, Outcome, Problem, Split, Stage
 from training.errors import UserError
@@ -385,13 +385,13 @@ class WriteHintsJob(Job):
         return written
 
     def _texts(self, problem: Problem, type_: HintType) -> list[str]:
-        messages = as_chat(adversary_messages(problem.question, type_, style_for(self._choice)))
         request = SampleRequest(
-            messages=messages, n=self._attempts, max_tokens=MAX_HINT_TOKENS, temperature=self._temperature,
+            messages=hint_messages(self._choice, problem.question, type_), n=self._attempts,
+            max_tokens=MAX_HINT_TOKENS, temperature=self._temperature,
             seed=seed_of(self._seed, problem.id, type_),
         )  # fmt: skip
         found: dict[int, str] = {}
-        for event in self._draw(self._choice, request):
+        for event in self._listen(self._client.send(request, self._inbox.put, load_request(self._choice))):
             if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
                 found[event.index] = clean_hint(event.text)
         return [found[index] for index in sorted(found)]

@@ -19,10 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.client import Samples, WorkerClient
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Chunk, Event, SampleRequest
-from seirenes_app.inference.requests import Samples
 
 PROMPT = (
     "<|user|>Tom has 25 apples and buys 17 more. Then he gives 6 of them to Mia. "
@@ -51,13 +50,13 @@ def high_level(model: str, threads: int) -> None:
 
 def request(n: int, seed: int, prompt: str = PROMPT) -> SampleRequest:
     """What the worker is asked: `n` samples that end at `TOKENS` tokens only."""
-    return SampleRequest(prompt=prompt, n=n, max_tokens=TOKENS, seed=seed, ignore_end=True)
+    return SampleRequest(prompt=prompt, n=n, max_tokens=TOKENS, seed=seed, temperature=100.0)
 
 
 def draw(client: WorkerClient, n: int, seed: int) -> float:
     """Seconds from the request to the answer, as the window would see them."""
     started = time.perf_counter()
-    answer = client.sample(request(n, seed), lambda _: None).result(600)
+    answer = client.send(request(n, seed), lambda _: None).result(600)
     seconds = time.perf_counter() - started
     assert isinstance(answer, Samples)
     assert answer.done.generated_tokens == n * TOKENS
@@ -69,10 +68,10 @@ def first_text(client: WorkerClient, n: int, seed: int) -> float:
     came = threading.Event()
     started = time.perf_counter()
     fresh = PROMPT.replace("<|user|>", f"<|user|>{seed} ")
-    ticket = client.sample(request(n, seed, fresh), lambda event: isinstance(event, Chunk) and came.set())
+    pending = client.send(request(n, seed, fresh), lambda event: isinstance(event, Chunk) and came.set())
     came.wait(60)
     seconds = time.perf_counter() - started
-    ticket.result(600)
+    pending.result(600)
     return seconds
 
 
@@ -83,12 +82,12 @@ def cancelled(client: WorkerClient, n: int, delay_s: float) -> float:
     def note(_: Event) -> None:
         begun.set()
 
-    ticket = client.sample(request(n, 0, PROMPT * 8), note)
+    pending = client.send(request(n, 0, PROMPT * 8), note)
     begun.wait(60)
     time.sleep(delay_s)
     started = time.perf_counter()
-    ticket.cancel()
-    ticket.result(600)
+    pending.cancel()
+    pending.result(600)
     return time.perf_counter() - started
 
 

@@ -1,1 +1,1 @@
-"""Why a distraction works: traces side by side, a hint sentence by sentence, a solution token by token. No Qt."""
+"""Attribution: solutions side by side, a hint sentence by sentence, a solution token by token. No Qt."""

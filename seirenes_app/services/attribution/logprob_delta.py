@@ -18,7 +18,7 @@ from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Alternative, ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
-from seirenes_app.services.hint_authoring.models import sample_messages, style_for
+from seirenes_app.services.hint_authoring.models import load_request, solve_messages
 from training.core.prompts import join_hint
 from training.errors import UserError
 
@@ -77,7 +77,7 @@ def mark_of(delta: float) -> str:
 
 
 def compare_scores(clean: ScoreResult, hinted: ScoreResult) -> LogprobDelta:
-    """The map of a solution that was scored under both prompts. Raises a `UserError` if the two are not of one text."""
+    """The deltas of a solution that was scored under both prompts. Raises a `UserError` if the texts differ."""
     cuts = [[(t.byte_start, t.byte_end) for t in result.tokens] for result in (clean, hinted)]
     if clean.text != hinted.text or cuts[0] != cuts[1]:
         raise UserError("The two scores are of different tokens, so they cannot be compared. Score both again.")
@@ -107,9 +107,7 @@ def _cell(whole: ScoreResult, clean: Sequence[TokenScore], hinted: Sequence[Toke
 
 
 class LogprobDeltaJob(Job):
-    """Score a solution under a draft's clean and hinted prompt. The contract is that of `lab.crafting.jobs`, but that a
-    cancelled one fails, with `cancelled` set: half a score is no map.
-    """
+    """Score a solution under a draft's clean and hinted prompt. A cancelled one fails, with `cancelled` set."""
 
     def __init__(
         self,
@@ -121,29 +119,25 @@ class LogprobDeltaJob(Job):
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._hint, self._solution = draft, hint.text.strip(), solution_text
+        self._draft, self._text, self._solution = draft, hint.text.strip(), solution_text
         self._begin()
 
     def _work(self) -> LogprobDelta:
-        question = self._draft.problem.question.strip()
-        if not question or not self._hint:
-            raise UserError("A delta map needs a question and a hint. Write both.")
+        question, draft = self._draft.problem.question.strip(), self._draft
+        if not question or not self._text:
+            raise UserError("Scoring needs a question and a hint. Write both.")
         if not self._solution.strip():
             raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
-        clean = self._score(question)
-        return compare_scores(clean, self._score(join_hint(question, self._hint, self._draft.placement)))
-
-    def _score(self, text: str) -> ScoreResult:
-        solver = self._draft.solver
-        request = ScoreRequest(
-            messages=sample_messages(self._draft, text, style_for(solver)), completion=self._solution,
-            top_k=ALTERNATIVES,
-        )  # fmt: skip
-        self._load(solver)
-        for event in self._events(lambda hear: self._client.score(request, hear)):
-            if isinstance(event, ScoreResult):
-                return event
-        raise UserError("Scoring was cancelled.")
+        model, scores = load_request(draft.solver), []
+        for text in (question, join_hint(question, self._text, draft.placement)):
+            messages = solve_messages(draft.solver, text)
+            request = ScoreRequest(messages=messages, completion=self._solution, top_k=ALTERNATIVES)
+            pending = self._client.send(request, self._inbox.put, model)
+            found = [event for event in self._listen(pending) if isinstance(event, ScoreResult)]
+            if not found:
+                raise UserError("Scoring was cancelled.")
+            scores += found
+        return compare_scores(*scores)
 
 
 LEGEND = (

@@ -1,33 +1,31 @@
-"""Cut text into sentences by rules: no model, no language data, the same cut everywhere.
-
-It never splits a decimal, a title or an initial; a new line always ends a sentence. Text that keeps to no rules comes
-out in longer or shorter pieces, but nothing of it is lost: the spans cover every character that is no space.
-
-Which sentence of a hint does it: each left out, and each alone, beside the whole hint and the clean question.
+"""Sentence ablation: each sentence of a hint left out, and each alone, beside the whole hint and the clean question.
 
 All variants are sampled with the same seed (common random numbers): sample i of every variant draws from the same
-random stream, so two variants differ by their text and not by luck of the draw. The intervals do not count on that:
-they are Newcombe's for independent samples, and so err on the wide side."""
+random stream. The intervals are Newcombe's for independent samples, and so rather too wide.
+
+Sentences are cut by rules, without a model. A decimal, a title or an initial is never split; a new line always ends a
+sentence; the spans cover every character that is no space.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from seirenes_app.inference.client import WorkerClient
-from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
+from seirenes_app.inference.protocol import Finish, SampleDone
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.grader import Grader
 from seirenes_app.services.hint_authoring.jobs import Job, call_back
-from seirenes_app.services.hint_authoring.models import sample_messages, style_for
+from seirenes_app.services.hint_authoring.models import load_request, solve_request
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import SolvedSample
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, difference
 from training.core.prompts import join_hint
-from training.core.statistics import Interval, newcombe, wilson
-from training.core.types import Condition, Outcome
+from training.core.statistics import Interval
+from training.core.types import Condition
 from training.errors import UserError
 
 
@@ -133,26 +131,10 @@ TOGETHER = (
 
 
 @dataclass(frozen=True, slots=True)
-class VariantResult:
-    """One text shown to the solver, and how often its solutions were right so far, with Wilson limits.
-
-    `text` is the joined text, `hint` the part of the hint that is in it. The accuracy of no samples is 0, within
-    [0, 1].
-    """
+class VariantResult(ConditionResult):
+    """One text and how often its solutions were right so far; `hint` is the part of the hint that is in it."""
 
     hint: str
-    text: str
-    samples: tuple[SolvedSample, ...]
-    planned: int
-    right: int
-    accuracy: float
-    low: float
-    high: float
-
-    @property
-    def n(self) -> int:
-        """How many samples there are so far."""
-        return len(self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,27 +179,8 @@ def parts_of(hint: str) -> tuple[tuple[Span, str, str], ...]:
     return tuple((span, " ".join(sentences[:i] + sentences[i + 1 :]), sentences[i]) for i, span in enumerate(spans))
 
 
-@dataclass(slots=True)
-class _Variant:
-    """One text on its way; sentences that make the same text share it."""
-
-    hint: str
-    text: str
-    planned: int
-    samples: list[SolvedSample] = field(default_factory=list)
-
-    def result(self) -> VariantResult:
-        samples = tuple(sorted(self.samples, key=lambda s: s.index))
-        right = sum(s.outcome is Outcome.RIGHT for s in samples)
-        rate = wilson(right, len(samples))
-        return VariantResult(self.hint, self.text, samples, self.planned, right, rate.mean, rate.low, rate.high)
-
-
 class AblationJob(Job):
-    """Solve under every variant of a hint's text; what of it makes the same text is solved once.
-
-    `on_update` comes after every solution. The contract is that of `seirenes_app.services.hint_authoring.jobs`.
-    """
+    """Solve under every variant of a hint's text, each text once. `on_update` comes after every solution."""
 
     def __init__(
         self,
@@ -233,29 +196,23 @@ class AblationJob(Job):
         self._begin()
 
     def _work(self) -> AblationResult:
-        problem, text = as_problem(self._draft.problem), self._hint.text.strip()
-        table = _Table(problem.question, text, self._draft)
-        with Grader(problem, self._hint.suggested) as judge:
-            for variant in table.variants.values():
-                condition = Condition.HINTED if variant.hint else Condition.CLEAN
-                for done in self._solutions(variant.text):
-                    variant.samples.append(judge.judge(condition, done))
-                    call_back(self._on_update, table.result(self.cancelled))
+        draft, model = self._draft, load_request(self._draft.solver)
+        problem = as_problem(draft.problem)
+        table = _Table(problem.question, self._hint.text.strip(), draft)
+        with Grader(problem, self._hint.suggested) as grader:
+            for hint, variant in table.variants.items():
+                if self.cancelled:
+                    break
+                request = solve_request(draft, variant.text, variant.planned)
+                for event in self._listen(self._client.send(request, self._inbox.put, model)):
+                    if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                        table.add(hint, grader.grade(variant.condition, event))
+                        call_back(self._on_update, table.result(self.cancelled))
         return table.result(self.cancelled)
-
-    def _solutions(self, text: str) -> Iterator[SampleDone]:
-        plan, solver = self._draft.plan, self._draft.solver
-        request = SampleRequest(
-            messages=sample_messages(self._draft, text, style_for(solver)), n=planned_samples(plan),
-            max_tokens=plan.max_tokens, temperature=plan.temperature, seed=plan.seed,
-        )  # fmt: skip
-        for event in self._draw(solver, request):
-            if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-                yield event
 
 
 class _Table:
-    """The variants of one hint and the figures of what was solved. Refuses a hint without a sentence."""
+    """The variants of one hint by their part of it; sentences that make the same text share one."""
 
     def __init__(self, question: str, hint: str, draft: Draft) -> None:
         self._hint, self._parts, self._started = hint, parts_of(hint), time.monotonic()
@@ -263,28 +220,34 @@ class _Table:
             raise UserError("The hint has no sentence to take apart. Write one, or choose another.")
         n = planned_samples(draft.plan)
         hints = dict.fromkeys(["", hint, *(h for _, without, only in self._parts for h in (without, only))])
-        self.variants = {h: _Variant(h, join_hint(question, h, draft.placement) if h else question, n) for h in hints}
+        self.variants = {
+            h: VariantResult(Condition.HINTED, join_hint(question, h, draft.placement), (), n, h)
+            if h else VariantResult(Condition.CLEAN, question, (), n, h)
+            for h in hints
+        }  # fmt: skip
+
+    def add(self, hint: str, sample: SolvedSample) -> None:
+        """A graded solution of a variant."""
+        variant = self.variants[hint]
+        samples = tuple(sorted((*variant.samples, sample), key=lambda s: s.index))
+        self.variants[hint] = replace(variant, samples=samples)
 
     def result(self, cancelled: bool) -> AblationResult:
         """The figures so far."""
-        found = {hint: variant.result() for hint, variant in self.variants.items()}
+        found = self.variants
         clean, full = found[""], found[self._hint]
         rows = tuple(
             AblationRow(
-                only, span, found[without], found[only], _delta(found[without], full), _delta(clean, found[only])
+                only, span, found[without], found[only], difference(found[without], full),
+                difference(clean, found[only]),
             )
             for span, without, only in self._parts
-        )
-        complete = all(v.n >= v.planned for v in found.values())
-        whole = _delta(clean, full)
-        return AblationResult(
-            clean, full, rows, whole, _worst(rows), _note(rows, whole, complete), time.monotonic() - self._started,
-            complete, cancelled,
         )  # fmt: skip
-
-
-def _delta(higher: VariantResult, lower: VariantResult) -> Interval | None:
-    return newcombe(higher.right, higher.n, lower.right, lower.n) if higher.n and lower.n else None
+        complete, whole = all(v.complete for v in found.values()), difference(clean, full)
+        seconds = time.monotonic() - self._started
+        return AblationResult(
+            clean, full, rows, whole, _worst(rows), _note(rows, whole, complete), seconds, complete, cancelled
+        )
 
 
 def _worst(rows: tuple[AblationRow, ...]) -> int | None:

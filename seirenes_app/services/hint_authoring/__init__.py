@@ -1,1 +1,1 @@
-"""Crafting perturbations: the document, its history, its gates, its solving. No Qt."""
+"""Hint authoring: the draft, its undo stack, its gates, its solving. No Qt."""

@@ -1,4 +1,4 @@
-"""What the solver is shown in each condition. Pure; the question's characters are the same in all of them."""
+"""What the model is shown in each condition. Pure; the question's characters are the same in all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan
 from training.core.placebo import write_placebo
-from training.core.prompts import hint_span, join_hint
+from training.core.prompts import join_hint
 from training.core.types import Condition, Problem
 from training.errors import UserError
 
@@ -52,11 +52,6 @@ def shares(planned: int, texts: int) -> list[int]:
     return [planned // texts + (i < planned % texts) for i in range(texts)]
 
 
-def shown_span(draft: Draft, problem: Problem, hint: DraftHint) -> tuple[int, int]:
-    """Where the perturbation lies in the hinted condition's text, in characters."""
-    return hint_span(problem.question, hint.text.strip(), draft.placement)
-
-
 def planned_samples(plan: SolvePlan) -> int:
-    """How many solutions a condition has: greedy ones are all the same, so one, lest the intervals lie."""
+    """How many solutions a condition has. Greedy ones are all the same, so there is one."""
     return 1 if plan.temperature == 0 else plan.samples

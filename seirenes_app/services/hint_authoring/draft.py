@@ -1,9 +1,8 @@
-"""The draft: a problem, its perturbations and how they are tried, as values that go to JSON and back. No I/O.
+"""The draft: a problem, its hints and how they are tried, as values that go to JSON and back. No I/O.
 
-It refuses drafts of a newer version and values of a wrong type, with words. Unknown fields are skipped and missing ones
-filled in, so older and slightly younger laboratories read each other's drafts.
-
-A draft as the command that repeats it, quoted for a POSIX shell. Pure."""
+Drafts of a newer format and values of a wrong type are refused, with words. Unknown fields are skipped and missing ones
+filled in, so versions that differ a little read each other's drafts.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +28,18 @@ _HINTS_KEY = "candidates"
 
 
 class Origin(StrEnum):
-    """Where a hint comes from."""
+    """Where a hint comes from; `DraftHint.author` names the template, model or run."""
 
     HAND = "hand"
-    """Written by the person."""
     TEMPLATE = "template"
-    """Filled in from one of the laboratory's templates; `DraftHint.author` names it."""
     MODEL = "model"
-    """Written by a local model; `DraftHint.author` names it."""
     RUN = "run"
-    """Taken from a training run's rollouts; `DraftHint.author` names the run."""
+    """A rollout of a training run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftProblem:
-    """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` judges it.
+    """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` checks it.
 
     `source` says where it came from ("typed", "library", a file's name, a run's id). `id` and `family` are those of the
     library or the run, empty for a typed problem. `solution` is a worked solution, where there is one.
@@ -60,7 +56,7 @@ class DraftProblem:
 
 @dataclass(frozen=True, slots=True)
 class DraftHint:
-    """One perturbation. `suggested` is the wrong answer that it pushes, None where it pushes none or that is unknown.
+    """One hint. `suggested` is the wrong answer that it suggests, None where it suggests none or that is unknown.
 
     `author` is the template, model or run that wrote it; empty for the person.
     """
@@ -77,7 +73,7 @@ class DraftHint:
 class SolverChoice:
     """A model for one of the two parts. `model` is a GGUF's path, empty for the bundled one; `lora` an adapter's path.
 
-    `style` None goes by the model (`jobs.style_for`); `n_ctx` 0 takes the model's own context.
+    `style` None goes by the model (`models.style_for`); `n_ctx` 0 takes the model's own context.
     """
 
     model: str = ""
@@ -102,7 +98,7 @@ class SolvePlan:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One document of the Craft page. `chosen` is the id of the hint in hand, empty for none."""
+    """One document of the Craft page. `chosen` is the id of the selected hint, empty for none."""
 
     id: str
     title: str = ""
@@ -121,7 +117,7 @@ class Draft:
 
     @property
     def chosen_hint(self) -> DraftHint | None:
-        """The hint in hand."""
+        """The selected hint."""
         return self.hint(self.chosen)
 
 
@@ -151,7 +147,7 @@ def replace_hint(draft: Draft, hint: DraftHint) -> Draft:
 
 
 def to_json(draft: Draft) -> str:
-    """The draft as one JSON object with its format version; in ASCII, so that no lone surrogate hurts its keeper."""
+    """The draft as one JSON object with its format version; in ASCII, so that a lone surrogate does no harm."""
     data = dataclasses.asdict(draft)
     data[_HINTS_KEY] = data.pop("hints")
     return json.dumps({"v": VERSION} | data)
@@ -159,17 +155,17 @@ def to_json(draft: Draft) -> str:
 
 def from_json(text: str) -> Draft:
     """Read `to_json`'s text. Raises a `UserError` for what is damaged or newer."""
-    draft: Draft = read_versioned(text, Draft, "draft", {_HINTS_KEY: "hints"})
-    return draft
+    return read_value(read_object(text, "draft", {_HINTS_KEY: "hints"}), Draft, "draft")
 
 
-def read_versioned(text: str, kind: type[T], name: str, renamed: Mapping[str, str]) -> T:
-    """A dataclass out of a JSON object with a `v`, whose keys `renamed` maps to field names at any depth.
+def read_object(text: str, name: str, renamed: Mapping[str, str]) -> dict[str, Any]:
+    """A JSON object with a `v` that can be read, its keys renamed at any depth. Raises a `UserError`."""
 
-    Raises a `UserError` that names what is wrong with it.
-    """
+    def rename(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {renamed.get(key, key): value for key, value in pairs}
+
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=rename)
     except (ValueError, RecursionError) as error:
         raise UserError(f"The {name} is damaged: it is not JSON ({error}).") from error
     if not isinstance(data, dict):
@@ -179,15 +175,15 @@ def read_versioned(text: str, kind: type[T], name: str, renamed: Mapping[str, st
         raise UserError(f"The {name} is damaged: its version is {version!r:.40}.")
     if version > VERSION:
         raise UserError(
-            f"The {name} was made by a newer laboratory (version {version}; this one reads {VERSION}). Update seirenes."
+            f"The {name} was made by a newer version of seirenes (format {version}; this one reads {VERSION}). Update "
+            "seirenes."
         )
+    return data
+
+
+def read_value(data: Any, kind: type[T], name: str) -> T:
+    """A value of a type out of JSON's. Raises a `UserError` that names what is wrong with it."""
     try:
-        return msgspec.convert(_with_keys(data, renamed), kind)
+        return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise UserError(f"The {name} is damaged: {error}.") from error
-
-
-def _with_keys(value: Any, renamed: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {renamed.get(key, key): _with_keys(item, renamed) for key, item in value.items()}
-    return [_with_keys(item, renamed) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The gates as badges: every gate of every hint, with its reason. No I/O; the rules are `training.core.gates`."""
+"""Every gate of every hint of a draft, with its reason. No I/O; the rules are `training.core.gates`."""
 
 from __future__ import annotations
 
@@ -38,18 +38,16 @@ Badges = tuple[GateBadge, ...]
 def check_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Badges]:
     """Every hint's badges by its id. A near duplicate is one of a hint that stands before it.
 
-    Raises the `UserError` of `as_problem`: without a sound problem nothing can be judged.
+    Raises the `UserError` of `as_problem`: without a sound problem nothing can be checked.
     """
     problem = as_problem(draft.problem)
-    judged: dict[str, Badges] = {}
-    before: list[str] = []
-    for hint in draft.hints:
-        verdicts = check_gates(hint.text, problem, limits, others=before)
-        judged[hint.id] = tuple(
-            GateBadge(gate, GATE_NAMES[gate], reason is None, reason or "") for gate, reason in verdicts
+    return {
+        hint.id: tuple(
+            GateBadge(gate, GATE_NAMES[gate], reason is None, reason or "")
+            for gate, reason in check_gates(hint.text, problem, limits, others=[h.text for h in draft.hints[:i]])
         )
-        before.append(hint.text)
-    return judged
+        for i, hint in enumerate(draft.hints)
+    }
 
 
 def passed(badges: Iterable[GateBadge]) -> bool:

@@ -1,11 +1,10 @@
-"""Perturbations from the laboratory's own templates. Seeded; no model, no I/O. Every one passes the gates.
-
-Work on a local model: write perturbations, and solve under them.
+"""Hints from templates, and work on a local model: load it, let it write hints, solve under them.
 
 A job begins when it is made and ends with exactly one `on_done` or `on_failed`; a cancelled one is done, with what
-there is until then. **Callbacks come on a thread of the job's own**: the client's reader thread is never kept, however
-long an answer takes to check. Marshal them into the window's thread by a signal. An exception in a callback is logged
-and dropped. Nothing here knows Qt."""
+there is until then. **Callbacks come on the job's own thread**: the client's reader thread is never kept, however long
+grading takes. Marshal them into the window's thread by a signal. An exception in a callback is logged and dropped.
+No Qt.
+"""
 
 from __future__ import annotations
 
@@ -15,51 +14,37 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-from seirenes_app.inference.client import WorkerClient
-from seirenes_app.inference.protocol import (
-    Chunk,
-    Counted,
-    Done,
-    Error,
-    ErrorKind,
-    Event,
-    Finish,
-    LoraSet,
-    Ready,
-    SampleDone,
-    SampleRequest,
-    ScoreResult,
-)
-from seirenes_app.inference.requests import OnEvent, Request, RequestFailed
+from msgspec import structs
+
+from seirenes_app.inference.client import FINAL, Pending, RequestFailed, WorkerClient
+from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, Event, Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.conditions import condition_texts, planned_samples, shares
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.grader import Grader
-from seirenes_app.services.hint_authoring.models import ask_model, hint_messages, model_path, sample_messages, style_for
+from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path, solve_request
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.results import (
-    ConditionResult,
-    SolvedSample,
-    SolveResult,
-    condition_result,
-    solve_key,
-    solve_result,
-)
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
 from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS
 from training.core.implied_answer import read_suggestion
 from training.core.types import Condition, HintType, Problem, Split
 from training.errors import UserError
 
+_log = logging.getLogger(__name__)
+
+MAX_HINT_TOKENS = 96
 _ROUNDS = 6
+
+OnFailed = Callable[[str], None]
 
 
 def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
-    """Up to `n` different perturbations, each from a template of its own while there are enough.
+    """Up to `n` different hints, each from a template of its own while there are enough; every one passes the gates.
 
-    `split` None takes the templates of both splits. Fewer come back when no more of them fit and pass the gates.
+    `split` None takes the templates of both splits. Fewer come back when no more of them fit.
     """
     rng = random.Random(f"{seed}:{type_}:{problem.id}")
     writers = [w for w in WRITERS[type_] if split is None or w.split is split]
@@ -77,15 +62,21 @@ def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: 
     return made
 
 
-_log = logging.getLogger(__name__)
+@dataclass(frozen=True, slots=True)
+class StreamedText:
+    """The text so far of a hint or a solution that is being written, and how fast the job is.
 
-MAX_HINT_TOKENS = 96
-_LAST = (Done, Ready, ScoreResult, Counted, LoraSet, Error)
+    `tokens_per_s` is over all texts at work together. `seconds_left` is None before a first text is complete.
+    """
 
-T = TypeVar("T")
-OnFailed = Callable[[str], None]
-OnText = Callable[[Condition, int, str], None]
-"""Condition, index and text so far of a solution that is being written."""
+    index: int
+    text: str
+    tokens_per_s: float
+    seconds_left: float | None
+    condition: Condition | None = None
+
+
+OnText = Callable[[StreamedText], None]
 
 
 class Job:
@@ -95,24 +86,20 @@ class Job:
         self._client = client
         self._on_done, self._on_failed = on_done, on_failed
         self._lock = threading.Lock()
-        self._ticket: Request | None = None
+        self._pending: Pending | None = None
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._cancelled = False
+        self.cancelled = False
+        """Whether an end was asked for."""
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
     def cancel(self) -> None:
         """Ask for an end, from any thread; returns at once. Again: nothing."""
         with self._lock:
-            self._cancelled = True
-            ticket, inbox = self._ticket, self._inbox
-        if ticket is not None:
-            ticket.cancel()
-        inbox.put(None)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether an end was asked for."""
-        return self._cancelled
+            self.cancelled = True
+            pending = self._pending
+        if pending is not None:
+            pending.cancel()
+        self._inbox.put(None)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether the job ended within that time, its last callback included. Never call it in a callback."""
@@ -123,7 +110,7 @@ class Job:
         self._thread.start()
 
     def _work(self) -> Any:
-        """Do it, and return what `on_done` gets. Raises a `UserError` for what a person can mend."""
+        """Do it, and return what `on_done` gets. Raises a `UserError` for what a person can correct."""
         raise NotImplementedError
 
     def _run(self) -> None:
@@ -133,70 +120,106 @@ class Job:
             call_back(self._on_failed, str(error))
         except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged, and whoever waits is told
             _log.exception("a job failed")
-            call_back(
-                self._on_failed, f"A mistake in the laboratory itself ended this ({error}). The log has the details."
-            )
+            call_back(self._on_failed, f"Internal error ({error}). The log has the details.")
         else:
             call_back(self._on_done, result)
 
-    # For subclasses, on the job's thread
+    def _listen(self, pending: Pending) -> Iterator[Event]:
+        """The events of a request that was sent with `self._inbox.put`; they end early when the job is cancelled.
 
-    def _load(self, choice: SolverChoice) -> None:
-        """See that the choice's model is loaded. Raises `RequestFailed`; ends early when cancelled."""
-        for _ in self._events(lambda hear: ask_model(self._client, choice, hear)):
-            pass
-
-    def _draw(self, choice: SolverChoice, request: SampleRequest) -> Iterator[Event]:
-        """The events of a sampling on the choice's model; they just end early when cancelled."""
-        self._load(choice)
-        try:
-            yield from self._events(lambda hear: self._client.sample(request, hear))
-        except RequestFailed as error:
-            if error.error.kind is not ErrorKind.NO_MODEL:
-                raise
-            # Another's load, which this one relied on, failed: an own one says why, or works.
-            self._load(choice)
-            yield from self._events(lambda hear: self._client.sample(request, hear))
-
-    def _events(self, ask: Callable[[OnEvent], Request | None]) -> Iterator[Event]:
+        Raises `RequestFailed`.
+        """
         with self._lock:
-            if self._cancelled:
-                return
-            # One a request: what an abandoned one still says is not heard.
-            inbox = self._inbox = queue.SimpleQueue()
-            ticket = self._ticket = ask(inbox.put)
-        if ticket is None:
+            self._pending = pending
+        if self.cancelled:
+            pending.cancel()
             return
         running = False
         while True:
-            event = inbox.get()
+            event = self._inbox.get()
             if event is None:
-                # Cancelled. What runs ends by itself in a moment, with its last words; what waits may wait long.
+                # Cancelled. What runs ends by itself in a moment, with its last events; what waits may wait long.
                 if running:
                     continue
                 return
+            if event.id != pending.id:
+                continue
             if isinstance(event, Error):
                 if event.kind is ErrorKind.CANCELLED:
                     return
                 raise RequestFailed(event)
             running = True
             yield event
-            if isinstance(event, _LAST):
+            if isinstance(event, FINAL):
                 return
 
 
-def call_back(callback: Callable[..., None], *values: Any) -> None:
+def call_back(callback: Callable[..., None] | None, *values: Any) -> None:
     """Call a job's callback; what it raises is logged and dropped."""
     try:
-        callback(*values)
+        if callback is not None:
+            callback(*values)
     except Exception:  # noqa: BLE001 - a thread's edge: a caller's bug must not end the job
         _log.exception("a job's callback failed")
 
 
-class GenerateJob(Job):
-    """Let the draft's adversary write `n` perturbations of the draft's type.
+class _Texts:
+    """Texts that stream in, and their speed."""
 
-    `on_text` tells a text so far, `on_hint` a complete one; they come in any order, the final list in their own.
+    def __init__(self, planned: int) -> None:
+        self._planned = planned
+        self._texts: dict[tuple[Condition | None, int], str] = {}
+        self._tokens: dict[tuple[Condition | None, int], int] = {}
+        self._complete = self._complete_tokens = 0
+        self._started = 0.0
+
+    def add(self, chunk: Chunk, index: int, condition: Condition | None = None) -> StreamedText:
+        """Take a chunk of text `index` and return the text so far."""
+        now, key = time.monotonic(), (condition, index)
+        self._started = self._started or now
+        text = self._texts[key] = self._texts.get(key, "") + chunk.text
+        self._tokens[key] = chunk.tokens
+        drawn, seconds = self._complete_tokens + sum(self._tokens.values()), now - self._started
+        speed = drawn / seconds if seconds > 0 else 0.0
+        left = None
+        if self._complete and speed:
+            left = max(0.0, self._complete_tokens / self._complete * self._planned - drawn) / speed
+        return StreamedText(index, text, speed, left, condition)
+
+    def end(self, done: SampleDone, condition: Condition | None = None) -> None:
+        """A text is complete."""
+        self._texts.pop((condition, done.index), None)
+        self._tokens.pop((condition, done.index), None)
+        self._complete += 1
+        self._complete_tokens += done.tokens
+
+
+class LoadJob(Job):
+    """Load a choice's model. Ends with the choice, or None when it was cancelled."""
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        choice: SolverChoice,
+        on_done: Callable[[SolverChoice | None], None],
+        on_failed: OnFailed,
+    ) -> None:
+        super().__init__(client, on_done, on_failed)
+        self._choice = choice
+        self._begin()
+
+    def _work(self) -> SolverChoice | None:
+        model = load_request(self._choice)
+        if not self._client.expects(model):
+            for _ in self._listen(self._client.send(model, self._inbox.put)):
+                pass
+        return None if self.cancelled else self._choice
+
+
+class GenerateJob(Job):
+    """Let the draft's adversary write `n` hints of the draft's type.
+
+    `on_text` gets a text so far, `on_hint` a complete hint; they come in any order, the final list in their own.
     """
 
     def __init__(
@@ -205,11 +228,11 @@ class GenerateJob(Job):
         draft: Draft,
         n: int,
         seed: int,
-        on_text: Callable[[int, str], None],
-        on_hint: Callable[[DraftHint], None],
         on_done: Callable[[list[DraftHint]], None],
         on_failed: OnFailed,
         *,
+        on_text: OnText | None = None,
+        on_hint: Callable[[DraftHint], None] | None = None,
         temperature: float = 1.0,
     ) -> None:
         super().__init__(client, on_done, on_failed)
@@ -222,16 +245,16 @@ class GenerateJob(Job):
         problem = as_problem(draft.problem)
         author = model_path(choice).stem
         request = SampleRequest(
-            messages=hint_messages(draft, style_for(choice)), n=self._n, max_tokens=MAX_HINT_TOKENS,
-            temperature=self._temperature, seed=self._seed,
+            messages=hint_messages(choice, draft.problem.question.strip(), draft.type), n=self._n,
+            max_tokens=MAX_HINT_TOKENS, temperature=self._temperature, seed=self._seed,
         )  # fmt: skip
-        texts: dict[int, str] = {}
+        texts = _Texts(self._n)
         made: dict[int, DraftHint] = {}
-        for event in self._draw(choice, request):
+        for event in self._listen(self._client.send(request, self._inbox.put, load_request(choice))):
             if isinstance(event, Chunk):
-                texts[event.index] = texts.get(event.index, "") + event.text
-                call_back(self._on_text, event.index, texts[event.index])
+                call_back(self._on_text, texts.add(event, event.index))
             elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                texts.end(event)
                 text = clean_hint(event.text)
                 suggested = read_suggestion(text, problem)
                 made[event.index] = DraftHint(new_id(), text, draft.type, Origin.MODEL, author, suggested)
@@ -240,7 +263,7 @@ class GenerateJob(Job):
 
 
 def clean_hint(text: str) -> str:
-    """A model's text as a perturbation: without its thinking, without quotes around the whole."""
+    """A model's text as a hint: without its thinking, without quotes around the whole."""
     text = text.rpartition("</think>")[2].strip()
     for left, right in ('""', "“”", "''"):
         inner = text[1:-1]
@@ -250,37 +273,11 @@ def clean_hint(text: str) -> str:
 
 
 class SolveJob(Job):
-    """Solve the draft's question clean, under `hint` and under its placebo, one condition after another.
+    """Solve the draft's question clean, under each of `hints` and under its placebo, one condition after another.
 
-    Without a hint only the clean condition. `known_clean` is one of the same question, model and plan that is not
-    solved again. `on_update` comes after every solution.
-    """
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        draft: Draft,
-        hint: DraftHint | None,
-        on_update: Callable[[SolveResult], None],
-        on_done: Callable[[SolveResult], None],
-        on_failed: OnFailed,
-        *,
-        on_text: OnText | None = None,
-        known_clean: ConditionResult | None = None,
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._draft, self._hint, self._known = draft, hint, known_clean
-        self._on_update, self._on_text = on_update, on_text
-        self._begin()
-
-    def _work(self) -> SolveResult:
-        return _solve(self, self._draft, self._hint, self._known, self._on_update, self._on_text)
-
-
-class SolveEachJob(Job):
-    """Solve under each hint in turn, the clean condition once. Ends with the results by hint id.
-
-    `on_update` tells the hint's id and its result so far.
+    Without hints only the clean condition, under the id "". The clean condition is solved once; not at all where
+    `known_clean`, of an earlier job, is of the same question and plan. `on_update` gets a hint's id and its result so
+    far, after every solution. The job ends with the results by hint id.
     """
 
     def __init__(
@@ -296,83 +293,69 @@ class SolveEachJob(Job):
         known_clean: ConditionResult | None = None,
     ) -> None:
         super().__init__(client, on_done, on_failed)
-        self._draft, self._candidates, self._known = draft, tuple(hints), known_clean
+        self._draft, self._hints, self._clean = draft, tuple(hints) or (None,), known_clean
         self._on_update, self._on_text = on_update, on_text
         self._begin()
 
     def _work(self) -> Mapping[str, SolveResult]:
+        model, problem = load_request(self._draft.solver), as_problem(self._draft.problem)
+        each = planned_samples(self._draft.plan)
+        hints = sum(hint is not None for hint in self._hints) * (2 if self._draft.plan.placebo else 1)
+        texts = _Texts(each * (hints + (self._clean is None)))
         results: dict[str, SolveResult] = {}
-        clean = self._known
-        for hint in self._candidates:
+        for hint in self._hints:
+            solving = _Solving(self._draft, problem, hint, self._clean)
+            id_, suggested = (hint.id, hint.suggested) if hint else ("", None)
+            with Grader(problem, suggested) as grader:
+                for condition, text, first, n in solving.requests():
+                    if self.cancelled:
+                        break
+                    request = solve_request(self._draft, text, n)
+                    for event in self._listen(self._client.send(request, self._inbox.put, model)):
+                        if isinstance(event, Chunk):
+                            call_back(self._on_text, texts.add(event, first + event.index, condition))
+                        elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                            done = structs.replace(event, index=first + event.index)
+                            texts.end(done, condition)
+                            solving.add(grader.grade(condition, done))
+                            call_back(self._on_update, id_, solving.result(self.cancelled))
+            results[id_] = solving.result(self.cancelled)
+            self._clean = results[id_].conditions.get(Condition.CLEAN, self._clean)
             if self.cancelled:
                 break
-
-            def tell(result: SolveResult, id_: str = hint.id) -> None:
-                self._on_update(id_, result)
-
-            results[hint.id] = result = _solve(self, self._draft, hint, clean, tell, self._on_text)
-            clean = result.conditions.get(Condition.CLEAN, clean)
         return results
 
 
-def _solve(
-    job: Job,
-    draft: Draft,
-    hint: DraftHint | None,
-    known_clean: ConditionResult | None,
-    on_update: Callable[[SolveResult], None],
-    on_text: OnText | None,
-) -> SolveResult:
-    """All conditions of one hint, on the job's thread."""
-    started, key = time.monotonic(), solve_key(draft, hint)
-    problem = as_problem(draft.problem)
-    texts = condition_texts(draft, problem, hint)
-    conditions: dict[Condition, ConditionResult] = {}
+class _Solving:
+    """The conditions of one hint (None: of the question alone) and what was solved of them."""
 
-    def so_far() -> SolveResult:
-        return solve_result(key, conditions, time.monotonic() - started, texts, cancelled=job.cancelled)
+    def __init__(self, draft: Draft, problem: Problem, hint: DraftHint | None, clean: ConditionResult | None) -> None:
+        self._started, self._key = time.monotonic(), solve_key(draft, hint)
+        self._texts = condition_texts(draft, problem, hint)
+        self._planned = planned_samples(draft.plan)
+        self._samples: dict[Condition, list[SolvedSample]] = {}
+        known = clean is not None and clean.text == problem.question and clean.planned == self._planned
+        self._clean = clean if known and clean is not None and clean.complete else None
 
-    with Grader(problem, hint.suggested if hint else None) as judge:
-        for condition, shown in texts.items():
-            if condition is Condition.CLEAN and known_clean is not None and _is_same(known_clean, shown[0], draft):
-                conditions[condition] = known_clean
-                call_back(on_update, so_far())
+    def requests(self) -> Iterator[tuple[Condition, str, int, int]]:
+        """What is to be solved: the condition, a text, the index of its first solution, and how many."""
+        for condition, texts in self._texts.items():
+            if condition is Condition.CLEAN and self._clean is not None:
                 continue
-            samples: list[SolvedSample] = []
-            for done in _solutions(job, draft, condition, shown, on_text):
-                samples.append(judge.judge(condition, done))
-                conditions[condition] = condition_result(condition, shown[0], samples, planned_samples(draft.plan))
-                call_back(on_update, so_far())
-    return so_far()
+            first = 0
+            for text, n in zip(texts, shares(self._planned, len(texts)), strict=True):
+                yield condition, text, first, n
+                first += n
 
+    def add(self, sample: SolvedSample) -> None:
+        """A graded solution."""
+        self._samples.setdefault(sample.condition, []).append(sample)
 
-def _is_same(known: ConditionResult, text: str, draft: Draft) -> bool:
-    return known.text == text and known.complete and known.planned == planned_samples(draft.plan)
-
-
-def _solutions(
-    job: Job, draft: Draft, condition: Condition, texts: Sequence[str], on_text: OnText | None
-) -> Iterator[SampleDone]:
-    """Each complete solution of a condition as it comes, over all its texts; what a cancel cut off is left out."""
-    first = 0
-    for text, n in zip(texts, shares(planned_samples(draft.plan), len(texts)), strict=True):
-        if job.cancelled:
-            return
-        yield from _solutions_of(job, draft, condition, text, first, n, on_text)
-        first += n
-
-
-def _solutions_of(
-    job: Job, draft: Draft, condition: Condition, text: str, first: int, n: int, on_text: OnText | None
-) -> Iterator[SampleDone]:
-    plan, so_far = draft.plan, dict[int, str]()
-    request = SampleRequest(
-        messages=sample_messages(draft, text, style_for(draft.solver)), n=n,
-        max_tokens=plan.max_tokens, temperature=plan.temperature, seed=plan.seed,
-    )  # fmt: skip
-    for event in job._draw(draft.solver, request):
-        if isinstance(event, Chunk) and on_text is not None:
-            so_far[event.index] = so_far.get(event.index, "") + event.text
-            call_back(on_text, condition, first + event.index, so_far[event.index])
-        elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-            yield replace(event, index=first + event.index)
+    def result(self, cancelled: bool) -> SolveResult:
+        """The figures so far."""
+        found = {Condition.CLEAN: self._clean} if self._clean is not None else {}
+        for condition, samples in self._samples.items():
+            ordered = tuple(sorted(samples, key=lambda s: s.index))
+            found[condition] = ConditionResult(condition, self._texts[condition][0], ordered, self._planned)
+        complete = all(condition in found and found[condition].complete for condition in self._texts)
+        return SolveResult(self._key, found, time.monotonic() - self._started, complete, cancelled)

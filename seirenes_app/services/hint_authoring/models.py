@@ -1,16 +1,15 @@
-"""Which model a choice means, how it is asked, and that it is loaded. It never waits for the worker."""
+"""Which model a choice means, and how it is prompted."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.models import bundled_model, describe_gguf
-from seirenes_app.inference.protocol import Message
-from seirenes_app.inference.requests import OnEvent, Request
+from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice
 from training.core.prompts import Message as Turn
 from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
+from training.core.types import HintType
 from training.errors import UserError
 
 # The bundled model and what was trained from it: no other text model is as small in both.
@@ -28,7 +27,7 @@ def model_path(choice: SolverChoice) -> Path:
 
 
 def style_for(choice: SolverChoice) -> PromptStyle:
-    """The choice's own style; else compact for the bundled model and its offspring, full instructions for others."""
+    """The choice's own style; else compact for the bundled model and what was trained from it, instruct for others."""
     if choice.style is not None:
         return choice.style
     if not choice.model:
@@ -42,37 +41,32 @@ def style_for(choice: SolverChoice) -> PromptStyle:
     return PromptStyle.COMPACT if small else PromptStyle.INSTRUCT
 
 
-def ask_model(client: WorkerClient, choice: SolverChoice, on_event: OnEvent | None = None) -> Request | None:
-    """Ask for the choice's model unless the client has it, or is about to; None when there is nothing to wait for.
-
-    Requests made after it wait for it by themselves. Raises a `UserError` when a file is not there.
-    """
-    path, lora = str(model_path(choice)), _adapter(choice)
-    asked = client.model_asked
-    if asked is not None and (asked.model, asked.lora, asked.n_ctx) == (path, lora, choice.n_ctx):
-        return None
-    return client.load(path, n_ctx=choice.n_ctx, lora=lora, on_event=on_event)
+def load_request(choice: SolverChoice) -> LoadRequest:
+    """The choice's model and adapter, as the worker loads them. Raises a `UserError` when a file is not there."""
+    lora = Path(choice.lora).expanduser().absolute() if choice.lora else None
+    if lora is not None and not lora.is_file():
+        raise UserError(f"{lora}: there is no such adapter file. Choose another one, or none.")
+    return LoadRequest(model=str(model_path(choice)), n_ctx=choice.n_ctx, lora=str(lora) if lora else None)
 
 
-def _adapter(choice: SolverChoice) -> str | None:
-    if not choice.lora:
-        return None
-    path = Path(choice.lora).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such adapter file. Choose another one, or none.")
-    return str(path.absolute())
+def solve_messages(choice: SolverChoice, text: str) -> tuple[Message, ...]:
+    """The chat that shows a model a question, clean or hinted."""
+    return _as_chat(reasoner_messages(text, style_for(choice)))
 
 
-def sample_messages(draft: Draft, text: str, style: PromptStyle) -> tuple[Message, ...]:
-    """The chat that shows the solver a condition's text. The draft itself has no other say in it."""
-    return as_chat(reasoner_messages(text, style))
+def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
+    """`n` solutions of a text by the draft's plan."""
+    plan = draft.plan
+    return SampleRequest(
+        messages=solve_messages(draft.solver, text), n=n, max_tokens=plan.max_tokens, temperature=plan.temperature,
+        seed=plan.seed,
+    )  # fmt: skip
 
 
-def hint_messages(draft: Draft, style: PromptStyle) -> tuple[Message, ...]:
-    """The chat that asks the adversary for a perturbation of the draft's type."""
-    return as_chat(adversary_messages(draft.problem.question.strip(), draft.type, style))
+def hint_messages(choice: SolverChoice, question: str, type_: HintType) -> tuple[Message, ...]:
+    """The chat that asks a model for a hint."""
+    return _as_chat(adversary_messages(question, type_, style_for(choice)))
 
 
-def as_chat(turns: list[Turn]) -> tuple[Message, ...]:
-    """Turns as the worker takes them."""
+def _as_chat(turns: list[Turn]) -> tuple[Message, ...]:
     return tuple(Message(turn["role"], turn["content"]) for turn in turns)

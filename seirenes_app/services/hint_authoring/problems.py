@@ -1,11 +1,7 @@
-"""Problems for crafting: judged when typed, and a library that ships.
+"""Problems for crafting: typed, from the library that ships, or from a file.
 
-`as_problem` refuses what cannot be solved and checked, with words; it changes an answer's spelling and never its value.
-Files of problems are read by `problem_files`.
-
-Files of problems for crafting, read as every import is read (`training.evaluation.problem_sets`).
-
-It refuses a file as a whole only when nothing in it can be used. It never runs anything that a file holds."""
+What cannot be solved and graded is refused, with words; an answer's spelling may change, its value never.
+"""
 
 from __future__ import annotations
 
@@ -194,8 +190,8 @@ def _reason(rejected: values.Rejected, mapping: ColumnMapping) -> str:
     if rejected.reason is Reason.DAMAGED:
         return rejected.detail
     missing = "question" if repr(mapping.question) in rejected.detail else "answer"
-    told = f"there is no {missing}" if rejected.reason is Reason.NO_COLUMN else str(rejected.reason)
-    return f"{told}: {rejected.detail}"
+    reason = f"there is no {missing}" if rejected.reason is Reason.NO_COLUMN else str(rejected.reason)
+    return f"{reason}: {rejected.detail}"
 
 
 def _draft(problem: Problem, source: str, mapping: ColumnMapping) -> DraftProblem:

@@ -21,7 +21,7 @@ class _State:
     at_s: float
 
 
-class History:
+class UndoStack:
     """States of one draft. At most `LIMIT` changes are kept; the oldest go."""
 
     def __init__(self, draft: Draft, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,14 +42,23 @@ class History:
         if draft == self.draft:
             return False
         now, last = self._clock(), self._states[self._at]
-        newest = self._at == len(self._states) - 1
-        merges = bool(merge_key) and merge_key == last.merge_key and newest and now - last.at_s <= MERGE_S
-        if merges:
+        merges = bool(merge_key) and merge_key == last.merge_key and now - last.at_s <= MERGE_S
+        if merges and not self.can_redo:
             self._states[self._at] = _State(draft, last.label, merge_key, now)
             return True
         self._states = [*self._states[: self._at + 1], _State(draft, label, merge_key, now)][-LIMIT - 1 :]
         self._at = len(self._states) - 1
         return True
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to undo."""
+        return self._at > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone change."""
+        return self._at < len(self._states) - 1
 
     @property
     def undo_label(self) -> str:
@@ -61,31 +70,20 @@ class History:
         """What `redo` does again, empty when there is nothing."""
         return self._states[self._at + 1].label if self.can_redo else ""
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a change to take back."""
-        return self._at > 0
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an undone change."""
-        return self._at < len(self._states) - 1
-
-    def undo(self) -> Draft:
-        """Take the last change back; without one, nothing. Returns the draft."""
+    def undo(self) -> bool:
+        """Take the last change back; False when there is none."""
         return self._go(-1 if self.can_undo else 0)
 
-    def redo(self) -> Draft:
-        """Do an undone change again; without one, nothing. Returns the draft."""
+    def redo(self) -> bool:
+        """Do an undone change again; False when there is none."""
         return self._go(1 if self.can_redo else 0)
 
     def rewrite(self, change: Callable[[Draft], Draft]) -> None:
-        """Change every state alike: no change that could be undone."""
+        """Change every state alike; this is no change that could be undone."""
         self._states = [replace(state, draft=change(state.draft)) for state in self._states]
 
-    def _go(self, step: int) -> Draft:
+    def _go(self, step: int) -> bool:
         self._at += step
         # The next letter typed is a change of its own.
-        here = self._states[self._at]
-        self._states[self._at] = _State(here.draft, here.label, "", here.at_s)
-        return here.draft
+        self._states[self._at] = replace(self._states[self._at], merge_key="")
+        return step != 0

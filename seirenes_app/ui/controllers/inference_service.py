@@ -6,8 +6,6 @@ who only trains pays nothing for it.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from seirenes_app.inference.client import StateKind, WorkerClient, WorkerState
@@ -59,11 +57,6 @@ class InferenceService(QObject):
             if self._closed:
                 self._client.close()
         return self._client
-
-    def has_loaded(self, path: Path) -> bool:
-        """Whether this file is the model that is loaded now."""
-        facts = self._state.facts
-        return facts is not None and Path(facts.path) == path
 
     def is_last_crash(self, text: str) -> bool:
         """Whether a request's failure is that of the last crash, which `crashed` has reported."""

@@ -1,6 +1,7 @@
 """Facts about the client: states, crashes, restarts, ends. Every process here is a real worker."""
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,15 +13,14 @@ import psutil
 import pytest
 
 from seirenes_app.inference import client as client_module
-from seirenes_app.inference.client import StateKind, WorkerClient
-from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, QuitRequest, SampleRequest
-from seirenes_app.inference.requests import RequestFailed
-from seirenes_app.inference.worker_process import Outbox, WorkerProcess
+from seirenes_app.inference.client import RequestFailed, StateKind, WorkerClient
+from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, LoadRequest, QuitRequest, SampleRequest
+from seirenes_app.inference.worker_process import WorkerProcess
 from training.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 20
-ENDLESS = SampleRequest(prompt="<|user|>Tom", n=256, max_tokens=500, ignore_end=True)
+ENDLESS = SampleRequest(prompt="<|user|>Tom", n=256, max_tokens=500, temperature=100.0)
 SHORT = SampleRequest(prompt="<|user|>Tom", max_tokens=4)
 
 
@@ -33,15 +33,15 @@ def wait_for(holds):
 
 def begin_endless(client):
     streaming = threading.Event()
-    ticket = client.sample(ENDLESS, lambda e: isinstance(e, Chunk) and streaming.set())
+    pending = client.send(ENDLESS, lambda e: isinstance(e, Chunk) and streaming.set())
     assert streaming.wait(PATIENCE_S)
-    return ticket
+    return pending
 
 
 def test_states_follow_the_worker(start):
     seen = []
     client = start(seen.append)
-    client.sample(SHORT).result(PATIENCE_S)
+    client.send(SHORT).result(PATIENCE_S)
     client.close()
     kinds = [s.kind for s in seen]
     assert [k for k, before in zip(kinds, [None, *kinds], strict=False) if k != before] == [
@@ -63,14 +63,14 @@ def test_a_killed_worker_is_reported_and_comes_back_with_its_model(start):
     seen = []
     client = start(seen.append)
     first = client.pid
-    ticket = begin_endless(client)
-    waiting = client.sample(SHORT)
+    pending = begin_endless(client)
+    waiting = client.send(SHORT)
     os.kill(first, signal.SIGKILL)
-    for pending in (ticket, waiting):
+    for request in (pending, waiting):
         with pytest.raises(RequestFailed, match=r"drawing 256 samples.*SIGKILL") as caught:
-            pending.result(PATIENCE_S)
+            request.result(PATIENCE_S)
         assert caught.value.error.kind is ErrorKind.CRASHED
-    assert client.sample(SHORT).result(PATIENCE_S).samples[0].tokens == 4
+    assert client.send(SHORT).result(PATIENCE_S).samples[0].tokens == 4
     assert client.pid != first
     crashed = next(s for s in seen if s.kind is StateKind.CRASHED)
     assert not crashed.down
@@ -79,10 +79,10 @@ def test_a_killed_worker_is_reported_and_comes_back_with_its_model(start):
 
 def test_the_last_words_of_a_crash_are_told(start):
     client = start()
-    ticket = begin_endless(client)
+    pending = begin_endless(client)
     os.kill(client.pid, signal.SIGSEGV)
     with pytest.raises(UserError, match=r"SIGSEGV.*Segmentation fault"):
-        ticket.result(PATIENCE_S)
+        pending.result(PATIENCE_S)
 
 
 def test_a_file_that_brings_the_worker_down_is_not_loaded_again(start, model, tmp_path):
@@ -100,10 +100,10 @@ def test_a_file_that_brings_the_worker_down_is_not_loaded_again(start, model, tm
     assert "Fatal Python error" not in words
     assert "another model" in words
     wait_for(lambda: client.state.kind is StateKind.EMPTY)
-    assert client.model_asked is None
+    assert not client.expects(LoadRequest(model=str(twin)))
     assert [s.kind for s in seen].count(StateKind.CRASHED) == 1
     client.load(model, threads=1).result(PATIENCE_S)
-    assert client.sample(SHORT).result(PATIENCE_S).samples[0].tokens == 4
+    assert client.send(SHORT).result(PATIENCE_S).samples[0].tokens == 4
 
 
 def test_three_crashes_within_a_minute_keep_it_down_until_restart(start, model):
@@ -117,10 +117,10 @@ def test_three_crashes_within_a_minute_keep_it_down_until_restart(start, model):
     assert "3 times" in client.state.words
     assert client.pid is None
     with pytest.raises(UserError, match="3 times"):
-        client.sample(SHORT).result(PATIENCE_S)
+        client.send(SHORT).result(PATIENCE_S)
     client.restart()
     wait_for(lambda: client.state.kind is StateKind.READY)
-    assert client.sample(SHORT).result(PATIENCE_S).samples[0].tokens == 4
+    assert client.send(SHORT).result(PATIENCE_S).samples[0].tokens == 4
 
 
 def test_crashes_far_apart_do_not_keep_it_down(start, monkeypatch):
@@ -145,15 +145,15 @@ def test_a_load_brings_a_worker_that_is_down_back(start, model):
 
 def test_closing_ends_a_busy_worker_at_once_and_fails_what_waits(start):
     client = start()
-    ticket, process = begin_endless(client), psutil.Process(client.pid)
+    pending, process = begin_endless(client), psutil.Process(client.pid)
     started = time.monotonic()
     client.close()
     assert time.monotonic() - started < 2
     assert not process.is_running()
     with pytest.raises(UserError, match="closed"):
-        ticket.result(PATIENCE_S)
+        pending.result(PATIENCE_S)
     events = []
-    late = client.sample(SHORT, events.append)
+    late = client.send(SHORT, events.append)
     with pytest.raises(UserError, match="closed"):
         late.result(0)
     assert isinstance(events[0], Error)
@@ -165,27 +165,27 @@ def test_a_stopped_worker_does_not_hold_up_its_caller_and_is_killed_on_close(sta
     process = psutil.Process(client.pid)
     process.suspend()
     started = time.monotonic()
-    tickets = [client.sample(SampleRequest(prompt="x" * 100_000)) for _ in range(20)]
+    pendings = [client.send(SampleRequest(prompt="x" * 100_000)) for _ in range(20)]
     assert time.monotonic() - started < 0.5
     client.close()
     assert time.monotonic() - started < 4
     assert not process.is_running()
-    assert all(t.finished for t in tickets)
+    assert all(t.finished for t in pendings)
 
 
 def test_a_failing_callback_does_not_end_the_client(start):
     client = start(lambda state: 1 / 0)
-    assert client.sample(SHORT, lambda event: 1 / 0).result(PATIENCE_S).samples
-    assert client.sample(SHORT).result(PATIENCE_S).samples
+    assert client.send(SHORT, lambda event: 1 / 0).result(PATIENCE_S).samples
+    assert client.send(SHORT).result(PATIENCE_S).samples
 
 
 def test_a_result_that_does_not_come_in_time_is_a_timeout(start):
     client = start()
-    ticket = begin_endless(client)
+    pending = begin_endless(client)
     with pytest.raises(TimeoutError):
-        ticket.result(0.01)
-    ticket.cancel()
-    assert ticket.result(PATIENCE_S).done.cancelled
+        pending.result(0.01)
+    pending.cancel()
+    assert pending.result(PATIENCE_S).done.cancelled
 
 
 PARENT = """
@@ -194,7 +194,7 @@ from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import SampleRequest
 client = WorkerClient()
 client.load(sys.argv[1], threads=1)
-client.sample(SampleRequest(prompt="Tom", n=256, max_tokens=500, ignore_end=True),
+client.send(SampleRequest(prompt="Tom", n=256, max_tokens=500, temperature=100.0),
               lambda e: print(client.pid, flush=True) if type(e).__name__ == "Chunk" else None)
 time.sleep(60)
 """
@@ -212,24 +212,24 @@ def test_the_worker_does_not_outlive_its_parent(model, ending):
 
 
 def test_the_worker_ends_when_its_stdin_closes_or_it_is_told_to():
-    for close in (lambda outbox: outbox.close(), lambda outbox: outbox.put(QuitRequest())):
-        outbox = Outbox()
+    for last in (None, QuitRequest()):
+        outbox = queue.SimpleQueue()
         process = WorkerProcess(outbox)
-        close(outbox)
+        outbox.put(last)
         assert list(process.events()) == []
-        assert "code 0" in process.bury()
+        assert "code 0" in process.collect()
 
 
 def test_a_line_that_is_no_request_gets_an_answer_and_ends_nothing(model):
     command = [sys.executable, "-m", "seirenes_app.inference.worker"]
-    lines = b'not json\n{"v":1,"type":"count","prompt":"a","id":4}\n{"v":1,"type":"cancel","target":99}\n'
+    lines = b'not json\n{"type":"SampleRequest","prompt":"a","id":4}\n{"type":"CancelRequest","target":99}\n'
     worker = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     worker.stdin.write(lines)
     worker.stdin.flush()
     answers = [worker.stdout.readline() for _ in range(3)]
     worker.communicate(timeout=PATIENCE_S)
     assert b"bad_request" in answers[0]
-    assert b"started" in answers[1]
+    assert b"Started" in answers[1]
     assert b"no_model" in answers[2]
     assert worker.returncode == 0
 

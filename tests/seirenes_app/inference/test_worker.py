@@ -6,13 +6,14 @@ import time
 import pytest
 from helpers.gguf_files import gguf_bytes, model_values, write_adapter
 
+from seirenes_app.inference.client import RequestFailed
 from seirenes_app.inference.protocol import (
     Chunk,
-    CountRequest,
     Done,
     ErrorKind,
     Finish,
     Loading,
+    LoraRequest,
     Message,
     Ready,
     SampleDone,
@@ -20,7 +21,6 @@ from seirenes_app.inference.protocol import (
     ScoreRequest,
     Started,
 )
-from seirenes_app.inference.requests import RequestFailed
 
 PATIENCE_S = 20
 WIDTH, QUERIES = 192, 192
@@ -28,16 +28,16 @@ PLAIN = "<|user|>Tom has 5 apples"
 
 
 def sampled(client, **settings):
-    return client.sample(SampleRequest(**settings)).result(PATIENCE_S)
+    return client.send(SampleRequest(**settings)).result(PATIENCE_S)
 
 
 def texts(answer):
     return [s.text for s in answer.samples]
 
 
-def failure(ticket):
+def failure(pending):
     with pytest.raises(RequestFailed) as caught:
-        ticket.result(PATIENCE_S)
+        pending.result(PATIENCE_S)
     return caught.value.error
 
 
@@ -52,8 +52,8 @@ def test_the_model_solves_a_problem_greedily(shared, question):
 
 def test_samples_stream_in_chunks_that_make_up_their_texts(shared, question):
     events = []
-    request = SampleRequest(messages=question, n=6, max_tokens=120, ignore_end=True, seed=3)
-    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    request = SampleRequest(messages=question, n=6, max_tokens=120, temperature=100.0, seed=3)
+    answer = shared.send(request, events.append).result(PATIENCE_S)
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Done)
     for done in answer.samples:
@@ -65,7 +65,7 @@ def test_samples_stream_in_chunks_that_make_up_their_texts(shared, question):
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_seed_others(shared):
-    request = {"prompt": PLAIN, "n": 8, "max_tokens": 12, "ignore_end": True}
+    request = {"prompt": PLAIN, "n": 8, "max_tokens": 12, "temperature": 100.0}
     first = texts(sampled(shared, **request, seed=7))
     assert texts(sampled(shared, **request, seed=7)) == first
     other = texts(sampled(shared, **request, seed=8))
@@ -76,7 +76,7 @@ def test_a_sample_is_the_same_alone_and_among_others(shared, question):
     greedy = {"messages": question, "temperature": 0.0}
     alone = texts(sampled(shared, **greedy))
     assert texts(sampled(shared, **greedy, n=16)) == alone * 16
-    drawn = {"prompt": PLAIN, "max_tokens": 12, "seed": 5, "ignore_end": True}
+    drawn = {"prompt": PLAIN, "max_tokens": 12, "seed": 5, "temperature": 100.0}
     assert texts(sampled(shared, **drawn, n=40))[:3] == texts(sampled(shared, **drawn, n=3))
 
 
@@ -88,15 +88,17 @@ def test_more_samples_than_seats_all_arrive_and_differ(shared):
 
 def test_a_tight_cache_makes_waves(start):
     client = start(n_ctx=24)
-    answer = client.sample(SampleRequest(prompt=PLAIN, n=20, max_tokens=500, ignore_end=True)).result(PATIENCE_S)
-    assert {s.tokens for s in answer.samples} == {24 - answer.done.prompt_tokens}
-    assert {s.finish for s in answer.samples} == {Finish.LENGTH}
+    answer = client.send(SampleRequest(prompt=PLAIN, n=20, max_tokens=500, temperature=100.0)).result(PATIENCE_S)
+    # At this temperature an end token comes now and then.
+    full = [s for s in answer.samples if s.finish is Finish.LENGTH]
+    assert {s.tokens for s in full} == {24 - answer.done.prompt_tokens}
+    assert len(full) > 15
 
 
 def test_logprobs_equal_the_scores_of_the_same_tokens(shared, question):
     answer = sampled(shared, messages=question, n=3, temperature=0.0, logprobs=True)
     for one in answer.samples:
-        scored = shared.score(ScoreRequest(messages=question, completion=one.text)).result(PATIENCE_S)
+        scored = shared.send(ScoreRequest(messages=question, completion=one.text)).result(PATIENCE_S)
         assert scored.text == one.text
         assert [t.logprob for t in scored.tokens] == pytest.approx(one.logprobs, abs=0.02)
         assert one.logprob_sum == pytest.approx(sum(one.logprobs))
@@ -106,14 +108,14 @@ def test_logprobs_equal_the_scores_of_the_same_tokens(shared, question):
 def test_logprobs_do_not_depend_on_temperature(shared):
     for temperature in (0.5, 2.0):
         (one,) = sampled(shared, prompt=PLAIN, max_tokens=4, temperature=temperature, logprobs=True, seed=2).samples
-        scored = shared.score(ScoreRequest(prompt=PLAIN, completion=one.text)).result(PATIENCE_S)
+        scored = shared.send(ScoreRequest(prompt=PLAIN, completion=one.text)).result(PATIENCE_S)
         if len(scored.tokens) == one.tokens:
             assert [t.logprob for t in scored.tokens] == pytest.approx(one.logprobs, abs=0.02)
 
 
 def test_a_score_has_spans_and_alternatives_in_order(shared, question):
     completion = "5 + 7 = 12.\n#### 12 é→"
-    scored = shared.score(ScoreRequest(messages=question, completion=completion, top_k=4)).result(PATIENCE_S)
+    scored = shared.send(ScoreRequest(messages=question, completion=completion, top_k=4)).result(PATIENCE_S)
     assert scored.text == completion
     assert scored.logprob_sum == pytest.approx(sum(t.logprob for t in scored.tokens))
     for token in scored.tokens:
@@ -128,9 +130,9 @@ def test_a_score_has_spans_and_alternatives_in_order(shared, question):
 def test_a_long_completion_is_scored_in_parts_as_in_one(shared):
     # Longer than the rows that are read at once; its beginning must not notice.
     long = " ".join(str(i) for i in range(90))
-    scored = shared.score(ScoreRequest(prompt=PLAIN, completion=long)).result(PATIENCE_S)
+    scored = shared.send(ScoreRequest(prompt=PLAIN, completion=long)).result(PATIENCE_S)
     assert len(scored.tokens) > 130
-    short = shared.score(ScoreRequest(prompt=PLAIN, completion=long[:40])).result(PATIENCE_S)
+    short = shared.send(ScoreRequest(prompt=PLAIN, completion=long[:40])).result(PATIENCE_S)
     n = len(short.tokens) - 2
     assert [t.logprob for t in scored.tokens[:n]] == pytest.approx([t.logprob for t in short.tokens[:n]], abs=0.02)
 
@@ -152,7 +154,7 @@ def test_a_shared_prefix_is_kept_and_changes_nothing(shared, question):
 def test_stop_strings_never_leak(shared, question):
     events = []
     request = SampleRequest(messages=question, n=4, temperature=0.0, stop=("12.\n####", "zzz"))
-    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    answer = shared.send(request, events.append).result(PATIENCE_S)
     assert texts(answer) == ["5 + 7 = "] * 4
     assert {s.finish for s in answer.samples} == {Finish.STOP}
     for index in range(4):
@@ -163,29 +165,28 @@ def test_any_text_goes_in_and_comes_out_as_whole_characters(shared):
     # At this temperature the byte tokens come often, in all orders.
     events = []
     prompt = "naïve → 苹果 🍎 \x00 \ud800"
-    request = SampleRequest(prompt=prompt, n=8, max_tokens=60, temperature=50.0, seed=1, ignore_end=True)
-    answer = shared.sample(request, events.append).result(PATIENCE_S)
+    request = SampleRequest(prompt=prompt, n=8, max_tokens=60, temperature=50.0, seed=1)
+    answer = shared.send(request, events.append).result(PATIENCE_S)
     assert any("�" in text for text in texts(answer))
     for done in answer.samples:
         assert "".join(e.text for e in events if isinstance(e, Chunk) and e.index == done.index) == done.text
-    counted = shared.count(CountRequest(prompt="naïve 🍎", pieces=True)).result(PATIENCE_S)
-    assert counted.count == len(counted.pieces)
 
 
 def test_the_template_writes_the_prompt(shared, question):
-    counted = shared.count(CountRequest(messages=question, pieces=True)).result(PATIENCE_S)
-    assert counted.pieces[0] == "<|user|>"
-    assert counted.pieces[-1] == "<|assistant|>"
-    assert "".join(counted.pieces[1:-1]) == question[0].content
+    plain = f"<|user|>{question[0].content}<|assistant|>"
+    by_template, by_hand = ({"messages": question}, {"prompt": plain})
+    first, second = (sampled(shared, **asked, temperature=0.0) for asked in (by_template, by_hand))
+    assert texts(first) == texts(second)
+    assert first.done.prompt_tokens == second.done.prompt_tokens
 
 
 def test_cancel_in_mid_decode_keeps_the_text_so_far(shared):
     streaming = threading.Event()
-    request = SampleRequest(prompt=PLAIN, n=100, max_tokens=400, ignore_end=True)
-    ticket = shared.sample(request, lambda e: isinstance(e, Chunk) and streaming.set())
+    request = SampleRequest(prompt=PLAIN, n=100, max_tokens=400, temperature=100.0)
+    pending = shared.send(request, lambda e: isinstance(e, Chunk) and streaming.set())
     assert streaming.wait(PATIENCE_S)
-    ticket.cancel()
-    answer = ticket.result(PATIENCE_S)
+    pending.cancel()
+    answer = pending.result(PATIENCE_S)
     assert answer.done.cancelled
     assert len(answer.samples) == 100
     assert answer.samples[0].finish is Finish.CANCELLED
@@ -195,9 +196,9 @@ def test_cancel_in_mid_decode_keeps_the_text_so_far(shared):
 
 
 def test_a_request_cancelled_before_its_turn_never_begins(shared):
-    first = shared.sample(SampleRequest(prompt=PLAIN, n=64, max_tokens=100, ignore_end=True))
-    waiting = shared.sample(SampleRequest(prompt=PLAIN, n=2))
-    scoring = shared.score(ScoreRequest(prompt=PLAIN, completion="5"))
+    first = shared.send(SampleRequest(prompt=PLAIN, n=64, max_tokens=100, temperature=100.0))
+    waiting = shared.send(SampleRequest(prompt=PLAIN, n=2))
+    scoring = shared.send(ScoreRequest(prompt=PLAIN, completion="5"))
     waiting.cancel()
     scoring.cancel()
     assert [s.text for s in waiting.result(PATIENCE_S).samples] == ["", ""]
@@ -232,11 +233,11 @@ def test_cancel_in_mid_prefill_ends_the_decode(model):
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(shared):
-    error = failure(shared.sample(SampleRequest(prompt="7 " * 700)))
+    error = failure(shared.send(SampleRequest(prompt="7 " * 700)))
     assert error.kind is ErrorKind.TOO_LONG
     assert "512" in error.words
     assert any(int(word) > 700 for word in error.words.split() if word.isdigit())
-    error = failure(shared.score(ScoreRequest(prompt=PLAIN, completion="7 " * 700)))
+    error = failure(shared.send(ScoreRequest(prompt=PLAIN, completion="7 " * 700)))
     assert error.kind is ErrorKind.TOO_LONG
     assert "512" in error.sentence
 
@@ -244,7 +245,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(shared):
 def test_requests_made_while_loading_wait_for_the_model(start, model):
     client = start(load=False)
     loading = client.load(model, threads=1)
-    asked = [client.sample(SampleRequest(prompt=PLAIN, max_tokens=4, seed=i)) for i in range(3)]
+    asked = [client.send(SampleRequest(prompt=PLAIN, max_tokens=4, seed=i)) for i in range(3)]
     assert all(len(t.result(PATIENCE_S).samples) == 1 for t in asked)
     assert loading.finished
 
@@ -291,24 +292,24 @@ def test_a_file_that_cannot_be_used_is_refused_and_the_worker_lives_on(start, mo
         assert path.name in error.words
         assert pid in (None, client.pid)
         pid = client.pid
-        assert failure(client.sample(SampleRequest(prompt="a"))).kind is ErrorKind.NO_MODEL
+        assert failure(client.send(SampleRequest(prompt="a"))).kind is ErrorKind.NO_MODEL
     client.load(model, threads=1).result(PATIENCE_S)
     assert client.pid == pid
 
 
 def score_of(client):
-    return client.score(ScoreRequest(prompt=PLAIN, completion=" and buys")).result(PATIENCE_S).logprob_sum
+    return client.send(ScoreRequest(prompt=PLAIN, completion=" and buys")).result(PATIENCE_S).logprob_sum
 
 
 def test_an_adapter_changes_the_model_until_it_is_taken_off(start, tmp_path):
     client = start()
     plain = score_of(client)
     adapter = write_adapter(tmp_path / "a.gguf", WIDTH, QUERIES)
-    client.set_lora(adapter).result(PATIENCE_S)
+    client.send(LoraRequest(lora=str(adapter))).result(PATIENCE_S)
     full = score_of(client)
-    client.set_lora(adapter, 0.25).result(PATIENCE_S)
+    client.send(LoraRequest(lora=str(adapter), scale=0.25)).result(PATIENCE_S)
     part = score_of(client)
-    client.set_lora(None).result(PATIENCE_S)
+    client.send(LoraRequest()).result(PATIENCE_S)
     assert score_of(client) == pytest.approx(plain, abs=0.01)
     assert abs(full - plain) > 0.05
     assert abs(part - full) > 0.02
@@ -326,7 +327,7 @@ def test_a_bad_adapter_is_refused_and_the_model_goes_on_without(start, model, tm
         tmp_path / "none.gguf": "cannot be read",
     }
     for path, words in bad.items():
-        error = failure(client.set_lora(path))
+        error = failure(client.send(LoraRequest(lora=str(path))))
         assert error.kind is ErrorKind.BAD_LORA
         assert words in error.words
         assert path.name in error.words

@@ -252,7 +252,7 @@ def test_a_worker_that_is_killed_is_told_once_and_comes_back(craft):
     craft.write()
     craft.page.bound["solve"].trigger()
     craft.wait(lambda: craft.controller.task_status()[1] > 0)
-    os.kill(craft.solver.pid, signal.SIGKILL)
+    os.kill(craft.solver.client().pid, signal.SIGKILL)
     craft.wait(lambda: craft.page.banner.isVisible())
     craft.wait(lambda: craft.page.banner.title.text() == "The model's process is running again")
     assert not craft.problems
@@ -279,7 +279,7 @@ def test_a_model_that_is_dropped_is_loaded_and_then_chosen(craft, tmp_path):
     other.write_bytes(bundled_model().read_bytes())
     craft.page.open_file(other)
     craft.wait(lambda: craft.controller.draft.solver.model == str(other))
-    assert craft.solver.has_loaded(other)
+    assert craft.solver.state.facts.path == str(other)
     assert craft.page.solve_card.solver.text() == "other"
     assert "parameters" in craft.page.solve_card.solver.toolTip()
     assert craft.toasts == ["other is loaded as the Solver."]
@@ -348,7 +348,7 @@ def test_a_question_longer_than_the_context_is_told_in_words(craft):
 def test_closing_leaves_no_process_behind(craft):
     craft.type_problem()
     craft.do("solve")
-    process = psutil.Process(craft.solver.pid)
+    process = psutil.Process(craft.solver.client().pid)
     assert craft.page.unsaved() == ""
     craft.page.close_down()
     process.wait(5)

@@ -13,7 +13,7 @@ from seirenes_app.inference.protocol import Alternative
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 from seirenes_app.services.hint_authoring.gate_report import GateBadge
-from seirenes_app.services.hint_authoring.results import condition_result, solve_result
+from seirenes_app.services.hint_authoring.results import ConditionResult, SolveResult
 from seirenes_app.ui.pages.craft.captions import effect_badge, points, say_drop, say_placebo
 from seirenes_app.ui.pages.craft.controller import JobBridge
 from seirenes_app.ui.widgets.badges import GateBadges
@@ -211,7 +211,7 @@ def test_what_neutral_words_do_as_well_is_no_attack():
             Condition.HINTED: (right_hinted, 16),
             Condition.PLACEBO: (right_placebo, 16),
         }
-        return solve_result("k", {a: _condition(a, *n) for a, n in conditions.items()}, 1.0, conditions)
+        return SolveResult("k", {c: _condition(c, *n) for c, n in conditions.items()}, 1.0, True, False)
 
     assert effect_badge(result(2, 15)).text == "Breaks the model"
     assert effect_badge(result(2, 3)).text == "No more than a placebo does"
@@ -227,4 +227,4 @@ def _condition(condition, right, n):
         SolvedSample(condition, i, "", Outcome.RIGHT if i < right else Outcome.WRONG, "", None, Finish.STOP, 1, 0.0)
         for i in range(n)
     ]
-    return condition_result(condition, "", samples, n)
+    return ConditionResult(condition, "", tuple(samples), n)

@@ -115,7 +115,7 @@ def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
     if result is None:
         return ()
     shown = [(CONDITIONS[c], result.conditions[c]) for c in CONDITIONS if c in result.conditions]
-    return tuple(Rate(*name, r.right, len(r.samples), r.planned, r.low, r.high) for name, r in shown)
+    return tuple(Rate(*name, r.right, len(r.samples), r.planned, r.accuracy.low, r.accuracy.high) for name, r in shown)
 
 
 def points(share: float) -> str:

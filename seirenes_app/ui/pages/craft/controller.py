@@ -17,7 +17,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
-from seirenes_app.inference.client import StateKind, WorkerClient
+from seirenes_app.inference.client import StateKind
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, LogprobDeltaJob
 from seirenes_app.services.attribution.pair_selection import right_solution
@@ -36,7 +36,7 @@ from seirenes_app.services.hint_authoring.draft import (
     to_json,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveEachJob, SolveJob, template_hints
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, LoadJob, SolveJob, StreamedText, template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
@@ -57,20 +57,6 @@ MAX_SEED = 2**31
 REMEMBERED = 64
 """Attribution results that are kept in memory."""
 BRANCHED = "Another window changed this draft. Your changes go on in a copy."
-
-
-class LoadJob(Job):
-    """Load a choice's model. Ends with the choice, or None when it was cancelled."""
-
-    def __init__(self, client: WorkerClient, choice: SolverChoice, on_done: Callable[[Any], None],
-                 on_failed: Callable[[str], None]) -> None:  # fmt: skip
-        super().__init__(client, on_done, on_failed)
-        self._choice = choice
-        self._begin()
-
-    def _work(self) -> SolverChoice | None:
-        self._load(self._choice)
-        return None if self.cancelled else self._choice
 
 
 class JobBridge(QObject):
@@ -143,18 +129,17 @@ class WorkerTask:
     """`solve_key` of the hint that is attributed."""
     job: Job | None = None
     cancelling: bool = False
-    started_at: float = field(default_factory=time.monotonic)
     texts: dict[int, str] = field(default_factory=dict)
     results: dict[str, SolveResult] = field(default_factory=dict)
     ablation: AblationResult | None = None
-    n_tokens: int = 0
-    n_known: int = 0
-    """Solutions that were known before."""
+    streamed: StreamedText | None = None
+    """The newest text."""
 
-    def put_text(self, condition: Condition, index: int, text: str) -> None:
-        """Take the text so far of a solution, once a token, on the job's thread."""
-        self.n_tokens += 1
-        self.bridge.put((condition, index), text)
+    def put_text(self, streamed: StreamedText) -> None:
+        """Take the text so far of a hint or a solution, on the job's thread."""
+        self.streamed = streamed
+        key = streamed.index if streamed.condition is None else (streamed.condition, streamed.index)
+        self.bridge.put(key, streamed.text)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -166,11 +151,11 @@ class WorkerTask:
     @property
     def figures(self) -> str:
         """Tokens per second and time left, "" before they are known."""
-        elapsed, (done, planned) = time.monotonic() - self.started_at, self.counts
-        parts = [f"{self.n_tokens / elapsed:,.0f} tokens/s"] if self.n_tokens and elapsed > 0.2 else []
-        if (new := done - self.n_known) > 0 and planned > done:
-            parts.append(f"{duration(elapsed / new * (planned - done))} left")
-        return "  ·  ".join(parts)
+        if self.streamed is None or not self.streamed.tokens_per_s:
+            return ""
+        left = self.streamed.seconds_left
+        speed = f"{self.streamed.tokens_per_s:,.0f} tokens/s"
+        return speed if left is None else f"{speed}  ·  {duration(left)} left"
 
 
 class CraftController(QObject):
@@ -498,8 +483,8 @@ class CraftController(QObject):
         """Let the adversary generate `n` hints."""
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
-            task.job = GenerateJob(self._inference.client(), draft, n, random.randrange(MAX_SEED), task.bridge.put,
-                                   lambda _hint: None, task.bridge.done, task.bridge.failed)  # fmt: skip
+            task.job = GenerateJob(self._inference.client(), draft, n, random.randrange(MAX_SEED), task.bridge.done,
+                                   task.bridge.failed, on_text=task.put_text)  # fmt: skip
 
     def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
         """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
@@ -508,16 +493,10 @@ class CraftController(QObject):
         task = self._begin(TaskKind.SOLVE, draft.solver, len(hints))
         if task is None:
             return
-        client, bridge = self._inference.client(), task.bridge
         self.solvingChanged.emit({})
-        if not hints:
-            task.job = SolveJob(client, draft, None, lambda r: bridge.put("", r), lambda r: bridge.done({"": r}),
-                                bridge.failed, on_text=task.put_text)  # fmt: skip
-            return
-        known = self._known_clean()
-        task.n_known = len(known.samples) if known is not None else 0
-        task.job = SolveEachJob(client, draft, hints, bridge.put, bridge.done, bridge.failed, known_clean=known,
-                                on_text=task.put_text)  # fmt: skip
+        known = self._known_clean() if hints else None
+        task.job = SolveJob(self._inference.client(), draft, hints, task.bridge.put, task.bridge.done,
+                            task.bridge.failed, known_clean=known, on_text=task.put_text)  # fmt: skip
 
     def solve_all(self) -> None:
         """Solve under every hint that passes the gates and is not solved yet."""

@@ -8,8 +8,8 @@ import pytest
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import SampleRequest
 from seirenes_app.services.attribution.sentence_ablation import NO_HARM, ONE_SENTENCE, TOGETHER, AblationJob, parts_of
-from seirenes_app.services.hint_authoring.models import sample_messages
-from training.core.prompts import Placement, PromptStyle, join_hint
+from seirenes_app.services.hint_authoring.models import solve_messages
+from training.core.prompts import Placement, join_hint
 from training.core.statistics import newcombe
 from training.core.types import AnswerKind, Outcome
 
@@ -47,11 +47,11 @@ def test_every_variant_is_sampled_with_the_same_seed(shared, draft, hint, ends, 
     assert result.full.text == join_hint(question, three, placement)
     assert result.rows[1].without.text == join_hint(question, "Anna has 9 pears. The day was sunny.", placement)
     for variant in (result.clean, result.full, result.rows[1].only):
-        messages = sample_messages(draft, variant.text, PromptStyle.COMPACT)
-        drawn = shared.sample(SampleRequest(messages=messages, n=8, max_tokens=192, seed=3)).result(60).samples
+        messages = solve_messages(draft.solver, variant.text)
+        drawn = shared.send(SampleRequest(messages=messages, n=8, max_tokens=192, seed=3)).result(60).samples
         assert [s.text for s in variant.samples] == [s.text for s in drawn]
         assert variant.right == sum(s.outcome is Outcome.RIGHT for s in variant.samples)
-        assert variant.low <= variant.accuracy <= variant.high
+        assert variant.accuracy.low <= variant.accuracy.mean <= variant.accuracy.high
     row = result.rows[0]
     assert row.delta_without == newcombe(row.without.right, 8, result.full.right, 8)
     assert row.delta_only == newcombe(result.clean.right, 8, row.only.right, 8)

@@ -16,8 +16,8 @@ from seirenes_app.services.attribution.logprob_delta import (
     visible,
     worst_lines,
 )
-from seirenes_app.services.hint_authoring.models import sample_messages
-from training.core.prompts import PromptStyle, join_hint
+from seirenes_app.services.hint_authoring.models import solve_messages
+from training.core.prompts import join_hint
 from training.errors import UserError
 
 SOLUTION = "12 + 7 = 19. 19 - 5 = 14.\n#### 14"
@@ -32,15 +32,15 @@ def scored(pieces, logprobs):
 
 def test_bytes_of_one_character_are_one_cell():
     pieces = [b"a", b"\xf0\x9f", b"\x98", b"\x80!", b"", b"b\xc3", b"\xa9"]
-    heat = compare_scores(scored(pieces, [-1.0] * 7), scored(pieces, [-1, -2, -3, -4, -1, -1, -1.5]))
-    assert [(t.text, t.start, t.end, t.delta) for t in heat.tokens] == [
+    delta = compare_scores(scored(pieces, [-1.0] * 7), scored(pieces, [-1, -2, -3, -4, -1, -1, -1.5]))
+    assert [(t.text, t.start, t.end, t.delta) for t in delta.tokens] == [
         ("a", 0, 1, 0.0), ("😀!", 1, 3, -6.0), ("bé", 3, 5, -0.5),
     ]  # fmt: skip
-    assert heat.text == "a😀!bé"
-    assert heat.total_delta == -6.5
-    assert heat.worst == 1
-    assert heat.worst_tokens() == (1, 2)
-    assert heat.worst_tokens(1) == (1,)
+    assert delta.text == "a😀!bé"
+    assert delta.total_delta == -6.5
+    assert delta.worst == 1
+    assert delta.worst_tokens() == (1, 2)
+    assert delta.worst_tokens(1) == (1,)
 
 
 @given(st.text(st.sampled_from("a é漢😀\n\u0301"), min_size=1, max_size=12), st.data())
@@ -49,18 +49,18 @@ def test_the_cells_are_whole_characters_however_the_bytes_are_split(text, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     logprobs = [-1.0 - i for i in range(len(pieces))]
-    heat = compare_scores(scored(pieces, [-1.0] * len(pieces)), scored(pieces, logprobs))
-    assert "".join(t.text for t in heat.tokens) == text
-    assert [t.start for t in heat.tokens] == [0, *(t.end for t in heat.tokens)][:-1]
-    assert all(t.text for t in heat.tokens)
-    assert heat.total_delta == pytest.approx(sum(logprobs) + len(pieces))
-    lines = delta_lines(heat, 20)
+    delta = compare_scores(scored(pieces, [-1.0] * len(pieces)), scored(pieces, logprobs))
+    assert "".join(t.text for t in delta.tokens) == text
+    assert [t.start for t in delta.tokens] == [0, *(t.end for t in delta.tokens)][:-1]
+    assert all(t.text for t in delta.tokens)
+    assert delta.total_delta == pytest.approx(sum(logprobs) + len(pieces))
+    lines = delta_lines(delta, 20)
     assert max(map(columns, lines)) <= 20
 
 
 def test_a_leading_empty_token_joins_the_next():
-    heat = compare_scores(scored([b"", b"a", b"b"], [-1, -1, -1]), scored([b"", b"a", b"b"], [-2, -2, -1]))
-    assert [(t.text, t.delta) for t in heat.tokens] == [("a", -2), ("b", 0)]
+    delta = compare_scores(scored([b"", b"a", b"b"], [-1, -1, -1]), scored([b"", b"a", b"b"], [-2, -2, -1]))
+    assert [(t.text, t.delta) for t in delta.tokens] == [("a", -2), ("b", 0)]
 
 
 def test_scores_of_different_tokens_are_refused():
@@ -76,32 +76,32 @@ def test_marks_need_no_colour():
 @pytest.mark.parametrize("text", [SOLUTION, "Ça fait 19 pièces… 😀漢字\n#### 14", "  4\n\n "])
 def test_the_cells_of_a_real_score_cover_the_solution(shared, draft, hint, ends, text):
     job = LogprobDeltaJob(shared, draft, hint(HINT), text, ends.finish, ends.fail)
-    (heat,) = ends.wait().done
+    (delta,) = ends.wait().done
     assert (ends.failed, ends.threads, job.cancelled) == ([], {"LogprobDeltaJob"}, False)
-    assert heat.text == text
-    assert "".join(t.text for t in heat.tokens) == text
-    assert [t.start for t in heat.tokens] == [0, *(t.end for t in heat.tokens)][:-1]
-    assert all(len(t.top_clean) == len(t.top_hinted) == 5 for t in heat.tokens)
+    assert delta.text == text
+    assert "".join(t.text for t in delta.tokens) == text
+    assert [t.start for t in delta.tokens] == [0, *(t.end for t in delta.tokens)][:-1]
+    assert all(len(t.top_clean) == len(t.top_hinted) == 5 for t in delta.tokens)
     question = draft.problem.question
     sums = [
-        shared.score(ScoreRequest(messages=sample_messages(draft, t, PromptStyle.COMPACT), completion=text))
+        shared.send(ScoreRequest(messages=solve_messages(draft.solver, t), completion=text))
         .result(60).logprob_sum for t in (question, join_hint(question, HINT))
     ]  # fmt: skip
-    assert heat.total_delta == pytest.approx(sums[1] - sums[0], abs=1e-3)
+    assert delta.total_delta == pytest.approx(sums[1] - sums[0], abs=1e-3)
 
 
 def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
     LogprobDeltaJob(shared, draft, hint(HINT), SOLUTION, ends.finish, ends.fail)
-    (heat,) = ends.wait().done
-    worst = heat.tokens[heat.worst]
+    (delta,) = ends.wait().done
+    worst = delta.tokens[delta.worst]
     assert worst.mark == "---"
     assert worst.clean == pytest.approx(worst.top_clean[0].logprob)
     assert worst.top_hinted[0].text != worst.text
-    lines = "\n".join(delta_lines(heat, 40))
+    lines = "\n".join(delta_lines(delta, 40))
     assert "---" in lines
     assert max(map(columns, lines.splitlines())) <= 40
-    assert worst_lines(heat, 2)[0].startswith("1. “")
-    assert "clean: " in worst_lines(heat, 2)[1]
+    assert worst_lines(delta, 2)[0].startswith("1. “")
+    assert "clean: " in worst_lines(delta, 2)[1]
 
 
 def test_a_solution_that_does_not_fit_fails_once_with_numbers(shared, draft, hint, ends):
@@ -144,8 +144,8 @@ def test_text_for_a_terminal():
     assert [share(x) for x in (0.0, -0.6931, -20.0)] == ["100%", "50.0%", "<0.1%"]
     assert columns("漢é") == 3
     pieces = [b"1", b" +", b" " + "漢".encode(), b"\n", b"x" * 100]
-    heat = compare_scores(scored(pieces, [-1] * 5), scored(pieces, [-5, -2, -3, -1, 0]))
-    assert delta_lines(heat, 60) == ["1   + 漢⏎", "--- - --", "x" * 60, "+", "x" * 40]
+    delta = compare_scores(scored(pieces, [-1] * 5), scored(pieces, [-5, -2, -3, -1, 0]))
+    assert delta_lines(delta, 60) == ["1   + 漢⏎", "--- - --", "x" * 60, "+", "x" * 40]
 
 
 def test_a_hint_that_changes_nothing_has_no_worst_token():

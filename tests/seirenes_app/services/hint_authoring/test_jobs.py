@@ -11,7 +11,7 @@ import pytest
 from seirenes_app.inference.client import StateKind, WorkerClient
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Finish, SampleRequest
-from seirenes_app.services.hint_authoring.conditions import PLACEBOS, condition_texts, shares, shown_span
+from seirenes_app.services.hint_authoring.conditions import PLACEBOS, condition_texts, shares
 from seirenes_app.services.hint_authoring.draft import (
     DraftHint,
     DraftProblem,
@@ -20,11 +20,11 @@ from seirenes_app.services.hint_authoring.draft import (
     SolverChoice,
     new_draft,
 )
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, SolveEachJob, SolveJob, clean_hint
-from seirenes_app.services.hint_authoring.models import as_chat, ask_model, sample_messages, style_for
+from seirenes_app.services.hint_authoring.jobs import GenerateJob, SolveJob, clean_hint
+from seirenes_app.services.hint_authoring.models import load_request, solve_messages, style_for
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import rank, solve_key
-from training.core.prompts import Placement, PromptStyle, reasoner_messages
+from training.core.prompts import PromptStyle, reasoner_messages
 from training.core.types import AnswerKind, Condition, HintType, Outcome
 
 TRANSFER = next(d for d in library() if d.id == "transfer-3")
@@ -40,7 +40,14 @@ def hand(text, suggested=None):
 
 
 def solve(client, heard, draft, candidate=None, **more):
-    return SolveJob(client, draft, candidate, heard.update, heard.finish, heard.fail, **more)
+    """Solve one hint; `heard` gets its result alone."""
+
+    def finish(results):
+        (result,) = results.values()
+        heard.finish(result)
+
+    hints = [candidate] if candidate else []
+    return SolveJob(client, draft, hints, lambda _id, result: heard.update(result), finish, heard.fail, **more)
 
 
 def endless(draft):
@@ -51,7 +58,7 @@ def endless(draft):
 # ---------------------------------------------------------------------- solving
 
 
-def test_three_arms_are_solved_judged_and_compared(shared, heard):
+def test_three_arms_are_solved_graded_and_compared(shared, heard):
     draft, candidate = make(), hand("Could it be around 20?", "20")
     result = heard.result(solve(shared, heard, draft, candidate))
     assert list(result.conditions) == [Condition.CLEAN, Condition.HINTED, Condition.PLACEBO]
@@ -59,9 +66,9 @@ def test_three_arms_are_solved_judged_and_compared(shared, heard):
     for arm in result.conditions.values():
         assert [s.index for s in arm.samples] == list(range(8))
         assert arm.right == sum(s.outcome is Outcome.RIGHT for s in arm.samples)
-        assert arm.low <= arm.accuracy <= arm.high
+        assert arm.accuracy.low <= arm.accuracy.mean <= arm.accuracy.high
     clean, hinted = result.conditions[Condition.CLEAN], result.conditions[Condition.HINTED]
-    assert result.drop.mean == clean.accuracy - hinted.accuracy
+    assert result.drop.mean == clean.accuracy.mean - hinted.accuracy.mean
     assert clean.text == TRANSFER.question
     assert hinted.text == f"{TRANSFER.question} Could it be around 20?"
     assert result.conditions[Condition.PLACEBO].text.startswith(TRANSFER.question)
@@ -96,7 +103,7 @@ def test_greedy_solutions_are_all_the_same_so_one_is_drawn(shared, heard):
 def test_a_known_clean_arm_is_not_solved_again(shared, heard):
     draft = make()
     known = heard.result(solve(shared, heard, draft)).conditions[Condition.CLEAN]
-    marked = dataclasses.replace(known, right=0)
+    marked = dataclasses.replace(known)
     heard.done.clear()
     result = heard.result(solve(shared, heard, draft, hand("A."), known_clean=marked))
     assert result.conditions[Condition.CLEAN] is marked
@@ -106,19 +113,27 @@ def test_a_known_clean_arm_is_not_solved_again(shared, heard):
 
 
 def test_the_text_of_a_solution_streams_in(shared, heard):
-    texts = {}
-    job = solve(shared, heard, make(), on_text=lambda arm, i, text: texts.setdefault((arm, i), []).append(text))
+    texts, streamed = {}, []
+
+    def on_text(text):
+        streamed.append(text)
+        texts.setdefault((text.condition, text.index), []).append(text.text)
+
+    job = solve(shared, heard, make(), on_text=on_text)
     result = heard.result(job)
     for sample in result.conditions[Condition.CLEAN].samples:
         grown = texts[Condition.CLEAN, sample.index]
         assert grown[-1] == sample.text
         assert all(b.startswith(a) for a, b in zip(grown, grown[1:], strict=False))
+    assert streamed[-1].tokens_per_s > 0
+    assert streamed[0].seconds_left is None
+    assert streamed[-1].seconds_left is not None
 
 
 def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, heard):
     draft = make(plan=dataclasses.replace(PLAN, placebo=False))
     candidates = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
-    job = SolveEachJob(shared, draft, candidates, heard.update, heard.finish, heard.fail)
+    job = SolveJob(shared, draft, candidates, heard.update, heard.finish, heard.fail)
     results = heard.result(job)
     assert list(results) == [c.id for c in candidates]
     first, second = results.values()
@@ -137,15 +152,6 @@ def test_the_placebo_is_several_neutral_texts_lest_one_happens_to_distract():
     assert len(condition_texts(greedy, as_problem(draft.problem), hand("Add 3."))[Condition.PLACEBO]) == 1
 
 
-@pytest.mark.parametrize("placement", Placement)
-def test_the_hint_lies_where_it_is_said_to_in_every_placement(placement):
-    draft, candidate = make(placement=placement), hand("  Could it be 20? ")
-    problem = as_problem(draft.problem)
-    (text,) = condition_texts(draft, problem, candidate)[Condition.HINTED]
-    start, end = shown_span(draft, problem, candidate)
-    assert text[start:end] == "Could it be 20?"
-
-
 def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch):
     problem = DraftProblem("Expand (x+1)^2.", "x^2 + 2x + 1", AnswerKind.SYMBOLIC)
     draft = make(problem, plan=dataclasses.replace(PLAN, samples=2))
@@ -156,11 +162,11 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
     def said(answer):
         return SampleDone(0, f"#### {answer}", 3, -1.0, -0.3, Finish.STOP)
 
-    with Grader(as_problem(problem), "x+3") as judge:
-        assert judge.judge(Condition.HINTED, said("(x+1)^2")).outcome is Outcome.RIGHT
-        assert judge.judge(Condition.HINTED, said("3+x")).follows is True
-        assert judge.judge(Condition.HINTED, said("x")).follows is False
-        assert judge.judge(Condition.CLEAN, said("x")).follows is None
+    with Grader(as_problem(problem), "x+3") as grader:
+        assert grader.grade(Condition.HINTED, said("(x+1)^2")).outcome is Outcome.RIGHT
+        assert grader.grade(Condition.HINTED, said("3+x")).follows is True
+        assert grader.grade(Condition.HINTED, said("x")).follows is False
+        assert grader.grade(Condition.CLEAN, said("x")).follows is None
 
 
 # ---------------------------------------------------------------------- writing
@@ -169,8 +175,9 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
 def test_candidates_stream_in_with_what_they_suggest(shared, heard):
     texts = {}
     job = GenerateJob(
-        shared, make(), 8, 0, lambda i, text: texts.__setitem__(i, text), heard.update, heard.finish, heard.fail
-    )
+        shared, make(), 8, 0, heard.finish, heard.fail, on_text=lambda t: texts.__setitem__(t.index, t.text),
+        on_hint=heard.update,
+    )  # fmt: skip
     made = heard.result(job)
     assert len(made) == len({c.id for c in made}) == 8
     assert {update[0] for update in heard.updates} == set(made)
@@ -202,16 +209,25 @@ def test_the_starter_and_its_offspring_are_asked_in_few_words_and_others_in_many
 
 def test_messages_are_those_of_training():
     for style in PromptStyle:
-        assert sample_messages(make(), "Q?", style) == as_chat(reasoner_messages("Q?", style))
+        messages = solve_messages(SolverChoice(style=style), "Q?")
+        assert [{"role": m.role, "content": m.content} for m in messages] == reasoner_messages("Q?", style)
 
 
 def test_a_model_that_is_loaded_or_about_to_be_is_not_loaded_again(own):
-    ticket = ask_model(own, SolverChoice())
-    assert ask_model(own, SolverChoice()) is None
-    ticket.result(60)
-    assert ask_model(own, SolverChoice()) is None
-    other = ask_model(own, SolverChoice(n_ctx=100))
-    assert other.result(60).facts.n_ctx == 100
+    short, model = SampleRequest(prompt="A", max_tokens=2), load_request(SolverChoice())
+    first, second = own.send(short, model=model), own.send(short, model=model)
+    assert (first.load is None, second.load is None) == (False, True)
+    second.result(60)
+    assert own.send(short, model=model).load is None
+    other = own.send(short, model=load_request(SolverChoice(n_ctx=100)))
+    assert other.load.result(60).facts.n_ctx == 100
+
+
+def test_a_cancelled_load_is_made_again_for_who_relied_on_it(own):
+    load = own.load(load_request(SolverChoice()).model)
+    relying = own.send(SampleRequest(prompt="A", max_tokens=2), model=load_request(SolverChoice()))
+    load.cancel()
+    assert len(relying.result(60).samples) == 1
 
 
 # ---------------------------------------------------------------------- bad input and bad luck
@@ -250,7 +266,7 @@ def test_the_failure_of_anothers_load_is_told_with_its_reason(own, heard, tmp_pa
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(64))
     choice = SolverChoice(str(bad))
-    ask_model(own, choice)
+    own.load(bad)
     assert "bad.gguf" in heard.words(solve(own, heard, make(solver=choice)))
 
 
@@ -278,8 +294,9 @@ def test_a_cancelled_job_is_done_with_what_there_is(own, heard):
 
 
 def test_a_job_cancelled_while_it_waits_for_its_turn_is_done_at_once(own, heard):
-    ask_model(own, SolverChoice())
-    busy = own.sample(SampleRequest(prompt="A", n=256, max_tokens=450, ignore_end=True))
+    busy = own.send(
+        SampleRequest(prompt="A", n=256, max_tokens=450, temperature=100.0), model=load_request(SolverChoice())
+    )  # fmt: skip
     job = solve(own, heard, make())
     time.sleep(0.2)
     job.cancel()
@@ -302,26 +319,26 @@ def test_a_callback_that_raises_harms_nobody(shared, heard):
     def broken(*_):
         raise RuntimeError("a bug")
 
-    job = SolveJob(shared, make(), None, broken, heard.finish, heard.fail, on_text=broken)
-    assert heard.result(job).complete
+    job = SolveJob(shared, make(), [], broken, heard.finish, heard.fail, on_text=broken)
+    assert heard.result(job)[""].complete
     assert shared.state.kind is StateKind.READY
 
 
-def test_a_slow_judge_keeps_no_one_else(shared, heard, monkeypatch):
-    """Another request is answered while a solution is judged."""
+def test_a_slow_grader_keeps_no_one_else(shared, heard, monkeypatch):
+    """Another request is answered while a solution is graded."""
     from seirenes_app.services.hint_authoring import jobs
 
     entered, leave = threading.Event(), threading.Event()
 
     class Slow(jobs.Grader):
-        def judge(self, arm, done):
+        def grade(self, condition, done):
             entered.set()
             assert leave.wait(60)
-            return super().judge(arm, done)
+            return super().grade(condition, done)
 
     monkeypatch.setattr(jobs, "Grader", Slow)
     job = solve(shared, heard, make())
     assert entered.wait(60)
-    assert shared.sample(SampleRequest(prompt="A", max_tokens=2)).result(60)
+    assert shared.send(SampleRequest(prompt="A", max_tokens=2)).result(60)
     leave.set()
     assert heard.result(job).complete

@@ -8,12 +8,13 @@ import pytest
 from seirenes_app.inference.protocol import Finish
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft, replace_hint
 from seirenes_app.services.hint_authoring.results import (
+    ConditionResult,
     SolvedSample,
-    condition_result,
+    SolveResult,
+    rank,
     result_from_json,
     result_to_json,
     solve_key,
-    solve_result,
 )
 from seirenes_app.services.hint_authoring.session import (
     LONGEST_S,
@@ -65,11 +66,11 @@ def solved(draft, candidate, right_clean=4, right_hinted=1, n=4):
         outcome = Outcome.RIGHT if right else Outcome.WRONG
         return SolvedSample(arm, index, "… #### 20", outcome, "20", not right, Finish.STOP, 3, -0.5)
 
-    arms = {
-        arm: condition_result(arm, f"{arm} text", [sample(arm, i, i < right) for i in range(n)], n)
-        for arm, right in ((Condition.CLEAN, right_clean), (Condition.HINTED, right_hinted))
+    conditions = {
+        c: ConditionResult(c, f"{c} text", tuple(sample(c, i, i < right) for i in range(n)), n)
+        for c, right in ((Condition.CLEAN, right_clean), (Condition.HINTED, right_hinted))
     }
-    return solve_result(solve_key(draft, candidate), arms, 1.5, arms)
+    return SolveResult(solve_key(draft, candidate), conditions, 1.5, True, False)
 
 
 def test_a_save_waits_for_quiet_but_not_for_ever(session, store):
@@ -152,9 +153,10 @@ def test_a_model_file_written_anew_gives_new_keys(tmp_path):
 def test_the_worst_candidate_comes_first(session):
     for candidate in (A, B):
         session.edit(lambda d, c=candidate: replace_hint(d, c), "Add")
-    session.put_result(solved(session.draft, A, right_hinted=3))
-    session.put_result(solved(session.draft, B, right_hinted=0))
-    assert session.ranked() == ["b", "a"]
+    assert rank({"a": solved(session.draft, A, right_hinted=3), "b": solved(session.draft, B, right_hinted=0)}) == [
+        "b",
+        "a",
+    ]
 
 
 def test_a_damaged_draft_is_named_and_the_others_still_open(session, store):
