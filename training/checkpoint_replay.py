@@ -9,7 +9,7 @@ weights alone. Nothing is written to disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +23,7 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
 from training.evaluation.grader import grade
-from training.evaluation.store import problem_of
+from training.runs.files import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,7 @@ class ReplayRequest:
 
 def request_of(text: str) -> ReplayRequest:
     """Read a request; a UserError that names what is wrong with it."""
-    try:
-        data: Mapping[str, Any] = json.loads(text)
-        values: dict[str, Any] = {
-            "problem": problem_of(json.dumps(data["problem"])),
-            "steps": tuple((int(step), str(path)) for step, path in data["steps"]),
-            "placement": Placement(data.get("placement", Placement.APPEND)),
-            "style": PromptStyle(data.get("style", PromptStyle.COMPACT)),
-        }
-        plain = ("hint", "suggested", "temperature", "seed", "max_tokens", "device", "threads")
-        return ReplayRequest(**values, **{k: data[k] for k in plain if k in data})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"The request on standard input cannot be read ({type(error).__name__}: {error}).") from error
+    return decode(text, ReplayRequest, "The request on standard input", "Write one JSON object with these fields.")
 
 
 def replay(request: ReplayRequest, out: TextIO) -> None:

@@ -25,7 +25,7 @@ def test_a_request_is_read_with_its_defaults():
 
 @given(st.text(max_size=40) | st.sampled_from(["[]", "{}", request(style="no"), request(steps=[1]), "null"]))
 def test_a_request_that_cannot_be_read_is_said(text):
-    with pytest.raises(UserError, match="standard input cannot be read"):
+    with pytest.raises(UserError, match="standard input is damaged"):
         request_of(text)
 
 

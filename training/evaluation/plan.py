@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
+from training.runs.files import decode
 
 FORMAT = 1
 FROZEN = "frozen:"
@@ -214,46 +213,18 @@ def plan_to_json(plan: EvalPlan) -> str:
     return json.dumps({"format": FORMAT, **asdict(plan)}, ensure_ascii=False, indent=1) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int
+
+
 def plan_from_json(text: str, place: str) -> EvalPlan:
-    """Read plan.json; fields that are not known are passed over. `place` is the file's name for the UserError."""
-    try:
-        data = json.loads(text)
-        version = data["format"]
-        if version > FORMAT:
-            raise UserError(f"{place} has format {version}; this laboratory reads {FORMAT}. Update seirenes.")
-        return EvalPlan(**_plan_fields(data))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"{place} is damaged ({error}). Restore it from a copy, or start the evaluation anew."
-        ) from error
-
-
-def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    found = _known(EvalPlan, data)
-    found["targets"] = tuple(_target(t) for t in data["targets"])
-    found["suites"] = tuple(_suite(s) for s in data["suites"])
-    found["writers"] = tuple(_target(t) for t in data.get("writers", ()))
-    if "conditions" in found:
-        found["conditions"] = tuple(map(Condition, found["conditions"]))
-    if found.get("writing") is not None:
-        found["writing"] = Writing(**_known(Writing, found["writing"]))
-    return found
-
-
-def _target(data: Mapping[str, Any]) -> Target:
-    found = _known(Target, data)
-    return Target(**{**found, "kind": TargetKind(found["kind"]), "style": PromptStyle(found["style"])})
-
-
-def _suite(data: Mapping[str, Any]) -> SuiteRef:
-    found = _known(SuiteRef, data)
-    conditions = tuple(map(Condition, found.get("conditions", ())))
-    return SuiteRef(**{**found, "placement": Placement(found["placement"]), "conditions": conditions})
-
-
-def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(kind)}
-    return {key: value for key, value in data.items() if key in names}
+    """Read plan.json; fields that are not known are ignored. `place` is the file's name for the UserError."""
+    remedy = "Restore it from a copy, or start a new evaluation."
+    version = decode(text, _Format, place, remedy).format
+    if version > FORMAT:
+        raise UserError(f"{place} has format {version}; this version reads {FORMAT}. Update seirenes.")
+    return decode(text, EvalPlan, place, remedy)
 
 
 def _demand(holds: bool, otherwise: str) -> None:

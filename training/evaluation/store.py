@@ -17,12 +17,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
-from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
+from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.grader import vote_of
 from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
@@ -279,10 +280,8 @@ def _text_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]
 
 
 def problem_of(text: str) -> Problem:
-    """A problem as `items.problem` keeps it."""
-    data = json.loads(text)
-    lists = {name: tuple(data[name]) for name in ("entities", "nouns", "quantities")}
-    return Problem(**{**data, **lists, "kind": AnswerKind(data["kind"]), "split": Split(data["split"])})
+    """A problem as `items.problem` keeps it; a ValueError for what is damaged."""
+    return msgspec.json.decode(text, type=Problem)
 
 
 def pack_rows(

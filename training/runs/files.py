@@ -7,12 +7,26 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from training.errors import UserError
 
 
 class FileError(UserError):
     """A file or folder could not be read or written: a disk, permissions."""
+
+
+T = TypeVar("T")
+
+
+def decode(text: str, kind: type[T], place: str, remedy: str = "Restore the file from a copy.") -> T:
+    """JSON text as a dataclass; unknown fields are ignored. A UserError names the file, the field and the remedy."""
+    try:
+        return msgspec.json.decode(text.encode(errors="surrogatepass"), type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise UserError(f"{place} is damaged ({error}). {remedy}") from error
 
 
 @contextmanager

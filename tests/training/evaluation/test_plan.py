@@ -75,6 +75,13 @@ def test_any_text_that_is_no_plan_is_a_user_error_with_its_place(text):
         plan_from_json(text, "here/plan.json")
 
 
+def test_a_damaged_plan_names_the_field_and_the_remedy():
+    data = json.loads(plan_to_json(small_plan()))
+    data["targets"][0]["kind"] = "abacus"
+    with pytest.raises(UserError, match=r"p is damaged .*'abacus' - at `\$\.targets.*start a new evaluation"):
+        plan_from_json(json.dumps(data), "p")
+
+
 def test_a_newer_plan_is_refused_and_unknown_fields_are_passed_over():
     data = json.loads(plan_to_json(small_plan()))
     assert plan_from_json(json.dumps({**data, "later": 1}), "p") == small_plan()

@@ -25,7 +25,6 @@ from typing import Any
 
 from training.core.gates import Gate, check_hint
 from training.core.prompts import Placement
-from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.manifest import (
@@ -33,15 +32,12 @@ from training.evaluation.suites.manifest import (
     FORMAT,
     InvalidHint,
     SuiteManifest,
-    as_text,
-    as_whole,
     digest_of,
     make_manifest,
-    manifest_of,
     manifest_text,
     proof_of,
 )
-from training.runs.files import explained, write_whole
+from training.runs.files import decode, explained, write_whole
 
 MANIFEST, ITEMS = "manifest.json", "items.jsonl"
 LICENCE = (
@@ -137,16 +133,20 @@ def read_manifest(folder: Path) -> SuiteManifest:
     """The manifest alone: what is in a suite, quickly. It proves nothing about the items."""
     path = folder / MANIFEST
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"{folder} holds no suite: {MANIFEST} is missing.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
-    version = data.get("format") if isinstance(data, dict) else None
-    if type(version) is int and version > FORMAT:
-        raise UserError(f"{path} has format {version}; this laboratory reads {FORMAT}. Update seirenes.")
-    with _damage(str(path)):
-        return manifest_of(data)
+    version = decode(text, _Format, str(path)).format
+    if version > FORMAT:
+        raise UserError(f"{path} has format {version}; this version reads {FORMAT}. Update seirenes.")
+    return decode(text, SuiteManifest, str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int
 
 
 # ---------------------------------------------------------------------- making
@@ -235,14 +235,6 @@ def _take_away(lock: Path) -> None:
 # ---------------------------------------------------------------------- reading
 
 
-@contextmanager
-def _damage(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{place}: it is damaged ({error}). Restore the file from a copy.") from error
-
-
 def read_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
     """The lines of items.jsonl that count, unproven."""
     path = folder / ITEMS
@@ -258,32 +250,4 @@ def read_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
 
 def read_line(line: str, place: str) -> SuiteItem:
     """The item of a line; `place` names it in the `UserError`."""
-    with _damage(place):
-        data = json.loads(line)
-        return SuiteItem(
-            _problem(data["problem"]), tuple(map(_hint, data["hints"])), tuple(as_text(p) for p in data["placebos"])
-        )
-
-
-def _problem(data: Mapping[str, Any]) -> Problem:
-    return Problem(
-        **{name: as_text(data[name]) for name in ("id", "family", "question", "answer", "solution")},
-        template=as_text(data.get("template", "")),
-        kind=AnswerKind(data["kind"]),
-        split=Split(data.get("split", Split.TRAIN)),
-        entities=tuple(map(as_text, data.get("entities", ()))),
-        nouns=tuple(map(as_text, data.get("nouns", ()))),
-        quantities=tuple(map(as_whole, data.get("quantities", ()))),
-        difficulty=as_whole(data.get("difficulty", 1)),
-    )
-
-
-def _hint(data: Mapping[str, Any]) -> Hint:
-    suggested = data.get("suggested")
-    return Hint(
-        type=HintType(data["type"]),
-        text=as_text(data["text"]),
-        template=as_text(data.get("template", "")),
-        split=Split(data.get("split", Split.TRAIN)),
-        suggested=None if suggested is None else as_text(suggested),
-    )
+    return decode(line, SuiteItem, place)

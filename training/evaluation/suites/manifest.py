@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from training.core.hint_templates import WRITERS
 from training.core.problems import FAMILIES
@@ -25,8 +25,6 @@ APPENDED = "appended"
 """In a recipe: lines that were added after it was followed."""
 OUTSIDE = "none"
 """In `splits`: what is from no template of the laboratory."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,51 +213,3 @@ def _listed(counts: Mapping[str, int]) -> str:
 def manifest_text(manifest: SuiteManifest) -> str:
     """The text of manifest.json."""
     return json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=True) + "\n"
-
-
-def manifest_of(data: Mapping[str, Any]) -> SuiteManifest:
-    """Out of the JSON object; raises whatever a wrong value raises."""
-    name, sha256, created, licence = (as_text(data[key]) for key in ("name", "sha256", "created", "licence"))
-    families, types, passed, authors = (_count_map(data[key]) for key in ("families", "types", "passed", "authors"))
-    return SuiteManifest(
-        name=name,
-        sha256=sha256,
-        created=created,
-        licence=licence,
-        families=families,
-        types=types,
-        passed=passed,
-        authors=authors,
-        problems=as_whole(data["problems"]),
-        hints=as_whole(data["hints"]),
-        format=as_whole(data["format"]),
-        lines=tuple(map(as_text, data["lines"])),
-        placement=Placement(data["placement"]),
-        splits={str(key): _count_map(value) for key, value in data["splits"].items()},
-        invalid=tuple(
-            InvalidHint(as_text(bad["problem_id"]), as_text(bad["hint"]), tuple(map(as_text, bad["gates"])))
-            for bad in data.get("invalid", ())
-        ),
-        writers=_count_map(data.get("writers", {})),
-        recipe=dict(_is(dict, data.get("recipe", {}))),
-    )
-
-
-def _count_map(value: Mapping[str, Any]) -> dict[str, int]:
-    return {str(key): as_whole(count) for key, count in value.items()}
-
-
-def as_text(value: Any) -> str:
-    """The value, which must be a text."""
-    return _is(str, value)
-
-
-def as_whole(value: Any) -> int:
-    """The value, which must be a whole number."""
-    return _is(int, value)
-
-
-def _is(kind: type[T], value: Any) -> T:
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
-    return value
