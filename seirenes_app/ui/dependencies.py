@@ -73,7 +73,7 @@ def make_page(key: str, services: Services) -> Page:
     if key == "train":
         from seirenes_app.ui.pages.train.page import TrainPage
 
-        return TrainPage(services.control, services.library, services.settings, background=services.tasks)
+        return TrainPage(services.control, services.library, tasks=services.tasks)
     if key == "traces":
         from seirenes_app.ui.pages.traces.page import TracesPage
 

@@ -233,8 +233,9 @@ class MainWindow(QMainWindow):
 
     def _connect_train(self) -> None:
         train = self._train
-        train.tracesAsked.connect(self.open_traces)
-        train.robustnessAsked.connect(self.open_robustness)
+        train.tracesRequested.connect(self.open_traces)
+        train.robustnessRequested.connect(self.open_robustness)
+        train.toast.connect(self.toast.say)
         last = self._library.find(self._settings.last_run) if self._settings.last_run else None
         if last is not None:
             train.open_run(last)

@@ -15,6 +15,7 @@ from seirenes_app.ui.pages.craft.actions import ACTIONS as CRAFT_ACTIONS
 from seirenes_app.ui.pages.home.actions import ACTIONS as HOME_ACTIONS
 from seirenes_app.ui.pages.robustness.actions import ACTIONS as ROBUSTNESS_ACTIONS
 from seirenes_app.ui.pages.traces.actions import ACTIONS as TRACES_ACTIONS
+from seirenes_app.ui.pages.train.actions import ACTIONS as TRAIN_ACTIONS
 
 if TYPE_CHECKING:
     from training.runs.config import Preset
@@ -47,7 +48,7 @@ WINDOW_ACTIONS = (
     ActionSpec("help.log", "Open the window's &log", "", "log"),
     ActionSpec("help.about", "&About Seirênes", "", "info", separated=True),
 )
-ALL_ACTIONS = (*WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS)
+ALL_ACTIONS = (*WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRAIN_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS)
 
 
 def build_menus(window: QMainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:

@@ -18,8 +18,9 @@ from typing import Any, cast, get_type_hints
 
 from training.core.gates import GateLimits
 from training.core.options import option
+from training.core.problems import FAMILIES
 from training.core.prompts import PromptStyle
-from training.core.types import Aggregation
+from training.core.types import Aggregation, HintType
 from training.errors import UserError
 
 
@@ -91,8 +92,8 @@ class ModelConfig:
     tuning: Tuning = option(Tuning.FULL, "Train all weights, or a LoRA adapter.")
     lora_rank: int = option(16, "Rank of the adapter.", low=1, high=512)
     lora_alpha: int = option(32, "Scale of the adapter (alpha).", low=1, high=1024)
-    device: str = option("auto", "auto, cpu, cuda or mps.")
-    dtype: str = option("auto", "auto, float32 or bfloat16.")
+    device: str = option("auto", "auto, cpu, cuda or mps.", choices=("auto", "cpu", "cuda", "mps"))
+    dtype: str = option("auto", "auto, float32 or bfloat16.", choices=("auto", "float32", "bfloat16"))
     threads: int = option(0, "CPU threads; 0 measures and chooses.", low=0, high=256)
     prompt_style: PromptStyle = option(
         PromptStyle.COMPACT, "compact for the bundled starter, instruct for any other model."
@@ -103,7 +104,7 @@ class ModelConfig:
 class DataConfig:
     """Which questions are asked."""
 
-    families: str = option("all", "Problem families, comma separated, or 'all'.")
+    families: str = option("all", "Problem families, comma separated, or 'all'.", choices=FAMILIES, many=True)
     problems: str = option("", "A JSONL file of problems in place of the generated families.")
     pool: int = option(4000, "Questions in the training pool.", low=4, high=1_000_000)
     seed: int = option(0, "Seed of the run: questions, sampling, order.", low=0)
@@ -129,7 +130,9 @@ class AdversaryConfig:
     reward: AdversaryReward = option(AdversaryReward.DROP, "drop (the paper's), indicator or margin.")
     margin: float = option(0.25, "δ of the margin reward.", low=0.0, high=1.0)
     gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
-    types: str = option("all", "Hint types, comma separated, or 'all'; drawn by quota.")
+    types: str = option(
+        "all", "Hint types, comma separated, or 'all'; drawn by quota.", choices=map(str, HintType), many=True
+    )
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
     kl: float = option(
         0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
@@ -238,6 +241,8 @@ class OptionInfo:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    """The usual values of text, all values of a StrEnum; for `many`, the names for a comma-separated list or 'all'."""
+    many: bool
     section: str
     section_help: str
 
@@ -264,11 +269,13 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
             found += _describe(cast(type, kind), f.name)
             continue
         m = f.metadata
-        choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else ()
+        choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else m["choices"]
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
         found.append(
-            OptionInfo(key, kind, f.default, m["help"], m["unit"], m["low"], m["high"], choices, section, help_)
+            OptionInfo(
+                key, kind, f.default, m["help"], m["unit"], m["low"], m["high"], choices, m["many"], section, help_
+            )
         )
     return found
 
@@ -338,9 +345,7 @@ def _check(option: OptionInfo, value: Any, source: str) -> Any:
     where = f"{source}: {option.key} = {value!r}"
     if issubclass(option.type, StrEnum):
         if value not in option.choices:
-            near = difflib.get_close_matches(str(value), option.choices, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{where} is none of {', '.join(option.choices)}.{hint}")
+            raise UserError(f"{where} {_not_among(str(value), option.choices)}")
         return option.type(value)
     if option.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -352,6 +357,18 @@ def _check(option: OptionInfo, value: Any, source: str) -> Any:
         if not inside or value != value:
             raise UserError(f"{where} is out of range: {say_range(low, high)}.")
     return value
+
+
+def find_unknown(option: OptionInfo, text: str) -> str:
+    """What is wrong with a comma-separated list, "" if nothing is. Not part of reading: stored runs stay readable."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in option.choices] if names != ["all"] else []
+    return f"{option.key}: {unknown[0]!r} {_not_among(unknown[0], option.choices)}" if unknown else ""
+
+
+def _not_among(value: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(value, choices, n=1)
+    return f"is none of {', '.join(choices)}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 _TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

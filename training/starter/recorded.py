@@ -1,8 +1,9 @@
 """`python -m training.starter.recorded RUN DEST`: a finished run made small enough to ship, scrubbed of its machine.
 
-Kept: the configuration; every event but stages and heartbeats; a few evaluations; the rollouts of a few whole steps,
-with their search index, in one file that needs no writable folder; and, if asked, the weights of a few checkpoints as
-float16. Left out: what only a resume needs, the log, the report. It refuses a run that has not come to its end.
+Kept: the configuration; every event but stages, heartbeats and checkpoints that are left out; a few evaluations; the
+rollouts of a few whole steps, with their search index, in one file that needs no writable folder; and, if asked, the
+weights of a few checkpoints as float16. Left out: what only a resume needs, the log, the report. It refuses a run that
+is not finished.
 """
 
 from __future__ import annotations
@@ -93,10 +94,10 @@ def record(
             temporary.mkdir(parents=True)
             made = RunPaths(temporary)
             _write_config(source, made)
-            _write_events(source, made)
             _copy_evaluations(source, made, evaluations)
             _copy_rollouts(source, made, steps)
             _copy_checkpoints(source, made, checkpoints)
+            _write_events(source, made)
             shutil.rmtree(dest, ignore_errors=True)
             temporary.replace(dest)
     finally:
@@ -116,9 +117,10 @@ def _write_events(source: RunPaths, made: RunPaths) -> None:
     state = RunState()
     for event in EventTail(source.events).poll():
         state = reduce(state, event)
-        if event.kind in NOISE:
-            continue
         data = scrub(event.data)
+        missing = event.kind == EventKind.CHECKPOINT and not (made.root / data["path"]).is_dir()
+        if event.kind in NOISE or missing:
+            continue
         if event.kind == EventKind.LAUNCH:
             data |= {"pid": 0, "machine": _anonymous(data.get("machine") or {})}
         whole = {"v": 1, "seq": len(lines) + 1, "t": round(event.t, 3), "event": event.kind, **data}

@@ -1,15 +1,13 @@
-"""One option as a form shows it: name, editor, help with range, and what is wrong with its value.
-
-A form made from the configuration's own schema: every option once, in its section, the uncommon ones folded away."""
+"""A form made from the configuration's schema: every option once, in its section, the uncommon ones folded away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QResizeEvent, QWheelEvent
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,6 +15,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,124 +24,187 @@ from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
+from seirenes_app.ui.widgets.no_wheel import hush
 from training.errors import UserError
-from training.runs.config import OptionInfo, RunConfig, describe_options, from_dict, parse_overrides, to_dict
-from training.runs.config import say_range as range_words
+from training.runs.config import (
+    OptionInfo,
+    RunConfig,
+    describe_options,
+    find_unknown,
+    from_dict,
+    parse_overrides,
+    say_range,
+    to_dict,
+)
 
 FOLDERS = frozenset({"model.path"})
 FILES = frozenset({"data.problems"})
-WORDS = {
+TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
     "model.path": "Model", "data.pool": "Question pool", "update.kl": "KL weight", "adversary.kl": "KL weight",
     "advantage.ema_decay": "EMA decay", "model.lora_rank": "LoRA rank", "model.lora_alpha": "LoRA alpha",
-    "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit",
+    "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit", "adversary.types": "Hint types",
 }  # fmt: skip
+COMMON = frozenset({
+    "name", "mode", "steps", "model.path", "model.tuning", "rollout.questions", "rollout.clean", "rollout.hints",
+    "rollout.hinted", "update.learning_rate", "data.seed", "data.families", "evaluation.every", "evaluation.problems",
+    "adversary.reward", "checkpoint.every",
+})  # fmt: skip
+"""Options that are not folded away."""
+SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}
+SECTION_HELP = {"": "What this run is called, what is trained, and for how long."}
+RESET_SIZE = 28
+NARROW, WIDE = 520, 900
+"""Widths at which a section goes from one column of fields to two, and to three."""
 
 
-def say_name(option: OptionInfo) -> str:
-    """An option's name as a person reads it: "Learning rate"."""
-    return WORDS.get(option.key) or option.key.rpartition(".")[2].replace("_", " ").capitalize()
+def option_title(option: OptionInfo) -> str:
+    """An option's name for people: "Learning rate"."""
+    return TITLES.get(option.key) or option.key.rpartition(".")[2].replace("_", " ").capitalize()
 
 
-def say_help(option: OptionInfo) -> str:
+def option_help(option: OptionInfo) -> str:
     """The option's help with its range."""
-    return f"{option.help} {say_range(option)}".strip()
+    range_ = say_range(option.low, option.high)
+    return f"{option.help} ({range_})" if range_ else option.help
 
 
-def say_range(option: OptionInfo) -> str:
-    """The range in brackets: "(1 to 4,096)"; "" without one."""
-    words = range_words(option.low, option.high)
-    return f"({words})" if words else ""
-
-
-def say_value(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as the editor holds it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def nest(flat: dict[str, Any]) -> dict[str, Any]:
-    """``{"a.b": 1}`` to ``{"a": {"b": 1}}``."""
+def value_texts(config: RunConfig) -> dict[str, str]:
+    """All values of a configuration, by option."""
+    values = to_dict(config)
+    found = {}
+    for option in describe_options():
+        section, _, leaf = option.key.rpartition(".")
+        found[option.key] = value_text((values[section] if section else values)[leaf])
+    return found
+
+
+def parse_texts(texts: Sequence[str], source: str) -> RunConfig:
+    """``key=value`` texts as a configuration; a `UserError` names the first that is not accepted."""
     nested: dict[str, Any] = {}
-    for key, value in flat.items():
+    for key, value in parse_overrides(texts, source).items():
         section, _, leaf = key.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[leaf] = value
-    return nested
+    return from_dict(nested, source)
 
 
-class _NoWheel(QObject):
-    """A wheel over a closed combo box scrolls the page; it must not change the value in passing."""
+class ChoiceChips(QWidget):
+    """Several of a closed set, or all: a chip each. Its text is a comma-separated list, or "all"."""
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if isinstance(event, QWheelEvent) and isinstance(watched, QComboBox):
-            event.ignore()
-            return True
-        return False
+    edited = Signal()
+
+    def __init__(self, choices: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._flow = FlowLayout(self, gap=4, line_gap=4)
+        self.chips = {name: self._add_chip(name) for name in ("all", *choices)}
+        self._known = len(self.chips)
+
+    def _add_chip(self, name: str) -> QPushButton:
+        chip = make_button(name.replace("_", " "), clicked=lambda: self._on_clicked(name))
+        chip.setCheckable(True)
+        chip.setProperty("chip", "pick")
+        self._flow.addWidget(chip)
+        return chip
+
+    def _on_clicked(self, name: str) -> None:
+        others = [other for other in self.chips if other not in ("all", name)]
+        chosen = [other for other in others if self.chips[other].isChecked()]
+        if name == "all" or not (chosen or self.chips[name].isChecked()):
+            for other in (*others, name):
+                self.chips[other].setChecked(False)
+            self.chips["all"].setChecked(True)
+        else:
+            self.chips["all"].setChecked(False)
+        self.edited.emit()
+
+    def text(self) -> str:
+        """The value."""
+        return ",".join(name for name, chip in self.chips.items() if chip.isChecked())
+
+    def set_text(self, text: str) -> None:
+        """Show a value; names that are not in the set get a chip, so that they are seen and can be taken out."""
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        for name in [*self.chips][self._known :]:
+            self.chips.pop(name).deleteLater()
+        for name in names:
+            if name not in self.chips:
+                self.chips[name] = self._add_chip(name)
+        for name, chip in self.chips.items():
+            chip.setChecked(name in names)
 
 
 class Field(QWidget):
-    """`set_text` and `render_base` fill it; `text` and `check` read it."""
+    """One option: name, editor, help with range, and what is wrong with its value."""
 
     edited = Signal()
 
     def __init__(self, option: OptionInfo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.option = option
-        self._base = say_value(option.default)
+        self.option, self.title = option, option_title(option)
+        self._base = value_text(option.default)
         self.wrong = ""
         self._build()
 
     def _build(self) -> None:
         option = self.option
-        self.name = make_label(say_name(option))
+        self.name = make_label(self.title)
         self.reset = make_icon_button("refresh", "Reset", clicked=self._reset)
-        self.reset.setFixedSize(24, 22)
+        self.reset.setProperty("tight", "true")
+        self.reset.setFixedSize(RESET_SIZE, RESET_SIZE)
+        self.reset.setIconSize(QSize(16, 16))
         policy = self.reset.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.reset.setSizePolicy(policy)
         self.reset.hide()
-        head = QHBoxLayout()
+        head, row = QHBoxLayout(), QHBoxLayout()
         head.setSpacing(SPACE_1)
-        head.addWidget(self.name)
-        head.addStretch(1)
+        head.addWidget(self.name, 1)
         head.addWidget(self.reset)
         self.editor, self.text, self.set_text = self._make_editor()
-        self.editor.setAccessibleName(f"{say_name(option)}, {option.key}")
-        tip = f"{say_help(option)}\n{option.key}, default {say_value(option.default) or '“”'}"
+        self.editor.setAccessibleName(f"{self.title}, {option.key}")
+        tip = f"{option_help(option)}\n{option.key}, default {value_text(option.default) or '“”'}"
         self.editor.setToolTip(tip)
         self.name.setToolTip(tip)
         self.name.setBuddy(self.editor)
-        self.help = make_label(say_help(option), "small", wrap=True)
+        row.setSpacing(SPACE_2)
+        row.addWidget(self.editor, 1)
+        if option.unit:
+            row.addWidget(make_label(option.unit, "small"))
+        if option.key in FOLDERS | FILES:
+            row.addWidget(make_icon_button("folder", f"Choose for {self.title}…", clicked=self._choose))
+        self.help = make_label(option_help(option), "small", wrap=True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACE_1)
         column.addLayout(head)
-        column.addLayout(self._build_row())
+        column.addLayout(row)
         column.addWidget(self.help)
         column.addStretch(1)
         self.edited.connect(self.render_changed)
 
-    def _build_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.editor, 1)
-        if self.option.unit:
-            row.addWidget(make_label(self.option.unit, "small"))
-        if self.option.key in FOLDERS | FILES:
-            row.addWidget(make_icon_button("folder", f"Choose for {say_name(self.option)}…", clicked=self._choose))
-        return row
-
     def _make_editor(self) -> tuple[QWidget, Callable[[], str], Callable[[str], None]]:
-        kind = self.option.type
-        if kind is bool:
+        option = self.option
+        if option.type is bool:
             box = QCheckBox("On")
             box.toggled.connect(lambda _on: self.edited.emit())
             return box, lambda: str(box.isChecked()).lower(), lambda t: box.setChecked(t.lower() == "true")
-        if issubclass(kind, StrEnum):
+        if option.many:
+            chips = ChoiceChips(option.choices)
+            chips.edited.connect(self.edited)
+            return chips, chips.text, chips.set_text
+        if option.choices:
             combo = QComboBox()
-            combo.addItems(self.option.choices)
-            combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            combo.installEventFilter(_NoWheel(combo))
+            combo.addItems(option.choices)
+            hush(combo)
+            # Text such as "cuda:1" may be set in a file.
+            combo.setEditable(not issubclass(option.type, StrEnum))
             combo.currentTextChanged.connect(lambda _text: self.edited.emit())
             return combo, combo.currentText, combo.setCurrentText
         line = QLineEdit()
@@ -160,20 +222,18 @@ class Field(QWidget):
             self.set_text(name)
             self.edited.emit()
 
-    # ------------------------------------------------------------------ render
-
     def render_base(self, value: str) -> None:
         """What Reset goes back to."""
         self._base = value
         self.reset.setToolTip(f"Back to {value or '“”'}")
-        self.reset.setAccessibleName(f"Reset {say_name(self.option)} to {value}")
+        self.reset.setAccessibleName(f"Reset {self.title} to {value}")
         self.render_changed()
 
     def render_changed(self) -> None:
-        """Mark a value that differs from the base, with a mark and weight as well as a button."""
+        """Mark a value that differs from the base: a dot, weight, and the reset button."""
         changed = self.changed
         self.reset.setVisible(changed)
-        self.name.setText(f"• {say_name(self.option)}" if changed else say_name(self.option))
+        self.name.setText(f"• {self.title}" if changed else self.title)
         font = self.name.font()
         font.setBold(changed)
         self.name.setFont(font)
@@ -181,55 +241,30 @@ class Field(QWidget):
     @property
     def changed(self) -> bool:
         """Whether the value differs from the base. 0.20 is 0.2."""
-        return not _same(self.text().strip(), self._base)
+        text = self.text().strip()
+        try:
+            return text != self._base and float(text) != float(self._base)
+        except ValueError:
+            return True
 
     def _reset(self) -> None:
         self.set_text(self._base)
         self.edited.emit()
         self.editor.setFocus()
 
-    def check(self) -> str | None:
-        """What is wrong, shown in place of the help; None if nothing is."""
+    def check(self) -> str:
+        """What is wrong, shown in place of the help; "" if nothing is."""
         try:
-            from_dict(nest(parse_overrides([f"{self.option.key}={self.text()}"])), "this form")
-        except UserError as error:
-            self.wrong = say_reason(str(error))
-            self.help.setText(self.wrong)
-            set_tone(self.help, "bad")
-            self.editor.setAccessibleDescription(self.wrong)
-            return self.wrong
-        self.wrong = ""
-        self.help.setText(say_help(self.option))
-        set_tone(self.help, "")
-        self.editor.setAccessibleDescription(say_help(self.option))
-        return None
-
-
-def say_reason(text: str) -> str:
-    """An error of `config_io` without the place it names, which the field itself is."""
-    text = text.removeprefix("this form: ").removeprefix("--set: ")
-    _key, equals, rest = text.partition(" = ")
-    return f"Not accepted: {rest}" if equals else text
-
-
-def _same(a: str, b: str) -> bool:
-    if a == b:
-        return True
-    try:
-        return float(a) == float(b)
-    except ValueError:
-        return False
-
-
-COMMON = frozenset({
-    "name", "mode", "steps", "model.path", "model.tuning", "rollout.questions", "rollout.clean", "rollout.hints",
-    "rollout.hinted", "update.learning_rate", "data.seed", "data.families", "evaluation.every", "evaluation.problems",
-    "adversary.reward", "checkpoint.every",
-})  # fmt: skip
-SECTION_WORDS = {"": "Run", "rollout": "Rollouts", "evaluation": "Evaluation", "checkpoint": "Checkpoints"}
-SECTION_HELP = {"": "What this run is called, what is trained, and for how long."}
-NARROW, WIDE = 520, 900
-"""Widths at which a section goes from one column of fields to two, and to three."""
+            parse_texts([f"{self.option.key}={self.text()}"], "form")
+            error = find_unknown(self.option, self.text()) if self.option.many else ""
+        except UserError as caught:
+            error = str(caught).removeprefix("form: ")
+        # The field itself says which option it is.
+        self.wrong = f"Not accepted: {error.removeprefix(self.option.key).lstrip(' =:')}" if error else ""
+        self.help.setText(self.wrong or option_help(self.option))
+        set_tone(self.help, "bad" if self.wrong else "")
+        self.editor.setAccessibleDescription(self.help.text())
+        return self.wrong
 
 
 class FormSection(Card):
@@ -242,15 +277,13 @@ class FormSection(Card):
         self.fields: list[Field] = []
         self.open = False
         self._placed: tuple[object, ...] = ()
-        title = SECTION_WORDS.get(key, key.capitalize())
-        self.setAccessibleName(title)
+        self._title = SECTION_TITLES.get(key, key.capitalize())
+        self.setAccessibleName(self._title)
         self.more = make_button("", "chevron-right", kind="quiet", clicked=self._toggle)
-        self._title = title
         head = QHBoxLayout()
         head.setSpacing(SPACE_3)
-        head.addWidget(make_card_heading(title))
-        help_label = make_label(SECTION_HELP.get(key, help_), "small", wrap=True)
-        head.addWidget(help_label, 1)
+        head.addWidget(make_card_heading(self._title))
+        head.addWidget(make_label(SECTION_HELP.get(key, help_), "small", wrap=True), 1)
         head.addWidget(self.more)
         self.body.addLayout(head)
         self._grid = QGridLayout()
@@ -294,11 +327,10 @@ class ConfigForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fields = {o.key: Field(o) for o in describe_options()}
+        self.fields = {option.key: Field(option) for option in describe_options()}
         self.sections: dict[str, FormSection] = {}
         self._columns = 2
         self._build()
-        self._connect()
         self._arrange()
 
     def _build(self) -> None:
@@ -307,6 +339,7 @@ class ConfigForm(QWidget):
         self.search.setClearButtonEnabled(True)
         self.search.setAccessibleName("Find an option")
         self.search.setToolTip("Searches all options, also those that are folded away (Ctrl+F)")
+        self.search.textChanged.connect(lambda _text: self._arrange())
         self.found = make_label("", "small")
         self.all = make_button("Unfold all", kind="quiet", clicked=self._toggle_all)
         row = QHBoxLayout()
@@ -322,36 +355,29 @@ class ConfigForm(QWidget):
             key = field.option.section
             if key not in self.sections:
                 self.sections[key] = FormSection(key, field.option.section_help)
+                self.sections[key].toggled.connect(self._arrange)
                 column.addWidget(self.sections[key])
             field.setParent(self.sections[key])
+            field.edited.connect(lambda f=field: self._on_edited(f))
             self.sections[key].fields.append(field)
-
-    def _connect(self) -> None:
-        self.search.textChanged.connect(lambda _text: self._arrange())
-        for section in self.sections.values():
-            section.toggled.connect(self._arrange)
-        for field in self.fields.values():
-            field.edited.connect(self._take_edit)
-
-    # ------------------------------------------------------------------ what is in view
 
     def _arrange(self) -> None:
         needle = self.search.text().casefold().strip()
         found = 0
         for section in self.sections.values():
-            shown = [f for f in section.fields if self._wanted(f, needle, open_=section.open)]
+            shown = [f for f in section.fields if self._is_shown(f, needle, open_=section.open)]
             found += len(shown)
             section.show_fields(shown, self._columns, searching=bool(needle))
         self.found.setText(f"{found or 'no'} {'option' if found == 1 else 'options'}" if needle else "")
         self.all.setText("Fold all" if self._all_open() else "Unfold all")
         self.all.setVisible(not needle)
 
-    def _wanted(self, field: Field, needle: str, *, open_: bool) -> bool:
+    def _is_shown(self, field: Field, needle: str, *, open_: bool) -> bool:
+        option = field.option
         if not needle:
-            return open_ or field.option.key in COMMON or bool(field.wrong) or field.changed
-        o = field.option
-        hay = f"{o.key} {o.key.replace('_', ' ').replace('.', ' ')} {say_name(o)} {o.help}".casefold()
-        return all(word in hay for word in needle.split())
+            return open_ or option.key in COMMON or bool(field.wrong) or field.changed
+        text = f"{option.key} {option.key.replace('_', ' ').replace('.', ' ')} {field.title} {option.help}".casefold()
+        return all(word in text for word in needle.split())
 
     def _all_open(self) -> bool:
         return all(section.open or not section.uncommon for section in self.sections.values())
@@ -383,15 +409,13 @@ class ConfigForm(QWidget):
 
     # ------------------------------------------------------------------ values
 
-    def _take_edit(self) -> None:
-        sender = self.sender()
-        if isinstance(sender, Field):
-            sender.check()
+    def _on_edited(self, field: Field) -> None:
+        field.check()
         self.changed.emit()
 
     def render_config(self, config: RunConfig, base: RunConfig | None = None) -> None:
-        """Show a configuration; options that differ from `base` (its own values if None, or not given) are marked."""
-        values, bases = _texts(config), _texts(base or config)
+        """Show a configuration; options that differ from `base` are marked."""
+        values, bases = value_texts(config), value_texts(base or config)
         for key, field in self.fields.items():
             field.blockSignals(True)
             field.set_text(values[key])
@@ -402,23 +426,13 @@ class ConfigForm(QWidget):
         self.changed.emit()
 
     def config(self) -> RunConfig:
-        """What the form says; a UserError naming the first field that is wrong."""
-        texts = [f"{key}={field.text()}" for key, field in self.fields.items()]
-        return from_dict(nest(parse_overrides(texts, "the form")), "the form")
+        """The configuration; a UserError names the first field that is not accepted."""
+        return parse_texts([f"{key}={field.text()}" for key, field in self.fields.items()], "the form")
 
-    def first_wrong(self) -> tuple[str, str] | None:
-        """Key and reason of the first value that is not accepted."""
-        return next(((key, field.wrong) for key, field in self.fields.items() if field.wrong), None)
+    def first_wrong(self) -> Field | None:
+        """The first field whose value is not accepted."""
+        return next((field for field in self.fields.values() if field.wrong), None)
 
     def changed_keys(self) -> list[str]:
         """Options that differ from the base."""
         return [key for key, field in self.fields.items() if field.changed]
-
-
-def _texts(config: RunConfig) -> dict[str, str]:
-    values = to_dict(config)
-    found = {}
-    for option in describe_options():
-        section, _, leaf = option.key.rpartition(".")
-        found[option.key] = say_value((values[section] if section else values)[leaf])
-    return found

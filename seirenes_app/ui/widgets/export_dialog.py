@@ -60,7 +60,7 @@ class FileExportDialog(PageDialog):
         self.buttons.addWidget(self.folder)
         self.buttons.addWidget(self.go)
 
-    def run(self, work: Callable[[Callable[[int, int], object], Callable[[], bool]], str | None], target: Path) -> None:
+    def run(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], str | None], target: Path) -> None:
         """Run `work(progress, cancelled)` in another thread. It returns what was written, or None when cancelled."""
         self._busy, self._stop, self._folder = True, False, target.parent
         self.options.hide()

@@ -40,6 +40,14 @@ def make_card_heading(text: str) -> QLabel:
     return label
 
 
+def wrap_anywhere(label: QLabel) -> QLabel:
+    """Let a wrapping label be narrower than its longest word: a path or a name must not widen the page."""
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
+    return label
+
+
 def set_tone(label: QWidget, tone: str) -> None:
     """Change a label's tone (good, warn, bad or "") after it was shown."""
     label.setProperty("tone", tone)
@@ -78,6 +86,11 @@ class IconLabel(QWidget):
         super().__init__(parent)
         self._icon, self._colour = icon, colour
         self.setFixedSize(size, size)
+
+    def render_icon(self, icon: str, colour: str) -> None:
+        """Another icon, another colour."""
+        self._icon, self._colour = icon, colour
+        self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw it."""

@@ -98,7 +98,7 @@ def test_a_run_leads_on_to_its_traces_and_its_robustness_and_discarding_is_not_f
     order, part = [], head
     while (part := part.nextInFocusChain()) is not head:
         order.append(part)
-    assert order.index(head.traces) < order.index(head.discard)
+    assert order.index(head.traces) < order.index(head.more)
     head.robustness.click()
     assert window.stack.currentWidget() is page(window, "robustness")
     assert page(window, "robustness").root == paths.root
@@ -118,7 +118,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     paths = write_run(tmp_path / "runs", "over", done="finished")
     window.open_run(paths)
     view = page(window, "train").view
-    assert view.name.text() == "over"
+    assert view.head.name.text() == "over"
     assert view.evaluation.item(0, 1).text().startswith("90%")
     for _ in range(12):
         view.tick()

@@ -9,6 +9,7 @@ from helpers.robust_runs import SKILL, evaluate_step
 from helpers.rollout_runs import ROWS_A_STEP, make_run
 from safetensors.torch import load_file, save_file
 
+from seirenes_app.store.resources import recorded_run
 from training.engine.checkpoint import atomic_folder, damage
 from training.evaluation.store_reader import StoreReader, verify
 from training.evaluation.suites.builder import frozen_suite
@@ -105,6 +106,12 @@ def test_checkpoints_are_kept_as_sound_float16_weights(run, tmp_path):
         assert weights.dtype is torch.float16
         assert float(weights[0, 0]) == value
         assert json.loads((folder / "config.json").read_text()) == {"dtype": "float16", "_name_or_path": "starter"}
+
+
+def test_the_recorded_run_names_only_checkpoints_that_ship():
+    paths = RunPaths(recorded_run())
+    named = {path for _step, path in read_run(paths).state.checkpoints}
+    assert named == {f"checkpoints/{folder.name}" for folder in paths.checkpoints.iterdir()}
 
 
 def test_what_stands_at_the_target_is_replaced_only_when_asked(run, tmp_path, capsys):

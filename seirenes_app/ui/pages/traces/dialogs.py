@@ -56,7 +56,7 @@ class ExportDialog(FileExportDialog):
         ids = self._selection if self.some.isChecked() else self._hits
         paths = self._paths
 
-        def write(progress: Callable[[int, int], object], cancelled: Callable[[], bool]) -> str | None:
+        def write(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str | None:
             # A source of its own: an export must not make the page wait, nor end when another run is opened.
             source = TraceSource(paths)
             try:

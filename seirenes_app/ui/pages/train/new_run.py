@@ -1,26 +1,17 @@
-"""What speaks against starting a run as it is set up. Each is said, none refuses.
-
-The presets to start from, a tile each: name and one line. One at most is chosen.
-
-Beside the form: what the run will take, what speaks against it, the button that starts it, and the queue.
-
-The face of the Train page that makes a run: presets, form, estimate, start, queue."""
+"""The view of the Train page that makes a run: presets, form, what the run will take, start, queue."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFont, QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPen, QResizeEvent, QShortcut
+from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -30,110 +21,33 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.estimate import (
-    MemoryEstimate,
-    TimeEstimate,
-    estimate_memory,
-    estimate_time,
-    model_parameters,
-)
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import MODE_WORDS
 from seirenes_app.store.resources import presets_folder
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.icons import draw_svg
+from seirenes_app.ui.pages.train.actions import PRESET_TITLES
+from seirenes_app.ui.pages.train.preflight import Preflight, check_run
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
-from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
+from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
-from seirenes_app.ui.widgets.config_form import ConfigForm, say_name
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
-from training.errors import UserError
-from training.runs.config import Preset, RunConfig, describe_options, load_config, to_dict, to_toml
+from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
+from training.runs.config import Preset, RunConfig, load_config
 from training.runs.listing import RunSummary
-from training.runs.lock import holder
 
-BYTES_A_PARAMETER = 12
-"""Of a checkpoint: the weights and AdamW's two moments in float32."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the machine has to give now."""
-
-    memory_free_mb: float
-    disk_free_mb: float
-    live: tuple[str, ...]
-    """Runs that are going."""
-
-
-def look_around(runs_root: Path) -> Surroundings:
-    """Read the machine and the locks of all runs. Takes a moment: call it off the window's thread."""
-    existing = next((p for p in (runs_root, *runs_root.parents) if p.exists()), Path.cwd())
-    free_mb = shutil.disk_usage(existing).free / 2**20
-    return Surroundings(psutil.virtual_memory().available / 2**20, free_mb, live_runs(runs_root))
-
-
-def live_runs(runs_root: Path) -> tuple[str, ...]:
-    """Names of the runs whose trainer holds its lock."""
-    locks = sorted(runs_root.glob("*/trainer.lock")) if runs_root.is_dir() else []
-    return tuple(lock.parent.name for lock in locks if holder(lock) is not None)
-
-
-def checkpoints_mb(config: RunConfig, parameters: int) -> float:
-    """Disk that the checkpoints of a run will take."""
-    every, keep = config.checkpoint.every, config.checkpoint.keep
-    count = 2 + (config.steps // every if every else 0)
-    return (min(count, keep + 1) if keep else count) * BYTES_A_PARAMETER * parameters / 2**20
-
-
-def find_cautions(config: RunConfig, memory_mb: float, parameters: int, around: Surroundings) -> tuple[str, ...]:
-    """One sentence or two for each thing a person should know before they start."""
-    found = []
-    if config.model.path != "starter" and not (Path(config.model.path) / "config.json").is_file():
-        found.append(
-            f"“{config.model.path}” is no folder with a Hugging Face model here. The trainer will end at once."
-        )
-    if config.data.problems and not Path(config.data.problems).is_file():
-        found.append(f"The file of problems “{config.data.problems}” is not there.")
-    if memory_mb > around.memory_free_mb:
-        found.append(
-            f"It needs about {megabytes(memory_mb)} of memory and {megabytes(around.memory_free_mb)} are free. The "
-            "system may end it; fewer questions or shorter solutions need less."
-        )
-    disk_mb = checkpoints_mb(config, parameters)
-    if disk_mb > around.disk_free_mb:
-        found.append(
-            f"Its checkpoints take about {megabytes(disk_mb)} and {megabytes(around.disk_free_mb)} of disk are free. "
-            "Set checkpoint.keep to keep fewer."
-        )
-    if around.live:
-        going = f"{around.live[0]} is" if len(around.live) == 1 else f"{len(around.live)} runs are"
-        found.append(f"{going} going: side by side they become slower. The queue starts this one afterwards.")
-    return tuple(found)
-
-
-ORDER = ("demo", "quick", "long", "clean_rl", "static", "random", "small-gpu")
-TITLES = {
-    "demo": "Demo", "quick": "Quick", "long": "Long", "clean_rl": "Clean RL", "static": "Static adversary",
-    "random": "Random hints", "small-gpu": "Small GPU",
-}  # fmt: skip
-NARROWEST = 168
-HEIGHT = 84
-
-
-def in_order(names: Mapping[str, Preset]) -> list[str]:
-    """The presets that ship in their order, then any other."""
-    return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
+TILE_WIDTH = 168
+TILE_HEIGHT = 84
 
 
 class Tile(QAbstractButton):
-    """A name and up to three lines about it; chosen, it has a check mark and a strong border."""
+    """A preset: its name and up to three lines about it; chosen, it has a check mark and a strong border."""
 
     def __init__(self, preset: Preset, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._about = preset.description
-        self.setText(TITLES.get(preset.name, preset.name))
+        self.setText(PRESET_TITLES.get(preset.name, preset.name))
         self.setCheckable(True)
         self.setAccessibleName(f"Preset {self.text()}")
         self.setAccessibleDescription(preset.description)
@@ -141,20 +55,20 @@ class Tile(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setFixedHeight(HEIGHT)
+        self.setFixedHeight(TILE_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
         """As narrow as a tile may be."""
-        return QSize(NARROWEST, HEIGHT)
+        return QSize(TILE_WIDTH, TILE_HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Ground, border, name, lines."""
         theme, chosen = current_theme(), self.isChecked()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        inset = 1.0 if chosen or self.hasFocus() else 0.5
         strong = chosen or self.hasFocus()
+        inset = 1.0 if strong else 0.5
         painter.setPen(QPen(theme.colour("accent" if strong else "border"), 2 * inset))
         painter.setBrush(theme.colour("raised" if self.underMouse() and not chosen else "surface"))
         rect = QRectF(self.rect()).adjusted(inset, inset, -inset, -inset)
@@ -175,17 +89,18 @@ class Tile(QAbstractButton):
         painter.setFont(font)
         painter.setPen(theme.colour("muted"))
         flags = Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
-        painter.drawText(QRectF(14, 31, self.width() - 26, HEIGHT - 36), flags, self._about)
+        painter.drawText(QRectF(14, 31, self.width() - 26, TILE_HEIGHT - 36), flags, self._about)
 
 
 class PresetTiles(QWidget):
-    """As many tiles in a row as there is room for."""
+    """The presets that ship, then any other: as many tiles in a row as there is room for. One at most is chosen."""
 
     chosen = Signal(str)
 
     def __init__(self, presets: Mapping[str, Preset], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.tiles = {name: Tile(presets[name]) for name in in_order(presets)}
+        names = sorted(presets, key=lambda name: [*PRESET_TITLES, name].index(name))
+        self.tiles = {name: Tile(presets[name]) for name in names}
         self._columns = 0
         self._group = QButtonGroup(self)
         self._grid = QGridLayout(self)
@@ -195,7 +110,7 @@ class PresetTiles(QWidget):
         for name, tile in self.tiles.items():
             self._group.addButton(tile)
             tile.clicked.connect(lambda _on=False, n=name: self.chosen.emit(n))
-        self._flow(4)
+        self._arrange(4)
 
     def render_chosen(self, name: str) -> None:
         """Mark a preset, or none for any other name."""
@@ -206,20 +121,16 @@ class PresetTiles(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Reflow."""
-        self._flow(max(2, min(len(self.tiles), (self.width() + SPACE_2) // (NARROWEST + SPACE_2))))
+        self._arrange(max(2, min(len(self.tiles), (self.width() + SPACE_2) // (TILE_WIDTH + SPACE_2))))
 
-    def _flow(self, columns: int) -> None:
+    def _arrange(self, columns: int) -> None:
         if columns == self._columns:
             return
         for i, tile in enumerate(self.tiles.values()):
-            self._grid.removeWidget(tile)
             self._grid.addWidget(tile, i // columns, i % columns)
         for column in range(max(columns, self._columns)):
             self._grid.setColumnStretch(column, int(column < columns))
         self._columns = columns
-
-
-WIDTH = 344
 
 
 class Breakdown(QWidget):
@@ -243,7 +154,7 @@ class Breakdown(QWidget):
 
     def render_parts(self, figure: str, parts: Sequence[tuple[str, str]]) -> None:
         """Show them."""
-        self.figure.setText(figure)
+        self.figure.setText(figure[0].upper() + figure[1:])
         while len(self._cells) < len(parts):
             cells = make_label("", "small", wrap=True), make_label("", "small")
             for column, cell in enumerate(cells):
@@ -259,124 +170,107 @@ class Breakdown(QWidget):
         self.setAccessibleName(f"{self._name}: {figure}. {said}")
 
 
+PANEL_WIDTH = 344
+
+
 class LaunchPanel(QScrollArea):
-    """Asks by signals."""
+    """Beside the form: the buttons, then what may change its height: warnings, what the run will take, the queue."""
 
-    startAsked = Signal()
-    queueAsked = Signal()
-    copyAsked = Signal()
-    revealAsked = Signal()
-    unqueueAsked = Signal(int)
+    unqueueRequested = Signal(int)
+    revealRequested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._actions = actions
         self.setWidgetResizable(True)
-        self.setFixedWidth(WIDTH)
+        self.setFixedWidth(PANEL_WIDTH)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(0, 32, 24, 32)
-        self._column.setSpacing(SPACE_3)
-        self._column.addWidget(self._build_launch())
-        self._column.addWidget(self._build_queue())
-        self._column.addStretch(1)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 32, 24, 32)
+        column.setSpacing(SPACE_3)
+        column.addWidget(self._build_launch())
+        column.addWidget(self._build_queue())
+        column.addStretch(1)
         self.setWidget(inside)
 
     def _build_launch(self) -> Card:
         card = Card()
         card.body.setSpacing(SPACE_3)
-        card.body.addWidget(make_card_heading("Before it starts"))
+        self.start = action_button(self._actions["start"], kind="primary", large=True)
         self.time, self.memory = Breakdown("Time"), Breakdown("Memory")
         self.basis = make_label("", "small", wrap=True)
-        card.body.addWidget(self.time)
-        card.body.addWidget(self.basis)
-        card.body.addWidget(make_rule())
-        card.body.addWidget(self.memory)
-        self.cautions = QVBoxLayout()
-        self.cautions.setSpacing(SPACE_2)
-        card.body.addLayout(self.cautions)
-        self.wrong = make_label("", wrap=True, tone="bad")
-        self.reveal = make_button("Show the option", "search", kind="quiet", clicked=self.revealAsked.emit)
-        self.start = make_button("Start", "play", kind="primary", large=True, tip="Start this run (Ctrl+Enter)",
-                                 clicked=self.startAsked.emit)  # fmt: skip
-        self.queue = make_button("Add to queue", "plus", clicked=self.queueAsked.emit,
-                                 tip="Starts when no other run is going, while this window is open")  # fmt: skip
-        self.copy = make_button("Copy as command", "copy", kind="quiet", clicked=self.copyAsked.emit,
-                                tip="The line that starts this run in a terminal")  # fmt: skip
-        for widget in (self.wrong, self.reveal, self.start, self.queue, self.copy):
-            card.body.addWidget(widget)
+        self.warnings = QVBoxLayout()
+        self.warnings.setSpacing(SPACE_2)
+        self.wrong = wrap_anywhere(make_label("", wrap=True, tone="bad"))
+        self.reveal = make_button("Show the option", "search", kind="quiet", clicked=self.revealRequested.emit)
         self.wrong.hide()
         self.reveal.hide()
+        # The buttons stand above everything that comes and goes: a late warning must not move them.
+        card.body.addWidget(self.start)
+        card.body.addWidget(action_button(self._actions["queue"]))
+        card.body.addWidget(action_button(self._actions["copy-command"], kind="quiet"))
+        card.body.addWidget(make_rule())
+        card.body.addWidget(self.wrong)
+        card.body.addWidget(self.reveal)
+        card.body.addLayout(self.warnings)
+        for part in (self.time, self.basis, make_rule(), self.memory):
+            card.body.addWidget(part)
         return card
 
     def _build_queue(self) -> Card:
-        self.waiting = Card()
-        self.waiting.body.addWidget(make_card_heading("Waiting to start"))
+        self.queue = Card()
         self.rows = QVBoxLayout()
         self.rows.setSpacing(SPACE_1)
-        self.waiting.body.addLayout(self.rows)
-        self.waiting.body.addWidget(
-            make_label("The next one starts when no run is going, as long as this window is open.", "small", wrap=True)
-        )
-        self.waiting.hide()
-        return self.waiting
-
-    # ------------------------------------------------------------------ render
+        note = "The next one starts when no run is live, as long as this window is open."
+        self.queue.body.addWidget(make_card_heading("Queue"))
+        self.queue.body.addLayout(self.rows)
+        self.queue.body.addWidget(make_label(note, "small", wrap=True))
+        self.queue.hide()
+        return self.queue
 
     def render_wrong(self, reason: str) -> None:
-        """A value is not accepted: say which, and offer to go there. "" when all are."""
+        """A value is not accepted: name it. "" when all are."""
         self.wrong.setText(reason)
         self.wrong.setVisible(bool(reason))
         self.reveal.setVisible(bool(reason))
-        self.start.setEnabled(not reason)
-        self.queue.setEnabled(not reason)
+        for name in ("start", "queue"):
+            self._actions[name].setEnabled(not reason)
 
-    def render_estimate(self, time: TimeEstimate, memory: MemoryEstimate) -> None:
-        """What it will take."""
-        self.time.render_parts(_capital(time.words), [(name, duration(s)) for name, s in time.parts])
-        self.basis.setText(f"A guess {time.basis}.")
-        self.memory.render_parts(f"About {megabytes(memory.megabytes)}", [(n, megabytes(mb)) for n, mb in memory.parts])
-
-    def render_cautions(self, cautions: Sequence[str]) -> None:
-        """What speaks against it; the button then says that it starts all the same."""
-        _clear(self.cautions)
-        for caution in cautions:
-            self.cautions.addWidget(_make_caution(caution))
-        self.start.setText("Start anyway" if cautions else "Start")
-        self.start.setAccessibleName(self.start.text())
-        self.start.setAccessibleDescription(" ".join(cautions))
+    def render_preflight(self, found: Preflight) -> None:
+        """What it will take, and warnings; with a warning the button says that it starts all the same."""
+        self.time.render_parts(found.time.words, [(name, duration(s)) for name, s in found.time.parts])
+        self.basis.setText(f"Estimated {found.time.basis}.")
+        parts = [(name, megabytes(mb)) for name, mb in found.memory.parts]
+        self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
+        _clear(self.warnings)
+        for text in found.warnings:
+            entry = QWidget()
+            row = QHBoxLayout(entry)
+            row.setContentsMargins(0, 0, 0, 0)
+            row.setSpacing(SPACE_2)
+            row.addWidget(IconLabel("warning", 16, "warn"), 0, Qt.AlignmentFlag.AlignTop)
+            row.addWidget(wrap_anywhere(make_label(text, wrap=True)), 1)
+            self.warnings.addWidget(entry)
+        self._actions["start"].setText("Start anyway" if found.warnings else "Start")
+        self.start.setAccessibleDescription(" ".join(found.warnings))
 
     def render_queue(self, waiting: Sequence[RunConfig]) -> None:
         """Runs that wait, the next one first."""
-        self.waiting.setVisible(bool(waiting))
+        self.queue.setVisible(bool(waiting))
         _clear(self.rows)
-        for row, config in enumerate(waiting):
-            self.rows.addWidget(self._make_row(row, config))
-
-    def _make_row(self, row: int, config: RunConfig) -> QWidget:
-        entry = QWidget()
-        line = QHBoxLayout(entry)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(SPACE_2)
-        text = f"{config.name}  ·  {MODE_WORDS.get(config.mode, config.mode)}, {config.steps} steps"
-        label = ElidedLabel()
-        label.setText(f"{row + 1}.  {text}")
-        line.addWidget(label, 1)
-        remove = make_icon_button("close", f"Take {config.name} out of the queue",
-                                  clicked=lambda: self.unqueueAsked.emit(row))  # fmt: skip
-        line.addWidget(remove)
-        return entry
-
-
-def _make_caution(text: str) -> QWidget:
-    entry = QWidget()
-    row = QHBoxLayout(entry)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(SPACE_2)
-    row.addWidget(IconLabel("warning", 16, "warn"), 0, Qt.AlignmentFlag.AlignTop)
-    row.addWidget(make_label(text, wrap=True), 1)
-    return entry
+        for number, config in enumerate(waiting):
+            entry, label = QWidget(), ElidedLabel()
+            mode = MODE_WORDS.get(config.mode, config.mode)
+            label.setText(f"{number + 1}.  {config.name}  ·  {mode}, {config.steps} steps")
+            row = QHBoxLayout(entry)
+            row.setContentsMargins(0, 0, 0, 0)
+            row.setSpacing(SPACE_2)
+            row.addWidget(label, 1)
+            row.addWidget(make_icon_button("close", f"Take {config.name} out of the queue",
+                                           clicked=lambda n=number: self.unqueueRequested.emit(n)))  # fmt: skip
+            self.rows.addWidget(entry)
 
 
 def _clear(layout: QVBoxLayout) -> None:
@@ -386,12 +280,7 @@ def _clear(layout: QVBoxLayout) -> None:
             old.deleteLater()
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 ESTIMATE_MS = 350
-COPIED_MS = 1600
 DEMO = "demo"
 
 
@@ -404,27 +293,16 @@ class Origin:
     config: RunConfig
 
 
-@dataclass(frozen=True)
-class Outlook:
-    """What a configuration will take, and what speaks against it."""
-
-    config: RunConfig
-    time: TimeEstimate
-    memory: MemoryEstimate
-    cautions: tuple[str, ...]
-
-
 class NewRun(QWidget):
-    """Asks by signals to start or to queue a configuration."""
+    """Presets and the form, with the launch panel beside them."""
 
-    startAsked = Signal(object)
-    queueAsked = Signal(object)
-    unqueueAsked = Signal(int)
-    problem = Signal(str, str)
+    unqueueRequested = Signal(int)
 
-    def __init__(self, library: RunRepository, background: Background, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, library: RunRepository, tasks: TaskRunner, actions: Mapping[str, QAction], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._library, self._background = library, background
+        self._library, self._tasks = library, tasks
         self._presets = library.presets()
         self._past: Sequence[RunSummary] = ()
         demo = self._presets[DEMO].config if DEMO in self._presets else RunConfig()
@@ -432,177 +310,104 @@ class NewRun(QWidget):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(ESTIMATE_MS)
-        self._build()
-        self._connect()
+        self._timer.timeout.connect(self._estimate)
+        self._build(actions)
         self.take_preset(DEMO)
 
-    def _build(self) -> None:
-        column = Column(1320)
-        column.body.setSpacing(SPACE_4)
-        column.body.setContentsMargins(40, 32, 24, 40)
-        self.column = column
+    def _build(self, actions: Mapping[str, QAction]) -> None:
+        self.column = Column(1320)
+        self.column.body.setSpacing(SPACE_4)
+        self.column.body.setContentsMargins(40, 32, 24, 40)
+        self.panel = LaunchPanel(actions)
+        self.start = self.panel.start
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        row.addWidget(column, 1)
-        self.panel = LaunchPanel()
+        row.addWidget(self.column, 1)
         row.addWidget(self.panel)
-        self.start, self.queue, self.copy = self.panel.start, self.panel.queue, self.panel.copy
         head = QHBoxLayout()
         head.setSpacing(SPACE_2)
         head.addWidget(make_label("New run", "title"))
         head.addStretch(1)
-        head.addWidget(make_button("Open…", "file", kind="quiet", tip="Fill the form from a TOML or JSON file",
-                                   clicked=self._open))  # fmt: skip
-        head.addWidget(
-            make_button("Save…", "save", kind="quiet", tip="Save the form as a TOML file", clicked=self._save)
-        )
-        column.body.addLayout(head)
+        for name in ("open-file", "save-file"):
+            head.addWidget(action_button(actions[name], kind="quiet"))
         self.tiles = PresetTiles(self._presets)
-        self.differs = make_label("", "muted", wrap=True)
+        self.differs = make_label("", "muted")
         self.form = ConfigForm()
+        self.column.body.addLayout(head)
         for part in (self.tiles, self.differs, self.form):
-            column.body.addWidget(part)
-        column.body.addStretch(1)
-
-    def _connect(self) -> None:
+            self.column.body.addWidget(part)
+        self.column.body.addStretch(1)
         self.tiles.chosen.connect(self.take_preset)
-        self.form.changed.connect(self._take_change)
-        self._timer.timeout.connect(self._estimate)
-        self.panel.startAsked.connect(lambda: self._ask(self.startAsked))
-        self.panel.queueAsked.connect(lambda: self._ask(self.queueAsked))
-        self.panel.unqueueAsked.connect(self.unqueueAsked)
-        self.panel.copyAsked.connect(self._copy)
-        self.panel.revealAsked.connect(self._reveal)
-        for key, does in (("Ctrl+Return", self._press_start), ("Ctrl+F", self._find)):
-            QShortcut(QKeySequence(key), self).activated.connect(does)
+        self.form.changed.connect(self._on_changed)
+        self.panel.unqueueRequested.connect(self.unqueueRequested)
+        self.panel.revealRequested.connect(self._reveal)
 
-    # ------------------------------------------------------------------ render
+    # ------------------------------------------------------------------ the form
 
     def render_config(self, config: RunConfig) -> None:
         """Show a configuration; what differs from where the form was filled from is marked."""
         self.form.render_config(config, self._origin.config)
 
-    def render_queue(self, waiting: Sequence[RunConfig]) -> None:
-        """Runs that wait to start."""
-        self.panel.render_queue(waiting)
-
     def take_preset(self, name: str) -> None:
         """Fill the form with a preset."""
-        preset = self._presets.get(name)
-        if preset is None:
-            return
-        file = shlex.quote(str(presets_folder() / f"{name}.toml"))
-        self._origin = Origin(name, "seirenes demo" if name == DEMO else f"seirenes train {file}", preset.config)
-        self.tiles.render_chosen(name)
-        self.form.render_config(preset.config)
+        if (preset := self._presets.get(name)) is not None:
+            file = shlex.quote(str(presets_folder() / f"{name}.toml"))
+            self._fill(Origin(name, "seirenes demo" if name == DEMO else f"seirenes train {file}", preset.config))
 
     def take_file(self, path: Path) -> None:
         """Fill the form from a file; a `UserError` says what is wrong with it."""
-        config = load_config(path)
-        self._origin = Origin(path.name, f"seirenes train {shlex.quote(str(path))}", config)
-        self.tiles.render_chosen("")
-        self.form.render_config(config)
+        self._fill(Origin(path.name, f"seirenes train {shlex.quote(str(path))}", load_config(path)))
 
-    def _take_change(self) -> None:
+    def _fill(self, origin: Origin) -> None:
+        self._origin = origin
+        self.tiles.render_chosen(origin.name)
+        self.form.render_config(origin.config)
+
+    def _on_changed(self) -> None:
         count = len(self.form.changed_keys())
         options = "1 option differs" if count == 1 else f"{count} options differ"
-        self.differs.setText(f"{options} from {self._origin.name}, marked with a dot." if count else "")
-        self.differs.setVisible(count > 0)
+        same = f"The settings of {self._origin.name}."
+        self.differs.setText(f"{options} from {self._origin.name}, marked with a dot." if count else same)
         self._render_wrong()
         self._timer.start()
 
-    def _render_wrong(self) -> str:
-        wrong = self.form.first_wrong()
-        name = say_name(self.form.fields[wrong[0]].option) if wrong else ""
-        reason = f"{name}: {wrong[1]}" if wrong else ""
-        self.panel.render_wrong(reason)
-        return reason
+    def _render_wrong(self) -> bool:
+        field = self.form.first_wrong()
+        self.panel.render_wrong(f"{field.title}: {field.wrong}" if field is not None else "")
+        return field is not None
+
+    def _reveal(self) -> None:
+        if (field := self.form.first_wrong()) is not None:
+            self.form.reveal(field.option.key)
+            self.column.ensureWidgetVisible(field)
+
+    def find(self) -> None:
+        """Search the options."""
+        self.form.search.setFocus()
+        self.form.search.selectAll()
+
+    def as_command(self) -> str:
+        """What to type to start this run: the command of its origin, with what differs from it."""
+        now, base = value_texts(self.form.config()), value_texts(self._origin.config)
+        changed = (f"--set {shlex.quote(f'{key}={text}')}" for key, text in now.items() if text != base[key])
+        return " ".join([self._origin.command, *changed])
 
     # ------------------------------------------------------------------ estimate
 
     def refresh(self) -> None:
-        """The page came into view: what runs there were and what the machine has may have changed."""
-        self._background.submit(self._library.list_runs, self._take_past, lambda _text: None)
+        """The page came into view: past runs and the machine may have changed."""
+        self._tasks.run(self._library.list_runs, self._on_runs_listed, key="past runs")
 
-    def _take_past(self, past: Sequence[RunSummary]) -> None:
+    def _on_runs_listed(self, past: Sequence[RunSummary]) -> None:
         self._past = past
         self._estimate()
 
     def _estimate(self) -> None:
-        if self._render_wrong():
-            return
-        config, past, root = self.form.config(), self._past, self._library.runs_root
+        if not self._render_wrong():
+            config, past, root = self.form.config(), self._past, self._library.runs_root
+            self._tasks.run(lambda: check_run(config, past, root), self._on_checked, key="preflight")
 
-        def look() -> Outlook:
-            time, memory = estimate_time(config, past=past), estimate_memory(config)
-            cautions = find_cautions(config, memory.megabytes, model_parameters(config), look_around(root))
-            return Outlook(config, time, memory, cautions)
-
-        self._background.submit(look, self._take_outlook)
-
-    def _take_outlook(self, outlook: Outlook) -> None:
-        if self.form.first_wrong() is None and outlook.config == self.form.config():
-            self.panel.render_estimate(outlook.time, outlook.memory)
-            self.panel.render_cautions(outlook.cautions)
-
-    # ------------------------------------------------------------------ deeds
-
-    def _ask(self, signal: object) -> None:
-        try:
-            config = self.form.config()
-        except UserError as error:
-            self.problem.emit("The configuration cannot be used", str(error))
-            return
-        signal.emit(config)  # type: ignore[attr-defined]
-
-    def _press_start(self) -> None:
-        if self.start.isEnabled():
-            self.start.click()
-
-    def _find(self) -> None:
-        self.form.search.setFocus()
-        self.form.search.selectAll()
-
-    def _reveal(self) -> None:
-        wrong = self.form.first_wrong()
-        if wrong is not None:
-            self.form.reveal(wrong[0])
-            self.column.ensureWidgetVisible(self.form.fields[wrong[0]])
-
-    def _open(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a config file", "", "Configurations (*.toml *.json)")
-        if name:
-            try:
-                self.take_file(Path(name))
-            except UserError as error:
-                self.problem.emit("The configuration cannot be used", str(error))
-
-    def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the configuration", "run.toml", "TOML (*.toml)")
-        if name:
-            try:
-                Path(name).write_text(to_toml(self.form.config()), encoding="utf-8")
-            except (UserError, OSError) as error:
-                self.problem.emit("The configuration was not saved", str(error))
-
-    def _copy(self) -> None:
-        try:
-            QGuiApplication.clipboard().setText(self.as_command())
-        except UserError as error:
-            self.problem.emit("The configuration cannot be used", str(error))
-            return
-        self.copy.setText("Copied")
-        QTimer.singleShot(COPIED_MS, self.copy, lambda: self.copy.setText("Copy as command"))
-
-    def as_command(self) -> str:
-        """What to type to start this run: the command of its origin, with what differs from it."""
-        now, base = to_dict(self.form.config()), to_dict(self._origin.config)
-        changed = []
-        for option in describe_options():
-            section, _, leaf = option.key.rpartition(".")
-            value, was = ((d[section] if section else d)[leaf] for d in (now, base))
-            if value != was:
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                changed.append(f"--set {shlex.quote(f'{option.key}={text}')}")
-        return " ".join([self._origin.command, *changed])
+    def _on_checked(self, found: Preflight) -> None:
+        if self.form.first_wrong() is None and found.config == self.form.config():
+            self.panel.render_preflight(found)

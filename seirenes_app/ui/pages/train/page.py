@@ -1,103 +1,108 @@
-"""Train: make a run, watch a run. Two faces and a queue; which face is shown is all this page decides about a run."""
+"""Train: make a run, watch a run. The form and the run in view, and the queue of runs that wait."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QStackedLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.machine import read_machine
 from seirenes_app.services.run_report import ReportLine, before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import sentence
-from seirenes_app.store.settings import Settings
-from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.run_watcher import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.train.new_run import NewRun, live_runs
+from seirenes_app.ui.pages.train.actions import ACTIONS, RUN_ACTIONS
+from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
+from seirenes_app.ui.pages.train.new_run import NewRun
+from seirenes_app.ui.pages.train.preflight import live_runs
 from seirenes_app.ui.pages.train.run_view import RunView
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import Theme
 from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
 from training.errors import UserError
-from training.runs.config import RunConfig
+from training.runs.config import RunConfig, Tuning, load_config, to_toml
 from training.runs.paths import RunPaths
-from training.runs.status import LIVE, RunState
+from training.runs.status import LIVE, RunState, RunStatus
 
 TICK_MS = 400
-HURRY_MS = 30
+FILLING_MS = 30
 """Between two draws while a run that was just opened fills its charts."""
 METERS_MS = 2000
 LOG_LINES = 40
 
 
 class TrainPage(Page):
-    """See the module."""
+    """The form, or a run: live, found again and replayed are the same."""
 
     key = "train"
 
-    runOpened = Signal(object)
-    tracesAsked = Signal(object)
-    """The rollouts of a run."""
-    robustnessAsked = Signal(object)
-    """A run over its checkpoints."""
+    toast = Signal(str)
+    """What was done, in a line."""
+    tracesRequested = Signal(object)
+    """RunPaths"""
+    robustnessRequested = Signal(object)
+    """RunPaths"""
 
     def __init__(
-        self,
-        control: TrainerControl,
-        library: RunRepository,
-        settings: Settings,
-        *,
-        background: Background,
-        parent: QWidget | None = None,
+        self, control: TrainerControl, library: RunRepository, *, tasks: TaskRunner, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._control, self._library, self._settings, self._background = control, library, settings, background
+        self._control, self._library, self._tasks = control, library, tasks
         self._watcher: RunWatcher | None = None
         self._state = RunState()
-        self._queue: list[RunConfig] = []
-        self._checking = False
+        self.queue: list[RunConfig] = []
+        """Runs that wait, the next one first."""
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
         self._meter_timer = QTimer(self)
         self._meter_timer.setInterval(METERS_MS)
+        self._meter_timer.timeout.connect(self._measure)
         self._build()
         self._connect()
 
     def _build(self) -> None:
+        self.actions_ = bind_actions(self, ACTIONS, {
+            "find": lambda: self.new.find() if self._watcher is None else self.view.find(),
+            "start": lambda: self._with_form(self._start),
+            "queue": lambda: self._with_form(self._enqueue),
+            "copy-command": lambda: self._with_form(lambda _config: self._copy(self.new.as_command(), "Command")),
+            "open-file": self._open_file,
+            "save-file": lambda: self._with_form(self._save_file),
+            "traces": lambda: self._with_run(self.tracesRequested.emit),
+            "robustness": lambda: self._with_run(self.robustnessRequested.emit),
+            "resume": lambda: self._with_run(self._control.resume),
+            "edit-settings": lambda: self._with_run(self.edit_settings),
+            "stop": lambda: self._with_run(self._control.stop_and_save),
+            "checkpoint": lambda: self._with_run(self._control.checkpoint),
+            "export-model": lambda: self._with_run(self.open_export),
+            "diagnostics": lambda: self._with_run(self._copy_diagnostics),
+            "discard": lambda: self._with_run(self._discard),
+        })  # fmt: skip
         self._stack = QStackedLayout(self)
-        self.new = NewRun(self._library, self._background)
-        self.view = RunView()
+        self.new = NewRun(self._library, self._tasks, self.actions_)
+        self.view = RunView(self.actions_)
         self._stack.addWidget(self.new)
         self._stack.addWidget(self.view)
+        self._render_actions()
 
     def _connect(self) -> None:
-        self._timer.timeout.connect(self._tick)
-        self._meter_timer.timeout.connect(self._measure)
-        self.new.startAsked.connect(self._start)
-        self.new.queueAsked.connect(self._enqueue)
-        self.new.unqueueAsked.connect(self._unqueue)
-        self.new.problem.connect(self._tell)
-        self.view.newAsked.connect(lambda: self.show_new(None))
-        self.view.diagnosticsAsked.connect(self._copy_diagnostics)
+        self.new.unqueueRequested.connect(self._unqueue)
+        self.view.head.newRequested.connect(lambda: self.show_new(None))
+        self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)
-        for signal, does in (
-            (self.view.pauseAsked, self._control.pause),
-            (self.view.unpauseAsked, self._control.unpause),
-            (self.view.checkpointAsked, self._control.checkpoint),
-            (self.view.stopAsked, self._control.stop_and_save),
-            (self.view.resumeAsked, self._control.resume),
-            (self.view.discardAsked, self._discard),
-            (self.view.tracesAsked, self.tracesAsked.emit),
-            (self.view.robustnessAsked, self.robustnessAsked.emit),
-        ):
-            signal.connect(lambda d=does: self._do(d))
-        self._control.stopChanged.connect(self._take_ladder)
-        # A run that is discarded while it goes does not end by itself in anybody's eyes.
+        self._control.stopChanged.connect(self._on_stop_changed)
+        # A run that is discarded while it is live does not end by itself.
         self._control.discarded.connect(lambda _paths: self.next_in_queue())
 
-    # ------------------------------------------------------------------ faces
+    # ------------------------------------------------------------------ views
 
     @property
     def run_id(self) -> str:
@@ -105,16 +110,16 @@ class TrainPage(Page):
         return self._watcher.paths.run_id if self._watcher is not None else ""
 
     def open_run(self, paths: RunPaths) -> None:
-        """Show a run: live, found again and replayed are the same."""
+        """Show a run."""
         self._drop_watcher()
         self.view.follow(paths)
         self._watcher = RunWatcher(paths, parent=self)
-        self._watcher.stateChanged.connect(self._take_state)
-        self._watcher.problem.connect(lambda text: self._tell("The run's events", text))
-        self._watcher.start()
+        self._watcher.stateChanged.connect(self._on_state_changed)
+        self._watcher.problem.connect(lambda text: self._show_message("The run's events", text))
         self._stack.setCurrentWidget(self.view)
-        self._hurry()
-        self.runOpened.emit(paths)
+        self._render_actions()
+        self._watcher.start()
+        self._timer.setInterval(FILLING_MS)
 
     def show_new(self, config: RunConfig | None) -> None:
         """Show the form, filled with `config` if one is given."""
@@ -122,7 +127,12 @@ class TrainPage(Page):
         if config is not None:
             self.new.render_config(config)
         self._stack.setCurrentWidget(self.new)
+        self._render_actions()
         self.new.refresh()
+
+    def edit_settings(self, paths: RunPaths) -> None:
+        """The form, filled with the settings of a run."""
+        self.show_new(load_config(paths.config))
 
     def forget(self, paths: RunPaths) -> None:
         """The run is gone: back to the form if it was in view."""
@@ -135,28 +145,31 @@ class TrainPage(Page):
             self._watcher.deleteLater()
             self._watcher = None
 
-    def _take_state(self, state: RunState) -> None:
+    def _render_actions(self) -> None:
+        for spec in RUN_ACTIONS:
+            self.actions_[spec.name].setEnabled(self._watcher is not None)
+
+    def _on_state_changed(self, state: RunState) -> None:
         if self._watcher is None or self.sender() not in (None, self._watcher):
             return
-        paths = self._watcher.paths
-        stopping = self._control.stopping(paths)
+        stopping = self._control.stopping(self._watcher.paths)
         if not stopping and state.status in LIVE and state.launched_t != self._state.launched_t:
-            self.view.say("")
+            self.view.progress.health.render_stop("")
         self._state = state
         self.view.render(state, stopping=stopping)
 
-    def _take_ladder(self, paths: RunPaths, text: str) -> None:
+    def _on_stop_changed(self, paths: RunPaths, text: str) -> None:
         if self._watcher is not None and self._watcher.paths == paths:
-            self.view.say(text)
+            self.view.progress.health.render_stop(text)
             self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
 
-    # ------------------------------------------------------------------ verbs of a page
+    # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
         """Draw and measure while in view."""
         self._timer.start()
         self._meter_timer.start()
-        self._hurry()
+        self._timer.setInterval(FILLING_MS)
         if self._watcher is None:
             self.new.refresh()
 
@@ -166,12 +179,9 @@ class TrainPage(Page):
         self._meter_timer.stop()
 
     def themed(self, theme: Theme) -> None:
-        """Charts anew."""
+        """Draw the charts again."""
         self.view.grid.mark_stale()
-        self._hurry()
-
-    def _hurry(self) -> None:
-        self._timer.setInterval(HURRY_MS)
+        self._timer.setInterval(FILLING_MS)
 
     def _tick(self) -> None:
         if self._watcher is None or not self.view.tick():
@@ -180,95 +190,116 @@ class TrainPage(Page):
     def _measure(self) -> None:
         if self._watcher is not None:
             pid = self._state.pid if self._state.status in LIVE else 0
-            self.view.meters.measure(pid, self._watcher.paths.root, self._background)
+            self.view.progress.meters.measure(pid, self._watcher.paths.root, self._tasks)
 
-    # ------------------------------------------------------------------ what is read off the window's thread
+    # ------------------------------------------------------------------ the run in view
 
-    def _compare(self) -> None:
-        if self._watcher is None or len(self._watcher.state.evals) < 2:
-            return
-        paths = self._watcher.paths
-        self._background.submit(lambda: read_changes(paths), lambda lines: self._take_changes(paths, lines))
-
-    def _take_changes(self, paths: RunPaths, lines: list[ReportLine]) -> None:
-        if self._watcher is not None and self._watcher.paths == paths:
-            self.view.render_paired(lines)
-
-    def _copy_diagnostics(self) -> None:
+    def _with_run(self, do: Callable[[RunPaths], object]) -> None:
         if self._watcher is not None:
-            paths, state = self._watcher.paths, self._watcher.state
-            self._background.submit(lambda: self._diagnose(paths, state), self._take_diagnostics)
+            self._try("Not done", lambda paths=self._watcher.paths: do(paths))
 
-    def _diagnose(self, paths: RunPaths, state: RunState) -> str:
-        about = {"Run": paths.run_id, "Verdict": sentence(state), "Message": state.message or "none"}
-        text = describe(read_machine(self._library.runs_root), {"Folder": paths.root}, about)
-        log = "\n".join(log_tail(paths, LOG_LINES)) or "empty"
-        return f"{text}\nEnd of trainer.log:\n{shorten_home(log)}\n"
-
-    def _take_diagnostics(self, text: str) -> None:
-        QGuiApplication.clipboard().setText(text)
-        self.view.banner.say_copied()
-
-    # ------------------------------------------------------------------ deeds
-
-    def _do(self, does: object) -> None:
-        if self._watcher is None:
-            return
+    def _try(self, title: str, do: Callable[[], object]) -> None:
         try:
-            does(self._watcher.paths)  # type: ignore[operator]
+            do()
         except UserError as error:
-            self._tell("That did not work", str(error))
+            self._show_message(title, str(error))
+
+    def _show_message(self, title: str, text: str) -> None:
+        MessageDialog(title, text, self).open()
+
+    def _toggle_pause(self, paths: RunPaths) -> None:
+        paused = self._state.status is RunStatus.PAUSED
+        (self._control.unpause if paused else self._control.pause)(paths)
 
     def _discard(self, paths: RunPaths) -> None:
         ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
 
-    def _start(self, config: RunConfig) -> None:
+    def open_export(self, paths: RunPaths) -> None:
+        """Choose what to export, and where to."""
         try:
-            self.open_run(self._control.start(config))
-        except UserError as error:
-            self._tell("The run did not start", str(error))
+            tuning: str = load_config(paths.config).model.tuning
+        except UserError:
+            tuning = Tuning.FULL
+        dialog = ExportModelDialog(paths, tuning, self._tasks, self)
+        dialog.said.connect(self.toast)
+        dialog.open()
 
-    def _tell(self, title: str, text: str) -> None:
-        MessageDialog(title, text, self).open()
+    def _compare(self) -> None:
+        if self._watcher is not None and len(self._watcher.state.evals) >= 2:
+            paths = self._watcher.paths
+            self._tasks.run(
+                lambda: read_changes(paths), lambda lines: self._on_compared(paths, lines), key="paired changes"
+            )
+
+    def _on_compared(self, paths: RunPaths, lines: list[ReportLine]) -> None:
+        if self._watcher is not None and self._watcher.paths == paths:
+            self.view.evaluation.render_paired(lines)
+
+    def _copy_diagnostics(self, paths: RunPaths) -> None:
+        state, root = self._state, self._library.runs_root
+        self._tasks.run(lambda: diagnose(paths, state, root), lambda text: self._copy(text, "Diagnostics"))
+
+    def _copy(self, text: str, what: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.toast.emit(f"{what} copied.")
+
+    # ------------------------------------------------------------------ the form
+
+    def _with_form(self, do: Callable[[RunConfig], object]) -> None:
+        """From the palette the form may be out of view: then it is shown, and nothing is done with it yet."""
+        if self._watcher is not None:
+            self.show_new(None)
+        else:
+            self._try("The configuration cannot be used", lambda: do(self.new.form.config()))
+
+    def _open_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a config file", "", "Configurations (*.toml *.json)")
+        if name:
+            self.show_new(None)
+            self._try("The configuration cannot be used", lambda: self.new.take_file(Path(name)))
+
+    def _save_file(self, config: RunConfig) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the configuration", "run.toml", "TOML (*.toml)")
+        if name:
+            try:
+                Path(name).write_text(to_toml(config), encoding="utf-8")
+            except OSError as error:
+                self._show_message("The configuration was not saved", str(error))
+
+    def _start(self, config: RunConfig) -> None:
+        self._try("The run did not start", lambda: self.open_run(self._control.start(config)))
 
     # ------------------------------------------------------------------ queue
 
-    @property
-    def queue(self) -> tuple[RunConfig, ...]:
-        """Runs that wait, the next one first."""
-        return tuple(self._queue)
-
     def _enqueue(self, config: RunConfig) -> None:
-        self._queue.append(config)
+        self.queue.append(config)
         self._render_queue()
         self.next_in_queue()
 
     def _unqueue(self, row: int) -> None:
-        if 0 <= row < len(self._queue):
-            del self._queue[row]
+        if 0 <= row < len(self.queue):
+            del self.queue[row]
             self._render_queue()
 
     def _render_queue(self) -> None:
-        self.new.render_queue(self._queue)
-        self.view.render_queue(self._queue)
+        self.new.panel.render_queue(self.queue)
+        self.view.render_queue(self.queue)
 
     def next_in_queue(self) -> None:
-        """Start the next run that waits, unless one is going."""
-        if self._queue and not self._checking:
-            self._checking = True
+        """Start the next run that waits, unless one is live."""
+        if self.queue and not self._tasks.is_running("queue"):
             root = self._library.runs_root
-            self._background.submit(lambda: live_runs(root), self._take_live)
+            self._tasks.run(lambda: live_runs(root), self._on_live_read, key="queue")
 
-    def _take_live(self, live: tuple[str, ...]) -> None:
-        self._checking = False
-        if live or self._control.starting() or not self._queue:
+    def _on_live_read(self, live: tuple[str, ...]) -> None:
+        if live or self._control.starting() or not self.queue:
             return
-        config = self._queue.pop(0)
+        config = self.queue.pop(0)
         self._render_queue()
         try:
             paths = self._control.start(config)
         except UserError as error:
-            self._tell("The next run of the queue did not start", str(error))
+            self._show_message("The next run of the queue did not start", str(error))
             return
         if self._watcher is not None and self._state.status not in LIVE:
             self.open_run(paths)
@@ -281,3 +312,11 @@ def read_changes(paths: RunPaths) -> list[ReportLine]:
         return before_after(paths)
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return []
+
+
+def diagnose(paths: RunPaths, state: RunState, runs_root: Path) -> str:
+    """This machine, the run, the end of its log."""
+    about = {"Run": paths.run_id, "Status": sentence(state), "Message": state.message or "none"}
+    text = describe(read_machine(runs_root), {"Folder": paths.root}, about)
+    log = "\n".join(log_tail(paths, LOG_LINES)) or "empty"
+    return f"{text}\nEnd of trainer.log:\n{shorten_home(log)}\n"

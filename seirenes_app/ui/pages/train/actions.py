@@ -1,0 +1,37 @@
+"""The actions of the Train page: those of the form, and those of the run in view."""
+
+from __future__ import annotations
+
+from seirenes_app.ui.actions import ActionSpec
+
+PRESET_TITLES = {
+    "demo": "Demo",
+    "quick": "Quick",
+    "long": "Long",
+    "clean_rl": "Clean RL",
+    "static": "Static adversary",
+    "random": "Random hints",
+    "small-gpu": "Small GPU",
+}
+"""The presets that ship, in their order."""
+
+FORM_ACTIONS = (
+    ActionSpec("train.start", "Start", "Ctrl+Return", "play", "Start this run"),
+    ActionSpec("train.queue", "Add to queue", "", "plus", "Start it when no run is live, while this window is open"),
+    ActionSpec("train.copy-command", "Copy as command", "", "copy", "The line that starts this run in a terminal"),
+    ActionSpec("train.open-file", "Open…", "", "file", "Fill the form from a TOML or JSON file"),
+    ActionSpec("train.save-file", "Save…", "", "save", "Save the form as a TOML file"),
+)
+RUN_ACTIONS = (
+    ActionSpec("train.traces", "Traces", "", "traces", "Read this run's rollouts"),
+    ActionSpec("train.robustness", "Robustness", "", "chart", "This run over its checkpoints"),
+    ActionSpec("train.resume", "Resume", "", "resume", "Start a trainer that continues from the newest checkpoint"),
+    ActionSpec("train.edit-settings", "Edit settings", "", "pencil", "Open the form with the settings of this run"),
+    ActionSpec("train.stop", "Stop and save", "", "stop", "Save, then end the trainer"),
+    ActionSpec("train.checkpoint", "Checkpoint now", "", "save", "Save the weights after this step"),
+    ActionSpec("train.export-model", "Export the model…", "Ctrl+E", "export", "As a Hugging Face folder, LoRA or GGUF"),
+    ActionSpec("train.diagnostics", "Copy diagnostics", "", "copy", "This machine, this run, the end of its log"),
+    ActionSpec("train.discard", "Discard…", "", "discard", "Stop the run and move it to the trash"),
+)
+ACTIONS = (ActionSpec("train.find", "Find", "Ctrl+F", "search", "Find an option, or text in the log"), *FORM_ACTIONS,
+           *RUN_ACTIONS)  # fmt: skip

@@ -1,0 +1,86 @@
+"""Export of a run's model: which checkpoint, in which format, to which place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+
+from seirenes_app.services.formatting import byte_size
+from seirenes_app.services.model_export import QUANTIZATIONS, run_export
+from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.widgets.export_dialog import FileExportDialog
+from training.runs.config import Tuning
+from training.runs.paths import RunPaths
+
+FORMAT_TITLES = {
+    "hf": "Hugging Face folder",
+    "gguf": "GGUF file, for llama.cpp",
+    "lora": "LoRA adapter folder",
+    "gguf-lora": "LoRA adapter as a GGUF file",
+}
+LORA_ONLY = ("lora", "gguf-lora")
+SUFFIXES = {"gguf": ".gguf", "gguf-lora": ".gguf"}
+
+
+class ExportModelDialog(FileExportDialog):
+    """Runs `training export` as a child process, which can be cancelled."""
+
+    def __init__(self, paths: RunPaths, tuning: str, tasks: TaskRunner, parent: QWidget | None = None) -> None:
+        note = f"A checkpoint of {paths.run_id}, without what only training needs."
+        super().__init__("Export the model", note, tasks, "Choose a place…", self._choose, parent)
+        self._paths = paths
+        self.checkpoint, self.format, self.quantization = QComboBox(), QComboBox(), QComboBox()
+        for folder in sorted(paths.checkpoints.glob("step_*"), reverse=True):
+            if folder.name[5:].isdigit():
+                self.checkpoint.addItem(f"Step {int(folder.name[5:])}", int(folder.name[5:]))
+        for name, title in FORMAT_TITLES.items():
+            if tuning == Tuning.LORA or name not in LORA_ONLY:
+                self.format.addItem(title, name)
+        self.quantization.addItems(QUANTIZATIONS)
+        self.quantization.setCurrentText("f16")
+        form = QFormLayout()
+        for title, box in (("Checkpoint", self.checkpoint), ("Format", self.format), ("Weights", self.quantization)):
+            box.setAccessibleName(title)
+            form.addRow(title, box)
+        self.choices.addLayout(form)
+        self.format.currentIndexChanged.connect(self._render_format)
+        self._render_format()
+        if not self.checkpoint.count():
+            self.options.hide()
+            self.go.setEnabled(False)
+            self.words.setText("This run has no checkpoint on this machine.")
+            self.words.show()
+
+    def _render_format(self) -> None:
+        self.quantization.setEnabled(self.format.currentData() == "gguf")
+
+    def _choose(self) -> None:
+        to, step = self.format.currentData(), self.checkpoint.currentData()
+        suffix = SUFFIXES.get(to, "")
+        name = f"{self._paths.run_id}-step{step}-{to if not suffix else self.quantization.currentText()}{suffix}"
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Export the model", name, "GGUF (*.gguf)" if suffix else "Folder (*)"
+        )
+        if chosen:
+            self.start(Path(chosen))
+
+    def start(self, target: Path) -> None:
+        """Write to `target`; a file that is there is replaced, as the file dialog has asked."""
+        to = self.format.currentData()
+        source = ["--run", str(self._paths.root), "--step", str(self.checkpoint.currentData())]
+        quantize = self.quantization.currentText() if to == "gguf" else None
+
+        def write(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str | None:
+            force = target.is_file()
+            result = run_export(
+                source, to, quantize=quantize, out=target, force=force, progress=progress, cancelled=cancelled
+            )
+            return f"{result['out']} written ({byte_size(result['bytes'])})." if result is not None else None
+
+        self.run(write, target)
+
+    def describe_progress(self, done: int, total: int) -> str:
+        """Bytes written."""
+        return f"{byte_size(done)} of {byte_size(total)} written"

@@ -1,0 +1,96 @@
+"""What a run will take, and what a person should know before they start it. No widgets; nothing here refuses a run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from seirenes_app.services.estimate import (
+    MemoryEstimate,
+    TimeEstimate,
+    estimate_memory,
+    estimate_time,
+    model_parameters,
+)
+from seirenes_app.services.formatting import megabytes
+from training.runs.config import RunConfig
+from training.runs.listing import RunSummary
+from training.runs.lock import holder
+
+BYTES_PER_PARAMETER = 12
+"""Of a checkpoint: the weights and AdamW's two moments in float32."""
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """What the machine has to give now."""
+
+    memory_free_mb: float
+    disk_free_mb: float
+    live: tuple[str, ...]
+    """Runs that have a trainer."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a configuration will take, and warnings: a sentence or two each."""
+
+    config: RunConfig
+    time: TimeEstimate
+    memory: MemoryEstimate
+    warnings: tuple[str, ...]
+
+
+def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) -> Preflight:
+    """Estimate and warn. Reads the machine and the locks of all runs: call it off the window's thread."""
+    memory = estimate_memory(config)
+    warnings = find_warnings(config, memory.megabytes, model_parameters(config), read_machine_state(runs_root))
+    return Preflight(config, estimate_time(config, past=past), memory, warnings)
+
+
+def read_machine_state(runs_root: Path) -> MachineState:
+    """Free memory and disk, and the live runs."""
+    existing = next((p for p in (runs_root, *runs_root.parents) if p.exists()), Path.cwd())
+    free_mb = shutil.disk_usage(existing).free / 2**20
+    return MachineState(psutil.virtual_memory().available / 2**20, free_mb, live_runs(runs_root))
+
+
+def live_runs(runs_root: Path) -> tuple[str, ...]:
+    """Names of the runs whose trainer holds its lock."""
+    locks = sorted(runs_root.glob("*/trainer.lock")) if runs_root.is_dir() else []
+    return tuple(lock.parent.name for lock in locks if holder(lock) is not None)
+
+
+def checkpoints_mb(config: RunConfig, parameters: int) -> float:
+    """Disk that the checkpoints of a run will take."""
+    every, keep = config.checkpoint.every, config.checkpoint.keep
+    count = 2 + (config.steps // every if every else 0)
+    return (min(count, keep + 1) if keep else count) * BYTES_PER_PARAMETER * parameters / 2**20
+
+
+def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine: MachineState) -> tuple[str, ...]:
+    """What is missing, too little or in use."""
+    found = []
+    if config.model.path != "starter" and not (Path(config.model.path) / "config.json").is_file():
+        found.append(f"“{config.model.path}” is not a Hugging Face model folder. The trainer will end at once.")
+    if config.data.problems and not Path(config.data.problems).is_file():
+        found.append(f"There is no problem file “{config.data.problems}”.")
+    if memory_mb > machine.memory_free_mb:
+        found.append(
+            f"It needs about {megabytes(memory_mb)} of memory and {megabytes(machine.memory_free_mb)} are free. The "
+            "system may end it; fewer questions or shorter solutions need less."
+        )
+    disk_mb = checkpoints_mb(config, parameters)
+    if disk_mb > machine.disk_free_mb:
+        found.append(
+            f"Its checkpoints take about {megabytes(disk_mb)} and {megabytes(machine.disk_free_mb)} of disk are free. "
+            "Set checkpoint.keep to keep fewer."
+        )
+    if machine.live:
+        running = f"{machine.live[0]} is" if len(machine.live) == 1 else f"{len(machine.live)} runs are"
+        found.append(f"{running} running: side by side they become slower. The queue starts this one afterwards.")
+    return tuple(found)

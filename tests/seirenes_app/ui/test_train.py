@@ -1,0 +1,264 @@
+"""Facts about the Train page: real run directories, offscreen, with real clicks and keys."""
+
+import shutil
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.store.resources import resources_root
+from seirenes_app.ui.controllers.trainer_control import TrainerControl
+from seirenes_app.ui.pages.train import preflight
+from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
+from seirenes_app.ui.pages.train.page import TrainPage
+from seirenes_app.ui.pages.train.preflight import MachineState
+from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.theme import apply_theme
+from seirenes_app.ui.widgets.config_form import Field
+from training.engine.checkpoint import atomic_folder
+from training.runs.config import DataConfig, RunConfig, describe_options
+from training.runs.events import EventKind, EventLog
+from training.runs.lock import RunLock
+from training.runs.paths import new_run
+
+OPTIONS = {option.key: option for option in describe_options()}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def page(qtbot, qapp, root):
+    apply_theme(qapp, "light")
+    tasks = TaskRunner()
+    made = TrainPage(TrainerControl(root), RunRepository(root), tasks=tasks)
+    qtbot.addWidget(made)
+    made.resize(1100, 760)
+    made.show()
+    made.activateWindow()
+    made.said = []
+    made.toast.connect(made.said.append)
+    yield made
+    made.show_new(None)
+    made.deactivate()
+    tasks.close()
+
+
+class Run:
+    """A live run: its lock is held here, its events are written here."""
+
+    def __init__(self, root, name="live", config=None):
+        self.paths = new_run(root, config or RunConfig(), name)
+        self.lock = RunLock(self.paths.lock)
+        self.lock.acquire()
+        self.log = EventLog(self.paths.events)
+        self.write(EventKind.LAUNCH, steps=60, mode="seirenes", model="starter", resumed_from=None)
+        self.write(EventKind.STEP, step=1, metrics={"tokens_per_s": 600.0})
+
+    def write(self, kind, **data):
+        self.log.write(kind, **data)
+
+    def end(self, **data):
+        self.write(EventKind.DONE, **data)
+        self.log.close()
+        self.lock.release()
+
+
+@pytest.fixture
+def run(root):
+    made = Run(root)
+    yield made
+    made.lock.release()
+
+
+def open_run(page, qtbot, paths):
+    page.open_run(paths)
+    qtbot.waitUntil(lambda: page._state.run_id == paths.run_id or bool(page._state.steps or page._state.message))
+
+
+def commands(run):
+    return run.paths.commands.read_text() if run.paths.commands.exists() else ""
+
+
+# ---------------------------------------------------------------------- the run in view
+
+
+def test_space_on_pause_and_space_again_continues_and_never_stops(page, qtbot, run):
+    open_run(page, qtbot, run.paths)
+    pause = page.view.head.pause
+    qtbot.waitUntil(pause.isVisible)
+    pause.setFocus()
+    qtbot.keyClick(pause, Qt.Key.Key_Space)
+    run.write(EventKind.STAGE, stage="paused", step=2)
+    qtbot.waitUntil(lambda: pause.text() == "Continue")
+    assert QApplication.focusWidget() is pause
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Space)
+    assert "pause" in commands(run)
+    assert "resume" in commands(run)
+    assert "stop" not in commands(run)
+
+
+def test_the_keyboard_goes_to_a_harmless_button_when_a_run_ends(page, qtbot, run):
+    open_run(page, qtbot, run.paths)
+    head = page.view.head
+    qtbot.waitUntil(head.stop.isVisible)
+    head.stop.setFocus()
+    run.end(outcome="finished", message="", error=None)
+    qtbot.waitUntil(lambda: not head.stop.isVisible())
+    assert QApplication.focusWidget() is head.traces
+
+
+@pytest.mark.parametrize(
+    ("done", "resume", "edit"),
+    [
+        ({"outcome": "finished"}, False, False),
+        ({"outcome": "stopped"}, True, False),
+        ({"outcome": "failed", "failure": "settings", "message": "There is no such model."}, False, True),
+        ({"outcome": "failed", "failure": "resources", "message": "The disk is full."}, True, False),
+    ],
+)
+def test_resume_and_edit_settings_are_offered_where_they_help(page, qtbot, run, done, resume, edit):
+    run.end(**{"message": "", "error": None} | done)
+    open_run(page, qtbot, run.paths)
+    qtbot.waitUntil(lambda: page.view.head.badge.accessibleName() in ("Finished", "Stopped", "Failed"))
+    assert page.view.head.resume.isVisible() == resume
+    assert page.view.head.edit.isVisible() == edit
+    assert page.view.banner.isVisible() == (done["outcome"] == "failed")
+    assert page.actions_["resume"].isEnabled() == resume
+
+
+def test_edit_settings_opens_the_form_with_the_settings_of_the_run(page, qtbot, root):
+    failed = Run(root, "bad", RunConfig(name="mine", steps=7, data=DataConfig(families="clok")))
+    failed.end(outcome="failed", failure="settings", message="data.families: unknown family clok.", error="UserError")
+    open_run(page, qtbot, failed.paths)
+    qtbot.waitUntil(page.view.banner.edit.isVisible)
+    qtbot.mouseClick(page.view.banner.edit, Qt.MouseButton.LeftButton)
+    assert page.new.isVisible()
+    assert page.new.form.fields["steps"].text() == "7"
+    families = page.new.form.fields["data.families"]
+    assert "clock" in families.wrong
+    assert not page.new.start.isEnabled()
+    families.editor.chips["clok"].click()
+    families.editor.chips["clock"].click()
+    assert (families.text(), families.wrong) == ("clock", "")
+    assert page.new.start.isEnabled()
+
+
+def test_a_long_name_never_widens_the_page(page, qtbot, root):
+    name = "n" * 200
+    failed = Run(root, name, RunConfig(name="m" * 300))
+    failed.end(outcome="failed", failure="resources", message=f"/{'path' * 60} is full.", error="UserError")
+    open_run(page, qtbot, failed.paths)
+    page.queue.append(failed_config := RunConfig(name="m" * 300))
+    page._render_queue()
+    page.view.render(page._state)
+    assert page.minimumSizeHint().width() <= 824
+    assert page.view.column.widget().minimumSizeHint().width() <= 824
+    page.show_new(failed_config)
+    assert page.minimumSizeHint().width() <= 824
+
+
+def test_a_health_warning_moves_nothing(page, qtbot, run):
+    open_run(page, qtbot, run.paths)
+    qtbot.waitUntil(lambda: page.view.progress.figures["step"].text() == "1 of 60")
+    before = page.view.grid.y()
+    run.write(EventKind.WARNING, step=1, code="entropy", message="Entropy fell. " * 30, remedy="Raise the KL weight.")
+    qtbot.waitUntil(lambda: bool(page.view.progress.health.groups))
+    QApplication.processEvents()
+    assert page.view.grid.y() == before
+    assert page.view.progress.health.all.text() == "1 health warning"
+    page._on_stop_changed(run.paths, "Asked the trainer to save and stop.")
+    QApplication.processEvents()
+    assert page.view.grid.y() == before
+
+
+# ---------------------------------------------------------------------- the form
+
+
+def test_late_warnings_do_not_move_the_buttons(page, qtbot, monkeypatch):
+    qtbot.waitUntil(lambda: page.new.panel.time.figure.text() != "…")
+    places = {name: page.new.panel.start.mapTo(page, page.new.panel.start.rect().topLeft()) for name in ("start",)}
+    monkeypatch.setattr(preflight, "read_machine_state", lambda _root: MachineState(1.0, 1.0, ("a", "b")))
+    page.new._estimate()
+    qtbot.waitUntil(lambda: page.new.panel.warnings.count() == 3)
+    QApplication.processEvents()
+    start = page.new.panel.start
+    assert start.text() == "Start anyway"
+    assert start.mapTo(page, start.rect().topLeft()) == places["start"]
+
+
+@pytest.mark.parametrize("key", [key for key, option in OPTIONS.items() if option.choices])
+def test_a_closed_set_is_chosen_not_typed(qtbot, key):
+    field = Field(OPTIONS[key])
+    qtbot.addWidget(field)
+    for choice in OPTIONS[key].choices:
+        field.set_text(choice)
+        assert field.text() == choice
+        assert field.check() == ""
+
+
+def test_families_are_ticked_and_none_means_all(qtbot):
+    field = Field(OPTIONS["data.families"])
+    qtbot.addWidget(field)
+    field.set_text("all")
+    field.editor.chips["rate"].click()
+    field.editor.chips["clock"].click()
+    assert field.text() == "rate,clock"
+    field.editor.chips["rate"].click()
+    field.editor.chips["clock"].click()
+    assert field.text() == "all"
+
+
+def test_the_reset_button_is_large_enough_to_hit_and_resets(page, qtbot):
+    field = page.new.form.fields["steps"]
+    field.editor.setFocus()
+    field.editor.selectAll()
+    qtbot.keyClicks(field.editor, "11")
+    assert field.reset.isVisible()
+    assert min(field.reset.width(), field.reset.height()) >= 24
+    qtbot.mouseClick(field.reset, Qt.MouseButton.LeftButton)
+    assert field.text() == str(page.new._origin.config.steps)
+    assert not field.changed
+
+
+def test_the_palette_never_starts_a_form_that_is_out_of_view(page, qtbot, run):
+    open_run(page, qtbot, run.paths)
+    page.actions_["start"].trigger()
+    assert page.new.isVisible()
+    assert len(list(page._library.runs_root.iterdir())) == 1
+
+
+# ---------------------------------------------------------------------- export
+
+
+def test_a_checkpoint_is_exported_from_the_window(page, qtbot, run, tmp_path):
+    with atomic_folder(run.paths.checkpoints / "step_000003") as folder:
+        shutil.copytree(resources_root() / "starter", folder, dirs_exist_ok=True)
+    dialog = ExportModelDialog(run.paths, "full", page._tasks, page)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert dialog.checkpoint.currentText() == "Step 3"
+    assert [dialog.format.itemData(i) for i in range(dialog.format.count())] == ["hf", "gguf"]
+    dialog.format.setCurrentIndex(1)
+    dialog.start(tmp_path / "model.gguf")
+    assert not dialog.go.isEnabled()
+    qtbot.waitUntil(dialog.folder.isVisible, timeout=60_000)
+    assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
+    assert "model.gguf written" in dialog.words.text()
+
+
+def test_a_cancelled_model_export_leaves_nothing(page, qtbot, run, tmp_path):
+    with atomic_folder(run.paths.checkpoints / "step_000003") as folder:
+        shutil.copytree(resources_root() / "starter", folder, dirs_exist_ok=True)
+    out = tmp_path / "out"
+    out.mkdir()
+    dialog = ExportModelDialog(run.paths, "full", page._tasks, page)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    dialog.start(out / "model")
+    dialog.reject()
+    qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=30_000)
+    assert list(out.iterdir()) == []
