@@ -167,7 +167,7 @@ def test_the_chooser_offers_live_recent_and_recorded_runs(page, qtbot, root, tmp
     page.chooser.menu.aboutToShow.emit()
     texts = [a.text() for a in page.chooser.menu.actions() if a.text()]
     assert [t.split("  ")[0] for t in texts] == [
-        "Going now", "going", "Recent runs", "over", "Ships with the laboratory", "The recorded run",
+        "Running", "going", "Recent runs", "over", "Included", "The recorded run",
     ]  # fmt: skip
     with qtbot.waitSignal(page.chooser.chosen) as blocker:
         page.chooser.menu.actions()[-1].trigger()
