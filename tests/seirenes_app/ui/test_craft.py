@@ -237,6 +237,26 @@ def test_sentences_and_tokens_tell_which_and_where(craft):
     craft.page.grab()
 
 
+def test_attribution_is_there_again_after_a_restart(craft, qtbot, qapp):
+    craft.type_problem()
+    craft.write()
+    craft.do("solve")
+    craft.do("ablate")
+    craft.do("score")
+    scores, ablation = craft.controller.scores(), craft.controller.ablation()
+    assert scores is not None
+    assert ablation is not None
+    assert craft.page.unsaved() == ""
+    craft.crash()
+    again = Craft(qtbot, qapp, craft.root)
+    try:
+        assert again.controller.scores() == scores
+        assert again.controller.ablation() == ablation
+        assert again.page.attribution.tokens.view.scores == scores
+    finally:
+        again.close()
+
+
 def test_without_a_hint_the_problem_alone_is_solved(craft):
     craft.type_problem()
     craft.do("solve")
@@ -456,3 +476,33 @@ def test_nothing_moves_while_a_hint_is_solved(craft):
     craft.qtbot.wait(20)
     ended()
     assert len(set(places)) == 1, [p for i, p in enumerate(places) if i == 0 or p != places[i - 1]]
+
+
+def test_the_keyboard_stays_on_the_page_when_a_task_is_cancelled_or_ends(craft, qapp):
+    craft.type_problem()
+    craft.page.solve_card.plan.samples.setValue(256)
+    card = craft.write()
+    craft.qtbot.keyClick(card.editor, Qt.Key.Key_Escape)
+    solve = craft.page.solve_card.solve
+    solve.setFocus()
+    craft.wait(solve.hasFocus)
+    craft.qtbot.keyClick(solve, Qt.Key.Key_Space)
+    craft.wait(lambda: craft.controller.task_status()[1] > 0)
+    focused = qapp.focusWidget()
+    assert craft.page.isAncestorOf(focused)
+    assert focused is not craft.page.task_bar.progress.cancel
+    craft.qtbot.mouseClick(craft.page.task_bar.progress.cancel, Qt.MouseButton.LeftButton)
+    craft.wait(lambda: not craft.controller.task)
+    craft.qtbot.wait(50)
+    assert qapp.focusWidget() is not None
+    assert craft.page.isAncestorOf(qapp.focusWidget())
+
+
+def test_opening_another_draft_ends_the_task_and_adds_nothing_to_it(craft):
+    craft.type_problem()
+    craft.page.hint_list.count.setValue(32)
+    craft.page.bound["generate"].trigger()
+    craft.page.bound["new"].trigger()
+    craft.wait(lambda: not craft.controller.task)
+    assert craft.controller.draft.hints == ()
+    assert craft.page.hint_list.empty.isVisible()

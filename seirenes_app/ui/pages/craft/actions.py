@@ -21,7 +21,7 @@ ACTIONS = (
     ActionSpec("craft.previous", "Previous hint", "Alt+Up"),
     ActionSpec("craft.ablate", "Try each sentence of the hint", "Ctrl+Shift+T", "sentences",
                tip="Solve without each sentence, and with each alone"),
-    ActionSpec("craft.score", "Score the right solution's tokens", "Ctrl+Shift+H", "heat",
+    ActionSpec("craft.score", "Score the right solution's tokens", "Ctrl+Shift+H", "tokens",
                tip="Log-probability of each token, clean and hinted"),
     ActionSpec("craft.suite", "Save to a suite…", "Ctrl+S", "save", tip="Save hints for later evaluations"),
     ActionSpec("craft.copy", "Copy as command", "Ctrl+Shift+C", "copy",

@@ -316,7 +316,7 @@ class TokensTab(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.text = make_label(NO_SCORES, "muted", wrap=True)
-        self.button = make_button("Score the solution", "heat")
+        self.button = make_button("Score the solution", "tokens")
         self.total = make_label("", wrap=True)
         self.figures = QCheckBox("Figures")
         self.figures.setToolTip("Write Δ log-prob under each token")
@@ -389,7 +389,7 @@ class AttributionTab(IntEnum):
 TABS = (
     ("Paired traces", "compare", "Two solutions side by side"),
     ("Sentences", "sentences", "Which sentence of the hint does the harm"),
-    ("Tokens", "heat", "Where the right solution becomes unlikely"),
+    ("Tokens", "tokens", "Where the right solution becomes unlikely"),
 )
 
 

@@ -21,6 +21,7 @@ from seirenes_app.inference.client import StateKind
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, LogprobDeltaJob
 from seirenes_app.services.attribution.pair_selection import right_solution
+from seirenes_app.services.attribution.saved import load_attribution, save_attribution
 from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring.draft import (
@@ -123,6 +124,7 @@ class WorkerTask:
     kind: TaskKind
     model: str
     n: int
+    session: CraftSession
     plan: SolvePlan
     bridge: JobBridge
     key: str = ""
@@ -193,8 +195,7 @@ class CraftController(QObject):
         self.task: WorkerTask | None = None
         self.recent_models: list[str] = []
         self._live: dict[str, SolveResult] = {}
-        self._ablations: dict[str, AblationResult] = {}
-        self._scores: dict[str, LogprobDelta] = {}
+        self._attributions: dict[tuple[str, type], Any] = {}
         self._unsaved_results: deque[tuple[CraftSession, SolveResult]] = deque()
         self._retry_results_at = 0.0
         self._save_error = ""
@@ -366,6 +367,7 @@ class CraftController(QObject):
 
     def _enter(self, session: CraftSession) -> None:
         self.session.flush()
+        self.cancel()
         self._unsubscribe()
         self.session = session
         self._unsubscribe = session.subscribe(self._on_draft_changed)
@@ -466,11 +468,23 @@ class CraftController(QObject):
 
     def ablation(self) -> AblationResult | None:
         """The sentence ablation of the selected hint."""
-        return self._ablations.get(solve_key(self.session.draft, self.hint)) if self.hint else None
+        return self._attribution(AblationResult)
 
     def scores(self) -> LogprobDelta | None:
         """The log-prob delta of the selected hint."""
-        return self._scores.get(solve_key(self.session.draft, self.hint)) if self.hint else None
+        return self._attribution(LogprobDelta)
+
+    def _attribution(self, kind: type) -> Any:
+        key = solve_key(self.session.draft, self.hint), kind
+        if self.hint is None:
+            return None
+        if key not in self._attributions:
+            try:
+                self._attributions[key] = load_attribution(self._store, self.session.draft.id, key[0], kind)
+            except UserError as error:
+                self._report_save_error(str(error))
+                return None
+        return self._attributions[key]
 
     # ------------------------------------------------------------------ tasks
 
@@ -574,7 +588,7 @@ class CraftController(QObject):
         if self.task is not None or self._closed:
             return None
         model = model_name(choice) if choice.model or choice.lora else "The bundled reasoner"
-        task = self.task = WorkerTask(kind, model, n, self.draft.plan, JobBridge(self))
+        task = self.task = WorkerTask(kind, model, n, self.session, self.draft.plan, JobBridge(self))
         task.bridge.progressed.connect(lambda values: self._on_progress(task, values))
         task.bridge.ended.connect(lambda result, error: self._on_end(task, result, error))
         self.taskChanged.emit()
@@ -602,8 +616,8 @@ class CraftController(QObject):
                     self.resultChanged.emit(id_)
                 self.solvingChanged.emit({key: text for key, text in values.items() if key not in results})
             case TaskKind.ABLATE:
-                task.ablation = values[""]
-                self._remember(self._ablations, task.key, task.ablation)
+                task.ablation = self._attributions[task.key, AblationResult] = values[""]
+                self.resultChanged.emit(self.selected)
         self.taskChanged.emit()
 
     def _on_end(self, task: WorkerTask, result: Any, error: str) -> None:
@@ -612,28 +626,30 @@ class CraftController(QObject):
         self.task = None
         if task.kind is TaskKind.GENERATE:
             self.generatingChanged.emit(None)
-            self.add_hints(result or (), f"generate {count_of(len(result or ()), 'hint')}")
+            if task.session is self.session:
+                self.add_hints(result or (), f"generate {count_of(len(result or ()), 'hint')}")
         elif task.kind is TaskKind.SOLVE:
             self.solvingChanged.emit(None)
             finished = dict(result or {})
-            self._unsaved_results.extend((self.session, r) for r in finished.values())
+            self._unsaved_results.extend((task.session, r) for r in finished.values())
             stale, self._live = {*self._live, *finished}, finished
             for id_ in stale:
                 self.resultChanged.emit(id_)
-        elif task.kind is TaskKind.ABLATE and result is not None:
-            self._remember(self._ablations, task.key, result)
-        elif task.kind is TaskKind.SCORE and result is not None:
-            self._remember(self._scores, task.key, result)
+        elif task.kind in (TaskKind.ABLATE, TaskKind.SCORE) and result is not None:
+            self._keep_attribution(task, result)
         # A cancelled score fails, which is no news; a crash of the worker is shown by the banner.
         if error and not task.cancelling and not self._inference.is_last_crash(error):
             self.problem.emit(FAILED[task.kind], error)
         self.taskChanged.emit()
 
-    def _remember(self, kept: dict[str, Any], key: str, value: Any) -> None:
-        kept.pop(key, None)
-        kept[key] = value
-        while len(kept) > REMEMBERED:
-            kept.pop(next(iter(kept)))
+    def _keep_attribution(self, task: WorkerTask, value: LogprobDelta | AblationResult) -> None:
+        while len(self._attributions) >= REMEMBERED:
+            self._attributions.pop(next(iter(self._attributions)))
+        self._attributions[task.key, type(value)] = value
+        try:
+            save_attribution(self._store, task.session.draft.id, task.key, value)
+        except UserError as error:
+            self._report_save_error(str(error))
         self.resultChanged.emit(self.selected)
 
 
