@@ -79,7 +79,6 @@ def _make_model(parent: QObject) -> TableModel:
 
 class _CommandsModel(TableModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
-        """Commands that are off cannot be chosen."""
         enabled = index.isValid() and self.row_at(index.row()).enabled
         return super().flags(index) if enabled else Qt.ItemFlag.ItemIsSelectable
 
@@ -88,11 +87,9 @@ class CommandDelegate(QStyledItemDelegate):
     """Group in a quiet colour, name, and the shortcut at the right."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Rows are of one height."""
         return QSize(100, ROW)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """One command."""
         theme = current_theme()
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -217,12 +214,10 @@ class CommandPalette(QWidget):
         return True
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click beside the palette hides it."""
         if not self.frame.geometry().contains(event.position().toPoint()):
             self.close_palette()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The veil."""
         painter = QPainter(self)
         veil = current_theme().colour("text" if not current_theme().dark else "background")
         veil.setAlphaF(SHADE if not current_theme().dark else 0.6)

@@ -1,12 +1,10 @@
-"""Badges: an icon, a word and a colour, always all three, so that colour is never the only sign.
-
-What the gates said of a hint, as badges: icon, word and colour together, the reason on hover and for a reader."""
+"""Badges: an icon, a word and a colour, always all three, so that colour is never the only sign."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
@@ -18,6 +16,9 @@ from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.flow import FlowLayout
 from training.core.gates import Gate
 from training.runs.status import RunStatus
+
+if TYPE_CHECKING:
+    from seirenes_app.services.hint_authoring.gate_report import GateBadge
 
 HEIGHT = 26
 ICON = 15
@@ -88,11 +89,9 @@ class Badge(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """The badge's own size."""
         return QSize(badge_width(self._look.text, self._font()), HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the badge."""
         painter = QPainter(self)
         paint_badge(painter, QPointF(0, 0), self._look, self._font())
 
@@ -101,26 +100,6 @@ class Badge(QWidget):
         font.setPixelSize(12)
         font.setWeight(QFont.Weight.DemiBold)
         return font
-
-
-class GateBadgeStyle(Protocol):
-    """One gate's verdict, as `seirenes_app.services.hint_authoring.gate_report.GateBadge` has it."""
-
-    @property
-    def gate(self) -> Gate:
-        """Which gate."""
-
-    @property
-    def name(self) -> str:
-        """What a hint is that passes it."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it lets the hint through."""
-
-    @property
-    def reason(self) -> str:
-        """Why not, or what it looked for."""
 
 
 REFUSED = {
@@ -134,26 +113,24 @@ REFUSED = {
     Gate.NEAR_DUPLICATE: "Near duplicate",
 }
 """What a hint does that a gate refuses."""
-PENDING = BadgeStyle("clock", "Not judged yet", "muted")
+PENDING = BadgeStyle("clock", "Not checked yet", "muted")
 
 
-def badge_look(verdict: GateBadgeStyle) -> BadgeStyle:
+def gate_badge(result: GateBadge) -> BadgeStyle:
     """A gate's badge."""
-    return (
-        BadgeStyle("check", verdict.name, "good")
-        if verdict.passed
-        else BadgeStyle("error", REFUSED[verdict.gate], "bad")
-    )
+    if result.passed:
+        return BadgeStyle("check", result.name, "good")
+    return BadgeStyle("error", REFUSED[result.gate], "bad")
 
 
-def sum_up(verdicts: Sequence[GateBadgeStyle]) -> BadgeStyle:
+def summary_badge(results: Sequence[GateBadge]) -> BadgeStyle:
     """All gates in one badge."""
-    failed = [v for v in verdicts if not v.passed]
-    if not verdicts:
+    failed = [r for r in results if not r.passed]
+    if not results:
         return PENDING
     if not failed:
         return BadgeStyle("check-circle", "Passes the gates", "good")
-    return badge_look(failed[0]) if len(failed) == 1 else BadgeStyle("error", f"{len(failed)} gates refuse it", "bad")
+    return gate_badge(failed[0]) if len(failed) == 1 else BadgeStyle("error", f"{len(failed)} gates refuse it", "bad")
 
 
 class GateBadges(QWidget):
@@ -169,30 +146,27 @@ class GateBadges(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
-    def render_verdicts(self, verdicts: Sequence[GateBadgeStyle] | None) -> None:
-        """Show them; None for a hint that is still being judged."""
-        shown = self._choose(verdicts)
+    def render_results(self, results: Sequence[GateBadge] | None) -> None:
+        """Show them; None for a hint that is still being checked."""
+        shown = self._choose(results)
         if shown == self._shown:
             return
         self._shown = shown
         while len(self.badges) < len(shown):
-            badge = Badge(PENDING)
-            self.badges.append(badge)
-            self._layout.addWidget(badge)
+            self.badges.append(Badge(PENDING))
+            self._layout.addWidget(self.badges[-1])
         for i, badge in enumerate(self.badges):
             badge.setVisible(i < len(shown))
             if i < len(shown):
-                look, reason = shown[i]
-                badge.render_look(look)
+                style, reason = shown[i]
+                badge.render_look(style)
                 badge.setToolTip(reason)
                 badge.setAccessibleDescription(reason)
         self._layout.invalidate()
         self.updateGeometry()
 
-    def _choose(self, verdicts: Sequence[GateBadgeStyle] | None) -> list[tuple[BadgeStyle, str]]:
-        if verdicts is None:
+    def _choose(self, results: Sequence[GateBadge] | None) -> list[tuple[BadgeStyle, str]]:
+        if results is None:
             return [(PENDING, "")]
-        if not self._brief:
-            return [(badge_look(v), v.reason) for v in verdicts]
-        failed = [(badge_look(v), v.reason) for v in verdicts if not v.passed]
-        return failed or [(sum_up(verdicts), "\n".join(v.name for v in verdicts))]
+        shown = [(gate_badge(r), r.reason) for r in results if not self._brief or not r.passed]
+        return shown or [(summary_badge(results), "\n".join(r.name for r in results))]

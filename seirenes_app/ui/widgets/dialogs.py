@@ -67,23 +67,23 @@ class PageDialog(QDialog):
         return close
 
 
-class DialogKeeper(QObject):
-    """Opens sheets, and knows the one that is open until it is finished."""
+class DialogHolder(QObject):
+    """Opens dialogs one at a time; `open_dialog` is the one that is open."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.open_sheet: PageDialog | None = None
+        self.open_dialog: PageDialog | None = None
 
-    def show_sheet(self, sheet: PageDialog) -> None:
+    def show_dialog(self, dialog: PageDialog) -> None:
         """Open it; it is deleted when it is finished."""
-        self.open_sheet = sheet
-        sheet.finished.connect(lambda _code: self._forget(sheet))
-        sheet.open()
+        self.open_dialog = dialog
+        dialog.finished.connect(lambda _code: self._forget(dialog))
+        dialog.open()
 
-    def _forget(self, sheet: PageDialog) -> None:
-        sheet.deleteLater()
-        if self.open_sheet is sheet:
-            self.open_sheet = None
+    def _forget(self, dialog: PageDialog) -> None:
+        dialog.deleteLater()
+        if self.open_dialog is dialog:
+            self.open_dialog = None
 
 
 class CloseDialog(PageDialog):

@@ -21,53 +21,42 @@ class FlowLayout(QLayout):
             parent.setSizePolicy(policy)
 
     def addItem(self, item: QLayoutItem) -> None:
-        """Qt's own way in."""
         self._items.append(item)
 
     def count(self) -> int:
-        """How many items."""
         return len(self._items)
 
     def itemAt(self, index: int) -> QLayoutItem | None:
-        """The item at a place, None beyond the last."""
         return self._items[index] if 0 <= index < len(self._items) else None
 
     def takeAt(self, index: int) -> QLayoutItem | None:
-        """Take an item out."""
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
     def expandingDirections(self) -> Qt.Orientation:
-        """Takes no more room than it needs."""
         return Qt.Orientation(0)
 
     def hasHeightForWidth(self) -> bool:
-        """Yes."""
         return True
 
     def heightForWidth(self, width: int) -> int:
-        """Height of all lines at that width."""
         if width not in self._known:
             self._known[width] = self._arrange(QRect(0, 0, width, 0), move=False)
         return self._known[width]
 
     def invalidate(self) -> None:
-        """An item changed: heights are reckoned anew."""
         self._known.clear()
         super().invalidate()
 
     def setGeometry(self, rect: QRect) -> None:
-        """Place the items."""
         super().setGeometry(rect)
         self._arrange(rect, move=True)
 
     def sizeHint(self) -> QSize:
-        """All in one line."""
         shown = [i.sizeHint() for i in self._items if not i.isEmpty()]
         width = sum(s.width() for s in shown) + self._gap * max(0, len(shown) - 1)
         return QSize(width, max((s.height() for s in shown), default=0))
 
     def minimumSize(self) -> QSize:
-        """The widest item."""
         size = QSize()
         for item in self._items:
             size = size.expandedTo(item.minimumSize())

@@ -20,11 +20,9 @@ class HeroArt(QWidget):
         self.setMinimumSize(240, 170)
 
     def sizeHint(self) -> QSize:
-        """As the hero likes it."""
         return QSize(420, 220)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Grid, disturbed curve, clean curve."""
         theme = current_theme()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

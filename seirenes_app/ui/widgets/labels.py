@@ -93,6 +93,5 @@ class IconLabel(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw it."""
         painter = QPainter(self)
         draw_svg(painter, self._icon, QRectF(self.rect()), getattr(current_theme(), self._colour))

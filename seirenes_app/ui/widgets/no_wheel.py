@@ -1,4 +1,4 @@
-"""Fields that a turning wheel does not change in passing: it scrolls what they stand on."""
+"""Fields that the wheel does not change: it scrolls what they stand on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ LEFT = 6
 
 class _Wheel(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Let the wheel go on to the pane below."""
         if event.type() == QEvent.Type.Wheel:
             event.ignore()
             return True
         return False
 
 
-def hush(field: QAbstractSpinBox | QComboBox) -> None:
-    """Take the wheel from a field; a number also gets the room at its left that the style sheet cannot give it."""
+def ignore_wheel(field: QAbstractSpinBox | QComboBox) -> None:
+    """Let the wheel pass; a number also gets the margin at its left that the style sheet cannot give it."""
     field.installEventFilter(_Wheel(field))
     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     if isinstance(field, QAbstractSpinBox):

@@ -1,4 +1,4 @@
-"""One of a few, all in view: segments in a trough, each with a word and, where there is room, a line about it."""
+"""One of a few choices, all in view: segments with a word and, where there is room, a line about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Segment:
 
 
 class _Button(QAbstractButton):
-    """Chosen, it is lifted out of the trough, has a check mark and a strong border: never by colour alone."""
+    """The chosen one has a raised ground, a check mark and a strong border: never colour alone."""
 
     def __init__(self, segment: Segment, group_name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,11 +56,9 @@ class _Button(QAbstractButton):
         return QSize(word, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
-        """Never narrower than its word."""
         return QSize(self.sizeHint().width() - 24, self.minimumHeight())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Ground, border, word, line."""
         theme, chosen, on = current_theme(), self.isChecked(), self.isEnabled()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -102,7 +100,7 @@ class _Button(QAbstractButton):
 
 
 class Segmented(QWidget):
-    """Arrow keys move the choice; `chosen` is emitted for what the person chooses, not for what is rendered."""
+    """Arrow keys move the choice. `chosen` is emitted when the person chooses, not for `render_value`."""
 
     chosen = Signal(str)
 
@@ -138,7 +136,6 @@ class Segmented(QWidget):
         return next((v for v, b in self.buttons.items() if b.isChecked()), "")
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The trough."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -1,4 +1,4 @@
-"""The rail at the left: the pages, one above the other, with icon and label."""
+"""The pages at the left, one above the other, with icon and label."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QWidget
 
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.base import PageSpec
-from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
+from seirenes_app.ui.theme import SPACE_1, SPACE_3
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.labels import make_label
 
 WIDTH = 176
@@ -25,15 +26,13 @@ class Logo(QWidget):
         self.setFixedSize(size, size)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw it sharp."""
         draw_svg(QPainter(self), "seirenes", QRectF(0, 0, self.width(), self.height()))
 
 
 class SidebarButton(QToolButton):
-    """A page's button. The focus ring is for those who came by keyboard: a click shows its effect anyway."""
+    """A page's button. The focus ring is for the keyboard: a click shows its effect anyway."""
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """A ring for keys, none for the mouse; coming back to the window changes nothing."""
         if event.reason() in KEYS:
             self._ring(True)
         elif event.reason() == Qt.FocusReason.MouseFocusReason:
@@ -41,7 +40,6 @@ class SidebarButton(QToolButton):
         super().focusInEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """No ring, unless only the window lost the keyboard."""
         if event.reason() != Qt.FocusReason.ActiveWindowFocusReason:
             self._ring(False)
         super().focusOutEvent(event)
@@ -67,21 +65,22 @@ class Sidebar(QWidget):
         self._pages = pages
         self._group = QButtonGroup(self)
         self.buttons: list[SidebarButton] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 18, 12, 12)
-        column.setSpacing(SPACE_1)
-        column.addLayout(_make_head())
-        column.addSpacing(SPACE_3)
-        for number, page in enumerate(pages):
-            column.addWidget(self._make_button(page, number))
-        column.addStretch(1)
-        self.commands = make_rail_button("Commands", "command", "Every command by its name  (Ctrl+Shift+P)")
+        self.commands = make_rail_button("Commands", "command", "Every command by its name (Ctrl+Shift+P)")
         self.commands.clicked.connect(self.commandsRequested)
-        column.addWidget(self.commands)
+        column(
+            row(Logo(), make_label("Seirênes", "heading"), None, margins=(4, 0, 0, 0)),
+            SPACE_3,
+            *(self._make_button(page, number) for number, page in enumerate(pages)),
+            None,
+            self.commands,
+            margins=(12, 18, 12, 12),
+            spacing=SPACE_1,
+            parent=self,
+        )
         self._group.idClicked.connect(lambda number: self.chosen.emit(pages[number].key))
 
     def _make_button(self, page: PageSpec, number: int) -> SidebarButton:
-        button = make_rail_button(page.title, page.icon, f"{page.title}  (Ctrl+{number + 1})")
+        button = make_rail_button(page.title, page.icon, f"{page.title} (Ctrl+{number + 1})")
         button.setCheckable(True)
         self._group.addButton(button, number)
         self.buttons.append(button)
@@ -94,7 +93,6 @@ class Sidebar(QWidget):
             set_icon(button, page.icon, "accent" if page.key == key else "muted")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrow keys."""
         step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
         focused = next((i for i, b in enumerate(self.buttons) if b.hasFocus()), None)
         if step and focused is not None:
@@ -104,7 +102,7 @@ class Sidebar(QWidget):
 
 
 def make_rail_button(text: str, icon: str, tip: str) -> SidebarButton:
-    """An entry of the rail."""
+    """An entry of the sidebar."""
     button = SidebarButton()
     button.setText(f"  {text}")
     button.setProperty("rail", True)
@@ -117,14 +115,3 @@ def make_rail_button(text: str, icon: str, tip: str) -> SidebarButton:
     button.setIconSize(QSize(20, 20))
     set_icon(button, icon, "muted")
     return button
-
-
-def _make_head() -> QHBoxLayout:
-    head = QHBoxLayout()
-    head.setContentsMargins(4, 0, 0, 0)
-    head.setSpacing(SPACE_2)
-    head.addWidget(Logo())
-    name = make_label("Seirênes", "heading")
-    head.addWidget(name)
-    head.addStretch(1)
-    return head

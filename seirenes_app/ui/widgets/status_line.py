@@ -1,14 +1,16 @@
-"""The run that is going, at the foot of the window: stage, progress, time left. A click opens it."""
+"""The running run, at the foot of the window: stage, progress, time left. A click opens it."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.formatting import duration
 from seirenes_app.services.run_summary import STAGE_WORDS, STATUS_WORDS
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
+from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
 
@@ -50,15 +52,9 @@ class StatusLine(QWidget):
         self.button.setIconSize(QSize(16, 16))
         self.button.setToolTip("Open this run")
         self.button.clicked.connect(lambda: self._paths is not None and self.clicked.emit(self._paths))
-        self.bar = QProgressBar()
+        self.bar = make_bar("Progress of the run")
         self.bar.setFixedWidth(180)
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the run")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 12, 2)
-        row.setSpacing(SPACE_3)
-        row.addWidget(self.button)
-        row.addWidget(self.bar)
+        row(self.button, self.bar, spacing=SPACE_3, margins=(8, 2, 12, 2), parent=self)
 
     def render_run(self, paths: RunPaths | None, state: RunState | None, others: int = 0) -> None:
         """Show a run, or nothing."""
@@ -70,6 +66,5 @@ class StatusLine(QWidget):
         self.button.setText(text)
         self.button.setAccessibleName(f"Open {text}")
         set_icon(self.button, ICONS.get(state.status, "running"), "accent")
-        self.bar.setRange(0, max(1, state.steps * 100))
         inside = state.stage_done / state.stage_total if state.stage_total else 0.0
-        self.bar.setValue(min(self.bar.maximum(), round(100 * state.step + 30 * min(1.0, inside))))
+        render_bar(self.bar, state.step + 0.3 * min(1.0, inside), max(1, state.steps))

@@ -83,15 +83,12 @@ class TableModel(QAbstractTableModel):
         return self.rows[number]
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of rows."""
         return 0 if parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of columns."""
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
-        """Titles, tooltips and alignment."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         column = self.columns[section]
@@ -217,5 +214,4 @@ class PagedTableModel(TableModel):
                 self.rowsWanted.emit(ids)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of rows."""
         return 0 if parent.isValid() else len(self.ids)

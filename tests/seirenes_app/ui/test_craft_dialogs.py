@@ -25,8 +25,8 @@ def craft(qtbot, qapp, tmp_path, monkeypatch):
 
 def open_dialog(craft, action):
     craft.page.bound[action].trigger()
-    craft.wait(lambda: craft.page.dialogs.open_sheet)
-    return craft.page.dialogs.open_sheet
+    craft.wait(lambda: craft.page.dialogs.open_dialog)
+    return craft.page.dialogs.open_dialog
 
 
 def test_the_library_is_searched_and_a_problem_is_taken_by_keys(craft):
@@ -55,8 +55,8 @@ def test_an_imported_file_reports_the_rows_that_were_left_out(craft, tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"question": "What are 3 and 4?", "answer": "7"}\n{"question": "No answer"}\nnot json\n')
     craft.page.open_file(path)
-    craft.wait(lambda: craft.page.dialogs.open_sheet)
-    dialog = craft.page.dialogs.open_sheet
+    craft.wait(lambda: craft.page.dialogs.open_dialog)
+    dialog = craft.page.dialogs.open_dialog
     assert isinstance(dialog, LibraryDialog)
     assert "2 rows were left out" in dialog.about.text()
     assert "line 2: there is no answer" in dialog.rejected_rows.toPlainText()

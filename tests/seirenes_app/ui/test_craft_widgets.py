@@ -144,12 +144,12 @@ def test_gates_are_words_and_signs(qtbot, qapp):
         GateBadge(Gate.NUMBERS, "Plausible numbers", False, "Too many."),
     )
     whole, brief = shown(qtbot, GateBadges()), shown(qtbot, GateBadges(brief=True))
-    whole.render_verdicts(verdicts)
-    brief.render_verdicts(verdicts)
+    whole.render_results(verdicts)
+    brief.render_results(verdicts)
     assert [b.accessibleName() for b in whole.badges] == ["Has words", "Odd numbers"]
     assert [(b.accessibleName(), b.toolTip()) for b in brief.badges] == [("Odd numbers", "Too many.")]
-    brief.render_verdicts(None)
-    assert brief.badges[0].accessibleName() == "Not judged yet"
+    brief.render_results(None)
+    assert brief.badges[0].accessibleName() == "Not checked yet"
 
 
 def test_only_a_persons_choice_is_reported(qtbot, qapp):

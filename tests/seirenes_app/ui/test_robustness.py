@@ -56,8 +56,8 @@ def test_without_a_run_the_page_says_how_to_get_one(bench):
     with bench.qtbot.waitSignal(bench.page.demoAsked):
         buttons["Start the demo run"].click()
     buttons["Evaluate…"].click()
-    bench.wait(lambda: bench.page.dialogs.open_sheet is not None)
-    assert bench.page.dialogs.open_sheet.request.models == ("starter",)
+    bench.wait(lambda: bench.page.dialogs.open_dialog is not None)
+    assert bench.page.dialogs.open_dialog.request.models == ("starter",)
 
 
 def test_the_newest_run_is_charted_by_itself_and_every_chart_says_what_it_shows(bench):
@@ -319,8 +319,8 @@ def test_two_runs_without_a_common_suite_are_evaluated_on_one_and_compared(bench
     view.tick([first.root, second.root])
     assert view.evaluate.text() == "Evaluate both on…"
     view.evaluate.click()
-    bench.wait(lambda: bench.page.dialogs.open_sheet is not None)
-    dialog = bench.page.dialogs.open_sheet
+    bench.wait(lambda: bench.page.dialogs.open_dialog is not None)
+    dialog = bench.page.dialogs.open_dialog
     assert set(dialog.request.checkpoints) == {(first, 20), (second, 20)}
     dialog.problems.setValue(4)
     dialog.tokens.setValue(16)
@@ -368,8 +368,8 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     view = bench.page.replay
     assert not view.start.isEnabled()
     view.choose.click()
-    bench.wait(lambda: bench.page.dialogs.open_sheet is not None and bench.page.dialogs.open_sheet.model.rowCount())
-    sheet = bench.page.dialogs.open_sheet
+    bench.wait(lambda: bench.page.dialogs.open_dialog is not None and bench.page.dialogs.open_dialog.model.rowCount())
+    sheet = bench.page.dialogs.open_dialog
     bench.qtbot.keyClicks(sheet.search, sheet.current.family)
     wanted = sheet.current
     sheet.choose.click()

@@ -216,8 +216,8 @@ def test_one_that_was_planned_and_never_launched_is_not_going(bench):
 def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
     page = bench.page
     page.open_evaluate()
-    bench.wait(lambda: page.dialogs.open_sheet is not None)
-    sheet = page.dialogs.open_sheet
+    bench.wait(lambda: page.dialogs.open_dialog is not None)
+    sheet = page.dialogs.open_dialog
     sheet.problems.setValue(24)
     sheet.tokens.setValue(48)
     sheet.go.click()

@@ -31,7 +31,7 @@ from seirenes_app.ui.widgets.logprob_delta_view import (
     short_delta,
     visible,
 )
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
 from training.core.types import Condition
@@ -92,7 +92,7 @@ class TracesTab(QWidget):
             box.setMinimumContentsLength(10)
             box.setAccessibleName(name)
             box.activated.connect(self._on_pair_chosen)
-            hush(box)
+            ignore_wheel(box)
         best = make_icon_button("compare", "Back to the most informative pair", clicked=self._show_best_pair)
         self._choosers = QWidget()
         row((self.clean, 1), best, (self.hinted, 1), parent=self._choosers)

@@ -37,7 +37,7 @@ from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
 from training.core.types import Condition
@@ -62,7 +62,7 @@ class ProblemCard(Card):
         self.kind.setToolTip("How an answer is compared with the true one")
         for kind, name in ANSWER_KINDS.items():
             self.kind.addItem(name, kind)
-        hush(self.kind)
+        ignore_wheel(self.kind)
         self.error = make_label("", "small", wrap=True)
         self._error_row = QWidget()
         row(IconLabel("info", 16, "warn"), (self.error, 1), parent=self._error_row, align=Top)
@@ -150,7 +150,7 @@ class PromptCard(Card):
         self.text.setText(f'<span>{before}<u style="color:{current_theme().hinted}">{inside}</u>{after}</span>')
         self.text.setAccessibleName(joined)
         self.text.setAccessibleDescription(f"The hint is: {joined[start:end]}")
-        self.gates.render_verdicts(badges)
+        self.gates.render_results(badges)
 
 
 MAX_TOKENS = 8192
@@ -189,7 +189,7 @@ class PlanRow(QWidget):
             editor.setAccessibleDescription(tip)
             editor.setKeyboardTracking(False)
             editor.setMinimumWidth(56)
-            hush(editor)
+            ignore_wheel(editor)
             editor.valueChanged.connect(self._on_changed)
             box.addLayout(column(make_label(name, "small"), editor, spacing=2), 1)
         box.addLayout(column(None, self.placebo))

@@ -32,9 +32,9 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogKeeper, PageDialog
+from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement, PromptStyle
@@ -146,7 +146,7 @@ class ModelDialog(PickerDialog):
         self.context.setSpecialValueText("The model's own, at most 4,096")
         self.context.setSuffix(" tokens")
         self.context.setValue(choice.n_ctx)
-        hush(self.context)
+        ignore_wheel(self.context)
         self.adapter = ElidedLabel("muted")
         choose = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
                              clicked=self._browse_adapter)  # fmt: skip
@@ -310,7 +310,7 @@ ROLES = {"solver": "Solver", "adversary": "Adversary"}
 MAX_REASONS = 3
 
 
-class CraftDialogs(DialogKeeper):
+class CraftDialogs(DialogHolder):
     """Opens the page's dialogs, does their file work in the task pool, and hands their results to the controller."""
 
     def __init__(self, controller: CraftController, tasks: TaskRunner, page: QWidget) -> None:
@@ -324,7 +324,7 @@ class CraftDialogs(DialogKeeper):
         dialog = LibraryDialog(family_titles(), self._page)
         dialog.chosen.connect(lambda problem: self._controller.edit_fields("take a problem", problem=problem))
         dialog.importRequested.connect(self.choose_problem_file)
-        self.show_sheet(dialog)
+        self.show_dialog(dialog)
         self._tasks.run(library, dialog.render_problems)
         return dialog
 
@@ -338,7 +338,7 @@ class CraftDialogs(DialogKeeper):
         """Read a file of problems, and show them in the library."""
 
         def show(loaded: LoadedProblems) -> None:
-            dialog = self.open_sheet if isinstance(self.open_sheet, LibraryDialog) else self.show_library()
+            dialog = self.open_dialog if isinstance(self.open_dialog, LibraryDialog) else self.show_library()
             dialog.render_import(path, loaded)
 
         self._tasks.run(lambda: load_problem_file(path), show, self._fails("The file cannot be imported"))
@@ -384,7 +384,7 @@ class CraftDialogs(DialogKeeper):
             ActionSpec("drafts.delete", "Delete…", "Del", "discard", "Delete it with its results"), ask_delete
         )
         picker.chosen.connect(lambda draft: act("The draft was not opened", lambda: controller.open_saved(draft.id)))
-        self.show_sheet(picker)
+        self.show_dialog(picker)
         act("The drafts cannot be listed", lambda: None)
 
     # ------------------------------------------------------------------ suites
@@ -397,7 +397,7 @@ class CraftDialogs(DialogKeeper):
             placements = {m.name: m.placement for m in suites}
             dialog = SuiteDialog(draft, self._controller.badges, placements, self._page)
             dialog.saveRequested.connect(save)
-            self.show_sheet(dialog)
+            self.show_dialog(dialog)
 
         def save(name: str, hints: tuple[DraftHint, ...], allow: bool) -> None:
             self._tasks.run(lambda: save_all(draft, hints, name, allow), report, self._fails("Nothing was saved"))
@@ -423,7 +423,7 @@ class CraftDialogs(DialogKeeper):
         dialog.modelChosen.connect(
             lambda found, both: controller.load_model(found, ROLES if both else {role: ROLES[role]})
         )
-        self.show_sheet(dialog)
+        self.show_dialog(dialog)
 
     def _fails(self, title: str) -> Callable[[str], None]:
         return lambda text: self._controller.problem.emit(title, text)

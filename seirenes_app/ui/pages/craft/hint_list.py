@@ -21,7 +21,7 @@ from seirenes_app.ui.widgets.cards import Section
 from seirenes_app.ui.widgets.growing_text import GrowingText
 from seirenes_app.ui.widgets.interval_bars import MiniBars
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 
 NO_TEXT = "No text yet"
 
@@ -80,7 +80,7 @@ class HintCard(QWidget):
             self.editor.render_text(hint.text)
             self.origin.setText(say_origin(hint))
         # An empty hint is about to be written: no gate refuses it yet.
-        self.gates.render_verdicts(badges if hint.text.strip() else None)
+        self.gates.render_results(badges if hint.text.strip() else None)
         self.render_result(result)
 
     def render_generating(self, text: str) -> None:
@@ -207,7 +207,7 @@ class HintList(QWidget):
         self.count.setAccessibleName("Number of hints to make")
         self.count.setToolTip("How many to make from templates or by the model")
         self.count.setFixedWidth(52)
-        hush(self.count)
+        ignore_wheel(self.count)
         self.section = Section("Hints")
         self.section.tools.setSpacing(0)
         self.section.tools.addWidget(self.solve_all)

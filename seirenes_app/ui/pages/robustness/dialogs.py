@@ -34,7 +34,7 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.types import Condition
@@ -181,7 +181,7 @@ class EvaluateDialog(PageDialog):
         box.addItem("The built-in frozen suite: held-out problems, phrasings and templates", FROZEN)
         for choice in self._suites:
             box.addItem(f"{choice.manifest.name}: {count_of(choice.manifest.problems, 'problem')}", str(choice.folder))
-        hush(box)
+        ignore_wheel(box)
         return box
 
     def _connect(self) -> None:
@@ -301,7 +301,7 @@ def _spin_box(name: str, low: int, high: int, value: int) -> QSpinBox:
     field.setValue(value)
     field.setAccessibleName(name)
     field.setFixedWidth(86)
-    hush(field)
+    ignore_wheel(field)
     return field
 
 

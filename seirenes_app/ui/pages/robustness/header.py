@@ -17,7 +17,7 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.buttons import action_button
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import RECORDED, RECORDED_NAME, SourceMenu, brief, is_live, look_of
 from training.runs.listing import RunSummary
@@ -117,7 +117,7 @@ class RobustnessHeader(QWidget):
         self.tracks.setMinimumContentsLength(12)
         self.tracks.setMaximumWidth(TRACKS_WIDTH)
         self.tracks.hide()
-        hush(self.tracks)
+        ignore_wheel(self.tracks)
         self.report = action_button(actions["report"], "Report")
         self.evaluate = action_button(actions["evaluate"], kind="primary")
         self.views = Segmented("View", SEGMENTS)

@@ -41,7 +41,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.dialogs import DialogKeeper
+from seirenes_app.ui.widgets.dialogs import DialogHolder
 from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.labels import make_label
 from training.core.types import Condition
@@ -124,7 +124,7 @@ class RobustnessPage(Page):
         self.controller = RobustnessController(self)
         self.evaluating = EvaluationMonitor(evaluations, self)
         self.replays = ReplayRunner(self)
-        self.dialogs = DialogKeeper(self)
+        self.dialogs = DialogHolder(self)
         self._tasks = TaskRunner(self, threads=1)
         self.track: Track | None = None
         self._opened: Opened | None = None
@@ -430,7 +430,7 @@ class RobustnessPage(Page):
                 dialog.kind.buttons[CROSS_PLAY].click()
             dialog.startRequested.connect(self.evaluating.start)
             dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))
-            self.dialogs.show_sheet(dialog)
+            self.dialogs.show_dialog(dialog)
 
         self._tasks.run(look, show, key="evaluate")
 
@@ -487,16 +487,16 @@ class RobustnessPage(Page):
             self.controller.ask(lambda source: source.traces(ref, MAX_PROBLEMS), show, fail)
 
         def show(traces: list[Trace]) -> None:
-            if self.dialogs.open_sheet is dialog:
+            if self.dialogs.open_dialog is dialog:
                 dialog.render_traces(traces, target)
 
         def fail(text: str) -> None:
-            if self.dialogs.open_sheet is dialog:
+            if self.dialogs.open_dialog is dialog:
                 dialog.say(text)
 
         dialog.chosen.connect(self._take_problem)
         dialog.conditionChosen.connect(read)
-        self.dialogs.show_sheet(dialog)
+        self.dialogs.show_dialog(dialog)
         read(Condition.HINTED)
 
     def _take_problem(self, trace: Trace) -> None:

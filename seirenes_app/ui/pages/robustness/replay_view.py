@@ -32,7 +32,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import TracePairView
@@ -359,7 +359,7 @@ class CheckpointReplayView(QWidget):
         self.pair_card = Card()
         self.left = QComboBox()
         self.left.setAccessibleName("Checkpoint on the left")
-        hush(self.left)
+        ignore_wheel(self.left)
         self.right_name = make_label("", "muted")
         row = QHBoxLayout()
         row.setSpacing(SPACE_3)
