@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ import psutil
 
 from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_repository import log_tail
+from training.core.statistics import Interval
+from training.core.statistics.intervals import difference_limits
 from training.runs.listing import RunSummary
 from training.runs.status import RunState, RunStatus
 from training.runs.stop import StopPhase
@@ -55,6 +57,8 @@ class Change:
 
     before: float | None = None
     after: float | None = None
+    difference: Interval | None = field(default=None, compare=False)
+    """With limits from the two totals: wider than the paired ones, which need the rows."""
 
     @property
     def points(self) -> float | None:
@@ -76,13 +80,21 @@ def measure_change(state: RunState, condition: str) -> Change:
     found = [value for point in state.evals if (value := _accuracy(point.metrics, condition)) is not None]
     if not found:
         return Change()
-    return Change(found[0], found[-1] if len(found) > 1 else None)
+    if len(found) == 1:
+        return Change(found[0].mean)
+    return Change(found[0].mean, found[-1].mean, difference_limits(found[-1], found[0]))
 
 
-def _accuracy(metrics: Any, condition: str) -> float | None:
+def _accuracy(metrics: Any, condition: str) -> Interval | None:
+    """Accuracy with its limits, which are 0 and 1 where they were not recorded."""
     figures = metrics.get(condition) if hasattr(metrics, "get") else None
-    value = figures.get("accuracy") if isinstance(figures, Mapping) else None
-    return float(value) if isinstance(value, int | float) else None
+    if not isinstance(figures, Mapping):
+        return None
+    mean, low, high = (figures.get(key) for key in ("accuracy", "low", "high"))
+    if not isinstance(mean, int | float):
+        return None
+    known = isinstance(low, int | float) and isinstance(high, int | float)
+    return Interval(float(mean), float(low) if known else 0.0, float(high) if known else 1.0)
 
 
 def sentence(state: RunState) -> str:

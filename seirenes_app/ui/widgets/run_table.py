@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.formatting import percent
+from seirenes_app.services.formatting import change_tone, percent, signed_points
 from seirenes_app.services.run_summary import Change
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.runs_model import (
@@ -101,12 +101,13 @@ def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column:
         return
     line = QRect(rect.left(), rect.top() + 11, rect.width(), 20)
     x = _run_text(painter, line, percent(change.before), _font(font, 14), "muted")
-    if change.after is not None and change.points is not None:
+    if change.after is not None:
         line.setLeft(x)
         line.setLeft(_run_text(painter, line, "  →  ", _font(font, 13), "muted"))
         line.setLeft(_run_text(painter, line, percent(change.after), _font(font, 14, QFont.Weight.DemiBold), "text"))
         line.setLeft(line.left() + 10)
-        _run_text(painter, line, f"{change.points:+.0f}".replace("-", "−"), _font(font, 12), _tone(change.points))
+        difference = change.after - change.before
+        _run_text(painter, line, signed_points(difference), _font(font, 12), change_tone(change.difference))
     _paint_dumbbell(painter, rect, change, "clean" if column is RunColumn.CLEAN else "hinted")
 
 
@@ -128,10 +129,6 @@ def _paint_dumbbell(painter: QPainter, rect: QRect, change: Change, name: str) -
     painter.setBrush(theme.colour("surface"))
     painter.setPen(QPen(theme.colour(name), 1.75))
     painter.drawEllipse(QPointF(before, y), 3.5, 3.5)
-
-
-def _tone(points: float) -> str:
-    return "good" if points >= 2 else "bad" if points <= -2 else "muted"
 
 
 def _run_text(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str) -> int:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from seirenes_app.services.formatting import change_tone
 from seirenes_app.services.run_summary import Change, measure_change, sentence
 from training.runs.status import EvalPoint, RunState, RunStatus
 
@@ -25,3 +26,13 @@ def test_one_evaluation_is_a_before_and_none_is_not_measured():
 
 def test_the_verdict_is_one_sentence_for_a_screen_reader():
     assert sentence(with_evals(0.4, 0.7)).startswith("Finished at step 3 of 3. Clean 40% → 70%")
+
+
+@pytest.mark.parametrize(
+    ("after", "tone"), [((0.44, 0.38, 0.5), "muted"), ((0.7, 0.64, 0.76), "good"), ((0.2, 0.1, 0.3), "bad")]
+)
+def test_a_change_is_coloured_only_where_its_interval_excludes_zero(after, tone):
+    rates = [{"clean": dict(zip(("accuracy", "low", "high"), r, strict=True))} for r in ((0.4, 0.34, 0.46), after)]
+    state = RunState(evals=tuple(EvalPoint(i, 0.0, "s", "h", r) for i, r in enumerate(rates)))
+    assert change_tone(measure_change(state, "clean").difference) == tone
+    assert change_tone(measure_change(with_evals(0.2, 0.9), "clean").difference) == "muted"

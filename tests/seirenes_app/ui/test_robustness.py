@@ -275,10 +275,14 @@ def test_a_chart_that_cannot_be_saved_is_told(bench, tmp_path, monkeypatch):
     assert len(told) == 2
 
 
-def test_the_report_is_written_and_opened(bench):
+def test_a_banner_opens_the_report_and_copies_its_path(bench, qapp):
     bench.open(bench.write())
     bench.page.write_report()
-    bench.wait(lambda: bench.opened, 20_000)
+    banner = bench.page.report_banner
+    bench.wait(banner.isVisible, 20_000)
+    banner.buttons["Copy path"].click()
+    assert qapp.clipboard().text() == banner.text.text()
+    banner.buttons["Open"].click()
     path = Path(bench.opened[0].toLocalFile())
     assert path.suffix == ".html"
     assert "<html" in path.read_text(encoding="utf-8")

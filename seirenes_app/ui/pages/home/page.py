@@ -11,6 +11,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
+from seirenes_app.services.formatting import signed_points
 from seirenes_app.services.machine import Machine
 from seirenes_app.services.run_summary import measure_change, tell
 from seirenes_app.store.workspace import Workspace
@@ -276,8 +277,9 @@ class HomePage(Page):
         if placebo.points is None:
             note = "Without a placebo's figures a gain with hints says nothing about hints."
         else:
-            gains = f"With hints {hinted.points:+.0f} points, with the placebo {placebo.points:+.0f}."
-            note = gains.replace("-", "−") + " Only the difference can be robustness to hints."
+            gains = [signed_points(change.points / 100) for change in (hinted, placebo)]
+            note = f"With hints {gains[0]} points, with the placebo {gains[1]}. "
+            note += "Only the difference can be robustness to hints."
         self.recorded_note.setText(note)
         self.recorded_note.show()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QResizeEvent
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
@@ -39,6 +39,7 @@ from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView, R
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, Theme
+from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.dialogs import DialogHolder
@@ -167,10 +168,12 @@ class RobustnessPage(Page):
         self.warning_text = make_label("", wrap=True, select=True)
         self.warning.body.addWidget(self.warning_text)
         self.warning.hide()
+        self.report_banner = Banner()
         footer = QVBoxLayout()
         footer.setContentsMargins(28, 0, 28, SPACE_2)
         footer.setSpacing(SPACE_2)
         footer.addWidget(self.warning)
+        footer.addWidget(self.report_banner)
         footer.addWidget(self.evaluation_bar)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -553,7 +556,7 @@ class RobustnessPage(Page):
     # ------------------------------------------------------------------ report
 
     def write_report(self) -> None:
-        """Write one file with everything, and open it."""
+        """Write one file with everything; a banner says where it is and opens it."""
         root = self.root
         if root is None or self._opened is None:
             return
@@ -563,8 +566,13 @@ class RobustnessPage(Page):
 
     def _on_report(self, path: Path) -> None:
         self.actions_["report"].setEnabled(True)
-        self.toast.emit(f"The report is in {path}.")
-        self.open_url(QUrl.fromLocalFile(str(path)))
+        self.report_banner.show_message(
+            BannerKind.SUCCESS, "The report is written", str(path), dismissable=True,
+            actions=(
+                BannerAction("Open", lambda: self.open_url(QUrl.fromLocalFile(str(path))), "file", primary=True),
+                BannerAction("Copy path", lambda: QGuiApplication.clipboard().setText(str(path)), "copy"),
+            ),
+        )  # fmt: skip
 
     def _on_report_failed(self, text: str) -> None:
         self.actions_["report"].setEnabled(True)
