@@ -26,7 +26,7 @@ from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import hush
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from training.errors import UserError
 from training.runs.config import (
     OptionInfo,
@@ -202,7 +202,7 @@ class Field(QWidget):
         if option.choices:
             combo = QComboBox()
             combo.addItems(option.choices)
-            hush(combo)
+            ignore_wheel(combo)
             # Text such as "cuda:1" may be set in a file.
             combo.setEditable(not issubclass(option.type, StrEnum))
             combo.currentTextChanged.connect(lambda _text: self.edited.emit())
