@@ -26,6 +26,7 @@ from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableMo
 KEY_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 ROW = 38
 ROWS_SHOWN = 9
+GROUP_WIDTH = 96
 SHADE = 0.35
 WORD_START = 5
 IN_A_ROW = 4
@@ -103,7 +104,7 @@ class CommandDelegate(QStyledItemDelegate):
         painter.setPen(theme.colour("muted"))
         painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter, group)
         painter.setPen(theme.colour("text" if enabled else "muted"))
-        painter.drawText(QRect(rect).adjusted(64, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, name)
+        painter.drawText(QRect(rect).adjusted(GROUP_WIDTH, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, name)
         right = index.data(KEY_ROLE) if enabled else "not now"
         painter.setPen(theme.colour("muted"))
         font = QFont(option.font)

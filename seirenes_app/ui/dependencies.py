@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from seirenes_app.store.settings import Settings
     from seirenes_app.store.workspace import Workspace
     from seirenes_app.ui.controllers.active_runs import ActiveRuns
-    from seirenes_app.ui.controllers.background import Background
     from seirenes_app.ui.controllers.inference_service import InferenceService
     from seirenes_app.ui.controllers.trainer_control import TrainerControl
     from seirenes_app.ui.models.runs_model import RunsModel
     from seirenes_app.ui.pages.base import Page
+    from seirenes_app.ui.tasks import TaskRunner
     from training.runs.paths import RunPaths
 
 
@@ -29,7 +29,7 @@ class Services:
     runs: RunsModel
     library: RunRepository
     workspace: Workspace
-    tasks: Background
+    tasks: TaskRunner
     inference: InferenceService
     settings: Settings
     recorded: RunPaths | None
@@ -42,13 +42,13 @@ def make_services(app: QApplication, settings: Settings) -> Services:
     from seirenes_app.store.resources import recorded_run
     from seirenes_app.store.workspace import Workspace
     from seirenes_app.ui.controllers.active_runs import ActiveRuns
-    from seirenes_app.ui.controllers.background import Background
     from seirenes_app.ui.controllers.inference_service import InferenceService
     from seirenes_app.ui.controllers.trainer_control import TrainerControl
     from seirenes_app.ui.models.runs_model import RunsModel
+    from seirenes_app.ui.tasks import TaskRunner
     from training.runs.paths import RunPaths
 
-    library, tasks, workspace = RunRepository(), Background(app), Workspace()
+    library, tasks, workspace = RunRepository(), TaskRunner(app), Workspace()
     runs = RunsModel(library, workspace, tasks, app)
     control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
     folder = RunPaths(recorded_run())

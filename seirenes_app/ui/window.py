@@ -19,6 +19,7 @@ from seirenes_app.store.settings import Settings, ThemeMode, settings_path
 from seirenes_app.ui.actions import ActionRegistry
 from seirenes_app.ui.command_palette import CommandPalette
 from seirenes_app.ui.pages.base import PAGE_BY_KEY, PAGES, Page
+from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
@@ -31,7 +32,7 @@ from seirenes_app.ui.widgets.dialogs import (
 )
 from seirenes_app.ui.widgets.sidebar import Sidebar
 from seirenes_app.ui.widgets.toast import Toast
-from seirenes_app.ui.window_actions import ALL_ACTIONS, add_presets, build_menus
+from seirenes_app.ui.window_actions import ALL_ACTIONS, build_menus
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -122,8 +123,6 @@ class MainWindow(QMainWindow):
         self.status_line.clicked.connect(self.open_run)
         self.statusBar().addPermanentWidget(self.status_line)
         self.closing = ShutdownSequence(self._active, self._control, self.close, self)
-        presets = add_presets(self, self._library.presets(), self.new_run)
-        self.registry.specs |= presets
         self._control.started.connect(lambda _paths: self._runs.refresh())
         self._control.failed.connect(lambda text: self.show_error("That did not work", text))
         self._control.stopChanged.connect(self._on_stop_changed)
@@ -156,6 +155,7 @@ class MainWindow(QMainWindow):
             "shortcuts": self.show_shortcuts, "glossary": lambda: GlossaryDialog(self).open(),
             "paper": lambda: open_url(PAPER), "diagnostics": self.copy_diagnostics, "log": self.open_log,
             "about": lambda: AboutDialog(self).open(),
+            **{f"new-{name}": lambda name=name: self.new_run(name) for name in PRESET_TITLES},
             **{page.key: lambda key=page.key: self.show_page(key) for page in PAGES},
             **{mode: lambda mode=mode: self.set_theme(mode) for mode in ThemeMode},
         }  # fmt: skip

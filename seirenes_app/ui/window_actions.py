@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QMainWindow, QMenu
@@ -16,12 +15,11 @@ from seirenes_app.ui.pages.home.actions import ACTIONS as HOME_ACTIONS
 from seirenes_app.ui.pages.robustness.actions import ACTIONS as ROBUSTNESS_ACTIONS
 from seirenes_app.ui.pages.traces.actions import ACTIONS as TRACES_ACTIONS
 from seirenes_app.ui.pages.train.actions import ACTIONS as TRAIN_ACTIONS
-
-if TYPE_CHECKING:
-    from training.runs.config import Preset
+from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 
 WINDOW_ACTIONS = (
     ActionSpec("file.new", "&New run…", "Ctrl+N", "plus"),
+    *(ActionSpec(f"preset.new-{name}", f"{title}…", "", "plus") for name, title in PRESET_TITLES.items()),
     ActionSpec("file.demo", "Start the &demo run…", "Ctrl+D", "play"),
     ActionSpec("file.recorded", "Open the &recorded run", "", "traces"),
     ActionSpec("file.evaluate", "&Evaluate…", "", "chart"),
@@ -48,6 +46,8 @@ WINDOW_ACTIONS = (
     ActionSpec("help.log", "Open the window's &log", "", "log"),
     ActionSpec("help.about", "&About Seirênes", "", "info", separated=True),
 )
+SUBMENUS = {"Preset": ("New run from &preset", "File"), "Theme": ("&Theme", "View")}
+"""Title and the menu above."""
 ALL_ACTIONS = (*WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRAIN_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS)
 
 
@@ -60,23 +60,9 @@ def build_menus(window: QMainWindow, handlers: Mapping[str, Callable[[], object]
         if spec.group == "Theme":
             themes.addAction(bound[spec.name])
         if spec.group not in menus:
-            above = menus["View"] if spec.group == "Theme" else window.menuBar()
-            menus[spec.group] = above.addMenu(f"&{spec.group}")
-            menus[spec.group].setObjectName(spec.group)
+            title, above = SUBMENUS.get(spec.group, (f"&{spec.group}", ""))
+            menus[spec.group] = (menus[above] if above else window.menuBar()).addMenu(title)
         if spec.separated:
             menus[spec.group].addSeparator()
         menus[spec.group].addAction(bound[spec.name])
     return bound
-
-
-def add_presets(
-    window: QMainWindow, presets: Mapping[str, Preset], new_run: Callable[[str], object]
-) -> dict[str, ActionSpec]:
-    """An action for each preset, in the File menu below "New run…"; returns the specs by id."""
-    specs = [ActionSpec(f"preset.{p.name}", f"New run: {p.name}…", "", "plus", p.description) for p in presets.values()]
-    bound = bind_actions(window, specs, {s.name: lambda name=s.name: new_run(name) for s in specs}, keys=WINDOW)
-    menu = QMenu("New run from &preset", window)
-    menu.addActions(list(bound.values()))
-    file = window.menuBar().findChild(QMenu, "File")
-    file.insertMenu(file.actions()[1], menu)
-    return {spec.id: spec for spec in specs}

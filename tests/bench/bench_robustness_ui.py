@@ -28,12 +28,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.gc_tuning import settle_heap
 from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import HintType
 from training.runs.config import RunConfig
@@ -95,7 +95,7 @@ class Bench:
 
     def __init__(self, app: QApplication, root: Path, size: tuple[int, int]) -> None:
         self.app = app
-        self.background = Background(app)
+        self.background = TaskRunner(app)
         self.page = RobustnessPage(RunsModel(RunRepository(root), None, self.background))
         self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
         self.page.resize(*size)

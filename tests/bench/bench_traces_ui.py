@@ -29,12 +29,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START
 from seirenes_app.ui.pages.traces.page import TracesPage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.rollouts.search import Sort
 from training.runs.paths import RunPaths
@@ -48,7 +48,7 @@ class Bench:
 
     def __init__(self, app: QApplication, paths: RunPaths, size: tuple[int, int]) -> None:
         self.app, self.paths = app, paths
-        self.background = Background(app)
+        self.background = TaskRunner(app)
         self.page = TracesPage(RunsModel(RunRepository(paths.root.parent / "none"), None, self.background))
         self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
         self.page.resize(*size)

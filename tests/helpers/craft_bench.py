@@ -9,9 +9,9 @@ from dataclasses import replace
 from seirenes_app.services.hint_authoring.draft import SolvePlan
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.page import CraftPage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme, current_theme
 
 QUESTION = (
@@ -29,7 +29,7 @@ class Craft:
             apply_theme(qapp, "light")
         self.qtbot, self.root = qtbot, root
         self.background, self.workspace, self.solver = (
-            Background(),
+            TaskRunner(),
             Workspace(root / "workspace.db"),
             InferenceService(),
         )

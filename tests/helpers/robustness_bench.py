@@ -4,10 +4,10 @@ from helpers.robust_runs import write_run
 
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 
 
@@ -18,7 +18,7 @@ class Robustness:
         apply_theme(qapp, "light")
         self.qtbot, self.folder = qtbot, folder
         self.runs_root = folder / "runs"
-        self.background = Background()
+        self.background = TaskRunner()
         self.runs = RunsModel(RunRepository(self.runs_root), None, self.background)
         self.evaluations = folder / "evaluations"
         self.page = RobustnessPage(self.runs, recorded, EvaluationRepository(self.evaluations))

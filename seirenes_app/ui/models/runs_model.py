@@ -14,7 +14,7 @@ from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import RunRepository, order_runs, started_at
 from seirenes_app.services.run_summary import MODE_WORDS, measure_change, sentence
 from seirenes_app.store.workspace import RunMark, Workspace
-from seirenes_app.ui.controllers.background import Background
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
@@ -59,15 +59,14 @@ class RunsModel(QAbstractTableModel):
     problem = Signal(str)
 
     def __init__(
-        self, library: RunRepository, workspace: Workspace | None, background: Background, parent: QObject | None = None
+        self, library: RunRepository, workspace: Workspace | None, tasks: TaskRunner, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._library = library
         self._workspace = workspace
-        self._background = background
+        self._tasks = tasks
         self._rows: list[RunSummary] = []
         self._marks: dict[str, RunMark] = {}
-        self._busy = self._again = False
         self.was_loaded = False
 
     # ------------------------------------------------------------------ content
@@ -79,22 +78,7 @@ class RunsModel(QAbstractTableModel):
 
     def refresh(self) -> None:
         """List the runs in another thread; asked again meanwhile, it is done once more afterwards."""
-        if self._busy:
-            self._again = True
-            return
-        self._busy = True
-        self._background.submit(self._library.list_runs, self._land, self._fail)
-
-    def _land(self, summaries: list[RunSummary]) -> None:
-        self._busy = False
-        self.render(summaries)
-        if self._again:
-            self._again = False
-            self.refresh()
-
-    def _fail(self, text: str) -> None:
-        self._busy = False
-        self.problem.emit(text)
+        self._tasks.run(self._library.list_runs, self.render, self.problem.emit, key=self, queue=True)
 
     def render(self, summaries: Sequence[RunSummary]) -> None:
         """Show these runs. Rows that stay where they are keep their selection."""

@@ -17,10 +17,10 @@ import pytest
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers import run_watcher
 from seirenes_app.ui.controllers.active_runs import ActiveRuns
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.controllers.run_watcher import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.tasks import TaskRunner
 from training.errors import UserError
 from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import RunConfig
@@ -231,7 +231,7 @@ def test_a_running_run_is_not_started_twice(qtbot, tmp_path, trainer):
 
 @pytest.fixture
 def crew(qtbot, tmp_path):
-    background = Background()
+    background = TaskRunner()
     runs = RunsModel(RunRepository(tmp_path), None, background)
     control = TrainerControl(tmp_path, times=QUICK)
     active = ActiveRuns(runs, control)
@@ -281,40 +281,13 @@ def test_a_resumed_run_counts_as_live_although_it_was_over(qtbot, tmp_path, crew
     qtbot.waitUntil(lambda: not paths.root.exists(), timeout=5000)
 
 
-def test_background_work_lands_in_this_thread(qtbot):
-    background = Background()
-    seen = []
-    background.submit(threading.get_ident, lambda ident: seen.append((ident, threading.get_ident())))
-    qtbot.waitUntil(lambda: bool(seen))
-    worker, landed = seen[0]
-    assert worker != threading.get_ident()
-    assert landed == threading.get_ident()
-    background.close()
-
-
-def test_a_user_error_in_the_background_is_told_and_a_bug_is_raised_here(qtbot):
-    background = Background()
-    told = []
-
-    def refuse():
-        raise UserError("in words")
-
-    background.submit(refuse, lambda _r: None, told.append)
-    qtbot.waitUntil(lambda: told == ["in words"])
-    with qtbot.captureExceptions() as caught:
-        background.submit(lambda: 1 / 0, lambda _r: None, told.append)
-        qtbot.waitUntil(lambda: bool(caught))
-    assert caught[0][0] is ZeroDivisionError
-    background.close()
-
-
 def test_listing_many_runs_does_not_hold_the_window(qtbot, tmp_path):
     for i in range(40):
         _paths, writer = open_run(tmp_path, f"run-{i:02}")
         for step in range(1, 60):
             writer.write(EventKind.STEP, step=step, metrics={"seconds": 1.0, "clean_accuracy": 0.5})
         writer.close()
-    background = Background()
+    background = TaskRunner()
     runs = RunsModel(RunRepository(tmp_path), None, background)
     began = time.perf_counter()
     runs.refresh()

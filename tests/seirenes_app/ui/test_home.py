@@ -12,9 +12,9 @@ from seirenes_app.services.machine import Machine
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import Change
 from seirenes_app.store.workspace import Workspace
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn, RunsModel
 from seirenes_app.ui.pages.home.page import HomePage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
@@ -36,7 +36,7 @@ def write_run(root, name, done="finished", clean=(0.9, 0.88), hinted=(0.4, 0.8))
 @pytest.fixture
 def home(qtbot, qapp, tmp_path):
     apply_theme(qapp, "light")
-    background = Background()
+    background = TaskRunner()
     workspace = Workspace(tmp_path / "workspace.db")
     runs = RunsModel(RunRepository(tmp_path / "runs"), workspace, background)
     page = HomePage(runs, background, {}, workspace)

@@ -14,12 +14,12 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.rollouts_model import RolloutColumn
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.traces import filters
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.page import TracesPage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
@@ -39,7 +39,7 @@ def root(tmp_path):
 @pytest.fixture
 def page(qtbot, qapp, root, tmp_path):
     apply_theme(qapp, "light")
-    background = Background()
+    background = TaskRunner()
     runs = RunsModel(RunRepository(root), None, background)
     made = TracesPage(runs, RunPaths(tmp_path / "recorded"))
     made.runs = runs

@@ -9,9 +9,9 @@ from helpers.rollout_runs import make_run
 from PySide6.QtCore import Qt
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.background import Background
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.home.page import HomePage
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.runs.events import EventKind, EventLog
 
@@ -19,7 +19,7 @@ from training.runs.events import EventKind, EventLog
 @pytest.fixture
 def make_home(qtbot, qapp, tmp_path):
     apply_theme(qapp, "light")
-    background = Background()
+    background = TaskRunner()
     pages = []
 
     def make(recorded):
