@@ -18,19 +18,17 @@ from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
+from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.suites import (
     FAMILIES_PROBLEMS,
     RUN_PROBLEMS,
     Ordered,
     Source,
-    SuiteEntry,
     SuiteOrder,
-    SuiteRepository,
     WriteHintsJob,
     Writer,
     Written,
     fill_order,
-    suite_facts,
 )
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace, data_folder
@@ -40,6 +38,7 @@ from training.errors import UserError
 from training.evaluation.lm_eval_export import export_rows, export_tasks
 from training.evaluation.suites.io import MANIFEST, SavedSuite
 from training.evaluation.suites.manifest import separation
+from training.evaluation.suites.repository import SuiteEntry, SuiteRepository, suite_facts
 
 STOPPED = 3
 EXAMPLES = 3
@@ -127,7 +126,7 @@ def suite(options: argparse.Namespace) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
-    order, library = _order(options), SuiteRepository()
+    order, library = _order(options), SuiteRepository(suites_folder())
 
     def write(
         choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType], seed: int
@@ -229,7 +228,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _list(options: argparse.Namespace) -> int:
-    library = SuiteRepository()
+    library = SuiteRepository(suites_folder())
     entries = library.list()
     if options.json:
         print(json.dumps([_entry_facts(entry) for entry in entries], ensure_ascii=False))
@@ -265,7 +264,7 @@ def _cells(entry: SuiteEntry) -> tuple[str, ...]:
 
 
 def _show(options: argparse.Namespace) -> int:
-    saved = SuiteRepository().open(options.name)
+    saved = SuiteRepository(suites_folder()).open(options.name)
     facts = suite_facts(saved.folder, saved.manifest) | {"digest": saved.suite.digest()}
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))
@@ -317,7 +316,7 @@ def _say_items(saved: SavedSuite, count: int) -> None:
 def _export(options: argparse.Namespace) -> int:
     if not 1 <= options.max_tokens <= 65_536:
         raise UserError(f"--max-tokens is {options.max_tokens}; it must be 1 to 65536.")
-    saved = SuiteRepository().open(options.name)
+    saved = SuiteRepository(suites_folder()).open(options.name)
     facts: dict[str, Any] = {}
     folder, manifest = options.out.expanduser().absolute(), saved.manifest
     if options.to == "jsonl":
@@ -344,7 +343,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    library = SuiteRepository()
+    library = SuiteRepository(suites_folder())
     folder, found = library.find(options.name), library.check(options.name)
     if options.json:
         facts = [{"file": f.file, "line": f.line, "text": f.text} for f in found]
@@ -360,6 +359,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _delete(options: argparse.Namespace) -> int:
-    trashed = SuiteRepository().trash(options.name)
+    trashed = SuiteRepository(suites_folder()).trash(options.name)
     say(f"{options.name} was moved to {trashed}. Evaluations of it keep their rows.")
     return 0

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
 from training.errors import UserError
 from training.runs.config import Preset, RunConfig, load_presets
+from training.runs.files import trash_folder
 from training.runs.launch import running_process
 from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths, default_runs_root
 from training.runs.status import DONE
 
-TRASH = ".trash"
 LOG_BYTES = 64 * 1024
 
 Stamp = tuple[tuple[float, int], tuple[float, int]]
@@ -158,16 +156,7 @@ def move_to_trash(paths: RunPaths) -> Path:
     found = running_process(paths)
     if found is not None:
         raise UserError(f"{paths.run_id} is running (process {found.pid}). Stop it first; nothing was moved.")
-    trash = paths.root.parent / TRASH
-    target = trash / paths.run_id
-    if target.exists():
-        target = trash / f"{paths.run_id}-{datetime.now():%Y%m%d%H%M%S%f}"
-    try:
-        trash.mkdir(exist_ok=True)
-        shutil.move(paths.root, target)
-    except OSError as error:
-        raise UserError(f"{paths.run_id} could not be moved to {trash} ({error}). Close what uses it.") from error
-    return target
+    return trash_folder(paths.root)
 
 
 def log_tail(paths: RunPaths, lines: int = 8) -> tuple[str, ...]:

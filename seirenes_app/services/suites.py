@@ -1,26 +1,14 @@
-"""The library of suites: what there is, facts of one, opening, checking, and moving one to the trash. No Qt.
+"""Make a suite as it was ordered: gather problems and hints, gate, write, and keep the order as its recipe.
 
-A suite is meant by its name or by its folder. One that cannot be read is listed with what is wrong, and never hides the
-others.
-
-Where the material of a suite comes from: a file, a run's archive, drafts, and a local model that writes hints.
-
-Reads and asks; what becomes a suite of it is `training.evaluation.suites.builder`. A run's archive is the newest
-checkpoint's; without a checkpoint its rollouts tell how strong each hint was.
-
-Make a suite as it was ordered: gather, gate, write, and say in its recipe how. No Qt, no terminal.
-
-It refuses orders that mean nothing (an archive of a file, templates for a run's own hints) before any work is done."""
+Sources are the bundled families, problem sets, runs, and drafts; hints are theirs, a template's, or a local model's.
+Orders that mean nothing (an archive of a file, templates for a run's own hints) are refused before any work is done.
+"""
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,24 +19,18 @@ from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from
 from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, OnFailed, call_back, clean_hint
 from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.services.hint_authoring.suites import suite_item, suite_name, suites_folder
-from seirenes_app.services.traces import TraceSource
+from seirenes_app.services.hint_authoring.suites import suite_item
+from seirenes_app.services.traces import row_problem
 from seirenes_app.store.crafts import CraftStore
-from training.core.archive import HintArchive
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Placement
-from training.core.symbolic import SymbolicCheck
-from training.core.types import Hint, HintType, Outcome, Problem, Split, Stage
+from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
 from training.evaluation.plan import seed_of
-from training.evaluation.problem_sets.hub import open_source
-from training.evaluation.problem_sets.importing import read_problem_set
-from training.evaluation.problem_sets.types import ProblemSet
 from training.evaluation.suites.builder import (
     ALL_TYPES,
     MadeSuite,
     Offers,
-    RankedHint,
     Tally,
     archive_suite,
     choose_problems,
@@ -59,255 +41,15 @@ from training.evaluation.suites.builder import (
     make_suite,
     template_offers,
 )
-from training.evaluation.suites.io import LICENCE, MANIFEST, SavedSuite, read_manifest, read_suite, write_suite
-from training.evaluation.suites.manifest import SuiteManifest, brief_separation, is_mixed, separation
-from training.evaluation.suites.validator import Finding, check_suite
-from training.problem_files import load_problems, make_problems
-from training.rollouts.search import RolloutQuery
-from training.runs.config import load_config
+from training.evaluation.suites.io import LICENCE, SavedSuite, write_suite
+from training.evaluation.suites.repository import SuiteRepository
+from training.evaluation.suites.sources import read_problems, read_run_hints
 from training.runs.paths import RunPaths
-
-TRASH = ".trash"
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteEntry:
-    """One suite in the list; `problem` says why there is no manifest."""
-
-    folder: Path
-    manifest: SuiteManifest | None
-    problem: str = ""
-
-    @property
-    def name(self) -> str:
-        """The folder's name, by which the suite is found."""
-        return self.folder.name
-
-
-class SuiteRepository:
-    """All suites under one root. A missing root is an empty library."""
-
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root or suites_folder()
-
-    def list(self) -> tuple[SuiteEntry, ...]:
-        """By name; only manifests are read, so it is quick."""
-        return tuple(self._entries())
-
-    def _entries(self) -> Iterator[SuiteEntry]:
-        for folder in sorted(self.root.iterdir()) if self.root.is_dir() else []:
-            if folder.name.startswith(".") or not (folder / MANIFEST).is_file():
-                continue
-            try:
-                yield SuiteEntry(folder, read_manifest(folder))
-            except UserError as error:
-                yield SuiteEntry(folder, None, str(error))
-
-    def new_folder(self, name: str) -> Path:
-        """Where a suite of that name will lie. Raises a `UserError` for one that is there, or is no name."""
-        folder = self.root / suite_name(name)
-        if (folder / MANIFEST).exists():
-            raise UserError(f"There is a suite {folder.name!r} already ({folder}). Choose another name.")
-        return folder
-
-    def find(self, name: str) -> Path:
-        """The folder of the suite that is meant. Raises a `UserError` that names those that are near."""
-        for folder in (self.root / name, Path(name).expanduser()):
-            if (folder / MANIFEST).is_file():
-                return folder
-        known = [entry.name for entry in self._entries()]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:5]
-        remedy = f"There are: {', '.join(near)}." if near else "There is none yet: make one with `seirenes suite make`."
-        raise UserError(f"No suite {name!r} in {self.root}. {remedy}")
-
-    def open(self, name: str) -> SavedSuite:
-        """The suite with its hashes checked."""
-        return read_suite(self.find(name))
-
-    def check(self, name: str) -> tuple[Finding, ...]:
-        """Everything that is wrong with it, down to the line; symbolic answers are tried in the killable child."""
-        with SymbolicCheck() as symbolic:
-            return check_suite(self.find(name), symbolic)
-
-    def trash(self, name: str) -> Path:
-        """Move a suite to the trash beside the others; returns its new place. Evaluations of it keep their rows."""
-        folder = self.find(name)
-        place = folder.parent / TRASH
-        target = place / folder.name
-        if target.exists():
-            target = place / f"{folder.name}-{datetime.now():%Y%m%d%H%M%S%f}"
-        try:
-            place.mkdir(exist_ok=True)
-            shutil.move(folder, target)
-        except OSError as error:
-            raise UserError(f"{folder.name} could not be moved to {place} ({error}). Close what uses it.") from error
-        return target
-
-
-def suite_facts(folder: Path, manifest: SuiteManifest) -> dict[str, Any]:
-    """What a suite is, as plain data for `--json` and for pages."""
-    return {
-        "name": manifest.name,
-        "folder": str(folder),
-        "created": manifest.created,
-        "sha256": manifest.sha256,
-        "format": manifest.format,
-        "problems": manifest.problems,
-        "hints": manifest.hints,
-        "families": dict(manifest.families),
-        "types": dict(manifest.types),
-        "passed": dict(manifest.passed),
-        "invalid": len(manifest.invalid),
-        "authors": dict(manifest.authors),
-        "writers": dict(manifest.writers),
-        "splits": {kind: dict(counts) for kind, counts in manifest.splits.items()},
-        "mixed": any(is_mixed(counts) for counts in manifest.splits.values()),
-        "separation": separation(manifest),
-        "brief_separation": brief_separation(manifest),
-        "placement": str(manifest.placement),
-        "licence": manifest.licence,
-        "recipe": dict(manifest.recipe),
-    }
-
 
 ATTEMPTS = 4
 """Hints asked of a model for a problem and type; the first that passes the gates is taken."""
-_ROWS = 500
 
 Written = Mapping[tuple[str, HintType], tuple[Hint, ...]]
-
-
-# ---------------------------------------------------------------------- problem sets
-
-
-def read_problems(source: str, sets_folder: Path) -> ProblemSet:
-    """The problems of a file, a preset or a hub data set, those that can be verified."""
-    opened = open_source(source, sets_folder)
-    with SymbolicCheck() as symbolic:
-        found = read_problem_set(opened, symbolic=symbolic)
-    if not found.problems:
-        first = found.report.rejected[0] if found.report.rejected else "it is empty"
-        raise UserError(f"{source} holds no problem that can be verified ({first}). See: seirenes problems preview.")
-    return found
-
-
-# ---------------------------------------------------------------------- runs
-
-
-@dataclass(frozen=True, slots=True)
-class RunHints:
-    """The valid hints of a run. `source` says in words where they were read, `step` is the newest one's."""
-
-    hints: tuple[RankedHint, ...]
-    source: str
-    step: int
-    mode: str
-
-
-def read_run_hints(paths: RunPaths) -> RunHints:
-    """A run's archive, or what its rollouts tell. Raises a `UserError` where it has neither."""
-    config = load_config(paths.config)
-    pool = _pool(paths)
-    checkpoints = sorted(paths.checkpoints.glob("step_*"), reverse=True)
-    for folder in checkpoints:
-        archive = _archive(folder)
-        if archive is not None:
-            hints = tuple(_ranked(archive, paths, pool))
-            return RunHints(hints, f"the archive of {folder.name}", _newest(hints), str(config.mode))
-    found = tuple(_from_rollouts(paths, pool))
-    return RunHints(found, "the rollouts", _newest(found), str(config.mode))
-
-
-def _newest(hints: Sequence[RankedHint]) -> int:
-    return max((h.step for h in hints), default=0)
-
-
-def _pool(paths: RunPaths) -> dict[str, Problem]:
-    """The problems the run trains on, by id; empty where their file is gone."""
-    data = load_config(paths.config).data
-    try:
-        problems = load_problems(Path(data.problems)) if data.problems else make_problems(data)
-    except UserError:
-        # The rollouts know question and answer of every problem that was drawn.
-        return {}
-    return {problem.id: problem for problem in problems}
-
-
-def _archive(folder: Path) -> Mapping[str, Any] | None:
-    """The archive's state in a checkpoint; None where there is none that can be read."""
-    try:
-        state = json.loads((folder / "loop.json").read_text(encoding="utf-8"))["archive"]
-        HintArchive.from_state(state)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return state if state["entries"] else None
-
-
-def _ranked(archive: Mapping[str, Any], paths: RunPaths, pool: Mapping[str, Problem]) -> Iterator[RankedHint]:
-    """Archived hints; the less the Reasoner succeeds under one, the stronger it is."""
-    entries = archive["entries"]
-    missing = {e["problem_id"] for e in entries} - pool.keys()
-    known = {**pool, **_problems_of_rows(paths, missing)} if missing else pool
-    for entry in entries:
-        if (problem := known.get(entry["problem_id"])) is not None:
-            hint = _run_hint(paths, problem, entry["type"], entry["text"], entry["step"])
-            yield RankedHint(problem, hint, 1.0 - float(entry["success"]), int(entry["step"]))
-
-
-def _run_hint(paths: RunPaths, problem: Problem, type_: str, text: str, step: int) -> Hint:
-    text = text.strip()
-    author = f"run:{paths.run_id}@{step}"
-    return Hint(HintType(type_), text, author, suggested=read_suggestion(text, problem))
-
-
-def _from_rollouts(paths: RunPaths, pool: Mapping[str, Problem]) -> Iterator[RankedHint]:
-    """Hints with the drop from the clean solutions of the same question and step to the hinted ones."""
-    found: dict[tuple[int, str, str, str], list[float]] = {}
-    problems = dict(pool)
-    for row, book in _rows(paths, Stage.HINTED):
-        if row["clean_accuracy"] is None or not row["hint"]:
-            continue
-        key = (row["step"], row["problem_id"], row["hint_type"], row["hint"])
-        found.setdefault(key, []).append(row["clean_accuracy"] - (row["outcome"] == Outcome.RIGHT))
-        if row["problem_id"] not in problems and (made := _problem_of_row(book, row)) is not None:
-            problems[made.id] = made
-    for (step, id_, type_, text), drops in found.items():
-        if id_ in problems:
-            hint = _run_hint(paths, problems[id_], type_, text, step)
-            yield RankedHint(problems[id_], hint, sum(drops) / len(drops), step)
-
-
-def _rows(paths: RunPaths, stage: Stage) -> Iterator[tuple[dict[str, Any], TraceSource]]:
-    book = TraceSource(paths)
-    try:
-        ids = book.ids(RolloutQuery(stages=(str(stage),)))
-        for start in range(0, len(ids), _ROWS):
-            for row in book.rows(ids[start : start + _ROWS]):
-                yield row, book
-    finally:
-        book.close()
-
-
-def _problems_of_rows(paths: RunPaths, wanted: set[str]) -> dict[str, Problem]:
-    """Problems as the rollouts have them."""
-    found: dict[str, Problem] = {}
-    try:
-        for row, book in _rows(paths, Stage.CLEAN):
-            id_ = row["problem_id"]
-            if id_ in wanted and id_ not in found and (made := _problem_of_row(book, row)) is not None:
-                found[id_] = made
-    except UserError:
-        # No rollouts either: hints of these problems are left out.
-        return {}
-    return found
-
-
-def _problem_of_row(book: TraceSource, row: dict[str, Any]) -> Problem | None:
-    try:
-        made = as_problem(book.to_draft(row).problem)
-    except UserError:
-        return None
-    return replace(made, id=row["problem_id"], family=row["family"])
 
 
 # ---------------------------------------------------------------------- drafts
@@ -558,7 +300,7 @@ def _problems(order: SuiteOrder, sets_folder: Path) -> tuple[list[Problem], dict
 
 def _from_run(order: SuiteOrder) -> _Gathered:
     paths = RunPaths(Path(order.named[0]))
-    found = read_run_hints(paths)
+    found = read_run_hints(paths, problem_of_row)
     types, families = order.types or ALL_TYPES, order.families
     hints = [h for h in found.hints if h.hint.type in types and (not families or h.problem.family in families)]
     if not hints:
@@ -569,6 +311,14 @@ def _from_run(order: SuiteOrder) -> _Gathered:
         "of": len(hints), "problems": count,
     }  # fmt: skip
     return _Gathered(archive_suite(order.name, hints, count, order.seed), recipe)
+
+
+def problem_of_row(row: Mapping[str, Any], run_id: str) -> Problem | None:
+    """The problem of a rollout; None where it cannot be graded."""
+    try:
+        return as_problem(row_problem(row, run_id))
+    except UserError:
+        return None
 
 
 def _from_drafts(order: SuiteOrder, store: CraftStore) -> _Gathered:

@@ -53,10 +53,7 @@ class TraceSource(RolloutReader):
     def to_draft(self, row: dict[str, Any]) -> Draft:
         """A draft for Craft with the row's question, gold answer and, where it has one, its hint."""
         run_id = self.paths.run_id
-        problem = DraftProblem(
-            question=row["question"], answer=row["gold"], kind=_answer_kind(row), source=run_id, id=row["problem_id"],
-            family=row["family"],
-        )  # fmt: skip
+        problem = row_problem(row, run_id)
         draft = replace(new_draft(problem), title=f"{run_id}, step {row['step']}")
         if not row["hint"] or row["hint_type"] not in list(HintType):
             return draft
@@ -66,6 +63,14 @@ class TraceSource(RolloutReader):
 
 
 Row = Mapping[str, Any]
+
+
+def row_problem(row: Row, run_id: str) -> DraftProblem:
+    """The problem of a rollout, as a draft has it."""
+    return DraftProblem(
+        question=row["question"], answer=row["gold"], kind=_answer_kind(row), source=run_id, id=row["problem_id"],
+        family=row["family"],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

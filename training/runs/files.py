@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,3 +62,20 @@ def write_whole(path: Path, text: str) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+TRASH = ".trash"
+
+
+def trash_folder(folder: Path) -> Path:
+    """Move a folder to ``.trash`` beside it; returns its new place. A name that is taken there gets the time."""
+    trash = folder.parent / TRASH
+    target = trash / folder.name
+    if target.exists():
+        target = trash / f"{folder.name}-{datetime.now():%Y%m%d%H%M%S%f}"
+    try:
+        trash.mkdir(exist_ok=True)
+        shutil.move(folder, target)
+    except OSError as error:
+        raise UserError(f"{folder.name} could not be moved to {trash} ({error}). Close what uses it.") from error
+    return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from seirenes_app.services.hint_authoring.conditions import placebo_of
@@ -15,8 +14,7 @@ from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.io import MANIFEST, SavedSuite, append_item, read_manifest, write_suite
 from training.evaluation.suites.manifest import SuiteManifest
-
-_NAME = re.compile(r"[^\W_][\w .()-]{0,59}")
+from training.evaluation.suites.repository import suite_name
 
 
 def suites_folder() -> Path:
@@ -70,17 +68,6 @@ def suite_item(draft: Draft, hint: DraftHint) -> SuiteItem:
     text = hint.text.strip()
     made = Hint(hint.type, text, _author(hint), _split(hint), hint.suggested)
     return SuiteItem(as_problem(draft.problem), (made,), (placebo_of(text, draft.plan.seed),))
-
-
-def suite_name(name: str) -> str:
-    """A name that is a folder's name on every system."""
-    plain = name.strip().rstrip(".")
-    if not _NAME.fullmatch(plain):
-        raise UserError(
-            f"{name[:60]!r} cannot be a suite's name. Use up to 60 letters, digits, spaces, dots, hyphens or brackets, "
-            "and begin with a letter or a digit."
-        )
-    return plain
 
 
 def _author(hint: DraftHint) -> str:

@@ -12,14 +12,12 @@ from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, 
 from seirenes_app.services.suites import (
     Source,
     SuiteOrder,
-    SuiteRepository,
     WriteHintsJob,
     Writer,
     draft_pairs,
     fill_order,
+    problem_of_row,
     read_drafts,
-    read_run_hints,
-    suite_facts,
 )
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
@@ -29,6 +27,8 @@ from training.core.types import Hint, HintType, Split
 from training.errors import UserError
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import ITEMS, MANIFEST, write_suite
+from training.evaluation.suites.repository import SuiteRepository, suite_facts
+from training.evaluation.suites.sources import read_run_hints
 from training.evaluation.suites.validator import check_suite
 from training.problem_files import make_problems
 from training.runs.config import RunConfig
@@ -71,7 +71,7 @@ def test_suites_are_listed_and_a_damaged_one_hides_no_other(library):
     (library.root / "no suite").mkdir()
     entries = library.list()
     assert [(e.name, e.manifest is None) for e in entries] == [("a", False), ("b", False), ("broken", True)]
-    assert "cannot be read" in entries[2].problem
+    assert "is damaged" in entries[2].problem
 
 
 def test_a_suite_is_found_by_name_or_folder_and_near_names_are_told(library, tmp_path):
@@ -123,7 +123,7 @@ def archived_run(tmp_path, steps=(5, 10)):
 
 def test_the_newest_readable_archive_is_taken_with_the_runs_own_problems(tmp_path):
     paths, problems = archived_run(tmp_path)
-    found = read_run_hints(paths)
+    found = read_run_hints(paths, problem_of_row)
     assert (found.source, found.step) == ("the archive of step_000010", 10)
     assert [h.strength for h in found.hints] == [1.0, 0.5, 0.0]
     assert found.hints[0].problem == problems[0]
@@ -132,12 +132,12 @@ def test_the_newest_readable_archive_is_taken_with_the_runs_own_problems(tmp_pat
         problems[0].kind == "number",
     )
     (paths.checkpoints / "step_000010" / "loop.json").write_text("{")
-    assert read_run_hints(paths).source == "the archive of step_000005"
+    assert read_run_hints(paths, problem_of_row).source == "the archive of step_000005"
 
 
 def test_without_a_checkpoint_the_rollouts_tell_the_drop(tmp_path):
     paths = make_run(tmp_path)
-    found = read_run_hints(paths)
+    found = read_run_hints(paths, problem_of_row)
     assert found.source == "the rollouts"
     assert found.hints
     assert all(-1 <= h.strength <= 1 for h in found.hints)
@@ -149,7 +149,7 @@ def test_without_a_checkpoint_the_rollouts_tell_the_drop(tmp_path):
 
 def test_a_run_that_has_nothing_yet_says_so(tmp_path):
     with pytest.raises(UserError, match="no rollouts yet"):
-        read_run_hints(new_run(tmp_path, RunConfig(), "empty"))
+        read_run_hints(new_run(tmp_path, RunConfig(), "empty"), problem_of_row)
 
 
 def test_a_suite_of_a_run_holds_the_strongest_and_says_where_they_are_from(library, tmp_path):

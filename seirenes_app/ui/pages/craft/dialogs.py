@@ -23,7 +23,7 @@ from seirenes_app.services.formatting import byte_size, count_of, short_count, t
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
-from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite, suite_name
+from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite
 from seirenes_app.store.crafts import SavedDraft
 from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMENTS
@@ -40,6 +40,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement, PromptStyle
 from training.errors import UserError
 from training.evaluation.suites.manifest import SuiteManifest
+from training.evaluation.suites.repository import suite_name
 
 MAX_TITLE = 120
 NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
