@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,10 +34,12 @@ from training.runs.config import (
 )
 from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
+from training.runs.launch import start_trainer
 from training.runs.listing import read_run
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, new_run
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
+from training.runs.stop import StopEscalation, StopPhase, StopTimes
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -234,6 +238,76 @@ def test_a_second_trainer_is_refused_and_a_killed_one_frees_the_lock(paths):
 def test_a_recycled_pid_is_not_taken_for_the_trainer(paths):
     paths.lock.write_text(json.dumps({"pid": os.getpid(), "started": 1.0, "host": os.uname().nodename}))
     assert holder(paths.lock) is None
+
+
+def write_holder(paths, pid, host):
+    paths.lock.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time(), "host": host}))
+
+
+def test_a_lock_that_a_dead_process_left_under_another_host_name_is_free(paths):
+    write_holder(paths, os.getpid(), "renamed-host")
+    assert holder(paths.lock) is None
+    lock = RunLock(paths.lock)
+    lock.acquire()
+    lock.release()
+
+
+@pytest.fixture
+def sleeper():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield child
+    child.kill()
+    child.wait()
+
+
+def hold(paths):
+    child = subprocess.Popen([sys.executable, "-c", HOLD, str(paths.lock), str(paths.root)], stdout=subprocess.PIPE,
+                             cwd=ROOT)  # fmt: skip
+    assert child.stdout.readline().strip() == b"held"
+    return child
+
+
+FORCE_NOW = StopTimes(None, 0.0, 0.5, give_up_s=1.5)
+
+
+def test_a_stop_never_ends_an_unrelated_process_that_has_the_number_in_a_foreign_lock(paths, sleeper):
+    child = hold(paths)
+    write_holder(paths, sleeper.pid, "another-host")
+    phases = []
+    assert not StopEscalation(paths, FORCE_NOW).run(phases.append)
+    assert phases == [StopPhase.ASKED, StopPhase.OUT_OF_REACH, StopPhase.GAVE_UP]
+    assert sleeper.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_a_process_of_this_machine_is_stopped_although_the_machine_was_renamed(paths):
+    child = hold(paths)
+    write_holder(paths, child.pid, "old-name")
+    threading.Thread(target=child.wait).start()
+    assert StopEscalation(paths, FORCE_NOW).run()
+    assert holder(paths.lock) is None
+
+
+def test_a_trainer_killed_before_its_first_event_has_crashed(paths, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    start_trainer(paths)
+    deadline = time.monotonic() + 20
+    while read_run(paths).state.status is not RunStatus.CRASHED:
+        assert time.monotonic() < deadline
+
+
+def test_events_carry_the_time_of_work_without_pauses(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl")
+    log.clock.pause()
+    time.sleep(0.3)
+    log.write(EventKind.HEARTBEAT)
+    log.clock.resume()
+    time.sleep(0.05)
+    log.write(EventKind.HEARTBEAT)
+    first, second = (event.data["active_s"] for event in EventTail(tmp_path / "events.jsonl").poll())
+    assert first < 0.2
+    assert 0.04 < second - first < 0.25
 
 
 # ---------------------------------------------------------------------- state
