@@ -44,7 +44,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; 0 finished, 3 stopped on request, 2 a mistake the person can mend, 1 a bug."""
+    """Run one verb; 0 finished, 3 stopped on request, 2 an error that the user can fix, 1 a bug."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     options = build_parser().parse_args(arguments)
     return exit_code(lambda: _do(options))

@@ -1,6 +1,6 @@
 """What this machine is and which library versions run: facts for the launch event. Standard library and psutil.
 
-It imports no engine: what is told of a GPU is what an engine that is loaded already sees.
+It imports no engine: a GPU is described only where an engine is loaded already.
 """
 
 from __future__ import annotations

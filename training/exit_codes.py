@@ -1,4 +1,4 @@
-"""The edge of a process of ours: what it was doing becomes its exit code, and what went wrong its last words."""
+"""The edge of a background process: its outcome becomes the exit code, and its error goes to standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.errors import UserError
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """What `work` returns; 2 for a mistake that the person can mend, 130 for an interrupt, 1 for a bug."""
+    """What `work` returns; 2 for an error that the user can fix, 130 for an interrupt, 1 for a bug."""
     try:
         return work()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Turn a step's result into figures and database rows, and say what in them is alarming. No I/O.
+"""Turn a step's result into figures and database rows, and find what a healthy run does not show. No I/O.
 
 The names are the contract with everything that draws or reads a run.
 """
@@ -130,7 +130,7 @@ def _learning(result: StepResult) -> dict[str, float | None]:
     return figures
 
 
-def alarms(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+def health_warnings(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(code, what happened, what to do) for figures that a healthy run does not show."""
     found = []
 

@@ -194,8 +194,8 @@ class Runner:
             "seconds": seconds,
         }
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
-        for alarm in metrics.alarms(figures):
-            self.warn(*alarm)
+        for warning in metrics.health_warnings(figures):
+            self.warn(*warning)
 
     def _after_step(self) -> None:
         c, step = self.config, self.loop.step_number
@@ -277,7 +277,7 @@ class Runner:
 
 
 def parse_types(text: str) -> tuple[HintType, ...]:
-    """Comma-separated perturbation types; an unknown one is a UserError that lists the known."""
+    """Comma-separated hint types; an unknown one is a UserError that lists the known."""
     try:
         return tuple(HintType(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:

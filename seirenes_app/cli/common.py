@@ -1,4 +1,4 @@
-"""What every room of verbs needs: where to print, and how runs and models are named on the command line."""
+"""What the verbs share: where to print, and how runs and models are named on the command line."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seirenes_app.cli.common import ERR
 from seirenes_app.services.run_repository import log_tail
-from seirenes_app.services.run_summary import STOP_WORDS
+from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
 from training.runs.launch import running_process
 from training.runs.paths import RunPaths
@@ -50,7 +50,7 @@ def interruptible() -> Iterator[None]:
 
 def stop_process(paths: RunPaths, times: StopTimes) -> bool:
     """Ask it to stop, then end it when that is due, and say so; True if it is gone."""
-    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_WORDS[phase], highlight=False))
+    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_TEXT[phase], highlight=False))
 
 
 def follow(paths: RunPaths, poll: Callable[[], State | None], show: Callable[[State], ProgressLine]) -> State:

@@ -20,7 +20,7 @@ from seirenes_app.services.doctor import check_all
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, order_runs
-from seirenes_app.services.run_summary import STAGE_WORDS, describe_saved
+from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.statistics import Interval
@@ -205,7 +205,7 @@ def _progress_line(state: RunState) -> ProgressLine:
         # The three stages of a step are about a third of it each.
         part = (tuple(Stage).index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
     return ProgressLine(
-        STAGE_WORDS.get(state.stage, state.stage or str(state.status)), min(state.steps, state.done_steps + part),
+        STAGE_LABELS.get(state.stage, state.stage or str(state.status)), min(state.steps, state.done_steps + part),
         max(state.steps, 1), f"step {state.done_steps}/{state.steps}", " · ".join([*figures, *left]),
     )  # fmt: skip
 

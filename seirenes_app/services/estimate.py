@@ -47,14 +47,14 @@ PARALLEL = 0.85
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds for the whole run, its parts, and in words what the guess rests on."""
+    """Seconds for the whole run, its parts, and what the guess rests on."""
 
     seconds: float
     parts: tuple[tuple[str, float], ...]
     basis: str
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """ "about 6 minutes", "about 3 hours"."""
         return f"about {_round_words(self.seconds)}"
 

@@ -6,12 +6,13 @@ import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-PACKAGES = ("seirenes", "torch", "transformers", "peft", "PySide6-Essentials", "llama-cpp-python", "sqlite-utils")
+from training.environment import versions
+
+PACKAGES = ("torch", "transformers", "peft", "PySide6-Essentials", "llama-cpp-python", "sqlite-utils")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read_machine(place: Path) -> Machine:
         disk_place=str(place),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        versions=package_versions(),
+        versions=versions(PACKAGES),
     )
 
 
@@ -96,14 +97,3 @@ def parse_gpus(text: str) -> tuple[str, ...]:
         usable = name and memory.strip().isdecimal()
         found.append(f"{name.strip()}, {round(int(memory) / 1024)} GB" if usable else line)
     return tuple(found)
-
-
-def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that decide what works; missing ones are left out."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

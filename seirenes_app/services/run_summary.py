@@ -17,7 +17,7 @@ from training.runs.listing import RunSummary
 from training.runs.status import RunState, RunStatus
 from training.runs.stop import StopPhase
 
-STATUS_WORDS = {
+STATUS_LABELS = {
     RunStatus.STARTING: "Starting",
     RunStatus.RUNNING: "Running",
     RunStatus.PAUSED: "Paused",
@@ -28,8 +28,8 @@ STATUS_WORDS = {
     RunStatus.CRASHED: "Crashed",
     RunStatus.STALLED: "Not responding",
 }
-MODE_WORDS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
-STAGE_WORDS = {
+MODE_LABELS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
+STAGE_LABELS = {
     "setup": "loading the model",
     "eval": "measuring the frozen suite",
     "r1_clean": "solving clean questions",
@@ -39,7 +39,7 @@ STAGE_WORDS = {
     "checkpoint": "saving a checkpoint",
     "paused": "paused",
 }
-STOP_WORDS = {
+STOP_TEXT = {
     StopPhase.ASKED: "Asked the process to save and stop.",
     StopPhase.NOT_WRITTEN: "The stop request could not be written; the process will be terminated.",
     StopPhase.WAITING: "Waiting for the process to reach a safe place and save.",
@@ -97,16 +97,16 @@ def _accuracy(metrics: Any, condition: str) -> Interval | None:
     return Interval(float(mean), float(low) if known else 0.0, float(high) if known else 1.0)
 
 
-def sentence(state: RunState) -> str:
-    """The verdict in one line, for screen readers and tooltips."""
+def status_sentence(state: RunState) -> str:
+    """Status and accuracy in one line, for screen readers and tooltips."""
     return (
-        f"{STATUS_WORDS[state.status]} at step {state.step} of {state.steps}. "
+        f"{STATUS_LABELS[state.status]} at step {state.step} of {state.steps}. "
         f"Clean {measure_change(state, 'clean')}; hinted {measure_change(state, 'hinted')}."
     )
 
 
 @dataclass(frozen=True)
-class RunSummaryText:
+class RunProblem:
     """Why a run did not finish, and what can be done."""
 
     title: str
@@ -116,7 +116,7 @@ class RunSummaryText:
     can_edit_settings: bool = False
 
 
-def tell(summary: RunSummary) -> RunSummaryText | None:
+def describe_problem(summary: RunSummary) -> RunProblem | None:
     """The problem of a run that crashed, failed or does not respond; None for any other."""
     state = summary.state
     if state is None or state.status not in (RunStatus.CRASHED, RunStatus.FAILED, RunStatus.STALLED):
@@ -124,16 +124,16 @@ def tell(summary: RunSummary) -> RunSummaryText | None:
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
-        return RunSummaryText(
+        return RunProblem(
             f"{name} is not responding", "Its process is there but has written nothing for over a minute.", log, False
         )
     if state.status is RunStatus.FAILED:
         remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)
-        return RunSummaryText(
+        return RunProblem(
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
             state.can_edit_settings,
         )  # fmt: skip
-    return RunSummaryText(f"{name} crashed", f"{_cause(state, log)} {describe_saved(state)}", log, True)
+    return RunProblem(f"{name} crashed", f"{_cause(state, log)} {describe_saved(state)}", log, True)
 
 
 def describe_saved(state: RunState) -> str:

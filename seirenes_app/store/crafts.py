@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from seirenes_app.store.workspace import Workspace, explain_trouble
+from seirenes_app.store.workspace import Workspace, explain_error
 from training.errors import UserError
 
 KEPT_RESULTS = 400
@@ -112,4 +112,4 @@ class CraftStore:
             raise self._trouble(f"{what} was not saved", error) from error
 
     def _trouble(self, words: str, error: sqlite3.Error) -> UserError:
-        return explain_trouble(words, self._workspace.path, error)
+        return explain_error(words, self._workspace.path, error)

@@ -1,4 +1,4 @@
-"""The workspace database: what a person marks and opens. Runs themselves live in their folders, never here.
+"""The workspace database: marks of runs, recent files, drafts. Runs themselves live in their folders, never here.
 
 `SEIRENES_DATA` names the folder to use in place of the platform's own.
 """
@@ -67,7 +67,7 @@ def m004_run_names(db: Database) -> None:
 
 @dataclass(frozen=True)
 class RunMark:
-    """What the person noted about a run. `name` is shown in place of the run's id; "" where there is none."""
+    """What the user noted about a run. `name` is shown in place of the run's id; "" where there is none."""
 
     pinned: bool = False
     note: str = ""
@@ -91,9 +91,9 @@ class Workspace:
             migrations.apply(self._db)
             self._read_all()
         except sqlite3.DatabaseError as error:
-            raise explain_trouble("The workspace cannot be opened", self.path, error) from error
+            raise explain_error("The workspace cannot be opened", self.path, error) from error
         except (OSError, sqlite3.Error) as error:
-            raise UserError(f"The workspace {self.path} cannot be opened ({error}). Mend its folder.") from error
+            raise UserError(f"The workspace {self.path} cannot be opened ({error}). Check its folder.") from error
 
     def _read_all(self) -> None:
         """Damage shows here, before anything is made of what the file holds."""
@@ -103,7 +103,7 @@ class Workspace:
 
     @property
     def database(self) -> Database:
-        """The open database, for the other rooms of the store."""
+        """The open database, for the other modules of the store."""
         return self._db
 
     def close(self) -> None:
@@ -184,23 +184,23 @@ class Workspace:
             self._db["known_runs"].upsert(row, pk="path")
 
     @contextmanager
-    def _explained(self, words: str) -> Iterator[None]:
+    def _explained(self, problem: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise explain_trouble(words, self.path, error) from error
+            raise explain_error(problem, self.path, error) from error
 
 
-def explain_trouble(words: str, path: Path, error: sqlite3.Error) -> UserError:
+def explain_error(problem: str, path: Path, error: sqlite3.Error) -> UserError:
     """What went wrong with the file, and the remedy that fits."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return WorkspaceDamaged(
-            f"{words}: {path} is damaged ({error}). Close the window, move the file away and start again; runs are "
+            f"{problem}: {path} is damaged ({error}). Close the window, move the file away and start again; runs are "
             "not in it and stay untouched."
         )
-    remedy = next((words for names, words in _REMEDIES if name.startswith(names)), "Look at its disk and its folder.")
-    return UserError(f"{words}: {path} ({error}). {remedy}")
+    remedy = next((text for names, text in _REMEDIES if name.startswith(names)), "Look at its disk and its folder.")
+    return UserError(f"{problem}: {path} ({error}). {remedy}")
 
 
 def set_aside(path: Path, now: float | None = None) -> Path:

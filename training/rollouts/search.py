@@ -56,7 +56,7 @@ class RolloutQuery:
     """Of `training.core.types.Stage`."""
     roles: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
-    """Perturbation types; clean rollouts have none."""
+    """Hint types; clean rollouts have none."""
     families: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ def flip_of(right: bool, clean_accuracy: float | None) -> Flip | None:
 
 
 def match_expression(text: str) -> str | None:
-    """What a person typed as an FTS5 expression that has no syntax to get wrong: every word a quoted string.
+    """Typed text as an FTS5 expression that has no syntax to get wrong: every word a quoted string.
 
     None where the text holds nothing that could be searched for. A phrase needs its closing quote no more than a shell
     does at the end of a line: the rest of the text is the phrase.

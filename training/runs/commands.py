@@ -1,4 +1,4 @@
-"""What the window or the command asks of a trainer. Appended by them, read by the trainer, idempotent."""
+"""Requests to a background process: appended by window and command, read by the process, idempotent."""
 
 from __future__ import annotations
 

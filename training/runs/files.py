@@ -1,4 +1,4 @@
-"""Write small files whole or not at all, and say in words when a disk refuses."""
+"""Write small files whole or not at all, and explain what a disk refuses."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from seirenes_app.services.run_repository import check_startable, log_tail, move_to_trash
-from seirenes_app.services.run_summary import STOP_WORDS
+from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
 from training.runs.commands import CommandKind, send_command
 from training.runs.config import RunConfig
@@ -44,7 +44,7 @@ class TrainerControl(QObject):
     startFailed = Signal(object)
     """RunPaths of a run whose trainer ended before its first event; `failed` says why."""
     failed = Signal(str)
-    """A start, a command or a discard that did not work, in words."""
+    """Why a start, a command or a discard did not work."""
     stopChanged = Signal(object, str)
     """(RunPaths, what is being done to stop it)."""
     stopped = Signal(object)
@@ -162,7 +162,7 @@ class TrainerControl(QObject):
         if phase is StopPhase.ENDED:
             self._stops.remove(stop)
             self._starts = [s for s in self._starts if s.paths != paths]
-        self.stopChanged.emit(paths, STOP_WORDS[phase])
+        self.stopChanged.emit(paths, STOP_TEXT[phase])
         if phase is StopPhase.ENDED:
             if stop.then is not None:
                 stop.then()

@@ -12,7 +12,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import RunRepository, order_runs, started_at
-from seirenes_app.services.run_summary import MODE_WORDS, measure_change, sentence
+from seirenes_app.services.run_summary import MODE_LABELS, measure_change, status_sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
@@ -180,13 +180,13 @@ class RunsModel(QAbstractTableModel):
         if summary.config is None:
             return (summary.problem or "").replace(f"{summary.paths.root}{os.sep}", "")
         mode = str(summary.config.mode)
-        return f"{MODE_WORDS.get(mode, mode)} · {_short(summary.config.model.path)}"
+        return f"{MODE_LABELS.get(mode, mode)} · {_short(summary.config.model.path)}"
 
     def _tip(self, summary: RunSummary) -> str:
         if summary.problem or summary.state is None:
             return summary.problem or ""
         note = self.mark(summary.paths.run_id).note
-        return sentence(summary.state) + (f"\nNote: {note}" if note else "")
+        return status_sentence(summary.state) + (f"\nNote: {note}" if note else "")
 
 
 def _short(model: str) -> str:

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from seirenes_app.services.run_summary import STATUS_WORDS
+from seirenes_app.services.run_summary import STATUS_LABELS
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.flow import FlowLayout
@@ -36,15 +36,15 @@ class BadgeStyle:
 
 
 STATUS_LOOKS = {
-    RunStatus.STARTING: BadgeStyle("clock", STATUS_WORDS[RunStatus.STARTING], "accent"),
-    RunStatus.RUNNING: BadgeStyle("running", STATUS_WORDS[RunStatus.RUNNING], "accent"),
-    RunStatus.PAUSED: BadgeStyle("paused", STATUS_WORDS[RunStatus.PAUSED], "muted"),
-    RunStatus.STOPPING: BadgeStyle("clock", STATUS_WORDS[RunStatus.STOPPING], "muted"),
-    RunStatus.FINISHED: BadgeStyle("check-circle", STATUS_WORDS[RunStatus.FINISHED], "good"),
-    RunStatus.STOPPED: BadgeStyle("stopped", STATUS_WORDS[RunStatus.STOPPED], "muted"),
-    RunStatus.FAILED: BadgeStyle("error", STATUS_WORDS[RunStatus.FAILED], "bad"),
-    RunStatus.CRASHED: BadgeStyle("died", STATUS_WORDS[RunStatus.CRASHED], "bad"),
-    RunStatus.STALLED: BadgeStyle("silent", STATUS_WORDS[RunStatus.STALLED], "warn"),
+    RunStatus.STARTING: BadgeStyle("clock", STATUS_LABELS[RunStatus.STARTING], "accent"),
+    RunStatus.RUNNING: BadgeStyle("running", STATUS_LABELS[RunStatus.RUNNING], "accent"),
+    RunStatus.PAUSED: BadgeStyle("paused", STATUS_LABELS[RunStatus.PAUSED], "muted"),
+    RunStatus.STOPPING: BadgeStyle("clock", STATUS_LABELS[RunStatus.STOPPING], "muted"),
+    RunStatus.FINISHED: BadgeStyle("check-circle", STATUS_LABELS[RunStatus.FINISHED], "good"),
+    RunStatus.STOPPED: BadgeStyle("stopped", STATUS_LABELS[RunStatus.STOPPED], "muted"),
+    RunStatus.FAILED: BadgeStyle("error", STATUS_LABELS[RunStatus.FAILED], "bad"),
+    RunStatus.CRASHED: BadgeStyle("died", STATUS_LABELS[RunStatus.CRASHED], "bad"),
+    RunStatus.STALLED: BadgeStyle("silent", STATUS_LABELS[RunStatus.STALLED], "warn"),
 }
 BROKEN = BadgeStyle("warning", "Unreadable", "warn")
 

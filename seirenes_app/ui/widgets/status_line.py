@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.formatting import duration
-from seirenes_app.services.run_summary import STAGE_WORDS, STATUS_WORDS
+from seirenes_app.services.run_summary import STAGE_LABELS, STATUS_LABELS
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.boxes import row
@@ -23,9 +23,9 @@ def say_progress(run_id: str, state: RunState, others: int = 0) -> str:
     if state.steps:
         parts.append(f"step {state.step} of {state.steps}")
     parts.append(
-        STAGE_WORDS.get(str(state.stage or ""), str(state.stage))
+        STAGE_LABELS.get(str(state.stage or ""), str(state.stage))
         if state.status is RunStatus.RUNNING and state.stage
-        else STATUS_WORDS[state.status].lower()
+        else STATUS_LABELS[state.status].lower()
     )
     if state.eta_s is not None and state.status is RunStatus.RUNNING:
         parts.append(f"{duration(state.eta_s)} left")

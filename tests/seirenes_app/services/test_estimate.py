@@ -53,7 +53,7 @@ def test_the_parts_make_the_whole():
     time, memory = estimate_time(DEMO, cores=2), estimate_memory(DEMO)
     assert sum(s for _, s in time.parts) == pytest.approx(time.seconds)
     assert sum(m for _, m in memory.parts) == pytest.approx(memory.megabytes)
-    assert time.words.startswith("about ")
+    assert time.text.startswith("about ")
 
 
 def test_earlier_runs_here_replace_the_guess():

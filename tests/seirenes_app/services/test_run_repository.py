@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seirenes_app.services.run_repository import RunRepository, log_tail, move_to_trash
-from seirenes_app.services.run_summary import tell
+from seirenes_app.services.run_summary import describe_problem
 from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
@@ -64,12 +64,12 @@ def test_a_killed_trainer_is_found_dead_and_told_in_words(tmp_path, held):
     child = held(paths)
     (alive,) = library.list_runs()
     assert alive.state.status is RunStatus.RUNNING
-    assert tell(alive) is None
+    assert describe_problem(alive) is None
     child.send_signal(signal.SIGKILL)
     child.wait()
     (dead,) = library.list_runs()
     assert dead.state.status is RunStatus.CRASHED
-    story = tell(dead)
+    story = describe_problem(dead)
     assert "killed crashed" in story.title
     assert "killed from outside" in story.text
     assert story.can_resume
@@ -79,7 +79,7 @@ def test_a_run_out_of_memory_is_told_with_its_last_words(tmp_path):
     paths = write_run(tmp_path, "big")
     paths.log.write_text("step 1\n\nRuntimeError: can't allocate memory: Cannot allocate memory\n")
     (summary,) = RunRepository(tmp_path).list_runs()
-    story = tell(summary)
+    story = describe_problem(summary)
     assert "ran out of memory" in story.text
     assert story.log[-1].startswith("RuntimeError")
 
@@ -92,7 +92,7 @@ def test_a_run_whose_trainer_never_spoke_is_dead_after_a_minute(tmp_path):
     os.utime(paths.config, (long_ago, long_ago))
     (summary,) = library.list_runs()
     assert summary.state.status is RunStatus.CRASHED
-    assert "before its first step" in tell(summary).text
+    assert "before its first step" in describe_problem(summary).text
 
 
 def test_a_run_that_is_over_is_read_again_only_when_its_files_change(tmp_path):
@@ -112,7 +112,7 @@ def test_a_broken_run_is_listed_with_its_problem_beside_the_sound_ones(tmp_path)
     found = {s.paths.run_id: s for s in RunRepository(tmp_path).list_runs()}
     assert found["sound"].problem is None
     assert "config.json" in found["broken"].problem
-    assert tell(found["broken"]) is None
+    assert describe_problem(found["broken"]) is None
 
 
 def test_a_discarded_run_moves_to_the_trash_and_is_listed_no_more(tmp_path):

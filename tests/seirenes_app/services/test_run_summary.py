@@ -3,7 +3,7 @@
 import pytest
 
 from seirenes_app.services.formatting import change_tone
-from seirenes_app.services.run_summary import Change, measure_change, sentence
+from seirenes_app.services.run_summary import Change, measure_change, status_sentence
 from training.runs.status import EvalPoint, RunState, RunStatus
 
 
@@ -24,8 +24,8 @@ def test_one_evaluation_is_a_before_and_none_is_not_measured():
     assert measure_change(with_evals(0.4), "hinted") == Change()
 
 
-def test_the_verdict_is_one_sentence_for_a_screen_reader():
-    assert sentence(with_evals(0.4, 0.7)).startswith("Finished at step 3 of 3. Clean 40% → 70%")
+def test_the_status_is_one_sentence_for_a_screen_reader():
+    assert status_sentence(with_evals(0.4, 0.7)).startswith("Finished at step 3 of 3. Clean 40% → 70%")
 
 
 @pytest.mark.parametrize(

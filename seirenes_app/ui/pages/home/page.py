@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, Q
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.formatting import signed_points
 from seirenes_app.services.machine import Machine
-from seirenes_app.services.run_summary import measure_change, tell
+from seirenes_app.services.run_summary import describe_problem, measure_change
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -258,7 +258,7 @@ class HomePage(Page):
         self.machine.render_machine(machine)
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
-        words = estimate.words[0].upper() + estimate.words[1:]
+        words = estimate.text[0].upper() + estimate.text[1:]
         self.estimate.setText(f"{words} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
         self.start.setAccessibleDescription(self.estimate.text())
 
@@ -297,7 +297,8 @@ class HomePage(Page):
 
     def _render_banners(self) -> None:
         """One for each of the newest runs that did not finish, until it is dismissed."""
-        found = [(s, text) for s in self._runs.summaries if s.paths.run_id not in self._dismissed and (text := tell(s))]
+        shown = [s for s in self._runs.summaries if s.paths.run_id not in self._dismissed]
+        found = [(s, text) for s in shown if (text := describe_problem(s))]
         found = found[:BANNERS]
         for paths in self.banners.keys() - {summary.paths for summary, _text in found}:
             self.banners.pop(paths).deleteLater()

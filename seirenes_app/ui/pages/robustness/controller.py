@@ -20,7 +20,7 @@ from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Comparison, Point, Trace, TraceRef, Track
-from seirenes_app.services.run_summary import MODE_WORDS
+from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
@@ -224,7 +224,7 @@ def find_comparables(
     found = []
     for s in runs:
         if s.state is not None and (s.state.evals or s.state.checkpoints):
-            mode = MODE_WORDS.get(s.config.mode, "") if s.config is not None else ""
+            mode = MODE_LABELS.get(s.config.mode, "") if s.config is not None else ""
             found.append(Comparable(s.paths.root, s.paths.run_id, mode if s.state.evals else "not evaluated yet"))
     found += [
         Comparable(

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.services.run_summary import MODE_WORDS
+from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
@@ -240,7 +240,7 @@ class LaunchPanel(QScrollArea):
 
     def render_preflight(self, found: Preflight) -> None:
         """What it will take, and warnings; with a warning the button says that it starts all the same."""
-        self.time.render_parts(found.time.words, [(name, duration(s)) for name, s in found.time.parts])
+        self.time.render_parts(found.time.text, [(name, duration(s)) for name, s in found.time.parts])
         self.basis.setText(f"Estimated {found.time.basis}.")
         parts = [(name, megabytes(mb)) for name, mb in found.memory.parts]
         self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
@@ -262,7 +262,7 @@ class LaunchPanel(QScrollArea):
         _clear(self.rows)
         for number, config in enumerate(waiting):
             entry, label = QWidget(), ElidedLabel()
-            mode = MODE_WORDS.get(config.mode, config.mode)
+            mode = MODE_LABELS.get(config.mode, config.mode)
             label.setText(f"{number + 1}.  {config.name}  ·  {mode}, {config.steps} steps")
             row = QHBoxLayout(entry)
             row.setContentsMargins(0, 0, 0, 0)

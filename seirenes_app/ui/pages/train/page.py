@@ -13,7 +13,7 @@ from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.machine import read_machine
 from seirenes_app.services.run_report import ReportLine, before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
-from seirenes_app.services.run_summary import sentence
+from seirenes_app.services.run_summary import status_sentence
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.run_watcher import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
@@ -316,7 +316,7 @@ def read_changes(paths: RunPaths) -> list[ReportLine]:
 
 def diagnose(paths: RunPaths, state: RunState, runs_root: Path) -> str:
     """This machine, the run, the end of its log."""
-    about = {"Run": paths.run_id, "Status": sentence(state), "Message": state.message or "none"}
+    about = {"Run": paths.run_id, "Status": status_sentence(state), "Message": state.message or "none"}
     text = describe(read_machine(runs_root), {"Folder": paths.root}, about)
     log = "\n".join(log_tail(paths, LOG_LINES)) or "empty"
     return f"{text}\nEnd of trainer.log:\n{shorten_home(log)}\n"

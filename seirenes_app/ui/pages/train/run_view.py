@@ -36,7 +36,7 @@ from seirenes_app.services.formatting import (
     signed_points,
 )
 from seirenes_app.services.run_report import ReportLine
-from seirenes_app.services.run_summary import MODE_WORDS, STAGE_WORDS, RunSummaryText, tell
+from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6, current_theme
@@ -134,12 +134,12 @@ class RunHeader(QWidget):
 
 def describe(state: RunState) -> list[str]:
     """Mode, model, threads, and what it does now where that is not a stage of the bar."""
-    parts = [MODE_WORDS.get(str(state.mode), str(state.mode)), str(state.model)]
+    parts = [MODE_LABELS.get(str(state.mode), str(state.mode)), str(state.model)]
     if state.threads:
         parts.append(f"{state.threads} {'thread' if state.threads == 1 else 'threads'}")
     parts.append(str(state.machine.get("gpu") or ""))
     if state.status is RunStatus.RUNNING and state.stage in ("setup", "checkpoint"):
-        parts.append(STAGE_WORDS[state.stage])
+        parts.append(STAGE_LABELS[state.stage])
     return [part for part in parts if part]
 
 
@@ -296,7 +296,7 @@ class ProgressCard(Card):
 
 def _figures(state: RunState) -> dict[str, str]:
     speed, rollouts = state.latest.get("tokens_per_s"), state.latest.get("rollouts_total")
-    starting = "starting" if state.status is RunStatus.STARTING else STAGE_WORDS.get(state.stage, "—")
+    starting = "starting" if state.status is RunStatus.STARTING else STAGE_LABELS.get(state.stage, "—")
     return {
         "step": f"{state.step} of {state.steps}" if state.steps else starting,
         "elapsed": duration(state.active_s) if state.started_t else "—",
@@ -420,7 +420,7 @@ class EndBanner(Card):
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__("bad", parent)
-        self._story: RunSummaryText | None = None
+        self._story: RunProblem | None = None
         self.heading = ElidedLabel("heading")
         self.text = wrap_anywhere(make_label("", wrap=True, select=True))
         self.log = wrap_anywhere(make_label("", "mono", wrap=True, select=True))
@@ -445,7 +445,7 @@ class EndBanner(Card):
         self.body.addLayout(row)
         self.hide()
 
-    def render_story(self, story: RunSummaryText | None) -> None:
+    def render_story(self, story: RunProblem | None) -> None:
         """Show it, or nothing."""
         if story == self._story:
             return
@@ -683,7 +683,7 @@ class RunView(QWidget):
         story = (state.status, state.message, state.step)
         if story != self._shown_story and self._paths is not None:
             self._shown_story = story
-            self.banner.render_story(tell(RunSummary(self._paths, None, state)))
+            self.banner.render_story(describe_problem(RunSummary(self._paths, None, state)))
         if state.evals is not self._evals:
             self._evals = state.evals
             self.evaluated.emit()
