@@ -1,18 +1,21 @@
 """Facts about the library: real run directories, and a real process that holds a lock and is killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from seirenes_app.services.run_repository import RunRepository, log_tail, move_to_trash
+from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, move_to_trash, order_runs
 from seirenes_app.services.run_summary import describe_problem
+from seirenes_app.store.workspace import RunMark, Workspace
 from training.errors import UserError
-from training.runs.config import RunConfig
+from training.runs.config import RunConfig, load_config
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 from training.runs.status import RunStatus
@@ -123,6 +126,58 @@ def test_a_discarded_run_moves_to_the_trash_and_is_listed_no_more(tmp_path):
     assert (first / "events.jsonl").exists()
     assert (second / "events.jsonl").exists()
     assert library.list_runs() == []
+
+
+def test_a_run_is_found_by_its_id_its_name_or_a_unique_beginning(tmp_path):
+    library = RunRepository(tmp_path / "runs", workspace=tmp_path / "workspace.db")
+    (tmp_path / "runs").mkdir()
+    for name in ("20261127-0900-demo", "20261128-1200-demo", "20261128-1300-long"):
+        write_run(tmp_path / "runs", name, done="finished")
+    with closing(Workspace(tmp_path / "workspace.db")) as workspace:
+        workspace.rename("20261127-0900-demo", "First try")
+    assert library.find_named("20261127").run_id == "20261127-0900-demo"
+    assert library.find_named("First").run_id == "20261127-0900-demo"
+    assert library.find_named(str(tmp_path / "runs" / "20261128-1300-long")).run_id == "20261128-1300-long"
+    with pytest.raises(UserError, match="several runs: 20261128-1200-demo, 20261128-1300-long"):
+        library.find_named("20261128")
+    with pytest.raises(UserError, match=r"Did you mean 20261128-1300-long\?"):
+        library.find_named("long")
+    with pytest.raises(UserError, match="The newest are: 20261128-1300-long"):
+        library.find_named("zzz")
+    with pytest.raises(UserError, match="seirenes demo"):
+        RunRepository(tmp_path / "none").find_named("a")
+
+
+def test_a_run_elsewhere_is_listed_once_it_is_remembered_and_dropped_when_it_is_gone(tmp_path):
+    library = RunRepository(tmp_path / "runs", workspace=tmp_path / "workspace.db")
+    elsewhere = write_run(tmp_path / "else where", "mine", done="finished")
+    inside = write_run(tmp_path / "runs", "inside", done="finished")
+    library.remember(elsewhere)
+    library.remember(inside)
+    assert [s.paths.run_id for s in library.list_runs()] == ["inside", "mine"]
+    assert library.find_named("mine") == elsewhere
+    shutil.rmtree(elsewhere.root)
+    assert [s.paths.run_id for s in library.list_runs()] == ["inside"]
+
+
+def test_pinned_runs_come_first_then_the_newest(tmp_path):
+    library = RunRepository(tmp_path)
+    for name in ("a", "b", "c"):
+        write_run(tmp_path, name, done="finished")
+        time.sleep(0.01)
+    runs = library.list_runs()
+    assert [s.paths.run_id for s in runs] == ["c", "b", "a"]
+    assert [s.paths.run_id for s in order_runs(runs, {"a": RunMark(pinned=True)})] == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("model.path=/no/where", "model.path: /no/where"), ("data.problems=/no.jsonl", "data.problems: there is no file")],
+)
+def test_what_a_configuration_names_and_is_not_there_is_refused_before_the_launch(setting, said):
+    with pytest.raises(UserError, match=said):
+        check_startable(load_config(ROOT / "resources/presets/demo.toml", [setting]))
+    check_startable(RunConfig())
 
 
 def test_a_running_run_is_not_moved(tmp_path, held):

@@ -1,0 +1,60 @@
+"""Facts about runs in the terminal: the list, names, tags and groups, presets."""
+
+import json
+
+import pytest
+
+from seirenes_app.cli.main import main
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventLog
+from training.runs.paths import new_run
+
+LONG = "20261128-1204-" + "a-very-long-name-" * 7 + "end"
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    for name in ("20261127-0900-demo", LONG):
+        log = EventLog(new_run(tmp_path / "runs", RunConfig(), name).events)
+        log.write(EventKind.LAUNCH, steps=9, mode="seirenes", model="starter", resumed_from=None)
+        log.write(EventKind.DONE, outcome="finished", message="", error=None)
+        log.close()
+
+
+def listed(capsys):
+    assert main(["runs", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_names_are_whole_in_a_pipe(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["runs"]) == 0
+    assert LONG in capsys.readouterr().out
+
+
+def test_a_run_is_renamed_tagged_and_grouped_by_the_beginning_of_its_id(capsys):
+    assert main(["runs", "rename", "20261127", "First try"]) == 0
+    assert main(["runs", "tag", "First", "ablation", "two words"]) == 0
+    assert main(["runs", "group", "First try", "november"]) == 0
+    run = next(r for r in listed(capsys) if r["run"] == "20261127-0900-demo")
+    assert (run["name"], run["tags"], run["group"]) == ("First try", ["ablation", "two words"], "november")
+    assert main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert "First try (20261127-0900-demo)" in out
+    assert "november #ablation #two words" in out
+
+
+def test_the_list_has_the_newest_first(capsys):
+    assert [r["run"] for r in listed(capsys)] == [LONG, "20261127-0900-demo"]
+
+
+def test_a_finished_run_is_not_resumed(capsys):
+    assert main(["resume", "20261127"]) == 2
+    assert "is finished" in capsys.readouterr().err
+
+
+def test_presets_are_listed(capsys):
+    assert main(["presets"]) == 0
+    assert "demo: The bundled model against itself" in capsys.readouterr().out
