@@ -68,12 +68,13 @@ PLACEMENTS: Mapping[Placement, tuple[str, str]] = {
     Placement.PREPEND: ("Prepend", "Ahead of the problem."),
 }
 
-ANSWER_KINDS: Mapping[AnswerKind, str] = {
-    AnswerKind.NUMBER: "number",
-    AnswerKind.CLOCK: "time of day",
-    AnswerKind.CHOICE: "word",
-    AnswerKind.SYMBOLIC: "expression",
+ANSWER_KINDS: Mapping[AnswerKind, tuple[str, str]] = {
+    AnswerKind.NUMBER: ("number", "numbers"),
+    AnswerKind.CLOCK: ("time of day", "times of day"),
+    AnswerKind.CHOICE: ("word", "words"),
+    AnswerKind.SYMBOLIC: ("expression", "expressions"),
 }
+"""Singular and plural."""
 
 CONDITIONS: Mapping[Condition, tuple[str, str]] = {
     Condition.CLEAN: ("Clean", "clean"), Condition.HINTED: ("Hinted", "hinted"),

@@ -60,30 +60,28 @@ class ProblemCard(Card):
         self.kind = QComboBox()
         self.kind.setAccessibleName("The answer is a")
         self.kind.setToolTip("How an answer is compared with the true one")
-        for kind, name in ANSWER_KINDS.items():
+        for kind, (name, _plural) in ANSWER_KINDS.items():
             self.kind.addItem(name, kind)
         ignore_wheel(self.kind)
-        self.error = make_label("", "small", wrap=True)
-        self._error_row = QWidget()
-        row(IconLabel("info", 16, "warn"), (self.error, 1), parent=self._error_row, align=Top)
-        self._error_row.hide()
+        self.note = make_label("", "small", wrap=True)
+        self._warning = IconLabel("info", 16, "warn")
         self.body.addLayout(row(make_card_heading("Problem"), None, self.library, self.import_, spacing=SPACE_1))
         self.body.addWidget(self.question)
         self.body.addLayout(
             row(make_label("Answer", "muted"), (self.answer, 1), make_label("is a", "muted"), self.kind)
         )
-        self.body.addWidget(self._error_row)
+        self.body.addLayout(row(self._warning, (self.note, 1), align=Top))
         self.question.edited.connect(self.questionEdited)
         self.answer.edited.connect(self.answerEdited)
         self.kind.activated.connect(lambda _i: self.kindChosen.emit(str(self.kind.currentData())))
 
     def render_problem(self, problem: DraftProblem, error: str) -> None:
-        """Show a problem and why it cannot be used ("" if it can)."""
+        """Show a problem, and why it cannot be used, "" if it can. The note has a line of its own in either case."""
         self.question.render_text(problem.question)
         self.answer.render_text(problem.answer)
         self.kind.setCurrentIndex(self.kind.findData(problem.kind))
-        self.error.setText(error)
-        self._error_row.setVisible(bool(error))
+        self.note.setText(error or f"Answers are compared as {ANSWER_KINDS[problem.kind][1]}.")
+        self._warning.setVisible(bool(error))
         self.question.setAccessibleDescription(error)
 
 

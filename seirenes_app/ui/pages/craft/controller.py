@@ -468,11 +468,13 @@ class CraftController(QObject):
 
     def ablation(self) -> AblationResult | None:
         """The sentence ablation of the selected hint."""
-        return self._attribution(AblationResult)
+        found: AblationResult | None = self._attribution(AblationResult)
+        return found
 
     def scores(self) -> LogprobDelta | None:
         """The log-prob delta of the selected hint."""
-        return self._attribution(LogprobDelta)
+        found: LogprobDelta | None = self._attribution(LogprobDelta)
+        return found
 
     def _attribution(self, kind: type) -> Any:
         key = solve_key(self.session.draft, self.hint), kind

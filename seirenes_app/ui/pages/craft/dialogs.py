@@ -56,7 +56,7 @@ class LibraryDialog(PickerDialog):
     def __init__(self, families: Mapping[str, str], parent: QWidget | None = None) -> None:
         super().__init__(
             "Library of problems", "Take this problem", lambda p: " ".join(p.question.split()),
-            preview=lambda p: f"{p.question}\nAnswer: {p.answer}  ·  a {ANSWER_KINDS[p.kind]}",
+            preview=lambda p: f"{p.question}\nAnswer: {p.answer}  ·  a {ANSWER_KINDS[p.kind][0]}",
             search=lambda p: f"{p.question} {p.answer} {p.family} {p.id}",
             placeholder="Search questions and answers…", parent=parent,
         )  # fmt: skip

@@ -72,9 +72,9 @@ class CraftPage(Page):
         )  # fmt: skip
         self.task_bar = TaskBar()
         # The banner is below the panes, so that nothing moves under the pointer when it appears.
-        banner = column(self.banner, margins=(0, 0, 12, 16))
-        top = column(self.header, (self.panes, 1), banner, spacing=SPACE_3, margins=(26, 20, 16, 0))
-        column((top, 1), self.task_bar, spacing=0, parent=self)
+        self._top = column(self.header, (self.panes, 1), self.banner, spacing=SPACE_3)
+        self._fit_banner()
+        column((self._top, 1), self.task_bar, spacing=0, parent=self)
         self.drop_overlay = DropOverlay(self)
 
     def _bind_actions(self) -> None:
@@ -129,6 +129,7 @@ class CraftPage(Page):
         self._inference.changed.connect(self._on_worker_changed)
         self._inference.crashed.connect(self._on_worker_crashed)
         self._inference.recovered.connect(self._on_worker_recovered)
+        self.banner.dismissed.connect(self._fit_banner)
         self.task_bar.progress.cancelRequested.connect(controller.cancel)
 
     # ------------------------------------------------------------------ what the window calls
@@ -235,6 +236,10 @@ class CraftPage(Page):
         self._render_models()
         self._render_task()
 
+    def _fit_banner(self) -> None:
+        # The panes reach the lower edge of the page, the banner does not.
+        self._top.setContentsMargins(26, 20, 16, 0 if self.banner.isHidden() else 16)
+
     def _on_worker_crashed(self, text: str) -> None:
         restart = BannerAction("Restart the worker", self._inference.restart, "refresh",
                                "Start a new process and load the model again")  # fmt: skip
@@ -243,6 +248,7 @@ class CraftPage(Page):
             BannerKind.ERROR, "The model's process crashes repeatedly" if down else "The model's process crashed", text,
             actions=(restart,) if down else (), dismissable=True,
         )  # fmt: skip
+        self._fit_banner()
 
     def _on_worker_recovered(self) -> None:
         if not self.banner.isHidden():
