@@ -59,19 +59,26 @@ class Inbox:
         self._waiting: set[int] = set()
         self._cancelled: set[int] = set()
 
-    def put(self, request: WorkRequest) -> None:
-        """From the reader thread: queue a request."""
-        with self._lock:
-            self._waiting.add(request.id)
-        self._queue.put(request)
-
-    def cancel(self, target: int) -> None:
-        """From the reader thread: end the target now, or as soon as its turn comes."""
-        with self._lock:
-            if target == self._current:
-                self._cancel.set()
-            elif target in self._waiting:
-                self._cancelled.add(target)
+    def read(self, pipe: BinaryIO, worker: Worker) -> NoReturn:
+        """The reader thread: until stdin closes or the client says so, and the process ends with it."""
+        for line in pipe:
+            try:
+                request = decode_request(line)
+            except ProtocolError as error:
+                worker.emit(Error(kind=ErrorKind.BAD_REQUEST, words=str(error)))
+                continue
+            if isinstance(request, QuitRequest):
+                break
+            with self._lock:
+                if not isinstance(request, CancelRequest):
+                    self._waiting.add(request.id)
+                    self._queue.put(request)
+                elif request.target == self._current:
+                    self._cancel.set()
+                elif request.target in self._waiting:
+                    # Its turn will find it cancelled.
+                    self._cancelled.add(request.target)
+        end_now()
 
     def take(self) -> WorkRequest:
         """From the main thread: wait for the next request, with the flag as its client left it."""
@@ -155,23 +162,6 @@ class Worker:
         self.emit(Ready(facts=self._session.facts(), id=request.id))
 
 
-def read_requests(pipe: BinaryIO, inbox: Inbox, worker: Worker) -> None:
-    """The reader thread: until stdin closes, and the process with it."""
-    for line in pipe:
-        try:
-            request = decode_request(line)
-        except ProtocolError as error:
-            worker.emit(Error(kind=ErrorKind.BAD_REQUEST, words=str(error)))
-            continue
-        if isinstance(request, QuitRequest):
-            break
-        if isinstance(request, CancelRequest):
-            inbox.cancel(request.target)
-        else:
-            inbox.put(request)
-    end_now()
-
-
 def end_now() -> NoReturn:
     """End without clean-up: the other thread may be deep in llama.cpp, and the system frees everything."""
     os._exit(0)
@@ -201,7 +191,7 @@ def main() -> NoReturn:
     cancel = CancelFlag()
     inbox = Inbox(cancel)
     worker = Worker(inbox, pipe, cancel)
-    threading.Thread(target=read_requests, args=(sys.stdin.buffer, inbox, worker), daemon=True).start()
+    threading.Thread(target=inbox.read, args=(sys.stdin.buffer, worker), daemon=True).start()
     worker.run()
 
 
