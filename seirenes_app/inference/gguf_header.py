@@ -11,7 +11,7 @@ import math
 import struct
 from collections import Counter
 from dataclasses import dataclass
-from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,71 +28,16 @@ _KEPT_STRING_BYTES = 1 << 20
 Scalar = int | float | bool | str
 
 
-class ValueType(IntEnum):
-    """Types of a header's values, numbered as in the file."""
-
-    UINT8 = 0
-    INT8 = 1
-    UINT16 = 2
-    INT16 = 3
-    UINT32 = 4
-    INT32 = 5
-    FLOAT32 = 6
-    BOOL = 7
-    STRING = 8
-    ARRAY = 9
-    UINT64 = 10
-    INT64 = 11
-    FLOAT64 = 12
+# The types of a header's values by their numbers in the file, as `struct` knows them; two have no fixed size.
+_FORMATS = dict(enumerate("<B <b <H <h <I <i <f <? string array <Q <q <d".split()))
 
 
-_FORMATS = {
-    ValueType.UINT8: "<B",
-    ValueType.INT8: "<b",
-    ValueType.UINT16: "<H",
-    ValueType.INT16: "<h",
-    ValueType.UINT32: "<I",
-    ValueType.INT32: "<i",
-    ValueType.FLOAT32: "<f",
-    ValueType.BOOL: "<?",
-    ValueType.UINT64: "<Q",
-    ValueType.INT64: "<q",
-    ValueType.FLOAT64: "<d",
-}
+@cache
+def _tensor_types() -> dict[int, tuple[str, int, int]]:
+    """Name, weights a block and bytes a block of ggml's tensor types by their numbers in the file."""
+    from gguf.constants import GGML_QUANT_SIZES
 
-# Name, weights a block, bytes a block: the tensor types of ggml that a file may hold. Retired numbers are left out.
-TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    16: ("IQ2_XXS", 256, 66),
-    17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98),
-    19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18),
-    21: ("IQ3_S", 256, 110),
-    22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1),
-    25: ("I16", 1, 2),
-    26: ("I32", 1, 4),
-    27: ("I64", 1, 8),
-    28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2),
-    34: ("TQ1_0", 256, 54),
-    35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17),
-}
+    return {int(kind): (kind.name, block, size) for kind, (block, size) in GGML_QUANT_SIZES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +144,7 @@ class _Reader:
         return int(version)
 
     def _take(self, n_bytes: int) -> bytes:
-        if n_bytes > self._size - self._file.tell():
-            raise self._damaged("its header ends too early")
-        data = self._file.read(n_bytes)
+        data = self._file.read(n_bytes) if n_bytes <= self._size - self._file.tell() else b""
         if len(data) < n_bytes:
             raise self._damaged("its header ends too early")
         return data
@@ -229,34 +172,32 @@ class _Reader:
             raise self._damaged(f"it claims a name of {length} bytes")
         return self._take(length).decode("utf-8", "replace")
 
-    def _type(self) -> ValueType:
+    def _format(self) -> str:
         (number,) = struct.unpack("<I", self._take(4))
-        try:
-            return ValueType(number)
-        except ValueError:
-            raise self._damaged(f"it has a value of the unknown type {number}") from None
+        if number not in _FORMATS:
+            raise self._damaged(f"it has a value of the unknown type {number}")
+        return _FORMATS[number]
 
     def _pair(self, values: dict[str, Scalar], lengths: dict[str, int]) -> None:
-        key, kind = self._string(_MAX_KEY_BYTES), self._type()
-        if kind is ValueType.ARRAY:
+        key, form = self._string(_MAX_KEY_BYTES), self._format()
+        if form == "array":
             lengths[key] = self._array()
-        elif kind is ValueType.STRING:
+        elif form == "string":
             values[key] = self._string(_KEPT_STRING_BYTES)
         else:
-            form = _FORMATS[kind]
             values[key] = struct.unpack(form, self._take(struct.calcsize(form)))[0]
 
     def _array(self) -> int:
-        kind, count = self._type(), self._u64()
-        if kind is ValueType.ARRAY:
+        form, count = self._format(), self._u64()
+        if form == "array":
             raise self._damaged("it has an array of arrays")
-        if kind is ValueType.STRING:
+        if form == "string":
             if count > self._size // 8:
                 raise self._damaged(f"it claims an array of {count} strings")
             for _ in range(count):
                 self._skip(self._u64())
         else:
-            self._skip(count * struct.calcsize(_FORMATS[kind]))
+            self._skip(count * struct.calcsize(form))
         return count
 
     def _tensor(self) -> TensorFacts:
@@ -266,12 +207,12 @@ class _Reader:
             raise self._damaged(f"the tensor {name} has {n_dims} dimensions")
         shape = struct.unpack(f"<{n_dims}Q", self._take(8 * n_dims))
         type_number, offset = struct.unpack("<IQ", self._take(12))
-        if type_number not in TENSOR_TYPES:
+        if type_number not in _tensor_types():
             raise UserError(
                 f"{self._path}: the tensor {name} is of the type {type_number}, which is not known here. "
                 "Choose another quantisation of the model, such as Q8_0 or Q4_K_M."
             )
-        type_name, block, block_bytes = TENSOR_TYPES[type_number]
+        type_name, block, block_bytes = _tensor_types()[type_number]
         if min(shape) == 0 or shape[0] % block:
             raise self._damaged(f"the tensor {name} has the shape {shape}, which {type_name} cannot have")
         return TensorFacts(name, shape, type_name, math.prod(shape) // block * block_bytes, offset)

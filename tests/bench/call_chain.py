@@ -128,7 +128,8 @@ def main() -> None:
             stacks = [
                 stack[i:] for stack in found.get(name, []) for i, call in enumerate(stack) if call.endswith(first)
             ]
-            stack = max(stacks, key=len, default=[])
+            # A function that calls itself sends the load of the model, not the hint.
+            stack = max((stack for stack in stacks if len(set(stack)) == len(stack)), key=len, default=[])
             total += len(stack)
             print(f"  {part}  ({len(stack)})")
             for call in stack:

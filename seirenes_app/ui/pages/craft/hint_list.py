@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
@@ -44,7 +45,7 @@ class HintCard(QWidget):
         self.text = make_label("", wrap=True)
         self.editor = GrowingText("Text of the hint", "Write a hint…", least=2, most=8)
         self.editor.hide()
-        self.editor.edited.connect(lambda text: self.edited.emit(hint_id, text))
+        self.editor.edited.connect(partial(self.edited.emit, hint_id))
         self.editor.committed.connect(self.stop_editing)
         self.gates = GateBadges(brief=True)
         self.generating = Badge(BadgeStyle("pencil", "Generating…", "adversary"))
