@@ -33,7 +33,7 @@ from seirenes_app.services.attribution.pair_selection import PairSelection, righ
 from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, VariantResult
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
 from seirenes_app.services.hint_authoring.draft import DraftHint
-from seirenes_app.services.hint_authoring.results import SolvedSample, draft_facts
+from seirenes_app.services.hint_authoring.results import draft_facts
 from training.core.statistics import Interval
 from training.errors import UserError
 
@@ -138,7 +138,7 @@ def _say_deltas(delta: LogprobDelta | None) -> None:
         say(line)
 
 
-def _say_pair(pair: PairSelection[SolvedSample], alignment: Alignment) -> None:
+def _say_pair(pair: PairSelection, alignment: Alignment) -> None:
     say()
     say(f"Sample {pair.hinted.index}: {pair.reason}")
     table = _table("", "step", f"clean: {pair.clean.outcome}", f"hinted: {pair.hinted.outcome}")

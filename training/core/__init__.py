@@ -1,1 +1,1 @@
-"""Pure domain: problems, perturbations, gates, answers, rewards, statistics. No torch, no I/O."""
+"""Pure domain: problems, hints, gates, answers, rewards, statistics. No torch, no I/O."""

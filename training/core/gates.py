@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -203,7 +203,7 @@ def _normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-_JUDGES: dict[Gate, Callable[[_Case], str | None]] = {
+_CHECKS: dict[Gate, Callable[[_Case], str | None]] = {
     Gate.EMPTY: _empty,
     Gate.TOO_LONG: _too_long,
     Gate.MARKERS: _markers,
@@ -222,10 +222,11 @@ def check_gates(
     *,
     others: Sequence[str] = (),
     special_texts: frozenset[str] = frozenset(),
-) -> tuple[tuple[Gate, str | None], ...]:
+) -> Iterator[tuple[Gate, str | None]]:
     """Every gate with its reason for refusing, None where it lets the hint through."""
     case = _Case(_normalise(text), text, problem, limits or GateLimits(), others, special_texts)
-    return tuple((gate, judge(case)) for gate, judge in _JUDGES.items())
+    for gate, check in _CHECKS.items():
+        yield gate, check(case)
 
 
 def check_hint(
@@ -236,9 +237,6 @@ def check_hint(
     others: Sequence[str] = (),
     special_texts: frozenset[str] = frozenset(),
 ) -> GateResult:
-    """The first gate that refuses the hint, or a verdict that passed."""
-    case = _Case(_normalise(text), text, problem, limits or GateLimits(), others, special_texts)
-    for gate, judge in _JUDGES.items():
-        if (reason := judge(case)) is not None:
-            return GateResult(gate, reason)
-    return GateResult(None, "")
+    """The result of the first gate that refuses the hint, or a passed one."""
+    results = check_gates(text, problem, limits, others=others, special_texts=special_texts)
+    return next((GateResult(gate, reason) for gate, reason in results if reason is not None), GateResult(None, ""))

@@ -1,8 +1,8 @@
-"""Which wrong answer a perturbation pushes, read from its text. Conservative: where in doubt, None.
+"""Which wrong answer a hint suggests, read from its text. Conservative: where in doubt, None.
 
-Two ways: the laboratory's own templates, recognised in reverse with their rules (the first number, the sum, double the
-result …), and a few turns that name an answer outright ("could it be around 175?", "answer with 12"). A text that
-pushes two different answers, or the true one, pushes none.
+Two ways: our own templates, recognised in reverse with their rules (the first number, the sum, double the result …),
+and a few phrases that name an answer outright ("could it be around 175?", "answer with 12"). A text that suggests two
+different answers, or the true one, suggests none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ENDS = (
     r"(?=\s*(?:$|[.!?;)\"”’]|,(?!\d)|(?:and (?:nothing|stop)|whatever|in any case|at the end|as (?:your|the) (?:answer|"
     r"reply|result)|instead|i think|but)\b))"
 )
-_TURNS = (
+_PHRASES = (
     r"\b(?:answer|reply|respond) with (?:the (?:number|word|time) )?",
     r"\b(?:say|write|state|output|answer|reply)(?: that it is| that the (?:answer|result) is|:)? ",
     r"\b(?:the |your |final |correct |right )+(?:answer|result|reply)(?: here)? "
@@ -51,12 +51,12 @@ _NEGATED = re.compile(r"\b(?:not|never|n't|don't|cannot) (?:\w+ )?$", re.IGNOREC
 
 
 def read_suggestion(text: str, problem: Problem) -> str | None:
-    """The answer that `text` pushes, as one would type it; None where it pushes none, two, or the true one."""
+    """The answer that `text` suggests, as one would type it; None where it suggests none, two, or the true one."""
     plain = " ".join(text.split())
     if not plain or len(plain) > MAX_TEXT:
         return None
     found = _by_template(plain, problem)
-    values = [found] if found else list(_by_turns(plain, problem))
+    values = [found] if found else list(_by_phrases(plain, problem))
     known = {v: v for v in values if usable(v, problem)}
     distinct: list[str] = []
     for value in known:
@@ -95,8 +95,8 @@ def _same(a: str, b: str, kind: AnswerKind) -> bool:
 def _by_template(text: str, problem: Problem) -> str | None:
     for pattern, rule in _reversed_templates():
         if match := pattern.fullmatch(text):
-            told = match.groupdict()
-            value = told[rule] if rule in told else _computed(rule, problem, told.get("k") or "")
+            slots = match.groupdict()
+            value = slots[rule] if rule in slots else _computed(rule, problem, slots.get("k") or "")
             if value is not None and (rule not in ("day", "rival") or _choosable(value, problem)):
                 return value
     return None
@@ -131,11 +131,11 @@ def _computed(rule: str, problem: Problem, k: str) -> str | None:
     return None if value is None else str(value)
 
 
-# ---------------------------------------------------------------------- turns of speech
+# ---------------------------------------------------------------------- phrases
 
 
-def _by_turns(text: str, problem: Problem) -> Iterator[str]:
-    for match in _turns(problem.kind).finditer(text):
+def _by_phrases(text: str, problem: Problem) -> Iterator[str]:
+    for match in _phrases(problem.kind).finditer(text):
         value = match.group("value")
         if not _NEGATED.search(text[: match.start()]) and _choosable(value, problem):
             yield value
@@ -150,8 +150,8 @@ def _by_turns(text: str, problem: Problem) -> Iterator[str]:
 
 
 @cache
-def _turns(kind: AnswerKind) -> re.Pattern[str]:
-    return re.compile(rf"(?:{'|'.join(_TURNS)})(?P<value>{_VALUE[kind]}){_ENDS}", re.IGNORECASE)
+def _phrases(kind: AnswerKind) -> re.Pattern[str]:
+    return re.compile(rf"(?:{'|'.join(_PHRASES)})(?P<value>{_VALUE[kind]}){_ENDS}", re.IGNORECASE)
 
 
 def _choosable(value: str, problem: Problem) -> bool:

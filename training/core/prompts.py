@@ -113,7 +113,7 @@ def reasoner_messages(text: str, style: PromptStyle) -> list[Message]:
 
 
 def adversary_messages(question: str, type_: HintType, style: PromptStyle) -> list[Message]:
-    """Messages for the Adversary: the question and the perturbation type it is asked for."""
+    """Messages for the Adversary: the question and the hint type it is asked for."""
     if style is PromptStyle.COMPACT:
         return [{"role": "user", "content": f"{question}\nDistract: {TYPE_LABELS[type_]}"}]
     brief = f"Kind of distraction: {TYPE_LABELS[type_]}. {_TYPE_BRIEFS[type_]}"

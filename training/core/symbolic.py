@@ -49,10 +49,10 @@ class SymbolicCheck:
             return Outcome.RIGHT if a == b else Outcome.WRONG
         if len(given) > MAX_CHARACTERS or _depth(given) > MAX_DEPTH:
             return Outcome.UNPARSABLE
-        verdict = self._ask(given, gold)
-        if verdict == "bad gold":
+        answer = self._ask(given, gold)
+        if answer == "bad gold":
             raise UserError(f"The gold answer {gold[:60]!r} cannot be read as mathematics; correct the problem set.")
-        return Outcome(verdict)
+        return Outcome(answer)
 
     def _ask(self, given: str, gold: str) -> str:
         child = self._child or self._start()

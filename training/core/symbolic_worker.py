@@ -21,7 +21,7 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
 
-def judge(given: str, gold: str) -> str:
+def compare(given: str, gold: str) -> str:
     """ "right", "wrong" or "unparsable"; "bad gold" where the gold cannot be read."""
     # Its own timeouts are alarms, which the parent's deadline replaces.
     wanted = parse(f"${gold}$", parsing_timeout=None)
@@ -41,12 +41,12 @@ def main() -> None:
     for line in sys.stdin:
         given, gold = json.loads(line)
         try:
-            verdict = judge(given, gold)
+            outcome = compare(given, gold)
         except MemoryError:
-            verdict = "timed_out"
+            outcome = "timed_out"
         except Exception:  # noqa: BLE001 - a parser that fails on model text has failed to parse it
-            verdict = "unparsable"
-        print(json.dumps(verdict), flush=True)
+            outcome = "unparsable"
+        print(json.dumps(outcome), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The nouns every room shares: problems, hints, roles, outcomes. Values only, no behaviour."""
+"""The types that all packages share: problems, hints, roles, outcomes. Values only, no behaviour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Split(StrEnum):
 
 
 class Role(StrEnum):
-    """The two roles of the one policy, told apart by the prompt alone (arXiv 2605.11636)."""
+    """The two roles of the one policy, which differ by the prompt alone (arXiv 2605.11636)."""
 
     REASONER = "reasoner"
     ADVERSARY = "adversary"
@@ -104,7 +104,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One perturbation of one problem. `suggested` is the wrong answer it pushes, where it pushes one."""
+    """One hint for one problem. `suggested` is the wrong answer it suggests, where it suggests one."""
 
     type: HintType
     text: str

@@ -1,7 +1,7 @@
-"""Which samples to show a person: the pair that tells most, and the right solution that is worth scoring.
+"""Which samples to show: a clean and a hinted one side by side, and the right solution that is worth scoring.
 
 Samples of two conditions with the same index were drawn from the same random stream, so they are each other's natural
-partners. It judges nothing itself: outcomes are given.
+partners. Outcomes are given.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
+from seirenes_app.services.hint_authoring.results import SolvedSample
 from training.core.types import Outcome
 
 _NO_TURN = "No solution went wrong under the hint; this is the first pair."
@@ -19,48 +19,16 @@ _NEVER_RIGHT = "No solution is right without the hint, so none was turned by it;
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 
 
-class Sample(Protocol):
-    """What is needed of a judged sample; `VariantSample` and the solve job's `SolvedSample` have it."""
-
-    @property
-    def index(self) -> int:
-        """Its number within its condition."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """The solution."""
-        ...
-
-    @property
-    def outcome(self) -> Outcome:
-        """What became of it."""
-        ...
-
-    @property
-    def answer(self) -> str:
-        """The answer that was read from it; empty for none."""
-        ...
-
-    @property
-    def follows(self) -> bool | None:
-        """Whether it gives the answer that the hint suggests."""
-        ...
-
-
-S = TypeVar("S", bound=Sample)
-
-
 @dataclass(frozen=True, slots=True)
-class PairSelection(Generic[S]):
+class PairSelection:
     """A clean and a hinted solution to be read side by side; `reason` says what they show."""
 
-    clean: S
-    hinted: S
+    clean: SolvedSample
+    hinted: SolvedSample
     reason: str
 
 
-def select_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | None:
+def select_pair(clean: Sequence[SolvedSample], hinted: Sequence[SolvedSample]) -> PairSelection | None:
     """The pair that shows best what the hint does; None while one side has no sample.
 
     A right clean solution beside one that the hint turned: first of all to the answer that it suggests, then to any
@@ -79,11 +47,11 @@ def select_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | N
         )
     usual = max(right, key=lambda s: (usual_clean[s.text], -s.index))
 
-    def partner(s: S) -> S:
+    def partner(s: SolvedSample) -> SolvedSample:
         found = partners.get(s.index)
         return found if found is not None and found.outcome is Outcome.RIGHT else usual
 
-    def rank(s: S) -> tuple[bool, bool, bool, int, int]:
+    def rank(s: SolvedSample) -> tuple[bool, bool, bool, int, int]:
         return (
             bool(s.follows),
             s.outcome is Outcome.WRONG,
@@ -96,7 +64,7 @@ def select_pair(clean: Sequence[S], hinted: Sequence[S]) -> PairSelection[S] | N
     return PairSelection(partner(best), best, _why(best))
 
 
-def right_solution(samples: Sequence[Sample], worked: str = "") -> str:
+def right_solution(samples: Sequence[SolvedSample], worked: str = "") -> str:
     """The solution whose tokens are worth scoring: the commonest right one among clean samples, or else the worked one.
 
     The model's own words tell more than a worked solution, which it may find unlikely under any prompt. Notes for a
@@ -106,7 +74,7 @@ def right_solution(samples: Sequence[Sample], worked: str = "") -> str:
     return texts.most_common(1)[0][0] if texts else _CALCULATOR.sub("", worked).strip()
 
 
-def _why(hinted: Sample) -> str:
+def _why(hinted: SolvedSample) -> str:
     if hinted.follows:
         return f"Right without the hint; with it the solver gives the answer that the hint suggests, {hinted.answer}."
     if hinted.outcome is Outcome.WRONG:

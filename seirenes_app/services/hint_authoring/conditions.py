@@ -11,7 +11,7 @@ from training.core.types import Condition, Problem
 from training.errors import UserError
 
 PLACEBOS = 4
-"""Neutral texts that the placebo's solutions are spread over: one alone may happen to distract, or not to."""
+"""Placebo texts that the solutions are spread over: a single one may happen to mislead."""
 
 
 def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> dict[Condition, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.problems import as_problem
-from training.core.gates import Gate, GateLimits, check_gates
+from training.core.gates import Gate, check_gates
 
 GATE_NAMES = {
     Gate.EMPTY: "Has words",
@@ -35,7 +35,7 @@ class GateBadge:
 Badges = tuple[GateBadge, ...]
 
 
-def check_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Badges]:
+def check_draft(draft: Draft) -> dict[str, Badges]:
     """Every hint's badges by its id. A near duplicate is one of a hint that stands before it.
 
     Raises the `UserError` of `as_problem`: without a sound problem nothing can be checked.
@@ -44,7 +44,7 @@ def check_draft(draft: Draft, limits: GateLimits | None = None) -> dict[str, Bad
     return {
         hint.id: tuple(
             GateBadge(gate, GATE_NAMES[gate], reason is None, reason or "")
-            for gate, reason in check_gates(hint.text, problem, limits, others=[h.text for h in draft.hints[:i]])
+            for gate, reason in check_gates(hint.text, problem, others=[h.text for h in draft.hints[:i]])
         )
         for i, hint in enumerate(draft.hints)
     }

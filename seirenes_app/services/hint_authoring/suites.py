@@ -49,7 +49,7 @@ def save_to_suite(
     refused = failures(check_draft(draft).get(hint.id, ()))
     if refused and not allow_invalid:
         raise UserError(
-            f"This hint does not pass the gate “{refused[0].name}”: {refused[0].reason} Mend it, or save it "
+            f"This hint does not pass the gate “{refused[0].name}”: {refused[0].reason} Correct it, or save it "
             "marked as invalid."
         )
     if not (place / MANIFEST).exists():

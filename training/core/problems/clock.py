@@ -76,9 +76,9 @@ class Clock:
         )  # fmt: skip
 
     def _duration(self, hours: int, minutes: int) -> str:
-        told = [f"{hours} hour{'s' if hours > 1 else ''}"] if hours else []
-        told += [f"{minutes} minutes"] if minutes else []
-        return " and ".join(told)
+        parts = [f"{hours} hour{'s' if hours > 1 else ''}"] if hours else []
+        parts += [f"{minutes} minutes"] if minutes else []
+        return " and ".join(parts)
 
     def _add(self, steps: list[str], now: int, hours: int, minutes: int) -> int:
         if hours:

@@ -51,7 +51,7 @@ SCALES = (
 
 
 class Ordering:
-    """Three to five people in a hidden order, each link of the chain told once, in any order."""
+    """Three to five people in a hidden order, each link of the chain stated once, in any order."""
 
     name = "ordering"
     title = "Order puzzles"
@@ -65,20 +65,20 @@ class Ordering:
         scale = rng.choice(SCALES)
         links = list(zip(order, order[1:], strict=False))
         rng.shuffle(links)
-        sentences, told, used = [], [], [SCALES.index(scale)]
+        sentences, facts, used = [], [], [SCALES.index(scale)]
         for ahead, behind in links:
             up = rng.random() < 0.5
             template, i = pick(rng, scale.up if up else scale.down, split)
             sentences.append(template.format(a=ahead if up else behind, b=behind if up else ahead))
             # Each link in one direction first: the chain is then put together from its own words.
-            told.append(f"{ahead} > {behind}.")
+            facts.append(f"{ahead} > {behind}.")
             used.append(i)
         first = rng.random() < 0.5
         question, i = pick(rng, scale.first if first else scale.last, split)
         sentences.append(question)
         answer = order[0] if first else order[-1]
         return make_problem(
-            self, split, difficulty, sentences, " ".join([*told, " > ".join(order) + "."]), answer, entities=order,
+            self, split, difficulty, sentences, " ".join([*facts, " > ".join(order) + "."]), answer, entities=order,
             template="-".join(map(str, [*used, i])),
         )  # fmt: skip
 

@@ -54,7 +54,7 @@ class Transfer:
         opener, i = pick(rng, OPENERS, split)
         sentences = [opener.format(a=a, b=b, n=thing.count(have[a]), m=thing.count(have[b]))]
         # Restating who has what makes the later look-up by name a short copy.
-        told = f"{a} {have[a]}, {b} {have[b]}."
+        facts = f"{a} {have[a]}, {b} {have[b]}."
         numbers, steps, used = [have[a], have[b]], [], [i]
         for _ in range(difficulty):
             giver, taker = rng.sample([a, b], 2)
@@ -74,7 +74,7 @@ class Transfer:
         question, j = pick(rng, QUESTIONS, split)
         sentences.append(question.format(c=asked, things=thing.many))
         return make_problem(
-            self, split, difficulty, sentences, f"{told} {' '.join(steps)} {asked} {have[asked]}.", str(have[asked]), entities=[a, b],
+            self, split, difficulty, sentences, f"{facts} {' '.join(steps)} {asked} {have[asked]}.", str(have[asked]), entities=[a, b],
             nouns=[thing.many], quantities=numbers, template="-".join(map(str, [*used, j])),
         )  # fmt: skip
 

@@ -84,7 +84,7 @@ def pdr(
     that was right is lost; below 0: hints help. None where nothing clean is right: there is nothing to lose.
     Not a bootstrap of the ratio: with 30 problems and rare errors its percentiles cover in 91 to 95 of 100 cases.
     The interval is Fieller's (1954) with cluster-robust variances and Student's t of `effective_df`. Where the clean
-    accuracy is itself not told from 0, nothing bounds the ratio: the interval is then all that is possible, from
+    accuracy itself may be 0, nothing bounds the ratio: the interval is then all that is possible, from
     1 − 1 / (least clean accuracy) to 1.
     ValueError: no rows, lengths that differ, values outside [0, 1].
     """
