@@ -87,7 +87,7 @@ class Banner(Card):
         head.setSpacing(SPACE_3)
         head.addLayout(self._icon_place)
         head.addWidget(self.title, 1)
-        head.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(self.close_button)
         self._row = QHBoxLayout()
         self._row.setSpacing(SPACE_2)
         self._row.addStretch(1)
@@ -139,7 +139,7 @@ class Banner(Card):
         while (item := self._icon_place.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
                 old.deleteLater()
-        self._icon_place.addWidget(IconLabel(icon, 20, tone), 0, Qt.AlignmentFlag.AlignTop)
+        self._icon_place.addWidget(IconLabel(icon, 20, tone))
 
     def _render_actions(self, actions: tuple[BannerAction, ...]) -> None:
         alike, self._actions = actions == self._actions, actions

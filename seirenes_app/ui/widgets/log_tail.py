@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from PySide6.QtCore import QUrl
-from PySide6.QtGui import QColor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QTextCursor, QTextDocument
+from PySide6.QtGui import QColor, QDesktopServices, QGuiApplication, QTextCursor, QTextDocument
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
+from seirenes_app.ui.actions import WIDGET, ActionSpec, bind_actions
 from seirenes_app.ui.theme import SPACE_2, current_theme, mono_font
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.labels import make_label
@@ -16,6 +17,7 @@ from seirenes_app.ui.widgets.labels import make_label
 MAX_LINES = 2000
 CHUNK = 64 * 1024
 MAX_MARKS = 500
+FIND_PREVIOUS = ActionSpec("log.previous", "Previous place in the log", "Shift+Return")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -73,8 +75,7 @@ class LogTail(QWidget):
     def _connect(self) -> None:
         self.find_box.textChanged.connect(lambda _text: self._mark())
         self.find_box.returnPressed.connect(self.find_next)
-        back = QShortcut(QKeySequence("Shift+Return"), self.find_box)
-        back.activated.connect(lambda: self.find_next(back=True))
+        bind_actions(self.find_box, (FIND_PREVIOUS,), {"previous": lambda: self.find_next(back=True)}, keys=WIDGET)
         self.follow_box.toggled.connect(lambda on: self._to_end() if on else None)
 
     # ------------------------------------------------------------------ reading

@@ -18,8 +18,6 @@ from seirenes_app.ui.widgets.dialogs import ConfirmDialog, ShortcutsDialog
 from seirenes_app.ui.window_actions import ALL_ACTIONS, WINDOW_ACTIONS
 
 UI = Path(__file__).resolve().parents[3] / "seirenes_app" / "ui"
-NOT_CONVERTED = {"dialogs.py", "log_tail.py", "new_run.py", "rollout_table.py", "run_view.py"}
-"""Files that still bind keys by themselves."""
 
 
 @pytest.fixture
@@ -69,7 +67,7 @@ def test_keys_are_bound_nowhere_but_in_the_registry():
                 name = node.id if isinstance(node, ast.Name) else node.attr
                 if name in ("QShortcut", "setShortcut", "setShortcuts"):
                     binders.add(path.name)
-    assert binders - NOT_CONVERTED == {"actions.py"}
+    assert binders == {"actions.py"}
 
 
 def test_an_action_of_another_page_brings_its_page_into_view(window, qtbot):
