@@ -9,7 +9,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QPaintEvent
@@ -39,12 +39,8 @@ if TYPE_CHECKING:
     from seirenes_app.services.hint_authoring.draft import Draft
     from seirenes_app.services.machine import Machine
     from seirenes_app.ui.dependencies import Services
-    from seirenes_app.ui.pages.craft.page import CraftPage
-    from seirenes_app.ui.pages.home.page import HomePage
-    from seirenes_app.ui.pages.robustness.page import RobustnessPage
-    from seirenes_app.ui.pages.traces.page import TracesPage
-    from seirenes_app.ui.pages.train.page import TrainPage
     from training.rollouts.search import RolloutQuery
+    from training.runs.config import RunConfig
     from training.runs.listing import RunSummary
     from training.runs.paths import RunPaths
     from training.runs.status import RunState
@@ -168,7 +164,7 @@ class MainWindow(QMainWindow):
     def _on_machine_read(self, machine: Machine) -> None:
         self._machine = machine
         if "home" in self.pages:
-            self._home.render_machine(machine)
+            self.page("home").render_machine(machine)
 
     def _on_theme_changed(self, theme: Theme) -> None:
         for page in self.pages.values():
@@ -180,79 +176,44 @@ class MainWindow(QMainWindow):
 
     # ------------------------------------------------------------------ pages
 
-    def page(self, key: str) -> Page:
-        """A page, built and connected when it is first wanted."""
+    def page(self, key: str) -> Any:
+        """A page, built and connected when it is first wanted. Each kind has methods of its own."""
         if key not in self.pages:
             page = self.pages[key] = self._make_page(key)
             self.stack.addWidget(page)
-            {
-                "home": self._connect_home, "craft": self._connect_craft, "train": self._connect_train,
-                "traces": self._connect_traces, "robustness": self._connect_robustness,
-            }[key]()  # fmt: skip
+            for signal, slot in self._slots(key).items():
+                getattr(page, signal).connect(slot)
+            self._restore_page(page)
         return self.pages[key]
 
-    @property
-    def _home(self) -> HomePage:
-        return cast("HomePage", self.page("home"))
+    def _slots(self, key: str) -> dict[str, Callable[..., object]]:
+        """What answers a page's signals."""
+        messages = {"toast": self.toast.say, "problem": self.show_error}
+        return {
+            "home": {
+                "demoRequested": self.start_demo, "configRequested": self.open_config, "runRequested": self.open_run,
+                "resumeRequested": lambda paths: self._start(lambda: self._control.resume(paths)),
+                "editRequested": lambda summary: self._show_form(summary.config), "noteRequested": self._ask_note,
+                "discardRequested": lambda summary: self._ask_discard(summary.paths),
+                "folderRequested": self.open_runs_folder, "recordedRequested": self.open_traces,
+                "craftRequested": lambda: self.show_page("craft"), "paperRequested": lambda: open_url(PAPER),
+                "glossaryRequested": lambda: GlossaryDialog(self).open(),
+            },
+            "craft": messages,
+            "train": {
+                "tracesRequested": self.open_traces, "robustnessRequested": self.open_robustness,
+                "toast": self.toast.say,
+            },
+            "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
+            "robustness": {"tracesAsked": self.open_traces, "demoAsked": self.start_demo, **messages},
+        }[key]  # fmt: skip
 
-    @property
-    def _craft(self) -> CraftPage:
-        return cast("CraftPage", self.page("craft"))
-
-    @property
-    def _train(self) -> TrainPage:
-        return cast("TrainPage", self.page("train"))
-
-    @property
-    def _traces(self) -> TracesPage:
-        return cast("TracesPage", self.page("traces"))
-
-    @property
-    def _robustness(self) -> RobustnessPage:
-        return cast("RobustnessPage", self.page("robustness"))
-
-    def _connect_home(self) -> None:
-        home = self._home
-        home.demoRequested.connect(self.start_demo)
-        home.configRequested.connect(self.open_config)
-        home.runRequested.connect(self.open_run)
-        home.resumeRequested.connect(lambda paths: self._start(lambda: self._control.resume(paths)))
-        home.editRequested.connect(self._edit_settings)
-        home.noteRequested.connect(self._ask_note)
-        home.discardRequested.connect(lambda summary: self._ask_discard(summary.paths))
-        home.folderRequested.connect(self.open_runs_folder)
-        home.recordedRequested.connect(self.open_traces)
-        home.craftRequested.connect(lambda: self.show_page("craft"))
-        home.paperRequested.connect(lambda: open_url(PAPER))
-        home.glossaryRequested.connect(lambda: GlossaryDialog(self).open())
-        if self._machine is not None:
-            home.render_machine(self._machine)
-
-    def _connect_craft(self) -> None:
-        self._connect_messages(self._craft)
-
-    def _connect_train(self) -> None:
-        train = self._train
-        train.tracesRequested.connect(self.open_traces)
-        train.robustnessRequested.connect(self.open_robustness)
-        train.toast.connect(self.toast.say)
-        last = self._library.find(self._settings.last_run) if self._settings.last_run else None
-        if last is not None:
-            train.open_run(last)
-
-    def _connect_traces(self) -> None:
-        self._traces.craftRequested.connect(self._open_draft)
-        self._traces.demoRequested.connect(self.start_demo)
-        self._connect_messages(self._traces)
-
-    def _connect_robustness(self) -> None:
-        self._robustness.tracesAsked.connect(self.open_traces)
-        self._robustness.demoAsked.connect(self.start_demo)
-        self._connect_messages(self._robustness)
-
-    def _connect_messages(self, page: CraftPage | TracesPage | RobustnessPage) -> None:
-        page.toast.connect(self.toast.say)
-        page.problem.connect(self.show_error)
+    def _restore_page(self, page: Any) -> None:
+        """What a page shows before it is asked for anything."""
+        if page.key == "home" and self._machine is not None:
+            page.render_machine(self._machine)
+        if page.key == "train" and (last := self._library.find(self._settings.last_run)) is not None:
+            page.open_run(last)
 
     def show_page(self, key: str) -> None:
         """Bring a page into view."""
@@ -267,21 +228,21 @@ class MainWindow(QMainWindow):
 
     def open_traces(self, paths: RunPaths, query: RolloutQuery | None = None) -> None:
         """Show a run's rollouts on the Traces page: those of the query, or all."""
-        self._traces.open_run(paths, *([query] if query else []))
+        self.page("traces").open_run(paths, *([query] if query else []))
         self.show_page("traces")
 
     def open_robustness(self, paths: RunPaths) -> None:
         """Show a run on the Robustness page."""
-        self._robustness.open_run(paths)
+        self.page("robustness").open_run(paths)
         self.show_page("robustness")
 
     def _open_draft(self, draft: Draft) -> None:
-        self._craft.open_draft(draft)
+        self.page("craft").open_draft(draft)
         self.show_page("craft")
 
     def open_run(self, paths: RunPaths) -> None:
         """Show a run on the Train page."""
-        self._train.open_run(paths)
+        self.page("train").open_run(paths)
         self.show_page("train")
 
     # ------------------------------------------------------------------ what actions and pages request
@@ -309,15 +270,14 @@ class MainWindow(QMainWindow):
     def evaluate(self) -> None:
         """The dialog that starts an evaluation."""
         self.show_page("robustness")
-        self._robustness.open_evaluate()
+        self.page("robustness").open_evaluate()
 
     def new_run(self, preset: str = "") -> None:
         """The form, filled from a preset."""
-        self._train.show_new(self._library.presets()[preset].config if preset else None)
-        self.show_page("train")
+        self._show_form(self._library.presets()[preset].config if preset else None)
 
-    def _edit_settings(self, summary: RunSummary) -> None:
-        self._train.show_new(summary.config)
+    def _show_form(self, config: RunConfig | None) -> None:
+        self.page("train").show_new(config)
         self.show_page("train")
 
     def open_config(self, path: Path | None) -> None:
@@ -335,8 +295,7 @@ class MainWindow(QMainWindow):
             self.show_error("The configuration cannot be used", str(error))
             return
         self._workspace.remember_config(path)
-        self._train.show_new(config)
-        self.show_page("train")
+        self._show_form(config)
 
     def _start(self, start: Callable[[], RunPaths]) -> None:
         try:
@@ -378,7 +337,7 @@ class MainWindow(QMainWindow):
         """Read the disk again."""
         self._runs.refresh()
         if "robustness" in self.pages:
-            self._robustness.evaluating.refresh()
+            self.page("robustness").evaluating.refresh()
 
     def toggle_full_screen(self) -> None:
         """And back."""
@@ -433,7 +392,7 @@ class MainWindow(QMainWindow):
     def current_run(self) -> tuple[RunPaths, RunState] | None:
         """What the Run menu acts on: the run in view if it is running, else the one that was started last."""
         live = self._active.live
-        in_view = self._train.run_id if "train" in self.pages else ""
+        in_view = self.page("train").run_id if "train" in self.pages else ""
         return next((run for run in live if run[0].run_id == in_view), live[-1] if live else None)
 
     def _with_run(self, do: Callable[[RunPaths], object]) -> None:
@@ -467,7 +426,7 @@ class MainWindow(QMainWindow):
         }
         self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
         if not self.closing.under_way and "train" in self.pages:
-            self._train.next_in_queue()
+            self.page("train").next_in_queue()
 
     def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
         self.toast.say(text)
@@ -510,7 +469,7 @@ class MainWindow(QMainWindow):
         geometry = base64.b64encode(self.saveGeometry().data()).decode()
         shown = self.stack.currentWidget()
         page = shown.key if isinstance(shown, Page) else self._settings.last_page
-        last_run = self._train.run_id if "train" in self.pages else self._settings.last_run
+        last_run = self.page("train").run_id if "train" in self.pages else self._settings.last_run
         self._settings = replace(self._settings, geometry=geometry, last_page=page, last_run=last_run)
         self._save_settings()
 

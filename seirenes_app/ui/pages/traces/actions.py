@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seirenes_app.ui.actions import ActionSpec
 
-ACTIONS = (
+PAGE_ACTIONS = (
     ActionSpec("traces.next", "Next row", "J", "chevron-down"),
     ActionSpec("traces.previous", "Previous row", "K", "up"),
     ActionSpec("traces.next-flip", "Next flip", "N", "flip-down", context=True),
@@ -14,3 +14,5 @@ ACTIONS = (
     ActionSpec("traces.export", "Export…", "Ctrl+E", "export", "Write the listed rows to a file", context=True),
     ActionSpec("traces.choose-run", "Choose a run", "Ctrl+L", "log"),
 )
+TABLE_ACTIONS = (ActionSpec("traces.read", "Read", "Return; Enter", "arrow-right", "Read the row", context=True),)
+ACTIONS = (*PAGE_ACTIONS, *TABLE_ACTIONS)

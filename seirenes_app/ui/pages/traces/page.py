@@ -14,7 +14,7 @@ from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.traces.actions import ACTIONS
+from seirenes_app.ui.pages.traces.actions import PAGE_ACTIONS
 from seirenes_app.ui.pages.traces.controller import Listing, TracesController, file_stamp, place_of
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
@@ -109,7 +109,7 @@ class TracesPage(Page):
         column.addWidget(self.views, 1)
 
     def _connect(self) -> None:
-        bind_actions(self, ACTIONS, {
+        bind_actions(self, PAGE_ACTIONS, {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "next-flip": lambda: self.go_to_flip(backwards=False),

@@ -11,7 +11,6 @@ from PySide6.QtGui import (
     QFont,
     QFontMetrics,
     QKeyEvent,
-    QKeySequence,
     QPainter,
     QPen,
     QPixmap,
@@ -30,7 +29,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.ui.icons import pixmap, set_icon
+from seirenes_app.ui.actions import WIDGET, bind_actions
+from seirenes_app.ui.icons import pixmap
 from seirenes_app.ui.models.rollouts_model import (
     COLUMNS,
     NO_LOOK,
@@ -46,6 +46,7 @@ from seirenes_app.ui.models.rollouts_model import (
     say_kind,
     stage_of,
 )
+from seirenes_app.ui.pages.traces.actions import TABLE_ACTIONS
 from seirenes_app.ui.theme import Theme, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from training.core.types import Stage
@@ -251,13 +252,7 @@ class RolloutTable(QTableView):
         header.setSectionsClickable(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(RolloutColumn.PROBLEM, QHeaderView.ResizeMode.Stretch)
-        read = QAction("Read", self)
-        read.setShortcuts([QKeySequence(Qt.Key.Key_Return), QKeySequence(Qt.Key.Key_Enter)])
-        read.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        read.triggered.connect(lambda *_: self.entered.emit())
-        set_icon(read, "arrow-right")
-        self.addAction(read)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        bind_actions(self, TABLE_ACTIONS, {"read": self.entered.emit}, keys=WIDGET)
 
     def _build_columns_menu(self) -> None:
         """The columns that are shown, in the menu of the table and of its headers."""
