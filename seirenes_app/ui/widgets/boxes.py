@@ -1,9 +1,9 @@
-"""Rows and columns of widgets in one expression."""
+"""Rows and columns of widgets in one expression, and areas that scroll."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QBoxLayout, QLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QLayout, QScrollArea, QWidget
 
 from seirenes_app.ui.theme import SPACE_2
 
@@ -58,3 +58,14 @@ def _fill(
         else:
             box.addWidget(item, stretch)
     return box
+
+
+def scroll_area(inside: QWidget) -> QScrollArea:
+    """A widget that scrolls from top to bottom, without a frame."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(inside)
+    return area

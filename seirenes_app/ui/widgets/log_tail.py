@@ -1,4 +1,4 @@
-"""The end of a log file: followed, searched, copied. Plain text, capped; nothing in it is interpreted."""
+"""The end of a log file: followed, searched, copied. Plain text of limited length."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QColor, QDesktopServices, QGuiApplication, QTextCursor, QTextDocument
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
 
 from seirenes_app.ui.actions import WIDGET, ActionSpec, bind_actions
-from seirenes_app.ui.theme import SPACE_2, current_theme, mono_font
+from seirenes_app.ui.theme import current_theme, mono_font
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.labels import make_label
 
@@ -27,7 +28,7 @@ def clean_line(line: str) -> str:
 
 
 class LogTail(QWidget):
-    """Call `poll` now and then; it reads what is new."""
+    """Call `poll` from a timer; it reads what is new."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,20 +45,15 @@ class LogTail(QWidget):
         self.find_box = QLineEdit()
         self.find_box.setPlaceholderText("Find in the log…")
         self.find_box.setAccessibleName("Find in the log")
-        self.find_box.setToolTip("Enter finds the next place, Shift+Enter the one before")
+        self.find_box.setToolTip("Enter finds the next match, Shift+Enter the previous one")
         self.find_box.setClearButtonEnabled(True)
         self.find_box.setMaximumWidth(280)
         self.found = make_label("", "small")
-        tools = QHBoxLayout()
-        tools.setSpacing(SPACE_2)
-        tools.addWidget(self.find_box, 1)
-        tools.addWidget(make_icon_button("chevron-down", "Next place in the log", clicked=self.find_next))
-        tools.addWidget(self.found)
-        tools.addStretch(1)
-        tools.addWidget(self.follow_box)
-        tools.addWidget(make_button("Copy", "copy", kind="quiet", tip="Copy the log that is shown", clicked=self.copy))
-        tools.addWidget(make_button("Open", "file", kind="quiet", tip="Open trainer.log in another program",
-                                    clicked=self.open_file))  # fmt: skip
+        following = make_icon_button("chevron-down", "Next match in the log", clicked=self.find_next)
+        copy = make_button("Copy", "copy", kind="quiet", tip="Copy the log that is shown", clicked=self.copy)
+        open_file = make_button("Open", "file", kind="quiet", tip="Open trainer.log in another program",
+                                clicked=self.open_file)  # fmt: skip
+        tools = row((self.find_box, 1), following, self.found, None, self.follow_box, copy, open_file)
         self.view = QPlainTextEdit()
         self.view.setReadOnly(True)
         self.view.setMaximumBlockCount(MAX_LINES)
@@ -66,11 +62,7 @@ class LogTail(QWidget):
         self.view.setPlaceholderText("The trainer has written nothing to its log.")
         self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.view.setTabChangesFocus(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addLayout(tools)
-        column.addWidget(self.view, 1)
+        column(tools, (self.view, 1), parent=self)
 
     def _connect(self) -> None:
         self.find_box.textChanged.connect(lambda _text: self._mark())
@@ -89,7 +81,7 @@ class LogTail(QWidget):
         self.poll()
 
     def poll(self) -> None:
-        """Append the whole lines that were written since. A file that became shorter is read from its start."""
+        """Append the complete lines that were written since. A file that became shorter is read from its start."""
         if self._path is None:
             return
         try:
@@ -149,7 +141,7 @@ class LogTail(QWidget):
         self.found.setText("" if not wanted else f"{count} found" if marks else "not found")
 
     def find_next(self, *, back: bool = False) -> None:
-        """Select the next place, from the other end when there is none left."""
+        """Select the next match; after the last one, the first."""
         wanted = self.find_box.text()
         if not wanted:
             self.find_box.setFocus()
@@ -167,6 +159,6 @@ class LogTail(QWidget):
         QGuiApplication.clipboard().setText(selected or self.text())
 
     def open_file(self) -> None:
-        """In the person's editor."""
+        """Open the file in the default program."""
         if self._path is not None and self._path.exists():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._path)))

@@ -1,4 +1,4 @@
-"""One of a few choices, all in view: segments with a word and, where there is room, a line about it."""
+"""A choice of one of a few, all visible: segments with a title and an optional second line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from seirenes_app.ui.theme import SMALL_PX, current_theme
 
 PAD = 10
 TALL, SHORT = 50, 32
-TROUGH = 3
+MARGIN = 3
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One choice: its value, its word, the line under it ("" for none), and the whole explanation on hover."""
+    """One choice: its value, its title, the second line ("" for none), and the tooltip."""
 
     value: str
-    word: str
+    title: str
     about: str = ""
     tip: str = ""
 
 
 class _Button(QAbstractButton):
-    """The chosen one has a raised ground, a check mark and a strong border: never colour alone."""
+    """The chosen one has a check mark and a strong border, not only another colour."""
 
     def __init__(self, segment: Segment, group_name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.segment = segment
-        self.setText(segment.word)
+        self.setText(segment.title)
         self.setCheckable(True)
-        self.setAccessibleName(f"{group_name}: {segment.word}")
+        self.setAccessibleName(f"{group_name}: {segment.title}")
         self.setAccessibleDescription(segment.tip or segment.about)
         self.setToolTip(segment.tip)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -51,14 +51,16 @@ class _Button(QAbstractButton):
         return font
 
     def sizeHint(self) -> QSize:
-        """Room for the word, the check mark and the line."""
-        word = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 24
-        return QSize(word, self.minimumHeight())
+        """Wide enough for the title and the check mark."""
+        width = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 24
+        return QSize(width, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
+        """Never narrower than its title."""
         return QSize(self.sizeHint().width() - 24, self.minimumHeight())
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """Background, border, title, second line."""
         theme, chosen, on = current_theme(), self.isChecked(), self.isEnabled()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -77,10 +79,10 @@ class _Button(QAbstractButton):
             painter.drawRoundedRect(rect.adjusted(2.5, 2.5, -2.5, -2.5), 4, 4)
         self._paint_text(painter, chosen and on)
         if chosen and self.width() >= self.sizeHint().width():
-            draw_svg(painter, "check-circle", QRectF(self.width() - 22, self._word_rect().center().y() - 7, 14, 14),
+            draw_svg(painter, "check-circle", QRectF(self.width() - 22, self._title_rect().center().y() - 7, 14, 14),
                      theme.accent if on else theme.muted)  # fmt: skip
 
-    def _word_rect(self) -> QRectF:
+    def _title_rect(self) -> QRectF:
         height = 20.0 if self.segment.about else float(self.height())
         return QRectF(PAD, 6 if self.segment.about else 0, self.width() - 2 * PAD + 8, height)
 
@@ -88,19 +90,19 @@ class _Button(QAbstractButton):
         theme = current_theme()
         painter.setFont(self._font())
         painter.setPen(theme.colour("text" if strong else "muted"))
-        painter.drawText(self._word_rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text())
+        painter.drawText(self._title_rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text())
         if self.segment.about:
             font = QFont(self.font())
             font.setPixelSize(SMALL_PX)
             painter.setFont(font)
             painter.setPen(theme.colour("muted"))
-            room = self.width() - 2 * PAD + 6
-            fitted = QFontMetrics(font).elidedText(self.segment.about, Qt.TextElideMode.ElideRight, room)
-            painter.drawText(QRectF(PAD, 26, room, 18), Qt.AlignmentFlag.AlignVCenter, fitted)
+            width = self.width() - 2 * PAD + 6
+            fitted = QFontMetrics(font).elidedText(self.segment.about, Qt.TextElideMode.ElideRight, width)
+            painter.drawText(QRectF(PAD, 26, width, 18), Qt.AlignmentFlag.AlignVCenter, fitted)
 
 
 class Segmented(QWidget):
-    """Arrow keys move the choice. `chosen` is emitted when the person chooses, not for `render_value`."""
+    """Arrow keys move the choice; `chosen` is emitted for what the user chooses, not for what is rendered."""
 
     chosen = Signal(str)
 
@@ -111,7 +113,7 @@ class Segmented(QWidget):
         self.setAccessibleName(name)
         self._group = QButtonGroup(self)
         grid = QGridLayout(self)
-        grid.setContentsMargins(TROUGH, TROUGH, TROUGH, TROUGH)
+        grid.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         grid.setSpacing(2)
         columns = columns or len(segments)
         self.buttons: dict[str, _Button] = {}
@@ -121,7 +123,7 @@ class Segmented(QWidget):
             self._group.addButton(button)
             grid.addWidget(button, i // columns, i % columns)
             grid.setColumnStretch(i % columns, 1)
-            # `clicked` is the person's; arrow keys click too.
+            # `clicked` is the user's; arrow keys click too.
             button.clicked.connect(lambda _on=False, v=segment.value: self.chosen.emit(v))
 
     def render_value(self, value: str) -> None:
@@ -136,6 +138,7 @@ class Segmented(QWidget):
         return next((v for v, b in self.buttons.items() if b.isChecked()), "")
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        """The background."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import started_at
 from seirenes_app.ui.icons import set_icon, size_icon
-from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, BadgeStyle
+from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, open_menu
 from training.evaluation.status import EvalState
 from training.runs.listing import RunSummary
@@ -39,11 +39,7 @@ class SourceMenu(QWidget):
         self.button.clicked.connect(self.open)
         self.badge = Badge(RECORDED)
         self.badge.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.button)
-        row.addWidget(self.badge)
+        row(self.button, self.badge, parent=self)
 
     def fill(self) -> None:
         """Put titles and entries into the empty menu."""

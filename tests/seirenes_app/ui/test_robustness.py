@@ -303,8 +303,8 @@ def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
     view.tick([first.root, second.root, other.root])
     view.compare.click()
     bench.wait(lambda: view.results.isVisible())
-    assert "c is left out" in view.refused_text.text()
-    assert "hash" in view.refused_text.text()
+    assert "c is left out" in view.refused.text.text()
+    assert "hash" in view.refused.text.text()
     assert [c.label.split()[0] for c in view.panels[0].chart.curves] == ["a", "b"]
     assert view.differences.model.rowCount() == 4
     view.tick([first.root, other.root])

@@ -14,13 +14,11 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHBoxLayout,
     QHeaderView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -29,7 +27,8 @@ from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import percent, percent_interval, percent_limits
 from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel
 from seirenes_app.ui.charts.card import FigureCard
-from seirenes_app.ui.theme import SPACE_2, current_theme
+from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
@@ -303,11 +302,8 @@ class CrossPlayView(QWidget):
         super().__init__(parent)
         self.card = MatrixCard()
         self._others: tuple[Path, ...] | None = None
-        self.empty: QWidget | None = None
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.addWidget(self.card)
-        self.column.addStretch(1)
+        self.empty: EmptyState | None = None
+        self._layout = column(self.card, None, parent=self)
         self.card.hide()
 
     def render_matrix(self, panel: MatrixPanel) -> None:
@@ -326,26 +322,17 @@ class CrossPlayView(QWidget):
         self.card.hide()
         self.card.matrix.render_panel(None)
         start = make_button("Evaluate a cross-play…", "compare", kind="primary", clicked=self.evaluateRequested.emit)
-        self.empty = QWidget()
-        column = QVBoxLayout(self.empty)
-        column.addWidget(EmptyState("compare", "No cross-play here", ABOUT, (start,)))
-        if others:
-            row = QHBoxLayout()
-            row.setSpacing(SPACE_2)
-            row.addStretch(1)
-            row.addWidget(make_label("Existing ones:", "muted"))
-            for other in others[:MAX_LINKS]:
-                row.addWidget(make_button(
-                    evaluation_name(other), "arrow-right", kind="quiet",
-                    clicked=lambda root=other.paths.root: self.openRequested.emit(root),
-                ))  # fmt: skip
-            row.addStretch(1)
-            column.addLayout(row)
-        self.column.insertWidget(0, self.empty)
+        links = [
+            make_button(evaluation_name(other), "arrow-right", kind="quiet", tip="Open this cross-play",
+                        clicked=lambda root=other.paths.root: self.openRequested.emit(root))
+            for other in others[:MAX_LINKS]
+        ]  # fmt: skip
+        self.empty = EmptyState("compare", "No cross-play here", ABOUT, (start, *links))
+        self._layout.insertWidget(0, self.empty)
 
     def _clear(self) -> None:
         if self.empty is not None:
-            self.column.removeWidget(self.empty)
+            self._layout.removeWidget(self.empty)
             self.empty.hide()
             self.empty.deleteLater()
             self.empty = None

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QSpinBox,
-    QWidget,
-)
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QFileDialog, QGridLayout, QSpinBox, QWidget
 
 from seirenes_app.services.evaluation_request import (
     FROZEN,
@@ -31,7 +21,9 @@ from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.no_wheel import ignore_wheel
@@ -52,9 +44,14 @@ CONDITIONS = {
     Condition.PLACEBO: ("Placebo", "The question with neutral text of each hint's length"),
 }
 DEFAULT_PROBLEMS, DEFAULT_CROSS_PLAY_PROBLEMS, DEFAULT_TOKENS = 200, 60, 128
-ROW_HEIGHT = 30
 FILE_FILTER = "Models (*.gguf *.safetensors);;All files (*)"
-VALUE_ROLE = Qt.ItemDataRole.UserRole + 1
+PICKS: dict[str, Callable[[int, int], bool]] = {
+    "All checkpoints": lambda i, n: True,
+    "First and last": lambda i, n: i in (0, n - 1),
+    "Every second": lambda i, n: i % 2 == 0,
+    "None": lambda i, n: False,
+}
+"""Which of `n` checkpoints of a run a button ticks."""
 
 
 class EvaluateDialog(PageDialog):
@@ -81,20 +78,15 @@ class EvaluateDialog(PageDialog):
         self.body.addWidget(make_label(
             "It runs in the background, continues without this window, and keeps every row.", "muted", wrap=True,
         ))  # fmt: skip
-        self.body.addSpacing(SPACE_2)
         self.kind = Segmented("What to evaluate", KINDS)
         self.kind.render_value(ON_SUITE)
-        self.kind.buttons[CROSS_PLAY].setEnabled(any(len(s) > 1 for s in self._checkpoints.values()) and self._one_run)
-        self.body.addWidget(self.kind)
-        self.body.addSpacing(SPACE_2)
-        self.body.addLayout(self._build_targets())
-        self.body.addSpacing(SPACE_2)
-        self.body.addLayout(self._build_options())
-        self.body.addSpacing(SPACE_3)
-        self.estimate = make_label("", "figure")
-        self.basis = make_label("", "small", wrap=True)
-        self.body.addWidget(self.estimate)
-        self.body.addWidget(self.basis)
+        self.kind.buttons[CROSS_PLAY].setEnabled(self._one_run and any(len(s) > 1 for s in self._checkpoints.values()))
+        self.estimate, self.basis = make_label("", "figure"), make_label("", "small", wrap=True)
+        parts = column(
+            SPACE_2, self.kind, SPACE_2, self._build_targets(), SPACE_2, self._build_options(), SPACE_3, self.estimate,
+            self.basis,
+        )  # fmt: skip
+        self.body.addLayout(parts)
         self.go = make_button("Evaluate", "play", kind="primary", clicked=self._start)
         self.go.setDefault(True)
         self.buttons.addStretch(1)
@@ -105,37 +97,24 @@ class EvaluateDialog(PageDialog):
     def _one_run(self) -> bool:
         return len(self._checkpoints) < 2
 
-    def _build_targets(self) -> QHBoxLayout:
-        self.targets = QListWidget()
-        self.targets.setAccessibleName("Checkpoints and models; Space ticks one")
+    def _build_targets(self) -> QBoxLayout:
+        self.targets = CheckList("Checkpoints and models")
         self.targets.setMinimumSize(300, 186)
         self.targets.setMaximumHeight(210)
         for run, steps in self._checkpoints.items():
             for step in steps:
                 name = f"step {step}" if self._one_run else f"{run.run_id}, step {step}"
-                self._add_target(name, (run, step), on=self._one_run or step in (steps[0], steps[-1]))
-        self._add_target("The bundled model", STARTER, on=not self._checkpoint_items())
-        side = QGridLayout()
-        side.setSpacing(2)
-        # With one checkpoint there is nothing to choose from.
-        picks: dict[str, Callable[[int, int], bool]] = {
-            "All checkpoints": lambda i, n: True, "First and last": lambda i, n: i in (0, n - 1),
-            "Every second": lambda i, n: i % 2 == 0, "None": lambda i, n: False,
-        }  # fmt: skip
-        self.picks = {}
-        for row, (text, wanted) in enumerate(picks.items() if len(self._checkpoint_items()) > 1 else ()):
-            button = make_button(text, kind="quiet", clicked=lambda wanted=wanted: self._tick(wanted))
-            self.picks[text] = button
-            side.addWidget(button, row, 0)
+                self.targets.add(name, (run, step), on=self._one_run or step in (steps[0], steps[-1]))
+        several, some = self.targets.count() > 1, self.targets.count() > 0
+        self.targets.add("The bundled model", STARTER, on=not some)
         self.add = make_button("Add a model…", "plus", tip="A GGUF file, or a model folder's safetensors file",
                                clicked=self._choose_model)  # fmt: skip
-        side.setRowStretch(4, 1)
-        side.addWidget(self.add, 5, 0)
-        row_layout = QHBoxLayout()
-        row_layout.setSpacing(SPACE_3)
-        row_layout.addWidget(self.targets, 1)
-        row_layout.addLayout(side)
-        return row_layout
+        self.picks = {
+            text: make_button(text, kind="quiet", clicked=lambda wanted=wanted: self._tick(wanted))
+            for text, wanted in PICKS.items()
+            if several
+        }
+        return row((self.targets, 1), column(*self.picks.values(), None, self.add, spacing=2), spacing=SPACE_3)
 
     def _build_options(self) -> QGridLayout:
         self.suite, self.second_suite = self._make_suites("Suite"), self._make_suites("Second suite")
@@ -144,34 +123,26 @@ class EvaluateDialog(PageDialog):
         self.second_suite.setToolTip(
             "The same problems with training's templates and with held-out ones show a generalisation gap"
         )
-        self.conditions = {}
-        conditions = QHBoxLayout()
-        conditions.setSpacing(SPACE_3)
-        for condition, (text, tip) in CONDITIONS.items():
-            box = self.conditions[condition] = QCheckBox(text)
+        self.conditions = {condition: QCheckBox(text) for condition, (text, _tip) in CONDITIONS.items()}
+        for condition, box in self.conditions.items():
             box.setChecked(True)
-            box.setToolTip(tip)
-            conditions.addWidget(box)
-        conditions.addStretch(1)
+            box.setToolTip(CONDITIONS[condition][1])
         self.problems = _spin_box("Problems", 1, 100_000, DEFAULT_PROBLEMS)
         self.samples = _spin_box("Samples of each prompt", 1, MAX_SAMPLES, 1)
         self.tokens = _spin_box("Token limit", 8, 32_768, DEFAULT_TOKENS)
-        numbers = QHBoxLayout()
-        numbers.setSpacing(SPACE_2)
-        for field, text in ((self.problems, "problems"), (self.samples, "samples"), (self.tokens, "tokens at most")):
-            numbers.addWidget(field)
-            numbers.addWidget(make_label(text, "muted"))
-            numbers.addSpacing(SPACE_2)
-        numbers.addStretch(1)
+        numbers = row(
+            self.problems, make_label("problems", "muted"), SPACE_2, self.samples, make_label("samples", "muted"),
+            SPACE_2, self.tokens, make_label("tokens at most", "muted"), None,
+        )  # fmt: skip
         grid = QGridLayout()
         grid.setHorizontalSpacing(SPACE_4)
         grid.setVerticalSpacing(SPACE_2)
         grid.setColumnStretch(1, 1)
-        for row, name in enumerate(("Suite", "Second suite", "Conditions", "Size")):
-            grid.addWidget(make_label(name, "small"), row, 0)
+        for number, name in enumerate(("Suite", "Second suite", "Conditions", "Size")):
+            grid.addWidget(make_label(name, "small"), number, 0)
         grid.addWidget(self.suite, 0, 1)
         grid.addWidget(self.second_suite, 1, 1)
-        grid.addLayout(conditions, 2, 1)
+        grid.addLayout(row(*self.conditions.values(), None, spacing=SPACE_3), 2, 1)
         grid.addLayout(numbers, 3, 1)
         return grid
 
@@ -186,7 +157,7 @@ class EvaluateDialog(PageDialog):
 
     def _connect(self) -> None:
         self.kind.chosen.connect(lambda _v: self._on_kind())
-        self.targets.itemChanged.connect(lambda _item: self._render())
+        self.targets.ticksChanged.connect(self._render)
         for suite in (self.suite, self.second_suite):
             suite.currentIndexChanged.connect(lambda _i: self._on_suite())
         for field in (self.problems, self.samples, self.tokens):
@@ -196,26 +167,17 @@ class EvaluateDialog(PageDialog):
 
     # ------------------------------------------------------------------ targets
 
-    def _add_target(self, text: str, value: object, *, on: bool) -> None:
-        item = QListWidgetItem(text)
-        item.setData(VALUE_ROLE, value)
-        item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
-        item.setSizeHint(QSize(0, ROW_HEIGHT))
-        self.targets.addItem(item)
-
-    def _items(self) -> list[QListWidgetItem]:
-        return [self.targets.item(i) for i in range(self.targets.count())]
-
-    def _checkpoint_items(self) -> list[QListWidgetItem]:
-        return [item for item in self._items() if isinstance(item.data(VALUE_ROLE), tuple)]
-
     def _tick(self, wanted: Callable[[int, int], bool]) -> None:
-        for item in self._checkpoint_items():
-            run, step = item.data(VALUE_ROLE)
-            steps = self._checkpoints[run]
-            on = wanted(steps.index(step), len(steps))
-            item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        """Tick checkpoints by their place among those of their run; models stay as they are."""
+        ticked = self.targets.ticked
+
+        def is_wanted(value: str | tuple[RunPaths, int]) -> bool:
+            if isinstance(value, str):
+                return value in ticked
+            steps = self._checkpoints[value[0]]
+            return wanted(steps.index(value[1]), len(steps))
+
+        self.targets.tick(is_wanted)
 
     def _choose_model(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Add a model", "", FILE_FILTER)
@@ -225,8 +187,7 @@ class EvaluateDialog(PageDialog):
     def add_model(self, path: Path) -> None:
         """Add a GGUF file, or the folder of a safetensors file, ticked."""
         model = path.parent if path.suffix == ".safetensors" else path
-        self._add_target(model.name, str(model), on=True)
-        self.targets.item(self.targets.count() - 1).setToolTip(str(model))
+        self.targets.add(model.name, str(model), on=True, tip=str(model))
         self.targets.scrollToBottom()
         self._render()
 
@@ -235,7 +196,7 @@ class EvaluateDialog(PageDialog):
     @property
     def request(self) -> EvalRequest:
         """What is asked for now."""
-        values = [i.data(VALUE_ROLE) for i in self._items() if i.checkState() == Qt.CheckState.Checked]
+        values = self.targets.ticked
         cross_play = self.kind.value == CROSS_PLAY
         return EvalRequest(
             tuple(v for v in values if isinstance(v, tuple)),
@@ -256,8 +217,8 @@ class EvaluateDialog(PageDialog):
         cross_play = self.kind.value == CROSS_PLAY
         for part in (self.suite, self.second_suite, self.add):
             part.setEnabled(not cross_play)
-        for item in self._items():
-            item.setHidden(cross_play and isinstance(item.data(VALUE_ROLE), str))
+        for item, value in self.targets.entries:
+            item.setHidden(cross_play and isinstance(value, str))
         for condition in (Condition.CLEAN, Condition.HINTED):
             box = self.conditions[condition]
             box.setEnabled(not cross_play)

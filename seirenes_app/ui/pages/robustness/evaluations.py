@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
@@ -16,8 +16,9 @@ from seirenes_app.services.formatting import count_of, duration, format_count, p
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel
@@ -203,15 +204,8 @@ class EvaluationBar(Card):
         self.stop = self._make_button("Cancel", "stop", self.stopRequested, "Finished chunks are kept")
         self.resume = self._make_button("Resume", "resume", self.resumeRequested, "No row is lost or repeated")
         self.close_button = make_icon_button("close", "Hide", clicked=lambda: self.render_summary(None))
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.badge)
-        row.addWidget(self.name)
-        row.addSpacing(SPACE_3)
-        row.addWidget(self.progress, 1)
-        for part in (self.open, self.pause, self.stop, self.resume, self.close_button):
-            row.addWidget(part)
-        self.body.addLayout(row)
+        buttons = (self.open, self.pause, self.stop, self.resume, self.close_button)
+        self.body.addLayout(row(self.badge, self.name, SPACE_3, (self.progress, 1), *buttons))
         self.hide()
 
     def _make_button(self, text: str, icon: str, signal: SignalInstance, tip: str) -> QPushButton:

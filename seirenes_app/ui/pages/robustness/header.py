@@ -8,13 +8,14 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.robustness.types import Origin, Track
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import BadgeStyle
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import action_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import ignore_wheel
@@ -122,24 +123,11 @@ class RobustnessHeader(QWidget):
         self.evaluate = action_button(actions["evaluate"], kind="primary")
         self.views = Segmented("View", SEGMENTS)
         self.views.setMaximumWidth(VIEWS_WIDTH)
-        top = QHBoxLayout()
-        top.setSpacing(SPACE_3)
-        top.addWidget(make_label("Robustness", "title"))
-        top.addSpacing(SPACE_2)
-        top.addWidget(self.source_menu)
-        top.addStretch(1)
-        top.addWidget(self.report)
-        top.addWidget(self.evaluate)
-        bottom = QHBoxLayout()
-        bottom.addWidget(self.views, 2)
-        bottom.addStretch(1)
-        bottom.addWidget(self.tracks, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(28, 20, 28, 0)
-        column.setSpacing(SPACE_2)
-        column.addLayout(top)
-        column.addSpacing(SPACE_2)
-        column.addLayout(bottom)
+        title = make_label("Robustness", "title")
+        column(
+            row(title, SPACE_2, self.source_menu, None, self.report, self.evaluate, spacing=SPACE_3), SPACE_2,
+            row((self.views, 2), None, (self.tracks, 1)), margins=(28, 20, 28, 0), parent=self,
+        )  # fmt: skip
         self.tracks.activated.connect(lambda index: self.trackChosen.emit(self.tracks.itemData(index)))
         self.views.chosen.connect(lambda value: self.viewChosen.emit(View(value)))
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QWidget
 
 from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
@@ -40,6 +40,7 @@ from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
+from seirenes_app.ui.widgets.boxes import column, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.dialogs import DialogHolder
@@ -91,17 +92,9 @@ class ViewStack(QWidget):
 
 
 def _scrolled(view: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     holder = QWidget()
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(28, 4, 22, 28)
-    column.addWidget(view)
-    area.setWidget(holder)
-    return area
+    column(view, margins=(28, 4, 22, 28), parent=holder)
+    return scroll_area(holder)
 
 
 class RobustnessPage(Page):
@@ -169,18 +162,8 @@ class RobustnessPage(Page):
         self.warning.body.addWidget(self.warning_text)
         self.warning.hide()
         self.report_banner = Banner()
-        footer = QVBoxLayout()
-        footer.setContentsMargins(28, 0, 28, SPACE_2)
-        footer.setSpacing(SPACE_2)
-        footer.addWidget(self.warning)
-        footer.addWidget(self.report_banner)
-        footer.addWidget(self.evaluation_bar)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addWidget(self.header)
-        column.addWidget(self.stack, 1)
-        column.addLayout(footer)
+        footer = column(self.warning, self.report_banner, self.evaluation_bar, margins=(28, 0, 28, SPACE_2))
+        column(self.header, (self.stack, 1), footer, parent=self)
         self.rows = RowsPanel(self, self.controller)
 
     def _connect(self) -> None:

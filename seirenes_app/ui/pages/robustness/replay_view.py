@@ -7,16 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QComboBox,
-    QFrame,
-    QHBoxLayout,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QSizePolicy, QWidget
 
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan, open_before
@@ -25,9 +16,10 @@ from seirenes_app.ui.charts.card import EMPTY, FigureCard
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
 from seirenes_app.ui.tasks import Task, TaskRunner
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
+from seirenes_app.ui.widgets.boxes import column, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
@@ -224,13 +216,7 @@ class ReplayCard(FigureCard):
         super().__init__("Every checkpoint", BadgeStyle("check-circle", "Robust", "good"), STRIP_HEIGHT, parent)
         self.result: CheckpointReplayResult | None = None
         self.strip = StepStrip()
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setWidget(self.strip)
-        self.put_picture(area)
+        self.put_picture(scroll_area(self.strip))
         self.strip.chosen.connect(self.stepChosen)
         self.badge.hide()
 
@@ -314,16 +300,8 @@ class CheckpointReplayView(QWidget):
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_4)
-        column.addWidget(self._build_problem())
-        self.card = ReplayCard()
-        column.addWidget(self.card)
-        self.banner = Banner()
-        column.addWidget(self.banner)
-        column.addWidget(self._build_pair())
-        column.addStretch(1)
+        self.card, self.banner = ReplayCard(), Banner()
+        column(self._build_problem(), self.card, self.banner, self._build_pair(), None, spacing=SPACE_4, parent=self)
 
     def _build_problem(self) -> Card:
         card = Card()
@@ -332,12 +310,7 @@ class CheckpointReplayView(QWidget):
                                  clicked=self._on_start)  # fmt: skip
         self.condition = Segmented("Replay", (Segment(WITH, "With the hint"), Segment(WITHOUT, "Without")))
         self.condition.render_value(WITH)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(make_label("One problem on every checkpoint", "heading"))
-        head.addStretch(1)
-        for tool in (self.condition, self.choose, self.start):
-            head.addWidget(tool)
+        heading = make_label("One problem on every checkpoint", "heading")
         self.question = make_label("", wrap=True, select=True)
         self.hint_name = make_label("", "eyebrow")
         self.hint = make_label("", wrap=True, select=True)
@@ -346,11 +319,9 @@ class CheckpointReplayView(QWidget):
         self.progress.cancelRequested.connect(self._on_cancel)
         # Keeps its space while it is hidden: nothing below moves when a replay starts or ends.
         self._progress_space = QWidget()
-        space = QVBoxLayout(self._progress_space)
-        space.setContentsMargins(0, 0, 0, 0)
-        space.addWidget(self.progress)
+        column(self.progress, parent=self._progress_space)
         self._progress_space.setFixedHeight(self.progress.sizeHint().height())
-        card.body.addLayout(head)
+        card.body.addLayout(row(heading, None, self.condition, self.choose, self.start))
         for part in (self.question, self.hint_name, self.hint, self.gold, self._progress_space):
             card.body.addWidget(part)
         return card
@@ -361,17 +332,11 @@ class CheckpointReplayView(QWidget):
         self.left.setAccessibleName("Checkpoint on the left")
         ignore_wheel(self.left)
         self.right_name = make_label("", "muted")
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_3)
-        row.addWidget(make_label("Side by side", "heading"))
-        row.addSpacing(SPACE_3)
-        row.addWidget(self.left)
-        row.addWidget(self.right_name)
-        row.addStretch(1)
+        head = row(make_label("Side by side", "heading"), SPACE_3, self.left, self.right_name, None, spacing=SPACE_3)
         self.pair = TracePairView()
         self.error = Banner()
         self.pair.hide()
-        self.pair_card.body.addLayout(row)
+        self.pair_card.body.addLayout(head)
         self.pair_card.body.addWidget(self.error)
         self.pair_card.body.addWidget(self.pair)
         return self.pair_card

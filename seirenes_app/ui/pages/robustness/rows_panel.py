@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QIcon, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListView, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QListView, QSplitter, QWidget
 
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.robustness.types import Trace, TraceRef
@@ -16,6 +16,7 @@ from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
 from seirenes_app.ui.pages.robustness.controller import RobustnessController, Rows, name_rows
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge
+from seirenes_app.ui.widgets.boxes import column, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
@@ -68,10 +69,7 @@ class RowsPanel(QFrame):
         self.setProperty("card", "true")
         self.setAccessibleName("The rows behind a point")
         self.title, self.about = ElidedLabel("heading"), make_label("", "small", wrap=True)
-        head = QHBoxLayout()
-        head.addWidget(self.title)
-        head.addStretch(1)
-        head.addWidget(make_icon_button("close", "Close (Esc)", clicked=self.leave))
+        close = make_icon_button("close", "Close (Esc)", clicked=self.leave)
         self.filter = Segmented(
             "Which rows", [Segment(ALL, "All"), Segment(RIGHT, "Right"), Segment(WRONG, "Not right")]
         )
@@ -87,52 +85,33 @@ class RowsPanel(QFrame):
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.more = make_button("Show more rows", "chevron-down", kind="quiet", clicked=self._load_more)
         upper = QWidget()
-        column = QVBoxLayout(upper)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.list, 1)
-        column.addWidget(self.more)
+        column((self.list, 1), self.more, parent=upper)
         split = QSplitter(Qt.Orientation.Vertical)
         split.setChildrenCollapsible(False)
         split.setHandleWidth(SPACE_3)
         split.addWidget(upper)
         split.addWidget(self._build_detail())
         split.setSizes([300, 420])
-        body = QVBoxLayout(self)
-        body.setContentsMargins(20, 14, 20, 16)
-        body.setSpacing(SPACE_2)
-        body.addLayout(head)
-        body.addWidget(self.about)
-        body.addWidget(self.filter)
-        body.addWidget(split, 1)
+        head = row(self.title, None, close)
+        column(head, self.about, self.filter, (split, 1), margins=(20, 14, 20, 16), parent=self)
 
     def _build_detail(self) -> QWidget:
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName("The current row")
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 6, 0)
-        column.setSpacing(SPACE_1)
         self.outcome = Badge(OUTCOME_LOOKS[Outcome.RIGHT])
         self.replay = make_button("Replay on every checkpoint", "clock", tip="Open this problem in checkpoint replay",
                                   clicked=self._on_replay)  # fmt: skip
-        row = QHBoxLayout()
-        row.addWidget(self.outcome)
-        row.addStretch(1)
-        row.addWidget(self.replay)
-        column.addLayout(row)
         self.texts: dict[str, tuple[QLabel, QLabel]] = {}
         for name in TEXTS:
             heading, text = make_label(name, "eyebrow"), make_label("", wrap=True, select=True)
             heading.setContentsMargins(0, SPACE_2, 0, 0)
             text.setAccessibleName(name)
             self.texts[name] = (heading, text)
-            column.addWidget(heading)
-            column.addWidget(text)
-        column.addStretch(1)
-        area.setWidget(inside)
+        labels = (label for pair in self.texts.values() for label in pair)
+        inside = QWidget()
+        head = row(self.outcome, None, self.replay)
+        column(head, *labels, None, spacing=SPACE_1, margins=(0, 0, 6, 0), parent=inside)
+        area = scroll_area(inside)
+        area.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        area.setAccessibleName("The current row")
         return area
 
     # ------------------------------------------------------------------ rows
