@@ -51,16 +51,13 @@ class _Button(QAbstractButton):
         return font
 
     def sizeHint(self) -> QSize:
-        """Wide enough for the title and the check mark."""
         width = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 24
         return QSize(width, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
-        """Never narrower than its title."""
         return QSize(self.sizeHint().width() - 24, self.minimumHeight())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Background, border, title, second line."""
         theme, chosen, on = current_theme(), self.isChecked(), self.isEnabled()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -138,7 +135,6 @@ class Segmented(QWidget):
         return next((v for v, b in self.buttons.items() if b.isChecked()), "")
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The background."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -42,7 +42,6 @@ class SourceMenu(QWidget):
         row(self.button, self.badge, parent=self)
 
     def fill(self) -> None:
-        """Put titles and entries into the empty menu."""
         raise NotImplementedError
 
     def open(self) -> None:

@@ -149,6 +149,5 @@ class DifferencesCard(FigureCard):
         """A table paints itself."""
 
     def save_picture(self, path: Path) -> None:
-        """The card as it is on the screen."""
         if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
             raise ValueError("the differences are a table: save it as CSV or PNG")

@@ -57,15 +57,12 @@ class MatrixModel(QAbstractTableModel):
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        """Reasoners, and their mean."""
         return 0 if parent.isValid() or self.panel is None else len(self.panel.reasoners) + 1
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        """Writers, their mean, clean."""
         return 0 if parent.isValid() or self.panel is None else len(self.panel.writers) + 2
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names; the tooltip says what they are."""
         if self.panel is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return None
         across = orientation == Qt.Orientation.Horizontal
@@ -109,7 +106,6 @@ class MatrixModel(QAbstractTableModel):
         return f"{who}, {what}: {result}{problems}{', its own' if cell is not None and cell.own else ''}"
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The value as text, and the cell in words."""
         if self.panel is None:
             return None
         at = index.row(), index.column()
@@ -133,11 +129,9 @@ class CellDelegate(QStyledItemDelegate):
     """Paints shading, value and interval; a frame for the diagonal, a ring for the current cell."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """All cells have one size."""
         return QSize(MIN_WIDTH, HEIGHT)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """One cell."""
         model = index.model()
         assert isinstance(model, MatrixModel)
         theme, at = current_theme(), (index.row(), index.column())
@@ -211,7 +205,6 @@ class MatrixTable(QTableView):
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Wider cells where there is space."""
         super().resizeEvent(event)
         self._fit()
 
@@ -232,7 +225,6 @@ class MatrixTable(QTableView):
             self.cellRequested.emit(cell)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter opens."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.currentIndex().isValid():
             self._request(self.currentIndex())
         else:
@@ -272,11 +264,9 @@ class MatrixCard(FigureCard):
         self.matrix.setAccessibleDescription(text)
 
     def draw(self) -> None:
-        """The theme changed."""
         self.matrix.viewport().update()
 
     def save_picture(self, path: Path) -> None:
-        """A file that stands alone."""
         from seirenes_app.services.charts.export import save_matrix
 
         if self.matrix.cells.panel is not None:

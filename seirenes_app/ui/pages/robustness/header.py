@@ -88,7 +88,6 @@ class ResultMenu(SourceMenu):
         return next((look_of(found.state) for found in entries if found.paths.root == root), None)
 
     def fill(self) -> None:
-        """Runs, evaluations, and the recorded run."""
         self.add_runs(self._runs, lambda s: s.paths.root, self._root, most=MENU_ENTRIES, characters=NAME_CHARACTERS)
         if self._evaluations:
             self.add_title("Evaluations")

@@ -209,32 +209,27 @@ class RobustnessPage(Page):
     # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
-        """Draw and look for changes while in view; open a run if none is open."""
         self._draw_timer.start()
         self._look_timer.start()
         self.evaluating.refresh()
         self._on_sources()
 
     def deactivate(self) -> None:
-        """Stop drawing and looking."""
         self._draw_timer.stop()
         self._look_timer.stop()
 
     def themed(self, theme: Theme) -> None:
-        """Redraw the pictures, one at a time."""
         self.grid.mark_stale()
         for card in (*self.compare.cards, self.cross_play.card, self.replay.card):
             card.mark_stale()
         self.cross_play.card.matrix.viewport().update()
 
     def close_down(self) -> None:
-        """End the work in other threads; evaluations continue."""
         self.deactivate()
         for part in (self.replays, self._tasks, self.evaluating, self.controller):
             part.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The rows panel stays at the right."""
         self.rows.place(event.size())
         super().resizeEvent(event)
 

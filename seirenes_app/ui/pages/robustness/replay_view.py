@@ -68,7 +68,6 @@ class ReplayRunner(QObject):
         self.cancel()
 
     def close(self) -> None:
-        """End everything."""
         self.leave()
         self._tasks.close()
 
@@ -104,18 +103,16 @@ class StepButton(QAbstractButton):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """All have one size."""
         return QSize(WIDTH, HEIGHT)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows are the strip's: Qt's own move the focus and leave the choice."""
+        # Arrows are the strip's: Qt's own move the focus and leave the choice.
         if event.key() in ARROWS:
             event.ignore()
         else:
             super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Background, icon, step, answer."""
         theme, look = current_theme(), step_look(self.step)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -186,7 +183,6 @@ class StepStrip(QWidget):
         self.chosen.emit(index)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Left, Right, Home, End."""
         last = len(self.buttons) - 1
         target = {
             Qt.Key.Key_Left: self.current - 1, Qt.Key.Key_Right: self.current + 1, Qt.Key.Key_Home: 0,
@@ -249,7 +245,6 @@ class ReplayCard(FigureCard):
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The strip wraps at another width."""
         super().resizeEvent(event)
         self._fit()
 
@@ -260,11 +255,9 @@ class ReplayCard(FigureCard):
         self.holder.setFixedHeight(height)
 
     def draw(self) -> None:
-        """The buttons paint themselves."""
         self.strip.update()
 
     def save_picture(self, path: Path) -> None:
-        """A file that stands alone."""
         from seirenes_app.services.charts.export import save_replay
 
         if self.result is not None:

@@ -186,7 +186,6 @@ class RowsPanel(QFrame):
             self._previous_focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape closes."""
         if event.key() == Qt.Key.Key_Escape:
             self.leave()
         else:
