@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import NAMED, NUMBERED, NUMBERED_PARTS, OVERLAID, PARTS, SeriesStyle
-from seirenes_app.services.robustness.types import Basis, Curve, Panel, Point, Unit
+from seirenes_app.services.robustness.checkpoint_figures import table_of
+from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Panel, Point, Unit
 
 FEW = 12
 """Up to that many points a curve has markers and error bars, beyond it a band."""
@@ -145,4 +146,7 @@ def overlay_panel(panel: Panel, others: Sequence[tuple[str, Panel]]) -> Panel:
         for curve in other.curves
         if curve.key == main.key and curve.points
     ]
-    return replace(panel, curves=(*panel.curves, *added))
+    rows = table_of(added, panel.x_label).rows
+    return replace(
+        panel, curves=(*panel.curves, *added), table=DataTable(panel.table.columns, (*panel.table.rows, *rows))
+    )

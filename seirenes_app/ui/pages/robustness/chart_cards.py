@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, panel_chart
+from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
 from seirenes_app.services.robustness.types import Chart, Origin, Panel, Track
 from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard
+from seirenes_app.ui.charts.overlay import OverlayButton
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.labels import make_label
@@ -136,6 +137,8 @@ class ChartGrid(CardGrid):
         self.adversary.note_shown = True
         self._columns = 0
         self._by_step = True
+        self._panels: dict[Chart, Panel] = {}
+        self._others: Mapping[Chart, Sequence[tuple[str, Panel]]] = {}
         self._build()
         for card in self.all_cards.values():
             card.pointRequested.connect(self.pointRequested)
@@ -160,7 +163,11 @@ class ChartGrid(CardGrid):
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(SPACE_2)
-        body.addWidget(make_label("Frozen suite", "heading"))
+        self.overlay = OverlayButton()
+        head = QHBoxLayout()
+        head.addWidget(make_label("Frozen suite", "heading"), 1)
+        head.addWidget(self.overlay)
+        body.addLayout(head)
         body.addWidget(self.about)
         body.addSpacing(SPACE_2)
         body.addLayout(self._grid)
@@ -170,6 +177,9 @@ class ChartGrid(CardGrid):
     def render_track(self, track: Track | None) -> None:
         """Another track: every card waits for its panel."""
         self._by_step = track is None or track.by_step
+        self._panels, self._others = {}, {}
+        self.overlay.setEnabled(track is not None and track.by_step)
+        self.overlay.choose(())
         self._moving.setVisible(track is not None and track.origin is Origin.RUN)
         self.about.setText("" if track is None else describe_track(track))
         for card in self.all_cards.values():
@@ -182,8 +192,16 @@ class ChartGrid(CardGrid):
 
     def render_panel(self, chart: Chart, panel: Panel) -> None:
         """A panel for the cards that show it."""
+        self._panels[chart] = panel
+        found = overlay_panel(panel, self._others.get(chart, ()))
         for card in self._cards_of(chart):
-            card.render_panel(panel, by_step=self._by_step or chart is Chart.ADVERSARY)
+            card.render_panel(found, by_step=self._by_step or chart is Chart.ADVERSARY)
+
+    def render_others(self, others: Mapping[Chart, Sequence[tuple[str, Panel]]]) -> None:
+        """Other runs' panels of the same suite, to draw in the same charts."""
+        self._others = others
+        for chart, panel in tuple(self._panels.items()):
+            self.render_panel(chart, panel)
 
     def render_failed(self, chart: Chart, text: str) -> None:
         """A chart that cannot be made, and why."""

@@ -19,7 +19,7 @@ from seirenes_app.services.report.document import report_of
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Chart, Comparison, Point, Trace, TraceRef, Track
+from seirenes_app.services.robustness.types import Chart, Comparison, Panel, Point, Trace, TraceRef, Track
 from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
@@ -34,6 +34,7 @@ from training.runs.paths import RunPaths
 PAGE_ROWS = 200
 KEPT_SOURCES = 8
 Failed = Callable[[str], object]
+OtherPanels = dict[Chart, list[tuple[str, Panel]]]
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,22 @@ class RobustnessController(QObject):
             return compare_runs(sorted(pairs, key=lambda pair: pair[1] is not first))
 
         self._tasks.run(work, done, failed, key="compare")
+
+    def ask_others(self, roots: Sequence[Path], done: Callable[[OtherPanels], object], failed: Failed) -> None:
+        """The panels of other runs on the suite of the track that is shown."""
+        track = self.track
+
+        def work(_source: ResultSource) -> OtherPanels:
+            panels: dict[Chart, list[tuple[str, Panel]]] = {}
+            for other in map(self._source_of, roots):
+                found = next((t for t in other.tracks if track is not None and t.suite_hash == track.suite_hash), None)
+                if found is None:
+                    raise UserError(f"{other.source.name} has no evaluation on this suite. Evaluate it on it first.")
+                for chart in other.charts(found):
+                    panels.setdefault(chart, []).append((other.source.name, other.panel(found, chart)))
+            return panels
+
+        self.ask(work, done, failed)
 
 
 def _tracks_like(first: Track, source: ResultSource) -> list[Track]:

@@ -46,6 +46,7 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.dialogs import DialogHolder
 from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
 from training.runs.paths import RunPaths
@@ -178,6 +179,8 @@ class RobustnessPage(Page):
         self.controller.panelFound.connect(self.grid.render_panel)
         self.controller.panelFailed.connect(self.grid.render_failed)
         self.grid.pointRequested.connect(self._open_point)
+        self.grid.overlay.runsRequested.connect(self._offer_overlay)
+        self.grid.overlay.chosenChanged.connect(self._overlay)
         self.compare.pointRequested.connect(self._open_point)
         self.compare.compareRequested.connect(self._compare)
         self.compare.evaluateRequested.connect(self._evaluate_for_compare)
@@ -377,6 +380,20 @@ class RobustnessPage(Page):
             self.rows.open(cell.traces)
 
     # ------------------------------------------------------------------ compare
+
+    def _offer_overlay(self) -> None:
+        summaries = [s for s in self._runs.summaries if s.state is not None and s.state.evals]
+        known = [(s.paths.root, s.paths.run_id) for s in summaries]
+        if self._recorded is not None:
+            known.append((self._recorded.root, RECORDED_NAME))
+        self.grid.overlay.show_choices([(root, name) for root, name in known if root != self.root])
+
+    def _overlay(self, roots: Sequence[Path]) -> None:
+        def failed(text: str) -> None:
+            self.grid.overlay.choose(roots[:-1])
+            self.problem.emit("The run was not drawn", text)
+
+        self.controller.ask_others(roots, self.grid.render_others, failed)
 
     def _compare(self, roots: Sequence[Path]) -> None:
         self.controller.compare(roots, self.compare.render_comparison, self.compare.render_failed)

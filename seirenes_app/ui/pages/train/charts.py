@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QGridLayout, QWidget
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.charts.training import RUN_CHARTS
 from seirenes_app.ui.charts.card import CardGrid, LiveCard
+from seirenes_app.ui.charts.overlay import OverlayButton
 from seirenes_app.ui.theme import SPACE_4
-from training.runs.status import RunState, RunStatus
+from training.runs.listing import RunSummary
+from training.runs.status import LIVE, RunState
 
 WIDE = 1380
 PLACES = {
@@ -25,27 +30,51 @@ class ChartGrid(CardGrid):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.cards = {c.key: LiveCard(c.title, c.note, 300 if c.large else 170) for c in RUN_CHARTS}
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
+        self.overlay = OverlayButton()
+        self.overlay.chosenChanged.connect(lambda _ids: self._render())
+        self._known: dict[str, RunState] = {}
+        self._state: RunState | None = None
+        self._grid = QGridLayout()
         self._grid.setSpacing(SPACE_4)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.overlay, 0, Qt.AlignmentFlag.AlignRight)
+        column.addLayout(self._grid)
         self._columns = 0
         self._seen: tuple[object, ...] = ()
         self.lay_out()
 
     def forget(self) -> None:
         """Another run: whatever comes is new."""
-        self._seen = ()
+        self._seen, self._state = (), None
+        self.overlay.choose(())
 
     def render_state(self, state: RunState) -> None:
         """Take a state. The series are made when a card's turn comes."""
-        ended = state.status not in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)
-        seen = (state.run_id, len(state.history), state.evals, ended)
+        seen = (state.run_id, len(state.history), state.evals, state.status in LIVE)
         if seen == self._seen:
             return
-        self._seen = seen
-        empty = "Nothing was recorded." if ended else "Fills with the first step."
+        self._seen, self._state = seen, state
+        self._render()
+
+    def show_runs(self, summaries: Sequence[RunSummary]) -> None:
+        """Offer these runs to draw in the same charts."""
+        mine = self._state.run_id if self._state is not None else ""
+        self._known = {
+            s.paths.run_id: s.state
+            for s in summaries
+            if s.state is not None and s.state.step and s.paths.run_id != mine
+        }
+        self.overlay.show_choices([(run_id, run_id) for run_id in self._known])
+
+    def _render(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        others = [self._known[run_id] for run_id in self.overlay.chosen if run_id in self._known]
+        empty = "Fills with the first step." if state.status in LIVE else "Nothing was recorded."
         for chart in RUN_CHARTS:
-            self.cards[chart.key].render_source(lambda make=chart.make: make(state), empty)
+            self.cards[chart.key].render_source(lambda make=chart.make: make(state, others), empty)
 
     def lay_out(self) -> None:
         """Put every card in its place for the width there is."""

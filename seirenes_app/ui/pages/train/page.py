@@ -98,6 +98,10 @@ class TrainPage(Page):
         self.view.head.newRequested.connect(lambda: self.show_new(None))
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)
+        grid = self.view.grid
+        grid.overlay.runsRequested.connect(
+            lambda: self._tasks.run(self._library.list_runs, grid.show_runs, key="overlay")
+        )
         self._control.stopChanged.connect(self._on_stop_changed)
         # A run that is discarded while it is live does not end by itself.
         self._control.discarded.connect(lambda _paths: self.next_in_queue())
