@@ -309,7 +309,7 @@ class MainWindow(QMainWindow):
         run_id = summary.paths.run_id
         text, accepted = QInputDialog.getMultiLineText(self, "Note", run_id, self._runs.mark(run_id).note)
         if accepted:
-            self._runs.note(run_id, text)
+            self._runs.set_mark(run_id, note=text)
 
     def _ask_discard(self, paths: RunPaths) -> None:
         ask_discard(paths.run_id, self, lambda: self._control.discard(paths))

@@ -1,26 +1,20 @@
-"""A run's rollouts as a table over a list of ids, and how a rollout's values are shown: labels, badges, numbers.
-
-Rows are fetched in pages when a view asks for them; until they arrive, a cell shows a placeholder. Reads no file and
-decides no order."""
+"""The table of a run's rollouts, and how a rollout's values are shown: labels, badges, columns."""
 
 from __future__ import annotations
 
 import html
-from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
+from PySide6.QtCore import QObject
 
 from seirenes_app.services.formatting import decimal, percent
 from seirenes_app.ui.widgets.badges import BadgeStyle
+from seirenes_app.ui.widgets.table_model import Column, PagedTableModel
 from training.core.types import Outcome, Stage
 from training.rollouts.search import Sort
 
-Index = QModelIndex | QPersistentModelIndex
 Row = Mapping[str, Any]
 
 STAGE_TAGS = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
@@ -131,194 +125,52 @@ class RolloutColumn(IntEnum):
     GATE = 8
 
 
-@dataclass(frozen=True)
-class ColumnSpec:
-    """One column: its title and text, what it sorts by, and how it is laid out."""
+def _outcome_tip(row: Row) -> str:
+    clean = row.get("clean_accuracy")
+    beside = f"\nClean solutions of this question: {percent(clean)} right" if clean is not None else ""
+    return f"{answer_look(row).text}{beside}"
 
-    title: str
-    text: Callable[[Row], str]
-    width: int
-    tip: str = ""
-    sort: Sort | None = None
-    right: bool = False
-    """Numbers are aligned at the right."""
-    hidden_below: int = 0
-    """Table width below which the column is hidden: the inspector has its value."""
+
+def _column(title: str, text: Callable[[Row], str], width: int, *, row_tip: Callable[[Row], str] | None = None,
+            **more: Any) -> Column:  # fmt: skip
+    return Column(title, text, width, row_tip=lambda row: as_tip((row_tip or text)(row)), **more)
 
 
 COLUMNS = {
-    RolloutColumn.STEP: ColumnSpec("Step", lambda row: str(row["step"]), 66, sort=Sort.TIME, right=True),
-    RolloutColumn.KIND: ColumnSpec(
+    RolloutColumn.STEP: _column("Step", lambda row: str(row["step"]), 66, sort=Sort.TIME, right=True),
+    RolloutColumn.KIND: _column(
         "Role and type", _stage_and_kind, 194,
-        "R1 solves the question, R2 writes a hint, R3 solves the question with the hint",
+        tip="R1 solves the question, R2 writes a hint, R3 solves the question with the hint",
     ),
-    RolloutColumn.FAMILY: ColumnSpec("Family", lambda row: say(row["family"]), 88, hidden_below=840),
-    RolloutColumn.PROBLEM: ColumnSpec(
+    RolloutColumn.FAMILY: _column("Family", lambda row: say(row["family"]), 88, hidden_below=840),
+    RolloutColumn.PROBLEM: _column(
         "Problem", lambda row: " | ".join(filter(None, (flatten(row["hint"]), flatten(row["question"])))), 0,
-        "The question; where there is a hint, the hint comes first",
+        tip="The question; where there is a hint, the hint comes first",
+        row_tip=lambda row: "\n".join(filter(None, (flatten(row["question"]), flatten(row["hint"])))),
     ),
-    RolloutColumn.OUTCOME: ColumnSpec(
+    RolloutColumn.OUTCOME: _column(
         "Outcome", lambda row: outcome_look(row).text, 156,
-        "Right → wrong: not right, although at least half of the clean solutions are",
+        tip="Right → wrong: not right, although at least half of the clean solutions are", row_tip=_outcome_tip,
     ),
-    RolloutColumn.REWARD: ColumnSpec(
+    RolloutColumn.REWARD: _column(
         "Reward", lambda row: decimal(row["reward"]), 80, sort=Sort.REWARD, right=True,
     ),
-    RolloutColumn.ADVANTAGE: ColumnSpec(
-        "Advantage", lambda row: decimal(row["advantage"], signed=True), 98, "Reward relative to its group",
-        Sort.ADVANTAGE, right=True, hidden_below=980,
+    RolloutColumn.ADVANTAGE: _column(
+        "Advantage", lambda row: decimal(row["advantage"], signed=True), 98, tip="Reward relative to its group",
+        sort=Sort.ADVANTAGE, right=True, hidden_below=980,
     ),
-    RolloutColumn.TOKENS: ColumnSpec(
+    RolloutColumn.TOKENS: _column(
         "Tokens", lambda row: str(row["tokens"]), 78, sort=Sort.TOKENS, right=True, hidden_below=1060,
     ),
-    RolloutColumn.GATE: ColumnSpec(
-        "Gate", lambda row: gate_look(row).text, 144, "Result of the gates for a hint", hidden_below=900
+    RolloutColumn.GATE: _column(
+        "Gate", lambda row: gate_look(row).text, 144, tip="Result of the gates for a hint",
+        row_tip=lambda row: str(row["gate_reason"] or gate_look(row).text)[:TIP_CHARACTERS], hidden_below=900,
     ),
 }  # fmt: skip
 
-PAGE = 100
-"""Rows per fetch."""
-KEPT_PAGES = 200
-"""Pages held in memory; the least recently used are dropped."""
-PLACEHOLDER = "…"
 
-
-class RolloutsModel(QAbstractTableModel):
-    """`rowsWanted` asks for rows; `take_rows` brings them."""
-
-    rowsWanted = Signal(object)
-    """array('q') of ids, a page of them."""
+class RolloutsModel(PagedTableModel):
+    """Rollouts, of which the ids are known."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.ids = array("q")
-        """All rows, as ids in the order shown."""
-        self._pages: OrderedDict[int, list[Row | None]] = OrderedDict()
-        self._asked: set[int] = set()
-        self._wanted: set[int] = set()
-        self._sort: Sort | None = None
-        self._descending = False
-        # A paint asks for many cells of one page: collected, they are fetched once.
-        self._gather = QTimer(self)
-        self._gather.setSingleShot(True)
-        self._gather.setInterval(0)
-        self._gather.timeout.connect(self._fetch)
-
-    def render_ids(self, ids: array[int], rows: Sequence[Row] = ()) -> None:
-        """Show these; `rows` are the first of them, where they were read already."""
-        self.beginResetModel()
-        self.ids = ids
-        self._pages.clear()
-        self._asked.clear()
-        self._wanted.clear()
-        for start in range(0, min(len(rows), len(ids)), PAGE):
-            self._put(start // PAGE, rows[start : start + PAGE])
-        self.endResetModel()
-
-    def extend_ids(self, ids: array[int]) -> None:
-        """The whole list, which begins with the present one: rows that were read stay."""
-        known = len(self.ids)
-        if len(ids) <= known:
-            return
-        self.beginInsertRows(QModelIndex(), known, len(ids) - 1)
-        self.ids = ids
-        self.endInsertRows()
-
-    def render_sort(self, sort: Sort, *, descending: bool) -> None:
-        """Mark the header of the column that is sorted by, where it is a column."""
-        self._sort, self._descending = sort, descending
-        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(RolloutColumn) - 1)
-
-    def take_rows(self, rows: Sequence[Row], ids: Sequence[int]) -> None:
-        """What `rowsWanted(ids)` asked for. Rows of an older list are left out."""
-        found = {row["id"]: row for row in rows}
-        page = next((p for p in self._asked if self.ids[p * PAGE : p * PAGE + len(ids)] == ids), None)
-        if page is None:
-            return
-        self._asked.discard(page)
-        self._put(page, [found.get(i) for i in ids])
-        first, last = page * PAGE, min((page + 1) * PAGE, len(self.ids)) - 1
-        self.dataChanged.emit(self.index(first, 0), self.index(last, len(RolloutColumn) - 1))
-
-    def drop_asked(self) -> None:
-        """Rows that were asked for will not come: a view that still shows them asks again."""
-        self._asked.clear()
-
-    def _put(self, page: int, rows: Sequence[Row | None]) -> None:
-        self._pages[page] = list(rows)
-        self._pages.move_to_end(page)
-        while len(self._pages) > KEPT_PAGES:
-            self._pages.popitem(last=False)
-
-    def row_at(self, number: int) -> Row | None:
-        """The row at that place; None while it is fetched, or where it is gone."""
-        page, place = divmod(number, PAGE)
-        rows = self._pages.get(page)
-        if rows is None or (place >= len(rows) and number < len(self.ids)):
-            if page not in self._asked:
-                self._wanted.add(page)
-                if not self._gather.isActive():
-                    self._gather.start()
-            return None
-        self._pages.move_to_end(page)
-        return rows[place] if place < len(rows) else None
-
-    def _fetch(self) -> None:
-        wanted, self._wanted = self._wanted - self._asked, set()
-        for page in sorted(wanted):
-            if ids := self.ids[page * PAGE : (page + 1) * PAGE]:
-                self._asked.add(page)
-                self.rowsWanted.emit(ids)
-
-    # ------------------------------------------------------------------ Qt
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of rollouts."""
-        return 0 if parent.isValid() else len(self.ids)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of columns."""
-        return 0 if parent.isValid() else len(RolloutColumn)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles, tooltips and alignment."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        spec = COLUMNS[RolloutColumn(section)]
-        if role == Qt.ItemDataRole.DisplayRole:
-            # In the text: Qt's own arrow is drawn over a title at the right side.
-            sorted_ = spec.sort is not None and spec.sort is self._sort
-            return f"{spec.title} {'↓' if self._descending else '↑'}" if sorted_ else spec.title
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return ". ".join(filter(None, (spec.tip, "Click to sort." if spec.sort is not None else "")))
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if spec.right else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What a view or a screen reader asks of a cell. The delegate takes the whole row from `row_at`."""
-        if not index.isValid():
-            return None
-        column = RolloutColumn(index.column())
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            row = self.row_at(index.row())
-            return COLUMNS[column].text(row) if row is not None else PLACEHOLDER
-        if role == Qt.ItemDataRole.ToolTipRole:
-            row = self.row_at(index.row())
-            return as_tip(_tip(row, column)) if row is not None else None
-        if role == Qt.ItemDataRole.TextAlignmentRole and COLUMNS[column].right:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-
-def _tip(row: Row, column: RolloutColumn) -> str:
-    if column is RolloutColumn.GATE and row["gate_reason"]:
-        return str(row["gate_reason"])[:TIP_CHARACTERS]
-    if column is RolloutColumn.OUTCOME:
-        clean = row.get("clean_accuracy")
-        beside = f"\nClean solutions of this question: {percent(clean)} right" if clean is not None else ""
-        return f"{answer_look(row).text}{beside}"
-    if column is RolloutColumn.PROBLEM:
-        return "\n".join(filter(None, (flatten(row["question"]), flatten(row["hint"]))))
-    return COLUMNS[column].text(row)
+        super().__init__(tuple(COLUMNS.values()), lambda row: int(row["id"]), parent)

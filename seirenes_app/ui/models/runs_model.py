@@ -1,4 +1,4 @@
-"""The library's runs as a table: pinned first, then newest. Listing happens in another thread."""
+"""The runs as a table: pinned first, then newest, those that match a filter. Listing happens in another thread."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 from seirenes_app.services.formatting import time_ago
 from seirenes_app.services.run_repository import RunRepository, order_runs, started_at
-from seirenes_app.services.run_summary import MODE_LABELS, measure_change, status_sentence
+from seirenes_app.services.run_summary import MODE_LABELS, Change, measure_change, status_sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, BadgeStyle
+from seirenes_app.ui.widgets.table_model import Column, Index, TableModel
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
 
-Index = QModelIndex | QPersistentModelIndex
+CHANGE_ROLE = int(Qt.ItemDataRole.UserRole) + 2
+LOOK_ROLE = int(Qt.ItemDataRole.UserRole) + 3
+MARK_ROLE = int(Qt.ItemDataRole.UserRole) + 4
+DETAIL_ROLE = int(Qt.ItemDataRole.UserRole) + 5
 
 
 class RunColumn(IntEnum):
@@ -33,27 +37,8 @@ class RunColumn(IntEnum):
     WHEN = 5
 
 
-HEADERS = {
-    RunColumn.RUN: "Run",
-    RunColumn.STATUS: "Status",
-    RunColumn.CLEAN: "Clean accuracy",
-    RunColumn.HINTED: "Hinted accuracy",
-    RunColumn.STEPS: "Steps",
-    RunColumn.WHEN: "Started",
-}
-TIPS = {
-    RunColumn.CLEAN: "Frozen suite, questions as they are: before training → newest evaluation",
-    RunColumn.HINTED: "Frozen suite, with hints appended: before training → newest evaluation",
-}
-SUMMARY_ROLE = Qt.ItemDataRole.UserRole + 1
-CHANGE_ROLE = Qt.ItemDataRole.UserRole + 2
-LOOK_ROLE = Qt.ItemDataRole.UserRole + 3
-MARK_ROLE = Qt.ItemDataRole.UserRole + 4
-DETAIL_ROLE = Qt.ItemDataRole.UserRole + 5
-
-
-class RunsModel(QAbstractTableModel):
-    """Rows are `RunSummary`; `refresh` reads the disk elsewhere and lands here."""
+class RunsModel(TableModel):
+    """Rows are `RunSummary`. Names are edited in place; names, pins, notes, tags and groups are in the workspace."""
 
     loaded = Signal()
     problem = Signal(str)
@@ -61,20 +46,33 @@ class RunsModel(QAbstractTableModel):
     def __init__(
         self, library: RunRepository, workspace: Workspace | None, tasks: TaskRunner, parent: QObject | None = None
     ) -> None:
-        super().__init__(parent)
-        self._library = library
-        self._workspace = workspace
-        self._tasks = tasks
-        self._rows: list[RunSummary] = []
+        super().__init__(self._make_columns(), parent)
+        self._library, self._workspace, self._tasks = library, workspace, tasks
         self._marks: dict[str, RunMark] = {}
+        self._filter = ""
+        self.summaries: tuple[RunSummary, ...] = ()
+        """All runs, in order, whatever the filter shows."""
         self.was_loaded = False
 
-    # ------------------------------------------------------------------ content
+    def _make_columns(self) -> tuple[Column, ...]:
+        def accuracy(title: str, condition: str, what: str) -> Column:
+            tip = f"Frozen suite, {what}: before training → newest evaluation"
+            roles = {CHANGE_ROLE: lambda run: _change(run, condition)}
+            return Column(title, lambda run: str(_change(run, condition) or "—"), 0, tip, self._tip, roles=roles)
 
-    @property
-    def summaries(self) -> tuple[RunSummary, ...]:
-        """All rows, as shown."""
-        return tuple(self._rows)
+        return (
+            Column("Run", self.name_of, row_tip=self._tip, roles={
+                Qt.ItemDataRole.EditRole: self.name_of, MARK_ROLE: lambda run: self.mark(run.paths.run_id),
+                DETAIL_ROLE: self._detail,
+            }),
+            Column("Status", lambda run: _look(run).text, row_tip=self._tip, roles={LOOK_ROLE: _look}),
+            accuracy("Clean accuracy", "clean", "questions as they are"),
+            accuracy("Hinted accuracy", "hinted", "with hints appended"),
+            Column("Steps", _steps, row_tip=self._tip),
+            Column("Started", lambda run: time_ago(started_at(run), time.time()), row_tip=self._tip),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ content
 
     def refresh(self) -> None:
         """List the runs in another thread; asked again meanwhile, it is done once more afterwards."""
@@ -83,110 +81,94 @@ class RunsModel(QAbstractTableModel):
     def render(self, summaries: Sequence[RunSummary]) -> None:
         """Show these runs. Rows that stay where they are keep their selection."""
         self._marks = self._workspace.marks() if self._workspace is not None else {}
-        rows = order_runs(summaries, self._marks)
-        if [s.paths for s in rows] == [s.paths for s in self._rows]:
-            self._rows = rows
-            if rows:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(RunColumn) - 1))
-        else:
-            self.beginResetModel()
-            self._rows = rows
-            self.endResetModel()
+        self.summaries = tuple(order_runs(summaries, self._marks))
+        words = self._filter.casefold().split()
+        shown = [run for run in self.summaries if all(word in self._haystack(run) for word in words)]
+        self.render_rows(shown, key=lambda run: run.paths)
         self.was_loaded = True
         self.loaded.emit()
 
-    def mark(self, run_id: str) -> RunMark:
-        """Pin and note of a run."""
-        return self._marks.get(run_id, RunMark())
+    def render_filter(self, text: str) -> None:
+        """Show the runs whose name, tags, group or note have all words of `text`."""
+        if text != self._filter:
+            self._filter = text
+            self.render(self.summaries)
 
-    def pin(self, run_id: str, pinned: bool) -> None:
-        """Pin or unpin a run, and move it."""
-        if self._workspace is not None:
-            self._workspace.pin(run_id, pinned)
-            self.render(self._rows)
-
-    def note(self, run_id: str, text: str) -> None:
-        """Keep a note on a run."""
-        if self._workspace is not None:
-            self._workspace.note(run_id, text)
-            self.render(self._rows)
+    def _haystack(self, run: RunSummary) -> str:
+        mark = self.mark(run.paths.run_id)
+        return " ".join((run.paths.run_id, mark.name, mark.group, mark.note, *mark.tags)).casefold()
 
     def row_of(self, paths: RunPaths) -> int:
         """Row of a run, or -1."""
-        return next((i for i, s in enumerate(self._rows) if s.paths == paths), -1)
+        return next((i for i, run in enumerate(self.rows) if run.paths == paths), -1)
 
-    # ------------------------------------------------------------------ Qt
+    # ------------------------------------------------------------------ marks
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of runs."""
-        return 0 if parent.isValid() else len(self._rows)
+    def mark(self, run_id: str) -> RunMark:
+        """What the person noted about a run."""
+        return self._marks.get(run_id, RunMark())
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Number of columns."""
-        return 0 if parent.isValid() else len(RunColumn)
+    def set_mark(self, run_id: str, **values: Any) -> None:
+        """Keep `pin`, `note`, `rename`, `tag` or `group` of a run: the names of the workspace's methods."""
+        if self._workspace is not None:
+            for name, value in values.items():
+                getattr(self._workspace, name)(run_id, value)
+            self.render(self.summaries)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Column titles and their explanations."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        column = RunColumn(section)
-        if role == Qt.ItemDataRole.DisplayRole:
-            return HEADERS[column]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return TIPS.get(column)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        return None
+    def known_marks(self) -> tuple[list[str], list[str]]:
+        """All tags and all groups that are in use."""
+        marks = self._marks.values()
+        return sorted({tag for m in marks for tag in m.tags}), sorted({m.group for m in marks if m.group})
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What a view, a delegate or a screen reader asks of a cell."""
-        if not index.isValid():
-            return None
-        summary, column = self._rows[index.row()], RunColumn(index.column())
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self._text(summary, column)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tip(summary)
-        if role == SUMMARY_ROLE:
-            return summary
-        if role == MARK_ROLE:
-            return self.mark(summary.paths.run_id)
-        if role == DETAIL_ROLE:
-            return self._detail(summary)
-        if role == LOOK_ROLE:
-            return BROKEN if summary.state is None or summary.problem else STATUS_LOOKS[summary.state.status]
-        if role == CHANGE_ROLE and summary.state is not None:
-            return measure_change(summary.state, "clean" if column is RunColumn.CLEAN else "hinted")
-        return None
+    def name_of(self, run: RunSummary) -> str:
+        """The name the person gave it, else its id."""
+        return self.mark(run.paths.run_id).name or run.paths.run_id
 
-    def _text(self, summary: RunSummary, column: RunColumn) -> str:
-        state = summary.state
-        if column is RunColumn.RUN:
-            return summary.paths.run_id
-        if state is None or summary.problem:
-            return BROKEN.text if column is RunColumn.STATUS else "—"
-        if column is RunColumn.STATUS:
-            return STATUS_LOOKS[state.status].text
-        if column is RunColumn.STEPS:
-            return f"{state.step} / {state.steps}" if state.steps else f"{state.step}"
-        if column is RunColumn.WHEN:
-            return time_ago(started_at(summary), time.time())
-        return str(measure_change(state, "clean" if column is RunColumn.CLEAN else "hinted"))
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """Names are edited in place."""
+        editable = index.isValid() and index.column() == RunColumn.RUN and self._workspace is not None
+        return super().flags(index) | (Qt.ItemFlag.ItemIsEditable if editable else Qt.ItemFlag.NoItemFlags)
 
-    def _detail(self, summary: RunSummary) -> str:
-        note = self.mark(summary.paths.run_id).note
-        if note:
-            return note
-        if summary.config is None:
-            return (summary.problem or "").replace(f"{summary.paths.root}{os.sep}", "")
-        mode = str(summary.config.mode)
-        return f"{MODE_LABELS.get(mode, mode)} · {_short(summary.config.model.path)}"
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Rename; the run's own id takes the name away."""
+        run_id = self.rows[index.row()].paths.run_id
+        self.set_mark(run_id, rename="" if str(value).strip() == run_id else str(value))
+        return True
 
-    def _tip(self, summary: RunSummary) -> str:
-        if summary.problem or summary.state is None:
-            return summary.problem or ""
-        note = self.mark(summary.paths.run_id).note
-        return status_sentence(summary.state) + (f"\nNote: {note}" if note else "")
+    # ------------------------------------------------------------------ text
+
+    def _detail(self, run: RunSummary) -> str:
+        mark = self.mark(run.paths.run_id)
+        if run.config is None:
+            about = (run.problem or "").replace(f"{run.paths.root}{os.sep}", "")
+        else:
+            mode = str(run.config.mode)
+            about = f"{MODE_LABELS.get(mode, mode)} · {_short(run.config.model.path)}"
+        renamed = run.paths.run_id if mark.name else ""
+        return " · ".join(filter(None, (mark.group, mark.note or about, renamed)))
+
+    def _tip(self, run: RunSummary) -> str:
+        if run.problem or run.state is None:
+            return run.problem or ""
+        mark = self.mark(run.paths.run_id)
+        lines = [f"{run.paths.run_id}: {status_sentence(run.state)}" if mark.name else status_sentence(run.state)]
+        for title, text in (("Note", mark.note), ("Tags", ", ".join(mark.tags)), ("Group", mark.group)):
+            lines += [f"{title}: {text}"] if text else []
+        return "\n".join(lines)
+
+
+def _change(run: RunSummary, condition: str) -> Change | None:
+    return measure_change(run.state, condition) if run.state is not None and not run.problem else None
+
+
+def _look(run: RunSummary) -> BadgeStyle:
+    return BROKEN if run.state is None or run.problem else STATUS_LOOKS[run.state.status]
+
+
+def _steps(run: RunSummary) -> str:
+    if run.state is None or run.problem:
+        return "—"
+    return f"{run.state.step} / {run.state.steps}" if run.state.steps else f"{run.state.step}"
 
 
 def _short(model: str) -> str:

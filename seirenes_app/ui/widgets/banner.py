@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.labels import IconLabel, make_label
+from seirenes_app.ui.widgets.labels import IconLabel, make_label, wrap_anywhere
 
 LOG_LINE_CHARACTERS = 400
 
@@ -76,11 +76,8 @@ class Banner(Card):
         self.close_button = make_icon_button("close", "Hide this message", clicked=self._on_dismissed)
         self.log = make_label("", "mono", wrap=True, select=True)
         self.log.setAccessibleName("Last lines of the log")
-        for label in (self.title, self.log):
-            # A path without spaces cannot be wrapped and must not widen the page.
-            policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-            policy.setHeightForWidth(True)
-            label.setSizePolicy(policy)
+        for label in (self.title, self.text, self.log):
+            wrap_anywhere(label)
         self.log_card = Card("flat", padding=SPACE_2)
         self.log_card.body.addWidget(self.log)
         head = QHBoxLayout()

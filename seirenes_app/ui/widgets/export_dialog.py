@@ -8,13 +8,14 @@ from typing import Any
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.progress import make_bar, render_bar
 
 
 class FileExportDialog(PageDialog):
@@ -36,9 +37,7 @@ class FileExportDialog(PageDialog):
         self.choices = QVBoxLayout(self.options)
         self.choices.setContentsMargins(0, SPACE_2, 0, 0)
         self.choices.setSpacing(SPACE_2)
-        self.bar = QProgressBar()
-        self.bar.setAccessibleName("Progress of the export")
-        self.bar.setTextVisible(False)
+        self.bar = make_bar("Progress of the export")
         self.words = make_label("", wrap=True, select=True)
         for part in (
             make_label(title, "title"),
@@ -66,7 +65,7 @@ class FileExportDialog(PageDialog):
         self.options.hide()
         self.go.setEnabled(False)
         set_tone(self.words, "")
-        self.bar.setRange(0, 0)
+        render_bar(self.bar, 0, 0)
         self.words.setText("Writing…")
         self.bar.show()
         self.words.show()
@@ -89,8 +88,7 @@ class FileExportDialog(PageDialog):
 
     def _on_progress(self, done: int, total: int) -> None:
         if self._busy and not self._stop:
-            self.bar.setRange(0, total)
-            self.bar.setValue(done)
+            render_bar(self.bar, done, total)
             self.words.setText(self.describe_progress(done, total))
 
     def describe_progress(self, done: int, total: int) -> str:
@@ -104,8 +102,7 @@ class FileExportDialog(PageDialog):
             super().reject()
             return
         self.words.setText(text)
-        self.bar.setRange(0, max(1, self.bar.maximum()))
-        self.bar.setValue(self.bar.maximum())
+        render_bar(self.bar, 1, 1)
         self.go.hide()
         self.folder.show()
         self.cancel.setEnabled(True)

@@ -1,12 +1,13 @@
-"""The table of runs: two-line cells, a dumbbell for each change of accuracy, a badge for the status."""
+"""The table of runs: two-line cells with tags, a dumbbell for each change of accuracy, a badge for the status."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QInputDialog,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -17,25 +18,18 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.formatting import change_tone, percent, signed_points
 from seirenes_app.services.run_summary import Change
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.models.runs_model import (
-    CHANGE_ROLE,
-    DETAIL_ROLE,
-    LOOK_ROLE,
-    MARK_ROLE,
-    SUMMARY_ROLE,
-    RunColumn,
-    RunsModel,
-)
+from seirenes_app.ui.models.runs_model import CHANGE_ROLE, DETAIL_ROLE, LOOK_ROLE, MARK_ROLE, RunColumn, RunsModel
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
 from training.runs.listing import RunSummary
 
 ROW = 60
 PAD = 10
 ROWS_SHOWN = 8
 NARROW = 900
-Index = QModelIndex | QPersistentModelIndex
+EDITOR_HEIGHT = 34
 
 WIDTHS = {
     RunColumn.STATUS: (142, 124), RunColumn.CLEAN: (190, 150), RunColumn.HINTED: (190, 150), RunColumn.STEPS: (100, 0),
@@ -50,6 +44,10 @@ class RunDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Rows are of one height."""
         return QSize(120, ROW)
+
+    def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
+        """A line for the name, not the whole cell."""
+        editor.setGeometry(option.rect.adjusted(2, 6, -2, EDITOR_HEIGHT + 6 - option.rect.height()))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Ground, then what the column shows, then the hairline below."""
@@ -83,8 +81,18 @@ def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> No
     if mark.pinned:
         draw_svg(painter, "pinned", QRectF(top.left() - 2, top.top() + 2, 15, 15), theme.accent)
         top.adjust(17, 0, 0, 0)
+    strong, small = _font(font, 14, QFont.Weight.DemiBold), _font(font, 11)
     painter.setPen(theme.colour("text"))
-    _draw_text(painter, top, index.data(), _font(font, 14, QFont.Weight.DemiBold))
+    _draw_text(painter, top, index.data(), strong)
+    left = top.left() + QFontMetrics(strong).horizontalAdvance(index.data()) + 10
+    for tag in mark.tags:
+        pill = QRect(left, top.top() + 1, QFontMetrics(small).horizontalAdvance(tag) + 14, 18)
+        if pill.right() > rect.right():
+            break
+        painter.setPen(QPen(theme.colour("border"), 1))
+        painter.drawRoundedRect(pill, 9, 9)
+        _run_text(painter, pill.adjusted(7, 0, 0, 0), tag, small, "muted")
+        left = pill.right() + 6
     below = QRect(rect.left(), top.bottom() + 1, rect.width(), 18)
     if mark.note:
         draw_svg(painter, "note", QRectF(below.left() - 1, below.top() + 2, 14, 14), theme.muted)
@@ -152,12 +160,13 @@ def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) 
 
 
 class RunTable(QTableView):
-    """A double click opens. The page binds its other actions to the table."""
+    """A double click opens, the name is edited in place. The page binds its actions to the methods."""
 
     opened = Signal(object)
 
     def __init__(self, model: RunsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._runs = model
         self.setModel(model)
         self._build()
         self._connect(model)
@@ -194,13 +203,37 @@ class RunTable(QTableView):
     def selected(self) -> RunSummary | None:
         """The run under the cursor, if any."""
         index = self.currentIndex()
-        found = index.data(SUMMARY_ROLE) if index.isValid() else None
+        found = index.data(ROW_ROLE) if index.isValid() else None
         return found if isinstance(found, RunSummary) else None
+
+    def rename(self) -> None:
+        """Edit the name of the selected run in its cell."""
+        if (index := self.currentIndex()).isValid():
+            self.edit(index.siblingAtColumn(RunColumn.RUN))
+
+    def ask_tags(self) -> None:
+        """Ask for the tags of the selected run."""
+        if (summary := self.selected()) is not None:
+            run_id, known = summary.paths.run_id, self._runs.known_marks()[0]
+            label = f"Tags of {run_id}, separated by commas" + (f"\nIn use: {', '.join(known)}" if known else "")
+            text = ", ".join(self._runs.mark(run_id).tags)
+            text, accepted = QInputDialog.getText(self, "Tags", label, text=text)
+            if accepted:
+                self._runs.set_mark(run_id, tag=text.split(","))
+
+    def ask_group(self) -> None:
+        """Ask for the group of the selected run."""
+        if (summary := self.selected()) is not None:
+            run_id, groups = summary.paths.run_id, ["", *self._runs.known_marks()[1]]
+            group = self._runs.mark(run_id).group
+            label = f"Group of {run_id}, empty for none"
+            text, accepted = QInputDialog.getItem(self, "Group", label, groups, groups.index(group))
+            if accepted:
+                self._runs.set_mark(run_id, group=text)
 
     def select_run(self, summary: RunSummary) -> None:
         """Put the cursor on a run."""
-        model = self.model()
-        if isinstance(model, RunsModel) and (row := model.row_of(summary.paths)) >= 0:
+        if (row := self._runs.row_of(summary.paths)) >= 0:
             self.selectRow(row)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -6,7 +6,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QLabel
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit
 
 from seirenes_app.services.machine import Machine
 from seirenes_app.services.run_repository import RunRepository
@@ -18,7 +18,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
-from training.runs.paths import new_run
+from training.runs.paths import RunPaths, new_run
 
 
 def write_run(root, name, done="finished", clean=(0.9, 0.88), hinted=(0.4, 0.8)):
@@ -104,9 +104,44 @@ def test_a_pinned_run_stays_on_top_and_keeps_its_note(home, qtbot):
     assert cell(home, 0, RunColumn.RUN) == run_id
     assert home.table.selected().paths.run_id == run_id
     assert home.pin_button.text() == "Unpin"
-    home.runs.note(run_id, "the good one")
+    home.runs.set_mark(run_id, note="the good one")
     assert "the good one" in cell(home, 0, RunColumn.RUN, Qt.ItemDataRole.ToolTipRole)
     assert home.workspace.marks()[run_id].pinned
+
+
+def test_a_run_is_renamed_in_its_cell_and_its_id_takes_the_name_away(home, qtbot):
+    write_run(home.root, "first")
+    look(home, qtbot)
+    for typed, shown in (("my best", "my best"), ("first", "first")):
+        choose(home, qtbot, 0)
+        qtbot.keyClick(home.table, Qt.Key.Key_F2)
+        editor = home.table.viewport().findChild(QLineEdit)
+        editor.selectAll()
+        qtbot.keyClicks(editor, typed)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda t=shown: cell(home, 0, RunColumn.RUN) == t)
+        qtbot.waitUntil(lambda: home.table.viewport().findChild(QLineEdit) is None)
+    assert home.workspace.marks()["first"].name == ""
+    assert (home.root / "first").is_dir()
+
+
+def test_tags_and_groups_are_shown_and_filtered_by(home, qtbot):
+    for name in ("one", "two", "three"):
+        write_run(home.root, name)
+    look(home, qtbot)
+    home.runs.set_mark("one", tag=["paper", "lora"], group="sweep")
+    home.runs.set_mark("two", group="sweep", rename="baseline")
+    for text, found in (("sweep", {"one", "two"}), ("LORA", {"one"}), ("base", {"two"}), ("none", set())):
+        home.filter.setText(text)
+        assert {run.paths.run_id for run in home.runs.rows} == found
+        assert len(home.runs.summaries) == 3
+    home.filter.clear()
+    assert home.runs.rowCount() == 3
+    assert "Tags: paper, lora" in cell(
+        home, home.runs.row_of(RunPaths(home.root / "one")), 0, Qt.ItemDataRole.ToolTipRole
+    )
+    assert home.runs.known_marks() == (["lora", "paper"], ["sweep"])
+    home.grab()
 
 
 def test_keys_in_the_table_ask_for_what_they_say(home, qtbot):

@@ -18,10 +18,7 @@ from seirenes_app.services.traces import locate_hint, make_reading
 from seirenes_app.store.resources import icon_path
 from seirenes_app.ui.models.rollouts_model import (
     FLIP_LOOKS,
-    KEPT_PAGES,
     OUTCOME_LOOKS,
-    PAGE,
-    PLACEHOLDER,
     RolloutColumn,
     RolloutsModel,
     gate_look,
@@ -31,6 +28,7 @@ from seirenes_app.ui.pages.traces import filters
 from seirenes_app.ui.pages.traces.controller import next_place, place_of
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import apply_theme
+from seirenes_app.ui.widgets.table_model import KEPT_PAGES, PAGE, PLACEHOLDER
 from training.core.types import Outcome
 from training.rollouts.search import Facets, Flip, RolloutQuery, Sort, TracePair
 
@@ -108,7 +106,7 @@ def test_a_page_is_asked_for_once_and_again_when_it_did_not_come(table, qtbot):
     model.row_at(650)
     qtbot.wait(5)
     assert sum(651 in ids for ids in table.asked) == 1
-    model.drop_asked()
+    model.drop_requests()
     model.row_at(650)
     qtbot.waitUntil(lambda: sum(651 in ids for ids in table.asked) == 2)
 

@@ -134,8 +134,8 @@ def test_edit_settings_opens_the_form_with_the_settings_of_the_run(page, qtbot, 
     failed = Run(root, "bad", RunConfig(name="mine", steps=7, data=DataConfig(families="clok")))
     failed.end(outcome="failed", failure="settings", message="data.families: unknown family clok.", error="UserError")
     open_run(page, qtbot, failed.paths)
-    qtbot.waitUntil(page.view.banner.edit.isVisible)
-    qtbot.mouseClick(page.view.banner.edit, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Edit settings" in page.view.banner.buttons)
+    qtbot.mouseClick(page.view.banner.buttons["Edit settings"], Qt.MouseButton.LeftButton)
     assert page.new.isVisible()
     assert page.new.form.fields["steps"].text() == "7"
     families = page.new.form.fields["data.families"]

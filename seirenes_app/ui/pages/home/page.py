@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.formatting import signed_points
@@ -188,6 +188,9 @@ class HomePage(Page):
             self.table, ACTIONS, {
                 "open": lambda: self._with_selected(lambda s: self.runRequested.emit(s.paths)),
                 "pin": lambda: self._with_selected(self._toggle_pin),
+                "rename": self.table.rename,
+                "tags": self.table.ask_tags,
+                "group": self.table.ask_group,
                 "note": lambda: self._with_selected(self.noteRequested.emit),
                 "resume": lambda: self._with_selected(lambda s: self.resumeRequested.emit(s.paths)),
                 "discard": lambda: self._with_selected(self.discardRequested.emit),
@@ -197,7 +200,13 @@ class HomePage(Page):
         self.open_button, self.pin_button, self.note_button = tools
         folder = make_icon_button("folder", "Open the runs folder", clicked=self.folderRequested.emit)
         refresh = make_icon_button("refresh", "Read the runs folder again (F5)", clicked=self._runs.refresh)
-        for tool in (*tools, folder, refresh):
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter by name, tag or group…")
+        self.filter.setAccessibleName("Filter the runs")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setMinimumWidth(120)
+        self.filter.textChanged.connect(self._runs.render_filter)
+        for tool in (self.filter, *tools, folder, refresh):
             section.tools.addWidget(tool)
         self.empty = EmptyState(
             "chart", "No runs yet",
@@ -287,8 +296,8 @@ class HomePage(Page):
         selected = self.table.selected()
         for action in self.table_actions.values():
             action.setEnabled(selected is not None)
-        for button in (self.open_button, self.pin_button, self.note_button):
-            button.setVisible(bool(self._runs.summaries))
+        for part in (self.filter, self.open_button, self.pin_button, self.note_button):
+            part.setVisible(bool(self._runs.summaries))
         if selected is not None:
             state = selected.state
             self.table_actions["resume"].setEnabled(state is not None and state.can_resume)
@@ -340,7 +349,7 @@ class HomePage(Page):
 
     def _toggle_pin(self, summary: RunSummary) -> None:
         run_id = summary.paths.run_id
-        self._runs.pin(run_id, not self._runs.mark(run_id).pinned)
+        self._runs.set_mark(run_id, pin=not self._runs.mark(run_id).pinned)
         self.table.select_run(summary)
         self._render_tools()
 

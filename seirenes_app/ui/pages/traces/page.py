@@ -248,7 +248,7 @@ class TracesPage(Page):
         self._show_empty("warning", "These rollouts cannot be read", text)
 
     def _on_problem(self, text: str) -> None:
-        self.model.drop_asked()
+        self.model.drop_requests()
         self.filters.render_failed()
         if text != self._last_problem:
             # A file that is gone fails at every look; it is reported once.

@@ -23,6 +23,7 @@ from training.runs.lock import holder
 
 BYTES_PER_PARAMETER = 12
 """Of a checkpoint: the weights and AdamW's two moments in float32."""
+NAME_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine:
             "Set checkpoint.keep to keep fewer."
         )
     if machine.live:
-        running = f"{machine.live[0]} is" if len(machine.live) == 1 else f"{len(machine.live)} runs are"
+        name = machine.live[0] if len(machine.live[0]) <= NAME_CHARACTERS else f"{machine.live[0][:NAME_CHARACTERS]}…"
+        running = f"{name} is" if len(machine.live) == 1 else f"{len(machine.live)} runs are"
         found.append(f"{running} running: side by side they become slower. The queue starts this one afterwards.")
     return tuple(found)

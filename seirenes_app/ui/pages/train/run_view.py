@@ -41,10 +41,11 @@ from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, Column
 from seirenes_app.ui.widgets.dialogs import PageDialog
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
 from training.core.statistics import Interval
@@ -411,61 +412,11 @@ class HealthDialog(PageDialog):
 
 
 LOG_LINES = 6
-
-
-class EndBanner(Card):
-    """A run that ended badly or does not respond: what happened, the end of its log, what to do. Else hidden."""
-
-    logRequested = Signal()
-
-    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
-        super().__init__("bad", parent)
-        self._story: RunProblem | None = None
-        self.heading = ElidedLabel("heading")
-        self.text = wrap_anywhere(make_label("", wrap=True, select=True))
-        self.log = wrap_anywhere(make_label("", "mono", wrap=True, select=True))
-        self.log.setAccessibleName("Last lines of trainer.log")
-        self.log_card = Card("flat", padding=SPACE_2)
-        self.log_card.body.addWidget(self.log)
-        self.resume = action_button(actions["resume"], kind="primary")
-        self.edit = action_button(actions["edit-settings"], kind="primary")
-        self.open_log = make_button("Open log", "log", tip="Go to the trainer's log", clicked=self.logRequested.emit)
-        self.diagnose = action_button(actions["diagnostics"])
-        head, row = QHBoxLayout(), QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(IconLabel("died", 20, "bad"))
-        head.addWidget(self.heading, 1)
-        row.setSpacing(SPACE_2)
-        for button in (self.resume, self.edit, self.open_log, self.diagnose):
-            row.addWidget(button)
-        row.addStretch(1)
-        self.body.addLayout(head)
-        self.body.addWidget(self.text)
-        self.body.addWidget(self.log_card)
-        self.body.addLayout(row)
-        self.hide()
-
-    def render_story(self, story: RunProblem | None) -> None:
-        """Show it, or nothing."""
-        if story == self._story:
-            return
-        self._story = story
-        self.setVisible(story is not None)
-        if story is None:
-            return
-        self.heading.setText(story.title)
-        self.text.setText(story.text)
-        self.setAccessibleName(f"{story.title}. {story.text}")
-        self.log.setText("\n".join(story.log[-LOG_LINES:]))
-        self.log_card.setVisible(bool(story.log))
-        self.resume.setVisible(story.can_resume)
-        self.edit.setVisible(story.can_edit_settings)
-
-
 PICTURE = 4
 """Column of the intervals on one scale."""
 HEADINGS = ("Condition", "Before", "Now", "Change, percentage points", "0 to 100%")
 ROW_HEIGHT = 36
+COLUMN_GAP = 16
 ROW_ROLE = Qt.ItemDataRole.UserRole + 1
 CONDITION_TITLES = {"clean": "clean", "hinted": "hinted, all types", "placebo": "placebo"}
 
@@ -562,10 +513,7 @@ class EvaluationTable(QTableWidget):
         self.setTabKeyNavigation(False)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
-        # No heading and no interval is cut; the picture takes the room that is left.
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(84)
         for column in range(len(HEADINGS)):
             side = Qt.AlignmentFlag.AlignRight if 0 < column < PICTURE else Qt.AlignmentFlag.AlignLeft
             self.horizontalHeaderItem(column).setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
@@ -596,6 +544,10 @@ class EvaluationTable(QTableWidget):
                     item.setData(ROW_ROLE, row)
                     item.setData(Qt.ItemDataRole.AccessibleTextRole, "")
                 self.setItem(r, c, item)
+        # No heading and no interval is cut; the picture takes the room that is left.
+        for column in range(PICTURE):
+            heading = self.horizontalHeader().sectionSizeHint(column)
+            self.setColumnWidth(column, max(self.sizeHintForColumn(column), heading) + COLUMN_GAP)
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + len(rows) * ROW_HEIGHT + 8)
 
     def _change(self, row: EvalRow) -> str:
@@ -632,7 +584,7 @@ class RunView(QWidget):
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._paths: RunPaths | None = None
-        self._shown_story: tuple[object, ...] = ()
+        self._shown_problem: tuple[object, ...] = ()
         self._evals: object = None
         self._waiting: Sequence[RunConfig] = ()
         self.column = Column(1800)
@@ -641,8 +593,13 @@ class RunView(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.column)
         self.head = RunHeader(actions)
-        self.banner = EndBanner(actions)
-        self.banner.logRequested.connect(self.show_log)
+        self.banner = Banner()
+        self._banner_actions = {
+            name: BannerAction(actions[name].text(), actions[name].trigger, icon, actions[name].toolTip(), primary)
+            for name, icon, primary in (
+                ("resume", "resume", True), ("edit-settings", "pencil", True), ("diagnostics", "copy", False),
+            )
+        } | {"log": BannerAction("Open log", self.show_log, "log", "Go to the trainer's log")}  # fmt: skip
         self.progress = ProgressCard()
         self.grid = ChartGrid()
         self.evaluation_note = make_label(NO_EVAL, "small", wrap=True)
@@ -662,7 +619,7 @@ class RunView(QWidget):
 
     def follow(self, paths: RunPaths) -> None:
         """Another run."""
-        self._paths, self._shown_story, self._evals = paths, (), None
+        self._paths, self._shown_problem, self._evals = paths, (), None
         self.head.name.setText(paths.run_id)
         self.log.follow(paths.log)
         self.progress.health.render_stop("")
@@ -679,14 +636,23 @@ class RunView(QWidget):
         self.evaluation.render_evals(state.evals)
         self.evaluation.setVisible(bool(state.evals))
         self.evaluation_note.setText(PAIRED_NOTE if state.evals else NO_EVAL)
-        # The story reads the end of the log: once per status, not once per event.
-        story = (state.status, state.message, state.step)
-        if story != self._shown_story and self._paths is not None:
-            self._shown_story = story
-            self.banner.render_story(describe_problem(RunSummary(self._paths, None, state)))
+        # The problem reads the end of the log: once per status, not once per event.
+        problem = (state.status, state.message, state.step)
+        if problem != self._shown_problem and self._paths is not None:
+            self._shown_problem = problem
+            self._render_problem(describe_problem(RunSummary(self._paths, None, state)))
         if state.evals is not self._evals:
             self._evals = state.evals
             self.evaluated.emit()
+
+    def _render_problem(self, problem: RunProblem | None) -> None:
+        if problem is None:
+            self.banner.clear()
+            return
+        names = ["resume"] * problem.can_resume + ["edit-settings"] * problem.can_edit_settings + ["log", "diagnostics"]
+        actions = [self._banner_actions[name] for name in names]
+        log = problem.log[-LOG_LINES:]
+        self.banner.show_message(BannerKind.ERROR, problem.title, problem.text, log=log, actions=actions)
 
     def render_queue(self, waiting: Sequence[RunConfig]) -> None:
         """Which runs start after this one."""
