@@ -20,7 +20,7 @@ def row(
     align: Qt.AlignmentFlag | None = None,
 ) -> QBoxLayout:
     """A horizontal layout of `items`, on `parent` if given. A pair is an item with its stretch factor."""
-    return _fill(QBoxLayout(QBoxLayout.Direction.LeftToRight), items, spacing, margins, parent, align)
+    return _make(QBoxLayout.Direction.LeftToRight, items, spacing, margins, parent, align)
 
 
 def column(
@@ -30,21 +30,30 @@ def column(
     parent: QWidget | None = None,
 ) -> QBoxLayout:
     """A vertical layout of `items`; see `row`."""
-    return _fill(QBoxLayout(QBoxLayout.Direction.TopToBottom), items, spacing, margins, parent, None)
+    return _make(QBoxLayout.Direction.TopToBottom, items, spacing, margins, parent, None)
 
 
-def _fill(
-    box: QBoxLayout,
+def _make(
+    direction: QBoxLayout.Direction,
     items: tuple[Item | tuple[QWidget | QLayout, int], ...],
     spacing: int,
     margins: tuple[int, int, int, int],
     parent: QWidget | None,
     align: Qt.AlignmentFlag | None,
 ) -> QBoxLayout:
+    box = QBoxLayout(direction)
     box.setContentsMargins(*margins)
     box.setSpacing(spacing)
     if parent is not None:
         parent.setLayout(box)
+    fill(box, *items, align=align)
+    return box
+
+
+def fill(
+    box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Qt.AlignmentFlag | None = None
+) -> None:
+    """Add items to a layout that is there."""
     for entry in items:
         item, stretch = entry if isinstance(entry, tuple) else (entry, 0)
         if item is None:
@@ -57,7 +66,6 @@ def _fill(
             box.addWidget(item, stretch, align)
         else:
             box.addWidget(item, stretch)
-    return box
 
 
 def scroll_area(inside: QWidget) -> QScrollArea:

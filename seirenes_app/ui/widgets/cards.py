@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.labels import make_label
 
 
@@ -28,15 +29,7 @@ class Section(QWidget):
         self.heading = make_label(title, "heading")
         self.tools = QHBoxLayout()
         self.tools.setSpacing(SPACE_2)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, 0, 0)
-        head.addWidget(self.heading)
-        head.addStretch(1)
-        head.addLayout(self.tools)
-        self.body = QVBoxLayout(self)
-        self.body.setContentsMargins(0, 0, 0, 0)
-        self.body.setSpacing(SPACE_2)
-        self.body.addLayout(head)
+        self.body = column(row(self.heading, None, self.tools), parent=self)
 
 
 def make_rule() -> QFrame:
@@ -62,9 +55,5 @@ class Column(QScrollArea):
         self.body.setContentsMargins(40, 32, 40, 40)
         self.body.setSpacing(SPACE_6)
         holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addStretch(1)
-        row.addWidget(inside, 1000)
-        row.addStretch(1)
+        row(None, (inside, 1000), None, spacing=0, parent=holder)
         self.setWidget(holder)

@@ -10,23 +10,23 @@ from PySide6.QtWidgets import (
     QApplication,
     QDialog,
     QGridLayout,
-    QHBoxLayout,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSpacerItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from seirenes_app import version
 from seirenes_app.ui.glossary import GLOSSARY
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.sidebar import Logo
 
 WIDTH = 420
+INSET = (SPACE_2, SPACE_2, SPACE_4, SPACE_2)
 
 
 class CloseAnswer(StrEnum):
@@ -46,17 +46,12 @@ class PageDialog(QDialog):
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(28, 24, 28, 22)
-        column.setSpacing(SPACE_6)
+        self.body, self.buttons = column(), row()
+        content = column(spacing=SPACE_6, margins=(28, 24, 28, 22), parent=self)
         # A strut, not a minimum of the dialog: that would let the buttons be squeezed below their own.
-        column.addSpacerItem(QSpacerItem(WIDTH, 0))
-        self.body = QVBoxLayout()
-        self.body.setSpacing(SPACE_2)
-        self.buttons = QHBoxLayout()
-        self.buttons.setSpacing(SPACE_2)
-        column.addLayout(self.body)
-        column.addLayout(self.buttons)
+        content.addSpacerItem(QSpacerItem(WIDTH, 0))
+        content.addLayout(self.body)
+        content.addLayout(self.buttons)
 
     def add_close(self, text: str = "Close") -> QPushButton:
         """The only way on, at the right: Enter and Escape take it, too."""
@@ -102,10 +97,7 @@ class CloseDialog(PageDialog):
                                 clicked=lambda: self._choose(CloseAnswer.KEEP))  # fmt: skip
         self.stop = make_button("Stop and save", "save", clicked=lambda: self._choose(CloseAnswer.STOP))
         self.cancel = make_button("Cancel", clicked=lambda: self._choose(CloseAnswer.CANCEL))
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.stop)
-        self.buttons.addWidget(self.keep)
+        fill(self.buttons, self.cancel, None, self.stop, self.keep)
         self.keep.setDefault(True)
         self.keep.setFocus()
 
@@ -122,10 +114,8 @@ class StoppingDialog(PageDialog):
         self.body.addWidget(make_label("Saving and stopping", "title"))
         self.status = make_label("Asking the trainer to stop…", "muted", wrap=True)
         self.body.addWidget(self.status)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(
-            make_button("Close now", tip="The trainer goes on saving in the background", clicked=leave)
-        )
+        close = make_button("Close now", tip="The trainer goes on saving in the background", clicked=leave)
+        fill(self.buttons, None, close)
 
 
 class BugDialog(PageDialog):
@@ -179,9 +169,7 @@ class ConfirmDialog(PageDialog):
         self.body.addWidget(make_label(text, "muted", wrap=True))
         self.cancel = make_button("Cancel", clicked=self.reject)
         self.confirm = make_button(verb, kind=kind, clicked=self.accept)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addWidget(self.confirm)
+        fill(self.buttons, None, self.cancel, self.confirm)
         self.cancel.setDefault(True)
         self.cancel.setFocus()
 
@@ -195,30 +183,26 @@ def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> Con
     return dialog
 
 
+ABOUT = (
+    "The method is that of arXiv 2605.11636: one policy in two roles, an Adversary that writes misleading hints and a "
+    "Reasoner that learns to withstand them. Defaults, gates, archive and statistics are this project's own. Apache "
+    "License 2.0."
+)
+
+
 class AboutDialog(PageDialog):
     """Name, version, what it is, and the paper."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("About Seirênes", parent)
-        names = QVBoxLayout()
-        names.setSpacing(0)
-        names.addWidget(make_label("Seirênes", "title"))
-        names.addWidget(make_label(f"Version {version()}", "muted"))
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(Logo(56))
-        head.addLayout(names)
-        head.addStretch(1)
-        self.body.addLayout(head)
-        self.body.addSpacing(SPACE_3)
-        self.body.addWidget(make_label("A laboratory for the reasoning robustness of language models.", wrap=True))
-        self.body.addWidget(
-            make_label(
-                "The method is that of arXiv 2605.11636: one policy in two roles, an Adversary that writes misleading "
-                "hints and a Reasoner that learns to withstand them. Defaults, gates, archive and statistics are this "
-                "project's own. Apache License 2.0.", "muted", wrap=True,
-            )
-        )  # fmt: skip
+        names = column(make_label("Seirênes", "title"), make_label(f"Version {version()}", "muted"), spacing=0)
+        fill(
+            self.body,
+            row(Logo(56), names, None, spacing=SPACE_3),
+            SPACE_3,
+            make_label("A laboratory for the reasoning robustness of language models.", wrap=True),
+            make_label(ABOUT, "muted", wrap=True),
+        )
         self.add_close()
 
 
@@ -247,14 +231,11 @@ class GlossaryDialog(ReferenceDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
+        terms = column(margins=INSET, parent=content)
         for term, text in GLOSSARY:
-            column.addWidget(make_label(term, "strong"))
             explanation = make_label(text, "muted", wrap=True, select=True)
             explanation.setMinimumWidth(560)
-            column.addWidget(explanation)
-            column.addSpacing(SPACE_1)
+            fill(terms, make_label(term, "strong"), explanation, SPACE_1)
         super().__init__("Glossary", content, parent)
 
 
@@ -264,19 +245,15 @@ class ShortcutsDialog(ReferenceDialog):
     def __init__(self, groups: dict[str, list[tuple[str, str]]], parent: QWidget | None = None) -> None:
         self.groups = groups
         content = QWidget()
-        columns = QHBoxLayout(content)
-        columns.setContentsMargins(SPACE_2, SPACE_2, SPACE_4, SPACE_2)
-        columns.setSpacing(SPACE_12)
-        left, right = QVBoxLayout(), QVBoxLayout()
+        left, right = column(spacing=SPACE_6), column(spacing=SPACE_6)
         half = sum(len(rows) + 2 for rows in groups.values()) / 2
         put = 0
         for name, rows in groups.items():
             (left if put + len(rows) / 2 < half else right).addLayout(_make_keys(name, rows))
             put += len(rows) + 2
-        for column in (left, right):
-            column.setSpacing(SPACE_6)
-            column.addStretch(1)
-            columns.addLayout(column, 1)
+        for side in (left, right):
+            side.addStretch(1)
+        row((left, 1), (right, 1), spacing=SPACE_12, margins=INSET, parent=content)
         super().__init__("Keyboard shortcuts", content, parent)
 
 
