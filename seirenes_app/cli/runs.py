@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -27,12 +26,12 @@ from training.core.statistics import Interval
 from training.core.types import Stage
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
-from training.runs.events import EventTail
 from training.runs.launch import running_process, start_trainer
 from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.status import RunState, RunStatus, reduce, resolve_status
+from training.runs.status import RunState, RunStatus
 from training.runs.stop import ASK_ONLY, FORCE
+from training.runs.watch import watch_run
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -176,19 +175,14 @@ def _print_launch(paths: RunPaths, pid: int, as_json: bool) -> None:
 
 def _poll_from_now(paths: RunPaths) -> Callable[[], RunState | None]:
     """The run's state whenever it is called; None until the process that is started next has written something."""
-    tail, state = EventTail(paths.events), RunState()
-    before = tail.poll()
-    for event in before:
-        state = reduce(state, event)
-    heard = False
+    watch, heard = watch_run(paths), False
+    watch.poll()
 
     def poll() -> RunState | None:
-        nonlocal state, heard
-        # Asked before the events are read: a process that is gone by then has written all that it will.
-        running = running_process(paths)
-        for event in tail.poll():
-            state, heard = reduce(state, event), True
-        return resolve_status(state, running, time.time(), launched=True) if heard else None
+        nonlocal heard
+        state = watch.poll()
+        heard = heard or bool(watch.events)
+        return state if heard else None
 
     return poll
 

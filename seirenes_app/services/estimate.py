@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
@@ -55,8 +56,8 @@ class TimeEstimate:
 
     @property
     def text(self) -> str:
-        """ "about 6 minutes", "about 3 hours"."""
-        return f"about {_round_words(self.seconds)}"
+        """ "about 6 min", "about 3 h"."""
+        return f"about {duration(self.seconds)}"
 
 
 @dataclass(frozen=True)
@@ -227,15 +228,3 @@ def _sample_s(parameters: int) -> float:
 def _speed_up(cores: int) -> float:
     # Sampling of small models stops gaining beyond a few cores.
     return 1 + PARALLEL * (min(cores, 8) - 1)
-
-
-def _round_words(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "a minute"
-    if minutes < 10:
-        return f"{minutes:.0f} minutes"
-    if minutes < 90:
-        return f"{5 * round(minutes / 5)} minutes"
-    hours = minutes / 60
-    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"

@@ -10,7 +10,6 @@ llama.cpp worker, which then becomes the torch process if torch targets are left
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,10 +28,10 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetK
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.runs.config import load_config
-from training.runs.events import EventTail
 from training.runs.launch import running_process, start_process
 from training.runs.paths import RunPaths
 from training.runs.status import RunStatus
+from training.runs.watch import ProcessWatch
 
 STARTER = "starter"
 SEED = 2605
@@ -202,21 +201,15 @@ def evaluations_folder() -> Path:
     return data_folder() / "evaluations"
 
 
-class EvaluationWatch:
-    """One evaluation's state, read forward by what was appended since the last look."""
+class EvaluationWatch(ProcessWatch[EvalState]):
+    """One evaluation's state, read forward; a crash comes with the end of its log."""
 
     def __init__(self, paths: EvalDir) -> None:
-        self.paths = paths
-        self._tail = EventTail(paths.events)
-        self._state = EvalState()
+        super().__init__(paths, EvalState(), reduce, resolve_eval_status)
 
     def poll(self) -> EvalState:
         """The state now."""
-        # Asked before the events are read: who is gone by then has said all that it will say.
-        working, launched = running_process(self.paths), self.paths.launch.is_file()
-        for event in self._tail.poll():
-            self._state = reduce(self._state, event)
-        state = resolve_eval_status(self._state, working, time.time(), launched=launched)
+        state = super().poll()
         if state.status is not RunStatus.CRASHED:
             return state
         log = "\n".join([f"{state.message} Its log, {self.paths.log.name}:", *log_tail(self.paths, 4)])

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
-from training.runs.events import EventTail
-from training.runs.launch import running_process
 from training.runs.paths import RunPaths
-from training.runs.status import RunState, reduce, resolve_status
+from training.runs.status import RunState, resolve_status
+from training.runs.watch import watch_run
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,11 @@ def read_run(paths: RunPaths) -> RunSummary:
     """Read config and events."""
     config = None
     try:
-        # Asked before the events are read: a process that is gone by then has written all that it will.
-        running = running_process(paths)
         config = load_config(paths.config)
-        state = RunState(run_id=paths.run_id)
-        for event in EventTail(paths.events).poll():
-            state = reduce(state, event)
-        if state.last_t == 0 and running is None:
-            # Without any event, the folder's making counts as its last sign of life.
-            state = replace(state, last_t=paths.config.stat().st_mtime)
-        return RunSummary(paths, config, resolve_status(state, running, time.time(), launched=paths.launch.is_file()))
+        state = watch_run(paths).poll()
+        if state.last_t == 0 and not paths.launch.is_file():
+            # Nothing is known of it but when its folder was made.
+            state = resolve_status(replace(state, last_t=paths.config.stat().st_mtime), None, time.time())
+        return RunSummary(paths, config, state)
     except (UserError, OSError) as error:
         return RunSummary(paths, config, None, str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -98,9 +99,8 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
                 break
             except FileExistsError:
                 if run_id is not None and any(root.iterdir()):
-                    raise UserError(
-                        f"{root} holds something already. Name another folder, or go on with: seirenes resume {root}"
-                    ) from None
+                    resume = f"seirenes resume {shlex.quote(str(root))}"
+                    raise UserError(f"{root} is not empty. Name another folder, or resume it with: {resume}") from None
                 if run_id is not None:
                     break
                 suffix += 1

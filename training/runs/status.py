@@ -98,7 +98,7 @@ class ProcessState:
         return self.status in OVER - {RunStatus.FINISHED}
 
 
-State = TypeVar("State", bound=ProcessState)
+State = TypeVar("State", bound="ProcessState")
 
 
 def reduce_process(state: State, event: Event) -> State:

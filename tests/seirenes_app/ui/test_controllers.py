@@ -91,7 +91,7 @@ def test_a_watcher_reads_what_is_there_and_follows(qtbot, tmp_path, trainer):
     watcher = RunWatcher(paths, interval_ms=10)
     watcher.start()
     assert watcher.state.step == 1
-    with qtbot.waitSignal(watcher.eventsArrived):
+    with qtbot.waitSignal(watcher.stateChanged):
         writer.write(EventKind.STEP, step=2, metrics={"seconds": 1.0})
     assert watcher.state.step == 2
     assert watcher.state.status is RunStatus.RUNNING
@@ -137,7 +137,7 @@ def test_a_long_log_is_caught_up_with_in_another_thread(qtbot, tmp_path, monkeyp
         watcher.start()
         assert watcher.state.step == 0
     assert watcher.state.step == 49
-    with qtbot.waitSignal(watcher.eventsArrived):
+    with qtbot.waitSignal(watcher.stateChanged):
         writer.write(EventKind.STEP, step=50, metrics={"seconds": 1.0})
     assert len(watcher.state.history) == 50
     watcher.stop()
