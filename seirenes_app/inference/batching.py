@@ -6,6 +6,7 @@ cache has cells for, fills the sequences first; a sample that ends gives its seq
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,14 +14,62 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seirenes_app.inference.detokenizer import Detokenizer
-from seirenes_app.inference.errors import Aborted, EngineError
+from seirenes_app.inference.llama_bindings import Aborted, EngineError
 from seirenes_app.inference.protocol import Chunk, Done, ErrorKind, Event, Finish, SampleDone, SampleRequest
 from seirenes_app.inference.sampling import BadLogits, FloatArray, draw, stream_of
 from seirenes_app.inference.session import Session
 
 CHUNK_S = 0.03
 """Text is gathered for this long; the first of it goes at once."""
+
+
+class Detokenizer:
+    """The text of one sample as it grows. Bytes that are no UTF-8 become U+FFFD; unfinished ones wait."""
+
+    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+        self._stops = stops
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._shown: list[str] = []
+        self.stopped = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._shown)
+
+    def feed(self, piece: bytes) -> str:
+        """Take the bytes of a token and give the text that is certain now. After a stop string it gives nothing."""
+        return self._advance(self._decoder.decode(piece))
+
+    def finish(self) -> str:
+        """The rest, when no more tokens come."""
+        return self._advance(self._decoder.decode(b"", final=True), last=True)
+
+    def _advance(self, new: str, last: bool = False) -> str:
+        if not self._stops:
+            if new:
+                self._shown.append(new)
+            return new
+        if self.stopped:
+            return ""
+        self._held += new
+        cut = min((at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1)
+        if cut >= 0:
+            self.stopped = True
+        else:
+            cut = len(self._held) - (0 if last else self._waiting())
+        out, self._held = self._held[:cut], self._held[cut:]
+        if out:
+            self._shown.append(out)
+        return out
+
+    def _waiting(self) -> int:
+        """Length of the longest end of the held text that could begin a stop string."""
+        longest = max(map(len, self._stops)) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            if any(stop.startswith(self._held[-length:]) for stop in self._stops):
+                return length
+        return 0
 
 
 @dataclass(slots=True)

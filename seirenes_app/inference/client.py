@@ -121,7 +121,6 @@ class Pending:
 
     @property
     def id(self) -> int:
-        """The request's number."""
         return self.request.id
 
     @property
@@ -192,13 +191,11 @@ class WorkerClient:
 
     @property
     def state(self) -> WorkerState:
-        """The state now."""
         with self._lock:
             return self._state
 
     @property
     def pid(self) -> int | None:
-        """The process id of the worker, when one runs."""
         with self._lock:
             return self._process.pid if self._process else None
 
@@ -236,7 +233,6 @@ class WorkerClient:
         return pending
 
     def load(self, model: Path | str, on_event: OnEvent | None = None, **settings: Any) -> Pending:
-        """Load a model in place of what is loaded; its result is `Ready`. Requests made meanwhile wait for it."""
         return self.send(LoadRequest(model=str(model), **settings), on_event)
 
     def restart(self) -> None:

@@ -52,7 +52,6 @@ class TensorFacts:
 
     @property
     def n_weights(self) -> int:
-        """How many numbers it holds."""
         return math.prod(self.shape)
 
 
@@ -74,7 +73,6 @@ class GgufHeader:
 
     @property
     def n_params(self) -> int:
-        """The number of weights."""
         return sum(t.n_weights for t in self.tensors)
 
     @property
@@ -86,7 +84,6 @@ class GgufHeader:
         return weights.most_common(1)[0][0] if weights else ""
 
     def text(self, key: str, default: str = "") -> str:
-        """A string of the header."""
         value = self.values.get(key)
         return value if isinstance(value, str) else default
 

@@ -17,7 +17,6 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
-from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.protocol import ErrorKind
 from seirenes_app.inference.sampling import FloatArray
 
@@ -27,6 +26,18 @@ _WARNING, _ERROR = 3, 4
 # Of a cache for many samples at once, each of which stays within what the model was trained on.
 _EXPECTED = "possible training context overflow"
 _NO_SLOT, _ABORTED = 1, 2
+
+
+class EngineError(Exception):
+    """A request cannot be done: its kind, the words, and what to do."""
+
+    def __init__(self, kind: ErrorKind, words: str, remedy: str = "") -> None:
+        super().__init__(words)
+        self.kind, self.words, self.remedy = kind, words, remedy
+
+
+class Aborted(Exception):
+    """A decode was ended early by the cancel flag; what the context holds is unknown now."""
 
 
 class CancelFlag:
@@ -43,11 +54,9 @@ class CancelFlag:
         self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
 
     def set(self) -> None:
-        """Ask for an end. From any thread."""
         self._buffer[0] = b"x"
 
     def clear(self) -> None:
-        """Before new work."""
         self._buffer[0] = b"\0"
 
     def __bool__(self) -> bool:
@@ -85,7 +94,6 @@ _log = _Log()
 
 
 def start_llama() -> None:
-    """Once a process, before anything else here."""
     llama.llama_log_set(_log.callback, ctypes.c_void_p(0))
     llama.llama_backend_init()
 
@@ -148,7 +156,6 @@ class LlamaModel:
         self._batch = _Batch()
 
     def close(self) -> None:
-        """Free everything. Nothing else may be called afterwards."""
         if self._context is not None:
             self.set_lora(None, 1.0)
             llama.llama_free(self._context)
@@ -161,7 +168,6 @@ class LlamaModel:
 
     @property
     def n_params(self) -> int:
-        """Weights, as llama.cpp counts them."""
         return int(llama.llama_model_n_params(self._model))
 
     @property
@@ -264,7 +270,6 @@ class LlamaModel:
         return bool(llama.llama_memory_seq_rm(self._memory, seq, start, -1))
 
     def clear(self) -> None:
-        """Forget all sequences."""
         llama.llama_memory_clear(self._memory, False)
 
     def set_lora(self, path: Path | None, scale: float) -> None:

@@ -49,16 +49,13 @@ class ErrorKind(StrEnum):
     """What went wrong, for a program; `Error.words` is for a person."""
 
     BAD_REQUEST = "bad_request"
-    """The request cannot be read, or has a value that it may not have."""
     BAD_MODEL = "bad_model"
     """The model's file is missing, damaged, or not one that can be used."""
     BAD_LORA = "bad_lora"
-    """The adapter's file is missing, damaged, or made for another model."""
     NO_MODEL = "no_model"
     TOO_LONG = "too_long"
     """The prompt, or prompt and completion, do not fit in the context."""
     CANCELLED = "cancelled"
-    """Cancelled before there was a result."""
     FAILED = "failed"
     """llama.cpp failed during the work, or the worker has a bug."""
     CRASHED = "crashed"
@@ -280,7 +277,6 @@ class Error(_Message, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """Words and remedy together, as a person reads them."""
         return f"{self.words} {self.remedy}".strip()
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seirenes_app.inference.errors import Aborted, EngineError
-from seirenes_app.inference.llama_bindings import OUTPUT_ROWS
+from seirenes_app.inference.llama_bindings import OUTPUT_ROWS, Aborted, EngineError
 from seirenes_app.inference.protocol import Alternative, ErrorKind, ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.inference.sampling import FloatArray, log_softmax
 from seirenes_app.inference.session import Session

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 
 from seirenes_app.inference.chat import ChatFormat
-from seirenes_app.inference.errors import Aborted, EngineError
 from seirenes_app.inference.gguf_header import read_header
-from seirenes_app.inference.llama_bindings import BATCH_TOKENS, CancelFlag, LlamaModel
+from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
 from seirenes_app.inference.models import check_adapter, facts_of
 from seirenes_app.inference.protocol import ErrorKind, LoadRequest, ModelFacts, SampleRequest, ScoreRequest
 from training.errors import UserError
@@ -60,7 +59,6 @@ class Session:
         self.set_lora(request.lora, request.lora_scale)
 
     def facts(self) -> ModelFacts:
-        """As `Ready` carries them."""
         return ModelFacts(
             path=str(self.model.path),
             name=self._described.name,
@@ -77,7 +75,6 @@ class Session:
         )
 
     def close(self) -> None:
-        """Free the model."""
         self.model.close()
 
     def set_lora(self, lora: str | None, scale: float) -> None:

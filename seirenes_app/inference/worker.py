@@ -20,8 +20,7 @@ import traceback
 from typing import BinaryIO, NoReturn
 
 from seirenes_app.inference.batching import Sampler
-from seirenes_app.inference.errors import EngineError
-from seirenes_app.inference.llama_bindings import CancelFlag, start_llama
+from seirenes_app.inference.llama_bindings import CancelFlag, EngineError, start_llama
 from seirenes_app.inference.protocol import (
     CancelRequest,
     Error,
@@ -177,7 +176,6 @@ def die_with(parent: int) -> None:
 
 
 def main() -> NoReturn:
-    """Run the worker."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, default=0, help="id of the process whose end is this one's end")
     die_with(parser.parse_args().parent)

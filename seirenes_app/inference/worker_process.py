@@ -46,7 +46,6 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     def _write(self) -> None:
@@ -73,7 +72,6 @@ class WorkerProcess:
                 continue
 
     def kill(self) -> None:
-        """End it at once. From any thread."""
         self._process.kill()
 
     def wait(self, timeout_s: float) -> bool:

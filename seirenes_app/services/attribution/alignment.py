@@ -1,12 +1,9 @@
-"""Cut a solution into steps: lines, then sentences, then equations; and what two steps must share to be the same.
+"""Two solutions side by side, step by step: which steps they share, and where they part.
 
-It reads the way solutions are written, not mathematics: nothing here is evaluated.
-
-Two solutions side by side, step by step: which steps they share, and where they part.
-
-Equal steps are found by difflib; between them, steps are paired by how alike they are. The answer lines are always a
-pair of their own, whatever they say. Two steps are the same when they differ in spacing, case or signs only. It
-compares text and never judges it: whether a step is right is not its business."""
+A solution is cut into lines, then sentences, then equations. Equal steps are found by difflib; between them, steps are
+paired by how alike they are. The answer lines are always a pair of their own. Two steps are the same when they differ
+in spacing, case or signs only. Text is compared, nothing is evaluated.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,6 @@ class TokenDelta:
 
     @property
     def mark(self) -> str:
-        """Its delta in signs, readable without colour: ---, --, -, nothing, or +."""
         return mark_of(self.delta)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ T = TypeVar("T", LogprobDelta, AblationResult)
 
 def save_attribution(store: CraftStore, draft_id: str, solve_key: str, value: LogprobDelta | AblationResult) -> None:
     """Keep a result under the key of the solving that it explains. Raises a `UserError` when that fails."""
-    store.put_result(draft_id, f"{PREFIX[type(value)]}:{solve_key}", msgspec.json.encode(value).decode())
+    store.put_result(draft_id, f"{PREFIX[type(value)]}:{solve_key}", json.dumps(msgspec.to_builtins(value)))
 
 
 def load_attribution(store: CraftStore, draft_id: str, solve_key: str, kind: type[T]) -> T | None:

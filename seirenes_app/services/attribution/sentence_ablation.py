@@ -37,7 +37,6 @@ class Span:
     end: int
 
     def of(self, text: str) -> str:
-        """The piece itself."""
         return text[self.start : self.end]
 
 
@@ -227,13 +226,11 @@ class _Table:
         }  # fmt: skip
 
     def add(self, hint: str, sample: SolvedSample) -> None:
-        """A graded solution of a variant."""
         variant = self.variants[hint]
         samples = tuple(sorted((*variant.samples, sample), key=lambda s: s.index))
         self.variants[hint] = replace(variant, samples=samples)
 
     def result(self, cancelled: bool) -> AblationResult:
-        """The figures so far."""
         found = self.variants
         clean, full = found[""], found[self._hint]
         rows = tuple(

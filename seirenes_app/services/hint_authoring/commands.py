@@ -37,11 +37,10 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
 
 def _library_name(draft: Draft) -> str:
     """The library's name of the draft's problem, empty when it is another or was changed."""
-    shelf = {p.id: p for p in library()}
-    found = shelf.get(draft.problem.id) if draft.problem.source == LIBRARY else None
     mine = draft.problem
-    same = found is not None and (found.question, found.answer, found.kind) == (mine.question, mine.answer, mine.kind)
-    return draft.problem.id if same else ""
+    known = next((p for p in library() if p.id == mine.id and mine.source == LIBRARY), None)
+    same = known is not None and (known.question, known.answer, known.kind) == (mine.question, mine.answer, mine.kind)
+    return mine.id if same else ""
 
 
 def _suggests(draft: Draft, hint: DraftHint) -> list[tuple[str, object]]:

@@ -112,22 +112,18 @@ class Draft:
     plan: SolvePlan = SolvePlan()
 
     def hint(self, hint_id: str) -> DraftHint | None:
-        """The hint of that id, None where there is none."""
         return next((c for c in self.hints if c.id == hint_id), None)
 
     @property
     def chosen_hint(self) -> DraftHint | None:
-        """The selected hint."""
         return self.hint(self.chosen)
 
 
 def new_id() -> str:
-    """A fresh id for a draft or a hint."""
     return uuid.uuid4().hex[:12]
 
 
 def new_draft(problem: DraftProblem | None = None) -> Draft:
-    """An empty draft, or one on `problem`."""
     return Draft(new_id(), problem=problem or DraftProblem())
 
 

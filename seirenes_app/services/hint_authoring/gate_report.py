@@ -51,10 +51,8 @@ def check_draft(draft: Draft) -> dict[str, Badges]:
 
 
 def passed(badges: Iterable[GateBadge]) -> bool:
-    """Whether every gate let it through."""
     return all(badge.passed for badge in badges)
 
 
 def failures(badges: Iterable[GateBadge]) -> tuple[GateBadge, ...]:
-    """The gates that refused it."""
     return tuple(badge for badge in badges if not badge.passed)

@@ -174,7 +174,6 @@ class _Texts:
         self._started = 0.0
 
     def add(self, chunk: Chunk, index: int, condition: Condition | None = None) -> StreamedText:
-        """Take a chunk of text `index` and return the text so far."""
         now, key = time.monotonic(), (condition, index)
         self._started = self._started or now
         text = self._texts[key] = self._texts.get(key, "") + chunk.text
@@ -187,7 +186,6 @@ class _Texts:
         return StreamedText(index, text, speed, left, condition)
 
     def end(self, done: SampleDone, condition: Condition | None = None) -> None:
-        """A text is complete."""
         self._texts.pop((condition, done.index), None)
         self._tokens.pop((condition, done.index), None)
         self._complete += 1
@@ -348,11 +346,9 @@ class _Solving:
                 first += n
 
     def add(self, sample: SolvedSample) -> None:
-        """A graded solution."""
         self._samples.setdefault(sample.condition, []).append(sample)
 
     def result(self, cancelled: bool) -> SolveResult:
-        """The figures so far."""
         found = {Condition.CLEAN: self._clean} if self._clean is not None else {}
         for condition, samples in self._samples.items():
             ordered = tuple(sorted(samples, key=lambda s: s.index))

@@ -112,7 +112,6 @@ def _decimal(answer: str) -> str:
 
 
 def family_titles() -> dict[str, str]:
-    """The library's families and what they are called."""
     return {name: family.title for name, family in FAMILIES.items()}
 
 

@@ -56,12 +56,10 @@ class ConditionResult:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was planned is there."""
         return len(self.samples) >= self.planned
 
     @property
     def n(self) -> int:
-        """How many samples there are."""
         return len(self.samples)
 
     @property
@@ -80,7 +78,6 @@ class ConditionResult:
         return [s.follows for s in self.samples if s.follows is not None]
 
     def figures(self) -> dict[str, Any]:
-        """The figures as plain data."""
         rate = self.accuracy
         return {"right": self.right, "n": self.n, "accuracy": rate.mean, "low": rate.low, "high": rate.high}
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
@@ -29,13 +29,14 @@ from seirenes_app.services.hint_authoring.results import (
     result_to_json,
     solve_key,
 )
-from seirenes_app.services.hint_authoring.undo_stack import UndoStack
 from seirenes_app.store.crafts import CraftStore
 from training.core.types import Condition
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
 
+MERGE_S, MAX_CHANGES = 1.0, 500
+"""Typing is one change while it pauses for no longer; the oldest changes go."""
 QUIET_S = 0.8
 """A save waits until nothing changed for this long,"""
 LONGEST_S = 5.0
@@ -45,6 +46,80 @@ IN_MEMORY = 64
 """Results that are kept in memory."""
 
 Listener = Callable[[Draft], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    draft: Draft
+    label: str
+    """Of the change that led here."""
+    merge_key: str
+    at_s: float
+
+
+class UndoStack:
+    """States of one draft. Typing is one change while it goes on."""
+
+    def __init__(self, draft: Draft, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._states = [_State(draft, "", "", clock())]
+        self._at = 0
+
+    @property
+    def draft(self) -> Draft:
+        return self._states[self._at].draft
+
+    def push(self, draft: Draft, label: str, merge_key: str = "") -> bool:
+        """Make `draft` the present; False when nothing changed. What was undone is gone.
+
+        With the key of the change before, made less than a second ago, both are one change.
+        """
+        if draft == self.draft:
+            return False
+        now, last = self._clock(), self._states[self._at]
+        merges = bool(merge_key) and merge_key == last.merge_key and now - last.at_s <= MERGE_S
+        if merges and not self.can_redo:
+            self._states[self._at] = _State(draft, last.label, merge_key, now)
+            return True
+        self._states = [*self._states[: self._at + 1], _State(draft, label, merge_key, now)][-MAX_CHANGES - 1 :]
+        self._at = len(self._states) - 1
+        return True
+
+    @property
+    def can_undo(self) -> bool:
+        return self._at > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._at < len(self._states) - 1
+
+    @property
+    def undo_label(self) -> str:
+        """What `undo` takes back, empty when there is nothing."""
+        return self._states[self._at].label if self._at else ""
+
+    @property
+    def redo_label(self) -> str:
+        """What `redo` does again, empty when there is nothing."""
+        return self._states[self._at + 1].label if self.can_redo else ""
+
+    def undo(self) -> bool:
+        """Take the last change back; False when there is none."""
+        return self._go(-1 if self.can_undo else 0)
+
+    def redo(self) -> bool:
+        """Do an undone change again; False when there is none."""
+        return self._go(1 if self.can_redo else 0)
+
+    def rewrite(self, change: Callable[[Draft], Draft]) -> None:
+        """Change every state alike; this is no change that could be undone."""
+        self._states = [replace(state, draft=change(state.draft)) for state in self._states]
+
+    def _go(self, step: int) -> bool:
+        self._at += step
+        # The next letter typed is a change of its own.
+        self._states[self._at] = replace(self._states[self._at], merge_key="")
+        return step != 0
 
 
 class CraftSession(UndoStack):

@@ -14,26 +14,17 @@ from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.io import MANIFEST, SavedSuite, append_item, read_manifest, write_suite
 from training.evaluation.suites.manifest import SuiteManifest
-from training.evaluation.suites.repository import suite_name
+from training.evaluation.suites.repository import SuiteRepository, suite_name
 
 
 def suites_folder() -> Path:
-    """Where suites are kept."""
     return data_folder() / "suites"
 
 
 def list_suites(folder: Path | None = None) -> tuple[SuiteManifest, ...]:
     """The manifests of the suites that can be read, by name."""
-    root = folder or suites_folder()
-    found = []
-    for place in sorted(root.iterdir()) if root.is_dir() else []:
-        if (place / MANIFEST).is_file():
-            try:
-                found.append(read_manifest(place))
-            except UserError:
-                # Saving to it, or opening it, says what is wrong.
-                continue
-    return tuple(found)
+    entries = SuiteRepository(folder or suites_folder()).list()
+    return tuple(entry.manifest for entry in entries if entry.manifest is not None)
 
 
 def save_to_suite(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seirenes_app.inference.batching import Detokenizer
 from seirenes_app.inference.chat import ChatFormat
-from seirenes_app.inference.detokenizer import Detokenizer
 from seirenes_app.inference.protocol import Message
 from seirenes_app.inference.sampling import BadLogits, draw, log_softmax, stream_of
 from seirenes_app.inference.scoring import spans_of

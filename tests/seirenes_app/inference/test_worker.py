@@ -209,8 +209,7 @@ def test_a_request_cancelled_before_its_turn_never_begins(shared):
 
 def test_cancel_in_mid_prefill_ends_the_decode(model):
     # In this process, because a small model's prefill is too short to be met from outside: the flag goes up on a timer.
-    from seirenes_app.inference.errors import Aborted
-    from seirenes_app.inference.llama_bindings import CancelFlag, LlamaModel, start_llama
+    from seirenes_app.inference.llama_bindings import Aborted, CancelFlag, LlamaModel, start_llama
 
     start_llama()
     cancel = CancelFlag()

@@ -5,9 +5,9 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seirenes_app.services.hint_authoring import undo_stack
+from seirenes_app.services.hint_authoring import session
 from seirenes_app.services.hint_authoring.draft import new_draft
-from seirenes_app.services.hint_authoring.undo_stack import UndoStack
+from seirenes_app.services.hint_authoring.session import UndoStack
 
 
 class Clock:
@@ -71,7 +71,7 @@ def test_a_new_change_drops_what_was_undone():
 
 
 def test_the_oldest_changes_go(monkeypatch):
-    monkeypatch.setattr(undo_stack, "LIMIT", 3)
+    monkeypatch.setattr(session, "MAX_CHANGES", 3)
     draft = new_draft()
     made = UndoStack(draft, Clock())
     for i in range(9):
