@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from seirenes_app.ui.theme import SPACE_1, SPACE_2
+from seirenes_app.ui.widgets.boxes import fill, row
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
@@ -25,28 +26,18 @@ class MethodStrip(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("How it works")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_2)
+        strip = row(parent=self)
         for place, (icon, tone, name, text) in enumerate(STEPS):
-            if 0 < place < len(STEPS) - 1:
-                row.addWidget(IconLabel("arrow-right", 16, "muted"))
-            elif place:
-                row.addSpacing(SPACE_2)
-            row.addWidget(_make_step(icon, tone, name, text), 1)
+            if place:
+                fill(strip, IconLabel("arrow-right", 16, "muted") if place < len(STEPS) - 1 else SPACE_2)
+            strip.addWidget(_make_step(icon, tone, name, text), 1)
 
 
 def _make_step(icon: str, tone: str, name: str, text: str) -> Card:
-    card = Card("flat", padding=SPACE_2)
-    card.setAccessibleName(f"{name}. {text}")
-    head = QHBoxLayout()
-    head.setSpacing(SPACE_2)
-    head.addWidget(IconLabel(icon, 20, tone))
-    head.addWidget(make_label(name, "strong"))
-    head.addStretch(1)
-    card.body.setSpacing(SPACE_1)
-    card.body.addLayout(head)
     sentence = make_label(text, "small", wrap=True)
     sentence.setAlignment(Qt.AlignmentFlag.AlignTop)
-    card.body.addWidget(sentence, 1)
+    card = Card("flat", padding=SPACE_2)
+    card.setAccessibleName(f"{name}. {text}")
+    card.body.setSpacing(SPACE_1)
+    fill(card.body, row(IconLabel(icon, 20, tone), make_label(name, "strong"), None), (sentence, 1))
     return card

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.formatting import signed_points
@@ -23,6 +23,7 @@ from seirenes_app.ui.pages.home.method import MethodStrip
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_12, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button, open_menu
 from seirenes_app.ui.widgets.cards import Card, Column, Section, make_rule
 from seirenes_app.ui.widgets.empty_state import EmptyState
@@ -91,28 +92,20 @@ class HomePage(Page):
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        column = Column()
-        column.body.setContentsMargins(40, SPACE_4, 40, 40)
-        column.body.setSpacing(SPACE_4)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(column)
-        column.body.addLayout(self._build_hero())
-        column.body.addWidget(MethodStrip())
-        column.body.addWidget(self._build_recorded())
-        self._banner_column = QVBoxLayout()
-        self._banner_column.setSpacing(SPACE_3)
-        column.body.addLayout(self._banner_column)
-        column.body.addWidget(self._build_runs())
-        column.body.addStretch(1)
-        column.body.addWidget(make_rule())
-        machine = Section("This machine")
+        self._banner_column = column(spacing=SPACE_3)
         self.machine = MachineSummary()
+        machine = Section("This machine")
         machine.body.addWidget(self.machine)
-        column.body.addWidget(machine)
+        page = Column()
+        page.body.setContentsMargins(40, SPACE_4, 40, 40)
+        page.body.setSpacing(SPACE_4)
+        fill(
+            page.body, self._build_hero(), MethodStrip(), self._build_recorded(), self._banner_column,
+            self._build_runs(), None, make_rule(), machine,
+        )  # fmt: skip
+        column(page, parent=self)
 
-    def _build_hero(self) -> QHBoxLayout:
-        title = make_label("Train a model to keep its answer", "hero")
+    def _build_hero(self) -> QBoxLayout:
         text = make_label(
             "One model plays two roles. As Adversary it writes misleading hints; as Reasoner it learns to withstand "
             "them. Write hints yourself, read what they do, and measure it against a placebo.", "muted", wrap=True,
@@ -132,29 +125,14 @@ class HomePage(Page):
             clicked=lambda: self.configRequested.emit(None),
         )  # fmt: skip
         self.recent = make_icon_button("chevron-down", "Recent config files", clicked=self._show_recent)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(SPACE_2)
-        for button in (self.start, self.craft, self.open_config, self.recent):
-            buttons.addWidget(button)
-        buttons.addStretch(1)
         self.estimate = make_label("Estimating…", "small")
-        words = QVBoxLayout()
-        words.setSpacing(SPACE_2)
-        words.addStretch(1)
-        words.addWidget(title)
-        words.addWidget(text)
-        words.addSpacing(SPACE_2)
-        words.addLayout(buttons)
-        words.addWidget(self.estimate)
-        words.addStretch(1)
         self._art = HeroArt()
         self._art.setFixedHeight(180)
         self._art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        hero = QHBoxLayout()
-        hero.setSpacing(SPACE_12)
-        hero.addLayout(words, 5)
-        hero.addWidget(self._art, 4)
-        return hero
+        buttons = row(self.start, self.craft, self.open_config, self.recent, None)
+        title = make_label("Train a model to keep its answer", "hero")
+        words = column(None, title, text, SPACE_2, buttons, self.estimate, None)
+        return row((words, 5), (self._art, 4), spacing=SPACE_12)
 
     def _build_recorded(self) -> QWidget:
         self.recorded_text = make_label(RECORDED, wrap=True)
@@ -164,21 +142,14 @@ class HomePage(Page):
             clicked=lambda: self.recordedRequested.emit(self._recorded),
         )  # fmt: skip
         self.open_recorded.setVisible(self._recorded is not None)
-        words = QVBoxLayout()
-        words.setSpacing(2)
-        words.addWidget(self.recorded_text)
-        words.addWidget(self.recorded_note)
+        words = column(self.recorded_text, self.recorded_note, spacing=2)
         self.recorded_note.hide()
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_3)
-        row.addWidget(IconLabel("traces", 28, "accent"))
-        row.addLayout(words, 1)
-        row.addWidget(self.open_recorded)
-        row.addWidget(make_button("Glossary", "info", kind="quiet", clicked=self.glossaryRequested.emit))
-        row.addWidget(make_button("Paper", "file", kind="quiet", tip="arXiv 2605.11636, in the browser",
-                                  clicked=self.paperRequested.emit))  # fmt: skip
+        glossary = make_button("Glossary", "info", kind="quiet", clicked=self.glossaryRequested.emit)
+        paper = make_button("Paper", "file", kind="quiet", tip="arXiv 2605.11636, in the browser",
+                            clicked=self.paperRequested.emit)  # fmt: skip
         card = Card(padding=SPACE_2)
-        card.body.addLayout(row)
+        picture = IconLabel("traces", 28, "accent")
+        card.body.addLayout(row(picture, (words, 1), self.open_recorded, glossary, paper, spacing=SPACE_3))
         return card
 
     def _build_runs(self) -> Section:
@@ -204,10 +175,9 @@ class HomePage(Page):
         self.filter.setPlaceholderText("Filter by name, tag or group…")
         self.filter.setAccessibleName("Filter the runs")
         self.filter.setClearButtonEnabled(True)
-        self.filter.setMinimumWidth(120)
+        self.filter.setMinimumWidth(230)
         self.filter.textChanged.connect(self._runs.render_filter)
-        for tool in (self.filter, *tools, folder, refresh):
-            section.tools.addWidget(tool)
+        fill(section.tools, self.filter, *tools, folder, refresh)
         self.empty = EmptyState(
             "chart", "No runs yet",
             "The demo run needs no download and no account. Its charts fill while it learns, and every rollout is "
@@ -298,10 +268,10 @@ class HomePage(Page):
             action.setEnabled(selected is not None)
         for part in (self.filter, self.open_button, self.pin_button, self.note_button):
             part.setVisible(bool(self._runs.summaries))
-        if selected is not None:
-            state = selected.state
-            self.table_actions["resume"].setEnabled(state is not None and state.can_resume)
-            self.table_actions["pin"].setText("Unpin" if self._runs.mark(selected.paths.run_id).pinned else "Pin")
+        state = selected.state if selected is not None else None
+        self.table_actions["resume"].setEnabled(state is not None and state.can_resume)
+        pinned = selected is not None and self._runs.mark(selected.paths.run_id).pinned
+        self.table_actions["pin"].setText("Unpin" if pinned else "Pin")
         self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
 
     def _render_banners(self) -> None:
