@@ -76,6 +76,8 @@ class Pane(QScrollArea):
         self.body = QVBoxLayout(inside)
         self.body.setContentsMargins(2, 2, 12, 24)
         self.body.setSpacing(SPACE_4)
+        # The content grows in the same pass as its parts, or they overlap until the scroll area has been told.
+        self.body.setSizeConstraint(QVBoxLayout.SizeConstraint.SetMinimumSize)
         self.body.addStretch(1)
         self.setWidget(inside)
 
