@@ -205,7 +205,7 @@ class MainWindow(QMainWindow):
                 "toast": self.toast.say,
             },
             "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
-            "robustness": {"tracesAsked": self.open_traces, "demoAsked": self.start_demo, **messages},
+            "robustness": {"tracesRequested": self.open_traces, "demoRequested": self.start_demo, **messages},
         }[key]  # fmt: skip
 
     def _restore_page(self, page: Any) -> None:
@@ -337,7 +337,7 @@ class MainWindow(QMainWindow):
         """Read the disk again."""
         self._runs.refresh()
         if "robustness" in self.pages:
-            self.page("robustness").evaluating.refresh()
+            self.page("robustness").evaluations.refresh()
 
     def toggle_full_screen(self) -> None:
         """And back."""

@@ -25,7 +25,7 @@ class Robustness:
         self.said, self.asked, self.opened = [], [], []
         self.page.toast.connect(self.said.append)
         self.page.problem.connect(lambda title, text: self.said.append(f"{title}: {text}"))
-        self.page.tracesAsked.connect(lambda *what: self.asked.append(what))
+        self.page.tracesRequested.connect(lambda *what: self.asked.append(what))
         self.page.open_url = self.opened.append
         qtbot.addWidget(self.page)
         self.page.resize(1300, 860)

@@ -53,7 +53,7 @@ def test_without_a_run_the_page_says_how_to_get_one(bench):
     assert not bench.page.header.report.isEnabled()
     assert not bench.page.header.views.isVisible()
     buttons = {b.text(): b for b in bench.page.stack.empty.findChildren(QAbstractButton)}
-    with bench.qtbot.waitSignal(bench.page.demoAsked):
+    with bench.qtbot.waitSignal(bench.page.demoRequested):
         buttons["Start the demo run"].click()
     buttons["Evaluate…"].click()
     bench.wait(lambda: bench.page.dialogs.open_dialog is not None)
@@ -153,9 +153,9 @@ def test_progress_and_warnings_move_nothing_under_the_pointer(bench):
     parts = (bench.page.header.views, bench.page.stack, bench.page.header.evaluate)
     before = [part.mapTo(bench.page, QPoint()) for part in parts]
     evaluate_run(bench.evaluations)
-    bench.page.evaluating.refresh()
-    bench.wait(lambda: bench.page.evaluating.summaries)
-    (summary,) = bench.page.evaluating.summaries
+    bench.page.evaluations.refresh()
+    bench.wait(lambda: bench.page.evaluations.summaries)
+    (summary,) = bench.page.evaluations.summaries
     bench.page.evaluation_bar.render_summary(summary)
     bench.page._render_warnings(["A file is damaged."])
     bench.qtbot.wait(30)
@@ -340,7 +340,7 @@ def test_the_runs_of_one_evaluation_are_compared_by_themselves(bench):
     log.write(EventKind.LAUNCH, rows=9, chunks=1, done_chunks=1)
     log.write(EventKind.DONE, outcome="finished")
     log.close()
-    bench.page.evaluating.refresh()
+    bench.page.evaluations.refresh()
     view = bench.page.compare
     bench.wait(lambda: view.list.count())
     view.tick([both.root])

@@ -207,9 +207,9 @@ def bench(qtbot, qapp, tmp_path):
 
 def test_one_that_was_planned_and_never_launched_is_not_going(bench):
     new_evaluation(bench.evaluations, small_plan())
-    bench.page.evaluating.refresh()
-    bench.wait(lambda: bench.page.evaluating.summaries)
-    assert bench.page.evaluating.live == ()
+    bench.page.evaluations.refresh()
+    bench.wait(lambda: bench.page.evaluations.summaries)
+    assert bench.page.evaluations.live == ()
     assert bench.page.evaluation_bar.isHidden()
 
 
@@ -221,18 +221,18 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
     sheet.problems.setValue(24)
     sheet.tokens.setValue(48)
     sheet.go.click()
-    bench.wait(lambda: page.evaluating.live, 30_000)
+    bench.wait(lambda: page.evaluations.live, 30_000)
     assert not page.evaluation_bar.isHidden()
-    bench.wait(lambda: page.evaluating.live[0].state.chunks > 0, 90_000)
+    bench.wait(lambda: page.evaluations.live[0].state.chunks > 0, 90_000)
     page.evaluation_bar.stop.click()
-    bench.wait(lambda: not page.evaluating.live and page.evaluation_bar.summary.state.over, 60_000)
+    bench.wait(lambda: not page.evaluations.live and page.evaluation_bar.summary.state.over, 60_000)
     kept = page.evaluation_bar.summary.state.rows
     assert page.evaluation_bar.summary.state.status in (RunStatus.STOPPED, RunStatus.FINISHED)
     if page.evaluation_bar.summary.state.status is RunStatus.STOPPED:
         page.evaluation_bar.resume.click()
-        bench.wait(lambda: page.evaluating.live, 30_000)
-        bench.wait(lambda: not page.evaluating.live, 120_000)
-    (done,) = page.evaluating.summaries
+        bench.wait(lambda: page.evaluations.live, 30_000)
+        bench.wait(lambda: not page.evaluations.live, 120_000)
+    (done,) = page.evaluations.summaries
     assert done.state.status is RunStatus.FINISHED
     assert done.state.rows == 24 * 9 >= kept
     bench.wait(bench.is_read)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance
@@ -13,7 +12,6 @@ from PySide6.QtWidgets import QPushButton, QWidget
 from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
 from seirenes_app.services.formatting import count_of, duration, format_count, percent
-from seirenes_app.services.run_repository import log_tail
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3
@@ -29,15 +27,7 @@ from training.runs.status import RunStatus
 from training.runs.stop import FORCE, StopEscalation
 
 LOOK_MS = 700
-START_TIMEOUT_S = 90.0
-
-
-@dataclass(frozen=True)
-class _Start:
-    """A launched evaluation: the time of its last event before, and until when its first one is waited for."""
-
-    last_t: float
-    until: float
+START_TIMEOUT_S = 30.0
 
 
 class EvaluationMonitor(QObject):
@@ -60,7 +50,8 @@ class EvaluationMonitor(QObject):
         self.summaries: tuple[EvaluationSummary, ...] = ()
         self.stopping: set[Path] = set()
         self._running: set[Path] = set()
-        self._starting: dict[Path, _Start] = {}
+        self._starting: dict[Path, float] = {}
+        """Launched folders that are not seen running yet, and until when they are looked at."""
         self._timer = QTimer(self, interval=LOOK_MS)
         self._timer.timeout.connect(self._look)
 
@@ -74,9 +65,9 @@ class EvaluationMonitor(QObject):
         )  # fmt: skip
 
     def _look(self) -> None:
-        """Read those that are running."""
+        """Read those that are running or starting."""
         if not self._tasks.is_running("list") and not self._tasks.is_running("look"):
-            folders = [s.paths for s in self.live]
+            folders = [s.paths for s in self.summaries if self._is_live(s) or s.paths.root in self._starting]
             self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_looked, key="look")
 
     def _on_looked(self, found: list[EvaluationSummary]) -> None:
@@ -84,20 +75,22 @@ class EvaluationMonitor(QObject):
         self._on_read([new.get(s.paths.root, s) for s in self.summaries])
 
     def _on_read(self, found: list[EvaluationSummary]) -> None:
-        self.summaries = tuple(map(self._with_start, found))
-        ended = []
+        self.summaries = tuple(found)
+        now, ended = time.monotonic(), []
+        self._starting = {root: until for root, until in self._starting.items() if now < until}
         for summary in self.summaries:
             root = summary.paths.root
             if self._is_live(summary):
                 self._running.add(root)
+                self._starting.pop(root, None)
             elif root in self._running:
                 self._running.discard(root)
                 self.stopping.discard(root)
                 ended.append(summary)
-        if self.live and not self._timer.isActive():
-            self._timer.start()
-        elif not self.live:
+        if not self.live and not self._starting:
             self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
         self.changed.emit()
         for summary in ended:
             self.ended.emit(summary)
@@ -113,23 +106,7 @@ class EvaluationMonitor(QObject):
 
     def _is_live(self, summary: EvaluationSummary) -> bool:
         state = summary.state
-        return state is not None and not state.over and (state.last_t > 0 or summary.paths.root in self._starting)
-
-    def _with_start(self, summary: EvaluationSummary) -> EvaluationSummary:
-        """A launched evaluation without a new event is starting, whatever its older events say."""
-        root, state = summary.paths.root, summary.state
-        start = self._starting.get(root)
-        if start is None or state is None:
-            return summary
-        if state.last_t > start.last_t or (not state.over and state.last_t):
-            del self._starting[root]
-        elif time.monotonic() > start.until:
-            del self._starting[root]
-            log = "\n".join(log_tail(summary.paths, lines=6)) or "It wrote nothing to its log."
-            self.failed.emit("The evaluation did not start", f"{summary.paths.run_id}\n{log}")
-        else:
-            return replace(summary, state=replace(state, status=RunStatus.STARTING, message="", error=""))
-        return summary
+        return state is not None and not state.over and (state.last_t > 0 or summary.paths.launch.is_file())
 
     # ------------------------------------------------------------------ control
 
@@ -138,10 +115,7 @@ class EvaluationMonitor(QObject):
         self._do(lambda: self._repository.start(make_plan(request)), self._on_started, "The evaluation did not start")
 
     def _on_started(self, paths: EvalDir) -> None:
-        self._running.add(paths.root)
-        known = self.find(paths.root)
-        last_t = known.state.last_t if known is not None and known.state is not None else 0.0
-        self._starting[paths.root] = _Start(last_t, time.monotonic() + START_TIMEOUT_S)
+        self._starting[paths.root] = time.monotonic() + START_TIMEOUT_S
         self.started.emit(paths)
         self.refresh()
 

@@ -1,6 +1,6 @@
 """The Robustness page: figures over checkpoints, cross-play, checkpoint replay, and comparison of runs.
 
-`RobustnessController` reads figures, `EvaluationMonitor` runs evaluations, `ReplayRunner` replays checkpoints.
+`RobustnessController` reads figures, `EvaluationMonitor` runs evaluations.
 """
 
 from __future__ import annotations
@@ -14,9 +14,19 @@ from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QWidget
 
 from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
-from seirenes_app.services.robustness.checkpoint_replay import ReplayPlan
+from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Basis, MatrixCell, MatrixPanel, Origin, Point, Trace, TraceRef, Track
+from seirenes_app.services.robustness.types import (
+    Basis,
+    CheckpointReplayResult,
+    MatrixCell,
+    MatrixPanel,
+    Origin,
+    Point,
+    Trace,
+    TraceRef,
+    Track,
+)
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
@@ -35,9 +45,9 @@ from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
 from seirenes_app.ui.pages.robustness.header import RobustnessHeader, View
-from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView, ReplayRunner
+from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
-from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column, scroll_area
@@ -103,9 +113,9 @@ class RobustnessPage(Page):
 
     key = "robustness"
 
-    tracesAsked = Signal(object, object)
+    tracesRequested = Signal(object, object)
     """(RunPaths, RolloutQuery)"""
-    demoAsked = Signal()
+    demoRequested = Signal()
     toast = Signal(str)
     problem = Signal(str, str)
     """(title, text)"""
@@ -117,8 +127,9 @@ class RobustnessPage(Page):
         super().__init__(parent)
         self._runs, self._recorded = runs, recorded
         self.controller = RobustnessController(self)
-        self.evaluating = EvaluationMonitor(evaluations, self)
-        self.replays = ReplayRunner(self)
+        self.evaluations = EvaluationMonitor(evaluations, self)
+        self._replay_tasks = TaskRunner(self, threads=1)
+        self._running_replay: CheckpointReplay | None = None
         self.dialogs = DialogHolder(self)
         self._tasks = TaskRunner(self, threads=1)
         self.track: Track | None = None
@@ -192,13 +203,10 @@ class RobustnessPage(Page):
         self.rows.replayRequested.connect(self._open_replay)
         self.replay.problemRequested.connect(self._choose_problem)
         self.replay.replayRequested.connect(self._start_replay)
-        self.replay.cancelRequested.connect(self.replays.cancel)
-        self.replays.progressed.connect(self.replay.render_progress)
-        self.replays.done.connect(self.replay.render_done)
-        self.replays.failed.connect(self.replay.render_failed)
+        self.replay.cancelRequested.connect(self._cancel_replay)
 
     def _connect_evaluations(self) -> None:
-        monitor, bar = self.evaluating, self.evaluation_bar
+        monitor, bar = self.evaluations, self.evaluation_bar
         monitor.changed.connect(self._on_sources)
         monitor.started.connect(self._on_started)
         monitor.ended.connect(self._on_ended)
@@ -214,7 +222,7 @@ class RobustnessPage(Page):
     def activate(self) -> None:
         self._draw_timer.start()
         self._look_timer.start()
-        self.evaluating.refresh()
+        self.evaluations.refresh()
         self._on_sources()
 
     def deactivate(self) -> None:
@@ -229,7 +237,8 @@ class RobustnessPage(Page):
 
     def close_down(self) -> None:
         self.deactivate()
-        for part in (self.replays, self._tasks, self.evaluating, self.controller):
+        self._leave_replay()
+        for part in (self._replay_tasks, self._tasks, self.evaluations, self.controller):
             part.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -267,11 +276,11 @@ class RobustnessPage(Page):
         """The run is gone: read no more of it."""
         if self.root == paths.root:
             self.controller.leave()
-            self.replays.leave()
+            self._leave_replay()
             self.show_nothing()
 
     def _on_sources(self) -> None:
-        summaries, evaluations = self._runs.summaries, self.evaluating.summaries
+        summaries, evaluations = self._runs.summaries, self.evaluations.summaries
         self.source_menu.render_sources(self.root, summaries, evaluations)
         self.compare.render_comparables(find_comparables(summaries, evaluations, self._recorded), self.root)
         self._render_evaluation_bar()
@@ -303,7 +312,7 @@ class RobustnessPage(Page):
         self.track = track
         if reset:
             self.grid.render_track(track)
-            self.replays.leave()
+            self._leave_replay()
             self.replay.render_problem(None)
         if track is not None:
             self.header.render_track(track)
@@ -320,8 +329,8 @@ class RobustnessPage(Page):
     def show_nothing(self) -> None:
         """No run is open."""
         self._opened, self.track = None, None
-        self.source_menu.render_sources(self.root, self._runs.summaries, self.evaluating.summaries)
-        start = make_button("Start the demo run", "play", clicked=self.demoAsked.emit)
+        self.source_menu.render_sources(self.root, self._runs.summaries, self.evaluations.summaries)
+        start = make_button("Start the demo run", "play", clicked=self.demoRequested.emit)
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
         self.stack.show_empty(
             "chart", "No evaluations yet",
@@ -364,14 +373,14 @@ class RobustnessPage(Page):
 
     def _cross_plays(self) -> list[EvaluationSummary]:
         run = self._shown_run()
-        return [s for s in self.evaluating.summaries if is_cross_play(s, run)]
+        return [s for s in self.evaluations.summaries if is_cross_play(s, run)]
 
     def _open_point(self, key: str, point: Point) -> None:
         """The rows behind a point of the curve `key`: here, or, for a training step, on Traces."""
         if point.traces is not None:
             self.rows.open(point.traces)
         elif point.basis is Basis.STEP and self.root is not None:
-            self.tracesAsked.emit(RunPaths(self.root), rollouts_behind(key, point))
+            self.tracesRequested.emit(RunPaths(self.root), rollouts_behind(key, point))
         else:
             self.toast.emit(TOTALS_ONLY if point.basis is Basis.COUNTS else SEVERAL)
 
@@ -402,7 +411,7 @@ class RobustnessPage(Page):
         """Evaluate the runs of these folders on one suite; they are compared when that is done."""
         runs: dict[RunPaths, None] = {}
         for root in roots:
-            summary = self.evaluating.find(root)
+            summary = self.evaluations.find(root)
             names = {t.run for t in summary.plan.targets} if summary is not None and summary.plan is not None else ()
             runs.update(dict.fromkeys(p for p in self._known_runs() if p.root == root or p.run_id in names))
         self._ask_evaluate(list(runs), for_compare=True)
@@ -422,11 +431,11 @@ class RobustnessPage(Page):
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]) -> None:
             dialog = EvaluateDialog(
-                *found, lambda request: estimate_throughput(request, self.evaluating.summaries), self
+                *found, lambda request: estimate_throughput(request, self.evaluations.summaries), self
             )
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
-            dialog.startRequested.connect(self.evaluating.start)
+            dialog.startRequested.connect(self.evaluations.start)
             dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))
             self.dialogs.show_dialog(dialog)
 
@@ -452,15 +461,15 @@ class RobustnessPage(Page):
     def _render_evaluation_bar(self) -> None:
         """The open one if it is running or incomplete, else the newest running one. One that has just ended stays
         until it is closed or shown."""
-        live, shown, bar = self.evaluating.live, self.evaluating.find(self.root), self.evaluation_bar
+        live, shown, bar = self.evaluations.live, self.evaluations.find(self.root), self.evaluation_bar
         incomplete = shown is not None and shown.state is not None and shown.state.over and shown.state.share < 1
         summary = shown if shown in live or incomplete else next(iter(live), None)
         if summary is None and bar.summary is not None and not bar.isHidden():
-            last = self.evaluating.find(bar.summary.paths.root)
+            last = self.evaluations.find(bar.summary.paths.root)
             summary = None if last is not None and last.paths.root == self.root else last
         root = summary.paths.root if summary is not None else None
         bar.render_summary(
-            summary, stopping=root in self.evaluating.stopping, more=max(0, len(live) - 1),
+            summary, stopping=root in self.evaluations.stopping, more=max(0, len(live) - 1),
             shown=root is not None and root == self.root,
         )  # fmt: skip
 
@@ -498,7 +507,7 @@ class RobustnessPage(Page):
         read(Condition.HINTED)
 
     def _take_problem(self, trace: Trace) -> None:
-        self.replays.leave()
+        self._leave_replay()
         self.replay.render_problem(trace)
         self.replay.start.setFocus()
 
@@ -519,14 +528,35 @@ class RobustnessPage(Page):
             steps = [step for step, _folder in recorded]
             return ReplayPlan(problem, hint if hinted else None, placement, max_tokens=MAX_TOKENS), steps
 
+        def replay(plan: ReplayPlan, recorded_steps: list[int]) -> None:
+            def work(task: Task) -> CheckpointReplayResult:
+                self._running_replay = running = CheckpointReplay(run, plan, recorded_steps=recorded_steps)
+                if task.cancelled:
+                    running.cancel()
+                return running.run(task.report)
+
+            view = self.replay
+            self._replay_tasks.run_task(work, view.render_done, view.render_failed, progress=view.render_progress,
+                                        key="replay")  # fmt: skip
+
         def begin(found: tuple[ReplayPlan, list[int]] | None) -> None:
             if found is None:
                 self.replay.render_failed("This problem is not known any more: its suite has changed.")
             else:
-                self.replays.start(run, *found)
+                replay(*found)
 
         self.replay.render_busy(True)
         self.controller.ask(plan, begin, self.replay.render_failed)
+
+    def _cancel_replay(self) -> None:
+        """End the running replay; it is shown with the steps that there are."""
+        if self._running_replay is not None:
+            self._running_replay.cancel()
+
+    def _leave_replay(self) -> None:
+        """End the running replay and show nothing of it."""
+        self._replay_tasks.cancel("replay")
+        self._cancel_replay()
 
     # ------------------------------------------------------------------ runs behind what is shown
 
@@ -534,7 +564,7 @@ class RobustnessPage(Page):
         """The run of the checkpoints that are shown."""
         if self.track is not None:
             return self._run_of(self.track)
-        summary = self.evaluating.find(self.root)
+        summary = self.evaluations.find(self.root)
         names = {t.run for t in summary.plan.targets} if summary is not None and summary.plan is not None else set()
         return next((p for p in self._known_runs() if p.root == self.root or p.run_id in names), None)
 

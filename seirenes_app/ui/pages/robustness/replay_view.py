@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QSizePolicy, QWidget
 
 from seirenes_app.services.attribution.alignment import align
-from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan, open_before
+from seirenes_app.services.robustness.checkpoint_replay import open_before
 from seirenes_app.services.robustness.types import CheckpointReplayResult, ReplayStep, Trace
 from seirenes_app.ui.charts.card import EMPTY, FigureCard
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
-from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
@@ -28,49 +27,6 @@ from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import TracePairView
-from training.runs.paths import RunPaths
-
-
-class ReplayRunner(QObject):
-    """One replay at a time, in another thread. Nothing of a replay that was replaced is delivered."""
-
-    progressed = Signal(object)
-    """CheckpointReplayResult so far."""
-    done = Signal(object)
-    """CheckpointReplayResult"""
-    failed = Signal(str)
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._tasks = TaskRunner(self, threads=1)
-        self._replay: CheckpointReplay | None = None
-
-    def start(self, paths: RunPaths, plan: ReplayPlan, recorded_steps: Sequence[int] = ()) -> None:
-        """Replay on every checkpoint of a run."""
-        self.leave()
-
-        def work(task: Task) -> CheckpointReplayResult:
-            self._replay = replay = CheckpointReplay(paths, plan, recorded_steps=recorded_steps)
-            if task.cancelled:
-                replay.cancel()
-            return replay.run(task.report)
-
-        self._tasks.run_task(work, self.done.emit, self.failed.emit, progress=self.progressed.emit, key="replay")
-
-    def cancel(self) -> None:
-        """End the running replay; `done` follows with the steps that there are."""
-        if self._replay is not None:
-            self._replay.cancel()
-
-    def leave(self) -> None:
-        """End the running replay and deliver nothing of it."""
-        self._tasks.cancel("replay")
-        self.cancel()
-
-    def close(self) -> None:
-        self.leave()
-        self._tasks.close()
-
 
 MISSING = BadgeStyle("silent", "Not replayed", "muted")
 WIDTH, HEIGHT = 66, 62

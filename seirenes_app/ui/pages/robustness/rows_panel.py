@@ -173,7 +173,8 @@ class RowsPanel(QFrame):
     @property
     def current(self) -> Trace | None:
         """The current row."""
-        return self.list.currentIndex().data(ROW_ROLE)
+        found: Trace | None = self.list.currentIndex().data(ROW_ROLE)
+        return found
 
     def _on_replay(self) -> None:
         if self.current is not None:
