@@ -1,4 +1,4 @@
-"""The figures of an evaluation as values; `derive` makes them. No I/O."""
+"""The figures of an evaluation as values; `metrics` makes them. No I/O."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Accuracy:
     timed_out: float
     follow: Interval | None
     suggesting: int
+    suggesting_problems: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class FlipRates:
     harmful: Interval
     helpful: Interval
     net: Interval
+    both_right: Interval
+    both_wrong: Interval
     pairs: int
     harmful_pairs: float
     helpful_pairs: float
@@ -52,8 +55,8 @@ class FlipRates:
 class Gap:
     """Clean − perturbed on the same problems: of HINTED (type None: all types) or of PLACEBO.
 
-    `gap` is the mean difference a problem with its bootstrap over problems; `p_value` is McNemar's, clustered where a
-    problem has several pairs. `drop_rate` is PDR = 1 − perturbed / clean, None where nothing is right clean.
+    `gap` is the mean difference over pairs, its interval a bootstrap over problems; `p_value` is McNemar's, clustered
+    where a problem has several pairs. `drop_rate` is PDR = 1 − perturbed / clean, None where nothing is right clean.
     `needed` says how many problems, and how many more than these, resolve a difference of this size at power 0.8.
     """
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.core.statistics import Interval, Needed, flips, mcnemar, needed_problems, paired_bootstrap, pdr
+from training.core.statistics import Interval, Needed, mcnemar, needed_problems, paired_bootstrap, pdr
 from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Change, FlipRates, Gap
 from training.evaluation.outcome_arrays import OutcomeArrays
-from training.evaluation.problem_blocks import Block, Floats, blocks, slices
+from training.evaluation.problem_blocks import Block, Floats, blocks, mean_interval, share_interval, slices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,62 +48,107 @@ class Pairs:
 
     def needed(self) -> Needed:
         """Problems that resolve the mean difference."""
-        sums, sizes = self.sums(self.clean - self.shown)
-        difference = float(sums.sum() / sizes.sum())
-        if abs(difference) < 1e-12:
-            return needed_problems(0.0, sd=0.0, have=len(sums))
-        if self.single:
-            return needed_problems(difference, discordance=float(np.abs(sums).mean()), have=len(sums))
-        spread = float((sums / sizes).std(ddof=1)) if len(sums) > 1 else 1.0
-        return needed_problems(difference, sd=spread, have=len(sums))
+        return _needed(*self.sums(self.clean - self.shown), self.single)
 
     def difference(self, seed: int) -> Interval:
         """Mean of clean − shown with its bootstrap over problems."""
         return paired_bootstrap((self.clean - self.shown).tolist(), self.problem.tolist(), seed=seed)
 
 
-def pairs_of(block: Block, condition: Condition, hint_type: HintType | None = None) -> Pairs | None:
-    """The block's prompts of a slice with their clean accuracy; None where none has one."""
+def pairs_of(block: Block, condition: Condition, hint_type: HintType | None) -> Pairs:
+    """The block's prompts of a slice with their clean accuracy."""
     part = block.cells.where(condition=condition, hint_type=hint_type)
     clean = block.clean[part.problem]
     there = np.isfinite(clean)
-    if not there.any():
-        return None
     return Pairs(part.problem[there], clean[there], part.rate()[there])
 
 
 # ---------------------------------------------------------------------- clean against perturbed
 
 
-def gaps(cells: OutcomeArrays, *, seed: int = 0) -> tuple[Gap, ...]:
-    """Every target × suite: the gap of all hints, of each type, and of the placebo."""
-    return tuple(g for block in blocks(cells) for g in block_gaps(block, seed))
-
-
-def block_gaps(block: Block, seed: int) -> Iterator[Gap]:
-    """The gaps of one target on one suite."""
+def block_gaps(block: Block, *, exact: bool = True) -> Iterator[Gap]:
+    """The gaps of one target on one suite: of all hints, of each type, and of the placebo."""
+    rates, prompts = block.tables(block.cells.rate(), np.ones(len(block.cells)))
+    greedy = bool((block.cells.data["samples"] == 1).all())
     for condition, hint_type in slices(block):
-        if condition is Condition.CLEAN:
-            continue
-        pairs = pairs_of(block, condition, hint_type)
-        if pairs is not None:
-            yield _gap(block, condition, hint_type, pairs, seed)
+        prompts_P = prompts.of(condition, hint_type)
+        there = np.isfinite(block.clean) & (prompts_P > 0)
+        if condition is not Condition.CLEAN and there.any():
+            sums = ProblemSums(block.clean[there], rates.of(condition, hint_type)[there], prompts_P[there], greedy)
+            gap = pairs_of(block, condition, hint_type).difference(0) if exact else sums.gap()
+            yield Gap(
+                block.target, block.suite, condition, hint_type, len(sums.clean), sums.mean(sums.clean * sums.prompts),
+                sums.mean(sums.shown), gap, sums.p_value(), sums.drop_rate(), sums.flips(gap), sums.needed(),
+            )  # fmt: skip
 
 
-def _gap(block: Block, condition: Condition, hint_type: HintType | None, pairs: Pairs, seed: int) -> Gap:
-    clean, shown, clusters = pairs.clean.tolist(), pairs.shown.tolist(), pairs.problem.tolist()
-    found = flips(clean, shown, clusters, seed=seed)
-    counted = FlipRates(
-        found.harmful, found.helpful, found.net, found.pairs,
-        harmful_pairs=float((pairs.clean * (1 - pairs.shown)).sum()),
-        helpful_pairs=float(((1 - pairs.clean) * pairs.shown).sum()),
-        both_right_pairs=float((pairs.clean * pairs.shown).sum()),
-        both_wrong_pairs=float(((1 - pairs.clean) * (1 - pairs.shown)).sum()),
-    )  # fmt: skip
-    return Gap(
-        block.target, block.suite, condition, hint_type, len(np.unique(pairs.problem)), float(pairs.clean.mean()),
-        float(pairs.shown.mean()), found.net, pairs.p_value(), pdr(clean, shown, clusters), counted, pairs.needed(),
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class ProblemSums:
+    """Arrays `[P]`, one entry a problem: its clean accuracy, the sum of its prompts' shares right, its prompts.
+
+    `greedy`: every prompt has one sample.
+    """
+
+    clean: Floats
+    shown: Floats
+    prompts: Floats
+    greedy: bool
+
+    @property
+    def lost(self) -> Floats:
+        """Pairs that are right clean and wrong beside the text."""
+        return self.clean * (self.prompts - self.shown)
+
+    @property
+    def won(self) -> Floats:
+        """Pairs that are wrong clean and right beside the text."""
+        return (1 - self.clean) * self.shown
+
+    @property
+    def single(self) -> bool:
+        """Whether every problem has one pair of one sample each."""
+        return self.greedy and bool((self.prompts == 1).all())
+
+    def mean(self, sums: Floats) -> float:
+        """The mean over pairs."""
+        return float(sums.sum() / self.prompts.sum())
+
+    def gap(self) -> Interval:
+        """Mean of clean − shown over pairs, in closed form."""
+        return mean_interval(self.clean * self.prompts - self.shown, self.prompts)
+
+    def p_value(self) -> float:
+        """McNemar's: exact for single pairs, else clustered."""
+        return mcnemar(self.lost.tolist(), self.won.tolist(), single=self.single)
+
+    def needed(self) -> Needed:
+        """Problems that resolve the mean difference."""
+        return _needed(self.clean * self.prompts - self.shown, self.prompts, self.single)
+
+    def flips(self, net: Interval) -> FlipRates:
+        """How often the text changes the outcome, both ways."""
+        parts = [self.lost, self.won, self.clean * self.shown, (1 - self.clean) * (self.prompts - self.shown)]
+        harmful, helpful, right, wrong = (share_interval(x, self.prompts, whole=self.greedy)[0] for x in parts)
+        counts = [float(part.sum()) for part in parts]
+        return FlipRates(harmful, helpful, net, right, wrong, round(float(self.prompts.sum())), *counts)
+
+    def drop_rate(self) -> Interval | None:
+        """PDR. Sums a problem are all that counts, so a problem's prompts may share its mean."""
+        prompts = self.prompts.astype(int)
+        alike = int(np.ptp(prompts)) == 0
+        repeats = np.ones(len(prompts), dtype=int) if alike else prompts
+        clean, shown = (np.repeat(np.minimum(v, 1.0), repeats).tolist() for v in (self.clean, self.shown / prompts))
+        return pdr(clean, shown, None if alike else np.repeat(np.arange(len(prompts)), repeats).tolist())
+
+
+def _needed(sums: Floats, sizes: Floats, single: bool) -> Needed:
+    difference = float(sums.sum() / sizes.sum())
+    if abs(difference) < 1e-12:
+        return needed_problems(0.0, sd=0.0, have=len(sums))
+    if single:
+        return needed_problems(difference, discordance=float(np.abs(sums).mean()), have=len(sums))
+    spread = float((sums / sizes).std(ddof=1)) if len(sums) > 1 else 1.0
+    return needed_problems(difference, sd=spread, have=len(sums))
 
 
 # ---------------------------------------------------------------------- one target against another

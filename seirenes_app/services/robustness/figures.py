@@ -1,27 +1,21 @@
-"""All figures of one checkpoint on one suite, by key: from its cells, or from totals where its rows are gone. Pure.
+"""All figures of one checkpoint on one suite, by key: from its outcomes, or from totals where its rows are gone. Pure.
 
-Gaps and effects have the bootstrap's interval, as everywhere; over hundreds of checkpoints the closed form's in its
-place (cluster-robust t), which is close to it on some hundred problems and takes no time. From totals alone nothing is
-known of how a problem's hints go together: then each problem counts once, which makes an interval too wide rather than
-too narrow.
+From totals alone nothing is known of how a problem's hints go together: each problem counts once, which makes an
+interval too wide rather than too narrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from training.core.statistics import Interval, mcnemar, pdr, wilson
+from training.core.statistics import Interval, wilson
 from training.core.statistics.distributions import t_quantile
 from training.core.statistics.intervals import difference_limits, score_limits
 from training.core.types import Condition, HintType
-from training.evaluation.metrics import worst_of_k
-from training.evaluation.outcome_arrays import OutcomeArrays
-from training.evaluation.paired_metrics import block_gaps
-from training.evaluation.problem_blocks import Block, Floats, mean_interval, share_interval, slices
+from training.evaluation.metrics import summarise_block
+from training.evaluation.problem_blocks import Block
 
 _QUANTILE = 1.959963984540054
 _WHOLE = 1e-9
@@ -61,132 +55,31 @@ def slice_of(key: str) -> tuple[Condition, HintType | None]:
 def block_figures(block: Block, *, exact: bool = True) -> Figures:
     """Accuracies (`slice_key`), follow rates 'follow/…', gaps 'gap/…'; flips 'harmful/…', 'helpful/…', 'right/…',
     'wrong/…' and drop rates 'drop/…', of all hints and of the placebo; worst-of-k 'worst/hinted', 'worst/placebo',
-    'worst/clean' and its effects 'effect/placebo', 'effect/clean'. Not `exact`: in closed form alone."""
+    'worst/clean' and its effects 'effect/placebo', 'effect/clean'. `exact`: see `metrics`."""
+    summary = summarise_block(block, exact=exact)
     found: Figures = {}
-    data = block.cells.data
-    single = bool((data["samples"] == 1).all())
-    columns = (data["samples"], data["right"], data["suggesting"], data["follows"], block.cells.rate())
-    tables = block.tables(*columns, np.ones(len(block.cells)))
-    for condition, hint_type in slices(block):
-        key = slice_key(condition, hint_type)
-        samples, right, suggesting, follows, rates, prompts = (t.of(condition, hint_type) for t in tables)
-        found[key] = _share(right, samples)
-        if suggesting.any():
-            found[f"follow/{key}"] = _share(follows, suggesting)
-        if condition is not Condition.CLEAN:
-            pairs = _pair_figures(block.clean, rates, prompts, single, flips=hint_type is None)
-            found |= {f"{name}/{key}": f for name, f in pairs}
-            if hint_type is None and (rate := _drop_rate(block.clean, rates, prompts)) is not None:
-                found[f"drop/{key}"] = rate
-    found |= dict(_worst(block))
-    return found | dict(_resampled_figures(block, found)) if exact else found
-
-
-def _resampled_figures(block: Block, found: Figures) -> Iterator[tuple[str, Figure]]:
-    """Gaps and effects again, with the intervals of `training.evaluation.metrics`."""
-    for gap in block_gaps(block, 0):
-        key = f"gap/{slice_key(gap.condition, gap.hint_type)}"
-        yield key, replace(found[key], value=gap.gap)
-    for worst in worst_of_k(block.cells):
-        for key, against in (("effect/placebo", worst.against_neutral), ("effect/clean", worst.against_resampled)):
-            if against is not None:
-                yield key, replace(found[key], value=against.difference, p_value=against.p_value)
-
-
-def _share(right_P: Floats, rows_P: Floats) -> Figure:
-    interval, _ = share_interval(right_P, rows_P)
-    return Figure(interval, int(np.count_nonzero(rows_P)), round(float(rows_P.sum())))
-
-
-def _pair_figures(
-    clean_P: Floats, rates_P: Floats, prompts_P: Floats, single: bool, *, flips: bool
-) -> Iterator[tuple[str, Figure]]:
-    """Clean against shown, a problem being its clean accuracy and the sum of its prompts' rates."""
-    there = np.isfinite(clean_P) & (prompts_P > 0)
-    if not there.any():
-        return
-    clean, rates, prompts = clean_P[there], rates_P[there], prompts_P[there]
-    problems, pairs = len(clean), round(float(prompts.sum()))
-    lost, won = clean * (prompts - rates), (1 - clean) * rates
-    p_value = mcnemar(lost.tolist(), won.tolist(), single=single and bool((prompts == 1).all()))
-    yield "gap", Figure(mean_interval(clean * prompts - rates, prompts), problems, pairs, p_value)
-    if not flips:
-        return
-    both, neither = clean * rates, (1 - clean) * (prompts - rates)
-    for name, sums in (("harmful", lost), ("helpful", won), ("right", both), ("wrong", neither)):
-        yield name, Figure(share_interval(sums, prompts, whole=single)[0], problems, pairs)
-
-
-def _drop_rate(clean_P: Floats, rates_P: Floats, prompts_P: Floats) -> Figure | None:
-    there = np.isfinite(clean_P) & (prompts_P > 0)
-    if not there.any():
-        return None
-    clean, rates, prompts = clean_P[there], rates_P[there], prompts_P[there].astype(int)
-    # Sums a problem are all that counts, so a problem's prompts may share its mean; alike numbers need no clusters.
-    alike = int(np.ptp(prompts)) == 0
-    repeats = np.ones(len(clean), dtype=int) if alike else prompts
-    rows = [np.repeat(np.minimum(v, 1.0), repeats).tolist() for v in (clean, rates / prompts)]
-    clusters = None if alike else np.repeat(np.arange(len(clean)), repeats).tolist()
-    found = pdr(rows[0], rows[1], clusters)
-    return None if found is None else Figure(found, len(clean), int(prompts.sum()))
-
-
-def _worst(block: Block) -> Iterator[tuple[str, Figure]]:
-    hinted, k_P = _all_right(block.cells.where(condition=Condition.HINTED))
-    asked = k_P[k_P > 0]
-    if not len(asked):
-        return
-    k = int(np.bincount(asked).argmax())
-    whole = k_P == k
-    yield "worst/hinted", _share_of(hinted[whole])
-    neutral, n_P = _all_right(block.cells.where(condition=Condition.PLACEBO))
-    resampled, r_P = _resampled(block.cells.where(condition=Condition.CLEAN), k)
-    for name, beside, count_P in (("placebo", neutral, n_P), ("clean", resampled, r_P)):
-        both = whole & (count_P == k)
-        if both.any():
-            yield f"worst/{name}", _share_of(beside[both])
-            yield f"effect/{name}", effect(beside[both] - hinted[both])
-
-
-def _share_of(values: Floats) -> Figure:
-    whole = bool(np.isin(values, (0, 1)).all())
-    ones = np.ones(len(values))
-    return Figure(share_interval(values, ones, whole=whole)[0], len(values), len(values))
-
-
-def effect(differences: Floats) -> Figure:
-    """A mean difference over problems. p is that of sign flips: McNemar's where all sizes are 1, else its limit."""
-    lost, won = np.maximum(differences, 0), np.maximum(-differences, 0)
-    exact = bool(np.isin(differences, (-1, 0, 1)).all())
-    p_value = mcnemar(lost.tolist(), won.tolist(), single=exact)
-    return Figure(mean_interval(differences, np.ones(len(differences))), len(differences), len(differences), p_value)
-
-
-def _all_right(cells: OutcomeArrays) -> tuple[Floats, np.ndarray[Any, np.dtype[np.int64]]]:
-    """`[P]` the product of each problem's rates, and how many prompts it has."""
-    product, count = np.ones(len(cells.problems)), np.zeros(len(cells.problems), dtype=np.int64)
-    np.multiply.at(product, cells.problem, cells.rate())
-    np.add.at(count, cells.problem, 1)
-    return product, count
-
-
-def _resampled(clean: OutcomeArrays, k: int) -> tuple[Floats, np.ndarray[Any, np.dtype[np.int64]]]:
-    """`[P]` the product of k clean outcomes, the samples dealt to k places; 0 outcomes with fewer samples than k."""
-    n = len(clean.problems)
-    product, count = np.ones(n), np.zeros(n, dtype=np.int64)
-    samples = clean.data["samples"].astype(np.int64)
-    enough = (samples >= k) & (k > 1)
-    if not enough.any():
-        return product, count
-    problem, bits, samples = clean.problem[enough], clean.data["bits"][enough], samples[enough]
-    places = np.arange(int(samples.max()))
-    right = (bits[:, None] >> places.astype(np.uint64) & np.uint64(1)).astype(float)
-    there = places[None, :] < samples[:, None]
-    for place in range(k):
-        mine = there & (places % k == place)[None, :]
-        product[problem] *= (right * mine).sum(1) / mine.sum(1)
-    count[problem] = k
-    return product, count
+    for a in summary.accuracies:
+        key = slice_key(a.condition, a.hint_type)
+        found[key] = Figure(a.interval, a.problems, a.rows)
+        if a.follow is not None:
+            found[f"follow/{key}"] = Figure(a.follow, a.suggesting_problems, a.suggesting)
+    for gap in summary.gaps:
+        key, flips = slice_key(gap.condition, gap.hint_type), gap.flips
+        found[f"gap/{key}"] = Figure(gap.gap, gap.problems, flips.pairs, gap.p_value)
+        if gap.hint_type is None:
+            shares = {
+                "harmful": flips.harmful, "helpful": flips.helpful, "right": flips.both_right,
+                "wrong": flips.both_wrong, "drop": gap.drop_rate,
+            }  # fmt: skip
+            found |= {f"{n}/{key}": Figure(v, gap.problems, flips.pairs) for n, v in shares.items() if v is not None}
+    if (worst := summary.worst) is not None:
+        found["worst/hinted"] = Figure(worst.hinted, worst.problems, worst.problems)
+        sides = (("placebo", worst.neutral, worst.against_neutral), ("clean", worst.resampled, worst.against_resampled))
+        for name, share, effect in sides:
+            if share is not None and effect is not None:
+                found[f"worst/{name}"] = Figure(share, effect.problems, effect.problems)
+                found[f"effect/{name}"] = Figure(effect.difference, effect.problems, effect.problems, effect.p_value)
+    return found
 
 
 # ---------------------------------------------------------------------- from totals

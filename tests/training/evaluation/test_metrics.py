@@ -8,8 +8,8 @@ from helpers.evals import fill, small_plan
 
 from training.core.statistics import maj_at_k, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
 from training.core.types import Condition, HintType
-from training.evaluation.metrics import accuracies, at_k, gap_series, summarise_target, worst_of_k
-from training.evaluation.paired_metrics import change_between, changes, gaps
+from training.evaluation.metrics import accuracies, summarise_target
+from training.evaluation.paired_metrics import change_between, changes
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.summary import metrics_of
 
@@ -107,20 +107,13 @@ def test_the_gap_is_paired_by_problem_with_mcnemars_test(greedy):
     assert both + lost + won == gap.flips.pairs == 40
 
 
-def test_the_series_for_charts_has_the_gaps_own_means_and_nearly_its_limits(greedy):
-    cells = cells_of(greedy[0])
-    series = gap_series(cells)
-    hinted = [g for g in gaps(cells) if g.condition is Condition.HINTED]
-    assert len(series) == len(hinted) == 10
-    for gap in hinted:
-        point = series[gap.target, gap.suite, gap.hint_type]
-        assert point.mean == pytest.approx(gap.gap.mean)
-        assert (point.low, point.high) == pytest.approx((gap.gap.low, gap.gap.high), abs=0.03)
-
-
 def test_k_samples_are_counted_as_the_statistics_count_them(sampled):
-    paths, _ = sampled
-    found = {a.k: a for a in at_k(cells_of(paths)) if (a.condition, a.hint_type) == (Condition.CLEAN, None)}
+    paths, suite = sampled
+    found = {
+        a.k: a
+        for a in summarise_target(cells_of(paths), "a", suite).at_k
+        if (a.condition, a.hint_type) == (Condition.CLEAN, None)
+    }
     assert list(found) == [1, 2, 4, 6]
     by_item = {}
     for t in traces_of(paths, condition=Condition.CLEAN):
@@ -132,12 +125,11 @@ def test_k_samples_are_counted_as_the_statistics_count_them(sampled):
     wanted = plain.mean(maj_at_k([a for a, _ in s], [good for _, good in s]) for s in by_item.values())
     assert found[6].majority.mean == pytest.approx(wanted, abs=1e-6)
     assert found[2].majority is None
-    assert at_k(cells_of(paths), [7]) == ()
     assert {a.problems for a in found.values()} == {15}
 
 
 def test_worst_of_k_stands_beside_both_placebos(sampled):
-    (worst,) = worst_of_k(cells_of(sampled[0]))
+    worst = summarise_target(cells_of(sampled[0]), "a", sampled[1]).worst
     assert (worst.k, worst.problems, worst.left_out) == (4, 15, 0)
     assert worst.neutral is not None
     assert worst.resampled is not None
@@ -146,7 +138,8 @@ def test_worst_of_k_stands_beside_both_placebos(sampled):
 
 
 def test_greedy_rows_have_no_clean_resamples(greedy):
-    for worst in worst_of_k(cells_of(greedy[0])):
+    for target in ("a", "b"):
+        worst = summarise_target(cells_of(greedy[0]), target, greedy[1]).worst
         assert worst.resampled is None
         assert worst.against_neutral is not None
 
@@ -154,8 +147,8 @@ def test_greedy_rows_have_no_clean_resamples(greedy):
 def test_an_attack_that_does_nothing_has_no_effect_beside_its_placebo(tmp_path):
     """Four hints that do what neutral texts do: few are right under all, and that says nothing."""
     rule = by_luck({c: 0.7 for c in Condition})
-    paths = fill(tmp_path, small_plan(problems=120, chunk_items=64), rule)
-    (worst,) = worst_of_k(cells_of(paths))
+    plan = small_plan(problems=120, chunk_items=64)
+    worst = summarise_target(cells_of(fill(tmp_path, plan, rule)), "a", plan.suites[0].name).worst
     assert worst.hinted.mean < 0.4
     assert worst.against_neutral.p_value > 0.05
     assert worst.against_neutral.difference.low < 0 < worst.against_neutral.difference.high
@@ -181,12 +174,14 @@ def test_cells_in_any_order_give_the_same_figures(greedy):
     cells = cells_of(greedy[0])
     shuffled = cells.take(np.random.default_rng(1).permutation(len(cells)))
     assert accuracies(shuffled) == accuracies(cells)
-    assert gap_series(shuffled) == pytest.approx(gap_series(cells))
+    # Each prompt's place decides the bootstrap's draws.
+    first, second = (summarise_target(c, "a", greedy[1]).gaps for c in (cells, shuffled))
+    assert [(g.clean, g.perturbed, g.p_value) for g in first] == [(g.clean, g.perturbed, g.p_value) for g in second]
 
 
 def test_no_cells_give_no_figures(greedy):
     nothing = cells_of(greedy[0]).where("nobody")
-    assert (accuracies(nothing), gaps(nothing), worst_of_k(nothing), at_k(nothing)) == ((), (), (), ())
+    assert accuracies(nothing) == ()
     with pytest.raises(ValueError, match="no cells"):
         summarise_target(nothing, "a", "b")
 
