@@ -54,6 +54,8 @@ class ActionSpec:
     separated: bool = False
     """Whether a line is above it in its menu."""
     checkable: bool = False
+    destructive: bool = False
+    """Whether it ends or deletes something: the keyboard never comes to its button by itself."""
 
     @property
     def scope(self) -> str:
@@ -118,6 +120,7 @@ def bind_actions(
         action.setShortcuts(_sequences(spec))
         action.setShortcutContext(keys)
         action.setToolTip(describe_action(spec))
+        action.setProperty("destructive", spec.destructive)
         if spec.icon:
             set_icon(action, spec.icon, "muted")
             action.setProperty("icon_name", spec.icon)

@@ -188,8 +188,8 @@ class MainWindow(QMainWindow):
 
     def _slots(self, key: str) -> dict[str, Callable[..., object]]:
         """What answers a page's signals."""
-        messages = {"toast": self.toast.say, "problem": self.show_error}
-        return {
+        messages: dict[str, Callable[..., object]] = {"toast": self.toast.say, "problem": self.show_error}
+        slots: dict[str, dict[str, Callable[..., object]]] = {
             "home": {
                 "demoRequested": self.start_demo, "configRequested": self.open_config, "runRequested": self.open_run,
                 "resumeRequested": lambda paths: self._start(lambda: self._control.resume(paths)),
@@ -206,7 +206,8 @@ class MainWindow(QMainWindow):
             },
             "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
             "robustness": {"tracesRequested": self.open_traces, "demoRequested": self.start_demo, **messages},
-        }[key]  # fmt: skip
+        }  # fmt: skip
+        return slots[key]
 
     def _restore_page(self, page: Any) -> None:
         """What a page shows before it is asked for anything."""

@@ -24,7 +24,7 @@ class _KeepsFocus:
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Tab as usual; hidden or disabled, the choice waits until the other buttons are up to date."""
         if self.isVisible() and self.isEnabled():  # type: ignore[attr-defined]
-            return super().focusNextPrevChild(forward)  # type: ignore[misc]
+            return bool(super().focusNextPrevChild(forward))
         window = self.window()  # type: ignore[attr-defined]
         self.clearFocus()  # type: ignore[attr-defined]
         QTimer.singleShot(0, window, lambda: _move_focus(self))
@@ -65,7 +65,7 @@ def _move_focus(button: Any) -> None:
 
 
 def is_destructive(button: QAbstractButton) -> bool:
-    """Whether it ends or deletes something: `kind="danger"` or `destructive=True`."""
+    """Whether it ends or deletes something: by `kind="danger"`, `destructive=True`, or its action's spec."""
     return bool(button.property("destructive"))
 
 
@@ -121,6 +121,7 @@ def follow_action(button: QAbstractButton, action: QAction, *, text: bool = Fals
         button.setToolTip(action.toolTip())
         button.setAccessibleDescription(action.toolTip())
 
+    button.setProperty("destructive", bool(action.property("destructive")))
     button.clicked.connect(lambda *_: action.trigger())
     action.changed.connect(follow)
     follow()

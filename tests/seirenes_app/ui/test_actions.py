@@ -13,7 +13,7 @@ from seirenes_app.ui.actions import ActionSpec, bind_actions
 from seirenes_app.ui.app import build_window
 from seirenes_app.ui.command_palette import filter_commands
 from seirenes_app.ui.pages.base import PAGES
-from seirenes_app.ui.widgets.buttons import action_button
+from seirenes_app.ui.widgets.buttons import action_button, is_destructive
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, ShortcutsDialog
 from seirenes_app.ui.window_actions import ALL_ACTIONS, WINDOW_ACTIONS
 
@@ -124,3 +124,12 @@ def test_a_button_of_an_action_follows_its_text_and_state(qtbot):
     action.setEnabled(False)
     button.click()
     assert done == [1]
+
+
+def test_an_action_that_ends_or_deletes_something_is_marked_and_its_button_is_safe(qtbot):
+    for spec in ALL_ACTIONS:
+        assert spec.destructive == (spec.name in ("stop", "discard", "delete")), spec.id
+    owner = QWidget()
+    qtbot.addWidget(owner)
+    action = bind_actions(owner, (ActionSpec("page.stop", "Stop", destructive=True),), {"stop": print})["stop"]
+    assert is_destructive(action_button(action))

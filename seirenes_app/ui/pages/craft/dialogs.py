@@ -382,7 +382,8 @@ class CraftDialogs(DialogHolder):
         picker = PickerDialog("Drafts", "Open", say_draft, empty=NO_DRAFTS, parent=self._page)
         picker.add_tool(ActionSpec("drafts.rename", "Rename…", "F2", "pencil", "Give it another title"), ask_title)
         picker.add_tool(
-            ActionSpec("drafts.delete", "Delete…", "Del", "discard", "Delete it with its results"), ask_delete
+            ActionSpec("drafts.delete", "Delete…", "Del", "discard", "Delete it with its results", destructive=True),
+            ask_delete,
         )
         picker.chosen.connect(lambda draft: act("The draft was not opened", lambda: controller.open_saved(draft.id)))
         self.show_dialog(picker)

@@ -12,6 +12,6 @@ ACTIONS = (
     ActionSpec("home.group", "Group…", "G", "", "Put the selected run into a group", context=True),
     ActionSpec("home.note", "Note…", "N", "note", "Write a note on the selected run", context=True),
     ActionSpec("home.resume", "Resume", "R", "resume", context=True),
-    ActionSpec("home.discard", "Discard…", "Del", "discard", context=True),
+    ActionSpec("home.discard", "Discard…", "Del", "discard", context=True, destructive=True),
 )
 """Of the table of runs."""

@@ -253,10 +253,10 @@ class HomePage(Page):
             f"Recorded run, {state.step} steps. Right answers: clean {clean}, with hints {hinted}, with the placebo "
             f"{placebo}."
         )
-        if placebo.points is None:
+        if hinted.points is None or placebo.points is None:
             note = "Without a placebo's figures a gain with hints says nothing about hints."
         else:
-            gains = [signed_points(change.points / 100) for change in (hinted, placebo)]
+            gains = [signed_points(points / 100) for points in (hinted.points, placebo.points)]
             note = f"With hints {gains[0]} points, with the placebo {gains[1]}. "
             note += "Only the difference can be robustness to hints."
         self.recorded_note.setText(note)

@@ -27,11 +27,11 @@ RUN_ACTIONS = (
     ActionSpec("train.robustness", "Robustness", "", "chart", "This run over its checkpoints"),
     ActionSpec("train.resume", "Resume", "", "resume", "Start a trainer that continues from the newest checkpoint"),
     ActionSpec("train.edit-settings", "Edit settings", "", "pencil", "Open the form with the settings of this run"),
-    ActionSpec("train.stop", "Stop and save", "", "stop", "Save, then end the trainer"),
+    ActionSpec("train.stop", "Stop and save", "", "stop", "Save, then end the trainer", destructive=True),
     ActionSpec("train.checkpoint", "Checkpoint now", "", "save", "Save the weights after this step"),
     ActionSpec("train.export-model", "Export the model…", "Ctrl+E", "export", "As a Hugging Face folder, LoRA or GGUF"),
     ActionSpec("train.diagnostics", "Copy diagnostics", "", "copy", "This machine, this run, the end of its log"),
-    ActionSpec("train.discard", "Discard…", "", "discard", "Stop the run and move it to the trash"),
+    ActionSpec("train.discard", "Discard…", "", "discard", "Stop the run and move it to the trash", destructive=True),
 )
 ACTIONS = (ActionSpec("train.find", "Find", "Ctrl+F", "search", "Find an option, or text in the log"), *FORM_ACTIONS,
            *RUN_ACTIONS)  # fmt: skip
