@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from helpers.evals import verify
 
 from seirenes_app.services.hint_authoring.draft import from_json
 from seirenes_app.services.hint_authoring.results import result_from_json
@@ -19,7 +20,7 @@ from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.run_store import run_eval_dir
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.io import read_suite
 from training.evaluation.suites.manifest import separation
 from training.evaluation.v01_rows import import_rows, needs_import

@@ -14,12 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.evals import fill, small_plan
+from helpers.evals import fill, small_plan, verify
 
 from training.core.types import Condition
 from training.evaluation.metrics import accuracies, summarise_block, summarise_target
 from training.evaluation.problem_blocks import blocks
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 
 REPEATS = 5
 
@@ -52,7 +52,9 @@ def main():
             _, gaps_ms = timed(lambda: [summarise_block(b, exact=False) for b in blocks(cells)])
             _, one_ms = timed(lambda: summarise_target(cells, names[-1], plan.suites[0].name))
         print(f"{len(cells)} cells read in {read_ms:.0f} ms")
-        print(f"all accuracies with intervals in {accuracies_ms:.0f} ms, all figures in closed form in {gaps_ms:.0f} ms")
+        print(
+            f"all accuracies with intervals in {accuracies_ms:.0f} ms, all figures in closed form in {gaps_ms:.0f} ms"
+        )
         print(f"every figure of one target in {one_ms:.0f} ms")
         started = time.perf_counter()
         print(f"verify: {verify(paths.rows) or 'sound'} in {time.perf_counter() - started:.0f} s")

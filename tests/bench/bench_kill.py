@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.evals import contents
+from helpers.evals import contents, verify
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluations import (
@@ -31,7 +31,7 @@ from seirenes_app.services.evaluations import (
     starter_target,
 )
 from training.evaluation.plan import chunks
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.runs.launch import running_process
 from training.runs.stop import kill_tree
 

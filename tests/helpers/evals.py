@@ -8,9 +8,11 @@ from training.core.prompts import Placement, PromptStyle, reasoner_messages
 from training.core.types import Outcome
 from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
+from training.evaluation.outcome_arrays import NO_TYPE, TYPES
 from training.evaluation.plan import EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunks
 from training.evaluation.run_store import step_chunks
-from training.evaluation.store import StoredRow, StoreWriter
+from training.evaluation.store import StoredRow, StoreWriter, pack_rows
+from training.evaluation.store_reader import StoreReader
 from training.runs.control import StopRequested
 
 
@@ -115,3 +117,29 @@ def contents(rows_db):
         ).fetchall()
         cells = db.execute("SELECT target, suite, condition, start, data FROM cells ORDER BY 1, 2, 3, 4").fetchall()
     return rows, cells
+
+
+def verify(path):
+    """What is wrong with a store: cells that are not those of its rows, chunks whose rows are missing or too many."""
+    with StoreReader(path) as reader:
+        traces = list(reader.all_traces())
+    with sqlite3.connect(path) as db:
+        targets, suites = (dict(db.execute(f"SELECT name, id FROM {t}")) for t in ("targets", "suites"))
+        chunk_rows = db.execute("SELECT target, suite, condition, start, stop, rows FROM chunks").fetchall()
+        cells = {tuple(row[:4]): row[4] for row in db.execute("SELECT * FROM cells")}
+    faults = [] if sum(c[-1] for c in chunk_rows) == len(traces) else ["the chunks count other rows"]
+    for target, suite, condition, start, stop, counted in chunk_rows:
+        mine = [
+            t for t in traces
+            if (targets[t.row.key.target], suites[t.row.key.suite], t.row.key.condition) == (target, suite, condition)
+            and start <= t.row.key.item < stop
+        ]  # fmt: skip
+        kinds = {t.row.key.item: t.problem.kind for t in mine}
+        types = {
+            (t.row.key.item, t.row.key.index): TYPES.index(t.prompt.hint_type) if t.prompt.hint_type else NO_TYPE
+            for t in mine
+        }
+        packed = pack_rows(sorted((t.row for t in mine), key=lambda row: row.key), kinds, types).tobytes()
+        if len(mine) != counted or cells.get((target, suite, condition, start)) != packed:
+            faults.append(f"{target} {suite} {condition} {start}")
+    return tuple(faults)

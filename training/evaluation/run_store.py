@@ -132,5 +132,5 @@ def run_metrics(paths: EvalDir, step: int, suite: str) -> Mapping[str, Any]:
     """The metrics of an `eval` event, without the details that the store has."""
     name = target_name(step)
     with StoreReader(paths.rows) as reader:
-        found = metrics_of(reader.cells(targets=[name], suites=[suite]), name, suite)
+        found = metrics_of(reader.cells(), name, suite)
     return {key: value for key, value in found.items() if key != "details"}

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.core.prompts import Placement
-from training.core.types import Condition, HintType, Outcome, Problem
+from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
-from training.evaluation.outcome_arrays import CONDITIONS, NO_TYPE, PACKED, TYPES, OutcomeArrays
+from training.evaluation.outcome_arrays import CONDITIONS, PACKED, OutcomeArrays
 from training.evaluation.plan import EvalKey
-from training.evaluation.store import PromptText, StoredRow, TraceRow, pack_rows, problem_of
+from training.evaluation.store import PromptText, StoredRow, TraceRow, problem_of
 from training.sqlite import open_read_only
 
 _FETCHED = 500
@@ -34,17 +34,12 @@ _ORDER = (
 )
 
 
-class Interrupted(Exception):
-    """`interrupt` or `close` was called while something was read."""
-
-
 class StoreReader:
     """One `rows.db`. Every method raises a UserError that names the file for one that is missing or damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._closed = False
         self._problems: dict[tuple[int, int], tuple[str, str]] = {}
         if not path.is_file():
             raise UserError(f"{path} is not there: the evaluation has no rows yet. They come with its first chunk.")
@@ -61,8 +56,6 @@ class StoreReader:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
-            if code == sqlite3.SQLITE_INTERRUPT or self._closed:
-                raise Interrupted from error
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 remedy = "The file is damaged: restore it from a copy, or move it away and resume the evaluation."
             else:
@@ -86,22 +79,12 @@ class StoreReader:
         found = self._all("SELECT value FROM meta WHERE key = ?", [key])
         return found[0][0] if found else None
 
-    def cells(
-        self,
-        targets: Sequence[str] | None = None,
-        suites: Sequence[str] | None = None,
-        conditions: Sequence[Condition] | None = None,
-    ) -> OutcomeArrays:
-        """The cells of all committed chunks, or of those; 500,000 take some 50 ms."""
+    def cells(self) -> OutcomeArrays:
+        """The cells of all committed chunks; 500,000 take some 50 ms."""
         names = self.targets(), self.suites()
-        wanted = (
-            None if asked is None else [number for number, name in enumerate(there) if name in asked]
-            for there, asked in zip(names, (targets, suites), strict=True)
-        )  # fmt: skip
-        where, values = _among({**dict(zip(("target", "suite"), wanted, strict=True)), "condition": conditions})
         found = self._all(
-            f"SELECT target, suite, condition, data FROM cells{where} ORDER BY target, suite, condition, start", values
-        )
+            "SELECT target, suite, condition, data FROM cells ORDER BY target, suite, condition, start"
+        )  # fmt: skip
         data = self._unpack([row[3] for row in found])
         counts = np.array([len(row[3]) // PACKED.itemsize for row in found], dtype=np.intp)
         codes = np.array([(row[0], row[1], CONDITIONS.index(row[2])) for row in found], dtype=np.int32).reshape(-1, 3)
@@ -139,30 +122,16 @@ class StoreReader:
         suite: str | None = None,
         condition: Condition | None = None,
         hint_type: HintType | None = None,
-        item: int | None = None,
-        outcomes: Sequence[Outcome] = (),
         limit: int = 200,
         offset: int = 0,
     ) -> list[TraceRow]:
         """Rows of a slice in the order of their keys, with problem and hint."""
-        one = {
-            "t.name": target, "s.name": suite, "r.condition": condition, "x.hint_type": hint_type, "r.item": item,
-        }  # fmt: skip
-        wanted: dict[str, Sequence[Any] | None] = {k: None if v is None else [v] for k, v in one.items()}
-        where, values = _among({**wanted, "r.outcome": outcomes or None})
-        found = self._all(f"{_TRACE}{where}{_ORDER} LIMIT ? OFFSET ?", [*values, limit, offset])
+        wanted = {"t.name": target, "s.name": suite, "r.condition": condition, "x.hint_type": hint_type}
+        asked = {column: value for column, value in wanted.items() if value is not None}
+        where = " WHERE " + " AND ".join(f"{column} = ?" for column in asked) if asked else ""
+        found = self._all(f"{_TRACE}{where}{_ORDER} LIMIT ? OFFSET ?", [*asked.values(), limit, offset])
         with self._readable():
             return [_trace(row) for row in found]
-
-    def trace(self, key: EvalKey) -> TraceRow | None:
-        """One row."""
-        found = self._all(
-            f"{_TRACE} WHERE t.name = ? AND s.name = ? AND r.condition = ? AND r.item = ? AND r.idx = ? "
-            "AND r.sample = ?",
-            [key.target, key.suite, key.condition, key.item, key.index, key.sample],
-        )
-        with self._readable():
-            return _trace(found[0]) if found else None
 
     def prompts(self, suite: str, item: int, condition: Condition) -> tuple[PromptText, ...]:
         """What is shown of an item under a condition, by index."""
@@ -174,21 +143,10 @@ class StoreReader:
         with self._readable():
             return tuple(_prompt(*row) for row in found)
 
-    def problem(self, suite: str, item: int) -> Problem | None:
-        """The problem of an item."""
-        found = self._all(
-            "SELECT i.problem FROM items AS i JOIN suites AS s ON s.id = i.suite WHERE s.name = ? AND i.item = ?",
-            [suite, item],
-        )
-        with self._readable():
-            return problem_of(found[0][0]) if found else None
-
     def all_traces(self) -> Iterator[TraceRow]:
         """Every row in the order of the plan, for export."""
-        offset = 0
-        targets, suites = self.targets(), self.suites()
-        for target in targets:
-            for suite in suites:
+        for target in self.targets():
+            for suite in self.suites():
                 offset = 0
                 while page := self.traces(target=target, suite=suite, limit=_FETCHED, offset=offset):
                     yield from page
@@ -203,15 +161,8 @@ class StoreReader:
         chunks, rows = self._all("SELECT count(*), coalesce(sum(rows), 0) FROM chunks")[0]
         return chunks, rows
 
-    def interrupt(self) -> None:
-        """From another thread: end what is being read, which raises `Interrupted` there."""
-        if not self._closed:
-            self._db.interrupt()
-
     def close(self) -> None:
-        """Close the file."""
-        self.interrupt()
-        self._closed = True
+        """Close the file; a read under way in another thread is finished first."""
         with self._lock:
             self._db.close()
 
@@ -229,67 +180,6 @@ class StoreReader:
             raise UserError(
                 f"{self._path} is damaged: a row cannot be read ({error}). Restore it from a copy."
             ) from error
-
-    # ------------------------------------------------------------------ checking
-
-    def faults(self) -> tuple[str, ...]:
-        """See `verify`."""
-        found = [str(row[0]) for row in self._all("PRAGMA quick_check(20)") if row[0] != "ok"]
-        chunks = self._all(
-            "SELECT key, target, suite, condition, start, stop, rows FROM chunks "
-            "ORDER BY target, suite, condition, start"
-        )
-        for key, *place, rows in chunks:
-            found += [f"Chunk {key}: {fault}" for fault in self._chunk_faults(place, rows)]
-        total = sum(row[-1] for row in chunks)
-        there = self._all("SELECT count(*) FROM rows")[0][0]
-        if there != total:
-            found.append(f"There are {there} rows, and the chunks count {total}.")
-        return tuple(found)
-
-    def _chunk_faults(self, place: list[Any], counted: int) -> list[str]:
-        target, suite, condition, start, _ = place
-        rows = self._all(
-            f"{_TRACE} WHERE r.target = ? AND r.suite = ? AND r.condition = ? AND r.item >= ? AND r.item < ? "
-            "ORDER BY r.item, r.idx, r.sample",
-            place,
-        )
-        if len(rows) != counted:
-            return [f"it counts {counted} rows, and {len(rows)} are there."]
-        with self._readable():
-            traces = [_trace(row) for row in rows]
-        kinds = {t.row.key.item: t.problem.kind for t in traces}
-        types = {
-            (t.row.key.item, t.row.key.index): NO_TYPE
-            if t.prompt.hint_type is None
-            else TYPES.index(t.prompt.hint_type)
-            for t in traces
-        }
-        kept = self._all(
-            "SELECT data FROM cells WHERE target = ? AND suite = ? AND condition = ? AND start = ?",
-            [target, suite, condition, start],
-        )
-        derived = pack_rows([t.row for t in traces], kinds, types).tobytes()
-        return [] if kept and kept[0][0] == derived else ["its cells are not those of its rows."]
-
-
-def verify(path: Path) -> tuple[str, ...]:
-    """What is wrong with the file, in words: cells that are not those of the rows, chunks whose rows are missing or too
-    many, damage that SQLite finds. Empty where all is well."""
-    try:
-        with StoreReader(path) as reader:
-            return reader.faults()
-    except UserError as error:
-        return (str(error),)
-
-
-def _among(wanted: dict[str, Sequence[Any] | None]) -> tuple[str, list[Any]]:
-    parts, values = [], []
-    for column, names in wanted.items():
-        if names is not None:
-            parts.append(f"{column} IN ({', '.join('?' * len(names))})")
-            values += list(names)
-    return (" WHERE " + " AND ".join(parts) if parts else ""), values
 
 
 def _trace(row: tuple[Any, ...]) -> TraceRow:

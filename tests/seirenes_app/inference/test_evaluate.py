@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from helpers.evals import contents
+from helpers.evals import contents, verify
 
 from seirenes_app.inference.evaluate import WorkerSolver, main
 from training.core.prompts import PromptStyle
@@ -16,7 +16,7 @@ from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.evaluator import SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.evaluation.status import EvalState, reduce
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.runs.control import StopRequested
 from training.runs.events import EventTail
 from training.runs.launch import child_environment

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from helpers.evals import fill, small_plan
+from helpers.evals import fill, small_plan, verify
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services import evaluations
@@ -29,7 +29,6 @@ from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.plan import TargetKind
-from training.evaluation.store_reader import verify
 from training.runs.config import RunConfig
 from training.runs.lock import RunLock
 from training.runs.paths import new_run

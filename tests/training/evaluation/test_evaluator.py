@@ -3,7 +3,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from helpers.evals import KIND, FakeSolver, contents, small_plan
+from helpers.evals import KIND, FakeSolver, contents, small_plan, verify
 
 from training.core.types import Condition, Hint, HintType
 from training.errors import UserError
@@ -11,7 +11,7 @@ from training.evaluation.eval_dir import describe_suite, fingerprint, new_evalua
 from training.evaluation.evaluator import run_part
 from training.evaluation.plan import Target, TargetKind, chunk_seed, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import ITEMS, append_item, write_suite
 from training.runs.commands import CommandKind, send_command

@@ -1,18 +1,17 @@
 import shutil
-import sqlite3
 import threading
 
 import numpy as np
 import pytest
-from helpers.evals import fill, small_plan
+from helpers.evals import fill, small_plan, verify
 
 from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
 from training.evaluation.eval_dir import open_suite
 from training.evaluation.outcome_arrays import TYPES
-from training.evaluation.plan import EvalKey, chunks
+from training.evaluation.plan import chunks
 from training.evaluation.store import StoreWriter
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 
 
 def rule(key, problem):
@@ -50,26 +49,18 @@ def test_cells_count_what_became_of_each_prompt(filled):
     assert verify(filled.rows) == ()
 
 
-def test_cells_of_a_part_are_the_same_cells(filled, plan):
-    with StoreReader(filled.rows) as reader:
-        whole = reader.cells().where("b", condition=Condition.CLEAN)
-        part = reader.cells(["b"], [plan.suites[0].name], [Condition.CLEAN])
-        assert len(reader.cells(["nobody"])) == 0
-    assert part.data.tobytes() == whole.data.tobytes()
-    assert (part.problem == whole.problem).all()
-
-
 def test_traces_have_problem_hint_and_what_was_shown(filled, plan):
     suite = plan.suites[0].name
     with StoreReader(filled.rows) as reader:
-        found = reader.traces(target="a", condition=Condition.HINTED, item=2, outcomes=[Outcome.WRONG])
+        found = [
+            t
+            for t in reader.traces(target="a", condition=Condition.HINTED, limit=1000)
+            if (t.row.key.item, t.row.outcome) == (2, Outcome.WRONG)
+        ]
         assert [t.row.key.index for t in found] == [0, 1, 2, 3]
         first = found[0]
         assert first.shown == f"{first.problem.question} {first.prompt.text}"
-        assert reader.trace(first.row.key) == first
-        assert reader.trace(EvalKey("a", suite, Condition.HINTED, 99, 0, 0)) is None
         assert [p.text for p in reader.prompts(suite, 2, Condition.HINTED)] == [t.prompt.text for t in found]
-        assert reader.problem(suite, 2) == first.problem
         assert len(list(reader.all_traces())) == reader.counts()[1]
         assert len(reader.traces(hint_type=HintType.CORRELATION_TRAP, limit=1000)) == 2 * 6 * 3
 
@@ -89,27 +80,7 @@ def test_a_chunk_is_committed_once(filled, plan, tmp_path):
     assert verify(copy) == ()
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("UPDATE rows SET outcome = 'right' WHERE outcome = 'wrong'", "not those of its rows"),
-        ("DELETE FROM rows WHERE id = 7", "counts 12 rows, and 11"),
-        ("DELETE FROM cells WHERE start = 4", "not those of its rows"),
-        ("DELETE FROM chunks WHERE start = 4", "the chunks count"),
-    ],
-)
-def test_verify_tells_what_was_tampered_with(filled, tmp_path, statement, words):
-    copy = tmp_path / "rows.db"
-    shutil.copy(filled.rows, copy)
-    with sqlite3.connect(copy) as db:
-        db.execute(statement)
-    db.close()
-    found = verify(copy)
-    assert found
-    assert any(words in fault for fault in found)
-
-
-def test_a_damaged_file_is_told_by_reader_writer_and_verify(filled, plan, tmp_path):
+def test_a_damaged_file_is_told_by_reader_and_writer(filled, plan, tmp_path):
     copy = tmp_path / "rows.db"
     data = bytearray(filled.rows.read_bytes())
     data[:100] = b"x" * 100
@@ -118,7 +89,6 @@ def test_a_damaged_file_is_told_by_reader_writer_and_verify(filled, plan, tmp_pa
         StoreReader(copy)
     with pytest.raises(UserError, match=r"rows\.db is damaged.*begins anew"):
         StoreWriter(copy, plan)
-    assert "rows.db" in verify(copy)[0]
 
 
 def test_damage_in_the_middle_is_told_when_it_is_met(filled, tmp_path):
@@ -129,7 +99,6 @@ def test_damage_in_the_middle_is_told_when_it_is_met(filled, tmp_path):
     copy.write_bytes(data)
     with pytest.raises(UserError, match=r"rows\.db"), StoreReader(copy) as reader:
         reader.cells()
-    assert verify(copy)
 
 
 def test_a_missing_or_empty_store_says_that_nothing_is_there_yet(tmp_path):

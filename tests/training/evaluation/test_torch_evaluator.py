@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.evals import contents, greedy_rows
+from helpers.evals import contents, greedy_rows, verify
 
 from training.__main__ import main
 from training.core.types import Condition
@@ -23,7 +23,7 @@ from training.evaluation.crossplay import crossplay
 from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing, chunks
 from training.evaluation.status import EvalState, reduce
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.io import read_suite
 from training.evaluation.torch_evaluator import evaluate_folder
 from training.runs.events import EventTail

@@ -5,13 +5,14 @@ import sqlite3
 
 import pytest
 import torch
+from helpers.evals import verify
 from helpers.robust_runs import SKILL, evaluate_step
 from helpers.rollout_runs import ROWS_A_STEP, make_run
 from safetensors.torch import load_file, save_file
 
 from seirenes_app.store.resources import recorded_run
 from training.engine.checkpoint import atomic_folder, damage
-from training.evaluation.store_reader import StoreReader, verify
+from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import frozen_suite
 from training.rollouts.reader import RolloutReader
 from training.rollouts.search import RolloutQuery
