@@ -1,8 +1,7 @@
-"""A report as a value: what is known of runs and evaluations, before it is shown. HTML, JSON and terminal print this.
+"""A report as a value: what is known of runs and evaluations. HTML, JSON and terminal print this.
 
-Every figure in it comes from `lab.robustness`; nothing is computed here.
-
-A panel's table as people read it: a line a checkpoint, a column a curve, each value with its interval. Pure."""
+Every figure in it comes from `services.robustness`; nothing is computed here.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from seirenes_app.services.formatting import p_clause, percent_interval, points_interval
-from seirenes_app.services.report.caveats import limits_of
-from seirenes_app.services.report.flips import SelectedFlips, telling_flips
-from seirenes_app.services.robustness.checkpoint_figures import COLUMNS, Headline, headline
+from seirenes_app.services.report.caveats import caveats_of
+from seirenes_app.services.report.flips import SelectedFlips, select_flips
+from seirenes_app.services.robustness.checkpoint_figures import Headline, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.sources import Source
-from seirenes_app.services.robustness.types import Comparison, DataTable, MatrixPanel, Panel, Track, Unit, Value
+from seirenes_app.services.robustness.types import Comparison, MatrixPanel, Panel, Track, Unit, Value
 from training.core.statistics import Interval
 from training.evaluation.plan import plan_to_json
 from training.runs.config import to_toml
@@ -64,27 +63,27 @@ class Report:
     limits: tuple[str, ...]
 
 
-def make_report(books: Sequence[ResultSource]) -> Report:
+def make_report(opened: Sequence[ResultSource]) -> Report:
     """The report of these, in their order. Several tracks that may be compared are."""
-    runs = tracks_to_compare(books)
+    runs = tracks_to_compare(opened)
     comparison = compare_runs(runs) if len(runs) > 1 else None
     return Report(
-        " and ".join(b.source.name for b in books),
+        " and ".join(r.source.name for r in opened),
         time.strftime("%Y-%m-%d %H:%M"),
         f"Seirênes {_program_version()}",
-        tuple(_source(book) for book in books),
+        tuple(_source(results) for results in opened),
         comparison,
-        limits_of(books, comparison),
+        caveats_of(opened, comparison),
     )
 
 
-def tracks_to_compare(books: Sequence[ResultSource]) -> list[tuple[ResultSource, Track]]:
+def tracks_to_compare(opened: Sequence[ResultSource]) -> list[tuple[ResultSource, Track]]:
     """One track a run, in the order of the runs: on the suite that most of them have, where the run has it."""
     by_run: dict[str, list[tuple[ResultSource, Track]]] = {}
-    for book in books:
-        for track in book.tracks:
+    for results in opened:
+        for track in results.tracks:
             if track.by_step:
-                by_run.setdefault(track.run, []).append((book, track))
+                by_run.setdefault(track.run, []).append((results, track))
     hashes = Counter(h for found in by_run.values() for h in {t.suite_hash for _, t in found})
     shared = max(hashes, key=lambda h: hashes[h], default="")
     chosen = [next((x for x in found if x[1].suite_hash == shared), found[0]) for found in by_run.values()]
@@ -104,16 +103,16 @@ def _program_version() -> str:
         return "from a checkout"
 
 
-def _source(book: ResultSource) -> SourceSection:
-    source = book.source
+def _source(results: ResultSource) -> SourceSection:
+    source = results.source
     configuration = to_toml(source.config) if source.config else plan_to_json(source.plan) if source.plan else ""
     state = source.state or source.evaluation
     sections = tuple(
-        TrackSection(t, headline(book, t), book.panels(t), telling_flips(book, t)) for t in book.tracks
+        TrackSection(t, headline(results, t), results.panels(t), select_flips(results, t)) for t in results.tracks
     )  # fmt: skip
     return SourceSection(
         source.name, _source_facts(source), _facts(state.machine if state else {}),
-        _facts(state.versions if state else {}), configuration, book.warnings, sections, book.crossplay(),
+        _facts(state.versions if state else {}), configuration, results.warnings, sections, results.crossplay(),
     )  # fmt: skip
 
 
@@ -152,12 +151,10 @@ class TextTable:
 
 def panel_table(panel: Panel, most: int = MOST_LINES) -> TextTable:
     """The table of a panel; with more lines than `most`, evenly chosen ones, the first and the last among them."""
-    if panel.table.columns[1:] != COLUMNS:
-        return plain_table(panel.table)
     names = list(dict.fromkeys(str(row[2]) for row in panel.table.rows))
     lines: dict[tuple[Value, Value], dict[str, str]] = {}
     for x, label, name, mean, low, high, p_value, *_ in panel.table.rows:
-        found = Interval(_number(mean), _number(low), _number(high))
+        found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
         lines.setdefault((x, label), {})[str(name)] = _cell(panel, str(name), found, p_value)
     rows = [
         (*((str(x),) if panel.x_label == "step" else ()), str(label), *(cells.get(n, "") for n in names))
@@ -166,12 +163,8 @@ def panel_table(panel: Panel, most: int = MOST_LINES) -> TextTable:
     head = (*((panel.x_label,) if panel.x_label == "step" else ()), "checkpoint", *names)
     kept = _spread(len(rows), most)
     left = len(rows) - len(kept)
-    told = f"{left} of {len(rows)} lines are left out here; the JSON and CSV exports have them all." if left else ""
-    return TextTable(head, tuple(rows[i] for i in kept), told)
-
-
-def _number(value: Value) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    text = f"{left} of {len(rows)} lines are left out here; the JSON and CSV exports have them all." if left else ""
+    return TextTable(head, tuple(rows[i] for i in kept), text)
 
 
 def _cell(panel: Panel, name: str, found: Interval, p_value: Value) -> str:
@@ -186,14 +179,15 @@ def _spread(there: int, most: int) -> list[int]:
     return sorted({round(i * (there - 1) / (most - 1)) for i in range(most)})
 
 
-def plain_table(table: DataTable) -> TextTable:
-    """Any table, numbers to three digits."""
-    return TextTable(table.columns, tuple(tuple(_text(v) for v in row) for row in table.rows))
+def matrix_table(panel: MatrixPanel) -> TextTable:
+    """The table of a cross-play matrix."""
+    rows = []
+    for reasoner, writer, mean, low, high, *counts in panel.table.rows:
+        if mean is not None:
+            found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
+            rows.append((str(reasoner), str(writer), percent_interval(found), *map(_text, counts)))
+    return TextTable(("reasoner", "hints of", "accuracy", "problems", "rows"), tuple(rows))
 
 
 def _text(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3g}".replace("-", "−")
-    return str(value)
+    return "" if value is None else str(value)

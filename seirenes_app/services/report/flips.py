@@ -1,4 +1,4 @@
-"""The most telling flips: the same prompt before and after, or a prompt with its hint and without. Reads rows.
+"""Selected flips: the same prompt before and after, or a prompt with its hint and without. Reads rows.
 
 Chosen by a rule, not by hand: both directions in the proportion in which they happened, types in turn, answers that
 followed the hint first, then the shorter ones. So they are examples of what the figures count, and no evidence.
@@ -39,19 +39,19 @@ class SelectedFlips:
     sentence: str
 
 
-def telling_flips(book: ResultSource, track: Track, count: int = COUNT) -> SelectedFlips:
+def select_flips(results: ResultSource, track: Track, count: int = COUNT) -> SelectedFlips:
     """Between the first and the last checkpoint that have rows; on one alone between clean and hinted."""
-    there = [m for m in book.measured(track) if m.basis is Basis.ROWS]
+    there = [m for m in results.measured(track) if m.basis is Basis.ROWS]
     if not there:
         return SelectedFlips((), (), "The rows of all checkpoints are gone, so there are no answers to show.")
     if len(there) > 1 and track.by_step:
-        return _over_time(book, track, there[0], there[-1], count)
-    return _by_hints(book, track, there[-1].target, count)
+        return _over_time(results, track, there[0], there[-1], count)
+    return _by_hints(results, track, there[-1].target, count)
 
 
-def _over_time(book: ResultSource, track: Track, one: Measured, other: Measured, count: int) -> SelectedFlips:
+def _over_time(results: ResultSource, track: Track, one: Measured, other: Measured, count: int) -> SelectedFlips:
     before, after = one.label, other.label
-    first, last = (_hinted(book, track, m.target) for m in (one, other))
+    first, last = (_hinted(results, track, m.target) for m in (one, other))
     pairs: dict[str, list[FlipPair]] = {"won": [], "lost": []}
     for key, left in first.items():
         right = last.get(key)
@@ -62,37 +62,37 @@ def _over_time(book: ResultSource, track: Track, one: Measured, other: Measured,
     won, lost = len(pairs["won"]), len(pairs["lost"])
     some = _share(lost, won + lost, count)
     shown = (*_choose(pairs["won"], count - some), *_choose(pairs["lost"], some))
-    told = (
+    text = (
         f"From {before} to {after}, {won:,} of {len(first):,} hinted answers turned from wrong to right and {lost:,} "
         f"from right to wrong; the {len(shown)} below are in about that proportion."
     )
-    return SelectedFlips(shown, (("won", won), ("lost", lost)), told)
+    return SelectedFlips(shown, (("won", won), ("lost", lost)), text)
 
 
-def _by_hints(book: ResultSource, track: Track, target: str, count: int) -> SelectedFlips:
-    clean = {t.problem_id: t for t in _traces(book, track, target, Condition.CLEAN)}
+def _by_hints(results: ResultSource, track: Track, target: str, count: int) -> SelectedFlips:
+    clean = {t.problem_id: t for t in _traces(results, track, target, Condition.CLEAN)}
     pairs = [
         FlipPair("harmful", "without the hint", "with the hint", clean[t.problem_id], t)
-        for t in _hinted(book, track, target).values()
+        for t in _hinted(results, track, target).values()
         if t.outcome is not Outcome.RIGHT
         and t.problem_id in clean
         and clean[t.problem_id].outcome is Outcome.RIGHT
     ]  # fmt: skip
     shown = tuple(_choose(pairs, count))
-    told = f"At {target}, {len(pairs):,} answers are right without the hint and wrong with it; {len(shown)} are below."
-    return SelectedFlips(shown, (("harmful", len(pairs)),), told)
+    text = f"At {target}, {len(pairs):,} answers are right without the hint and wrong with it; {len(shown)} are below."
+    return SelectedFlips(shown, (("harmful", len(pairs)),), text)
 
 
-def _hinted(book: ResultSource, track: Track, target: str) -> dict[tuple[str, int], Trace]:
+def _hinted(results: ResultSource, track: Track, target: str) -> dict[tuple[str, int], Trace]:
     """Each prompt's first sample."""
     found: dict[tuple[str, int], Trace] = {}
-    for trace in _traces(book, track, target, Condition.HINTED):
+    for trace in _traces(results, track, target, Condition.HINTED):
         found.setdefault((trace.problem_id, trace.index), trace)
     return found
 
 
-def _traces(book: ResultSource, track: Track, target: str, condition: Condition) -> list[Trace]:
-    return book.traces(TraceRef(track.root, target, track.suite, condition), _MOST_ROWS)
+def _traces(results: ResultSource, track: Track, target: str, condition: Condition) -> list[Trace]:
+    return results.traces(TraceRef(track.root, target, track.suite, condition), _MOST_ROWS)
 
 
 def _share(part: int, whole: int, count: int) -> int:

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from seirenes_app.services.charts.panels import panel_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.report.document import Report, panel_table, plain_table
+from seirenes_app.services.report.document import Report, matrix_table, panel_table
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
-from seirenes_app.services.robustness.types import Panel
+from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 
 HEADLINE_NOTE = (
     "The same problems and texts at both ends. Intervals are 95%, over problems; the change is paired, in points, with "
@@ -35,8 +35,9 @@ def report_html(report: Report) -> str:
         return Markup(visible_controls(chart_svg(found, label)) if found.curves else "")
 
     return _environment().get_template("report.html.j2").render(
-        report=report, chart=chart, panel_table=panel_table, plain_table=plain_table, headline_note=HEADLINE_NOTE,
-        headline_columns=HEADLINE_COLUMNS, light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
+        report=report, chart=chart, panel_table=panel_table, matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
+        headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
+        light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
     )  # fmt: skip
 
 

@@ -230,12 +230,12 @@ class Headline:
         )  # fmt: skip
 
 
-def headline(book: ResultSource, track: Track) -> Headline | None:
+def headline(results: ResultSource, track: Track) -> Headline | None:
     """First against last; None with fewer than two checkpoints, and for models that have no order."""
-    trend = book.trend(track)
+    trend = results.trend(track)
     if trend is None:
         return None
-    measured = book.measured(track)
+    measured = results.measured(track)
     first, last = measured[0].figures, measured[-1].figures
     lines = []
     for condition, hint_type in SLICES:

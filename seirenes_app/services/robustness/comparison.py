@@ -44,11 +44,11 @@ COMPARED = (Condition.HINTED, Condition.CLEAN)
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One run: its book, its track, and its checkpoints that have rows."""
+    """One run: its results, its track, and its checkpoints that have rows."""
 
     name: str
     mode: str
-    book: ResultSource
+    results: ResultSource
     track: Track
     measured: tuple[Measured, ...]
 
@@ -57,7 +57,7 @@ class _Side:
         return tuple(m for m in self.measured if m.basis is Basis.ROWS)
 
     def cells(self, target: str) -> OutcomeArrays:
-        return self.book.cells(self.track, target)
+        return self.results.cells(self.track, target)
 
 
 def compare_runs(sources: Sequence[tuple[ResultSource, Track]]) -> Comparison:
@@ -75,12 +75,12 @@ def _admit(sources: Sequence[tuple[ResultSource, Track]]) -> tuple[list[_Side], 
     sides: list[_Side] = []
     refused: list[str] = []
     names = _names(sources)
-    for name, (book, track) in zip(names, sources, strict=True):
+    for name, (results, track) in zip(names, sources, strict=True):
         first = sides[0].track if sides else track
-        side = _Side(name, mode_of(book.source, track.run), book, track, book.measured(track))
-        why = _refusal(first, side)
-        if why:
-            refused.append(f"{name} is left out: {why}.")
+        side = _Side(name, mode_of(results.source, track.run), results, track, results.measured(track))
+        reason = _refusal(first, side)
+        if reason:
+            refused.append(f"{name} is left out: {reason}.")
         else:
             sides.append(side)
     return sides, refused
@@ -197,14 +197,14 @@ def _panel(sides: Sequence[_Side], condition: Condition) -> Panel:
         "mean no difference: the table has the paired ones."
     )
     ends = [(s.name, s.rows[-1]) for s in sides]
-    told = [
+    text = [
         f"{name} {percent(m.figures[str(condition)].value.mean)} at step {m.x}"
         for name, m in ends
         if str(condition) in m.figures
     ]
     return Panel(
         Chart.COMPARISON, f"{str(condition).capitalize()} accuracy by run", Unit.SHARE, curves,
-        sentence(", ".join(told)), note, table_of(curves, "step"),
+        sentence(", ".join(text)), note, table_of(curves, "step"),
     )  # fmt: skip
 
 
@@ -216,24 +216,24 @@ def _curve(side: _Side, key: str) -> Curve:
 def _words(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple[str, ...]:
     if len(sides) < 2:
         return ("There is nothing to compare: fewer than two runs have the same suite.",)
-    told = [_line_words(line) for line in lines]
-    told.append(
+    text = [_line_words(line) for line in lines]
+    text.append(
         f"p is adjusted by Holm's method for {len(lines)} comparisons. Each run is one draw of its way of training: "
         "whether another seed would differ as much is not known from these."
     )
-    return tuple(told)
+    return tuple(text)
 
 
 def _line_words(line: ComparisonLine) -> str:
     what = f"{line.condition} accuracy, {line.measure}"
-    told = f"{points_interval(line.difference)} on {line.problems:,} problems, adjusted {p_clause(line.p_adjusted)}"
+    text = f"{points_interval(line.difference)} on {line.problems:,} problems, adjusted {p_clause(line.p_adjusted)}"
     if is_clear(line.difference, line.p_adjusted):
         more = "above" if line.difference.mean > 0 else "below"
         return sentence(
             f"{what}: {line.second} with {percent(line.value_second)} is {more} {line.first} with "
-            f"{percent(line.value_first)} ({told})"
+            f"{percent(line.value_first)} ({text})"
         )
-    return sentence(f"{what}: no difference between {line.first} and {line.second} that these could show ({told})")
+    return sentence(f"{what}: no difference between {line.first} and {line.second} that these could show ({text})")
 
 
 def _table(lines: Sequence[ComparisonLine]) -> DataTable:

@@ -1,11 +1,20 @@
-"""The panels of a track: each chart with its curves, caption, note and table. Pure."""
+"""The panels of a track: each chart with its curves, its sentence, a note on reading it, and its table. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from seirenes_app.services.robustness import captions as words
+from seirenes_app.services.formatting import (
+    describe_change,
+    describe_unpaired_change,
+    is_clear,
+    p_clause,
+    percent,
+    percent_interval,
+    points_interval,
+    sentence,
+)
 from seirenes_app.services.robustness.checkpoint_figures import (
     TYPE_WORDS,
     Measured,
@@ -15,22 +24,28 @@ from seirenes_app.services.robustness.checkpoint_figures import (
     is_exact,
     table_of,
 )
-from seirenes_app.services.robustness.types import Basis, Chart, Curve, DataTable, Panel, Point, Track, Unit
+from seirenes_app.services.robustness.figures import Figure
+from seirenes_app.services.robustness.types import Basis, Chart, Curve, Panel, Point, Track, Unit
 from training.core.statistics import Interval
 from training.core.types import HintType
 from training.runs.status import History
 
 BANDS = "Bands are 95% intervals over problems."
-CLOSED = " Those of differences are in closed form, as there are many checkpoints."
-COUNTED = (
+CLOSED_FORM = " Those of differences are in closed form, as there are many checkpoints."
+TOTALS_ONLY = (
     " Hollow points have only their totals left: their bands count each problem once, which makes them wider than need "
     "be."
 )
+FLIPS = (
+    ("right", "right both times"), ("helpful", "helpful: wrong clean, right hinted"),
+    ("harmful", "harmful: right clean, wrong hinted"), ("wrong", "wrong both times"),
+)  # fmt: skip
+NAMES = {"hinted": "hinted accuracy", "clean": "clean accuracy", "placebo": "placebo accuracy"}
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the panels of a track are made from. `x_label` names the axis."""
+    """What the panels of a track are made from."""
 
     track: Track
     measured: tuple[Measured, ...]
@@ -44,120 +59,233 @@ class View:
     @property
     def bands(self) -> str:
         """How to read the bands."""
-        closed = "" if is_exact(self.track) else CLOSED
-        return BANDS + closed + (COUNTED if any(m.basis is Basis.COUNTS for m in self.measured) else "")
+        closed = "" if is_exact(self.track) else CLOSED_FORM
+        return BANDS + closed + (TOTALS_ONLY if any(m.basis is Basis.COUNTS for m in self.measured) else "")
 
-    def curves(self, prefix: str, *, types: bool = True, placebo: str = "placebo") -> tuple[Curve, ...]:
-        """Hinted, each type, and the placebo, of figures `prefix/…` (or accuracies without one)."""
-        start = f"{prefix}/" if prefix else ""
-        found = [curve(self.track, self.measured, f"{start}hinted", "hinted, all types", name="hinted")]
-        if types:
-            found += [
-                curve(self.track, self.measured, f"{start}type:{t}", TYPE_WORDS[t], name=f"type:{t}") for t in HintType
-            ]
-        found.append(curve(self.track, self.measured, f"{start}placebo", placebo, name="placebo", beside=True))
-        return filled(found)
+    def curve(self, key: str, label: str, name: str = "", *, beside: bool = False, p_from: str = "") -> Curve:
+        """The curve of one figure."""
+        return curve(self.track, self.measured, key, label, name=name, beside=beside, p_from=p_from)
 
-    def panel(
-        self, chart: Chart, title: str, unit: Unit, curves: tuple[Curve, ...], sentence: str, note: str,
-        table: DataTable | None = None, *, stacked: bool = False,
-    ) -> Panel:  # fmt: skip
-        """A panel on this track's axis."""
+    def curves(self, prefix: str, *, types: bool = True) -> list[Curve]:
+        """Hinted, each hint type, and the placebo, of figures `prefix…`."""
+        of_types = [self.curve(f"{prefix}type:{t}", TYPE_WORDS[t], f"type:{t}") for t in HintType] if types else []
+        placebo = self.curve(f"{prefix}placebo", "placebo", "placebo", beside=True)
+        return [self.curve(f"{prefix}hinted", "hinted, all types", "hinted"), *of_types, placebo]
+
+    def ends(self, key: str) -> list[tuple[str, Figure]]:
+        """First and last checkpoint that have the figure; one entry where it is the same."""
+        found = [(m.label, m.figures[key]) for m in self.measured if key in m.figures]
+        return found if len(found) < 2 else [found[0], found[-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSpec:
+    """One kind of panel. `missing` is said where `caption` has nothing to say; `more` are curves of the table alone."""
+
+    title: str
+    note: str
+    caption: Callable[[View], str]
+    curves: Callable[[View], Sequence[Curve]]
+    missing: str = ""
+    unit: Unit = Unit.SHARE
+    more: Callable[[View], Sequence[Curve]] = field(default=lambda _view: ())
+    stacked: bool = False
+
+    def make(self, chart: Chart, view: View) -> Panel:
+        """The panel of a track."""
+        curves = filled(self.curves(view))
+        track = view.track
+        note = self.note.format(problems=f"{track.problems:,}", suite=track.suite, asking=track.asking)
+        table = table_of((*curves, *filled(self.more(view))), view.x_label)
+        text = self.caption(view) or _nothing(self.missing)
         return Panel(
-            chart, title, unit, curves, sentence, note, table or table_of(curves, self.x_label), self.x_label, stacked
+            chart, self.title, self.unit, curves, text, f"{note} {view.bands}", table, view.x_label, self.stacked
         )
 
 
-def accuracy_panel(view: View) -> Panel:
-    """Clean, hinted, each type, placebo on the frozen suite."""
-    curves = filled([curve(view.track, view.measured, "clean", "clean"), *view.curves("")])
-    note = (
-        f"The same {view.track.problems:,} problems and texts at every checkpoint ({view.track.suite}, "
-        f"{view.track.asking}), so points can be compared. A placebo is neutral words of a hint's length. {view.bands}"
-    )
-    told = words.accuracy_words(view.measured, view.trend)
-    return view.panel(Chart.ACCURACY, "Accuracy on the frozen suite", Unit.SHARE, curves, told, note)
+def _nothing(reason: str) -> str:
+    return f"There is nothing to show: {reason}."
 
 
-def gap_panel(view: View) -> Panel:
-    """Clean − hinted, paired by problem."""
-    note = f"Above zero: worse with the text than without it. Paired by problem. {view.bands}"
-    told = words.gap_words(view.measured, view.trend) or _nothing("the suite was not asked both clean and hinted")
-    return view.panel(Chart.GAP, "Paired gap, clean − hinted", Unit.DIFFERENCE, view.curves("gap"), told, note)
+# ---------------------------------------------------------------------- captions
 
 
-FLIPS = (
-    ("right", "right both times"), ("helpful", "helpful: wrong clean, right hinted"),
-    ("harmful", "harmful: right clean, wrong hinted"), ("wrong", "wrong both times"),
-)  # fmt: skip
+def _accuracy_caption(view: View) -> str:
+    """Hinted, clean and placebo, first against last; one checkpoint alone as it is."""
+    trend = view.trend
+    if trend is None:
+        last = view.measured[-1]
+        order = ("clean", "hinted", "placebo")
+        return sentence(
+            f"{last.label}: "
+            + ", ".join(f"{NAMES[k]} {percent_interval(f.value)}" for k in order if (f := last.figures.get(k)))
+        )
+    return sentence(*(_trend_clause(trend, key) for key in NAMES), _beyond_clause(trend))
 
 
-def flips_panel(view: View) -> Panel:
-    """What a hint turns."""
-    curves = filled(curve(view.track, view.measured, f"{n}/hinted", label, name=n) for n, label in FLIPS)
-    beside = filled(
-        curve(view.track, view.measured, f"{n}/placebo", f"placebo, {label.replace('hinted', 'with it')}")
-        for n, label in FLIPS
-    )
-    note = (
+def _trend_clause(trend: Trend, key: str) -> str:
+    if key in trend.changes:
+        return describe_change(NAMES[key], trend.changes[key])
+    return describe_unpaired_change(NAMES[key], *trend.totals[key]) if key in trend.totals else ""
+
+
+def _beyond_clause(trend: Trend) -> str:
+    """Whether the hints' gain is more than that of any added text."""
+    found = trend.beyond
+    if found is None or "hinted" not in trend.changes:
+        return ""
+    p_value = 1.0 if found.p_value is None else found.p_value
+    detail = f"{points_interval(found.value)}, {p_clause(p_value)}"
+    if is_clear(found.value, p_value):
+        side = "more" if found.value.mean > 0 else "less"
+        return f"under hints it changed by {side} than under placebos ({detail})"
+    return f"the change under hints is not told apart from that under placebos ({detail})"
+
+
+def _gap_caption(view: View) -> str:
+    """The gap at either end, its change, and the placebo's."""
+    ends = view.ends("gap/hinted")
+    if not ends:
+        return ""
+    both = " and ".join(f"{points_interval(f.value)} at {name}" for name, f in ends)
+    clauses = [f"clean − hinted is {both}, paired by problem"]
+    if view.trend is not None and view.trend.gap is not None:
+        clauses.append(_gap_clause(view.trend.gap))
+    if beside := view.ends("gap/placebo"):
+        name, found = beside[-1]
+        clauses.append(f"placebos of the same length cost {points_interval(found.value)} at {name}")
+    return sentence(*clauses)
+
+
+def _gap_clause(found: Figure) -> str:
+    p_value = 1.0 if found.p_value is None else found.p_value
+    detail = f"{points_interval(found.value)} on {found.problems:,} problems, {p_clause(p_value)}"
+    if is_clear(found.value, p_value):
+        return f"the gap {'widened' if found.value.mean > 0 else 'narrowed'} ({detail})"
+    return f"no change of the gap that {found.problems:,} problems could show ({detail})"
+
+
+def _flips_caption(view: View) -> str:
+    """Harmful and helpful at either end, and the placebo's harmful ones."""
+    clauses = []
+    for name, found in view.ends("harmful/hinted"):
+        helpful = next(m.figures.get("helpful/hinted") for m in view.measured if m.label == name)
+        more = f" and wrong into right in {percent_interval(helpful.value)}" if helpful else ""
+        clauses.append(f"at {name} a hint turns right into wrong in {percent_interval(found.value)} of pairs{more}")
+    if clauses and (beside := view.ends("harmful/placebo")):
+        name, found = beside[-1]
+        clauses.append(f"a placebo turns right into wrong in {percent_interval(found.value)} at {name}")
+    return sentence(*clauses)
+
+
+def _worst_caption(view: View) -> str:
+    """Worst-of-k at the last checkpoint beside its placebos: an attack, none, or the reverse."""
+    last = next((m for m in reversed(view.measured) if "worst/hinted" in m.figures), None)
+    if last is None:
+        return ""
+    hinted = percent_interval(last.figures["worst/hinted"].value)
+    clauses = [f"at {last.label}, {hinted} of problems stay right under all of their hints"]
+    for key, name in (("placebo", "as many placebos"), ("clean", "as many clean resamples")):
+        effect, beside = last.figures.get(f"effect/{key}"), last.figures.get(f"worst/{key}")
+        if effect is not None and beside is not None:
+            clauses.append(_effect_clause(effect, beside.value, name))
+    if len(clauses) == 1:
+        clauses.append("there is no placebo beside it, so this says nothing of an attack")
+    return sentence(*clauses)
+
+
+def _effect_clause(effect: Figure, beside: Interval, name: str) -> str:
+    p_value = "unpaired" if effect.p_value is None else p_clause(effect.p_value)
+    detail = f"{points_interval(effect.value)} on {effect.problems:,} problems, {p_value}"
+    start = f"under {name} {percent_interval(beside)} do"
+    if not is_clear(effect.value, effect.p_value):
+        return f"{start}: no effect of the hints beyond that which the evidence could show ({detail})"
+    if effect.value.mean > 0:
+        return f"{start}: the hints do harm beyond it ({detail})"
+    return f"{start}: the hints do less harm than that ({detail}), so this is no evidence of an attack"
+
+
+def _drop_caption(view: View) -> str:
+    ends = view.ends("drop/hinted")
+    if not ends:
+        return ""
+    both = " and ".join(f"{percent_interval(f.value)} at {name}" for name, f in ends)
+    beside = view.ends("drop/placebo")
+    more = f"under placebos {percent_interval(beside[-1][1].value)} at {beside[-1][0]}" if beside else ""
+    return sentence(f"of what is right without a hint, hints cost {both}", more)
+
+
+def _follow_caption(view: View) -> str:
+    ends = view.ends("follow/hinted")
+    if not ends:
+        return ""
+    both = " and ".join(f"in {percent_interval(f.value)} at {name}" for name, f in ends)
+    rows = ends[-1][1].rows
+    return sentence(f"where a hint suggests a wrong answer, the answer is that one {both} ({rows:,} such rows each)")
+
+
+# ---------------------------------------------------------------------- the panels
+
+
+def _flip_curves(view: View) -> list[Curve]:
+    return [view.curve(f"{name}/hinted", label, name) for name, label in FLIPS]
+
+
+def _placebo_flip_curves(view: View) -> list[Curve]:
+    return [
+        view.curve(f"{name}/placebo", f"placebo, {label.replace('hinted', 'with it')}", name) for name, label in FLIPS
+    ]
+
+
+def _worst_curves(view: View) -> list[Curve]:
+    return [
+        view.curve("worst/hinted", "right under all hints", "hinted", p_from="effect/placebo"),
+        view.curve("worst/placebo", "under as many placebos", "placebo", beside=True),
+        view.curve("worst/clean", "in as many clean resamples", "clean", beside=True),
+    ]
+
+
+def _effect_curves(view: View) -> list[Curve]:
+    return [
+        view.curve("effect/placebo", "placebo − hinted", "effect"),
+        view.curve("effect/clean", "resampled − hinted", "effect_clean"),
+    ]
+
+
+TRACK_PANELS = {
+    Chart.ACCURACY: PanelSpec(
+        "Accuracy on the frozen suite",
+        "The same {problems} problems and texts at every checkpoint ({suite}, {asking}), so points can be compared. A "
+        "placebo is neutral words of a hint's length.",
+        _accuracy_caption, lambda view: [view.curve("clean", "clean"), *view.curves("")],
+    ),
+    Chart.GAP: PanelSpec(
+        "Paired gap, clean − hinted", "Above zero: worse with the text than without it. Paired by problem.",
+        _gap_caption, lambda view: view.curves("gap/"), "the suite was not asked both clean and hinted",
+        Unit.DIFFERENCE,
+    ),
+    Chart.FLIPS: PanelSpec(
+        "What a hint changes",
         "A pair is a hinted answer and the same problem's clean one. Sampling flips answers both ways too: the table "
-        f"has the placebos' flips to compare with. {view.bands}"
-    )
-    told = words.flip_words(view.measured) or _nothing("the suite was not asked both clean and hinted")
-    table = table_of((*curves, *beside), view.x_label)
-    return view.panel(Chart.FLIPS, "What a hint changes", Unit.SHARE, curves, told, note, table, stacked=True)
-
-
-def worst_panel(view: View) -> Panel:
-    """Right under all hints of a problem, beside its placebos."""
-    hinted = curve(
-        view.track, view.measured, "worst/hinted", "right under all hints", name="hinted", p_from="effect/placebo"
-    )
-    beside = [
-        curve(view.track, view.measured, "worst/placebo", "under as many placebos", name="placebo", beside=True),
-        curve(view.track, view.measured, "worst/clean", "in as many clean resamples", name="clean", beside=True),
-    ]
-    effects = [
-        curve(view.track, view.measured, "effect/placebo", "placebo − hinted", name="effect"),
-        curve(view.track, view.measured, "effect/clean", "resampled − hinted", name="effect_clean"),
-    ]
-    curves = filled([hinted, *beside])
-    note = (
+        "has the placebos' flips to compare with.",
+        _flips_caption, _flip_curves, "the suite was not asked both clean and hinted", more=_placebo_flip_curves,
+        stacked=True,
+    ),
+    Chart.WORST_OF_K: PanelSpec(
+        "Worst of k, beside its placebo",
         "k chances to fail are harder than one, whatever is added: only the distance to the placebo tells of an "
-        f"attack. p: sign flips over problems. {view.bands}"
-    )
-    told = words.worst_words(view.measured) or _nothing("the suite has no hints")
-    table = table_of((*curves, *filled(effects)), view.x_label)
-    return view.panel(Chart.WORST_OF_K, "Worst of k, beside its placebo", Unit.SHARE, curves, told, note, table)
-
-
-def drop_panel(view: View) -> Panel:
-    """Performance drop rate."""
-    note = f"1 − hinted / clean: 0 loses nothing, 1 loses all, below 0 hints help. {view.bands}"
-    told = words.drop_words(view.measured) or _nothing("nothing is right clean, or it was not asked")
-    curves = view.curves("drop", types=False)
-    return view.panel(Chart.DROP_RATE, "Performance drop rate", Unit.SHARE, curves, told, note)
-
-
-def follow_panel(view: View) -> Panel:
-    """How often the answer is the suggested one."""
-    note = f"Over hints that suggest a wrong answer. {BANDS}"
-    told = words.follow_words(view.measured) or _nothing("no hint of the suite suggests an answer, or rows are gone")
-    return view.panel(Chart.FOLLOW_RATE, "Follow rate", Unit.SHARE, view.curves("follow"), told, note)
-
-
-def _nothing(why: str) -> str:
-    return f"There is nothing to show: {why}."
-
-
-TRACK_PANELS: dict[Chart, Callable[[View], Panel]] = {
-    Chart.ACCURACY: accuracy_panel,
-    Chart.GAP: gap_panel,
-    Chart.FLIPS: flips_panel,
-    Chart.WORST_OF_K: worst_panel,
-    Chart.DROP_RATE: drop_panel,
-    Chart.FOLLOW_RATE: follow_panel,
-}
+        "attack. p: sign flips over problems.",
+        _worst_caption, _worst_curves, "the suite has no hints", more=_effect_curves,
+    ),
+    Chart.DROP_RATE: PanelSpec(
+        "Performance drop rate", "1 − hinted / clean: 0 loses nothing, 1 loses all, below 0 hints help.",
+        _drop_caption, lambda view: view.curves("drop/", types=False), "nothing is right clean, or it was not asked",
+    ),
+    Chart.FOLLOW_RATE: PanelSpec(
+        "Follow rate", "Over hints that suggest a wrong answer.", _follow_caption,
+        lambda view: view.curves("follow/"), "no hint of the suite suggests an answer, or rows are gone",
+    ),
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------------- the moving adversary
@@ -174,27 +302,26 @@ def adversary_panel(history: History, questions: int) -> Panel:
         "Bands take the rollouts of one question together."
     )
     hinted = next((c for c in curves if c.key == "hinted"), None)
-    if hinted is None:
-        told = _nothing("no step was hinted yet")
-    else:
-        first, last = hinted.points[0], hinted.points[-1]
-        told = words.adversary_words((first.x, first.value.mean), (last.x, last.value.mean))
+    text = _nothing("no step was hinted yet") if hinted is None else _adversary_caption(hinted)
     title = "Against the current Adversary (not comparable over steps)"
-    return Panel(Chart.ADVERSARY, title, Unit.SHARE, curves, told, note, table_of(curves, "step"))
+    return Panel(Chart.ADVERSARY, title, Unit.SHARE, curves, text, note, table_of(curves, "step"))
+
+
+def _adversary_caption(hinted: Curve) -> str:
+    """The ends of the moving curve, without a claim."""
+    first, last = hinted.points[0], hinted.points[-1]
+    return (
+        f"Against each step's own hints {percent(first.value.mean)} were right at step {first.x} and "
+        f"{percent(last.value.mean)} at step {last.x}; both the Reasoner and the hints changed in between, so the "
+        "difference says nothing of either."
+    )
 
 
 def _step_points(history: History, key: str, questions: int) -> tuple[Point, ...]:
-    series = [dict(zip(*history.series(f"{key}_{part}"), strict=True)) for part in ("accuracy", "low", "high")]
+    means, lows, highs = (
+        dict(zip(*history.series(f"{key}_{part}"), strict=True)) for part in ("accuracy", "low", "high")
+    )
     return tuple(
-        Point(
-            step, f"step {step}", Interval(mean, series[1].get(step, mean), series[2].get(step, mean)), questions, 0,
-            Basis.STEP,
-        )
-        for step, mean in series[0].items()
-    )  # fmt: skip
-
-
-def ordered(panels: Sequence[Panel]) -> tuple[Panel, ...]:
-    """In the order of `Chart`."""
-    places = list(Chart)
-    return tuple(sorted(panels, key=lambda p: places.index(p.chart)))
+        Point(step, f"step {step}", Interval(m, lows.get(step, m), highs.get(step, m)), questions, 0, Basis.STEP)
+        for step, m in means.items()
+    )

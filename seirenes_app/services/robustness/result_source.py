@@ -73,7 +73,7 @@ class ResultSource:
 
     def _make(self, track: Track, chart: Chart) -> Panel:
         if chart in TRACK_PANELS:
-            return TRACK_PANELS[chart](View(track, self.measured(track), self.trend(track)))
+            return TRACK_PANELS[chart].make(chart, View(track, self.measured(track), self.trend(track)))
         if chart is Chart.GENERALISATION:
             x_label = "step" if track.by_step else "place"
             splits, trained = hint_splits(self.source), trained_types(self.source, track.run)

@@ -1,4 +1,4 @@
-"""What the Robustness page draws, the report prints and the terminal tells. Values only: no I/O, no Qt.
+"""What the Robustness page draws, the report prints and the terminal shows. Values only: no I/O, no Qt.
 
 A `Panel` is one chart with its table and its sentence. All texts are plain: whoever shows them in HTML escapes them.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from seirenes_app.services.formatting import p_value, percent, points_interval
 from training.core.statistics import Interval
 from training.core.types import Condition, HintType, Outcome
 
@@ -19,61 +20,46 @@ class Chart(StrEnum):
     """Which chart a panel is."""
 
     ACCURACY = "accuracy"
-    """The frozen suite: clean, hinted, each type, placebo."""
     ADVERSARY = "adversary"
     """The training steps' own accuracies, against hints that change: its points cannot be compared."""
     GAP = "gap"
-    """Clean − hinted on the same problems."""
     FLIPS = "flips"
-    """What a hint turns: shares that add up to one."""
     WORST_OF_K = "worst_of_k"
-    """Right under all hints of a problem, beside the placebos."""
     DROP_RATE = "drop_rate"
-    """1 − hinted / clean."""
     FOLLOW_RATE = "follow_rate"
-    """How often the answer is what the hint suggests."""
     GENERALISATION = "generalisation"
-    """Templates and types that training uses against those that it never does."""
     CROSS_PLAY = "cross_play"
-    """Reasoners of some checkpoints against hints of others."""
-    TIME_MACHINE = "time_machine"
-    """One problem on every checkpoint."""
     COMPARISON = "comparison"
-    """Several runs on the same suite."""
 
 
 class Basis(StrEnum):
     """What a point was computed from."""
 
     ROWS = "rows"
-    """Single rows are there: the interval takes those of one problem as a cluster, the traces can be read."""
+    """Single rows: the interval takes those of one problem as a cluster, the traces can be read."""
     COUNTS = "counts"
-    """Only totals were kept: the interval counts each problem once, so it is wide rather than narrow."""
+    """Totals alone: the interval counts each problem once, so it is wide rather than narrow."""
     STEP = "step"
     """A training step against the Adversary of that step."""
 
 
 class Unit(StrEnum):
-    """The unit of a panel's axis. Values are always shares; 0.25 is 25% or 25 points."""
+    """The unit of a panel's axis. Values are shares: 0.25 is 25%, or as a difference 25 points."""
 
     SHARE = "share"
-    """From 0 to 1."""
     DIFFERENCE = "difference"
-    """Between two shares, from −1 to 1: told in points."""
 
 
 class Origin(StrEnum):
-    """Where a track's figures come from."""
+    """Where a track's figures come from: a run's own evaluations, or an evaluation of finished models."""
 
     RUN = "run"
-    """The run's own evaluations on its frozen suite."""
     EVALUATION = "evaluation"
-    """An evaluation that was made of finished models."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRef:
-    """The rows behind a point: `ResultSource.traces` reads them. type None: all types of the condition."""
+    """The rows behind a point: `ResultSource.traces` reads them. hint_type None: all types of the condition."""
 
     root: Path
     target: str
@@ -84,7 +70,7 @@ class TraceRef:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One row: what was asked, and what came. All of it is untrusted text."""
+    """One row: what was asked, and the answer. All of it is untrusted text; what a run did not keep is empty."""
 
     target: str
     problem_id: str
@@ -93,10 +79,8 @@ class Trace:
     index: int
     hint_type: str
     question: str
-    """The question alone; empty where the run kept none."""
     hint: str
     gold: str
-    """The right answer; empty where the run kept none."""
     completion: str
     outcome: Outcome
     follows: bool | None
@@ -107,11 +91,11 @@ class Trace:
 class Track:
     """A line of models on one suite: the checkpoints of one run, or models without steps. One set of charts.
 
-    `steps[i]` is where `targets[i]` stands on the axis: its step, or its place in the list where `by_step` is False.
+    `key` is unique in its source. `steps[i]` is where `targets[i]` stands on the axis: its step, or its place in the
+    list where `by_step` is False. `asking` says how it was asked: only tracks that were asked alike are compared.
     """
 
     key: str
-    """Unique in the book."""
     title: str
     origin: Origin
     root: Path
@@ -123,7 +107,6 @@ class Track:
     steps: tuple[int, ...]
     by_step: bool
     asking: str = ""
-    """How it was asked, in words: tracks that were asked differently are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +125,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points from left to right. `key` is stable: 'clean', 'hinted', 'placebo', 'type:NAME', … `beside` says that it is
-    there to compare with (a placebo), not the matter of the chart."""
+    """Points from left to right. `key` is stable: 'clean', 'hinted', 'placebo', 'type:NAME', …
+
+    `beside`: it is there to compare with (a placebo), not the matter of the chart.
+    """
 
     key: str
     label: str
@@ -176,10 +161,10 @@ def _harmless(value: Value) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: curves, its sentence (what it shows and how sure it is), a note on reading it, and its table.
+    """One chart: curves, its sentence (what it shows and how sure that is), a note on reading it, and its table.
 
-    `stacked`: the curves are parts of one whole at every x. `curves` may be empty: then `sentence` says why, and what
-    to do to get the chart.
+    `stacked`: the curves are parts of one whole at every x. Where there are no curves, `sentence` says why, and what to
+    do to get the chart.
     """
 
     chart: Chart
@@ -195,18 +180,20 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """A Reasoner (row) under the hints of a writer (column); None where nothing was solved yet."""
+    """A Reasoner (row) under the hints of a writer (column); value None: not solved yet. `own`: both are one model."""
 
     value: Interval | None
     problems: int
     own: bool
-    """Whether the writer is the Reasoner's own checkpoint."""
     traces: TraceRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixPanel:
-    """Cross-play: `cells[i][j]` of `reasoners[i]` under the hints of `writers[j]`, with means of rows and columns."""
+    """Cross-play: `cells[i][j]` of `reasoners[i]` under the hints of `writers[j]`, with means of rows and columns.
+
+    `sentences`: what it shows, then progress, attack, cycling and forgetting, as far as they can be told.
+    """
 
     chart: Chart
     title: str
@@ -218,21 +205,22 @@ class MatrixPanel:
     column_means: tuple[Interval | None, ...]
     diagonal: Interval | None
     sentences: tuple[str, ...]
-    """What it shows, then progress, attack, cycling and forgetting, as far as they can be told."""
     note: str
     table: DataTable
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayStep:
-    """One checkpoint's answer in the time machine. `missing` says why there is none; then `outcome` is None."""
+    """One checkpoint's answer in a checkpoint replay. `missing` says why there is none; then `outcome` is None.
+
+    `logprob` is of the whole completion, in nats.
+    """
 
     step: int
     outcome: Outcome | None
     text: str = ""
     answer: str = ""
     logprob: float | None = None
-    """Of the whole completion, in nats."""
     tokens: int = 0
     truncated: bool = False
     follows: bool | None = None
@@ -288,10 +276,18 @@ class ComparisonLine:
     p_value: float
     p_adjusted: float
 
+    def cells(self) -> tuple[str, ...]:
+        """As a table prints it, under `COMPARISON_COLUMNS`."""
+        values = percent(self.value_first), percent(self.value_second), points_interval(self.difference, "")
+        return f"{self.second} − {self.first}", f"{self.condition}, {self.measure}", *values, p_value(self.p_adjusted)
+
+
+COMPARISON_COLUMNS = ("", "measure", "first", "second", "difference", "adjusted p")
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Several runs on one suite. `refused` names runs that cannot be compared, each with why, in words."""
+    """Several runs on one suite. `refused` names runs that cannot be compared, each with the reason."""
 
     runs: tuple[RunOnSuite, ...]
     lines: tuple[ComparisonLine, ...]
@@ -300,3 +296,8 @@ class Comparison:
     sentences: tuple[str, ...]
     refused: tuple[str, ...]
     table: DataTable
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The lines as text."""
+        return tuple(line.cells() for line in self.lines)

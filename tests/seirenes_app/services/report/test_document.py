@@ -13,7 +13,7 @@ from rich.console import Console
 from seirenes_app.cli import report as verbs_report
 from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.report.document import make_report, panel_table, report_of, tracks_to_compare
-from seirenes_app.services.report.flips import telling_flips
+from seirenes_app.services.report.flips import select_flips
 from seirenes_app.services.report.html import report_html, visible_controls
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
@@ -83,7 +83,7 @@ def test_control_characters_become_their_pictures():
 
 def test_flips_are_chosen_by_a_rule_in_both_directions():
     book = ResultSource(RECORDED)
-    found = telling_flips(book, book.tracks[0])
+    found = select_flips(book, book.tracks[0])
     counts = dict(found.counts)
     assert counts == {"won": 243, "lost": 22}
     assert [p.kind for p in found.pairs].count("won") == 9
@@ -94,21 +94,21 @@ def test_flips_are_chosen_by_a_rule_in_both_directions():
         assert (pair.left.problem_id, pair.left.index) == (pair.right.problem_id, pair.right.index)
         assert (pair.right.outcome == "right") == (pair.kind == "won") != (pair.left.outcome == "right")
         assert pair.right.question
-    assert telling_flips(ResultSource(RECORDED), book.tracks[0]) == found
+    assert select_flips(ResultSource(RECORDED), book.tracks[0]) == found
 
 
 def test_one_checkpoint_shows_what_hints_break(tmp_path):
     from helpers.robust_runs import SKILL
 
     book = ResultSource(evaluate_run(tmp_path, {0: SKILL[0]}, problems=12).root)
-    found = telling_flips(book, book.tracks[0])
+    found = select_flips(book, book.tracks[0])
     assert {p.kind for p in found.pairs} == {"harmful"}
     assert all(p.left.outcome == "right" != p.right.outcome for p in found.pairs)
 
 
 def test_a_run_without_rows_says_so(tmp_path):
     book = ResultSource(write_run(tmp_path / "r", keep_rows=()).root)
-    found = telling_flips(book, book.tracks[0])
+    found = select_flips(book, book.tracks[0])
     assert (found.pairs, "rows of all checkpoints are gone" in found.sentence) == ((), True)
     assert "<h2>Charts</h2>" in report_html(make_report([book]))
 
