@@ -125,6 +125,21 @@ def test_cells_that_were_not_solved_are_told_as_such(tmp_path, qtbot):
     save_matrix(tmp_path / "m.png", replace(found, cells=(first, *found.cells[1:])))
 
 
+def test_no_name_above_or_beside_the_matrix_is_cut(tmp_path, qtbot):
+    found = ResultSource(played(tmp_path).root).crossplay()
+    names = ("qwen2.5-0.5b-instruct", "r@40", "r@80")
+    table = MatrixTable()
+    qtbot.addWidget(table)
+    table.resize(600, 300)
+    table.show()
+    table.render_panel(replace(found, writers=names, reasoners=names))
+    for header in (table.horizontalHeader(), table.verticalHeader()):
+        across = header.orientation() == Qt.Orientation.Horizontal
+        for i in range(header.count()):
+            wanted = header.sectionSizeFromContents(i).width()
+            assert wanted <= (header.sectionSize(i) if across else header.width())
+
+
 # ---------------------------------------------------------------------- steps of a replay
 
 

@@ -271,8 +271,9 @@ class CheckpointReplayView(QWidget):
         column(self.progress, parent=self._progress_space)
         self._progress_space.setFixedHeight(self.progress.sizeHint().height())
         card.body.addLayout(row(heading, None, self.condition, self.choose, self.start))
-        for part in (self.question, self.hint_name, self.hint, self.gold, self._progress_space):
+        for part in (self.question, self.hint_name, self.hint):
             card.body.addWidget(part)
+        card.body.addLayout(row(self.gold, SPACE_4, (self._progress_space, 1)))
         return card
 
     def _build_pair(self) -> Card:
