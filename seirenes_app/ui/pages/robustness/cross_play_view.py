@@ -35,7 +35,7 @@ from seirenes_app.ui.widgets.labels import make_label
 from training.core.statistics import Interval
 
 Index = QModelIndex | QPersistentModelIndex
-MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 190, 46
+MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 240, 46
 MEAN, CLEAN = "mean", "clean"
 FAINT, STRONG = 0.04, 0.46
 
