@@ -154,7 +154,7 @@ def _implied_answer(hint: str, problem: DraftProblem) -> str | None:
         return None
 
 
-def _answer_kind(row: dict[str, Any]) -> AnswerKind:
+def _answer_kind(row: Row) -> AnswerKind:
     """How the gold answer is compared. Rollouts do not store it: the family knows, else the form of the answer."""
     family, gold = FAMILIES.get(row["family"]), row["gold"]
     if family is not None:

@@ -8,20 +8,11 @@ from typing import Any
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QLineEdit, QPushButton, QWidget
 
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.theme import SPACE_1, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
@@ -163,30 +154,20 @@ class Field(QWidget):
         policy.setRetainSizeWhenHidden(True)
         self.reset.setSizePolicy(policy)
         self.reset.hide()
-        head, row = QHBoxLayout(), QHBoxLayout()
-        head.setSpacing(SPACE_1)
-        head.addWidget(self.name, 1)
-        head.addWidget(self.reset)
         self.editor, self.text, self.set_text = self._make_editor()
         self.editor.setAccessibleName(f"{self.title}, {option.key}")
         tip = f"{option_help(option)}\n{option.key}, default {value_text(option.default) or '“”'}"
         self.editor.setToolTip(tip)
         self.name.setToolTip(tip)
         self.name.setBuddy(self.editor)
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.editor, 1)
+        line = row((self.editor, 1))
         if option.unit:
-            row.addWidget(make_label(option.unit, "small"))
+            line.addWidget(make_label(option.unit, "small"))
         if option.key in FOLDERS | FILES:
-            row.addWidget(make_icon_button("folder", f"Choose for {self.title}…", clicked=self._choose))
+            line.addWidget(make_icon_button("folder", f"Choose for {self.title}…", clicked=self._choose))
         self.help = make_label(option_help(option), "small", wrap=True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_1)
-        column.addLayout(head)
-        column.addLayout(row)
-        column.addWidget(self.help)
-        column.addStretch(1)
+        head = row((self.name, 1), self.reset, spacing=SPACE_1)
+        column(head, line, self.help, None, spacing=SPACE_1, parent=self)
         self.edited.connect(self.render_changed)
 
     def _make_editor(self) -> tuple[QWidget, Callable[[], str], Callable[[str], None]]:
@@ -280,12 +261,8 @@ class FormSection(Card):
         self._title = SECTION_TITLES.get(key, key.capitalize())
         self.setAccessibleName(self._title)
         self.more = make_button("", "chevron-right", kind="quiet", clicked=self._toggle)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(make_card_heading(self._title))
-        head.addWidget(make_label(SECTION_HELP.get(key, help_), "small", wrap=True), 1)
-        head.addWidget(self.more)
-        self.body.addLayout(head)
+        text = make_label(SECTION_HELP.get(key, help_), "small", wrap=True)
+        self.body.addLayout(row(make_card_heading(self._title), (text, 1), self.more, spacing=SPACE_3))
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(SPACE_6)
         self._grid.setVerticalSpacing(SPACE_4)
@@ -316,8 +293,8 @@ class FormSection(Card):
             field.setVisible(field in shown)
         for i, field in enumerate(shown):
             self._grid.addWidget(field, i // columns, i % columns)
-        for column in range(3):
-            self._grid.setColumnStretch(column, int(column < columns))
+        for i in range(3):
+            self._grid.setColumnStretch(i, int(i < columns))
 
 
 class ConfigForm(QWidget):
@@ -342,21 +319,13 @@ class ConfigForm(QWidget):
         self.search.textChanged.connect(lambda _text: self._arrange())
         self.found = make_label("", "small")
         self.all = make_button("Unfold all", kind="quiet", clicked=self._toggle_all)
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.search, 1)
-        row.addWidget(self.found)
-        row.addWidget(self.all)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_3)
-        column.addLayout(row)
+        sections = column(row((self.search, 1), self.found, self.all), spacing=SPACE_3, parent=self)
         for field in self.fields.values():
             key = field.option.section
             if key not in self.sections:
                 self.sections[key] = FormSection(key, field.option.section_help)
                 self.sections[key].toggled.connect(self._arrange)
-                column.addWidget(self.sections[key])
+                sections.addWidget(self.sections[key])
             field.setParent(self.sections[key])
             field.edited.connect(lambda f=field: self._on_edited(f))
             self.sections[key].fields.append(field)

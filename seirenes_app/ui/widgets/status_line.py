@@ -11,15 +11,17 @@ from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
+from seirenes_app.ui.widgets.source_menu import brief
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
 
 ICONS = {RunStatus.PAUSED: "paused", RunStatus.STALLED: "silent", RunStatus.STARTING: "clock"}
+NAME_CHARACTERS = 48
 
 
 def say_progress(run_id: str, state: RunState, others: int = 0) -> str:
     """One line about a live run: name, step, what it does now, time left."""
-    parts = [run_id]
+    parts = [brief(run_id, NAME_CHARACTERS)]
     if state.steps:
         parts.append(f"step {state.step} of {state.steps}")
     parts.append(

@@ -110,8 +110,8 @@ def test_model_text_cannot_steer_the_terminal(run, capsys):
 
 def test_an_export_says_what_it_wrote(run, tmp_path, capsys):
     file = tmp_path / "out.jsonl"
-    told = asked(capsys, "r", "--flips", "--export", str(file))
-    assert told["rows"] == len(file.read_text(encoding="utf-8").splitlines()) > 0
+    found = asked(capsys, "r", "--flips", "--export", str(file))
+    assert found["rows"] == len(file.read_text(encoding="utf-8").splitlines()) > 0
     assert asked(capsys, "r", "--export", str(file), "--limit", "5")["rows"] == 5
     with pytest.raises(UserError, match="parquet"):
         call("r", "--export", str(tmp_path / "out.csv"))
@@ -124,7 +124,7 @@ def test_an_export_says_what_it_wrote(run, tmp_path, capsys):
         (["--gate", "nope"], "states_answer"), (["--limit", "0"], "at least 1"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_with_what_to_write(run, arguments, said):
+def test_mistakes_are_found_with_what_to_write(run, arguments, said):
     with pytest.raises(UserError, match=said):
         call("r", *arguments)
 

@@ -119,7 +119,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     window.open_run(paths)
     view = page(window, "train").view
     assert view.head.name.text() == "over"
-    assert view.evaluation.item(0, 1).text().startswith("90%")
+    assert view.evaluation.rows.index(0, 1).data().startswith("90%")
     for _ in range(12):
         view.tick()
     assert "clean, this step (moving) 8" in view.grid.cards["accuracy"].legend.text()

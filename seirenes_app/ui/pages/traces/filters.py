@@ -8,18 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QIntValidator, QKeyEvent
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QFrame,
-    QHBoxLayout,
-    QLineEdit,
-    QMenu,
-    QPushButton,
-    QScrollArea,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QFrame, QLineEdit, QMenu, QPushButton, QToolButton, QWidget
 
 from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.ui.icons import set_icon, size_icon
@@ -34,6 +23,7 @@ from seirenes_app.ui.models.rollouts_model import (
     say,
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
+from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.flow import FlowLayout
@@ -203,9 +193,7 @@ class FilterPopup(QFrame):
         self._first_step, self._last_step = steps[0], steps[-1]
         self.boxes: dict[Choice, QCheckBox] = {}
         card = Card()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(card)
+        column(card, parent=self)
         self._column = card.body
         self._column.setContentsMargins(SPACE_3, SPACE_3, SPACE_3, SPACE_2)
         self._column.setSpacing(SPACE_1)
@@ -220,9 +208,7 @@ class FilterPopup(QFrame):
 
     def _build_boxes(self) -> None:
         inside = QWidget()
-        rows = QVBoxLayout(inside)
-        rows.setContentsMargins(0, 0, SPACE_2, 0)
-        rows.setSpacing(1)
+        rows = column(spacing=1, margins=(0, 0, SPACE_2, 0), parent=inside)
         for number, group in enumerate(g for g in list_choices(self.filter, self._facets) if g.choices):
             if group.heading:
                 rows.addSpacing(SPACE_2 if number else 0)
@@ -231,44 +217,33 @@ class FilterPopup(QFrame):
                 rows.addLayout(self._make_box(choice))
         if not self.boxes:
             rows.addWidget(make_label("Nothing to choose from in this run.", "muted"))
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
+        area = scroll_area(inside)
         hint = inside.sizeHint()
         area.setFixedHeight(min(hint.height() + 2, MAX_HEIGHT))
         area.setMinimumWidth(max(220, hint.width() + 14))
         self._column.addWidget(area)
 
-    def _make_box(self, choice: Choice) -> QHBoxLayout:
+    def _make_box(self, choice: Choice) -> QBoxLayout:
         box = QCheckBox(choice.text)
         box.setToolTip(choice.tip)
         box.setAccessibleName(f"{choice.text}, {choice.count}")
         box.toggled.connect(lambda on: self._set(toggle(self._query, choice, on)))
         self.boxes[choice] = box
-        row = QHBoxLayout()
-        row.setSpacing(SPACE_4)
-        row.addWidget(box)
-        row.addStretch(1)
-        row.addWidget(make_label(format_count(choice.count), "small"))
-        return row
+        return row(box, None, make_label(format_count(choice.count), "small"), spacing=SPACE_4)
 
     def _build_steps(self) -> None:
         first, last = self._first_step, self._last_step
         self._column.addWidget(make_label(f"The run has steps {first} to {last}", "small"))
         self.first, self.last = QLineEdit(), QLineEdit()
-        row, quick = QHBoxLayout(), QHBoxLayout()
+        range_, quick = row(), row()
         for line, name, word in ((self.first, "First step", "From"), (self.last, "Last step", "to")):
             line.setValidator(QIntValidator(0, 10**9, line))
             line.setAccessibleName(name)
             line.setFixedWidth(86)
             # Applied when the number is complete, not at each digit.
             line.editingFinished.connect(self._on_steps_edited)
-            row.addWidget(make_label(word, "muted"))
-            row.addWidget(line)
-        row.addStretch(1)
+            fill(range_, make_label(word, "muted"), line)
+        range_.addStretch(1)
         for text, name, steps in (
             ("First", "First step", (first, first)), ("Newest", "Newest step", (last, last)),
             ("Last ten", "Last ten steps", (max(first, last - 9), last)),
@@ -276,10 +251,7 @@ class FilterPopup(QFrame):
             button = make_button(text, clicked=lambda s=steps: self._set_steps(*s))
             button.setAccessibleName(name)
             quick.addWidget(button)
-        for part in (row, quick):
-            part.setSpacing(SPACE_2)
-            self._column.addSpacing(SPACE_1)
-            self._column.addLayout(part)
+        fill(self._column, SPACE_1, range_, SPACE_1, quick)
 
     def _on_steps_edited(self) -> None:
         first = int(self.first.text() or self._first_step)
@@ -434,16 +406,11 @@ class FilterBar(QWidget):
         self.new.hide()
         self.clear_all = make_button("Clear filters", clicked=lambda: self._set(clear_all(self._query)))
         self.clear_all.setProperty("chip", "clear")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        for gap, parts in ((SPACE_2, (holder, self.order)), (SPACE_3, (self.count, self._chip_holder, self.new))):
-            row = QHBoxLayout()
-            row.setSpacing(gap)
-            for part in parts:
-                wide = part in (holder, self._chip_holder)
-                row.addWidget(part, int(wide), Qt.AlignmentFlag(0) if wide else Qt.AlignmentFlag.AlignTop)
-            column.addLayout(row)
+        buttons = row((holder, 1), self.order)
+        below = row(self.count, (self._chip_holder, 1), self.new, spacing=SPACE_3)
+        for box, part in ((buttons, self.order), (below, self.count), (below, self.new)):
+            box.setAlignment(part, Qt.AlignmentFlag.AlignTop)
+        column(buttons, below, parent=self)
 
     def _make_order_menu(self) -> QMenu:
         menu = QMenu(self)

@@ -10,13 +10,11 @@ from PySide6.QtWidgets import (
     QBoxLayout,
     QButtonGroup,
     QFrame,
-    QHBoxLayout,
     QPushButton,
     QScrollArea,
     QSizePolicy,
     QStackedLayout,
     QTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -37,6 +35,7 @@ from seirenes_app.ui.models.rollouts_model import (
 from seirenes_app.ui.pages.traces.view_stack import centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.empty_state import EmptyState
@@ -59,11 +58,7 @@ class Facts(QWidget):
         """Show (name, value) pairs."""
         while len(self._facts) < len(facts):
             item, name, value = QWidget(), make_label("", "small"), make_label("", select=True)
-            column = QVBoxLayout(item)
-            column.setContentsMargins(0, 0, 0, 0)
-            column.setSpacing(0)
-            column.addWidget(name)
-            column.addWidget(value)
+            column(name, value, spacing=0, parent=item)
             self._flow.addWidget(item)
             self._facts.append((item, name, value))
         for number, (item, *labels) in enumerate(self._facts):
@@ -88,13 +83,9 @@ class GroupStrip(QWidget):
         self._group = QButtonGroup(self)
         self._group.idClicked.connect(self.chosen)
         title, holder = make_label(name, "small"), QWidget()
-        title.setMinimumHeight(26)
+        title.setFixedHeight(26)
         self._flow = FlowLayout(holder, gap=4, line_gap=4)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_2)
-        row.addWidget(title, 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(holder, 1)
+        row(title, (holder, 1), parent=self).setAlignment(title, Qt.AlignmentFlag.AlignTop)
 
     def render_group(self, rows: Sequence[Row], at: int) -> None:
         """Show a group; the buttons are reused."""
@@ -197,15 +188,10 @@ class QuestionCard(Card):
         self.adversary = make_label("", "eyebrow")
         self.gate = Badge(PASSED_LOOK)
         self.hint_head = QWidget()
-        head = QHBoxLayout(self.hint_head)
-        head.setContentsMargins(0, 0, 0, 0)
-        head.addWidget(self.adversary, 1)
-        head.addWidget(self.gate)
+        row((self.adversary, 1), self.gate, parent=self.hint_head)
         self.reason = make_label("", wrap=True, tone="warn", select=True)
         self.facts = Facts("About the hint")
-        for part in (self.heading, self.text, self.rule, self.hint_head, self.reason, self.facts):
-            self.body.addWidget(part)
-        self.body.addStretch(1)
+        fill(self.body, self.heading, self.text, self.rule, self.hint_head, self.reason, self.facts, None)
 
     def render_reading(self, reading: Reading) -> None:
         """Show the question of a rollout and its hint."""
@@ -246,31 +232,16 @@ class Solutions(Card):
         self.clean, self.hinted = GroupStrip("Clean"), GroupStrip("Hinted")
         self.between = QWidget()
         self.between.setFixedWidth(GUTTER)
-        strips = QHBoxLayout()
-        strips.setSpacing(0)
-        strips.addWidget(self.clean, 1)
-        strips.addWidget(self.between)
-        strips.addWidget(self.hinted, 1)
         self.pair = TracePairView()
         self.single = QWidget()
         self.outcome = Badge(NO_LOOK)
         self.title = make_label("", "eyebrow")
         self.text = make_label("", wrap=True, select=True)
         self.why = make_label("", "muted", wrap=True)
-        head = QHBoxLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.outcome)
-        column = QVBoxLayout(self.single)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addLayout(head)
-        column.addWidget(self.text)
-        column.addWidget(self.why)
+        column(row((self.title, 1), self.outcome), self.text, self.why, parent=self.single)
+        strips = row((self.clean, 1), self.between, (self.hinted, 1), spacing=0)
         self.body.setSpacing(SPACE_3)
-        self.body.addLayout(strips)
-        self.body.addWidget(self.pair)
-        self.body.addWidget(self.single)
-        self.body.addStretch(1)
+        fill(self.body, strips, self.pair, self.single, None)
 
     def render_reading(self, reading: Reading) -> None:
         """Show the solutions."""
@@ -349,12 +320,7 @@ class Inspector(QWidget):
         self._stack = QStackedLayout(self)
         empty = EmptyState("traces", "No rollout chosen", "Move through the table with j and k, or the arrow keys.")
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addLayout(self._build_head())
         self.facts = Facts("Figures of this rollout")
-        column.addWidget(self.facts)
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setProperty("ring", "true")
@@ -370,27 +336,19 @@ class Inspector(QWidget):
         self._halves.addWidget(self.question, 2)
         self._halves.addWidget(self.solutions, 3)
         self.area.setWidget(inside)
-        column.addWidget(self.area, 1)
+        column(self._build_head(), self.facts, (self.area, 1), parent=content)
         self._stack.addWidget(centred(empty))
         self._stack.addWidget(content)
 
-    def _build_head(self) -> QHBoxLayout:
+    def _build_head(self) -> QBoxLayout:
         self.title = ElidedLabel("heading")
         self.outcome, self.flip = Badge(NO_LOOK), Badge(NO_LOOK)
         self.before = make_icon_button("up", "Previous flip (p)", clicked=lambda: self.flipRequested.emit(True))
         self.after = make_icon_button("chevron-down", "Next flip (n)", clicked=lambda: self.flipRequested.emit(False))
         self.craft = make_button("Open in Craft", "craft", tip="Take the question and its hint to Craft (c)",
                                  clicked=self.craftRequested.emit)  # fmt: skip
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(self.title)
-        head.addSpacing(SPACE_2)
-        head.addWidget(self.outcome)
-        head.addWidget(self.flip)
-        head.addStretch(1)
-        for part in (make_label("Flips", "small"), self.before, self.after, self.craft):
-            head.addWidget(part)
-        return head
+        flips = make_label("Flips", "small")
+        return row(self.title, SPACE_2, self.outcome, self.flip, None, flips, self.before, self.after, self.craft)
 
     def render(self, reading: Reading | None) -> None:  # type: ignore[override]  # QWidget.render paints into a device
         """Show a rollout; None for none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QStackedLayout, QWidget
 
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
@@ -22,6 +22,7 @@ from seirenes_app.ui.pages.traces.inspector import Inspector
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.pages.traces.view_stack import RunChooser, ViewStack, centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
@@ -83,14 +84,6 @@ class TracesPage(Page):
         self.search.setMaximumWidth(520)
         self.export = make_button("Export…", "export", tip="Write the hits or the selection to a file (Ctrl+E)",
                                   clicked=self.open_export)  # fmt: skip
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addWidget(make_label("Traces", "title"))
-        head.addSpacing(SPACE_2)
-        head.addWidget(self.chooser)
-        head.addStretch(1)
-        head.addWidget(self.search, 3)
-        head.addWidget(self.export)
         self.filters = FilterBar()
         self.table = RolloutTable(self.model)
         self.inspector = Inspector()
@@ -101,12 +94,9 @@ class TracesPage(Page):
         self._table_stack.addWidget(self.table)
         self._table_stack.addWidget(centred(self.no_hits))
         self.views = ViewStack(holder, self.inspector)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(28, 20, 28, 16)
-        column.setSpacing(SPACE_3)
-        column.addLayout(head)
-        column.addWidget(self.filters)
-        column.addWidget(self.views, 1)
+        title = make_label("Traces", "title")
+        head = row(title, SPACE_2, self.chooser, None, (self.search, 3), self.export, spacing=SPACE_3)
+        column(head, self.filters, (self.views, 1), spacing=SPACE_3, margins=(28, 20, 28, 16), parent=self)
 
     def _connect(self) -> None:
         bind_actions(self, PAGE_ACTIONS, {

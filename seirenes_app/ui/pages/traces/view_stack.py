@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 
 from seirenes_app.ui.widgets.badges import BadgeStyle
+from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.source_menu import RECORDED, RECORDED_NAME, SourceMenu, brief, is_live, look_of
 from training.runs.listing import RunSummary
@@ -72,11 +73,7 @@ class ViewStack(QWidget):
 def centred(widget: QWidget) -> QWidget:
     """A widget at its own height, a little above the middle."""
     holder = QWidget()
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.addStretch(2)
-    column.addWidget(widget)
-    column.addStretch(3)
+    column(None, None, widget, None, None, None, parent=holder)
     return holder
 
 

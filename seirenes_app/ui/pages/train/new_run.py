@@ -11,13 +11,12 @@ from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
+    QBoxLayout,
     QButtonGroup,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,6 +29,7 @@ from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.pages.train.preflight import Preflight, check_run
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
@@ -128,8 +128,8 @@ class PresetTiles(QWidget):
             return
         for i, tile in enumerate(self.tiles.values()):
             self._grid.addWidget(tile, i // columns, i % columns)
-        for column in range(max(columns, self._columns)):
-            self._grid.setColumnStretch(column, int(column < columns))
+        for i in range(max(columns, self._columns)):
+            self._grid.setColumnStretch(i, int(i < columns))
         self._columns = columns
 
 
@@ -145,22 +145,17 @@ class Breakdown(QWidget):
         self._grid.setVerticalSpacing(2)
         self._grid.setColumnStretch(0, 1)
         self._cells: list[tuple[QLabel, QLabel]] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_1)
-        column.addWidget(make_label(name, "small"))
-        column.addWidget(self.figure)
-        column.addLayout(self._grid)
+        column(make_label(name, "small"), self.figure, self._grid, spacing=SPACE_1, parent=self)
 
     def render_parts(self, figure: str, parts: Sequence[tuple[str, str]]) -> None:
         """Show them."""
         self.figure.setText(figure[0].upper() + figure[1:])
         while len(self._cells) < len(parts):
             cells = make_label("", "small", wrap=True), make_label("", "small")
-            for column, cell in enumerate(cells):
+            for place, cell in enumerate(cells):
                 # Names fill their column: an aligned label that wraps is laid out narrower than its text.
-                side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag(0)
-                self._grid.addWidget(cell, len(self._cells), column, side | Qt.AlignmentFlag.AlignTop)
+                side = Qt.AlignmentFlag.AlignRight if place else Qt.AlignmentFlag(0)
+                self._grid.addWidget(cell, len(self._cells), place, side | Qt.AlignmentFlag.AlignTop)
             self._cells.append(cells)
         for i, cells in enumerate(self._cells):
             for cell, text in zip(cells, parts[i] if i < len(parts) else ("", ""), strict=True):
@@ -187,12 +182,8 @@ class LaunchPanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 32, 24, 32)
-        column.setSpacing(SPACE_3)
-        column.addWidget(self._build_launch())
-        column.addWidget(self._build_queue())
-        column.addStretch(1)
+        parts = self._build_launch(), self._build_queue()
+        column(*parts, None, spacing=SPACE_3, margins=(0, 32, 24, 32), parent=inside)
         self.setWidget(inside)
 
     def _build_launch(self) -> Card:
@@ -201,32 +192,22 @@ class LaunchPanel(QScrollArea):
         self.start = action_button(self._actions["start"], kind="primary", large=True)
         self.time, self.memory = Breakdown("Time"), Breakdown("Memory")
         self.basis = make_label("", "small", wrap=True)
-        self.warnings = QVBoxLayout()
-        self.warnings.setSpacing(SPACE_2)
+        self.warnings = column()
         self.wrong = wrap_anywhere(make_label("", wrap=True, tone="bad"))
         self.reveal = make_button("Show the option", "search", kind="quiet", clicked=self.revealRequested.emit)
         self.wrong.hide()
         self.reveal.hide()
         # The buttons stand above everything that comes and goes: a late warning must not move them.
-        card.body.addWidget(self.start)
-        card.body.addWidget(action_button(self._actions["queue"]))
-        card.body.addWidget(action_button(self._actions["copy-command"], kind="quiet"))
-        card.body.addWidget(make_rule())
-        card.body.addWidget(self.wrong)
-        card.body.addWidget(self.reveal)
-        card.body.addLayout(self.warnings)
-        for part in (self.time, self.basis, make_rule(), self.memory):
-            card.body.addWidget(part)
+        queue, copy = action_button(self._actions["queue"]), action_button(self._actions["copy-command"], kind="quiet")
+        fill(card.body, self.start, queue, copy, make_rule(), self.wrong, self.reveal, self.warnings)
+        fill(card.body, self.time, self.basis, make_rule(), self.memory)
         return card
 
     def _build_queue(self) -> Card:
         self.queue = Card()
-        self.rows = QVBoxLayout()
-        self.rows.setSpacing(SPACE_1)
-        note = "The next one starts when no run is live, as long as this window is open."
-        self.queue.body.addWidget(make_card_heading("Queue"))
-        self.queue.body.addLayout(self.rows)
-        self.queue.body.addWidget(make_label(note, "small", wrap=True))
+        self.rows = column(spacing=SPACE_1)
+        note = make_label("The next one starts when no run is live and this window is open.", "small", wrap=True)
+        fill(self.queue.body, make_card_heading("Queue"), self.rows, note)
         self.queue.hide()
         return self.queue
 
@@ -246,12 +227,9 @@ class LaunchPanel(QScrollArea):
         self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
         _clear(self.warnings)
         for text in found.warnings:
-            entry = QWidget()
-            row = QHBoxLayout(entry)
-            row.setContentsMargins(0, 0, 0, 0)
-            row.setSpacing(SPACE_2)
-            row.addWidget(IconLabel("warning", 16, "warn"), 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(wrap_anywhere(make_label(text, wrap=True)), 1)
+            entry, icon = QWidget(), IconLabel("warning", 16, "warn")
+            line = row(icon, (wrap_anywhere(make_label(text, wrap=True)), 1), parent=entry)
+            line.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
             self.warnings.addWidget(entry)
         self._actions["start"].setText("Start anyway" if found.warnings else "Start")
         self.start.setAccessibleDescription(" ".join(found.warnings))
@@ -264,16 +242,13 @@ class LaunchPanel(QScrollArea):
             entry, label = QWidget(), ElidedLabel()
             mode = MODE_LABELS.get(config.mode, config.mode)
             label.setText(f"{number + 1}.  {config.name}  ·  {mode}, {config.steps} steps")
-            row = QHBoxLayout(entry)
-            row.setContentsMargins(0, 0, 0, 0)
-            row.setSpacing(SPACE_2)
-            row.addWidget(label, 1)
-            row.addWidget(make_icon_button("close", f"Take {config.name} out of the queue",
-                                           clicked=lambda n=number: self.unqueueRequested.emit(n)))  # fmt: skip
+            remove = make_icon_button("close", f"Take {config.name} out of the queue",
+                                      clicked=lambda n=number: self.unqueueRequested.emit(n))  # fmt: skip
+            row((label, 1), remove, parent=entry)
             self.rows.addWidget(entry)
 
 
-def _clear(layout: QVBoxLayout) -> None:
+def _clear(layout: QBoxLayout) -> None:
     while (item := layout.takeAt(0)) is not None:
         if (old := item.widget()) is not None:
             old.setParent(None)
@@ -320,24 +295,13 @@ class NewRun(QWidget):
         self.column.body.setContentsMargins(40, 32, 24, 40)
         self.panel = LaunchPanel(actions)
         self.start = self.panel.start
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.column, 1)
-        row.addWidget(self.panel)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(make_label("New run", "title"))
-        head.addStretch(1)
-        for name in ("open-file", "save-file"):
-            head.addWidget(action_button(actions[name], kind="quiet"))
+        row((self.column, 1), self.panel, spacing=0, parent=self)
+        files = [action_button(actions[name], kind="quiet") for name in ("open-file", "save-file")]
         self.tiles = PresetTiles(self._presets)
         self.differs = make_label("", "muted")
         self.form = ConfigForm()
-        self.column.body.addLayout(head)
-        for part in (self.tiles, self.differs, self.form):
-            self.column.body.addWidget(part)
-        self.column.body.addStretch(1)
+        head = row(make_label("New run", "title"), None, *files)
+        fill(self.column.body, head, self.tiles, self.differs, self.form, None)
         self.tiles.chosen.connect(self.take_preset)
         self.form.changed.connect(self._on_changed)
         self.panel.unqueueRequested.connect(self.unqueueRequested)
@@ -382,7 +346,7 @@ class NewRun(QWidget):
             self.form.reveal(field.option.key)
             self.column.ensureWidgetVisible(field)
 
-    def find(self) -> None:
+    def start_search(self) -> None:
         """Search the options."""
         self.form.search.setFocus()
         self.form.search.selectAll()

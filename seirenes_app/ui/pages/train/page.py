@@ -70,7 +70,7 @@ class TrainPage(Page):
 
     def _build(self) -> None:
         self.actions_ = bind_actions(self, ACTIONS, {
-            "find": lambda: self.new.find() if self._watcher is None else self.view.find(),
+            "find": lambda: (self.new if self._watcher is None else self.view).start_search(),
             "start": lambda: self._with_form(self._start),
             "queue": lambda: self._with_form(self._enqueue),
             "copy-command": lambda: self._with_form(lambda _config: self._copy(self.new.as_command(), "Command")),

@@ -6,24 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QFont, QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
     QMenu,
     QProgressBar,
-    QScrollArea,
     QSizePolicy,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
+    QTableView,
     QWidget,
 )
 
@@ -39,15 +35,18 @@ from seirenes_app.services.run_report import ReportLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6, current_theme
+from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
+from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
 from seirenes_app.ui.widgets.buttons import action_button, make_button
-from seirenes_app.ui.widgets.cards import Card, Column
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.cards import Column as PageColumn
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
 from training.core.statistics import Interval
 from training.runs.config import RunConfig
 from training.runs.listing import RunSummary
@@ -83,24 +82,11 @@ class RunHeader(QWidget):
             menu.addAction(actions[name])
         self.more.setMenu(menu)
         self.new = make_button("New run", "plus", tip="Set up another run (Ctrl+N)", clicked=self.newRequested.emit)
-        names, tools = QHBoxLayout(), QHBoxLayout()
-        names.setSpacing(SPACE_3)
-        names.addWidget(self.name)
-        names.addWidget(self.badge)
-        names.addStretch(1)
-        names.addWidget(self.traces)
-        names.addWidget(self.robustness)
-        tools.setSpacing(SPACE_2)
+        names = row(self.name, self.badge, None, self.traces, self.robustness, spacing=SPACE_3)
         # All the room that the buttons leave: shared with a spacer, half of it would be lost to a cut text.
         self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        tools.addWidget(self.detail, 1)
-        for button in (self.resume, self.edit, self.pause, self.stop, self.more, self.new):
-            tools.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addLayout(names)
-        column.addLayout(tools)
+        tools = row((self.detail, 1), self.resume, self.edit, self.pause, self.stop, self.more, self.new)
+        column(names, tools, parent=self)
 
     def render_state(self, state: RunState, waiting: Sequence[RunConfig], *, stopping: bool) -> None:
         """Show what it is and which runs wait for it, and offer what can be done."""
@@ -271,19 +257,15 @@ class ProgressCard(Card):
         grid.setHorizontalSpacing(SPACE_6)
         grid.setVerticalSpacing(0)
         self.figures: dict[str, QLabel] = {}
-        for column, (key, title) in enumerate(FIGURES.items()):
+        for place, (key, title) in enumerate(FIGURES.items()):
             self.figures[key] = make_label("—", "figure")
             self.figures[key].setAccessibleName(title)
-            grid.addWidget(make_label(title, "small"), 0, column)
-            grid.addWidget(self.figures[key], 1, column)
-            grid.setColumnStretch(column, 1)
+            grid.addWidget(make_label(title, "small"), 0, place)
+            grid.addWidget(self.figures[key], 1, place)
+            grid.setColumnStretch(place, 1)
         self.health = HealthRow()
         self.meters = ResourceMonitor()
-        self.body.addWidget(self.stages)
-        self.body.addWidget(self.bar)
-        self.body.addLayout(grid)
-        self.body.addWidget(self.health)
-        self.body.addWidget(self.meters)
+        fill(self.body, self.stages, self.bar, grid, self.health, self.meters)
 
     def render_state(self, state: RunState) -> None:
         """Show how far it is."""
@@ -347,12 +329,7 @@ class HealthRow(QWidget):
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.all = make_button("Details", "warning", kind="quiet", tip="All health warnings", clicked=self._show_all)
         self.setFixedHeight(self.all.sizeHint().height())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.icon)
-        row.addWidget(self.text, 1)
-        row.addWidget(self.all)
+        row(self.icon, (self.text, 1), self.all, parent=self)
         self._render()
 
     def render_stop(self, text: str) -> None:
@@ -392,17 +369,13 @@ class HealthDialog(PageDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.body.addWidget(make_label("Health warnings", "title"))
         inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setSpacing(SPACE_3)
+        entries = column(spacing=SPACE_3, parent=inside)
         for warning in warnings:
-            text = warning.newest.message or warning.newest.code
-            column.addWidget(make_label(text, wrap=True, select=True))
-            column.addWidget(make_label(warning.detail, "small", wrap=True, select=True))
-        column.addStretch(1)
-        area = QScrollArea()
-        area.setWidget(inside)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
+            text = make_label(warning.newest.message or warning.newest.code, wrap=True, select=True)
+            fill(entries, text, make_label(warning.detail, "small", wrap=True, select=True))
+        entries.addStretch(1)
+        area = scroll_area(inside)
+        area.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         area.setMinimumSize(520, 240)
         self.body.addWidget(area)
         close = make_button("Close", kind="primary", clicked=self.accept)
@@ -414,11 +387,16 @@ class HealthDialog(PageDialog):
 LOG_LINES = 6
 PICTURE = 4
 """Column of the intervals on one scale."""
-HEADINGS = ("Condition", "Before", "Now", "Change, percentage points", "0 to 100%")
 ROW_HEIGHT = 36
 COLUMN_GAP = 16
-ROW_ROLE = Qt.ItemDataRole.UserRole + 1
-CONDITION_TITLES = {"clean": "clean", "hinted": "hinted, all types", "placebo": "placebo"}
+CONDITIONS = {
+    "clean": ("clean", "clean"),
+    "hinted": ("hinted, all types", "hinted"),
+    "placebo": ("placebo", "placebo"),
+    "worst_of_k": ("worst of k hints", "hinted"),
+    "placebo_worst_of_k": ("worst of k placebos", "placebo"),
+}
+"""Title and colour of a condition; the hint types follow "hinted"."""
 
 
 @dataclass(frozen=True)
@@ -426,10 +404,10 @@ class EvalRow:
     """One line: condition, rates before and now (None: not measured), colour, label of the paired change."""
 
     label: str
-    before: Mapping[str, Any] | None
+    before: Mapping[str, Any]
     now: Mapping[str, Any] | None
     colour: str
-    paired: str = ""
+    paired: str
 
 
 def make_rows(evals: Sequence[EvalPoint]) -> list[EvalRow]:
@@ -437,35 +415,21 @@ def make_rows(evals: Sequence[EvalPoint]) -> list[EvalRow]:
     if not evals:
         return []
     first, last = evals[0].metrics, evals[-1].metrics if len(evals) > 1 else {}
-    rows = [
-        EvalRow(CONDITION_TITLES[key], first.get(key), last.get(key), key, CONDITION_TITLES[key])
-        for key in ("clean", "hinted")
-    ]
-    for type_, rate in (first.get("by_type") or {}).items():
-        word = type_.replace("_", " ")
-        rows.append(EvalRow(f"    {word}", rate, (last.get("by_type") or {}).get(type_), "hinted", f"· {word}"))
-    rows.append(
-        EvalRow(
-            CONDITION_TITLES["placebo"],
-            first.get("placebo"),
-            last.get("placebo"),
-            "placebo",
-            CONDITION_TITLES["placebo"],
-        )
-    )
-    rows.append(EvalRow("worst of k hints", first.get("worst_of_k"), last.get("worst_of_k"), "hinted"))
-    rows.append(
-        EvalRow("worst of k placebos", first.get("placebo_worst_of_k"), last.get("placebo_worst_of_k"), "placebo")
-    )
-    return [row for row in rows if row.before is not None]
+    rows = []
+    for key, (title, colour) in CONDITIONS.items():
+        if (rate := first.get(key)) is not None:
+            rows.append(EvalRow(title, rate, last.get(key), colour, title))
+        if key == "hinted":
+            for type_, rate in (first.get("by_type") or {}).items():
+                name, now = type_.replace("_", " "), (last.get("by_type") or {}).get(type_)
+                rows.append(EvalRow(f"    {name}", rate, now, "hinted", f"· {name}"))
+    return rows
 
 
 class IntervalDelegate(QStyledItemDelegate):
     """Before as a ring, now as a dot, each on its interval."""
 
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """A track, two intervals, two marks."""
         row = index.data(ROW_ROLE)
         if not isinstance(row, EvalRow):
@@ -491,35 +455,34 @@ class IntervalDelegate(QStyledItemDelegate):
         painter.restore()
 
 
-class EvaluationTable(QTableWidget):
+class EvaluationTable(QTableView):
     """The frozen suite before and now, by condition and hint type. Read-only; as high as its rows."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(HEADINGS), parent)
-        self._evals: Sequence[EvalPoint] | None = None
+        super().__init__(parent)
+        self._evals: Sequence[EvalPoint] = ()
         self._paired: Mapping[str, ReportLine] = {}
-        self._build()
-        self.render_evals(())
-
-    def _build(self) -> None:
-        self.setHorizontalHeaderLabels(HEADINGS)
+        self.rows = TableModel((
+            Column("Condition", lambda line: line.label),
+            Column("Before", lambda line: format_rate(line.before), right=True),
+            Column("Now", lambda line: format_rate(line.now), right=True),
+            Column("Change, percentage points", self._change, right=True),
+            Column("0 to 100%", lambda _line: ""),
+        ), self)  # fmt: skip
+        self.setModel(self.rows)
         self.setProperty("plain", "true")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Stretch)
-        for column in range(len(HEADINGS)):
-            side = Qt.AlignmentFlag.AlignRight if 0 < column < PICTURE else Qt.AlignmentFlag.AlignLeft
-            self.horizontalHeaderItem(column).setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Stretch)
         self.setItemDelegateForColumn(PICTURE, IntervalDelegate(self))
         self.setShowGrid(False)
         self.setAccessibleName("Accuracy on the frozen suite, before and now")
+        self._fill()
 
     def render_evals(self, evals: Sequence[EvalPoint]) -> None:
         """First and newest evaluation; the same ones again cost nothing."""
@@ -533,31 +496,20 @@ class EvaluationTable(QTableWidget):
         self._fill()
 
     def _fill(self) -> None:
-        rows = make_rows(self._evals or ())
-        self.setRowCount(len(rows))
-        for r, row in enumerate(rows):
-            for c, text in enumerate((row.label, format_rate(row.before), format_rate(row.now), self._change(row), "")):
-                item = QTableWidgetItem(text)
-                if 0 < c < PICTURE:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if c == PICTURE:
-                    item.setData(ROW_ROLE, row)
-                    item.setData(Qt.ItemDataRole.AccessibleTextRole, "")
-                self.setItem(r, c, item)
+        self.rows.render_rows(make_rows(self._evals))
+        header = self.horizontalHeader()
         # No heading and no interval is cut; the picture takes the room that is left.
-        for column in range(PICTURE):
-            heading = self.horizontalHeader().sectionSizeHint(column)
-            self.setColumnWidth(column, max(self.sizeHintForColumn(column), heading) + COLUMN_GAP)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + len(rows) * ROW_HEIGHT + 8)
+        for place in range(PICTURE):
+            self.setColumnWidth(place, max(self.sizeHintForColumn(place), header.sectionSizeHint(place)) + COLUMN_GAP)
+        self.setFixedHeight(header.sizeHint().height() + self.rows.rowCount() * ROW_HEIGHT + 8)
 
-    def _change(self, row: EvalRow) -> str:
-        if row.before is None or row.now is None:
+    def _change(self, line: EvalRow) -> str:
+        if line.now is None:
             return ""
-        text = signed_points(float(row.now["accuracy"]) - float(row.before["accuracy"]))
-        line = self._paired.get(row.paired)
-        if line is None or abs(line.after.accuracy - float(row.now["accuracy"])) > 1e-9:
-            return text
-        return points_interval(line.difference, "")
+        paired = self._paired.get(line.paired)
+        if paired is None or abs(paired.after.accuracy - float(line.now["accuracy"])) > 1e-9:
+            return signed_points(float(line.now["accuracy"]) - float(line.before["accuracy"]))
+        return points_interval(paired.difference, "")
 
 
 def format_rate(rate: Mapping[str, Any] | None) -> str:
@@ -587,11 +539,9 @@ class RunView(QWidget):
         self._shown_problem: tuple[object, ...] = ()
         self._evals: object = None
         self._waiting: Sequence[RunConfig] = ()
-        self.column = Column(1800)
+        self.column = PageColumn(1800)
         self.column.body.setSpacing(SPACE_4)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.column)
+        column(self.column, parent=self)
         self.head = RunHeader(actions)
         self.banner = Banner()
         self._banner_actions = {
@@ -607,15 +557,10 @@ class RunView(QWidget):
         self.log = LogTail()
         self.log.setFixedHeight(LOG_HEIGHT)
         suite, log = Card(), Card()
-        for card, parts in (
-            (suite, (make_card_heading("Before and now, on the frozen suite"), self.evaluation_note, self.evaluation)),
-            (log, (make_card_heading("Log"), self.log)),
-        ):
-            for part in parts:
-                card.body.addWidget(part)
-        for part in (self.head, self.banner, self.progress, self.grid, suite, log):
-            self.column.body.addWidget(part)
-        self.column.body.addStretch(1)
+        heading = make_card_heading("Before and now, on the frozen suite")
+        fill(suite.body, heading, self.evaluation_note, self.evaluation)
+        fill(log.body, make_card_heading("Log"), self.log)
+        fill(self.column.body, self.head, self.banner, self.progress, self.grid, suite, log, None)
 
     def follow(self, paths: RunPaths) -> None:
         """Another run."""
@@ -663,7 +608,7 @@ class RunView(QWidget):
         self.column.ensureWidgetVisible(self.log)
         self.log.view.setFocus()
 
-    def find(self) -> None:
+    def start_search(self) -> None:
         """Search the log."""
         self.column.ensureWidgetVisible(self.log)
         self.log.find_box.setFocus()
