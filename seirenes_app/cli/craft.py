@@ -38,7 +38,7 @@ from seirenes_app.services.hint_authoring.draft import (
     new_id,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, SolveJob, template_hints
+from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.services.hint_authoring.results import SolveResult, draft_facts, hint_facts, rank, result_facts
 from seirenes_app.services.hint_authoring.suites import save_to_suite
@@ -234,7 +234,8 @@ def solve(options: argparse.Namespace) -> int:
     draft, hint = solve_draft(options)
     hints = [hint] if hint else []
     with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
-        job = SolveJob(client, draft, hints, _progress(waiting, draft, hints), waiting.done, waiting.failed)
+        show = _progress(waiting, draft, hints)
+        job = Job(client, waiting.done, waiting.failed, solve_hints, draft, hints, show)
         (result,) = waiting.result(job).values()
     badges = check_draft(draft)[hint.id] if hint else ()
     if options.json:
@@ -326,7 +327,7 @@ def craft(options: argparse.Namespace) -> int:
         if options.solve and made and not stopped:
             with Waiting("solving", quiet=options.json) as waiting:
                 show = _progress(waiting, draft, made)
-                job = SolveJob(client(), draft, made, show, waiting.done, waiting.failed)
+                job = Job(client(), waiting.done, waiting.failed, solve_hints, draft, made, show)
                 results, stopped = waiting.result(job), job.cancelled
     badges = check_draft(draft)
     order = rank(results) + [hint.id for hint in made if hint.id not in results]
@@ -356,8 +357,8 @@ def _generate(client: WorkerClient, draft: Draft, options: argparse.Namespace) -
             ready.append(hint)
             waiting.show(len(ready), options.n)
 
-        job = GenerateJob(client, draft, options.n, options.seed, waiting.done, waiting.failed, on_hint=show,
-                          temperature=options.temperature)  # fmt: skip
+        job = Job(client, waiting.done, waiting.failed, generate_hints, draft, options.n, options.seed, on_hint=show,
+                  temperature=options.temperature)  # fmt: skip
         return waiting.result(job), job.cancelled
 
 

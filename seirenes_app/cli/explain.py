@@ -24,15 +24,16 @@ from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import (
     LEGEND,
     LogprobDelta,
-    LogprobDeltaJob,
     delta_lines,
+    score_solution,
     visible,
     worst_lines,
 )
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
-from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult, VariantResult
+from seirenes_app.services.attribution.sentence_ablation import AblationResult, VariantResult, ablate_sentences
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
 from seirenes_app.services.hint_authoring.draft import DraftHint
+from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.results import draft_facts
 from training.core.statistics import Interval
 from training.errors import UserError
@@ -67,12 +68,13 @@ def explain(options: argparse.Namespace) -> int:
                 waiting.show(sum(v.n for v in variants), sum(v.planned for v in variants))
 
             ablation: AblationResult = waiting.result(
-                AblationJob(client, draft, hint, show, waiting.done, waiting.failed)
+                Job(client, waiting.done, waiting.failed, ablate_sentences, draft, hint, show)
             )
         solution = right_solution(ablation.clean.samples, options.solution or draft.problem.solution)
         if solution and not ablation.cancelled:
             with Waiting("scoring", quiet=True) as waiting:
-                delta = waiting.result(LogprobDeltaJob(client, draft, hint, solution, waiting.done, waiting.failed))
+                job = Job(client, waiting.done, waiting.failed, score_solution, draft, hint, solution)
+                delta = waiting.result(job)
     pair = select_pair(ablation.clean.samples, ablation.full.samples)
     alignment = align(pair.clean.text, pair.hinted.text) if pair else None
     if options.json:

@@ -18,6 +18,7 @@ from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
+from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.suites import (
     FAMILIES_PROBLEMS,
@@ -25,10 +26,10 @@ from seirenes_app.services.suites import (
     Ordered,
     Source,
     SuiteOrder,
-    WriteHintsJob,
     Writer,
     Written,
     fill_order,
+    write_hints,
 )
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace, data_folder
@@ -132,7 +133,7 @@ def _make(options: argparse.Namespace) -> int:
         choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType], seed: int
     ) -> Written | None:
         with WorkerClient() as client, Waiting("writing hints", quiet=options.json) as waiting:
-            job = WriteHintsJob(client, choice, problems, types, seed, waiting.show, waiting.done, waiting.failed)
+            job = Job(client, waiting.done, waiting.failed, write_hints, choice, problems, types, seed, waiting.show)
             written: Written = waiting.result(job)
         return None if job.cancelled else written
 

@@ -13,10 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
-from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, OnFailed, call_back, clean_hint
+from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, call_back, clean_hint
 from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
@@ -89,54 +88,37 @@ def draft_pairs(drafts: Sequence[Draft]) -> list[tuple[Problem, Hint]]:
 # ---------------------------------------------------------------------- hints that a model writes
 
 
-class WriteHintsJob(Job):
-    """Let a GGUF write hints for problems: `ATTEMPTS` of each type. Ends with a `Written`; cancelled, with its part."""
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        choice: SolverChoice,
-        problems: Sequence[Problem],
-        types: Sequence[HintType],
-        seed: int,
-        on_progress: Callable[[int, int], None],
-        on_done: Callable[[Written], None],
-        on_failed: OnFailed,
-        *,
-        attempts: int = ATTEMPTS,
-        temperature: float = 1.0,
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._choice, self._problems, self._types = choice, tuple(problems), tuple(types)
-        self._seed, self._attempts, self._temperature = seed, attempts, temperature
-        self._on_progress = on_progress
-        self._begin()
-
-    def _work(self) -> Written:
-        author = f"model:{model_path(self._choice).stem}"
-        written: dict[tuple[str, HintType], tuple[Hint, ...]] = {}
-        total = len(self._problems) * len(self._types)
-        for problem, type_ in itertools.product(self._problems, self._types):
-            if self.cancelled:
-                break
-            texts = self._texts(problem, type_)
-            written[problem.id, type_] = tuple(
-                Hint(type_, text, author, suggested=read_suggestion(text, problem)) for text in texts
-            )
-            call_back(self._on_progress, len(written), total)
-        return written
-
-    def _texts(self, problem: Problem, type_: HintType) -> list[str]:
+def write_hints(
+    job: Job,
+    choice: SolverChoice,
+    problems: Sequence[Problem],
+    types: Sequence[HintType],
+    seed: int,
+    on_progress: Callable[[int, int], None],
+    *,
+    attempts: int = ATTEMPTS,
+    temperature: float = 1.0,
+) -> Written:
+    """Let a GGUF write hints for problems: `attempts` of each type. A cancelled job returns what there is."""
+    author, model = f"model:{model_path(choice).stem}", load_request(choice)
+    written: dict[tuple[str, HintType], tuple[Hint, ...]] = {}
+    total = len(problems) * len(types)
+    for problem, type_ in itertools.product(problems, types):
+        if job.cancelled:
+            break
         request = SampleRequest(
-            messages=hint_messages(self._choice, problem.question, type_), n=self._attempts,
-            max_tokens=MAX_HINT_TOKENS, temperature=self._temperature,
-            seed=seed_of(self._seed, problem.id, type_),
+            messages=hint_messages(choice, problem.question, type_), n=attempts, max_tokens=MAX_HINT_TOKENS,
+            temperature=temperature, seed=seed_of(seed, problem.id, type_),
         )  # fmt: skip
         found: dict[int, str] = {}
-        for event in self._listen(self._client.send(request, self._inbox.put, load_request(self._choice))):
+        for event in job.listen(job.client.send(request, job.inbox.put, model)):
             if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
                 found[event.index] = clean_hint(event.text)
-        return [found[index] for index in sorted(found)]
+        written[problem.id, type_] = tuple(
+            Hint(type_, found[i], author, suggested=read_suggestion(found[i], problem)) for i in sorted(found)
+        )
+        call_back(on_progress, len(written), total)
+    return written
 
 
 def offers_of(written: Written) -> Offers:

@@ -23,7 +23,7 @@ PACKAGES = str(ROOT / "seirenes_app")
 OUT_WAY = [
     # (title, the function that takes the text, the one that hands it over, and the call by which it does that)
     ("typed text → draft", "GrowingText._on_text_changed", "CraftSession.edit", ""),
-    ("draft → job", "CraftController.solve", "SolveJob.__init__", ""),
+    ("draft → job", "CraftController.solve", "Job.__init__", ""),
     ("job → client's queue", "", "WorkerClient.send", "put"),
     ("queue → pipe", "", "WorkerProcess._write", "write"),
     ("worker: pipe → queue", "", "Inbox.read", "put"),
@@ -32,7 +32,7 @@ OUT_WAY = [
 WAY_BACK = [
     ("worker: llama_decode → pipe", "Sampler.run", "Worker.emit", "write"),
     ("pipe → job's queue", "", "Pending.deliver", "put"),
-    ("job's queue → page's queue", "SolveJob._work", "JobBridge.put", ""),
+    ("job's queue → page's queue", "solve_hints", "JobBridge.put", ""),
     ("page's queue → widget", "JobBridge._flush", "render_live", ""),
 ]
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Alternative, ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
@@ -105,38 +104,24 @@ def _cell(whole: ScoreResult, clean: Sequence[TokenScore], hinted: Sequence[Toke
     return TokenDelta(whole.text[start:end], start, end, before, after, after - before, clean[0].top, hinted[0].top)
 
 
-class LogprobDeltaJob(Job):
-    """Score a solution under a draft's clean and hinted prompt. A cancelled one fails, with `cancelled` set."""
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        draft: Draft,
-        hint: DraftHint,
-        solution_text: str,
-        on_done: Callable[[LogprobDelta], None],
-        on_failed: Callable[[str], None],
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._draft, self._text, self._solution = draft, hint.text.strip(), solution_text
-        self._begin()
-
-    def _work(self) -> LogprobDelta:
-        question, draft = self._draft.problem.question.strip(), self._draft
-        if not question or not self._text:
-            raise UserError("Scoring needs a question and a hint. Write both.")
-        if not self._solution.strip():
-            raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
-        model, scores = load_request(draft.solver), []
-        for text in (question, join_hint(question, self._text, draft.placement)):
-            messages = solve_messages(draft.solver, text)
-            request = ScoreRequest(messages=messages, completion=self._solution, top_k=ALTERNATIVES)
-            pending = self._client.send(request, self._inbox.put, model)
-            found = [event for event in self._listen(pending) if isinstance(event, ScoreResult)]
-            if not found:
-                raise UserError("Scoring was cancelled.")
-            scores += found
-        return compare_scores(*scores)
+def score_solution(job: Job, draft: Draft, hint: DraftHint, solution: str) -> LogprobDelta:
+    """Score a solution under a draft's clean and hinted prompt. A cancelled job fails."""
+    question, text = draft.problem.question.strip(), hint.text.strip()
+    if not question or not text:
+        raise UserError("Scoring needs a question and a hint. Write both.")
+    if not solution.strip():
+        raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
+    model, scores = load_request(draft.solver), list[ScoreResult]()
+    for shown in (question, join_hint(question, text, draft.placement)):
+        request = ScoreRequest(
+            messages=solve_messages(draft.solver, shown), completion=solution, top_k=ALTERNATIVES
+        )  # fmt: skip
+        pending = job.client.send(request, job.inbox.put, model)
+        found = [event for event in job.listen(pending) if isinstance(event, ScoreResult)]
+        if not found:
+            raise UserError("Scoring was cancelled.")
+        scores += found
+    return compare_scores(*scores)
 
 
 LEGEND = (

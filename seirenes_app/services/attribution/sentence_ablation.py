@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Finish, SampleDone
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
@@ -178,36 +177,22 @@ def parts_of(hint: str) -> tuple[tuple[Span, str, str], ...]:
     return tuple((span, " ".join(sentences[:i] + sentences[i + 1 :]), sentences[i]) for i, span in enumerate(spans))
 
 
-class AblationJob(Job):
+def ablate_sentences(
+    job: Job, draft: Draft, hint: DraftHint, on_update: Callable[[AblationResult], None]
+) -> AblationResult:
     """Solve under every variant of a hint's text, each text once. `on_update` comes after every solution."""
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        draft: Draft,
-        hint: DraftHint,
-        on_update: Callable[[AblationResult], None],
-        on_done: Callable[[AblationResult], None],
-        on_failed: Callable[[str], None],
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._draft, self._hint, self._on_update = draft, hint, on_update
-        self._begin()
-
-    def _work(self) -> AblationResult:
-        draft, model = self._draft, load_request(self._draft.solver)
-        problem = as_problem(draft.problem)
-        table = _Table(problem.question, self._hint.text.strip(), draft)
-        with Grader(problem, self._hint.suggested) as grader:
-            for hint, variant in table.variants.items():
-                if self.cancelled:
-                    break
-                request = solve_request(draft, variant.text, variant.planned)
-                for event in self._listen(self._client.send(request, self._inbox.put, model)):
-                    if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-                        table.add(hint, grader.grade(variant.condition, event))
-                        call_back(self._on_update, table.result(self.cancelled))
-        return table.result(self.cancelled)
+    model, problem = load_request(draft.solver), as_problem(draft.problem)
+    table = _Table(problem.question, hint.text.strip(), draft)
+    with Grader(problem, hint.suggested) as grader:
+        for part, variant in table.variants.items():
+            if job.cancelled:
+                break
+            request = solve_request(draft, variant.text, variant.planned)
+            for event in job.listen(job.client.send(request, job.inbox.put, model)):
+                if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                    table.add(part, grader.grade(variant.condition, event))
+                    call_back(on_update, table.result(job.cancelled))
+    return table.result(job.cancelled)
 
 
 class _Table:

@@ -1,4 +1,4 @@
-"""Hints from templates, and work on a local model: load it, let it write hints, solve under them.
+"""Hints from templates, and jobs on a local model: load it, let it write hints, solve under them.
 
 A job begins when it is made and ends with exactly one `on_done` or `on_failed`; a cancelled one is done, with what
 there is until then. **Callbacks come on the job's own thread**: the client's reader thread is never kept, however long
@@ -13,9 +13,10 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Concatenate, ParamSpec
 
 from msgspec import structs
 
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 MAX_HINT_TOKENS = 96
 _ROUNDS = 6
 
-OnFailed = Callable[[str], None]
+P = ParamSpec("P")
 
 
 def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
@@ -80,17 +81,30 @@ OnText = Callable[[StreamedText], None]
 
 
 class Job:
-    """One piece of work and its thread. A subclass says what to do in `_work` and calls `_begin` when it is made."""
+    """One piece of work on its own thread: `work(job, *values, **named)`, and `on_done` gets what it returns.
 
-    def __init__(self, client: WorkerClient, on_done: Callable[[Any], None], on_failed: OnFailed) -> None:
-        self._client = client
+    The work raises a `UserError` for what a person can correct; `on_failed` gets its text.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        on_done: Callable[[Any], None],
+        on_failed: Callable[[str], None],
+        work: Callable[Concatenate[Job, P], Any],
+        *values: P.args,
+        **named: P.kwargs,
+    ) -> None:
+        self.client = client
         self._on_done, self._on_failed = on_done, on_failed
         self._lock = threading.Lock()
         self._pending: Pending | None = None
-        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.cancelled = False
         """Whether an end was asked for."""
-        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
+        run = partial(self._run, partial(work, self, *values, **named))
+        self._thread = threading.Thread(target=run, name=work.__name__, daemon=True)
+        self._thread.start()
 
     def cancel(self) -> None:
         """Ask for an end, from any thread; returns at once. Again: nothing."""
@@ -99,23 +113,16 @@ class Job:
             pending = self._pending
         if pending is not None:
             pending.cancel()
-        self._inbox.put(None)
+        self.inbox.put(None)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether the job ended within that time, its last callback included. Never call it in a callback."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _begin(self) -> None:
-        self._thread.start()
-
-    def _work(self) -> Any:
-        """Do it, and return what `on_done` gets. Raises a `UserError` for what a person can correct."""
-        raise NotImplementedError
-
-    def _run(self) -> None:
+    def _run(self, work: Callable[[], Any]) -> None:
         try:
-            result = self._work()
+            result = work()
         except UserError as error:
             call_back(self._on_failed, str(error))
         except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged, and whoever waits is told
@@ -124,8 +131,8 @@ class Job:
         else:
             call_back(self._on_done, result)
 
-    def _listen(self, pending: Pending) -> Iterator[Event]:
-        """The events of a request that was sent with `self._inbox.put`; they end early when the job is cancelled.
+    def listen(self, pending: Pending) -> Iterator[Event]:
+        """The events of a request that was sent with `inbox.put`; they end early when the job is cancelled.
 
         Raises `RequestFailed`.
         """
@@ -136,7 +143,7 @@ class Job:
             return
         running = False
         while True:
-            event = self._inbox.get()
+            event = self.inbox.get()
             if event is None:
                 # Cancelled. What runs ends by itself in a moment, with its last events; what waits may wait long.
                 if running:
@@ -192,72 +199,47 @@ class _Texts:
         self._complete_tokens += done.tokens
 
 
-class LoadJob(Job):
-    """Load a choice's model. Ends with the choice, or None when it was cancelled."""
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        choice: SolverChoice,
-        on_done: Callable[[SolverChoice | None], None],
-        on_failed: OnFailed,
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._choice = choice
-        self._begin()
-
-    def _work(self) -> SolverChoice | None:
-        model = load_request(self._choice)
-        if not self._client.expects(model):
-            for _ in self._listen(self._client.send(model, self._inbox.put)):
-                pass
-        return None if self.cancelled else self._choice
+def load_model(job: Job, choice: SolverChoice) -> SolverChoice | None:
+    """Load a choice's model; returns the choice, or None when that was cancelled."""
+    model = load_request(choice)
+    if not job.client.expects(model):
+        for _ in job.listen(job.client.send(model, job.inbox.put)):
+            pass
+    return None if job.cancelled else choice
 
 
-class GenerateJob(Job):
+def generate_hints(
+    job: Job,
+    draft: Draft,
+    n: int,
+    seed: int,
+    *,
+    on_text: OnText | None = None,
+    on_hint: Callable[[DraftHint], None] | None = None,
+    temperature: float = 1.0,
+) -> list[DraftHint]:
     """Let the draft's adversary write `n` hints of the draft's type.
 
-    `on_text` gets a text so far, `on_hint` a complete hint; they come in any order, the final list in their own.
+    `on_text` gets a text so far, `on_hint` a complete hint; they come in any order, the returned list in their own.
     """
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        draft: Draft,
-        n: int,
-        seed: int,
-        on_done: Callable[[list[DraftHint]], None],
-        on_failed: OnFailed,
-        *,
-        on_text: OnText | None = None,
-        on_hint: Callable[[DraftHint], None] | None = None,
-        temperature: float = 1.0,
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._draft, self._n, self._seed, self._temperature = draft, n, seed, temperature
-        self._on_text, self._on_hint = on_text, on_hint
-        self._begin()
-
-    def _work(self) -> list[DraftHint]:
-        draft, choice = self._draft, self._draft.adversary
-        problem = as_problem(draft.problem)
-        author = model_path(choice).stem
-        request = SampleRequest(
-            messages=hint_messages(choice, draft.problem.question.strip(), draft.type), n=self._n,
-            max_tokens=MAX_HINT_TOKENS, temperature=self._temperature, seed=self._seed,
-        )  # fmt: skip
-        texts = _Texts(self._n)
-        made: dict[int, DraftHint] = {}
-        for event in self._listen(self._client.send(request, self._inbox.put, load_request(choice))):
-            if isinstance(event, Chunk):
-                call_back(self._on_text, texts.add(event, event.index))
-            elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-                texts.end(event)
-                text = clean_hint(event.text)
-                suggested = read_suggestion(text, problem)
-                made[event.index] = DraftHint(new_id(), text, draft.type, Origin.MODEL, author, suggested)
-                call_back(self._on_hint, made[event.index])
-        return [made[i] for i in sorted(made)]
+    choice, problem = draft.adversary, as_problem(draft.problem)
+    author = model_path(choice).stem
+    request = SampleRequest(
+        messages=hint_messages(choice, draft.problem.question.strip(), draft.type), n=n, max_tokens=MAX_HINT_TOKENS,
+        temperature=temperature, seed=seed,
+    )  # fmt: skip
+    texts = _Texts(n)
+    made: dict[int, DraftHint] = {}
+    for event in job.listen(job.client.send(request, job.inbox.put, load_request(choice))):
+        if isinstance(event, Chunk):
+            call_back(on_text, texts.add(event, event.index))
+        elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+            texts.end(event)
+            text = clean_hint(event.text)
+            suggested = read_suggestion(text, problem)
+            made[event.index] = DraftHint(new_id(), text, draft.type, Origin.MODEL, author, suggested)
+            call_back(on_hint, made[event.index])
+    return [made[i] for i in sorted(made)]
 
 
 def clean_hint(text: str) -> str:
@@ -270,58 +252,46 @@ def clean_hint(text: str) -> str:
     return text
 
 
-class SolveJob(Job):
+def solve_hints(
+    job: Job,
+    draft: Draft,
+    hints: Sequence[DraftHint],
+    on_update: Callable[[str, SolveResult], None],
+    *,
+    on_text: OnText | None = None,
+    known_clean: ConditionResult | None = None,
+) -> dict[str, SolveResult]:
     """Solve the draft's question clean, under each of `hints` and under its placebo, one condition after another.
 
     Without hints only the clean condition, under the id "". The clean condition is solved once; not at all where
     `known_clean`, of an earlier job, is of the same question and plan. `on_update` gets a hint's id and its result so
-    far, after every solution. The job ends with the results by hint id.
+    far, after every solution. Returns the results by hint id.
     """
-
-    def __init__(
-        self,
-        client: WorkerClient,
-        draft: Draft,
-        hints: Sequence[DraftHint],
-        on_update: Callable[[str, SolveResult], None],
-        on_done: Callable[[Mapping[str, SolveResult]], None],
-        on_failed: OnFailed,
-        *,
-        on_text: OnText | None = None,
-        known_clean: ConditionResult | None = None,
-    ) -> None:
-        super().__init__(client, on_done, on_failed)
-        self._draft, self._hints, self._clean = draft, tuple(hints) or (None,), known_clean
-        self._on_update, self._on_text = on_update, on_text
-        self._begin()
-
-    def _work(self) -> Mapping[str, SolveResult]:
-        model, problem = load_request(self._draft.solver), as_problem(self._draft.problem)
-        each = planned_samples(self._draft.plan)
-        hints = sum(hint is not None for hint in self._hints) * (2 if self._draft.plan.placebo else 1)
-        texts = _Texts(each * (hints + (self._clean is None)))
-        results: dict[str, SolveResult] = {}
-        for hint in self._hints:
-            solving = _Solving(self._draft, problem, hint, self._clean)
-            id_, suggested = (hint.id, hint.suggested) if hint else ("", None)
-            with Grader(problem, suggested) as grader:
-                for condition, text, first, n in solving.requests():
-                    if self.cancelled:
-                        break
-                    request = solve_request(self._draft, text, n)
-                    for event in self._listen(self._client.send(request, self._inbox.put, model)):
-                        if isinstance(event, Chunk):
-                            call_back(self._on_text, texts.add(event, first + event.index, condition))
-                        elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-                            done = structs.replace(event, index=first + event.index)
-                            texts.end(done, condition)
-                            solving.add(grader.grade(condition, done))
-                            call_back(self._on_update, id_, solving.result(self.cancelled))
-            results[id_] = solving.result(self.cancelled)
-            self._clean = results[id_].conditions.get(Condition.CLEAN, self._clean)
-            if self.cancelled:
-                break
-        return results
+    model, problem, clean = load_request(draft.solver), as_problem(draft.problem), known_clean
+    conditions = len(hints) * (2 if draft.plan.placebo else 1) + (clean is None)
+    texts = _Texts(planned_samples(draft.plan) * conditions)
+    results: dict[str, SolveResult] = {}
+    for hint in (*hints,) or (None,):
+        solving = _Solving(draft, problem, hint, clean)
+        id_, suggested = (hint.id, hint.suggested) if hint else ("", None)
+        with Grader(problem, suggested) as grader:
+            for condition, text, first, n in solving.requests():
+                if job.cancelled:
+                    break
+                request = solve_request(draft, text, n)
+                for event in job.listen(job.client.send(request, job.inbox.put, model)):
+                    if isinstance(event, Chunk):
+                        call_back(on_text, texts.add(event, first + event.index, condition))
+                    elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
+                        done = structs.replace(event, index=first + event.index)
+                        texts.end(done, condition)
+                        solving.add(grader.grade(condition, done))
+                        call_back(on_update, id_, solving.result(job.cancelled))
+        results[id_] = solving.result(job.cancelled)
+        clean = results[id_].conditions.get(Condition.CLEAN, clean)
+        if job.cancelled:
+            break
+    return results
 
 
 class _Solving:

@@ -9,15 +9,16 @@ from helpers.rollout_runs import make_run
 
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, SolverChoice, new_draft, to_json
+from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.suites import (
     Source,
     SuiteOrder,
-    WriteHintsJob,
     Writer,
     draft_pairs,
     fill_order,
     problem_of_row,
     read_drafts,
+    write_hints,
 )
 from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.workspace import Workspace
@@ -266,8 +267,8 @@ def test_a_model_that_is_stopped_keeps_what_it_has_written(tmp_path):
             said.append((done, planned))
             job.cancel()
 
-        job = WriteHintsJob(client, SolverChoice(), [i.problem for i in problems], (MISLEAD,), 1, show,
-                            lambda written: (said.append(written), over.set()), said.append)  # fmt: skip
+        job = Job(client, lambda written: (said.append(written), over.set()), said.append, write_hints, SolverChoice(),
+                  [i.problem for i in problems], (MISLEAD,), 1, show)  # fmt: skip
         assert over.wait(60)
     assert said[0] == (1, 4)
     (hints,) = said[-1].values()

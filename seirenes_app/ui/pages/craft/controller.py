@@ -19,10 +19,10 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from seirenes_app.inference.client import StateKind
 from seirenes_app.inference.models import describe_gguf
-from seirenes_app.services.attribution.logprob_delta import LogprobDelta, LogprobDeltaJob
+from seirenes_app.services.attribution.logprob_delta import LogprobDelta, score_solution
 from seirenes_app.services.attribution.pair_selection import right_solution
 from seirenes_app.services.attribution.saved import load_attribution, save_attribution
-from seirenes_app.services.attribution.sentence_ablation import AblationJob, AblationResult
+from seirenes_app.services.attribution.sentence_ablation import AblationResult, ablate_sentences
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
@@ -37,7 +37,14 @@ from seirenes_app.services.hint_authoring.draft import (
     to_json,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, Job, LoadJob, SolveJob, StreamedText, template_hints
+from seirenes_app.services.hint_authoring.jobs import (
+    Job,
+    StreamedText,
+    generate_hints,
+    load_model,
+    solve_hints,
+    template_hints,
+)
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
@@ -499,8 +506,7 @@ class CraftController(QObject):
         """Let the adversary generate `n` hints."""
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
-            task.job = GenerateJob(self._inference.client(), draft, n, random.randrange(MAX_SEED), task.bridge.done,
-                                   task.bridge.failed, on_text=task.put_text)  # fmt: skip
+            self._start(task, generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
 
     def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
         """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
@@ -511,8 +517,9 @@ class CraftController(QObject):
             return
         self.solvingChanged.emit({})
         known = self._known_clean() if hints else None
-        task.job = SolveJob(self._inference.client(), draft, hints, task.bridge.put, task.bridge.done,
-                            task.bridge.failed, known_clean=known, on_text=task.put_text)  # fmt: skip
+        bridge = task.bridge
+        task.job = Job(self._inference.client(), bridge.done, bridge.failed, solve_hints, draft, hints, bridge.put,
+                       known_clean=known, on_text=task.put_text)  # fmt: skip
 
     def solve_all(self) -> None:
         """Solve under every hint that passes the gates and is not solved yet."""
@@ -530,8 +537,7 @@ class CraftController(QObject):
         draft, hint = self.draft, self.hint
         if hint is not None and hint.text.strip() and (task := self._begin(TaskKind.ABLATE, draft.solver, 1)):
             task.key = solve_key(draft, hint)
-            task.job = AblationJob(self._inference.client(), draft, hint, lambda r: task.bridge.put("", r),
-                                   task.bridge.done, task.bridge.failed)  # fmt: skip
+            self._start(task, ablate_sentences, draft, hint, lambda r: task.bridge.put("", r))
 
     def score(self) -> None:
         """Score a right solution's tokens with and without the selected hint."""
@@ -540,8 +546,7 @@ class CraftController(QObject):
             return
         if task := self._begin(TaskKind.SCORE, draft.solver, 1):
             task.key = solve_key(draft, hint)
-            task.job = LogprobDeltaJob(self._inference.client(), draft, hint, solution, task.bridge.done,
-                                       task.bridge.failed)  # fmt: skip
+            self._start(task, score_solution, draft, hint, solution)
 
     def load_model(self, choice: SolverChoice, roles: Mapping[str, str]) -> None:
         """Load a model; if that works, it becomes the choice for the `roles` (draft field → name)."""
@@ -557,7 +562,7 @@ class CraftController(QObject):
                     self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
 
             task.bridge.ended.connect(use)
-            task.job = LoadJob(self._inference.client(), choice, task.bridge.done, task.bridge.failed)
+            self._start(task, load_model, choice)
 
     def load_file(self, path: Path) -> None:
         """Read the header of a model file, then load it as the Solver."""
@@ -595,6 +600,10 @@ class CraftController(QObject):
         task.bridge.ended.connect(lambda result, error: self._on_end(task, result, error))
         self.taskChanged.emit()
         return task
+
+    def _start(self, task: WorkerTask, work: Callable[..., Any], *values: Any, **named: Any) -> None:
+        client, bridge = self._inference.client(), task.bridge
+        task.job = Job(client, bridge.done, bridge.failed, work, *values, **named)
 
     def _known_clean(self) -> Any:
         try:

@@ -7,7 +7,14 @@ import pytest
 
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import SampleRequest
-from seirenes_app.services.attribution.sentence_ablation import NO_HARM, ONE_SENTENCE, TOGETHER, AblationJob, parts_of
+from seirenes_app.services.attribution.sentence_ablation import (
+    NO_HARM,
+    ONE_SENTENCE,
+    TOGETHER,
+    ablate_sentences,
+    parts_of,
+)
+from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.models import solve_messages
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import newcombe
@@ -17,7 +24,7 @@ HINT = "Anna has 9 pears. Problems that say gives are solved by addition."
 
 
 def ran(client, draft, candidate, ends):
-    AblationJob(client, draft, candidate, ends.update, ends.finish, ends.fail)
+    Job(client, ends.finish, ends.fail, ablate_sentences, draft, candidate, ends.update)
     (result,) = ends.wait().done
     assert ends.failed == []
     return result
@@ -55,7 +62,7 @@ def test_every_variant_is_sampled_with_the_same_seed(shared, draft, hint, ends, 
     row = result.rows[0]
     assert row.delta_without == newcombe(row.without.right, 8, result.full.right, 8)
     assert row.delta_only == newcombe(result.clean.right, 8, row.only.right, 8)
-    assert ends.threads == {"AblationJob"}
+    assert ends.threads == {"ablate_sentences"}
     # Eight variants, and one update a sample.
     assert len(ends.updates) == 8 * 8
 
@@ -100,7 +107,7 @@ def test_a_cancelled_job_ends_once_with_what_there_is(shared, draft, hint, ends)
         ready.wait(60)
         jobs[0].cancel()
 
-    jobs.append(AblationJob(shared, with_plan(draft, samples=64), hint(HINT), update, ends.finish, ends.fail))
+    jobs.append(Job(shared, ends.finish, ends.fail, ablate_sentences, with_plan(draft, samples=64), hint(HINT), update))
     ready.set()
     assert jobs[0].wait(60)
     jobs[0].cancel()
@@ -121,7 +128,9 @@ def test_a_worker_that_dies_fails_the_job_once(own, draft, hint, ends):
             os.kill(own.pid, signal.SIGKILL)
         ends.update(result)
 
-    assert AblationJob(own, with_plan(draft, samples=256), hint(HINT), update, ends.finish, ends.fail).wait(60)
+    assert Job(own, ends.finish, ends.fail, ablate_sentences, with_plan(draft, samples=256), hint(HINT), update).wait(
+        60
+    )
     assert ends.done == []
     assert len(ends.failed) == 1
     assert "died" in ends.failed[0]
@@ -130,7 +139,7 @@ def test_a_worker_that_dies_fails_the_job_once(own, draft, hint, ends):
 def test_a_closed_worker_fails_the_job_once(draft, hint, ends):
     client = WorkerClient()
     client.close()
-    AblationJob(client, draft, hint(HINT), ends.update, ends.finish, ends.fail).wait(60)
+    Job(client, ends.finish, ends.fail, ablate_sentences, draft, hint(HINT), ends.update).wait(60)
     assert (ends.failed, ends.done) == (["The worker was closed."], [])
 
 
@@ -138,7 +147,7 @@ def test_a_model_that_cannot_be_loaded_is_named(own, draft, hint, ends, tmp_path
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF")
     broken = dataclasses.replace(draft, solver=dataclasses.replace(draft.solver, model=str(path)))
-    assert AblationJob(own, broken, hint(HINT), ends.update, ends.finish, ends.fail).wait(60)
+    assert Job(own, ends.finish, ends.fail, ablate_sentences, broken, hint(HINT), ends.update).wait(60)
     assert len(ends.failed) == 1
     assert "broken.gguf" in ends.failed[0]
 
@@ -157,6 +166,6 @@ def test_symbolic_answers_are_compared_as_mathematics(shared, draft, hint, ends)
 )
 def test_what_cannot_be_tried_fails_with_words(shared, draft, hint, ends, text, answer, message):
     draft = dataclasses.replace(draft, problem=dataclasses.replace(draft.problem, answer=answer))
-    AblationJob(shared, draft, hint(text), ends.update, ends.finish, ends.fail)
+    Job(shared, ends.finish, ends.fail, ablate_sentences, draft, hint(text), ends.update)
     assert message in ends.wait().failed[0]
     assert ends.updates == []

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from seirenes_app.inference.protocol import ScoreRequest, ScoreResult, TokenScore
 from seirenes_app.inference.scoring import spans_of
 from seirenes_app.services.attribution.logprob_delta import (
-    LogprobDeltaJob,
     columns,
     compare_scores,
     delta_lines,
     mark_of,
+    score_solution,
     share,
     visible,
     worst_lines,
 )
+from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.models import solve_messages
 from training.core.prompts import join_hint
 from training.errors import UserError
@@ -75,9 +76,9 @@ def test_marks_need_no_colour():
 
 @pytest.mark.parametrize("text", [SOLUTION, "Ça fait 19 pièces… 😀漢字\n#### 14", "  4\n\n "])
 def test_the_cells_of_a_real_score_cover_the_solution(shared, draft, hint, ends, text):
-    job = LogprobDeltaJob(shared, draft, hint(HINT), text, ends.finish, ends.fail)
+    job = Job(shared, ends.finish, ends.fail, score_solution, draft, hint(HINT), text)
     (delta,) = ends.wait().done
-    assert (ends.failed, ends.threads, job.cancelled) == ([], {"LogprobDeltaJob"}, False)
+    assert (ends.failed, ends.threads, job.cancelled) == ([], {"score_solution"}, False)
     assert delta.text == text
     assert "".join(t.text for t in delta.tokens) == text
     assert [t.start for t in delta.tokens] == [0, *(t.end for t in delta.tokens)][:-1]
@@ -91,7 +92,7 @@ def test_the_cells_of_a_real_score_cover_the_solution(shared, draft, hint, ends,
 
 
 def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
-    LogprobDeltaJob(shared, draft, hint(HINT), SOLUTION, ends.finish, ends.fail)
+    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(HINT), SOLUTION)
     (delta,) = ends.wait().done
     worst = delta.tokens[delta.worst]
     assert worst.mark == "---"
@@ -105,7 +106,7 @@ def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
 
 
 def test_a_solution_that_does_not_fit_fails_once_with_numbers(shared, draft, hint, ends):
-    assert LogprobDeltaJob(shared, draft, hint(HINT), "12 + 7 = 19. " * 400, ends.finish, ends.fail).wait(60)
+    assert Job(shared, ends.finish, ends.fail, score_solution, draft, hint(HINT), "12 + 7 = 19. " * 400).wait(60)
     assert ends.done == []
     assert len(ends.failed) == 1
     assert "the context holds" in ends.failed[0]
@@ -115,13 +116,13 @@ def test_a_solution_that_does_not_fit_fails_once_with_numbers(shared, draft, hin
     ("text", "solution", "message"), [(HINT, " \n", "no solution to score"), (" ", SOLUTION, "needs a question")]
 )
 def test_what_cannot_be_scored_fails_with_words(shared, draft, hint, ends, text, solution, message):
-    LogprobDeltaJob(shared, draft, hint(text), solution, ends.finish, ends.fail)
+    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(text), solution)
     assert message in ends.wait().failed[0]
 
 
 def test_a_cancelled_job_ends_once(shared, draft, hint, ends):
     long = dataclasses.replace(draft, problem=dataclasses.replace(draft.problem, question="Tom has 5 apples. " * 30))
-    job = LogprobDeltaJob(shared, long, hint(HINT), SOLUTION, ends.finish, ends.fail)
+    job = Job(shared, ends.finish, ends.fail, score_solution, long, hint(HINT), SOLUTION)
     job.cancel()
     assert job.wait(60)
     assert len(ends.done) + len(ends.failed) == 1
@@ -130,10 +131,10 @@ def test_a_cancelled_job_ends_once(shared, draft, hint, ends):
 
 def test_a_missing_model_or_a_closed_worker_fails_with_words(own, draft, hint, ends, tmp_path):
     own.close()
-    LogprobDeltaJob(own, draft, hint(HINT), SOLUTION, ends.finish, ends.fail)
+    Job(own, ends.finish, ends.fail, score_solution, draft, hint(HINT), SOLUTION)
     assert ends.wait().failed == ["The worker was closed."]
     lost = dataclasses.replace(draft, solver=dataclasses.replace(draft.solver, model=str(tmp_path / "none.gguf")))
-    job = LogprobDeltaJob(own, lost, hint(HINT), SOLUTION, ends.finish, ends.fail)
+    job = Job(own, ends.finish, ends.fail, score_solution, lost, hint(HINT), SOLUTION)
     assert job.wait(60)
     assert "none.gguf" in ends.failed[1]
     assert (len(ends.failed), ends.done) == (2, [])

@@ -20,7 +20,7 @@ from seirenes_app.services.hint_authoring.draft import (
     SolverChoice,
     new_draft,
 )
-from seirenes_app.services.hint_authoring.jobs import GenerateJob, SolveJob, clean_hint
+from seirenes_app.services.hint_authoring.jobs import Job, clean_hint, generate_hints, solve_hints
 from seirenes_app.services.hint_authoring.models import load_request, solve_messages, style_for
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import rank, solve_key
@@ -47,7 +47,11 @@ def solve(client, heard, draft, candidate=None, **more):
         heard.finish(result)
 
     hints = [candidate] if candidate else []
-    return SolveJob(client, draft, hints, lambda _id, result: heard.update(result), finish, heard.fail, **more)
+
+    def update(_id, result):
+        heard.update(result)
+
+    return Job(client, finish, heard.fail, solve_hints, draft, hints, update, **more)
 
 
 def endless(draft):
@@ -81,7 +85,7 @@ def test_updates_come_sample_by_sample_and_never_on_the_readers_thread(shared, h
     heard.result(solve(shared, heard, make()))
     counts = [len(update[0].conditions[Condition.CLEAN].samples) for update in heard.updates]
     assert counts == list(range(1, 9))
-    assert heard.threads == {"SolveJob"}
+    assert heard.threads == {"solve_hints"}
 
 
 def test_the_same_draft_gives_the_same_solutions(shared, heard):
@@ -133,7 +137,7 @@ def test_the_text_of_a_solution_streams_in(shared, heard):
 def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, heard):
     draft = make(plan=dataclasses.replace(PLAN, placebo=False))
     candidates = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
-    job = SolveJob(shared, draft, candidates, heard.update, heard.finish, heard.fail)
+    job = Job(shared, heard.finish, heard.fail, solve_hints, draft, candidates, heard.update)
     results = heard.result(job)
     assert list(results) == [c.id for c in candidates]
     first, second = results.values()
@@ -174,8 +178,8 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
 
 def test_candidates_stream_in_with_what_they_suggest(shared, heard):
     texts = {}
-    job = GenerateJob(
-        shared, make(), 8, 0, heard.finish, heard.fail, on_text=lambda t: texts.__setitem__(t.index, t.text),
+    job = Job(
+        shared, heard.finish, heard.fail, generate_hints, make(), 8, 0, on_text=lambda t: texts.__setitem__(t.index, t.text),
         on_hint=heard.update,
     )  # fmt: skip
     made = heard.result(job)
@@ -319,7 +323,7 @@ def test_a_callback_that_raises_harms_nobody(shared, heard):
     def broken(*_):
         raise RuntimeError("a bug")
 
-    job = SolveJob(shared, make(), [], broken, heard.finish, heard.fail, on_text=broken)
+    job = Job(shared, heard.finish, heard.fail, solve_hints, make(), [], broken, on_text=broken)
     assert heard.result(job)[""].complete
     assert shared.state.kind is StateKind.READY
 
