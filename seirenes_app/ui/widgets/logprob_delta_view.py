@@ -14,7 +14,6 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleEvent,
-    QFocusEvent,
     QFontMetricsF,
     QHelpEvent,
     QKeyEvent,
@@ -165,7 +164,6 @@ class LogprobDeltaView(QWidget):
         return next((i for i, r in enumerate(self._rects) if r.contains(place)), -1)
 
     def token_rect(self, index: int) -> QRectF:
-        """Where a token is drawn."""
         return self._rects[index]
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -200,14 +198,6 @@ class LogprobDeltaView(QWidget):
         else:
             self._set_current(target)
 
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.update()
-
     def _vertical_neighbour(self, step: int) -> int:
         if not 0 <= self.current < len(self._rects):
             return 0
@@ -237,14 +227,12 @@ def short_delta(delta: float) -> str:
 
 
 def say_delta(delta: float) -> str:
-    """Δ log-prob in words."""
     if abs(delta) < FAINT:
         return "as likely as before"
     return f"{short_delta(delta)} log-prob, {'less' if delta < 0 else 'more'} likely"
 
 
 def say_logprob(logprob: float) -> str:
-    """A log-probability with its probability."""
     return f"{say_probability(logprob)} ({decimal(logprob, 1)})"
 
 
@@ -255,5 +243,4 @@ def say_probability(logprob: float) -> str:
 
 
 def say_alternatives(top: Sequence[Alternative]) -> str:
-    """Tokens and their probabilities."""
     return ",  ".join(f"{visible(a.text)} {say_probability(a.logprob)}" for a in top) or "unknown"

@@ -162,7 +162,7 @@ class TracePairView(QWidget):
         self.setAccessibleName("Two solutions side by side")
 
     def render(  # type: ignore[override]  # QWidget.render paints into a device; this one renders state
-        self, alignment: Alignment, left_title: str, right_title: str, left_text: str, right_text: str, *,
+        self, alignment: Alignment, left_title: str, right_title: str, *,
         left_look: BadgeStyle | None = None, right_look: BadgeStyle | None = None,
     ) -> None:  # fmt: skip
         """Show an alignment of two texts; the looks are outcome badges beside the titles."""

@@ -156,7 +156,7 @@ def test_escape_ends_what_is_going_on_and_keeps_what_is_there(craft):
     assert not craft.problems
 
 
-# ---------------------------------------------------------------------- solving and seeing why
+# ---------------------------------------------------------------------- solving and attribution
 
 
 def test_solving_shows_bars_words_traces_and_is_kept_over_a_crash(craft, qtbot, qapp):
@@ -266,7 +266,7 @@ def test_without_a_hint_the_problem_alone_is_solved(craft):
 # ---------------------------------------------------------------------- what goes wrong
 
 
-def test_a_worker_that_is_killed_is_told_once_and_comes_back(craft):
+def test_a_worker_that_is_killed_is_reported_once_and_restarted(craft):
     craft.type_problem()
     craft.page.solve_card.plan.samples.setValue(256)
     craft.write()
@@ -307,7 +307,7 @@ def test_a_model_that_is_dropped_is_loaded_and_then_chosen(craft, tmp_path):
     assert craft.page.solve_card.solver.text() == "Bundled reasoner"
 
 
-def test_a_disk_that_refuses_is_told_and_what_was_typed_stays(craft):
+def test_a_full_disk_is_reported_and_the_typed_text_stays(craft):
     craft.type_problem()
     craft.controller.session.flush()
     craft.workspace.close()
@@ -358,7 +358,7 @@ def test_a_second_window_on_the_same_draft_loses_nothing(craft, qapp):
     second.close()
 
 
-def test_a_question_longer_than_the_context_is_told_in_words(craft):
+def test_a_question_longer_than_the_context_is_refused_in_words(craft):
     craft.type_problem("The bag is red. " * 400 + "How many are 2 and 3?", "5")
     craft.do("solve")
     assert craft.problems[0][0] == "Solving failed"

@@ -1,4 +1,4 @@
-"""Facts about the widgets that Craft brought: each alone, with values made by hand or by the laboratory."""
+"""Facts about the widgets of the Craft page, each alone."""
 
 import os
 
@@ -48,7 +48,7 @@ def seen(view):
 def test_the_first_difference_is_marked_on_its_step(qtbot, qapp):
     view = shown(qtbot, TracePairView())
     right = "18 - 5 = 13.\n13 + 14 = 27.\n#### 27"
-    view.render(align(LEFT, right), "Clean 1", "Hinted 3", LEFT, right)
+    view.render(align(LEFT, right), "Clean 1", "Hinted 3")
     assert [row.gutter.sign for row in seen(view)] == ["=", "≠", "≠"]
     assert [row.tag for row in seen(view)] == ["", FIRST_DIFFERENCE, ""]
     assert view.divergence_row is view.rows[1]
@@ -59,22 +59,22 @@ def test_the_first_difference_is_marked_on_its_step(qtbot, qapp):
 def test_words_that_differ_before_the_numbers_do_have_both_marks(qtbot, qapp):
     view = shown(qtbot, TracePairView())
     left, right = "Now Maya has 18.\n13 + 7 = 20.", "Now Maya owns 18.\n13 + 8 = 21."
-    view.render(align(left, right), "", "", left, right)
+    view.render(align(left, right), "", "")
     assert FIRST_NUMBER in [row.tag for row in seen(view)]
 
 
 def test_a_shorter_pair_hides_the_rows_of_the_one_before(qtbot, qapp):
     view = shown(qtbot, TracePairView())
-    view.render(align(LEFT, LEFT), "", "", LEFT, LEFT)
-    view.render(align("#### 1", "#### 1"), "", "", "#### 1", "#### 1")
+    view.render(align(LEFT, LEFT), "", "")
+    view.render(align("#### 1", "#### 1"), "", "")
     assert [row.left.text() for row in seen(view)] == ["#### 1"]
     assert view.divergence_row is None
 
 
-def test_a_models_markup_stays_text(qtbot, qapp):
+def test_markup_in_a_solution_stays_text(qtbot, qapp):
     view = shown(qtbot, TracePairView())
     right = "18 - 5 = 13.\n<b>13</b> & <img src=x> = 27.\n#### 27"
-    view.render(align(LEFT, right), "", "", LEFT, right)
+    view.render(align(LEFT, right), "", "")
     label = view.rows[1].right
     assert "&lt;img" in label.text() or label.textFormat() is Qt.TextFormat.PlainText
 
@@ -196,7 +196,7 @@ def test_many_values_from_a_thread_arrive_as_few_and_the_newest_wins(qtbot, qapp
 # ---------------------------------------------------------------------- words
 
 
-def test_a_drop_is_told_with_its_doubt():
+def test_a_drop_is_described_with_its_uncertainty():
     assert say_drop(Interval(0.5, 0.2, 0.7)) == "The hint costs 50 points of accuracy (95% interval 20 to 70)."
     assert "may be chance" in say_drop(Interval(0.1, -0.2, 0.4))
     assert say_drop(Interval(-0.25, -0.5, -0.1)).startswith("The hint adds 25 points")

@@ -65,7 +65,6 @@ class LiveSolution(Card):
         self.text.setText(text if len(text) <= LIVE_CHARACTERS else "…" + text[-LIVE_CHARACTERS:])
 
     def clear(self, heading: str) -> None:
-        """Show only a heading."""
         self._shown = None
         self.heading.setText(heading)
         self.text.setText("")
@@ -177,7 +176,7 @@ class TracesTab(QWidget):
     def _render_pair(self, alignment: Alignment, clean: SolvedSample, hinted: SolvedSample) -> None:
         titles = (f"Clean {clean.index + 1}", f"Hinted {hinted.index + 1}")
         self.view.render(
-            alignment, *titles, clean.text, hinted.text,
+            alignment, *titles,
             left_look=OUTCOMES[clean.outcome], right_look=OUTCOMES[hinted.outcome],
         )  # fmt: skip
 
@@ -417,11 +416,9 @@ class AttributionCard(Card):
         self._on_tab_changed(0)
 
     def show_tab(self, tab: AttributionTab) -> None:
-        """Bring a tab to the front."""
         self.bar.setCurrentIndex(tab)
 
     def themed(self) -> None:
-        """Colour the icons for the current theme."""
         for i, (_name, file, _tip) in enumerate(TABS):
             self.bar.setTabIcon(i, icon(file, "muted"))
 

@@ -112,7 +112,6 @@ def say_origin(hint: DraftHint) -> str:
 
 
 def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
-    """The conditions of a result as bars."""
     if result is None:
         return ()
     shown = [(CONDITIONS[c], result.conditions[c]) for c in CONDITIONS if c in result.conditions]
@@ -125,7 +124,6 @@ def points(share: float) -> str:
 
 
 def say_drop(drop: Interval | None) -> str:
-    """What the hint does to accuracy."""
     if drop is None:
         return ""
     span = f"(95% interval {points(drop.low)} to {points(drop.high)})"
@@ -139,7 +137,6 @@ def say_drop(drop: Interval | None) -> str:
 
 
 def say_placebo(drop: Interval | None) -> str:
-    """What the placebo does to accuracy."""
     if drop is None:
         return ""
     if round(100 * drop.mean) == 0:
@@ -150,7 +147,6 @@ def say_placebo(drop: Interval | None) -> str:
 
 
 def say_result(result: SolveResult | None) -> str:
-    """A result in sentences."""
     if result is None:
         return ""
     parts = [say_drop(result.drop), say_placebo(result.placebo_drop), CANCELLED if result.cancelled else ""]

@@ -100,7 +100,6 @@ class HintTypeCard(Card):
             self.body.addWidget(widget)
 
     def render_draft(self, draft: Draft) -> None:
-        """Show a draft's type and placement."""
         self.type.render_value(str(draft.type))
         self.placement.render_value(str(draft.placement))
         self.about.setText(PLACEMENTS[draft.placement][1])
@@ -203,7 +202,6 @@ class PlanRow(QWidget):
             self.changed.emit(plan)
 
     def render_plan(self, plan: SolvePlan) -> None:
-        """Show a plan."""
         self._plan, self._rendering = plan, True
         self.samples.setValue(plan.samples)
         self.tokens.setValue(plan.max_tokens)

@@ -240,7 +240,6 @@ class CraftController(QObject):
 
     @property
     def hint(self) -> DraftHint | None:
-        """The selected hint."""
         return self.session.draft.hint(self.selected)
 
     @property
@@ -259,11 +258,9 @@ class CraftController(QObject):
         self.session.edit(lambda _draft: after, label, f"{merge}#{self._merge_group}" if merge else "")
 
     def edit_fields(self, label: str, merge: str = "", **fields: Any) -> None:
-        """Change fields of the draft."""
         self.edit(lambda draft: replace(draft, **fields), label, merge)
 
     def edit_problem(self, label: str, merge: str = "", **fields: Any) -> None:
-        """Change fields of the draft's problem."""
         self.edit(lambda draft: replace(draft, problem=replace(draft.problem, **fields)), label, merge)
 
     def edit_hint(self, hint_id: str, text: str) -> None:
@@ -310,17 +307,14 @@ class CraftController(QObject):
             self.edit_fields("remove a hint", hints=rest, chosen=near if draft.chosen == hint_id else draft.chosen)
 
     def select(self, hint_id: str) -> None:
-        """Select a hint."""
         if hint_id != self.selected and self.session.draft.hint(hint_id) is not None:
             self.selected = hint_id
             self.changed.emit()
 
     def undo(self) -> None:
-        """Undo the last change."""
         self.session.undo()
 
     def redo(self) -> None:
-        """Redo the last undone change."""
         self.session.redo()
 
     def _on_draft_changed(self, draft: Draft) -> None:
@@ -359,7 +353,6 @@ class CraftController(QObject):
         self._enter(CraftSession(self._store, fresh))
 
     def rename(self, draft_id: str, title: str) -> None:
-        """Change the title of a saved draft."""
         if draft_id == self.session.draft.id:
             self.edit_fields("rename the draft", title=title)
         else:
@@ -474,12 +467,10 @@ class CraftController(QObject):
         return right_solution(clean.samples if clean is not None else (), self.draft.problem.solution)
 
     def ablation(self) -> AblationResult | None:
-        """The sentence ablation of the selected hint."""
         found: AblationResult | None = self._attribution(AblationResult)
         return found
 
     def scores(self) -> LogprobDelta | None:
-        """The log-prob delta of the selected hint."""
         found: LogprobDelta | None = self._attribution(LogprobDelta)
         return found
 
@@ -503,7 +494,6 @@ class CraftController(QObject):
         return self.usable and (self.hint is None or bool(self.hint.text.strip()))
 
     def generate(self, n: int) -> None:
-        """Let the adversary generate `n` hints."""
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
             self._start(task, generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)

@@ -83,7 +83,6 @@ class LibraryDialog(PickerDialog):
         ))  # fmt: skip
 
     def render_problems(self, problems: Sequence[DraftProblem]) -> None:
-        """Show the problems of the library."""
         self._problems = tuple(problems)
         self._render_family()
 
@@ -267,7 +266,6 @@ class SuiteDialog(PageDialog):
         return hint.id in self._badges and passed(self._badges[hint.id])
 
     def hints(self) -> tuple[DraftHint, ...]:
-        """The hints that would be saved now."""
         return tuple(h for h in self._pool() if h.text.strip() and (self.allow.isChecked() or self._passes(h)))
 
     def _render(self) -> None:
@@ -321,7 +319,6 @@ class CraftDialogs(DialogHolder):
     # ------------------------------------------------------------------ problems
 
     def show_library(self) -> LibraryDialog:
-        """Open the library of problems."""
         dialog = LibraryDialog(family_titles(), self._page)
         dialog.chosen.connect(lambda problem: self._controller.edit_fields("take a problem", problem=problem))
         dialog.importRequested.connect(self.choose_problem_file)
@@ -330,7 +327,6 @@ class CraftDialogs(DialogHolder):
         return dialog
 
     def choose_problem_file(self) -> None:
-        """Ask for a file of problems, and import it."""
         name, _ = QFileDialog.getOpenFileName(self._page, "Import problems", "", PROBLEM_FILES)
         if name:
             self.import_file(Path(name))
@@ -347,7 +343,6 @@ class CraftDialogs(DialogHolder):
     # ------------------------------------------------------------------ drafts
 
     def show_drafts(self) -> None:
-        """Open the list of saved drafts."""
         controller = self._controller
 
         def say_draft(draft: SavedDraft) -> str:
@@ -392,7 +387,6 @@ class CraftDialogs(DialogHolder):
     # ------------------------------------------------------------------ suites
 
     def show_suite(self) -> None:
-        """Ask which hints to save to which suite."""
         draft = self._controller.draft
 
         def ask(suites: tuple[SuiteManifest, ...]) -> None:

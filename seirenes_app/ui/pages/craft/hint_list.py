@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSpinBox, QVBoxLayout, QWidget
 
@@ -85,7 +85,6 @@ class HintCard(QWidget):
         self.render_result(result)
 
     def render_generating(self, text: str) -> None:
-        """Show a text that a model is generating."""
         self.generating.show()
         for widget in (self.gates, self.edit, self.remove):
             widget.hide()
@@ -93,7 +92,6 @@ class HintCard(QWidget):
         self.setAccessibleName(f"Being generated: {text}")
 
     def render_result(self, result: SolveResult | None) -> None:
-        """Show the accuracy under each condition."""
         self.bars.render_rates(rates_of(result))
         if self._hint is not None:
             parts = [
@@ -138,11 +136,6 @@ class HintCard(QWidget):
         super().focusInEvent(event)
         if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
             self.selected.emit(self.hint_id)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.update()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = event.key()
@@ -156,11 +149,6 @@ class HintCard(QWidget):
             self.stepRequested.emit(self.hint_id, 1 if key == Qt.Key.Key_Down else -1)
         else:
             super().keyPressEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        if event.type() in (QEvent.Type.HoverEnter, QEvent.Type.HoverLeave):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """A frame. The selected card has a bar at its side and a strong border, the focused one a dotted ring."""
@@ -223,7 +211,6 @@ class HintList(QWidget):
         column(self.section, self.empty, self._list, spacing=SPACE_3, parent=self)
 
     def render_hints(self, draft: Draft, badges: Mapping[str, Badges], results: Mapping[str, SolveResult]) -> None:
-        """Show a draft's hints in their order."""
         self._shown = draft, badges, results
         ids = [h.id for h in draft.hints]
         self._drop_cards({id_ for id_ in self.cards if id_ not in ids}, draft.chosen)

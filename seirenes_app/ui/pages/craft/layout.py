@@ -50,7 +50,6 @@ class CraftHeader(QWidget):
         self.title.setPlaceholderText(title_of(draft))
 
     def render_saved(self, saved: bool, error: str = "") -> None:
-        """Show whether everything is saved."""
         self.saved.setText("Saved" if saved else "Not saved" if error else "Saving…")
         self.saved.setAccessibleDescription(error)
         set_tone(self.saved, "bad" if error and not saved else "")
@@ -182,7 +181,6 @@ class DropOverlay(QWidget):
         self.hide()
 
     def show_text(self, text: str) -> None:
-        """Cover the page."""
         self.text = text
         self.setAccessibleName(text)
         self.setGeometry(self.parentWidget().rect())

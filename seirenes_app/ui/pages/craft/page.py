@@ -155,7 +155,6 @@ class CraftPage(Page):
             self.problem.emit("The draft was not opened", str(error))
 
     def unsaved(self) -> str:
-        """Save; returns what prevented it. The window may stay open after it."""
         return self.controller.save_now()
 
     def close_down(self) -> None:

@@ -374,7 +374,7 @@ class CheckpointReplayView(QWidget):
         one = result.steps[left]
         texts = [step.text or "(empty)" for step in (one, two)]
         self.pair.render(
-            align(*texts), f"Step {one.step}", f"Step {two.step}", *texts,
+            align(*texts), f"Step {one.step}", f"Step {two.step}",
             left_look=step_look(one), right_look=step_look(two),
         )  # fmt: skip
 

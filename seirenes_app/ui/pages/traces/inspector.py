@@ -260,7 +260,7 @@ class Solutions(Card):
         self.single.setVisible(reading.alignment is None)
         if reading.alignment is not None and clean is not None and hinted is not None:
             self.pair.render(
-                reading.alignment, *titles, clean["completion"], hinted["completion"],
+                reading.alignment, *titles,
                 left_look=answer_look(clean), right_look=answer_look(hinted),
             )  # fmt: skip
             return
