@@ -29,8 +29,8 @@ _AHEAD = 4
 """Requests that wait in the worker, so that it never waits for this process."""
 
 
-class WorkerSolver:
-    """The `work.Solver` of the llama.cpp worker."""
+class WorkerEngine:
+    """The `EvalEngine` of the llama.cpp worker."""
 
     def __init__(self) -> None:
         self._client: WorkerClient | None = None
@@ -50,7 +50,7 @@ class WorkerSolver:
         assert isinstance(ready, Ready)
         return {"threads": ready.facts.threads}
 
-    def solve(self, chats: Sequence[list[Turn]], ask: SampleSpec) -> list[list[Sampled]]:
+    def solve(self, chats: Sequence[list[Turn]], spec: SampleSpec) -> list[list[Sampled]]:
         """One request a chat, a few ahead of the answers; all samples of a chat are one batch."""
         assert self._client is not None
         self._client.send(LoraRequest()).result()
@@ -59,21 +59,21 @@ class WorkerSolver:
         try:
             for place in range(len(chats)):
                 while len(requests) < min(len(chats), place + _AHEAD):
-                    requests.append(self._ask(chats[len(requests)], ask, len(requests)))
-                answers.append(_wait(requests[place], ask))
-                ask.progress((place + 1) * ask.samples, len(chats) * ask.samples)
+                    requests.append(self._ask(chats[len(requests)], spec, len(requests)))
+                answers.append(_wait(requests[place], spec))
+                spec.progress((place + 1) * spec.samples, len(chats) * spec.samples)
         finally:
             for pending in requests[len(answers) :]:
                 pending.cancel()
         return answers
 
-    def _ask(self, chat: list[Turn], ask: SampleSpec, place: int) -> Pending:
+    def _ask(self, chat: list[Turn], spec: SampleSpec, place: int) -> Pending:
         assert self._client is not None
         messages = tuple(Message(turn["role"], turn["content"]) for turn in chat)
         return self._client.send(
             SampleRequest(
-                messages=messages, n=ask.samples, max_tokens=ask.max_tokens, temperature=ask.temperature,
-                seed=seed_of(ask.seed, place),
+                messages=messages, n=spec.samples, max_tokens=spec.max_tokens, temperature=spec.temperature,
+                seed=seed_of(spec.seed, place),
             )
         )  # fmt: skip
 
@@ -84,9 +84,9 @@ class WorkerSolver:
             self._client = None
 
 
-def _wait(pending: Pending, ask: SampleSpec) -> list[Sampled]:
+def _wait(pending: Pending, spec: SampleSpec) -> list[Sampled]:
     while True:
-        if ask.cancelled():
+        if spec.cancelled():
             raise StopRequested
         try:
             found = pending.result(_LOOK_S)
@@ -97,7 +97,7 @@ def _wait(pending: Pending, ask: SampleSpec) -> list[Sampled]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 finished, 3 stopped on request, 2 a mistake the person can mend, 1 a bug."""
+    """0 finished, 3 stopped on request, 2 a mistake of the user, 1 a bug."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, metavar="DIR")
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(root: Path, since: float, stop_signal: StopSignal) -> int:
-    outcome = run_part(root, TargetKind.GGUF, WorkerSolver(), last=False, since=since, stop_signal=stop_signal)
+    outcome = run_part(root, TargetKind.GGUF, WorkerEngine(), last=False, since=since, stop_signal=stop_signal)
     if outcome == "handover":
         sys.stderr.flush()
         command = [sys.executable, "-m", "training", "evaluate", str(root), "--since", str(since)]

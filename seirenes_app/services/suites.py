@@ -69,7 +69,7 @@ def read_drafts(store: CraftStore, names: Sequence[str]) -> list[Draft]:
 
 
 def draft_pairs(drafts: Sequence[Draft]) -> list[tuple[Problem, Hint]]:
-    """Problems and perturbations of drafts. Raises a `UserError` where two of them place hints differently."""
+    """Problems and hints of drafts. Raises a `UserError` where two of them place hints differently."""
     places = {draft.placement for draft in drafts}
     if len(places) > 1:
         raise UserError(
@@ -136,7 +136,7 @@ class Source(StrEnum):
     """Where the problems come from."""
 
     FAMILIES = "families"
-    """The laboratory's own, generated."""
+    """The bundled ones, generated."""
     PROBLEMS = "problems"
     """A file, a preset or a hub data set."""
     RUN = "run"
@@ -234,7 +234,7 @@ def check_order(order: SuiteOrder) -> None:
     if not own and order.writer is Writer.ARCHIVE:
         raise UserError("Only a run has an archive of hints: --from run RUN --hints archive.")
     if order.families and order.source in (Source.PROBLEMS, Source.DRAFT):
-        raise UserError("--families chooses among the laboratory's own: with --from families, or of a run's hints.")
+        raise UserError("--families chooses among the bundled families: with --from families, or of a run's hints.")
     if order.source is Source.FAMILIES:
         known_families(order.families)
     wanted = {Source.FAMILIES: 0, Source.PROBLEMS: 1, Source.RUN: 1}.get(order.source, max(1, len(order.named)))

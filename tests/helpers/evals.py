@@ -69,7 +69,7 @@ def greedy_rows(backend, suite, max_tokens, style=PromptStyle.COMPACT):
     return rows
 
 
-class FakeSolver:
+class FakeEngine:
     """Answers with a number out of the seed and the question; may wait, fail to open, or ask for a stop by itself."""
 
     def __init__(self, model, *, broken=(), wait_s=0.0, on_solve=None):

@@ -1,7 +1,7 @@
 """The loop of an evaluating process: chunk after chunk, each computed and committed whole. No torch, no llama.cpp.
 
-The two processes (`python -m training evaluate`, `python -m seirenes_app.inference.evaluate`) hand in a solver and do
-the targets of their kind. Stop is obeyed between chunks, and within one at the solver's next look, which drops that
+The two processes (`python -m training evaluate`, `python -m seirenes_app.inference.evaluate`) hand in an engine and do
+the targets of their kind. Stop is obeyed between chunks, and within one at the engine's next look, which drops that
 chunk; pause between chunks. What has been decided at the first launch (threads, device, fingerprints of the models) is
 kept in the store and used again, as other threads may round differently.
 
@@ -47,7 +47,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class SampleSpec:
-    """How a solver is to sample one chunk; `progress` takes (done, wanted), `cancelled` is asked often."""
+    """How an engine is to sample one chunk; `progress` takes (done, wanted), `cancelled` is asked often."""
 
     samples: int
     temperature: float
@@ -57,7 +57,7 @@ class SampleSpec:
     cancelled: Callable[[], bool]
 
 
-class Solver(Protocol):
+class EvalEngine(Protocol):
     """One engine. Whatever it raises as `StopRequested` drops the chunk; a UserError drops the target."""
 
     def locate(self, target: Target) -> Path:
@@ -68,7 +68,7 @@ class Solver(Protocol):
         """Load a model in place of the last one; returns what later launches must be given as `kept`."""
         ...
 
-    def solve(self, chats: Sequence[list[Message]], ask: SampleSpec) -> list[list[Sampled]]:
+    def solve(self, chats: Sequence[list[Message]], spec: SampleSpec) -> list[list[Sampled]]:
         """`samples` completions for each chat, in their order, whatever was solved before."""
         ...
 
@@ -81,7 +81,7 @@ WriteSuite = Callable[["Session", SuiteRef], None]
 
 
 class _TargetFailed(Exception):
-    """This target cannot be evaluated; the text is for the person."""
+    """This target cannot be evaluated; the text is for the user."""
 
 
 @contextmanager
@@ -108,9 +108,9 @@ class Session:
     """One process at work on one evaluation, under its lock."""
 
     def __init__(
-        self, paths: EvalDir, kind: TargetKind, solver: Solver, log: EventLog, control: ProcessControl
+        self, paths: EvalDir, kind: TargetKind, engine: EvalEngine, log: EventLog, control: ProcessControl
     ) -> None:
-        self.paths, self.kind, self.solver, self.log, self.control = paths, kind, solver, log, control
+        self.paths, self.kind, self.engine, self.log, self.control = paths, kind, engine, log, control
         self.plan = read_plan(paths)
         self.store = StoreWriter(paths.rows, self.plan)
         self.suites: dict[str, OpenSuite] = {}
@@ -118,15 +118,15 @@ class Session:
         self.todo = {t: [c for c in cs if c.key not in done] for t, cs in _by_target(self.plan)}
         self.chunks = len(chunks(self.plan))
         self._left_rows = 0
-        self.pace = Throughput()
-        self._told = 0.0
+        self.throughput = Throughput()
+        self._reported_at = 0.0
         self._rows = self.store.count_rows()
         self._checker = SymbolicCheck()
         self._grader = AnswerGrader(self._checker)
 
     def close(self) -> None:
         """Free what is open."""
-        self.solver.close()
+        self.engine.close()
         self._checker.close()
         self.store.close()
 
@@ -171,7 +171,7 @@ class Session:
                         f"python -m training evaluate {self.paths.root}"
                     )
                 self.control.obey(self._say_paused)
-                self.tell("writing", now=True, target=ref.writer, suite=ref.name)
+                self.report_stage("writing", now=True, target=ref.writer, suite=ref.name)
                 write_suite(self, ref)
             suite = open_suite(self.paths, ref)
             self.store.add_suite(ref.name, suite.digest, ref.placement, suite.items)
@@ -180,7 +180,7 @@ class Session:
 
     def _run_target(self, target: Target) -> None:
         self.control.obey(self._say_paused)
-        self.tell("loading", now=True, target=target.name)
+        self.report_stage("loading", now=True, target=target.name)
         failed = f"failed/{target.name}"
         try:
             with _target_errors():
@@ -191,11 +191,11 @@ class Session:
                 self._run_chunk(target, chunk)
         except _TargetFailed as error:
             self.store.set_meta(failed, str(error))
-            self.warn("target_failed", f"{target.name} could not be evaluated. {error}", "Mend it and resume.")
+            self.warn("target_failed", f"{target.name} could not be evaluated. {error}", "Fix the cause, then resume.")
 
     def open_model(self, target: Target) -> None:
         """Load a model. A UserError unless it is there, and is the one of the plan and of the first launch."""
-        path = self.solver.locate(target)
+        path = self.engine.locate(target)
         now, key = fingerprint(path), f"fingerprint/{target.name}"
         known = target.fingerprint or self.store.meta(key)
         if known and known != now:
@@ -207,7 +207,7 @@ class Session:
             self.store.set_meta(key, now)
         engine = f"engine/{self.kind}"
         kept = json.loads(self.store.meta(engine) or "{}")
-        facts = self.solver.open(target, self.plan, kept)
+        facts = self.engine.open(target, self.plan, kept)
         if not kept:
             self.store.set_meta(engine, json.dumps(dict(facts)))
 
@@ -216,45 +216,45 @@ class Session:
         placement = self.plan.suite(chunk.suite).placement
         asked = prompts_of(self.suites[chunk.suite].items, chunk)
         place: dict[str, Any] = {"target": target.name, "suite": chunk.suite, "condition": chunk.condition}
-        self.tell("solving", done=0, total=len(asked) * self.plan.samples, **place)
+        self.report_stage("solving", done=0, total=len(asked) * self.plan.samples, **place)
         spec = SampleSpec(
             self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
-            progress=lambda done, total: self.tell("solving", done=done, total=total, **place),
+            progress=lambda done, total: self.report_stage("solving", done=done, total=total, **place),
             cancelled=self.control.cancelled,
         )  # fmt: skip
         chats = [reasoner_messages(p.shown(placement), target.style) for p in asked]
         with _target_errors():
-            solved = self.solver.solve(chats, spec) if chats else []
+            solved = self.engine.solve(chats, spec) if chats else []
         rows = grade_rows(chunk, asked, solved, self._grader)
         seconds = time.monotonic() - started
         self.store.commit(chunk, rows, seconds)
         self.left(target).remove(chunk)
         self._rows += len(rows)
         self._left_rows -= len(rows)
-        self.pace.rows += len(rows)
-        self.pace.seconds += seconds
-        self.tell("solved", now=True, **place)
+        self.throughput.rows += len(rows)
+        self.throughput.seconds += seconds
+        self.report_stage("solved", now=True, **place)
 
     def _rows_of(self, chunk: Chunk) -> int:
         items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
         return self.plan.samples * sum(len(item.texts[chunk.condition]) for item in items)
 
-    # ------------------------------------------------------------------ what it says
+    # ------------------------------------------------------------------ events
 
-    def tell(self, stage: str, *, now: bool = False, **data: Any) -> None:
+    def report_stage(self, stage: str, *, now: bool = False, **data: Any) -> None:
         """A stage event, a few times a second at most."""
         moment = time.monotonic()
-        if not now and moment - self._told < STAGE_EVENT_S:
+        if not now and moment - self._reported_at < STAGE_EVENT_S:
             return
-        self._told = moment
-        rate = self.pace.rate()
+        self._reported_at = moment
+        rate = self.throughput.rate()
         self.log.write(
             EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
             rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
         )  # fmt: skip
 
     def _say_paused(self) -> None:
-        self.tell("paused", now=True)
+        self.report_stage("paused", now=True)
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         """A warning event: what happened and what to do."""
@@ -270,7 +270,7 @@ class Prompt:
     text: PromptText
 
     def shown(self, placement: Placement) -> str:
-        """What the solver is asked."""
+        """What the model is asked."""
         return shown_text(self.item.problem, self.text, placement)
 
 
@@ -305,7 +305,7 @@ def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:
 def run_part(
     root: Path,
     kind: TargetKind,
-    solver: Solver,
+    engine: EvalEngine,
     *,
     write_suite: WriteSuite | None = None,
     last: bool = True,
@@ -326,7 +326,7 @@ def run_part(
     try:
         with _failure_reported(log):
             control = ProcessControl(paths.commands, log, since, stop_signal)
-            return _work(Session(paths, kind, solver, log, control), write_suite, last)
+            return _work(Session(paths, kind, engine, log, control), write_suite, last)
     finally:
         log.close()
         lock.release()

@@ -4,7 +4,7 @@ One task for the clean questions, one for each type of hint, one for the placebo
 repeats what this laboratory does: the model's own chat template, greedy decoding to the model's end, the answer read
 from the `####` line and compared by value. Two filters read the answer: `seirenes` as we do, `marker` by a plain
 regular expression, for those who want no code. Symbolic answers are left out and counted: a string match cannot
-compare mathematics. It refuses a folder that holds something, unless told to replace it.
+compare mathematics. It refuses a folder that holds something, unless it may replace it.
 
 The `utils.py` of an exported task folder, as text. It stands alone: it is copied, never imported from here.
 

@@ -1,4 +1,4 @@
-"""Paired figures from cells: clean against perturbed on one target, and one target against another. Pure.
+"""Paired figures from cells: clean against hinted or placebo on one target, and one target against another. Pure.
 
 A pair is a prompt and what it is compared with: its problem's clean accuracy, or the same prompt on another target.
 Pairs of one problem are a cluster.
@@ -63,7 +63,7 @@ def pairs_of(block: Block, condition: Condition, hint_type: HintType | None) -> 
     return Pairs(part.problem[there], clean[there], part.rate()[there])
 
 
-# ---------------------------------------------------------------------- clean against perturbed
+# ---------------------------------------------------------------------- clean against hinted or placebo
 
 
 def block_gaps(block: Block, *, exact: bool = True) -> Iterator[Gap]:

@@ -251,7 +251,7 @@ def explain_write(path: Path, error: sqlite3.Error) -> str:
     if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
             f"{path} is damaged ({error}). Restore it from a copy, or move it away with {path.name}-wal and resume: "
-            "the evaluation then begins anew."
+            "the evaluation then starts from the beginning."
         )
     return (
         f"Writing to {path} failed ({error}). If the disk is full, free some space and resume; chunks written before "

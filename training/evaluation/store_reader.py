@@ -59,7 +59,7 @@ class StoreReader:
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 remedy = "The file is damaged: restore it from a copy, or move it away and resume the evaluation."
             else:
-                remedy = "If the evaluation was moved or deleted, open it anew; if another program holds it, try again."
+                remedy = "If the evaluation was moved, open it again; if another program holds the file, retry."
             raise UserError(f"Reading {self._path} failed ({error}). {remedy}") from error
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

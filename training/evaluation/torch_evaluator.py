@@ -1,4 +1,4 @@
-"""The torch side of an evaluation: a solver, and Adversaries that write the suites of a cross-play.
+"""The torch side of an evaluation: a engine, and Adversaries that write the suites of a cross-play.
 
 The loop is `training.evaluation.evaluator`.
 """
@@ -84,8 +84,8 @@ def write_hints(
 # ---------------------------------------------------------------------- an evaluation's folder
 
 
-class TorchSolver:
-    """The `work.Solver` of this machine's torch. Its thread count is measured once an evaluation and kept."""
+class TorchEngine:
+    """The `EvalEngine` of this machine's torch. Its thread count is measured once an evaluation and kept."""
 
     def __init__(self) -> None:
         self._backend: LocalTorchBackend | None = None
@@ -108,12 +108,12 @@ class TorchSolver:
         self._backend = LocalTorchBackend(self.locate(target), device=device, threads=threads)
         return {"device": device, "threads": self._backend.threads}
 
-    def solve(self, chats: Sequence[list[Message]], ask: SampleSpec) -> list[list[Sampled]]:
+    def solve(self, chats: Sequence[list[Message]], spec: SampleSpec) -> list[list[Sampled]]:
         """One call of the sampler, so that a chunk is a batch of its own."""
-        params = SamplingParams(ask.max_tokens, ask.temperature, ask.seed)
+        params = SamplingParams(spec.max_tokens, spec.temperature, spec.seed)
         try:
             return sample_texts(
-                self.backend, chats, ask.samples, params, progress=ask.progress, cancelled=ask.cancelled
+                self.backend, chats, spec.samples, params, progress=spec.progress, cancelled=spec.cancelled
             )  # fmt: skip
         except Cancelled as error:
             raise StopRequested from error
@@ -125,17 +125,17 @@ class TorchSolver:
 
 def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     """Let a suite's writer write its hints, all gated, into the evaluation's folder: whole or not at all."""
-    plan, solver = session.plan, session.solver
+    plan, engine = session.plan, session.engine
     assert plan.writing is not None
-    assert isinstance(solver, TorchSolver)
+    assert isinstance(engine, TorchEngine)
     target, how = plan.model(ref.writer), plan.writing
     session.open_model(target)
     problems = held_out_problems(ref.problems, how.problem_seed)
     try:
         hints, passed = write_hints(
-            solver.backend, problems, target.style, seed_of(plan.seed, "hints"), how.temperature,
+            engine.backend, problems, target.style, seed_of(plan.seed, "hints"), how.temperature,
             attempts=how.attempts, max_tokens=how.max_tokens, author=f"run:{target.name}",
-            progress=lambda done, total: session.tell("writing", done=done, total=total, target=target.name),
+            progress=lambda done, total: session.report_stage("writing", done=done, total=total, target=target.name),
             cancelled=session.control.cancelled,
         )  # fmt: skip
     except Cancelled as error:
@@ -153,5 +153,5 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
 def evaluate_folder(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:
     """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; see `run_part`."""
     return run_part(
-        root, TargetKind.TORCH, TorchSolver(), write_suite=write_folder_suite, since=since, stop_signal=stop_signal
+        root, TargetKind.TORCH, TorchEngine(), write_suite=write_folder_suite, since=since, stop_signal=stop_signal
     )  # fmt: skip

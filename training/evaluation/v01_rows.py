@@ -193,7 +193,7 @@ def _suite_of(said: _Evaluated, rows: Sequence[Row]) -> tuple[tuple[StoredItem, 
 
 
 def _items_of(rows: Sequence[Row]) -> tuple[StoredItem, ...]:
-    """The items as far as rows tell: without questions, answers, and what the hints suggest."""
+    """The items as far as rows have them: without questions, answers, and what the hints suggest."""
     texts: dict[str, dict[Condition, list[PromptText]]] = {}
     problems: dict[str, Problem] = {}
     for row in rows:

@@ -48,7 +48,7 @@ _PATH = re.compile(r"(?<![\w./])(?:[A-Za-z]:)?[/\\](?:[^\s/\\\"'<>|:]+[/\\])+([^
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Record, and print what came out; 2 for a mistake the person can mend."""
+    """Record, and print what came out; 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m training.starter.recorded", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run; it is only read")
     parser.add_argument("dest", type=Path, metavar="DEST", help="folder to make")

@@ -86,7 +86,7 @@ def block_figures(block: Block, *, exact: bool = True) -> Figures:
 
 
 def count_figures(metrics: Mapping[str, Any]) -> Figures:
-    """The same keys out of an `eval` event's metrics, as far as totals tell; a total that is missing gives no key."""
+    """The same keys out of an `eval` event's metrics, as far as totals go; a total that is missing gives no key."""
     found: Figures = {}
     problems = max(0, int(_number(metrics, "clean", "n") or 0))
     names: dict[str, tuple[str, ...]] = {str(c): (str(c),) for c in Condition}
@@ -162,7 +162,7 @@ def _number(metrics: Mapping[str, Any], *path: str) -> float | None:
 
 def drop_rate(clean: Interval, shown: Interval) -> Interval | None:
     """PDR = 1 − shown / clean from two intervals; its limits hold whatever the two have to do with each other, so they
-    are wide. None where clean accuracy is not told from 0."""
+    are wide. None where clean accuracy is not distinguished from 0."""
     if clean.mean <= 0 or clean.low <= 0:
         return None
     return Interval(1 - shown.mean / clean.mean, 1 - shown.high / clean.low, 1 - shown.low / clean.high)

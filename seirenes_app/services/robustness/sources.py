@@ -81,9 +81,9 @@ def open_run(paths: RunPaths) -> Source:
             f"{paths.run_id} has no evaluation on its frozen suite yet. The first comes before step 1: wait for it, or "
             "start the run."
         )
-    config, told = _config(paths)
+    config, notes = _config(paths)
     store, broken = open_run_store(paths)
-    warnings = [*told, *(f"{text}. Its totals are shown instead." for text in broken.values())]
+    warnings = [*notes, *(f"{text}. Its totals are shown instead." for text in broken.values())]
     cells, names = NO_CELLS, {}
     if store.rows.is_file():
         names = {suite.digest: suite.name for suite in read_plan(store).suites}
@@ -140,7 +140,7 @@ def read_run_state(paths: RunPaths) -> RunState:
 
 
 def run_name(paths: RunPaths, state: RunState) -> str:
-    """What a run is called: its id; its folder's name where no event tells."""
+    """What a run is called: its id; its folder's name where no event has it."""
     return state.run_id or paths.run_id
 
 

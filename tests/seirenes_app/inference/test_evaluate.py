@@ -9,7 +9,7 @@ import time
 import pytest
 from helpers.evals import contents, verify
 
-from seirenes_app.inference.evaluate import WorkerSolver, main
+from seirenes_app.inference.evaluate import WorkerEngine, main
 from training.core.prompts import PromptStyle
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, new_evaluation
@@ -69,7 +69,7 @@ def test_gguf_and_torch_of_the_bundled_model_agree_on_most_greedy_answers(tmp_pa
 def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, gguf):
     plan = plan_of(gguf, samples=2, temperature=1.0)
     whole, killed = (new_evaluation(tmp_path, plan, name) for name in ("whole", "killed"))
-    assert run_part(whole.root, TargetKind.GGUF, WorkerSolver()) == "finished"
+    assert run_part(whole.root, TargetKind.GGUF, WorkerEngine()) == "finished"
     for wanted in (1, 4):
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(killed.root)], stderr=subprocess.DEVNULL, env=child_environment()
@@ -80,14 +80,14 @@ def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, g
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert 4 <= last_state(killed).done_chunks < 9
-    assert run_part(killed.root, TargetKind.GGUF, WorkerSolver()) == "finished"
+    assert run_part(killed.root, TargetKind.GGUF, WorkerEngine()) == "finished"
     assert contents(killed.rows) == contents(whole.rows)
 
 
 def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
     ask = SampleSpec(2, 1.0, 48, 11, lambda done, total: None, lambda: False)
     chats = [[{"role": "user", "content": f"Mia has {n} apples. She eats 2. How many are left?"}] for n in range(5, 9)]
-    solver = WorkerSolver()
+    solver = WorkerEngine()
     try:
         solver.open(gguf, plan_of(gguf), {})
         fresh = solver.solve(chats, ask)
@@ -115,4 +115,4 @@ def test_a_missing_gguf_fails_its_target_with_words(tmp_path, capsys):
 def test_a_damaged_gguf_is_told_when_it_is_located(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\0" * 100)
     with pytest.raises(UserError, match=r"bad\.gguf"):
-        WorkerSolver().locate(Target("bad", str(tmp_path / "bad.gguf"), TargetKind.GGUF))
+        WorkerEngine().locate(Target("bad", str(tmp_path / "bad.gguf"), TargetKind.GGUF))

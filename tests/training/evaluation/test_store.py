@@ -87,7 +87,7 @@ def test_a_damaged_file_is_told_by_reader_and_writer(filled, plan, tmp_path):
     copy.write_bytes(data)
     with pytest.raises(UserError, match=r"rows\.db.*(damaged|not a database)"):
         StoreReader(copy)
-    with pytest.raises(UserError, match=r"rows\.db is damaged.*begins anew"):
+    with pytest.raises(UserError, match=r"rows\.db is damaged.*starts from the beginning"):
         StoreWriter(copy, plan)
 
 

@@ -206,11 +206,11 @@ def test_a_killed_writer_writes_the_same_hints_again(played, tmp_path):
 
 
 def test_hints_that_are_not_written_yet_are_told_to_the_other_process(played, tmp_path):
-    from helpers.evals import FakeSolver
+    from helpers.evals import FakeEngine
 
     from training.evaluation.evaluator import run_part
     from training.evaluation.plan import TargetKind
 
     paths = new_evaluation(tmp_path, played[1])
     with pytest.raises(UserError, match="not written yet"):
-        run_part(paths.root, TargetKind.GGUF, FakeSolver(bundled_starter()))
+        run_part(paths.root, TargetKind.GGUF, FakeEngine(bundled_starter()))

@@ -74,6 +74,6 @@ def unrecognised(origin: str, columns: Sequence[str]) -> str:
     """What to say where no layout fits."""
     listed = ", ".join(columns[:20]) or "none"
     return (
-        f"{origin}: there is no question, or no answer, that its columns would tell ({listed}). "
+        f"{origin}: there is no question, or no answer, that its columns name ({listed}). "
         "Name them: --map question=COLUMN --map answer=COLUMN."
     )

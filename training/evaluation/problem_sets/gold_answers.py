@@ -1,7 +1,7 @@
 """Find the gold answer in what a set wrote, and say how it will be compared. Refuses what the checker would misread.
 
 A number is compared by tier 0; its spelling is made plain ("$1,200" is 1200). An expression goes to tier 1, and only if
-the killable child can read it. A word counts where it stands in the question. Anything else is told, never guessed.
+the killable child can read it. A word counts where it stands in the question. Anything else is reported, never guessed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def find_answer(text: str) -> str | NoGold:
         found = [text.strip()]
     distinct = [answer for n, answer in enumerate(found) if not any(_equal(answer, other) for other in found[:n])]
     if len(distinct) > 1:
-        return NoGold(Reason.MANY_ANSWERS, f"it marks {len(distinct)} different answers: {_told(distinct)}")
+        return NoGold(Reason.MANY_ANSWERS, f"it marks {len(distinct)} different answers: {_listed(distinct)}")
     return distinct[0] if distinct[0] else NoGold(Reason.NO_ANSWER, "nothing stands where the answer should")
 
 
@@ -112,7 +112,7 @@ def same_answer(a: str, b: str, symbolic: SymbolicChecker | None) -> bool:
         return False
 
 
-def _told(answers: list[str]) -> str:
+def _listed(answers: list[str]) -> str:
     return ", ".join(repr(excerpt(answer)[:30]) for answer in answers[:3])
 
 
@@ -131,16 +131,16 @@ def _boxes(text: str) -> list[str]:
 def read_gold(
     answer: str,
     question: str,
-    told: AnswerKind | None,
+    claimed: AnswerKind | None,
     kinds: frozenset[AnswerKind],
     symbolic: SymbolicChecker | None,
 ) -> Gold | NoGold:
-    """The gold as it will be compared: by the kind it is told to be, or by its look."""
+    """The gold as it will be compared: by the kind it is claimed to be, or by its look."""
     answer = _unwrapped(answer)
     if len(answer) > MAX_ANSWER:
         return NoGold(Reason.UNREADABLE, f"it has {len(answer)} characters; at most {MAX_ANSWER} are compared")
-    if told is not None:
-        return _as_told(answer, told, symbolic)
+    if claimed is not None:
+        return _as_claimed(answer, claimed, symbolic)
     if AnswerKind.NUMBER in kinds and (number := _plain_number(answer)) is not None:
         return Gold(number, AnswerKind.NUMBER)
     if AnswerKind.CLOCK in kinds and parse_clock(answer) is not None:
@@ -168,7 +168,7 @@ def _unwrapped(answer: str) -> str:
     return whole.group(1).strip() if whole else answer
 
 
-def _as_told(answer: str, kind: AnswerKind, symbolic: SymbolicChecker | None) -> Gold | NoGold:
+def _as_claimed(answer: str, kind: AnswerKind, symbolic: SymbolicChecker | None) -> Gold | NoGold:
     if kind is AnswerKind.SYMBOLIC:
         return _symbolic(answer, symbolic)
     if kind is AnswerKind.NUMBER:

@@ -1,4 +1,4 @@
-"""Turn the rows of a source into problems that can be verified, and tell every row that was left out and why.
+"""Turn the rows of a source into problems that can be verified, and report every row that was left out and why.
 
 Two passes, both streaming: the first finds questions that are answered twice and differently, the second makes the
 problems. It refuses a source as a whole only where no row can be read or no column is known.
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 
 class ProblemImport:
-    """One import, as a stream: `problems()` yields as it reads, `report()` tells what became of the rows so far."""
+    """One import, as a stream: `problems()` yields as it reads, `report()` says what became of the rows so far."""
 
     def __init__(
         self,
@@ -130,9 +130,9 @@ class ProblemImport:
         return problem if name == problem.id else replace(problem, id=name)
 
     def _reject(self, row: Row, refused: _Refused) -> None:
-        told = row.raw or " | ".join(text for cell in row.cells.values() if (text := cell_text(cell)))
+        shown = row.raw or " | ".join(text for cell in row.cells.values() if (text := cell_text(cell)))
         place = self._source.place(row)
-        self._rejected.append(Rejected(row.number, place, refused.reason, excerpt(told), refused.detail, row.line))
+        self._rejected.append(Rejected(row.number, place, refused.reason, excerpt(shown), refused.detail, row.line))
 
     def _disputed(self) -> dict[bytes, int]:
         """Questions that two rows answer differently, each with a row that does."""
@@ -319,12 +319,12 @@ def _answer(row: Row, mapping: ColumnMapping) -> str:
 
 
 def _told_kind(row: Row, mapping: ColumnMapping, options: ReadOptions) -> AnswerKind | None:
-    told = _cell(row, mapping.kind).casefold()
-    if not told:
+    named = _cell(row, mapping.kind).casefold()
+    if not named:
         return options.kind
-    if told not in list(AnswerKind):
-        raise _Refused(Reason.UNREADABLE, f"{excerpt(told)!r} is no kind of answer: {', '.join(AnswerKind)}")
-    return AnswerKind(told)
+    if named not in list(AnswerKind):
+        raise _Refused(Reason.UNREADABLE, f"{excerpt(named)!r} is no kind of answer: {', '.join(AnswerKind)}")
+    return AnswerKind(named)
 
 
 def _type(row: Row, mapping: ColumnMapping) -> str:

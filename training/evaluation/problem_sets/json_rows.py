@@ -1,6 +1,6 @@
 """Rows of JSON: one object a line, an array of objects, or one document that holds such an array. Streaming, by line.
 
-A damaged line is a damaged row and reading goes on; inside an array nothing after the damage can be told apart, so the
+A damaged line is a damaged row and reading goes on; inside an array nothing after the damage can be separated, so the
 rows end there and the last one says so.
 """
 

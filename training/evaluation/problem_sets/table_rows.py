@@ -66,6 +66,6 @@ def parquet_rows(path: Path) -> Iterator[Row]:
                     number += 1
                     yield Row(number, 0, cells)
     except (pa.ArrowException, OSError, ValueError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f" after row {number}" if number else ""
-        raise UserError(f"{path} is damaged{where}: it cannot be read as Parquet ({told}).") from error
+        raise UserError(f"{path} is damaged{where}: it cannot be read as Parquet ({reason}).") from error

@@ -110,7 +110,7 @@ class Tally:
     missing: Counter[str] = field(default_factory=Counter)
 
     def passes(self, hint: Hint, problem: Problem, others: Sequence[str] = ()) -> bool:
-        """Judge a hint, and count it."""
+        """Check a hint, and count it."""
         self.tried += 1
         gate = check_hint(hint.text, problem, others=others).gate
         if gate is not None:
@@ -145,7 +145,7 @@ def families_problems(problems: int, seed: int, split: Split, families: Sequence
 
 
 def known_families(families: Sequence[str]) -> None:
-    """A `UserError` for a family that is none of the laboratory's."""
+    """A `UserError` for a family that is not bundled."""
     if unknown := [name for name in families if name not in FAMILIES]:
         raise UserError(f"There is no family {', '.join(unknown)}. There are: {', '.join(FAMILIES)}.")
 
@@ -164,7 +164,7 @@ def choose_problems(problems: Sequence[Problem], count: int | None, seed: int) -
 
 
 def template_offers(seed: int, split: Split) -> Offers:
-    """Hints from the laboratory's templates of one split, without end but for a problem that none of them fits."""
+    """Hints from the bundled templates of one split, without end but for a problem that none of them fits."""
     writers = {type_: tuple(w for w in WRITERS[type_] if w.split is split) for type_ in HintType}
 
     def offer(problem: Problem, type_: HintType) -> Iterator[Hint]:
@@ -173,7 +173,7 @@ def template_offers(seed: int, split: Split) -> Offers:
             try:
                 hint = rng.choice(writers[type_]).fill(problem, rng)
             except (IndexError, ValueError):
-                # The question holds so many numbers that none is left to distract with.
+                # The question holds so many numbers that none is left for a hint.
                 return
             if hint is not None:
                 yield hint

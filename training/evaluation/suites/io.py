@@ -6,7 +6,7 @@ its beginning. `manifest.json` says what is in it and proves it: how many lines 
 what stands behind the counted lines was never finished and is ignored. Writing goes items first, then the manifest in
 one move, so a kill leaves the suite before or after and nothing between.
 
-It refuses hints that a gate refuses, unless told to take them, and then the manifest names them. It refuses to read
+It refuses hints that a gate refuses, unless `allow_invalid`, and then the manifest names them. It refuses to read
 what was changed since, a newer format, and damaged lines, each with file and line.
 """
 
@@ -158,11 +158,11 @@ def _refused(
     """The item's invalid hints; a UserError when there are some and they are not allowed."""
     found, before = [], list(known)
     for index, hint in enumerate(item.hints):
-        verdict = check_hint(hint.text, item.problem, others=before)
-        gates = [*refused.get(index, ()), *([verdict.gate] if verdict.gate else [])]
+        result = check_hint(hint.text, item.problem, others=before)
+        gates = [*refused.get(index, ()), *([result.gate] if result.gate else [])]
         if gates and not allow:
             raise UserError(
-                f"The hint {hint.text[:60]!r} does not pass the gate “{gates[0]}”. {verdict.reason} Mend it, "
+                f"The hint {hint.text[:60]!r} does not pass the gate “{gates[0]}”. {result.reason} Change it, "
                 "or save it marked as invalid."
             )
         if gates:

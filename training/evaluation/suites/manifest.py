@@ -1,7 +1,7 @@
 """What a suite says of itself: the manifest as a value, derived from the items, to JSON and back. No I/O.
 
 Nothing in it is taken on trust: counts and splits are derived from what the items are, so a mixture of held-out and
-training material always shows. `recipe` alone is told by whoever made the suite, and can be repeated.
+training material always shows. `recipe` alone is stated by whoever made the suite, and can be repeated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SuiteManifest:
     `families` counts problems. `types` counts hints a type, `passed` those of them that passed all gates. `authors`
     counts hints by who wrote them (templates, model, run, hand, unknown), `writers` by the very template, model or
     run. `splits` counts problems and hints by the split of the template that they are from ("none" without one).
-    `placement` is where the hints go. `recipe` tells how the suite was made; empty where it grew by hand.
+    `placement` is where the hints go. `recipe` says how the suite was made; empty where it grew by hand.
     """
 
     name: str
@@ -163,7 +163,7 @@ def brief_separation(manifest: SuiteManifest) -> str:
 
 
 def is_mixed(counts: Mapping[str, int]) -> bool:
-    """Whether both of the laboratory's splits are in it."""
+    """Whether both splits are in it."""
     return Split.TRAIN in counts and Split.HELD_OUT in counts
 
 
@@ -176,7 +176,7 @@ def _problem_words(manifest: SuiteManifest) -> str:
     words = {
         Split.HELD_OUT: "Problems in held-out phrasings, which training never sees",
         Split.TRAIN: "Problems in training's own phrasings",
-        OUTSIDE: "Problems from outside the laboratory's families",
+        OUTSIDE: "Problems from outside the bundled families",
     }
     return _one_or_both(counts, words, "No problems.")
 
@@ -198,8 +198,8 @@ def _hint_words(manifest: SuiteManifest) -> str:
 
 
 def _one_or_both(counts: Mapping[str, int], words: Mapping[str, str], none: str) -> str:
-    told = [f"{words.get(split, split)}{f': {n}' if len(counts) > 1 else ''}" for split, n in counts.items()]
-    return "; ".join(told) + "." if told else none
+    parts = [f"{words.get(split, split)}{f': {n}' if len(counts) > 1 else ''}" for split, n in counts.items()]
+    return "; ".join(parts) + "." if parts else none
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -58,7 +58,7 @@ ToProblem = Callable[[Row, str], Problem | None]
 
 
 def read_run_hints(paths: RunPaths, to_problem: ToProblem) -> RunHints:
-    """The archive of a run's newest checkpoint that has one, else what its rollouts tell. A UserError where neither."""
+    """The archive of a run's newest checkpoint that has one, else its rollouts. A UserError where neither."""
     config = load_config(paths.config)
     try:
         data = config.data

@@ -104,9 +104,9 @@ def _item_faults(
             yield f"the placebo of {hint.text[:40]!r} has {neutral} words and the hint {words}"
     others = list(before)
     for hint in item.hints:
-        verdict = check_hint(hint.text, item.problem, others=others)
-        if not verdict.passed and (item.problem.id, hint.text) not in said:
-            yield f"the hint {hint.text[:60]!r} does not pass the gate “{verdict.gate}”: {verdict.reason}"
+        result = check_hint(hint.text, item.problem, others=others)
+        if not result.passed and (item.problem.id, hint.text) not in said:
+            yield f"the hint {hint.text[:60]!r} does not pass the gate “{result.gate}”: {result.reason}"
         others.append(hint.text)
 
 
@@ -152,10 +152,10 @@ def _manifest_faults(
         suite, lines, manifest.created, manifest.placement, manifest.licence, manifest.invalid, manifest.recipe
     )
     for name in _DERIVED:
-        told, found = getattr(manifest, name), getattr(true, name)
+        stated, found = getattr(manifest, name), getattr(true, name)
         # A manifest of before `writers` was kept has none.
-        if told != found and not (name == "writers" and not told):
-            yield Finding(file, _line_of(folder, name), f"{name} says {told}, and the items say {found}")
+        if stated != found and not (name == "writers" and not stated):
+            yield Finding(file, _line_of(folder, name), f"{name} says {stated}, and the items say {found}")
     if not manifest.licence.strip():
         yield Finding(file, _line_of(folder, "licence"), "the licence note is empty")
     known = {(item.problem.id, hint.text) for item in items for hint in item.hints}
