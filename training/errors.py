@@ -1,4 +1,4 @@
-"""The one error whose text is shown to the user. Everything else that is raised is a bug."""
+"""The errors whose text is shown to the user. Everything else that is raised is a bug."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class UserError(Exception):
 
     Callers show ``str(error)`` as it stands, without a traceback.
     """
+
+
+class NotReadyError(UserError):
+    """Nothing is wrong: what was asked for is not there yet."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training.core.prompts import Placement
 from training.core.types import Condition, HintType, Outcome
-from training.errors import UserError
+from training.errors import NotReadyError, UserError
 from training.evaluation.outcome_arrays import CONDITIONS, PACKED, OutcomeArrays
 from training.evaluation.plan import EvalKey
 from training.evaluation.store import PromptText, StoredRow, TraceRow, problem_of
@@ -42,13 +42,13 @@ class StoreReader:
         self._lock = threading.Lock()
         self._problems: dict[tuple[int, int], tuple[str, str]] = {}
         if not path.is_file():
-            raise UserError(f"{path} is not there: the evaluation has no rows yet. They come with its first chunk.")
+            raise NotReadyError(f"{path} is not there: the evaluation has no rows yet. They come with its first chunk.")
         with self._explained():
             self._db = open_read_only(path)
             tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"rows", "cells", "chunks"} <= tables:
             self._db.close()
-            raise UserError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
+            raise NotReadyError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

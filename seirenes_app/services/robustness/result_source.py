@@ -17,7 +17,7 @@ from seirenes_app.services.robustness.sources import Source, folder_stamp, open_
 from seirenes_app.services.robustness.types import Chart, MatrixPanel, Origin, Panel, Trace, TraceRef, Track
 from training.core.prompts import Placement
 from training.core.types import Hint, Problem
-from training.errors import UserError
+from training.errors import NotReadyError, UserError
 from training.evaluation.outcome_arrays import OutcomeArrays
 
 
@@ -97,7 +97,7 @@ class ResultSource:
         if track.key not in self._measured:
             found = measure(self.source, track)
             if not found:
-                raise UserError(f"{track.title} has no figures yet. They come with its first chunk.")
+                raise NotReadyError(f"{track.title} has no figures yet. They come with its first chunk.")
             self._measured[track.key] = found
         return self._measured[track.key]
 

@@ -17,7 +17,7 @@ from typing import Any
 import platformdirs
 
 from seirenes_app.services.robustness.types import Origin, Track
-from training.errors import UserError
+from training.errors import NotReadyError, UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, read_plan
 from training.evaluation.outcome_arrays import NO_CELLS, OutcomeArrays
 from training.evaluation.plan import EvalPlan, SuiteRef, Target
@@ -77,7 +77,7 @@ def open_run(paths: RunPaths) -> Source:
     """A run's own evaluations. A UserError where it has none yet."""
     state = read_run_state(paths)
     if not state.evals:
-        raise UserError(
+        raise NotReadyError(
             f"{paths.run_id} has no evaluation on its frozen suite yet. The first comes before step 1: wait for it, or "
             "start the run."
         )
@@ -175,7 +175,7 @@ def open_evaluation(paths: EvalDir) -> Source:
         prints = {t.name: t.fingerprint or reader.meta(f"fingerprint/{t.name}") or "" for t in models}
         failed = {t.name: reader.meta(f"failed/{t.name}") for t in plan.targets}
     if not len(cells):
-        raise UserError(f"{paths.run_id} has no rows yet. They come with its first chunk.")
+        raise NotReadyError(f"{paths.run_id} has no rows yet. They come with its first chunk.")
     state = EvalState()
     for event in EventTail(paths.events).poll():
         state = reduce_evaluation(state, event)

@@ -25,7 +25,7 @@ from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Condition, Stage
-from training.errors import UserError
+from training.errors import NotReadyError, UserError
 from training.rollouts.search import RolloutQuery
 from training.runs.files import write_whole
 from training.runs.listing import RunSummary
@@ -63,8 +63,8 @@ class RobustnessController(QObject):
 
     opened = Signal(object)
     """Opened"""
-    refused = Signal(object, str)
-    """(folder, why there is nothing to show)"""
+    refused = Signal(str, bool)
+    """(why there is nothing to show, whether nothing is wrong and the figures are still to come)"""
     panelFound = Signal(object, object)
     """(Chart, Panel)"""
     panelFailed = Signal(object, str)
@@ -86,15 +86,21 @@ class RobustnessController(QObject):
         self.leave()
         self.root = root
 
-        def read() -> tuple[ResultSource, Opened]:
-            source = self._source_of(root)
-            return source, _describe(root, source)
+        def read() -> tuple[ResultSource, Opened] | NotReadyError:
+            try:
+                source = self._source_of(root)
+                return source, _describe(root, source)
+            except NotReadyError as error:
+                return error
 
-        self._of_folder.append(self._tasks.run(read, self._on_read, lambda text: self.refused.emit(root, text)))
+        self._of_folder.append(self._tasks.run(read, self._on_read, lambda text: self.refused.emit(text, False)))
 
-    def _on_read(self, found: tuple[ResultSource, Opened]) -> None:
-        self.source, opened = found
-        self.opened.emit(opened)
+    def _on_read(self, found: tuple[ResultSource, Opened] | NotReadyError) -> None:
+        if isinstance(found, NotReadyError):
+            self.refused.emit(str(found), True)
+        else:
+            self.source, opened = found
+            self.opened.emit(opened)
 
     def _source_of(self, root: Path) -> ResultSource:
         """Sources are kept: going back to a run that was read costs nothing."""
@@ -217,7 +223,7 @@ def _describe(root: Path, source: ResultSource) -> Opened:
     plan = source.source.plan
     has_matrix = plan is not None and any(s.writer for s in plan.suites)
     if not source.tracks and not has_matrix:
-        raise UserError(f"{source.source.name} has nothing to show yet.")
+        raise NotReadyError(f"{source.source.name} has nothing to show yet.")
     return Opened(root, source.source.name, source.tracks, has_matrix, source.warnings)
 
 

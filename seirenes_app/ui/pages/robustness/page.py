@@ -318,9 +318,8 @@ class RobustnessPage(Page):
             self.header.render_track(track)
             self.controller.show(track)
 
-    def _on_refused(self, _root: Path, text: str) -> None:
+    def _on_refused(self, text: str, waiting: bool) -> None:
         self._opened = None
-        waiting = " yet" in text
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
         title = "No evaluations yet" if waiting else "This cannot be read"
         self.stack.show_empty("chart" if waiting else "warning", title, text, (evaluate,) if waiting else ())
