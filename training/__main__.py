@@ -23,13 +23,18 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run, or take up again, a run directory")
     run.add_argument("root", type=Path)
-    run.add_argument("--since", type=float, help="when it was started: older commands are not for it")
+    _add_commands_from(run)
     folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
     folder.add_argument("root", type=Path, metavar="DIR")
-    folder.add_argument("--since", type=float, help="when it was started: commands that are older are not for it")
+    _add_commands_from(folder)
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
+
+
+def _add_commands_from(parser: argparse.ArgumentParser) -> None:
+    help_ = "byte of commands.jsonl at which the commands for this process begin (default: its end)"
+    parser.add_argument("--commands-from", type=int, metavar="BYTES", help=help_)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -52,25 +57,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(options: argparse.Namespace) -> int:
     if options.verb == "run":
-        return _run(options.root, options.since)
+        return _run(options.root, options.commands_from)
     if options.verb == "evaluate":
-        return _evaluate_folder(options.root, options.since)
+        return _evaluate_folder(options.root, options.commands_from)
     return _solve() if options.verb == "solve" else _export(options)
 
 
-def _run(root: Path, since: float | None) -> int:
+def _run(root: Path, commands_from: int | None) -> int:
     stop_signal = StopSignal().install()
     from training.runner import run_directory
 
-    return 0 if run_directory(root, since, stop_signal) == "finished" else 3
+    return 0 if run_directory(root, commands_from, stop_signal) == "finished" else 3
 
 
-def _evaluate_folder(root: Path, since: float | None) -> int:
+def _evaluate_folder(root: Path, commands_from: int | None) -> int:
     stop_signal = StopSignal().install()
     from training.evaluation.torch_evaluator import evaluate_folder
 
     # Why a target failed, and what to do, is in the events.
-    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, since, stop_signal), 2)
+    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, commands_from, stop_signal), 2)
 
 
 def _solve() -> int:

@@ -285,18 +285,18 @@ def parse_types(text: str) -> tuple[HintType, ...]:
         raise UserError(f"adversary.types: {error}. Known types: {known}; or 'all'.") from error
 
 
-def run_directory(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:
+def run_directory(root: Path, commands_from: int | None = None, stop_signal: StopSignal | None = None) -> str:
     """Run, or resume, the run in `root` until it finishes, is stopped or fails; returns the outcome.
 
-    Commands from before `since` are not for this process. A UserError becomes the run's `done` event (and is raised
-    again for the log); so does any other failure.
+    Commands before the byte `commands_from` are not for this process. A UserError becomes the run's `done` event (and
+    is raised again for the log); so does any other failure.
     """
     paths = RunPaths(root)
     lock = RunLock(paths.lock)
     lock.acquire()
     log = EventLog(paths.events)
     try:
-        return _run(paths, log, ProcessControl(paths.commands, log, since, stop_signal))
+        return _run(paths, log, ProcessControl(paths.commands, log, commands_from, stop_signal))
     finally:
         with suppress(OSError, UserError):
             log.close()

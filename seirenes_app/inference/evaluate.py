@@ -10,7 +10,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,17 +100,25 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, metavar="DIR")
-    parser.add_argument("--since", type=float, default=time.time(), help="when it was started: see training evaluate")
+    parser.add_argument("--commands-from", type=int, metavar="BYTES", help="see training evaluate")
     options = parser.parse_args(arguments)
     stop_signal = StopSignal().install()
-    return exit_code(lambda: _do(options.root, options.since, stop_signal))
+    return exit_code(lambda: _do(options.root, options.commands_from, stop_signal))
 
 
-def _do(root: Path, since: float, stop_signal: StopSignal) -> int:
-    outcome = run_part(root, TargetKind.GGUF, WorkerEngine(), last=False, since=since, stop_signal=stop_signal)
+def _do(root: Path, commands_from: int | None, stop_signal: StopSignal) -> int:
+    outcome = run_part(
+        root,
+        TargetKind.GGUF,
+        WorkerEngine(),
+        last=False,
+        commands_from=commands_from,
+        stop_signal=stop_signal,
+    )
     if outcome == "handover":
         sys.stderr.flush()
-        command = [sys.executable, "-m", "training", "evaluate", str(root), "--since", str(since)]
+        command = [sys.executable, "-m", "training", "evaluate", str(root)]
+        command += [] if commands_from is None else ["--commands-from", str(commands_from)]
         os.execv(sys.executable, command)
     return {"finished": 0, "stopped": 3}.get(outcome, 2)
 

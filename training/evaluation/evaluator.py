@@ -309,13 +309,13 @@ def run_part(
     *,
     write_suite: WriteSuite | None = None,
     last: bool = True,
-    since: float | None = None,
+    commands_from: int | None = None,
     stop_signal: StopSignal | None = None,
 ) -> str:
     """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
 
     `last` says that no other process follows by itself: what is left for one then ends as stopped, with words.
-    `since` is when this process was started, in seconds since 1970: older commands are not meant for it.
+    Commands before the byte `commands_from` are not for this process.
     A UserError, or a bug, becomes the `done` event, and is raised again for the log.
     """
     paths = EvalDir(root)
@@ -325,7 +325,7 @@ def run_part(
     log = EventLog(paths.events)
     try:
         with _failure_reported(log):
-            control = ProcessControl(paths.commands, log, since, stop_signal)
+            control = ProcessControl(paths.commands, log, commands_from, stop_signal)
             return _work(Session(paths, kind, engine, log, control), write_suite, last)
     finally:
         log.close()

@@ -150,8 +150,9 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     partial.rename(folder)
 
 
-def evaluate_folder(root: Path, since: float | None = None, stop_signal: StopSignal | None = None) -> str:
+def evaluate_folder(root: Path, commands_from: int | None = None, stop_signal: StopSignal | None = None) -> str:
     """Do the torch targets of the evaluation at `root`: "finished", "stopped" or "failed"; see `run_part`."""
     return run_part(
-        root, TargetKind.TORCH, TorchEngine(), write_suite=write_folder_suite, since=since, stop_signal=stop_signal
+        root, TargetKind.TORCH, TorchEngine(), write_suite=write_folder_suite, commands_from=commands_from,
+        stop_signal=stop_signal,
     )  # fmt: skip

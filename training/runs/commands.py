@@ -39,12 +39,16 @@ def send_command(paths: RunPaths, kind: CommandKind) -> None:
         file.write(line.encode())
 
 
-class CommandTail:
-    """Reads requests; those from before `since`, in seconds since 1970, were meant for an earlier process."""
+def commands_size(path: Path) -> int:
+    """Bytes of the requests so far: where those for a process that is started now begin."""
+    return path.stat().st_size if path.exists() else 0
 
-    def __init__(self, path: Path, since: float = 0.0) -> None:
-        self._path, self._since = path, since
-        self._offset = 0
+
+class CommandTail:
+    """Reads requests from `start` on, in bytes: those before it were meant for an earlier process."""
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        self._path, self._offset = path, start
         self._seen: set[str] = set()
 
     def poll(self) -> list[Command]:
@@ -64,7 +68,7 @@ class CommandTail:
                 command = Command(str(line["id"]), float(line["t"]), CommandKind(line["command"]))
             except (ValueError, KeyError, TypeError):
                 continue
-            if command.t >= self._since and command.id not in self._seen:
+            if command.id not in self._seen:
                 self._seen.add(command.id)
                 found.append(command)
         return found

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from training.errors import UserError
-from training.runs.commands import CommandKind, CommandTail
+from training.runs.commands import CommandKind, CommandTail, commands_size
 from training.runs.events import EventKind, EventLog
 
 HEARTBEAT_S = 5.0
@@ -43,10 +43,10 @@ class StopSignal:
 
 
 class ProcessControl:
-    """Commands and signals. Commands from before `since` (default: now) were meant for an earlier process."""
+    """Commands and signals. Commands before the byte `start` (None: those so far) were meant for an earlier process."""
 
-    def __init__(self, commands: Path, log: EventLog, since: float | None, stop_signal: StopSignal | None) -> None:
-        self._tail = CommandTail(commands, time.time() if since is None else since)
+    def __init__(self, commands: Path, log: EventLog, start: int | None, stop_signal: StopSignal | None) -> None:
+        self._tail = CommandTail(commands, commands_size(commands) if start is None else start)
         self._clock = log.clock
         self._signal = stop_signal or StopSignal()
         self._polled = 0.0

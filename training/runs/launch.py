@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from training.runs.commands import commands_size
 from training.runs.events import EventKind
 from training.runs.files import explained, write_whole
 from training.runs.lock import SAME_START_S, LockHolder, holder
@@ -37,14 +38,14 @@ def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
 
 
 def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = True) -> int:
-    """Start `python -m MODULE… FOLDER --since NOW`, its output appended to the log; returns the PID.
+    """Start `python -m MODULE… FOLDER --commands-from BYTES`, its output appended to the log; returns the PID.
 
     A detached process outlives its parent and is not reached by the terminal's Ctrl+C.
     """
-    now = time.time()
+    now, start = time.time(), str(commands_size(paths.commands))
     with explained("Opening", paths.log), paths.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module, str(paths.root), "--since", str(now)],
+            [sys.executable, "-m", *module, str(paths.root), "--commands-from", start],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=detached,
         )  # fmt: skip
     with suppress(psutil.Error):

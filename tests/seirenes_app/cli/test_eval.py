@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -104,7 +105,8 @@ def test_crossplay_prints_the_matrix_and_what_it_says(run, capsys):
         assert words in out
 
 
-def test_ctrl_c_stops_it_keeps_what_is_done_and_says_how_to_go_on(gguf, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_keeps_what_is_done_and_says_how_to_go_on(gguf, tmp_path, number):
     script = "import sys; from seirenes_app.cli import evaluate as v; import argparse; " \
              "p = argparse.ArgumentParser(); v.add_parsers(p.add_subparsers(dest='verb')); " \
              "sys.exit(v.eval(p.parse_args(sys.argv[1:])))"  # fmt: skip
@@ -115,7 +117,7 @@ def test_ctrl_c_stops_it_keeps_what_is_done_and_says_how_to_go_on(gguf, tmp_path
     library = EvaluationRepository()
     while not (found := library.list_evaluations()) or not (found[0].state and found[0].state.done_chunks):
         assert child.poll() is None
-    child.send_signal(2)
+    child.send_signal(number)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 3
     assert f"seirenes eval --resume {found[0].paths.run_id}" in " ".join(err.split())

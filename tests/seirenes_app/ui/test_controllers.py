@@ -36,7 +36,7 @@ TRAINER = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from training.runs.commands import CommandKind, CommandTail
+from training.runs.commands import CommandKind, CommandTail, commands_size
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 paths, manner = RunPaths(Path(sys.argv[2])), sys.argv[3]
@@ -44,7 +44,7 @@ if manner == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 lock = RunLock(paths.lock)
 lock.acquire()
-tail = CommandTail(paths.commands, time.time())
+tail = CommandTail(paths.commands, commands_size(paths.commands))
 print("held", flush=True)
 end = time.monotonic() + 60
 while time.monotonic() < end:

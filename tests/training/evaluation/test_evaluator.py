@@ -98,12 +98,12 @@ def test_pause_waits_and_resume_goes_on(tmp_path, model):
     assert run_part(paths.root, KIND, FakeEngine(model, on_solve=pause_then_go)) == "finished"
 
 
-def test_a_stop_counts_from_the_start_of_the_process_and_no_earlier(tmp_path, model):
+def test_a_stop_counts_from_the_launch_of_the_process_and_no_earlier(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     line = {"id": "x", "t": 1000.0, "command": "stop"}
     paths.commands.write_text(json.dumps(line) + "\n")
-    assert run_part(paths.root, KIND, FakeEngine(model), since=999.0) == "stopped"
-    assert run_part(paths.root, KIND, FakeEngine(model), since=1000.5) == "finished"
+    assert run_part(paths.root, KIND, FakeEngine(model), commands_from=0) == "stopped"
+    assert run_part(paths.root, KIND, FakeEngine(model), commands_from=paths.commands.stat().st_size) == "finished"
 
 
 def test_a_target_that_fails_is_told_and_the_others_go_on(tmp_path, model):

@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.rollouts.database import RolloutRow, RolloutWriter
 from training.rollouts.reader import RolloutReader
 from training.rollouts.search import RolloutQuery
-from training.runs.commands import CommandKind, CommandTail, send_command
+from training.runs.commands import CommandKind, CommandTail, commands_size, send_command
 from training.runs.config import (
     Mode,
     RunConfig,
@@ -204,7 +204,7 @@ def test_a_taken_name_gets_a_suffix_and_an_explicit_one_is_refused(tmp_path):
 
 def test_commands_meant_for_an_earlier_process_are_forgotten(paths):
     send_command(paths, CommandKind.STOP)
-    tail = CommandTail(paths.commands, time.time())
+    tail = CommandTail(paths.commands, commands_size(paths.commands))
     send_command(paths, CommandKind.PAUSE)
     assert [c.kind for c in tail.poll()] == [CommandKind.PAUSE]
     assert tail.poll() == []
