@@ -127,6 +127,14 @@ def _font(families: tuple[str, ...], pixels: int) -> QFont:
     return font
 
 
+def sized_font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
+    """A font of the same family."""
+    font = QFont(base)
+    font.setPixelSize(pixels)
+    font.setWeight(weight)
+    return font
+
+
 def make_palette(theme: Theme) -> QPalette:
     """Qt's own roles from the tokens, so that what the style sheet leaves alone fits too."""
     palette = QPalette()

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import DASHES
-from seirenes_app.ui.theme import SMALL_PX, current_theme
+from seirenes_app.ui.theme import SMALL_PX, current_theme, sized_font
 
 SAMPLE, GAP, BETWEEN, ROW = 26, 6, 18, 20
 HATCHES = {
@@ -77,10 +77,7 @@ class ChartLegend(QWidget):
     # ------------------------------------------------------------------ layout
 
     def _font(self, *, bold: bool = False) -> QFont:
-        font = QFont(self.font())
-        font.setPixelSize(SMALL_PX)
-        font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
-        return font
+        return sized_font(self.font(), SMALL_PX, QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
 
     def _width(self, series: Series) -> float:
         plain, bold = QFontMetrics(self._font()), QFontMetrics(self._font(bold=True))

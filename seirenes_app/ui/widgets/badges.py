@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from seirenes_app.services.run_summary import STATUS_LABELS
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.flow import FlowLayout
 from training.core.gates import Gate
 from training.runs.status import RunStatus
@@ -96,10 +96,7 @@ class Badge(QWidget):
         paint_badge(painter, QPointF(0, 0), self._look, self._font())
 
     def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPixelSize(12)
-        font.setWeight(QFont.Weight.DemiBold)
-        return font
+        return sized_font(self.font(), 12, QFont.Weight.DemiBold)
 
 
 REFUSED = {

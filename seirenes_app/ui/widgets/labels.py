@@ -5,11 +5,11 @@ One icon in a colour of the theme, beside a text that says the same."""
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.theme import current_theme, sized_font
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str = "", select: bool = False,
@@ -33,10 +33,7 @@ def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str 
 def make_card_heading(text: str) -> QLabel:
     """A card's own heading: smaller than a section's."""
     label = make_label(text)
-    font = label.font()
-    font.setPixelSize(15)
-    font.setWeight(font.Weight.DemiBold)
-    label.setFont(font)
+    label.setFont(sized_font(label.font(), 15, QFont.Weight.DemiBold))
     return label
 
 

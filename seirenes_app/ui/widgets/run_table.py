@@ -19,7 +19,7 @@ from seirenes_app.services.formatting import change_tone, percent, signed_points
 from seirenes_app.services.run_summary import Change
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.runs_model import CHANGE_ROLE, DETAIL_ROLE, LOOK_ROLE, MARK_ROLE, RunColumn, RunsModel
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
@@ -66,7 +66,7 @@ class RunDelegate(QStyledItemDelegate):
             _paint_name(painter, inner, index, option.font)
         elif column is RunColumn.STATUS:
             place = QPointF(inner.left(), inner.center().y() - BADGE_HEIGHT / 2)
-            paint_badge(painter, place, index.data(LOOK_ROLE), _font(option.font, 12, QFont.Weight.DemiBold))
+            paint_badge(painter, place, index.data(LOOK_ROLE), sized_font(option.font, 12, QFont.Weight.DemiBold))
         elif column in (RunColumn.CLEAN, RunColumn.HINTED):
             _paint_change(painter, inner, index.data(CHANGE_ROLE), column, option.font)
         else:
@@ -81,7 +81,7 @@ def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> No
     if mark.pinned:
         draw_svg(painter, "pinned", QRectF(top.left() - 2, top.top() + 2, 15, 15), theme.accent)
         top.adjust(17, 0, 0, 0)
-    strong, small = _font(font, 14, QFont.Weight.DemiBold), _font(font, 11)
+    strong, small = sized_font(font, 14, QFont.Weight.DemiBold), sized_font(font, 11)
     painter.setPen(theme.colour("text"))
     _draw_text(painter, top, index.data(), strong)
     left = top.left() + QFontMetrics(strong).horizontalAdvance(index.data()) + 10
@@ -98,7 +98,7 @@ def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> No
         draw_svg(painter, "note", QRectF(below.left() - 1, below.top() + 2, 14, 14), theme.muted)
         below.adjust(18, 0, 0, 0)
     painter.setPen(theme.colour("muted"))
-    _draw_text(painter, below, index.data(DETAIL_ROLE) or "", _font(font, 12))
+    _draw_text(painter, below, index.data(DETAIL_ROLE) or "", sized_font(font, 12))
 
 
 def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column: RunColumn, font: QFont) -> None:
@@ -108,14 +108,16 @@ def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column:
         _draw_text(painter, rect, "—", font)
         return
     line = QRect(rect.left(), rect.top() + 11, rect.width(), 20)
-    x = _run_text(painter, line, percent(change.before), _font(font, 14), "muted")
+    x = _run_text(painter, line, percent(change.before), sized_font(font, 14), "muted")
     if change.after is not None:
         line.setLeft(x)
-        line.setLeft(_run_text(painter, line, "  →  ", _font(font, 13), "muted"))
-        line.setLeft(_run_text(painter, line, percent(change.after), _font(font, 14, QFont.Weight.DemiBold), "text"))
+        line.setLeft(_run_text(painter, line, "  →  ", sized_font(font, 13), "muted"))
+        line.setLeft(
+            _run_text(painter, line, percent(change.after), sized_font(font, 14, QFont.Weight.DemiBold), "text")
+        )
         line.setLeft(line.left() + 10)
         difference = change.after - change.before
-        _run_text(painter, line, signed_points(difference), _font(font, 12), change_tone(change.difference))
+        _run_text(painter, line, signed_points(difference), sized_font(font, 12), change_tone(change.difference))
     _paint_dumbbell(painter, rect, change, "clean" if column is RunColumn.CLEAN else "hinted")
 
 
@@ -150,13 +152,6 @@ def _draw_text(painter: QPainter, rect: QRect, text: str, font: QFont) -> None:
     painter.setFont(font)
     fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
     painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
-
-
-def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
-    font = QFont(base)
-    font.setPixelSize(pixels)
-    font.setWeight(weight)
-    return font
 
 
 class RunTable(QTableView):

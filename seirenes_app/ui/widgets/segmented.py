@@ -10,7 +10,7 @@ from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QGridLayout, QSizePolicy, QWidget
 
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import SMALL_PX, current_theme
+from seirenes_app.ui.theme import SMALL_PX, current_theme, sized_font
 
 PAD = 10
 TALL, SHORT = 50, 32
@@ -45,10 +45,7 @@ class _Button(QAbstractButton):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPixelSize(13)
-        font.setWeight(QFont.Weight.DemiBold)
-        return font
+        return sized_font(self.font(), 13, QFont.Weight.DemiBold)
 
     def sizeHint(self) -> QSize:
         width = QFontMetrics(self._font()).horizontalAdvance(self.text()) + 2 * PAD + 24
@@ -89,8 +86,7 @@ class _Button(QAbstractButton):
         painter.setPen(theme.colour("text" if strong else "muted"))
         painter.drawText(self._title_rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text())
         if self.segment.about:
-            font = QFont(self.font())
-            font.setPixelSize(SMALL_PX)
+            font = sized_font(self.font(), SMALL_PX)
             painter.setFont(font)
             painter.setPen(theme.colour("muted"))
             width = self.width() - 2 * PAD + 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -47,8 +47,9 @@ from seirenes_app.ui.models.rollouts_model import (
     stage_of,
 )
 from seirenes_app.ui.pages.traces.actions import TABLE_ACTIONS
-from seirenes_app.ui.theme import Theme, current_theme
+from seirenes_app.ui.theme import Theme, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import BadgeStyle
+from seirenes_app.ui.widgets.table_model import Index
 from training.core.types import Stage
 from training.rollouts.search import Sort
 
@@ -59,7 +60,6 @@ TAG = QSize(26, 18)
 QUESTION_WIDTH = 120
 """Pixels that a hint leaves to its question, where there is room for both."""
 TEXTS_KEPT = 4000
-Index = QModelIndex | QPersistentModelIndex
 
 
 class RolloutDelegate(QStyledItemDelegate):
@@ -69,9 +69,9 @@ class RolloutDelegate(QStyledItemDelegate):
     def __init__(self, model: RolloutsModel, parent: QWidget) -> None:
         super().__init__(parent)
         self._model = model
-        self._body = _font(parent.font(), 13)
-        self._strong = _font(parent.font(), 13, QFont.Weight.DemiBold)
-        self._tag = _font(parent.font(), 11, QFont.Weight.Bold)
+        self._body = sized_font(parent.font(), 13)
+        self._strong = sized_font(parent.font(), 13, QFont.Weight.DemiBold)
+        self._tag = sized_font(parent.font(), 11, QFont.Weight.Bold)
         self._metrics = {False: QFontMetrics(self._body), True: QFontMetrics(self._strong)}
         self._theme: Theme | None = None
         self._colours: dict[str, QColor] = {}
@@ -195,13 +195,6 @@ class RolloutDelegate(QStyledItemDelegate):
         static.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
         static.prepare(font=self._strong if strong else self._body)
         return static, metrics.horizontalAdvance(fitted), metrics.height()
-
-
-def _font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
-    font = QFont(base)
-    font.setPixelSize(pixels)
-    font.setWeight(weight)
-    return font
 
 
 ALWAYS_SHOWN = (RolloutColumn.KIND, RolloutColumn.PROBLEM)

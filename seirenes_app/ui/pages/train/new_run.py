@@ -28,7 +28,7 @@ from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.pages.train.preflight import Preflight, check_run
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
@@ -37,7 +37,7 @@ from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_hea
 from training.runs.config import Preset, RunConfig, load_config
 from training.runs.listing import RunSummary
 
-TILE_WIDTH = 168
+TILE_WIDTH = 210
 TILE_HEIGHT = 84
 
 
@@ -84,9 +84,7 @@ class Tile(QAbstractButton):
         painter.drawText(QRectF(14, 9, self.width() - 44, 20), Qt.AlignmentFlag.AlignVCenter, self.text())
         if chosen:
             draw_svg(painter, "check-circle", QRectF(self.width() - 30, 10, 18, 18), theme.accent)
-        font = QFont(self.font())
-        font.setPixelSize(SMALL_PX)
-        painter.setFont(font)
+        painter.setFont(sized_font(self.font(), SMALL_PX))
         painter.setPen(theme.colour("muted"))
         flags = Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
         painter.drawText(QRectF(14, 31, self.width() - 26, TILE_HEIGHT - 36), flags, self._about)

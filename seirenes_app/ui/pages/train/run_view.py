@@ -35,7 +35,7 @@ from seirenes_app.services.run_report import ReportLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
-from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme
+from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
@@ -209,9 +209,7 @@ class StageBar(QWidget):
             painter.setPen(QPen(theme.colour("accent"), 1.6))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawPath(path)
-        font = QFont(self.font())
-        font.setPixelSize(13)
-        font.setWeight(QFont.Weight.DemiBold if current else QFont.Weight.Normal)
+        font = sized_font(self.font(), 13, QFont.Weight.DemiBold if current else QFont.Weight.Normal)
         painter.setFont(font)
         painter.setPen(theme.colour("text" if current or past else "muted"))
         text = f"{word}  {percent(self._share)}" if current else word
