@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes.util
-import gc
 import importlib
 import os
 import sys
@@ -16,6 +15,7 @@ from types import TracebackType
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.store.settings import Settings
+from seirenes_app.ui.controllers.gc_tuning import settle_heap
 from seirenes_app.ui.dependencies import make_page, make_services
 from seirenes_app.ui.icons import app_icon
 from seirenes_app.ui.pages.base import PAGES
@@ -51,10 +51,7 @@ def fill_window(app: QApplication, window: MainWindow, settings: Settings) -> No
     """Give an empty window its services and its first page."""
     services = make_services(app, settings)
     window.load(services, lambda key: make_page(key, services))
-    # Libraries and widgets are half a million objects that never become garbage: keep them out of the collector's
-    # later rounds, each of which would hold the window up for a tenth of a second.
-    gc.collect()
-    gc.freeze()
+    settle_heap()
 
 
 def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> int:

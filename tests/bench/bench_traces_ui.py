@@ -21,15 +21,15 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bench_traces import RARE, make
+from helpers.latency_monitor import GOAL_MS, LatencyMonitor
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, LatencyMonitor
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START

@@ -1,7 +1,7 @@
-"""Keep the garbage collector's full rounds short: what a window is built of never becomes garbage while it is open.
+"""Keep the garbage collector's full rounds short.
 
-Libraries and widgets are half a million objects. A full round over them holds the window up for a tenth of a second;
-over what was made since, for a few milliseconds.
+Libraries and widgets are half a million objects that never become garbage while the window is open. A full round over
+them holds the window up for a tenth of a second; over what was made since, for a few milliseconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,6 @@ import gc
 
 
 def settle_heap() -> None:
-    """Collect once, and leave what is left out of later rounds. Call it when the window is built."""
+    """Collect once, and leave what remains out of later rounds. Call it when the window is built."""
     gc.collect()
     gc.freeze()

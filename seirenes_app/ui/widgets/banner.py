@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.widgets.boxes import fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import IconLabel, make_label, wrap_anywhere
@@ -70,7 +71,7 @@ class Banner(Card):
         self.buttons: dict[str, QPushButton] = {}
         """By text."""
         self._actions: tuple[BannerAction, ...] = ()
-        self._icon_place = QHBoxLayout()
+        self._icon = IconLabel("info", 20)
         self.title = make_label("", "heading", wrap=True)
         self.text = make_label("", wrap=True, select=True)
         self.close_button = make_icon_button("close", "Hide this message", clicked=self._on_dismissed)
@@ -80,21 +81,9 @@ class Banner(Card):
             wrap_anywhere(label)
         self.log_card = Card("flat", padding=SPACE_2)
         self.log_card.body.addWidget(self.log)
-        head = QHBoxLayout()
-        head.setSpacing(SPACE_3)
-        head.addLayout(self._icon_place)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.close_button)
-        self._row = QHBoxLayout()
-        self._row.setSpacing(SPACE_2)
-        self._row.addStretch(1)
-        self.details = QVBoxLayout()
-        """Between text and buttons, for what a heir adds."""
-        self.body.addLayout(head)
-        self.body.addWidget(self.text)
-        self.body.addLayout(self.details)
-        self.body.addWidget(self.log_card)
-        self.body.addLayout(self._row)
+        self._row = row(None)
+        head = row(self._icon, (self.title, 1), self.close_button, spacing=SPACE_3)
+        fill(self.body, head, self.text, self.log_card, self._row)
         self.hide()
 
     def show_message(
@@ -133,10 +122,7 @@ class Banner(Card):
         icon, tone, look = STYLES[kind]
         self.setProperty("card", look)
         self.style().polish(self)
-        while (item := self._icon_place.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.deleteLater()
-        self._icon_place.addWidget(IconLabel(icon, 20, tone))
+        self._icon.render_icon(icon, tone)
 
     def _render_actions(self, actions: tuple[BannerAction, ...]) -> None:
         alike, self._actions = actions == self._actions, actions

@@ -50,9 +50,7 @@ def _make(
     return box
 
 
-def fill(
-    box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Qt.AlignmentFlag | None = None
-) -> None:
+def fill(box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Qt.AlignmentFlag | None = None) -> None:
     """Add items to a layout that is there."""
     for entry in items:
         item, stretch = entry if isinstance(entry, tuple) else (entry, 0)

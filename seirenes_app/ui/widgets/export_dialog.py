@@ -8,10 +8,11 @@ from typing import Any
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.widgets.boxes import column, fill
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
@@ -34,19 +35,11 @@ class FileExportDialog(PageDialog):
         self._stop = False
         self._folder: Path | None = None
         self.options = QWidget()
-        self.choices = QVBoxLayout(self.options)
-        self.choices.setContentsMargins(0, SPACE_2, 0, 0)
-        self.choices.setSpacing(SPACE_2)
+        self.choices = column(margins=(0, SPACE_2, 0, 0), parent=self.options)
         self.bar = make_bar("Progress of the export")
         self.words = make_label("", wrap=True, select=True)
-        for part in (
-            make_label(title, "title"),
-            make_label(note, "muted", wrap=True),
-            self.options,
-            self.bar,
-            self.words,
-        ):
-            self.body.addWidget(part)
+        about = make_label(note, "muted", wrap=True)
+        fill(self.body, make_label(title, "title"), about, self.options, self.bar, self.words)
         self.bar.hide()
         self.words.hide()
         self.cancel = make_button("Cancel", clicked=self.reject)
@@ -54,10 +47,7 @@ class FileExportDialog(PageDialog):
         self.folder.hide()
         self.go = make_button(button, "export", kind="primary", clicked=clicked)
         self.go.setDefault(True)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.folder)
-        self.buttons.addWidget(self.go)
+        fill(self.buttons, self.cancel, None, self.folder, self.go)
 
     def run(self, work: Callable[[Callable[[int, int], None], Callable[[], bool]], str | None], target: Path) -> None:
         """Run `work(progress, cancelled)` in another thread. It returns what was written, or None when cancelled."""

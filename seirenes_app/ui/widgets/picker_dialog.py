@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QLineEdit, QListView, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QKeyEvent
+from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QListView, QWidget
 
 from seirenes_app.ui.actions import WIDGET, ActionSpec, bind_actions
-from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label
@@ -58,9 +58,7 @@ class PickerDialog(PageDialog):
         self.search.setAccessibleName(f"Search: {title}")
         self.search.setClearButtonEnabled(True)
         self.search.setVisible(search is not None)
-        self.filters = QHBoxLayout()
-        self.filters.setSpacing(SPACE_2)
-        self.filters.addWidget(self.search, 1)
+        self.filters = row((self.search, 1))
         self.model = TableModel((Column(title, text, roles=roles or {}),), self)
         self.list = QListView()
         self.list.setModel(self.model)
@@ -74,24 +72,16 @@ class PickerDialog(PageDialog):
         self.preview = make_label("", wrap=True, select=True)
         self.preview.setMinimumHeight(PREVIEW_HEIGHT)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.below = QVBoxLayout()
+        self.below = column()
         """Between preview and buttons."""
-        self.body.addWidget(make_label(title, "title"))
-        self.body.addWidget(self.about)
-        self.body.addLayout(self.filters)
-        self.body.addWidget(self.list, 1)
-        self.body.addWidget(self.preview)
-        self.body.addLayout(self.below)
         self.about.hide()
-        self._tools: list[Any] = []
-        self._tool_row = QHBoxLayout()
+        fill(self.body, make_label(title, "title"), self.about, self.filters, (self.list, 1), self.preview, self.below)
+        self._tools: list[QAction] = []
+        self._tool_row = row()
         self.cancel = make_button("Cancel", clicked=self.reject)
         self.choose = make_button(choose, "check", kind="primary", clicked=self._on_choose)
         self.choose.setDefault(True)
-        self.buttons.addLayout(self._tool_row)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(self.cancel)
-        self.buttons.addWidget(self.choose)
+        fill(self.buttons, self._tool_row, None, self.cancel, self.choose)
         self.search.textChanged.connect(lambda _text: self._filter())
         self.search.installEventFilter(self)
         self.list.selectionModel().currentChanged.connect(lambda *_: self._render_current())

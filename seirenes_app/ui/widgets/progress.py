@@ -9,9 +9,10 @@ self.progress.clear()
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QProgressBar, QWidget
 
-from seirenes_app.ui.theme import SPACE_2, SPACE_3
+from seirenes_app.ui.theme import SPACE_3
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 
@@ -28,19 +29,8 @@ class Progress(QWidget):
         self.bar = make_bar("Progress")
         self.cancel = make_button("Cancel", "stop", tip=cancel_tip, clicked=self.cancelRequested.emit)
         self.cancel.setVisible(cancellable)
-        words = QHBoxLayout()
-        words.setSpacing(SPACE_3)
-        words.addWidget(self.label, 1)
-        words.addWidget(self.figures)
-        column = QVBoxLayout()
-        column.setSpacing(SPACE_2)
-        column.addLayout(words)
-        column.addWidget(self.bar)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACE_3)
-        row.addLayout(column, 1)
-        row.addWidget(self.cancel)
+        words = column(row((self.label, 1), self.figures, spacing=SPACE_3), self.bar)
+        row((words, 1), self.cancel, spacing=SPACE_3, parent=self)
         self.hide()
 
     def render_progress(

@@ -6,7 +6,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import time
 
-from seirenes_app.ui.controllers.latency_monitor import GOAL_MS, INTERVAL_MS, LatencyMonitor
+from helpers.latency_monitor import GOAL_MS, INTERVAL_MS, LatencyMonitor
 
 
 def test_a_beat_that_comes_late_is_a_stall(qapp):
