@@ -6,9 +6,9 @@ from the `####` line and compared by value. Two filters read the answer: `seiren
 regular expression, for those who want no code. Symbolic answers are left out and counted: a string match cannot
 compare mathematics. It refuses a folder that holds something, unless it may replace it.
 
-The `utils.py` of an exported task folder, as text. It stands alone: it is copied, never imported from here.
-
-It reads answers as `training.core.answers` does, line for line; a test compares the two on any text."""
+`UTILS` is the `utils.py` of an exported folder. It stands alone, and reads answers as `training.core.answers` does; a
+test compares the two on any text.
+"""
 
 from __future__ import annotations
 

@@ -11,16 +11,15 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from training.core.types import AnswerKind
 from training.errors import UserError
 from training.evaluation.problem_sets.presets import PRESETS, Preset
-from training.evaluation.problem_sets.sources import FileSource, RowSource, open_file
-from training.evaluation.problem_sets.types import NOT_STATED, ColumnMapping, Row
+from training.evaluation.problem_sets.sources import RowSource, open_file
+from training.evaluation.problem_sets.types import Row
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONNECT_S = 3.0
@@ -40,58 +39,6 @@ class HubAddress:
         return f"{self.hub} ({parts})" if parts else self.hub
 
 
-@dataclass(frozen=True)
-class HubSource:
-    """Rows of a split of a data set."""
-
-    address: HubAddress
-    split: Any
-    name: str
-    licence: str = NOT_STATED
-    mapping: ColumnMapping | None = None
-    kind: AnswerKind | None = None
-    format: str = "hub"
-
-    @property
-    def origin(self) -> str:
-        """Its address on the hub."""
-        return str(self.address)
-
-    def rows(self) -> Iterator[Row]:
-        """All rows; the data set is mapped into memory and not loaded."""
-        for number, cells in enumerate(self.split, 1):
-            yield Row(number, 0, cells)
-
-    def place(self, row: Row) -> str:
-        """Data set and row, counted from 1."""
-        return f"{self.address}, row {row.number}"
-
-
-@dataclass(frozen=True)
-class JoinedFiles:
-    """Several files as one set."""
-
-    files: tuple[FileSource, ...]
-    name: str
-    origin: str
-    licence: str
-    mapping: ColumnMapping | None
-    kind: AnswerKind | None
-    format: str = "JSON"
-
-    def rows(self) -> Iterator[Row]:
-        """The rows of one file after the other, numbered through."""
-        number = 0
-        for index, file in enumerate(self.files):
-            for row in file.rows():
-                number += 1
-                yield Row(number, row.line, row.cells, row.damage, row.raw, index)
-
-    def place(self, row: Row) -> str:
-        """File and line."""
-        return self.files[row.part].place(row)
-
-
 def find_preset(name: str) -> Preset | None:
     """The preset of that name, its title, or its address on the hub; None where there is none."""
     plain = name.strip().casefold()
@@ -109,35 +56,37 @@ def open_preset(preset: Preset, folder: Path | None = None) -> RowSource:
     if preset.files:
         return _open_files(preset, folder)
     address = HubAddress(preset.hub, preset.config, preset.split)
-    split = _load(address, _remedy(preset.key, folder))
-    return HubSource(address, split, preset.key, preset.licence, preset.mapping, preset.kind)
+    found = _hub_source(address, _load(address, _remedy(preset.key, folder)), preset.key)
+    return replace(found, licence=preset.licence, mapping=preset.mapping, kind=preset.kind)
 
 
-def _own_copy(source: FileSource, preset: Preset) -> RowSource:
-    """A person's copy has the hub's columns, or the ones that an import wrote."""
+def _own_copy(source: RowSource, preset: Preset) -> RowSource:
+    """The user's copy has the hub's columns, or the ones that an import wrote."""
     columns = {name for row in _some(source) for name in row.cells}
     wanted = preset.mapping.columns().values()
     fits = all(part in columns for column in wanted for part in column.split("+"))
-    return JoinedFiles(
-        (source,),
-        preset.key,
-        source.origin,
-        preset.licence,
-        preset.mapping if fits else None,
-        preset.kind,
-        source.format,
-    )
+    mapping = preset.mapping if fits else None
+    return replace(source, name=preset.key, licence=preset.licence, mapping=mapping, kind=preset.kind)
 
 
-def _some(source: FileSource) -> list[Row]:
+def _some(source: RowSource) -> list[Row]:
     rows = source.rows()
     return [row for _, row in zip(range(20), rows, strict=False) if not row.damage]
 
 
-def open_hub(address: HubAddress) -> HubSource:
+def open_hub(address: HubAddress) -> RowSource:
     """Any data set by its name; its columns are recognised or mapped by hand."""
-    split = _load(address, _remedy(address.hub, None))
-    return HubSource(address, split, address.hub.rsplit("/", 1)[-1])
+    return _hub_source(address, _load(address, _remedy(address.hub, None)), address.hub.rsplit("/", 1)[-1])
+
+
+def _hub_source(address: HubAddress, split: Any, name: str) -> RowSource:
+    """The rows of a split; the data set is mapped into memory and not loaded."""
+
+    def rows() -> Iterator[Row]:
+        for number, cells in enumerate(split, 1):
+            yield Row(number, 0, cells)
+
+    return RowSource(name, str(address), "hub", rows, lambda row: f"{address}, row {row.number}")
 
 
 def _remedy(name: str, folder: Path | None) -> str:
@@ -213,7 +162,7 @@ def _pick(splits: Any, address: HubAddress) -> Any:
     return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
-def _open_files(preset: Preset, folder: Path | None) -> JoinedFiles:
+def _open_files(preset: Preset, folder: Path | None) -> RowSource:
     from huggingface_hub import constants, hf_hub_download
 
     remedy = _remedy(preset.key, folder)
@@ -229,7 +178,16 @@ def _open_files(preset: Preset, folder: Path | None) -> JoinedFiles:
                 raise UserError(f"{preset.hub} cannot be had from the hub: {_first_line(error)}. {remedy}") from error
         paths.append(Path(path))
     files = tuple(open_file(path) for path in paths)
-    return JoinedFiles(files, preset.key, preset.hub, preset.licence, preset.mapping, preset.kind)
+
+    def rows() -> Iterator[Row]:
+        pairs = ((part, row) for part, file in enumerate(files) for row in file.rows())
+        for number, (part, row) in enumerate(pairs, 1):
+            yield replace(row, number=number, part=part)
+
+    return RowSource(
+        preset.key, preset.hub, "JSON", rows, lambda row: files[row.part].place(row), preset.licence, preset.mapping,
+        preset.kind,
+    )  # fmt: skip
 
 
 def open_source(name: str, folder: Path | None = None, config: str = "", split: str = "") -> RowSource:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from training.core.types import AnswerKind
 from training.errors import UserError
@@ -28,82 +27,27 @@ _REFUSED = {
 }
 
 
-class RowSource(Protocol):
+@dataclass(frozen=True)
+class RowSource:
     """Rows that can be read again and again."""
 
-    @property
-    def name(self) -> str:
-        """A short name for the set."""
-        ...
-
-    @property
-    def origin(self) -> str:
-        """File or hub address."""
-        ...
-
-    @property
-    def format(self) -> str:
-        """ "CSV", "JSON lines" and so on."""
-        ...
-
-    @property
-    def licence(self) -> str:
-        """As stated, or `NOT_STATED`."""
-        ...
-
-    @property
-    def mapping(self) -> ColumnMapping | None:
-        """Where the columns are known beforehand."""
-        ...
-
-    @property
-    def kind(self) -> AnswerKind | None:
-        """The kind of all its answers, where it is known beforehand."""
-        ...
-
-    def rows(self) -> Iterator[Row]:
-        """All rows from the first."""
-        ...
-
-    def place(self, row: Row) -> str:
-        """Where a row stands, in words."""
-        ...
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """Rows of a file."""
-
-    path: Path
+    name: str
+    """A short name for the set."""
+    origin: str
+    """File or hub address."""
     format: str
-    reader: Callable[[Path], Iterator[Row]]
-    mapping: ColumnMapping | None = None
+    rows: Callable[[], Iterator[Row]]
+    """All rows from the first; raises a `UserError` where they cannot be read."""
+    place: Callable[[Row], str]
+    """Where a row is, in words."""
     licence: str = NOT_STATED
+    mapping: ColumnMapping | None = None
+    """Where the columns are known beforehand."""
     kind: AnswerKind | None = None
-
-    @property
-    def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
-
-    @property
-    def origin(self) -> str:
-        """The file."""
-        return str(self.path)
-
-    def rows(self) -> Iterator[Row]:
-        """All rows; raises a `UserError` where the file cannot be read."""
-        try:
-            yield from self.reader(self.path)
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be read: {error.strerror or error}.") from error
-
-    def place(self, row: Row) -> str:
-        """File and line, or file and row where there are no lines."""
-        return f"{self.path.name}, {f'line {row.line}' if row.line else f'row {row.number}'}"
+    """The kind of all its answers, where it is known beforehand."""
 
 
-def open_file(path: Path) -> FileSource:
+def open_file(path: Path) -> RowSource:
     """The file as rows. Raises a `UserError` for what is none: missing, a folder, an archive, empty."""
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name a file of problems: JSON lines, JSON, CSV or Parquet.")
@@ -118,7 +62,17 @@ def open_file(path: Path) -> FileSource:
         if head.startswith(magic):
             raise UserError(f"{path} {words}.")
     format_, reader = _reader(path, head)
-    return FileSource(path, format_, reader)
+
+    def rows() -> Iterator[Row]:
+        try:
+            yield from reader(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+    def place(row: Row) -> str:
+        return f"{path.name}, {f'line {row.line}' if row.line else f'row {row.number}'}"
+
+    return RowSource(path.stem, str(path), format_, rows, place)
 
 
 def _reader(path: Path, head: bytes) -> tuple[str, Callable[[Path], Iterator[Row]]]:
