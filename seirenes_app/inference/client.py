@@ -310,16 +310,16 @@ class WorkerClient:
     def _on_crash(self, words: str) -> None:
         """Fail what was pending, prepare the next process, or stay down after too many crashes.
 
-        The next one loads the same model, unless this one died of loading it.
+        The next one loads the same model, unless loading it caused the crash.
         """
         with self._lock:
             doing = _describe(self._current) if self._current else "waiting for requests"
             now = time.monotonic()
             self._crashes.append(now)
             self._down = len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW_S
-            sentence = f"The worker process died while it was {doing}. {words}"
+            sentence = f"The worker process crashed while it was {doing}. {words}"
             if self._down:
-                sentence += f" It died {CRASHES} times within a minute and stays down until it is restarted."
+                sentence += f" It crashed {CRASHES} times within a minute and is not restarted by itself."
             failed, self._pending = self._pending, {}
             remedy = "The worker was restarted. Retry your request."
             if isinstance(self._current, LoadRequest):
@@ -442,7 +442,7 @@ def _describe(request: WorkRequest) -> str:
         case LoadRequest():
             return f"loading {request.model}"
         case SampleRequest():
-            return f"drawing {request.n} sample{'s' if request.n > 1 else ''}"
+            return f"generating {request.n} sample{'s' if request.n > 1 else ''}"
         case LoraRequest():
             return f"putting on the adapter {request.lora}" if request.lora else "taking the adapter off"
     return "scoring a completion"

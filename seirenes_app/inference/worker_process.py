@@ -59,7 +59,7 @@ class WorkerProcess:
                     break
             pipe.close()
         except OSError:
-            # It died. The reader sees the end of its events and says so; what was queued is answered there.
+            # It crashed. The reader sees the end of its events and says so; what was queued is answered there.
             return
 
     def events(self) -> Iterator[Event]:
@@ -101,12 +101,12 @@ class WorkerProcess:
         self._log.close()
         kept = [line.strip() for line in lines if line.strip() and not line.startswith(_DUMP)]
         last = _BUILD_FOLDER.sub("", " | ".join(kept[-_LOG_LINES:])).removesuffix(".")
-        return f"{_ending(code)} Its last words: {last}." if last else _ending(code)
+        return f"{_ending(code)} Last lines of its log: {last}." if last else _ending(code)
 
 
 def _ending(code: int) -> str:
     if code >= 0:
-        return f"It ended with code {code}."
+        return f"It exited with code {code}."
     try:
         name = signal.Signals(-code).name
     except ValueError:

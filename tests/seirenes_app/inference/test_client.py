@@ -67,7 +67,7 @@ def test_a_killed_worker_is_reported_and_comes_back_with_its_model(start):
     waiting = client.send(SHORT)
     os.kill(first, signal.SIGKILL)
     for request in (pending, waiting):
-        with pytest.raises(RequestFailed, match=r"drawing 256 samples.*SIGKILL") as caught:
+        with pytest.raises(RequestFailed, match=r"generating 256 samples.*SIGKILL") as caught:
             request.result(PATIENCE_S)
         assert caught.value.error.kind is ErrorKind.CRASHED
     assert client.send(SHORT).result(PATIENCE_S).samples[0].tokens == 4
@@ -96,7 +96,7 @@ def test_a_file_that_brings_the_worker_down_is_not_loaded_again(start, model, tm
     with pytest.raises(RequestFailed, match=r"loading .*twin\.gguf.*GGML_ASSERT") as caught:
         client.load(twin, threads=1).result(PATIENCE_S)
     words = str(caught.value)
-    assert "last words: llama.cpp/src/" in words
+    assert "Last lines of its log: llama.cpp/src/" in words
     assert "Fatal Python error" not in words
     assert "another model" in words
     wait_for(lambda: client.state.kind is StateKind.EMPTY)

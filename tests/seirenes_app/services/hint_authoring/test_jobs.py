@@ -278,7 +278,7 @@ def test_a_worker_killed_in_mid_stream_ends_the_job_in_words_and_is_back(own, he
     job = solve(own, heard, endless(make()), on_text=heard.update)
     assert heard.first.wait(60)
     os.kill(own.pid, signal.SIGKILL)
-    assert "died while it was drawing 256 samples" in heard.words(job)
+    assert "crashed while it was generating 256 samples" in heard.words(job)
     heard.failed.clear()
     assert heard.result(solve(own, heard, make())).complete
 
