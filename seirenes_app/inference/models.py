@@ -45,10 +45,7 @@ class GgufFacts:
 
 
 def bundled_model() -> Path:
-    """The starter's GGUF, which ships with the laboratory.
-
-    Raises a `UserError` when the installation lacks it.
-    """
+    """The GGUF of the bundled model. Raises a `UserError` when the installation lacks it."""
     path = resources_root() / "starter" / STARTER_FILE
     if not path.is_file():
         raise UserError(f"{path}: the bundled model is missing. Reinstall seirenes, or choose another model.")
@@ -57,11 +54,7 @@ def bundled_model() -> Path:
 
 def describe_gguf(path: Path) -> GgufFacts:
     """The facts of a model file. Raises a `UserError` for what cannot be used, with the reason."""
-    return facts_of(read_header(path))
-
-
-def facts_of(header: GgufHeader) -> GgufFacts:
-    """`describe_gguf` of a header that is read already."""
+    header = read_header(path)
     _check_model(header)
     numbered = _FILE_TYPES.get(header.number("general.file_type", -1))
     return GgufFacts(

@@ -21,10 +21,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from training.errors import UserError
+
+T = TypeVar("T")
 
 MAX_SAMPLES = 256
 MAX_ALTERNATIVES = 50
@@ -300,18 +303,19 @@ def encode(message: Request | Event) -> bytes:
 
 def decode_request(line: str | bytes) -> Request:
     """Read a request. Raises a `ProtocolError` that says what is wrong."""
-    try:
-        return _requests.decode(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProtocolError(f"A request cannot be read: {error}.") from error
+    return _decode(_requests, line)
 
 
 def decode_event(line: str | bytes) -> Event:
     """Read an event. Raises a `ProtocolError` that says what is wrong."""
+    return _decode(_events, line)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], line: str | bytes) -> T:
     try:
-        return _events.decode(line)
+        return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProtocolError(f"An event cannot be read: {error}.") from error
+        raise ProtocolError(f"A message cannot be read: {error}.") from error
 
 
 def _check(holds: bool, otherwise: str) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 
 from seirenes_app.inference.chat import ChatFormat
-from seirenes_app.inference.gguf_header import read_header
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
-from seirenes_app.inference.models import check_adapter, facts_of
+from seirenes_app.inference.models import check_adapter, describe_gguf
 from seirenes_app.inference.protocol import ErrorKind, LoadRequest, ModelFacts, SampleRequest, ScoreRequest
 from training.errors import UserError
 
@@ -30,8 +29,7 @@ class Session:
     def __init__(self, request: LoadRequest, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
         path = Path(request.model)
         try:
-            self._header = read_header(path)
-            self._described = facts_of(self._header)
+            self._described = describe_gguf(path)
         except UserError as error:
             raise EngineError(ErrorKind.BAD_MODEL, str(error)) from error
         self.cancel = cancel

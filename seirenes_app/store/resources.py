@@ -1,6 +1,6 @@
-"""Where the files that ship with the laboratory are: a checkout, an installed wheel, or SEIRENES_RESOURCES.
-
-The files of the laboratory that pages ask for by name: icons, presets, the bundled reasoner."""
+"""The files that ship with the program (icons, presets, the bundled reasoner), and where they are: a checkout, an
+installed wheel, or SEIRENES_RESOURCES.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def resources_root() -> Path:
             return place
     looked = ", ".join(str(p) for p in places)
     raise UserError(
-        f"The laboratory's own files were not found (looked in {looked}). "
-        "Reinstall seirenes, or set SEIRENES_RESOURCES."
+        f"The program's own files were not found (looked in {looked}). Reinstall seirenes, or set SEIRENES_RESOURCES."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a hint makes a right solution unlikely: its tokens scored under the clean and under the perturbed prompt.
+"""Where a hint makes a right solution unlikely: its tokens scored under the clean and under the hinted prompt.
 
 The solution is tokenised by itself, so both prompts score the very same tokens. Tokens that share a character (its
 bytes are split over them) make one cell.

@@ -125,7 +125,7 @@ class Job:
             result = work()
         except UserError as error:
             call_back(self._on_failed, str(error))
-        except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged, and whoever waits is told
+        except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged and reported
             _log.exception("a job failed")
             call_back(self._on_failed, f"Internal error ({error}). The log has the details.")
         else:

@@ -38,13 +38,13 @@ def run(verb, *arguments):
 
 def test_solve_as_json(capsys):
     assert run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["problem"]["kind"], told["hint"]["suggested"], told["hint"]["valid"]) == (
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["problem"]["kind"], facts["hint"]["suggested"], facts["hint"]["valid"]) == (
         "number",
         "24",
         True,
     )
-    result = told["result"]
+    result = facts["result"]
     assert list(result["conditions"]) == ["clean", "hinted", "placebo"]
     for condition in result["conditions"].values():
         assert condition["n"] == len(condition["samples"]) == 8
@@ -68,10 +68,10 @@ def test_solve_as_text_with_traces_and_hostile_text_kept_harmless(capsys):
 def test_without_a_hint_only_the_clean_question_is_solved(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(QUESTION + "\n"))
     run("solve", "-", "--answer", "$14", "-n", "2", "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert told["hint"] is None
-    assert list(told["result"]["conditions"]) == ["clean"]
-    assert told["problem"]["question"] == QUESTION
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["hint"] is None
+    assert list(facts["result"]["conditions"]) == ["clean"]
+    assert facts["problem"]["question"] == QUESTION
 
 
 def test_a_question_that_is_never_solved_clean_is_told_to_show_no_harm(capsys):
@@ -92,12 +92,12 @@ def test_craft_by_template_needs_no_worker_and_saves_what_is_valid(capsys, data,
 
 def test_craft_by_model_ranks_the_worst_first(capsys, data):
     run("craft", "library:transfer-3", "--by", "model", "-n", "4", "--solve", "8", "--save", "mine", "--json")
-    told = json.loads(capsys.readouterr().out)
-    drops = [c["result"]["drop"]["mean"] for c in told["hints"]]
+    facts = json.loads(capsys.readouterr().out)
+    drops = [c["result"]["drop"]["mean"] for c in facts["hints"]]
     assert len(drops) == 4
     assert drops == sorted(drops, reverse=True)
-    valid = [c for c in told["hints"] if c["valid"]]
-    assert all(c["saved"] == c["valid"] and c["command"].startswith("seirenes solve") for c in told["hints"])
+    valid = [c for c in facts["hints"] if c["valid"]]
+    assert all(c["saved"] == c["valid"] and c["command"].startswith("seirenes solve") for c in facts["hints"])
     assert read_suite(data / "suites" / "mine").manifest.hints == len(valid)
 
 

@@ -22,19 +22,19 @@ def run(*arguments):
 
 def test_as_json(capsys):
     assert run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["solver"], told["placement"]) == ("starter", "append")
-    assert (told["problem"]["kind"], told["hint"]["suggested"]) == ("number", "24")
-    ablation = told["ablation"]
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["solver"], facts["placement"]) == ("starter", "append")
+    assert (facts["problem"]["kind"], facts["hint"]["suggested"]) == ("number", "24")
+    ablation = facts["ablation"]
     assert [r["sentence"] for r in ablation["rows"]] == ["Anna has 9 pears.", "Could the answer be around 24?"]
     assert ablation["clean"]["n"] == ablation["full"]["n"] == 8
     for row in ablation["rows"]:
         assert HINT[row["start"] : row["end"]] == row["sentence"]
         assert row["delta_only"]["low"] <= row["delta_only"]["mean"] <= row["delta_only"]["high"]
-    delta = told["logprob_delta"]
+    delta = facts["logprob_delta"]
     assert "".join(t["text"] for t in delta["tokens"]) == delta["text"]
     assert delta["total_delta"] == pytest.approx(sum(t["delta"] for t in delta["tokens"]))
-    trace = told["trace"]
+    trace = facts["trace"]
     assert trace["clean"]["outcome"] == "right"
     assert len(trace["alignment"]["pairs"]) >= 2
 
@@ -62,16 +62,16 @@ def test_without_a_right_sample_the_worked_solution_is_scored(capsys):
     assert "Give a worked one with --solution" in out
     assert "one sentence" in out
     run(*arguments, "--solution", "900 + 99 = 999.\n#### 999", "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert told["logprob_delta"]["text"].startswith("900 + 99")
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["logprob_delta"]["text"].startswith("900 + 99")
 
 
 def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(capsys):
     assert run("library:ordering-1", "--hint", "The day was sunny. A bird sang.", "-n", "2", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["problem"]["family"] == "ordering"
-    assert told["ablation"]["complete"]
-    assert "####" in told["logprob_delta"]["text"]
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["problem"]["family"] == "ordering"
+    assert facts["ablation"]["complete"]
+    assert "####" in facts["logprob_delta"]["text"]
 
 
 @pytest.mark.parametrize(

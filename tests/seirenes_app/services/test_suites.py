@@ -171,8 +171,8 @@ def test_a_suite_of_a_run_holds_the_strongest_and_says_where_they_are_from(libra
 
 def draft(*texts, id="d1", placement=Placement.APPEND):
     problem = DraftProblem("Tom has 5 apples and buys 3. How many has he?", "8")
-    candidates = tuple(DraftHint(f"c{n}", text, MISLEAD, Origin.HAND) for n, text in enumerate(texts))
-    return replace(new_draft(problem), id=id, hints=candidates, placement=placement)
+    all_hints = tuple(DraftHint(f"c{n}", text, MISLEAD, Origin.HAND) for n, text in enumerate(texts))
+    return replace(new_draft(problem), id=id, hints=all_hints, placement=placement)
 
 
 def test_a_suite_of_drafts_leaves_out_what_the_gates_refuse(library, tmp_path, store):

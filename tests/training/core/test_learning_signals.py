@@ -148,9 +148,9 @@ def test_the_guard_compares_with_the_best_so_far():
     guard = CleanGuard(0.05)
     assert not guard.observe(0, 0.90).alarm
     assert not guard.observe(20, 0.86).alarm
-    verdict = CleanGuard.from_state(guard.state_dict()).observe(40, 0.84)
-    assert verdict.alarm
-    assert verdict.best_step == 0
+    result = CleanGuard.from_state(guard.state_dict()).observe(40, 0.84)
+    assert result.alarm
+    assert result.best_step == 0
 
 
 def test_the_archive_replays_what_still_hurts_and_keeps_the_best_of_a_cell():

@@ -23,8 +23,8 @@ from training.core.types import AnswerKind, Outcome
 HINT = "Anna has 9 pears. Problems that say gives are solved by addition."
 
 
-def ran(client, draft, candidate, ends):
-    Job(client, ends.finish, ends.fail, ablate_sentences, draft, candidate, ends.update)
+def ran(client, draft, mine, ends):
+    Job(client, ends.finish, ends.fail, ablate_sentences, draft, mine, ends.update)
     (result,) = ends.wait().done
     assert ends.failed == []
     return result

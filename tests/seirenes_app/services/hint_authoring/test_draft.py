@@ -25,7 +25,7 @@ from training.core.types import AnswerKind, HintType
 from training.errors import UserError
 
 texts = st.text(max_size=30)
-candidates = st.builds(
+all_hints = st.builds(
     DraftHint, id=texts, text=texts, type=st.sampled_from(HintType), origin=st.sampled_from(Origin),
     author=texts, suggested=st.none() | texts,
 )  # fmt: skip
@@ -36,7 +36,7 @@ drafts = st.builds(
     Draft, id=texts, title=texts,
     problem=st.builds(DraftProblem, question=texts, answer=texts, kind=st.sampled_from(AnswerKind), solution=texts),
     type=st.sampled_from(HintType), placement=st.sampled_from(Placement),
-    hints=st.lists(candidates, max_size=3).map(tuple), chosen=texts, solver=choices, adversary=choices,
+    hints=st.lists(all_hints, max_size=3).map(tuple), chosen=texts, solver=choices, adversary=choices,
     plan=st.builds(SolvePlan, samples=st.integers(1, 256), temperature=st.floats(0, 100)),
 )  # fmt: skip
 
@@ -54,6 +54,14 @@ def test_unknown_fields_are_skipped_and_missing_ones_filled_in():
     draft = from_json(json.dumps(data))
     assert draft.plan == SolvePlan()
     assert draft.problem.question == "Q?"
+
+
+def test_hints_are_saved_under_the_key_of_version_0_1_and_read_under_both():
+    draft = replace_hint(new_draft(), DraftHint("a", "One.", HintType.CORRELATION_TRAP, Origin.HAND))
+    data = json.loads(to_json(draft))
+    assert len(data["candidates"]) == 1
+    data["hints"] = data.pop("candidates")
+    assert from_json(json.dumps(data)) == draft
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_whatever_json_comes_is_a_draft_or_a_user_error(data):
         assert isinstance(from_json(json.dumps(data)), Draft)
 
 
-def test_a_candidate_is_replaced_in_its_place_and_a_new_one_added_at_the_end():
+def test_a_hint_is_replaced_in_its_place_and_a_new_one_added_at_the_end():
     a, b = (DraftHint(i, i, HintType.CORRELATION_TRAP, Origin.HAND) for i in "ab")
     draft = replace_hint(replace_hint(new_draft(), a), b)
     changed = DraftHint("a", "new", HintType.CORRELATION_TRAP, Origin.HAND)

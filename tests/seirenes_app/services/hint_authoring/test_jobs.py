@@ -39,14 +39,14 @@ def hand(text, suggested=None):
     return DraftHint("h", text, HintType.SEMANTIC_MISLEADING, Origin.HAND, suggested=suggested)
 
 
-def solve(client, heard, draft, candidate=None, **more):
+def solve(client, heard, draft, hint=None, **more):
     """Solve one hint; `heard` gets its result alone."""
 
     def finish(results):
         (result,) = results.values()
         heard.finish(result)
 
-    hints = [candidate] if candidate else []
+    hints = [hint] if hint else []
 
     def update(_id, result):
         heard.update(result)
@@ -62,15 +62,15 @@ def endless(draft):
 # ---------------------------------------------------------------------- solving
 
 
-def test_three_arms_are_solved_graded_and_compared(shared, heard):
-    draft, candidate = make(), hand("Could it be around 20?", "20")
-    result = heard.result(solve(shared, heard, draft, candidate))
+def test_three_conditions_are_solved_graded_and_compared(shared, heard):
+    draft, hint = make(), hand("Could it be around 20?", "20")
+    result = heard.result(solve(shared, heard, draft, hint))
     assert list(result.conditions) == [Condition.CLEAN, Condition.HINTED, Condition.PLACEBO]
-    assert (result.complete, result.cancelled, result.key) == (True, False, solve_key(draft, candidate))
-    for arm in result.conditions.values():
-        assert [s.index for s in arm.samples] == list(range(8))
-        assert arm.right == sum(s.outcome is Outcome.RIGHT for s in arm.samples)
-        assert arm.accuracy.low <= arm.accuracy.mean <= arm.accuracy.high
+    assert (result.complete, result.cancelled, result.key) == (True, False, solve_key(draft, hint))
+    for condition in result.conditions.values():
+        assert [s.index for s in condition.samples] == list(range(8))
+        assert condition.right == sum(s.outcome is Outcome.RIGHT for s in condition.samples)
+        assert condition.accuracy.low <= condition.accuracy.mean <= condition.accuracy.high
     clean, hinted = result.conditions[Condition.CLEAN], result.conditions[Condition.HINTED]
     assert result.drop.mean == clean.accuracy.mean - hinted.accuracy.mean
     assert clean.text == TRANSFER.question
@@ -104,7 +104,7 @@ def test_greedy_solutions_are_all_the_same_so_one_is_drawn(shared, heard):
     assert result.complete
 
 
-def test_a_known_clean_arm_is_not_solved_again(shared, heard):
+def test_a_known_clean_condition_is_not_solved_again(shared, heard):
     draft = make()
     known = heard.result(solve(shared, heard, draft)).conditions[Condition.CLEAN]
     marked = dataclasses.replace(known)
@@ -134,12 +134,12 @@ def test_the_text_of_a_solution_streams_in(shared, heard):
     assert streamed[-1].seconds_left is not None
 
 
-def test_solving_each_candidate_solves_the_clean_arm_once_and_ranks(shared, heard):
+def test_solving_each_hint_solves_the_clean_condition_once_and_ranks(shared, heard):
     draft = make(plan=dataclasses.replace(PLAN, placebo=False))
-    candidates = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
-    job = Job(shared, heard.finish, heard.fail, solve_hints, draft, candidates, heard.update)
+    all_hints = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
+    job = Job(shared, heard.finish, heard.fail, solve_hints, draft, all_hints, heard.update)
     results = heard.result(job)
-    assert list(results) == [c.id for c in candidates]
+    assert list(results) == [c.id for c in all_hints]
     first, second = results.values()
     assert first.conditions[Condition.CLEAN] is second.conditions[Condition.CLEAN]
     order = rank(results)
@@ -176,7 +176,7 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
 # ---------------------------------------------------------------------- writing
 
 
-def test_candidates_stream_in_with_what_they_suggest(shared, heard):
+def test_hints_stream_in_with_what_they_suggest(shared, heard):
     texts = {}
     job = Job(
         shared, heard.finish, heard.fail, generate_hints, make(), 8, 0, on_text=lambda t: texts.__setitem__(t.index, t.text),
@@ -238,7 +238,7 @@ def test_a_cancelled_load_is_made_again_for_who_relied_on_it(own):
 
 
 @pytest.mark.parametrize(
-    ("draft", "candidate", "words"),
+    ("draft", "hint", "words"),
     [
         (make(DraftProblem("", "3")), None, "problem is empty"),
         (make(DraftProblem("How many?", "many")), None, "cannot be read as a number"),
@@ -252,8 +252,8 @@ def test_a_cancelled_load_is_made_again_for_who_relied_on_it(own):
     ids=["no question", "bad answer", "no hint", "too long", "no samples", "bad gold", "no model",
          "no lora"],
 )  # fmt: skip
-def test_bad_input_ends_in_words_and_the_worker_goes_on(shared, heard, draft, candidate, words):
-    assert words in heard.words(solve(shared, heard, draft, candidate))
+def test_bad_input_ends_in_words_and_the_worker_goes_on(shared, heard, draft, hint, words):
+    assert words in heard.words(solve(shared, heard, draft, hint))
     heard.failed.clear()
     assert heard.result(solve(shared, heard, make())).complete
 

@@ -66,7 +66,7 @@ def test_whatever_is_typed_is_a_sound_problem_or_a_user_error(question, answer, 
         problem = as_problem(DraftProblem(question, answer, kind))
     except UserError:
         return
-    # The answer verifies itself, and every gate can judge a hint of it.
+    # The answer verifies itself, and every gate can check a hint of it.
     assert answers_equal(problem.answer, problem.answer, kind) is True
     check_hint("Could it be around 20?", problem)
     for type_ in HintType:
@@ -164,15 +164,15 @@ def hand(text, id_="a"):
     return DraftHint(id_, text, HintType.SEMANTIC_MISLEADING, Origin.HAND)
 
 
-def test_every_gate_of_every_candidate_is_told_with_its_reason():
+def test_every_gate_of_every_hint_is_told_with_its_reason():
     draft = dataclasses.replace(
         new_draft(TOM), hints=(hand("It is 12.", "a"), hand("Could it be 20?", "b"), hand("Could it be 20?", "c"))
     )
-    judged = check_draft(draft)
-    assert [b.gate for b in judged["a"]] == list(Gate)
-    assert failures(judged["a"])[0].reason == "It states the true answer."
-    assert passed(judged["b"])
-    assert [b.gate for b in failures(judged["c"])] == [Gate.NEAR_DUPLICATE]
+    checked = check_draft(draft)
+    assert [b.gate for b in checked["a"]] == list(Gate)
+    assert failures(checked["a"])[0].reason == "It states the true answer."
+    assert passed(checked["b"])
+    assert [b.gate for b in failures(checked["c"])] == [Gate.NEAR_DUPLICATE]
 
 
 def test_without_a_sound_problem_nothing_can_be_judged():
@@ -200,8 +200,8 @@ def test_templates_write_different_hints_that_pass_and_repeat_by_seed(type_):
 def test_what_a_template_suggests_is_read_from_its_text(type_):
     for draft in library()[::3]:
         problem = as_problem(draft)
-        for candidate in template_hints(problem, type_, 12, 1):
-            assert read_suggestion(candidate.text, problem) == candidate.suggested, candidate.text
+        for hint in template_hints(problem, type_, 12, 1):
+            assert read_suggestion(hint.text, problem) == hint.suggested, hint.text
 
 
 @pytest.mark.parametrize(

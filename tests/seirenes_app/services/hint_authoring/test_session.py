@@ -1,6 +1,7 @@
 """Facts about a crafting session: its saving, and its results under undo."""
 
 import dataclasses
+import json
 import sqlite3
 
 import pytest
@@ -61,16 +62,16 @@ def retitle(title):
     return lambda draft: dataclasses.replace(draft, title=title)
 
 
-def solved(draft, candidate, right_clean=4, right_hinted=1, n=4):
-    def sample(arm, index, right):
+def solved(draft, hint, right_clean=4, right_hinted=1, n=4):
+    def sample(condition, index, right):
         outcome = Outcome.RIGHT if right else Outcome.WRONG
-        return SolvedSample(arm, index, "… #### 20", outcome, "20", not right, Finish.STOP, 3, -0.5)
+        return SolvedSample(condition, index, "… #### 20", outcome, "20", not right, Finish.STOP, 3, -0.5)
 
     conditions = {
         c: ConditionResult(c, f"{c} text", tuple(sample(c, i, i < right) for i in range(n)), n)
         for c, right in ((Condition.CLEAN, right_clean), (Condition.HINTED, right_hinted))
     }
-    return SolveResult(solve_key(draft, candidate), conditions, 1.5, True, False)
+    return SolveResult(solve_key(draft, hint), conditions, 1.5, True, False)
 
 
 def test_a_save_waits_for_quiet_but_not_for_ever(session, store):
@@ -112,7 +113,7 @@ def test_undoing_a_change_shows_the_results_from_before_it(session):
     session.put_result(solved(session.draft, A))
     before = session.result_of(A)
     changed = dataclasses.replace(A, text="Another text.")
-    session.edit(lambda d: replace_hint(d, changed), "Type the perturbation")
+    session.edit(lambda d: replace_hint(d, changed), "Type the hint")
     assert session.result_of(session.draft.hints[0]) is None
     session.undo()
     assert session.result_of(session.draft.hints[0]) == before
@@ -150,9 +151,9 @@ def test_a_model_file_written_anew_gives_new_keys(tmp_path):
     assert solve_key(draft, A) != key
 
 
-def test_the_worst_candidate_comes_first(session):
-    for candidate in (A, B):
-        session.edit(lambda d, c=candidate: replace_hint(d, c), "Add")
+def test_the_worst_hint_comes_first(session):
+    for hint in (A, B):
+        session.edit(lambda d, c=hint: replace_hint(d, c), "Add")
     assert rank({"a": solved(session.draft, A, right_hinted=3), "b": solved(session.draft, B, right_hinted=0)}) == [
         "b",
         "a",
@@ -189,6 +190,18 @@ def test_a_result_comes_back_from_json_with_its_figures():
     assert result.drop.mean == 0.75
     assert result.follow_rate == 0.75
     assert result_from_json(result_to_json(result)) == result
+
+
+def test_a_result_is_read_under_the_keys_of_version_0_1():
+    result = solved(new_draft(PROBLEM), A)
+    data = json.loads(result_to_json(result))
+    data["arms"] = [
+        {"arm": c["condition"], "right": 1, "accuracy": 0.5, "low": 0.1, "high": 0.9}
+        | {key: value for key, value in c.items() if key != "condition"}
+        | {"samples": [{"arm": s.pop("condition"), **s} for s in c["samples"]]}
+        for c in data.pop("conditions")
+    ]
+    assert result_from_json(json.dumps(data)) == result
 
 
 def test_a_draft_that_another_window_saved_meanwhile_goes_on_as_a_copy(session, store):

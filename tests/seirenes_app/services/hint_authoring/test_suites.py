@@ -1,4 +1,4 @@
-"""Facts about saving a candidate to a suite, and about the command that repeats a draft."""
+"""Facts about saving a mine to a suite, and about the command that repeats a draft."""
 
 import argparse
 import dataclasses
@@ -35,10 +35,10 @@ def hand(text, id_="a", suggested=None):
     return DraftHint(id_, text, HintType.SEMANTIC_MISLEADING, Origin.HAND, suggested=suggested)
 
 
-def with_candidates(*candidates, problem=TOM, **changes):
+def with_hints(*all_hints, problem=TOM, **changes):
     draft = dataclasses.replace(new_draft(problem), **changes)
-    for candidate in candidates:
-        draft = replace_hint(draft, candidate)
+    for mine in all_hints:
+        draft = replace_hint(draft, mine)
     return draft
 
 
@@ -50,8 +50,8 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
 
 
-def test_a_saved_candidate_is_a_whole_item(tmp_path):
-    draft = with_candidates(hand(" Could it be 20? ", suggested="20"))
+def test_a_saved_hint_is_a_whole_item(tmp_path):
+    draft = with_hints(hand(" Could it be 20? ", suggested="20"))
     save_to_suite(draft, draft.hints[0], "mine")
     saved = read_suite(suites_folder() / "mine")
     (item,) = saved.suite.items
@@ -67,17 +67,17 @@ def test_the_author_and_split_of_each_origin_are_kept():
     (template,) = template_hints(problem, HintType.CORRELATION_TRAP, 1, 0, Split.HELD_OUT)
     model = DraftHint("m", "Maybe so.", HintType.CORRELATION_TRAP, Origin.MODEL, "starter-f16")
     run = DraftHint("r", "Or so.", HintType.CORRELATION_TRAP, Origin.RUN, "2026-demo")
-    draft = with_candidates(template, model, run, problem=library()[0])
+    draft = with_hints(template, model, run, problem=library()[0])
     hints = [suite_item(draft, c).hints[0] for c in draft.hints]
     assert [h.template for h in hints] == [template.author, "model:starter-f16", "run:2026-demo"]
     assert hints[0].split is Split.HELD_OUT
-    for candidate in draft.hints:
-        saved = save_to_suite(draft, candidate, "all")
+    for mine in draft.hints:
+        saved = save_to_suite(draft, mine, "all")
     assert saved.manifest.authors == {"model": 1, "run": 1, "templates": 1}
 
 
-def test_a_candidate_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
-    draft = with_candidates(hand("The answer is 12."))
+def test_a_hint_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
+    draft = with_hints(hand("The answer is 12."))
     with pytest.raises(UserError, match="Keeps the answer"):
         save_to_suite(draft, draft.hints[0], "mine")
     assert list_suites() == ()
@@ -87,20 +87,20 @@ def test_a_candidate_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
 
 
 def test_a_near_duplicate_of_the_draft_is_invalid_too():
-    draft = with_candidates(hand("Could it be 20?", "a"), hand("Could it be 20??", "b"))
+    draft = with_hints(hand("Could it be 20?", "a"), hand("Could it be 20??", "b"))
     with pytest.raises(UserError, match="Not a duplicate"):
         save_to_suite(draft, draft.hints[1], "mine")
 
 
 def test_twice_the_same_is_told_apart_from_other_trouble():
-    draft = with_candidates(hand("Could it be 20?"))
+    draft = with_hints(hand("Could it be 20?"))
     save_to_suite(draft, draft.hints[0], "mine")
     with pytest.raises(AlreadyThere):
         save_to_suite(draft, draft.hints[0], "mine")
 
 
 def test_a_suite_has_one_placement():
-    draft = with_candidates(hand("Could it be 20?"))
+    draft = with_hints(hand("Could it be 20?"))
     save_to_suite(draft, draft.hints[0], "mine")
     with pytest.raises(UserError, match="placement"):
         save_to_suite(dataclasses.replace(draft, placement=Placement.PREPEND), draft.hints[0], "mine")
@@ -108,13 +108,13 @@ def test_a_suite_has_one_placement():
 
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "a\\b", ".hidden", "x" * 61, "nul\0", "two\nlines", "…"])
 def test_a_name_that_is_no_folders_name_is_refused(name):
-    draft = with_candidates(hand("Could it be 20?"))
+    draft = with_hints(hand("Could it be 20?"))
     with pytest.raises(UserError, match="cannot be a suite's name"):
         save_to_suite(draft, draft.hints[0], name)
 
 
 def test_a_damaged_suite_is_left_out_of_the_list_and_told_when_used():
-    draft = with_candidates(hand("Could it be 20?"))
+    draft = with_hints(hand("Could it be 20?"))
     save_to_suite(draft, draft.hints[0], "bad")
     (suites_folder() / "bad" / "manifest.json").write_text("{")
     assert list_suites() == ()
@@ -126,7 +126,7 @@ def test_a_damaged_suite_is_left_out_of_the_list_and_told_when_used():
 
 
 def repeated(command):
-    """The draft and candidate that a command stands for."""
+    """The draft and mine that a command stands for."""
     parser = argparse.ArgumentParser()
     verbs_craft.add_parsers(parser.add_subparsers(dest="verb"))
     program, *arguments = shlex.split(command)
@@ -144,12 +144,12 @@ worded = lines.filter(lambda t: t and not t.startswith("library:") and t != "-")
 )  # fmt: skip
 def test_the_command_repeats_the_draft(question, hint, placement, suggested, placebo, temperature, samples):
     plan = SolvePlan(samples, temperature, 100, 7, placebo)
-    draft = with_candidates(
+    draft = with_hints(
         hand(hint, suggested=suggested), problem=DraftProblem(question, "-5", AnswerKind.NUMBER), placement=placement,
         plan=plan, solver=SolverChoice("/a b/m.gguf", "/l.gguf", PromptStyle.COMPACT, 99),
     )  # fmt: skip
-    again, candidate = repeated(as_command(draft, draft.hints[0]))
-    assert solve_key(again, candidate) == solve_key(draft, draft.hints[0])
+    again, mine = repeated(as_command(draft, draft.hints[0]))
+    assert solve_key(again, mine) == solve_key(draft, draft.hints[0])
 
 
 def test_a_problem_of_the_library_is_called_by_its_name_unless_it_was_changed():
@@ -157,5 +157,5 @@ def test_a_problem_of_the_library_is_called_by_its_name_unless_it_was_changed():
     assert as_command(new_draft(problem), None).endswith(f"-- library:{problem.id}")
     changed = new_draft(dataclasses.replace(problem, question="Other?"))
     assert as_command(changed, None).endswith("Other?'")
-    again, candidate = repeated(as_command(new_draft(problem), None))
-    assert (again.problem, candidate) == (problem, None)
+    again, mine = repeated(as_command(new_draft(problem), None))
+    assert (again.problem, mine) == (problem, None)
