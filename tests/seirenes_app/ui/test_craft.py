@@ -46,7 +46,7 @@ def test_an_empty_page_invites_and_offers_nothing_that_cannot_be_done(craft):
     assert craft.page.hint_list.empty.isVisible()
     assert not craft.page.solve_card.solve.isEnabled()
     assert not craft.page.hint_list.generate.isEnabled()
-    assert not craft.solver.started
+    assert craft.solver._client is None
 
 
 def test_a_typed_problem_is_checked_while_it_is_typed(craft):
