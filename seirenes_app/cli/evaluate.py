@@ -38,7 +38,7 @@ from seirenes_app.services.evaluations import (
 )
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
-from seirenes_app.services.robustness.cross_play import cross_words
+from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
 from training.core.prompts import PromptStyle
 from training.core.statistics import Interval
@@ -468,7 +468,7 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
         if how:
             words = f"Hints of {short[name]}: {percent(how['gate_pass_rate'])} passed the gates."
             OUT.print(words, highlight=False)
-    for note in cross_words(matrix, short):
+    for note in cross_sentences(matrix, short):
         OUT.print(note, highlight=False, markup=False)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
 

@@ -6,10 +6,12 @@ import argparse
 import dataclasses
 import json
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,10 +20,10 @@ from seirenes_app.cli.common import OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.report.document import Report, SourceSection, TrackSection, report_of
+from seirenes_app.services.report.document import Report, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
-from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, Headline
-from seirenes_app.services.robustness.types import Comparison, MatrixPanel
+from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
+from seirenes_app.services.robustness.types import MatrixPanel
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN
 from training.runs.files import write_whole
@@ -50,9 +52,10 @@ def report(options: argparse.Namespace) -> int:
         print(json.dumps(report_facts(found), ensure_ascii=False))
         return 0
     if options.out is None:
-        _say_report(found)
+        for part in _parts(found):
+            OUT.print(part, highlight=False)
     else:
-        _say(f"Written to {options.out}.")
+        OUT.print(_plain_text(f"Written to {options.out}."), highlight=False)
     return 0
 
 
@@ -73,83 +76,63 @@ def find_source(name: str) -> Path:
 # ---------------------------------------------------------------------- for people
 
 
-def _say(text: str = "") -> None:
-    OUT.print(Text(visible(text, "\n")), highlight=False, soft_wrap=False)
-
-
-def _say_report(found: Report) -> None:
-    OUT.print(Text(visible(found.title), style="bold"))
+def _parts(found: Report) -> Iterator[RenderableType]:
+    """The report for people, part by part."""
+    yield _bold(found.title)
     if found.comparison is not None:
-        _say_comparison(found.comparison)
+        yield from _section("Runs compared", (*found.comparison.refused, *found.comparison.sentences))
     for source in found.sources:
-        _say_source(source, many=len(found.sources) > 1)
-    _say_heading("Limits of this evidence")
-    for limit in found.limits:
-        _say_point(limit)
-    _say()
-    _say("The whole report, with charts, tables and answers side by side: add -o report.html")
+        if len(found.sources) > 1:
+            yield from _section(source.name)
+        yield from (_plain_text(f"Warning: {warning}") for warning in source.warnings)
+        for track in source.tracks:
+            if len(source.tracks) > 1:
+                yield from _section(track.track.title)
+            if (ends := track.headline) is not None:
+                yield from _section(f"Before and after: {ends.before} against {ends.after}")
+                yield _table(HEADLINE_COLUMNS, ends.rows)
+                yield _point(HEADLINE_NOTE)
+            for panel in track.panels:
+                yield from _section(panel.title, (panel.sentence,))
+        if source.matrix is not None:
+            yield from _section(source.matrix.title)
+            yield _table(("Reasoner \\ hints of", *source.matrix.writers, "row mean"), _matrix_rows(source.matrix))
+            yield from map(_point, source.matrix.sentences)
+    yield from _section("Limits of this evidence", found.limits)
+    yield ""
+    yield _plain_text("The whole report, with charts, tables and answers side by side: add -o report.html")
 
 
-def _say_heading(text: str) -> None:
-    OUT.print()
-    OUT.print(Text(visible(text), style="bold"))
+def _section(title: str, points: Iterable[str] = ()) -> Iterator[RenderableType]:
+    yield ""
+    yield _bold(title)
+    yield from map(_point, points)
 
 
-def _say_point(text: str) -> None:
-    OUT.print(Padding(Text(visible(text)), (0, 0, 0, 2)), highlight=False)
+def _bold(text: str) -> Text:
+    return Text(visible(text), style="bold")
 
 
-def _say_source(source: SourceSection, *, many: bool) -> None:
-    if many:
-        _say_heading(source.name)
-    for warning in source.warnings:
-        _say(f"Warning: {warning}")
-    for track in source.tracks:
-        _say_track(track, several=len(source.tracks) > 1)
-    if source.matrix is not None:
-        _say_matrix(source.matrix)
+def _plain_text(text: str) -> Text:
+    return Text(visible(text, "\n"))
 
 
-def _say_track(section: TrackSection, *, several: bool) -> None:
-    if several:
-        _say_heading(section.track.title)
-    if section.headline is not None:
-        _say_headline(section.headline)
-    for panel in section.panels:
-        _say_heading(panel.title)
-        _say_point(panel.sentence)
+def _point(text: str) -> Padding:
+    return Padding(Text(visible(text)), (0, 0, 0, 2))
 
 
-def _say_headline(found: Headline) -> None:
-    _say_heading(f"Before and after: {found.before} against {found.after}")
-    table = _table(HEADLINE_COLUMNS, numbers_from=1)
-    for line in found.lines:
-        table.add_row(*(Text(visible(c)) for c in line.cells()))
-    OUT.print(table)
-    _say_point(HEADLINE_NOTE)
-
-
-def _say_matrix(found: MatrixPanel) -> None:
-    _say_heading(found.title)
-    table = _table(("Reasoner \\ hints of", *found.writers, "row mean"), numbers_from=1)
+def _matrix_rows(found: MatrixPanel) -> Iterator[tuple[str, ...]]:
     for name, cells, mean in zip(found.reasoners, found.cells, found.row_means, strict=True):
         shown = ["not yet" if c.value is None else percent_interval(c.value) for c in cells]
-        table.add_row(*map(Text, (visible(name), *shown, "" if mean is None else percent_interval(mean))))
-    OUT.print(table)
-    for sentence in found.sentences:
-        _say_point(sentence)
+        yield name, *shown, "" if mean is None else percent_interval(mean)
 
 
-def _say_comparison(found: Comparison) -> None:
-    _say_heading("Runs compared")
-    for text in (*found.refused, *found.sentences):
-        _say_point(text)
-
-
-def _table(columns: tuple[str, ...], *, numbers_from: int) -> Table:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for i, name in enumerate(columns):
-        table.add_column(Text(visible(name)), justify="right" if i >= numbers_from else "left")
+        table.add_column(Text(visible(name)), justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 
@@ -158,15 +141,15 @@ def _table(columns: tuple[str, ...], *, numbers_from: int) -> Table:
 
 def report_facts(found: Report) -> dict[str, Any]:
     """The whole report as JSON values; paths as text, what is not finite as null."""
-    facts: dict[str, Any] = _plain(dataclasses.asdict(found))
+    facts: dict[str, Any] = _as_json(dataclasses.asdict(found))
     return facts
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_as_json(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""A robustness panel as a chart: which of its curves, how each looks, and what a point says in words. Pure."""
+"""A robustness panel as a chart: which of its curves, in which style, and a point as text. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PanelChart(ChartData):
         return next((p for p in self.curves[i].points if p.x == x), None)
 
     def describe(self, i: int, x: float) -> str:
-        """A point in words."""
+        """A point as text."""
         point, series = self.point(i, x), self.series[i] if 0 <= i < len(self.series) else None
         if point is None or series is None:
             return ""
@@ -131,8 +131,8 @@ def describe_types(panel: Panel) -> str:
     point = newest[0][0]
     where = f"step {point.x}" if panel.x_label == "step" else point.label
     newest.sort(key=lambda found: found[0].value.mean)
-    told = ", ".join(f"{s.label} {' '.join(chart.text(s, i))}" for _, s, i in newest)
-    return f"At {where}, hardest first: {told}. Intervals that overlap do not tell types apart."
+    text = ", ".join(f"{s.label} {' '.join(chart.text(s, i))}" for _, s, i in newest)
+    return f"At {where}, hardest first: {text}. Intervals that overlap do not tell types apart."
 
 
 def overlay_panel(panel: Panel, others: Sequence[tuple[str, Panel]]) -> Panel:

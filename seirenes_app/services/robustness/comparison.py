@@ -1,8 +1,8 @@
 """Several runs on the same suite: paired differences at the last checkpoint and over training, Holm-adjusted. Pure.
 
-Only tracks of one suite (by hash) that were asked in the same way are compared; others are refused, in words. Every
-difference is paired by prompt or problem, so what is compared must have its rows. One run is one draw of training: a
-difference between two runs says which of the two is better, not which way of training is.
+Only tracks of one suite (by hash) that were asked in the same way are compared; others are refused, with the reason.
+Every difference is paired by prompt or problem, so what is compared must have its rows. One run is one draw of
+training: a difference between two runs says which of the two is better, not which way of training is.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def compare_runs(sources: Sequence[tuple[ResultSource, Track]]) -> Comparison:
     runs = tuple(
         RunOnSuite(s.name, s.mode, s.track, s.rows[-1].x, s.rows[-1].target) for s in sides
     )  # fmt: skip
-    return Comparison(runs, tuple(lines), panels, _words(sides, lines), tuple(refused), _table(lines))
+    return Comparison(runs, tuple(lines), panels, _sentences(sides, lines), tuple(refused), _table(lines))
 
 
 def _admit(sources: Sequence[tuple[ResultSource, Track]]) -> tuple[list[_Side], list[str]]:
@@ -186,7 +186,7 @@ def _adjusted(lines: list[ComparisonLine]) -> list[ComparisonLine]:
     return [replace(line, p_adjusted=p) for line, p in zip(lines, adjusted, strict=True)]
 
 
-# ---------------------------------------------------------------------- panels, words, table
+# ---------------------------------------------------------------------- panels, sentences, table
 
 
 def _panel(sides: Sequence[_Side], condition: Condition) -> Panel:
@@ -213,10 +213,10 @@ def _curve(side: _Side, key: str) -> Curve:
     return curve(side.track, side.measured, key, label, name=side.name)
 
 
-def _words(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple[str, ...]:
+def _sentences(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple[str, ...]:
     if len(sides) < 2:
         return ("There is nothing to compare: fewer than two runs have the same suite.",)
-    text = [_line_words(line) for line in lines]
+    text = [_line_sentence(line) for line in lines]
     text.append(
         f"p is adjusted by Holm's method for {len(lines)} comparisons. Each run is one draw of its way of training: "
         "whether another seed would differ as much is not known from these."
@@ -224,7 +224,7 @@ def _words(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple[str
     return tuple(text)
 
 
-def _line_words(line: ComparisonLine) -> str:
+def _line_sentence(line: ComparisonLine) -> str:
     what = f"{line.condition} accuracy, {line.measure}"
     text = f"{points_interval(line.difference)} on {line.problems:,} problems, adjusted {p_clause(line.p_adjusted)}"
     if is_clear(line.difference, line.p_adjusted):

@@ -31,7 +31,7 @@ def cross_panel(root: Path, plan: EvalPlan, cells: OutcomeArrays) -> MatrixPanel
         Chart.CROSS_PLAY, "Cross-play", tuple(names[n] for n in found.reasoners),
         tuple(names[n] for n in found.writers), matrix, found.clean,
         tuple(_value(m) for m in found.row_means), tuple(_value(m) for m in found.column_means),
-        _value(found.diagonal), cross_words(found, names), note, _table(found),
+        _value(found.diagonal), cross_sentences(found, names), note, _table(found),
     )  # fmt: skip
 
 
@@ -82,10 +82,13 @@ _CONTRASTS = {
 """What each contrast of `CrossPlay` is between, and what it says above zero and below."""
 
 
-def cross_words(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
+def cross_sentences(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
     """What the matrix shows, under these names, then what its contrasts say, as far as they can be formed."""
-    told = [_extremes(found, names), *(_contrast(getattr(found, name), *texts) for name, texts in _CONTRASTS.items())]
-    return tuple(t for t in told if t)
+    sentences = [
+        _extremes(found, names),
+        *(_contrast(getattr(found, name), *texts) for name, texts in _CONTRASTS.items()),
+    ]
+    return tuple(t for t in sentences if t)
 
 
 def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
@@ -104,11 +107,11 @@ def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
 def _contrast(found: Contrast | None, what: str, above: str, below: str) -> str:
     if found is None:
         return ""
-    told = f"{points_interval(found.difference)}, {p_clause(found.p_value)}"
+    detail = f"{points_interval(found.difference)}, {p_clause(found.p_value)}"
     if is_clear(found.difference, found.p_value):
-        return sentence(f"{above if found.difference.mean > 0 else below} ({what}: {told})")
+        return sentence(f"{above if found.difference.mean > 0 else below} ({what}: {detail})")
     return sentence(
-        f"no difference that these problems could show between {what.replace(' against ', ' and ')}: {told}"
+        f"no difference that these problems could show between {what.replace(' against ', ' and ')}: {detail}"
     )
 
 

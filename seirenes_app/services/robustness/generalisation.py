@@ -1,9 +1,8 @@
-"""Whether what was learnt holds for templates and types that training never uses. Pure but for the suite's texts.
+"""Whether what was learnt holds for templates and types that training never uses. Reads suite texts.
 
 A suite says of each of its hints which template wrote it, and templates are training's or held out; the run says which
 types its Adversary trained with. Only what both sides have is compared, and where only one is there, it says so.
-
-What the suites of a source say of their hints: the split of the template that wrote each. Reads suite texts."""
+"""
 
 from __future__ import annotations
 
@@ -59,23 +58,23 @@ def generalisation_panel(
         groups.append((KINDS, wanted, ~wanted))
     all_seen = trained is not None and bool(groups[-1][1].all())
     curves: list[Curve] = []
-    told: list[str] = []
+    clauses: list[str] = []
     for sides, seen, unseen in groups:
         made, clause = _compare(track, hinted, sides, seen, unseen)
         # The same line twice tells nothing.
         curves += [] if sides is KINDS and all_seen else made
-        told.append(clause)
-    return _panel(filled(curves), sentence(*told), x_label)
+        clauses.append(clause)
+    return _panel(filled(curves), sentence(*clauses), x_label)
 
 
-def _panel(curves: tuple[Curve, ...], told: str, x_label: str) -> Panel:
+def _panel(curves: tuple[Curve, ...], text: str, x_label: str) -> Panel:
     note = (
         "Generalisation gap = accuracy under hints like those of training − accuracy under hints that training never "
         "uses: paired by problem where both are there for the same problems."
     )
     return Panel(
         Chart.GENERALISATION, "Generalisation to unseen templates and types", Unit.SHARE,
-        tuple(c for c in curves if not c.key.endswith(":gap")), told, note, table_of(curves, x_label), x_label,
+        tuple(c for c in curves if not c.key.endswith(":gap")), text, note, table_of(curves, x_label), x_label,
     )  # fmt: skip
 
 
@@ -158,13 +157,13 @@ def _paired(seen: OutcomeArrays, unseen: OutcomeArrays) -> Floats | None:
 
 def _clause(sides: Sides, target: str, lines: Mapping[str, Sequence[Point]], *, paired: bool) -> str:
     seen, unseen, gap = (lines[k][-1].value for k in ("seen", "unseen", "gap"))
-    told = (
+    text = (
         f"at {target} {percent_interval(seen)} are right under {sides.seen} and {percent_interval(unseen)} under "
         f"{sides.unseen}"
     )
-    verdict = "" if is_clear(gap) else ", no gap that the evidence could show"
+    claim = "" if is_clear(gap) else ", no gap that the evidence could show"
     beside = "" if paired else " (of different problems: their difficulty is part of it)"
-    return f"{told}: a gap of {points_interval(gap)}{beside}{verdict}"
+    return f"{text}: a gap of {points_interval(gap)}{beside}{claim}"
 
 
 def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
@@ -182,7 +181,7 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
             "all hints whose template is known are of training's own templates: evaluate a held-out suite beside it to "
             "see a generalisation gap"
         )
-    return "no template of the laboratory wrote these hints, so nothing says which of them training knows"
+    return "no template of this program wrote these hints, so nothing says which of them training knows"
 
 
 def hint_splits(source: Source) -> Splits:
@@ -236,5 +235,5 @@ def config_of(run: str) -> RunConfig | None:
     try:
         return load_config(path)
     except UserError:
-        # Whoever opens that run is told what is wrong with it.
+        # Opening that run shows what is wrong with it.
         return None

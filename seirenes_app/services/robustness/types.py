@@ -192,7 +192,7 @@ class MatrixCell:
 class MatrixPanel:
     """Cross-play: `cells[i][j]` of `reasoners[i]` under the hints of `writers[j]`, with means of rows and columns.
 
-    `sentences`: what it shows, then progress, attack, cycling and forgetting, as far as they can be told.
+    `sentences`: what it shows, then progress, attack, cycling and forgetting, as far as they can be formed.
     """
 
     chart: Chart

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QFont, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -31,61 +30,42 @@ from seirenes_app.ui.charts.legend import ChartLegend
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
-from seirenes_app.ui.widgets.buttons import make_icon_button
+from seirenes_app.ui.widgets.buttons import make_icon_button, open_menu
 from seirenes_app.ui.widgets.dialogs import MessageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.table_model import Column, TableModel
 from training.errors import UserError
 from training.runs.files import write_whole
 
-Index = QModelIndex | QPersistentModelIndex
 TEXT_PX, HEADING_PX = 13, 15
 EMPTY = DataTable((), ())
 WAITING = "Reading…"
 FILE_KINDS = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
 
 
-class DataModel(QAbstractTableModel):
-    """A `DataTable` for a view."""
+class DataModel(TableModel):
+    """A `DataTable` for a view: text at the left, numbers at the right; a tooltip has a long text whole."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__((), parent)
         self.table = EMPTY
 
     def render_table(self, table: DataTable) -> None:
         """Other data."""
-        self.beginResetModel()
         self.table = table
-        self.endResetModel()
+        numbers = [any(isinstance(row[i], int | float) for row in table.rows[:8]) for i in range(len(table.columns))]
+        self.render_columns(
+            [_column(i, name, number) for i, (name, number) in enumerate(zip(table.columns, numbers, strict=True))]
+        )
+        self.render_rows(table.rows)
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        """Rows of the table."""
-        return 0 if parent.isValid() else len(self.table.rows)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        """Columns of the table."""
-        return 0 if parent.isValid() else len(self.table.columns)
+def _column(i: int, name: str, number: bool) -> Column:
+    def tip(row: Sequence[Value]) -> str | None:
+        text = cell_text(row[i])
+        return text if len(text) > 24 else None
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names of the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(section)
-        return self.table.columns[section] if role == Qt.ItemDataRole.DisplayRole else None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A value as it is read; the tooltip has a long text whole."""
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(index.column())
-        if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return None
-        text = cell_text(self.table.rows[index.row()][index.column()])
-        return text if role == Qt.ItemDataRole.DisplayRole or len(text) > 24 else None
-
-    def _alignment(self, column: int) -> Qt.AlignmentFlag:
-        number = any(isinstance(row[column], int | float) for row in self.table.rows[:8])
-        side = Qt.AlignmentFlag.AlignRight if number else Qt.AlignmentFlag.AlignLeft
-        return side | Qt.AlignmentFlag.AlignVCenter
+    return Column(name, lambda row: cell_text(row[i]), right=number, row_tip=tip)
 
 
 def cell_text(value: Value) -> str:
@@ -211,8 +191,8 @@ class FigureCard(QFrame):
 
     # ------------------------------------------------------------------ render
 
-    def render_words(self, sentence: str, note: str, table: DataTable, *, empty: bool) -> None:
-        """What stands around the figure. Where there is none, the sentence says why, in its place."""
+    def render_texts(self, sentence: str, note: str, table: DataTable, *, empty: bool) -> None:
+        """What stands around the figure. Where there is none, the sentence gives the reason, in its place."""
         self.empty.setText(sentence if empty else "")
         self.sentence.setText("" if empty else sentence)
         self.note.setText("" if empty else note)
@@ -233,7 +213,7 @@ class FigureCard(QFrame):
 
     def render_waiting(self) -> None:
         """Nothing yet: it is being read."""
-        self.render_words(WAITING, "", EMPTY, empty=True)
+        self.render_texts(WAITING, "", EMPTY, empty=True)
 
     def mark_stale(self) -> None:
         """Draw again next time: the theme changed."""
@@ -300,7 +280,7 @@ class FigureCard(QFrame):
         return menu
 
     def _show_menu(self) -> None:
-        self.make_menu().popup(self.menu_button.mapToGlobal(self.menu_button.rect().bottomLeft()))
+        open_menu(self.make_menu(), self.menu_button)
 
     def copy_image(self) -> None:
         """The whole card to the clipboard."""
@@ -308,7 +288,7 @@ class FigureCard(QFrame):
         self.said.emit(f"{self.title} copied.")
 
     def copy_sentence(self) -> None:
-        """What it shows, in words."""
+        """Sentence and note."""
         QGuiApplication.clipboard().setText(f"{self.sentence.text()} {self.note.text()}".strip())
         self.said.emit("The sentence was copied.")
 
@@ -379,7 +359,7 @@ class ChartCard(FigureCard):
             save_chart(path, self.chart, self.heading.text(), context=self.context, text=text)
 
     def describe(self) -> str:
-        """What the place at the cursor is and shows, for whoever cannot see it."""
+        """The place at the cursor and its values, for screen readers."""
         x, chart = self.plot.cursor_x, self.chart
         return self.legend.text() if x is None or chart is None else f"{chart.place_name(x)}: {self.legend.text()}"
 
@@ -422,7 +402,7 @@ class LiveCard(ChartCard):
         found = chart if chart.keyed else None
         self.render_chart(found)
         table = chart.wide_table() if self.tabled else EMPTY
-        self.render_words("" if found else self._empty, "", table, empty=found is None)
+        self.render_texts("" if found else self._empty, "", table, empty=found is None)
         self.table_button.setEnabled(found is not None)
         self.setAccessibleDescription(self.legend.text() or self._empty)
         super().draw_if_stale()

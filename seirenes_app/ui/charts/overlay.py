@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QMenu, QPushButton
+from PySide6.QtWidgets import QMenu
 
 from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.widgets.buttons import Button, open_menu
 
 MOST = 3
 """Runs that a chart holds beside its own."""
 
 
-class OverlayButton(QPushButton):
+class OverlayButton(Button):
     """Answer `runsRequested` with `show_choices`; `chosenChanged` tells which are ticked, in the order of ticking."""
 
     runsRequested = Signal()
@@ -26,6 +27,8 @@ class OverlayButton(QPushButton):
         self.setProperty("kind", "quiet")
         self.setAccessibleDescription("Draw other runs in the same charts")
         self.setToolTip(self.accessibleDescription())
+        # Wider than the drawing, which is centred in it: Fusion sets icon and text too close.
+        self.setIconSize(QSize(26, 18))
         set_icon(self, "compare", "text")
         self.chosen: tuple[Hashable, ...] = ()
         self.clicked.connect(lambda *_: self.runsRequested.emit())
@@ -60,7 +63,7 @@ class OverlayButton(QPushButton):
         """Open the menu at the button."""
         menu = self.make_menu(choices)
         menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
+        open_menu(menu, self)
 
     def _on_toggled(self, key: Hashable, *, on: bool) -> None:
         rest = [k for k in self.chosen if k != key]

@@ -1,4 +1,4 @@
-"""Rates as bars with their intervals: large with words for a result, small for a list. Painted; they count nothing."""
+"""Rates as bars with their intervals: large with text for a result, small for a list."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Rate:
         return self.right / self.done if self.done else 0.0
 
     @property
-    def words(self) -> str:
-        """As a person reads it."""
+    def description(self) -> str:
+        """For tooltips and screen readers."""
         if not self.done:
             return f"{self.label}: nothing yet"
         of = f"{self.done}" if self.done >= self.planned else f"{self.done}, {self.planned} planned"
@@ -50,24 +50,35 @@ class Rate:
         )  # fmt: skip
 
 
-class IntervalBars(QWidget):
-    """One line a rate: label, bar on a 0 to 100% track with its 95% interval, figures at the right."""
+class _Bars(QWidget):
+    """Rates with their accessible text; a subclass paints them."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._name = name
         self.rates: tuple[Rate, ...] = ()
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.render_rates(())
 
     def render_rates(self, rates: Sequence[Rate]) -> None:
         """Show these."""
         self.rates = tuple(rates)
-        self.setFixedHeight(max(1, len(self.rates)) * ROW)
-        words = ". ".join(rate.words for rate in self.rates)
-        self.setAccessibleName(f"{self._name}. {words}" if words else self._name)
-        self.setToolTip(words.replace(". ", "\n"))
+        texts = [rate.description for rate in self.rates]
+        self.setAccessibleName(". ".join(filter(None, (self._name, *texts))))
+        self.setToolTip("\n".join(texts))
         self.update()
+
+
+class IntervalBars(_Bars):
+    """One line a rate: label, bar on a 0 to 100% track with its 95% interval, figures at the right."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(name, parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.render_rates(())
+
+    def render_rates(self, rates: Sequence[Rate]) -> None:
+        """Show these, as high as they need."""
+        super().render_rates(rates)
+        self.setFixedHeight(max(1, len(self.rates)) * ROW)
 
     def sizeHint(self) -> QSize:
         """As high as its lines."""
@@ -106,8 +117,8 @@ class IntervalBars(QWidget):
         painter.setPen(theme.colour("muted"))
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
-        words = of if going or not rate.done else f"{of}   {percent_limits(rate.low, rate.high)}"
-        painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, words)
+        text = of if going or not rate.done else f"{of}   {percent_limits(rate.low, rate.high)}"
+        painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
 
 
 def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> None:
@@ -134,28 +145,22 @@ def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> N
         painter.drawEllipse(QPointF(track.x() + track.width() * rate.rate, y), 3.6, 3.6)
 
 
-class MiniBars(QWidget):
+class MiniBars(_Bars):
     """The same rates as thin bars, with the percentage of each beside it; for a line of a list.
 
-    It keeps its place while it is empty: hiding and showing would lay the whole list out anew, once an entry.
+    It keeps its place while it is empty: hiding and showing would lay the whole list out again.
     """
 
     LINE, BAR, WIDTH, MOST = 15, 5, 132, 3
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.rates: tuple[Rate, ...] = ()
+        super().__init__(parent=parent)
         self.setFixedSize(self.WIDTH, self.MOST * self.LINE)
 
     def render_rates(self, rates: Sequence[Rate]) -> None:
-        """Show these, or nothing."""
-        if tuple(rates) == self.rates:
-            return
-        self.rates = tuple(rates)
-        words = ". ".join(rate.words for rate in self.rates)
-        self.setAccessibleName(words)
-        self.setToolTip(words.replace(". ", "\n"))
-        self.update()
+        """Show these, or nothing; the same ones again cost nothing."""
+        if tuple(rates) != self.rates:
+            super().render_rates(rates)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """A letter, a bar, a figure a line."""

@@ -97,7 +97,7 @@ class HintCard(QWidget):
             parts = [
                 *(["Selected"] if self._selected else []), self._hint.text or NO_TEXT,
                 *(b.accessibleName() for b in self.gates.badges if not b.isHidden()), self.origin.text(),
-                *(rate.words for rate in self.bars.rates),
+                *(rate.description for rate in self.bars.rates),
             ]  # fmt: skip
             name = ". ".join(part.rstrip(".") for part in parts)
             if name != self.accessibleName():

@@ -60,8 +60,8 @@ class PanelCard(ChartCard):
         chart = panel_chart(panel, by_step=self._by_step, pick=self._fixed or chosen)
         self.plot.move_cursor(None)
         self.render_chart(chart if chart.curves else None)
-        words = describe_types(panel) if self._fixed is Pick.TYPES and chart.curves else panel.sentence
-        self.render_words(words, panel.note, panel.table, empty=self.chart is None)
+        text = describe_types(panel) if self._fixed is Pick.TYPES and chart.curves else panel.sentence
+        self.render_texts(text, panel.note, panel.table, empty=self.chart is None)
 
     def render_waiting(self) -> None:
         """Nothing yet."""
@@ -72,7 +72,7 @@ class PanelCard(ChartCard):
     def render_nothing(self, reason: str) -> None:
         """There is no such chart, and the reason."""
         self.render_waiting()
-        self.render_words(reason, "", EMPTY, empty=True)
+        self.render_texts(reason, "", EMPTY, empty=True)
 
     def describe(self) -> str:
         """The point at the cursor; without one, the whole reading."""
@@ -204,7 +204,7 @@ class ChartGrid(CardGrid):
             self.render_panel(chart, panel)
 
     def render_failed(self, chart: Chart, text: str) -> None:
-        """A chart that cannot be made, and why."""
+        """A chart that cannot be made, and the reason."""
         for card in self._cards_of(chart):
             card.render_nothing(text)
 

@@ -134,12 +134,12 @@ class DifferencesCard(FigureCard):
         super().__init__("Paired differences", None, 190, parent)
         self.put_picture(self.table)
         self.table_button.hide()
-        self.render_words("", "", EMPTY, empty=True)
+        self.render_texts("", "", EMPTY, empty=True)
 
     def render_comparison(self, found: Comparison) -> None:
         """Another comparison."""
         *lines, note = found.sentences or ("",)
-        self.render_words("\n".join(lines), note, found.table, empty=not found.lines)
+        self.render_texts("\n".join(lines), note, found.table, empty=not found.lines)
         self.note_shown = True
         self.note.setVisible(bool(note))
         self._stack.setCurrentWidget(self.table if found.lines else self.empty)

@@ -257,7 +257,7 @@ class MatrixCard(FigureCard):
         self.matrix.render_panel(panel)
         rows = min(MAX_ROWS, len(panel.reasoners) + 1)
         self.matrix.setMinimumHeight(rows * HEIGHT + HEADER_HEIGHT)
-        self.render_words("\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners)
+        self.render_texts("\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners)
 
     def _point(self, text: str) -> None:
         self.place.setText(text)

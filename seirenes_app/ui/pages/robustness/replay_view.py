@@ -177,14 +177,14 @@ class ReplayCard(FigureCard):
         self.result = None
         self.badge.hide()
         self.strip.render_steps((), None)
-        self.render_words(reason, "", EMPTY, empty=True)
+        self.render_texts(reason, "", EMPTY, empty=True)
 
     def render_result(self, result: CheckpointReplayResult) -> None:
         """The steps so far; the newest one is chosen unless the user chose another."""
         follow = self.strip.current < 0 or self.strip.current == len(self.strip.buttons) - 1
         self.result = result
         self.strip.render_steps(result.steps, result.robust_since)
-        self.render_words(result.sentence, NOTE, result.table, empty=not result.steps)
+        self.render_texts(result.sentence, NOTE, result.table, empty=not result.steps)
         self.badge.setVisible(result.robust_since is not None and result.complete)
         if result.robust_since is not None:
             earlier = " or before" if open_before(result.steps, result.robust_since) else ""
