@@ -112,8 +112,9 @@ class ChartData:
 
     def value_text(self, value: float) -> str:
         """A value without limits."""
-        texts = {Scale.SHARE: percent, Scale.POINTS: signed_points, Scale.NUMBER: number}
-        return texts[self.scale](value)
+        if self.scale is Scale.NUMBER:
+            return number(value)
+        return percent(value) if self.scale is Scale.SHARE else signed_points(value)
 
     def wide_table(self) -> DataTable:
         """As text, to read: a row a place with the newest on top, a column a series."""

@@ -229,10 +229,11 @@ def draw_matrix(axes: Any, panel: MatrixPanel, palette: Palette) -> None:
     for i, row in enumerate(panel.cells):
         for j, cell in enumerate(row):
             strength = 0.5 if high <= low or cell.value is None else (cell.value.mean - low) / (high - low)
-            box = {"xy": (j + 0.03, i + 0.04), "width": 0.94, "height": 0.92}
-            axes.add_patch(Rectangle(**box, facecolor=palette.clean, alpha=FAINT + (STRONG - FAINT) * strength, lw=0))
+            place, alpha = (j + 0.03, i + 0.04), FAINT + (STRONG - FAINT) * strength
+            axes.add_patch(Rectangle(place, 0.94, 0.92, facecolor=palette.clean, alpha=alpha, lw=0))
             if cell.own:
-                axes.add_patch(Rectangle(**box, facecolor="none", edgecolor=palette.adversary, lw=1.2, ls=(0, (4, 2))))
+                edge = {"facecolor": "none", "edgecolor": palette.adversary, "lw": 1.2, "ls": (0, (4, 2))}
+                axes.add_patch(Rectangle(place, 0.94, 0.92, **edge))  # type: ignore[arg-type]
             _write_cell(axes, i, j, cell.value, palette)
         _write_cell(axes, i, columns, panel.row_means[i], palette)
         _write_cell(axes, i, columns + 1, panel.clean[i], palette)

@@ -81,11 +81,9 @@ def _accuracy(state: RunState) -> list[Series]:
 
 def _rate(found: object) -> tuple[float, float, float] | None:
     """Accuracy, low, high of an evaluation's entry; None where it is not one."""
-    values = [found.get(key) for key in ("accuracy", "low", "high")] if isinstance(found, dict) else [None]
-    if not all(isinstance(v, int | float) for v in values):
-        return None
-    accuracy, low, high = map(float, values)
-    return accuracy, low, high
+    values = [found.get(key) for key in ("accuracy", "low", "high")] if isinstance(found, dict) else []
+    numbers = [float(v) for v in values if isinstance(v, int | float)]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
 
 
 def _types(state: RunState) -> list[Series]:
