@@ -200,3 +200,8 @@ def sentence(*clauses: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def brief(name: str, most: int) -> str:
+    """At most so many characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

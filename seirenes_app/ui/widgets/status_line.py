@@ -5,13 +5,12 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QPushButton, QWidget
 
-from seirenes_app.services.formatting import duration
+from seirenes_app.services.formatting import brief, duration
 from seirenes_app.services.run_summary import STAGE_LABELS, STATUS_LABELS
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
-from seirenes_app.ui.widgets.source_menu import brief
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, RunStatus
 

@@ -163,7 +163,7 @@ def test_the_chooser_offers_live_recent_and_recorded_runs(page, qtbot, root, tmp
     with qtbot.waitSignal(page.runs.loaded):
         page.runs.refresh()
     lock.release()
-    assert page.chooser.first() == live
+    assert page.chooser.first() == live.root
     page.chooser.menu.aboutToShow.emit()
     texts = [a.text() for a in page.chooser.menu.actions() if a.text()]
     assert [t.split("  ")[0] for t in texts] == [
@@ -171,7 +171,7 @@ def test_the_chooser_offers_live_recent_and_recorded_runs(page, qtbot, root, tmp
     ]  # fmt: skip
     with qtbot.waitSignal(page.chooser.chosen) as blocker:
         page.chooser.menu.actions()[-1].trigger()
-    assert blocker.args == [RunPaths(tmp_path / "recorded")]
+    assert blocker.args == [tmp_path / "recorded"]
 
 
 def test_a_page_that_comes_into_view_opens_what_there_is(page, qtbot, root):

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QWidget
 
-from seirenes_app.services.evaluation_request import evaluation_name
-from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.robustness.types import Origin, Track
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
-from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import action_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
-from seirenes_app.ui.widgets.source_menu import RECORDED, RECORDED_NAME, SourceMenu, brief, is_live, look_of
-from training.runs.listing import RunSummary
+from seirenes_app.ui.widgets.source_menu import SourceMenu
 from training.runs.paths import RunPaths
 
-MENU_ENTRIES = 14
-NAME_CHARACTERS, SHORT_CHARACTERS = 60, 28
+NAME_CHARACTERS = 28
 VIEWS_WIDTH, TRACKS_WIDTH = 720, 320
 TIP = "Choose a run or an evaluation (Ctrl+L)"
 
@@ -47,57 +41,6 @@ SEGMENTS = (
 )
 
 
-class ResultMenu(SourceMenu):
-    """Runs, evaluations and the recorded run. `chosen` carries the path of the folder."""
-
-    def __init__(self, recorded: RunPaths | None, parent: QWidget | None = None) -> None:
-        super().__init__(TIP, parent)
-        self._recorded = recorded.root if recorded is not None else None
-        self._runs: Sequence[RunSummary] = ()
-        self._evaluations: Sequence[EvaluationSummary] = ()
-        self._root: Path | None = None
-
-    def render_sources(
-        self, root: Path | None, runs: Sequence[RunSummary], evaluations: Sequence[EvaluationSummary]
-    ) -> None:
-        """Name what is open."""
-        self._root, self._runs, self._evaluations = root, runs, evaluations
-        name = self.name_of(root) if root is not None else "Choose a run"
-        self.show_open(brief(name, SHORT_CHARACTERS), f"Shown: {name}" if root is not None else name, self._look(root))
-        self.button.setToolTip(f"{name}\n{TIP}")
-
-    def first(self) -> Path | None:
-        """What to open without a choice: a live run, the newest with figures, or the recorded one."""
-        measured = [s for s in self._runs if s.state is not None and s.state.evals]
-        live = [s.paths.root for s in measured if is_live(s)]
-        return next(iter([*live, *(s.paths.root for s in measured)]), self._recorded)
-
-    def name_of(self, root: Path) -> str:
-        """The name of a folder's run or evaluation."""
-        if root == self._recorded:
-            return RECORDED_NAME
-        found = next((e for e in self._evaluations if e.paths.root == root), None)
-        return evaluation_name(found) if found is not None else root.name
-
-    def _look(self, root: Path | None) -> BadgeStyle | None:
-        if root is None:
-            return None
-        if root == self._recorded:
-            return RECORDED
-        entries: tuple[RunSummary | EvaluationSummary, ...] = (*self._runs, *self._evaluations)
-        return next((look_of(found.state) for found in entries if found.paths.root == root), None)
-
-    def fill(self) -> None:
-        self.add_runs(self._runs, lambda s: s.paths.root, self._root, most=MENU_ENTRIES, characters=NAME_CHARACTERS)
-        if self._evaluations:
-            self.add_title("Evaluations")
-        for found in self._evaluations[:MENU_ENTRIES]:
-            text, root = brief(evaluation_name(found), NAME_CHARACTERS), found.paths.root
-            self.add(text, look_of(found.state).icon, root, is_open=root == self._root)
-        if self._recorded is not None:
-            self.add_recorded(self._recorded, is_open=self._recorded == self._root)
-
-
 class RobustnessHeader(QWidget):
     """Emits what the user chooses; `render_…` shows the state."""
 
@@ -110,7 +53,9 @@ class RobustnessHeader(QWidget):
         self, recorded: RunPaths | None, actions: Mapping[str, QAction], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.source_menu = ResultMenu(recorded)
+        self.source_menu = SourceMenu(
+            recorded, lambda s: s.state is not None and bool(s.state.evals), TIP, NAME_CHARACTERS
+        )
         self.tracks = QComboBox()
         self.tracks.setAccessibleName("Suite and run")
         self.tracks.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

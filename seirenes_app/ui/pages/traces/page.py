@@ -20,12 +20,13 @@ from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
 from seirenes_app.ui.pages.traces.inspector import Inspector
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
-from seirenes_app.ui.pages.traces.view_stack import RunChooser, ViewStack, centred
+from seirenes_app.ui.pages.traces.view_stack import ViewStack, centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.empty_state import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.search import Facets, RolloutQuery, Sort
 from training.runs.paths import RunPaths
 
@@ -36,6 +37,7 @@ READ_MS = 40
 """How long the cursor must rest on a row before it is read."""
 RUNS_MS = 5_000
 """Runs that were started elsewhere come into the menu."""
+NAME_CHARACTERS = 44
 
 
 class TracesPage(Page):
@@ -79,7 +81,9 @@ class TracesPage(Page):
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        self.chooser = RunChooser(self._recorded)
+        self.chooser = SourceMenu(
+            self._recorded, lambda s: is_live(s) or s.paths.rollouts.is_file(), "Choose a run (Ctrl+L)", NAME_CHARACTERS
+        )
         self.search = SearchField()
         self.search.setMaximumWidth(520)
         self.export = make_button("Export…", "export", tip="Write the hits or the selection to a file (Ctrl+E)",
@@ -110,7 +114,7 @@ class TracesPage(Page):
             "choose-run": self.chooser.open,
         }, context_menu=self.table)  # fmt: skip
         self._runs.loaded.connect(self._on_runs_loaded)
-        self.chooser.chosen.connect(self.open_run)
+        self.chooser.chosen.connect(lambda root: self.open_run(RunPaths(root)))
         self.search.searched.connect(self._on_searched)
         self.search.left.connect(self._focus_table)
         self.filters.changed.connect(self.show_query)
@@ -181,7 +185,7 @@ class TracesPage(Page):
         self._table_stack.setCurrentWidget(self.table)
         self._render_tools()
         self.controller.open(paths)
-        self.chooser.render(paths, self._runs.summaries)
+        self._render_chooser()
 
     def forget(self, paths: RunPaths) -> None:
         """The run was discarded: close it."""
@@ -191,7 +195,7 @@ class TracesPage(Page):
 
     def show_nothing(self) -> None:
         """No run is open."""
-        self.chooser.render(None, self._runs.summaries)
+        self._render_chooser()
         self._clear_run()
         start = make_button("Start the demo run", "play", kind="primary", clicked=self.demoRequested.emit)
         self._show_empty(
@@ -221,10 +225,14 @@ class TracesPage(Page):
         self.search.setEnabled(has_content)
         self.export.setEnabled(has_content and bool(self.model.ids))
 
+    def _render_chooser(self) -> None:
+        root = self.paths.root if self.paths is not None else None
+        self.chooser.render_sources(root, self._runs.summaries)
+
     def _on_runs_loaded(self) -> None:
-        self.chooser.render(self.paths, self._runs.summaries)
+        self._render_chooser()
         if self.paths is None and self.isVisible() and (first := self.chooser.first()) is not None:
-            self.open_run(first)
+            self.open_run(RunPaths(first))
 
     def _on_opened(self, facets: Facets) -> None:
         self._facets = facets
