@@ -70,6 +70,7 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     if smoke_test:
         return _paint_all(app, settings, screenshot_dir)
     window = MainWindow(settings)
+    _catch_faults(window)
     startup = _Startup(app, window, settings)
     window.painted.connect(startup.begin)
     window.show()
@@ -114,7 +115,6 @@ class _Startup:
         from seirenes_app.services.diagnostics import start_log
 
         start_log()
-        _catch_faults(self._window)
         try:
             moved = check_workspace()
         except UserError as error:
@@ -164,14 +164,14 @@ def _load_settings() -> tuple[Settings, str]:
 
 
 def _catch_faults(window: MainWindow) -> None:
-    """Show and log what nobody caught, in the window's thread and in others; nothing dies silently."""
-
-    from seirenes_app.services.diagnostics import record_error
+    """Show and log what nobody caught, in the window's thread and in others."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
+        from seirenes_app.services.diagnostics import record_error
+
         text = str(error) if isinstance(error, UserError) else record_error(kind, error, trace)
         # Queued: out of the slot that failed first, and into the window's thread from any other.
         window.faulted.emit(text, isinstance(error, UserError))

@@ -327,12 +327,12 @@ QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QSplitter::handle { background: transparent; }
 
-QWidget#rail { background: $surface; border-right: 1px solid $border; }
-QToolButton[rail="true"] { background: transparent; border: 2px solid transparent; border-radius: ${radius}px;
+QWidget#sidebar { background: $surface; border-right: 1px solid $border; }
+QToolButton[sidebar="true"] { background: transparent; border: 2px solid transparent; border-radius: ${radius}px;
   padding: 8px 10px; color: $muted; text-align: left; font-weight: 500; }
-QToolButton[rail="true"]:hover { background: $raised; color: $text; }
-QToolButton[rail="true"]:checked { background: $raised; color: $accent; font-weight: 600; }
-QToolButton[rail="true"][ring="true"]:focus { border: 2px solid $accent; }
+QToolButton[sidebar="true"]:hover { background: $raised; color: $text; }
+QToolButton[sidebar="true"]:checked { background: $raised; color: $accent; font-weight: 600; }
+QToolButton[sidebar="true"][ring="true"]:focus { border: 2px solid $accent; }
 QFrame#palette { background: $surface; border: 1px solid $border; border-radius: 12px; }
 QFrame#palette QLineEdit { border: none; border-bottom: 1px solid $border; border-radius: 0; font-size: 16px;
   padding: 14px 18px; background: transparent; }

@@ -76,16 +76,16 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
         if self._settings.geometry:
             self.restoreGeometry(QByteArray(base64.b64decode(self._settings.geometry)))
-        self.rail = Sidebar(PAGES)
-        self.rail.select(self._first_page)
-        self.rail.chosen.connect(self.show_page)
-        self.rail.commandsRequested.connect(self.open_palette)
+        self.sidebar = Sidebar(PAGES)
+        self.sidebar.select(self._first_page)
+        self.sidebar.chosen.connect(self.show_page)
+        self.sidebar.commandsRequested.connect(self.open_palette)
         self.stack = QStackedWidget()
         body = QWidget()
         row = QHBoxLayout(body)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        row.addWidget(self.rail)
+        row.addWidget(self.sidebar)
         row.addWidget(self.stack, 1)
         self.setCentralWidget(body)
         self.statusBar().setSizeGripEnabled(False)
@@ -156,10 +156,14 @@ class MainWindow(QMainWindow):
             **{mode: lambda mode=mode: self.set_theme(mode) for mode in ThemeMode},
         }  # fmt: skip
 
+    @property
+    def _runs_root(self) -> Path:
+        return self._library.runs_root if self._services is not None else Path.home()
+
     def _read_machine(self) -> Machine:
         from seirenes_app.services.machine import read_machine
 
-        return read_machine(self._library.runs_root)
+        return read_machine(self._runs_root)
 
     def _on_machine_read(self, machine: Machine) -> None:
         self._machine = machine
@@ -224,7 +228,7 @@ class MainWindow(QMainWindow):
         if isinstance(shown, Page) and shown.key in self.pages:
             shown.deactivate()
         self.stack.setCurrentWidget(page)
-        self.rail.select(key)
+        self.sidebar.select(key)
         page.activate()
 
     def open_traces(self, paths: RunPaths, query: RolloutQuery | None = None) -> None:
@@ -357,7 +361,7 @@ class MainWindow(QMainWindow):
         from seirenes_app.services.diagnostics import describe, log_path
 
         self._machine = self._machine or self._read_machine()
-        places = {"runs": self._library.runs_root, "settings": settings_path(), "log": log_path()}
+        places = {"runs": self._runs_root, "settings": settings_path(), "log": log_path()}
         return describe(self._machine, places)
 
     def copy_diagnostics(self) -> None:

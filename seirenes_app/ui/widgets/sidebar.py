@@ -58,14 +58,14 @@ class Sidebar(QWidget):
 
     def __init__(self, pages: Sequence[PageSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("rail")
+        self.setObjectName("sidebar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
         self.setAccessibleName("Pages")
         self.setFixedWidth(WIDTH)
         self._pages = pages
         self._group = QButtonGroup(self)
         self.buttons: list[SidebarButton] = []
-        self.commands = make_rail_button("Commands", "command", "Every command by its name (Ctrl+Shift+P)")
+        self.commands = make_sidebar_button("Commands", "command", "Every command by its name (Ctrl+Shift+P)")
         self.commands.clicked.connect(self.commandsRequested)
         column(
             row(Logo(), make_label("Seirênes", "heading"), None, margins=(4, 0, 0, 0)),
@@ -80,7 +80,7 @@ class Sidebar(QWidget):
         self._group.idClicked.connect(lambda number: self.chosen.emit(pages[number].key))
 
     def _make_button(self, page: PageSpec, number: int) -> SidebarButton:
-        button = make_rail_button(page.title, page.icon, f"{page.title} (Ctrl+{number + 1})")
+        button = make_sidebar_button(page.title, page.icon, f"{page.title} (Ctrl+{number + 1})")
         button.setCheckable(True)
         self._group.addButton(button, number)
         self.buttons.append(button)
@@ -101,11 +101,11 @@ class Sidebar(QWidget):
             super().keyPressEvent(event)
 
 
-def make_rail_button(text: str, icon: str, tip: str) -> SidebarButton:
+def make_sidebar_button(text: str, icon: str, tip: str) -> SidebarButton:
     """An entry of the sidebar."""
     button = SidebarButton()
     button.setText(f"  {text}")
-    button.setProperty("rail", True)
+    button.setProperty("sidebar", True)
     button.setToolTip(tip)
     button.setAccessibleName(text)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)

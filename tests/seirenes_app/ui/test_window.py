@@ -76,7 +76,7 @@ def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
 
 
 def test_the_rail_opens_the_palette(window, qtbot):
-    qtbot.mouseClick(window.rail.commands, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(window.sidebar.commands, Qt.MouseButton.LeftButton)
     assert window.palette_.isVisible()
 
 
