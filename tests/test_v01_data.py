@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.evals import verify
+from helpers.robust_runs import SKILL, evaluate_step
 
 from seirenes_app.services.hint_authoring.draft import from_json
 from seirenes_app.services.hint_authoring.results import result_from_json
@@ -21,6 +22,7 @@ from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.run_store import run_eval_dir
 from training.evaluation.store_reader import StoreReader
+from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import read_suite
 from training.evaluation.suites.manifest import separation
 from training.evaluation.v01_rows import import_rows, needs_import
@@ -151,6 +153,16 @@ def test_an_interrupted_v01_import_goes_on(v01, tmp_path):
     assert needs_import(run, into)
     import_rows(run, into)
     assert _stored(into.rows) == _stored(whole.rows)
+
+
+def test_a_v01_step_that_is_evaluated_again_is_not_imported_over_it(v01):
+    run = RunPaths(v01 / "run")
+    import_rows(run, run_eval_dir(run))
+    evaluate_step(run, frozen_suite(12, 2605), 3, SKILL[20])
+    kept = _stored(run_eval_dir(run).rows)
+    (run.evaluations / "step_000003.jsonl").touch()
+    assert import_rows(run, run_eval_dir(run)) == {}
+    assert _stored(run_eval_dir(run).rows) == kept
 
 
 def test_a_v01_run_that_cannot_be_written_is_imported_into_the_cache(v01):

@@ -76,19 +76,26 @@ def _worst(block: Block, exact: bool) -> WorstOfK | None:
         return None
     k = int(np.bincount(asked).argmax())
     whole_P = count_P == k
-    neutral = _all_right(block.cells.where(condition=Condition.PLACEBO))
-    resampled = _all_resampled(block.cells.where(condition=Condition.CLEAN), k)
-    shares: list[Interval | None] = [None, None]
-    effects: list[Effect | None] = [None, None]
-    for side, (beside_P, n_P) in enumerate((neutral, resampled)):
-        both_P = whole_P & (n_P == k)
-        if both_P.any():
-            shares[side] = _mean_share(beside_P[both_P])
-            effects[side] = _effect(hinted_P[both_P], beside_P[both_P], exact)
     whole = int(whole_P.sum())
-    return WorstOfK(
-        block.target, block.suite, k, whole, len(asked) - whole, _mean_share(hinted_P[whole_P]), *shares, *effects
+    (neutral, against_neutral), (resampled, against_resampled) = (
+        _beside(hinted_P, beside_P, whole_P & (n_P == k), exact)
+        for beside_P, n_P in (
+            _all_right(block.cells.where(condition=Condition.PLACEBO)),
+            _all_resampled(block.cells.where(condition=Condition.CLEAN), k),
+        )
     )
+    return WorstOfK(
+        block.target, block.suite, k, whole, len(asked) - whole, _mean_share(hinted_P[whole_P]), neutral, resampled,
+        against_neutral, against_resampled,
+    )  # fmt: skip
+
+
+def _beside(
+    hinted_P: Floats, beside_P: Floats, both_P: NDArray[np.bool_], exact: bool
+) -> tuple[Interval | None, Effect | None]:
+    if not both_P.any():
+        return None, None
+    return _mean_share(beside_P[both_P]), _effect(hinted_P[both_P], beside_P[both_P], exact)
 
 
 def _mean_share(values: Floats) -> Interval:
