@@ -125,12 +125,10 @@ class RunsModel(TableModel):
         return self.mark(run.paths.run_id).name or run.paths.run_id
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        """Names are edited in place."""
         editable = index.isValid() and index.column() == RunColumn.RUN and self._workspace is not None
         return super().flags(index) | (Qt.ItemFlag.ItemIsEditable if editable else Qt.ItemFlag.NoItemFlags)
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Rename; the run's own id takes the name away."""
         run_id = self.rows[index.row()].paths.run_id
         self.set_mark(run_id, rename="" if str(value).strip() == run_id else str(value))
         return True

@@ -358,14 +358,12 @@ class ConfigForm(QWidget):
         self._arrange()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """More columns where there is room."""
         columns = 1 if self.width() < NARROW else 2 if self.width() < WIDE else 3
         if columns != self._columns:
             self._columns = columns
             self._arrange()
 
     def minimumSizeHint(self) -> QSize:
-        """One column."""
         return QSize(320, super().minimumSizeHint().height())
 
     def reveal(self, key: str) -> None:

@@ -42,15 +42,12 @@ class RunDelegate(QStyledItemDelegate):
     """Paints all columns, so that they share one baseline and one hover."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Rows are of one height."""
         return QSize(120, ROW)
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
-        """A line for the name, not the whole cell."""
         editor.setGeometry(option.rect.adjusted(2, 6, -2, EDITOR_HEIGHT + 6 - option.rect.height()))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Ground, then what the column shows, then the hairline below."""
         theme = current_theme()
         painter.save()
         rect = option.rect
@@ -232,7 +229,6 @@ class RunTable(QTableView):
             self.selectRow(row)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """A narrow table gives up what the others say already."""
         narrow = event.size().width() < NARROW
         self.setColumnHidden(RunColumn.STEPS, narrow)
         for column, width in WIDTHS.items():

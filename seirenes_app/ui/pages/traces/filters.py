@@ -295,7 +295,6 @@ class FilterPopup(QFrame):
         first.setFocus(Qt.FocusReason.PopupFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows between boxes; Enter and Escape close."""
         key = event.key()
         if key in (Qt.Key.Key_Down, Qt.Key.Key_Up):
             self.focusNextPrevChild(key == Qt.Key.Key_Down)
@@ -364,7 +363,6 @@ class SearchField(QLineEdit):
         self.render_text("")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape and Down."""
         if event.key() == Qt.Key.Key_Escape and self.text():
             self.clear()
         elif event.key() in (Qt.Key.Key_Escape, Qt.Key.Key_Down):

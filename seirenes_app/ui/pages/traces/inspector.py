@@ -163,15 +163,12 @@ class MarkedText(QTextEdit):
         self.setFixedHeight(int(self.document().size().height()) + 4)
 
     def sizeHint(self) -> QSize:
-        """As high as its text."""
         return QSize(240, self.height())
 
     def minimumSizeHint(self) -> QSize:
-        """It wraps."""
         return QSize(120, self.height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width breaks the lines elsewhere."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self._fit()
@@ -388,14 +385,12 @@ class Inspector(QWidget):
             self.area.ensureVisible(0, bottom, 0, SCROLL_PX)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape."""
         if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
         else:
             super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Side by side where there is room."""
         wide = event.size().width() >= WIDE
         self._halves.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
         # Above the solutions the question has its own height; beside them it has its share of the width.

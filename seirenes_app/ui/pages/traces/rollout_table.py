@@ -79,7 +79,6 @@ class RolloutDelegate(QStyledItemDelegate):
         self._lay_out = lru_cache(TEXTS_KEPT)(self._prepare_text)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Rows are of one height."""
         return QSize(80, ROW)
 
     def _take_theme(self, theme: Theme) -> None:
@@ -89,7 +88,6 @@ class RolloutDelegate(QStyledItemDelegate):
         self._tags.clear()
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Ground, content, hairline."""
         if current_theme() is not self._theme:
             self._take_theme(current_theme())
         rect, number, column = option.rect, index.row(), RolloutColumn(index.column())
@@ -336,7 +334,6 @@ class RolloutTable(QTableView):
         super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """A narrow table hides columns that nobody chose to see."""
         for column, spec in COLUMNS.items():
             shown = event.size().width() >= spec.hidden_below
             self.setColumnHidden(column, not self._chosen_columns.get(column, shown))

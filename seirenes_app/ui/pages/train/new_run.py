@@ -59,11 +59,9 @@ class Tile(QAbstractButton):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        """As narrow as a tile may be."""
         return QSize(TILE_WIDTH, TILE_HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Ground, border, name, lines."""
         theme, chosen = current_theme(), self.isChecked()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -118,7 +116,6 @@ class PresetTiles(QWidget):
         self._group.setExclusive(name in self.tiles)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Reflow."""
         self._arrange(max(2, min(len(self.tiles), (self.width() + SPACE_2) // (TILE_WIDTH + SPACE_2))))
 
     def _arrange(self, columns: int) -> None:

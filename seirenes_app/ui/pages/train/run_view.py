@@ -177,11 +177,9 @@ class StageBar(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """All stages at their widest."""
         return QSize(len(self._stages) * (STAGE_WIDTH + ARROW), STAGE_HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Pills with arrows between them."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         count = len(self._stages)
@@ -428,7 +426,6 @@ class IntervalDelegate(QStyledItemDelegate):
     """Before as a ring, now as a dot, each on its interval."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """A track, two intervals, two marks."""
         row = index.data(ROW_ROLE)
         if not isinstance(row, EvalRow):
             return
