@@ -73,7 +73,7 @@ def make_page(key: str, services: Services) -> Page:
     if key == "train":
         from seirenes_app.ui.pages.train.page import TrainPage
 
-        return TrainPage(services.control, services.library, tasks=services.tasks)
+        return TrainPage(services.control, services.library, tasks=services.tasks, name_of=services.runs.name_of)
     if key == "traces":
         from seirenes_app.ui.pages.traces.page import TracesPage
 

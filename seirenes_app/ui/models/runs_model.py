@@ -120,9 +120,10 @@ class RunsModel(TableModel):
         marks = self._marks.values()
         return sorted({tag for m in marks for tag in m.tags}), sorted({m.group for m in marks if m.group})
 
-    def name_of(self, run: RunSummary) -> str:
+    def name_of(self, run: RunSummary | RunPaths) -> str:
         """The name the person gave it, else its id."""
-        return self.mark(run.paths.run_id).name or run.paths.run_id
+        run_id = run.run_id if isinstance(run, RunPaths) else run.paths.run_id
+        return self.mark(run_id).name or run_id
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         editable = index.isValid() and index.column() == RunColumn.RUN and self._workspace is not None

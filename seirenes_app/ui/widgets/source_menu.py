@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -40,6 +41,8 @@ class SourceMenu(QWidget):
         """`characters`: the longest name that the button shows whole."""
         super().__init__(parent)
         self._recorded = recorded.root if recorded is not None else None
+        self.run_name: Callable[[RunPaths], str] = attrgetter("run_id")
+        """What a run is called."""
         self._has_results, self._tip, self._characters = has_results, tip, characters
         self._runs: Sequence[RunSummary] = ()
         self._evaluations: Sequence[EvaluationSummary] = ()
@@ -84,7 +87,7 @@ class SourceMenu(QWidget):
         if root == self._recorded:
             return RECORDED_NAME
         found = next((e for e in self._evaluations if e.paths.root == root), None)
-        return evaluation_name(found) if found is not None else root.name
+        return evaluation_name(found) if found is not None else self.run_name(RunPaths(root))
 
     def _fill(self) -> None:
         self.menu.clear()
@@ -92,7 +95,7 @@ class SourceMenu(QWidget):
         for title, runs in (("Running", live), ("Recent runs", past[:MAX_ENTRIES])):
             self._add_title(title, runs)
             for run in runs:
-                self._add(run.paths.run_id, f"   {time_ago(started_at(run), time.time())}", run)
+                self._add(self.run_name(run.paths), f"   {time_ago(started_at(run), time.time())}", run)
         self._add_title("Evaluations", self._evaluations)
         for evaluation in self._evaluations[:MAX_ENTRIES]:
             self._add(evaluation_name(evaluation), "", evaluation)

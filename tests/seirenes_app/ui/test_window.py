@@ -127,6 +127,15 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     assert (tmp_path / "a.csv").read_text().startswith("series,step")
 
 
+def test_a_run_goes_by_the_name_that_it_was_given(window, tmp_path):
+    paths = write_run(tmp_path / "runs", "over", done="finished")
+    window._runs.set_mark("over", rename="Best so far")
+    window.open_run(paths)
+    assert page(window, "train").view.head.name.text() == "Best so far"
+    window.open_traces(paths)
+    assert page(window, "traces").chooser.button.text() == "Best so far"
+
+
 def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
     new = page(window, "train").new
     field = new.form.fields["rollout.clean"]

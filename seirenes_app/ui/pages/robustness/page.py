@@ -161,6 +161,7 @@ class RobustnessPage(Page):
         })  # fmt: skip
         self.header = RobustnessHeader(self._recorded, self.actions_)
         self.source_menu = self.header.source_menu
+        self.source_menu.run_name = self._runs.name_of
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
         self.compare = CompareView()
         self.stack = ViewStack({

@@ -84,6 +84,7 @@ class TracesPage(Page):
         self.chooser = SourceMenu(
             self._recorded, lambda s: is_live(s) or s.paths.rollouts.is_file(), "Choose a run (Ctrl+L)", NAME_CHARACTERS
         )
+        self.chooser.run_name = self._runs.name_of
         self.search = SearchField()
         self.search.setMaximumWidth(520)
         self.export = make_button("Export…", "export", tip="Write the hits or the selection to a file (Ctrl+E)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
@@ -51,9 +52,11 @@ class TrainPage(Page):
     """RunPaths"""
 
     def __init__(
-        self, control: TrainerControl, library: RunRepository, *, tasks: TaskRunner, parent: QWidget | None = None
-    ) -> None:
+        self, control: TrainerControl, library: RunRepository, *, tasks: TaskRunner,
+        name_of: Callable[[RunPaths], str] = attrgetter("run_id"), parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(parent)
+        self._name_of = name_of
         self._control, self._library, self._tasks = control, library, tasks
         self._watcher: RunWatcher | None = None
         self._state = RunState()
@@ -116,7 +119,7 @@ class TrainPage(Page):
     def open_run(self, paths: RunPaths) -> None:
         """Show a run."""
         self._drop_watcher()
-        self.view.follow(paths)
+        self.view.follow(paths, self._name_of(paths))
         self._watcher = RunWatcher(paths, parent=self)
         self._watcher.stateChanged.connect(self._on_state_changed)
         self._watcher.problem.connect(lambda text: self._show_message("The run's events", text))

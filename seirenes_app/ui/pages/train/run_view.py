@@ -557,10 +557,10 @@ class RunView(QWidget):
         fill(log.body, make_card_heading("Log"), self.log)
         fill(self.column.body, self.head, self.banner, self.progress, self.grid, suite, log, None)
 
-    def follow(self, paths: RunPaths) -> None:
-        """Another run."""
+    def follow(self, paths: RunPaths, name: str) -> None:
+        """Another run, under the name that is shown."""
         self._paths, self._shown_problem, self._evals = paths, (), None
-        self.head.name.setText(paths.run_id)
+        self.head.name.setText(name)
         self.log.follow(paths.log)
         self.progress.health.render_stop("")
         self.progress.meters.render_use(None)
