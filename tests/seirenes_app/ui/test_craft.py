@@ -171,7 +171,7 @@ def test_solving_shows_bars_words_traces_and_is_kept_over_a_crash(craft, qtbot, 
     assert "hint" in craft.page.solve_card.summary.text()
     craft.wait(lambda: craft.page.attribution.traces.view.rows)
     assert len(craft.page.hint_list.cards[craft.controller.selected].bars.rates) == 3
-    craft.wait(lambda: not craft.controller.session.unsaved and not craft.controller._unsaved_results)
+    craft.wait(lambda: not craft.controller.session.unsaved and not craft.controller._pending_saves)
     assert craft.page.header.saved.text() == "Saved"
     craft.crash()
     again = Craft(qtbot, qapp, craft.root)

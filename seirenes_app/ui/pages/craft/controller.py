@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,9 @@ class CraftController(QObject):
         self.recent_models: list[str] = []
         self._live: dict[str, SolveResult] = {}
         self._attributions: dict[tuple[str, type], Any] = {}
-        self._unsaved_results: deque[tuple[CraftSession, SolveResult]] = deque()
-        self._retry_results_at = 0.0
+        self._pending_saves: deque[Callable[[], None]] = deque()
+        """Each saves one result, or raises a `UserError`."""
+        self._retry_saves_at = 0.0
         self._save_error = ""
         self._merge_group = 0
         self._closed = False
@@ -385,7 +387,7 @@ class CraftController(QObject):
     def save_now(self) -> str:
         """Save what is not saved; returns what prevented it, "" for nothing."""
         try:
-            self._save_results(len(self._unsaved_results))
+            self._save_results(len(self._pending_saves))
             self.session.flush()
         except UserError as error:
             return str(error)
@@ -399,21 +401,20 @@ class CraftController(QObject):
 
     def _save_when_due(self) -> None:
         saved = self.session.save_if_due()
-        if self._unsaved_results and time.monotonic() >= self._retry_results_at:
-            self._retry_results_at = time.monotonic() + RETRY_S
+        if self._pending_saves and time.monotonic() >= self._retry_saves_at:
+            self._retry_saves_at = time.monotonic() + RETRY_S
             saved = self._save_results(RESULTS_PER_TICK) > 0
-            self._retry_results_at = 0.0
-        if saved and not self.session.unsaved and not self._unsaved_results:
+            self._retry_saves_at = 0.0
+        if saved and not self.session.unsaved and not self._pending_saves:
             self._save_error = ""
             self.savedChanged.emit(True, "")
 
     def _save_results(self, n: int) -> int:
         """Save up to `n` results. Raises a `UserError`; unsaved ones stay in the queue."""
-        n = min(n, len(self._unsaved_results))
+        n = min(n, len(self._pending_saves))
         for _ in range(n):
-            session, result = self._unsaved_results[0]
-            session.put_result(result)
-            self._unsaved_results.popleft()
+            self._pending_saves[0]()
+            self._pending_saves.popleft()
         return n
 
     def _report_save_error(self, text: str) -> None:
@@ -475,16 +476,21 @@ class CraftController(QObject):
         return found
 
     def _attribution(self, kind: type) -> Any:
-        key = solve_key(self.session.draft, self.hint), kind
         if self.hint is None:
             return None
-        if key not in self._attributions:
+        key = solve_key(self.session.draft, self.hint)
+        if (key, kind) not in self._attributions:
             try:
-                self._attributions[key] = load_attribution(self._store, self.session.draft.id, key[0], kind)
+                self._remember(key, kind, load_attribution(self._store, self.session.draft.id, key, kind))
             except UserError as error:
                 self._report_save_error(str(error))
                 return None
-        return self._attributions[key]
+        return self._attributions[key, kind]
+
+    def _remember(self, key: str, kind: type, value: Any) -> None:
+        while len(self._attributions) >= REMEMBERED:
+            self._attributions.pop(next(iter(self._attributions)))
+        self._attributions[key, kind] = value
 
     # ------------------------------------------------------------------ tasks
 
@@ -617,7 +623,8 @@ class CraftController(QObject):
                     self.resultChanged.emit(id_)
                 self.solvingChanged.emit({key: text for key, text in values.items() if key not in results})
             case TaskKind.ABLATE:
-                task.ablation = self._attributions[task.key, AblationResult] = values[""]
+                task.ablation = values[""]
+                self._remember(task.key, AblationResult, task.ablation)
                 self.resultChanged.emit(self.selected)
         self.taskChanged.emit()
 
@@ -632,26 +639,18 @@ class CraftController(QObject):
         elif task.kind is TaskKind.SOLVE:
             self.solvingChanged.emit(None)
             finished = dict(result or {})
-            self._unsaved_results.extend((task.session, r) for r in finished.values())
+            self._pending_saves.extend(partial(task.session.put_result, r) for r in finished.values())
             stale, self._live = {*self._live, *finished}, finished
             for id_ in stale:
                 self.resultChanged.emit(id_)
         elif task.kind in (TaskKind.ABLATE, TaskKind.SCORE) and result is not None:
-            self._keep_attribution(task, result)
+            self._remember(task.key, type(result), result)
+            self._pending_saves.append(lambda: save_attribution(self._store, task.session.draft.id, task.key, result))
+            self.resultChanged.emit(self.selected)
         # A cancelled score fails, which is no news; a crash of the worker is shown by the banner.
         if error and not task.cancelling and not self._inference.is_last_crash(error):
             self.problem.emit(FAILED[task.kind], error)
         self.taskChanged.emit()
-
-    def _keep_attribution(self, task: WorkerTask, value: LogprobDelta | AblationResult) -> None:
-        while len(self._attributions) >= REMEMBERED:
-            self._attributions.pop(next(iter(self._attributions)))
-        self._attributions[task.key, type(value)] = value
-        try:
-            save_attribution(self._store, task.session.draft.id, task.key, value)
-        except UserError as error:
-            self._report_save_error(str(error))
-        self.resultChanged.emit(self.selected)
 
 
 def _with_suggestions(before: Draft, after: Draft) -> Draft:
