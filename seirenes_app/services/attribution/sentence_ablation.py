@@ -122,7 +122,7 @@ ONE_SENTENCE = (
     "The hint is one sentence: leaving it out is the clean question, and having only it is the whole hint, so there is "
     "nothing to take apart."
 )
-NO_HARM = "The whole hint does no clear harm with this many samples, so its sentences tell little. More samples may."
+NO_HARM = "The whole hint does no clear harm with this many samples, so its sentences show little. More samples may."
 TOGETHER = (
     "No sentence does clear harm alone, and leaving out any one clearly helps nothing: it takes several together."
 )

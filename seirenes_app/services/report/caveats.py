@@ -34,7 +34,7 @@ def _of_seeds(opened: Sequence[ResultSource], comparison: Comparison | None) -> 
         seed = f" (seed {seeds[0]})" if seeds else ""
         return (
             f"One run with one seed{seed}. Whether another seed would end as well is not known, and without a baseline "
-            "run beside it nothing tells self-play from training as such."
+            "run beside it nothing separates self-play from training as such."
         )
     modes = [s.state.mode for s in sources if s.state is not None]
     single = sorted({m for m in modes if modes.count(m) == 1})
@@ -84,7 +84,7 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
             "each problem once, and what they have no totals of is not shown."
         )
     if "placebo" not in last:
-        yield f"{track.title}: no placebos were asked, so harm by hints is not told from harm by any text."
+        yield f"{track.title}: no placebos were asked, so harm by hints cannot be separated from harm by any text."
     cells = results.cells(track, measured[-1].target)
     if not len(cells):
         return

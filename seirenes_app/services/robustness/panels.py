@@ -139,7 +139,7 @@ def _beyond_clause(trend: Trend) -> str:
     if is_clear(found.value, p_value):
         side = "more" if found.value.mean > 0 else "less"
         return f"under hints it changed by {side} than under placebos ({detail})"
-    return f"the change under hints is not told apart from that under placebos ({detail})"
+    return f"the change under hints cannot be distinguished from that under placebos ({detail})"
 
 
 def _gap_caption(view: View) -> str:

@@ -33,7 +33,7 @@ class CloseAnswer(StrEnum):
     """What to do with running runs when the window closes."""
 
     KEEP = "keep"
-    """They go on in the background and are listed again at the next start."""
+    """They continue in the background and are listed again at the next start."""
     STOP = "stop"
     """They are asked to save and stop; the window closes when they have."""
     CANCEL = "cancel"
@@ -91,7 +91,7 @@ class CloseDialog(PageDialog):
         self.answer = CloseAnswer.CANCEL
         self.body.addWidget(make_label(title, "title"))
         text = f"{runs[0]} can" if one else "They can"
-        text += " go on in the background; the window finds what is running the next time it opens."
+        text += " continue in the background; the window finds what is running the next time it opens."
         self.body.addWidget(make_label(text, "muted", wrap=True))
         self.keep = make_button("Keep running in background", "running", kind="primary",
                                 clicked=lambda: self._choose(CloseAnswer.KEEP))  # fmt: skip
@@ -114,7 +114,7 @@ class StoppingDialog(PageDialog):
         self.body.addWidget(make_label("Saving and stopping", "title"))
         self.status = make_label("Asking the trainer to stop…", "muted", wrap=True)
         self.body.addWidget(self.status)
-        close = make_button("Close now", tip="The trainer goes on saving in the background", clicked=leave)
+        close = make_button("Close now", tip="The trainer continues saving in the background", clicked=leave)
         fill(self.buttons, None, close)
 
 
@@ -127,8 +127,8 @@ class BugDialog(PageDialog):
         self.body.addWidget(make_label("Internal error", "title"))
         self.body.addWidget(
             make_label(
-                "This is a fault of the window, not of your run: runs go on. The details are in the log; please send "
-                "them with a report.", "muted", wrap=True,
+                "This is an error in the window, not in your run: runs continue. The details are in the log; please "
+                "send them with a report.", "muted", wrap=True,
             )
         )  # fmt: skip
         details = QPlainTextEdit(text)

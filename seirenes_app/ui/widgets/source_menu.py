@@ -71,7 +71,8 @@ class SourceMenu(QWidget):
         self.button.setText(_plain(brief(name, self._characters)))
         self.button.setAccessibleName(f"Shown: {name}" if root is not None else name)
         self.button.setToolTip(f"{name}\n{self._tip}")
-        states = {found.paths.root: found.state for found in (*runs, *evaluations)}
+        entries: tuple[RunSummary | EvaluationSummary, ...] = (*runs, *evaluations)
+        states = {found.paths.root: found.state for found in entries}
         self.badge.setVisible(root is not None and (root == self._recorded or root in states))
         if root == self._recorded:
             self.badge.render_look(RECORDED)

@@ -107,7 +107,7 @@ def test_a_run_without_evaluations_waits_for_them(bench):
     assert [b.text() for b in bench.page.stack.empty.findChildren(QAbstractButton)] == ["Evaluate…"]
 
 
-def test_what_is_damaged_is_told_in_words(bench):
+def test_a_damaged_evaluation_is_named(bench):
     paths = evaluate_run(bench.evaluations)
     paths.rows.write_bytes(b"\x00garbage" * 512)
     bench.page.open_source(paths.root)
@@ -130,7 +130,7 @@ def test_another_run_replaces_every_chart(bench):
     assert bench.page.stack.empty.isVisible()
 
 
-def test_a_run_that_grows_is_charted_anew(bench):
+def test_a_run_that_grows_is_charted_again(bench):
     paths = bench.write()
     bench.open(paths)
     kept = write_run(bench.folder / "later" / "r", skills={step: EVEN for step in (0, 10, 20, 30)})
@@ -174,17 +174,17 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     press(bench, card.plot, Qt.Key.Key_Down, Qt.Key.Key_Down)
     assert card.plot.accessibleDescription().startswith("hinted, all types, step 10: ")
     press(bench, card.plot, Qt.Key.Key_Return)
-    sheet = bench.page.rows
-    bench.wait(lambda: sheet.rows is not None)
-    assert sheet.title.text() == "Hinted  ·  step 10"
-    assert sheet.model.rowCount() == 48
-    assert sheet.current.question
-    sheet.filter.buttons["wrong"].click()
-    assert sheet.model.rowCount()
-    assert Outcome.RIGHT not in {t.outcome for t in sheet.model.rows}
-    assert sheet.texts["Solution"][1].text() == sheet.current.completion
-    press(bench, sheet.list, Qt.Key.Key_Escape)
-    assert sheet.isHidden()
+    panel = bench.page.rows
+    bench.wait(lambda: panel.rows is not None)
+    assert panel.title.text() == "Hinted  ·  step 10"
+    assert panel.model.rowCount() == 48
+    assert panel.current.question
+    panel.filter.buttons["wrong"].click()
+    assert panel.model.rowCount()
+    assert Outcome.RIGHT not in {t.outcome for t in panel.model.rows}
+    assert panel.texts["Solution"][1].text() == panel.current.completion
+    press(bench, panel.list, Qt.Key.Key_Escape)
+    assert panel.isHidden()
     assert bench.page.focusWidget() is card.plot
 
 
@@ -266,7 +266,7 @@ def test_a_chart_leaves_as_picture_and_as_table(bench, key, tmp_path):
     assert tuple(rows[0]) == card.model.table.columns
 
 
-def test_a_chart_that_cannot_be_saved_is_told(bench, tmp_path, monkeypatch):
+def test_a_chart_that_cannot_be_saved_says_so(bench, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr("seirenes_app.ui.charts.card.MessageDialog.open", lambda self: told.append(self))
     bench.open(bench.write())
@@ -292,7 +292,7 @@ def test_a_banner_opens_the_report_and_copies_its_path(bench, qapp):
 # ---------------------------------------------------------------------- the other views
 
 
-def test_comparing_runs_pairs_them_and_refuses_other_suites_in_words(bench):
+def test_comparing_runs_pairs_them_and_refuses_other_suites(bench):
     first, second = bench.write("a"), bench.write("b", salt="x")
     other = bench.write("c", problems=8)
     bench.open(first)
@@ -373,10 +373,10 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     assert not view.start.isEnabled()
     view.choose.click()
     bench.wait(lambda: bench.page.dialogs.open_dialog is not None and bench.page.dialogs.open_dialog.model.rowCount())
-    sheet = bench.page.dialogs.open_dialog
-    bench.qtbot.keyClicks(sheet.search, sheet.current.family)
-    wanted = sheet.current
-    sheet.choose.click()
+    dialog = bench.page.dialogs.open_dialog
+    bench.qtbot.keyClicks(dialog.search, dialog.current.family)
+    wanted = dialog.current
+    dialog.choose.click()
     assert view.question.text() == wanted.question
     view.start.click()
     assert view.progress.cancel.isVisible()
@@ -479,7 +479,7 @@ def test_everything_that_takes_the_keyboard_has_a_name(bench):
     assert all(c.plot.accessibleName() for c in bench.page.grid.all_cards.values())
 
 
-def test_the_theme_draws_the_charts_anew(bench, qapp):
+def test_a_change_of_theme_redraws_the_charts(bench, qapp):
     bench.open(bench.write())
     cards = bench.draw()
     bench.page.themed(apply_theme(qapp, "dark"))

@@ -1,4 +1,4 @@
-"""Facts about evaluating from the Robustness page: what is asked, what it will take, and a real one from start to end."""
+"""Facts about evaluating from the Robustness page: the request, the estimate, and a real evaluation."""
 
 import os
 
@@ -44,7 +44,7 @@ def _own_data(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sheet(qtbot):
+def dialog(qtbot):
     made = EvaluateDialog({RUN: (0, 20, 40)}, (), lambda _request: THROUGHPUT)
     qtbot.addWidget(made)
     made.show()
@@ -54,48 +54,48 @@ def sheet(qtbot):
 # ---------------------------------------------------------------------- what is asked
 
 
-def test_all_checkpoints_are_asked_at_first_and_the_time_is_estimated(sheet):
-    assert sheet.request.checkpoints == ((RUN, 0), (RUN, 20), (RUN, 40))
-    assert sheet.request.models == ()
-    assert count_rows(sheet.request) == 3 * 200 * 9
-    assert sheet.estimate.text().startswith("About 1 min")
-    assert "as measured" in sheet.basis.text()
+def test_all_checkpoints_are_ticked_at_first_and_the_time_is_estimated(dialog):
+    assert dialog.request.checkpoints == ((RUN, 0), (RUN, 20), (RUN, 40))
+    assert dialog.request.models == ()
+    assert count_rows(dialog.request) == 3 * 200 * 9
+    assert dialog.estimate.text().startswith("About 1 min")
+    assert "as measured" in dialog.basis.text()
 
 
-def test_checkpoints_are_picked_by_one_button(sheet):
-    sheet.picks["First and last"].click()
-    assert sheet.request.checkpoints == ((RUN, 0), (RUN, 40))
-    sheet.picks["Every second"].click()
-    assert sheet.request.checkpoints == ((RUN, 0), (RUN, 40))
-    sheet.picks["None"].click()
-    assert not sheet.go.isEnabled()
-    assert sheet.estimate.text() == "Choose a checkpoint or a model."
-    sheet.picks["All checkpoints"].click()
-    assert sheet.go.isEnabled()
+def test_one_button_ticks_several_checkpoints(dialog):
+    dialog.picks["First and last"].click()
+    assert dialog.request.checkpoints == ((RUN, 0), (RUN, 40))
+    dialog.picks["Every second"].click()
+    assert dialog.request.checkpoints == ((RUN, 0), (RUN, 40))
+    dialog.picks["None"].click()
+    assert not dialog.go.isEnabled()
+    assert dialog.estimate.text() == "Choose a checkpoint or a model."
+    dialog.picks["All checkpoints"].click()
+    assert dialog.go.isEnabled()
 
 
-def test_without_conditions_nothing_starts(sheet, qtbot):
-    for box in sheet.conditions.values():
+def test_without_conditions_nothing_starts(dialog, qtbot):
+    for box in dialog.conditions.values():
         box.setChecked(False)
-    assert sheet.estimate.text() == "Choose a condition."
-    with qtbot.assertNotEmitted(sheet.startRequested):
-        sheet.go.click()
+    assert dialog.estimate.text() == "Choose a condition."
+    with qtbot.assertNotEmitted(dialog.startRequested):
+        dialog.go.click()
 
 
-def test_cross_play_takes_checkpoints_alone(sheet, qtbot):
-    sheet.add_model(Path("/models/some.gguf"))
-    assert sheet.request.models == ("/models/some.gguf",)
-    sheet.kind.buttons[CROSS_PLAY].click()
-    request = sheet.request
+def test_cross_play_takes_only_checkpoints(dialog, qtbot):
+    dialog.add_model(Path("/models/some.gguf"))
+    assert dialog.request.models == ("/models/some.gguf",)
+    dialog.kind.buttons[CROSS_PLAY].click()
+    request = dialog.request
     assert request.cross_play
     assert request.models == ()
     assert request.conditions == (Condition.CLEAN, Condition.HINTED)
-    assert not sheet.suite.isEnabled()
-    sheet.picks["First and last"].click()
-    assert count_rows(sheet.request) == 2 * 60 * (1 + 2 * 4)
-    with qtbot.waitSignal(sheet.startRequested) as heard:
-        sheet.go.click()
-    assert heard.args[0] == sheet.request
+    assert not dialog.suite.isEnabled()
+    dialog.picks["First and last"].click()
+    assert count_rows(dialog.request) == 2 * 60 * (1 + 2 * 4)
+    with qtbot.waitSignal(dialog.startRequested) as heard:
+        dialog.go.click()
+    assert heard.args[0] == dialog.request
 
 
 def test_a_saved_suite_is_offered_whole(qtbot):
@@ -129,7 +129,7 @@ def test_a_second_suite_may_stand_beside_the_first(qtbot):
     assert [s.problems for s in make_plan(made.request).suites] == [9, 9]
 
 
-def test_a_request_that_cannot_be_is_refused_in_words():
+def test_an_impossible_request_is_refused():
     with pytest.raises(UserError, match="two checkpoints"):
         make_plan(EvalRequest(cross_play=True, checkpoints=((RUN, 1),)))
     with pytest.raises(UserError, match="nowhere"):
@@ -173,28 +173,28 @@ def summary(**state):
     return EvaluationSummary(EvalDir(Path("/e/one")), plan, EvalState(**state))
 
 
-def test_the_strip_offers_what_can_be_done(qtbot):
-    strip = EvaluationBar()
-    qtbot.addWidget(strip)
+def test_the_evaluation_bar_offers_what_can_be_done(qtbot):
+    bar = EvaluationBar()
+    qtbot.addWidget(bar)
     going = summary(
         status=RunStatus.RUNNING, stage="solving", target="a", share=0.25, chunks=8, done_chunks=2, rows=9, eta_s=90.0
     )
-    strip.render_summary(going)
-    assert strip.progress.label.text() == "solving a"
-    assert strip.progress.figures.text() == "25%  ·  about 2 min left  ·  2 of 8 chunks"
-    assert not strip.stop.isHidden()
-    assert strip.resume.isHidden()
-    strip.render_summary(going, stopping=True, more=2)
-    assert strip.progress.label.text() == "stopping after the current chunk"
-    assert "2 more running" in strip.progress.figures.text()
-    strip.render_summary(summary(status=RunStatus.CRASHED, share=0.5, rows=9, message="It crashed."))
-    assert not strip.resume.isHidden()
-    assert "9 rows kept" in strip.progress.figures.text()
-    strip.close_button.click()
-    assert strip.isHidden()
+    bar.render_summary(going)
+    assert bar.progress.label.text() == "solving a"
+    assert bar.progress.figures.text() == "25%  ·  about 2 min left  ·  2 of 8 chunks"
+    assert not bar.stop.isHidden()
+    assert bar.resume.isHidden()
+    bar.render_summary(going, stopping=True, more=2)
+    assert bar.progress.label.text() == "stopping after the current chunk"
+    assert "2 more running" in bar.progress.figures.text()
+    bar.render_summary(summary(status=RunStatus.CRASHED, share=0.5, rows=9, message="It crashed."))
+    assert not bar.resume.isHidden()
+    assert "9 rows kept" in bar.progress.figures.text()
+    bar.close_button.click()
+    assert bar.isHidden()
 
 
-def test_one_that_is_over_is_told_with_its_rows():
+def test_a_finished_evaluation_shows_its_rows():
     assert describe_progress(summary(status=RunStatus.FINISHED, share=1.0, rows=1)) == ("", "100%  ·  1 row")
 
 
@@ -205,7 +205,7 @@ def bench(qtbot, qapp, tmp_path):
     made.close()
 
 
-def test_one_that_was_planned_and_never_launched_is_not_going(bench):
+def test_a_planned_evaluation_that_was_never_launched_is_not_running(bench):
     new_evaluation(bench.evaluations, small_plan())
     bench.page.evaluations.refresh()
     bench.wait(lambda: bench.page.evaluations.summaries)
@@ -217,10 +217,10 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
     page = bench.page
     page.open_evaluate()
     bench.wait(lambda: page.dialogs.open_dialog is not None)
-    sheet = page.dialogs.open_dialog
-    sheet.problems.setValue(24)
-    sheet.tokens.setValue(48)
-    sheet.go.click()
+    dialog = page.dialogs.open_dialog
+    dialog.problems.setValue(24)
+    dialog.tokens.setValue(48)
+    dialog.go.click()
     bench.wait(lambda: page.evaluations.live, 30_000)
     assert not page.evaluation_bar.isHidden()
     bench.wait(lambda: page.evaluations.live[0].state.chunks > 0, 90_000)

@@ -1,4 +1,4 @@
-"""Facts about the parts of the Robustness page: what charts look like, the matrix, the strip of steps, the heap."""
+"""Facts about the parts of the Robustness page: the matrix and the strip of steps."""
 
 import gc
 import os
@@ -108,7 +108,7 @@ def test_a_run_without_cross_play_offers_one(bench):
     assert bench.page.cross_play.card.isHidden()
 
 
-def test_cells_that_were_not_solved_are_told_as_such(tmp_path, qtbot):
+def test_unsolved_cells_say_so(tmp_path, qtbot):
     found = ResultSource(played(tmp_path).root).crossplay()
     first = (replace(found.cells[0][0], value=None), *found.cells[0][1:])
     table = MatrixTable()
@@ -173,7 +173,7 @@ def test_what_a_window_is_built_of_is_left_out_of_later_rounds():
         gc.unfreeze()
 
 
-def test_the_badge_admits_what_could_not_be_asked(qtbot):
+def test_the_badge_names_a_missing_checkpoint(qtbot):
     card = ReplayCard()
     qtbot.addWidget(card)
     steps = [ReplayStep(20 * i, o) for i, o in enumerate((Outcome.WRONG, None, Outcome.RIGHT))]

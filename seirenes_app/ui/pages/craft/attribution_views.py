@@ -189,7 +189,7 @@ COLUMNS = (
 )
 NO_SENTENCES = (
     "Each sentence of the hint is left out once, and tried alone once, with the same seeds. What accuracy then "
-    "gains or loses tells which of them does the harm."
+    "gains or loses shows which of them does the harm."
 )
 SENTENCES_LEGEND = "Points of accuracy with their 95% intervals; bars to the right mean harm."
 

@@ -132,7 +132,7 @@ def say_drop(drop: Interval | None) -> str:
     verb = "costs" if drop.mean > 0 else "adds"
     text = f"The hint {verb} {points(abs(drop.mean))} points of accuracy {span}."
     if drop.low <= 0 <= drop.high:
-        text += " The interval includes zero: it may be chance, and more samples would tell."
+        text += " The interval includes zero: it may be chance, and more samples would show."
     return text
 
 

@@ -65,7 +65,7 @@ FLUSH_MS = 33
 MAX_SEED = 2**31
 REMEMBERED = 64
 """Attribution results that are kept in memory."""
-BRANCHED = "Another window changed this draft. Your changes go on in a copy."
+BRANCHED = "Another window changed this draft. Your changes continue in a copy."
 
 
 class JobBridge(QObject):

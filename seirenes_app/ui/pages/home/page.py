@@ -304,7 +304,7 @@ class HomePage(Page):
             actions.insert(0, BannerAction("Edit settings", edit, "settings", "Open the form with them", primary=True))
         elif can_resume:
             resume = partial(self.resumeRequested.emit, summary.paths)
-            tip = "Start a trainer that goes on from the newest sound checkpoint"
+            tip = "Start a trainer that continues from the newest checkpoint"
             actions.insert(0, BannerAction("Resume", resume, "resume", tip, primary=True))
         return actions
 

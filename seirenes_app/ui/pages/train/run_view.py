@@ -514,7 +514,7 @@ def format_rate(rate: Mapping[str, Any] | None) -> str:
 
 LOG_HEIGHT = 320
 NO_EVAL = (
-    "The frozen suite is measured before the first step and again as the run goes on; its figures stand here then."
+    "The frozen suite is measured before the first step and again during the run; its figures are shown here then."
 )
 PAIRED_NOTE = (
     "Each rate with its 95% Wilson interval. The change is paired, the same problems before and now, with a bootstrap "

@@ -31,7 +31,7 @@ def test_the_recorded_run_tells_what_it_shows():
         "Hinted accuracy rose from 44% to 72% (paired change +28 points [+23, +32] on 200 problems, p < 0.001); clean "
         "accuracy: no change that 200 problems could show (−1 point [−4, +2], p = 0.73; about"
     )
-    assert "not told apart from that under placebos" in accuracy.sentence
+    assert "cannot be distinguished from that under placebos" in accuracy.sentence
     bases = [p.basis for p in curve(accuracy, "hinted").points]
     assert bases == [Basis.ROWS] * 5
     assert "A placebo is neutral words" in accuracy.note
