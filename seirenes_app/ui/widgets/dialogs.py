@@ -41,12 +41,12 @@ class CloseAnswer(StrEnum):
 
 
 class PageDialog(QDialog):
-    """A dialog with a heading, room, and a row of buttons at its foot."""
+    """A dialog with its title as a heading, `body`, and a row of `buttons` at its foot."""
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, parent: QWidget | None = None, *, heading: bool = True) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        self.body, self.buttons = column(), row()
+        self.body, self.buttons = column(*((make_label(title, "title"),) if heading else ())), row()
         content = column(spacing=SPACE_6, margins=(28, 24, 28, 22), parent=self)
         # A strut, not a minimum of the dialog: that would let the buttons be squeezed below their own.
         content.addSpacerItem(QSpacerItem(WIDTH, 0))
@@ -55,9 +55,8 @@ class PageDialog(QDialog):
 
     def add_close(self, text: str = "Close") -> QPushButton:
         """The only way on, at the right: Enter and Escape take it, too."""
-        self.buttons.addStretch(1)
         close = make_button(text, kind="primary", clicked=self.accept)
-        self.buttons.addWidget(close)
+        fill(self.buttons, None, close)
         close.setDefault(True)
         return close
 
@@ -89,7 +88,6 @@ class CloseDialog(PageDialog):
         title = "A run is in progress" if one else f"{len(runs)} runs are in progress"
         super().__init__(title, parent)
         self.answer = CloseAnswer.CANCEL
-        self.body.addWidget(make_label(title, "title"))
         text = f"{runs[0]} can" if one else "They can"
         text += " continue in the background; the window finds what is running the next time it opens."
         self.body.addWidget(make_label(text, "muted", wrap=True))
@@ -110,8 +108,7 @@ class StoppingDialog(PageDialog):
     """What is being done to stop the runs before the window closes. Closing it leaves them to end by themselves."""
 
     def __init__(self, leave: Callable[[], None], parent: QWidget | None = None) -> None:
-        super().__init__("Stopping", parent)
-        self.body.addWidget(make_label("Saving and stopping", "title"))
+        super().__init__("Saving and stopping", parent)
         self.status = make_label("Asking the trainer to stop…", "muted", wrap=True)
         self.body.addWidget(self.status)
         close = make_button("Close now", tip="The trainer continues saving in the background", clicked=leave)
@@ -124,21 +121,16 @@ class BugDialog(PageDialog):
     def __init__(self, text: str, diagnostics: Callable[[], str], parent: QWidget | None = None) -> None:
         super().__init__("Internal error", parent)
         self._diagnostics = diagnostics
-        self.body.addWidget(make_label("Internal error", "title"))
-        self.body.addWidget(
-            make_label(
-                "This is an error in the window, not in your run: runs continue. The details are in the log; please "
-                "send them with a report.", "muted", wrap=True,
-            )
-        )  # fmt: skip
+        about = "This is an error in the window, not in your run: runs continue. The details are in the log; please "
+        about += "send them with a report."
         details = QPlainTextEdit(text)
         details.setReadOnly(True)
         details.setFont(mono_font(12))
         details.setMinimumSize(600, 180)
         details.setAccessibleName("Details of the error")
-        self.body.addWidget(details)
         self.copy = make_button("Copy diagnostics", "copy", clicked=self._copy)
-        self.buttons.addWidget(self.copy)
+        fill(self.body, make_label(about, "muted", wrap=True), details)
+        fill(self.buttons, self.copy)
         self.add_close("Continue")
 
     def _copy(self) -> None:
@@ -151,7 +143,6 @@ class MessageDialog(PageDialog):
 
     def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
-        self.body.addWidget(make_label(title, "title"))
         words = make_label(text, wrap=True, select=True)
         words.setMinimumWidth(WIDTH)
         self.body.addWidget(words)
@@ -165,7 +156,6 @@ class ConfirmDialog(PageDialog):
         self, title: str, text: str, verb: str, parent: QWidget | None = None, *, kind: str = "danger"
     ) -> None:
         super().__init__(title, parent)
-        self.body.addWidget(make_label(title, "title"))
         self.body.addWidget(make_label(text, "muted", wrap=True))
         self.cancel = make_button("Cancel", clicked=self.reject)
         self.confirm = make_button(verb, kind=kind, clicked=self.accept)
@@ -194,7 +184,7 @@ class AboutDialog(PageDialog):
     """Name, version, what it is, and the paper."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("About Seirênes", parent)
+        super().__init__("About Seirênes", parent, heading=False)
         names = column(make_label("Seirênes", "title"), make_label(f"Version {version()}", "muted"), spacing=0)
         fill(
             self.body,
@@ -211,7 +201,6 @@ class ReferenceDialog(PageDialog):
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
-        self.body.addWidget(make_label(title, "title"))
         self.area = QScrollArea()
         self.area.setWidget(content)
         self.area.setWidgetResizable(True)

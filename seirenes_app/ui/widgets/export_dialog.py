@@ -39,7 +39,7 @@ class FileExportDialog(PageDialog):
         self.bar = make_bar("Progress of the export")
         self.words = make_label("", wrap=True, select=True)
         about = make_label(note, "muted", wrap=True)
-        fill(self.body, make_label(title, "title"), about, self.options, self.bar, self.words)
+        fill(self.body, about, self.options, self.bar, self.words)
         self.bar.hide()
         self.words.hide()
         self.cancel = make_button("Cancel", clicked=self.reject)

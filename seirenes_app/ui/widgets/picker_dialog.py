@@ -75,7 +75,7 @@ class PickerDialog(PageDialog):
         self.below = column()
         """Between preview and buttons."""
         self.about.hide()
-        fill(self.body, make_label(title, "title"), self.about, self.filters, (self.list, 1), self.preview, self.below)
+        fill(self.body, self.about, self.filters, (self.list, 1), self.preview, self.below)
         self._tools: list[QAction] = []
         self._tool_row = row()
         self.cancel = make_button("Cancel", clicked=self.reject)

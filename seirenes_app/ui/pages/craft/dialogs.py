@@ -248,7 +248,7 @@ class SuiteDialog(PageDialog):
         self.save.setDefault(True)
         about = "A suite is a folder of problems with their hints and placebos, for evaluations."
         for widget in (
-            make_label("Save to a suite", "title"), make_label(about, "muted", wrap=True), make_label("Suite", "small"),
+            make_label(about, "muted", wrap=True), make_label("Suite", "small"),
             self.name, self.about, self.which, self.gates, self.allow,
         ):  # fmt: skip
             self.body.addWidget(widget)

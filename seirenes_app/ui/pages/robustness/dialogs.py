@@ -74,7 +74,6 @@ class EvaluateDialog(PageDialog):
     # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
-        self.body.addWidget(make_label("Evaluate", "title"))
         self.body.addWidget(make_label(
             "It runs in the background, continues without this window, and keeps every row.", "muted", wrap=True,
         ))  # fmt: skip

@@ -363,7 +363,6 @@ class HealthDialog(PageDialog):
     def __init__(self, warnings: Sequence[HealthWarning], parent: QWidget | None = None) -> None:
         super().__init__("Health warnings", parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.body.addWidget(make_label("Health warnings", "title"))
         inside = QWidget()
         entries = column(spacing=SPACE_3, parent=inside)
         for warning in warnings:
