@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QPaintEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QInputDialog, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
 from seirenes_app.store.settings import Settings, ThemeMode, settings_path
 from seirenes_app.ui.actions import ActionRegistry
@@ -21,6 +21,7 @@ from seirenes_app.ui.command_palette import CommandPalette
 from seirenes_app.ui.pages.base import PAGE_BY_KEY, PAGES, Page
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
+from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
     BugDialog,
@@ -82,17 +83,14 @@ class MainWindow(QMainWindow):
         self.sidebar.commandsRequested.connect(self.open_palette)
         self.stack = QStackedWidget()
         body = QWidget()
-        row = QHBoxLayout(body)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.sidebar)
-        row.addWidget(self.stack, 1)
+        row(self.sidebar, (self.stack, 1), spacing=0, parent=body)
         self.setCentralWidget(body)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().hide()
         self.registry = ActionRegistry(self, ALL_ACTIONS, PAGE_BY_KEY, self.show_page)
         self.actions_ = build_menus(self, {name: self._when_loaded(do) for name, do in self._make_handlers().items()})
-        self.actions_[self._settings.theme].setChecked(True)
+        if (theme := self.actions_.get(self._settings.theme)) is not None:
+            theme.setChecked(True)
         self.palette_ = CommandPalette(self.registry, self)
         self.toast = Toast(self)
 

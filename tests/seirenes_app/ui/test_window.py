@@ -75,7 +75,15 @@ def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
     qtbot.waitUntil(lambda: window.stack.currentWidget().key == "train")
 
 
-def test_the_rail_opens_the_palette(window, qtbot):
+def test_an_unknown_theme_or_page_in_the_settings_does_not_keep_the_window_closed(qtbot, qapp, tmp_path, monkeypatch):
+    for name in ("RUNS", "DATA", "CONFIG"):
+        monkeypatch.setenv(f"SEIRENES_{name}", str(tmp_path / name.lower()))
+    made = build_window(qapp, Settings(theme="sepia", last_page="nowhere"))
+    qtbot.addWidget(made, before_close_func=lambda w: w.shut_down())
+    assert made.stack.currentWidget().key == "home"
+
+
+def test_the_sidebar_opens_the_palette(window, qtbot):
     qtbot.mouseClick(window.sidebar.commands, Qt.MouseButton.LeftButton)
     assert window.palette_.isVisible()
 
