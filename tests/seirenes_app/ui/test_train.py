@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import resources_root
@@ -16,6 +16,7 @@ from seirenes_app.ui.pages.train.preflight import MachineState
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.config_form import Field
+from seirenes_app.ui.widgets.dialogs import MessageDialog
 from training.engine.checkpoint import atomic_folder
 from training.runs.config import DataConfig, RunConfig, describe_options
 from training.runs.events import EventKind, EventLog
@@ -170,6 +171,10 @@ def test_a_health_warning_moves_nothing(page, qtbot, run):
     QApplication.processEvents()
     assert page.view.grid.y() == before
     assert page.view.progress.health.all.text() == "1 health warning"
+    page.view.progress.health.all.click()
+    dialog = page.findChild(MessageDialog)
+    assert any("Raise the KL weight." in label.text() for label in dialog.findChildren(QLabel))
+    dialog.close()
     page._on_stop_changed(run.paths, "Asked the trainer to save and stop.")
     QApplication.processEvents()
     assert page.view.grid.y() == before
@@ -180,14 +185,14 @@ def test_a_health_warning_moves_nothing(page, qtbot, run):
 
 def test_late_warnings_do_not_move_the_buttons(page, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: page.new.panel.time.figure.text() != "…")
-    places = {name: page.new.panel.start.mapTo(page, page.new.panel.start.rect().topLeft()) for name in ("start",)}
+    start = page.new.panel.start
+    before = start.mapTo(page, start.rect().topLeft())
     monkeypatch.setattr(preflight, "read_machine_state", lambda _root: MachineState(1.0, 1.0, ("a", "b")))
     page.new._estimate()
     qtbot.waitUntil(lambda: page.new.panel.warnings.count() == 3)
     QApplication.processEvents()
-    start = page.new.panel.start
     assert start.text() == "Start anyway"
-    assert start.mapTo(page, start.rect().topLeft()) == places["start"]
+    assert start.mapTo(page, start.rect().topLeft()) == before
 
 
 @pytest.mark.parametrize("key", [key for key, option in OPTIONS.items() if option.choices])

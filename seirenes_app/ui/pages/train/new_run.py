@@ -266,8 +266,6 @@ class Origin:
 class NewRun(QWidget):
     """Presets and the form, with the launch panel beside them."""
 
-    unqueueRequested = Signal(int)
-
     def __init__(
         self, library: RunRepository, tasks: TaskRunner, actions: Mapping[str, QAction], parent: QWidget | None = None
     ) -> None:
@@ -299,7 +297,6 @@ class NewRun(QWidget):
         fill(self.column.body, head, self.tiles, self.differs, self.form, None)
         self.tiles.chosen.connect(self.take_preset)
         self.form.changed.connect(self._on_changed)
-        self.panel.unqueueRequested.connect(self.unqueueRequested)
         self.panel.revealRequested.connect(self._reveal)
 
     # ------------------------------------------------------------------ the form

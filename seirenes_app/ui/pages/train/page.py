@@ -97,7 +97,7 @@ class TrainPage(Page):
         self._render_actions()
 
     def _connect(self) -> None:
-        self.new.unqueueRequested.connect(self._unqueue)
+        self.new.panel.unqueueRequested.connect(self._unqueue)
         self.view.head.newRequested.connect(lambda: self.show_new(None))
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)

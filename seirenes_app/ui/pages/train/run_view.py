@@ -38,11 +38,11 @@ from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
-from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
+from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.cards import Column as PageColumn
-from seirenes_app.ui.widgets.dialogs import PageDialog
+from seirenes_app.ui.widgets.dialogs import MessageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
@@ -354,29 +354,8 @@ class HealthRow(QWidget):
         self.all.setText("1 health warning" if count == 1 else f"{count} health warnings")
 
     def _show_all(self) -> None:
-        HealthDialog(self.groups, self).open()
-
-
-class HealthDialog(PageDialog):
-    """All health warnings with their remedies, the newest on top."""
-
-    def __init__(self, warnings: Sequence[HealthWarning], parent: QWidget | None = None) -> None:
-        super().__init__("Health warnings", parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        inside = QWidget()
-        entries = column(spacing=SPACE_3, parent=inside)
-        for warning in warnings:
-            text = make_label(warning.newest.message or warning.newest.code, wrap=True, select=True)
-            fill(entries, text, make_label(warning.detail, "small", wrap=True, select=True))
-        entries.addStretch(1)
-        area = scroll_area(inside)
-        area.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        area.setMinimumSize(520, 240)
-        self.body.addWidget(area)
-        close = make_button("Close", kind="primary", clicked=self.accept)
-        close.setDefault(True)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(close)
+        entries = (f"{group.newest.message or group.newest.code}\n{group.detail}" for group in self.groups)
+        MessageDialog("Health warnings", "\n\n".join(entries), self).open()
 
 
 LOG_LINES = 6
