@@ -13,11 +13,12 @@ from seirenes_app.services.formatting import count_of, signed_points
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult, difference
+from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.interval_bars import Rate
 from training.core.prompts import Placement
 from training.core.statistics import Interval
-from training.core.types import AnswerKind, Condition, HintType, Outcome
+from training.core.types import AnswerKind, Condition, HintType
 
 BUNDLED = "Bundled reasoner"
 FEW_SAMPLES = 8
@@ -81,13 +82,6 @@ CONDITIONS: Mapping[Condition, tuple[str, str]] = {
     Condition.PLACEBO: ("Placebo", "placebo"),
 }  # fmt: skip
 """Name and colour of the conditions that this page solves under."""
-
-OUTCOMES: Mapping[Outcome, BadgeStyle] = {
-    Outcome.RIGHT: BadgeStyle("check", "Right", "good"),
-    Outcome.WRONG: BadgeStyle("error", "Wrong", "bad"),
-    Outcome.UNPARSABLE: BadgeStyle("silent", "No answer", "warn"),
-    Outcome.TIMED_OUT: BadgeStyle("clock", "Not checked in time", "warn"),
-}
 
 
 def model_name(choice: SolverChoice) -> str:
@@ -184,7 +178,7 @@ def say_sample(sample: SolvedSample) -> str:
     """A sample in a list: its number, outcome and answer."""
     answer = f" · {sample.answer}" if sample.answer else ""
     follows = " · follows the hint" if sample.follows else ""
-    return f"{sample.index + 1} · {OUTCOMES[sample.outcome].text.lower()}{answer}{follows}"
+    return f"{sample.index + 1} · {OUTCOME_LOOKS[sample.outcome].text.lower()}{answer}{follows}"
 
 
 # ---------------------------------------------------------------------- progress
