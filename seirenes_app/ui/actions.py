@@ -56,6 +56,8 @@ class ActionSpec:
     checkable: bool = False
     destructive: bool = False
     """Whether it ends or deletes something: the keyboard never comes to its button by itself."""
+    seen_first: bool = False
+    """Whether it runs only while its page is in view, as what starts a run: the palette else just shows the page."""
 
     @property
     def scope(self) -> str:
@@ -159,8 +161,12 @@ class ActionRegistry:
 
     def trigger(self, id_: str) -> None:
         """Run an action; a page's action brings its page into view first, and builds it if need be."""
-        if self.specs[id_].scope in self._pages:
-            self._show_page(self.specs[id_].scope)
+        spec, owner = self.specs[id_], self.bound().get(id_)
+        if spec.scope in self._pages:
+            was_seen = owner is not None and owner.parent().isVisible()
+            self._show_page(spec.scope)
+            if (spec.seen_first or spec.destructive) and not was_seen:
+                return
         if (action := self.bound().get(id_)) is not None and action.isEnabled():
             action.trigger()
 

@@ -76,6 +76,17 @@ def test_an_action_of_another_page_brings_its_page_into_view(window, qtbot):
     assert window.stack.currentWidget().key == "robustness"
 
 
+def test_the_palette_starts_and_stops_nothing_on_a_page_that_is_out_of_view(window, monkeypatch):
+    started = []
+    monkeypatch.setattr(window._control, "start", started.append)
+    window.show_page("home")
+    for id_ in ("train.start", "train.queue", "train.stop"):
+        window.registry.trigger(id_)
+        assert window.stack.currentWidget().key == "train"
+        window.show_page("home")
+    assert not started
+
+
 def test_the_palette_says_when_nothing_matches(window, qtbot):
     window.open_palette()
     qtbot.keyClicks(window.palette_.edit, "zzqx")

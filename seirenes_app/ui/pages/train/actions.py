@@ -16,8 +16,15 @@ PRESET_TITLES = {
 """The presets that ship, in their order."""
 
 FORM_ACTIONS = (
-    ActionSpec("train.start", "Start", "Ctrl+Return", "play", "Start this run"),
-    ActionSpec("train.queue", "Add to queue", "", "plus", "Start it when no run is live, while this window is open"),
+    ActionSpec("train.start", "Start", "Ctrl+Return", "play", "Start this run", seen_first=True),
+    ActionSpec(
+        "train.queue",
+        "Add to queue",
+        "",
+        "plus",
+        "Start it when no run is live, while this window is open",
+        seen_first=True,
+    ),
     ActionSpec("train.copy-command", "Copy as command", "", "copy", "The line that starts this run in a terminal"),
     ActionSpec("train.open-file", "Open…", "", "file", "Fill the form from a TOML or JSON file"),
     ActionSpec("train.save-file", "Save…", "", "save", "Save the form as a TOML file"),
