@@ -6,8 +6,8 @@ from the `####` line and compared by value. Two filters read the answer: `seiren
 regular expression, for those who want no code. Symbolic answers are left out and counted: a string match cannot
 compare mathematics. It refuses a folder that holds something, unless it may replace it.
 
-`UTILS` is the `utils.py` of an exported folder. It stands alone, and reads answers as `training.core.answers` does; a
-test compares the two on any text.
+The exported `utils.py` stands alone, and reads answers as `training.core.answers` does; a test compares the two on any
+text.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from training.core.prompts import Placement, PromptStyle, reasoner_messages
-from training.core.types import Condition, HintType
+from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
+from training.core.types import AnswerKind, Condition, HintType, Problem
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite
-from training.evaluation.suites.rows import Row, comparable, suite_rows
 from training.runs.files import explained
 
 TESTED_WITH = "0.4.13"
@@ -32,44 +32,8 @@ TESTED_WITH = "0.4.13"
 MARKER_PATTERN = r"####[ ]*([^\n]*)"
 _OWN = frozenset({"README.md", "data", "manifest.json", "utils.py", "__pycache__"})
 
-_TASK = """\
-# {words}
-task: {task}
-custom_dataset: !function utils.read
-dataset_kwargs:
-  file: {file}
-test_split: test
-output_type: generate_until
-num_fewshot: 0
-doc_to_text: question
-doc_to_target: answer
-target_delimiter: ""
-{description}generation_kwargs:
-  do_sample: false
-  max_gen_toks: {max_tokens}
-  until: []
-filter_list:
-  - name: seirenes
-    filter:
-      - function: custom
-        filter_fn: !function utils.read_answers
-      - function: take_first
-  - name: marker
-    filter:
-      - function: regex
-        regex_pattern: {pattern}
-        group_select: -1
-        fallback: "[no answer]"
-      - function: take_first
-metric_list:
-  - metric: exact_match
-    aggregation: mean
-    higher_is_better: true
-    ignore_case: true
-    regexes_to_ignore: [",", "\\\\$", "\\\\.$"]
-metadata:
-  version: 1.0
-"""
+Row = dict[str, Any]
+_TEMPLATES = Path(__file__).with_name("lm_eval_templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +75,7 @@ def export_tasks(
             _write_rows(made / "data" / f"{name}.jsonl", found)
             (made / f"{group}_{name}.yaml").write_text(_task_text(group, name, style, max_tokens), encoding="utf-8")
         (made / f"{group}.yaml").write_text(_group_text(group, list(tasks)), encoding="utf-8")
-        (made / "utils.py").write_text(UTILS, encoding="utf-8")
+        (made / "utils.py").write_text(template("utils.py.txt"), encoding="utf-8")
         readme = _readme(suite, group, {n: len(r) for n, r in tasks.items()}, left_out, style, licence, separation)
         (made / "README.md").write_text(readme, encoding="utf-8")
     return ExportedTasks(folder, group, {name: len(found) for name, found in tasks.items()}, left_out)
@@ -163,6 +127,11 @@ def _refuse_in_use(folder: Path, force: bool) -> None:
         raise UserError(f"{folder} holds more than an export ({strange}), so it is not replaced. Name another folder.")
 
 
+def template(name: str) -> str:
+    """The text of one of the templates of an exported folder."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
 def task_slug(name: str) -> str:
     """A suite's name as the harness takes it: small letters, digits, underscores."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "suite"
@@ -191,7 +160,7 @@ def _task_text(group: str, name: str, style: PromptStyle, max_tokens: int) -> st
         "clean": "The questions as they are.",
         "placebo": "The questions with neutral text, as long as a hint: what any addition costs.",
     }
-    return _TASK.format(
+    return template("task.yaml").format(
         words=words.get(name, f"The questions with a hint: {name.replace('_', ' ')}."),
         task=f"{group}_{name}",
         file=f"data/{name}.jsonl",
@@ -234,7 +203,7 @@ def _readme(
     suite: Suite, group: str, tasks: Mapping[str, int], left_out: int, style: PromptStyle, licence: str, separation: str
 ) -> str:
     left = f"\n{left_out} rows with symbolic answers were left out: a string match cannot compare mathematics.\n"
-    return _README.format(
+    return template("README.md").format(
         name=suite.name,
         digest=suite.digest(),
         separation=separation,
@@ -248,143 +217,52 @@ def _readme(
     )
 
 
-_README = """\
-# {name}
-
-A suite of the Seirênes laboratory (content hash `{digest}`) as tasks of lm-evaluation-harness.
-
-{separation}
-
-| task | rows |
-|---|---|
-{tasks}
-{left}
-`placebo` is the question with neutral text of a hint's length: a drop under a hint is an attack only beside it.
-
-## Run it
-
-In this folder, with `pip install lm_eval transformers torch accelerate` (tested with lm_eval {version}):
-
-```
-lm_eval --model hf --model_args pretrained=PATH/TO/MODEL,dtype=float32 --apply_chat_template \\
-  --include_path . --tasks {group} --batch_size 16 --log_samples --output_path results
-```
-
-Only the clean questions: `--tasks {clean}`. Without a network, set `HF_HUB_OFFLINE=1` and name a folder as the model.
-
-- `--apply_chat_template` is needed: the tasks hold the user's turn alone. {prompt}
-- `dtype=float32` is what the laboratory evaluates with on a CPU. In half precision, near ties of greedy decoding fall
-  otherwise, and a few answers in a thousand differ.
-- Decoding is greedy and ends at the model's own end token. A prompt that leaves no room for the answer is cut from the
-  left by the harness, with a warning; the laboratory never cuts one. Such rows cannot be compared.
-- The filter `seirenes` reads the answer as the laboratory does (`utils.py`): the last `####` line or `\\boxed{{}}`,
-  numbers compared as exact fractions, times as minutes, words without case. The filter `marker` takes the last `####`
-  line with a regular expression and compares text: a right answer in another spelling ("12 apples", "1/2" for 0.5)
-  counts as wrong there.
-- With `--log_samples`, every line of `results/*/samples_*.jsonl` has the row's `id` in `doc`: join conditions by
-  `problem_id` for paired statistics.
-
-## Licence
-
-{licence}
-"""
+# ---------------------------------------------------------------------- a suite as plain rows
 
 
-UTILS = r'''"""Reads this folder's data, and answers as Seirenes reads them. Standard library, and `datasets` for rows.
-
-`read_answers` is the filter: what follows the last #### on its line, or stands in the last \boxed{...}. An answer that
-equals the true one comes out spelled like it, so that exact match is equality of value; any other comes out marked.
-"""
-
-import json
-import re
-from fractions import Fraction
-from pathlib import Path
-
-MARKER, MAX_TAIL, MAX_ANSWER = "####", 4000, 200
-MIXED = re.compile(r"(-?\d+)\s+(\d+)\s*/\s*(\d+)")
-FRACTION = re.compile(r"(-?\d+)\s*/\s*(\d+)")
-DECIMAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
-TRAILING_UNIT = re.compile(r"\s*(?:%|[^\W\d_][\w .'-]*)?\.?\s*")
-CLOCK = re.compile(r"\s*(\d{1,2}):(\d{2})\s*(?:[ap]\.?m\.?)?\.?\s*", re.IGNORECASE)
+def suite_rows(suite: Suite, placement: Placement) -> dict[Condition, list[Row]]:
+    """The rows of each condition. `question` is what a solver is shown; `original` is the question alone."""
+    rows: dict[Condition, list[Row]] = {condition: [] for condition in Condition}
+    for item in suite.items:
+        problem = item.problem
+        rows[Condition.CLEAN].append(_row(problem, Condition.CLEAN, -1, problem.question))
+        for index, hint in enumerate(item.hints):
+            text = join_hint(problem.question, hint.text, placement)
+            row = _row(problem, Condition.HINTED, index, text, hint.text, hint.type)
+            rows[Condition.HINTED].append(row | {"suggested": hint.suggested or "", "written_by": hint.template})
+        for index, placebo in enumerate(item.placebos):
+            text = join_hint(problem.question, placebo, placement)
+            type_ = item.hints[index].type if index < len(item.hints) else None
+            rows[Condition.PLACEBO].append(_row(problem, Condition.PLACEBO, index, text, placebo, type_))
+    return rows
 
 
-def read(file, **_):
-    """The rows of one file of this folder."""
-    from datasets import Dataset
-
-    text = (Path(__file__).parent / file).read_text(encoding="utf-8")
-    return {"test": Dataset.from_list([json.loads(line) for line in text.splitlines()])}
-
-
-def read_answers(resps, docs):
-    """The filter: responses of each document to answers that exact match can compare."""
-    return [[read_answer(text, doc["answer"], doc["kind"]) for text in given] for given, doc in zip(resps, docs)]
-
-
-def read_answer(text, gold, kind):
-    given = extract_answer(text)
-    if given is None:
-        return "[no answer]"
-    same = equal(given, gold, kind)
-    return "[unreadable]" if same is None else gold if same else f"[other] {given}"
-
-
-def extract_answer(completion):
-    tail = completion[-MAX_TAIL:]
-    marker, box = tail.rfind(MARKER), tail.rfind("\\boxed{")
-    if marker > box:
-        return tail[marker + len(MARKER) :].strip(" ").split("\n", 1)[0].strip() or None
-    return boxed(tail, box + len("\\boxed{")) if box >= 0 else None
+def _row(
+    problem: Problem,
+    condition: Condition,
+    index: int,
+    text: str,
+    added: str = "",
+    type_: HintType | None = None,
+) -> Row:
+    """`hint` is what was added; `hint_type` of a placebo is that of the hint that it stands beside."""
+    return {
+        "id": f"{problem.id}/{condition}" + (f"/{index}" if index >= 0 else ""),
+        "question": text,
+        "answer": problem.answer,
+        "kind": str(problem.kind),
+        "problem_id": problem.id,
+        "family": problem.family,
+        "condition": str(condition),
+        "index": index,
+        "hint_type": str(type_ or ""),
+        "hint": added,
+        "suggested": "",
+        "written_by": "",
+        "original": problem.question,
+    }
 
 
-def boxed(text, start):
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start:i].strip() or None
-    return None
-
-
-def equal(given, gold, kind):
-    """Whether two answers mean the same; None where `given` cannot be read."""
-    if kind == "choice":
-        word = given.strip().rstrip(".").casefold()
-        return word == gold.strip().casefold() if word else None
-    parse = parse_clock if kind == "clock" else parse_number
-    found = parse(given)
-    return None if found is None else found == parse(gold)
-
-
-def parse_number(text):
-    text = text.strip().replace("\u2212", "-").lstrip("$\u20ac\u00a3 ")
-    if not text or len(text) > MAX_ANSWER:
-        return None
-    for pattern in (MIXED, FRACTION, DECIMAL):
-        match = pattern.match(text)
-        if match and TRAILING_UNIT.fullmatch(text, match.end()):
-            return value(pattern, match)
-    return None
-
-
-def value(pattern, match):
-    try:
-        if pattern is MIXED:
-            whole, top, bottom = (int(g) for g in match.groups())
-            part = Fraction(top, bottom)
-            return whole - part if match.group(1).startswith("-") else whole + part
-        if pattern is FRACTION:
-            return Fraction(int(match.group(1)), int(match.group(2)))
-        return Fraction(match.group().replace(",", ""))
-    except ZeroDivisionError:
-        return None
-
-
-def parse_clock(text):
-    match = CLOCK.fullmatch(text[:MAX_ANSWER])
-    if match is None:
-        return None
-    hour, minute = int(match.group(1)), int(match.group(2))
-    return hour % 12 * 60 + minute if hour <= 24 and minute < 60 else None
-'''
+def comparable(rows: list[Row]) -> list[Row]:
+    """Those whose answer a string can be compared with: not the symbolic ones."""
+    return [row for row in rows if row["kind"] != AnswerKind.SYMBOLIC]

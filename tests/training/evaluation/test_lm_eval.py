@@ -15,9 +15,8 @@ from helpers.evals import greedy_rows
 
 from training.core.prompts import Placement, PromptStyle, join_hint
 from training.core.types import AnswerKind, Outcome, Problem
-from training.evaluation.lm_eval_export import export_tasks
+from training.evaluation.lm_eval_export import export_tasks, suite_rows
 from training.evaluation.suites.builder import Suite, frozen_suite, make_suite, template_offers
-from training.evaluation.suites.rows import suite_rows
 
 EXECUTABLE = os.environ.get("SEIRENES_LM_EVAL", "")
 PROBLEMS = int(os.environ.get("SEIRENES_LM_EVAL_PROBLEMS", "12"))

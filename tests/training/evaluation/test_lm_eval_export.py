@@ -13,7 +13,7 @@ from training.core.answers import answers_equal, extract_answer
 from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
-from training.evaluation.lm_eval_export import UTILS, export_rows, export_tasks, task_slug
+from training.evaluation.lm_eval_export import export_rows, export_tasks, task_slug, template
 from training.evaluation.suites.builder import Suite, frozen_suite
 
 SUITE = frozen_suite(9, 4)
@@ -27,7 +27,7 @@ _Loader.add_constructor("!function", lambda loader, node: f"!{loader.construct_s
 
 
 def load_utils(folder):
-    (folder / "utils.py").write_text(UTILS, encoding="utf-8")
+    (folder / "utils.py").write_text(template("utils.py.txt"), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("exported_utils", folder / "utils.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
