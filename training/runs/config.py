@@ -11,10 +11,12 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast, get_type_hints
+
+import msgspec
 
 from training.core.gates import GateLimits
 from training.core.options import option
@@ -285,13 +287,7 @@ _OPTIONS = {o.key: o for o in describe_options()}
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Plain nested values, in the schema's order."""
-    return _plain(asdict(config))
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: _plain(v) if isinstance(v, dict) else (str(v) if isinstance(v, StrEnum) else v) for k, v in values.items()
-    }
+    return cast(dict[str, Any], msgspec.to_builtins(config))
 
 
 def from_dict(data: Mapping[str, Any], source: str) -> RunConfig:
@@ -313,22 +309,14 @@ def _flatten(data: Mapping[str, Any], section: str, source: str) -> list[tuple[s
 
 
 def _build(values: Mapping[str, Any], source: str) -> RunConfig:
-    checked = {}
+    checked: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         if key not in _OPTIONS:
             raise _unknown(key, source)
-        checked[key] = _check(_OPTIONS[key], value, source)
-    return _make(RunConfig, "", checked)  # type: ignore[no-any-return]
-
-
-def _make(schema: type, section: str, values: Mapping[str, Any]) -> Any:
-    hints, given = get_type_hints(schema), {}
-    for f in fields(schema):
-        if is_dataclass(hints[f.name]):
-            given[f.name] = _make(hints[f.name], f.name, values)
-        elif (key := f"{section}.{f.name}" if section else f.name) in values:
-            given[f.name] = values[key]
-    return schema(**given)
+        section, _, leaf = key.rpartition(".")
+        checked.setdefault(section, {})[leaf] = _check(_OPTIONS[key], value, source)
+    default, top = RunConfig(), checked.pop("", {})
+    return replace(default, **top, **{name: replace(getattr(default, name), **v) for name, v in checked.items()})
 
 
 def _unknown(key: str, source: str) -> UserError:

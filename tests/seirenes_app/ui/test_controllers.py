@@ -31,7 +31,7 @@ from training.runs.status import RunStatus
 from training.runs.stop import StopTimes
 
 ROOT = Path(__file__).resolve().parents[3]
-# Holds the lock; ends by itself when asked to stop, unless told to be deaf, or deaf to SIGTERM too.
+# Holds the lock; ends when asked to stop ("polite"), on SIGTERM only ("deaf"), or on SIGKILL only ("stubborn").
 TRAINER = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -81,7 +81,7 @@ def open_run(root, name="a-run"):
     return paths, writer
 
 
-# ---------------------------------------------------------------------- watcher
+# ---------------------------------------------------------------------- following
 
 
 def test_a_watcher_reads_what_is_there_and_follows(qtbot, tmp_path, trainer):
@@ -171,8 +171,8 @@ def test_a_polite_trainer_stops_when_asked(qtbot, tmp_path, trainer):
     assert not any("killing" in text or "terminating" in text for text in said)
 
 
-@pytest.mark.parametrize(("manner", "last_rung"), [("deaf", "terminating"), ("stubborn", "killing")])
-def test_the_ladder_goes_on_until_the_trainer_is_gone(qtbot, tmp_path, trainer, manner, last_rung):
+@pytest.mark.parametrize(("manner", "last_phase"), [("deaf", "terminating"), ("stubborn", "killing")])
+def test_a_stop_escalates_until_the_trainer_is_gone(qtbot, tmp_path, trainer, manner, last_phase):
     paths, _writer = open_run(tmp_path)
     child = trainer(paths, manner)
     control = TrainerControl(tmp_path, times=QUICK)
@@ -180,7 +180,7 @@ def test_the_ladder_goes_on_until_the_trainer_is_gone(qtbot, tmp_path, trainer, 
     control.stopChanged.connect(lambda _paths, text: said.append(text))
     with qtbot.waitSignal(control.stopped, timeout=10_000):
         control.stop_and_save(paths)
-    assert any(last_rung in text for text in said)
+    assert any(last_phase in text for text in said)
     assert child.poll() is not None
     assert holder(paths.lock) is None
 
@@ -252,7 +252,7 @@ def test_a_run_that_outlived_the_window_is_found_again(qtbot, tmp_path, crew, tr
     assert active.live == ()
 
 
-def test_a_stillborn_run_is_not_live(qtbot, tmp_path, crew, monkeypatch):
+def test_a_run_that_did_not_start_is_not_live(qtbot, tmp_path, crew, monkeypatch):
     _runs, control, active = crew
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with qtbot.waitSignal(control.failed):
