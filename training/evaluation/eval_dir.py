@@ -14,9 +14,10 @@ It refuses a plan whose suites are not the ones that were planned, and models th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +26,8 @@ from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json, plan_to_json
 from training.evaluation.store import PromptText, StoredItem
-from training.evaluation.suites.builder import Suite, SuiteItem, frozen_suite
+from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import MANIFEST, read_suite
-from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 
@@ -76,23 +76,14 @@ def new_evaluation(root: Path, plan: EvalPlan, name: str = "") -> EvalDir:
     wanted = f"{datetime.now():%Y%m%d-%H%M%S}-{slug}"
     with explained("Making the evaluation's folder", root / wanted):
         root.mkdir(parents=True, exist_ok=True)
-        for folder in _free_names(root, wanted):
-            try:
+        for number in itertools.count(1):
+            folder = root / (wanted if number == 1 else f"{wanted}-{number}")
+            with suppress(FileExistsError):
                 folder.mkdir()
                 break
-            except FileExistsError:
-                continue
     paths = EvalDir(folder)
     write_whole(paths.plan, plan_to_json(plan))
     return paths
-
-
-def _free_names(root: Path, wanted: str) -> Iterator[Path]:
-    yield root / wanted
-    number = 2
-    while True:
-        yield root / f"{wanted}-{number}"
-        number += 1
 
 
 def read_plan(paths: EvalDir) -> EvalPlan:
@@ -138,7 +129,12 @@ def describe_suite(source: str | Path, problems: int = 0, *, name: str = "") -> 
 
 def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
     """Read a plan's suite. A UserError where it is missing, damaged, or not the one that was planned."""
-    suite, refused = _read(paths, ref)
+    refused: frozenset[tuple[str, str]] = frozenset()
+    if ref.source.startswith(FROZEN):
+        suite = frozen_suite(ref.problems, _seed_of_source(ref.source))
+    else:
+        saved = read_suite(paths.root / ref.source)
+        suite, refused = saved.suite, frozenset((bad.problem_id, bad.hint) for bad in saved.manifest.invalid)
     digest = suite.digest()
     if ref.digest and digest != ref.digest:
         raise UserError(
@@ -150,18 +146,6 @@ def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
             f"The suite {ref.name!r} ({ref.source}) has {len(suite.items)} problems, and the plan needs {ref.problems}."
         )
     return OpenSuite(ref, digest, tuple(stored_item(item, refused) for item in suite.items[: ref.problems]))
-
-
-def _read(paths: EvalDir, ref: SuiteRef) -> tuple[Suite, frozenset[tuple[str, str]]]:
-    """The suite, and the hints in it that gates refuse, by problem and text."""
-    if ref.source.startswith(FROZEN):
-        return frozen_suite(ref.problems, _seed_of_source(ref.source)), frozenset()
-    saved = read_suite(paths.root / ref.source)
-    return saved.suite, _refused(saved.manifest)
-
-
-def _refused(manifest: SuiteManifest) -> frozenset[tuple[str, str]]:
-    return frozenset((bad.problem_id, bad.hint) for bad in manifest.invalid)
 
 
 def is_written(paths: EvalDir, ref: SuiteRef) -> bool:

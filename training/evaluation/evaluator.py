@@ -92,18 +92,6 @@ def _target_errors() -> Iterator[None]:
         raise _TargetFailed(str(error)) from error
 
 
-@dataclass
-class Throughput:
-    """Rows this session has solved and the seconds that they took."""
-
-    rows: int = 0
-    seconds: float = 0.0
-
-    def rate(self) -> float:
-        """Rows a second; 0 before the first chunk."""
-        return self.rows / self.seconds if self.seconds else 0.0
-
-
 class Session:
     """One process at work on one evaluation, under its lock."""
 
@@ -118,7 +106,8 @@ class Session:
         self.todo = {t: [c for c in cs if c.key not in done] for t, cs in _by_target(self.plan)}
         self.chunks = len(chunks(self.plan))
         self._left_rows = 0
-        self.throughput = Throughput()
+        # Rows that this process has solved, and the seconds that they took.
+        self._solved_rows, self._solved_s = 0, 0.0
         self._reported_at = 0.0
         self._rows = self.store.count_rows()
         self._checker = SymbolicCheck()
@@ -231,8 +220,8 @@ class Session:
         self.left(target).remove(chunk)
         self._rows += len(rows)
         self._left_rows -= len(rows)
-        self.throughput.rows += len(rows)
-        self.throughput.seconds += seconds
+        self._solved_rows += len(rows)
+        self._solved_s += seconds
         self.report_stage("solved", now=True, **place)
 
     def _rows_of(self, chunk: Chunk) -> int:
@@ -247,7 +236,7 @@ class Session:
         if not now and moment - self._reported_at < STAGE_EVENT_S:
             return
         self._reported_at = moment
-        rate = self.throughput.rate()
+        rate = self._solved_rows / self._solved_s if self._solved_s else 0.0
         self.log.write(
             EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
             rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
