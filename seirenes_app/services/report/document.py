@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from seirenes_app.services.formatting import p_clause, percent_interval, points_interval
 from seirenes_app.services.report.caveats import caveats_of
 from seirenes_app.services.report.flips import SelectedFlips, select_flips
 from seirenes_app.services.robustness.checkpoint_figures import Headline, headline
 from seirenes_app.services.robustness.comparison import compare_runs
+from seirenes_app.services.robustness.panels import text_table
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.sources import Source
-from seirenes_app.services.robustness.types import Comparison, MatrixPanel, Panel, Track, Unit, Value
-from training.core.statistics import Interval
+from seirenes_app.services.robustness.types import Comparison, MatrixPanel, Panel, Track, Value
 from training.evaluation.plan import plan_to_json
 from training.runs.config import to_toml
 
@@ -141,53 +140,19 @@ MOST_LINES = 21
 
 
 @dataclass(frozen=True, slots=True)
-class TextTable:
-    """Text to print as it is. `left_out` says how many lines were, empty where none."""
+class ThinnedTable:
+    """A text table with evenly chosen lines. `left_out` says how many are missing, empty where none."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Value, ...], ...]
     left_out: str = ""
 
 
-def panel_table(panel: Panel, most: int = MOST_LINES) -> TextTable:
-    """The table of a panel; with more lines than `most`, evenly chosen ones, the first and the last among them."""
-    names = list(dict.fromkeys(str(row[2]) for row in panel.table.rows))
-    lines: dict[tuple[Value, Value], dict[str, str]] = {}
-    for x, label, name, mean, low, high, p_value, *_ in panel.table.rows:
-        found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
-        lines.setdefault((x, label), {})[str(name)] = _cell(panel, str(name), found, p_value)
-    rows = [
-        (*((str(x),) if panel.x_label == "step" else ()), str(label), *(cells.get(n, "") for n in names))
-        for (x, label), cells in lines.items()
-    ]
-    head = (*((panel.x_label,) if panel.x_label == "step" else ()), "checkpoint", *names)
-    kept = _spread(len(rows), most)
-    left = len(rows) - len(kept)
-    text = f"{left} of {len(rows)} lines are left out here; the JSON and CSV exports have them all." if left else ""
-    return TextTable(head, tuple(rows[i] for i in kept), text)
-
-
-def _cell(panel: Panel, name: str, found: Interval, p_value: Value) -> str:
-    difference = panel.unit is Unit.DIFFERENCE or " − " in name
-    text = points_interval(found, "") if difference else percent_interval(found)
-    return f"{text}, {p_clause(p_value)}" if difference and isinstance(p_value, float) else text
-
-
-def _spread(there: int, most: int) -> list[int]:
-    if there <= most:
-        return list(range(there))
-    return sorted({round(i * (there - 1) / (most - 1)) for i in range(most)})
-
-
-def matrix_table(panel: MatrixPanel) -> TextTable:
-    """The table of a cross-play matrix."""
-    rows = []
-    for reasoner, writer, mean, low, high, *counts in panel.table.rows:
-        if mean is not None:
-            found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
-            rows.append((str(reasoner), str(writer), percent_interval(found), *map(_text, counts)))
-    return TextTable(("reasoner", "hints of", "accuracy", "problems", "rows"), tuple(rows))
-
-
-def _text(value: Value) -> str:
-    return "" if value is None else str(value)
+def panel_table(panel: Panel, most: int = MOST_LINES) -> ThinnedTable:
+    """The text table of a panel, at most `most` lines of it, the first and the last among them."""
+    table = text_table(panel)
+    there = len(table.rows)
+    kept = range(there) if there <= most else sorted({round(i * (there - 1) / (most - 1)) for i in range(most)})
+    left = there - len(kept)
+    text = f"{left} of {there} lines are left out here; the JSON and CSV exports have them all." if left else ""
+    return ThinnedTable(table.columns, tuple(table.rows[i] for i in kept), text)

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from seirenes_app.services.charts.panels import panel_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.report.document import Report, matrix_table, panel_table
+from seirenes_app.services.report.document import Report, panel_table
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
+from seirenes_app.services.robustness.cross_play import text_table as matrix_table
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 
 HEADLINE_NOTE = (

@@ -138,3 +138,13 @@ def _table(found: CrossPlay) -> DataTable:
 
 def _numbers(found: Interval | None) -> tuple[Value, Value, Value]:
     return (None, None, None) if found is None else (found.mean, found.low, found.high)
+
+
+def text_table(panel: MatrixPanel) -> DataTable:
+    """The matrix's table as people read it: each accuracy with its interval."""
+    rows: list[tuple[Value, ...]] = []
+    for reasoner, writer, mean, low, high, *counts in panel.table.rows:
+        if mean is not None:
+            found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
+            rows.append((reasoner, writer, percent_interval(found), *("" if c is None else c for c in counts)))
+    return DataTable(("reasoner", "hints of", "accuracy", "problems", "rows"), tuple(rows))

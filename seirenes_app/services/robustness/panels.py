@@ -25,7 +25,7 @@ from seirenes_app.services.robustness.checkpoint_figures import (
     table_of,
 )
 from seirenes_app.services.robustness.figures import Figure
-from seirenes_app.services.robustness.types import Basis, Chart, Curve, Panel, Point, Track, Unit
+from seirenes_app.services.robustness.types import Basis, Chart, Curve, DataTable, Panel, Point, Track, Unit, Value
 from training.core.statistics import Interval
 from training.core.types import HintType
 from training.runs.status import History
@@ -325,3 +325,25 @@ def _step_points(history: History, key: str, questions: int) -> tuple[Point, ...
         Point(step, f"step {step}", Interval(m, lows.get(step, m), highs.get(step, m)), questions, 0, Basis.STEP)
         for step, m in means.items()
     )
+
+
+# ---------------------------------------------------------------------- tables to read
+
+
+def text_table(panel: Panel) -> DataTable:
+    """A panel's table as people read it: a line a checkpoint, a column a curve, each value with its interval."""
+    names = list(dict.fromkeys(str(row[2]) for row in panel.table.rows))
+    lines: dict[tuple[Value, Value], dict[str, str]] = {}
+    for x, label, name, mean, low, high, p_value, *_ in panel.table.rows:
+        found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
+        difference = panel.unit is Unit.DIFFERENCE or " − " in str(name)
+        text = points_interval(found, "") if difference else percent_interval(found)
+        if difference and isinstance(p_value, float):
+            text += f", {p_clause(p_value)}"
+        lines.setdefault((x, label), {})[str(name)] = text
+    steps = panel.x_label == "step"
+    rows = [
+        (*((str(x),) if steps else ()), str(label), *(cells.get(n, "") for n in names))
+        for (x, label), cells in lines.items()
+    ]
+    return DataTable((*((panel.x_label,) if steps else ()), "checkpoint", *names), tuple(rows))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from training.runs.files import write_whole
 TEXT_PX, HEADING_PX = 13, 15
 EMPTY = DataTable((), ())
 WAITING = "Reading…"
+_NUMBER = re.compile(r"[+−<>-]?\d")
 FILE_KINDS = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
 
 
@@ -53,7 +55,7 @@ class DataModel(TableModel):
     def render_table(self, table: DataTable) -> None:
         """Other data."""
         self.table = table
-        numbers = [any(isinstance(row[i], int | float) for row in table.rows[:8]) for i in range(len(table.columns))]
+        numbers = [any(_NUMBER.match(str(row[i])) for row in table.rows[:8]) for i in range(len(table.columns))]
         self.render_columns(
             [_column(i, name, number) for i, (name, number) in enumerate(zip(table.columns, numbers, strict=True))]
         )
@@ -126,6 +128,7 @@ class FigureCard(QFrame):
         self.context = ""
         """Whose figures these are: it stands beside the title in a file."""
         self.note_shown = False
+        self._numbers = EMPTY
         self._stale = False
         self._drawn_size = QSize()
         self._build_card(basis, height)
@@ -191,15 +194,21 @@ class FigureCard(QFrame):
 
     # ------------------------------------------------------------------ render
 
-    def render_texts(self, sentence: str, note: str, table: DataTable, *, empty: bool) -> None:
-        """What stands around the figure. Where there is none, the sentence gives the reason, in its place."""
+    def render_texts(
+        self, sentence: str, note: str, table: DataTable, *, empty: bool, shown: DataTable | None = None
+    ) -> None:
+        """What stands around the figure. Where there is none, the sentence gives the reason, in its place.
+
+        `table` are the numbers for a CSV file, `shown` the same to read.
+        """
+        self._numbers = table
         self.empty.setText(sentence if empty else "")
         self.sentence.setText("" if empty else sentence)
         self.note.setText("" if empty else note)
         self.sentence.setVisible(bool(self.sentence.text()))
         self.note.setVisible(self.note_shown and bool(self.note.text()))
         self.note_button.setEnabled(bool(self.note.text()))
-        self.model.render_table(table)
+        self.model.render_table(shown or table)
         self.table_button.setEnabled(bool(table.rows) and not empty)
         self.menu_button.setEnabled(not empty)
         if empty:
@@ -314,7 +323,7 @@ class FigureCard(QFrame):
 
     def csv_table(self) -> DataTable:
         """The data for a CSV file."""
-        return self.model.table
+        return self._numbers
 
     def save_picture(self, path: Path) -> None:
         """Write the picture."""

@@ -262,8 +262,8 @@ def test_a_chart_leaves_as_picture_and_as_table(bench, key, tmp_path):
     assert "<svg" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
     with (tmp_path / "chart.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert len(rows) == 1 + len(card.model.table.rows)
-    assert tuple(rows[0]) == card.model.table.columns
+    assert len(rows) == 1 + len(card.csv_table().rows)
+    assert tuple(rows[0]) == card.csv_table().columns
 
 
 def test_a_chart_that_cannot_be_saved_says_so(bench, tmp_path, monkeypatch):

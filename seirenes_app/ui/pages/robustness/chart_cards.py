@@ -9,6 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
+from seirenes_app.services.robustness.panels import text_table
 from seirenes_app.services.robustness.types import Chart, Origin, Panel, Track
 from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard
 from seirenes_app.ui.charts.overlay import OverlayButton
@@ -61,7 +62,7 @@ class PanelCard(ChartCard):
         self.plot.move_cursor(None)
         self.render_chart(chart if chart.curves else None)
         text = describe_types(panel) if self._fixed is Pick.TYPES and chart.curves else panel.sentence
-        self.render_texts(text, panel.note, panel.table, empty=self.chart is None)
+        self.render_texts(text, panel.note, panel.table, empty=self.chart is None, shown=text_table(panel))
 
     def render_waiting(self) -> None:
         """Nothing yet."""

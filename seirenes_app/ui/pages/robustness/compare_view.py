@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from seirenes_app.services.charts.panels import Pick
-from seirenes_app.services.robustness.types import Comparison
+from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Comparison, DataTable
 from seirenes_app.ui.charts.card import EMPTY, FigureCard, fit_columns
 from seirenes_app.ui.pages.robustness.chart_cards import PanelCard
 from seirenes_app.ui.pages.robustness.controller import Comparable
@@ -139,7 +139,9 @@ class DifferencesCard(FigureCard):
     def render_comparison(self, found: Comparison) -> None:
         """Another comparison."""
         *lines, note = found.sentences or ("",)
-        self.render_texts("\n".join(lines), note, found.table, empty=not found.lines)
+        self.render_texts(
+            "\n".join(lines), note, found.table, empty=not found.lines, shown=DataTable(COMPARISON_COLUMNS, found.rows)
+        )
         self.note_shown = True
         self.note.setVisible(bool(note))
         self._stack.setCurrentWidget(self.table if found.lines else self.empty)

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import percent, percent_interval, percent_limits
+from seirenes_app.services.robustness.cross_play import text_table
 from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel
 from seirenes_app.ui.charts.card import FigureCard
 from seirenes_app.ui.theme import current_theme
@@ -257,7 +258,9 @@ class MatrixCard(FigureCard):
         self.matrix.render_panel(panel)
         rows = min(MAX_ROWS, len(panel.reasoners) + 1)
         self.matrix.setMinimumHeight(rows * HEIGHT + HEADER_HEIGHT)
-        self.render_texts("\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners)
+        self.render_texts(
+            "\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners, shown=text_table(panel)
+        )
 
     def _point(self, text: str) -> None:
         self.place.setText(text)
