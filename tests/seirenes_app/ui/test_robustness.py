@@ -134,7 +134,7 @@ def test_a_run_that_grows_is_charted_again(bench):
     bench.open(paths)
     kept = write_run(bench.folder / "later" / "r", skills={step: EVEN for step in (0, 10, 20, 30)})
     shutil.copytree(kept.root, paths.root, dirs_exist_ok=True)
-    bench.page.controller.look()
+    bench.page.controller.check_for_changes()
     bench.wait(lambda: len(bench.card("accuracy").chart.curves[0].points) == 4)
 
 

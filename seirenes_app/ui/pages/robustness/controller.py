@@ -127,10 +127,10 @@ class RobustnessController(QObject):
         self.leave()
         self._tasks.close()
 
-    def look(self) -> None:
+    def check_for_changes(self) -> None:
         """`opened` again if the folder's figures have changed. Cheap; for a timer."""
         source, root = self.source, self.root
-        if source is None or root is None or self._tasks.is_running("look"):
+        if source is None or root is None or self._tasks.is_running("changes"):
             return
 
         def read() -> Opened | None:
@@ -143,8 +143,8 @@ class RobustnessController(QObject):
             if found is not None and self.source is source:
                 self.opened.emit(found)
 
-        # A folder that cannot be read now keeps its figures in view until the next look.
-        self._tasks.run(read, done, lambda _text: None, key="look")
+        # A folder that cannot be read now keeps its figures in view until the next check.
+        self._tasks.run(read, done, lambda _text: None, key="changes")
 
     # ------------------------------------------------------------------ a track
 

@@ -26,7 +26,7 @@ from training.runs.commands import CommandKind, send_command
 from training.runs.status import RunStatus
 from training.runs.stop import FORCE, StopEscalation
 
-LOOK_MS = 700
+CHECK_MS = 700
 START_TIMEOUT_S = 30.0
 
 
@@ -52,8 +52,8 @@ class EvaluationMonitor(QObject):
         self._running: set[Path] = set()
         self._starting: dict[Path, float] = {}
         """Launched folders that are not seen running yet, and until when they are looked at."""
-        self._timer = QTimer(self, interval=LOOK_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer = QTimer(self, interval=CHECK_MS)
+        self._timer.timeout.connect(self._read_live)
 
     # ------------------------------------------------------------------ read
 
@@ -64,13 +64,13 @@ class EvaluationMonitor(QObject):
             lambda text: self.failed.emit("The evaluations could not be listed", text), key="list", queue=True,
         )  # fmt: skip
 
-    def _look(self) -> None:
+    def _read_live(self) -> None:
         """Read those that are running or starting."""
-        if not self._tasks.is_running("list") and not self._tasks.is_running("look"):
+        if not self._tasks.is_running("list") and not self._tasks.is_running("live"):
             folders = [s.paths for s in self.summaries if self._is_live(s) or s.paths.root in self._starting]
-            self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_looked, key="look")
+            self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_live_read, key="live")
 
-    def _on_looked(self, found: list[EvaluationSummary]) -> None:
+    def _on_live_read(self, found: list[EvaluationSummary]) -> None:
         new = {s.paths.root: s for s in found}
         self._on_read([new.get(s.paths.root, s) for s in self.summaries])
 
@@ -207,8 +207,8 @@ class EvaluationBar(Card):
         if summary is None or summary.state is None:
             return
         state = summary.state
-        look = STATUS_LOOKS[RunStatus.STOPPING if stopping and not state.over else state.status]
-        self.badge.render_look(look)
+        style = STATUS_LOOKS[RunStatus.STOPPING if stopping and not state.over else state.status]
+        self.badge.render_look(style)
         self.name.setText(evaluation_name(summary))
         text, figures = describe_progress(summary, stopping=stopping)
         self.progress.render_progress(text, state.share, 1, f"{figures}  ·  {more} more running" if more else figures)
@@ -224,7 +224,7 @@ class EvaluationBar(Card):
         self.resume.setVisible(state.status in RESUMABLE)
         self.open.setVisible(state.rows > 0 and not shown)
         self.close_button.setVisible(state.over)
-        self.setAccessibleDescription(f"{look.text}. {text}  ·  {figures}")
+        self.setAccessibleDescription(f"{style.text}. {text}  ·  {figures}")
 
 
 def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> tuple[str, str]:

@@ -62,7 +62,7 @@ from training.evaluation.eval_dir import EvalDir
 from training.runs.paths import RunPaths
 
 DRAW_MS, BUSY_MS = 30, 4
-LOOK_MS = 2500
+CHECK_MS = 2500
 MAX_PROBLEMS = 2000
 MAX_TOKENS = 128
 TOTALS_ONLY = "Only the totals of this point are stored; its rows are gone."
@@ -140,7 +140,7 @@ class RobustnessPage(Page):
         """Evaluations whose runs are compared when they have finished."""
         self.open_url: Callable[[QUrl], bool] = QDesktopServices.openUrl
         self._draw_timer = QTimer(self, interval=DRAW_MS)
-        self._look_timer = QTimer(self, interval=LOOK_MS)
+        self._check_timer = QTimer(self, interval=CHECK_MS)
         self._build()
         self._connect()
         self._connect_evaluations()
@@ -181,7 +181,7 @@ class RobustnessPage(Page):
 
     def _connect(self) -> None:
         self._draw_timer.timeout.connect(self._draw)
-        self._look_timer.timeout.connect(self.controller.look)
+        self._check_timer.timeout.connect(self.controller.check_for_changes)
         self._runs.loaded.connect(self._on_sources)
         self.source_menu.chosen.connect(self.open_source)
         self.header.trackChosen.connect(lambda track: self._show_track(track, reset=True))
@@ -222,13 +222,13 @@ class RobustnessPage(Page):
 
     def activate(self) -> None:
         self._draw_timer.start()
-        self._look_timer.start()
+        self._check_timer.start()
         self.evaluations.refresh()
         self._on_sources()
 
     def deactivate(self) -> None:
         self._draw_timer.stop()
-        self._look_timer.stop()
+        self._check_timer.stop()
 
     def themed(self, theme: Theme) -> None:
         self.grid.mark_stale()
@@ -426,7 +426,7 @@ class RobustnessPage(Page):
     def _ask_evaluate(self, runs: Sequence[RunPaths], *, cross_play: bool = False, for_compare: bool = False) -> None:
         """Show the dialog; suites and checkpoints are looked up first."""
 
-        def look() -> tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]:
+        def read() -> tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]:
             return {run: checkpoint_steps(run) for run in runs}, find_suites()
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]) -> None:
@@ -439,7 +439,7 @@ class RobustnessPage(Page):
             dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))
             self.dialogs.show_dialog(dialog)
 
-        self._tasks.run(look, show, key="evaluate")
+        self._tasks.run(read, show, key="evaluate")
 
     def _on_started(self, paths: EvalDir) -> None:
         if self._compare_next:

@@ -33,7 +33,7 @@ WIDTH, HEIGHT = 66, 62
 ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
 
 
-def step_look(step: ReplayStep) -> BadgeStyle:
+def step_style(step: ReplayStep) -> BadgeStyle:
     """Icon, word and colour of one answer."""
     return OUTCOME_LOOKS[step.outcome] if step.outcome is not None else MISSING
 
@@ -53,7 +53,7 @@ class StepButton(QAbstractButton):
         """Another answer."""
         self.step, self.robust = step, robust
         answer = f", answer {step.answer}" if step.answer and not step.missing else ""
-        text = f"step {step.step}: {step.missing or step_look(step).text}{answer}"
+        text = f"step {step.step}: {step.missing or step_style(step).text}{answer}"
         self.setAccessibleName(f"{text}{', robust from here on' if robust else ''}")
         self.setToolTip(text)
         self.update()
@@ -69,18 +69,18 @@ class StepButton(QAbstractButton):
             super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        theme, look = current_theme(), step_look(self.step)
+        theme, style = current_theme(), step_style(self.step)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         rect = QRectF(self.rect()).adjusted(1.5, 1.5, -1.5, -1.5)
         painter.setPen(QPen(theme.colour("text" if self.isChecked() else "border"), 2 if self.isChecked() else 1))
-        painter.setBrush(theme.wash(look.tone, 0.10))
+        painter.setBrush(theme.wash(style.tone, 0.10))
         painter.drawRoundedRect(rect, 7, 7)
         if self.hasFocus():
             painter.setPen(QPen(theme.colour("accent"), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 5, 5)
-        draw_svg(painter, look.icon, QRectF(rect.center().x() - 9, rect.y() + 7, 18, 18), getattr(theme, look.tone))
+        draw_svg(painter, style.icon, QRectF(rect.center().x() - 9, rect.y() + 7, 18, 18), getattr(theme, style.tone))
         font = QFont(self.font())
         for y, text, pixels, colour in ((27, str(self.step.step), 13, "text"), (42, self.step.answer, 11, "muted")):
             font.setPixelSize(pixels)
@@ -375,7 +375,7 @@ class CheckpointReplayView(QWidget):
         texts = [step.text or "(empty)" for step in (one, two)]
         self.pair.render(
             align(*texts), f"Step {one.step}", f"Step {two.step}",
-            left_look=step_look(one), right_look=step_look(two),
+            left_look=step_style(one), right_look=step_style(two),
         )  # fmt: skip
 
     def _on_start(self) -> None:

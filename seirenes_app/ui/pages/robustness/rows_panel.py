@@ -35,8 +35,8 @@ def describe_trace(trace: Trace) -> str:
 
 
 def _icon_of(trace: Trace) -> QIcon:
-    look = OUTCOME_LOOKS[trace.outcome]
-    return icon(look.icon, look.tone)
+    style = OUTCOME_LOOKS[trace.outcome]
+    return icon(style.icon, style.tone)
 
 
 TRACE_ROLES = {
