@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         choose.add_argument(f"--{name}", action="append", default=[], choices=[str(v) for v in values], help=help_)
     choose.add_argument("--step", metavar="A[-B]", help="of this step, or of steps A to B")
     choose.add_argument("--family", action="append", default=[], help="family of the problem")
-    choose.add_argument(
-        "--gate", action="append", default=[], help=f"hints that failed it; '{PASSED}': those that none"
-    )
+    choose.add_argument("--gate", action="append", default=[], help=f"hints that failed it; '{PASSED}': passed all")
     choose.add_argument("--follows", action=argparse.BooleanOptionalAction, help="answers what the hint suggested")
     choose.add_argument("--search", default="", metavar="TEXT", help='words, "phrases" and beginnings (appl*)')
     show = traces.add_argument_group("output")
@@ -57,16 +56,13 @@ def traces(options: argparse.Namespace) -> int:
     """Open the run, then list, compare or export."""
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1.")
-    source = TraceSource(find_run_or_recorded(options.run))
-    try:
+    with closing(TraceSource(find_run_or_recorded(options.run))) as source:
         if options.pair is not None:
             return _show_pair(source.pair(options.pair), options.json)
         query = _query(options, source.facets())
         if options.export is not None:
             return _export(source, query, options)
         return _list(source, query, options)
-    finally:
-        source.close()
 
 
 def _query(options: argparse.Namespace, facets: Facets) -> RolloutQuery:
