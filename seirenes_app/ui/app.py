@@ -200,6 +200,8 @@ def _paint_all(app: QApplication, settings: Settings, folder: Path | None) -> in
                     app.processEvents()
                     # There is no event loop here: let background tasks end.
                     time.sleep(0.05)
+                for _ in range(4):
+                    app.processEvents()
                 picture = window.grab()
                 painted += not picture.isNull()
                 if folder is not None:
