@@ -41,11 +41,10 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
-def call_name(paths: RunPaths) -> str:
-    """What `find_run` finds the run by: its id, or its folder where that is not under the runs folder."""
-    return (
-        paths.run_id if paths.root.parent.resolve() == default_runs_root().resolve() else shlex.quote(str(paths.root))
-    )
+def call_name(paths: RunPaths, folder: Path | None = None) -> str:
+    """What a verb finds a run by, quoted: its id, or its folder where that is not in `folder` (the runs folder)."""
+    inside = paths.root.parent.resolve() == (folder or default_runs_root()).resolve()
+    return shlex.quote(paths.run_id if inside else str(paths.root))
 
 
 def names_model(target: str) -> bool:

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.cli.common import ERR, OUT, RECORDED, call_name, find_run_or_recorded
 from seirenes_app.cli.follow import ProgressLine, follow, interruptible, stop_process
 from seirenes_app.services.evaluations import (
     SEED,
@@ -25,6 +25,7 @@ from seirenes_app.services.evaluations import (
     EvaluationWatch,
     checkpoint_steps,
     checkpoint_targets,
+    evaluations_folder,
     folder_target,
     frozen_suite_ref,
     gguf_target,
@@ -411,10 +412,14 @@ def _list(library: EvaluationRepository, as_json: bool) -> int:
     return 0
 
 
+def _call_name(paths: EvalDir) -> str:
+    return call_name(paths, evaluations_folder())
+
+
 def _stop(paths: EvalDir) -> int:
     gone = stop_process(paths, FORCE)
     outcome = "has stopped" if gone else "has not stopped yet"
-    OUT.print(f"{paths.run_id} {outcome}. Resume it: seirenes eval --resume {paths.run_id}", highlight=False)
+    OUT.print(f"{paths.run_id} {outcome}. Resume it: seirenes eval --resume {_call_name(paths)}", highlight=False)
     return 0 if gone else 1
 
 
@@ -497,7 +502,7 @@ def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
         print(json.dumps({"evaluation": paths.run_id, "root": str(paths.root), "pid": pid}))
     else:
         OUT.print(f"Started {paths.run_id} (process {pid}) in {paths.root}", highlight=False, soft_wrap=True)
-        OUT.print(f"See how far it is: seirenes eval --list · stop it: seirenes eval --stop {paths.run_id}")
+        OUT.print(f"See how far it is: seirenes eval --list · stop it: seirenes eval --stop {_call_name(paths)}")
 
 
 def _progress_line(state: EvalState) -> ProgressLine:
@@ -523,5 +528,5 @@ def _conclude(
     if code:
         words = state.message or "\n".join(log_tail(paths))
         ERR.print(f"The evaluation {state.status}. {words}", highlight=False, markup=False)
-        ERR.print(f"Resume it: seirenes eval --resume {paths.run_id}", highlight=False, markup=False)
+        ERR.print(f"Resume it: seirenes eval --resume {_call_name(paths)}", highlight=False, markup=False)
     return code

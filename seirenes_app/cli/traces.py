@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -120,7 +121,8 @@ def _list(source: TraceSource, query: RolloutQuery, options: argparse.Namespace)
         table.add_row(*map(Text, _cells(row)))
     OUT.print(table)
     shown = f"the first {len(rows)} of {count:,}" if len(rows) < count else f"{count:,}"
-    OUT.print(f"{shown} rollouts. Compare one: seirenes traces {options.run} --pair ID", highlight=False, markup=False)
+    call = f"seirenes traces {shlex.quote(options.run)} --pair ID"
+    OUT.print(f"{shown} rollouts. Compare one: {call}", highlight=False, markup=False)
     return 0
 
 
