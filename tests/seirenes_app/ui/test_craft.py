@@ -348,7 +348,7 @@ def test_a_second_window_on_the_same_draft_loses_nothing(craft, qapp):
     second.write("Theirs.")
     second.wait(lambda: second.page.header.saved.text() == "Saved")
     craft.write("Ours.")
-    craft.wait(lambda: any("go on in a copy" in text for text in craft.toasts))
+    craft.wait(lambda: any("continue in a copy" in text for text in craft.toasts))
     craft.wait(lambda: craft.page.header.saved.text() == "Saved")
     store = CraftStore(second.workspace)
     drafts = [open_session(store, row.id).draft for row in store.drafts()]
