@@ -194,9 +194,7 @@ def _draft(options: argparse.Namespace) -> Draft:
     as_problem(problem)
     seed = _check_range("--seed", options.seed, 0, 2**63 - 1)
     plan = SolvePlan(temperature=_check_range("--temperature", options.temperature, 0, 100), seed=seed)
-    return replace(
-        new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), plan=plan
-    )  # fmt: skip
+    return replace(new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), plan=plan)
 
 
 def _problem(options: argparse.Namespace) -> DraftProblem:
@@ -267,10 +265,8 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
     for heading in ("", "right", "accuracy", "95% interval"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for condition, found in result.conditions.items():
-        rate = found.accuracy
-        table.add_row(
-            condition, f"{found.right}/{found.n}", percent(rate.mean), percent_limits(rate.low, rate.high)
-        )  # fmt: skip
+        rate, right = found.accuracy, f"{found.right}/{found.n}"
+        table.add_row(condition, right, percent(rate.mean), percent_limits(rate.low, rate.high))
     OUT.print(table)
     if result.drop is not None:
         say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")

@@ -113,9 +113,8 @@ def score_solution(job: Job, draft: Draft, hint: DraftHint, solution: str) -> Lo
         raise UserError("There is no solution to score: no clean sample is right, and the problem has none worked.")
     model, scores = load_request(draft.solver), list[ScoreResult]()
     for shown in (question, join_hint(question, text, draft.placement)):
-        request = ScoreRequest(
-            messages=solve_messages(draft.solver, shown), completion=solution, top_k=ALTERNATIVES
-        )  # fmt: skip
+        messages = solve_messages(draft.solver, shown)
+        request = ScoreRequest(messages=messages, completion=solution, top_k=ALTERNATIVES)
         pending = job.client.send(request, job.inbox.put, model)
         found = [event for event in job.listen(pending) if isinstance(event, ScoreResult)]
         if not found:
