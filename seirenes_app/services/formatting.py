@@ -153,11 +153,11 @@ def is_clear(found: Interval, p: float | None = None) -> bool:
     return (found.low > 0 or found.high < 0) and (p is None or p < LEVEL)
 
 
-def change_tone(found: Interval | None, p: float | None = None, *, more_is_better: bool = True) -> str:
+def change_tone(found: Interval | None, p: float | None = None) -> str:
     """'good' or 'bad' for a change that `is_clear`, else 'muted': the colour that a change may have."""
     if found is None or not is_clear(found, p):
         return "muted"
-    return "good" if (found.mean > 0) == more_is_better else "bad"
+    return "good" if found.mean > 0 else "bad"
 
 
 def describe_change(name: str, change: Change) -> str:

@@ -215,20 +215,6 @@ class Headline:
         """The table as text."""
         return tuple(line.cells() for line in self.lines)
 
-    @property
-    def table(self) -> DataTable:
-        """The same as numbers."""
-        return DataTable(
-            ("what", "before", "low", "high", "after", "low", "high", "change", "low", "high", "p", "problems"),
-            tuple(
-                (
-                    x.label, x.before.mean, x.before.low, x.before.high, x.after.mean, x.after.low, x.after.high,
-                    x.difference.mean, x.difference.low, x.difference.high, x.p_value, x.problems,
-                )
-                for x in self.lines
-            ),
-        )  # fmt: skip
-
 
 def headline(results: ResultSource, track: Track) -> Headline | None:
     """First against last; None with fewer than two checkpoints, and for models that have no order."""

@@ -127,7 +127,7 @@ def _last_line(first: _Side, second: _Side, condition: Condition) -> ComparisonL
     if change is None:
         return None
     return ComparisonLine(
-        first.name, second.name, Measure.LAST, condition, None, change.problems, change.accuracy_before,
+        first.name, second.name, Measure.LAST, condition, change.problems, change.accuracy_before,
         change.accuracy_after, change.difference, change.p_value, change.p_value,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def _area_line(first: _Side, second: _Side, condition: Condition) -> ComparisonL
     differences = np.clip(other - one, -1.0, 1.0).tolist()
     p_value = sign_flip(differences)
     return ComparisonLine(
-        first.name, second.name, Measure.AREA, condition, None, len(common), float(one.mean()), float(other.mean()),
+        first.name, second.name, Measure.AREA, condition, len(common), float(one.mean()), float(other.mean()),
         paired_bootstrap(differences), p_value, p_value,
     )  # fmt: skip
 

@@ -268,7 +268,6 @@ class ComparisonLine:
     second: str
     measure: Measure
     condition: Condition
-    hint_type: HintType | None
     problems: int
     value_first: float
     value_second: float

@@ -135,4 +135,4 @@ def test_a_change_has_a_colour_only_where_it_is_clear():
     assert (change_tone(clear), change_tone(clear, 0.2), change_tone(unclear), change_tone(None)) == (
         "good", "muted", "muted", "muted",
     )  # fmt: skip
-    assert change_tone(clear, more_is_better=False) == "bad"
+    assert change_tone(Interval(-0.04, -0.07, -0.01)) == "bad"
