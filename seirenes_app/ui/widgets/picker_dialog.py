@@ -130,8 +130,9 @@ class PickerDialog(PageDialog):
 
     def _render_current(self) -> None:
         item = self.current
-        for part in (self.choose, *self._tools):
-            part.setEnabled(item is not None)
+        self.choose.setEnabled(item is not None)
+        for tool in self._tools:
+            tool.setEnabled(item is not None)
         if item is not None:
             self.preview.setText(self._preview_of(item) if self._preview_of is not None else "")
         else:
