@@ -232,7 +232,7 @@ class MatrixTable(QTableView):
             super().keyPressEvent(event)
 
 
-LEGEND = "Rows: Reasoners.  Columns: writers of hints.  Darker: more answers right.  Dashed: its own hints."
+LEGEND = "Rows: Reasoners.  Columns: writers of hints.  Stronger shade: more answers right.  Dashed: its own hints."
 HEADER_HEIGHT = 52
 MAX_ROWS = 10
 
