@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from seirenes_app.services.charts.panels import panel_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
@@ -19,6 +17,10 @@ from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
 HEADLINE_NOTE = (
     "The same problems and texts at both ends. Intervals are 95%, over problems; the change is paired, in points, with "
     "a bootstrap over problems; p is McNemar's, with problems as clusters."
@@ -27,7 +29,9 @@ HEADLINE_NOTE = (
 
 def report_html(report: Report) -> str:
     """The whole file."""
-    # Imported here: it brings matplotlib.
+    # Imported here: matplotlib and Jinja2 are needed by a report alone.
+    from markupsafe import Markup
+
     from seirenes_app.services.charts.export import chart_svg, palette_css
 
     def chart(panel: Panel, by_step: bool) -> Markup:
@@ -49,6 +53,9 @@ def visible_controls(value: object) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=lambda v: v if isinstance(v, Markup) else visible_controls(v),
