@@ -93,8 +93,9 @@ def _accuracy(metrics: Any, condition: str) -> Interval | None:
     mean, low, high = (figures.get(key) for key in ("accuracy", "low", "high"))
     if not isinstance(mean, int | float):
         return None
-    known = isinstance(low, int | float) and isinstance(high, int | float)
-    return Interval(float(mean), float(low) if known else 0.0, float(high) if known else 1.0)
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        low, high = 0.0, 1.0
+    return Interval(float(mean), float(low), float(high))
 
 
 def status_sentence(state: RunState) -> str:
