@@ -28,8 +28,7 @@ from training.rollouts.search import Facets, Flip, TracePair
 from training.runs.files import explained
 from training.runs.paths import RunPaths
 
-NOTEWORTHY = (Flip.HARMFUL, Flip.HELPFUL)
-"""The flips that the next and previous flip actions stop at."""
+NOTEWORTHY = (Flip.HARMFUL, Flip.HELPFUL)  # The flips that the next and previous flip actions stop at
 
 
 class TraceSource(RolloutReader):
@@ -66,7 +65,6 @@ Row = Mapping[str, Any]
 
 
 def row_problem(row: Row, run_id: str) -> DraftProblem:
-    """The problem of a rollout, as a draft has it."""
     return DraftProblem(
         question=row["question"], answer=row["gold"], kind=_answer_kind(row), source=run_id, id=row["problem_id"],
         family=row["family"],
@@ -84,23 +82,19 @@ class Reading:
 
     @property
     def clean(self) -> Row | None:
-        """The chosen clean solution."""
         return self.pair.clean[self.clean_at] if self.clean_at >= 0 else None
 
     @property
     def hinted(self) -> Row | None:
-        """The chosen hinted solution."""
         return self.pair.siblings[self.hinted_at] if self.hinted_at >= 0 else None
 
     @property
     def asked(self) -> Row:
-        """The rollout itself."""
         rows = (*self.pair.clean, *self.pair.siblings, *filter(None, (self.pair.hint,)))
         return next(row for row in rows if row["id"] == self.pair.asked)
 
     @property
     def hint_row(self) -> Row | None:
-        """A row that holds the hint."""
         return self.pair.hint or self.hinted
 
 
@@ -122,7 +116,6 @@ def make_reading(pair: TracePair, clean_at: int | None = None, hinted_at: int | 
 
 
 def is_right(row: Row) -> bool:
-    """Whether the answer is right."""
     return bool(row["outcome"] == Outcome.RIGHT)
 
 

@@ -19,11 +19,7 @@ Row = Mapping[str, Any]
 
 STAGE_TAGS = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
 STAGE_TONES = {Stage.CLEAN: "clean", Stage.HINT: "adversary", Stage.HINTED: "hinted"}
-STAGE_WORDS = {
-    Stage.CLEAN: "Reasoner, clean",
-    Stage.HINT: "Adversary, hint",
-    Stage.HINTED: "Reasoner, hinted",
-}
+STAGE_WORDS = {Stage.CLEAN: "Reasoner, clean", Stage.HINT: "Adversary, hint", Stage.HINTED: "Reasoner, hinted"}
 STAGE_HELP = {
     Stage.CLEAN: "R1: the Reasoner solves the question as it is",
     Stage.HINT: "R2: the Adversary writes a hint that should mislead",
@@ -59,7 +55,6 @@ def stage_of(row: Row) -> Stage | None:
 
 
 def is_flip(row: Row) -> bool:
-    """Whether the hint changed the outcome."""
     return row.get("flip") in ("harmful", "helpful")
 
 

@@ -50,8 +50,7 @@ class RunsModel(TableModel):
         self._library, self._workspace, self._tasks = library, workspace, tasks
         self._marks: dict[str, RunMark] = {}
         self._filter = ""
-        self.summaries: tuple[RunSummary, ...] = ()
-        """All runs, in order, whatever the filter shows."""
+        self.summaries: tuple[RunSummary, ...] = ()  # All runs, in order, whatever the filter shows
         self.was_loaded = False
 
     def _make_columns(self) -> tuple[Column, ...]:
@@ -71,8 +70,6 @@ class RunsModel(TableModel):
             Column("Steps", _steps, row_tip=self._tip),
             Column("Started", lambda run: time_ago(started_at(run), time.time()), row_tip=self._tip),
         )  # fmt: skip
-
-    # ------------------------------------------------------------------ content
 
     def refresh(self) -> None:
         """List the runs in another thread; asked again meanwhile, it is done once more afterwards."""
@@ -99,13 +96,9 @@ class RunsModel(TableModel):
         return " ".join((run.paths.run_id, mark.name, mark.group, mark.note, *mark.tags)).casefold()
 
     def row_of(self, paths: RunPaths) -> int:
-        """Row of a run, or -1."""
         return next((i for i, run in enumerate(self.rows) if run.paths == paths), -1)
 
-    # ------------------------------------------------------------------ marks
-
     def mark(self, run_id: str) -> RunMark:
-        """What the person noted about a run."""
         return self._marks.get(run_id, RunMark())
 
     def set_mark(self, run_id: str, **values: Any) -> None:
@@ -116,12 +109,10 @@ class RunsModel(TableModel):
             self.render(self.summaries)
 
     def known_marks(self) -> tuple[list[str], list[str]]:
-        """All tags and all groups that are in use."""
         marks = self._marks.values()
         return sorted({tag for m in marks for tag in m.tags}), sorted({m.group for m in marks if m.group})
 
     def name_of(self, run: RunSummary | RunPaths) -> str:
-        """The name the person gave it, else its id."""
         run_id = run.run_id if isinstance(run, RunPaths) else run.paths.run_id
         return self.mark(run_id).name or run_id
 
@@ -133,8 +124,6 @@ class RunsModel(TableModel):
         run_id = self.rows[index.row()].paths.run_id
         self.set_mark(run_id, rename="" if str(value).strip() == run_id else str(value))
         return True
-
-    # ------------------------------------------------------------------ text
 
     def _detail(self, run: RunSummary) -> str:
         mark = self.mark(run.paths.run_id)

@@ -47,28 +47,23 @@ COMMON = frozenset({
 SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}
 SECTION_HELP = {"": "What this run is called, what is trained, and for how long."}
 RESET_SIZE = 28
-NARROW, WIDE = 520, 900
-"""Widths at which a section goes from one column of fields to two, and to three."""
+NARROW, WIDE = 520, 900  # Widths at which a section goes from one column of fields to two, and to three
 
 
 def option_title(option: OptionInfo) -> str:
-    """An option's name for people: "Learning rate"."""
     return TITLES.get(option.key) or option.key.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 def option_help(option: OptionInfo) -> str:
-    """The option's help with its range."""
     range_ = say_range(option.low, option.high)
     return f"{option.help} ({range_})" if range_ else option.help
 
 
 def value_text(value: Any) -> str:
-    """A value as the editor holds it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def value_texts(config: RunConfig) -> dict[str, str]:
-    """All values of a configuration, by option."""
     values = to_dict(config)
     found = {}
     for option in describe_options():
@@ -116,7 +111,6 @@ class ChoiceChips(QWidget):
         self.edited.emit()
 
     def text(self) -> str:
-        """The value."""
         return ",".join(name for name, chip in self.chips.items() if chip.isChecked())
 
     def set_text(self, text: str) -> None:
@@ -204,7 +198,6 @@ class Field(QWidget):
             self.edited.emit()
 
     def render_base(self, value: str) -> None:
-        """What Reset goes back to."""
         self._base = value
         self.reset.setToolTip(f"Back to {value or '“”'}")
         self.reset.setAccessibleName(f"Reset {self.title} to {value}")
@@ -270,7 +263,6 @@ class FormSection(Card):
 
     @property
     def uncommon(self) -> int:
-        """How many of its fields fold away."""
         return sum(field.option.key not in COMMON for field in self.fields)
 
     def _toggle(self) -> None:
@@ -374,8 +366,6 @@ class ConfigForm(QWidget):
         self._arrange()
         field.editor.setFocus()
 
-    # ------------------------------------------------------------------ values
-
     def _on_edited(self, field: Field) -> None:
         field.check()
         self.changed.emit()
@@ -397,9 +387,7 @@ class ConfigForm(QWidget):
         return parse_texts([f"{key}={field.text()}" for key, field in self.fields.items()], "the form")
 
     def first_wrong(self) -> Field | None:
-        """The first field whose value is not accepted."""
         return next((field for field in self.fields.values() if field.wrong), None)
 
     def changed_keys(self) -> list[str]:
-        """Options that differ from the base."""
         return [key for key, field in self.fields.items() if field.changed]

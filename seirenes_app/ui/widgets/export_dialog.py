@@ -22,8 +22,7 @@ from seirenes_app.ui.widgets.progress import make_bar, render_bar
 class FileExportDialog(PageDialog):
     """Heirs put their options into `choices` and call `run`. Closing it while it writes cancels."""
 
-    said = Signal(str)
-    """What was done, for a toast."""
+    said = Signal(str)  # What was done, for a toast
 
     def __init__(
         self, title: str, note: str, tasks: TaskRunner, button: str, clicked: Callable[[], object],
@@ -68,7 +67,6 @@ class FileExportDialog(PageDialog):
         self._tasks.run_task(job, self._on_done, self._on_failed, progress=self._on_progress)
 
     def reject(self) -> None:
-        """Cancel what is being written, or close."""
         if self._busy:
             self._stop = True
             self.words.setText("Cancelling…")
@@ -82,7 +80,6 @@ class FileExportDialog(PageDialog):
             self.words.setText(self.describe_progress(done, total))
 
     def describe_progress(self, done: int, total: int) -> str:
-        """The line below the bar."""
         return f"{done:,} of {total:,} written"
 
     def _on_done(self, text: str | None) -> None:

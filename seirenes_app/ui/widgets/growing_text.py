@@ -50,8 +50,7 @@ class GrowingText(QPlainTextEdit):
     """Between `least` and `most` lines high; Tab leaves it. `edited` carries what the user typed."""
 
     edited = Signal(str)
-    committed = Signal()
-    """Ctrl+Enter, Escape, or the focus moved elsewhere."""
+    committed = Signal()  # Ctrl+Enter, Escape, or the focus moved elsewhere
 
     def __init__(self, name: str, placeholder: str = "", *, least: int = 1, most: int = 8,
                  parent: QWidget | None = None) -> None:  # fmt: skip

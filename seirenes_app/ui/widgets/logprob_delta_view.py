@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 
 LINE, LINE_WITH_FIGURES = 34, 50
-STRONG = 3.0
-"""Δ log-prob at which wash and underline are at their strongest: a twentieth as likely."""
+STRONG = 3.0  # Δ log-prob at which wash and underline are at their strongest: a twentieth as likely
 FAINT = 0.1
 MAX_TOKENS = 4000
 
@@ -66,7 +65,6 @@ class LogprobDeltaView(QWidget):
             self._set_current(scores.worst if 0 <= scores.worst < len(scores.tokens) else 0)
 
     def render_figures(self, on: bool) -> None:
-        """Write the delta under each token, or not."""
         self.figures = on
         self._lay_out()
 
@@ -80,8 +78,6 @@ class LogprobDeltaView(QWidget):
             f"Clean, likeliest: {say_alternatives(token.top_clean)}\n"
             f"Hinted, likeliest: {say_alternatives(token.top_hinted)}"
         )
-
-    # ------------------------------------------------------------------ layout
 
     def sizeHint(self) -> QSize:
         return QSize(320, self.height())
@@ -120,8 +116,6 @@ class LogprobDeltaView(QWidget):
                 x, y = 0.0, y + self._line
         return rects
 
-    # ------------------------------------------------------------------ paint
-
     def paintEvent(self, event: QPaintEvent) -> None:
         if self.scores is None:
             return
@@ -156,8 +150,6 @@ class LogprobDeltaView(QWidget):
             painter.setPen(theme.colour("text" if strength > 0.2 else "muted"))
             below = QRectF(rect.x(), rect.y() + 25, rect.width(), 16)
             painter.drawText(below, Qt.AlignmentFlag.AlignCenter, short_delta(token.delta))
-
-    # ------------------------------------------------------------------ mouse and keys
 
     def token_at(self, place: QPointF) -> int:
         """The token under a point, -1 for none."""

@@ -193,18 +193,15 @@ class RunTable(QTableView):
             self.opened.emit(summary)
 
     def selected(self) -> RunSummary | None:
-        """The run under the cursor, if any."""
         index = self.currentIndex()
         found = index.data(ROW_ROLE) if index.isValid() else None
         return found if isinstance(found, RunSummary) else None
 
     def rename(self) -> None:
-        """Edit the name of the selected run in its cell."""
         if (index := self.currentIndex()).isValid():
             self.edit(index.siblingAtColumn(RunColumn.RUN))
 
     def ask_tags(self) -> None:
-        """Ask for the tags of the selected run."""
         if (summary := self.selected()) is not None:
             run_id, known = summary.paths.run_id, self._runs.known_marks()[0]
             label = f"Tags of {run_id}, separated by commas" + (f"\nIn use: {', '.join(known)}" if known else "")
@@ -214,7 +211,6 @@ class RunTable(QTableView):
                 self._runs.set_mark(run_id, tag=text.split(","))
 
     def ask_group(self) -> None:
-        """Ask for the group of the selected run."""
         if (summary := self.selected()) is not None:
             run_id, groups = summary.paths.run_id, ["", *self._runs.known_marks()[1]]
             group = self._runs.mark(run_id).group
@@ -224,7 +220,6 @@ class RunTable(QTableView):
                 self._runs.set_mark(run_id, group=text)
 
     def select_run(self, summary: RunSummary) -> None:
-        """Put the cursor on a run."""
         if (row := self._runs.row_of(summary.paths)) >= 0:
             self.selectRow(row)
 

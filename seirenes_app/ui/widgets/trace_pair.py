@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 GUTTER = 36
 PAD = 8
 TAG = 24
-AT_ONCE = 8
-"""Rows shown at a time: ninety at once would block the window for more than 100 ms."""
+AT_ONCE = 8  # Rows shown at a time: ninety at once would block the window for more than 100 ms
 FIRST_DIFFERENCE = "First difference"
 FIRST_NUMBER = "First different number"
 
@@ -131,8 +130,7 @@ class _Side(QWidget):
 class TracePairView(QWidget):
     """As high as its steps. Rows are reused; the first batch is shown at once, later ones by a timer."""
 
-    filled = Signal()
-    """All steps of the alignment are shown."""
+    filled = Signal()  # All steps of the alignment are shown
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

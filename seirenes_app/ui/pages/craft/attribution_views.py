@@ -116,7 +116,6 @@ class TracesTab(QWidget):
                 side.clear(CONDITIONS[Condition.CLEAN if left else Condition.HINTED][0])
 
     def render_result(self, result: SolveResult | None) -> None:
-        """Offer a result's samples, and show a pair of them."""
         if result is None or result.key != self._key:
             self._chosen_by_user, self._shown = False, None
             self._key = result.key if result is not None else ""
@@ -181,8 +180,6 @@ class TracesTab(QWidget):
             left_look=OUTCOME_LOOKS[clean.outcome], right_look=OUTCOME_LOOKS[hinted.outcome],
         )  # fmt: skip
 
-
-# ---------------------------------------------------------------------- sentence ablation
 
 COLUMNS = (
     ("Without it", "Accuracy without this sentence less accuracy with the whole hint: above 0, it does harm"),
@@ -297,8 +294,6 @@ class SentencesTab(QWidget):
         self.button.setText("Try each sentence again" if found else "Try each sentence")
 
 
-# ---------------------------------------------------------------------- log-prob delta
-
 NO_SCORES = (
     "A right solution's tokens are scored twice: after the clean question, and after the question with the hint."
     " What loses probability shows where the reasoning is pulled away."
@@ -373,9 +368,6 @@ class TokensTab(QWidget):
         for (figure, alternatives), (logprob, top) in zip(self.cells, sides, strict=True):
             figure.setText(say_logprob(logprob))
             alternatives.setText(say_alternatives(top))
-
-
-# ---------------------------------------------------------------------- the card
 
 
 class AttributionTab(IntEnum):

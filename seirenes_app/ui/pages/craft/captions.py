@@ -85,13 +85,11 @@ CONDITIONS: Mapping[Condition, tuple[str, str]] = {
 
 
 def model_name(choice: SolverChoice) -> str:
-    """The model of a choice, with its adapter."""
     name = Path(choice.model).stem if choice.model else BUNDLED
     return f"{name} + {Path(choice.lora).stem}" if choice.lora else name
 
 
 def say_origin(hint: DraftHint) -> str:
-    """The hint's type and where it comes from."""
     bundled = hint.author == Path(STARTER_FILE).stem
     origin = {
         Origin.HAND: "by hand",
@@ -100,9 +98,6 @@ def say_origin(hint: DraftHint) -> str:
         Origin.RUN: f"from {hint.author or 'a run'}",
     }[hint.origin]
     return f"{HINT_TYPES[hint.type][0].partition(' ')[0]}  ·  {origin}"
-
-
-# ---------------------------------------------------------------------- figures of a result
 
 
 def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
@@ -175,13 +170,9 @@ def follow_badge(result: SolveResult | None, suggested: str | None) -> tuple[Bad
 
 
 def say_sample(sample: SolvedSample) -> str:
-    """A sample in a list: its number, outcome and answer."""
     answer = f" · {sample.answer}" if sample.answer else ""
     follows = " · follows the hint" if sample.follows else ""
     return f"{sample.index + 1} · {OUTCOME_LOOKS[sample.outcome].text.lower()}{answer}{follows}"
-
-
-# ---------------------------------------------------------------------- progress
 
 
 def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, n_hints: int) -> tuple[int, int]:

@@ -121,7 +121,6 @@ class PromptCard(Card):
         self.body.addWidget(self.reason)
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
-        """Show the selected hint inside its problem."""
         hint, question = draft.chosen_hint, draft.problem.question.strip()
         shown = (question, hint, draft.placement, badges, current_theme().name)
         if shown == self._shown:
@@ -226,7 +225,6 @@ class ModelButton(QPushButton):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def render_choice(self, choice: SolverChoice, state: WorkerState) -> None:
-        """Show a choice, and whether the worker has loaded it."""
         name, facts = model_name(choice), state.facts
         shown = name if len(name) <= MODEL_NAME_LENGTH else f"{name[: MODEL_NAME_LENGTH - 1]}…"
         try:

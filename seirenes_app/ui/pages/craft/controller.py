@@ -63,18 +63,15 @@ SAVE_TICK_MS, RETRY_S, RESULTS_PER_TICK = 400, 30.0, 8
 CHECK_DELAY_MS = 120
 FLUSH_MS = 33
 MAX_SEED = 2**31
-REMEMBERED = 64
-"""Attribution results that are kept in memory."""
+REMEMBERED = 64  # Attribution results that are kept in memory
 BRANCHED = "Another window changed this draft. Your changes continue in a copy."
 
 
 class JobBridge(QObject):
     """Brings a job's callbacks into the window's thread: the newest value of each key, at most 30 times a second."""
 
-    progressed = Signal(object)
-    """Newest values by key."""
-    ended = Signal(object, str)
-    """The job's result and "", or None and what went wrong."""
+    progressed = Signal(object)  # Newest values by key
+    ended = Signal(object, str)  # The job's result and "", or None and what went wrong
     _poked = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -97,12 +94,10 @@ class JobBridge(QObject):
             self._poked.emit()
 
     def done(self, result: Any) -> None:
-        """Take the job's result, from any thread."""
         self._end = result, ""
         self._poked.emit()
 
     def failed(self, text: str) -> None:
-        """Take the reason why the job failed, from any thread."""
         self._end = None, text
         self._poked.emit()
 
@@ -135,15 +130,13 @@ class WorkerTask:
     session: CraftSession
     plan: SolvePlan
     bridge: JobBridge
-    key: str = ""
-    """`solve_key` of the hint that is attributed."""
+    key: str = ""  # `solve_key` of the hint that is attributed
     job: Job | None = None
     cancelling: bool = False
     texts: dict[int, str] = field(default_factory=dict)
     results: dict[str, SolveResult] = field(default_factory=dict)
     ablation: AblationResult | None = None
-    streamed: StreamedText | None = None
-    """The newest text."""
+    streamed: StreamedText | None = None  # The newest text
 
     def put_text(self, streamed: StreamedText) -> None:
         """Take the text so far of a hint or a solution, on the job's thread."""
@@ -171,22 +164,17 @@ class WorkerTask:
 class CraftController(QObject):
     """One draft and one task at a time. The selected hint is no part of the history: undo does not change it."""
 
-    changed = Signal()
-    """The draft, its history, its gates or the selected hint changed."""
+    changed = Signal()  # The draft, its history, its gates or the selected hint changed
     draftOpened = Signal()
-    resultChanged = Signal(str)
-    """The result or the attribution of the hint of this id changed."""
-    savedChanged = Signal(bool, str)
-    """Whether everything is saved; an error or a notice, "" for none."""
-    taskChanged = Signal()
-    """The task started, made progress or ended."""
+    resultChanged = Signal(str)  # The result or the attribution of the hint of this id changed
+    savedChanged = Signal(bool, str)  # Whether everything is saved; an error or a notice, "" for none
+    taskChanged = Signal()  # The task started, made progress or ended
     generatingChanged = Signal(object)
     """Texts of hints that are being generated, by index; None when there are none any more."""
     solvingChanged = Signal(object)
     """Texts of solutions that are being generated, by condition and index; None when there are none any more."""
     toast = Signal(str)
-    problem = Signal(str, str)
-    """Title and text of an error."""
+    problem = Signal(str, str)  # Title and text of an error
 
     def __init__(
         self, store: CraftStore, tasks: TaskRunner, inference: InferenceService, parent: QObject | None = None
@@ -198,14 +186,12 @@ class CraftController(QObject):
         self.selected = self.session.draft.chosen
         self.badges: dict[str, Badges] = {}
         self.problem_error = "The problem is being checked."
-        self.checked: Draft | None = None
-        """The draft that `badges` and `problem_error` belong to."""
+        self.checked: Draft | None = None  # The draft that `badges` and `problem_error` belong to
         self.task: WorkerTask | None = None
         self.recent_models: list[str] = []
         self._live: dict[str, SolveResult] = {}
         self._attributions: dict[tuple[str, type], Any] = {}
-        self._pending_saves: deque[Callable[[], None]] = deque()
-        """Each saves one result, or raises a `UserError`."""
+        self._pending_saves: deque[Callable[[], None]] = deque()  # Each saves one result, or raises a `UserError`
         self._retry_saves_at = 0.0
         self._save_error = ""
         self._merge_group = 0
@@ -220,7 +206,6 @@ class CraftController(QObject):
         self._unsubscribe = self.session.subscribe(self._on_draft_changed)
 
     def start(self) -> None:
-        """Begin to check gates and to save."""
         self._save_timer.start()
         self._check_timer.start()
 
@@ -232,8 +217,6 @@ class CraftController(QObject):
         self._check_timer.stop()
         if error := self.save_now():
             _log.error("%s", error)
-
-    # ------------------------------------------------------------------ the draft
 
     @property
     def draft(self) -> Draft:
@@ -273,7 +256,6 @@ class CraftController(QObject):
             self.edit(lambda draft: replace_hint(draft, new), "edit a hint", f"text:{hint_id}")
 
     def add_empty_hint(self) -> None:
-        """Add a hint without text and select it."""
         hint = DraftHint(new_id(), "", self.draft.type, Origin.HAND)
         self.edit_fields("add a hint", hints=(*self.draft.hints, hint), chosen=hint.id)
 
@@ -331,10 +313,7 @@ class CraftController(QObject):
             self.savedChanged.emit(False, "")
         self.changed.emit()
 
-    # ------------------------------------------------------------------ saved drafts
-
     def drafts(self) -> tuple[SavedDraft, ...]:
-        """Saved drafts, newest first."""
         self.session.flush()
         return self._store.drafts()
 
@@ -382,8 +361,6 @@ class CraftController(QObject):
         self.changed.emit()
         self.savedChanged.emit(True, "")
 
-    # ------------------------------------------------------------------ saving
-
     def save_now(self) -> str:
         """Save what is not saved; returns what prevented it, "" for nothing."""
         try:
@@ -423,8 +400,6 @@ class CraftController(QObject):
             self._save_error = text
             self.savedChanged.emit(False, text)
 
-    # ------------------------------------------------------------------ gates
-
     def _check_gates(self) -> None:
         draft = self.session.draft
         if draft is not self.checked:
@@ -436,8 +411,6 @@ class CraftController(QObject):
     def _on_gates_checked(self, draft: Draft, badges: dict[str, Badges], error: str) -> None:
         self.checked, self.badges, self.problem_error = draft, badges, error
         self.changed.emit()
-
-    # ------------------------------------------------------------------ results
 
     def result_of(self, hint: DraftHint | None) -> SolveResult | None:
         """The result of a hint for the draft as it is now; of the problem without a hint for None."""
@@ -452,7 +425,6 @@ class CraftController(QObject):
             return None
 
     def results(self) -> dict[str, SolveResult]:
-        """The results of all hints by id."""
         found = {h.id: self.result_of(h) for h in self.session.draft.hints}
         return {id_: result for id_, result in found.items() if result is not None}
 
@@ -491,8 +463,6 @@ class CraftController(QObject):
         while len(self._attributions) >= REMEMBERED:
             self._attributions.pop(next(iter(self._attributions)))
         self._attributions[key, kind] = value
-
-    # ------------------------------------------------------------------ tasks
 
     @property
     def can_solve(self) -> bool:

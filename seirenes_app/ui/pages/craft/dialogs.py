@@ -87,7 +87,6 @@ class LibraryDialog(PickerDialog):
         self._render_family()
 
     def render_import(self, path: Path, loaded: LoadedProblems) -> None:
-        """Show the problems of a file, and which of its rows were rejected."""
         self._imported = loaded.problems
         if self.family.findData(IMPORTED) < 0:
             self.family.addItem("", IMPORTED)
@@ -316,8 +315,6 @@ class CraftDialogs(DialogHolder):
         super().__init__(page)
         self._controller, self._tasks, self._page = controller, tasks, page
 
-    # ------------------------------------------------------------------ problems
-
     def show_library(self) -> LibraryDialog:
         dialog = LibraryDialog(family_titles(), self._page)
         dialog.chosen.connect(lambda problem: self._controller.edit_fields("take a problem", problem=problem))
@@ -332,15 +329,12 @@ class CraftDialogs(DialogHolder):
             self.import_file(Path(name))
 
     def import_file(self, path: Path) -> None:
-        """Read a file of problems, and show them in the library."""
 
         def show(loaded: LoadedProblems) -> None:
             dialog = self.open_dialog if isinstance(self.open_dialog, LibraryDialog) else self.show_library()
             dialog.render_import(path, loaded)
 
         self._tasks.run(lambda: load_problem_file(path), show, self._fails("The file cannot be imported"))
-
-    # ------------------------------------------------------------------ drafts
 
     def show_drafts(self) -> None:
         controller = self._controller
@@ -384,8 +378,6 @@ class CraftDialogs(DialogHolder):
         self.show_dialog(picker)
         act("The drafts cannot be listed", lambda: None)
 
-    # ------------------------------------------------------------------ suites
-
     def show_suite(self) -> None:
         draft = self._controller.draft
 
@@ -408,10 +400,7 @@ class CraftDialogs(DialogHolder):
         if draft.hints:
             self._tasks.run(list_suites, ask)
 
-    # ------------------------------------------------------------------ models
-
     def show_model(self, role: str) -> None:
-        """Choose the model of a role, "solver" or "adversary"."""
         draft, controller = self._controller.draft, self._controller
         choice = draft.solver if role == "solver" else draft.adversary
         known = [draft.solver.model, draft.adversary.model, *controller.recent_models]

@@ -64,8 +64,6 @@ class HintCard(QWidget):
             foot.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
         column(self.text, self.editor, foot, margins=(16, 12, 8, 8), parent=self)
 
-    # ------------------------------------------------------------------ render
-
     def render_hint(
         self, hint: DraftHint, badges: Badges | None, result: SolveResult | None, *, selected: bool
     ) -> None:
@@ -103,10 +101,7 @@ class HintCard(QWidget):
             if name != self.accessibleName():
                 self.setAccessibleName(name)
 
-    # ------------------------------------------------------------------ editing
-
     def start_editing(self) -> None:
-        """Put the caret at the end of the text."""
         self.selected.emit(self.hint_id)
         self.text.hide()
         self.editor.show()
@@ -122,8 +117,6 @@ class HintCard(QWidget):
             self.setFocus(Qt.FocusReason.OtherFocusReason)
         self.editor.hide()
         self.text.show()
-
-    # ------------------------------------------------------------------ mouse and keys
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setFocus(Qt.FocusReason.MouseFocusReason)
@@ -243,12 +236,10 @@ class HintList(QWidget):
         self._render_heading()
 
     def render_result(self, hint_id: str, result: SolveResult | None) -> None:
-        """Show the result of one hint while it changes."""
         if (card := self.cards.get(hint_id)) is not None:
             card.render_result(result)
 
     def step(self, hint_id: str, by: int) -> None:
-        """Select the neighbour of a hint and give it the focus."""
         ids = [h.id for h in self._shown[0].hints]
         if hint_id in ids:
             target = ids[max(0, min(len(ids) - 1, ids.index(hint_id) + by))]

@@ -45,7 +45,6 @@ class CraftHeader(QWidget):
             self.suite, spacing=SPACE_1, margins=(0, 0, 12, 0), parent=self)  # fmt: skip
 
     def render_draft(self, draft: Draft) -> None:
-        """Show a draft's title, or the beginning of its question in its place."""
         self.title.render_text(draft.title)
         self.title.setPlaceholderText(title_of(draft))
 
@@ -81,7 +80,6 @@ class Pane(QScrollArea):
         self.setWidget(inside)
 
     def add(self, widget: QWidget) -> None:
-        """Append a widget, before the stretch at the end."""
         self.body.removeWidget(widget)
         self.body.insertWidget(self.body.count() - 1, widget)
 
@@ -129,7 +127,6 @@ class CraftPanes(QSplitter):
             self.setStretchFactor(i, stretch)
 
     def scroll_to_top(self) -> None:
-        """Scroll both outer panes to their top."""
         self.left.verticalScrollBar().setValue(0)
         self.right.verticalScrollBar().setValue(0)
 

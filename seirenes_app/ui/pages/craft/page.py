@@ -42,8 +42,7 @@ class CraftPage(Page):
     key = "craft"
 
     toast = Signal(str)
-    problem = Signal(str, str)
-    """Title and text of an error."""
+    problem = Signal(str, str)  # Title and text of an error
 
     def __init__(
         self, store: CraftStore, tasks: TaskRunner, inference: InferenceService, parent: QWidget | None = None
@@ -132,8 +131,6 @@ class CraftPage(Page):
         self.banner.dismissed.connect(self._fit_banner)
         self.task_bar.progress.cancelRequested.connect(controller.cancel)
 
-    # ------------------------------------------------------------------ what the window calls
-
     def activate(self) -> None:
         """Focus the question of an empty draft, else the selected hint: the page's shortcuts need the focus in it."""
         card = self.hint_list.cards.get(self.controller.selected)
@@ -143,7 +140,6 @@ class CraftPage(Page):
             card.setFocus()
 
     def themed(self, theme: Theme) -> None:
-        """Colour again what does not follow the style sheet."""
         self.attribution.themed()
         self.prompt_card.render_draft(self.controller.draft, self.controller.badges.get(self.controller.selected))
 
@@ -158,14 +154,10 @@ class CraftPage(Page):
         return self.controller.save_now()
 
     def close_down(self) -> None:
-        """Save, cancel the task, and end the worker."""
         self.controller.close()
         self._inference.close()
 
-    # ------------------------------------------------------------------ render
-
     def render(self) -> None:  # type: ignore[override]  # QWidget.render paints into a device; a page's shows its state
-        """Show the controller's state."""
         controller, draft = self.controller, self.controller.draft
         typed = bool(draft.problem.question.strip() or draft.problem.answer.strip())
         badges = controller.badges
@@ -254,8 +246,6 @@ class CraftPage(Page):
             text = f"{self.banner.text.text()}\nThe worker was restarted. Retry your request."
             self.banner.show_message(BannerKind.SUCCESS, "The model's process is running again", text, dismissable=True)
 
-    # ------------------------------------------------------------------ actions
-
     def _write_hint(self) -> None:
         self.controller.add_empty_hint()
         card = self.hint_list.cards[self.controller.selected]
@@ -304,8 +294,6 @@ class CraftPage(Page):
             return
         self.problem_card.question.setFocus()
 
-    # ------------------------------------------------------------------ files dropped on the page
-
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if path := _dropped_file(event.mimeData().urls()):
             what = "solve with" if path.suffix.lower() == MODEL_SUFFIX else "import problems from"
@@ -322,7 +310,6 @@ class CraftPage(Page):
             self.open_file(path)
 
     def open_file(self, path: Path) -> None:
-        """Load a model file as the Solver, or import a file of problems."""
         if path.suffix.lower() == MODEL_SUFFIX:
             self.controller.load_file(path)
         else:

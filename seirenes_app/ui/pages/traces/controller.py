@@ -22,8 +22,7 @@ from training.rollouts.search import Facets, RolloutQuery
 from training.runs.paths import RunPaths
 
 FIRST_ROWS = 100
-THREADS = 3
-"""One for lists and searches, two for what has to answer at once."""
+THREADS = 3  # One for lists and searches, two for what has to answer at once
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,10 @@ class Listing:
 class TracesController(QObject):
     """One run at a time."""
 
-    opened = Signal(object)
-    """Facets."""
-    empty = Signal()
-    """The run has written no rollouts yet."""
-    refused = Signal(str)
-    """Why the run's rollouts cannot be read."""
-    problem = Signal(str)
-    """A request that failed; the run stays open."""
+    opened = Signal(object)  # Facets
+    empty = Signal()  # The run has written no rollouts yet
+    refused = Signal(str)  # Why the run's rollouts cannot be read
+    problem = Signal(str)  # A request that failed; the run stays open
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +78,6 @@ class TracesController(QObject):
             self.opened.emit(source.first_facets)
 
     def leave(self) -> None:
-        """Close the run."""
         self.tasks.cancel()
         self._flips = None
         source, self.source, self.paths = self.source, None, None
@@ -91,7 +85,6 @@ class TracesController(QObject):
             self.lasting.run(source.close)
 
     def close(self) -> None:
-        """End all work."""
         if self.source is not None:
             self.source.interrupt()
         self.tasks.close()
@@ -99,8 +92,6 @@ class TracesController(QObject):
         if self.source is not None:
             self.source.close()
             self.source = None
-
-    # ------------------------------------------------------------------ lists
 
     def list_rows(
         self, query: RolloutQuery, previewed: Callable[[list[dict[str, Any]]], object],
@@ -151,24 +142,18 @@ class TracesController(QObject):
 
         self._run("flip", work, done)
 
-    # ------------------------------------------------------------------ rows and pairs
-
     def fetch(self, ids: array[int], done: Callable[[list[dict[str, Any]], array[int]], object]) -> None:
-        """These rows, and the ids that were asked for."""
         if (source := self.source) is not None:
             self._run(None, lambda _task: source.rows(ids), lambda rows: done(rows, ids))
 
     def read(self, row_id: int, done: Callable[[Reading], object]) -> None:
-        """A rollout with its counterparts."""
         if (source := self.source) is not None:
             self._run("read", lambda _task: make_reading(source.pair(row_id)), done)
 
     def read_again(self, reading: Reading, clean_at: int, hinted_at: int, done: Callable[[Reading], object]) -> None:
-        """Other solutions of the same pair."""
         self._run("read", lambda _task: make_reading(reading.pair, clean_at, hinted_at), done)
 
     def draft(self, row: Row, done: Callable[[Any], object]) -> None:
-        """A draft for Craft."""
         if (source := self.source) is not None:
             self._run("draft", lambda _task: source.to_draft(dict(row)), done)
 
@@ -183,7 +168,6 @@ class TracesController(QObject):
 
 
 def read_listing(source: TraceSource, query: RolloutQuery, task: Task) -> Listing:
-    """The whole list of a query."""
     began = time.monotonic()
     ids = source.ids(query, lambda: task.cancelled)
     return Listing(query, ids, time.monotonic() - began)
@@ -202,7 +186,6 @@ def next_place(places: np.ndarray, after: int, *, backwards: bool) -> int | None
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Time and size of a file; None where there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -15,10 +15,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.rollouts.reader import Cancelled
 from training.runs.paths import RunPaths
 
-FORMATS = (
-    Segment("jsonl", "JSONL", "one object per line"),
-    Segment("parquet", "Parquet", "columns, compressed"),
-)
+FORMATS = (Segment("jsonl", "JSONL", "one object per line"), Segment("parquet", "Parquet", "columns, compressed"))
 
 
 class ExportDialog(FileExportDialog):
@@ -70,5 +67,4 @@ class ExportDialog(FileExportDialog):
         self.run(write, target)
 
     def describe_progress(self, done: int, total: int) -> str:
-        """Rollouts written."""
         return f"{format_count(done)} of {count_of(total, 'rollout')} written"

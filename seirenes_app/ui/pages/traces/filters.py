@@ -83,12 +83,10 @@ SORTS = (
     ("Clean group most right", Sort.CLEAN, True),
     ("Clean group least right", Sort.CLEAN, False),
 )
-START = RolloutQuery(sort=Sort.TIME, descending=True)
-"""What a run opens with: everything, newest first."""
+START = RolloutQuery(sort=Sort.TIME, descending=True)  # What a run opens with: everything, newest first
 
 
 def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
-    """The choices that occur in a run."""
 
     def group(field: str, texts: Mapping[Any, str], counts: Mapping[Any, int], heading: str = "") -> Group:
         tips = STAGE_HELP if field == "stages" else {}
@@ -112,28 +110,23 @@ def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
 
 
 def is_set(query: RolloutQuery, filter_: Filter) -> bool:
-    """Whether the filter narrows the query."""
     return any(getattr(query, field) not in ((), None, "") for field in filter_.fields)
 
 
 def clear(query: RolloutQuery, filter_: Filter) -> RolloutQuery:
-    """The query without the filter."""
     changes: dict[str, Any] = {field: getattr(START, field) for field in filter_.fields}
     return replace(query, **changes)
 
 
 def clear_all(query: RolloutQuery) -> RolloutQuery:
-    """Everything, in the query's order."""
     return RolloutQuery(sort=query.sort, descending=query.descending)
 
 
 def is_filtered(query: RolloutQuery) -> bool:
-    """Whether anything is left out."""
     return query != clear_all(query)
 
 
 def toggle(query: RolloutQuery, choice: Choice, on: bool) -> RolloutQuery:
-    """The query with a choice checked or not."""
     if choice.field == "follows":
         return replace(query, follows=choice.value if on else None)
     values = tuple(v for v in getattr(query, choice.field) if v != choice.value)
@@ -142,13 +135,11 @@ def toggle(query: RolloutQuery, choice: Choice, on: bool) -> RolloutQuery:
 
 
 def is_chosen(query: RolloutQuery, choice: Choice) -> bool:
-    """Whether the choice is checked."""
     held = getattr(query, choice.field)
     return held is choice.value if choice.field == "follows" else choice.value in held
 
 
 def describe_filter(query: RolloutQuery, filter_: Filter) -> str:
-    """What a filter is set to, for its chip."""
     if filter_ is STEP and query.steps is not None:
         first, last = query.steps
         return f"Step {first}" if first == last else f"Steps {first} to {last}"
@@ -169,7 +160,6 @@ def _describe_value(field: str, value: Any) -> str:
 
 
 def describe_sort(query: RolloutQuery) -> str:
-    """The label of the sort order."""
     return next((text for text, sort, down in SORTS if sort is query.sort and down == query.descending), "")
 
 
@@ -179,8 +169,7 @@ MAX_HEIGHT = 420
 class FilterPopup(QFrame):
     """The choices of one filter. Up and Down move between boxes, Space checks, Escape or a click elsewhere closes."""
 
-    changed = Signal(object)
-    """RolloutQuery"""
+    changed = Signal(object)  # RolloutQuery
 
     def __init__(self, filter_: Filter, query: RolloutQuery, facets: Facets, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -270,7 +259,6 @@ class FilterPopup(QFrame):
             self.changed.emit(query)
 
     def render(self, query: RolloutQuery) -> None:  # type: ignore[override]  # QWidget.render paints into a device
-        """Show what is set."""
         self._query = query
         self.clear_button.setEnabled(is_set(query, self.filter))
         for choice, box in self.boxes.items():
@@ -283,7 +271,6 @@ class FilterPopup(QFrame):
             self.last.setText(str(last))
 
     def show_below(self, button: QWidget) -> None:
-        """Open under its button, inside the screen."""
         self.adjustSize()
         place = button.mapToGlobal(QPoint(0, button.height() + 4))
         screen = button.screen().availableGeometry()
@@ -304,8 +291,7 @@ class FilterPopup(QFrame):
             super().keyPressEvent(event)
 
 
-TYPING_MS = 220
-"""Pause in the typing after which the search starts."""
+TYPING_MS = 220  # Pause in the typing after which the search starts
 CHIP_CHARACTERS = 60
 CHIP_HEIGHT = 26
 SEARCHING = "Searching…"
@@ -374,8 +360,7 @@ class SearchField(QLineEdit):
 class FilterBar(QWidget):
     """Shows a query and emits the one that the person makes of it."""
 
-    changed = Signal(object)
-    """RolloutQuery"""
+    changed = Signal(object)  # RolloutQuery
     newRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -425,7 +410,6 @@ class FilterBar(QWidget):
         return menu
 
     def open(self, filter_: Filter) -> None:
-        """Open the popup of a filter."""
         if self._facets is not None:
             self.popup = FilterPopup(filter_, self._query, self._facets, self)
             self.popup.changed.connect(self._set)
@@ -437,7 +421,6 @@ class FilterBar(QWidget):
             self.changed.emit(query)
 
     def render(self, query: RolloutQuery) -> None:  # type: ignore[override]  # QWidget.render paints into a device
-        """Show a query."""
         self._query = query
         for filter_, button in self.buttons.items():
             on = is_set(query, filter_)
@@ -471,7 +454,6 @@ class FilterBar(QWidget):
             )
 
     def render_failed(self) -> None:
-        """The count could not be read."""
         if self.count.text() == SEARCHING:
             self.count.setText("Not read")
 

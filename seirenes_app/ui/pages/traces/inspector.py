@@ -55,7 +55,6 @@ class Facts(QWidget):
         self._facts: list[tuple[QWidget, QWidget, QWidget]] = []
 
     def render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Show (name, value) pairs."""
         while len(self._facts) < len(facts):
             item, name, value = QWidget(), make_label("", "small"), make_label("", select=True)
             column(name, value, spacing=0, parent=item)
@@ -88,7 +87,6 @@ class GroupStrip(QWidget):
         row(title, (holder, 1), parent=self).setAlignment(title, Qt.AlignmentFlag.AlignTop)
 
     def render_group(self, rows: Sequence[Row], at: int) -> None:
-        """Show a group; the buttons are reused."""
         while len(self.buttons) < len(rows):
             self._add_button()
         self.setAccessibleDescription(format_group(rows))
@@ -143,7 +141,6 @@ class MarkedText(QTextEdit):
         self._fit()
 
     def render_mark(self) -> None:
-        """Mark the span in the colours of the theme."""
         if self._span is None:
             return
         theme, text = current_theme(), self.toPlainText()
@@ -191,7 +188,6 @@ class QuestionCard(Card):
         fill(self.body, self.heading, self.text, self.rule, self.hint_head, self.reason, self.facts, None)
 
     def render_reading(self, reading: Reading) -> None:
-        """Show the question of a rollout and its hint."""
         text, span = locate_hint(reading.asked)
         self.heading.setText("Question, the hint underlined" if span else "Question")
         self.text.render_text(text, span)
@@ -215,8 +211,7 @@ class QuestionCard(Card):
 class Solutions(Card):
     """Two solutions side by side, each chosen from its group; or one alone, with the reason why there is no other."""
 
-    chosen = Signal(int, int)
-    """Numbers of the clean and of the hinted solution to show."""
+    chosen = Signal(int, int)  # Numbers of the clean and of the hinted solution to show
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -241,7 +236,6 @@ class Solutions(Card):
         fill(self.body, strips, self.pair, self.single, None)
 
     def render_reading(self, reading: Reading) -> None:
-        """Show the solutions."""
         pair, clean, hinted = reading.pair, reading.clean, reading.hinted
         self._at = (reading.clean_at, reading.hinted_at)
         self.clean.render_group(pair.clean, reading.clean_at)
@@ -274,7 +268,6 @@ class Solutions(Card):
 
 
 def _why_unpaired(reading: Reading) -> str:
-    """Why there is nothing to compare with."""
     pair = reading.pair
     if reading.asked["stage"] == Stage.CLEAN:
         return ""
@@ -292,8 +285,7 @@ def format_group(rows: Sequence[Row]) -> str:
     return f"{sum(map(is_right, rows))} of {len(rows)} right"
 
 
-WIDE = 880
-"""From this width on the question stands beside the solutions, not above them."""
+WIDE = 880  # From this width on the question stands beside the solutions, not above them
 SCROLL_PX = 40
 
 
@@ -302,8 +294,7 @@ class Inspector(QWidget):
 
     left = Signal()
     craftRequested = Signal()
-    flipRequested = Signal(bool)
-    """Whether backwards."""
+    flipRequested = Signal(bool)  # Whether backwards
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -33,10 +33,8 @@ from training.runs.paths import RunPaths
 LOOK_MS = 1500
 LOOK_SHARE = 10
 """A look that takes long is repeated after that many times its own duration: it takes a tenth of a thread."""
-READ_MS = 40
-"""How long the cursor must rest on a row before it is read."""
-RUNS_MS = 5_000
-"""Runs that were started elsewhere come into the menu."""
+READ_MS = 40  # How long the cursor must rest on a row before it is read
+RUNS_MS = 5_000  # Runs that were started elsewhere come into the menu
 NAME_CHARACTERS = 44
 
 
@@ -45,31 +43,24 @@ class TracesPage(Page):
 
     key = "traces"
 
-    craftRequested = Signal(object)
-    """Draft"""
+    craftRequested = Signal(object)  # Draft
     demoRequested = Signal()
-    toast = Signal(str)
-    """What was done, in a line."""
-    problem = Signal(str, str)
-    """(title, text)"""
+    toast = Signal(str)  # What was done, in a line
+    problem = Signal(str, str)  # (title, text)
 
     def __init__(self, runs: RunsModel, recorded: RunPaths | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._runs, self._recorded = runs, recorded
         self.controller = TracesController(self)
         self.model = RolloutsModel(self)
-        self.query = START
-        """What is shown."""
+        self.query = START  # What is shown
         self._facets: Facets | None = None
         self._pending: tuple[Listing, Facets] | None = None
         self._stamp: tuple[int, int] | None = None
         self._last_problem = ""
-        self._keep = -1
-        """Id of the row that stays chosen under another query."""
-        self._to_flip = False
-        """Whether the cursor goes to the first flip when the list is there."""
-        self._stay = False
-        """Whether the next list leaves the view at the top, where the new rows are."""
+        self._keep = -1  # Id of the row that stays chosen under another query
+        self._to_flip = False  # Whether the cursor goes to the first flip when the list is there
+        self._stay = False  # Whether the next list leaves the view at the top, where the new rows are
         self._look_timer = _make_timer(self, LOOK_MS, self._look)
         self._runs_timer = _make_timer(self, RUNS_MS, self._runs.refresh)
         self._read_timer = _make_timer(self, READ_MS, self._read)
@@ -77,8 +68,6 @@ class TracesPage(Page):
         self._build()
         self._connect()
         self.show_nothing()
-
-    # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
         self.chooser = SourceMenu(
@@ -133,8 +122,6 @@ class TracesPage(Page):
         self.controller.refused.connect(self._on_refused)
         self.controller.problem.connect(self._on_problem)
 
-    # ------------------------------------------------------------------ page
-
     def activate(self) -> None:
         """Look for new rollouts while in view; open a run where none is."""
         self._look_timer.start()
@@ -146,30 +133,23 @@ class TracesPage(Page):
             self._focus_table()
 
     def deactivate(self) -> None:
-        """Stop looking."""
         self._look_timer.stop()
         self._runs_timer.stop()
 
     def themed(self, theme: Theme) -> None:
-        """Repaint."""
         self.table.viewport().update()
         self.inspector.question.text.render_mark()
 
     def close_down(self) -> None:
-        """End the threads."""
         self.deactivate()
         self.controller.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The inspector beside the table where there is room, else below it."""
         self.views.arrange(event.size().width())
         super().resizeEvent(event)
 
-    # ------------------------------------------------------------------ a run
-
     @property
     def paths(self) -> RunPaths | None:
-        """The run that is open."""
         return self.controller.paths
 
     def open_run(self, paths: RunPaths, query: RolloutQuery = START) -> None:
@@ -189,13 +169,11 @@ class TracesPage(Page):
         self._render_chooser()
 
     def forget(self, paths: RunPaths) -> None:
-        """The run was discarded: close it."""
         if self.paths == paths:
             self.controller.leave()
             self.show_nothing()
 
     def show_nothing(self) -> None:
-        """No run is open."""
         self._render_chooser()
         self._clear_run()
         start = make_button("Start the demo run", "play", kind="primary", clicked=self.demoRequested.emit)
@@ -254,8 +232,6 @@ class TracesPage(Page):
             self._last_problem = text
             self.problem.emit("The rollouts were not read", text)
 
-    # ------------------------------------------------------------------ queries
-
     def show_query(self, query: RolloutQuery) -> None:
         """Show the rollouts of a query. The chosen row stays chosen under another filter; another order starts at its
         top."""
@@ -273,7 +249,6 @@ class TracesPage(Page):
         self.controller.list_rows(query, self._on_previewed, self._on_listed)
 
     def clear_filters(self) -> None:
-        """All rollouts again."""
         self.search.reset()
         self.show_query(clear_all(self.query))
         self._focus_table()
@@ -310,8 +285,6 @@ class TracesPage(Page):
         elif self.table.current_row < 0 and listing.ids:
             self.table.go_to(max(place_of(listing.ids, self._keep), 0), scroll=not stay)
 
-    # ------------------------------------------------------------------ growth
-
     def _look(self) -> None:
         if self.paths is None:
             return
@@ -344,8 +317,6 @@ class TracesPage(Page):
             self._stay = True
             self.show_query(self.query)
 
-    # ------------------------------------------------------------------ reading
-
     def _read(self) -> None:
         row = self.table.current_row
         if 0 <= row < len(self.model.ids):
@@ -356,7 +327,6 @@ class TracesPage(Page):
             self.controller.read_again(reading, clean_at, hinted_at, self.inspector.render)
 
     def go_to_flip(self, *, backwards: bool) -> None:
-        """The next flip down the table, or the one above."""
         row = self.table.current_row
         self.controller.find_flip(self.query, self.model.ids, row, self._on_flip_found, backwards=backwards)
 
@@ -367,12 +337,10 @@ class TracesPage(Page):
             self.table.go_to(row)
 
     def open_in_craft(self) -> None:
-        """Take the rollout to Craft."""
         if self.inspector.reading is not None:
             self.controller.draft(self.inspector.reading.asked, self.craftRequested.emit)
 
     def open_export(self) -> None:
-        """Choose what to write, and where to."""
         if self.export.isEnabled() and self.paths is not None:
             selection, tasks = self.table.selected_ids(), self.controller.lasting
             dialog = ExportDialog(self.model.ids, selection, self.paths, tasks, self)

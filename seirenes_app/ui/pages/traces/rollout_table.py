@@ -57,8 +57,7 @@ ROW = 34
 PAD = 10
 ICON = 16
 TAG = QSize(26, 18)
-QUESTION_WIDTH = 120
-"""Pixels that a hint leaves to its question, where there is room for both."""
+QUESTION_WIDTH = 120  # Pixels that a hint leaves to its question, where there is room for both
 TEXTS_KEPT = 4000
 
 
@@ -202,10 +201,8 @@ class RolloutTable(QTableView):
     """Arrows go down and up, Enter reads the row, a click on a header sorts."""
 
     entered = Signal()
-    sortRequested = Signal(object, bool)
-    """(Sort, descending)"""
-    rowChosen = Signal(int)
-    """Number of the row under the cursor, -1 for none."""
+    sortRequested = Signal(object, bool)  # (Sort, descending)
+    rowChosen = Signal(int)  # Number of the row under the cursor, -1 for none
 
     def __init__(self, model: RolloutsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -272,7 +269,6 @@ class RolloutTable(QTableView):
             action.setChecked(not self.isColumnHidden(column))
 
     def render_sort(self, sort: Sort, *, descending: bool) -> None:
-        """Mark the column that is sorted by, where it is one."""
         self._sort = (sort, descending)
         self._rollouts.render_sort(sort, descending=descending)
 
@@ -290,8 +286,6 @@ class RolloutTable(QTableView):
             if spec.width:
                 title = header.sectionSizeFromContents(column).width() + (arrow if spec.sort is not None else 0)
                 self.setColumnWidth(column, max(spec.width, title))
-
-    # ------------------------------------------------------------------ cursor
 
     @property
     def current_row(self) -> int:
@@ -314,7 +308,6 @@ class RolloutTable(QTableView):
             self.scrollTo(self._rollouts.index(row, 0), hint)
 
     def step(self, by: int) -> None:
-        """Down or up by so many rows, as far as there are any."""
         last = self._rollouts.rowCount() - 1
         if last >= 0:
             self.go_to(max(0, min(last, (self.current_row if self.current_row >= 0 else -1) + by)))

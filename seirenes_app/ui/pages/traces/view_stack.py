@@ -8,8 +8,7 @@ from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
 
-BESIDE = 1400
-"""From this width on the inspector stands beside the table, not below it."""
+BESIDE = 1400  # From this width on the inspector stands beside the table, not below it
 HANDLE = 14
 
 
@@ -33,25 +32,20 @@ class ViewStack(QWidget):
 
     @property
     def empty(self) -> EmptyState | None:
-        """The empty state that was shown last."""
         return self._holder.state
 
     @property
     def has_content(self) -> bool:
-        """Whether the table is in view."""
         return self._stack.currentIndex() == 0
 
     def show_content(self) -> None:
-        """The table and its inspector."""
         self._stack.setCurrentIndex(0)
 
     def show_empty(self, icon: str, title: str, text: str, *buttons: QPushButton) -> None:
-        """A reason, and what can be done about it."""
         self._holder.render_state(icon, title, text, buttons)
         self._stack.setCurrentIndex(1)
 
     def arrange(self, width: int) -> None:
-        """Side by side on a page of that width, or one above the other."""
         side = Qt.Orientation.Horizontal if width >= BESIDE else Qt.Orientation.Vertical
         if self.content.orientation() != side:
             self.content.setOrientation(side)

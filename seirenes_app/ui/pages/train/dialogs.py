@@ -82,5 +82,4 @@ class ExportModelDialog(FileExportDialog):
         self.run(write, target)
 
     def describe_progress(self, done: int, total: int) -> str:
-        """Bytes written."""
         return f"{byte_size(done)} of {byte_size(total)} written"

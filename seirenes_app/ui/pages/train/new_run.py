@@ -109,7 +109,6 @@ class PresetTiles(QWidget):
         self._arrange(4)
 
     def render_chosen(self, name: str) -> None:
-        """Mark a preset, or none for any other name."""
         self._group.setExclusive(False)
         for key, tile in self.tiles.items():
             tile.setChecked(key == name)
@@ -143,7 +142,6 @@ class Breakdown(QWidget):
         column(make_label(name, "small"), self.figure, self._grid, spacing=SPACE_1, parent=self)
 
     def render_parts(self, figure: str, parts: Sequence[tuple[str, str]]) -> None:
-        """Show them."""
         self.figure.setText(figure[0].upper() + figure[1:])
         while len(self._cells) < len(parts):
             cells = make_label("", "small", wrap=True), make_label("", "small")
@@ -230,7 +228,6 @@ class LaunchPanel(QScrollArea):
         self.start.setAccessibleDescription(" ".join(found.warnings))
 
     def render_queue(self, waiting: Sequence[RunConfig]) -> None:
-        """Runs that wait, the next one first."""
         self.queue.setVisible(bool(waiting))
         _clear(self.rows)
         for number, config in enumerate(waiting):
@@ -299,14 +296,11 @@ class NewRun(QWidget):
         self.form.changed.connect(self._on_changed)
         self.panel.revealRequested.connect(self._reveal)
 
-    # ------------------------------------------------------------------ the form
-
     def render_config(self, config: RunConfig) -> None:
         """Show a configuration; what differs from where the form was filled from is marked."""
         self.form.render_config(config, self._origin.config)
 
     def take_preset(self, name: str) -> None:
-        """Fill the form with a preset."""
         if (preset := self._presets.get(name)) is not None:
             file = shlex.quote(str(presets_folder() / f"{name}.toml"))
             self._fill(Origin(name, "seirenes demo" if name == DEMO else f"seirenes train {file}", preset.config))
@@ -339,7 +333,6 @@ class NewRun(QWidget):
             self.column.ensureWidgetVisible(field)
 
     def start_search(self) -> None:
-        """Search the options."""
         self.form.search.setFocus()
         self.form.search.selectAll()
 
@@ -348,8 +341,6 @@ class NewRun(QWidget):
         now, base = value_texts(self.form.config()), value_texts(self._origin.config)
         changed = (f"--set {shlex.quote(f'{key}={text}')}" for key, text in now.items() if text != base[key])
         return " ".join([self._origin.command, *changed])
-
-    # ------------------------------------------------------------------ estimate
 
     def refresh(self) -> None:
         """The page came into view: past runs and the machine may have changed."""

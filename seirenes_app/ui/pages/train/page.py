@@ -33,8 +33,7 @@ from training.runs.paths import RunPaths
 from training.runs.status import LIVE, RunState, RunStatus
 
 TICK_MS = 400
-FILLING_MS = 30
-"""Between two draws while a run that was just opened fills its charts."""
+FILLING_MS = 30  # Between two draws while a run that was just opened fills its charts
 METERS_MS = 2000
 LOG_LINES = 40
 
@@ -44,12 +43,9 @@ class TrainPage(Page):
 
     key = "train"
 
-    toast = Signal(str)
-    """What was done, in a line."""
-    tracesRequested = Signal(object)
-    """RunPaths"""
-    robustnessRequested = Signal(object)
-    """RunPaths"""
+    toast = Signal(str)  # What was done, in a line
+    tracesRequested = Signal(object)  # RunPaths
+    robustnessRequested = Signal(object)  # RunPaths
 
     def __init__(
         self, control: TrainerControl, library: RunRepository, *, tasks: TaskRunner,
@@ -60,8 +56,7 @@ class TrainPage(Page):
         self._control, self._library, self._tasks = control, library, tasks
         self._watcher: RunWatcher | None = None
         self._state = RunState()
-        self.queue: list[RunConfig] = []
-        """Runs that wait, the next one first."""
+        self.queue: list[RunConfig] = []  # Runs that wait, the next one first
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -109,15 +104,12 @@ class TrainPage(Page):
         # A run that is discarded while it is live does not end by itself.
         self._control.discarded.connect(lambda _paths: self.next_in_queue())
 
-    # ------------------------------------------------------------------ views
-
     @property
     def run_id(self) -> str:
         """The run in view, "" for the form."""
         return self._watcher.paths.run_id if self._watcher is not None else ""
 
     def open_run(self, paths: RunPaths) -> None:
-        """Show a run."""
         self._drop_watcher()
         self.view.follow(paths, self._name_of(paths))
         self._watcher = RunWatcher(paths, parent=self)
@@ -138,7 +130,6 @@ class TrainPage(Page):
         self.new.refresh()
 
     def edit_settings(self, paths: RunPaths) -> None:
-        """The form, filled with the settings of a run."""
         self.show_new(load_config(paths.config))
 
     def forget(self, paths: RunPaths) -> None:
@@ -170,8 +161,6 @@ class TrainPage(Page):
             self.view.progress.health.render_stop(text)
             self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
 
-    # ------------------------------------------------------------------ page
-
     def activate(self) -> None:
         """Draw and measure while in view."""
         self._timer.start()
@@ -186,7 +175,6 @@ class TrainPage(Page):
         self._meter_timer.stop()
 
     def themed(self, theme: Theme) -> None:
-        """Draw the charts again."""
         self.view.grid.mark_stale()
         self._timer.setInterval(FILLING_MS)
 
@@ -198,8 +186,6 @@ class TrainPage(Page):
         if self._watcher is not None:
             pid = self._state.pid if self._state.status in LIVE else 0
             self.view.progress.meters.measure(pid, self._watcher.paths.root, self._tasks)
-
-    # ------------------------------------------------------------------ the run in view
 
     def _with_run(self, do: Callable[[RunPaths], object]) -> None:
         if self._watcher is not None:
@@ -222,7 +208,6 @@ class TrainPage(Page):
         ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
 
     def open_export(self, paths: RunPaths) -> None:
-        """Choose what to export, and where to."""
         try:
             tuning: str = load_config(paths.config).model.tuning
         except UserError:
@@ -250,8 +235,6 @@ class TrainPage(Page):
         QGuiApplication.clipboard().setText(text)
         self.toast.emit(f"{what} copied.")
 
-    # ------------------------------------------------------------------ the form
-
     def _with_form(self, do: Callable[[RunConfig], object]) -> None:
         """From the palette the form may be out of view: then it is shown, and nothing is done with it yet."""
         if self._watcher is not None:
@@ -275,8 +258,6 @@ class TrainPage(Page):
 
     def _start(self, config: RunConfig) -> None:
         self._try("The run did not start", lambda: self.open_run(self._control.start(config)))
-
-    # ------------------------------------------------------------------ queue
 
     def _enqueue(self, config: RunConfig) -> None:
         self.queue.append(config)
@@ -322,7 +303,6 @@ def read_changes(paths: RunPaths) -> list[ReportLine]:
 
 
 def diagnose(paths: RunPaths, state: RunState, runs_root: Path) -> str:
-    """This machine, the run, the end of its log."""
     about = {"Run": paths.run_id, "Status": status_sentence(state), "Message": state.message or "none"}
     text = describe(read_machine(runs_root), {"Folder": paths.root}, about)
     log = "\n".join(log_tail(paths, LOG_LINES)) or "empty"

@@ -21,8 +21,7 @@ from training.runs.config import RunConfig
 from training.runs.listing import RunSummary
 from training.runs.lock import holder
 
-BYTES_PER_PARAMETER = 12
-"""Of a checkpoint: the weights and AdamW's two moments in float32."""
+BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
 NAME_CHARACTERS = 32
 
 
@@ -32,8 +31,7 @@ class MachineState:
 
     memory_free_mb: float
     disk_free_mb: float
-    live: tuple[str, ...]
-    """Runs that have a trainer."""
+    live: tuple[str, ...]  # Runs that have a trainer
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,6 @@ def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) ->
 
 
 def read_machine_state(runs_root: Path) -> MachineState:
-    """Free memory and disk, and the live runs."""
     existing = next((p for p in (runs_root, *runs_root.parents) if p.exists()), Path.cwd())
     free_mb = shutil.disk_usage(existing).free / 2**20
     return MachineState(psutil.virtual_memory().available / 2**20, free_mb, live_runs(runs_root))
@@ -67,14 +64,12 @@ def live_runs(runs_root: Path) -> tuple[str, ...]:
 
 
 def checkpoints_mb(config: RunConfig, parameters: int) -> float:
-    """Disk that the checkpoints of a run will take."""
     every, keep = config.checkpoint.every, config.checkpoint.keep
     count = 2 + (config.steps // every if every else 0)
     return (min(count, keep + 1) if keep else count) * BYTES_PER_PARAMETER * parameters / 2**20
 
 
 def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine: MachineState) -> tuple[str, ...]:
-    """What is missing, too little or in use."""
     found = []
     if config.model.path != "starter" and not (Path(config.model.path) / "config.json").is_file():
         found.append(f"“{config.model.path}” is not a Hugging Face model folder. The trainer will end at once.")

@@ -60,8 +60,7 @@ MORE_ACTIONS = ("checkpoint", "export-model", "diagnostics", "discard")
 class RunHeader(QWidget):
     """Name and status of a run, what it is, and what can be done with it now."""
 
-    pauseRequested = Signal()
-    """Pause, or continue where it is paused."""
+    pauseRequested = Signal()  # Pause, or continue where it is paused
     newRequested = Signal()
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
@@ -137,8 +136,7 @@ STAGES = (
     ("update", "Update"),
     ("eval", "Evaluate"),
 )
-SKIPPED = {"clean_rl": ("r2_hint", "r3_hinted"), "random": ("r2_hint",)}
-"""Stages that a mode leaves out."""
+SKIPPED = {"clean_rl": ("r2_hint", "r3_hinted"), "random": ("r2_hint",)}  # Stages that a mode leaves out
 WORKING = frozenset({RunStatus.RUNNING, RunStatus.STOPPING, RunStatus.STALLED})
 STAGE_HEIGHT = 32
 ARROW = 22
@@ -146,7 +144,6 @@ STAGE_WIDTH = 170
 
 
 def stages_of(mode: str) -> tuple[tuple[str, str], ...]:
-    """Keys and titles of the stages of a mode."""
     return tuple(stage for stage in STAGES if stage[0] not in SKIPPED.get(mode, ()))
 
 
@@ -164,7 +161,6 @@ class StageBar(QWidget):
         self.setMinimumWidth(460)
 
     def render_state(self, state: RunState) -> None:
-        """Mark the stage under way, if any."""
         self._stages = stages_of(str(state.mode))
         keys = [key for key, _ in self._stages]
         active = state.stage in keys and state.status in WORKING
@@ -264,7 +260,6 @@ class ProgressCard(Card):
         fill(self.body, self.stages, self.bar, grid, self.health, self.meters)
 
     def render_state(self, state: RunState) -> None:
-        """Show how far it is."""
         self.stages.render_state(state)
         self.bar.setValue(round(10_000 * run_share(state)))
         for key, text in _figures(state).items():
@@ -295,7 +290,6 @@ class HealthWarning:
 
     @property
     def detail(self) -> str:
-        """Remedy, step, and how often."""
         step = f"step {self.newest.step}"
         when = step if self.times == 1 else f"{step}, {self.times} times in all"
         return "  ·  ".join(filter(None, (self.newest.remedy, when)))
@@ -359,8 +353,7 @@ class HealthRow(QWidget):
 
 
 LOG_LINES = 6
-PICTURE = 4
-"""Column of the intervals on one scale."""
+PICTURE = 4  # Column of the intervals on one scale
 ROW_HEIGHT = 36
 COLUMN_GAP = 16
 CONDITIONS = {
@@ -486,7 +479,6 @@ class EvaluationTable(QTableView):
 
 
 def format_rate(rate: Mapping[str, Any] | None) -> str:
-    """A proportion with its Wilson interval."""
     return percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"])) if rate else "—"
 
 
@@ -503,8 +495,7 @@ PAIRED_NOTE = (
 class RunView(QWidget):
     """`render` is the only place that touches the widgets."""
 
-    evaluated = Signal()
-    """There are new evaluations: the paired changes can be read again."""
+    evaluated = Signal()  # There are new evaluations: the paired changes can be read again
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -536,7 +527,6 @@ class RunView(QWidget):
         fill(self.column.body, self.head, self.banner, self.progress, self.grid, suite, log, None)
 
     def follow(self, paths: RunPaths, name: str) -> None:
-        """Another run, under the name that is shown."""
         self._paths, self._shown_problem, self._evals = paths, (), None
         self.head.name.setText(name)
         self.log.follow(paths.log)
@@ -547,7 +537,6 @@ class RunView(QWidget):
         self.column.verticalScrollBar().setValue(0)
 
     def render(self, state: RunState, *, stopping: bool = False) -> None:  # type: ignore[override]  # not QWidget's painting
-        """Show a state."""
         self.head.render_state(state, self._waiting, stopping=stopping)
         self.progress.render_state(state)
         self.grid.render_state(state)
@@ -573,16 +562,13 @@ class RunView(QWidget):
         self.banner.show_message(BannerKind.ERROR, problem.title, problem.text, log=log, actions=actions)
 
     def render_queue(self, waiting: Sequence[RunConfig]) -> None:
-        """Which runs start after this one."""
         self._waiting = tuple(waiting)
 
     def show_log(self) -> None:
-        """Scroll to the log and put the keyboard there."""
         self.column.ensureWidgetVisible(self.log)
         self.log.view.setFocus()
 
     def start_search(self) -> None:
-        """Search the log."""
         self.column.ensureWidgetVisible(self.log)
         self.log.find_box.setFocus()
 
