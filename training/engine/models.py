@@ -114,12 +114,7 @@ def load_causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> nn
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         _check_architecture(folder, config)
         model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            local_files_only=True,
-            use_safetensors=True,
+            folder, config=config, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -136,11 +136,7 @@ class WorstOfK:
 
 
 def worst_of_k_effect(
-    hinted: Sequence[Sequence[float]],
-    placebo: Sequence[Sequence[float]],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
+    hinted: Sequence[Sequence[float]], placebo: Sequence[Sequence[float]], *, confidence: float = 0.95, seed: int = 0
 ) -> WorstOfK:
     """Worst-of-k beside its placebo: for every problem its k outcomes under k hints, and k under neutral treatment.
 
