@@ -11,8 +11,7 @@ import psutil
 
 from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_repository import log_tail
-from training.core.statistics import Interval
-from training.core.statistics.intervals import difference_limits
+from training.core.statistics import Interval, difference_limits
 from training.runs.listing import RunSummary
 from training.runs.status import RunState, RunStatus
 from training.runs.stop import StopPhase

@@ -12,8 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.core.problems.calendar import DAYS
-from training.core.problems.phrasing import NAMES, THINGS
+from training.core.problems import DAYS, NAMES, THINGS
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from training.core.answers import answers_equal, parse_clock, parse_number
 from training.core.hint_templates import WRITERS
-from training.core.problems.calendar import DAYS
+from training.core.problems import DAYS
 from training.core.types import AnswerKind, Problem
 from training.errors import UserError
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from training.core.gates import number_word
-from training.core.problems.calendar import DAYS
-from training.core.problems.phrasing import NAMES, THINGS
+from training.core.problems import DAYS, NAMES, THINGS
 
 _MONTHS = "January February March April May June July August September October November December".split()
 # Capitalised words that are nobody.

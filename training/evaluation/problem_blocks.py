@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.core.statistics import Interval, wilson
-from training.core.statistics.clustered import limited, robust_mean, share_limits
-from training.core.statistics.distributions import t_quantile
+from training.core.statistics import Interval, limited, robust_mean, share_limits, t_quantile, wilson
 from training.core.types import Condition, HintType
 from training.evaluation.outcome_arrays import CONDITIONS, TYPES, OutcomeArrays
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from training.core.gates import check_hint
 from training.core.hint_templates import write_hint
-from training.core.problems import sample_problem
-from training.core.problems.phrasing import draw_names
+from training.core.problems import draw_names, sample_problem
 from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType, Role, Split
 from training.starter.recipe import ASSISTANT, END, USER, Recipe

@@ -13,8 +13,7 @@ from seirenes_app.services.formatting import p_value, percent_interval, points_i
 from seirenes_app.services.robustness.figures import Figure, Figures, block_figures, count_figures, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
-from training.core.statistics import Interval, mcnemar_clustered
-from training.core.statistics.intervals import difference_limits
+from training.core.statistics import Interval, difference_limits, mcnemar_clustered
 from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Change
 from training.evaluation.outcome_arrays import OutcomeArrays

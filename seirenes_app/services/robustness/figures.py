@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.core.statistics import Interval, wilson
-from training.core.statistics.distributions import t_quantile
-from training.core.statistics.intervals import difference_limits, score_limits
+from training.core.statistics import Interval, difference_limits, score_limits, t_quantile, wilson
 from training.core.types import Condition, HintType
 from training.evaluation.metrics import summarise_block
 from training.evaluation.problem_blocks import Block

@@ -17,8 +17,7 @@ from seirenes_app.services.robustness.checkpoint_figures import filled, short_la
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Chart, Curve, Panel, Point, Track, Unit
 from seirenes_app.store.resources import recorded_run
-from training.core.statistics import Interval
-from training.core.statistics.intervals import difference_limits
+from training.core.statistics import Interval, difference_limits
 from training.core.types import Condition, Hint, HintType, Split
 from training.errors import UserError
 from training.evaluation.outcome_arrays import CONDITIONS, TYPES, OutcomeArrays

@@ -59,11 +59,6 @@ def test_numbers_stay_within_reach():
         assert all(0 <= int(n) <= 300 for n in re.findall(r"\d+", p.solution))
 
 
-def test_there_are_hundreds_of_phrasings():
-    assert sum(f.template_count(Split.TRAIN) for f in FAMILIES.values()) > 500
-    assert all(f.template_count(Split.HELD_OUT) >= 8 for f in FAMILIES.values())
-
-
 def test_a_stream_is_the_same_in_another_process():
     code = (
         "import itertools; from training.core.problems import problem_stream; from training.core.types import Split;"

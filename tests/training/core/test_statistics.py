@@ -15,15 +15,17 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from training.core.statistics import (
     Interval,
     cluster_mean,
+    cluster_sums,
+    effective_df,
     newcombe,
     newcombe_clustered,
     paired_bootstrap,
+    robust_mean,
     sign_flip,
+    t_quantile,
     wilson,
     wilson_clustered,
 )  # fmt: skip
-from training.core.statistics.clustered import cluster_sums, effective_df, robust_mean
-from training.core.statistics.distributions import t_quantile
 
 labelled_rows = st.lists(st.tuples(st.sampled_from([0.0, 0.25, 1.0]), st.integers(0, 5)), min_size=1, max_size=60)
 

@@ -15,6 +15,7 @@ from statsmodels.stats.power import TTestPower
 
 from training.core.statistics import (
     avg_at_k,
+    effective_df,
     flips,
     holm,
     maj_at_k,
@@ -24,13 +25,13 @@ from training.core.statistics import (
     paired_bootstrap,
     pass_at_k,
     pdr,
+    robust_mean,
+    t_quantile,
     wilson,
     wilson_clustered,
     worst_of_k,
     worst_of_k_effect,
 )  # fmt: skip
-from training.core.statistics.clustered import effective_df, robust_mean
-from training.core.statistics.distributions import t_quantile
 
 shares = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from training.core.statistics.distributions import beta_share, chi_square_tail, normal_quantile, t_quantile, t_tail
+from training.core.statistics import beta_share, chi_square_tail, normal_quantile, t_quantile, t_tail
 
 
 @settings(max_examples=300, deadline=None)
