@@ -23,7 +23,7 @@ from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
 from training.exit_codes import exit_code
 from training.runs.control import StopRequested, StopSignal
 
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _AHEAD = 4
 """Requests that wait in the worker, so that it never waits for this process."""
 
@@ -88,7 +88,7 @@ def _wait(pending: Pending, spec: SampleSpec) -> list[Sampled]:
         if spec.cancelled():
             raise StopRequested
         try:
-            found = pending.result(_LOOK_S)
+            found = pending.result(_POLL_S)
         except TimeoutError:
             continue
         assert isinstance(found, Samples)

@@ -398,14 +398,14 @@ class _Ticker:
     def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None, every: int) -> None:
         self.every = every
         self._total, self._progress, self._cancelled = total, progress, cancelled
-        self._done = self._left = self._told = 0
+        self._done = self._left = self._reported = 0
 
     def __call__(self, step: int, batch: _Batch) -> None:
         if step % 4:
             return
         if self._cancelled is not None and self._cancelled():
             raise Cancelled
-        self._tell(self._done + self._left + self._count(batch))
+        self._report(self._done + self._left + self._count(batch))
 
     def leave(self, batch: _Batch) -> None:
         """The finished rows of `batch` are about to be dropped from it."""
@@ -414,15 +414,15 @@ class _Ticker:
     def chunk_done(self, jobs: list[_Job]) -> None:
         """All of `jobs` are finished."""
         self._done, self._left = self._done + sum(len(job.slots) for job in jobs), 0
-        self._tell(self._done)
+        self._report(self._done)
 
     @staticmethod
     def _count(batch: _Batch) -> int:
         return sum(len(batch.jobs[row].slots) for row in batch.finished.nonzero().squeeze(1).tolist())
 
-    def _tell(self, done: int) -> None:
-        if self._progress is not None and done != self._told:
-            self._told = done
+    def _report(self, done: int) -> None:
+        if self._progress is not None and done != self._reported:
+            self._reported = done
             self._progress(done, self._total)
 
 

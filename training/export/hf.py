@@ -40,11 +40,11 @@ def export_hf(model_dir: Path | str, out: Path | str, *, force: bool = False, pr
         if weights.adapter is None:
             for done, file in enumerate(weights.files, 1):
                 shutil.copyfile(file, temporary / file.name)
-                _tell(progress, done, len(weights.files))
+                _report(progress, done, len(weights.files))
         else:
             for done, (name, tensors) in enumerate(weights.by_file(), 1):
                 save_file(tensors, temporary / name, metadata={"format": "pt"})
-                _tell(progress, done, len(weights.files))
+                _report(progress, done, len(weights.files))
     return target
 
 
@@ -68,7 +68,7 @@ def export_lora(
     with new_folder(target, force=force) as temporary:
         _copy((CONFIG_FILE, WEIGHTS_FILE), folder, temporary)
         _copy(_TOKENIZER_FILES, folder, temporary)
-        _tell(progress, 1, 1)
+        _report(progress, 1, 1)
     return target
 
 
@@ -84,6 +84,6 @@ def _copy(names: tuple[str, ...], source: Path, out: Path) -> None:
             shutil.copyfile(source / name, out / name)
 
 
-def _tell(progress: Progress | None, done: int, total: int) -> None:
+def _report(progress: Progress | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)

@@ -25,20 +25,20 @@ STAGE_HELP = {
     Stage.HINT: "R2: the Adversary writes a hint that should mislead",
     Stage.HINTED: "R3: the Reasoner solves the question with a hint",
 }
-OUTCOME_LOOKS = {
+OUTCOME_STYLES = {
     Outcome.RIGHT: BadgeStyle("check-circle", "Right", "good"),
     Outcome.WRONG: BadgeStyle("error", "Wrong", "bad"),
     Outcome.UNPARSABLE: BadgeStyle("silent", "Unreadable", "warn"),
     Outcome.TIMED_OUT: BadgeStyle("clock", "Timed out", "warn"),
 }
-FLIP_LOOKS = {
+FLIP_STYLES = {
     "harmful": BadgeStyle("flip-down", "Right → wrong", "bad"),
     "helpful": BadgeStyle("flip-up", "Wrong → right", "good"),
     "stable": BadgeStyle("stable", "Stable", "muted"),
 }
 PASSED = "passed"
-PASSED_LOOK = BadgeStyle("check", "Passed", "good")
-NO_LOOK = BadgeStyle("", "—", "muted")
+PASSED_STYLE = BadgeStyle("check", "Passed", "good")
+NO_STYLE = BadgeStyle("", "—", "muted")
 
 
 def say(name: object) -> str:
@@ -65,24 +65,24 @@ def say_kind(row: Row) -> str:
     return say(row["hint_type"]) if row["hint_type"] else "no type"
 
 
-def outcome_look(row: Row) -> BadgeStyle:
+def outcome_style(row: Row) -> BadgeStyle:
     """The flip where there is one, else the outcome."""
-    return FLIP_LOOKS[row["flip"]] if is_flip(row) else answer_look(row)
+    return FLIP_STYLES[row["flip"]] if is_flip(row) else answer_style(row)
 
 
-def answer_look(row: Row) -> BadgeStyle:
+def answer_style(row: Row) -> BadgeStyle:
     """The outcome of the answer, whatever the clean group did; a dash where nothing was graded."""
     outcome = row["outcome"]
     if outcome is None:
-        return NO_LOOK
-    return OUTCOME_LOOKS.get(outcome) or BadgeStyle("info", say(outcome).capitalize(), "muted")
+        return NO_STYLE
+    return OUTCOME_STYLES.get(outcome) or BadgeStyle("info", say(outcome).capitalize(), "muted")
 
 
-def gate_look(row: Row) -> BadgeStyle:
+def gate_style(row: Row) -> BadgeStyle:
     """The gate that a hint failed, or that it passed; a dash for solutions."""
     if row["gate"]:
         return BadgeStyle("stop-hand", say(row["gate"]).capitalize(), "warn")
-    return PASSED_LOOK if row["stage"] == Stage.HINT else NO_LOOK
+    return PASSED_STYLE if row["stage"] == Stage.HINT else NO_STYLE
 
 
 TIP_CHARACTERS = 600
@@ -123,7 +123,7 @@ class RolloutColumn(IntEnum):
 def _outcome_tip(row: Row) -> str:
     clean = row.get("clean_accuracy")
     beside = f"\nClean solutions of this question: {percent(clean)} right" if clean is not None else ""
-    return f"{answer_look(row).text}{beside}"
+    return f"{answer_style(row).text}{beside}"
 
 
 def _column(title: str, text: Callable[[Row], str], width: int, *, row_tip: Callable[[Row], str] | None = None,
@@ -144,7 +144,7 @@ COLUMNS = {
         row_tip=lambda row: "\n".join(filter(None, (flatten(row["question"]), flatten(row["hint"])))),
     ),
     RolloutColumn.OUTCOME: _column(
-        "Outcome", lambda row: outcome_look(row).text, 156,
+        "Outcome", lambda row: outcome_style(row).text, 156,
         tip="Right → wrong: not right, although at least half of the clean solutions are", row_tip=_outcome_tip,
     ),
     RolloutColumn.REWARD: _column(
@@ -158,8 +158,8 @@ COLUMNS = {
         "Tokens", lambda row: str(row["tokens"]), 78, sort=Sort.TOKENS, right=True, hidden_below=1060,
     ),
     RolloutColumn.GATE: _column(
-        "Gate", lambda row: gate_look(row).text, 144, tip="Result of the gates for a hint",
-        row_tip=lambda row: str(row["gate_reason"] or gate_look(row).text)[:TIP_CHARACTERS], hidden_below=900,
+        "Gate", lambda row: gate_style(row).text, 144, tip="Result of the gates for a hint",
+        row_tip=lambda row: str(row["gate_reason"] or gate_style(row).text)[:TIP_CHARACTERS], hidden_below=900,
     ),
 }  # fmt: skip
 

@@ -15,13 +15,13 @@ from seirenes_app.services.run_repository import RunRepository, order_runs, star
 from seirenes_app.services.run_summary import MODE_LABELS, Change, measure_change, status_sentence
 from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, BadgeStyle
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, BadgeStyle
 from seirenes_app.ui.widgets.table_model import Column, Index, TableModel
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
 
 CHANGE_ROLE = int(Qt.ItemDataRole.UserRole) + 2
-LOOK_ROLE = int(Qt.ItemDataRole.UserRole) + 3
+STYLE_ROLE = int(Qt.ItemDataRole.UserRole) + 3
 MARK_ROLE = int(Qt.ItemDataRole.UserRole) + 4
 DETAIL_ROLE = int(Qt.ItemDataRole.UserRole) + 5
 
@@ -64,7 +64,7 @@ class RunsModel(TableModel):
                 Qt.ItemDataRole.EditRole: self.name_of, MARK_ROLE: lambda run: self.mark(run.paths.run_id),
                 DETAIL_ROLE: self._detail,
             }),
-            Column("Status", lambda run: _look(run).text, row_tip=self._tip, roles={LOOK_ROLE: _look}),
+            Column("Status", lambda run: _style(run).text, row_tip=self._tip, roles={STYLE_ROLE: _style}),
             accuracy("Clean accuracy", "clean", "questions as they are"),
             accuracy("Hinted accuracy", "hinted", "with hints appended"),
             Column("Steps", _steps, row_tip=self._tip),
@@ -149,8 +149,8 @@ def _change(run: RunSummary, condition: str) -> Change | None:
     return measure_change(run.state, condition) if run.state is not None and not run.problem else None
 
 
-def _look(run: RunSummary) -> BadgeStyle:
-    return BROKEN if run.state is None or run.problem else STATUS_LOOKS[run.state.status]
+def _style(run: RunSummary) -> BadgeStyle:
+    return BROKEN if run.state is None or run.problem else STATUS_STYLES[run.state.status]
 
 
 def _steps(run: RunSummary) -> str:

@@ -35,7 +35,7 @@ class BadgeStyle:
     tone: str
 
 
-STATUS_LOOKS = {
+STATUS_STYLES = {
     RunStatus.STARTING: BadgeStyle("clock", STATUS_LABELS[RunStatus.STARTING], "accent"),
     RunStatus.RUNNING: BadgeStyle("running", STATUS_LABELS[RunStatus.RUNNING], "accent"),
     RunStatus.PAUSED: BadgeStyle("paused", STATUS_LABELS[RunStatus.PAUSED], "muted"),
@@ -43,7 +43,7 @@ STATUS_LOOKS = {
     RunStatus.FINISHED: BadgeStyle("check-circle", STATUS_LABELS[RunStatus.FINISHED], "good"),
     RunStatus.STOPPED: BadgeStyle("stopped", STATUS_LABELS[RunStatus.STOPPED], "muted"),
     RunStatus.FAILED: BadgeStyle("error", STATUS_LABELS[RunStatus.FAILED], "bad"),
-    RunStatus.CRASHED: BadgeStyle("died", STATUS_LABELS[RunStatus.CRASHED], "bad"),
+    RunStatus.CRASHED: BadgeStyle("crashed", STATUS_LABELS[RunStatus.CRASHED], "bad"),
     RunStatus.STALLED: BadgeStyle("silent", STATUS_LABELS[RunStatus.STALLED], "warn"),
 }
 BROKEN = BadgeStyle("warning", "Unreadable", "warn")
@@ -54,46 +54,46 @@ def badge_width(text: str, font: QFont) -> int:
     return PAD + ICON + GAP + QFontMetrics(font).horizontalAdvance(text) + PAD + 2
 
 
-def paint_badge(painter: QPainter, place: QPointF, look: BadgeStyle, font: QFont) -> None:
+def paint_badge(painter: QPainter, place: QPointF, style: BadgeStyle, font: QFont) -> None:
     """Paint a badge with its top left corner at `place`."""
     theme = current_theme()
-    width = badge_width(look.text, font)
+    width = badge_width(style.text, font)
     rect = QRectF(place.x(), place.y(), width, HEIGHT)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(theme.wash(look.tone))
+    painter.setBrush(theme.wash(style.tone))
     painter.drawRoundedRect(rect, HEIGHT / 2, HEIGHT / 2)
-    draw_svg(painter, look.icon, QRectF(rect.x() + PAD, rect.y() + (HEIGHT - ICON) / 2, ICON, ICON),
-             getattr(theme, look.tone))  # fmt: skip
-    painter.setPen(theme.colour(look.tone))
+    draw_svg(painter, style.icon, QRectF(rect.x() + PAD, rect.y() + (HEIGHT - ICON) / 2, ICON, ICON),
+             getattr(theme, style.tone))  # fmt: skip
+    painter.setPen(theme.colour(style.tone))
     painter.setFont(font)
     text = QRect(int(rect.x()) + PAD + ICON + GAP, int(rect.y()), int(width), HEIGHT)
-    painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, look.text)
+    painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, style.text)
     painter.restore()
 
 
 class Badge(QWidget):
     """A badge as a widget."""
 
-    def __init__(self, look: BadgeStyle, parent: QWidget | None = None) -> None:
+    def __init__(self, style: BadgeStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._look = look
-        self.render_look(look)
+        self._style = style
+        self.render_style(style)
 
-    def render_look(self, look: BadgeStyle) -> None:
+    def render_style(self, style: BadgeStyle) -> None:
         """Show another icon, word and colour."""
-        self._look = look
-        self.setAccessibleName(look.text)
+        self._style = style
+        self.setAccessibleName(style.text)
         self.setFixedSize(self.sizeHint())
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(badge_width(self._look.text, self._font()), HEIGHT)
+        return QSize(badge_width(self._style.text, self._font()), HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        paint_badge(painter, QPointF(0, 0), self._look, self._font())
+        paint_badge(painter, QPointF(0, 0), self._style, self._font())
 
     def _font(self) -> QFont:
         return sized_font(self.font(), 12, QFont.Weight.DemiBold)
@@ -156,7 +156,7 @@ class GateBadges(QWidget):
             badge.setVisible(i < len(shown))
             if i < len(shown):
                 style, reason = shown[i]
-                badge.render_look(style)
+                badge.render_style(style)
                 badge.setToolTip(reason)
                 badge.setAccessibleDescription(reason)
         self._layout.invalidate()

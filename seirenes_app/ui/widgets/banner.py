@@ -46,12 +46,12 @@ STYLES = {
     BannerKind.WARNING: ("warning", "warn", "warn"),
     BannerKind.ERROR: ("error", "bad", "bad"),
 }
-"""Icon, its colour, and the card's look."""
+"""Icon, its colour, and the card's style."""
 
 
 @dataclass(frozen=True)
 class BannerAction:
-    """A button of a banner. Of two that look alike the button is kept and only the handler changes."""
+    """A button of a banner. Of two that are alike the button is kept and only the handler changes."""
 
     text: str
     do: Callable[[], object] = field(compare=False)
@@ -119,8 +119,8 @@ class Banner(Card):
 
     def _render_kind(self, kind: BannerKind) -> None:
         self.kind = kind
-        icon, tone, look = STYLES[kind]
-        self.setProperty("card", look)
+        icon, tone, style = STYLES[kind]
+        self.setProperty("card", style)
         self.style().polish(self)
         self._icon.render_icon(icon, tone)
 

@@ -11,11 +11,11 @@ from seirenes_app.ui.widgets.labels import make_label
 
 
 class Card(QFrame):
-    """A raised surface with room inside. `look` is "true", "flat", "warn" or "bad"."""
+    """A raised surface with room inside. `style` is "true", "flat", "warn" or "bad"."""
 
-    def __init__(self, look: str = "true", parent: QWidget | None = None, *, padding: int = SPACE_4) -> None:
+    def __init__(self, style: str = "true", parent: QWidget | None = None, *, padding: int = SPACE_4) -> None:
         super().__init__(parent)
-        self.setProperty("card", look)
+        self.setProperty("card", style)
         self.body = QVBoxLayout(self)
         self.body.setContentsMargins(padding + 4, padding, padding + 4, padding)
         self.body.setSpacing(SPACE_2)

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.formatting import change_tone, percent, signed_points
 from seirenes_app.services.run_summary import Change
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.models.runs_model import CHANGE_ROLE, DETAIL_ROLE, LOOK_ROLE, MARK_ROLE, RunColumn, RunsModel
+from seirenes_app.ui.models.runs_model import CHANGE_ROLE, DETAIL_ROLE, MARK_ROLE, STYLE_ROLE, RunColumn, RunsModel
 from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
@@ -63,7 +63,7 @@ class RunDelegate(QStyledItemDelegate):
             _paint_name(painter, inner, index, option.font)
         elif column is RunColumn.STATUS:
             place = QPointF(inner.left(), inner.center().y() - BADGE_HEIGHT / 2)
-            paint_badge(painter, place, index.data(LOOK_ROLE), sized_font(option.font, 12, QFont.Weight.DemiBold))
+            paint_badge(painter, place, index.data(STYLE_ROLE), sized_font(option.font, 12, QFont.Weight.DemiBold))
         elif column in (RunColumn.CLEAN, RunColumn.HINTED):
             _paint_change(painter, inner, index.data(CHANGE_ROLE), column, option.font)
         else:

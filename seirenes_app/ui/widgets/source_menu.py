@@ -15,7 +15,7 @@ from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import brief, time_ago
 from seirenes_app.services.run_repository import started_at
 from seirenes_app.ui.icons import set_icon, size_icon
-from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS, Badge, BadgeStyle
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, Badge, BadgeStyle
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, open_menu
 from training.evaluation.status import EvalState
@@ -75,9 +75,9 @@ class SourceMenu(QWidget):
         states = {found.paths.root: found.state for found in entries}
         self.badge.setVisible(root is not None and (root == self._recorded or root in states))
         if root == self._recorded:
-            self.badge.render_look(RECORDED)
+            self.badge.render_style(RECORDED)
         elif root in states:
-            self.badge.render_look(_style_of(states[root]))
+            self.badge.render_style(_style_of(states[root]))
 
     def first(self) -> Path | None:
         """What to open by default: a live run, the newest with results, or the recorded one."""
@@ -129,7 +129,7 @@ def is_live(summary: RunSummary) -> bool:
 
 def _style_of(state: RunState | EvalState | None) -> BadgeStyle:
     """The badge of a state, or of one that cannot be read."""
-    return STATUS_LOOKS[state.status] if state is not None else BROKEN
+    return STATUS_STYLES[state.status] if state is not None else BROKEN
 
 
 def _plain(text: str) -> str:

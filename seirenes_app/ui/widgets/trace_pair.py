@@ -116,11 +116,11 @@ class _Side(QWidget):
         row.addWidget(self.badge)
         self.setMinimumHeight(36)
 
-    def render_side(self, title: str, look: BadgeStyle | None) -> None:
+    def render_side(self, title: str, style: BadgeStyle | None) -> None:
         self.title.setText(title)
-        self.badge.setVisible(look is not None)
-        if look is not None:
-            self.badge.render_look(look)
+        self.badge.setVisible(style is not None)
+        if style is not None:
+            self.badge.render_style(style)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -161,11 +161,11 @@ class TracePairView(QWidget):
 
     def render(  # type: ignore[override]  # QWidget.render paints into a device; this one renders state
         self, alignment: Alignment, left_title: str, right_title: str, *,
-        left_look: BadgeStyle | None = None, right_look: BadgeStyle | None = None,
+        left_style: BadgeStyle | None = None, right_style: BadgeStyle | None = None,
     ) -> None:  # fmt: skip
-        """Show an alignment of two texts; the looks are outcome badges beside the titles."""
-        self.left.render_side(left_title, left_look)
-        self.right.render_side(right_title, right_look)
+        """Show an alignment of two texts; the styles are outcome badges beside the titles."""
+        self.left.render_side(left_title, left_style)
+        self.right.render_side(right_title, right_style)
         self.note.setText(alignment.note)
         self._alignment = alignment
         self._done = 0

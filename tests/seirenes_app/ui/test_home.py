@@ -12,7 +12,7 @@ from seirenes_app.services.machine import Machine
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import Change
 from seirenes_app.store.workspace import Workspace
-from seirenes_app.ui.models.runs_model import CHANGE_ROLE, LOOK_ROLE, RunColumn, RunsModel
+from seirenes_app.ui.models.runs_model import CHANGE_ROLE, STYLE_ROLE, RunColumn, RunsModel
 from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
@@ -87,7 +87,7 @@ def test_a_run_shows_its_verdict_in_words_and_figures(home, qtbot):
     assert home.table.isVisible()
     assert cell(home, 0, RunColumn.RUN) == "first"
     assert cell(home, 0, RunColumn.STATUS) == "Finished"
-    assert cell(home, 0, RunColumn.STATUS, LOOK_ROLE).icon == "check-circle"
+    assert cell(home, 0, RunColumn.STATUS, STYLE_ROLE).icon == "check-circle"
     assert cell(home, 0, RunColumn.CLEAN) == "90% → 88%"
     assert cell(home, 0, RunColumn.HINTED, CHANGE_ROLE) == Change(0.4, 0.8)
     assert "hinted" in cell(home, 0, RunColumn.RUN, Qt.ItemDataRole.ToolTipRole)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QPushButton
 from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.icons import app_icon, icon, set_icon, size_icon
 from seirenes_app.ui.theme import DARK, LIGHT, apply_theme, current_theme, theme_notifier
-from seirenes_app.ui.widgets.badges import BROKEN, STATUS_LOOKS
+from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES
 from training.runs.status import RunStatus
 
 GROUNDS = ("background", "surface", "raised")
@@ -52,10 +52,10 @@ def test_text_on_the_accent_is_readable(theme):
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda t: t.name)
-@pytest.mark.parametrize("look", [*STATUS_LOOKS.values(), BROKEN], ids=lambda look: look.text)
-def test_badges_are_readable_on_their_own_wash(theme, look):
+@pytest.mark.parametrize("style", [*STATUS_STYLES.values(), BROKEN], ids=lambda style: style.text)
+def test_badges_are_readable_on_their_own_wash(theme, style):
     for ground in ("background", "surface"):
-        assert contrast(theme.colour(look.tone), mixed(theme.wash(look.tone), theme.colour(ground))) >= 4.5
+        assert contrast(theme.colour(style.tone), mixed(theme.wash(style.tone), theme.colour(ground))) >= 4.5
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda t: t.name)
@@ -65,10 +65,10 @@ def test_the_focus_ring_stands_out_from_every_ground(theme):
 
 
 def test_every_status_has_a_word_and_an_icon_of_its_own():
-    assert set(STATUS_LOOKS) == set(RunStatus)
-    assert len({look.text for look in STATUS_LOOKS.values()}) == len(RunStatus)
-    for look in STATUS_LOOKS.values():
-        assert (resources_root() / "icons" / f"{look.icon}.svg").is_file()
+    assert set(STATUS_STYLES) == set(RunStatus)
+    assert len({style.text for style in STATUS_STYLES.values()}) == len(RunStatus)
+    for style in STATUS_STYLES.values():
+        assert (resources_root() / "icons" / f"{style.icon}.svg").is_file()
 
 
 def test_applying_a_theme_changes_palette_and_tells_everyone(qapp, qtbot):

@@ -475,7 +475,7 @@ def test_a_run_that_fails_while_it_is_read_is_told_once(page, qtbot, root, monke
     page.show_query(replace(page.query, text="apples"))
     for _ in range(3):
         page.activate()
-        qtbot.waitUntil(lambda: not page.controller.tasks.is_running("look"))
+        qtbot.waitUntil(lambda: not page.controller.tasks.is_running("poll"))
     assert page.said == ["rollouts.db is gone"]
     assert page.filters.count.text() == "Not read"
 

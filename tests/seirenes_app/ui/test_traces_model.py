@@ -17,12 +17,12 @@ from seirenes_app.services.formatting import decimal
 from seirenes_app.services.traces import locate_hint, make_reading
 from seirenes_app.store.resources import icon_path
 from seirenes_app.ui.models.rollouts_model import (
-    FLIP_LOOKS,
-    OUTCOME_LOOKS,
+    FLIP_STYLES,
+    OUTCOME_STYLES,
     RolloutColumn,
     RolloutsModel,
-    gate_look,
-    outcome_look,
+    gate_style,
+    outcome_style,
 )
 from seirenes_app.ui.pages.traces import filters
 from seirenes_app.ui.pages.traces.controller import next_place, place_of
@@ -183,18 +183,18 @@ def test_a_narrow_table_gives_up_columns_and_the_person_gets_them_back(table, qt
 
 
 def test_every_outcome_and_flip_has_an_icon_and_a_word_of_its_own():
-    looks = [*OUTCOME_LOOKS.values(), *FLIP_LOOKS.values()]
-    assert set(OUTCOME_LOOKS) == set(Outcome)
-    assert set(FLIP_LOOKS) == set(map(str, Flip))
+    looks = [*OUTCOME_STYLES.values(), *FLIP_STYLES.values()]
+    assert set(OUTCOME_STYLES) == set(Outcome)
+    assert set(FLIP_STYLES) == set(map(str, Flip))
     assert len({look.text for look in looks}) == len({look.icon for look in looks}) == len(looks)
     assert all(icon_path(look.icon).is_file() for look in looks)
 
 
 def test_a_flip_is_told_before_the_outcome():
-    assert outcome_look(HINTED | {"outcome": "wrong", "flip": "harmful"}).text == "Right → wrong"
-    assert outcome_look(HINTED | {"outcome": "wrong", "flip": "stable"}).text == "Wrong"
-    assert gate_look(HINTED | {"stage": "r2_hint", "gate": None}).text == "Passed"
-    assert gate_look(HINTED | {"stage": "r2_hint", "gate": "near_duplicate"}).text == "Near duplicate"
+    assert outcome_style(HINTED | {"outcome": "wrong", "flip": "harmful"}).text == "Right → wrong"
+    assert outcome_style(HINTED | {"outcome": "wrong", "flip": "stable"}).text == "Wrong"
+    assert gate_style(HINTED | {"stage": "r2_hint", "gate": None}).text == "Passed"
+    assert gate_style(HINTED | {"stage": "r2_hint", "gate": "near_duplicate"}).text == "Near duplicate"
 
 
 @pytest.mark.parametrize(

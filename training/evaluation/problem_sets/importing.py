@@ -46,7 +46,7 @@ from training.evaluation.problem_sets.types import (
 )
 
 MAX_QUESTION = 20_000
-_TELL_EVERY = 500
+_REPORT_EVERY = 500
 _SPACE = re.compile(r"\s+")
 
 
@@ -91,7 +91,7 @@ class ProblemImport:
                 self._limited = True
                 return
             self._rows += 1
-            if self._on_progress and self._rows % _TELL_EVERY == 0:
+            if self._on_progress and self._rows % _REPORT_EVERY == 0:
                 self._on_progress(self._rows)
             problem = self._take(row, disputed)
             if problem is not None:

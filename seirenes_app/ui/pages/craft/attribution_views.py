@@ -16,7 +16,7 @@ from seirenes_app.services.attribution.sentence_ablation import AblationResult, 
 from seirenes_app.services.formatting import points_interval
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult
 from seirenes_app.ui.icons import icon
-from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS
+from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.pages.craft.captions import CANCELLED, CONDITIONS, say_drop, say_sample
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
@@ -177,7 +177,7 @@ class TracesTab(QWidget):
         titles = (f"Clean {clean.index + 1}", f"Hinted {hinted.index + 1}")
         self.view.render(
             alignment, *titles,
-            left_look=OUTCOME_LOOKS[clean.outcome], right_look=OUTCOME_LOOKS[hinted.outcome],
+            left_style=OUTCOME_STYLES[clean.outcome], right_style=OUTCOME_STYLES[hinted.outcome],
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from seirenes_app.services.formatting import count_of, signed_points
 from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult, difference
-from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS
+from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.interval_bars import Rate
 from training.core.prompts import Placement
@@ -172,7 +172,7 @@ def follow_badge(result: SolveResult | None, suggested: str | None) -> tuple[Bad
 def say_sample(sample: SolvedSample) -> str:
     answer = f" · {sample.answer}" if sample.answer else ""
     follows = " · follows the hint" if sample.follows else ""
-    return f"{sample.index + 1} · {OUTCOME_LOOKS[sample.outcome].text.lower()}{answer}{follows}"
+    return f"{sample.index + 1} · {OUTCOME_STYLES[sample.outcome].text.lower()}{answer}{follows}"
 
 
 def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, n_hints: int) -> tuple[int, int]:

@@ -286,9 +286,9 @@ class SolveCard(Card):
         self.effect.setVisible(effect is not None)
         self.follows.setVisible(follows is not None)
         if effect is not None:
-            self.effect.render_look(effect)
+            self.effect.render_style(effect)
         if follows is not None:
-            self.follows.render_look(follows[0])
+            self.follows.render_style(follows[0])
             self.follows.setToolTip(follows[1])
             self.follows.setAccessibleDescription(follows[1])
         self.summary.setText(say_result(result))

@@ -15,7 +15,7 @@ from seirenes_app.services.formatting import count_of, duration, format_count, p
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3
-from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
@@ -169,7 +169,7 @@ class EvaluationBar(Card):
         super().__init__("true", parent, padding=10)
         self.summary: EvaluationSummary | None = None
         self.setAccessibleName("Evaluation")
-        self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
+        self.badge = Badge(STATUS_STYLES[RunStatus.STARTING])
         self.name = ElidedLabel()
         self.name.setMaximumWidth(NAME_WIDTH)
         self.progress = Progress(cancellable=False)
@@ -207,8 +207,8 @@ class EvaluationBar(Card):
         if summary is None or summary.state is None:
             return
         state = summary.state
-        style = STATUS_LOOKS[RunStatus.STOPPING if stopping and not state.over else state.status]
-        self.badge.render_look(style)
+        style = STATUS_STYLES[RunStatus.STOPPING if stopping and not state.over else state.status]
+        self.badge.render_style(style)
         self.name.setText(evaluation_name(summary))
         text, figures = describe_progress(summary, stopping=stopping)
         self.progress.render_progress(text, state.share, 1, f"{figures}  ·  {more} more running" if more else figures)

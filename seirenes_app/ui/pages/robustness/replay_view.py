@@ -14,7 +14,7 @@ from seirenes_app.services.robustness.checkpoint_replay import open_before
 from seirenes_app.services.robustness.types import CheckpointReplayResult, ReplayStep, Trace
 from seirenes_app.ui.charts.card import EMPTY, FigureCard
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
+from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES, say
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
@@ -35,7 +35,7 @@ ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
 
 def step_style(step: ReplayStep) -> BadgeStyle:
     """Icon, word and colour of one answer."""
-    return OUTCOME_LOOKS[step.outcome] if step.outcome is not None else MISSING
+    return OUTCOME_STYLES[step.outcome] if step.outcome is not None else MISSING
 
 
 class StepButton(QAbstractButton):
@@ -188,7 +188,7 @@ class ReplayCard(FigureCard):
         self.badge.setVisible(result.robust_since is not None and result.complete)
         if result.robust_since is not None:
             earlier = " or before" if open_before(result.steps, result.robust_since) else ""
-            self.badge.render_look(
+            self.badge.render_style(
                 BadgeStyle("check-circle", f"Robust since step {result.robust_since}{earlier}", "good")
             )
         self._fit()
@@ -375,7 +375,7 @@ class CheckpointReplayView(QWidget):
         texts = [step.text or "(empty)" for step in (one, two)]
         self.pair.render(
             align(*texts), f"Step {one.step}", f"Step {two.step}",
-            left_look=step_style(one), right_look=step_style(two),
+            left_style=step_style(one), right_style=step_style(two),
         )  # fmt: skip
 
     def _on_start(self) -> None:

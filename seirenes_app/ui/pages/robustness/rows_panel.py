@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QListView, QSplitter, QWidget
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.robustness.types import Trace, TraceRef
 from seirenes_app.ui.icons import icon
-from seirenes_app.ui.models.rollouts_model import OUTCOME_LOOKS, say
+from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES, say
 from seirenes_app.ui.pages.robustness.controller import RobustnessController, Rows, name_rows
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge
@@ -35,13 +35,13 @@ def describe_trace(trace: Trace) -> str:
 
 
 def _icon_of(trace: Trace) -> QIcon:
-    style = OUTCOME_LOOKS[trace.outcome]
+    style = OUTCOME_STYLES[trace.outcome]
     return icon(style.icon, style.tone)
 
 
 TRACE_ROLES = {
     int(Qt.ItemDataRole.DecorationRole): _icon_of,
-    int(Qt.ItemDataRole.AccessibleTextRole): lambda t: f"{OUTCOME_LOOKS[t.outcome].text}: {describe_trace(t)}",
+    int(Qt.ItemDataRole.AccessibleTextRole): lambda t: f"{OUTCOME_STYLES[t.outcome].text}: {describe_trace(t)}",
 }
 
 
@@ -96,7 +96,7 @@ class RowsPanel(QFrame):
         column(head, self.about, self.filter, (split, 1), margins=(20, 14, 20, 16), parent=self)
 
     def _build_detail(self) -> QWidget:
-        self.outcome = Badge(OUTCOME_LOOKS[Outcome.RIGHT])
+        self.outcome = Badge(OUTCOME_STYLES[Outcome.RIGHT])
         self.replay = make_button("Replay on every checkpoint", "clock", tip="Open this problem in checkpoint replay",
                                   clicked=self._on_replay)  # fmt: skip
         self.texts: dict[str, tuple[QLabel, QLabel]] = {}
@@ -162,7 +162,7 @@ class RowsPanel(QFrame):
         self.replay.setVisible(trace is not None and bool(trace.question))
         values = ("", "", "", "")
         if trace is not None:
-            self.outcome.render_look(OUTCOME_LOOKS[trace.outcome])
+            self.outcome.render_style(OUTCOME_STYLES[trace.outcome])
             cut = "\n… truncated at the token limit" if trace.truncated else ""
             values = (trace.question, trace.hint, trace.gold, trace.completion + cut)
         for (heading, text), value in zip(self.texts.values(), values, strict=True):

@@ -101,7 +101,7 @@ class TracesController(QObject):
         if (source := self.source) is None:
             return
         self._flips = None
-        self.tasks.cancel("look")
+        self.tasks.cancel("poll")
         source.interrupt()
 
         def list_all(rows: list[dict[str, Any]]) -> None:
@@ -110,9 +110,9 @@ class TracesController(QObject):
 
         self._run("list", lambda _task: source.first_page(query, FIRST_ROWS), list_all)
 
-    def look(self, query: RolloutQuery, grown: Callable[[Listing, Facets], object]) -> None:
-        """`grown` with the list as it is now, if rows came or went since the last look. For a timer."""
-        if (source := self.source) is None or self.tasks.is_running("look"):
+    def poll(self, query: RolloutQuery, grown: Callable[[Listing, Facets], object]) -> None:
+        """`grown` with the list as it is now, if rows came or went since the last poll. For a timer."""
+        if (source := self.source) is None or self.tasks.is_running("poll"):
             return
 
         def work(task: Task) -> tuple[Listing, Facets] | None:
@@ -123,7 +123,7 @@ class TracesController(QObject):
                 self._flips = None
                 grown(*found)
 
-        self._run("look", work, done)
+        self._run("poll", work, done)
 
     def find_flip(
         self, query: RolloutQuery, ids: array[int], after: int, done: Callable[[int | None], object], *, backwards: bool

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QBoxLayout, QCheckBox, QFrame, QLineEdit, QMenu, Q
 from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.ui.icons import set_icon, size_icon
 from seirenes_app.ui.models.rollouts_model import (
-    FLIP_LOOKS,
-    OUTCOME_LOOKS,
+    FLIP_STYLES,
+    OUTCOME_STYLES,
     PASSED,
     STAGE_HELP,
     STAGE_TAGS,
@@ -99,8 +99,8 @@ def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
         return (group("stages", {s: f"{STAGE_TAGS[s]}  {STAGE_WORDS[s]}" for s in Stage}, facets.stages),)
     if filter_ is OUTCOME:
         return (
-            group("flips", {f: look.text for f, look in FLIP_LOOKS.items()}, facets.flips, "Clean → hinted"),
-            group("outcomes", {o: look.text for o, look in OUTCOME_LOOKS.items()}, facets.outcomes, "Answer"),
+            group("flips", {f: style.text for f, style in FLIP_STYLES.items()}, facets.flips, "Clean → hinted"),
+            group("outcomes", {o: style.text for o, style in OUTCOME_STYLES.items()}, facets.outcomes, "Answer"),
         )
     if filter_ is FOLLOWS:
         return (group("follows", {True: "Answers what the hint suggests", False: "Does not"}, facets.follows),)
@@ -155,8 +155,8 @@ def _describe_value(field: str, value: Any) -> str:
     """A value's label; its own name for one that a newer version wrote."""
     if field == "stages":
         return STAGE_WORDS.get(value, say(value))
-    look = {"flips": FLIP_LOOKS, "outcomes": OUTCOME_LOOKS}.get(field, {}).get(value)  # type: ignore[attr-defined]
-    return look.text.lower() if look is not None else say(value)
+    style = {"flips": FLIP_STYLES, "outcomes": OUTCOME_STYLES}.get(field, {}).get(value)  # type: ignore[attr-defined]
+    return style.text.lower() if style is not None else say(value)
 
 
 def describe_sort(query: RolloutQuery) -> str:

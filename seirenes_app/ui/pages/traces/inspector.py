@@ -22,12 +22,12 @@ from seirenes_app.services.formatting import decimal
 from seirenes_app.services.traces import Reading, Row, is_right, locate_hint
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.rollouts_model import (
-    FLIP_LOOKS,
-    NO_LOOK,
-    PASSED_LOOK,
+    FLIP_STYLES,
+    NO_STYLE,
+    PASSED_STYLE,
     STAGE_WORDS,
-    answer_look,
-    gate_look,
+    answer_style,
+    gate_style,
     is_flip,
     say,
     stage_of,
@@ -93,10 +93,10 @@ class GroupStrip(QWidget):
         for number, button in enumerate(self.buttons):
             button.setVisible(number < len(rows))
             if number < len(rows):
-                look = answer_look(rows[number])
-                set_icon(button, look.icon or "info", look.tone)
-                button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {look.text}")
-                button.setToolTip(f"{number + 1}: {look.text}")
+                style = answer_style(rows[number])
+                set_icon(button, style.icon or "info", style.tone)
+                button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {style.text}")
+                button.setToolTip(f"{number + 1}: {style.text}")
         if 0 <= at < len(rows):
             self.buttons[at].setChecked(True)
 
@@ -180,7 +180,7 @@ class QuestionCard(Card):
         self.text = MarkedText("Question")
         self.rule = make_rule()
         self.adversary = make_label("", "eyebrow")
-        self.gate = Badge(PASSED_LOOK)
+        self.gate = Badge(PASSED_STYLE)
         self.hint_head = QWidget()
         row((self.adversary, 1), self.gate, parent=self.hint_head)
         self.reason = make_label("", wrap=True, tone="warn", select=True)
@@ -203,7 +203,7 @@ class QuestionCard(Card):
         author = "replayed from the archive" if hint["archived"] else "a template"
         facts = [("Written by", author if written is None else "the Adversary, in this step")]
         if written is not None:
-            self.gate.render_look(gate_look(written))
+            self.gate.render_style(gate_style(written))
             facts += [(name.capitalize(), decimal(written[name], signed=True)) for name in ("reward", "advantage")]
         self.facts.render_facts(facts)
 
@@ -226,7 +226,7 @@ class Solutions(Card):
         self.between.setFixedWidth(GUTTER)
         self.pair = TracePairView()
         self.single = QWidget()
-        self.outcome = Badge(NO_LOOK)
+        self.outcome = Badge(NO_STYLE)
         self.title = make_label("", "eyebrow")
         self.text = make_label("", wrap=True, select=True)
         self.why = make_label("", "muted", wrap=True)
@@ -252,7 +252,7 @@ class Solutions(Card):
         if reading.alignment is not None and clean is not None and hinted is not None:
             self.pair.render(
                 reading.alignment, *titles,
-                left_look=answer_look(clean), right_look=answer_look(hinted),
+                left_style=answer_style(clean), right_style=answer_style(hinted),
             )  # fmt: skip
             return
         row = clean or hinted
@@ -262,7 +262,7 @@ class Solutions(Card):
             self.title.setText(titles[row is hinted])
             self.text.setText(row["completion"])
             self.text.setAccessibleName(f"Solution: {row['completion']}")
-            self.outcome.render_look(answer_look(row))
+            self.outcome.render_style(answer_style(row))
         self.why.setText(_why_unpaired(reading))
         self.why.setVisible(bool(self.why.text()))
 
@@ -330,7 +330,7 @@ class Inspector(QWidget):
 
     def _build_head(self) -> QBoxLayout:
         self.title = ElidedLabel("heading")
-        self.outcome, self.flip = Badge(NO_LOOK), Badge(NO_LOOK)
+        self.outcome, self.flip = Badge(NO_STYLE), Badge(NO_STYLE)
         self.before = make_icon_button("up", "Previous flip (p)", clicked=lambda: self.flipRequested.emit(True))
         self.after = make_icon_button("chevron-down", "Next flip (n)", clicked=lambda: self.flipRequested.emit(False))
         self.craft = make_button("Open in Craft", "craft", tip="Take the question and its hint to Craft (c)",
@@ -346,13 +346,13 @@ class Inspector(QWidget):
         if reading is None:
             return
         row = reading.asked
-        stage, answer, flip = stage_of(row), answer_look(row), FLIP_LOOKS.get(row.get("flip") or "")
+        stage, answer, flip = stage_of(row), answer_style(row), FLIP_STYLES.get(row.get("flip") or "")
         self.title.setText(f"Step {row['step']} · {STAGE_WORDS[stage] if stage is not None else say(row['stage'])}")
         # "Right → wrong" says that it is wrong.
-        self.outcome.setVisible(answer is not NO_LOOK and not is_flip(row))
-        self.outcome.render_look(answer)
+        self.outcome.setVisible(answer is not NO_STYLE and not is_flip(row))
+        self.outcome.render_style(answer)
         self.flip.setVisible(flip is not None)
-        self.flip.render_look(flip or NO_LOOK)
+        self.flip.render_style(flip or NO_STYLE)
         self.facts.render_facts(_list_facts(reading))
         self.question.render_reading(reading)
         self.solutions.render_reading(reading)

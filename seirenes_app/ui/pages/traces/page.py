@@ -30,9 +30,9 @@ from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.search import Facets, RolloutQuery, Sort
 from training.runs.paths import RunPaths
 
-LOOK_MS = 1500
-LOOK_SHARE = 10
-"""A look that takes long is repeated after that many times its own duration: it takes a tenth of a thread."""
+POLL_MS = 1500
+POLL_SHARE = 10
+"""A poll that takes long is repeated after that many times its own duration: it takes a tenth of a thread."""
 READ_MS = 40  # How long the cursor must rest on a row before it is read
 RUNS_MS = 5_000  # Runs that were started elsewhere come into the menu
 NAME_CHARACTERS = 44
@@ -61,7 +61,7 @@ class TracesPage(Page):
         self._keep = -1  # Id of the row that stays chosen under another query
         self._to_flip = False  # Whether the cursor goes to the first flip when the list is there
         self._stay = False  # Whether the next list leaves the view at the top, where the new rows are
-        self._look_timer = _make_timer(self, LOOK_MS, self._look)
+        self._poll_timer = _make_timer(self, POLL_MS, self._poll)
         self._runs_timer = _make_timer(self, RUNS_MS, self._runs.refresh)
         self._read_timer = _make_timer(self, READ_MS, self._read)
         self._read_timer.setSingleShot(True)
@@ -124,16 +124,16 @@ class TracesPage(Page):
 
     def activate(self) -> None:
         """Look for new rollouts while in view; open a run where none is."""
-        self._look_timer.start()
+        self._poll_timer.start()
         self._runs_timer.start()
         self._runs.refresh()
         self._on_runs_loaded()
-        self._look()
+        self._poll()
         if self.views.has_content:
             self._focus_table()
 
     def deactivate(self) -> None:
-        self._look_timer.stop()
+        self._poll_timer.stop()
         self._runs_timer.stop()
 
     def themed(self, theme: Theme) -> None:
@@ -228,7 +228,7 @@ class TracesPage(Page):
         self.model.drop_requests()
         self.filters.render_failed()
         if text != self._last_problem:
-            # A file that is gone fails at every look; it is reported once.
+            # A file that is gone fails at every poll; it is reported once.
             self._last_problem = text
             self.problem.emit("The rollouts were not read", text)
 
@@ -274,7 +274,7 @@ class TracesPage(Page):
         self.model.extend_ids(listing.ids)
         rows = self._facets.rows if self._facets is not None else 0
         self.filters.render_count(len(listing.ids), max(rows, len(listing.ids)))
-        self._look_timer.setInterval(max(LOOK_MS, round(1000 * LOOK_SHARE * listing.seconds)))
+        self._poll_timer.setInterval(max(POLL_MS, round(1000 * POLL_SHARE * listing.seconds)))
         to_flip, stay = self._to_flip, self._stay
         self._to_flip = self._stay = False
         self._render_tools()
@@ -285,12 +285,12 @@ class TracesPage(Page):
         elif self.table.current_row < 0 and listing.ids:
             self.table.go_to(max(place_of(listing.ids, self._keep), 0), scroll=not stay)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         if self.paths is None:
             return
         if self.controller.source is not None:
             if self._pending is None or self.isVisible():
-                self.controller.look(self.query, self._on_grown)
+                self.controller.poll(self.query, self._on_grown)
         elif file_stamp(self.paths.rollouts) != self._stamp:
             # Refused before; something has been written since.
             self.open_run(self.paths, self.query)

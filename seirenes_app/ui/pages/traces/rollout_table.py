@@ -33,16 +33,16 @@ from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.icons import pixmap
 from seirenes_app.ui.models.rollouts_model import (
     COLUMNS,
-    NO_LOOK,
+    NO_STYLE,
     STAGE_TAGS,
     STAGE_TONES,
     RolloutColumn,
     RolloutsModel,
     Row,
     flatten,
-    gate_look,
+    gate_style,
     is_flip,
-    outcome_look,
+    outcome_style,
     say_kind,
     stage_of,
 )
@@ -104,9 +104,9 @@ class RolloutDelegate(QStyledItemDelegate):
         elif column is RolloutColumn.PROBLEM:
             self._paint_problem(painter, left, width, middle, row)
         elif column is RolloutColumn.OUTCOME:
-            self._paint_look(painter, left, width, middle, outcome_look(row), strong=is_flip(row))
+            self._paint_style(painter, left, width, middle, outcome_style(row), strong=is_flip(row))
         elif column is RolloutColumn.GATE:
-            self._paint_look(painter, left, width, middle, gate_look(row), strong=False)
+            self._paint_style(painter, left, width, middle, gate_style(row), strong=False)
         else:
             tone = "text" if column is RolloutColumn.REWARD else "muted"
             spec = COLUMNS[column]
@@ -162,15 +162,15 @@ class RolloutDelegate(QStyledItemDelegate):
         if width - used > QUESTION_WIDTH // 2:
             self._text(painter, left + used, width - used, middle, question, "muted")
 
-    def _paint_look(
-        self, painter: QPainter, left: int, width: int, middle: float, look: BadgeStyle, *, strong: bool
+    def _paint_style(
+        self, painter: QPainter, left: int, width: int, middle: float, style: BadgeStyle, *, strong: bool
     ) -> None:
-        if look is NO_LOOK:
+        if style is NO_STYLE:
             return
-        picture = pixmap(look.icon, ICON, look.tone, painter.device().devicePixelRatioF())
+        picture = pixmap(style.icon, ICON, style.tone, painter.device().devicePixelRatioF())
         painter.drawPixmap(QPointF(left, middle - ICON / 2 + 0.5), picture)
-        tone = look.tone if strong or look.tone != "good" else "text"
-        self._text(painter, left + ICON + 7, width - ICON - 7, middle, look.text, tone, strong=strong)
+        tone = style.tone if strong or style.tone != "good" else "text"
+        self._text(painter, left + ICON + 7, width - ICON - 7, middle, style.text, tone, strong=strong)
 
     def _text(
         self, painter: QPainter, left: int, width: int, middle: float, text: str, tone: str, *, right: bool = False,

@@ -36,7 +36,7 @@ from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProb
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme, sized_font
-from seirenes_app.ui.widgets.badges import STATUS_LOOKS, Badge
+from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
@@ -67,7 +67,7 @@ class RunHeader(QWidget):
         super().__init__(parent)
         self._actions = actions
         self.name, self.detail = ElidedLabel("title"), ElidedLabel("muted")
-        self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
+        self.badge = Badge(STATUS_STYLES[RunStatus.STARTING])
         self.traces = action_button(actions["traces"], kind="quiet")
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
@@ -90,7 +90,7 @@ class RunHeader(QWidget):
     def render_state(self, state: RunState, waiting: Sequence[RunConfig], *, stopping: bool) -> None:
         """Show what it is and which runs wait for it, and offer what can be done."""
         live, paused = state.status in LIVE, state.status is RunStatus.PAUSED
-        self.badge.render_look(STATUS_LOOKS[RunStatus.STOPPING if stopping and live else state.status])
+        self.badge.render_style(STATUS_STYLES[RunStatus.STOPPING if stopping and live else state.status])
         queue = [f"next: {', '.join(config.name for config in waiting)}"] if waiting else []
         self.detail.setText("  ·  ".join([*describe(state), *queue]))
         working = live and not stopping and state.status is not RunStatus.STARTING
