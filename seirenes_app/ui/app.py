@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import gc
 import importlib
 import os
 import sys
@@ -15,14 +16,12 @@ from types import TracebackType
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.store.settings import Settings
-from seirenes_app.ui.controllers.gc_tuning import settle_heap
-from seirenes_app.ui.dependencies import make_page, make_services
 from seirenes_app.ui.icons import app_icon
-from seirenes_app.ui.pages.base import PAGES
+from seirenes_app.ui.pages.base import PAGES, Page
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, MessageDialog
-from seirenes_app.ui.window import MainWindow
+from seirenes_app.ui.window import MainWindow, Services
 from training.errors import UserError
 
 
@@ -52,6 +51,62 @@ def fill_window(app: QApplication, window: MainWindow, settings: Settings) -> No
     services = make_services(app, settings)
     window.load(services, lambda key: make_page(key, services))
     settle_heap()
+
+
+def make_services(app: QApplication, settings: Settings) -> Services:
+    """Everything that is not a widget."""
+    from seirenes_app.services.run_repository import RunRepository
+    from seirenes_app.store.resources import recorded_run
+    from seirenes_app.store.workspace import Workspace
+    from seirenes_app.ui.controllers.inference_service import InferenceService
+    from seirenes_app.ui.controllers.run_watchers import ActiveRuns
+    from seirenes_app.ui.controllers.trainer_control import TrainerControl
+    from seirenes_app.ui.models.runs_model import RunsModel
+    from training.runs.paths import RunPaths
+
+    library, tasks, workspace = RunRepository(), TaskRunner(app), Workspace()
+    runs = RunsModel(library, workspace, tasks, app)
+    control = TrainerControl(library.runs_root, detach=settings.detach, parent=app)
+    folder = RunPaths(recorded_run())
+    recorded = folder if folder.rollouts.is_file() else None
+    active = ActiveRuns(runs, control, app)
+    return Services(control, active, runs, library, workspace, tasks, InferenceService(app), settings, recorded)
+
+
+def make_page(key: str, services: Services) -> Page:
+    """Build one page."""
+    if key == "home":
+        from seirenes_app.ui.pages.home.page import HomePage
+
+        return HomePage(
+            services.runs, services.tasks, services.library.presets(), services.workspace, services.recorded
+        )
+    if key == "craft":
+        from seirenes_app.store.crafts import CraftStore
+        from seirenes_app.ui.pages.craft.page import CraftPage
+
+        return CraftPage(CraftStore(services.workspace), services.tasks, services.inference)
+    if key == "train":
+        from seirenes_app.ui.pages.train.page import TrainPage
+
+        return TrainPage(services.control, services.library, tasks=services.tasks, name_of=services.runs.name_of)
+    if key == "traces":
+        from seirenes_app.ui.pages.traces.page import TracesPage
+
+        return TracesPage(services.runs, services.recorded)
+    from seirenes_app.ui.pages.robustness.page import RobustnessPage
+
+    return RobustnessPage(services.runs, services.recorded)
+
+
+def settle_heap() -> None:
+    """Keep the garbage collector's full rounds short: collect once, and leave what remains out of later rounds.
+
+    Libraries and widgets are half a million objects that never become garbage while the window is open. A full round
+    over them holds the window up for a tenth of a second; over what was made since, for a few milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> int:

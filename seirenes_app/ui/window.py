@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QByteArray, QObject, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QWidget
 
@@ -21,30 +21,55 @@ from seirenes_app.ui.command_palette import CommandPalette
 from seirenes_app.ui.pages.base import PAGE_BY_KEY, PAGES, Page
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.theme import Theme, switch_theme, theme_notifier
+from seirenes_app.ui.widgets.banner import Toast
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.dialogs import (
     AboutDialog,
     BugDialog,
+    CloseAnswer,
+    CloseDialog,
     ConfirmDialog,
     GlossaryDialog,
     MessageDialog,
     ShortcutsDialog,
+    StoppingDialog,
     ask_discard,
 )
 from seirenes_app.ui.widgets.sidebar import Sidebar
-from seirenes_app.ui.widgets.toast import Toast
 from seirenes_app.ui.window_actions import ALL_ACTIONS, build_menus
 from training.errors import UserError
 
 if TYPE_CHECKING:
     from seirenes_app.services.hint_authoring.draft import Draft
     from seirenes_app.services.machine import Machine
-    from seirenes_app.ui.dependencies import Services
+    from seirenes_app.services.run_repository import RunRepository
+    from seirenes_app.store.workspace import Workspace
+    from seirenes_app.ui.controllers.inference_service import InferenceService
+    from seirenes_app.ui.controllers.run_watchers import ActiveRuns
+    from seirenes_app.ui.controllers.trainer_control import TrainerControl
+    from seirenes_app.ui.models.runs_model import RunsModel
+    from seirenes_app.ui.tasks import TaskRunner
     from training.rollouts.search import RolloutQuery
     from training.runs.config import RunConfig
     from training.runs.listing import RunSummary
     from training.runs.paths import RunPaths
     from training.runs.status import RunState
+
+
+@dataclass(frozen=True)
+class Services:
+    """What window and pages share."""
+
+    control: TrainerControl
+    active: ActiveRuns
+    runs: RunsModel
+    library: RunRepository
+    workspace: Workspace
+    tasks: TaskRunner
+    inference: InferenceService
+    settings: Settings
+    recorded: RunPaths | None
+    """The run that ships, where it is installed."""
 
 
 class MainWindow(QMainWindow):
@@ -107,7 +132,6 @@ class MainWindow(QMainWindow):
 
     def load(self, services: Services, make_page: Callable[[str], Page]) -> None:
         """Take the services, then build and show the first page."""
-        from seirenes_app.ui.shutdown import ShutdownSequence
         from seirenes_app.ui.widgets.status_line import StatusLine
 
         self._services, self._make_page = services, make_page
@@ -489,3 +513,60 @@ PAPER = "https://arxiv.org/abs/2605.11636"
 def open_url(url: str) -> None:
     """In the person's browser."""
     QDesktopServices.openUrl(QUrl(url))
+
+
+class ShutdownSequence(QObject):
+    """Closing the window during runs: ask once, then stop them in view or leave them running."""
+
+    def __init__(
+        self, active: ActiveRuns, control: TrainerControl, close: Callable[[], object], parent: QWidget
+    ) -> None:
+        super().__init__(parent)
+        self._active, self._control, self._close, self._window = active, control, close, parent
+        self._decided = False
+        self.dialog: StoppingDialog | None = None
+        active.changed.connect(self._close_if_idle)
+        control.stopChanged.connect(self._on_stop_changed)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether runs are being stopped so that the window can close."""
+        return self.dialog is not None
+
+    def may_close(self) -> bool:
+        """True when the window may close now; otherwise it closes by itself later, or stays."""
+        live = self._active.live
+        if self._decided or not live:
+            return True
+        question = CloseDialog([paths.run_id for paths, _ in live], self._window)
+        question.exec()
+        if question.answer is CloseAnswer.STOP:
+            self.stop_all()
+        return question.answer is CloseAnswer.KEEP
+
+    def stop_all(self) -> None:
+        """Ask every run to save and stop, show how it goes, and close when the last is gone."""
+        self.dialog = StoppingDialog(self._close_now, self._window)
+        self.dialog.rejected.connect(self._stay)
+        self.dialog.open()
+        for paths, _ in self._active.live:
+            self._control.stop_and_save(paths)
+
+    def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
+        if self.dialog is not None:
+            self.dialog.status.setText(text)
+
+    def _close_if_idle(self) -> None:
+        if self.dialog is not None and not self._active.live:
+            self._close_now()
+
+    def _close_now(self) -> None:
+        self._decided = True
+        if self.dialog is not None:
+            self.dialog.hide()
+        self.dialog = None
+        self._close()
+
+    def _stay(self) -> None:
+        """Escape: the runs stop all the same, the window stays."""
+        self.dialog = None

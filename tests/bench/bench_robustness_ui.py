@@ -29,7 +29,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers.gc_tuning import settle_heap
+from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.page import RobustnessPage

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from seirenes_app.services.run_summary import STATUS_LABELS
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import current_theme, sized_font
-from seirenes_app.ui.widgets.flow import FlowLayout
+from seirenes_app.ui.widgets.boxes import FlowLayout
 from training.core.gates import Gate
 from training.runs.status import RunStatus
 

@@ -1,13 +1,13 @@
-"""Surfaces and rules: the few containers the pages are laid out with."""
+"""The containers that pages are laid out with: cards, sections, columns, rules, empty states."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6
+from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6, SPACE_8
 from seirenes_app.ui.widgets.boxes import column, row
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 
 class Card(QFrame):
@@ -57,3 +57,51 @@ class Column(QScrollArea):
         holder = QWidget()
         row(None, (inside, 1000), None, spacing=0, parent=holder)
         self.setWidget(holder)
+
+
+TEXT_WIDTH = 480
+
+
+class EmptyState(QWidget):
+    """Centred picture, heading, a line or two, and buttons."""
+
+    def __init__(
+        self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = (), parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(f"{title} {text}")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE_8, SPACE_8, SPACE_8, SPACE_8)
+        column.setSpacing(SPACE_2)
+        column.addWidget(IconLabel(icon, 44), 0, Qt.AlignmentFlag.AlignHCenter)
+        heading = make_label(title, "heading")
+        words = make_label(text, "muted", wrap=True)
+        words.setFixedWidth(TEXT_WIDTH)
+        for label in (heading, words):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+        # An aligned label is laid out at its size hint, which knows nothing of the width it was given.
+        words.setMinimumHeight(words.heightForWidth(TEXT_WIDTH))
+        if buttons:
+            column.addLayout(row(None, *buttons, None, margins=(0, SPACE_4, 0, 0)))
+
+
+class EmptyStateHolder(QWidget):
+    """Where an empty state stands, a little above the middle; `state` is the one that was shown last."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state: EmptyState | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.addStretch(2)
+        self._column.addStretch(3)
+
+    def render_state(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
+        """Show another in its place."""
+        if self.state is not None:
+            self._column.removeWidget(self.state)
+            self.state.hide()
+            self.state.deleteLater()
+        self.state = EmptyState(icon, title, text, buttons)
+        self._column.insertWidget(1, self.state)

@@ -12,12 +12,10 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QL
 
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, SPACE_4, SPACE_6
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from training.errors import UserError
 from training.runs.config import (
     OptionInfo,

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.ui.controllers import run_watcher
-from seirenes_app.ui.controllers.active_runs import ActiveRuns
-from seirenes_app.ui.controllers.run_watcher import RunWatcher
+from seirenes_app.ui.controllers import run_watchers
+from seirenes_app.ui.controllers.run_watchers import ActiveRuns, RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.tasks import TaskRunner
@@ -131,7 +130,7 @@ def test_a_long_log_is_caught_up_with_in_another_thread(qtbot, tmp_path, monkeyp
     paths, writer = open_run(tmp_path)
     for step in range(1, 50):
         writer.write(EventKind.STEP, step=step, metrics={"seconds": 1.0})
-    monkeypatch.setattr(run_watcher, "LONG_BYTES", 100)
+    monkeypatch.setattr(run_watchers, "LONG_BYTES", 100)
     watcher = RunWatcher(paths, interval_ms=10)
     with qtbot.waitSignal(watcher.stateChanged):
         watcher.start()

@@ -17,8 +17,8 @@ from seirenes_app.services.charts.export import save_matrix
 from seirenes_app.services.robustness.checkpoint_replay import replay_result
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import DataTable, ReplayStep
+from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import DataModel, cell_text
-from seirenes_app.ui.controllers.gc_tuning import settle_heap
 from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable
 from seirenes_app.ui.pages.robustness.header import View
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip

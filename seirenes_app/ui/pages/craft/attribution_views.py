@@ -20,7 +20,7 @@ from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.pages.craft.captions import CANCELLED, CONDITIONS, say_drop, say_sample
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.labels import make_label
@@ -32,7 +32,6 @@ from seirenes_app.ui.widgets.logprob_delta_view import (
     short_delta,
     visible,
 )
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
 from training.core.types import Condition

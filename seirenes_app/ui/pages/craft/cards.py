@@ -30,14 +30,12 @@ from seirenes_app.ui.pages.craft.captions import (
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
-from seirenes_app.ui.widgets.boxes import Top, column, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, Top, column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
-from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
 from training.core.types import Condition

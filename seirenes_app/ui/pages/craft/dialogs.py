@@ -30,11 +30,10 @@ from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMEN
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
-from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.boxes import ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement, PromptStyle

@@ -16,13 +16,12 @@ from seirenes_app.ui.pages.craft.captions import rates_of, say_origin
 from seirenes_app.ui.pages.craft.cards import ModelButton
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Section
 from seirenes_app.ui.widgets.growing_text import GrowingText
 from seirenes_app.ui.widgets.interval_bars import MiniBars
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 
 NO_TEXT = "No text yet"
 

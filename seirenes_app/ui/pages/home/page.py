@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPainterPath, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
@@ -19,15 +20,12 @@ from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.home.actions import ACTIONS
-from seirenes_app.ui.pages.home.method import MethodStrip
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_12, Theme
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_12, Theme, current_theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button, open_menu
-from seirenes_app.ui.widgets.cards import Card, Column, Section, make_rule
-from seirenes_app.ui.widgets.empty_state import EmptyState
-from seirenes_app.ui.widgets.hero_art import HeroArt
+from seirenes_app.ui.widgets.cards import Card, Column, EmptyState, Section, make_rule
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
 from seirenes_app.ui.widgets.resource_monitor import MachineSummary
 from seirenes_app.ui.widgets.run_table import RunTable
@@ -336,3 +334,91 @@ class HomePage(Page):
 
     def _opener(self, path: Path) -> Callable[[], None]:
         return lambda: self.configRequested.emit(path)
+
+
+class HeroArt(QWidget):
+    """Decoration: a clean signal and a disturbed one that settle together, in the colours of clean and hinted."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(240, 170)
+
+    def sizeHint(self) -> QSize:
+        return QSize(420, 220)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        theme = current_theme()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for line in range(1, 6):
+            y = self.height() * line / 6
+            painter.setPen(QPen(theme.colour("grid"), 1))
+            painter.drawLine(QPointF(0, y), QPointF(self.width(), y))
+        for strand in range(7):
+            self._draw(painter, "hinted", strand / 6, 0.16 + 0.1 * (strand / 6), 1.1)
+        self._draw(painter, "hinted", 1.0, 0.95, 2.0)
+        self._draw(painter, "clean", 0.0, 0.95, 2.2)
+
+    def _draw(self, painter: QPainter, name: str, disturbance: float, strength: float, width: float) -> None:
+        path = QPainterPath()
+        steps = 220
+        for i in range(steps + 1):
+            x = i / steps
+            point = QPointF(x * self.width(), self.height() * (0.5 - 0.34 * curve(x, disturbance)))
+            if i == 0:
+                path.moveTo(point)
+            else:
+                path.lineTo(point)
+        painter.setPen(QPen(_fade(current_theme().colour(name), strength, self.width()), width))
+        painter.drawPath(path)
+
+
+def curve(x: float, disturbance: float) -> float:
+    """Height in [-1, 1] at x in [0, 1]: a calm swell, plus a burst that dies away towards the right."""
+    calm = 0.55 * math.sin(2 * math.pi * (1.6 * x + 0.1)) * (0.55 + 0.45 * x)
+    burst = math.exp(-(((x - 0.3) / 0.2) ** 2)) * math.sin(2 * math.pi * 9.5 * x) * 0.7
+    tail = 0.1 * math.exp(-3 * max(0.0, x - 0.4)) * math.sin(2 * math.pi * 14 * x)
+    return max(-1.0, min(1.0, calm + disturbance * (burst + tail)))
+
+
+def _fade(colour: QColor, strength: float, width: float) -> QLinearGradient:
+    gradient = QLinearGradient(0, 0, width, 0)
+    for stop, share in ((0.0, 0.0), (0.1, 1.0), (0.9, 1.0), (1.0, 0.15)):
+        shade = QColor(colour)
+        shade.setAlphaF(strength * share)
+        gradient.setColorAt(stop, shade)
+    return gradient
+
+
+STEPS = (
+    ("check-circle", "clean", "R1 · Clean", "The model solves problems as they are."),
+    ("craft", "adversary", "R2 · Hint", "The same model writes a hint that is meant to mislead."),
+    ("stop-hand", "warn", "Gate", "Rules refuse hints that state the answer or change the problem."),
+    ("train", "hinted", "R3 · Hinted", "It solves them with the hint, and learns to keep its answer."),
+    ("stable", "placebo", "Placebo", "Neutral text of the same length. Only an effect beyond it is the hint's."),
+)
+"""Icon, colour, name, sentence. The colours are those of the charts."""
+
+
+class MethodStrip(QWidget):
+    """The method: five cards with arrows between; the placebo is a comparison and has none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("How it works")
+        strip = row(parent=self)
+        for place, (icon, tone, name, text) in enumerate(STEPS):
+            if place:
+                fill(strip, IconLabel("arrow-right", 16, "muted") if place < len(STEPS) - 1 else SPACE_2)
+            strip.addWidget(_make_step(icon, tone, name, text), 1)
+
+
+def _make_step(icon: str, tone: str, name: str, text: str) -> Card:
+    sentence = make_label(text, "small", wrap=True)
+    sentence.setAlignment(Qt.AlignmentFlag.AlignTop)
+    card = Card("flat", padding=SPACE_2)
+    card.setAccessibleName(f"{name}. {text}")
+    card.body.setSpacing(SPACE_1)
+    fill(card.body, row(IconLabel(icon, 20, tone), make_label(name, "strong"), None), (sentence, 1))
+    return card

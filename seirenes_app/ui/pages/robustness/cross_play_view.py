@@ -31,7 +31,7 @@ from seirenes_app.ui.charts.card import FigureCard
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.empty_state import EmptyState
+from seirenes_app.ui.widgets.cards import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
 from training.core.statistics import Interval
 

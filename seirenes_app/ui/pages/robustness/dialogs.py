@@ -21,12 +21,11 @@ from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.types import Condition

@@ -11,10 +11,9 @@ from PySide6.QtWidgets import QComboBox, QWidget
 
 from seirenes_app.services.robustness.types import Origin, Track
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import action_button
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import SourceMenu
 from training.runs.paths import RunPaths

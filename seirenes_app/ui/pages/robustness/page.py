@@ -52,9 +52,8 @@ from seirenes_app.ui.theme import SPACE_2, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.cards import Card, EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.dialogs import DialogHolder
-from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Condition

@@ -18,12 +18,10 @@ from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES, say
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
-from seirenes_app.ui.widgets.boxes import column, row, scroll_area
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.trace_pair import TracePairView

@@ -23,10 +23,9 @@ from seirenes_app.ui.models.rollouts_model import (
     say,
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
-from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import make_label
 from training.core.types import Stage
 from training.rollouts.search import Facets, RolloutQuery, Sort

@@ -35,11 +35,9 @@ from seirenes_app.ui.models.rollouts_model import (
 from seirenes_app.ui.pages.traces.view_stack import centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge
-from seirenes_app.ui.widgets.boxes import column, fill, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Card, make_rule
-from seirenes_app.ui.widgets.empty_state import EmptyState
-from seirenes_app.ui.widgets.flow import FlowLayout
+from seirenes_app.ui.widgets.cards import Card, EmptyState, make_rule
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
 from training.core.types import Stage

@@ -24,7 +24,7 @@ from seirenes_app.ui.pages.traces.view_stack import ViewStack, centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.empty_state import EmptyState
+from seirenes_app.ui.widgets.cards import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.search import Facets, RolloutQuery, Sort

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 
 from seirenes_app.ui.widgets.boxes import column
-from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder
+from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder
 
 BESIDE = 1400  # From this width on the inspector stands beside the table, not below it
 HANDLE = 14

@@ -16,7 +16,7 @@ from seirenes_app.services.run_report import ReportLine, before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import status_sentence
 from seirenes_app.ui.actions import bind_actions
-from seirenes_app.ui.controllers.run_watcher import RunWatcher
+from seirenes_app.ui.controllers.run_watchers import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train.actions import ACTIONS, RUN_ACTIONS
