@@ -15,9 +15,8 @@ from seirenes_app.services.hint_authoring.results import result_from_json
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.sources import open_run_store
 from seirenes_app.services.robustness.types import TraceRef
-from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
-from seirenes_app.store.workspace import RunMark, Workspace
+from seirenes_app.store.workspace import CraftStore, RunMark, Workspace
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.run_store import run_eval_dir

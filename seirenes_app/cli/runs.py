@@ -293,14 +293,9 @@ def runs(options: argparse.Namespace) -> int:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    run_id = find_run(options.run).run_id
+    key = {"rename": "name", "tag": "tags", "group": "group"}[options.edit]
     with closing(Workspace()) as workspace:
-        if options.edit == "rename":
-            workspace.rename(run_id, options.name)
-        elif options.edit == "tag":
-            workspace.tag(run_id, options.tags)
-        else:
-            workspace.group(run_id, options.group)
+        workspace.mark(find_run(options.run).run_id, **{key: getattr(options, key)})
     return 0
 
 

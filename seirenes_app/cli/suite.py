@@ -31,8 +31,7 @@ from seirenes_app.services.suites import (
     fill_order,
     write_hints,
 )
-from seirenes_app.store.crafts import CraftStore
-from seirenes_app.store.workspace import Workspace, data_folder
+from seirenes_app.store.workspace import CraftStore, Workspace, data_folder
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import HintType, Problem, Split
 from training.errors import UserError

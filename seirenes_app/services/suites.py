@@ -20,7 +20,7 @@ from seirenes_app.services.hint_authoring.models import hint_messages, load_requ
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
-from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.workspace import CraftStore
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Placement
 from training.core.types import Hint, HintType, Problem, Split

@@ -37,12 +37,10 @@ def icon_path(name: str) -> Path:
 
 
 def presets_folder() -> Path:
-    """The folder of preset configurations."""
     return resources_root() / "presets"
 
 
 def starter_folder() -> Path:
-    """The bundled reasoner."""
     return resources_root() / "starter"
 
 

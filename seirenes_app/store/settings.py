@@ -90,11 +90,9 @@ class Settings:
 
 
 def config_folder() -> Path:
-    """Where settings live."""
     override = os.environ.get("SEIRENES_CONFIG")
     return Path(override) if override else Path(platformdirs.user_config_dir("seirenes", appauthor=False))
 
 
 def settings_path() -> Path:
-    """The settings file."""
     return config_folder() / "settings.json"

@@ -1,4 +1,4 @@
-"""The workspace database: marks of runs, recent files, drafts. Runs themselves live in their folders, never here.
+"""The workspace database: marks of runs, recent files, drafts with their results. It holds no runs, those are folders.
 
 `SEIRENES_DATA` names the folder to use in place of the platform's own.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -47,7 +48,7 @@ def m002_run_marks(db: Database) -> None:
 
 @migrations()  # type: ignore[untyped-decorator]
 def m003_crafts(db: Database) -> None:
-    """Drafts of the Craft page and what solving them gave; see `crafts`."""
+    """Drafts of the Craft page and what solving them gave; see `CraftStore`."""
     db["crafts"].create(
         {"id": str, "title": str, "saved_at": float, "body": str}, pk="id", not_null={"title", "saved_at", "body"}
     )
@@ -103,18 +104,14 @@ class Workspace:
 
     @property
     def database(self) -> Database:
-        """The open database, for the other modules of the store."""
         return self._db
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
-
-    # ------------------------------------------------------------------ recent configs
 
     def remember_config(self, path: Path, now: float | None = None) -> None:
         """Put a config file at the head of the recent ones; the oldest beyond `MAX_RECENT` are forgotten."""
-        with self._explained("The config was not remembered"), self._db.atomic():
+        with self.writing("The config was not remembered"):
             self._db["recent_configs"].upsert(
                 {"path": str(path.resolve()), "opened_at": time.time() if now is None else now}, pk="path"
             )
@@ -126,15 +123,12 @@ class Workspace:
 
     def recent_configs(self) -> tuple[Path, ...]:
         """Newest first; files that are gone are left out, not forgotten: a drive may be away."""
-        with self._explained("The recent configs cannot be read"):
+        with self.explained("The recent configs cannot be read"):
             rows = list(self._db.query("select path from recent_configs order by opened_at desc"))
         return tuple(p for row in rows if (p := Path(row["path"])).is_file())
 
-    # ------------------------------------------------------------------ marks
-
     def marks(self) -> dict[str, RunMark]:
-        """All marks, by run id."""
-        with self._explained("Pins and notes cannot be read"):
+        with self.explained("Pins and notes cannot be read"):
             rows = list(self._db.query("select run_id, pinned, note, name, tags, group_name from run_marks"))
         return {
             row["run_id"]: RunMark(
@@ -144,51 +138,50 @@ class Workspace:
             for row in rows
         }  # fmt: skip
 
-    def pin(self, run_id: str, pinned: bool) -> None:
-        """Pin or unpin a run."""
-        self._mark(run_id, pinned=int(pinned))
+    def mark(
+        self, run_id: str, *, pinned: bool | None = None, note: str | None = None, name: str | None = None,
+        tags: Iterable[str] | None = None, group: str | None = None,
+    ) -> None:  # fmt: skip
+        """Change what is noted about a run; what is not named stays, an empty text is removed.
 
-    def note(self, run_id: str, text: str) -> None:
-        """Keep a note on a run; an empty one removes it."""
-        self._mark(run_id, note=text.strip())
-
-    def rename(self, run_id: str, name: str) -> None:
-        """Give a run the name that is shown; an empty one shows its id again. Its folder keeps its name."""
-        self._mark(run_id, name=" ".join(name.split()))
-
-    def tag(self, run_id: str, tags: Iterable[str]) -> None:
-        """Set all tags of a run; each is one word or a few, without duplicates."""
-        words = (" ".join(tag.split()) for tag in tags)
-        self._mark(run_id, tags="\n".join(dict.fromkeys(word for word in words if word)))
-
-    def group(self, run_id: str, group: str) -> None:
-        """Put a run into a group; an empty name takes it out."""
-        self._mark(run_id, group_name=" ".join(group.split()))
+        `name` is shown in place of the id, and the folder keeps its own. `tags` are all of the run's.
+        """
+        change = {
+            "pinned": None if pinned is None else int(pinned), "note": note and note.strip(), "name": _squeeze(name),
+            "tags": None if tags is None else "\n".join(dict.fromkeys(filter(None, map(_squeeze, tags)))),
+            "group_name": _squeeze(group),
+        }  # fmt: skip
+        with self.writing("The mark was not kept"):
+            self._db.execute("insert or ignore into run_marks (run_id) values (?)", [run_id])
+            self._db["run_marks"].update(run_id, {key: value for key, value in change.items() if value is not None})
 
     def forget(self, run_id: str) -> None:
-        """Drop the marks of a run that is gone."""
-        with self._explained("Its pin and note were not dropped"), self._db.atomic():
+        with self.writing("Its pin and note were not dropped"):
             self._db.execute("delete from run_marks where run_id = ?", [run_id])
-
-    def _mark(self, run_id: str, **change: object) -> None:
-        with self._explained("The mark was not kept"), self._db.atomic():
-            self._db.execute("insert or ignore into run_marks (run_id) values (?)", [run_id])
-            self._db["run_marks"].update(run_id, change)
-
-    # ------------------------------------------------------------------ runs outside the runs folder
 
     def remember_run(self, folder: Path, now: float | None = None) -> None:
         """List a run that is not under the runs folder from now on."""
         row = {"path": str(folder.resolve()), "seen_at": time.time() if now is None else now}
-        with self._explained("The run's folder was not remembered"), self._db.atomic():
+        with self.writing("The run's folder was not remembered"):
             self._db["known_runs"].upsert(row, pk="path")
 
     @contextmanager
-    def _explained(self, problem: str) -> Iterator[None]:
+    def writing(self, problem: str) -> Iterator[None]:
+        """One transaction; trouble with the file is a `UserError` that begins with `problem`."""
+        with self.explained(problem), self._db.atomic():
+            yield
+
+    @contextmanager
+    def explained(self, problem: str) -> Iterator[None]:
+        """`writing` without a transaction."""
         try:
             yield
         except sqlite3.Error as error:
             raise explain_error(problem, self.path, error) from error
+
+
+def _squeeze(text: str | None) -> str | None:
+    return text and " ".join(text.split())
 
 
 def explain_error(problem: str, path: Path, error: sqlite3.Error) -> UserError:
@@ -228,11 +221,97 @@ def read_known_runs(path: Path) -> tuple[Path, ...]:
 
 
 def data_folder() -> Path:
-    """Where the workspace lives."""
     override = os.environ.get("SEIRENES_DATA")
     return Path(override) if override else Path(platformdirs.user_data_dir("seirenes", appauthor=False))
 
 
 def workspace_path() -> Path:
-    """The database file."""
     return data_folder() / "workspace.db"
+
+
+KEPT_RESULTS = 400
+"""A draft's results beyond this are forgotten, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDraft:
+    """A draft in the list. `saved_at` is in seconds since 1970."""
+
+    id: str
+    title: str
+    saved_at: float
+
+
+class CraftStore:
+    """Drafts of crafting by id, and their results by draft and key. It keeps their text and does not read it.
+
+    Each call is one transaction: after a crash a draft is as it was before or after a save, never between. Trouble
+    with the file is a `UserError`. Used from the thread that opened the workspace.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._db = workspace.database
+
+    def save(self, id_: str, title: str, body: str, now: float | None = None) -> None:
+        """Keep a draft in the place of the one with its id."""
+        row = {"id": id_, "title": title, "saved_at": time.time() if now is None else now, "body": body}
+        with self._workspace.writing(f"The draft {title!r} was not saved"):
+            self._db["crafts"].upsert(row, pk="id")
+
+    def save_over(self, id_: str, title: str, body: str, known: str | None, now: float | None = None) -> bool:
+        """`save`, but only over the text `known` (None: over none); False, and nothing saved, where another stands."""
+        with self._workspace.writing(f"The draft {title!r} was not saved"):
+            cursor = self._db.execute(
+                "insert into crafts (id, title, saved_at, body) values (?, ?, ?, ?) on conflict (id) do update set "
+                "title = excluded.title, saved_at = excluded.saved_at, body = excluded.body where crafts.body is ?",
+                [id_, title, time.time() if now is None else now, body, known],
+            )
+        return bool(cursor.rowcount)
+
+    def branch(self, id_: str, new: str, title: str, body: str, now: float | None = None) -> None:
+        """Keep a draft under a new id beside the one of `id_`, with copies of its results."""
+        row = {"id": new, "title": title, "saved_at": time.time() if now is None else now, "body": body}
+        with self._workspace.writing(f"The draft {title!r} was not saved"):
+            self._db["crafts"].insert(row)
+            self._db.execute(
+                "insert into craft_results (draft_id, key, saved_at, body) "
+                "select ?, key, saved_at, body from craft_results where draft_id = ?",
+                [new, id_],
+            )
+
+    def drafts(self) -> tuple[SavedDraft, ...]:
+        """Newest first; damaged ones are found out only when they are loaded."""
+        rows = self._rows("select id, title, saved_at from crafts order by saved_at desc, id")
+        return tuple(SavedDraft(str(r["id"]), str(r["title"]), float(r["saved_at"])) for r in rows)
+
+    def load(self, id_: str) -> str:
+        """A draft's text. Raises a `UserError` when there is none of that id."""
+        for row in self._rows("select body from crafts where id = ?", id_):
+            return str(row["body"])
+        raise UserError(f"There is no draft {id_!r} in {self._workspace.path}. It may have been deleted.")
+
+    def delete(self, id_: str) -> None:
+        with self._workspace.writing("The deletion was not saved"):
+            self._db.execute("delete from crafts where id = ?", [id_])
+            self._db.execute("delete from craft_results where draft_id = ?", [id_])
+
+    def put_result(self, draft_id: str, key: str, body: str, now: float | None = None) -> None:
+        """Keep a result in the place of the one with its key."""
+        row = {"draft_id": draft_id, "key": key, "saved_at": time.time() if now is None else now, "body": body}
+        with self._workspace.writing("The result was not saved"):
+            self._db["craft_results"].upsert(row, pk=("draft_id", "key"))
+            self._db.execute(
+                "delete from craft_results where draft_id = ? and key not in (select key from craft_results "
+                "where draft_id = ? order by saved_at desc limit ?)",
+                [draft_id, draft_id, KEPT_RESULTS],
+            )
+
+    def result(self, draft_id: str, key: str) -> str | None:
+        for row in self._rows("select body from craft_results where draft_id = ? and key = ?", draft_id, key):
+            return str(row["body"])
+        return None
+
+    def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with self._workspace.explained("What was saved cannot be read"):
+            return list(self._db.query(query, values))

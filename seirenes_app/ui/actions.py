@@ -66,7 +66,6 @@ class ActionSpec:
 
     @property
     def name(self) -> str:
-        """What is after the dot."""
         return self.id.partition(".")[2]
 
     @property
@@ -151,11 +150,9 @@ class ActionRegistry:
         self.specs = {spec.id: spec for spec in specs}
 
     def bound(self) -> dict[str, QAction]:
-        """The actions that exist, by id."""
         return {a.objectName(): a for a in self._window.findChildren(QAction) if a.objectName() in self.specs}
 
     def commands(self) -> list[Command]:
-        """For the palette."""
         bound = self.bound()
         return [Command(spec, bound.get(id_)) for id_, spec in self.specs.items()]
 

@@ -74,7 +74,6 @@ def make_services(app: QApplication, settings: Settings) -> Services:
 
 
 def make_page(key: str, services: Services) -> Page:
-    """Build one page."""
     if key == "home":
         from seirenes_app.ui.pages.home.page import HomePage
 
@@ -82,7 +81,7 @@ def make_page(key: str, services: Services) -> Page:
             services.runs, services.tasks, services.library.presets(), services.workspace, services.recorded
         )
     if key == "craft":
-        from seirenes_app.store.crafts import CraftStore
+        from seirenes_app.store.workspace import CraftStore
         from seirenes_app.ui.pages.craft.page import CraftPage
 
         return CraftPage(CraftStore(services.workspace), services.tasks, services.inference)
@@ -141,7 +140,7 @@ PRELOADED = (
     "seirenes_app.services.diagnostics",
     "seirenes_app.services.estimate",
     "seirenes_app.services.run_repository",
-    "seirenes_app.store.crafts",
+    "seirenes_app.store.workspace",
 )
 """What the first page needs of modules without Qt, imported in another thread while the frame is in view."""
 PRELOADED_LATER = (
@@ -163,7 +162,6 @@ class _Startup:
         """What kept the window from opening; it was shown."""
 
     def begin(self) -> None:
-        """Import, then fill."""
         self._tasks.run(lambda: _import_all(PRELOADED), self._fill)
 
     def _fill(self, _none: None) -> None:

@@ -192,7 +192,6 @@ class CommandPalette(QWidget):
             self._registry.trigger(command.spec.id)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrows and Enter of the line; resizes of the window."""
         if watched is self.edit and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             return self._take_key(event)
         if watched is self.parentWidget() and event.type() == QEvent.Type.Resize and self.isVisible():

@@ -55,7 +55,6 @@ class Task:
             self._runner.progressed.emit(self)
 
     def take_report(self) -> tuple[Any, ...]:
-        """The newest report."""
         with self._lock:
             values, self._reported = self._reported, None
         return values or ()

@@ -40,7 +40,6 @@ class Theme(Palette):
     """The palette of charts and window, for painters."""
 
     def colour(self, name: str) -> QColor:
-        """A named colour for a painter."""
         return QColor(getattr(self, name))
 
     def wash(self, name: str, alpha: float = 0.12) -> QColor:
@@ -128,7 +127,6 @@ def _font(families: tuple[str, ...], pixels: int) -> QFont:
 
 
 def sized_font(base: QFont, pixels: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
-    """A font of the same family."""
     font = QFont(base)
     font.setPixelSize(pixels)
     font.setWeight(weight)

@@ -124,7 +124,6 @@ class MainWindow(QMainWindow):
         return self._settings.last_page if self._settings.last_page in PAGE_BY_KEY else PAGES[0].key
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Say once that the frame is in view."""
         super().paintEvent(event)
         if not self._was_painted:
             self._was_painted = True
@@ -159,7 +158,6 @@ class MainWindow(QMainWindow):
         return lambda: do() if self._services is not None else None
 
     def _make_handlers(self) -> dict[str, Callable[[], object]]:
-        """What the window's actions do, by name."""
         return {
             "new": self.new_run, "demo": self.ask_demo, "recorded": self.open_recorded, "evaluate": self.evaluate,
             "open-config": lambda: self.open_config(None), "runs-folder": self.open_runs_folder, "quit": self.close,
@@ -213,7 +211,6 @@ class MainWindow(QMainWindow):
         return self.pages[key]
 
     def _slots(self, key: str) -> dict[str, Callable[..., object]]:
-        """What answers a page's signals."""
         messages: dict[str, Callable[..., object]] = {"toast": self.toast.say, "problem": self.show_error}
         slots: dict[str, dict[str, Callable[..., object]]] = {
             "home": {
@@ -236,14 +233,12 @@ class MainWindow(QMainWindow):
         return slots[key]
 
     def _restore_page(self, page: Any) -> None:
-        """What a page shows before it is asked for anything."""
         if page.key == "home" and self._machine is not None:
             page.render_machine(self._machine)
         if page.key == "train" and (last := self._library.find(self._settings.last_run)) is not None:
             page.open_run(last)
 
     def show_page(self, key: str) -> None:
-        """Bring a page into view."""
         if self._services is None:
             return
         page, shown = self.page(key), self.stack.currentWidget()
@@ -259,7 +254,6 @@ class MainWindow(QMainWindow):
         self.show_page("traces")
 
     def open_robustness(self, paths: RunPaths) -> None:
-        """Show a run on the Robustness page."""
         self.page("robustness").open_run(paths)
         self.show_page("robustness")
 
@@ -268,14 +262,12 @@ class MainWindow(QMainWindow):
         self.show_page("craft")
 
     def open_run(self, paths: RunPaths) -> None:
-        """Show a run on the Train page."""
         self.page("train").open_run(paths)
         self.show_page("train")
 
     # ------------------------------------------------------------------ what actions and pages request
 
     def start_demo(self) -> None:
-        """Start the demo preset and show it."""
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
 
     def ask_demo(self) -> None:
@@ -287,7 +279,6 @@ class MainWindow(QMainWindow):
         question.open()
 
     def open_recorded(self) -> None:
-        """The recorded run on Traces."""
         assert self._services is not None
         if self._services.recorded is None:
             self.toast.say("The recorded run is not installed.")
@@ -295,7 +286,6 @@ class MainWindow(QMainWindow):
             self.open_traces(self._services.recorded)
 
     def evaluate(self) -> None:
-        """The dialog that starts an evaluation."""
         self.show_page("robustness")
         self.page("robustness").open_evaluate()
 
@@ -350,32 +340,26 @@ class MainWindow(QMainWindow):
         self.toast.say(f"{paths.run_id} was moved to the trash.")
 
     def open_runs_folder(self) -> None:
-        """In the file manager."""
         self._library.runs_root.mkdir(parents=True, exist_ok=True)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._library.runs_root)))
 
     def set_theme(self, mode: str) -> None:
-        """Light, dark or the system's."""
         switch_theme(mode)
         self._settings = replace(self._settings, theme=str(mode))
         self._save_settings()
 
     def refresh(self) -> None:
-        """Read the disk again."""
         self._runs.refresh()
         if "robustness" in self.pages:
             self.page("robustness").evaluations.refresh()
 
     def toggle_full_screen(self) -> None:
-        """And back."""
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
 
     def open_palette(self) -> None:
-        """The command palette."""
         self.palette_.open()
 
     def show_shortcuts(self) -> None:
-        """Every key."""
         ShortcutsDialog(self.registry.shortcuts(), self).open()
 
     def diagnostics(self) -> str:
@@ -395,13 +379,11 @@ class MainWindow(QMainWindow):
         self.toast.say("Diagnostics copied.")
 
     def open_log(self) -> None:
-        """The window's own log."""
         from seirenes_app.services.diagnostics import log_path
 
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_path())))
 
     def show_error(self, title: str, text: str) -> None:
-        """An error in words."""
         dialog = MessageDialog(title, text, self)
         dialog.setModal(True)
         dialog.open()
@@ -462,7 +444,6 @@ class MainWindow(QMainWindow):
     # ------------------------------------------------------------------ closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask about running runs and unsaved work; remember the window's geometry."""
         if self._services is not None and not (self.closing.may_close() and self._may_lose()):
             event.ignore()
             return
@@ -511,7 +492,6 @@ PAPER = "https://arxiv.org/abs/2605.11636"
 
 
 def open_url(url: str) -> None:
-    """In the person's browser."""
     QDesktopServices.openUrl(QUrl(url))
 
 
@@ -530,7 +510,6 @@ class ShutdownSequence(QObject):
 
     @property
     def under_way(self) -> bool:
-        """Whether runs are being stopped so that the window can close."""
         return self.dialog is not None
 
     def may_close(self) -> bool:

@@ -7,8 +7,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from dataclasses import replace
 
 from seirenes_app.services.hint_authoring.draft import SolvePlan
-from seirenes_app.store.crafts import CraftStore
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import CraftStore, Workspace
 from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.tasks import TaskRunner

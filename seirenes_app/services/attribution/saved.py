@@ -10,7 +10,7 @@ import msgspec
 
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta
 from seirenes_app.services.attribution.sentence_ablation import AblationResult
-from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.workspace import CraftStore
 
 _log = logging.getLogger(__name__)
 PREFIX = {LogprobDelta: "logprob-delta", AblationResult: "ablation"}

@@ -29,7 +29,7 @@ from seirenes_app.services.hint_authoring.results import (
     result_to_json,
     solve_key,
 )
-from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.workspace import CraftStore
 from training.core.types import Condition
 from training.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal, Slot
 
-from seirenes_app.ui.controllers.trainer_control import TrainerControl
+from seirenes_app.ui.controllers.trainer_control import TrainerControl, file_size
 from seirenes_app.ui.models.runs_model import RunsModel
 from training.errors import UserError
 from training.runs.launch import running_process
@@ -42,7 +42,7 @@ class RunWatcher(QObject):
     def start(self) -> None:
         """Read everything that is there now, then follow."""
         self._stopped = False
-        if not self._announced and _size(self.paths) > LONG_BYTES:
+        if not self._announced and file_size(self.paths.events) > LONG_BYTES:
             QThreadPool.globalInstance().start(self._catch_up)
             return
         self._timer.start()
@@ -92,13 +92,6 @@ class RunWatcher(QObject):
             self.stateChanged.emit(found)
 
 
-def _size(paths: RunPaths) -> int:
-    try:
-        return paths.events.stat().st_size
-    except OSError:
-        return 0
-
-
 class ActiveRuns(QObject):
     """Follows every live run, whoever started it. `changed` after any news; `ended` once for each that ends."""
 
@@ -126,7 +119,6 @@ class ActiveRuns(QObject):
         return tuple((w.paths, w.state) for w in self._watchers.values())
 
     def close(self) -> None:
-        """Stop following."""
         for watcher in self._watchers.values():
             watcher.stop()
         self._watchers.clear()

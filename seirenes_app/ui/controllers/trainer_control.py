@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -18,22 +17,6 @@ from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.stop import StopEscalation, StopPhase, StopTimes
 
 POLL_MS = 200
-
-
-@dataclass
-class _Stop:
-    """One stop under way, and what follows when the process is gone."""
-
-    escalation: StopEscalation
-    then: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True)
-class _Start:
-    """One trainer that has written nothing yet; `size` is that of its events before the launch."""
-
-    paths: RunPaths
-    size: int
 
 
 class TrainerControl(QObject):
@@ -64,13 +47,13 @@ class TrainerControl(QObject):
         self.runs_root = runs_root or default_runs_root()
         self.detach = detach
         self._times = times or StopTimes()
-        self._stops: list[_Stop] = []
-        self._starts: list[_Start] = []
+        self._stops: dict[RunPaths, tuple[StopEscalation, Callable[[], None] | None]] = {}
+        """Stops under way, and what follows when the process is gone."""
+        self._starts: dict[RunPaths, int] = {}
+        """Trainers that have written nothing yet, with the size of their events before the launch."""
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
-
-    # ------------------------------------------------------------------ start
 
     def start(self, config: RunConfig) -> RunPaths:
         """Make a run directory and launch a trainer for it. A `UserError` is raised when either cannot be done."""
@@ -92,18 +75,16 @@ class TrainerControl(QObject):
         return paths
 
     def _launch(self, paths: RunPaths) -> None:
-        size = _size(paths.events)
+        size = file_size(paths.events)
         try:
             start_trainer(paths, detached=self.detach)
         except OSError as error:
             raise UserError(
                 f"The trainer of {paths.run_id} could not be started ({error}). Free some memory or disk and try again."
             ) from error
-        self._starts.append(_Start(paths, size))
+        self._starts[paths] = size
         self._timer.start()
         self.started.emit(paths)
-
-    # ------------------------------------------------------------------ commands
 
     def pause(self, paths: RunPaths) -> None:
         """Ask the trainer to hold before its next generation."""
@@ -123,8 +104,6 @@ class TrainerControl(QObject):
         except UserError as error:
             self.failed.emit(f"“{kind}” could not be written to {paths.run_id}: {error}")
 
-    # ------------------------------------------------------------------ stop
-
     def stop_and_save(self, paths: RunPaths) -> None:
         """Ask the trainer to save and end; terminate, then kill it if it does not."""
         self._stop(paths, None)
@@ -135,37 +114,37 @@ class TrainerControl(QObject):
 
     def stopping(self, paths: RunPaths) -> bool:
         """Whether the run is being stopped."""
-        return any(stop.escalation.paths == paths for stop in self._stops)
+        return paths in self._stops
 
     def _stop(self, paths: RunPaths, then: Callable[[], None] | None) -> None:
-        under_way = next((stop for stop in self._stops if stop.escalation.paths == paths), None)
-        if under_way is not None:
-            under_way.then = then or under_way.then
+        if paths in self._stops:
+            escalation, before = self._stops[paths]
+            self._stops[paths] = escalation, then or before
             return
-        self._stops.append(_Stop(StopEscalation(paths, self._times), then))
-        self._advance(self._stops[-1])
+        self._stops[paths] = StopEscalation(paths, self._times), then
+        self._advance(paths)
         self._timer.start()
 
     def _poll(self) -> None:
-        for stop in list(self._stops):
-            self._advance(stop)
-        for start in list(self._starts):
-            self._watch_start(start)
+        for paths in list(self._stops):
+            self._advance(paths)
+        for paths in list(self._starts):
+            self._watch_start(paths)
         if not self._stops and not self._starts:
             self._timer.stop()
 
-    def _advance(self, stop: _Stop) -> None:
-        paths = stop.escalation.paths
-        phase = stop.escalation.advance()
+    def _advance(self, paths: RunPaths) -> None:
+        escalation, then = self._stops[paths]
+        phase = escalation.advance()
         if phase is None:
             return
         if phase is StopPhase.ENDED:
-            self._stops.remove(stop)
-            self._starts = [s for s in self._starts if s.paths != paths]
+            del self._stops[paths]
+            self._starts.pop(paths, None)
         self.stopChanged.emit(paths, STOP_TEXT[phase])
         if phase is StopPhase.ENDED:
-            if stop.then is not None:
-                stop.then()
+            if then is not None:
+                then()
             self.stopped.emit(paths)
 
     def _trash(self, paths: RunPaths) -> None:
@@ -176,19 +155,18 @@ class TrainerControl(QObject):
         else:
             self.discarded.emit(paths)
 
-    # ------------------------------------------------------------------ a start that failed
-
-    def _watch_start(self, start: _Start) -> None:
-        if _size(start.paths.events) > start.size:
-            self._starts.remove(start)
-        elif running_process(start.paths) is None:
-            self._starts.remove(start)
-            said = "\n".join(log_tail(start.paths, lines=6)) or "It wrote nothing to trainer.log."
-            self.startFailed.emit(start.paths)
-            self.failed.emit(f"The trainer of {start.paths.run_id} exited before its first step.\n{said}")
+    def _watch_start(self, paths: RunPaths) -> None:
+        if file_size(paths.events) > self._starts[paths]:
+            del self._starts[paths]
+        elif running_process(paths) is None:
+            del self._starts[paths]
+            said = "\n".join(log_tail(paths, lines=6)) or "It wrote nothing to trainer.log."
+            self.startFailed.emit(paths)
+            self.failed.emit(f"The trainer of {paths.run_id} exited before its first step.\n{said}")
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """In bytes; 0 where it cannot be read."""
     try:
         return path.stat().st_size
     except OSError:

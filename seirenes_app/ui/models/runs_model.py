@@ -102,10 +102,9 @@ class RunsModel(TableModel):
         return self._marks.get(run_id, RunMark())
 
     def set_mark(self, run_id: str, **values: Any) -> None:
-        """Keep `pin`, `note`, `rename`, `tag` or `group` of a run: the names of the workspace's methods."""
+        """`Workspace.mark`, and show it."""
         if self._workspace is not None:
-            for name, value in values.items():
-                getattr(self._workspace, name)(run_id, value)
+            self._workspace.mark(run_id, **values)
             self.render(self.summaries)
 
     def known_marks(self) -> tuple[list[str], list[str]]:
@@ -122,7 +121,7 @@ class RunsModel(TableModel):
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         run_id = self.rows[index.row()].paths.run_id
-        self.set_mark(run_id, rename="" if str(value).strip() == run_id else str(value))
+        self.set_mark(run_id, name="" if str(value).strip() == run_id else str(value))
         return True
 
     def _detail(self, run: RunSummary) -> str:

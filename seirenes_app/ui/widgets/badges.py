@@ -50,7 +50,6 @@ BROKEN = BadgeStyle("warning", "Unreadable", "warn")
 
 
 def badge_width(text: str, font: QFont) -> int:
-    """Width of a badge with `text` in logical pixels."""
     return PAD + ICON + GAP + QFontMetrics(font).horizontalAdvance(text) + PAD + 2
 
 
@@ -74,8 +73,6 @@ def paint_badge(painter: QPainter, place: QPointF, style: BadgeStyle, font: QFon
 
 
 class Badge(QWidget):
-    """A badge as a widget."""
-
     def __init__(self, style: BadgeStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._style = style
@@ -114,14 +111,12 @@ PENDING = BadgeStyle("clock", "Not checked yet", "muted")
 
 
 def gate_badge(result: GateBadge) -> BadgeStyle:
-    """A gate's badge."""
     if result.passed:
         return BadgeStyle("check", result.name, "good")
     return BadgeStyle("error", REFUSED[result.gate], "bad")
 
 
 def summary_badge(results: Sequence[GateBadge]) -> BadgeStyle:
-    """All gates in one badge."""
     failed = [r for r in results if not r.passed]
     if not results:
         return PENDING

@@ -143,7 +143,6 @@ class Banner(Card):
 
 
 def shorten(line: str) -> str:
-    """A log line of at most `LOG_LINE_CHARACTERS`."""
     return line if len(line) <= LOG_LINE_CHARACTERS else line[:LOG_LINE_CHARACTERS] + "…"
 
 
@@ -189,7 +188,6 @@ class Toast(QFrame):
         self._timer.start(round(1000 * seconds))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay at the foot when the window is resized."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self._place()
         return False

@@ -61,7 +61,6 @@ def _make(
 
 
 def fill(box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Qt.AlignmentFlag | None = None) -> None:
-    """Add items to a layout that is there."""
     for entry in items:
         item, stretch = entry if isinstance(entry, tuple) else (entry, 0)
         if item is None:

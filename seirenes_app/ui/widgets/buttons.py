@@ -146,5 +146,4 @@ def make_icon_button(
 
 
 def open_menu(menu: QMenu, button: QWidget) -> None:
-    """Open a menu right below its button."""
     menu.popup(button.mapToGlobal(button.rect().bottomLeft()))

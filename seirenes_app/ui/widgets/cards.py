@@ -33,7 +33,6 @@ class Section(QWidget):
 
 
 def make_rule() -> QFrame:
-    """A hairline across the page."""
     line = QFrame()
     line.setProperty("line", "true")
     line.setFixedHeight(1)

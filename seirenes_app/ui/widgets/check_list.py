@@ -23,7 +23,6 @@ class CheckList(QListWidget):
         self.itemChanged.connect(lambda _item: self.ticksChanged.emit())
 
     def add(self, text: str, value: Any, *, on: bool, tip: str = "") -> None:
-        """One more entry."""
         item = QListWidgetItem(text)
         item.setData(VALUE_ROLE, value)
         item.setToolTip(tip)

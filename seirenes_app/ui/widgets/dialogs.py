@@ -138,8 +138,6 @@ class BugDialog(PageDialog):
 
 
 class MessageDialog(PageDialog):
-    """An error in words."""
-
     def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
         words = make_label(text, wrap=True, select=True)
@@ -215,8 +213,6 @@ class ReferenceDialog(PageDialog):
 
 
 class GlossaryDialog(ReferenceDialog):
-    """The terms of the window."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
         content = QWidget()
         terms = column(margins=INSET, parent=content)

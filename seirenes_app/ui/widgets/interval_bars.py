@@ -40,7 +40,6 @@ class Rate:
 
     @property
     def description(self) -> str:
-        """For tooltips and screen readers."""
         if not self.done:
             return f"{self.label}: nothing yet"
         of = f"{self.done}" if self.done >= self.planned else f"{self.done}, {self.planned} planned"
@@ -81,11 +80,9 @@ class IntervalBars(_Bars):
         self.setFixedHeight(max(1, len(self.rates)) * ROW)
 
     def sizeHint(self) -> QSize:
-        """As high as its lines."""
         return QSize(360, max(1, len(self.rates)) * ROW)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """All lines."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for i, rate in enumerate(self.rates):
@@ -163,7 +160,6 @@ class MiniBars(_Bars):
             super().render_rates(rates)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """A letter, a bar, a figure a line."""
         theme, painter = current_theme(), QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = QFont(self.font())

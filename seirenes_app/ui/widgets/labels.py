@@ -68,7 +68,6 @@ class ElidedLabel(QLabel):
         return QSize(min(few, super().sizeHint().width()), super().minimumSizeHint().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The text, or as much of it as there is room for."""
         fitted = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
         self.setToolTip(self.text() if fitted != self.text() else "")
         painter = QPainter(self)
@@ -85,7 +84,6 @@ class IconLabel(QWidget):
         self.setFixedSize(size, size)
 
     def render_icon(self, icon: str, colour: str) -> None:
-        """Another icon, another colour."""
         self._icon, self._colour = icon, colour
         self.update()
 

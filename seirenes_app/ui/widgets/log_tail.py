@@ -120,7 +120,6 @@ class LogTail(QWidget):
     # ------------------------------------------------------------------ finding and copying
 
     def text(self) -> str:
-        """What is shown."""
         return self.view.toPlainText()
 
     def _mark(self) -> None:
@@ -159,6 +158,5 @@ class LogTail(QWidget):
         QGuiApplication.clipboard().setText(selected or self.text())
 
     def open_file(self) -> None:
-        """Open the file in the default program."""
         if self._path is not None and self._path.exists():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._path)))

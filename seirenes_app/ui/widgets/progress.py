@@ -45,7 +45,6 @@ class Progress(QWidget):
         self.show()
 
     def clear(self) -> None:
-        """Nothing is going on."""
         self.hide()
 
 

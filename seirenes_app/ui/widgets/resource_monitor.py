@@ -58,7 +58,6 @@ class ResourceMonitor(QWidget):
             tasks.run(lambda: self._sampler.sample(pid, root), self.render_use, key="resource monitor")
 
     def render_use(self, use: ResourceUse | None) -> None:
-        """Show a reading."""
         self.setVisible(use is not None)
         if use is None:
             return
@@ -99,7 +98,6 @@ class MachineSummary(QWidget):
         )  # fmt: skip
 
     def render_machine(self, machine: Machine) -> None:
-        """Show the facts."""
         torch = machine.versions.get("torch", "").partition("+")[0]
         texts = (
             (f"{machine.cores} {'core' if machine.cores == 1 else 'cores'}", machine.processor),

@@ -208,7 +208,7 @@ class RunTable(QTableView):
             text = ", ".join(self._runs.mark(run_id).tags)
             text, accepted = QInputDialog.getText(self, "Tags", label, text=text)
             if accepted:
-                self._runs.set_mark(run_id, tag=text.split(","))
+                self._runs.set_mark(run_id, tags=text.split(","))
 
     def ask_group(self) -> None:
         if (summary := self.selected()) is not None:

@@ -120,7 +120,6 @@ class Segmented(QWidget):
             button.clicked.connect(lambda _on=False, v=segment.value: self.chosen.emit(v))
 
     def render_value(self, value: str) -> None:
-        """Show a value as chosen."""
         button = self.buttons.get(value)
         if button is not None and not button.isChecked():
             button.setChecked(True)

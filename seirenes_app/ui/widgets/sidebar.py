@@ -19,8 +19,6 @@ KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.Foc
 
 
 class Logo(QWidget):
-    """The application's icon."""
-
     def __init__(self, size: int = 32, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedSize(size, size)
@@ -102,7 +100,6 @@ class Sidebar(QWidget):
 
 
 def make_sidebar_button(text: str, icon: str, tip: str) -> SidebarButton:
-    """An entry of the sidebar."""
     button = SidebarButton()
     button.setText(f"  {text}")
     button.setProperty("sidebar", True)

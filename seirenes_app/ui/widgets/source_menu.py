@@ -59,7 +59,6 @@ class SourceMenu(QWidget):
         row(self.button, self.badge, parent=self)
 
     def open(self) -> None:
-        """Open the menu below the button, left sides aligned."""
         open_menu(self.menu, self.button)
 
     def render_sources(
@@ -107,7 +106,6 @@ class SourceMenu(QWidget):
             self._add_title("No runs yet", (None,))
 
     def _add_title(self, text: str, entries: Sequence[object]) -> None:
-        """A heading of entries, below a separator unless it is the first."""
         if entries and self.menu.actions():
             self.menu.addSeparator()
         if entries:
@@ -123,12 +121,10 @@ class SourceMenu(QWidget):
 
 
 def is_live(summary: RunSummary) -> bool:
-    """Whether its trainer is running."""
     return summary.state is not None and summary.state.status in LIVE
 
 
 def _style_of(state: RunState | EvalState | None) -> BadgeStyle:
-    """The badge of a state, or of one that cannot be read."""
     return STATUS_STYLES[state.status] if state is not None else BROKEN
 
 

@@ -101,7 +101,6 @@ class TableModel(QAbstractTableModel):
         return _alignment(column) if role == Role.TextAlignmentRole else None
 
     def data(self, index: Index, role: int = Role.DisplayRole) -> Any:
-        """What a view, a delegate or a screen reader asks of a cell."""
         if not index.isValid():
             return None
         column = self.columns[index.column()]

@@ -134,7 +134,7 @@ def test_a_run_is_found_by_its_id_its_name_or_a_unique_beginning(tmp_path):
     for name in ("20261127-0900-demo", "20261128-1200-demo", "20261128-1300-long"):
         write_run(tmp_path / "runs", name, done="finished")
     with closing(Workspace(tmp_path / "workspace.db")) as workspace:
-        workspace.rename("20261127-0900-demo", "First try")
+        workspace.mark("20261127-0900-demo", name="First try")
     assert library.find_named("20261127").run_id == "20261127-0900-demo"
     assert library.find_named("First").run_id == "20261127-0900-demo"
     assert library.find_named(str(tmp_path / "runs" / "20261128-1300-long")).run_id == "20261128-1300-long"

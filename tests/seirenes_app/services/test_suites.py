@@ -20,8 +20,7 @@ from seirenes_app.services.suites import (
     read_drafts,
     write_hints,
 )
-from seirenes_app.store.crafts import CraftStore
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import CraftStore, Workspace
 from training.core.archive import ArchivedHint, HintArchive
 from training.core.prompts import Placement
 from training.core.types import Hint, HintType, Split

@@ -5,8 +5,15 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
-from seirenes_app.store.crafts import KEPT_RESULTS, CraftStore, SavedDraft
-from seirenes_app.store.workspace import Workspace, WorkspaceDamaged, migrations, set_aside
+from seirenes_app.store.workspace import (
+    KEPT_RESULTS,
+    CraftStore,
+    SavedDraft,
+    Workspace,
+    WorkspaceDamaged,
+    migrations,
+    set_aside,
+)
 from training.errors import UserError
 
 

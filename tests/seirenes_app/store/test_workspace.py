@@ -18,8 +18,8 @@ def workspace(tmp_path):
 
 
 def test_pins_and_notes_survive_a_restart(workspace):
-    workspace.pin("a", True)
-    workspace.note("a", "  the good one ")
+    workspace.mark("a", pinned=True)
+    workspace.mark("a", note="  the good one ")
     workspace.close()
     again = Workspace(workspace.path)
     assert again.marks() == {"a": RunMark(True, "the good one")}
@@ -27,22 +27,22 @@ def test_pins_and_notes_survive_a_restart(workspace):
 
 
 def test_a_note_leaves_the_pin_and_a_pin_leaves_the_note(workspace):
-    workspace.note("a", "kept")
-    workspace.pin("a", True)
-    workspace.pin("a", False)
+    workspace.mark("a", note="kept")
+    workspace.mark("a", pinned=True)
+    workspace.mark("a", pinned=False)
     assert workspace.marks()["a"] == RunMark(False, "kept")
     workspace.forget("a")
     assert workspace.marks() == {}
 
 
 def test_a_name_tags_and_a_group_are_kept_beside_pin_and_note(workspace):
-    workspace.pin("a", True)
-    workspace.rename("a", "  Long  hints ")
-    workspace.tag("a", ["ablation", " two  words", "ablation", ""])
-    workspace.group("a", "november")
+    workspace.mark("a", pinned=True)
+    workspace.mark("a", name="  Long  hints ")
+    workspace.mark("a", tags=["ablation", " two  words", "ablation", ""])
+    workspace.mark("a", group="november")
     assert workspace.marks()["a"] == RunMark(True, "", "Long hints", ("ablation", "two words"), "november")
-    workspace.tag("a", [])
-    workspace.rename("a", "")
+    workspace.mark("a", tags=[])
+    workspace.mark("a", name="")
     assert workspace.marks()["a"] == RunMark(True, "", "", (), "november")
 
 
@@ -89,7 +89,7 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path):
     old.close()
     workspace = Workspace(path)
     assert workspace.recent_configs() == (config,)
-    workspace.pin("a", True)
+    workspace.mark("a", pinned=True)
     assert workspace.marks()["a"].pinned
     workspace.close()
 
@@ -108,7 +108,7 @@ def test_a_file_that_another_program_holds_is_told_soon_and_in_words(workspace, 
     other.execute("begin exclusive")
     started = time.monotonic()
     for deed in (
-        lambda: workspace.pin("r", True), lambda: workspace.note("r", "n"), lambda: workspace.forget("r"),
+        lambda: workspace.mark("r", pinned=True), lambda: workspace.mark("r", note="n"), lambda: workspace.forget("r"),
         lambda: workspace.remember_config(tmp_path / "a.toml"), workspace.marks, workspace.recent_configs,
     ):  # fmt: skip
         with pytest.raises(UserError, match=r"workspace\.db \(database is locked\). Close what else uses it"):
@@ -116,5 +116,5 @@ def test_a_file_that_another_program_holds_is_told_soon_and_in_words(workspace, 
     assert time.monotonic() - started < 6
     other.execute("rollback")
     other.close()
-    workspace.pin("r", True)
+    workspace.mark("r", pinned=True)
     assert workspace.marks()["r"].pinned

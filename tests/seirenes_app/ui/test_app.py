@@ -14,9 +14,8 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QApplication
 
 from seirenes_app.services.diagnostics import start_log
-from seirenes_app.store.crafts import CraftStore
 from seirenes_app.store.settings import Settings
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import CraftStore, Workspace
 from seirenes_app.ui import app as composition
 from seirenes_app.ui.app import build_window, check_display, check_workspace, run_app
 from seirenes_app.ui.command_palette import filter_commands, fuzzy_score

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.services.hint_authoring.draft import Origin
 from seirenes_app.services.hint_authoring.session import open_session
-from seirenes_app.store.crafts import CraftStore
+from seirenes_app.store.workspace import CraftStore
 from seirenes_app.ui.pages.craft.attribution_views import AttributionTab
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Condition

@@ -129,8 +129,8 @@ def test_tags_and_groups_are_shown_and_filtered_by(home, qtbot):
     for name in ("one", "two", "three"):
         write_run(home.root, name)
     look(home, qtbot)
-    home.runs.set_mark("one", tag=["paper", "lora"], group="sweep")
-    home.runs.set_mark("two", group="sweep", rename="baseline")
+    home.runs.set_mark("one", tags=["paper", "lora"], group="sweep")
+    home.runs.set_mark("two", group="sweep", name="baseline")
     for text, found in (("sweep", {"one", "two"}), ("LORA", {"one"}), ("base", {"two"}), ("none", set())):
         home.filter.setText(text)
         assert {run.paths.run_id for run in home.runs.rows} == found

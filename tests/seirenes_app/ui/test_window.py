@@ -137,7 +137,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
 
 def test_a_run_goes_by_the_name_that_it_was_given(window, tmp_path):
     paths = write_run(tmp_path / "runs", "over", done="finished")
-    window._runs.set_mark("over", rename="Best so far")
+    window._runs.set_mark("over", name="Best so far")
     window.open_run(paths)
     assert page(window, "train").view.head.name.text() == "Best so far"
     window.open_traces(paths)

@@ -49,7 +49,7 @@ from seirenes_app.services.hint_authoring.jobs import (
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
-from seirenes_app.store.crafts import CraftStore, SavedDraft
+from seirenes_app.store.workspace import CraftStore, SavedDraft
 from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.captions import FAILED, TaskKind, count_ablated, count_solved, model_name, say_task
 from seirenes_app.ui.tasks import TaskRunner

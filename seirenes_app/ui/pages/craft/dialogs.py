@@ -24,7 +24,7 @@ from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftPr
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
 from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite
-from seirenes_app.store.crafts import SavedDraft
+from seirenes_app.store.workspace import SavedDraft
 from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMENTS
 from seirenes_app.ui.pages.craft.controller import CraftController

@@ -200,29 +200,24 @@ class HomePage(Page):
     # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
-        """Read the disk now and every few seconds."""
         if (recorded := self._recorded) is not None:
             self._tasks.run(lambda: read_run(recorded), self._render_recorded, key="recorded run")
         self._runs.refresh()
         self._timer.start()
 
     def deactivate(self) -> None:
-        """Stop reading."""
         self._timer.stop()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """A narrow window has no room for the picture."""
         self._art.setVisible(event.size().width() >= WIDE)
         super().resizeEvent(event)
 
     def themed(self, theme: Theme) -> None:
-        """Repaint the table."""
         self.table.viewport().update()
 
     # ------------------------------------------------------------------ render
 
     def render(self) -> None:  # type: ignore[override]  # QWidget.render paints into a device; a page's renders state
-        """Show what the model holds."""
         empty = not self._runs.summaries
         self._stack.setCurrentWidget(self.empty if empty else self.table)
         self._list.setFixedHeight(self.empty.sizeHint().height() if empty else self.table.height())
@@ -232,7 +227,6 @@ class HomePage(Page):
         self._tasks.run(lambda: estimate_time(demo, past=past), self._render_estimate, key="demo estimate")
 
     def render_machine(self, machine: Machine) -> None:
-        """What this machine has."""
         self.machine.render_machine(machine)
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
@@ -318,7 +312,7 @@ class HomePage(Page):
 
     def _toggle_pin(self, summary: RunSummary) -> None:
         run_id = summary.paths.run_id
-        self._runs.set_mark(run_id, pin=not self._runs.mark(run_id).pinned)
+        self._runs.set_mark(run_id, pinned=not self._runs.mark(run_id).pinned)
         self.table.select_run(summary)
         self._render_tools()
 
@@ -326,7 +320,6 @@ class HomePage(Page):
         open_menu(self.make_recent_menu(), self.recent)
 
     def make_recent_menu(self) -> QMenu:
-        """Config files that were opened before."""
         menu = QMenu(self)
         for path in self._workspace.recent_configs() if self._workspace is not None else ():
             menu.addAction(path.name, self._opener(path)).setToolTip(str(path))

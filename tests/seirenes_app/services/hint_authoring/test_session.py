@@ -25,8 +25,7 @@ from seirenes_app.services.hint_authoring.session import (
     latest_session,
     open_session,
 )
-from seirenes_app.store.crafts import CraftStore
-from seirenes_app.store.workspace import Workspace
+from seirenes_app.store.workspace import CraftStore, Workspace
 from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
 
