@@ -10,10 +10,10 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, Origin, new_draft, new_id
@@ -183,16 +183,16 @@ def export_traces(
     The file appears whole or not at all: a cancelled export raises `Cancelled` and leaves nothing behind. `progress` is
     called with rows done and in all.
     """
-    sink_type = SINKS.get(file.suffix.lower())
-    if sink_type is None:
+    open_sink = SINKS.get(file.suffix.lower())
+    if open_sink is None:
         raise UserError(f"{file.name!r} names no export format. End it in .jsonl or .parquet.")
     written = 0
-    with _replacing(file) as temporary, closing(sink_type(temporary)) as sink:
+    with _replacing(file) as temporary, open_sink(temporary) as write:
         for start in range(0, len(ids), BATCH_ROWS):
             if cancelled():
                 raise Cancelled
             rows = [_exported(row) for row in source.rows(ids[start : start + BATCH_ROWS])]
-            sink.write(rows)
+            write(rows)
             written += len(rows)
             progress(min(start + BATCH_ROWS, len(ids)), len(ids))
     return written
@@ -200,13 +200,8 @@ def export_traces(
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
     """The row under the exported columns, each of its type. JSON has no infinity, so neither format gets one."""
-    found = {}
-    for name, kind in COLUMNS.items():
-        value = row.get(name)
-        if isinstance(value, float) and not math.isfinite(value):
-            value = None
-        found[name] = None if value is None else kind(value)
-    return found
+    values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return {name: None if values.get(name) is None else kind(values[name]) for name, kind in COLUMNS.items()}
 
 
 @contextmanager
@@ -221,35 +216,24 @@ def _replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class _Sink(Protocol):
-    def write(self, rows: list[dict[str, Any]]) -> None: ...
-
-    def close(self) -> None: ...
+Write = Callable[[list[dict[str, Any]]], object]
 
 
-class _Jsonl:
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-        self.close = self._file.close
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        self._file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+@contextmanager
+def _open_jsonl(path: Path) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8") as file:
+        yield lambda rows: file.writelines(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows)
 
 
-class _Parquet:
-    def __init__(self, path: Path) -> None:
-        import pyarrow
-        from pyarrow import parquet
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[Write]:
+    import pyarrow
+    from pyarrow import parquet
 
-        kinds = {int: pyarrow.int64(), str: pyarrow.string(), float: pyarrow.float64(), bool: pyarrow.bool_()}
-        self._schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
-        self._table = pyarrow.Table
-        self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
-        self.close = self._writer.close
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        self._writer.write_table(self._table.from_pylist(rows, schema=self._schema))
+    kinds = {int: pyarrow.int64(), str: pyarrow.string(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        yield lambda rows: writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
 
-SINKS: dict[str, Callable[[Path], _Sink]] = {".jsonl": _Jsonl, ".parquet": _Parquet}
-"""What writes a format, by the file's suffix."""
+SINKS = {".jsonl": _open_jsonl, ".parquet": _open_parquet}  # What opens a file for writing, by its suffix

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QMargins, QObject, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import (
-    QAbstractSpinBox,
-    QBoxLayout,
-    QComboBox,
-    QFrame,
-    QLayout,
-    QLayoutItem,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QBoxLayout, QFrame, QGridLayout, QLayout, QScrollArea, QWidget
 
 from seirenes_app.ui.theme import SPACE_2
 
@@ -73,6 +63,19 @@ def fill(box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Q
             box.addWidget(item, stretch, align)
         else:
             box.addWidget(item, stretch)
+
+
+def make_grid(parent: QWidget | None = None, *, gaps: tuple[int, int], stretched: int | None = None) -> QGridLayout:
+    """A grid without margins; `gaps` are between columns and between rows, one column may be `stretched`."""
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setHorizontalSpacing(gaps[0])
+    grid.setVerticalSpacing(gaps[1])
+    if stretched is not None:
+        grid.setColumnStretch(stretched, 1)
+    if parent is not None:
+        parent.setLayout(grid)
+    return grid
 
 
 def scroll_area(inside: QWidget) -> QScrollArea:

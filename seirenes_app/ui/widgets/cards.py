@@ -104,3 +104,10 @@ class EmptyStateHolder(QWidget):
             self.state.deleteLater()
         self.state = EmptyState(icon, title, text, buttons)
         self._column.insertWidget(1, self.state)
+
+
+def centred(widget: QWidget) -> QWidget:
+    """A widget at its own height, a little above the middle."""
+    holder = QWidget()
+    column(None, None, widget, None, None, None, parent=holder)
+    return holder

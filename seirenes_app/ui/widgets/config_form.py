@@ -8,11 +8,11 @@ from typing import Any
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QWidget
 
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, SPACE_4, SPACE_6
-from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, row
+from seirenes_app.ui.widgets.boxes import column, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
@@ -254,9 +254,7 @@ class FormSection(Card):
         self.more = make_button("", "chevron-right", kind="quiet", clicked=self._toggle)
         text = make_label(SECTION_HELP.get(key, help_), "small", wrap=True)
         self.body.addLayout(row(make_card_heading(self._title), (text, 1), self.more, spacing=SPACE_3))
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(SPACE_6)
-        self._grid.setVerticalSpacing(SPACE_4)
+        self._grid = make_grid(gaps=(SPACE_6, SPACE_4))
         self.body.addLayout(self._grid)
 
     @property
@@ -301,9 +299,7 @@ class ConfigForm(QWidget):
         self._arrange()
 
     def _build(self) -> None:
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Find an option by name or by what it does…")
-        self.search.setClearButtonEnabled(True)
+        self.search = QLineEdit(placeholderText="Find an option by name or by what it does…", clearButtonEnabled=True)
         self.search.setAccessibleName("Find an option")
         self.search.setToolTip("Searches all options, also those that are folded away (Ctrl+F)")
         self.search.textChanged.connect(lambda _text: self._arrange())

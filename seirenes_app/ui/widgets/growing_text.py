@@ -23,9 +23,8 @@ class PageLine(QLineEdit):
     edited = Signal(str)
 
     def __init__(self, name: str, placeholder: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, placeholderText=placeholder)
         self.setAccessibleName(name)
-        self.setPlaceholderText(placeholder)
         self.textEdited.connect(self.edited)
 
     def render_text(self, text: str) -> None:
@@ -54,13 +53,10 @@ class GrowingText(QPlainTextEdit):
 
     def __init__(self, name: str, placeholder: str = "", *, least: int = 1, most: int = 8,
                  parent: QWidget | None = None) -> None:  # fmt: skip
-        super().__init__(parent)
+        super().__init__(parent, placeholderText=placeholder, tabChangesFocus=True, undoRedoEnabled=False)
         self._least, self._most = least, most
         self._rendering = False
         self.setAccessibleName(name)
-        self.setPlaceholderText(placeholder)
-        self.setTabChangesFocus(True)
-        self.setUndoRedoEnabled(False)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

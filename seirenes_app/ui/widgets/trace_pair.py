@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, current_theme
+from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
-from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, wrap_anywhere
 
 if TYPE_CHECKING:
     from seirenes_app.services.attribution.alignment import Alignment, StepPair
@@ -35,10 +36,8 @@ class _Gutter(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = current_theme(), QPainter(self)
-        font = QFont(self.font())
-        font.setPixelSize(15)
-        font.setWeight(QFont.Weight.Normal if self.sign == "=" else QFont.Weight.Bold)
-        painter.setFont(font)
+        weight = QFont.Weight.Normal if self.sign == "=" else QFont.Weight.Bold
+        painter.setFont(sized_font(self.font(), 15, weight))
         painter.setPen(theme.colour("muted" if self.sign == "=" else "text"))
         painter.drawText(QRectF(0, PAD - 1, self.width(), 20), Qt.AlignmentFlag.AlignCenter, self.sign)
 
@@ -51,11 +50,7 @@ class StepRow(QWidget):
         self.tag = ""
         self._differs = False
         self.left, self.right, self.gutter = _make_step(), _make_step(), _Gutter()
-        self._row = QHBoxLayout(self)
-        self._row.setSpacing(0)
-        self._row.addWidget(self.left, 1)
-        self._row.addWidget(self.gutter)
-        self._row.addWidget(self.right, 1)
+        self._row = row((self.left, 1), self.gutter, (self.right, 1), spacing=0, parent=self)
 
     def render_pair(self, number: int, pair: StepPair, tag: str, cuts: tuple[int, int] | None) -> None:
         """Show a pair; `cuts` are the offsets in the two steps at which they begin to differ."""
@@ -86,10 +81,7 @@ class StepRow(QWidget):
             self._paint_tag(painter, theme.colour("bad"))
 
     def _paint_tag(self, painter: QPainter, colour: QColor) -> None:
-        font = QFont(self.font())
-        font.setPixelSize(SMALL_PX)
-        font.setWeight(QFont.Weight.DemiBold)
-        painter.setFont(font)
+        painter.setFont(sized_font(self.font(), SMALL_PX, QFont.Weight.DemiBold))
         width = painter.fontMetrics().horizontalAdvance(self.tag) + 22
         middle, y = self.width() / 2, TAG / 2
         painter.setPen(QPen(colour, 1.5))
@@ -108,12 +100,7 @@ class _Side(QWidget):
         self.title = ElidedLabel("eyebrow")
         self.badge = Badge(BadgeStyle("check", "", "muted"))
         self.badge.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 8)
-        row.setSpacing(SPACE_2)
-        row.addWidget(self.title)
-        row.addStretch(1)
-        row.addWidget(self.badge)
+        row(self.title, None, self.badge, margins=(0, 0, 0, 8), parent=self)
         self.setMinimumHeight(36)
 
     def render_side(self, title: str, style: BadgeStyle | None) -> None:
@@ -137,26 +124,15 @@ class TracePairView(QWidget):
         self._alignment: Alignment | None = None
         self._batches: list[_Batch] = []
         self._done = 0
-        self._more = QTimer(self)
-        self._more.setSingleShot(True)
-        self._more.setInterval(0)
+        self._more = QTimer(self, singleShot=True, interval=0)
         self._more.timeout.connect(self._fill_next)
         self._build()
 
     def _build(self) -> None:
         self.left, self.right = _Side("clean"), _Side("hinted")
         self.note = make_label("", "muted", wrap=True)
-        heads = QHBoxLayout()
-        heads.setSpacing(0)
-        heads.addWidget(self.left, 1)
-        heads.addSpacing(GUTTER)
-        heads.addWidget(self.right, 1)
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(SPACE_1)
-        self._column.addWidget(self.note)
-        self._column.addSpacing(SPACE_2)
-        self._column.addLayout(heads)
+        heads = row((self.left, 1), GUTTER, (self.right, 1), spacing=0)
+        self._column = column(self.note, SPACE_2, heads, spacing=SPACE_1, parent=self)
         self.setAccessibleName("Two solutions side by side")
 
     def render(  # type: ignore[override]  # QWidget.render paints into a device; this one renders state
@@ -209,9 +185,7 @@ class _Batch(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: list[StepRow] = []
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(SPACE_1)
+        self._column = column(spacing=SPACE_1, parent=self)
         self.hide()
 
     def fill(self, first: int, alignment: Alignment) -> None:
@@ -222,10 +196,10 @@ class _Batch(QWidget):
         while len(self.rows) < len(pairs):
             self.rows.append(StepRow())
             self._column.addWidget(self.rows[-1])
-        for i, row in enumerate(self.rows):
-            row.setVisible(i < len(pairs))
+        for i, step in enumerate(self.rows):
+            step.setVisible(i < len(pairs))
             if i < len(pairs):
-                row.render_pair(first + i + 1, pairs[i], _tag(first + i, alignment), _cuts(first + i, alignment))
+                step.render_pair(first + i + 1, pairs[i], _tag(first + i, alignment), _cuts(first + i, alignment))
         self.show()
 
 
@@ -237,20 +211,13 @@ def _make_step() -> QLabel:
     label = make_label("", wrap=True, select=True)
     label.setContentsMargins(PAD, PAD - 1, PAD, PAD - 1)
     label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-    # A formula without spaces must not widen the page.
-    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    policy.setHeightForWidth(True)
-    label.setSizePolicy(policy)
-    return label
+    return wrap_anywhere(label)
 
 
 def _show_step(label: QLabel, text: str | None, cut: int | None) -> None:
-    if text is None:
+    if text is None or cut is None or not 0 <= cut < len(text):
         label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setText("")
-    elif cut is None or not 0 <= cut < len(text):
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setText(text)
+        label.setText(text or "")
     else:
         head, tail = (html.escape(part).replace("\n", "<br>") for part in (text[:cut], text[cut:]))
         label.setTextFormat(Qt.TextFormat.RichText)

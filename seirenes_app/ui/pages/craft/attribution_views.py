@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QTabBar, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QTabBar, QWidget
 
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta
@@ -19,19 +19,13 @@ from seirenes_app.ui.icons import icon
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.pages.craft.captions import CANCELLED, CONDITIONS, say_drop, say_sample
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme
-from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
+from seirenes_app.ui.widgets import logprob_delta_view as deltas
+from seirenes_app.ui.widgets.boxes import column, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.logprob_delta_view import (
-    LogprobDeltaView,
-    say_alternatives,
-    say_delta,
-    say_logprob,
-    short_delta,
-    visible,
-)
+from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
 from training.core.types import Condition
@@ -56,9 +50,9 @@ class LiveSolution(Card):
 
     def render_text(self, condition: Condition, texts: Mapping[int, str]) -> None:
         """Show the newest text. The same sample stays in view until it is complete."""
-        index = (
-            self._shown[1] if self._shown and self._shown[0] is condition and self._shown[1] in texts else min(texts)
-        )
+        before, index = self._shown or (None, -1)
+        if before is not condition or index not in texts:
+            index = min(texts)
         self._shown = condition, index
         self.heading.setText(f"{CONDITIONS[condition][0]} {index + 1}")
         text = texts[index]
@@ -87,7 +81,7 @@ class TracesTab(QWidget):
         self.nothing = make_label(NO_TRACES, "muted", wrap=True)
         self.clean, self.hinted = QComboBox(), QComboBox()
         for box, name in ((self.clean, "Clean solution"), (self.hinted, "Hinted solution")):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(10)
             box.setAccessibleName(name)
             box.activated.connect(self._on_pair_chosen)
@@ -216,10 +210,7 @@ class DeltaBar(QWidget):
         theme, painter, interval = current_theme(), QPainter(self), self._interval
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         clear = interval is not None and (interval.low > 0 or interval.high < 0)
-        font = QFont(self.font())
-        font.setPixelSize(13)
-        font.setWeight(QFont.Weight.DemiBold if clear else QFont.Weight.Normal)
-        painter.setFont(font)
+        painter.setFont(sized_font(self.font(), 13, QFont.Weight.DemiBold if clear else QFont.Weight.Normal))
         painter.setPen(theme.colour("text" if interval is not None else "muted"))
         painter.drawText(QRectF(0, 0, self.width(), 20), Qt.AlignmentFlag.AlignVCenter, self.text)
         track = QRectF(0, 26, self.width() - 8, 10)
@@ -251,11 +242,7 @@ class SentencesTab(QWidget):
         self.rows: list[tuple[QLabel, DeltaBar, DeltaBar]] = []
         self.table = QWidget()
         self.table.setAccessibleName("Sentences of the hint and what each does to accuracy")
-        self._grid = QGridLayout(self.table)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(SPACE_4)
-        self._grid.setVerticalSpacing(SPACE_3)
-        self._grid.setColumnStretch(0, 1)
+        self._grid = make_grid(self.table, gaps=(SPACE_4, SPACE_3), stretched=0)
         for i, (name, tip) in enumerate((("Sentence", ""), *COLUMNS)):
             heading = make_label(name, "eyebrow")
             heading.setToolTip(tip)
@@ -314,7 +301,7 @@ class TokensTab(QWidget):
         self.total = make_label("", wrap=True)
         self.figures = QCheckBox("Figures")
         self.figures.setToolTip("Write Δ log-prob under each token")
-        self.view = LogprobDeltaView()
+        self.view = deltas.LogprobDeltaView()
         self.view.tokenChanged.connect(self._render_token)
         self.figures.toggled.connect(self.view.render_figures)
         self.legend = make_label(TOKENS_LEGEND, "small", wrap=True)
@@ -326,10 +313,7 @@ class TokensTab(QWidget):
 
     def _build_detail(self) -> Card:
         self.detail = Card("flat", padding=SPACE_2)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(SPACE_4)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(2, 1)
+        grid = make_grid(gaps=(SPACE_4, 2), stretched=2)
         self.token = make_label("", "mono")
         self.delta = make_label("", wrap=True)
         self.cells = [(make_label("", "mono"), make_label("", "mono", wrap=True)) for _ in range(2)]
@@ -355,18 +339,18 @@ class TokensTab(QWidget):
         if scores is not None:
             self.total.setText(
                 f"As a whole, the solution is {'less' if scores.total_delta < 0 else 'more'} likely under the hint: "
-                f"Δ log-prob {short_delta(scores.total_delta)} over {len(scores.tokens)} tokens."
+                f"Δ log-prob {deltas.short_delta(scores.total_delta)} over {len(scores.tokens)} tokens."
             )
 
     def _render_token(self, index: int) -> None:
         assert self.view.scores is not None
         token = self.view.scores.tokens[index]
-        self.token.setText(visible(token.text))
-        self.delta.setText(say_delta(token.delta))
+        self.token.setText(deltas.visible(token.text))
+        self.delta.setText(deltas.say_delta(token.delta))
         sides = ((token.clean, token.top_clean), (token.hinted, token.top_hinted))
         for (figure, alternatives), (logprob, top) in zip(self.cells, sides, strict=True):
-            figure.setText(say_logprob(logprob))
-            alternatives.setText(say_alternatives(top))
+            figure.setText(deltas.say_logprob(logprob))
+            alternatives.setText(deltas.say_alternatives(top))
 
 
 class AttributionTab(IntEnum):
@@ -390,10 +374,7 @@ class AttributionCard(Card):
     def __init__(self, tasks: TaskRunner) -> None:
         super().__init__()
         self.body.setSpacing(SPACE_3)
-        self.bar = QTabBar()
-        self.bar.setDrawBase(False)
-        self.bar.setExpanding(False)
-        self.bar.setUsesScrollButtons(False)
+        self.bar = QTabBar(drawBase=False, expanding=False, usesScrollButtons=False)
         self.bar.setCursor(Qt.CursorShape.PointingHandCursor)
         self.bar.setAccessibleName("Attribution")
         for i, (name, _icon, tip) in enumerate(TABS):

@@ -17,20 +17,10 @@ from seirenes_app.services.hint_authoring.gate_report import Badges
 from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.services.hint_authoring.results import SolveResult
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.pages.craft.captions import (
-    ANSWER_KINDS,
-    CONDITIONS,
-    HINT_TYPES,
-    PLACEMENTS,
-    effect_badge,
-    follow_badge,
-    model_name,
-    rates_of,
-    say_result,
-)
+from seirenes_app.ui.pages.craft import captions
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
-from seirenes_app.ui.widgets.boxes import FlowLayout, Top, column, ignore_wheel, row
+from seirenes_app.ui.widgets.boxes import Top, column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
@@ -58,17 +48,14 @@ class ProblemCard(Card):
         self.kind = QComboBox()
         self.kind.setAccessibleName("The answer is a")
         self.kind.setToolTip("How an answer is compared with the true one")
-        for kind, (name, _plural) in ANSWER_KINDS.items():
+        for kind, (name, _plural) in captions.ANSWER_KINDS.items():
             self.kind.addItem(name, kind)
         ignore_wheel(self.kind)
         self.note = make_label("", "small", wrap=True)
         self._warning = IconLabel("info", 16, "warn")
-        self.body.addLayout(row(make_card_heading("Problem"), None, self.library, self.import_, spacing=SPACE_1))
-        self.body.addWidget(self.question)
-        self.body.addLayout(
-            row(make_label("Answer", "muted"), (self.answer, 1), make_label("is a", "muted"), self.kind)
-        )
-        self.body.addLayout(row(self._warning, (self.note, 1), align=Top))
+        head = row(make_card_heading("Problem"), None, self.library, self.import_, spacing=SPACE_1)
+        answer = row(make_label("Answer", "muted"), (self.answer, 1), make_label("is a", "muted"), self.kind)
+        fill(self.body, head, self.question, answer, row(self._warning, (self.note, 1), align=Top))
         self.question.edited.connect(self.questionEdited)
         self.answer.edited.connect(self.answerEdited)
         self.kind.activated.connect(lambda _i: self.kindChosen.emit(str(self.kind.currentData())))
@@ -78,7 +65,7 @@ class ProblemCard(Card):
         self.question.render_text(problem.question)
         self.answer.render_text(problem.answer)
         self.kind.setCurrentIndex(self.kind.findData(problem.kind))
-        self.note.setText(error or f"Answers are compared as {ANSWER_KINDS[problem.kind][1]}.")
+        self.note.setText(error or f"Answers are compared as {captions.ANSWER_KINDS[problem.kind][1]}.")
         self._warning.setVisible(bool(error))
         self.question.setAccessibleDescription(error)
 
@@ -88,19 +75,17 @@ class HintTypeCard(Card):
 
     def __init__(self) -> None:
         super().__init__()
-        types = [Segment(str(type_), *texts) for type_, texts in HINT_TYPES.items()]
+        types = [Segment(str(type_), *texts) for type_, texts in captions.HINT_TYPES.items()]
         self.type = Segmented("Hint type", types, columns=2)
-        places = [Segment(str(place), name, tip=tip) for place, (name, tip) in PLACEMENTS.items()]
+        places = [Segment(str(place), name, tip=tip) for place, (name, tip) in captions.PLACEMENTS.items()]
         self.placement = Segmented("Placement", places)
         self.about = make_label("", "small")
-        self.body.addWidget(make_card_heading("Hint type"))
-        for widget in (self.type, self.placement, self.about):
-            self.body.addWidget(widget)
+        fill(self.body, make_card_heading("Hint type"), self.type, self.placement, self.about)
 
     def render_draft(self, draft: Draft) -> None:
         self.type.render_value(str(draft.type))
         self.placement.render_value(str(draft.placement))
-        self.about.setText(PLACEMENTS[draft.placement][1])
+        self.about.setText(captions.PLACEMENTS[draft.placement][1])
 
 
 class PromptCard(Card):
@@ -112,11 +97,7 @@ class PromptCard(Card):
         self.text = make_label("", "muted", wrap=True, select=True)
         self.gates = GateBadges()
         self.reason = make_label("", "small", wrap=True)
-        self.body.addWidget(make_card_heading("What the model reads"))
-        self.body.addWidget(self.text)
-        self.body.addSpacing(4)
-        self.body.addWidget(self.gates)
-        self.body.addWidget(self.reason)
+        fill(self.body, make_card_heading("What the model reads"), self.text, 4, self.gates, self.reason)
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
         hint, question = draft.chosen_hint, draft.problem.question.strip()
@@ -160,17 +141,12 @@ class PlanRow(QWidget):
         super().__init__()
         self._plan = SolvePlan()
         self._rendering = False
-        self.samples, self.tokens, self.seed = QSpinBox(), QSpinBox(), QSpinBox()
-        self.temperature = QDoubleSpinBox()
+        self.samples = QSpinBox(minimum=1, maximum=MAX_SAMPLES)
+        self.tokens, self.seed = QSpinBox(minimum=8, maximum=MAX_TOKENS), QSpinBox(maximum=MAX_SEED)
+        self.temperature = QDoubleSpinBox(maximum=5.0, singleStep=0.1, decimals=2)
         self.placebo = QCheckBox("Placebo")
         self.placebo.setToolTip("Also try a placebo: neutral text of the hint's length, in its place")
         self.placebo.setAccessibleDescription(self.placebo.toolTip())
-        self.samples.setRange(1, MAX_SAMPLES)
-        self.tokens.setRange(8, MAX_TOKENS)
-        self.seed.setRange(0, MAX_SEED)
-        self.temperature.setRange(0.0, 5.0)
-        self.temperature.setSingleStep(0.1)
-        self.temperature.setDecimals(2)
         box = row(parent=self)
         for name, tip, editor in (
             ("Samples", "Solutions of each condition: clean, hinted, placebo", self.samples),
@@ -223,7 +199,7 @@ class ModelButton(QPushButton):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def render_choice(self, choice: SolverChoice, state: WorkerState) -> None:
-        name, facts = model_name(choice), state.facts
+        name, facts = captions.model_name(choice), state.facts
         shown = name if len(name) <= MODEL_NAME_LENGTH else f"{name[: MODEL_NAME_LENGTH - 1]}…"
         try:
             loaded = facts is not None and Path(facts.path) == model_path(choice)
@@ -264,9 +240,8 @@ class SolveCard(Card):
         flow.addWidget(self.follows)
         self.summary = make_label("", wrap=True, select=True)
         self.summary.setAlignment(Top)
-        self.body.addLayout(row(make_card_heading("Solve"), None, self.solver, self.solve, spacing=SPACE_1))
-        for widget in (self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary):
-            self.body.addWidget(widget)
+        head = row(make_card_heading("Solve"), None, self.solver, self.solve, spacing=SPACE_1)
+        fill(self.body, head, self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary)
         self.render_result(None, None, SolvePlan())
 
     def render_result(self, result: SolveResult | None, hint: DraftHint | None, plan: SolvePlan) -> None:
@@ -275,12 +250,17 @@ class SolveCard(Card):
         for widget in (self.bars, self.summary):
             widget.setVisible(result is not None)
         self._badges.setVisible(result is not None and hint is not None)
-        rates = list(rates_of(result))
+        rates = list(captions.rates_of(result))
         if result is not None and not result.complete and not result.cancelled and hint is not None:
-            planned = [c for c in CONDITIONS if c is not Condition.PLACEBO or plan.placebo]
-            rates += [Rate(*CONDITIONS[c], 0, 0, rates[0].planned) for c in planned if c not in result.conditions]
+            planned = [c for c in captions.CONDITIONS if c is not Condition.PLACEBO or plan.placebo]
+            rates += [
+                Rate(*captions.CONDITIONS[c], 0, 0, rates[0].planned) for c in planned if c not in result.conditions
+            ]
         self.bars.render_rates(rates)
-        effect, follows = effect_badge(result), follow_badge(result, hint.suggested if hint is not None else None)
+        effect, follows = (
+            captions.effect_badge(result),
+            captions.follow_badge(result, hint.suggested if hint is not None else None),
+        )
         self.effect.setVisible(effect is not None)
         self.follows.setVisible(follows is not None)
         if effect is not None:
@@ -289,5 +269,5 @@ class SolveCard(Card):
             self.follows.render_style(follows[0])
             self.follows.setToolTip(follows[1])
             self.follows.setAccessibleDescription(follows[1])
-        self.summary.setText(say_result(result))
+        self.summary.setText(captions.say_result(result))
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)

@@ -25,27 +25,10 @@ from seirenes_app.services.attribution.pair_selection import right_solution
 from seirenes_app.services.attribution.saved import load_attribution, save_attribution
 from seirenes_app.services.attribution.sentence_ablation import AblationResult, ablate_sentences
 from seirenes_app.services.formatting import count_of, duration
-from seirenes_app.services.hint_authoring.draft import (
-    Draft,
-    DraftHint,
-    Origin,
-    SolvePlan,
-    SolverChoice,
-    new_draft,
-    new_id,
-    replace_hint,
-    title_of,
-    to_json,
-)
+from seirenes_app.services.hint_authoring import draft as drafts
+from seirenes_app.services.hint_authoring import jobs
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
-from seirenes_app.services.hint_authoring.jobs import (
-    Job,
-    StreamedText,
-    generate_hints,
-    load_model,
-    solve_hints,
-    template_hints,
-)
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
@@ -79,9 +62,7 @@ class JobBridge(QObject):
         self._lock = threading.Lock()
         self._values: dict[Any, Any] = {}
         self._end: tuple[Any, str] | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FLUSH_MS)
+        self._timer = QTimer(self, singleShot=True, interval=FLUSH_MS)
         self._timer.timeout.connect(self._flush)
         self._poked.connect(self._on_poked, Qt.ConnectionType.QueuedConnection)
 
@@ -131,14 +112,14 @@ class WorkerTask:
     plan: SolvePlan
     bridge: JobBridge
     key: str = ""  # `solve_key` of the hint that is attributed
-    job: Job | None = None
+    job: jobs.Job | None = None
     cancelling: bool = False
     texts: dict[int, str] = field(default_factory=dict)
     results: dict[str, SolveResult] = field(default_factory=dict)
     ablation: AblationResult | None = None
-    streamed: StreamedText | None = None  # The newest text
+    streamed: jobs.StreamedText | None = None  # The newest text
 
-    def put_text(self, streamed: StreamedText) -> None:
+    def put_text(self, streamed: jobs.StreamedText) -> None:
         """Take the text so far of a hint or a solution, on the job's thread."""
         self.streamed = streamed
         key = streamed.index if streamed.condition is None else (streamed.condition, streamed.index)
@@ -196,12 +177,9 @@ class CraftController(QObject):
         self._save_error = ""
         self._merge_group = 0
         self._closed = False
-        self._check_timer = QTimer(self)
-        self._check_timer.setSingleShot(True)
-        self._check_timer.setInterval(CHECK_DELAY_MS)
+        self._check_timer = QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
         self._check_timer.timeout.connect(self._check_gates)
-        self._save_timer = QTimer(self)
-        self._save_timer.setInterval(SAVE_TICK_MS)
+        self._save_timer = QTimer(self, interval=SAVE_TICK_MS)
         self._save_timer.timeout.connect(self._save)
         self._unsubscribe = self.session.subscribe(self._on_draft_changed)
 
@@ -253,10 +231,10 @@ class CraftController(QObject):
         old = self.session.draft.hint(hint_id)
         if old is not None and old.text != text:
             new = replace(old, text=text, origin=Origin.HAND, author="")
-            self.edit(lambda draft: replace_hint(draft, new), "edit a hint", f"text:{hint_id}")
+            self.edit(lambda draft: drafts.replace_hint(draft, new), "edit a hint", f"text:{hint_id}")
 
     def add_empty_hint(self) -> None:
-        hint = DraftHint(new_id(), "", self.draft.type, Origin.HAND)
+        hint = DraftHint(drafts.new_id(), "", self.draft.type, Origin.HAND)
         self.edit_fields("add a hint", hints=(*self.draft.hints, hint), chosen=hint.id)
 
     def add_hints(self, hints: Sequence[DraftHint], label: str) -> None:
@@ -271,7 +249,7 @@ class CraftController(QObject):
 
         def make() -> list[DraftHint]:
             problem = as_problem(draft.problem)
-            made = template_hints(problem, draft.type, n + len(texts), random.randrange(MAX_SEED))
+            made = jobs.template_hints(problem, draft.type, n + len(texts), random.randrange(MAX_SEED))
             return [h for h in made if h.text not in texts][:n]
 
         def add(made: list[DraftHint]) -> None:
@@ -323,13 +301,13 @@ class CraftController(QObject):
 
     def open_draft(self, draft: Draft) -> None:
         """Save a draft that was made elsewhere, and open it."""
-        self._store.save(draft.id, title_of(draft), to_json(draft))
-        self._enter(CraftSession(self._store, draft, saved=to_json(draft)))
+        self._store.save(draft.id, drafts.title_of(draft), drafts.to_json(draft))
+        self._enter(CraftSession(self._store, draft, saved=drafts.to_json(draft)))
 
     def open_new(self) -> None:
         """Open an empty draft with the models and the plan of the present one. It is saved from its first change on."""
         now = self.draft
-        fresh = replace(new_draft(), solver=now.solver, adversary=now.adversary, plan=now.plan, type=now.type,
+        fresh = replace(drafts.new_draft(), solver=now.solver, adversary=now.adversary, plan=now.plan, type=now.type,
                         placement=now.placement)  # fmt: skip
         self._enter(CraftSession(self._store, fresh))
 
@@ -338,7 +316,7 @@ class CraftController(QObject):
             self.edit_fields("rename the draft", title=title)
         else:
             draft = replace(open_session(self._store, draft_id).draft, title=title)
-            self._store.save(draft_id, title, to_json(draft))
+            self._store.save(draft_id, title, drafts.to_json(draft))
 
     def delete(self, draft_id: str) -> None:
         """Delete a saved draft. If it is open, an empty one is opened first."""
@@ -372,16 +350,14 @@ class CraftController(QObject):
 
     def _save(self) -> None:
         try:
-            self._save_when_due()
+            saved = self.session.save_if_due()
+            if self._pending_saves and time.monotonic() >= self._retry_saves_at:
+                self._retry_saves_at = time.monotonic() + RETRY_S
+                saved = self._save_results(RESULTS_PER_TICK) > 0
+                self._retry_saves_at = 0.0
         except UserError as error:
             self._report_save_error(str(error))
-
-    def _save_when_due(self) -> None:
-        saved = self.session.save_if_due()
-        if self._pending_saves and time.monotonic() >= self._retry_saves_at:
-            self._retry_saves_at = time.monotonic() + RETRY_S
-            saved = self._save_results(RESULTS_PER_TICK) > 0
-            self._retry_saves_at = 0.0
+            return
         if saved and not self.session.unsaved and not self._pending_saves:
             self._save_error = ""
             self.savedChanged.emit(True, "")
@@ -472,7 +448,7 @@ class CraftController(QObject):
     def generate(self, n: int) -> None:
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
-            self._start(task, generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
+            self._start(task, jobs.generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
 
     def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
         """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
@@ -483,9 +459,7 @@ class CraftController(QObject):
             return
         self.solvingChanged.emit({})
         known = self._known_clean() if hints else None
-        bridge = task.bridge
-        task.job = Job(self._inference.client(), bridge.done, bridge.failed, solve_hints, draft, hints, bridge.put,
-                       known_clean=known, on_text=task.put_text)  # fmt: skip
+        self._start(task, jobs.solve_hints, draft, hints, task.bridge.put, known_clean=known, on_text=task.put_text)
 
     def solve_all(self) -> None:
         """Solve under every hint that passes the gates and is not solved yet."""
@@ -528,7 +502,7 @@ class CraftController(QObject):
                     self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
 
             task.bridge.ended.connect(use)
-            self._start(task, load_model, choice)
+            self._start(task, jobs.load_model, choice)
 
     def load_file(self, path: Path) -> None:
         """Read the header of a model file, then load it as the Solver."""
@@ -569,7 +543,7 @@ class CraftController(QObject):
 
     def _start(self, task: WorkerTask, work: Callable[..., Any], *values: Any, **named: Any) -> None:
         client, bridge = self._inference.client(), task.bridge
-        task.job = Job(client, bridge.done, bridge.failed, work, *values, **named)
+        task.job = jobs.Job(client, bridge.done, bridge.failed, work, *values, **named)
 
     def _known_clean(self) -> Any:
         try:
@@ -634,5 +608,5 @@ def _with_suggestions(before: Draft, after: Draft) -> Draft:
     except UserError:
         return after
     for hint in stale:
-        after = replace_hint(after, replace(hint, suggested=read_suggestion(hint.text, problem)))
+        after = drafts.replace_hint(after, replace(hint, suggested=read_suggestion(hint.text, problem)))
     return after

@@ -7,16 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QGridLayout,
-    QInputDialog,
-    QPlainTextEdit,
-    QSpinBox,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QInputDialog, QPlainTextEdit, QSpinBox, QWidget
 
 from seirenes_app.inference.models import GgufFacts, bundled_model, describe_gguf
 from seirenes_app.services.formatting import byte_size, count_of, short_count, time_ago
@@ -30,7 +21,7 @@ from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMEN
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
-from seirenes_app.ui.widgets.boxes import ignore_wheel, row
+from seirenes_app.ui.widgets.boxes import fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
@@ -68,11 +59,9 @@ class LibraryDialog(PickerDialog):
             self.family.addItem(title[:1].upper() + title[1:], name)
         self.family.currentIndexChanged.connect(self._render_family)
         self.filters.addWidget(self.family)
-        self.rejected_rows = QPlainTextEdit()
-        self.rejected_rows.setReadOnly(True)
+        self.rejected_rows = QPlainTextEdit(readOnly=True, tabChangesFocus=True)
         self.rejected_rows.setFont(mono_font(12))
         self.rejected_rows.setFixedHeight(96)
-        self.rejected_rows.setTabChangesFocus(True)
         self.rejected_rows.setAccessibleName("Rejected rows")
         self.rejected_rows.hide()
         self.below.addWidget(self.rejected_rows)
@@ -135,24 +124,18 @@ class ModelDialog(PickerDialog):
         self._tasks, self._adapter = tasks, ""
         self.list.setMinimumHeight(120)
         self.preview.setMinimumHeight(112)
-        self.style_, self.context = QComboBox(), QSpinBox()
+        self.style_ = QComboBox()
+        self.context = QSpinBox(maximum=MAX_CONTEXT, singleStep=512, suffix=" tokens", value=choice.n_ctx)
         for name, style in STYLES:
             self.style_.addItem(name, style)
         self.style_.setCurrentIndex([style for _name, style in STYLES].index(choice.style))
-        self.context.setRange(0, MAX_CONTEXT)
-        self.context.setSingleStep(512)
         self.context.setSpecialValueText("The model's own, at most 4,096")
-        self.context.setSuffix(" tokens")
-        self.context.setValue(choice.n_ctx)
         ignore_wheel(self.context)
         self.adapter = ElidedLabel("muted")
         choose = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
                              clicked=self._browse_adapter)  # fmt: skip
         self.no_adapter = make_icon_button("close", "No adapter", clicked=lambda: self._set_adapter(""))
-        options = QGridLayout()
-        options.setHorizontalSpacing(SPACE_4)
-        options.setVerticalSpacing(SPACE_2)
-        options.setColumnStretch(1, 1)
+        options = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
         for r, (name, editor) in enumerate((("Prompt style", self.style_), ("Context", self.context))):
             options.addWidget(make_label(name), r, 0)
             options.addWidget(editor, r, 1)
@@ -231,8 +214,7 @@ class SuiteDialog(PageDialog):
     ) -> None:
         super().__init__("Save to a suite", parent)
         self._draft, self._badges, self._suites = draft, badges, suites
-        self.name = QComboBox()
-        self.name.setEditable(True)
+        self.name = QComboBox(editable=True)
         self.name.setAccessibleName("Name of the suite")
         self.name.addItems(list(suites) or [DEFAULT_SUITE])
         self.about = make_label("", "small", wrap=True)
@@ -245,11 +227,8 @@ class SuiteDialog(PageDialog):
         self.save = make_button("Save", "save", kind="primary", clicked=self._save)
         self.save.setDefault(True)
         about = "A suite is a folder of problems with their hints and placebos, for evaluations."
-        for widget in (
-            make_label(about, "muted", wrap=True), make_label("Suite", "small"),
-            self.name, self.about, self.which, self.gates, self.allow,
-        ):  # fmt: skip
-            self.body.addWidget(widget)
+        head = make_label(about, "muted", wrap=True), make_label("Suite", "small")
+        fill(self.body, *head, self.name, self.about, self.which, self.gates, self.allow)
         self.buttons.addLayout(row(None, make_button("Cancel", clicked=self.reject), self.save))
         self.name.editTextChanged.connect(self._render)
         self.which.chosen.connect(self._render)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from seirenes_app.services.hint_authoring.draft import Draft, title_of
 from seirenes_app.ui.icons import draw_svg, set_icon
-from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.growing_text import PageLine
@@ -91,11 +91,9 @@ class CraftPanes(QSplitter):
     """
 
     def __init__(self, inputs: Sequence[QWidget], hints: QWidget, results: Sequence[QWidget]) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
+        super().__init__(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=12)
         self._hints, self._results = hints, tuple(results)
         self._columns = 0
-        self.setChildrenCollapsible(False)
-        self.setHandleWidth(12)
         self.left = Pane("Problem and hint type", 450)
         self.middle = Pane("Hints", 440)
         self.right = Pane("Results", 520)
@@ -153,13 +151,8 @@ class TaskBar(QFrame):
         super().__init__()
         self.setProperty("strip", "true")
         self.progress = Progress("Cancel it and keep what is complete (Esc)")
-        row(
-            IconLabel("running", 20, "accent"),
-            (self.progress, 1),
-            spacing=SPACE_3,
-            margins=(28, 8, 28, 10),
-            parent=self,
-        )
+        icon = IconLabel("running", 20, "accent")
+        row(icon, (self.progress, 1), spacing=SPACE_3, margins=(28, 8, 28, 10), parent=self)
         self.hide()
 
     def render_task(self, text: str, done: int, total: int, figures: str, *, cancelling: bool) -> None:
@@ -194,8 +187,6 @@ class DropOverlay(QWidget):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(16, 16, -16, -16), 12, 12)
         middle = QRectF(self.rect()).center()
         draw_svg(painter, "drop", QRectF(middle.x() - 24, middle.y() - 56, 48, 48), theme.accent)
-        font = QFont(self.font())
-        font.setPixelSize(HEADING_PX)
-        painter.setFont(font)
+        painter.setFont(sized_font(self.font(), HEADING_PX))
         painter.setPen(theme.colour("text"))
         painter.drawText(QRectF(0, middle.y() + 8, self.width(), 30), Qt.AlignmentFlag.AlignCenter, self.text)

@@ -12,16 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QCheckBox, QFrame, QLineEdit, QMenu, Q
 
 from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.ui.icons import set_icon, size_icon
-from seirenes_app.ui.models.rollouts_model import (
-    FLIP_STYLES,
-    OUTCOME_STYLES,
-    PASSED,
-    STAGE_HELP,
-    STAGE_TAGS,
-    STAGE_WORDS,
-    as_tip,
-    say,
-)
+from seirenes_app.ui.models import rollouts_model as rollouts
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
@@ -88,24 +79,26 @@ START = RolloutQuery(sort=Sort.TIME, descending=True)  # What a run opens with: 
 def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
 
     def group(field: str, texts: Mapping[Any, str], counts: Mapping[Any, int], heading: str = "") -> Group:
-        tips = STAGE_HELP if field == "stages" else {}
+        tips = rollouts.STAGE_HELP if field == "stages" else {}
         return Group(heading, tuple(
             Choice(field, value, text, counts[value], tips.get(value, ""))
             for value, text in texts.items() if counts.get(value)
         ))  # fmt: skip
 
     if filter_ is ROLE:
-        return (group("stages", {s: f"{STAGE_TAGS[s]}  {STAGE_WORDS[s]}" for s in Stage}, facets.stages),)
+        return (
+            group("stages", {s: f"{rollouts.STAGE_TAGS[s]}  {rollouts.STAGE_WORDS[s]}" for s in Stage}, facets.stages),
+        )
     if filter_ is OUTCOME:
         return (
-            group("flips", {f: style.text for f, style in FLIP_STYLES.items()}, facets.flips, "Clean → hinted"),
-            group("outcomes", {o: style.text for o, style in OUTCOME_STYLES.items()}, facets.outcomes, "Answer"),
+            group("flips", {f: look.text for f, look in rollouts.FLIP_LOOKS.items()}, facets.flips, "Clean → hinted"),
+            group("outcomes", {o: look.text for o, look in rollouts.OUTCOME_LOOKS.items()}, facets.outcomes, "Answer"),
         )
     if filter_ is FOLLOWS:
         return (group("follows", {True: "Answers what the hint suggests", False: "Does not"}, facets.follows),)
     counts: Mapping[str, int] = {TYPE: facets.types, FAMILY: facets.families, GATE: facets.gates}[filter_]
-    names = sorted(counts, key=lambda name: (name != PASSED, name))
-    return (group(filter_.fields[0], {name: say(name).capitalize() for name in names}, counts),)
+    names = sorted(counts, key=lambda name: (name != rollouts.PASSED, name))
+    return (group(filter_.fields[0], {name: rollouts.say(name).capitalize() for name in names}, counts),)
 
 
 def is_set(query: RolloutQuery, filter_: Filter) -> bool:
@@ -153,9 +146,9 @@ def describe_filter(query: RolloutQuery, filter_: Filter) -> str:
 def _describe_value(field: str, value: Any) -> str:
     """A value's label; its own name for one that a newer version wrote."""
     if field == "stages":
-        return STAGE_WORDS.get(value, say(value))
-    style = {"flips": FLIP_STYLES, "outcomes": OUTCOME_STYLES}.get(field, {}).get(value)  # type: ignore[attr-defined]
-    return style.text.lower() if style is not None else say(value)
+        return rollouts.STAGE_WORDS.get(value, rollouts.say(value))
+    look = {"flips": rollouts.FLIP_LOOKS, "outcomes": rollouts.OUTCOME_LOOKS}.get(field, {}).get(value)  # type: ignore[attr-defined]
+    return look.text.lower() if look is not None else rollouts.say(value)
 
 
 def describe_sort(query: RolloutQuery) -> str:
@@ -303,20 +296,16 @@ class SearchField(QLineEdit):
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setPlaceholderText("Search questions, hints and solutions…")
+        super().__init__(parent, placeholderText="Search questions, hints and solutions…", clearButtonEnabled=True)
         self.setAccessibleName("Search the rollouts")
         self.setToolTip('Words that all occur, "a phrase in quotes", the beginning of a word: appl*  (/)')
-        self.setClearButtonEnabled(True)
         glass = QAction(self)
         set_icon(glass, "search", "muted")
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
         # Qt makes a button without a name of each: the glass, and the cross that clears.
         for button, name in zip(self.findChildren(QToolButton), ("Clear the search", "Search"), strict=False):
             button.setAccessibleName(name)
-        self._typing = QTimer(self)
-        self._typing.setSingleShot(True)
-        self._typing.setInterval(TYPING_MS)
+        self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
         self._typing.timeout.connect(self._search)
         self.textEdited.connect(lambda _text: self._typing.start())
         self.textChanged.connect(lambda text: self._typing.start(0) if not text else None)
@@ -397,7 +386,6 @@ class FilterBar(QWidget):
     def _make_order_menu(self) -> QMenu:
         menu = QMenu(self)
         group = QActionGroup(self)
-        self._orders: list[QAction] = []
         for text, sort, down in SORTS:
             action = menu.addAction(text)
             action.setCheckable(True)
@@ -405,7 +393,6 @@ class FilterBar(QWidget):
                 lambda _on=False, s=sort, d=down: self._set(replace(self._query, sort=s, descending=d))
             )
             group.addAction(action)
-            self._orders.append(action)
         return menu
 
     def open(self, filter_: Filter) -> None:
@@ -431,7 +418,7 @@ class FilterBar(QWidget):
             button.setAccessibleName(f"{filter_.name}: {value}")
         self.order.setText(describe_sort(query))
         self.order.setAccessibleName(f"Order: {describe_sort(query)}")
-        for action, (_text, sort, down) in zip(self._orders, SORTS, strict=True):
+        for action, (_text, sort, down) in zip(self.order.menu().actions(), SORTS, strict=True):
             action.setChecked(sort is query.sort and down == query.descending)
         self._render_chips()
 
@@ -443,14 +430,9 @@ class FilterBar(QWidget):
 
     def render_count(self, hits: int | None, rows: int) -> None:
         """Number of hits; None while they are counted."""
-        if hits is None:
-            self.count.setText(SEARCHING)
-        else:
-            self.count.setText(
-                f"{format_count(hits)} of {count_of(rows, 'rollout')}"
-                if is_filtered(self._query)
-                else count_of(rows, "rollout")
-            )
+        total = count_of(rows, "rollout")
+        found = f"{format_count(hits or 0)} of {total}" if is_filtered(self._query) else total
+        self.count.setText(SEARCHING if hits is None else found)
 
     def render_failed(self) -> None:
         if self.count.text() == SEARCHING:
@@ -485,7 +467,7 @@ class FilterBar(QWidget):
         chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
         size_icon(chip, 12, 12)
         chip.setAccessibleName(f"Remove the filter {text}")
-        chip.setToolTip(as_tip(f"{text}\nClick to remove"))
+        chip.setToolTip(rollouts.as_tip(f"{text}\nClick to remove"))
         return chip
 
 

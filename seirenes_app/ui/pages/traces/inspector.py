@@ -6,38 +6,19 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import (
-    QBoxLayout,
-    QButtonGroup,
-    QFrame,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QStackedLayout,
-    QTextEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QBoxLayout, QButtonGroup, QPushButton, QScrollArea, QStackedLayout, QTextEdit, QWidget
 
 from seirenes_app.services.formatting import decimal
 from seirenes_app.services.traces import Reading, Row, is_right, locate_hint
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.models.rollouts_model import (
-    FLIP_STYLES,
-    NO_STYLE,
-    PASSED_STYLE,
-    STAGE_WORDS,
-    answer_style,
-    gate_style,
-    is_flip,
-    say,
-    stage_of,
-)
-from seirenes_app.ui.pages.traces.view_stack import centred
+from seirenes_app.ui.models import rollouts_model as rollouts
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Card, EmptyState, make_rule
+from seirenes_app.ui.widgets.cards import Card, make_rule
+from seirenes_app.ui.widgets.empty_state import EmptyState, centred
+from seirenes_app.ui.widgets.flow import FlowLayout
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
 from training.core.types import Stage
@@ -91,10 +72,10 @@ class GroupStrip(QWidget):
         for number, button in enumerate(self.buttons):
             button.setVisible(number < len(rows))
             if number < len(rows):
-                style = answer_style(rows[number])
-                set_icon(button, style.icon or "info", style.tone)
-                button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {style.text}")
-                button.setToolTip(f"{number + 1}: {style.text}")
+                look = rollouts.answer_look(rows[number])
+                set_icon(button, look.icon or "info", look.tone)
+                button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {look.text}")
+                button.setToolTip(f"{number + 1}: {look.text}")
         if 0 <= at < len(rows):
             self.buttons[at].setChecked(True)
 
@@ -113,21 +94,20 @@ class MarkedText(QTextEdit):
     """A read-only plain text, as high as it is, with one span marked. Selectable by mouse and keys; Tab leaves it."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, readOnly=True, tabChangesFocus=True, acceptRichText=False)
         self._span: tuple[int, int] | None = None
         self.setAccessibleName(name)
-        self.setReadOnly(True)
-        self.setTabChangesFocus(True)
-        self.setAcceptRichText(False)
         self.setProperty("bare", "true")
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFrameShape(self.Shape.NoFrame)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy = self.sizePolicy()
+        policy.setVerticalPolicy(policy.Policy.Fixed)
+        self.setSizePolicy(policy)
         self.document().setDocumentMargin(2)
 
     def render_text(self, text: str, span: tuple[int, int] | None) -> None:
@@ -178,7 +158,7 @@ class QuestionCard(Card):
         self.text = MarkedText("Question")
         self.rule = make_rule()
         self.adversary = make_label("", "eyebrow")
-        self.gate = Badge(PASSED_STYLE)
+        self.gate = Badge(rollouts.PASSED_LOOK)
         self.hint_head = QWidget()
         row((self.adversary, 1), self.gate, parent=self.hint_head)
         self.reason = make_label("", wrap=True, tone="warn", select=True)
@@ -195,13 +175,13 @@ class QuestionCard(Card):
         self.reason.setVisible(bool(hint and hint["gate_reason"]))
         if hint is None:
             return
-        self.adversary.setText(f"Hint · {say(hint['hint_type'] or 'no type')}")
+        self.adversary.setText(f"Hint · {rollouts.say(hint['hint_type'] or 'no type')}")
         self.reason.setText(hint["gate_reason"] or "")
         self.gate.setVisible(written is not None)
         author = "replayed from the archive" if hint["archived"] else "a template"
         facts = [("Written by", author if written is None else "the Adversary, in this step")]
         if written is not None:
-            self.gate.render_style(gate_style(written))
+            self.gate.render_look(rollouts.gate_look(written))
             facts += [(name.capitalize(), decimal(written[name], signed=True)) for name in ("reward", "advantage")]
         self.facts.render_facts(facts)
 
@@ -224,7 +204,7 @@ class Solutions(Card):
         self.between.setFixedWidth(GUTTER)
         self.pair = TracePairView()
         self.single = QWidget()
-        self.outcome = Badge(NO_STYLE)
+        self.outcome = Badge(rollouts.NO_LOOK)
         self.title = make_label("", "eyebrow")
         self.text = make_label("", wrap=True, select=True)
         self.why = make_label("", "muted", wrap=True)
@@ -250,7 +230,7 @@ class Solutions(Card):
         if reading.alignment is not None and clean is not None and hinted is not None:
             self.pair.render(
                 reading.alignment, *titles,
-                left_style=answer_style(clean), right_style=answer_style(hinted),
+                left_look=rollouts.answer_look(clean), right_look=rollouts.answer_look(hinted),
             )  # fmt: skip
             return
         row = clean or hinted
@@ -260,7 +240,7 @@ class Solutions(Card):
             self.title.setText(titles[row is hinted])
             self.text.setText(row["completion"])
             self.text.setAccessibleName(f"Solution: {row['completion']}")
-            self.outcome.render_style(answer_style(row))
+            self.outcome.render_look(rollouts.answer_look(row))
         self.why.setText(_why_unpaired(reading))
         self.why.setVisible(bool(self.why.text()))
 
@@ -307,8 +287,7 @@ class Inspector(QWidget):
         empty = EmptyState("traces", "No rollout chosen", "Move through the table with j and k, or the arrow keys.")
         content = QWidget()
         self.facts = Facts("Figures of this rollout")
-        self.area = QScrollArea()
-        self.area.setWidgetResizable(True)
+        self.area = QScrollArea(widgetResizable=True)
         self.area.setProperty("ring", "true")
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # Always there: a bar that comes and goes has everything laid out twice.
@@ -328,7 +307,7 @@ class Inspector(QWidget):
 
     def _build_head(self) -> QBoxLayout:
         self.title = ElidedLabel("heading")
-        self.outcome, self.flip = Badge(NO_STYLE), Badge(NO_STYLE)
+        self.outcome, self.flip = Badge(rollouts.NO_LOOK), Badge(rollouts.NO_LOOK)
         self.before = make_icon_button("up", "Previous flip (p)", clicked=lambda: self.flipRequested.emit(True))
         self.after = make_icon_button("chevron-down", "Next flip (n)", clicked=lambda: self.flipRequested.emit(False))
         self.craft = make_button("Open in Craft", "craft", tip="Take the question and its hint to Craft (c)",
@@ -344,13 +323,19 @@ class Inspector(QWidget):
         if reading is None:
             return
         row = reading.asked
-        stage, answer, flip = stage_of(row), answer_style(row), FLIP_STYLES.get(row.get("flip") or "")
-        self.title.setText(f"Step {row['step']} · {STAGE_WORDS[stage] if stage is not None else say(row['stage'])}")
+        stage, answer, flip = (
+            rollouts.stage_of(row),
+            rollouts.answer_look(row),
+            rollouts.FLIP_LOOKS.get(row.get("flip") or ""),
+        )
+        self.title.setText(
+            f"Step {row['step']} · {rollouts.STAGE_WORDS[stage] if stage is not None else rollouts.say(row['stage'])}"
+        )
         # "Right → wrong" says that it is wrong.
-        self.outcome.setVisible(answer is not NO_STYLE and not is_flip(row))
-        self.outcome.render_style(answer)
+        self.outcome.setVisible(answer is not rollouts.NO_LOOK and not rollouts.is_flip(row))
+        self.outcome.render_look(answer)
         self.flip.setVisible(flip is not None)
-        self.flip.render_style(flip or NO_STYLE)
+        self.flip.render_look(flip or rollouts.NO_LOOK)
         self.facts.render_facts(_list_facts(reading))
         self.question.render_reading(reading)
         self.solutions.render_reading(reading)
@@ -389,11 +374,9 @@ class Inspector(QWidget):
 
 def _list_facts(reading: Reading) -> list[tuple[str, str]]:
     row = reading.asked
-    facts = [("Family", say(row["family"])), ("Gold answer", str(row["gold"]))]
-    if reading.pair.clean:
-        facts.append(("Clean", format_group(reading.pair.clean)))
-    if reading.pair.siblings:
-        facts.append(("With this hint", format_group(reading.pair.siblings)))
+    facts = [("Family", rollouts.say(row["family"])), ("Gold answer", str(row["gold"]))]
+    for name, group in (("Clean", reading.pair.clean), ("With this hint", reading.pair.siblings)):
+        facts += [(name, format_group(group))] if group else []
     if row["follows_hint"] is not None:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
     facts += [

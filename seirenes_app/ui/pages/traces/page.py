@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QPushButton, QStackedLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
@@ -20,11 +20,10 @@ from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
 from seirenes_app.ui.pages.traces.inspector import Inspector
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
-from seirenes_app.ui.pages.traces.view_stack import ViewStack, centred
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.cards import EmptyState
+from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder, centred
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.search import Facets, RolloutQuery, Sort
@@ -36,6 +35,51 @@ POLL_SHARE = 10
 READ_MS = 40  # How long the cursor must rest on a row before it is read
 RUNS_MS = 5_000  # Runs that were started elsewhere come into the menu
 NAME_CHARACTERS = 44
+BESIDE = 1400  # From this width on the inspector stands beside the table, not below it
+
+
+class ViewStack(QWidget):
+    """Table and inspector, or an empty state in their place."""
+
+    def __init__(self, table: QWidget, inspector: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.content = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False, handleWidth=14)
+        self.content.addWidget(table)
+        self.content.addWidget(inspector)
+        table.setMinimumSize(320, 130)
+        inspector.setMinimumSize(340, 160)
+        self._share_room()
+        self._holder = EmptyStateHolder()
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.content)
+        self._stack.addWidget(self._holder)
+
+    @property
+    def empty(self) -> EmptyState | None:
+        return self._holder.state
+
+    @property
+    def has_content(self) -> bool:
+        return self._stack.currentIndex() == 0
+
+    def show_content(self) -> None:
+        self._stack.setCurrentIndex(0)
+
+    def show_empty(self, icon: str, title: str, text: str, *buttons: QPushButton) -> None:
+        self._holder.render_state(icon, title, text, buttons)
+        self._stack.setCurrentIndex(1)
+
+    def arrange(self, width: int) -> None:
+        side = Qt.Orientation.Horizontal if width >= BESIDE else Qt.Orientation.Vertical
+        if self.content.orientation() != side:
+            self.content.setOrientation(side)
+            self._share_room()
+
+    def _share_room(self) -> None:
+        shares = (57, 43) if self.content.orientation() == Qt.Orientation.Horizontal else (42, 58)
+        for place, share in enumerate(shares):
+            self.content.setStretchFactor(place, share)
+        self.content.setSizes([share * 100 for share in shares])
 
 
 class TracesPage(Page):
@@ -61,10 +105,8 @@ class TracesPage(Page):
         self._keep = -1  # Id of the row that stays chosen under another query
         self._to_flip = False  # Whether the cursor goes to the first flip when the list is there
         self._stay = False  # Whether the next list leaves the view at the top, where the new rows are
-        self._poll_timer = _make_timer(self, POLL_MS, self._poll)
-        self._runs_timer = _make_timer(self, RUNS_MS, self._runs.refresh)
-        self._read_timer = _make_timer(self, READ_MS, self._read)
-        self._read_timer.setSingleShot(True)
+        self._look_timer, self._runs_timer = QTimer(self, interval=LOOK_MS), QTimer(self, interval=RUNS_MS)
+        self._read_timer = QTimer(self, singleShot=True, interval=READ_MS)
         self._build()
         self._connect()
         self.show_nothing()
@@ -103,6 +145,9 @@ class TracesPage(Page):
             "export": self.open_export,
             "choose-run": self.chooser.open,
         }, context_menu=self.table)  # fmt: skip
+        self._look_timer.timeout.connect(self._look)
+        self._runs_timer.timeout.connect(self._runs.refresh)
+        self._read_timer.timeout.connect(self._read)
         self._runs.loaded.connect(self._on_runs_loaded)
         self.chooser.chosen.connect(lambda root: self.open_run(RunPaths(root)))
         self.search.searched.connect(self._on_searched)
@@ -353,10 +398,3 @@ class TracesPage(Page):
 
     def _focus_table(self) -> None:
         self.table.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-
-def _make_timer(page: QWidget, interval_ms: int, slot: Any) -> QTimer:
-    timer = QTimer(page)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(slot)
-    return timer

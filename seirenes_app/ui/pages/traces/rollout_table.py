@@ -5,47 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QAction,
-    QColor,
-    QFont,
-    QFontMetrics,
-    QKeyEvent,
-    QPainter,
-    QPen,
-    QPixmap,
-    QResizeEvent,
-    QShowEvent,
-    QStaticText,
-)
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent, QStaticText
+from PySide6.QtWidgets import QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.icons import pixmap
-from seirenes_app.ui.models.rollouts_model import (
-    COLUMNS,
-    NO_STYLE,
-    STAGE_TAGS,
-    STAGE_TONES,
-    RolloutColumn,
-    RolloutsModel,
-    Row,
-    flatten,
-    gate_style,
-    is_flip,
-    outcome_style,
-    say_kind,
-    stage_of,
-)
+from seirenes_app.ui.models import rollouts_model as rollouts
+from seirenes_app.ui.models.rollouts_model import RolloutColumn, RolloutsModel, Row
 from seirenes_app.ui.pages.traces.actions import TABLE_ACTIONS
 from seirenes_app.ui.theme import Theme, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import BadgeStyle
@@ -72,9 +38,7 @@ class RolloutDelegate(QStyledItemDelegate):
         self._strong = sized_font(parent.font(), 13, QFont.Weight.DemiBold)
         self._tag = sized_font(parent.font(), 11, QFont.Weight.Bold)
         self._metrics = {False: QFontMetrics(self._body), True: QFontMetrics(self._strong)}
-        self._theme: Theme | None = None
-        self._colours: dict[str, QColor] = {}
-        self._tags: dict[Stage, QPixmap] = {}
+        self._take_theme(current_theme())
         self._lay_out = lru_cache(TEXTS_KEPT)(self._prepare_text)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -84,7 +48,7 @@ class RolloutDelegate(QStyledItemDelegate):
         self._theme = theme
         names = ("text", "muted", "raised", "accent", "grid", "good", "warn", "bad")
         self._colours = {name: theme.colour(name) for name in names}
-        self._tags.clear()
+        self._tags: dict[Stage, QPixmap] = {}
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         if current_theme() is not self._theme:
@@ -104,19 +68,21 @@ class RolloutDelegate(QStyledItemDelegate):
         elif column is RolloutColumn.PROBLEM:
             self._paint_problem(painter, left, width, middle, row)
         elif column is RolloutColumn.OUTCOME:
-            self._paint_style(painter, left, width, middle, outcome_style(row), strong=is_flip(row))
+            self._paint_look(painter, left, width, middle, rollouts.outcome_look(row), strong=rollouts.is_flip(row))
         elif column is RolloutColumn.GATE:
-            self._paint_style(painter, left, width, middle, gate_style(row), strong=False)
+            self._paint_look(painter, left, width, middle, rollouts.gate_look(row), strong=False)
         else:
             tone = "text" if column is RolloutColumn.REWARD else "muted"
-            spec = COLUMNS[column]
+            spec = rollouts.COLUMNS[column]
             self._text(painter, left, width, middle, spec.text(row), tone, right=spec.right)
 
     def _paint_waiting(self, painter: QPainter, room: QRectF, column: RolloutColumn, number: int) -> None:
         """A bar in place of text that is being read."""
         wanted = {RolloutColumn.PROBLEM: 180 + 37 * (number % 5), RolloutColumn.KIND: 120}.get(column, 36)
         width = min(room.width(), wanted)
-        bar = QRectF(room.right() - width if COLUMNS[column].right else room.left(), room.top(), width, room.height())
+        bar = QRectF(
+            room.right() - width if rollouts.COLUMNS[column].right else room.left(), room.top(), width, room.height()
+        )
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -125,18 +91,18 @@ class RolloutDelegate(QStyledItemDelegate):
         painter.restore()
 
     def _paint_kind(self, painter: QPainter, left: int, width: int, middle: float, row: Row) -> None:
-        stage = stage_of(row)
+        stage = rollouts.stage_of(row)
         if stage is None:
-            self._text(painter, left, width, middle, COLUMNS[RolloutColumn.KIND].text(row), "muted")
+            self._text(painter, left, width, middle, rollouts.COLUMNS[RolloutColumn.KIND].text(row), "muted")
             return
         if stage not in self._tags:
             self._tags[stage] = self._draw_tag(stage, painter.device().devicePixelRatioF())
         painter.drawPixmap(QPointF(left, middle - TAG.height() / 2 + 0.5), self._tags[stage])
         used = TAG.width() + 8
-        self._text(painter, left + used, width - used, middle, say_kind(row), "text")
+        self._text(painter, left + used, width - used, middle, rollouts.say_kind(row), "text")
 
     def _draw_tag(self, stage: Stage, ratio: float) -> QPixmap:
-        theme, tone = current_theme(), STAGE_TONES[stage]
+        theme, tone = current_theme(), rollouts.STAGE_TONES[stage]
         drawn = QPixmap(TAG * ratio)
         drawn.setDevicePixelRatio(ratio)
         drawn.fill(Qt.GlobalColor.transparent)
@@ -146,26 +112,26 @@ class RolloutDelegate(QStyledItemDelegate):
         painter.setBrush(theme.wash(tone))
         whole = QRectF(0, 0, TAG.width(), TAG.height())
         painter.drawRoundedRect(whole, 4, 4)
-        painter.setPen(QPen(theme.colour(tone)))
+        painter.setPen(theme.colour(tone))
         painter.setFont(self._tag)
-        painter.drawText(whole, Qt.AlignmentFlag.AlignCenter, STAGE_TAGS[stage])
+        painter.drawText(whole, Qt.AlignmentFlag.AlignCenter, rollouts.STAGE_TAGS[stage])
         painter.end()
         return drawn
 
     def _paint_problem(self, painter: QPainter, left: int, width: int, middle: float, row: Row) -> None:
-        question = flatten(row["question"])
+        question = rollouts.flatten(row["question"])
         if not row["hint"]:
             self._text(painter, left, width, middle, question, "text")
             return
         room = width - QUESTION_WIDTH if width > 2 * QUESTION_WIDTH else width
-        used = 14 + self._text(painter, left, room, middle, f"“{flatten(row['hint'])}”", "text")
+        used = 14 + self._text(painter, left, room, middle, f"“{rollouts.flatten(row['hint'])}”", "text")
         if width - used > QUESTION_WIDTH // 2:
             self._text(painter, left + used, width - used, middle, question, "muted")
 
     def _paint_style(
         self, painter: QPainter, left: int, width: int, middle: float, style: BadgeStyle, *, strong: bool
     ) -> None:
-        if style is NO_STYLE:
+        if look is rollouts.NO_LOOK:
             return
         picture = pixmap(style.icon, ICON, style.tone, painter.device().devicePixelRatioF())
         painter.drawPixmap(QPointF(left, middle - ICON / 2 + 0.5), picture)
@@ -205,7 +171,7 @@ class RolloutTable(QTableView):
     rowChosen = Signal(int)  # Number of the row under the cursor, -1 for none
 
     def __init__(self, model: RolloutsModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, showGrid=False, wordWrap=False, cornerButtonEnabled=False)
         self._rollouts = model
         self._sort: tuple[Sort, bool] = (Sort.TIME, False)
         self._chosen_columns: dict[RolloutColumn, bool] = {}
@@ -220,41 +186,35 @@ class RolloutTable(QTableView):
     def _build(self) -> None:
         self.setAccessibleName("Rollouts")
         self.setItemDelegate(RolloutDelegate(self._rollouts, self))
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
+        self.setSelectionMode(self.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollMode(self.ScrollMode.ScrollPerPixel)
         self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setCornerButtonEnabled(False)
         rows = self.verticalHeader()
         rows.hide()
         # All rows alike and never measured: the height of a million is a multiplication.
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setSectionResizeMode(rows.ResizeMode.Fixed)
         rows.setMinimumSectionSize(ROW)
         rows.setDefaultSectionSize(ROW)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionsClickable(True)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(RolloutColumn.PROBLEM, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(header.ResizeMode.Fixed)
+        header.setSectionResizeMode(RolloutColumn.PROBLEM, header.ResizeMode.Stretch)
         bind_actions(self, TABLE_ACTIONS, {"read": self.entered.emit}, keys=WIDGET)
 
     def _build_columns_menu(self) -> None:
         """The columns that are shown, in the menu of the table and of its headers."""
         self.columns = QMenu("Columns", self)
-        self._column_actions: dict[RolloutColumn, QAction] = {}
-        for column, spec in COLUMNS.items():
+        for column, spec in rollouts.COLUMNS.items():
             if column not in ALWAYS_SHOWN:
                 action = self.columns.addAction(spec.title)
                 action.setCheckable(True)
+                action.setData(column)
                 action.triggered.connect(lambda on, c=column: self._choose_column(c, on))
-                self._column_actions[column] = action
-        opener = QAction("Columns", self)
-        opener.setMenu(self.columns)
-        self.addAction(opener)
+        self.addAction(self.columns.menuAction())
         self.columns.aboutToShow.connect(self._render_columns)
         header = self.horizontalHeader()
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -265,15 +225,15 @@ class RolloutTable(QTableView):
         self.setColumnHidden(column, not on)
 
     def _render_columns(self) -> None:
-        for column, action in self._column_actions.items():
-            action.setChecked(not self.isColumnHidden(column))
+        for action in self.columns.actions():
+            action.setChecked(not self.isColumnHidden(action.data()))
 
     def render_sort(self, sort: Sort, *, descending: bool) -> None:
         self._sort = (sort, descending)
         self._rollouts.render_sort(sort, descending=descending)
 
     def _on_header_clicked(self, section: int) -> None:
-        if (sort := COLUMNS[RolloutColumn(section)].sort) is not None:
+        if (sort := rollouts.COLUMNS[RolloutColumn(section)].sort) is not None:
             now, descending = self._sort
             self.sortRequested.emit(sort, not descending if sort is now else True)
 
@@ -282,7 +242,7 @@ class RolloutTable(QTableView):
         super().showEvent(event)
         header = self.horizontalHeader()
         arrow = header.fontMetrics().horizontalAdvance(" ↓") + 4
-        for column, spec in COLUMNS.items():
+        for column, spec in rollouts.COLUMNS.items():
             if spec.width:
                 title = header.sectionSizeFromContents(column).width() + (arrow if spec.sort is not None else 0)
                 self.setColumnWidth(column, max(spec.width, title))
@@ -304,7 +264,7 @@ class RolloutTable(QTableView):
         self.selectRow(row)
         self.setAutoScroll(True)
         if scroll:
-            hint = QAbstractItemView.ScrollHint.PositionAtCenter if far else QAbstractItemView.ScrollHint.EnsureVisible
+            hint = self.ScrollHint.PositionAtCenter if far else self.ScrollHint.EnsureVisible
             self.scrollTo(self._rollouts.index(row, 0), hint)
 
     def step(self, by: int) -> None:
@@ -327,7 +287,7 @@ class RolloutTable(QTableView):
         super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        for column, spec in COLUMNS.items():
+        for column, spec in rollouts.COLUMNS.items():
             shown = event.size().width() >= spec.hidden_below
             self.setColumnHidden(column, not self._chosen_columns.get(column, shown))
         super().resizeEvent(event)
