@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from seirenes_app import version
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
-from seirenes_app.ui.widgets.boxes import column, fill, row
+from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.sidebar import Logo
@@ -242,10 +242,7 @@ class ShortcutsDialog(ReferenceDialog):
 
 
 def _make_keys(group: str, rows: Sequence[tuple[str, str]]) -> QGridLayout:
-    grid = QGridLayout()
-    grid.setVerticalSpacing(SPACE_1)
-    grid.setHorizontalSpacing(SPACE_6)
-    grid.setColumnStretch(0, 1)
+    grid = make_grid(gaps=(SPACE_6, SPACE_1), stretched=0)
     grid.addWidget(make_label(group, "eyebrow"), 0, 0)
     for place, (name, key) in enumerate(rows, 1):
         grid.addWidget(make_label(name), place, 0)

@@ -10,7 +10,7 @@ from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from seirenes_app.services.formatting import percent, percent_limits
-from seirenes_app.ui.theme import SMALL_PX, Theme, current_theme
+from seirenes_app.ui.theme import SMALL_PX, Theme, current_theme, sized_font
 
 ROW = 38
 LABEL_WIDTH = 92
@@ -89,10 +89,7 @@ class IntervalBars(_Bars):
             self._paint_row(painter, rate, i * ROW, current_theme())
 
     def _paint_row(self, painter: QPainter, rate: Rate, top: float, theme: Theme) -> None:
-        font = QFont(self.font())
-        font.setWeight(QFont.Weight.DemiBold)
-        font.setPixelSize(13)
-        painter.setFont(font)
+        painter.setFont(sized_font(self.font(), 13, QFont.Weight.DemiBold))
         painter.setPen(theme.colour(rate.colour))
         middle = Qt.AlignmentFlag.AlignVCenter
         painter.drawText(QRectF(0, top, LABEL_WIDTH, ROW), middle | Qt.AlignmentFlag.AlignLeft, rate.label)
@@ -102,15 +99,13 @@ class IntervalBars(_Bars):
         self._paint_figures(painter, rate, QRectF(self.width() - FIGURE_WIDTH, top, FIGURE_WIDTH, ROW), theme)
 
     def _paint_figures(self, painter: QPainter, rate: Rate, rect: QRectF, theme: Theme) -> None:
-        small = QFont(self.font())
-        small.setPixelSize(SMALL_PX)
         bold = QFont(self.font())
         bold.setWeight(QFont.Weight.DemiBold)
         painter.setFont(bold)
         painter.setPen(theme.colour("text" if rate.done else "muted"))
         figure = percent(rate.rate) if rate.done else "—"
         painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, figure)
-        painter.setFont(small)
+        painter.setFont(sized_font(self.font(), SMALL_PX))
         painter.setPen(theme.colour("muted"))
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
@@ -162,8 +157,7 @@ class MiniBars(_Bars):
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = current_theme(), QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        font = QFont(self.font())
-        font.setPixelSize(11)
+        font = sized_font(self.font(), 11)
         painter.setFont(font)
         figure = QFontMetrics(font).horizontalAdvance(percent(1)) + 4
         for i, rate in enumerate(self.rates):

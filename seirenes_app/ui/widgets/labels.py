@@ -55,10 +55,12 @@ def set_tone(label: QWidget, tone: str) -> None:
 class ElidedLabel(QLabel):
     """One line that gives way: what does not fit ends in "…", and the tooltip has it whole."""
 
-    def __init__(self, role: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, role: str = "", parent: QWidget | None = None, *, fill: bool = False) -> None:
+        """With `fill` it takes all the room it gets, however short its text is."""
         super().__init__(parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy.Policy
+        self.setSizePolicy(policy.Ignored if fill else policy.Maximum, policy.Fixed)
         if role:
             self.setProperty("role", role)
 

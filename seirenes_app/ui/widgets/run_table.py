@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QInputDialog,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtWidgets import QInputDialog, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.services.formatting import change_tone, percent, signed_points
 from seirenes_app.services.run_summary import Change
@@ -157,33 +148,25 @@ class RunTable(QTableView):
     opened = Signal(object)
 
     def __init__(self, model: RunsModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, showGrid=False, wordWrap=False)
         self._runs = model
         self.setModel(model)
-        self._build()
-        self._connect(model)
-
-    def _build(self) -> None:
         self.setAccessibleName("Recent runs")
         self.setProperty("plain", "true")
         self.setItemDelegate(RunDelegate(self))
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
+        self.setSelectionMode(self.SelectionMode.SingleSelection)
+        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(RunColumn.RUN, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(header.ResizeMode.Fixed)
+        header.setSectionResizeMode(RunColumn.RUN, header.ResizeMode.Stretch)
         for column, width in WIDTHS.items():
             self.setColumnWidth(column, width[0])
-
-    def _connect(self, model: RunsModel) -> None:
         self.doubleClicked.connect(self._on_double_clicked)
         model.modelReset.connect(self.fit_height)
         self.fit_height()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QSplitter, QWidget
 
 from seirenes_app.services.hint_authoring.draft import Draft, title_of
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
-from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.growing_text import PageLine
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, set_tone
@@ -63,19 +63,16 @@ class Pane(QScrollArea):
     """A column that scrolls by itself."""
 
     def __init__(self, name: str, min_width: int) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
+        super().__init__(widgetResizable=True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMinimumWidth(min_width)
         self.setAccessibleName(name)
         inside = QWidget()
-        self.body = QVBoxLayout(inside)
-        self.body.setContentsMargins(2, 2, 12, 24)
-        self.body.setSpacing(SPACE_4)
+        self.body = column(spacing=SPACE_4, margins=(2, 2, 12, 24), parent=inside)
         # The content grows in the same pass as its parts, or they overlap until the scroll area has been told.
-        self.body.setSizeConstraint(QVBoxLayout.SizeConstraint.SetMinimumSize)
+        self.body.setSizeConstraint(self.body.SizeConstraint.SetMinimumSize)
         self.body.addStretch(1)
         self.setWidget(inside)
 

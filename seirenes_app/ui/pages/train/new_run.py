@@ -9,16 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QBoxLayout,
-    QButtonGroup,
-    QGridLayout,
-    QLabel,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractButton, QBoxLayout, QButtonGroup, QLabel, QScrollArea, QSizePolicy, QWidget
 
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.run_repository import RunRepository
@@ -29,7 +20,7 @@ from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.pages.train.preflight import Preflight, check_run
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
-from seirenes_app.ui.widgets.boxes import column, fill, row
+from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
@@ -99,9 +90,7 @@ class PresetTiles(QWidget):
         self.tiles = {name: Tile(presets[name]) for name in names}
         self._columns = 0
         self._group = QButtonGroup(self)
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(SPACE_2)
+        self._grid = make_grid(self, gaps=(SPACE_2, SPACE_2))
         self.setAccessibleName("Presets")
         for name, tile in self.tiles.items():
             self._group.addButton(tile)
@@ -134,10 +123,7 @@ class Breakdown(QWidget):
         super().__init__(parent)
         self._name = name
         self.figure = make_label("…", "figure", wrap=True)
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(SPACE_3)
-        self._grid.setVerticalSpacing(2)
-        self._grid.setColumnStretch(0, 1)
+        self._grid = make_grid(gaps=(SPACE_3, 2), stretched=0)
         self._cells: list[tuple[QLabel, QLabel]] = []
         column(make_label(name, "small"), self.figure, self._grid, spacing=SPACE_1, parent=self)
 
@@ -158,9 +144,6 @@ class Breakdown(QWidget):
         self.setAccessibleName(f"{self._name}: {figure}. {said}")
 
 
-PANEL_WIDTH = 344
-
-
 class LaunchPanel(QScrollArea):
     """Beside the form: the buttons, then what may change its height: warnings, what the run will take, the queue."""
 
@@ -168,15 +151,17 @@ class LaunchPanel(QScrollArea):
     revealRequested = Signal()
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, widgetResizable=True)
         self._actions = actions
-        self.setWidgetResizable(True)
-        self.setFixedWidth(PANEL_WIDTH)
+        self.setFixedWidth(344)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.queue, self.rows = Card(), column(spacing=SPACE_1)
+        note = make_label("The next one starts when no run is live and this window is open.", "small", wrap=True)
+        fill(self.queue.body, make_card_heading("Queue"), self.rows, note)
+        self.queue.hide()
         inside = QWidget()
-        parts = self._build_launch(), self._build_queue()
-        column(*parts, None, spacing=SPACE_3, margins=(0, 32, 24, 32), parent=inside)
+        column(self._build_launch(), self.queue, None, spacing=SPACE_3, margins=(0, 32, 24, 32), parent=inside)
         self.setWidget(inside)
 
     def _build_launch(self) -> Card:
@@ -195,14 +180,6 @@ class LaunchPanel(QScrollArea):
         fill(card.body, self.start, queue, copy, make_rule(), self.wrong, self.reveal, self.warnings)
         fill(card.body, self.time, self.basis, make_rule(), self.memory)
         return card
-
-    def _build_queue(self) -> Card:
-        self.queue = Card()
-        self.rows = column(spacing=SPACE_1)
-        note = make_label("The next one starts when no run is live and this window is open.", "small", wrap=True)
-        fill(self.queue.body, make_card_heading("Queue"), self.rows, note)
-        self.queue.hide()
-        return self.queue
 
     def render_wrong(self, reason: str) -> None:
         """A value is not accepted: name it. "" when all are."""
@@ -272,14 +249,8 @@ class NewRun(QWidget):
         self._past: Sequence[RunSummary] = ()
         demo = self._presets[DEMO].config if DEMO in self._presets else RunConfig()
         self._origin = Origin(DEMO, "seirenes demo", demo)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(ESTIMATE_MS)
+        self._timer = QTimer(self, singleShot=True, interval=ESTIMATE_MS)
         self._timer.timeout.connect(self._estimate)
-        self._build(actions)
-        self.take_preset(DEMO)
-
-    def _build(self, actions: Mapping[str, QAction]) -> None:
         self.column = Column(1320)
         self.column.body.setSpacing(SPACE_4)
         self.column.body.setContentsMargins(40, 32, 24, 40)
@@ -295,6 +266,7 @@ class NewRun(QWidget):
         self.tiles.chosen.connect(self.take_preset)
         self.form.changed.connect(self._on_changed)
         self.panel.revealRequested.connect(self._reveal)
+        self.take_preset(DEMO)
 
     def render_config(self, config: RunConfig) -> None:
         """Show a configuration; what differs from where the form was filled from is marked."""

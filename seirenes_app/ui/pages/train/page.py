@@ -57,11 +57,9 @@ class TrainPage(Page):
         self._watcher: RunWatcher | None = None
         self._state = RunState()
         self.queue: list[RunConfig] = []  # Runs that wait, the next one first
-        self._timer = QTimer(self)
-        self._timer.setInterval(TICK_MS)
+        self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
-        self._meter_timer = QTimer(self)
-        self._meter_timer.setInterval(METERS_MS)
+        self._meter_timer = QTimer(self, interval=METERS_MS)
         self._meter_timer.timeout.connect(self._measure)
         self._build()
         self._connect()

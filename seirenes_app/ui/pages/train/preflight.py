@@ -9,13 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from seirenes_app.services.estimate import (
-    MemoryEstimate,
-    TimeEstimate,
-    estimate_memory,
-    estimate_time,
-    model_parameters,
-)
+from seirenes_app.services import estimate
 from seirenes_app.services.formatting import megabytes
 from training.runs.config import RunConfig
 from training.runs.listing import RunSummary
@@ -39,16 +33,16 @@ class Preflight:
     """What a configuration will take, and warnings: a sentence or two each."""
 
     config: RunConfig
-    time: TimeEstimate
-    memory: MemoryEstimate
+    time: estimate.TimeEstimate
+    memory: estimate.MemoryEstimate
     warnings: tuple[str, ...]
 
 
 def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) -> Preflight:
     """Estimate and warn. Reads the machine and the locks of all runs: call it off the window's thread."""
-    memory = estimate_memory(config)
-    warnings = find_warnings(config, memory.megabytes, model_parameters(config), read_machine_state(runs_root))
-    return Preflight(config, estimate_time(config, past=past), memory, warnings)
+    memory = estimate.estimate_memory(config)
+    warnings = find_warnings(config, memory.megabytes, estimate.model_parameters(config), read_machine_state(runs_root))
+    return Preflight(config, estimate.estimate_time(config, past=past), memory, warnings)
 
 
 def read_machine_state(runs_root: Path) -> MachineState:

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QFont, QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
-    QGridLayout,
-    QHeaderView,
-    QLabel,
-    QMenu,
-    QProgressBar,
-    QSizePolicy,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
-from seirenes_app.services.formatting import (
-    duration,
-    format_count,
-    percent,
-    percent_interval,
-    points_interval,
-    signed_points,
-)
+from seirenes_app.services import formatting
 from seirenes_app.services.run_report import ReportLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
@@ -38,7 +19,7 @@ from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
-from seirenes_app.ui.widgets.boxes import column, fill, row
+from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.cards import Column as PageColumn
@@ -66,8 +47,8 @@ class RunHeader(QWidget):
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._actions = actions
-        self.name, self.detail = ElidedLabel("title"), ElidedLabel("muted")
-        self.badge = Badge(STATUS_STYLES[RunStatus.STARTING])
+        self.name, self.detail = ElidedLabel("title"), ElidedLabel("muted", fill=True)
+        self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
         self.traces = action_button(actions["traces"], kind="quiet")
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
@@ -82,8 +63,6 @@ class RunHeader(QWidget):
         self.more.setMenu(menu)
         self.new = make_button("New run", "plus", tip="Set up another run (Ctrl+N)", clicked=self.newRequested.emit)
         names = row(self.name, self.badge, None, self.traces, self.robustness, spacing=SPACE_3)
-        # All the room that the buttons leave: shared with a spacer, half of it would be lost to a cut text.
-        self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         tools = row((self.detail, 1), self.resume, self.edit, self.pause, self.stop, self.more, self.new)
         column(names, tools, parent=self)
 
@@ -157,7 +136,6 @@ class StageBar(QWidget):
         self._started = False
         self._share = 0.0
         self.setFixedHeight(STAGE_HEIGHT)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(460)
 
     def render_state(self, state: RunState) -> None:
@@ -169,7 +147,7 @@ class StageBar(QWidget):
         self._started = state.step > 0
         self._share = min(1.0, state.stage_done / state.stage_total) if state.stage_total else 0.0
         word = self._stages[self._current][1] if active else "none"
-        self.setAccessibleName(f"Stage: {word}, {percent(self._share)}" if active else "Stage: none")
+        self.setAccessibleName(f"Stage: {word}, {formatting.percent(self._share)}" if active else "Stage: none")
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -206,7 +184,7 @@ class StageBar(QWidget):
         font = sized_font(self.font(), 13, QFont.Weight.DemiBold if current else QFont.Weight.Normal)
         painter.setFont(font)
         painter.setPen(theme.colour("text" if current or past else "muted"))
-        text = f"{word}  {percent(self._share)}" if current else word
+        text = f"{word}  {formatting.percent(self._share)}" if current else word
         icon = 18 if past else 0
         left = rect.left() + (rect.width() - QFontMetrics(font).horizontalAdvance(text) - icon) / 2
         if past:
@@ -241,16 +219,11 @@ class ProgressCard(Card):
         super().__init__(parent=parent)
         self.body.setSpacing(SPACE_3)
         self.stages = StageBar()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setMaximum(10_000)
+        self.bar = QProgressBar(textVisible=False, maximum=10_000)
         self.bar.setAccessibleName("Progress of the run")
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(SPACE_6)
-        grid.setVerticalSpacing(0)
-        self.figures: dict[str, QLabel] = {}
+        grid = make_grid(gaps=(SPACE_6, 0))
+        self.figures = {key: make_label("—", "figure") for key in FIGURES}
         for place, (key, title) in enumerate(FIGURES.items()):
-            self.figures[key] = make_label("—", "figure")
             self.figures[key].setAccessibleName(title)
             grid.addWidget(make_label(title, "small"), 0, place)
             grid.addWidget(self.figures[key], 1, place)
@@ -273,10 +246,10 @@ def _figures(state: RunState) -> dict[str, str]:
     starting = "starting" if state.status is RunStatus.STARTING else STAGE_LABELS.get(state.stage, "—")
     return {
         "step": f"{state.step} of {state.steps}" if state.steps else starting,
-        "elapsed": duration(state.active_s) if state.started_t else "—",
-        "left": duration(state.eta_s),
-        "speed": format_count(speed) if speed else "—",
-        "rollouts": format_count(rollouts) if rollouts else "—",
+        "elapsed": formatting.duration(state.active_s) if state.started_t else "—",
+        "left": formatting.duration(state.eta_s),
+        "speed": formatting.format_count(speed) if speed else "—",
+        "rollouts": formatting.format_count(rollouts) if rollouts else "—",
         "saved": f"step {state.checkpoints[-1][0]}" if state.checkpoints else "none yet",
     }
 
@@ -297,13 +270,11 @@ class HealthWarning:
 
 def group_warnings(warnings: Sequence[ProcessWarning]) -> list[HealthWarning]:
     """One entry per code, the one that was raised last on top."""
+    times = Counter(warning.code for warning in warnings)
     newest: dict[str, ProcessWarning] = {}
-    times: dict[str, int] = {}
-    for warning in warnings:
-        newest.pop(warning.code, None)
-        newest[warning.code] = warning
-        times[warning.code] = times.get(warning.code, 0) + 1
-    return [HealthWarning(warning, times[code]) for code, warning in reversed(newest.items())]
+    for warning in reversed(warnings):
+        newest.setdefault(warning.code, warning)
+    return [HealthWarning(warning, times[code]) for code, warning in newest.items()]
 
 
 class HealthRow(QWidget):
@@ -315,8 +286,7 @@ class HealthRow(QWidget):
         self._warnings: Sequence[ProcessWarning] = ()
         self.groups: list[HealthWarning] = []
         self.icon = IconLabel("check", 18, "good")
-        self.text = ElidedLabel()
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.text = ElidedLabel(fill=True)
         self.all = make_button("Details", "warning", kind="quiet", tip="All health warnings", clicked=self._show_all)
         self.setFixedHeight(self.all.sizeHint().height())
         row(self.icon, (self.text, 1), self.all, parent=self)
@@ -425,7 +395,7 @@ class EvaluationTable(QTableView):
     """The frozen suite before and now, by condition and hint type. Read-only; as high as its rows."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, showGrid=False)
         self._evals: Sequence[EvalPoint] = ()
         self._paired: Mapping[str, ReportLine] = {}
         self.rows = TableModel((
@@ -437,16 +407,16 @@ class EvaluationTable(QTableView):
         ), self)  # fmt: skip
         self.setModel(self.rows)
         self.setProperty("plain", "true")
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFrameShape(self.Shape.NoFrame)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        header = self.horizontalHeader()
+        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
-        self.horizontalHeader().setHighlightSections(False)
-        self.horizontalHeader().setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(PICTURE, header.ResizeMode.Stretch)
         self.setItemDelegateForColumn(PICTURE, IntervalDelegate(self))
-        self.setShowGrid(False)
         self.setAccessibleName("Accuracy on the frozen suite, before and now")
         self._fill()
 
@@ -474,12 +444,12 @@ class EvaluationTable(QTableView):
             return ""
         paired = self._paired.get(line.paired)
         if paired is None or abs(paired.after.accuracy - float(line.now["accuracy"])) > 1e-9:
-            return signed_points(float(line.now["accuracy"]) - float(line.before["accuracy"]))
-        return points_interval(paired.difference, "")
+            return formatting.signed_points(float(line.now["accuracy"]) - float(line.before["accuracy"]))
+        return formatting.points_interval(paired.difference, "")
 
 
 def format_rate(rate: Mapping[str, Any] | None) -> str:
-    return percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"])) if rate else "—"
+    return formatting.percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"])) if rate else "—"
 
 
 LOG_HEIGHT = 320
