@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPus
 
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, SPACE_4, SPACE_6
-from seirenes_app.ui.widgets.boxes import column, make_grid, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone

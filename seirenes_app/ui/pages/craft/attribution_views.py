@@ -21,11 +21,10 @@ from seirenes_app.ui.pages.craft.captions import CANCELLED, CONDITIONS, say_drop
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets import logprob_delta_view as deltas
-from seirenes_app.ui.widgets.boxes import column, make_grid, row
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.no_wheel import ignore_wheel
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.statistics import Interval
 from training.core.types import Condition

@@ -20,7 +20,7 @@ from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft import captions
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
-from seirenes_app.ui.widgets.boxes import Top, column, fill, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, Top, column, fill, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine

@@ -21,7 +21,7 @@ from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMEN
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
-from seirenes_app.ui.widgets.boxes import fill, make_grid, row
+from seirenes_app.ui.widgets.boxes import fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone

@@ -91,8 +91,8 @@ def list_choices(filter_: Filter, facets: Facets) -> tuple[Group, ...]:
         )
     if filter_ is OUTCOME:
         return (
-            group("flips", {f: look.text for f, look in rollouts.FLIP_LOOKS.items()}, facets.flips, "Clean → hinted"),
-            group("outcomes", {o: look.text for o, look in rollouts.OUTCOME_LOOKS.items()}, facets.outcomes, "Answer"),
+            group("flips", {f: look.text for f, look in rollouts.FLIP_STYLES.items()}, facets.flips, "Clean → hinted"),
+            group("outcomes", {o: look.text for o, look in rollouts.OUTCOME_STYLES.items()}, facets.outcomes, "Answer"),
         )
     if filter_ is FOLLOWS:
         return (group("follows", {True: "Answers what the hint suggests", False: "Does not"}, facets.follows),)
@@ -147,7 +147,7 @@ def _describe_value(field: str, value: Any) -> str:
     """A value's label; its own name for one that a newer version wrote."""
     if field == "stages":
         return rollouts.STAGE_WORDS.get(value, rollouts.say(value))
-    look = {"flips": rollouts.FLIP_LOOKS, "outcomes": rollouts.OUTCOME_LOOKS}.get(field, {}).get(value)  # type: ignore[attr-defined]
+    look = {"flips": rollouts.FLIP_STYLES, "outcomes": rollouts.OUTCOME_STYLES}.get(field, {}).get(value)  # type: ignore[attr-defined]
     return look.text.lower() if look is not None else rollouts.say(value)
 
 

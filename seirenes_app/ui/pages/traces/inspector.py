@@ -16,9 +16,7 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
-from seirenes_app.ui.widgets.cards import Card, make_rule
-from seirenes_app.ui.widgets.empty_state import EmptyState, centred
-from seirenes_app.ui.widgets.flow import FlowLayout
+from seirenes_app.ui.widgets.cards import Card, EmptyState, centred, make_rule
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
 from training.core.types import Stage
@@ -72,7 +70,7 @@ class GroupStrip(QWidget):
         for number, button in enumerate(self.buttons):
             button.setVisible(number < len(rows))
             if number < len(rows):
-                look = rollouts.answer_look(rows[number])
+                look = rollouts.answer_style(rows[number])
                 set_icon(button, look.icon or "info", look.tone)
                 button.setAccessibleName(f"{self._name} {number + 1} of {len(rows)}: {look.text}")
                 button.setToolTip(f"{number + 1}: {look.text}")
@@ -158,7 +156,7 @@ class QuestionCard(Card):
         self.text = MarkedText("Question")
         self.rule = make_rule()
         self.adversary = make_label("", "eyebrow")
-        self.gate = Badge(rollouts.PASSED_LOOK)
+        self.gate = Badge(rollouts.PASSED_STYLE)
         self.hint_head = QWidget()
         row((self.adversary, 1), self.gate, parent=self.hint_head)
         self.reason = make_label("", wrap=True, tone="warn", select=True)
@@ -181,7 +179,7 @@ class QuestionCard(Card):
         author = "replayed from the archive" if hint["archived"] else "a template"
         facts = [("Written by", author if written is None else "the Adversary, in this step")]
         if written is not None:
-            self.gate.render_look(rollouts.gate_look(written))
+            self.gate.render_style(rollouts.gate_style(written))
             facts += [(name.capitalize(), decimal(written[name], signed=True)) for name in ("reward", "advantage")]
         self.facts.render_facts(facts)
 
@@ -204,7 +202,7 @@ class Solutions(Card):
         self.between.setFixedWidth(GUTTER)
         self.pair = TracePairView()
         self.single = QWidget()
-        self.outcome = Badge(rollouts.NO_LOOK)
+        self.outcome = Badge(rollouts.NO_STYLE)
         self.title = make_label("", "eyebrow")
         self.text = make_label("", wrap=True, select=True)
         self.why = make_label("", "muted", wrap=True)
@@ -230,7 +228,7 @@ class Solutions(Card):
         if reading.alignment is not None and clean is not None and hinted is not None:
             self.pair.render(
                 reading.alignment, *titles,
-                left_look=rollouts.answer_look(clean), right_look=rollouts.answer_look(hinted),
+                left_style=rollouts.answer_style(clean), right_style=rollouts.answer_style(hinted),
             )  # fmt: skip
             return
         row = clean or hinted
@@ -240,7 +238,7 @@ class Solutions(Card):
             self.title.setText(titles[row is hinted])
             self.text.setText(row["completion"])
             self.text.setAccessibleName(f"Solution: {row['completion']}")
-            self.outcome.render_look(rollouts.answer_look(row))
+            self.outcome.render_style(rollouts.answer_style(row))
         self.why.setText(_why_unpaired(reading))
         self.why.setVisible(bool(self.why.text()))
 
@@ -307,7 +305,7 @@ class Inspector(QWidget):
 
     def _build_head(self) -> QBoxLayout:
         self.title = ElidedLabel("heading")
-        self.outcome, self.flip = Badge(rollouts.NO_LOOK), Badge(rollouts.NO_LOOK)
+        self.outcome, self.flip = Badge(rollouts.NO_STYLE), Badge(rollouts.NO_STYLE)
         self.before = make_icon_button("up", "Previous flip (p)", clicked=lambda: self.flipRequested.emit(True))
         self.after = make_icon_button("chevron-down", "Next flip (n)", clicked=lambda: self.flipRequested.emit(False))
         self.craft = make_button("Open in Craft", "craft", tip="Take the question and its hint to Craft (c)",
@@ -325,17 +323,17 @@ class Inspector(QWidget):
         row = reading.asked
         stage, answer, flip = (
             rollouts.stage_of(row),
-            rollouts.answer_look(row),
-            rollouts.FLIP_LOOKS.get(row.get("flip") or ""),
+            rollouts.answer_style(row),
+            rollouts.FLIP_STYLES.get(row.get("flip") or ""),
         )
         self.title.setText(
             f"Step {row['step']} · {rollouts.STAGE_WORDS[stage] if stage is not None else rollouts.say(row['stage'])}"
         )
         # "Right → wrong" says that it is wrong.
-        self.outcome.setVisible(answer is not rollouts.NO_LOOK and not rollouts.is_flip(row))
-        self.outcome.render_look(answer)
+        self.outcome.setVisible(answer is not rollouts.NO_STYLE and not rollouts.is_flip(row))
+        self.outcome.render_style(answer)
         self.flip.setVisible(flip is not None)
-        self.flip.render_look(flip or rollouts.NO_LOOK)
+        self.flip.render_style(flip or rollouts.NO_STYLE)
         self.facts.render_facts(_list_facts(reading))
         self.question.render_reading(reading)
         self.solutions.render_reading(reading)

@@ -23,7 +23,7 @@ from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.empty_state import EmptyState, EmptyStateHolder, centred
+from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder, centred
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.search import Facets, RolloutQuery, Sort
@@ -105,7 +105,7 @@ class TracesPage(Page):
         self._keep = -1  # Id of the row that stays chosen under another query
         self._to_flip = False  # Whether the cursor goes to the first flip when the list is there
         self._stay = False  # Whether the next list leaves the view at the top, where the new rows are
-        self._look_timer, self._runs_timer = QTimer(self, interval=LOOK_MS), QTimer(self, interval=RUNS_MS)
+        self._poll_timer, self._runs_timer = QTimer(self, interval=POLL_MS), QTimer(self, interval=RUNS_MS)
         self._read_timer = QTimer(self, singleShot=True, interval=READ_MS)
         self._build()
         self._connect()
@@ -145,7 +145,7 @@ class TracesPage(Page):
             "export": self.open_export,
             "choose-run": self.chooser.open,
         }, context_menu=self.table)  # fmt: skip
-        self._look_timer.timeout.connect(self._look)
+        self._poll_timer.timeout.connect(self._poll)
         self._runs_timer.timeout.connect(self._runs.refresh)
         self._read_timer.timeout.connect(self._read)
         self._runs.loaded.connect(self._on_runs_loaded)

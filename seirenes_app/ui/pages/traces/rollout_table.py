@@ -68,9 +68,9 @@ class RolloutDelegate(QStyledItemDelegate):
         elif column is RolloutColumn.PROBLEM:
             self._paint_problem(painter, left, width, middle, row)
         elif column is RolloutColumn.OUTCOME:
-            self._paint_look(painter, left, width, middle, rollouts.outcome_look(row), strong=rollouts.is_flip(row))
+            self._paint_style(painter, left, width, middle, rollouts.outcome_style(row), strong=rollouts.is_flip(row))
         elif column is RolloutColumn.GATE:
-            self._paint_look(painter, left, width, middle, rollouts.gate_look(row), strong=False)
+            self._paint_style(painter, left, width, middle, rollouts.gate_style(row), strong=False)
         else:
             tone = "text" if column is RolloutColumn.REWARD else "muted"
             spec = rollouts.COLUMNS[column]
@@ -131,7 +131,7 @@ class RolloutDelegate(QStyledItemDelegate):
     def _paint_style(
         self, painter: QPainter, left: int, width: int, middle: float, style: BadgeStyle, *, strong: bool
     ) -> None:
-        if look is rollouts.NO_LOOK:
+        if style is rollouts.NO_STYLE:
             return
         picture = pixmap(style.icon, ICON, style.tone, painter.device().devicePixelRatioF())
         painter.drawPixmap(QPointF(left, middle - ICON / 2 + 0.5), picture)

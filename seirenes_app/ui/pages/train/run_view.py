@@ -48,7 +48,7 @@ class RunHeader(QWidget):
         super().__init__(parent)
         self._actions = actions
         self.name, self.detail = ElidedLabel("title"), ElidedLabel("muted", fill=True)
-        self.badge = Badge(STATUS_LOOKS[RunStatus.STARTING])
+        self.badge = Badge(STATUS_STYLES[RunStatus.STARTING])
         self.traces = action_button(actions["traces"], kind="quiet")
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
