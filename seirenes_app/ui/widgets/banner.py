@@ -1,14 +1,4 @@
-"""A message on a page: what happened, and what can be done about it. Plain text.
-
-    self.banner = Banner()                       # hidden
-    self.banner.dismissed.connect(self._on_dismissed)
-    self.banner.show_message(
-        BannerKind.ERROR, "The trainer exited unexpectedly", text, log=lines,
-        actions=(BannerAction("Resume", self.resumeRequested.emit, "resume", primary=True),
-                 BannerAction("Open the log", self.logRequested.emit, "log")),
-        dismissable=True,
-    )
-    self.banner.clear()
+"""Messages on a page: what happened, and what can be done about it; and the toast. Plain text.
 
 The same message again changes nothing on the screen, so the keyboard stays where it is.
 """
@@ -20,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.boxes import fill, row
@@ -68,8 +58,7 @@ class Banner(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.kind: BannerKind | None = None
-        self.buttons: dict[str, QPushButton] = {}
-        """By text."""
+        self.buttons: dict[str, QPushButton] = {}  # By text
         self._actions: tuple[BannerAction, ...] = ()
         self._icon = IconLabel("info", 20)
         self.title = make_label("", "heading", wrap=True)
@@ -96,7 +85,6 @@ class Banner(Card):
         actions: Sequence[BannerAction] = (),
         dismissable: bool = False,
     ) -> None:
-        """Show it in place of the last message."""
         if kind is not self.kind:
             self._render_kind(kind)
         self.title.setText(title)
@@ -110,7 +98,6 @@ class Banner(Card):
         self.show()
 
     def clear(self) -> None:
-        """Hide it."""
         self.hide()
 
     def _on_dismissed(self) -> None:
@@ -157,11 +144,8 @@ class Toast(QFrame):
         self.setObjectName("toast")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._label = make_label()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(16, 10, 16, 10)
-        row.addWidget(self._label)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
+        row(self._label, margins=(16, 10, 16, 10), parent=self)
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self.hide)
         parent.installEventFilter(self)
         self.hide()
@@ -172,7 +156,6 @@ class Toast(QFrame):
         return self._label.text()
 
     def say(self, text: str, seconds: float = 4.0) -> None:
-        """Show `text` at the foot of the window."""
         self._label.setWordWrap(False)
         self._label.setText(text)
         if self._label.sizeHint().width() > self._room():

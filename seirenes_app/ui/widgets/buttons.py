@@ -40,7 +40,6 @@ class IconButton(_KeepsFocus, QToolButton):
 
 
 def _move_focus(button: Any) -> None:
-    """The keyboard to the nearest button beside it that is safe, or to the widget that holds them."""
     if not isValid(button) or QApplication.focusWidget() is not None:
         return
     beside = button.parentWidget()

@@ -97,7 +97,6 @@ class EmptyStateHolder(QWidget):
         self._column.addStretch(3)
 
     def render_state(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
-        """Show another in its place."""
         if self.state is not None:
             self._column.removeWidget(self.state)
             self.state.hide()

@@ -33,16 +33,13 @@ class CheckList(QListWidget):
 
     @property
     def entries(self) -> list[tuple[QListWidgetItem, Any]]:
-        """All entries with their values."""
         items = [self.item(i) for i in range(self.count())]
         return [(item, item.data(VALUE_ROLE)) for item in items]
 
     @property
     def ticked(self) -> list[Any]:
-        """The values of the ticked entries."""
         return [value for item, value in self.entries if item.checkState() == Qt.CheckState.Checked]
 
     def tick(self, wanted: Callable[[Any], bool]) -> None:
-        """Tick the entries whose value is wanted, and no others."""
         for item, value in self.entries:
             item.setCheckState(Qt.CheckState.Checked if wanted(value) else Qt.CheckState.Unchecked)

@@ -31,12 +31,9 @@ INSET = (SPACE_2, SPACE_2, SPACE_4, SPACE_2)
 class CloseAnswer(StrEnum):
     """What to do with running runs when the window closes."""
 
-    KEEP = "keep"
-    """They continue in the background and are listed again at the next start."""
-    STOP = "stop"
-    """They are asked to save and stop; the window closes when they have."""
-    CANCEL = "cancel"
-    """The window stays."""
+    KEEP = "keep"  # They continue in the background and are listed again at the next start
+    STOP = "stop"  # They are asked to save and stop; the window closes when they have
+    CANCEL = "cancel"  # The window stays
 
 
 class PageDialog(QDialog):
@@ -122,8 +119,7 @@ class BugDialog(PageDialog):
         self._diagnostics = diagnostics
         about = "This is an error in the window, not in your run: runs continue. The details are in the log; please "
         about += "send them with a report."
-        details = QPlainTextEdit(text)
-        details.setReadOnly(True)
+        details = QPlainTextEdit(text, readOnly=True)
         details.setFont(mono_font(12))
         details.setMinimumSize(600, 180)
         details.setAccessibleName("Details of the error")
@@ -162,7 +158,6 @@ class ConfirmDialog(PageDialog):
 
 
 def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> ConfirmDialog:
-    """Ask whether to discard a run, and do it after a yes."""
     text = f"{run_id} is stopped if it is running, and its folder moves to the trash beside the runs."
     dialog = ConfirmDialog("Discard the run?", text, "Discard", parent)
     dialog.accepted.connect(lambda: then())
@@ -183,13 +178,9 @@ class AboutDialog(PageDialog):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("About Seirênes", parent, heading=False)
         names = column(make_label("Seirênes", "title"), make_label(f"Version {version()}", "muted"), spacing=0)
-        fill(
-            self.body,
-            row(Logo(56), names, None, spacing=SPACE_3),
-            SPACE_3,
-            make_label("A laboratory for the reasoning robustness of language models.", wrap=True),
-            make_label(ABOUT, "muted", wrap=True),
-        )
+        slogan = make_label("A laboratory for the reasoning robustness of language models.", wrap=True)
+        head = row(Logo(56), names, None, spacing=SPACE_3)
+        fill(self.body, head, SPACE_3, slogan, make_label(ABOUT, "muted", wrap=True))
         self.add_close()
 
 
@@ -198,9 +189,8 @@ class ReferenceDialog(PageDialog):
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
-        self.area = QScrollArea()
+        self.area = QScrollArea(widgetResizable=True)
         self.area.setWidget(content)
-        self.area.setWidgetResizable(True)
         self.area.setProperty("ring", True)
         self.area.setAccessibleName(title)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

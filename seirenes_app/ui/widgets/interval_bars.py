@@ -58,7 +58,6 @@ class _Bars(QWidget):
         self.rates: tuple[Rate, ...] = ()
 
     def render_rates(self, rates: Sequence[Rate]) -> None:
-        """Show these."""
         self.rates = tuple(rates)
         texts = [rate.description for rate in self.rates]
         self.setAccessibleName(". ".join(filter(None, (self._name, *texts))))
@@ -75,7 +74,6 @@ class IntervalBars(_Bars):
         self.render_rates(())
 
     def render_rates(self, rates: Sequence[Rate]) -> None:
-        """Show these, as high as they need."""
         super().render_rates(rates)
         self.setFixedHeight(max(1, len(self.rates)) * ROW)
 

@@ -1,13 +1,5 @@
 """Choosing one of a list: search field, list, preview, buttons.
 
-    picker = PickerDialog("Library of problems", "Take this problem", text=lambda p: p.question, parent=self,
-                          preview=lambda p: f"{p.question}\\nAnswer: {p.answer}",
-                          search=lambda p: f"{p.question} {p.answer}")
-    picker.filters.addWidget(self.family)                       # beside the search field
-    picker.add_tool(ActionSpec("drafts.delete", "Delete…", "Del", "discard"), self._ask_delete)   # takes the item
-    picker.render_items(problems)                               # at any time, and again
-    picker.chosen.connect(self.open_problem)                    # Enter, a double click or the button
-
 Enter chooses, Up and Down in the search field go through the list.
 """
 
@@ -51,19 +43,15 @@ class PickerDialog(PageDialog):
         super().__init__(title, parent)
         self._items: Sequence[Any] = ()
         self._preview_of, self._search_of, self._empty = preview, search, empty
-        self.about = make_label("", "muted", wrap=True)
-        """A line below the title."""
-        self.search = QLineEdit()
-        self.search.setPlaceholderText(placeholder)
+        self.about = make_label("", "muted", wrap=True)  # A line below the title
+        self.search = QLineEdit(placeholderText=placeholder, clearButtonEnabled=True)
         self.search.setAccessibleName(f"Search: {title}")
-        self.search.setClearButtonEnabled(True)
         self.search.setVisible(search is not None)
         self.filters = row((self.search, 1))
         self.model = TableModel((Column(title, text, roles=roles or {}),), self)
-        self.list = QListView()
+        self.list = QListView(uniformItemSizes=True)
         self.list.setModel(self.model)
         self.list.setAccessibleName(title)
-        self.list.setUniformItemSizes(True)
         self.list.setProperty("roomy", "true")
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -72,8 +60,7 @@ class PickerDialog(PageDialog):
         self.preview = make_label("", wrap=True, select=True)
         self.preview.setMinimumHeight(PREVIEW_HEIGHT)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.below = column()
-        """Between preview and buttons."""
+        self.below = column()  # Between preview and buttons
         self.about.hide()
         fill(self.body, self.about, self.filters, (self.list, 1), self.preview, self.below)
         self._tools: list[QAction] = []

@@ -1,10 +1,4 @@
-"""Progress of a task: what is done, a bar, figures (rate, time left), and a button that cancels.
-
-self.progress = Progress("Stop and keep what is done (Esc)")
-self.progress.cancelRequested.connect(task.cancel)
-self.progress.render_progress("Solving 4 hints", done=12, total=40, figures="63 tokens/s · 20 s left")
-self.progress.clear()
-"""
+"""Progress of a task: what is done, a bar, figures (rate, time left), and a button that cancels."""
 
 from __future__ import annotations
 
@@ -52,9 +46,7 @@ BAR_STEPS = 10_000
 
 
 def make_bar(name: str) -> QProgressBar:
-    """A thin bar; `name` is for screen readers."""
-    bar = QProgressBar()
-    bar.setTextVisible(False)
+    bar = QProgressBar(textVisible=False)
     bar.setAccessibleName(name)
     bar.setFixedHeight(6)
     return bar

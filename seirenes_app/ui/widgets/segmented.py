@@ -31,10 +31,8 @@ class _Button(QAbstractButton):
     """The chosen one has a check mark and a strong border, not only another colour."""
 
     def __init__(self, segment: Segment, group_name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, text=segment.title, checkable=True)
         self.segment = segment
-        self.setText(segment.title)
-        self.setCheckable(True)
         self.setAccessibleName(f"{group_name}: {segment.title}")
         self.setAccessibleDescription(segment.tip or segment.about)
         self.setToolTip(segment.tip)

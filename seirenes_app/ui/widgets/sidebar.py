@@ -85,7 +85,6 @@ class Sidebar(QWidget):
         return button
 
     def select(self, key: str) -> None:
-        """Mark a page as the one in view."""
         for button, page in zip(self.buttons, self._pages, strict=True):
             button.setChecked(page.key == key)
             set_icon(button, page.icon, "accent" if page.key == key else "muted")

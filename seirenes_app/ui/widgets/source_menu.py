@@ -31,8 +31,7 @@ MAX_ENTRIES, ENTRY_CHARACTERS = 20, 60
 class SourceMenu(QWidget):
     """Runs, evaluations and the recorded run. `has_results` says which runs there is something to see of."""
 
-    chosen = Signal(object)
-    """Path of the folder."""
+    chosen = Signal(object)  # Path of the folder
 
     def __init__(
         self, recorded: RunPaths | None, has_results: Callable[[RunSummary], bool], tip: str, characters: int,
@@ -41,8 +40,7 @@ class SourceMenu(QWidget):
         """`characters`: the longest name that the button shows whole."""
         super().__init__(parent)
         self._recorded = recorded.root if recorded is not None else None
-        self.run_name: Callable[[RunPaths], str] = attrgetter("run_id")
-        """What a run is called."""
+        self.run_name: Callable[[RunPaths], str] = attrgetter("run_id")  # What a run is called
         self._has_results, self._tip, self._characters = has_results, tip, characters
         self._runs: Sequence[RunSummary] = ()
         self._evaluations: Sequence[EvaluationSummary] = ()
@@ -64,7 +62,6 @@ class SourceMenu(QWidget):
     def render_sources(
         self, root: Path | None, runs: Sequence[RunSummary], evaluations: Sequence[EvaluationSummary] = ()
     ) -> None:
-        """What there is, and which of it is open."""
         self._root, self._runs, self._evaluations = root, runs, evaluations
         name = self._name_of(root) if root is not None else "Choose a run"
         self.button.setText(_plain(brief(name, self._characters)))

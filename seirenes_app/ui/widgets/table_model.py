@@ -1,12 +1,4 @@
-"""Models for tables and lists whose columns are data.
-
-    COLUMNS = (
-        Column("Step", lambda row: str(row.step), right=True),
-        Column("Outcome", lambda row: row.outcome, tip="Right or wrong", row_tip=lambda row: row.answer),
-    )
-    model = TableModel(COLUMNS)          # a QListView shows the first column
-    model.render_rows(rows)
-    index.data(ROW_ROLE)                 # the row itself, for delegates
+"""Models for tables and lists whose columns are data. `ROW_ROLE` answers the row itself, for delegates.
 
 `PagedTableModel` shows rows of which only the ids are known: it asks for pages as they come into view.
 """
@@ -35,14 +27,10 @@ class Column:
     text: Callable[[Any], str]
     width: int = 0
     tip: str = ""
-    row_tip: Callable[[Any], str | None] | None = None
-    """Tooltip of a cell."""
-    right: bool = False
-    """Numbers are aligned at the right."""
-    sort: Any = None
-    """What a click on the title sorts by; None where it does not sort. `render_sort` marks it."""
-    hidden_below: int = 0
-    """Table width below which the column is hidden."""
+    row_tip: Callable[[Any], str | None] | None = None  # Tooltip of a cell
+    right: bool = False  # Numbers are aligned at the right
+    sort: Any = None  # What a click on the title sorts by; None where it does not sort. `render_sort` marks it.
+    hidden_below: int = 0  # Table width below which the column is hidden
     roles: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict)
     """What the column answers for further roles, as `DecorationRole`."""
 
@@ -68,7 +56,6 @@ class TableModel(QAbstractTableModel):
         self.endResetModel()
 
     def render_columns(self, columns: Sequence[Column]) -> None:
-        """Other columns, and no rows yet."""
         self.beginResetModel()
         self.columns, self.rows = tuple(columns), ()
         self.endResetModel()
@@ -125,30 +112,24 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
     return side | Qt.AlignmentFlag.AlignVCenter
 
 
-PAGE = 100
-"""Rows per fetch."""
-KEPT_PAGES = 200
-"""Pages held in memory; the least recently used are dropped."""
+PAGE = 100  # Rows per fetch
+KEPT_PAGES = 200  # Pages held in memory; the least recently used are dropped
 
 
 class PagedTableModel(TableModel):
     """`rowsWanted(ids)` asks for a page of rows; `take_rows` brings them."""
 
-    rowsWanted = Signal(object)
-    """array('q') of ids."""
+    rowsWanted = Signal(object)  # array('q') of ids
 
     def __init__(self, columns: Sequence[Column], id_of: Callable[[Any], int], parent: QObject | None = None) -> None:
         super().__init__(columns, parent)
-        self.ids = array("q")
-        """All rows, as ids in the order shown."""
+        self.ids = array("q")  # All rows, as ids in the order shown
         self._id_of = id_of
         self._pages: OrderedDict[int, list[Any]] = OrderedDict()
         self._requested: set[int] = set()
         self._wanted: set[int] = set()
         # A paint asks for many cells of one page: collected, they are fetched once.
-        self._gather = QTimer(self)
-        self._gather.setSingleShot(True)
-        self._gather.setInterval(0)
+        self._gather = QTimer(self, singleShot=True, interval=0)
         self._gather.timeout.connect(self._fetch)
 
     def render_ids(self, ids: array[int], rows: Sequence[Any] = ()) -> None:

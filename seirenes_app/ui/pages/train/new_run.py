@@ -36,10 +36,8 @@ class Tile(QAbstractButton):
     """A preset: its name and up to three lines about it; chosen, it has a check mark and a strong border."""
 
     def __init__(self, preset: Preset, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, text=PRESET_TITLES.get(preset.name, preset.name), checkable=True)
         self._about = preset.description
-        self.setText(PRESET_TITLES.get(preset.name, preset.name))
-        self.setCheckable(True)
         self.setAccessibleName(f"Preset {self.text()}")
         self.setAccessibleDescription(preset.description)
         self.setToolTip(preset.description)
