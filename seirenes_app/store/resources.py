@@ -17,7 +17,8 @@ def resources_root() -> Path:
     Raises a `UserError` that lists the places looked in.
     """
     override = os.environ.get("SEIRENES_RESOURCES")
-    places = [Path(override)] if override else [_checkout(), Path(sys.prefix) / "share" / "seirenes"]
+    shared = Path(sys.prefix) / "share" / "seirenes"
+    places = [Path(override)] if override else [Path(__file__).resolve().parents[2] / "resources", shared]
     for place in places:
         if place.is_dir():
             return place
@@ -25,10 +26,6 @@ def resources_root() -> Path:
     raise UserError(
         f"The program's own files were not found (looked in {looked}). Reinstall seirenes, or set SEIRENES_RESOURCES."
     )
-
-
-def _checkout() -> Path:
-    return Path(__file__).resolve().parents[2] / "resources"
 
 
 def icon_path(name: str) -> Path:

@@ -89,10 +89,6 @@ class Settings:
             raise UserError(f"The settings could not be written to {path} ({error}). Check the folder.") from error
 
 
-def config_folder() -> Path:
-    override = os.environ.get("SEIRENES_CONFIG")
-    return Path(override) if override else Path(platformdirs.user_config_dir("seirenes", appauthor=False))
-
-
 def settings_path() -> Path:
-    return config_folder() / "settings.json"
+    folder = os.environ.get("SEIRENES_CONFIG") or platformdirs.user_config_dir("seirenes", appauthor=False)
+    return Path(folder) / "settings.json"

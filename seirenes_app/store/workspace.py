@@ -90,17 +90,14 @@ class Workspace:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = Database(sqlite3.connect(self.path, timeout=BUSY_S))
             migrations.apply(self._db)
-            self._read_all()
+            # Damage shows here, before anything is made of what the file holds.
+            self.marks()
+            self.recent_configs()
+            list(self._db.query("select id, title, saved_at from crafts"))
         except sqlite3.DatabaseError as error:
             raise explain_error("The workspace cannot be opened", self.path, error) from error
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"The workspace {self.path} cannot be opened ({error}). Check its folder.") from error
-
-    def _read_all(self) -> None:
-        """Damage shows here, before anything is made of what the file holds."""
-        self.marks()
-        self.recent_configs()
-        list(self._db.query("select id, title, saved_at from crafts"))
 
     @property
     def database(self) -> Database:
@@ -221,8 +218,7 @@ def read_known_runs(path: Path) -> tuple[Path, ...]:
 
 
 def data_folder() -> Path:
-    override = os.environ.get("SEIRENES_DATA")
-    return Path(override) if override else Path(platformdirs.user_data_dir("seirenes", appauthor=False))
+    return Path(os.environ.get("SEIRENES_DATA") or platformdirs.user_data_dir("seirenes", appauthor=False))
 
 
 def workspace_path() -> Path:

@@ -120,7 +120,8 @@ def bind_actions(
         action.setCheckable(spec.checkable)
         action.setShortcuts(_sequences(spec))
         action.setShortcutContext(keys)
-        action.setToolTip(describe_action(spec))
+        tip = spec.tip or spec.title.replace("&", "")
+        action.setToolTip(f"{tip} ({spec.keys})" if spec.shortcut else tip)
         action.setProperty("destructive", spec.destructive)
         if spec.icon:
             set_icon(action, spec.icon, "muted")
@@ -132,12 +133,6 @@ def bind_actions(
             menu_owner.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         bound[spec.name] = action
     return bound
-
-
-def describe_action(spec: ActionSpec) -> str:
-    """The tooltip: what it does and, in brackets, its keys."""
-    text = spec.tip or spec.title.replace("&", "")
-    return f"{text} ({spec.keys})" if spec.shortcut else text
 
 
 class ActionRegistry:

@@ -119,7 +119,11 @@ def run_app(*, smoke_test: bool = False, screenshot_dir: Path | None = None) -> 
     app.setApplicationDisplayName("Seirênes")
     app.setDesktopFileName("io.github.seirenes.Seirenes")
     app.setWindowIcon(app_icon())
-    settings, trouble = _load_settings()
+    settings, trouble = Settings(), ""
+    try:
+        settings = Settings.load()
+    except UserError as error:
+        trouble = str(error)
     apply_theme(app, settings.theme)
     if smoke_test:
         return _paint_all(app, settings, screenshot_dir)
@@ -207,13 +211,6 @@ def check_workspace() -> str:
         MessageDialog("The window cannot open", str(error)).exec()
         raise
     return ""
-
-
-def _load_settings() -> tuple[Settings, str]:
-    try:
-        return Settings.load(), ""
-    except UserError as error:
-        return Settings(), str(error)
 
 
 def _catch_faults(window: MainWindow) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from PySide6.QtCore import QEvent, QObject, QRect, QSize, Qt
-from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
     QLineEdit,
@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.ui.actions import ActionRegistry, Command
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
 
@@ -49,16 +49,13 @@ def fuzzy_score(pattern: str, text: str) -> int | None:
         while place >= 0:
             rest = best(letter + 1, place)
             if rest is not None:
-                gain = 1 + WORD_START * _starts_word(hay, place) + IN_A_ROW * (letter > 0 and place == last + 1)
+                starts_word = place == 0 or not hay[place - 1].isalnum()
+                gain = 1 + WORD_START * starts_word + IN_A_ROW * (letter > 0 and place == last + 1)
                 found = max(found or 0, gain + rest)
             place = hay.find(wanted[letter], place + 1)
         return found
 
     return best(0, -2)
-
-
-def _starts_word(text: str, place: int) -> bool:
-    return place == 0 or not text[place - 1].isalnum()
 
 
 def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
@@ -71,11 +68,6 @@ def filter_commands(commands: Sequence[Command], pattern: str) -> list[Command]:
     good = [(c, s) for c, s in scored if s >= enough]
     good.sort(key=lambda pair: (not pair[0].enabled, -pair[1]))
     return [command for command, _ in good]
-
-
-def _make_model(parent: QObject) -> TableModel:
-    keys = {KEY_ROLE: lambda command: command.spec.keys}
-    return _CommandsModel((Column("Command", lambda command: command.text, roles=keys),), parent)
 
 
 class _CommandsModel(TableModel):
@@ -107,9 +99,7 @@ class CommandDelegate(QStyledItemDelegate):
         painter.drawText(QRect(rect).adjusted(GROUP_WIDTH, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, name)
         right = index.data(KEY_ROLE) if enabled else "not now"
         painter.setPen(theme.colour("muted"))
-        font = QFont(option.font)
-        font.setPixelSize(12)
-        painter.setFont(font)
+        painter.setFont(sized_font(option.font, 12))
         painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, right or "")
         painter.restore()
 
@@ -122,11 +112,6 @@ class CommandPalette(QWidget):
         self._registry = registry
         self._commands: list[Command] = []
         self._came_from: QWidget | None = None
-        self._build()
-        self._connect()
-        self.hide()
-
-    def _build(self) -> None:
         self.setAccessibleName("Command palette")
         self.frame = QFrame(self)
         self.frame.setObjectName("palette")
@@ -138,7 +123,8 @@ class CommandPalette(QWidget):
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setUniformItemSizes(True)
         self.list.setItemDelegate(CommandDelegate(self.list))
-        self.model = _make_model(self)
+        keys = {KEY_ROLE: lambda command: command.spec.keys}
+        self.model = _CommandsModel((Column("Command", lambda command: command.text, roles=keys),), self)
         self.list.setModel(self.model)
         column = QVBoxLayout(self.frame)
         column.setContentsMargins(1, 1, 1, 8)
@@ -147,12 +133,11 @@ class CommandPalette(QWidget):
         column.addWidget(self.edit)
         column.addWidget(self.list)
         column.addWidget(self.nothing)
-
-    def _connect(self) -> None:
         self.edit.textChanged.connect(self._filter)
         self.edit.installEventFilter(self)
         self.list.clicked.connect(lambda _index: self._run())
-        self.parentWidget().installEventFilter(self)
+        parent.installEventFilter(self)
+        self.hide()
 
     def open(self) -> None:
         """Show all commands and take the keyboard."""

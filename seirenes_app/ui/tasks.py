@@ -3,9 +3,9 @@
 self._tasks.run(library.list_runs, self.render, self.problem.emit)
 # One key, latest wins: the older task's result is dropped, and it is not started if it still waits for a thread.
 self._tasks.run(lambda: source.rows(query), self._render_rows, key="rows")
-# For a timer: let the running look finish.
-if not self._tasks.is_running("look"):
-    self._tasks.run(source.look, self._render_look, key="look")
+# For a timer: leave a running one alone.
+if not self._tasks.is_running("poll"):
+    self._tasks.run(source.poll, self._render, key="poll")
 # With progress and cancellation: the work takes its task.
 task = self._tasks.run_task(
     lambda task: export(ids, file, progress=task.report, cancelled=lambda: task.cancelled),
@@ -43,7 +43,7 @@ class Task:
         self._reported: tuple[Any, ...] | None = None
 
     def cancel(self) -> None:
-        """No handler of this task is called any more. Work that looks at `cancelled` ends early."""
+        """No handler of this task is called any more. Work that reads `cancelled` ends early."""
         self.cancelled = True
         self._runner.forget(self)
 

@@ -17,22 +17,12 @@ from seirenes_app.services.charts.style import SANS_FAMILIES, Palette
 from seirenes_app.store.resources import icon_path
 from training.errors import UserError
 
-SPACE_1 = 4
-SPACE_2 = 8
-SPACE_3 = 12
-SPACE_4 = 16
-SPACE_6 = 24
-SPACE_8 = 32
-SPACE_12 = 48
+SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_8, SPACE_12 = 4, 8, 12, 16, 24, 32, 48
 RADIUS = 8
 
 MONO_FAMILIES = ("JetBrains Mono", "Noto Sans Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono")
 
-BODY_PX = 14
-SMALL_PX = 12
-HEADING_PX = 17
-TITLE_PX = 24
-HERO_PX = 34
+SMALL_PX, BODY_PX, HEADING_PX, TITLE_PX, HERO_PX = 12, 14, 17, 24, 34
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ LIGHT, DARK = Theme(**asdict(style.LIGHT)), Theme(**asdict(style.DARK))
 
 
 class ThemeNotifier(QObject):
-    """Tells painters and icons that the colours changed."""
+    """Emits `changed` for painters and icons."""
 
     changed = Signal(object)
 
@@ -75,24 +65,17 @@ def theme_notifier() -> ThemeNotifier:
     return _notifier
 
 
-def choose_theme(mode: str, app: QApplication) -> Theme:
-    """`mode` is "light", "dark", or anything else for what the desktop asks for."""
-    if mode == "system":
-        return DARK if app.styleHints().colorScheme() == Qt.ColorScheme.Dark else LIGHT
-    return DARK if mode == "dark" else LIGHT
-
-
 def apply_theme(app: QApplication, mode: str) -> Theme:
-    """Put style, palette, font and style sheet on `app`; returns the theme that was chosen."""
+    """Put style, palette, font and style sheet on `app`. `mode` is "light", "dark" or "system"."""
     global _current
-    theme = choose_theme(mode, app)
-    _current = theme
+    asked = mode == "system" and app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+    _current = theme = DARK if asked or mode == "dark" else LIGHT
     style = QStyleFactory.create("Fusion")
     if style is not None and app.style().objectName().lower() != "fusion":
         app.setStyle(style)
     # Qt takes five times as long to put one sheet in another's place as to take one away and put one on.
     app.setStyleSheet("")
-    app.setFont(body_font())
+    app.setFont(_font(SANS_FAMILIES, BODY_PX))
     app.setPalette(make_palette(theme))
     app.setStyleSheet(make_style_sheet(theme))
     theme_notifier().changed.emit(theme)
@@ -104,11 +87,6 @@ def switch_theme(mode: str) -> None:
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     apply_theme(app, mode)
-
-
-def body_font() -> QFont:
-    """The interface's font at body size: the first installed of `SANS_FAMILIES`."""
-    return _font(SANS_FAMILIES, BODY_PX)
 
 
 def mono_font(pixels: int = 13) -> QFont:

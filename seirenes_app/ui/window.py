@@ -75,6 +75,7 @@ class Services:
 class MainWindow(QMainWindow):
     """`app` shows it empty and then calls `load`."""
 
+    palette_: CommandPalette
     painted = Signal()
     """The empty frame is in view."""
     faulted = Signal(str, bool)
@@ -90,13 +91,6 @@ class MainWindow(QMainWindow):
         self._machine: Machine | None = None
         self._bug: BugDialog | None = None
         self._over = self._was_painted = False
-        self._build()
-        self.faulted.connect(self._on_faulted, Qt.ConnectionType.QueuedConnection)
-        # Bound methods, not lambdas: Qt drops them with the window.
-        theme_notifier().changed.connect(self._on_theme_changed)
-        QApplication.styleHints().colorSchemeChanged.connect(self._on_scheme_changed)
-
-    def _build(self) -> None:
         self.setWindowTitle("Seirênes")
         self.setMinimumSize(1000, 640)
         self.resize(1280, 800)
@@ -105,7 +99,7 @@ class MainWindow(QMainWindow):
         self.sidebar = Sidebar(PAGES)
         self.sidebar.select(self._first_page)
         self.sidebar.chosen.connect(self.show_page)
-        self.sidebar.commandsRequested.connect(self.open_palette)
+        self.sidebar.commandsRequested.connect(lambda: self.palette_.open())
         self.stack = QStackedWidget()
         body = QWidget()
         row(self.sidebar, (self.stack, 1), spacing=0, parent=body)
@@ -118,6 +112,10 @@ class MainWindow(QMainWindow):
             theme.setChecked(True)
         self.palette_ = CommandPalette(self.registry, self)
         self.toast = Toast(self)
+        self.faulted.connect(self._on_faulted, Qt.ConnectionType.QueuedConnection)
+        # Bound methods, not lambdas: Qt drops them with the window.
+        theme_notifier().changed.connect(self._on_theme_changed)
+        QApplication.styleHints().colorSchemeChanged.connect(self._on_scheme_changed)
 
     @property
     def _first_page(self) -> str:
@@ -131,7 +129,7 @@ class MainWindow(QMainWindow):
 
     def load(self, services: Services, make_page: Callable[[str], Page]) -> None:
         """Take the services, then build and show the first page."""
-        from seirenes_app.ui.widgets.status_line import StatusLine
+        from seirenes_app.ui.widgets.progress import StatusLine
 
         self._services, self._make_page = services, make_page
         self._control, self._active, self._runs = services.control, services.active, services.runs
@@ -167,9 +165,10 @@ class MainWindow(QMainWindow):
             "checkpoint": lambda: self._with_run(self._control.checkpoint),
             "stop": lambda: self._with_run(self._control.stop_and_save),
             "discard": lambda: self._with_run(self._ask_discard),
-            "refresh": self.refresh, "full-screen": self.toggle_full_screen, "palette": self.open_palette,
+            "refresh": self.refresh, "palette": lambda: self.palette_.open(),
+            "full-screen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
             "shortcuts": self.show_shortcuts, "glossary": lambda: GlossaryDialog(self).open(),
-            "paper": lambda: open_url(PAPER), "diagnostics": self.copy_diagnostics, "log": self.open_log,
+            "paper": open_paper, "diagnostics": self.copy_diagnostics, "log": self.open_log,
             "about": lambda: AboutDialog(self).open(),
             **{f"new-{name}": lambda name=name: self.new_run(name) for name in PRESET_TITLES},
             **{page.key: lambda key=page.key: self.show_page(key) for page in PAGES},
@@ -188,7 +187,7 @@ class MainWindow(QMainWindow):
     def _on_machine_read(self, machine: Machine) -> None:
         self._machine = machine
         if "home" in self.pages:
-            self.page("home").render_machine(machine)
+            self.page("home").machine.render_machine(machine)
 
     def _on_theme_changed(self, theme: Theme) -> None:
         for page in self.pages.values():
@@ -198,8 +197,6 @@ class MainWindow(QMainWindow):
         if self._settings.theme == ThemeMode.SYSTEM:
             switch_theme(self._settings.theme)
 
-    # ------------------------------------------------------------------ pages
-
     def page(self, key: str) -> Any:
         """A page, built and connected when it is first wanted. Each kind has methods of its own."""
         if key not in self.pages:
@@ -207,7 +204,11 @@ class MainWindow(QMainWindow):
             self.stack.addWidget(page)
             for signal, slot in self._slots(key).items():
                 getattr(page, signal).connect(slot)
-            self._restore_page(page)
+            # What a page shows before it is asked for anything.
+            if key == "home" and self._machine is not None:
+                self.page("home").machine.render_machine(self._machine)
+            if key == "train" and (last := self._library.find(self._settings.last_run)) is not None:
+                self.page("train").open_run(last)
         return self.pages[key]
 
     def _slots(self, key: str) -> dict[str, Callable[..., object]]:
@@ -219,7 +220,7 @@ class MainWindow(QMainWindow):
                 "editRequested": lambda summary: self._show_form(summary.config), "noteRequested": self._ask_note,
                 "discardRequested": lambda summary: self._ask_discard(summary.paths),
                 "folderRequested": self.open_runs_folder, "recordedRequested": self.open_traces,
-                "craftRequested": lambda: self.show_page("craft"), "paperRequested": lambda: open_url(PAPER),
+                "craftRequested": lambda: self.show_page("craft"), "paperRequested": open_paper,
                 "glossaryRequested": lambda: GlossaryDialog(self).open(),
             },
             "craft": messages,
@@ -231,12 +232,6 @@ class MainWindow(QMainWindow):
             "robustness": {"tracesRequested": self.open_traces, "demoRequested": self.start_demo, **messages},
         }  # fmt: skip
         return slots[key]
-
-    def _restore_page(self, page: Any) -> None:
-        if page.key == "home" and self._machine is not None:
-            page.render_machine(self._machine)
-        if page.key == "train" and (last := self._library.find(self._settings.last_run)) is not None:
-            page.open_run(last)
 
     def show_page(self, key: str) -> None:
         if self._services is None:
@@ -264,8 +259,6 @@ class MainWindow(QMainWindow):
     def open_run(self, paths: RunPaths) -> None:
         self.page("train").open_run(paths)
         self.show_page("train")
-
-    # ------------------------------------------------------------------ what actions and pages request
 
     def start_demo(self) -> None:
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
@@ -353,12 +346,6 @@ class MainWindow(QMainWindow):
         if "robustness" in self.pages:
             self.page("robustness").evaluations.refresh()
 
-    def toggle_full_screen(self) -> None:
-        self.showNormal() if self.isFullScreen() else self.showFullScreen()
-
-    def open_palette(self) -> None:
-        self.palette_.open()
-
     def show_shortcuts(self) -> None:
         ShortcutsDialog(self.registry.shortcuts(), self).open()
 
@@ -396,8 +383,6 @@ class MainWindow(QMainWindow):
             self._bug = BugDialog(text, self.diagnostics, self)
             self._bug.open()
 
-    # ------------------------------------------------------------------ running runs
-
     def current_run(self) -> tuple[RunPaths, RunState] | None:
         """What the Run menu acts on: the run in view if it is running, else the one that was started last."""
         live = self._active.live
@@ -434,14 +419,12 @@ class MainWindow(QMainWindow):
             RunStatus.CRASHED: "crashed. Details on Home.",
         }
         self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
-        if not self.closing.under_way and "train" in self.pages:
+        if self.closing.dialog is None and "train" in self.pages:
             self.page("train").next_in_queue()
 
     def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
         self.toast.say(text)
         self._render_run()
-
-    # ------------------------------------------------------------------ closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self._services is not None and not (self.closing.may_close() and self._may_lose()):
@@ -488,11 +471,8 @@ class MainWindow(QMainWindow):
             self.toast.say(str(error))
 
 
-PAPER = "https://arxiv.org/abs/2605.11636"
-
-
-def open_url(url: str) -> None:
-    QDesktopServices.openUrl(QUrl(url))
+def open_paper() -> None:
+    QDesktopServices.openUrl(QUrl("https://arxiv.org/abs/2605.11636"))
 
 
 class ShutdownSequence(QObject):
@@ -505,12 +485,9 @@ class ShutdownSequence(QObject):
         self._active, self._control, self._close, self._window = active, control, close, parent
         self._decided = False
         self.dialog: StoppingDialog | None = None
+        """Shown while runs are being stopped so that the window can close."""
         active.changed.connect(self._close_if_idle)
         control.stopChanged.connect(self._on_stop_changed)
-
-    @property
-    def under_way(self) -> bool:
-        return self.dialog is not None
 
     def may_close(self) -> bool:
         """True when the window may close now; otherwise it closes by itself later, or stays."""

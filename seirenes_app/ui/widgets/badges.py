@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QWidget
 
 from seirenes_app.services.run_summary import STATUS_LABELS
 from seirenes_app.ui.icons import draw_svg
@@ -20,10 +20,7 @@ from training.runs.status import RunStatus
 if TYPE_CHECKING:
     from seirenes_app.services.hint_authoring.gate_report import GateBadge
 
-HEIGHT = 26
-ICON = 15
-PAD = 9
-GAP = 6
+HEIGHT, ICON, PAD, GAP = 26, 15, 9, 6
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,6 @@ def paint_badge(painter: QPainter, place: QPointF, style: BadgeStyle, font: QFon
 class Badge(QWidget):
     def __init__(self, style: BadgeStyle, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._style = style
         self.render_style(style)
 
     def render_style(self, style: BadgeStyle) -> None:
@@ -89,8 +85,7 @@ class Badge(QWidget):
         return QSize(badge_width(self._style.text, self._font()), HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        paint_badge(painter, QPointF(0, 0), self._style, self._font())
+        paint_badge(QPainter(self), QPointF(0, 0), self._style, self._font())
 
     def _font(self) -> QFont:
         return sized_font(self.font(), 12, QFont.Weight.DemiBold)
@@ -134,13 +129,13 @@ class GateBadges(QWidget):
         self.badges: list[Badge] = []
         self._shown: list[tuple[BadgeStyle, str]] | None = None
         self._layout = FlowLayout(self)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
 
     def render_results(self, results: Sequence[GateBadge] | None) -> None:
         """Show them; None for a hint that is still being checked."""
-        shown = self._choose(results)
+        shown = [(PENDING, "")]
+        if results is not None:
+            shown = [(gate_badge(r), r.reason) for r in results if not self._brief or not r.passed]
+            shown = shown or [(summary_badge(results), "\n".join(r.name for r in results))]
         if shown == self._shown:
             return
         self._shown = shown
@@ -156,9 +151,3 @@ class GateBadges(QWidget):
                 badge.setAccessibleDescription(reason)
         self._layout.invalidate()
         self.updateGeometry()
-
-    def _choose(self, results: Sequence[GateBadge] | None) -> list[tuple[BadgeStyle, str]]:
-        if results is None:
-            return [(PENDING, "")]
-        shown = [(gate_badge(r), r.reason) for r in results if not self._brief or not r.passed]
-        return shown or [(summary_badge(results), "\n".join(r.name for r in results))]

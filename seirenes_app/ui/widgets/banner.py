@@ -90,7 +90,9 @@ class Banner(Card):
         self.title.setText(title)
         self.text.setText(text)
         self.text.setVisible(bool(text))
-        self.log.setText("\n".join(shorten(line) for line in log))
+        self.log.setText(
+            "\n".join(line if len(line) <= LOG_LINE_CHARACTERS else f"{line[:LOG_LINE_CHARACTERS]}…" for line in log)
+        )
         self.log_card.setVisible(bool(log))
         self.close_button.setVisible(dismissable)
         self.setAccessibleName(f"{title}. {text}".strip())
@@ -127,10 +129,6 @@ class Banner(Card):
             )  # fmt: skip
             self.buttons[action.text] = button
             self._row.insertWidget(place, button)
-
-
-def shorten(line: str) -> str:
-    return line if len(line) <= LOG_LINE_CHARACTERS else line[:LOG_LINE_CHARACTERS] + "…"
 
 
 MARGIN = 24

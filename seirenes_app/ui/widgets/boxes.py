@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QEvent, QMargins, QObject, QPoint, QRect, QSize, Qt
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -29,29 +31,9 @@ def row(
     margins: tuple[int, int, int, int] = (0, 0, 0, 0),
     parent: QWidget | None = None,
     align: Qt.AlignmentFlag | None = None,
+    direction: QBoxLayout.Direction = QBoxLayout.Direction.LeftToRight,
 ) -> QBoxLayout:
     """A horizontal layout of `items`, on `parent` if given. A pair is an item with its stretch factor."""
-    return _make(QBoxLayout.Direction.LeftToRight, items, spacing, margins, parent, align)
-
-
-def column(
-    *items: Item | tuple[QWidget | QLayout, int],
-    spacing: int = SPACE_2,
-    margins: tuple[int, int, int, int] = (0, 0, 0, 0),
-    parent: QWidget | None = None,
-) -> QBoxLayout:
-    """A vertical layout of `items`; see `row`."""
-    return _make(QBoxLayout.Direction.TopToBottom, items, spacing, margins, parent, None)
-
-
-def _make(
-    direction: QBoxLayout.Direction,
-    items: tuple[Item | tuple[QWidget | QLayout, int], ...],
-    spacing: int,
-    margins: tuple[int, int, int, int],
-    parent: QWidget | None,
-    align: Qt.AlignmentFlag | None,
-) -> QBoxLayout:
     box = QBoxLayout(direction)
     box.setContentsMargins(*margins)
     box.setSpacing(spacing)
@@ -59,6 +41,10 @@ def _make(
         parent.setLayout(box)
     fill(box, *items, align=align)
     return box
+
+
+column = partial(row, direction=QBoxLayout.Direction.TopToBottom)
+"""A vertical layout; see `row`."""
 
 
 def fill(box: QBoxLayout, *items: Item | tuple[QWidget | QLayout, int], align: Qt.AlignmentFlag | None = None) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QWidget
 
-from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6, SPACE_8
+from seirenes_app.ui.theme import SPACE_4, SPACE_6, SPACE_8
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
@@ -16,9 +16,7 @@ class Card(QFrame):
     def __init__(self, style: str = "true", parent: QWidget | None = None, *, padding: int = SPACE_4) -> None:
         super().__init__(parent)
         self.setProperty("card", style)
-        self.body = QVBoxLayout(self)
-        self.body.setContentsMargins(padding + 4, padding, padding + 4, padding)
-        self.body.setSpacing(SPACE_2)
+        self.body = column(margins=(padding + 4, padding, padding + 4, padding), parent=self)
 
 
 class Section(QWidget):
@@ -27,8 +25,7 @@ class Section(QWidget):
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.heading = make_label(title, "heading")
-        self.tools = QHBoxLayout()
-        self.tools.setSpacing(SPACE_2)
+        self.tools = row()
         self.body = column(row(self.heading, None, self.tools), parent=self)
 
 
@@ -50,9 +47,7 @@ class Column(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         inside = QWidget()
         inside.setMaximumWidth(width)
-        self.body = QVBoxLayout(inside)
-        self.body.setContentsMargins(40, 32, 40, 40)
-        self.body.setSpacing(SPACE_6)
+        self.body = column(spacing=SPACE_6, margins=(40, 32, 40, 40), parent=inside)
         holder = QWidget()
         row(None, (inside, 1000), None, spacing=0, parent=holder)
         self.setWidget(holder)
@@ -69,20 +64,18 @@ class EmptyState(QWidget):
     ) -> None:
         super().__init__(parent)
         self.setAccessibleName(f"{title} {text}")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(SPACE_8, SPACE_8, SPACE_8, SPACE_8)
-        column.setSpacing(SPACE_2)
-        column.addWidget(IconLabel(icon, 44), 0, Qt.AlignmentFlag.AlignHCenter)
+        body = column(margins=(SPACE_8, SPACE_8, SPACE_8, SPACE_8), parent=self)
+        body.addWidget(IconLabel(icon, 44), 0, Qt.AlignmentFlag.AlignHCenter)
         heading = make_label(title, "heading")
-        words = make_label(text, "muted", wrap=True)
-        words.setFixedWidth(TEXT_WIDTH)
-        for label in (heading, words):
+        about = make_label(text, "muted", wrap=True)
+        about.setFixedWidth(TEXT_WIDTH)
+        for label in (heading, about):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+            body.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
         # An aligned label is laid out at its size hint, which knows nothing of the width it was given.
-        words.setMinimumHeight(words.heightForWidth(TEXT_WIDTH))
+        about.setMinimumHeight(about.heightForWidth(TEXT_WIDTH))
         if buttons:
-            column.addLayout(row(None, *buttons, None, margins=(0, SPACE_4, 0, 0)))
+            body.addLayout(row(None, *buttons, None, margins=(0, SPACE_4, 0, 0)))
 
 
 class EmptyStateHolder(QWidget):
@@ -91,8 +84,7 @@ class EmptyStateHolder(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state: EmptyState | None = None
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column = column(parent=self)
         self._column.addStretch(2)
         self._column.addStretch(3)
 

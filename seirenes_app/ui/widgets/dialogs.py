@@ -21,8 +21,7 @@ from seirenes_app import version
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.sidebar import Logo
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 WIDTH = 420
 INSET = (SPACE_2, SPACE_2, SPACE_4, SPACE_2)
@@ -179,7 +178,7 @@ class AboutDialog(PageDialog):
         super().__init__("About Seirênes", parent, heading=False)
         names = column(make_label("Seirênes", "title"), make_label(f"Version {version()}", "muted"), spacing=0)
         slogan = make_label("A laboratory for the reasoning robustness of language models.", wrap=True)
-        head = row(Logo(56), names, None, spacing=SPACE_3)
+        head = row(IconLabel("seirenes", 56, ""), names, None, spacing=SPACE_3)
         fill(self.body, head, SPACE_3, slogan, make_label(ABOUT, "muted", wrap=True))
         self.add_close()
 

@@ -10,12 +10,10 @@ from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from seirenes_app.services.formatting import percent, percent_limits
-from seirenes_app.ui.theme import SMALL_PX, Theme, current_theme, sized_font
+from seirenes_app.ui.theme import BODY_PX, SMALL_PX, Theme, current_theme, sized_font
 
-ROW = 38
-LABEL_WIDTH = 92
-FIGURE_WIDTH = 186
-TRACK = 12
+ROW, TRACK = 38, 12
+LABEL_WIDTH, FIGURE_WIDTH = 92, 186
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,7 @@ class IntervalBars(_Bars):
         self._paint_figures(painter, rate, QRectF(self.width() - FIGURE_WIDTH, top, FIGURE_WIDTH, ROW), theme)
 
     def _paint_figures(self, painter: QPainter, rate: Rate, rect: QRectF, theme: Theme) -> None:
-        bold = QFont(self.font())
-        bold.setWeight(QFont.Weight.DemiBold)
-        painter.setFont(bold)
+        painter.setFont(sized_font(self.font(), BODY_PX, QFont.Weight.DemiBold))
         painter.setPen(theme.colour("text" if rate.done else "muted"))
         figure = percent(rate.rate) if rate.done else "—"
         painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, figure)

@@ -1,6 +1,4 @@
-"""Text on the window. Always plain: what a model or a file says is never read as markup.
-
-One icon in a colour of the theme, beside a text that says the same."""
+"""Text and icons on the window. Text is always plain: what a model or a file says is never read as markup."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ class ElidedLabel(QLabel):
 
 
 class IconLabel(QWidget):
-    """Square, `size` logical pixels, tinted with the named colour whatever the theme."""
+    """Square, `size` logical pixels, tinted with the named colour of the theme; "" leaves its own colours."""
 
     def __init__(self, icon: str, size: int = 18, colour: str = "muted", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -90,5 +88,5 @@ class IconLabel(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        draw_svg(painter, self._icon, QRectF(self.rect()), getattr(current_theme(), self._colour))
+        colour = getattr(current_theme(), self._colour) if self._colour else None
+        draw_svg(QPainter(self), self._icon, QRectF(self.rect()), colour)

@@ -35,10 +35,6 @@ class LogTail(QWidget):
         self._path: Path | None = None
         self._offset = 0
         self._rest = b""
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
         self.follow_box = QCheckBox("Follow")
         self.follow_box.setChecked(True)
         self.follow_box.setToolTip("Stay at the newest line")
@@ -63,14 +59,10 @@ class LogTail(QWidget):
         self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.view.setTabChangesFocus(True)
         column(tools, (self.view, 1), parent=self)
-
-    def _connect(self) -> None:
         self.find_box.textChanged.connect(lambda _text: self._mark())
         self.find_box.returnPressed.connect(self.find_next)
         bind_actions(self.find_box, (FIND_PREVIOUS,), {"previous": lambda: self.find_next(back=True)}, keys=WIDGET)
         self.follow_box.toggled.connect(lambda on: self._to_end() if on else None)
-
-    # ------------------------------------------------------------------ reading
 
     def follow(self, path: Path | None) -> None:
         """Another file, from near its end."""
@@ -116,8 +108,6 @@ class LogTail(QWidget):
     def _to_end(self) -> None:
         bar = self.view.verticalScrollBar()
         bar.setValue(bar.maximum())
-
-    # ------------------------------------------------------------------ finding and copying
 
     def text(self) -> str:
         return self.view.toPlainText()

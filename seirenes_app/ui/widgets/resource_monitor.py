@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QBoxLayout, QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from seirenes_app.services.formatting import megabytes
 from seirenes_app.services.machine import Machine
@@ -86,23 +86,19 @@ class MachineSummary(QWidget):
         grid.setContentsMargins(0, SPACE_2, 0, 0)
         grid.setHorizontalSpacing(SPACE_6)
         for place, (name, icon) in enumerate(FACTS):
-            grid.addLayout(self._make_fact(name, icon), 0, place)
+            figure, detail = make_label("…", "figure"), make_label("", "small", wrap=True)
+            figure.setAccessibleName(name)
+            self._facts.append((figure, detail))
+            head = row(IconLabel(icon, 18), make_label(name, "small"), None)
+            grid.addLayout(column(head, figure, detail, None, spacing=SPACE_1), 0, place)
             grid.setColumnStretch(place, 1)
-
-    def _make_fact(self, name: str, icon: str) -> QBoxLayout:
-        figure, detail = make_label("…", "figure"), make_label("", "small", wrap=True)
-        figure.setAccessibleName(name)
-        self._facts.append((figure, detail))
-        return column(
-            row(IconLabel(icon, 18), make_label(name, "small"), None), figure, detail, None, spacing=SPACE_1
-        )  # fmt: skip
 
     def render_machine(self, machine: Machine) -> None:
         torch = machine.versions.get("torch", "").partition("+")[0]
         texts = (
             (f"{machine.cores} {'core' if machine.cores == 1 else 'cores'}", machine.processor),
             (megabytes(machine.memory_mb), f"{megabytes(machine.memory_free_mb)} free now"),
-            (_gpu_figure(machine), _gpu_detail(machine)),
+            _gpu(machine),
             (f"{megabytes(machine.disk_free_mb)} free", "where runs are kept"),
             (f"Python {machine.python}", f"torch {torch}" if torch else "torch is not installed"),
         )
@@ -112,14 +108,9 @@ class MachineSummary(QWidget):
             figure.setAccessibleDescription(f"{value}, {line}")
 
 
-def _gpu_figure(machine: Machine) -> str:
+def _gpu(machine: Machine) -> tuple[str, str]:
     if not machine.gpus:
-        return "None"
-    name = machine.gpus[0].partition(",")[0].removeprefix("NVIDIA ")
-    return name if len(machine.gpus) == 1 else f"{len(machine.gpus)} × {name}"
-
-
-def _gpu_detail(machine: Machine) -> str:
-    if not machine.gpus:
-        return "runs use the processor"
-    return machine.gpus[0].partition(",")[2].strip() or "NVIDIA"
+        return "None", "runs use the processor"
+    name, _, detail = machine.gpus[0].partition(",")
+    name = name.removeprefix("NVIDIA ")
+    return name if len(machine.gpus) == 1 else f"{len(machine.gpus)} × {name}", detail.strip() or "NVIDIA"

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QWidget
 
-from seirenes_app.ui.icons import draw_svg, set_icon
+from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.base import PageSpec
 from seirenes_app.ui.theme import SPACE_1, SPACE_3
 from seirenes_app.ui.widgets.boxes import column, row
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 WIDTH = 176
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 
 
-class Logo(QWidget):
-    def __init__(self, size: int = 32, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFixedSize(size, size)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        draw_svg(QPainter(self), "seirenes", QRectF(0, 0, self.width(), self.height()))
-
-
 class SidebarButton(QToolButton):
     """A page's button. The focus ring is for the keyboard: a click shows its effect anyway."""
+
+    def __init__(self, text: str, icon: str, tip: str) -> None:
+        super().__init__()
+        self.setText(f"  {text}")
+        self.setProperty("sidebar", True)
+        self.setToolTip(tip)
+        self.setAccessibleName(text)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setIconSize(QSize(20, 20))
+        set_icon(self, icon, "muted")
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         if event.reason() in KEYS:
@@ -63,10 +67,10 @@ class Sidebar(QWidget):
         self._pages = pages
         self._group = QButtonGroup(self)
         self.buttons: list[SidebarButton] = []
-        self.commands = make_sidebar_button("Commands", "command", "Every command by its name (Ctrl+Shift+P)")
+        self.commands = SidebarButton("Commands", "command", "Every command by its name (Ctrl+Shift+P)")
         self.commands.clicked.connect(self.commandsRequested)
         column(
-            row(Logo(), make_label("Seirênes", "heading"), None, margins=(4, 0, 0, 0)),
+            row(IconLabel("seirenes", 32, ""), make_label("Seirênes", "heading"), None, margins=(4, 0, 0, 0)),
             SPACE_3,
             *(self._make_button(page, number) for number, page in enumerate(pages)),
             None,
@@ -78,7 +82,7 @@ class Sidebar(QWidget):
         self._group.idClicked.connect(lambda number: self.chosen.emit(pages[number].key))
 
     def _make_button(self, page: PageSpec, number: int) -> SidebarButton:
-        button = make_sidebar_button(page.title, page.icon, f"{page.title} (Ctrl+{number + 1})")
+        button = SidebarButton(page.title, page.icon, f"{page.title} (Ctrl+{number + 1})")
         button.setCheckable(True)
         self._group.addButton(button, number)
         self.buttons.append(button)
@@ -96,18 +100,3 @@ class Sidebar(QWidget):
             self.buttons[(focused + step) % len(self.buttons)].setFocus(Qt.FocusReason.TabFocusReason)
         else:
             super().keyPressEvent(event)
-
-
-def make_sidebar_button(text: str, icon: str, tip: str) -> SidebarButton:
-    button = SidebarButton()
-    button.setText(f"  {text}")
-    button.setProperty("sidebar", True)
-    button.setToolTip(tip)
-    button.setAccessibleName(text)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    button.setCursor(Qt.CursorShape.PointingHandCursor)
-    button.setIconSize(QSize(20, 20))
-    set_icon(button, icon, "muted")
-    return button

@@ -88,7 +88,7 @@ def test_the_palette_starts_and_stops_nothing_on_a_page_that_is_out_of_view(wind
 
 
 def test_the_palette_says_when_nothing_matches(window, qtbot):
-    window.open_palette()
+    window.palette_.open()
     qtbot.keyClicks(window.palette_.edit, "zzqx")
     assert window.palette_.model.rowCount() == 0
     assert window.palette_.nothing.isVisible()

@@ -69,7 +69,7 @@ def test_all_pages_are_reached_by_key(window, qtbot):
 
 def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):
     window.show_page("home")
-    window.open_palette()
+    window.palette_.open()
     qtbot.keyClicks(window.palette_.edit, "new run")
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: window.stack.currentWidget().key == "train")
@@ -191,7 +191,7 @@ def test_the_palette_gives_the_keyboard_back_without_touching_what_lies_between(
             return False
 
     ear = Ear()
-    window.open_palette()
+    window.palette_.open()
     QApplication.instance().installEventFilter(ear)
     qtbot.keyClicks(window.palette_.edit, "refresh")
     qtbot.keyClick(window.palette_.edit, Qt.Key.Key_Return)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPainterPath, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QLinearGradient, QPainter, QPainterPath, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QWidget
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.formatting import signed_points
-from seirenes_app.services.machine import Machine
 from seirenes_app.services.run_summary import describe_problem, measure_change
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.actions import WIDGET, bind_actions
@@ -84,12 +82,6 @@ class HomePage(Page):
         """Messages about runs that did not finish."""
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        self._build()
-        self._connect()
-
-    # ------------------------------------------------------------------ build
-
-    def _build(self) -> None:
         self._banner_column = column(spacing=SPACE_3)
         self.machine = MachineSummary()
         machine = Section("This machine")
@@ -102,6 +94,8 @@ class HomePage(Page):
             self._build_runs(), None, make_rule(), machine,
         )  # fmt: skip
         column(page, parent=self)
+        self._runs.loaded.connect(self.render)
+        self._timer.timeout.connect(self._runs.refresh)
 
     def _build_hero(self) -> QBoxLayout:
         text = make_label(
@@ -122,7 +116,9 @@ class HomePage(Page):
             "file", "Open a config file: a run's settings as TOML or JSON",
             clicked=lambda: self.configRequested.emit(None),
         )  # fmt: skip
-        self.recent = make_icon_button("chevron-down", "Recent config files", clicked=self._show_recent)
+        self.recent = make_icon_button(
+            "chevron-down", "Recent config files", clicked=lambda: open_menu(self.make_recent_menu(), self.recent)
+        )
         self.estimate = make_label("Estimating…", "small")
         self._art = HeroArt()
         self._art.setFixedHeight(180)
@@ -188,16 +184,10 @@ class HomePage(Page):
         self._stack.addWidget(self.table)
         self._stack.addWidget(self.empty)
         section.body.addWidget(self._list)
-        return section
-
-    def _connect(self) -> None:
-        self._runs.loaded.connect(self.render)
-        self._timer.timeout.connect(self._runs.refresh)
         self.table.opened.connect(lambda s: self.runRequested.emit(s.paths))
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._render_tools())
         self._runs.modelReset.connect(self._render_tools)
-
-    # ------------------------------------------------------------------ page
+        return section
 
     def activate(self) -> None:
         if (recorded := self._recorded) is not None:
@@ -215,8 +205,6 @@ class HomePage(Page):
     def themed(self, theme: Theme) -> None:
         self.table.viewport().update()
 
-    # ------------------------------------------------------------------ render
-
     def render(self) -> None:  # type: ignore[override]  # QWidget.render paints into a device; a page's renders state
         empty = not self._runs.summaries
         self._stack.setCurrentWidget(self.empty if empty else self.table)
@@ -225,9 +213,6 @@ class HomePage(Page):
         self._render_tools()
         past, demo = self._runs.summaries, self._demo
         self._tasks.run(lambda: estimate_time(demo, past=past), self._render_estimate, key="demo estimate")
-
-    def render_machine(self, machine: Machine) -> None:
-        self.machine.render_machine(machine)
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
         words = estimate.text[0].upper() + estimate.text[1:]
@@ -246,7 +231,7 @@ class HomePage(Page):
             f"Recorded run, {state.step} steps. Right answers: clean {clean}, with hints {hinted}, with the placebo "
             f"{placebo}."
         )
-        if hinted.points is None or placebo.points is None:
+        if placebo.points is None:
             note = "Without a placebo's figures a gain with hints says nothing about hints."
         else:
             gains = [signed_points(points / 100) for points in (hinted.points, placebo.points)]
@@ -270,8 +255,7 @@ class HomePage(Page):
     def _render_banners(self) -> None:
         """One for each of the newest runs that did not finish, until it is dismissed."""
         shown = [s for s in self._runs.summaries if s.paths.run_id not in self._dismissed]
-        found = [(s, text) for s in shown if (text := describe_problem(s))]
-        found = found[:BANNERS]
+        found = [(s, text) for s in shown if (text := describe_problem(s))][:BANNERS]
         for paths in self.banners.keys() - {summary.paths for summary, _text in found}:
             self.banners.pop(paths).deleteLater()
         for summary, text in found:
@@ -280,13 +264,10 @@ class HomePage(Page):
                 banner.dismissed.connect(partial(self._dismiss, summary.paths))
                 self._banner_column.addWidget(banner)
             stalled = summary.state is not None and summary.state.status is RunStatus.STALLED
+            kind = BannerKind.WARNING if stalled else BannerKind.ERROR
+            actions = self._banner_actions(summary, text.can_resume, text.can_edit_settings)
             self.banners[summary.paths].show_message(
-                BannerKind.WARNING if stalled else BannerKind.ERROR,
-                text.title,
-                text.text,
-                log=text.log[-LOG_LINES:],
-                actions=self._banner_actions(summary, text.can_resume, text.can_edit_settings),
-                dismissable=True,
+                kind, text.title, text.text, log=text.log[-LOG_LINES:], actions=actions, dismissable=True
             )
 
     def _banner_actions(self, summary: RunSummary, can_resume: bool, can_edit: bool) -> list[BannerAction]:
@@ -299,8 +280,6 @@ class HomePage(Page):
             tip = "Start a trainer that continues from the newest checkpoint"
             actions.insert(0, BannerAction("Resume", resume, "resume", tip, primary=True))
         return actions
-
-    # ------------------------------------------------------------------ handlers
 
     def _dismiss(self, paths: RunPaths) -> None:
         self._dismissed.add(paths.run_id)
@@ -316,17 +295,11 @@ class HomePage(Page):
         self.table.select_run(summary)
         self._render_tools()
 
-    def _show_recent(self) -> None:
-        open_menu(self.make_recent_menu(), self.recent)
-
     def make_recent_menu(self) -> QMenu:
         menu = QMenu(self)
         for path in self._workspace.recent_configs() if self._workspace is not None else ():
-            menu.addAction(path.name, self._opener(path)).setToolTip(str(path))
+            menu.addAction(path.name, partial(self.configRequested.emit, path)).setToolTip(str(path))
         return menu
-
-    def _opener(self, path: Path) -> Callable[[], None]:
-        return lambda: self.configRequested.emit(path)
 
 
 class HeroArt(QWidget):
@@ -363,7 +336,10 @@ class HeroArt(QWidget):
                 path.moveTo(point)
             else:
                 path.lineTo(point)
-        painter.setPen(QPen(_fade(current_theme().colour(name), strength, self.width()), width))
+        gradient = QLinearGradient(0, 0, self.width(), 0)
+        for stop, share in ((0.0, 0.0), (0.1, 1.0), (0.9, 1.0), (1.0, 0.15)):
+            gradient.setColorAt(stop, current_theme().wash(name, strength * share))
+        painter.setPen(QPen(gradient, width))
         painter.drawPath(path)
 
 
@@ -373,15 +349,6 @@ def curve(x: float, disturbance: float) -> float:
     burst = math.exp(-(((x - 0.3) / 0.2) ** 2)) * math.sin(2 * math.pi * 9.5 * x) * 0.7
     tail = 0.1 * math.exp(-3 * max(0.0, x - 0.4)) * math.sin(2 * math.pi * 14 * x)
     return max(-1.0, min(1.0, calm + disturbance * (burst + tail)))
-
-
-def _fade(colour: QColor, strength: float, width: float) -> QLinearGradient:
-    gradient = QLinearGradient(0, 0, width, 0)
-    for stop, share in ((0.0, 0.0), (0.1, 1.0), (0.9, 1.0), (1.0, 0.15)):
-        shade = QColor(colour)
-        shade.setAlphaF(strength * share)
-        gradient.setColorAt(stop, shade)
-    return gradient
 
 
 STEPS = (
@@ -404,14 +371,10 @@ class MethodStrip(QWidget):
         for place, (icon, tone, name, text) in enumerate(STEPS):
             if place:
                 fill(strip, IconLabel("arrow-right", 16, "muted") if place < len(STEPS) - 1 else SPACE_2)
-            strip.addWidget(_make_step(icon, tone, name, text), 1)
-
-
-def _make_step(icon: str, tone: str, name: str, text: str) -> Card:
-    sentence = make_label(text, "small", wrap=True)
-    sentence.setAlignment(Qt.AlignmentFlag.AlignTop)
-    card = Card("flat", padding=SPACE_2)
-    card.setAccessibleName(f"{name}. {text}")
-    card.body.setSpacing(SPACE_1)
-    fill(card.body, row(IconLabel(icon, 20, tone), make_label(name, "strong"), None), (sentence, 1))
-    return card
+            sentence = make_label(text, "small", wrap=True)
+            sentence.setAlignment(Qt.AlignmentFlag.AlignTop)
+            card = Card("flat", padding=SPACE_2)
+            card.setAccessibleName(f"{name}. {text}")
+            card.body.setSpacing(SPACE_1)
+            fill(card.body, row(IconLabel(icon, 20, tone), make_label(name, "strong"), None), (sentence, 1))
+            strip.addWidget(card, 1)
