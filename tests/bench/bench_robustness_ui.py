@@ -30,9 +30,9 @@ from PySide6.QtWidgets import QApplication
 
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.app import settle_heap
+from seirenes_app.ui.charts.card import WAITING
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.robustness.header import View
-from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.pages.robustness.page import RobustnessPage, View
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import HintType
@@ -136,8 +136,8 @@ class Bench:
         page = self.page
         if page.root != paths.root or page.track is None or page.track.root.name != paths.root.name:
             return False
-        cards = [c for c in page.grid.all_cards.values() if not c.visibleRegion().isEmpty()]
-        return bool(cards) and not any(c.pending or c.waits for c in cards)
+        cards = [c for c in page.grid.cards.values() if not c.visibleRegion().isEmpty()]
+        return bool(cards) and not any(c.empty.text() == WAITING or c.waits for c in cards)
 
     def tour(self, runs: list[RunPaths]) -> None:
         """Open, change, scroll, read, switch the theme."""

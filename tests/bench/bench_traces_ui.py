@@ -182,7 +182,7 @@ class Bench:
 
         page = self.page
         dialog = ExportDialog(page.model.ids[:20_000], [], self.paths, page.controller.lasting, page)
-        dialog.said.connect(done)
+        dialog.messageRequested.connect(done)
         dialog.start(folder / "rows.jsonl")
         self._drag()
 

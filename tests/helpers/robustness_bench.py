@@ -4,9 +4,9 @@ from helpers.robust_runs import write_run
 
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.ui.charts.card import WAITING
 from seirenes_app.ui.models.runs_model import RunsModel
-from seirenes_app.ui.pages.robustness.header import View
-from seirenes_app.ui.pages.robustness.page import RobustnessPage
+from seirenes_app.ui.pages.robustness.page import RobustnessPage, View
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 
@@ -51,7 +51,7 @@ class Robustness:
     def is_read(self):
         page = self.page
         return page.track is not None and not any(
-            c.pending for c in page.grid.all_cards.values() if c.isVisibleTo(page.grid)
+            c.empty.text() == WAITING for c in page.grid.cards.values() if c.isVisibleTo(page.grid)
         )
 
     def draw(self):
@@ -60,10 +60,10 @@ class Robustness:
         return self.in_view()
 
     def in_view(self):
-        return [c for c in self.page.grid.all_cards.values() if not c.visibleRegion().isEmpty()]
+        return [c for c in self.page.grid.cards.values() if not c.visibleRegion().isEmpty()]
 
     def card(self, key):
-        return self.page.grid.all_cards[key]
+        return self.page.grid.cards[key]
 
     def hold(self, key):
         """The keyboard on a chart that is in view and drawn."""

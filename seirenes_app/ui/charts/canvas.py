@@ -1,4 +1,4 @@
-"""The picture of a chart with a cursor on it, moved by mouse or keyboard.
+"""The picture of a chart with a cursor on it, and the legend that reads the values at the cursor.
 
 matplotlib's Agg picture is painted by the widget itself: a resize shows it scaled until its turn to be drawn comes, and
 the cursor is painted over it without a new draw.
@@ -7,15 +7,184 @@ the cursor is painted over it without a new draw.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QFontMetrics,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from seirenes_app.services.charts.data import ChartData
-from seirenes_app.ui.charts.legend import nearest
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.services.charts.data import ChartData, Scale, Series
+from seirenes_app.services.charts.style import DASHES
+from seirenes_app.ui.theme import SMALL_PX, current_theme, sized_font
+
+SAMPLE, GAP, BETWEEN, ROW = 26, 6, 18, 20
+HATCHES = {
+    "": Qt.BrushStyle.SolidPattern, "////": Qt.BrushStyle.BDiagPattern, "..": Qt.BrushStyle.Dense5Pattern,
+    "\\\\\\\\": Qt.BrushStyle.FDiagPattern, "xxxx": Qt.BrushStyle.DiagCrossPattern, "----": Qt.BrushStyle.HorPattern,
+    "||||": Qt.BrushStyle.VerPattern, "++++": Qt.BrushStyle.CrossPattern,
+}  # fmt: skip
+WIDEST = {Scale.SHARE: ("100%", "[100, 100]"), Scale.POINTS: ("−00.0", "[−00.0, −00.0]")}
+"""Entries stand still under a moving cursor: the widest value fits."""
+HOLLOW = "hollow: only totals are left"
+
+
+def nearest(x: Sequence[float], wanted: float) -> int:
+    """Index of the value in ascending `x` nearest to `wanted`; `x` must not be empty."""
+    i = bisect_left(x, wanted)
+    return min(range(max(0, i - 1), min(i + 1, len(x))), key=lambda k: abs(x[k] - wanted))
+
+
+class ChartLegend(QWidget):
+    """Each series' sample, name, and value with limits at the cursor. Flows over as many rows as it needs."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._chart = ChartData(())
+        self._cursor: float | None = None
+        self._current = -1
+        self._entries: list[tuple[Series, QPointF]] = []
+        self._hollow_at: QPointF | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._flow()
+
+    def render_chart(self, chart: ChartData) -> None:
+        self._chart, self._current = chart, -1
+        self._flow()
+        self.update()
+
+    def render_cursor(self, x: float | None, current: int = -1) -> None:
+        """Read at `x`, None at the newest point. The name of series `current` is underlined."""
+        self._cursor, self._current = x, current
+        self.update()
+
+    def texts(self, series: Series) -> tuple[str, str]:
+        """Value and limits as they are painted.
+
+        A marked series without a point at the cursor shows the nearest one with its place; any other shows a dash.
+        """
+        wanted = self._chart.places[-1] if self._cursor is None else self._cursor
+        i = nearest(series.x, wanted) if self._cursor is not None else len(series.x) - 1
+        value, limits = self._chart.text(series, i)
+        if series.x[i] == wanted or (self._cursor is None and not series.marked):
+            return value, limits
+        return (value, f"{limits} at {series.x[i]:.0f}") if series.marked and not self._chart.ticks else ("–", "")
+
+    def text(self) -> str:
+        """The whole reading as text."""
+        return "  ·  ".join(" ".join((s.label, *self.texts(s))).strip() for s, _ in self._entries)
+
+    def _font(self, *, bold: bool = False) -> QFont:
+        return sized_font(self.font(), SMALL_PX, QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
+
+    def _width(self, series: Series) -> float:
+        plain, bold = QFontMetrics(self._font()), QFontMetrics(self._font(bold=True))
+        limits = ""
+        if self._chart.scale is Scale.NUMBER:
+            ends = (min(series.y), max(series.y), series.y[-1])
+            value = max(map(bold.horizontalAdvance, map(self._chart.value_text, ends)))
+        else:
+            widest, limits = WIDEST[self._chart.scale]
+            value = bold.horizontalAdvance(widest)
+        beside = plain.horizontalAdvance(limits) + GAP if series.limited else 0
+        return SAMPLE + 2 * GAP + plain.horizontalAdvance(series.label) + value + beside + BETWEEN
+
+    def _flow(self) -> None:
+        x = y = 0.0
+        self._entries, self._hollow_at = [], None
+        for series in self._chart.keyed:
+            width = self._width(series)
+            if x and x + width - BETWEEN > self.width():
+                x, y = 0.0, y + ROW
+            self._entries.append((series, QPointF(x, y)))
+            x += width
+        if any(s.hollow for s in self._chart.keyed):
+            if x and x + QFontMetrics(self._font()).horizontalAdvance(HOLLOW) > self.width():
+                x, y = 0.0, y + ROW
+            self._hollow_at = QPointF(x, y)
+        self.setFixedHeight(round(y) + ROW if self._entries else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._flow()
+
+    def sizeHint(self) -> QSize:
+        return QSize(100, self.height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, theme, middle = QPainter(self), current_theme(), Qt.AlignmentFlag.AlignVCenter
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        current = self._chart.series[self._current] if self._current >= 0 else None
+        for series, place in self._entries:
+            value, limits = self.texts(series)
+            paint_sample(painter, series, QRectF(place.x(), place.y(), SAMPLE, ROW))
+            x = place.x() + SAMPLE + GAP
+            for text, bold, colour in ((series.label, False, "muted"), (value, True, "text"), (limits, False, "muted")):
+                font = self._font(bold=bold)
+                font.setUnderline(series is current and text is series.label)
+                painter.setFont(font)
+                painter.setPen(theme.colour(colour))
+                width = painter.fontMetrics().horizontalAdvance(text)
+                painter.drawText(QRectF(x, place.y(), width + 2, ROW), middle, text)
+                x += width + GAP
+        if self._hollow_at is not None:
+            font = self._font()
+            font.setItalic(True)
+            painter.setFont(font)
+            painter.setPen(theme.colour("muted"))
+            painter.drawText(QRectF(self._hollow_at.x(), self._hollow_at.y(), self.width(), ROW), middle, HOLLOW)
+
+
+def paint_sample(painter: QPainter, series: Series, rect: QRectF) -> None:
+    """A short piece of the series as the chart draws it: dash, marker or hatch."""
+    theme, style, middle = current_theme(), series.style, rect.center()
+    colour = QColor(theme.hex(style.colour))
+    painter.save()
+    if series.area:
+        ground = QColor(colour)
+        ground.setAlphaF(0.25)
+        box = QRectF(rect.left() + 3, middle.y() - 5, rect.width() - 6, 10)
+        painter.fillRect(box, ground)
+        painter.fillRect(box, QBrush(colour, HATCHES.get(style.hatch, Qt.BrushStyle.SolidPattern)))
+        painter.setPen(QPen(colour, 1))
+        painter.drawRect(box)
+    else:
+        pen = QPen(colour, max(1.6, series.width), Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap)
+        if DASHES.get(style.dash):
+            pen.setDashPattern(list(DASHES[style.dash]))
+        painter.setPen(pen)
+        if series.joined:
+            painter.drawLine(QPointF(rect.left(), middle.y()), QPointF(rect.right(), middle.y()))
+        if style.marker:
+            painter.setPen(QPen(theme.colour("surface"), 1))
+            painter.setBrush(colour)
+            _paint_marker(painter, style.marker, middle, 4.5)
+    painter.restore()
+
+
+def _paint_marker(painter: QPainter, marker: str, at: QPointF, r: float) -> None:
+    x, y = at.x(), at.y()
+    if marker == "s":
+        painter.drawRect(QRectF(x - r + 0.5, y - r + 0.5, 2 * r - 1, 2 * r - 1))
+    elif marker == "^":
+        painter.drawPolygon(QPolygonF([QPointF(x, y - r), QPointF(x + r, y + r), QPointF(x - r, y + r)]))
+    elif marker == "D":
+        painter.drawPolygon(QPolygonF([QPointF(x, y - r), QPointF(x + r, y), QPointF(x, y + r), QPointF(x - r, y)]))
+    else:
+        painter.drawEllipse(at, r, r)
+
 
 REACH = 40.0
 """Within how many pixels a point is under the mouse."""
@@ -49,7 +218,6 @@ class ChartCanvas(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def draw(self, chart: ChartData) -> None:
-        """Draw the picture at the widget's size."""
         from seirenes_app.services.charts.drawing import DPI, draw_chart, make_figure
 
         self.chart = chart
@@ -67,10 +235,7 @@ class ChartCanvas(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Wider than high."""
         return QSize(320, 180)
-
-    # ------------------------------------------------------------------ the cursor
 
     def move_cursor(self, x: float | None, current: int = -1) -> None:
         """Put the cursor at `x`, None hides it, and on a series."""
@@ -91,11 +256,7 @@ class ChartCanvas(QWidget):
         """Series that have a point at the cursor, from the highest down."""
         if self.cursor_x is None or self._axes is None:
             return []
-        found = [
-            i
-            for i, s in enumerate(self.chart.series)
-            if s.keyed and len(s.x) and s.x[nearest(s.x, self.cursor_x)] == self.cursor_x
-        ]
+        found = (i for i, s in enumerate(self.chart.series) if s.keyed and self.cursor_x in s.x)
         return sorted(found, key=lambda i: self.position(i).y())
 
     def _keep_current(self) -> None:
@@ -119,7 +280,6 @@ class ChartCanvas(QWidget):
             self.setCursor(Qt.CursorShape.PointingHandCursor if within else Qt.CursorShape.ArrowCursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Ask for what is behind the point under the mouse."""
         if event.button() == Qt.MouseButton.LeftButton:
             self._request_point()
         super().mouseReleaseEvent(event)
@@ -134,7 +294,6 @@ class ChartCanvas(QWidget):
             self.move_cursor(None)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move, open, leave."""
         key, places = event.key(), self.chart.places
         if key in MOVES and places:
             here = len(places) if self.cursor_x is None else bisect_left(places, self.cursor_x)
@@ -150,17 +309,12 @@ class ChartCanvas(QWidget):
             step = 1 if key == Qt.Key.Key_Down else -1
             at = found.index(self.current) + step if self.current in found else 0
             self.move_cursor(self.cursor_x, found[max(0, min(at, len(found) - 1))])
-        elif (
-            self._pick and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.cursor_x is not None
-        ):
+        elif self._pick and key in ENTER and self.cursor_x is not None:
             self._request_point()
         else:
             super().keyPressEvent(event)
 
-    # ------------------------------------------------------------------ painting
-
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The picture, the cursor, the ring of the keyboard's focus."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -181,11 +335,8 @@ class ChartCanvas(QWidget):
             QPointF(left, self.height() - box.y1 / self._ratio), QPointF(left, self.height() - box.y0 / self._ratio)
         )
         for i in self.at_cursor():
-            colour, chosen, at = (
-                QColor(theme.hex(self.chart.series[i].style.colour)),
-                i == self.current,
-                self.position(i),
-            )
+            chosen, at = i == self.current, self.position(i)
+            colour = QColor(theme.hex(self.chart.series[i].style.colour))
             painter.setPen(QPen(theme.colour("text" if chosen else "surface"), 2 if chosen else 1.5))
             painter.setBrush(theme.colour("surface") if chosen else colour)
             painter.drawEllipse(at, 6.5 if chosen else 4.5, 6.5 if chosen else 4.5)

@@ -1,37 +1,25 @@
-"""Charts in cards: a title, the picture or its table, a sentence, and the way into files.
-
-`FigureCard` is any figure with a table; `ChartCard` draws a `ChartData`; `LiveCard` makes its data when it is drawn;
-`CardGrid` draws its cards one at a time.
+"""Charts in cards, with table, sentence and export. `FigureCard` is any figure with a table; `ChartCard` draws a
+`ChartData`; `LiveCard` makes its data when it is drawn; `CardGrid` draws its cards one at a time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QFont, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QHeaderView,
-    QMenu,
-    QStackedLayout,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHeaderView, QMenu, QStackedLayout, QTableView, QWidget
 
 from seirenes_app.services.charts.data import ChartData
 from seirenes_app.services.robustness.types import DataTable, Value
-from seirenes_app.ui.charts.canvas import ChartCanvas
-from seirenes_app.ui.charts.legend import ChartLegend
+from seirenes_app.ui.charts.canvas import ChartCanvas, ChartLegend
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.theme import SPACE_4, sized_font
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
-from seirenes_app.ui.widgets.buttons import make_icon_button, open_menu
+from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.buttons import Button, make_icon_button, open_menu
 from seirenes_app.ui.widgets.dialogs import MessageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.table_model import Column, TableModel
@@ -48,26 +36,21 @@ FILE_KINDS = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
 class DataModel(TableModel):
     """A `DataTable` for a view: text at the left, numbers at the right; a tooltip has a long text whole."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__((), parent)
-        self.table = EMPTY
+    table = EMPTY
 
     def render_table(self, table: DataTable) -> None:
-        """Other data."""
         self.table = table
-        numbers = [any(_NUMBER.match(str(row[i])) for row in table.rows[:8]) for i in range(len(table.columns))]
-        self.render_columns(
-            [_column(i, name, number) for i, (name, number) in enumerate(zip(table.columns, numbers, strict=True))]
-        )
+        self.render_columns([_column(table, i) for i in range(len(table.columns))])
         self.render_rows(table.rows)
 
 
-def _column(i: int, name: str, number: bool) -> Column:
+def _column(table: DataTable, i: int) -> Column:
     def tip(row: Sequence[Value]) -> str | None:
         text = cell_text(row[i])
         return text if len(text) > 24 else None
 
-    return Column(name, lambda row: cell_text(row[i]), right=number, row_tip=tip)
+    number = any(_NUMBER.match(str(row[i])) for row in table.rows[:8])
+    return Column(table.columns[i], lambda row: cell_text(row[i]), right=number, row_tip=tip)
 
 
 def cell_text(value: Value) -> str:
@@ -81,44 +64,21 @@ def cell_text(value: Value) -> str:
     return (f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}").replace("-", "−")
 
 
-def make_table(name: str, model: DataModel) -> QTableView:
-    """A plain table that shows `model`."""
-    table = QTableView()
-    table.setModel(model)
-    table.setProperty("plain", "true")
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setFont(_sized(table.font(), TEXT_PX))
-    table.setAccessibleName(name)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(24)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    return table
-
-
-def fit_columns(table: QTableView, *, at_least: int = 64, at_most: int = 260) -> None:
+def fit_columns(table: QTableView) -> None:
     """Columns as wide as their names and first values."""
     model, metrics = table.model(), table.fontMetrics()
-    for column in range(model.columnCount()):
-        texts = [str(model.headerData(column, Qt.Orientation.Horizontal) or "")]
-        texts += [str(model.index(row, column).data() or "") for row in range(min(24, model.rowCount()))]
-        widest = max(metrics.horizontalAdvance(text) for text in texts) + 26
-        table.setColumnWidth(column, max(at_least, min(at_most, widest)))
-
-
-def _sized(font: QFont, pixels: int) -> QFont:
-    font.setPixelSize(pixels)
-    return font
+    for i in range(model.columnCount()):
+        texts = [str(model.headerData(i, Qt.Orientation.Horizontal) or "")]
+        texts += [str(model.index(k, i).data() or "") for k in range(min(24, model.rowCount()))]
+        widest = max(map(metrics.horizontalAdvance, texts)) + 26
+        table.setColumnWidth(i, max(64, min(260, widest)))
 
 
 class FigureCard(QFrame):
     """A titled figure with its table. Subclasses put the figure in, draw it, and save it."""
 
-    said = Signal(str)
-    """What was done."""
+    messageRequested = Signal(str)
+    """What was done, for a toast."""
 
     def __init__(
         self, title: str, basis: BadgeStyle | None = None, height: int = 200, parent: QWidget | None = None
@@ -131,68 +91,61 @@ class FigureCard(QFrame):
         self._numbers = EMPTY
         self._stale = False
         self._drawn_size = QSize()
-        self._build_card(basis, height)
-
-    # ------------------------------------------------------------------ build
-
-    def _build_card(self, basis: BadgeStyle | None, height: int) -> None:
         self.setProperty("card", "true")
-        self.setAccessibleName(self.title)
-        self.heading = ElidedLabel()
-        font = _sized(self.heading.font(), HEADING_PX)
-        font.setWeight(QFont.Weight.DemiBold)
-        self.heading.setFont(font)
-        self.heading.setText(self.title)
-        self.place = ElidedLabel("small")
+        self.setAccessibleName(title)
+        self.heading, self.place = ElidedLabel(), ElidedLabel("small")
+        self.heading.setFont(sized_font(self.heading.font(), HEADING_PX, QFont.Weight.DemiBold))
+        self.heading.setText(title)
         self.badge = Badge(basis or BadgeStyle("warning", "", "warn"))
-        self.table_button = make_icon_button("log", f"{self.title}: show as a table", clicked=self.toggle_table)
-        self.note_button = make_icon_button("info", f"{self.title}: how to read it", clicked=self.toggle_note)
-        self.menu_button = make_icon_button("export", f"{self.title}: copy, save", clicked=self._show_menu)
-        self.head = head = QHBoxLayout()
-        head.setSpacing(SPACE_2)
-        head.addWidget(self.heading, 100)
-        head.addWidget(self.badge)
-        head.addStretch(1)
-        head.addWidget(self.place)
-        tools = QHBoxLayout()
-        tools.setSpacing(0)
-        for tool in (self.note_button, self.table_button, self.menu_button):
+        self.table_button = make_icon_button("log", f"{title}: show as a table", clicked=self.toggle_table)
+        self.note_button = make_icon_button("info", f"{title}: how to read it", clicked=self._toggle_note)
+        self.menu_button = make_icon_button(
+            "export", f"{title}: copy, save", clicked=lambda: open_menu(self.make_menu(), self.menu_button)
+        )
+        tools = (self.note_button, self.table_button, self.menu_button)
+        for tool in tools:
             tool.setProperty("tight", True)
-            tools.addWidget(tool)
-        head.addLayout(tools)
+        self.head = row((self.heading, 100), self.badge, None, self.place, row(*tools, spacing=0))
         self.empty = make_label(WAITING, "muted", wrap=True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setContentsMargins(24, 0, 24, 0)
-        self.model = DataModel(self)
-        self.table = make_table(f"{self.title}, as a table", self.model)
+        self.model = DataModel((), self)
+        self.table = self._make_table()
         self.holder = QWidget()
         self.holder.setMinimumHeight(height)
         self._stack = QStackedLayout(self.holder)
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.table)
         self.sentence = make_label("", wrap=True, select=True)
-        self.sentence.setFont(_sized(self.sentence.font(), TEXT_PX))
+        self.sentence.setFont(sized_font(self.sentence.font(), TEXT_PX))
         self.note = make_label("", "small", wrap=True, select=True)
-        self.above = QVBoxLayout()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 10, 10, 16)
-        column.setSpacing(SPACE_2)
-        column.addLayout(head)
-        column.addLayout(self.above)
-        column.addWidget(self.holder, 1)
+        self.above = column()
+        column(self.head, self.above, (self.holder, 1), self.sentence, self.note, margins=(18, 10, 10, 16), parent=self)
         for label in (self.sentence, self.note):
             label.setContentsMargins(0, 0, 8, 0)
-            column.addWidget(label)
             label.hide()
-        # Only now they have a parent: before, they would be shown as windows of their own.
+        # Only now it has a parent: before, it would be shown as a window of its own.
         self.badge.setVisible(basis is not None)
+
+    def _make_table(self) -> QTableView:
+        table = QTableView()
+        table.setModel(self.model)
+        table.setProperty("plain", "true")
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setFont(sized_font(table.font(), TEXT_PX))
+        table.setAccessibleName(f"{self.title}, as a table")
+        table.setTabKeyNavigation(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(24)
+        table.horizontalHeader().setHighlightSections(False)
+        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        return table
 
     def put_picture(self, picture: QWidget) -> None:
         """The widget that is the figure."""
         self.picture = picture
         self._stack.addWidget(picture)
-
-    # ------------------------------------------------------------------ render
 
     def render_texts(
         self, sentence: str, note: str, table: DataTable, *, empty: bool, shown: DataTable | None = None
@@ -221,15 +174,13 @@ class FigureCard(QFrame):
         self._stale = not empty
 
     def render_waiting(self) -> None:
-        """Nothing yet: it is being read."""
         self.render_texts(WAITING, "", EMPTY, empty=True)
 
     def mark_stale(self) -> None:
         """Draw again next time: the theme changed."""
         self._stale = self.menu_button.isEnabled()
 
-    def toggle_note(self) -> None:
-        """Show or hide how to read the figure."""
+    def _toggle_note(self) -> None:
         self.note_shown = not self.note_shown
         self.note.setVisible(self.note_shown and bool(self.note.text()))
 
@@ -250,11 +201,6 @@ class FigureCard(QFrame):
         set_icon(self.table_button, "chart" if shown else "log", "muted")
 
     @property
-    def pending(self) -> bool:
-        """Whether what it shows is still being read."""
-        return self._stack.currentWidget() is self.empty and self.empty.text() == WAITING
-
-    @property
     def waits(self) -> bool:
         """Whether it is still to be drawn, at the size it has."""
         shown = self._stack.currentWidget() is getattr(self, "picture", None)
@@ -269,13 +215,9 @@ class FigureCard(QFrame):
         return True
 
     def draw(self) -> None:
-        """Draw the figure."""
-        raise NotImplementedError
-
-    # ------------------------------------------------------------------ copy and save
+        """Draw the figure, unless it paints itself."""
 
     def make_menu(self) -> QMenu:
-        """Copy and save."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         entries = [("Copy as image", "copy", self.copy_image), ("Save as PNG, SVG or CSV…", "save", self._ask_save)]
@@ -288,18 +230,13 @@ class FigureCard(QFrame):
             menu.addAction(action)
         return menu
 
-    def _show_menu(self) -> None:
-        open_menu(self.make_menu(), self.menu_button)
-
     def copy_image(self) -> None:
-        """The whole card to the clipboard."""
         QGuiApplication.clipboard().setPixmap(self.grab())
-        self.said.emit(f"{self.title} copied.")
+        self.messageRequested.emit(f"{self.title} copied.")
 
     def copy_sentence(self) -> None:
-        """Sentence and note."""
         QGuiApplication.clipboard().setText(f"{self.sentence.text()} {self.note.text()}".strip())
-        self.said.emit("The sentence was copied.")
+        self.messageRequested.emit("The sentence was copied.")
 
     def _ask_save(self) -> None:
         name, chosen = QFileDialog.getSaveFileName(self, "Save the chart", f"{self.title}.png", FILE_KINDS)
@@ -319,14 +256,13 @@ class FigureCard(QFrame):
         except (OSError, ValueError) as error:
             MessageDialog("The chart was not saved", f"{path}: {error}", self).open()
         else:
-            self.said.emit(f"Saved {path}.")
+            self.messageRequested.emit(f"Saved {path}.")
 
     def csv_table(self) -> DataTable:
-        """The data for a CSV file."""
         return self._numbers
 
     def save_picture(self, path: Path) -> None:
-        """Write the picture."""
+        """Write a PNG or SVG file."""
         raise NotImplementedError
 
 
@@ -349,18 +285,15 @@ class ChartCard(FigureCard):
         self.put_picture(self.plot)
 
     def render_chart(self, chart: ChartData | None) -> None:
-        """Other data; None for none."""
         self.chart = chart
         self.legend.render_chart(chart or ChartData(()))
         self._on_cursor_changed()
 
     def draw(self) -> None:
-        """The plot, at the size it has."""
         if self.chart is not None:
             self.plot.draw(self.chart)
 
     def save_picture(self, path: Path) -> None:
-        """A file that stands alone."""
         from seirenes_app.services.charts.export import save_chart
 
         if self.chart is not None:
@@ -393,15 +326,13 @@ class LiveCard(ChartCard):
         self._is_stale = True
 
     def render_source(self, source: Callable[[], ChartData], empty: str = "No data yet.") -> None:
-        """A chart that `source` makes when it is drawn; `empty` is said where it has no series."""
+        """A chart that `source` makes when it is drawn; `empty` is shown where it has no series."""
         self._source, self._empty, self._is_stale = source, empty, True
 
     def mark_stale(self) -> None:
-        """Draw again next time."""
         self._is_stale = True
 
     def draw_if_stale(self) -> bool:
-        """Make and draw the chart if anything changed and it is in view; returns whether it did."""
         if not self.isVisible() or self.visibleRegion().isEmpty():
             return False
         if not self._is_stale:
@@ -418,40 +349,102 @@ class LiveCard(ChartCard):
         return True
 
     def toggle_table(self) -> None:
-        """The table is made when it is shown."""
         if not self.tabled and self.chart is not None:
             self.model.render_table(self.chart.wide_table())
         super().toggle_table()
         self.draw_if_stale()
 
     def csv_table(self) -> DataTable:
-        """A row a point."""
         return self.chart.long_table() if self.chart is not None else EMPTY
 
 
+MOST = 3
+"""Runs that a chart holds beside its own."""
+
+
+class OverlayButton(Button):
+    """Answer `runsRequested` with `show_choices`; `chosenChanged` tells which are ticked, in the order of ticking."""
+
+    runsRequested = Signal()
+    chosenChanged = Signal(object)
+    """tuple of keys"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("kind", "quiet")
+        self.setAccessibleDescription("Draw other runs in the same charts")
+        self.setToolTip(self.accessibleDescription())
+        # Wider than the drawing, which is centred in it: Fusion sets icon and text too close.
+        self.setIconSize(QSize(26, 18))
+        set_icon(self, "compare", "text")
+        self.chosen: tuple[Hashable, ...] = ()
+        self.clicked.connect(lambda *_: self.runsRequested.emit())
+        self._render()
+
+    def choose(self, keys: Sequence[Hashable]) -> None:
+        """Tick these and no others."""
+        if tuple(keys) != self.chosen:
+            self.chosen = tuple(keys)
+            self._render()
+            self.chosenChanged.emit(self.chosen)
+
+    def make_menu(self, choices: Sequence[tuple[Hashable, str]]) -> QMenu:
+        """A tickable entry for each (key, text); no more than `MOST` can be ticked."""
+        menu = QMenu(self)
+        for key, text in choices:
+            # An ampersand in a name is no shortcut.
+            action = QAction(text.replace("&", "&&"), menu)
+            action.setCheckable(True)
+            action.setChecked(key in self.chosen)
+            action.setEnabled(key in self.chosen or len(self.chosen) < MOST)
+            action.toggled.connect(lambda on, k=key: self._on_toggled(k, on=on))
+            menu.addAction(action)
+        if not choices:
+            menu.addAction("No other run can be drawn here").setEnabled(False)
+        if self.chosen:
+            menu.addSeparator()
+            menu.addAction("Remove all", lambda: self.choose(()))
+        return menu
+
+    def show_choices(self, choices: Sequence[tuple[Hashable, str]]) -> None:
+        """Open the menu at the button."""
+        menu = self.make_menu(choices)
+        menu.aboutToHide.connect(menu.deleteLater)
+        open_menu(menu, self)
+
+    def _on_toggled(self, key: Hashable, *, on: bool) -> None:
+        rest = [k for k in self.chosen if k != key]
+        self.choose([*rest, key] if on else rest)
+
+    def _render(self) -> None:
+        text = f"Overlay runs ({len(self.chosen)})" if self.chosen else "Overlay runs"
+        self.setText(text)
+        self.setAccessibleName(text)
+
+
 class CardGrid(QWidget):
-    """Draws stale cards one at a time. Subclasses build `cards` and lay them out."""
+    """Draws stale cards one at a time. Subclasses build `cards` and say where each is placed."""
 
     cards: Mapping[str, ChartCard]
+    wide = 1500
+    """Width from which on there are three columns instead of two."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._turn = 0
-
-    @property
-    def all_cards(self) -> Mapping[str, ChartCard]:
-        """Every card by its key, in their order."""
-        return self.cards
+        self._turn = self._columns = 0
+        self.overlay = OverlayButton()
+        self.grid = QGridLayout()
+        self.grid.setSpacing(SPACE_4)
 
     def mark_stale(self) -> None:
         """Draw all again: the theme changed."""
-        for card in self.all_cards.values():
+        for card in self.cards.values():
             card.mark_stale()
             card.legend.update()
 
     def draw_next(self) -> bool:
         """Draw the next stale card in view, in turn; False when there is none."""
-        cards = list(self.all_cards.values())
+        cards = list(self.cards.values())
         for i in range(len(cards)):
             if cards[(self._turn + i) % len(cards)].draw_if_stale():
                 self._turn = (self._turn + i + 1) % len(cards)
@@ -459,10 +452,21 @@ class CardGrid(QWidget):
         return False
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Reflow."""
         self.lay_out()
         super().resizeEvent(event)
 
     def lay_out(self) -> None:
         """Put every card in its place for the width there is."""
+        columns = 3 if self.width() >= self.wide else 2
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for key, place in self.places(columns).items():
+            self.grid.removeWidget(self.cards[key])
+            self.grid.addWidget(self.cards[key], *place)
+        for i in range(3):
+            self.grid.setColumnStretch(i, int(i < columns))
+
+    def places(self, columns: int) -> Mapping[str, tuple[int, int, int, int]]:
+        """Row, column, rows, columns of each card in the grid."""
         raise NotImplementedError

@@ -22,7 +22,7 @@ from seirenes_app.ui.widgets.progress import make_bar, render_bar
 class FileExportDialog(PageDialog):
     """Heirs put their options into `choices` and call `run`. Closing it while it writes cancels."""
 
-    said = Signal(str)  # What was done, for a toast
+    messageRequested = Signal(str)  # What was done, for a toast
 
     def __init__(
         self, title: str, note: str, tasks: TaskRunner, button: str, clicked: Callable[[], object],
@@ -84,7 +84,7 @@ class FileExportDialog(PageDialog):
 
     def _on_done(self, text: str | None) -> None:
         self._busy = False
-        self.said.emit(text or "Export cancelled; no file was left.")
+        self.messageRequested.emit(text or "Export cancelled; no file was left.")
         if text is None:
             super().reject()
             return

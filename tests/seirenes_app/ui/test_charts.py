@@ -11,9 +11,8 @@ from PySide6.QtCore import Qt
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import SeriesStyle
 from seirenes_app.services.robustness.types import Chart
-from seirenes_app.ui.charts.card import LiveCard
-from seirenes_app.ui.charts.legend import ChartLegend
-from seirenes_app.ui.charts.overlay import MOST, OverlayButton
+from seirenes_app.ui.charts.canvas import ChartLegend
+from seirenes_app.ui.charts.card import MOST, LiveCard, OverlayButton
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths

@@ -18,8 +18,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, Q
 from seirenes_app.services.robustness.checkpoint_replay import replay_result
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Basis, ReplayStep, TraceRef
-from seirenes_app.ui.pages.robustness.header import View
-from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY
+from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY, View
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Condition, Outcome
 from training.rollouts.search import RolloutQuery
@@ -63,7 +62,7 @@ def test_the_newest_run_is_charted_by_itself_and_every_chart_says_what_it_shows(
     bench.write()
     bench.wait(bench.is_read)
     assert bench.page.source_menu.button.text() == "r"
-    for key, card in bench.page.grid.all_cards.items():
+    for key, card in bench.page.grid.cards.items():
         told = card.sentence.text() or card.empty.text()
         assert told.endswith("."), key
         assert told in card.accessibleDescription()
@@ -461,7 +460,7 @@ def test_everything_that_takes_the_keyboard_has_a_name(bench):
     parts = [w for kind in kinds for w in bench.page.findChildren(kind) if w.focusPolicy() & Qt.FocusPolicy.TabFocus]
     assert len(parts) > 30
     assert [w for w in parts if not (w.accessibleName() or (isinstance(w, QAbstractButton) and w.text()))] == []
-    assert all(c.plot.accessibleName() for c in bench.page.grid.all_cards.values())
+    assert all(c.plot.accessibleName() for c in bench.page.grid.cards.values())
 
 
 def test_a_change_of_theme_redraws_the_charts(bench, qapp):

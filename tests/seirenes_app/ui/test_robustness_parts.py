@@ -20,7 +20,7 @@ from seirenes_app.services.robustness.types import DataTable, ReplayStep
 from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import DataModel, cell_text
 from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable
-from seirenes_app.ui.pages.robustness.header import View
+from seirenes_app.ui.pages.robustness.page import View
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
 from training.core.types import Condition, Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
@@ -40,7 +40,7 @@ def test_a_cell_of_a_table_is_short_and_never_a_number_that_hides(value):
 
 
 def test_the_table_keeps_text_left_and_numbers_right(qtbot):
-    model = DataModel()
+    model = DataModel(())
     model.render_table(DataTable(("what", "value"), (("clean", 0.25),)))
     sides = [model.data(model.index(0, c), Qt.ItemDataRole.TextAlignmentRole) for c in range(2)]
     assert sides[0] & Qt.AlignmentFlag.AlignLeft

@@ -1,13 +1,13 @@
-"""Reads a run's or an evaluation's figures for the page in another thread; results come as signals or to handlers here.
+"""Reads a run's or an evaluation's figures for the page in another thread; results come as signals or to handlers.
 
-What is asked of one folder or track is cancelled when another one is opened. Also the page's data without widgets:
-which runs can be compared, names, and the report's file.
+Also the page's data without widgets: which runs can be compared, names, and the report's file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
-from training.core.types import Condition, Stage
+from training.core.types import Stage
 from training.errors import NotReadyError, UserError
 from training.rollouts.search import RolloutQuery
 from training.runs.files import write_whole
@@ -59,7 +59,10 @@ class Rows:
 
 
 class RobustnessController(QObject):
-    """One folder and one of its tracks at a time. A `ResultSource` is used by one thread: the pool has only one."""
+    """One folder and one of its tracks at a time; opening another one cancels what was asked of it.
+
+    A `ResultSource` is used by one thread: the pool has only one.
+    """
 
     opened = Signal(object)
     """Opened"""
@@ -78,8 +81,6 @@ class RobustnessController(QObject):
         self.track: Track | None = None
         self._of_folder: list[Task] = []
         self._of_track: list[Task] = []
-
-    # ------------------------------------------------------------------ a folder
 
     def open(self, root: Path) -> None:
         """Another folder; `opened` or `refused` follows."""
@@ -116,14 +117,12 @@ class RobustnessController(QObject):
         return source
 
     def leave(self) -> None:
-        """No folder any more."""
         for task in (*self._of_folder, *self._of_track):
             task.cancel()
         self._of_folder, self._of_track = [], []
         self.root = self.source = self.track = None
 
     def close(self) -> None:
-        """End all work."""
         self.leave()
         self._tasks.close()
 
@@ -146,8 +145,6 @@ class RobustnessController(QObject):
         # A folder that cannot be read now keeps its figures in view until the next check.
         self._tasks.run(read, done, lambda _text: None, key="changes")
 
-    # ------------------------------------------------------------------ a track
-
     def show(self, track: Track) -> None:
         """`panelFound` for each of its charts, one after the other."""
         source = self.source
@@ -156,14 +153,13 @@ class RobustnessController(QObject):
         for task in self._of_track:
             task.cancel()
         self.track = track
-        self._of_track = [self._ask_panel(source, track, chart) for chart in source.charts(track)]
-
-    def _ask_panel(self, source: ResultSource, track: Track, chart: Chart) -> Task:
-        return self._tasks.run(
-            lambda: source.panel(track, chart),
-            lambda panel: self.panelFound.emit(chart, panel),
-            lambda text: self.panelFailed.emit(chart, text),
-        )
+        self._of_track = [
+            self._tasks.run(
+                partial(source.panel, track, chart), partial(self.panelFound.emit, chart),
+                partial(self.panelFailed.emit, chart),
+            )
+            for chart in source.charts(track)
+        ]  # fmt: skip
 
     def ask(self, work: Callable[[ResultSource], Any], done: Callable[[Any], object], failed: Failed) -> None:
         """Ask the open source for anything; cancelled when another folder is opened."""
@@ -227,9 +223,6 @@ def _describe(root: Path, source: ResultSource) -> Opened:
     return Opened(root, source.source.name, source.tracks, has_matrix, source.warnings)
 
 
-# ---------------------------------------------------------------------- names, comparisons, the report
-
-
 @dataclass(frozen=True)
 class Comparable:
     """A run or an evaluation that can be compared: its folder, its name, a note, and how many runs it has."""
@@ -269,13 +262,10 @@ def is_cross_play(summary: EvaluationSummary, run: RunPaths | None = None) -> bo
     return run is None or any(t.run == run.run_id for t in plan.targets)
 
 
-CONDITION_NAMES = {Condition.CLEAN: "Clean", Condition.HINTED: "Hinted", Condition.PLACEBO: "Placebo"}
-
-
 def name_rows(ref: TraceRef) -> str:
     """The title of the rows behind a point."""
     kind = f", {ref.hint_type.replace('_', ' ')}" if ref.hint_type is not None else ""
-    return f"{CONDITION_NAMES[ref.condition]}{kind}  ·  {ref.target}"
+    return f"{ref.condition.capitalize()}{kind}  ·  {ref.target}"
 
 
 def rollouts_behind(key: str, point: Point) -> RolloutQuery:

@@ -10,17 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
@@ -28,49 +20,56 @@ from seirenes_app.services.formatting import percent, percent_interval, percent_
 from seirenes_app.services.robustness.cross_play import text_table
 from seirenes_app.services.robustness.types import MatrixCell, MatrixPanel
 from seirenes_app.ui.charts.card import FigureCard
-from seirenes_app.ui.theme import current_theme
+from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.table_model import Column, Index, Role, TableModel
 from training.core.statistics import Interval
 
-Index = QModelIndex | QPersistentModelIndex
 MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 240, 46
-MEAN, CLEAN = "mean", "clean"
-FAINT, STRONG = 0.04, 0.46
 
 
-class MatrixModel(QAbstractTableModel):
+class MatrixModel(TableModel):
     """Rows are Reasoners and a row of means; columns are writers, a column of means, and clean accuracy."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.panel: MatrixPanel | None = None
-        self._range = (0.0, 1.0)
+    panel: MatrixPanel | None = None
+    _range = (0.0, 1.0)
 
     def render_panel(self, panel: MatrixPanel | None) -> None:
-        """Another matrix."""
-        self.beginResetModel()
         self.panel = panel
-        values = [c.value.mean for row in panel.cells for c in row if c.value is not None] if panel is not None else []
+        if panel is None:
+            self.render_columns(())
+            return
+        values = [c.value.mean for row in panel.cells for c in row if c.value is not None]
         self._range = (min(values, default=0.0), max(values, default=1.0))
-        self.endResetModel()
+        names = (*panel.writers, "mean", "clean")
+        self.render_columns([self._column(i, name) for i, name in enumerate(names)])
+        self.render_rows(range(len(panel.reasoners) + 1))
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        return 0 if parent.isValid() or self.panel is None else len(self.panel.reasoners) + 1
+    def _column(self, i: int, name: str) -> Column:
+        def text(row: int) -> str:
+            value = self.value(row, i)
+            return "" if value is None else percent(value.mean)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        return 0 if parent.isValid() or self.panel is None else len(self.panel.writers) + 2
+        def describe(row: int) -> str:
+            return self.describe(row, i)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.panel is None or role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+        def hint(row: int) -> str:
+            return "Enter shows its rows" if self.cell(row, i) is not None else ""
+
+        roles = {int(Role.AccessibleTextRole): describe, int(Role.AccessibleDescriptionRole): hint}
+        return Column(name, text, row_tip=describe, roles=roles)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
+        if self.panel is None or role not in (Role.DisplayRole, Role.ToolTipRole):
             return None
         across = orientation == Qt.Orientation.Horizontal
-        names = (*self.panel.writers, MEAN, CLEAN) if across else (*self.panel.reasoners, MEAN)
-        if role == Qt.ItemDataRole.DisplayRole:
-            return short_name(names[section])
-        return f"{'Hints by' if across else 'Reasoner'} {names[section]}"
+        name = self.columns[section].title if across else (*self.panel.reasoners, "mean")[section]
+        if role == Role.DisplayRole:
+            return short_name(name)
+        return f"{'Hints by' if across else 'Reasoner'} {name}"
 
     def value(self, row: int, column: int) -> Interval | None:
         """The value of a cell or a mean."""
@@ -96,7 +95,7 @@ class MatrixModel(QAbstractTableModel):
         return (value.mean - low) / (high - low) if high > low else 0.5
 
     def describe(self, row: int, column: int) -> str:
-        """A cell in words."""
+        """A cell as a sentence."""
         assert self.panel is not None
         value, cell = self.value(row, column), self.cell(row, column)
         who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
@@ -105,19 +104,6 @@ class MatrixModel(QAbstractTableModel):
         result = "not solved yet" if value is None else f"{percent_interval(value)} right"
         problems = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
         return f"{who}, {what}: {result}{problems}{', its own' if cell is not None and cell.own else ''}"
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.panel is None:
-            return None
-        at = index.row(), index.column()
-        if role == Qt.ItemDataRole.DisplayRole:
-            value = self.value(*at)
-            return "" if value is None else percent(value.mean)
-        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self.describe(*at)
-        if role == Qt.ItemDataRole.AccessibleDescriptionRole:
-            return "Enter shows its rows" if self.cell(*at) is not None else ""
-        return None
 
 
 def short_name(name: str) -> str:
@@ -129,10 +115,10 @@ def short_name(name: str) -> str:
 class CellDelegate(QStyledItemDelegate):
     """Paints shading, value and interval; a frame for the diagonal, a ring for the current cell."""
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+    def sizeHint(self, option: Any, index: Index) -> QSize:
         return QSize(MIN_WIDTH, HEIGHT)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+    def paint(self, painter: QPainter, option: Any, index: Index) -> None:
         model = index.model()
         assert isinstance(model, MatrixModel)
         theme, at = current_theme(), (index.row(), index.column())
@@ -142,7 +128,7 @@ class CellDelegate(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         if cell is not None:
-            shade = theme.wash("clean", FAINT + (STRONG - FAINT) * model.strength(*at))
+            shade = theme.wash("clean", 0.04 + 0.42 * model.strength(*at))
             painter.setBrush(shade if value is not None else theme.wash("muted", 0.06))
             painter.drawRoundedRect(rect, 5, 5)
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -156,10 +142,8 @@ class CellDelegate(QStyledItemDelegate):
             for y, height, pixels, text in (
                 (3, 21, 14, percent(value.mean)), (22, 16, 11, percent_limits(value.low, value.high)),
             ):  # fmt: skip
-                font = QFont(option.font)
-                font.setPixelSize(pixels)
-                font.setWeight(QFont.Weight.DemiBold if pixels > 12 and cell is not None else QFont.Weight.Normal)
-                painter.setFont(font)
+                bold = pixels > 12 and cell is not None
+                painter.setFont(sized_font(option.font, pixels, QFont.Weight.DemiBold if bold else QFont.Weight.Normal))
                 painter.setPen(theme.colour("text" if pixels > 12 or cell is not None else "muted"))
                 painter.drawText(
                     QRectF(rect.x(), rect.y() + y, rect.width(), height), Qt.AlignmentFlag.AlignCenter, text
@@ -176,11 +160,11 @@ class MatrixTable(QTableView):
     cellRequested = Signal(object)
     """MatrixCell"""
     pointed = Signal(str)
-    """The current cell in words."""
+    """The current cell as a sentence."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.cells = MatrixModel(self)
+        self.cells = MatrixModel((), self)
         self.setModel(self.cells)
         self.setItemDelegate(CellDelegate(self))
         self.setProperty("plain", "true")
@@ -199,7 +183,6 @@ class MatrixTable(QTableView):
         self.selectionModel().currentChanged.connect(lambda index, _old: self._point(index))
 
     def render_panel(self, panel: MatrixPanel | None) -> None:
-        """Another matrix; its first cell is the current one."""
         self.cells.render_panel(panel)
         if panel is not None and panel.reasoners:
             self.setCurrentIndex(self.cells.index(0, 0))
@@ -233,31 +216,23 @@ class MatrixTable(QTableView):
 
 
 LEGEND = "Rows: Reasoners.  Columns: writers of hints.  Stronger shade: more answers right.  Dashed: its own hints."
-HEADER_HEIGHT = 52
-MAX_ROWS = 10
 
 
 class MatrixCard(FigureCard):
     """The matrix with its table and sentences. It paints itself, without waiting for a turn."""
-
-    cellRequested = Signal(object)
-    """MatrixCell"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Cross-play", None, 220, parent)
         self.matrix = MatrixTable()
         self.above.addWidget(make_label(LEGEND, "small", wrap=True))
         self.put_picture(self.matrix)
-        self.matrix.cellRequested.connect(self.cellRequested)
         self.matrix.pointed.connect(self._point)
         self.render_waiting()
 
     def render_panel(self, panel: MatrixPanel) -> None:
-        """Another matrix."""
         self.heading.setText(panel.title)
         self.matrix.render_panel(panel)
-        rows = min(MAX_ROWS, len(panel.reasoners) + 1)
-        self.matrix.setMinimumHeight(rows * HEIGHT + HEADER_HEIGHT)
+        self.matrix.setMinimumHeight(min(10, len(panel.reasoners) + 1) * HEIGHT + 52)
         self.render_texts(
             "\n".join(panel.sentences), panel.note, panel.table, empty=not panel.reasoners, shown=text_table(panel)
         )
@@ -265,9 +240,6 @@ class MatrixCard(FigureCard):
     def _point(self, text: str) -> None:
         self.place.setText(text)
         self.matrix.setAccessibleDescription(text)
-
-    def draw(self) -> None:
-        self.matrix.viewport().update()
 
     def save_picture(self, path: Path) -> None:
         from seirenes_app.services.charts.export import save_matrix
@@ -285,7 +257,7 @@ MAX_LINKS = 4
 
 
 class CrossPlayView(QWidget):
-    """`render_matrix` shows one, `render_none` how to get one."""
+    """The matrix of what is open, or how to get one."""
 
     evaluateRequested = Signal()
     openRequested = Signal(object)
@@ -300,13 +272,12 @@ class CrossPlayView(QWidget):
         self.card.hide()
 
     def render_matrix(self, panel: MatrixPanel) -> None:
-        """What is open has one."""
         self._clear()
         self.card.show()
         self.card.render_panel(panel)
 
     def render_none(self, others: Sequence[EvaluationSummary]) -> None:
-        """What is open has none; `others` of the same run do."""
+        """What is open has no matrix; `others` of the same run have one."""
         roots = tuple(o.paths.root for o in others)
         if self.empty is not None and roots == self._others:
             return

@@ -21,7 +21,7 @@ from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
-from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
+from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.dialogs import PageDialog
@@ -38,9 +38,9 @@ KINDS = (
     Segment(CROSS_PLAY, "Cross-play", "hints that checkpoints write for each other"),
 )
 CONDITIONS = {
-    Condition.CLEAN: ("Clean", "The question as it is"),
-    Condition.HINTED: ("Hinted", "The question with each of its hints"),
-    Condition.PLACEBO: ("Placebo", "The question with neutral text of each hint's length"),
+    Condition.CLEAN: "The question as it is",
+    Condition.HINTED: "The question with each of its hints",
+    Condition.PLACEBO: "The question with neutral text of each hint's length",
 }
 DEFAULT_PROBLEMS, DEFAULT_CROSS_PLAY_PROBLEMS, DEFAULT_TOKENS = 200, 60, 128
 FILE_FILTER = "Models (*.gguf *.safetensors);;All files (*)"
@@ -70,12 +70,8 @@ class EvaluateDialog(PageDialog):
         self._connect()
         self._on_kind()
 
-    # ------------------------------------------------------------------ build
-
     def _build(self) -> None:
-        self.body.addWidget(make_label(
-            "It runs in the background, continues without this window, and keeps every row.", "muted", wrap=True,
-        ))  # fmt: skip
+        note = "It runs in the background, continues without this window, and keeps every row."
         self.kind = Segmented("What to evaluate", KINDS)
         self.kind.render_value(ON_SUITE)
         self.kind.buttons[CROSS_PLAY].setEnabled(self._one_run and any(len(s) > 1 for s in self._checkpoints.values()))
@@ -84,12 +80,10 @@ class EvaluateDialog(PageDialog):
             SPACE_2, self.kind, SPACE_2, self._build_targets(), SPACE_2, self._build_options(), SPACE_3, self.estimate,
             self.basis,
         )  # fmt: skip
-        self.body.addLayout(parts)
+        fill(self.body, make_label(note, "muted", wrap=True), parts)
         self.go = make_button("Evaluate", "play", kind="primary", clicked=self._start)
         self.go.setDefault(True)
-        self.buttons.addStretch(1)
-        self.buttons.addWidget(make_button("Cancel", clicked=self.reject))
-        self.buttons.addWidget(self.go)
+        fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.go)
 
     @property
     def _one_run(self) -> bool:
@@ -121,10 +115,10 @@ class EvaluateDialog(PageDialog):
         self.second_suite.setToolTip(
             "The same problems with training's templates and with held-out ones show a generalisation gap"
         )
-        self.conditions = {condition: QCheckBox(text) for condition, (text, _tip) in CONDITIONS.items()}
+        self.conditions = {condition: QCheckBox(condition.capitalize()) for condition in CONDITIONS}
         for condition, box in self.conditions.items():
             box.setChecked(True)
-            box.setToolTip(CONDITIONS[condition][1])
+            box.setToolTip(CONDITIONS[condition])
         self.problems = _spin_box("Problems", 1, 100_000, DEFAULT_PROBLEMS)
         self.samples = _spin_box("Samples of each prompt", 1, MAX_SAMPLES, 1)
         self.tokens = _spin_box("Token limit", 8, 32_768, DEFAULT_TOKENS)
@@ -136,12 +130,12 @@ class EvaluateDialog(PageDialog):
         grid.setHorizontalSpacing(SPACE_4)
         grid.setVerticalSpacing(SPACE_2)
         grid.setColumnStretch(1, 1)
-        for number, name in enumerate(("Suite", "Second suite", "Conditions", "Size")):
-            grid.addWidget(make_label(name, "small"), number, 0)
         grid.addWidget(self.suite, 0, 1)
         grid.addWidget(self.second_suite, 1, 1)
         grid.addLayout(row(*self.conditions.values(), None, spacing=SPACE_3), 2, 1)
         grid.addLayout(numbers, 3, 1)
+        for i, name in enumerate(("Suite", "Second suite", "Conditions", "Size")):
+            grid.addWidget(make_label(name, "small"), i, 0)
         return grid
 
     def _make_suites(self, name: str) -> QComboBox:
@@ -162,8 +156,6 @@ class EvaluateDialog(PageDialog):
             field.valueChanged.connect(lambda _v: self._render())
         for box in self.conditions.values():
             box.toggled.connect(lambda _on: self._render())
-
-    # ------------------------------------------------------------------ targets
 
     def _tick(self, wanted: Callable[[int, int], bool]) -> None:
         """Tick checkpoints by their place among those of their run; models stay as they are."""
@@ -189,11 +181,8 @@ class EvaluateDialog(PageDialog):
         self.targets.scrollToBottom()
         self._render()
 
-    # ------------------------------------------------------------------ request
-
     @property
     def request(self) -> EvalRequest:
-        """What is asked for now."""
         values = self.targets.ticked
         cross_play = self.kind.value == CROSS_PLAY
         return EvalRequest(
@@ -290,10 +279,7 @@ class ProblemDialog(PickerDialog):
         self.body.insertWidget(self.body.indexOf(self.about) + 1, self.condition)
 
     def render_traces(self, traces: Sequence[Trace], target: str) -> None:
-        """The rows there are."""
         found = sorted((t for t in traces if t.question), key=lambda t: t.outcome == "right")
-        if found:
-            self.say(f"The icon is the outcome of {target}; the problems it fails come first.")
-        else:
-            self.say("The questions of this suite are not stored here, so none can be replayed.")
+        some = f"The icon is the outcome of {target}; the problems it fails come first."
+        self.say(some if found else "The questions of this suite are not stored here, so none can be replayed.")
         self.render_items(found)

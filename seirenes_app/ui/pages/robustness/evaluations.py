@@ -45,17 +45,15 @@ class EvaluationMonitor(QObject):
     def __init__(self, repository: EvaluationRepository | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._repository = repository or EvaluationRepository()
-        # One waits for a process to end while the other goes on looking.
+        # One thread waits for a process to end while the other reads.
         self._tasks = TaskRunner(self, threads=2)
         self.summaries: tuple[EvaluationSummary, ...] = ()
         self.stopping: set[Path] = set()
         self._running: set[Path] = set()
         self._starting: dict[Path, float] = {}
-        """Launched folders that are not seen running yet, and until when they are looked at."""
+        """Launched folders that were not seen running yet, and until when to read them."""
         self._timer = QTimer(self, interval=CHECK_MS)
         self._timer.timeout.connect(self._read_live)
-
-    # ------------------------------------------------------------------ read
 
     def refresh(self) -> None:
         """List again; `changed` follows."""
@@ -65,7 +63,6 @@ class EvaluationMonitor(QObject):
         )  # fmt: skip
 
     def _read_live(self) -> None:
-        """Read those that are running or starting."""
         if not self._tasks.is_running("list") and not self._tasks.is_running("live"):
             folders = [s.paths for s in self.summaries if self._is_live(s) or s.paths.root in self._starting]
             self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_live_read, key="live")
@@ -108,8 +105,6 @@ class EvaluationMonitor(QObject):
         state = summary.state
         return state is not None and not state.over and (state.last_t > 0 or summary.paths.launch.is_file())
 
-    # ------------------------------------------------------------------ control
-
     def start(self, request: EvalRequest) -> None:
         """Plan and start; `started` or `failed` follows."""
         self._do(lambda: self._repository.start(make_plan(request)), self._on_started, "The evaluation did not start")
@@ -124,25 +119,22 @@ class EvaluationMonitor(QObject):
         self._do(lambda: launch(paths), lambda _pid: self._on_started(paths), "Could not resume the evaluation")
 
     def pause(self, paths: EvalDir) -> None:
-        """Wait after the current chunk."""
         self._do(lambda: send_command(paths, CommandKind.PAUSE), None, "Could not pause the evaluation")
 
     def unpause(self, paths: EvalDir) -> None:
-        """Continue a paused one."""
         self._do(lambda: send_command(paths, CommandKind.RESUME), None, "Could not continue the evaluation")
 
     def stop(self, paths: EvalDir) -> None:
         """Ask it to end, then end it; what was committed is kept."""
         self.stopping.add(paths.root)
-        escalation = StopEscalation(paths, FORCE)
-        self._do(escalation.run, lambda _outcome: self.refresh(), "Could not stop the evaluation")
+        self._do(StopEscalation(paths, FORCE).run, lambda _outcome: self.refresh(), "Could not stop the evaluation")
         self.changed.emit()
 
     def _do(self, work: Callable[[], object], done: Callable[..., object] | None, title: str) -> None:
         self._tasks.run(work, done, lambda text: self.failed.emit(title, text))
 
     def close(self) -> None:
-        """Stop watching; evaluations continue."""
+        """Evaluations continue."""
         self._timer.stop()
         self._tasks.close()
 
@@ -152,14 +144,12 @@ STAGES = {
     "paused": "paused", "handover": "handing over", "verifying": "checking",
 }  # fmt: skip
 RESUMABLE = (RunStatus.STOPPED, RunStatus.FAILED, RunStatus.CRASHED)
-NAME_WIDTH = 300
 
 
 class EvaluationBar(Card):
-    """One evaluation: status, progress, and what can be done. Hidden while there is none to show."""
+    """One evaluation: status, progress, and what can be done. Hidden while there is none. Signals carry its EvalDir."""
 
     stopRequested = Signal(object)
-    """EvalDir"""
     resumeRequested = Signal(object)
     pauseRequested = Signal(object)
     unpauseRequested = Signal(object)
@@ -171,7 +161,7 @@ class EvaluationBar(Card):
         self.setAccessibleName("Evaluation")
         self.badge = Badge(STATUS_STYLES[RunStatus.STARTING])
         self.name = ElidedLabel()
-        self.name.setMaximumWidth(NAME_WIDTH)
+        self.name.setMaximumWidth(300)
         self.progress = Progress(cancellable=False)
         self.open = self._make_button("Show", "arrow-right", self.openRequested, "Show its results so far")
         self.pause = make_button("Pause", "pause", kind="quiet", clicked=self._on_pause)

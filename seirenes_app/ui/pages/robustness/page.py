@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QPushButton, QScrollArea, QStackedLayout, QWidget
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
 from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
@@ -31,8 +33,7 @@ from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.robustness.actions import ACTIONS
-from seirenes_app.ui.pages.robustness.chart_cards import ChartGrid
-from seirenes_app.ui.pages.robustness.compare_view import CompareView
+from seirenes_app.ui.pages.robustness.chart_views import ChartGrid, CompareView
 from seirenes_app.ui.pages.robustness.controller import (
     Opened,
     RobustnessController,
@@ -44,18 +45,18 @@ from seirenes_app.ui.pages.robustness.controller import (
 from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
-from seirenes_app.ui.pages.robustness.header import RobustnessHeader, View
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
 from seirenes_app.ui.tasks import Task, TaskRunner
-from seirenes_app.ui.theme import SPACE_2, Theme
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
-from seirenes_app.ui.widgets.boxes import column, scroll_area
-from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row, scroll_area
+from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.dialogs import DialogHolder
 from seirenes_app.ui.widgets.labels import make_label
-from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
+from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from seirenes_app.ui.widgets.source_menu import RECORDED_NAME, SourceMenu
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
 from training.runs.paths import RunPaths
@@ -69,15 +70,84 @@ SEVERAL = "This point is combined from several sets of rows; open one of them in
 NO_RUN = "The run of these models is not among your runs, so its checkpoints cannot be replayed."
 
 
+class View(StrEnum):
+    CHARTS = "charts"
+    CROSS_PLAY = "cross-play"
+    REPLAY = "replay"
+    COMPARE = "compare"
+
+
+SEGMENTS = (
+    Segment(View.CHARTS, "Over checkpoints", tip="Accuracy, gap, flips and worst of k at each checkpoint (Alt+1)"),
+    Segment(View.CROSS_PLAY, "Cross-play", tip="Reasoners of checkpoints against hints of others (Alt+2)"),
+    Segment(View.REPLAY, "Checkpoint replay", tip="One problem on every checkpoint (Alt+3)"),
+    Segment(View.COMPARE, "Compare runs", tip="Several runs on the same suite (Alt+4)"),
+)
+
+
+class RobustnessHeader(QWidget):
+    """Emits what the user chooses; `render_…` shows the state."""
+
+    trackChosen = Signal(object)
+    """Track"""
+    viewChosen = Signal(object)
+    """View"""
+
+    def __init__(
+        self, recorded: RunPaths | None, actions: Mapping[str, QAction], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        tip = "Choose a run or an evaluation (Ctrl+L)"
+        self.source_menu = SourceMenu(recorded, lambda s: s.state is not None and bool(s.state.evals), tip, 28)
+        self.tracks = QComboBox()
+        self.tracks.setAccessibleName("Suite and run")
+        self.tracks.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.tracks.setMinimumContentsLength(12)
+        self.tracks.setMaximumWidth(320)
+        self.tracks.hide()
+        ignore_wheel(self.tracks)
+        self.report = action_button(actions["report"], "Report")
+        self.evaluate = action_button(actions["evaluate"], kind="primary")
+        self.views = Segmented("View", SEGMENTS)
+        self.views.setMaximumWidth(720)
+        title = make_label("Robustness", "title")
+        column(
+            row(title, SPACE_2, self.source_menu, None, self.report, self.evaluate, spacing=SPACE_3), SPACE_2,
+            row((self.views, 2), None, (self.tracks, 1)), margins=(28, 20, 28, 0), parent=self,
+        )  # fmt: skip
+        self.tracks.activated.connect(lambda index: self.trackChosen.emit(self.tracks.itemData(index)))
+        self.views.chosen.connect(lambda value: self.viewChosen.emit(View(value)))
+
+    def render_tracks(self, tracks: Sequence[Track]) -> None:
+        self.tracks.clear()
+        for i, track in enumerate(tracks):
+            text = track.title if track.origin is Origin.EVALUATION else track.suite
+            self.tracks.addItem(text, track)
+            self.tracks.setItemData(i, text, Qt.ItemDataRole.ToolTipRole)
+
+    def render_track(self, track: Track) -> None:
+        keys = [self.tracks.itemData(i).key for i in range(self.tracks.count())]
+        if track.key in keys:
+            self.tracks.setCurrentIndex(keys.index(track.key))
+
+    def render_view(self, view: View | None) -> None:
+        self.views.setVisible(view is not None)
+        self.views.render_value(view or View.CHARTS)
+        self.tracks.setVisible(view in (View.CHARTS, View.REPLAY) and self.tracks.count() > 1)
+
+
 class ViewStack(QWidget):
     """The views, each in a scroll area. `show_empty` shows a message in place of all of them."""
 
     def __init__(self, views: Mapping[View, QWidget], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.areas = {view: _scrolled(widget) for view, widget in views.items()}
         self._stack = QStackedLayout(self)
-        for area in self.areas.values():
-            self._stack.addWidget(area)
+        self.areas = {}
+        for view, widget in views.items():
+            holder = QWidget()
+            column(widget, margins=(28, 4, 22, 28), parent=holder)
+            self.areas[view] = scroll_area(holder)
+            self._stack.addWidget(self.areas[view])
         self._holder = EmptyStateHolder()
         self._stack.addWidget(self._holder)
 
@@ -92,19 +162,11 @@ class ViewStack(QWidget):
         return next((v for v, area in self.areas.items() if self._stack.currentWidget() is area), None)
 
     def show_view(self, view: View) -> None:
-        """Make a view the current one."""
         self._stack.setCurrentWidget(self.areas[view])
 
     def show_empty(self, icon: str, title: str, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
-        """A message and what can be done."""
         self._holder.render_state(icon, title, text, buttons)
         self._stack.setCurrentWidget(self._holder)
-
-
-def _scrolled(view: QWidget) -> QScrollArea:
-    holder = QWidget()
-    column(view, margins=(28, 4, 22, 28), parent=holder)
-    return scroll_area(holder)
 
 
 class RobustnessPage(Page):
@@ -142,31 +204,26 @@ class RobustnessPage(Page):
         self._check_timer = QTimer(self, interval=CHECK_MS)
         self._build()
         self._connect()
-        self._connect_evaluations()
         self.show_nothing()
-
-    # ------------------------------------------------------------------ build
 
     def _build(self) -> None:
         self.actions_ = bind_actions(self, ACTIONS, {
             "choose-run": lambda: self.source_menu.open(),
             "evaluate": self.open_evaluate,
             "report": self.write_report,
-            "charts": lambda: self.show_view(View.CHARTS),
-            "cross-play": lambda: self.show_view(View.CROSS_PLAY),
-            "replay": lambda: self.show_view(View.REPLAY),
-            "compare": lambda: self.show_view(View.COMPARE),
             "table": self.toggle_table,
+            **{view: partial(self.show_view, view) for view in View},
         })  # fmt: skip
         self.header = RobustnessHeader(self._recorded, self.actions_)
         self.source_menu = self.header.source_menu
         self.source_menu.run_name = self._runs.name_of
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
         self.compare = CompareView()
-        self.stack = ViewStack({
-            View.CHARTS: self.grid, View.CROSS_PLAY: self.cross_play, View.REPLAY: self.replay,
-            View.COMPARE: self.compare,
-        })  # fmt: skip
+        self.stack = ViewStack(dict(zip(View, (self.grid, self.cross_play, self.replay, self.compare), strict=True)))
+        self.cards = (
+            *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.cross_play.card,
+            self.replay.card,
+        )  # fmt: skip
         # Below the views: what comes late moves nothing under the pointer.
         self.evaluation_bar = EvaluationBar()
         self.warning = Card("warn", padding=8)
@@ -189,23 +246,21 @@ class RobustnessPage(Page):
         self.controller.refused.connect(self._on_refused)
         self.controller.panelFound.connect(self.grid.render_panel)
         self.controller.panelFailed.connect(self.grid.render_failed)
-        self.grid.pointRequested.connect(self._open_point)
         self.grid.overlay.runsRequested.connect(self._offer_overlay)
         self.grid.overlay.chosenChanged.connect(self._overlay)
-        self.compare.pointRequested.connect(self._open_point)
         self.compare.compareRequested.connect(self._compare)
         self.compare.evaluateRequested.connect(self._evaluate_for_compare)
-        self.cross_play.card.cellRequested.connect(self._open_cell)
+        self.cross_play.card.matrix.cellRequested.connect(self._open_cell)
         self.cross_play.evaluateRequested.connect(self.open_evaluate)
         self.cross_play.openRequested.connect(self.open_source)
-        for part in (self.grid, self.compare, self.replay, self.cross_play.card):
-            part.said.connect(self.toast)
+        for card in self.cards:
+            card.messageRequested.connect(self.toast)
+        for panel in (*self.grid.cards.values(), *self.compare.panels):
+            panel.pointRequested.connect(self._open_point)
         self.rows.replayRequested.connect(self._open_replay)
         self.replay.problemRequested.connect(self._choose_problem)
         self.replay.replayRequested.connect(self._start_replay)
         self.replay.cancelRequested.connect(self._cancel_replay)
-
-    def _connect_evaluations(self) -> None:
         monitor, bar = self.evaluations, self.evaluation_bar
         monitor.changed.connect(self._on_sources)
         monitor.started.connect(self._on_started)
@@ -216,8 +271,6 @@ class RobustnessPage(Page):
         bar.pauseRequested.connect(monitor.pause)
         bar.unpauseRequested.connect(monitor.unpause)
         bar.openRequested.connect(lambda paths: self.open_source(paths.root))
-
-    # ------------------------------------------------------------------ page
 
     def activate(self) -> None:
         self._draw_timer.start()
@@ -231,7 +284,7 @@ class RobustnessPage(Page):
 
     def themed(self, theme: Theme) -> None:
         self.grid.mark_stale()
-        for card in (*self.compare.cards, self.cross_play.card, self.replay.card):
+        for card in self.cards:
             card.mark_stale()
         self.cross_play.card.matrix.viewport().update()
 
@@ -250,11 +303,9 @@ class RobustnessPage(Page):
         if self.stack.view is View.CHARTS:
             drew = self.grid.draw_next()
         elif self.stack.view is View.COMPARE:
-            drew = any(card.draw_if_stale() for card in self.compare.cards)
+            drew = any(card.draw_if_stale() for card in (*self.compare.panels, self.compare.differences))
         # One draw a tick. Where there may be more to draw, the next tick comes as soon as events have been handled.
         self._draw_timer.setInterval(BUSY_MS if drew else DRAW_MS)
-
-    # ------------------------------------------------------------------ what is open
 
     @property
     def root(self) -> Path | None:
@@ -262,18 +313,16 @@ class RobustnessPage(Page):
         return self.controller.root
 
     def open_source(self, root: Path) -> None:
-        """Show a run's folder, or an evaluation's."""
+        """Show the folder of a run or of an evaluation."""
         self.rows.hide()
         self.controller.open(root)
         self.track, self._opened = None, None
         self._on_sources()
 
     def open_run(self, paths: RunPaths) -> None:
-        """Show a run."""
         self.open_source(paths.root)
 
     def forget(self, paths: RunPaths) -> None:
-        """The run is gone: read no more of it."""
         if self.root == paths.root:
             self.controller.leave()
             self._leave_replay()
@@ -300,7 +349,7 @@ class RobustnessPage(Page):
         if opened.has_matrix:
             self.controller.ask(ResultSource.crossplay, self._on_matrix, lambda _text: self._on_matrix(None))
         else:
-            self.cross_play.render_none(self._cross_plays())
+            self._on_matrix(None)
         view = self.stack.view or View(self.header.views.value or View.CHARTS)
         if not opened.tracks and not refreshed:
             view = View.CROSS_PLAY
@@ -326,7 +375,6 @@ class RobustnessPage(Page):
         self._render_tools()
 
     def show_nothing(self) -> None:
-        """No run is open."""
         self._opened, self.track = None, None
         self.source_menu.render_sources(self.root, self._runs.summaries, self.evaluations.summaries)
         start = make_button("Start the demo run", "play", clicked=self.demoRequested.emit)
@@ -348,8 +396,6 @@ class RobustnessPage(Page):
         self.actions_["report"].setEnabled(self._opened is not None)
         self.header.render_view(self.stack.view)
 
-    # ------------------------------------------------------------------ views
-
     def show_view(self, view: View) -> None:
         """Make a view the current one."""
         if self._opened is not None:
@@ -357,9 +403,8 @@ class RobustnessPage(Page):
             self._render_tools()
 
     def toggle_table(self) -> None:
-        """Chart or table, of the card with the keyboard."""
-        cards = (*self.grid.all_cards.values(), *self.compare.panels, self.cross_play.card, self.replay.card)
-        card = next((c for c in cards if c.isVisible() and c.isAncestorOf(self.focusWidget() or self)), None)
+        """Chart or table, of the card with the focus."""
+        card = next((c for c in self.cards if c.isVisible() and c.isAncestorOf(self.focusWidget() or self)), None)
         if card is not None and card.table_button.isEnabled():
             card.toggle_table()
             (card.table if card.tabled else card.picture).setFocus()
@@ -386,8 +431,6 @@ class RobustnessPage(Page):
     def _open_cell(self, cell: MatrixCell) -> None:
         if cell.traces is not None:
             self.rows.open(cell.traces)
-
-    # ------------------------------------------------------------------ compare
 
     def _offer_overlay(self) -> None:
         summaries = [s for s in self._runs.summaries if s.state is not None and s.state.evals]
@@ -429,9 +472,7 @@ class RobustnessPage(Page):
             return {run: checkpoint_steps(run) for run in runs}, find_suites()
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]) -> None:
-            dialog = EvaluateDialog(
-                *found, lambda request: estimate_throughput(request, self.evaluations.summaries), self
-            )
+            dialog = EvaluateDialog(*found, lambda r: estimate_throughput(r, self.evaluations.summaries), self)
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
             dialog.startRequested.connect(self.evaluations.start)
@@ -553,7 +594,6 @@ class RobustnessPage(Page):
             self._running_replay.cancel()
 
     def _leave_replay(self) -> None:
-        """End the running replay and show nothing of it."""
         self._replay_tasks.cancel("replay")
         self._cancel_replay()
 
@@ -576,8 +616,6 @@ class RobustnessPage(Page):
         """The user's runs and the recorded one: evaluations may be of either."""
         own = [s.paths for s in self._runs.summaries]
         return [*own, self._recorded] if self._recorded is not None else own
-
-    # ------------------------------------------------------------------ report
 
     def write_report(self) -> None:
         """Write one file with everything; a banner says where it is and opens it."""

@@ -15,10 +15,10 @@ from seirenes_app.services.robustness.types import CheckpointReplayResult, Repla
 from seirenes_app.ui.charts.card import EMPTY, FigureCard
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES, say
-from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme
+from seirenes_app.ui.theme import SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
-from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, row, scroll_area
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, ignore_wheel, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_label
@@ -32,7 +32,6 @@ ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
 
 
 def step_style(step: ReplayStep) -> BadgeStyle:
-    """Icon, word and colour of one answer."""
     return OUTCOME_STYLES[step.outcome] if step.outcome is not None else MISSING
 
 
@@ -48,7 +47,6 @@ class StepButton(QAbstractButton):
         self.render_step(step, robust=robust)
 
     def render_step(self, step: ReplayStep, *, robust: bool) -> None:
-        """Another answer."""
         self.step, self.robust = step, robust
         answer = f", answer {step.answer}" if step.answer and not step.missing else ""
         text = f"step {step.step}: {step.missing or step_style(step).text}{answer}"
@@ -79,11 +77,9 @@ class StepButton(QAbstractButton):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 5, 5)
         draw_svg(painter, style.icon, QRectF(rect.center().x() - 9, rect.y() + 7, 18, 18), getattr(theme, style.tone))
-        font = QFont(self.font())
         for y, text, pixels, colour in ((27, str(self.step.step), 13, "text"), (42, self.step.answer, 11, "muted")):
-            font.setPixelSize(pixels)
-            font.setWeight(QFont.Weight.DemiBold if pixels > 12 else QFont.Weight.Normal)
-            painter.setFont(font)
+            weight = QFont.Weight.DemiBold if pixels > 12 else QFont.Weight.Normal
+            painter.setFont(sized_font(self.font(), pixels, weight))
             painter.setPen(theme.colour(colour))
             fitted = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, WIDTH - 12)
             painter.drawText(QRectF(rect.x(), y, rect.width(), 16), Qt.AlignmentFlag.AlignCenter, fitted)
@@ -128,7 +124,6 @@ class StepStrip(QWidget):
         self.updateGeometry()
 
     def choose(self, index: int) -> None:
-        """Make a step the current one."""
         if not 0 <= index < len(self.buttons):
             return
         self.current = index
@@ -149,29 +144,21 @@ class StepStrip(QWidget):
         self.buttons[self.current].setFocus()
 
 
-STRIP_HEIGHT = HEIGHT + 4
-MAX_STRIP_HEIGHT = 4 * (HEIGHT + 6)
-TABLE_HEIGHT = 240
-CARD_MARGIN = 40
+STRIP_HEIGHT, MAX_STRIP_HEIGHT, TABLE_HEIGHT = HEIGHT + 4, 4 * (HEIGHT + 6), 240
 NOTE = "One answer a checkpoint, all with the same seed. The line below a step: right from there to the last one."
 
 
 class ReplayCard(FigureCard):
     """The strip of steps with its sentence and table."""
 
-    stepChosen = Signal(int)
-    """Index of the step in the result."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Every checkpoint", BadgeStyle("check-circle", "Robust", "good"), STRIP_HEIGHT, parent)
         self.result: CheckpointReplayResult | None = None
         self.strip = StepStrip()
         self.put_picture(scroll_area(self.strip))
-        self.strip.chosen.connect(self.stepChosen)
         self.badge.hide()
 
     def render_nothing(self, reason: str) -> None:
-        """No replay yet."""
         self.result = None
         self.badge.hide()
         self.strip.render_steps((), None)
@@ -186,15 +173,13 @@ class ReplayCard(FigureCard):
         self.badge.setVisible(result.robust_since is not None and result.complete)
         if result.robust_since is not None:
             earlier = " or before" if open_before(result.steps, result.robust_since) else ""
-            self.badge.render_style(
-                BadgeStyle("check-circle", f"Robust since step {result.robust_since}{earlier}", "good")
-            )
+            text = f"Robust since step {result.robust_since}{earlier}"
+            self.badge.render_style(BadgeStyle("check-circle", text, "good"))
         self._fit()
         if follow:
             self.strip.choose(len(result.steps) - 1)
 
     def toggle_table(self) -> None:
-        """The table is higher than the strip."""
         super().toggle_table()
         self._fit()
 
@@ -203,13 +188,10 @@ class ReplayCard(FigureCard):
         self._fit()
 
     def _fit(self) -> None:
-        """As high as the strip, up to a maximum; then it scrolls."""
-        wanted = self.strip.layout().heightForWidth(max(HEIGHT, self.width() - CARD_MARGIN)) + 4
+        # As high as the strip, up to a maximum; then it scrolls. The table is higher.
+        wanted = self.strip.layout().heightForWidth(max(HEIGHT, self.width() - 40)) + 4
         height = TABLE_HEIGHT if self.tabled else max(STRIP_HEIGHT, min(wanted, MAX_STRIP_HEIGHT))
         self.holder.setFixedHeight(height)
-
-    def draw(self) -> None:
-        self.strip.update()
 
     def save_picture(self, path: Path) -> None:
         from seirenes_app.services.charts.export import save_replay
@@ -226,29 +208,22 @@ NO_PROBLEM = (
 
 
 class CheckpointReplayView(QWidget):
-    """Emits what the user asks for; `render_…` shows the state."""
+    """A problem, its replay, and two answers side by side. Emits what the user asks for."""
 
     problemRequested = Signal()
     replayRequested = Signal(object, bool)
     """(Trace, whether with its hint)"""
     cancelRequested = Signal()
-    said = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.trace: Trace | None = None
         self.busy = False
-        self._build()
-        self.card.stepChosen.connect(lambda _index: self._render_pair())
-        self.card.said.connect(self.said)
-        self.left.activated.connect(lambda _i: self._render_pair())
-        self.render_problem(None)
-
-    # ------------------------------------------------------------------ build
-
-    def _build(self) -> None:
         self.card, self.banner = ReplayCard(), Banner()
         column(self._build_problem(), self.card, self.banner, self._build_pair(), None, spacing=SPACE_4, parent=self)
+        self.card.strip.chosen.connect(lambda _index: self._render_pair())
+        self.left.activated.connect(lambda _i: self._render_pair())
+        self.render_problem(None)
 
     def _build_problem(self) -> Card:
         card = Card()
@@ -268,31 +243,23 @@ class CheckpointReplayView(QWidget):
         self._progress_space = QWidget()
         column(self.progress, parent=self._progress_space)
         self._progress_space.setFixedHeight(self.progress.sizeHint().height())
-        card.body.addLayout(row(heading, None, self.condition, self.choose, self.start))
-        for part in (self.question, self.hint_name, self.hint):
-            card.body.addWidget(part)
-        card.body.addLayout(row(self.gold, SPACE_4, (self._progress_space, 1)))
+        head = row(heading, None, self.condition, self.choose, self.start)
+        foot = row(self.gold, SPACE_4, (self._progress_space, 1))
+        fill(card.body, head, self.question, self.hint_name, self.hint, foot)
         return card
 
     def _build_pair(self) -> Card:
-        self.pair_card = Card()
+        self.pair_card, self.pair, self.error = Card(), TracePairView(), Banner()
         self.left = QComboBox()
         self.left.setAccessibleName("Checkpoint on the left")
         ignore_wheel(self.left)
         self.right_name = make_label("", "muted")
         head = row(make_label("Side by side", "heading"), SPACE_3, self.left, self.right_name, None, spacing=SPACE_3)
-        self.pair = TracePairView()
-        self.error = Banner()
         self.pair.hide()
-        self.pair_card.body.addLayout(head)
-        self.pair_card.body.addWidget(self.error)
-        self.pair_card.body.addWidget(self.pair)
+        fill(self.pair_card.body, head, self.error, self.pair)
         return self.pair_card
 
-    # ------------------------------------------------------------------ render
-
     def render_problem(self, trace: Trace | None) -> None:
-        """A problem was chosen, or none is."""
         self.trace = trace
         hinted = trace is not None and bool(trace.hint)
         self.question.setText(trace.question if trace is not None else NO_PROBLEM)
@@ -310,7 +277,6 @@ class CheckpointReplayView(QWidget):
         self.render_busy(False)
 
     def render_busy(self, busy: bool) -> None:
-        """Whether a replay is running."""
         self.busy = busy
         self.start.setEnabled(self.trace is not None and not busy)
         self.choose.setEnabled(not busy)
@@ -323,14 +289,12 @@ class CheckpointReplayView(QWidget):
             self.progress.clear()
 
     def render_progress(self, result: CheckpointReplayResult) -> None:
-        """The result so far."""
         done = len(result.steps)
         text = f"{done} of {result.planned} checkpoints replayed"
         self.progress.render_progress(text, done, result.planned, cancelling=result.cancelled)
         self._render_result(result)
 
     def render_done(self, result: CheckpointReplayResult) -> None:
-        """The last result."""
         self.render_busy(False)
         if result.cancelled:
             self.banner.show_message(BannerKind.INFO, "Cancelled", "The answers so far are shown.", dismissable=True)

@@ -63,16 +63,13 @@ class RowsPanel(QFrame):
         self.list.selectionModel().currentChanged.connect(lambda index, _old: self._render_trace(index.data(ROW_ROLE)))
         self.hide()
 
-    # ------------------------------------------------------------------ build
-
     def _build(self) -> None:
         self.setProperty("card", "true")
         self.setAccessibleName("The rows behind a point")
         self.title, self.about = ElidedLabel("heading"), make_label("", "small", wrap=True)
         close = make_icon_button("close", "Close (Esc)", clicked=self.leave)
-        self.filter = Segmented(
-            "Which rows", [Segment(ALL, "All"), Segment(RIGHT, "Right"), Segment(WRONG, "Not right")]
-        )
+        segments = [Segment(ALL, "All"), Segment(RIGHT, "Right"), Segment(WRONG, "Not right")]
+        self.filter = Segmented("Which rows", segments)
         self.filter.render_value(ALL)
         self.model = TableModel((Column("Rows", describe_trace, roles=TRACE_ROLES),), self)
         self.list = QListView()
@@ -114,8 +111,6 @@ class RowsPanel(QFrame):
         area.setAccessibleName("The current row")
         return area
 
-    # ------------------------------------------------------------------ rows
-
     def open(self, ref: TraceRef) -> None:
         """Read the rows of a point and show them."""
         self._previous_focus = self._page.focusWidget()
@@ -149,9 +144,8 @@ class RowsPanel(QFrame):
 
     def _filter(self, row: int = 0) -> None:
         wanted = self.filter.value
-        self.model.render_rows([
-            t for t in self._all if wanted == ALL or (t.outcome is Outcome.RIGHT) == (wanted == RIGHT)
-        ])  # fmt: skip
+        shown = [t for t in self._all if wanted == ALL or (t.outcome is Outcome.RIGHT) == (wanted == RIGHT)]
+        self.model.render_rows(shown)
         self.more.setVisible(self.rows is not None and self.rows.more)
         self.list.setCurrentIndex(self.model.index(max(0, min(row, self.model.rowCount() - 1)), 0))
         if not self.model.rowCount():
@@ -172,7 +166,6 @@ class RowsPanel(QFrame):
 
     @property
     def current(self) -> Trace | None:
-        """The current row."""
         found: Trace | None = self.list.currentIndex().data(ROW_ROLE)
         return found
 
@@ -181,7 +174,6 @@ class RowsPanel(QFrame):
             self.replayRequested.emit(self.current)
 
     def leave(self) -> None:
-        """Close."""
         self.hide()
         if self._previous_focus is not None and self._previous_focus.isVisible():
             self._previous_focus.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -193,6 +185,5 @@ class RowsPanel(QFrame):
             super().keyPressEvent(event)
 
     def place(self, page: QSize) -> None:
-        """At the right of a page of that size."""
         width = min(WIDTH, page.width() - 80)
         self.setGeometry(page.width() - width - 12, 12, width, page.height() - 24)

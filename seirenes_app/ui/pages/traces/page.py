@@ -389,7 +389,7 @@ class TracesPage(Page):
         if self.export.isEnabled() and self.paths is not None:
             selection, tasks = self.table.selected_ids(), self.controller.lasting
             dialog = ExportDialog(self.model.ids, selection, self.paths, tasks, self)
-            dialog.said.connect(self.toast)
+            dialog.messageRequested.connect(self.toast)
             dialog.open()
 
     def _on_entered(self) -> None:

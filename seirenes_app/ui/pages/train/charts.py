@@ -1,20 +1,17 @@
-"""The charts of a run in a grid: two columns, three in a wide window; the first is large."""
+"""The charts of a run in a grid; the first is large."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from seirenes_app.services.charts.training import RUN_CHARTS
 from seirenes_app.ui.charts.card import CardGrid, LiveCard
-from seirenes_app.ui.charts.overlay import OverlayButton
-from seirenes_app.ui.theme import SPACE_4
+from seirenes_app.ui.widgets.boxes import column, row
 from training.runs.listing import RunSummary
 from training.runs.status import LIVE, RunState
 
-WIDE = 1380
 PLACES = {
     2: {"accuracy": (0, 0, 1, 2), "types": (1, 0, 1, 1), "reward": (1, 1, 1, 1), "gates": (2, 0, 1, 1),
         "entropy": (2, 1, 1, 1), "lengths": (3, 0, 1, 1), "speed": (3, 1, 1, 1)},
@@ -27,25 +24,21 @@ PLACES = {
 class ChartGrid(CardGrid):
     """`render_state` marks cards stale when there is something new; `draw_next` draws one."""
 
+    cards: Mapping[str, LiveCard]
+    wide = 1380
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.cards = {c.key: LiveCard(c.title, c.note, 300 if c.large else 170) for c in RUN_CHARTS}
-        self.overlay = OverlayButton()
         self.overlay.chosenChanged.connect(lambda _ids: self._render())
         self._known: dict[str, RunState] = {}
         self._state: RunState | None = None
-        self._grid = QGridLayout()
-        self._grid.setSpacing(SPACE_4)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.overlay, 0, Qt.AlignmentFlag.AlignRight)
-        column.addLayout(self._grid)
-        self._columns = 0
         self._seen: tuple[object, ...] = ()
+        column(row(None, self.overlay), self.grid, parent=self)
         self.lay_out()
 
     def forget(self) -> None:
-        """Another run: whatever comes is new."""
+        """Another run will be shown."""
         self._seen, self._state = (), None
         self.overlay.choose(())
 
@@ -60,11 +53,8 @@ class ChartGrid(CardGrid):
     def show_runs(self, summaries: Sequence[RunSummary]) -> None:
         """Offer these runs to draw in the same charts."""
         mine = self._state.run_id if self._state is not None else ""
-        self._known = {
-            s.paths.run_id: s.state
-            for s in summaries
-            if s.state is not None and s.state.step and s.paths.run_id != mine
-        }
+        states = {s.paths.run_id: s.state for s in summaries if s.state is not None and s.state.step}
+        self._known = {run_id: state for run_id, state in states.items() if run_id != mine}
         self.overlay.show_choices([(run_id, run_id) for run_id in self._known])
 
     def _render(self) -> None:
@@ -76,14 +66,5 @@ class ChartGrid(CardGrid):
         for chart in RUN_CHARTS:
             self.cards[chart.key].render_source(lambda make=chart.make: make(state, others), empty)
 
-    def lay_out(self) -> None:
-        """Put every card in its place for the width there is."""
-        columns = 3 if self.width() >= WIDE else 2
-        if columns == self._columns:
-            return
-        self._columns = columns
-        for key, card in self.cards.items():
-            self._grid.removeWidget(card)
-            self._grid.addWidget(card, *PLACES[columns][key])
-        for column in range(3):
-            self._grid.setColumnStretch(column, int(column < columns))
+    def places(self, columns: int) -> Mapping[str, tuple[int, int, int, int]]:
+        return PLACES[columns]

@@ -211,7 +211,7 @@ class TrainPage(Page):
         except UserError:
             tuning = Tuning.FULL
         dialog = ExportModelDialog(paths, tuning, self._tasks, self)
-        dialog.said.connect(self.toast)
+        dialog.messageRequested.connect(self.toast)
         dialog.open()
 
     def _compare(self) -> None:

@@ -1,21 +1,35 @@
-"""The charts of a track: the frozen suite's in one section, the moving Adversary's in another."""
+"""The charts of a track, on the frozen suite and against the moving Adversary, and the comparison of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
 from seirenes_app.services.robustness.panels import text_table
-from seirenes_app.services.robustness.types import Chart, Origin, Panel, Track
-from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard
-from seirenes_app.ui.charts.overlay import OverlayButton
+from seirenes_app.services.robustness.types import (
+    COMPARISON_COLUMNS,
+    Chart,
+    Comparison,
+    DataTable,
+    Origin,
+    Panel,
+    Track,
+)
+from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard, FigureCard, fit_columns
+from seirenes_app.ui.pages.robustness.controller import Comparable
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.badges import BadgeStyle
-from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.banner import Banner, BannerKind
+from seirenes_app.ui.widgets.boxes import column, fill, row
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.check_list import CheckList
+from seirenes_app.ui.widgets.labels import make_label, set_tone
 
 
 class PanelCard(ChartCard):
@@ -47,7 +61,6 @@ class PanelCard(ChartCard):
         self.render_waiting()
 
     def render_panel(self, panel: Panel, *, by_step: bool) -> None:
-        """Another panel."""
         self._panel, self._by_step = panel, by_step
         self.types.setVisible(self._fixed is None and has_types(panel))
         self._render()
@@ -65,7 +78,6 @@ class PanelCard(ChartCard):
         self.render_texts(text, panel.note, panel.table, empty=self.chart is None, shown=text_table(panel))
 
     def render_waiting(self) -> None:
-        """Nothing yet."""
         self._panel = None
         self.render_chart(None)
         super().render_waiting()
@@ -91,9 +103,6 @@ class PanelCard(ChartCard):
             self.pointRequested.emit(self.chart.curves[series].key, point)
 
 
-WIDE = 1500
-
-
 @dataclass(frozen=True)
 class CardSpec:
     """One card: its title, the chart it shows, and which curves of it."""
@@ -114,8 +123,8 @@ CARDS = (
     CardSpec("generalisation", "Generalisation gap", Chart.GENERALISATION, Pick.ALL),
     CardSpec("drop", "Performance drop rate", Chart.DROP_RATE),
     CardSpec("follow", "Follow rate", Chart.FOLLOW_RATE),
+    CardSpec("adversary", "Against the Adversary of each step", Chart.ADVERSARY, Pick.ALL, 190),
 )
-ADVERSARY = CardSpec("adversary", "Against the Adversary of each step", Chart.ADVERSARY, Pick.ALL, 190)
 MOVING = BadgeStyle("warning", "Moving Adversary", "warn")
 MOVING_NOTE = (
     "Each step's own problems and hints. Both change with every step, so these curves are kept apart: they show how "
@@ -126,73 +135,47 @@ MOVING_NOTE = (
 class ChartGrid(CardGrid):
     """`render_track` empties it, `render_panel` fills it chart by chart, `draw_next` draws one."""
 
-    pointRequested = Signal(str, object)
-    """(key of the curve, Point)"""
-    said = Signal(str)
+    cards: Mapping[str, PanelCard]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.cards = {s.key: PanelCard(s.title, None, s.height, pick=s.pick) for s in CARDS}
-        self.adversary = PanelCard(ADVERSARY.title, MOVING, ADVERSARY.height, pick=Pick.ALL)
+        self.cards = {
+            s.key: PanelCard(s.title, MOVING if s.chart is Chart.ADVERSARY else None, s.height, pick=s.pick)
+            for s in CARDS
+        }
+        self.adversary = self.cards["adversary"]
         self.adversary.setProperty("card", "warn")
         self.adversary.note_shown = True
-        self._columns = 0
         self._by_step = True
         self._panels: dict[Chart, Panel] = {}
         self._others: Mapping[Chart, Sequence[tuple[str, Panel]]] = {}
-        self._build()
-        for card in self.all_cards.values():
-            card.pointRequested.connect(self.pointRequested)
-            card.said.connect(self.said)
-
-    @property
-    def all_cards(self) -> Mapping[str, PanelCard]:
-        """Every card by its key, in their order."""
-        return {**self.cards, ADVERSARY.key: self.adversary}
-
-    def _build(self) -> None:
         self.about = make_label("", "muted", wrap=True)
-        self._grid = QGridLayout()
-        self._grid.setSpacing(SPACE_4)
         self._moving = QWidget()
-        column = QVBoxLayout(self._moving)
-        column.setContentsMargins(0, SPACE_6, 0, 0)
-        column.setSpacing(SPACE_2)
-        column.addWidget(make_label("Current Adversary", "heading"))
-        column.addWidget(make_label(MOVING_NOTE, "muted", wrap=True))
-        column.addWidget(self.adversary)
-        body = QVBoxLayout(self)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.setSpacing(SPACE_2)
-        self.overlay = OverlayButton()
-        head = QHBoxLayout()
-        head.addWidget(make_label("Frozen suite", "heading"), 1)
-        head.addWidget(self.overlay)
-        body.addLayout(head)
-        body.addWidget(self.about)
-        body.addSpacing(SPACE_2)
-        body.addLayout(self._grid)
-        body.addWidget(self._moving)
+        column(
+            make_label("Current Adversary", "heading"), make_label(MOVING_NOTE, "muted", wrap=True), self.adversary,
+            margins=(0, SPACE_6, 0, 0), parent=self._moving,
+        )  # fmt: skip
+        head = row((make_label("Frozen suite", "heading"), 1), self.overlay)
+        column(head, self.about, SPACE_2, self.grid, self._moving, parent=self)
         self.lay_out()
 
     def render_track(self, track: Track | None) -> None:
-        """Another track: every card waits for its panel."""
+        """Every card waits for its panel."""
         self._by_step = track is None or track.by_step
         self._panels, self._others = {}, {}
         self.overlay.setEnabled(track is not None and track.by_step)
         self.overlay.choose(())
         self._moving.setVisible(track is not None and track.origin is Origin.RUN)
         self.about.setText("" if track is None else describe_track(track))
-        for card in self.all_cards.values():
+        for card in self.cards.values():
             card.context = "" if track is None else f"{track.run or track.title}  ·  {track.suite}"
             card.render_waiting()
         self.adversary.context = "" if track is None else f"{track.run}  ·  not comparable over steps"
 
     def _cards_of(self, chart: Chart) -> list[PanelCard]:
-        return [self.all_cards[s.key] for s in (*CARDS, ADVERSARY) if s.chart is chart]
+        return [self.cards[s.key] for s in CARDS if s.chart is chart]
 
     def render_panel(self, chart: Chart, panel: Panel) -> None:
-        """A panel for the cards that show it."""
         self._panels[chart] = panel
         found = overlay_panel(panel, self._others.get(chart, ()))
         for card in self._cards_of(chart):
@@ -209,18 +192,11 @@ class ChartGrid(CardGrid):
         for card in self._cards_of(chart):
             card.render_nothing(text)
 
-    def lay_out(self) -> None:
-        """Two columns, three in a wide window."""
-        columns = 3 if self.width() >= WIDE else 2
-        if columns == self._columns:
-            return
-        self._columns = columns
-        for i, card in enumerate(self.cards.values()):
-            self._grid.removeWidget(card)
-            last = i == len(self.cards) - 1
-            self._grid.addWidget(card, i // columns, i % columns, 1, columns - i % columns if last else 1)
-        for column in range(3):
-            self._grid.setColumnStretch(column, int(column < columns))
+    def places(self, columns: int) -> Mapping[str, tuple[int, int, int, int]]:
+        *keys, last = [key for key in self.cards if key != "adversary"]
+        n = len(keys)
+        places = {key: (i // columns, i % columns, 1, 1) for i, key in enumerate(keys)}
+        return {**places, last: (n // columns, n % columns, 1, columns - n % columns)}
 
 
 def describe_track(track: Track) -> str:
@@ -230,3 +206,113 @@ def describe_track(track: Track) -> str:
         f"{track.suite}: the same {track.problems:,} problems and texts for {who}, so points can be compared.  "
         f"Asked {track.asking}.  Hash {track.suite_hash[:12]}."
     )
+
+
+class DifferencesCard(FigureCard):
+    """The paired differences, as a table."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Paired differences", None, 190, parent)
+        self.put_picture(self.table)
+        self.table_button.hide()
+        self.note_shown = True
+        self.render_texts("", "", EMPTY, empty=True)
+
+    def render_comparison(self, found: Comparison) -> None:
+        *lines, note = found.sentences or ("",)
+        self.render_texts(
+            "\n".join(lines), note, found.table, empty=not found.lines, shown=DataTable(COMPARISON_COLUMNS, found.rows)
+        )
+        self._stack.setCurrentWidget(self.table if found.lines else self.empty)
+        fit_columns(self.table)
+
+    def save_picture(self, path: Path) -> None:
+        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
+            raise ValueError("the differences are a table: save it as CSV or PNG")
+
+
+PROMPT = "Tick two or more and compare them: on the same suite, with the same settings, paired problem by problem."
+
+
+class CompareView(QWidget):
+    """Emits what the user asks for; `render_…` shows the state."""
+
+    compareRequested = Signal(object)
+    """Folders, in their order."""
+    evaluateRequested = Signal(object)
+    """Folders of runs that are to be evaluated on one suite."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._comparables: tuple[Comparable, ...] = ()
+        self.list = CheckList("Runs to compare")
+        self.list.setFixedHeight(150)
+        self.list.ticksChanged.connect(self._render_buttons)
+        self.evaluate = make_button(
+            "Evaluate both on…", "play", tip="Evaluate these runs on one suite, then compare them",
+            clicked=lambda: self.evaluateRequested.emit(self.chosen),
+        )  # fmt: skip
+        self.compare = make_button("Compare", "compare", kind="primary", clicked=self._on_compare)
+        self.status = make_label(PROMPT, "muted", wrap=True)
+        chooser = Card()
+        head = row(make_label("Compare runs", "heading"), None, self.evaluate, self.compare)
+        fill(chooser.body, head, self.status, self.list)
+        self.refused = Banner()
+        self.panels = [PanelCard(title, None, 240, pick=Pick.ALL) for title in ("Hinted accuracy", "Clean accuracy")]
+        self.differences = DifferencesCard()
+        self.results = QWidget()
+        panels = row(*((panel, 1) for panel in self.panels), spacing=SPACE_4)
+        column(panels, self.differences, spacing=SPACE_4, parent=self.results)
+        self.results.hide()
+        column(chooser, self.refused, self.results, None, spacing=SPACE_4, parent=self)
+        self._render_buttons()
+
+    def render_comparables(self, comparables: Sequence[Comparable], open_root: Path | None) -> None:
+        """Ticks stay, and what is open is ticked."""
+        if tuple(comparables) == self._comparables:
+            return
+        ticked = {*self.chosen, open_root}
+        self._comparables = tuple(comparables)
+        self.list.clear()
+        for one in comparables:
+            self.list.add(f"{one.name}   {one.note}".strip(), one, on=one.root in ticked)
+        self._render_buttons()
+
+    def tick(self, roots: Sequence[Path]) -> None:
+        """Choose these and no others."""
+        self.list.tick(lambda one: one.root in roots)
+
+    @property
+    def chosen(self) -> tuple[Path, ...]:
+        """The folders that are ticked."""
+        return tuple(one.root for one in self.list.ticked)
+
+    def _render_buttons(self) -> None:
+        chosen = self.list.ticked
+        self.compare.setEnabled(sum(one.runs for one in chosen) > 1)
+        self.evaluate.setEnabled(len(chosen) > 1)
+        self.evaluate.setText("Evaluate both on…" if len(chosen) < 3 else f"Evaluate all {len(chosen)} on…")
+
+    def _on_compare(self) -> None:
+        self.status.setText("Comparing…")
+        set_tone(self.status, "")
+        self.compareRequested.emit(self.chosen)
+
+    def render_comparison(self, found: Comparison) -> None:
+        names = ", ".join(run.name for run in found.runs)
+        self.status.setText(f"Compared: {names}." if len(found.runs) > 1 else " ".join(found.sentences))
+        self.refused.clear()
+        if found.refused:
+            self.refused.show_message(BannerKind.WARNING, "Not compared", "\n".join(found.refused))
+        self.results.setVisible(bool(found.panels))
+        for card, panel in zip(self.panels, found.panels, strict=False):
+            card.heading.setText(panel.title)
+            card.render_panel(panel, by_step=True)
+        if found.panels:
+            self.differences.render_comparison(found)
+
+    def render_failed(self, text: str) -> None:
+        """Why they could not be compared."""
+        self.status.setText(text)
+        set_tone(self.status, "bad")
+        self.results.hide()
