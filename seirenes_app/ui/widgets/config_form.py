@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from PySide6.QtCore import QSize, Signal
+from PySide6.QtCore import QSignalBlocker, QSize, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QWidget
 
@@ -17,16 +17,8 @@ from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
 from training.errors import UserError
-from training.runs.config import (
-    OptionInfo,
-    RunConfig,
-    describe_options,
-    find_unknown,
-    from_dict,
-    parse_overrides,
-    say_range,
-    to_dict,
-)
+from training.runs import config as schema
+from training.runs.config import OptionInfo, RunConfig
 
 FOLDERS = frozenset({"model.path"})
 FILES = frozenset({"data.problems"})
@@ -53,7 +45,7 @@ def option_title(option: OptionInfo) -> str:
 
 
 def option_help(option: OptionInfo) -> str:
-    range_ = say_range(option.low, option.high)
+    range_ = schema.say_range(option.low, option.high)
     return f"{option.help} ({range_})" if range_ else option.help
 
 
@@ -62,9 +54,9 @@ def value_text(value: Any) -> str:
 
 
 def value_texts(config: RunConfig) -> dict[str, str]:
-    values = to_dict(config)
+    values = schema.to_dict(config)
     found = {}
-    for option in describe_options():
+    for option in schema.describe_options():
         section, _, leaf = option.key.rpartition(".")
         found[option.key] = value_text((values[section] if section else values)[leaf])
     return found
@@ -73,10 +65,10 @@ def value_texts(config: RunConfig) -> dict[str, str]:
 def parse_texts(texts: Sequence[str], source: str) -> RunConfig:
     """``key=value`` texts as a configuration; a `UserError` names the first that is not accepted."""
     nested: dict[str, Any] = {}
-    for key, value in parse_overrides(texts, source).items():
+    for key, value in schema.parse_overrides(texts, source).items():
         section, _, leaf = key.rpartition(".")
         (nested.setdefault(section, {}) if section else nested)[leaf] = value
-    return from_dict(nested, source)
+    return schema.from_dict(nested, source)
 
 
 class ChoiceChips(QWidget):
@@ -133,9 +125,6 @@ class Field(QWidget):
         self.option, self.title = option, option_title(option)
         self._base = value_text(option.default)
         self.wrong = ""
-        self._build()
-
-    def _build(self) -> None:
         option = self.option
         self.name = make_label(self.title)
         self.reset = make_icon_button("refresh", "Reset", clicked=self._reset)
@@ -228,7 +217,7 @@ class Field(QWidget):
         """What is wrong, shown in place of the help; "" if nothing is."""
         try:
             parse_texts([f"{self.option.key}={self.text()}"], "form")
-            error = find_unknown(self.option, self.text()) if self.option.many else ""
+            error = schema.find_unknown(self.option, self.text()) if self.option.many else ""
         except UserError as caught:
             error = str(caught).removeprefix("form: ")
         # The field itself says which option it is.
@@ -292,13 +281,9 @@ class ConfigForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fields = {option.key: Field(option) for option in describe_options()}
+        self.fields = {option.key: Field(option) for option in schema.describe_options()}
         self.sections: dict[str, FormSection] = {}
         self._columns = 2
-        self._build()
-        self._arrange()
-
-    def _build(self) -> None:
         self.search = QLineEdit(placeholderText="Find an option by name or by what it does…", clearButtonEnabled=True)
         self.search.setAccessibleName("Find an option")
         self.search.setToolTip("Searches all options, also those that are folded away (Ctrl+F)")
@@ -315,6 +300,7 @@ class ConfigForm(QWidget):
             field.setParent(self.sections[key])
             field.edited.connect(lambda f=field: self._on_edited(f))
             self.sections[key].fields.append(field)
+        self._arrange()
 
     def _arrange(self) -> None:
         needle = self.search.text().casefold().strip()
@@ -368,9 +354,8 @@ class ConfigForm(QWidget):
         """Show a configuration; options that differ from `base` are marked."""
         values, bases = value_texts(config), value_texts(base or config)
         for key, field in self.fields.items():
-            field.blockSignals(True)
-            field.set_text(values[key])
-            field.blockSignals(False)
+            with QSignalBlocker(field):
+                field.set_text(values[key])
             field.render_base(bases[key])
             field.check()
         self._arrange()

@@ -6,16 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import (
-    QApplication,
-    QDialog,
-    QGridLayout,
-    QPlainTextEdit,
-    QPushButton,
-    QScrollArea,
-    QSpacerItem,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QDialog, QGridLayout, QPlainTextEdit, QPushButton, QScrollArea, QWidget
 
 from seirenes_app import version
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, SPACE_12, mono_font
@@ -44,7 +35,7 @@ class PageDialog(QDialog):
         self.body, self.buttons = column(*((make_label(title, "title"),) if heading else ())), row()
         content = column(spacing=SPACE_6, margins=(28, 24, 28, 22), parent=self)
         # A strut, not a minimum of the dialog: that would let the buttons be squeezed below their own.
-        content.addSpacerItem(QSpacerItem(WIDTH, 0))
+        content.addStrut(WIDTH)
         content.addLayout(self.body)
         content.addLayout(self.buttons)
 

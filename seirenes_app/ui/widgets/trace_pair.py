@@ -126,9 +126,6 @@ class TracePairView(QWidget):
         self._done = 0
         self._more = QTimer(self, singleShot=True, interval=0)
         self._more.timeout.connect(self._fill_next)
-        self._build()
-
-    def _build(self) -> None:
         self.left, self.right = _Side("clean"), _Side("hinted")
         self.note = make_label("", "muted", wrap=True)
         heads = row((self.left, 1), GUTTER, (self.right, 1), spacing=0)

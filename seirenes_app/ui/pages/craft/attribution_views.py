@@ -74,9 +74,6 @@ class TracesTab(QWidget):
         self._chosen_by_user = False
         self._reason = ""
         self._shown: tuple[SolvedSample, SolvedSample] | None = None
-        self._build()
-
-    def _build(self) -> None:
         self.nothing = make_label(NO_TRACES, "muted", wrap=True)
         self.clean, self.hinted = QComboBox(), QComboBox()
         for box, name in ((self.clean, "Clean solution"), (self.hinted, "Hinted solution")):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QIntValidator, QKeyEvent
 from PySide6.QtWidgets import QBoxLayout, QCheckBox, QFrame, QLineEdit, QMenu, QPushButton, QToolButton, QWidget
 
@@ -254,9 +254,8 @@ class FilterPopup(QFrame):
         self._query = query
         self.clear_button.setEnabled(is_set(query, self.filter))
         for choice, box in self.boxes.items():
-            box.blockSignals(True)
-            box.setChecked(is_chosen(query, choice))
-            box.blockSignals(False)
+            with QSignalBlocker(box):
+                box.setChecked(is_chosen(query, choice))
         if self.filter is STEP:
             first, last = query.steps or (self._first_step, self._last_step)
             self.first.setText(str(first))
@@ -322,9 +321,8 @@ class SearchField(QLineEdit):
     def render_text(self, text: str) -> None:
         """Show what is searched for, unless it is being typed."""
         if text != self.text() and not self._typing.isActive():
-            self.blockSignals(True)
-            self.setText(text)
-            self.blockSignals(False)
+            with QSignalBlocker(self):
+                self.setText(text)
 
     def enter(self) -> None:
         """Take the keyboard; typing replaces the text."""
@@ -357,9 +355,6 @@ class FilterBar(QWidget):
         self._facets: Facets | None = None
         self.chips: list[QPushButton] = []
         self.popup: FilterPopup | None = None
-        self._build()
-
-    def _build(self) -> None:
         self.buttons: dict[Filter, QPushButton] = {}
         holder, self._chip_holder = QWidget(), QWidget()
         flow, self._chips = FlowLayout(holder, gap=SPACE_2), FlowLayout(self._chip_holder)

@@ -192,11 +192,6 @@ class Solutions(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self._at = (-1, -1)
-        self._build()
-        self.clean.chosen.connect(lambda at: self.chosen.emit(at, self._at[1]))
-        self.hinted.chosen.connect(lambda at: self.chosen.emit(self._at[0], at))
-
-    def _build(self) -> None:
         self.clean, self.hinted = GroupStrip("Clean"), GroupStrip("Hinted")
         self.between = QWidget()
         self.between.setFixedWidth(GUTTER)
@@ -210,6 +205,8 @@ class Solutions(Card):
         strips = row((self.clean, 1), self.between, (self.hinted, 1), spacing=0)
         self.body.setSpacing(SPACE_3)
         fill(self.body, strips, self.pair, self.single, None)
+        self.clean.chosen.connect(lambda at: self.chosen.emit(at, self._at[1]))
+        self.hinted.chosen.connect(lambda at: self.chosen.emit(self._at[0], at))
 
     def render_reading(self, reading: Reading) -> None:
         pair, clean, hinted = reading.pair, reading.clean, reading.hinted
@@ -276,10 +273,6 @@ class Inspector(QWidget):
         super().__init__(parent)
         self.reading: Reading | None = None
         self._to_divergence = False
-        self._build()
-        self.solutions.pair.filled.connect(self._scroll_to_divergence, Qt.ConnectionType.QueuedConnection)
-
-    def _build(self) -> None:
         self.setAccessibleName("The rollout under the cursor")
         self._stack = QStackedLayout(self)
         empty = EmptyState("traces", "No rollout chosen", "Move through the table with j and k, or the arrow keys.")
@@ -302,6 +295,7 @@ class Inspector(QWidget):
         column(self._build_head(), self.facts, (self.area, 1), parent=content)
         self._stack.addWidget(centred(empty))
         self._stack.addWidget(content)
+        self.solutions.pair.filled.connect(self._scroll_to_divergence, Qt.ConnectionType.QueuedConnection)
 
     def _build_head(self) -> QBoxLayout:
         self.title = ElidedLabel("heading")

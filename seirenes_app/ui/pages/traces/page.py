@@ -107,11 +107,6 @@ class TracesPage(Page):
         self._stay = False  # Whether the next list leaves the view at the top, where the new rows are
         self._poll_timer, self._runs_timer = QTimer(self, interval=POLL_MS), QTimer(self, interval=RUNS_MS)
         self._read_timer = QTimer(self, singleShot=True, interval=READ_MS)
-        self._build()
-        self._connect()
-        self.show_nothing()
-
-    def _build(self) -> None:
         self.chooser = SourceMenu(
             self._recorded, lambda s: is_live(s) or s.paths.rollouts.is_file(), "Choose a run (Ctrl+L)", NAME_CHARACTERS
         )
@@ -133,6 +128,8 @@ class TracesPage(Page):
         title = make_label("Traces", "title")
         head = row(title, SPACE_2, self.chooser, None, (self.search, 3), self.export, spacing=SPACE_3)
         column(head, self.filters, (self.views, 1), spacing=SPACE_3, margins=(28, 20, 28, 16), parent=self)
+        self._connect()
+        self.show_nothing()
 
     def _connect(self) -> None:
         bind_actions(self, PAGE_ACTIONS, {

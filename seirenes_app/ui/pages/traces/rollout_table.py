@@ -176,14 +176,6 @@ class RolloutTable(QTableView):
         self._sort: tuple[Sort, bool] = (Sort.TIME, False)
         self._chosen_columns: dict[RolloutColumn, bool] = {}
         self.setModel(model)
-        self._build()
-        self._build_columns_menu()
-        header = self.horizontalHeader()
-        header.sectionClicked.connect(self._on_header_clicked)
-        self.selectionModel().currentRowChanged.connect(lambda now, _before: self.rowChosen.emit(now.row()))
-        self.doubleClicked.connect(lambda _index: self.entered.emit())
-
-    def _build(self) -> None:
         self.setAccessibleName("Rollouts")
         self.setItemDelegate(RolloutDelegate(self._rollouts, self))
         self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
@@ -204,6 +196,11 @@ class RolloutTable(QTableView):
         header.setSectionResizeMode(header.ResizeMode.Fixed)
         header.setSectionResizeMode(RolloutColumn.PROBLEM, header.ResizeMode.Stretch)
         bind_actions(self, TABLE_ACTIONS, {"read": self.entered.emit}, keys=WIDGET)
+        self._build_columns_menu()
+        header = self.horizontalHeader()
+        header.sectionClicked.connect(self._on_header_clicked)
+        self.selectionModel().currentRowChanged.connect(lambda now, _before: self.rowChosen.emit(now.row()))
+        self.doubleClicked.connect(lambda _index: self.entered.emit())
 
     def _build_columns_menu(self) -> None:
         """The columns that are shown, in the menu of the table and of its headers."""

@@ -61,10 +61,6 @@ class TrainPage(Page):
         self._timer.timeout.connect(self._tick)
         self._meter_timer = QTimer(self, interval=METERS_MS)
         self._meter_timer.timeout.connect(self._measure)
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
         self.actions_ = bind_actions(self, ACTIONS, {
             "find": lambda: (self.new if self._watcher is None else self.view).start_search(),
             "start": lambda: self._with_form(self._start),
@@ -88,6 +84,7 @@ class TrainPage(Page):
         self._stack.addWidget(self.new)
         self._stack.addWidget(self.view)
         self._render_actions()
+        self._connect()
 
     def _connect(self) -> None:
         self.new.panel.unqueueRequested.connect(self._unqueue)
