@@ -1,4 +1,4 @@
-"""Actions: each is declared once. Menus, context menus, tooltips, palette and the shortcut sheet are made from that.
+"""Actions: each is declared once. Menus, context menus, tooltips, palette and the list of shortcuts are made from that.
 
 A page declares its actions in its `actions.py`, which imports no widgets, so that the palette lists a page's actions
 before the page is built:
@@ -70,7 +70,7 @@ class ActionSpec:
 
     @property
     def group(self) -> str:
-        """Heading in the palette and in the shortcut sheet."""
+        """Heading in the palette and in the list of shortcuts."""
         return self.scope.capitalize()
 
     @property
@@ -163,7 +163,7 @@ class ActionRegistry:
             action.trigger()
 
     def shortcuts(self) -> dict[str, list[tuple[str, str]]]:
-        """For the shortcut sheet: titles and keys by group."""
+        """Titles and keys by group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for spec in self.specs.values():
             if spec.shortcut:

@@ -73,7 +73,7 @@ def apply_theme(app: QApplication, mode: str) -> Theme:
     style = QStyleFactory.create("Fusion")
     if style is not None and app.style().objectName().lower() != "fusion":
         app.setStyle(style)
-    # Qt takes five times as long to put one sheet in another's place as to take one away and put one on.
+    # Qt takes five times as long to replace a style sheet as to remove it and set the next.
     app.setStyleSheet("")
     app.setFont(_font(SANS_FAMILIES, BODY_PX))
     app.setPalette(make_palette(theme))

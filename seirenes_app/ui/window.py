@@ -412,13 +412,13 @@ class MainWindow(QMainWindow):
         from training.runs.status import RunStatus
 
         self._runs.refresh()
-        words = {
+        endings = {
             RunStatus.FINISHED: "is finished.",
             RunStatus.STOPPED: "was saved and stopped.",
             RunStatus.FAILED: f"failed: {state.message}",
             RunStatus.CRASHED: "crashed. Details on Home.",
         }
-        self.toast.say(f"{paths.run_id} {words.get(state.status, 'ended.')}")
+        self.toast.say(f"{paths.run_id} {endings.get(state.status, 'ended.')}")
         if self.closing.dialog is None and "train" in self.pages:
             self.page("train").next_in_queue()
 

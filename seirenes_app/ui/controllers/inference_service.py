@@ -9,9 +9,6 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from seirenes_app.inference.client import StateKind, WorkerClient, WorkerState
 
-IDLE = WorkerState(StateKind.EMPTY)
-"""No process yet, no model, no error."""
-
 
 class InferenceService(QObject):
     """Owns one `WorkerClient`. `changed` comes in the thread this object lives in."""
@@ -28,7 +25,7 @@ class InferenceService(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client: WorkerClient | None = None
-        self._state = IDLE
+        self._state = WorkerState(StateKind.EMPTY)
         self._crash_reported = self._closed = False
         self._crash_text = ""
         # From the client's reader thread into this one.
@@ -40,7 +37,7 @@ class InferenceService(QObject):
         return self._state
 
     def client(self) -> WorkerClient:
-        """The client, and with it the process. After `close` its requests fail with words."""
+        """The client, and with it the process. After `close` its requests fail."""
         if self._client is None:
             self._client = WorkerClient(self._on_worker_state)
             if self._closed:

@@ -146,7 +146,7 @@ class ActiveRuns(QObject):
         self.changed.emit()
 
     def _on_state_changed(self, paths: RunPaths, state: RunState) -> None:
-        # From launch to first event a run looks as it did before: a trainer needs seconds to import its libraries.
+        # From launch to first event a run is shown as it was before: a trainer needs seconds to import its libraries.
         if state.over and state.last_t > self._started.get(paths.root, 0.0):
             self._drop(paths)
             self.ended.emit(paths, state)

@@ -25,7 +25,7 @@ HEIGHT, ICON, PAD, GAP = 26, 15, 9, 6
 
 @dataclass(frozen=True)
 class BadgeStyle:
-    """How a badge looks: icon file, word, and a colour's name in the theme."""
+    """The appearance of a badge: icon file, word, and a colour's name in the theme."""
 
     icon: str
     text: str

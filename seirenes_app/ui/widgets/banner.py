@@ -156,9 +156,9 @@ class Toast(QFrame):
     def say(self, text: str, seconds: float = 4.0) -> None:
         self._label.setWordWrap(False)
         self._label.setText(text)
-        if self._label.sizeHint().width() > self._room():
+        if self._label.sizeHint().width() > self._max_width():
             self._label.setWordWrap(True)
-            self._label.setFixedWidth(self._room())
+            self._label.setFixedWidth(self._max_width())
         else:
             self._label.setMinimumWidth(0)
             self._label.setMaximumWidth(16_777_215)
@@ -173,7 +173,7 @@ class Toast(QFrame):
             self._place()
         return False
 
-    def _room(self) -> int:
+    def _max_width(self) -> int:
         return min(680, self.parentWidget().width() - 4 * MARGIN)
 
     def _place(self) -> None:

@@ -11,7 +11,7 @@ from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 
 class Card(QFrame):
-    """A raised surface with room inside. `style` is "true", "flat", "warn" or "bad"."""
+    """A raised surface with padding. `style` is "true", "flat", "warn" or "bad"."""
 
     def __init__(self, style: str = "true", parent: QWidget | None = None, *, padding: int = SPACE_4) -> None:
         super().__init__(parent)

@@ -126,9 +126,9 @@ class BugDialog(PageDialog):
 class MessageDialog(PageDialog):
     def __init__(self, title: str, text: str, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
-        words = make_label(text, wrap=True, select=True)
-        words.setMinimumWidth(WIDTH)
-        self.body.addWidget(words)
+        message = make_label(text, wrap=True, select=True)
+        message.setMinimumWidth(WIDTH)
+        self.body.addWidget(message)
         self.add_close()
 
 
@@ -175,7 +175,7 @@ class AboutDialog(PageDialog):
 
 
 class ReferenceDialog(PageDialog):
-    """Something to look up, which scrolls where the screen is low."""
+    """Reference text, which scrolls where the screen is low."""
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
@@ -185,8 +185,8 @@ class ReferenceDialog(PageDialog):
         self.area.setAccessibleName(title)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setMinimumWidth(content.sizeHint().width() + SPACE_4)
-        room = (parent.height() if parent is not None else 800) - 220
-        self.area.setMinimumHeight(min(content.sizeHint().height() + SPACE_2, max(240, room)))
+        available = (parent.height() if parent is not None else 800) - 220
+        self.area.setMinimumHeight(min(content.sizeHint().height() + SPACE_2, max(240, available)))
         self.body.addWidget(self.area)
         self.add_close()
         self.setWindowModality(Qt.WindowModality.WindowModal)

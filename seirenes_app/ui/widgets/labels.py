@@ -54,7 +54,7 @@ class ElidedLabel(QLabel):
     """One line that gives way: what does not fit ends in "…", and the tooltip has it whole."""
 
     def __init__(self, role: str = "", parent: QWidget | None = None, *, fill: bool = False) -> None:
-        """With `fill` it takes all the room it gets, however short its text is."""
+        """With `fill` it takes all the width it gets, however short its text is."""
         super().__init__(parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
         policy = QSizePolicy.Policy
@@ -63,7 +63,7 @@ class ElidedLabel(QLabel):
             self.setProperty("role", role)
 
     def minimumSizeHint(self) -> QSize:
-        """Room for a few letters, or for all that there are."""
+        """A few letters, or all that there are."""
         few = self.fontMetrics().horizontalAdvance("mmm…")
         return QSize(min(few, super().sizeHint().width()), super().minimumSizeHint().height())
 

@@ -28,8 +28,8 @@ class Progress(QWidget):
         self.bar = make_bar("Progress")
         self.cancel = make_button("Cancel", "stop", tip=cancel_tip, clicked=self.cancelRequested.emit)
         self.cancel.setVisible(cancellable)
-        words = column(row((self.label, 1), self.figures, spacing=SPACE_3), self.bar)
-        row((words, 1), self.cancel, spacing=SPACE_3, parent=self)
+        left = column(row((self.label, 1), self.figures, spacing=SPACE_3), self.bar)
+        row((left, 1), self.cancel, spacing=SPACE_3, parent=self)
         self.hide()
 
     def render_progress(

@@ -38,7 +38,7 @@ class Meter(QWidget):
 
 
 class ResourceMonitor(QWidget):
-    """Hidden while there is no process to look at."""
+    """Hidden while there is no process to measure."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

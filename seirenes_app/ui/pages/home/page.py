@@ -125,8 +125,8 @@ class HomePage(Page):
         self._art.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         buttons = row(self.start, self.craft, self.open_config, self.recent, None)
         title = make_label("Train a model to keep its answer", "hero")
-        words = column(None, title, text, SPACE_2, buttons, self.estimate, None)
-        return row((words, 5), (self._art, 4), spacing=SPACE_12)
+        left = column(None, title, text, SPACE_2, buttons, self.estimate, None)
+        return row((left, 5), (self._art, 4), spacing=SPACE_12)
 
     def _build_recorded(self) -> QWidget:
         self.recorded_text = make_label(RECORDED, wrap=True)
@@ -136,14 +136,14 @@ class HomePage(Page):
             clicked=lambda: self.recordedRequested.emit(self._recorded),
         )  # fmt: skip
         self.open_recorded.setVisible(self._recorded is not None)
-        words = column(self.recorded_text, self.recorded_note, spacing=2)
+        texts = column(self.recorded_text, self.recorded_note, spacing=2)
         self.recorded_note.hide()
         glossary = make_button("Glossary", "info", kind="quiet", clicked=self.glossaryRequested.emit)
         paper = make_button("Paper", "file", kind="quiet", tip="arXiv 2605.11636, in the browser",
                             clicked=self.paperRequested.emit)  # fmt: skip
         card = Card(padding=SPACE_2)
         picture = IconLabel("traces", 28, "accent")
-        card.body.addLayout(row(picture, (words, 1), self.open_recorded, glossary, paper, spacing=SPACE_3))
+        card.body.addLayout(row(picture, (texts, 1), self.open_recorded, glossary, paper, spacing=SPACE_3))
         return card
 
     def _build_runs(self) -> Section:
@@ -215,8 +215,8 @@ class HomePage(Page):
         self._tasks.run(lambda: estimate_time(demo, past=past), self._render_estimate, key="demo estimate")
 
     def _render_estimate(self, estimate: TimeEstimate) -> None:
-        words = estimate.text[0].upper() + estimate.text[1:]
-        self.estimate.setText(f"{words} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
+        text = estimate.text[0].upper() + estimate.text[1:]
+        self.estimate.setText(f"{text} on this machine, {estimate.basis}  ·  {self._demo.steps} steps  ·  offline")
         self.start.setAccessibleDescription(self.estimate.text())
 
     def _render_recorded(self, summary: RunSummary) -> None:
@@ -344,7 +344,7 @@ class HeroArt(QWidget):
 
 
 def curve(x: float, disturbance: float) -> float:
-    """Height in [-1, 1] at x in [0, 1]: a calm swell, plus a burst that dies away towards the right."""
+    """Height in [-1, 1] at x in [0, 1]: a calm swell, plus a burst that fades towards the right."""
     calm = 0.55 * math.sin(2 * math.pi * (1.6 * x + 0.1)) * (0.55 + 0.45 * x)
     burst = math.exp(-(((x - 0.3) / 0.2) ** 2)) * math.sin(2 * math.pi * 9.5 * x) * 0.7
     tail = 0.1 * math.exp(-3 * max(0.0, x - 0.4)) * math.sin(2 * math.pi * 14 * x)
