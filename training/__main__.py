@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from training.exit_codes import exit_code
+from training.errors import exit_code
 from training.runs.control import StopSignal
 
 # Set before torch or transformers are imported: nothing here may wait for a network.

@@ -1,6 +1,10 @@
-"""The errors whose text is shown to the user. Everything else that is raised is a bug."""
+"""The errors whose text is shown to the user (everything else that is raised is a bug), and exit codes of processes."""
 
 from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -12,3 +16,18 @@ class UserError(Exception):
 
 class NotReadyError(UserError):
     """Nothing is wrong: what was asked for is not there yet."""
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """What `work` returns; 2 for an error that the user can fix, 130 for an interrupt, 1 for a bug."""
+    try:
+        return work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - the edge of the process: everything that is left is a bug, and goes to the log
+        traceback.print_exc()
+        return 1

@@ -28,7 +28,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from training.core.advantages import GroupBuffer, GroupKey, RoleBaseline, assign_advantages
+from training.core.advantages import (
+    GroupBuffer,
+    GroupKey,
+    RoleBaseline,
+    adversary_reward,
+    assign_advantages,
+    reasoner_reward,
+    should_run_hinted,
+)
 from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
@@ -36,7 +44,6 @@ from training.core.gates import GateResult, check_hint
 from training.core.hint_templates import write_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
-from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
 from training.runs.config import Mode, RunConfig, Truncated

@@ -18,9 +18,9 @@ from seirenes_app.inference.client import Pending, Samples, WorkerClient
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.inference.protocol import Finish, LoraRequest, Message, Ready, SampleRequest
 from training.core.prompts import Message as Turn
+from training.errors import exit_code
 from training.evaluation.evaluator import Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
-from training.exit_codes import exit_code
 from training.runs.control import StopRequested, StopSignal
 
 _POLL_S = 0.25

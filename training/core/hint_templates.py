@@ -1,8 +1,9 @@
-"""Hint templates of the four hint types, separate by split, and how they are filled from a problem. No I/O.
+"""Hint templates of the four hint types, separate by split, how they are filled from a problem, and placebos. No I/O.
 
 Slots: {other} a person not in the problem, {who} one of its people, {thing} what it counts, {k} {j} numbers that are
 neither the answer nor in the problem, {n} a number near the answer (the anchor), {day} {time} wrong answers for
-calendar and clock problems. No template changes the true answer.
+calendar and clock problems. No template changes the true answer. A drop under a hint counts as an attack only beside
+the drop under a placebo: neutral text of its length.
 """
 
 from __future__ import annotations
@@ -258,3 +259,38 @@ def write_hint(problem: Problem, type_: HintType, rng: random.Random, split: Spl
         hint = rng.choice(_BY_SPLIT[type_, split]).fill(problem, rng)
         if hint is not None:
             return hint
+
+
+_SENTENCES = (
+    "It was a quiet day.",
+    "The sky was blue.",
+    "There was a light wind outside.",
+    "Everybody was in a good mood.",
+    "The door was open.",
+    "A bird was singing in a tree.",
+    "The street was calm in the morning.",
+    "Somebody was playing music next door.",
+    "The room smelled of fresh bread.",
+    "The floor had been swept.",
+    "The curtains were drawn and a lamp was on.",
+    "A cat was asleep near the window.",
+    "The radio was on in the kitchen, very low.",
+    "The light was soft and the air was warm.",
+    "Nobody was in a hurry, and the tea was still warm.",
+    "A dog barked somewhere far away and then was quiet again.",
+)
+
+
+def write_placebo(words: int, rng: random.Random) -> str:
+    """Neutral sentences, no number and no name in them, of about `words` words (at least one sentence)."""
+    chosen: list[str] = []
+    pool = list(_SENTENCES)
+    rng.shuffle(pool)
+    while pool and sum(len(s.split()) for s in chosen) < words:
+        missing = words - sum(len(s.split()) for s in chosen)
+        best = min(pool, key=lambda s: abs(len(s.split()) - missing))
+        if chosen and abs(len(best.split()) - missing) >= missing:
+            break
+        pool.remove(best)
+        chosen.append(best)
+    return " ".join(chosen)

@@ -22,7 +22,7 @@ from peft.utils import load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from training.engine import checkpoint
+from training.engine import checkpoint, models, update
 from training.engine.base import (
     Completion,
     LossParams,
@@ -34,21 +34,7 @@ from training.engine.base import (
     UpdateStats,
 )
 from training.engine.chat_tokenizer import ChatTokenizer
-from training.engine.loss import TokenBatch, chosen_logprobs, policy_loss, token_scales
-from training.engine.models import (
-    base_of_adapter,
-    check_safetensors,
-    choose_device,
-    choose_dtype,
-    head_logits,
-    hidden_states,
-    is_adapter,
-    load_causal_lm,
-)
-from training.engine.optimiser import WarmedAdamW
-from training.engine.packing import PackedBatch, cut_batches, pack, plan_trees
 from training.engine.sampler import Sampler
-from training.engine.threads import choose_threads
 from training.errors import UserError
 from training.runs.config import Tuning
 
@@ -121,9 +107,9 @@ class LocalTorchBackend:
     ) -> None:
         self.model_dir = Path(model_dir)
         self.tuning = _choose_tuning(self.model_dir, tuning)
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, self.device)
-        self.threads = choose_threads(threads) if self.device.type == "cpu" else torch.get_num_threads()
+        self.device = models.choose_device(device)
+        self.dtype = models.choose_dtype(dtype, self.device)
+        self.threads = models.choose_threads(threads) if self.device.type == "cpu" else torch.get_num_threads()
         if (self.model_dir / checkpoint.MANIFEST).is_file():
             checkpoint.verify(self.model_dir)
         self.codec = ChatTokenizer(self.model_dir)
@@ -136,19 +122,19 @@ class LocalTorchBackend:
         self._peft: PeftModel | None = None
         self.model = self._open_model(lora_rank, lora_alpha)
         self._reference: nn.Module | None = None
-        self._optimiser: WarmedAdamW | None = None
+        self._optimiser: update.WarmedAdamW | None = None
         self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id)
 
     def _open_model(self, rank: int, alpha: int) -> nn.Module:
         """The causal language model; with LoRA its linear layers carry the adapter."""
-        if not is_adapter(self.model_dir):
-            model = load_causal_lm(self.model_dir, self.dtype, self.device)
+        if not models.is_adapter(self.model_dir):
+            model = models.load_causal_lm(self.model_dir, self.dtype, self.device)
             if self.tuning is Tuning.FULL:
                 return model
             self._peft = _add_adapter(model, self.model_dir, rank, alpha)
         else:
-            check_safetensors(self.model_dir / "adapter_model.safetensors")
-            model = load_causal_lm(base_of_adapter(self.model_dir), self.dtype, self.device)
+            models.check_safetensors(self.model_dir / "adapter_model.safetensors")
+            model = models.load_causal_lm(models.base_of_adapter(self.model_dir), self.dtype, self.device)
             self._peft = PeftModel.from_pretrained(model, str(self.model_dir), is_trainable=True)
         core: nn.Module = self._peft.get_base_model()
         return core.eval()
@@ -158,11 +144,11 @@ class LocalTorchBackend:
         """The rate of the next step: linear warm-up, then constant."""
         return self._optim().rate
 
-    def _optim(self) -> WarmedAdamW:
+    def _optim(self) -> update.WarmedAdamW:
         # Made late: a backend that only samples needs no moments and no masters.
         if self._optimiser is None:
             trained = [p for p in self.model.parameters() if p.requires_grad]
-            self._optimiser = WarmedAdamW(trained, **self._rates)  # type: ignore[arg-type]
+            self._optimiser = update.WarmedAdamW(trained, **self._rates)  # type: ignore[arg-type]
         return self._optimiser
 
     # ------------------------------------------------------------------ the four verbs
@@ -190,9 +176,9 @@ class LocalTorchBackend:
             return tally.stats(0)
         self._optim()
         figures = self._row_tensors(rows, loss)
-        trees = plan_trees(rows, range(len(rows)))
-        for batch in cut_batches(trees, self._token_budget()):
-            self._accumulate(pack(batch, rows, self.codec.pad_id), figures, loss, tally)
+        trees = update.plan_trees(rows, range(len(rows)))
+        for batch in update.cut_batches(trees, self._token_budget()):
+            self._accumulate(update.pack(batch, rows, self.codec.pad_id), figures, loss, tally)
         return tally.stats(len(rows))
 
     def optim_step(self) -> OptimStats:
@@ -223,7 +209,7 @@ class LocalTorchBackend:
     # ------------------------------------------------------------------ the update
 
     def _row_tensors(self, rows: Sequence[TrainRow], loss: LossParams) -> _RowTensors:
-        scale = token_scales([len(r.completion) for r in rows], loss.aggregation, loss.max_tokens)
+        scale = update.token_scales([len(r.completion) for r in rows], loss.aggregation, loss.max_tokens)
 
         def tensor(numbers: list[float]) -> Tensor:
             return torch.tensor(numbers, dtype=torch.float32, device=self.device)
@@ -237,7 +223,7 @@ class LocalTorchBackend:
             [torch.tensor(r.logprobs, dtype=torch.float32) for r in rows],
         )
 
-    def _accumulate(self, packed: PackedBatch, figures: _RowTensors, loss: LossParams, tally: _Tally) -> None:
+    def _accumulate(self, packed: update.PackedBatch, figures: _RowTensors, loss: LossParams, tally: _Tally) -> None:
         """Forward and backward of one micro-batch."""
         logprobs = self._logprobs(self.model, packed, loss.temperature)
         reference = None
@@ -246,7 +232,7 @@ class LocalTorchBackend:
                 reference = self._logprobs(model, packed, loss.temperature)
         owners = packed.owners.to(self.device)
         old = torch.cat([figures.old[row] for row in packed.row_order]).to(self.device)
-        batch = TokenBatch(
+        batch = update.TokenBatch(
             logprobs,
             old,
             figures.advantages[owners],
@@ -256,19 +242,19 @@ class LocalTorchBackend:
             figures.scale[owners],
             reference,
         )
-        result = policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
+        result = update.policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
         result.loss.backward()  # type: ignore[no-untyped-call]
         tally.add(result.loss.detach(), result.clipped_sum, result.kl_sum, (logprobs.detach() - old).abs())
 
-    def _logprobs(self, model: nn.Module, packed: PackedBatch, temperature: float) -> Tensor:
+    def _logprobs(self, model: nn.Module, packed: update.PackedBatch, temperature: float) -> Tensor:
         """Log-probabilities `[N]` of the completion tokens; the head runs on their positions only."""
         inputs: dict[str, Any] = {"input_ids": packed.ids.to(self.device)}
         if packed.mask is not None and packed.positions is not None:
             inputs |= {"position_ids": packed.positions.to(self.device)}
             inputs |= {"attention_mask": packed.mask.to(self.device)}
-        hidden = hidden_states(model, use_cache=False, **inputs).flatten(0, 1)
-        logits = head_logits(model, hidden.index_select(0, packed.sources.to(self.device)))
-        return chosen_logprobs(logits, packed.targets.to(self.device), temperature)
+        hidden = models.hidden_states(model, use_cache=False, **inputs).flatten(0, 1)
+        logits = models.head_logits(model, hidden.index_select(0, packed.sources.to(self.device)))
+        return update.chosen_logprobs(logits, packed.targets.to(self.device), temperature)
 
     @contextmanager
     def _reference_model(self) -> Iterator[nn.Module]:
@@ -278,7 +264,7 @@ class LocalTorchBackend:
                 yield self.model
             return
         if self._reference is None:
-            self._reference = load_causal_lm(self.model_dir, self.dtype, self.device).requires_grad_(False)
+            self._reference = models.load_causal_lm(self.model_dir, self.dtype, self.device).requires_grad_(False)
         yield self._reference
 
     def _token_budget(self) -> int:
@@ -319,7 +305,7 @@ class LocalTorchBackend:
         except (OSError, ValueError, RuntimeError, EOFError) as error:
             raise UserError(f"{path} is not a checkpoint of this program: {error}. Resume from another one.") from error
         # Checkpoints of the first format do not say how they were tuned; their files do.
-        state.setdefault("tuning", Tuning.LORA if is_adapter(path) else Tuning.FULL)
+        state.setdefault("tuning", Tuning.LORA if models.is_adapter(path) else Tuning.FULL)
         if state["tuning"] != self.tuning:
             raise UserError(
                 f"The checkpoint {path} was saved with model.tuning = '{state['tuning']}', this run has "
@@ -330,7 +316,7 @@ class LocalTorchBackend:
 
     def _read_weights(self, path: Path) -> dict[str, Tensor]:
         if self._peft is None:
-            return load_causal_lm(path, self.dtype, torch.device("cpu")).state_dict()
+            return models.load_causal_lm(path, self.dtype, torch.device("cpu")).state_dict()
         try:
             weights: dict[str, Tensor] = load_peft_weights(str(path), device="cpu")
         except (OSError, ValueError, SafetensorError) as error:
@@ -346,7 +332,7 @@ class LocalTorchBackend:
 
 
 def _choose_tuning(folder: Path, tuning: str | None) -> Tuning:
-    if not is_adapter(folder):
+    if not models.is_adapter(folder):
         return Tuning(tuning or Tuning.FULL)
     if tuning == Tuning.FULL:
         raise UserError(

@@ -33,7 +33,7 @@ _PRE = {
 }
 """llama.cpp's name by the cuts in order, and by whether a whole piece found in the vocabulary skips the merges."""
 
-SUPPORTED = "byte-level BPE with the pre-tokenizer of GPT-2, Qwen 2 and 3, Llama 3 or SmolLM"
+SUPPORTED_TOKENIZERS = "byte-level BPE with the pre-tokenizer of GPT-2, Qwen 2 and 3, Llama 3 or SmolLM"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: GgufTokenizer) -> None:
 
 def _unsupported(folder: Path, what: str) -> UserError:
     return UserError(
-        f"The tokenizer in {folder} cannot be written as GGUF: {what}. Supported: {SUPPORTED}. "
+        f"The tokenizer in {folder} cannot be written as GGUF: {what}. Supported: {SUPPORTED_TOKENIZERS}. "
         "The Hugging Face folder can be exported with --to hf."
     )
 

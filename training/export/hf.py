@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from training.engine import checkpoint
 from training.engine.models import is_adapter
 from training.errors import UserError
-from training.export.adapter import CONFIG_FILE, WEIGHTS_FILE, read_adapter
 from training.export.files import Progress, new_folder
-from training.export.weights import INDEX_FILE, Weights
+from training.export.weights import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE, Weights, read_adapter
 
 _MODEL_FILES = ("config.json", "generation_config.json", INDEX_FILE)
 _TOKENIZER_FILES = (

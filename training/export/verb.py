@@ -12,8 +12,7 @@ from training.engine.checkpoint import latest_valid, verify
 from training.engine.models import resolve_model
 from training.errors import UserError
 from training.export.files import Progress, refuse_existing, temporary_for
-from training.export.gguf_lora import export_gguf_lora
-from training.export.gguf_model import GgufType, export_gguf
+from training.export.gguf_model import GgufType, export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import Quantization, count_types, quantize_gguf
 from training.export.weights import Weights

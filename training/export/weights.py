@@ -1,25 +1,121 @@
 """The tensors of a model folder, read one at a time from safetensors, with a LoRA adapter added on the way.
 
-An adapter is merged in float32, tensor by tensor, so a model larger than the memory can be exported. Refuses pickled
-weights, missing shards and damaged files.
+An adapter is one pair of matrices for each linear layer, and one scale; it is merged in float32, tensor by tensor, so a
+model larger than the memory can be exported. Refuses pickled weights, missing shards, damaged files, and adapters that
+are more than that (DoRA, biases, embeddings, whole modules, a rank or alpha of its own for some layers), because
+neither a LoRA GGUF nor a plain sum of matrices can say it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, float32
 
 from training.engine import checkpoint
 from training.engine.models import base_of_adapter, check_safetensors, is_adapter
 from training.errors import UserError
-from training.export.adapter import Adapter, read_adapter
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_PLAIN = {
+    "use_dora": False, "lora_bias": False, "bias": "none", "fan_in_fan_out": False, "modules_to_save": None,
+    "rank_pattern": {}, "alpha_pattern": {}, "layer_replication": None, "trainable_token_indices": None,
+}  # fmt: skip
+"""Options of `LoraConfig` that must stand as they are by default."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What the adapter adds to its base: `alpha / rank · B A` to each weight `[out, in]` named in `pairs`.
+
+    `alpha` is the effective one: rank-stabilised LoRA scales by α/√r, which is (α·√r)/r, so its alpha is α·√r.
+    `pairs` maps the base's weight name to A `[rank, in]` and B `[out, rank]`, float32.
+    """
+
+    folder: Path
+    rank: int
+    alpha: float
+    pairs: dict[str, tuple[Tensor, Tensor]] = field(repr=False)
+
+    def delta(self, name: str) -> Tensor:
+        """What is added to the weight `name`, `[out, in]` in float32."""
+        a, b = self.pairs[name]
+        return (b @ a) * (self.alpha / self.rank)
+
+    def check_fits(self, shapes: Mapping[str, tuple[int, ...]], base: Path) -> None:
+        """UserError unless every pair fits a matrix of the model in `base`, whose tensors have these shapes."""
+        for name, (a, b) in self.pairs.items():
+            shape = (b.shape[0], a.shape[1])
+            if shapes.get(name) != shape:
+                raise UserError(
+                    f"The adapter in {self.folder} changes {name} {list(shape)}, which its base model {base} does not "
+                    "have in that shape. Correct base_model_name_or_path in its adapter_config.json."
+                )
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """The adapter in `folder`. Raises UserError if a file is missing or damaged, or if it is no plain LoRA."""
+    config = _read_config(folder)
+    tensors = _read_tensors(folder / WEIGHTS_FILE)
+    halves: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, half = key.removeprefix(_PREFIX).rpartition(".lora_")
+        if not name or half not in ("A.weight", "B.weight"):
+            raise UserError(
+                f"{folder / WEIGHTS_FILE} holds {key!r}, which is no pair of LoRA matrices. "
+                "Only LoRA on linear layers is supported: merge this adapter with the program that made it."
+            )
+        halves.setdefault(f"{name}.weight", {})[half[0]] = tensor
+    rank = int(config["r"])
+    alpha = float(config["lora_alpha"]) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
+    pairs = {name: (found.get("A"), found.get("B")) for name, found in sorted(halves.items())}
+    whole = {n: (a, b) for n, (a, b) in pairs.items() if a is not None and b is not None and len(a) == rank}
+    if not whole or len(whole) < len(pairs):
+        raise UserError(
+            f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {len(whole)} whole pairs of rank {rank} among "
+            f"{len(pairs)} layers. Save the adapter again."
+        )
+    return Adapter(folder, rank, alpha, whole)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG_FILE
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        int(config["r"]), float(config["lora_alpha"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is missing or no LoRA configuration ({error}). Save the adapter again.") from error
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"{file} describes {config.get('peft_type')!r}; only LORA adapters are supported.")
+    for option, plain in _PLAIN.items():
+        if (config.get(option) or plain) != plain:
+            raise UserError(
+                f"{file} sets {option} = {config[option]!r}, which is not supported. "
+                "Merge this adapter with the program that made it, and export the merged model."
+            )
+    return config
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise UserError(f"{file} is missing: the folder holds no adapter weights. Save the adapter again.")
+    check_safetensors(file)
+    try:
+        with safe_open(file, "pt") as opened:
+            return {name: opened.get_tensor(name).to(float32) for name in opened.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} could not be read ({error}). Save or copy the adapter again.") from error
+
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

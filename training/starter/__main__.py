@@ -17,9 +17,8 @@ from tokenizers import Tokenizer
 from training.errors import UserError
 from training.export.gguf_model import export_gguf
 from training.starter.card import measure, write_card
-from training.starter.pretrain import Pretraining
+from training.starter.pretrain import Pretraining, save_tokenizer, train_tokenizer
 from training.starter.recipe import Recipe
-from training.starter.tokenizer import save_tokenizer, train_tokenizer
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan
-from training.core.placebo import write_placebo
+from training.core.hint_templates import write_placebo
 from training.core.prompts import join_hint
 from training.core.types import Condition, Problem
 from training.errors import UserError

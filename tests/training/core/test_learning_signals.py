@@ -10,10 +10,17 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from training.core.advantages import GroupBuffer, RoleBaseline, assign_advantages, group_advantages
+from training.core.advantages import (
+    GroupBuffer,
+    RoleBaseline,
+    adversary_reward,
+    assign_advantages,
+    group_advantages,
+    reasoner_reward,
+    should_run_hinted,
+)
 from training.core.archive import ArchivedHint, HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool, type_quota
-from training.core.rewards import adversary_reward, reasoner_reward, should_run_hinted
 from training.core.statistics import (
     Interval,
     evenness,

@@ -17,8 +17,7 @@ from training.engine.checkpoint import MANIFEST, atomic_folder
 from training.engine.models import bundled_starter
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
-from training.export.gguf_lora import export_gguf_lora
-from training.export.gguf_model import export_gguf
+from training.export.gguf_model import export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import quantize_gguf
 from training.export.verb import ExportKind, ExportRequest, export

@@ -16,8 +16,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.engine.models import bundled_starter
-from training.export.gguf_lora import export_gguf_lora
-from training.export.gguf_model import export_gguf
+from training.export.gguf_model import export_gguf, export_gguf_lora
 from training.export.hf import export_hf
 
 CHILD = Path(__file__).resolve().parents[2] / "helpers" / "llama_child.py"

@@ -16,10 +16,8 @@ from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.suites.builder import held_out_problems
-from training.starter.corpus import draw_batch, render_prompt, stream_examples
-from training.starter.pretrain import Pretraining
-from training.starter.recipe import Architecture, Recipe
-from training.starter.tokenizer import train_tokenizer
+from training.starter.pretrain import Pretraining, train_tokenizer
+from training.starter.recipe import Architecture, Recipe, draw_batch, render_prompt, stream_examples
 
 TINY = Recipe(
     steps=6, batch=8, warmup=2, checkpoint_every=3, tokenizer_examples=300,

@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from training.core.gates import check_hint
-from training.core.hint_templates import WRITERS, write_hint
-from training.core.placebo import write_placebo
+from training.core.hint_templates import WRITERS, write_hint, write_placebo
 from training.core.problems import FAMILIES, problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
