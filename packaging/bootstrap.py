@@ -4,8 +4,6 @@ Standard library only, safe to repeat: what is done already is recognised and sk
 it. Environment: TORCH=cpu (default) or cu126, cu128, … picks the torch build; SEIRENES_CACHE moves the wheel cache.
 """
 
-from __future__ import annotations
-
 import ctypes.util
 import hashlib
 import os
@@ -24,41 +22,27 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CACHE = Path(os.environ.get("SEIRENES_CACHE") or Path.home() / ".cache" / "seirenes") / "wheels"
 TORCH = os.environ.get("TORCH", "cpu")
 
-# Debian's names for what PySide6 loads, by the library's own name; the second group only for a real X window.
-OFFSCREEN = {
-    "EGL": "libegl1",
-    "GL": "libgl1",
-    "X11": "libx11-6",
-    "xkbcommon": "libxkbcommon0",
-    "glib-2.0": "libglib2.0-0",
-    "dbus-1": "libdbus-1-3",
-    "fontconfig": "libfontconfig1",
-    "freetype": "libfreetype6",
-}
-WINDOW = {
-    "xcb-cursor": "libxcb-cursor0",
-    "xcb-icccm": "libxcb-icccm4",
-    "xcb-image": "libxcb-image0",
-    "xcb-keysyms": "libxcb-keysyms1",
-    "xcb-randr": "libxcb-randr0",
-    "xcb-render-util": "libxcb-render-util0",
-    "xcb-shape": "libxcb-shape0",
-    "xcb-xkb": "libxcb-xkb1",
-    "xkbcommon-x11": "libxkbcommon-x11-0",
-}
-BUILD = {"g++": "g++", "cc": "gcc"}
+# Debian's packages by the name of what each brings: libraries that PySide6 loads (the xcb ones for a real X window
+# only), and programs of the compiler.
+LIBRARIES = (
+    "EGL:libegl1 GL:libgl1 X11:libx11-6 xkbcommon:libxkbcommon0 glib-2.0:libglib2.0-0 dbus-1:libdbus-1-3 "
+    "fontconfig:libfontconfig1 freetype:libfreetype6 "
+    "xcb-cursor:libxcb-cursor0 xcb-icccm:libxcb-icccm4 xcb-image:libxcb-image0 xcb-keysyms:libxcb-keysyms1 "
+    "xcb-randr:libxcb-randr0 xcb-render-util:libxcb-render-util0 xcb-shape:libxcb-shape0 xcb-xkb:libxcb-xkb1 "
+    "xkbcommon-x11:libxkbcommon-x11-0"
+).split()
+PROGRAMS = ("g++:g++", "cc:gcc")
 
 
 def say(text: str) -> None:
-    """One line of progress."""
     print(f"[set-up] {text}", flush=True)
 
 
 def missing_packages() -> list[str]:
     """Debian packages whose library or program is not on this machine."""
-    libraries = OFFSCREEN | WINDOW
-    missing = [package for name, package in libraries.items() if ctypes.util.find_library(name) is None]
-    missing += [package for program, package in BUILD.items() if shutil.which(program) is None]
+    found = [(name.split(":"), ctypes.util.find_library) for name in LIBRARIES]
+    found += [(name.split(":"), shutil.which) for name in PROGRAMS]
+    missing = [package for (name, package), find in found if find(name) is None]
     fonts = shutil.which("fc-list") and subprocess.run(["fc-list"], capture_output=True, text=True).stdout.strip()
     if not fonts and not any(Path("/usr/share/fonts").glob("**/*.[to]tf")):
         missing.append("fonts-dejavu-core")
@@ -129,7 +113,6 @@ def make_environment() -> None:
 
 
 def llama_version() -> str:
-    """The pinned version of llama-cpp-python."""
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("llama-cpp-python=="):
             return line.split("==")[1].strip()
@@ -188,7 +171,6 @@ def watch_build(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def main() -> int:
-    """Bring the environment up to date; quick when it is."""
     if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is told
         sys.exit(f"[set-up] Python 3.11 or newer is needed; this is {platform.python_version()}.")
     done = VENV / ".seirenes-stamp"

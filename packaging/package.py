@@ -1,7 +1,5 @@
 """Build the wheel, install it in a clean environment, and smoke-test it there. Used by `make package`."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -17,7 +15,6 @@ from bootstrap import llama_wheel, torch_index  # noqa: E402 - a script beside i
 
 
 def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command and stop at its failure."""
     print("[package] $", " ".join(Path(c).name if c.startswith(str(ROOT)) else c for c in command), flush=True)
     return subprocess.run(command, check=True, text=True, **options)  # type: ignore[call-overload, no-any-return]
 

@@ -1,7 +1,5 @@
 """`python -m training …`: exactly what the app and the command start. One verb a process."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging
@@ -18,7 +16,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The verbs and their options."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Self-play training, evaluation, export.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run, or take up again, a run directory")
@@ -86,21 +83,11 @@ def _solve() -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from training.export.verb import ExportKind, ExportRequest, export
+    from training.export.verb import ExportKind, export
 
     logging.getLogger("gguf").setLevel(logging.WARNING)
-    result = export(
-        ExportRequest(
-            to=ExportKind(options.to),
-            run=options.run,
-            step=options.step,
-            model=options.model,
-            quantize=options.quantize,
-            out=options.out,
-            force=options.force,
-        ),
-        progress=_print_progress,
-    )
+    given = {k: v for k, v in vars(options).items() if k not in ("verb", "to")}
+    result = export(ExportKind(options.to), **given, progress=_print_progress)
     print(json.dumps(result, ensure_ascii=False))
     return 0
 

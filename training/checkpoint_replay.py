@@ -6,8 +6,6 @@ damaged gets a line that says so, and the next one is tried. The same seed is us
 weights alone. Nothing is written to disk.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 It imports no engine: a GPU is described only where an engine is loaded already.
 """
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The errors whose text is shown to the user (everything else that is raised is a bug), and exit codes of processes."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Callable

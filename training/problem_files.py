@@ -1,7 +1,5 @@
 """Training questions: generated from the families, or read from a file, in which every row must be verifiable."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `selfplay` knows the method, `engine` the weights, `runs` the files; this is where they meet, in the trainer process.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -69,7 +67,6 @@ class RunCallbacks:
             self._write(name, done, total)
 
     def cancelled(self) -> bool:
-        """True once a stop was asked for: a generation under way ends at its next token."""
         return self.control.cancelled()
 
     def _write(self, name: str, done: int, total: int) -> None:
@@ -149,7 +146,7 @@ class Runner:
         loop.archive = HintArchive.from_state(saved["archive"])
         decay = self.config.advantage.ema_decay
         loop.baselines = {Role(k): RoleBaseline(decay, v) for k, v in saved["baselines"].items()}
-        self.guard = CleanGuard.from_state(saved["guard"])
+        self.guard = CleanGuard(**saved["guard"])
         self.rollouts = saved["rollouts"]
         self.good = folder
         self.callbacks.step = loop.step_number
@@ -222,13 +219,12 @@ class Runner:
         )  # fmt: skip
 
     def _guard(self, step: int, accuracy: float) -> None:
-        seen = self.guard.observe(step, accuracy)
-        if not seen.alarm:
+        if not self.guard.observe(step, accuracy):
             return
         action = self.config.curriculum.guard_action
         text = (
-            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {seen.best:.3f} at "
-            f"step {seen.best_step}."
+            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {self.guard.best:.3f} at "
+            f"step {self.guard.best_step}."
         )
         if action is OnDrop.ROLL_BACK and self.good is not None:
             self.backend.load(self.good)
@@ -272,7 +268,6 @@ class Runner:
                 shutil.rmtree(folder)
 
     def warn(self, code: str, message: str, remedy: str) -> None:
-        """A warning event: what happened and what to do."""
         self.log.write(EventKind.WARNING, step=self.callbacks.step, code=code, message=message, remedy=remedy)
 
 

@@ -20,8 +20,6 @@ The loop knows the backend by four verbs only (`training.engine.base.Backend`) a
 through a `StepCallbacks`, and what it returns is a `StepResult`.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +28,6 @@ from typing import Protocol
 
 from training.core.advantages import (
     GroupBuffer,
-    GroupKey,
     RoleBaseline,
     adversary_reward,
     assign_advantages,
@@ -54,11 +51,9 @@ class StepCallbacks(Protocol):
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Progress inside a stage, counted in completions."""
-        ...
 
     def cancelled(self) -> bool:
         """Asked every few tokens; True ends the generation under way."""
-        ...
 
 
 @dataclass(slots=True)
@@ -124,7 +119,6 @@ class StepResult:
 
     @property
     def hints(self) -> list[PlayedHint]:
-        """Fresh and replayed hints together."""
         return [t for r in self.rounds for t in r.hints] + self.replayed
 
 
@@ -292,17 +286,17 @@ class SelfPlay:
 
     # ------------------------------------------------------------------ update
 
-    def _groups(self, result: StepResult) -> dict[Role, dict[GroupKey, list[Rollout]]]:
+    def _groups(self, result: StepResult) -> dict[Role, dict[tuple[str, str], list[Rollout]]]:
         """Rollouts that share one exact prompt and role. Roles and prompts are never pooled."""
-        reasoner = {GroupKey(r.problem.id, Role.REASONER, ""): r.clean for r in result.rounds}
-        reasoner |= {GroupKey(t.problem.id, Role.REASONER, t.id): t.solutions for t in result.hints if t.solutions}
+        reasoner = {(r.problem.id, ""): r.clean for r in result.rounds}
+        reasoner |= {(t.problem.id, t.id): t.solutions for t in result.hints if t.solutions}
         if self.config.reasoner.truncated is Truncated.MASK:
             reasoner = {k: [x for x in v if not x.completion.truncated] for k, v in reasoner.items()}
-        adversary: dict[GroupKey, list[Rollout]] = {}
+        adversary: dict[tuple[str, str], list[Rollout]] = {}
         if self.config.mode is Mode.SEIRENES:
             for r in result.rounds:
                 written = [t.written for t in r.hints if t.written is not None]
-                adversary[GroupKey(r.problem.id, Role.ADVERSARY, r.type)] = written
+                adversary[r.problem.id, r.type] = written
         return {Role.REASONER: {k: v for k, v in reasoner.items() if v}, Role.ADVERSARY: adversary}
 
     def _update(self, result: StepResult) -> None:

@@ -1,7 +1,5 @@
 """SQLite access: sqlite-utils without pandas, and read-only connections to files that another process writes."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import sys

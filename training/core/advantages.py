@@ -4,14 +4,12 @@ Groups are never pooled. Of the rewards `drop` is the paper's; `indicator` is re
 are ours.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from training.core.types import Outcome, Role
+from training.core.types import Outcome
 
 
 def reasoner_reward(outcome: Outcome, truncated: bool) -> float:
@@ -44,22 +42,13 @@ EPSILON = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class GroupKey:
-    """Rollouts with the same key share one exact prompt and role."""
-
-    question: str
-    role: Role
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
 class RoleBaseline:
     """b_role, an exponential moving average of a role's rewards (RAE, SPIRAL); None before the first reward."""
 
     decay: float = 0.95
     value: float | None = None
 
-    def update(self, rewards: Sequence[float]) -> RoleBaseline:
+    def update(self, rewards: Sequence[float]) -> "RoleBaseline":
         """The baseline after these rewards, in their order."""
         value = self.value
         for reward in rewards:

@@ -1,7 +1,5 @@
 """Every valid hint with its success, replayed by prioritised fictitious self-play; and the quality-diversity grid."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,7 +26,6 @@ class ArchivedHint:
 
     @property
     def cell(self) -> str:
-        """Its cell of the grid: type × family × length bin."""
         words = len(self.text.split())
         return f"{self.type}|{self.family}|{sum(words > b for b in LENGTH_BINS)}"
 
@@ -73,7 +70,6 @@ class HintArchive:
         return [self._entries[id_] for _, id_ in sorted(keyed, reverse=True)[:n]]
 
     def report(self, id_: str, solved: float, step: int) -> None:
-        """Update w after a replay."""
         if (entry := self._entries.get(id_)) is not None:
             entry.success += self._smoothing * (solved - entry.success)
             entry.seen = step
@@ -88,14 +84,12 @@ class HintArchive:
         return evenness([e.hint.type for e in self._entries.values()], len(HintType))
 
     def state_dict(self) -> dict[str, Any]:
-        """What `from_state` needs."""
         entries = [{**asdict(e.hint), "id": e.id, "success": e.success, "seen": e.seen} for e in self._entries.values()]
         return {"capacity": self._capacity, "smoothing": self._smoothing, "next": self._next, "entries": entries,
                 "elites": self._elites}  # fmt: skip
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> HintArchive:
-        """The archive that `state_dict` described."""
+    def from_state(cls, state: dict[str, Any]) -> "HintArchive":
         archive = cls(state["capacity"], state["smoothing"])
         archive._next = state["next"]
         archive._elites = {cell: (drop, text) for cell, (drop, text) in state["elites"].items()}

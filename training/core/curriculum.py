@@ -1,10 +1,8 @@
 """Which questions and types are played, and the alarm on clean accuracy. Pure; states are JSON-able."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,7 +18,6 @@ class MasteryPool:
 
     @property
     def mastered_count(self) -> int:
-        """How many questions are mastered."""
         return len(self._mastered)
 
     def draw(self, rng: random.Random, n: int) -> list[str]:
@@ -45,12 +42,10 @@ class MasteryPool:
             self._mastered.discard(id_)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `from_state` needs."""
         return {"ids": self._ids, "weight": self._weight, "mastered": sorted(self._mastered)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> MasteryPool:
-        """The pool that `state_dict` described."""
+    def from_state(cls, state: dict[str, Any]) -> "MasteryPool":
         return cls(state["ids"], state["weight"], state["mastered"])
 
 
@@ -62,34 +57,22 @@ def type_quota(rng: random.Random, questions: int, types: Sequence[T]) -> list[T
     return dealt
 
 
-@dataclass(frozen=True, slots=True)
-class GuardResult:
-    """Whether clean accuracy fell too far, and the best it was, with its step."""
-
-    alarm: bool
-    best: float
-    best_step: int
-
-
+@dataclass
 class CleanGuard:
-    """Raises the alarm when clean accuracy is more than `margin` below its best."""
+    """`alarmed` while clean accuracy is more than `margin` below its best."""
 
-    def __init__(self, margin: float, best: float = -1.0, best_step: int = 0) -> None:
-        self._margin, self._best, self._best_step = margin, best, best_step
-        self.alarmed = False
+    margin: float
+    best: float = -1.0
+    best_step: int = 0
+    alarmed: bool = field(default=False, init=False)
 
-    def observe(self, step: int, accuracy: float) -> GuardResult:
-        """Take note of an evaluation."""
-        if accuracy > self._best:
-            self._best, self._best_step = accuracy, step
-        self.alarmed = accuracy < self._best - self._margin
-        return GuardResult(self.alarmed, self._best, self._best_step)
+    def observe(self, step: int, accuracy: float) -> bool:
+        """Take note of an evaluation; returns `alarmed`."""
+        if accuracy > self.best:
+            self.best, self.best_step = accuracy, step
+        self.alarmed = accuracy < self.best - self.margin
+        return self.alarmed
 
     def state_dict(self) -> dict[str, Any]:
-        """What `from_state` needs."""
-        return {"margin": self._margin, "best": self._best, "best_step": self._best_step}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> CleanGuard:
-        """The guard that `state_dict` described."""
-        return cls(**state)
+        """The arguments of the class."""
+        return {"margin": self.margin, "best": self.best, "best_step": self.best_step}

@@ -1,7 +1,5 @@
 """What a hint must pass before the Reasoner sees it. Each gate has a name and a reason for the person. No I/O."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +49,6 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the hint may be shown."""
         return self.gate is None
 
 

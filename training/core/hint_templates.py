@@ -6,8 +6,6 @@ calendar and clock problems. No template changes the true answer. A drop under a
 the drop under a placebo: neutral text of its length.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ and a few phrases that name an answer outright ("could it be around 175?", "answ
 different answers, or the true one, suggests none.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """A dataclass field that describes itself: configuration forms, checks and help are made from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any

@@ -1,7 +1,5 @@
 """Problem families and seeded streams over them. Every problem carries its exact answer and a worked solution. No I/O."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +61,6 @@ class Family(Protocol):
 
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """One problem with its exact answer and worked solution; difficulty is clipped to 1..max_difficulty."""
-        ...
 
 
 def parts(train: Sequence[str], held_out: Sequence[str]) -> Parts:

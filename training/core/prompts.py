@@ -5,8 +5,6 @@ kept apart until `join_hint` puts them together, so the question inside a hinted
 clean one by construction.
 """
 
-from __future__ import annotations
-
 import re
 from enum import StrEnum
 
@@ -106,7 +104,6 @@ def _abbreviates(text: str, mark: int) -> bool:
 
 
 def reasoner_messages(text: str, style: PromptStyle) -> list[Message]:
-    """Messages for the Reasoner; `text` is the question, clean or with its hint joined."""
     if style is PromptStyle.COMPACT:
         return [{"role": "user", "content": text}]
     return [{"role": "system", "content": _REASONER_SYSTEM}, {"role": "user", "content": text}]

@@ -4,8 +4,6 @@ It need not find everything: templates fill their slots with what it finds, and 
 looks for it. It refuses to guess numbers: with a fraction or a decimal among them it gives none.
 """
 
-from __future__ import annotations
-
 import re
 
 from training.core.gates import number_word

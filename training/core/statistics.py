@@ -8,8 +8,6 @@ are not, so only the spread between problems says how sure a mean is. How often 
 measured by tests/bench/bench_coverage.py.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import Counter

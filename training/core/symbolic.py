@@ -3,8 +3,6 @@
 A thread cannot do this: a big-integer power holds the interpreter's lock until it is done, which may be never.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import queue
@@ -12,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 from training.core.answers import parse_number
 from training.core.types import Outcome
@@ -89,12 +87,10 @@ class SymbolicCheck:
             self._child.wait()
             self._child = None
 
-    def __enter__(self) -> SymbolicCheck:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

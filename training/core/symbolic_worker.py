@@ -4,8 +4,6 @@ Run as `python -m training.core.symbolic_worker MEMORY_MB`. Math-Verify parses L
 results may still be expressions whose evaluation never ends, which is why this is a process and not a function.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 
@@ -35,7 +33,6 @@ def compare(given: str, gold: str) -> str:
 
 
 def main() -> None:
-    """Serve until the parent closes the pipe."""
     limit_memory(int(sys.argv[1]))
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:

@@ -3,8 +3,6 @@
 Log-probabilities are natural logarithms under the distribution that was sampled from, temperature included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +92,12 @@ class Codec(Protocol):
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> tuple[int, ...]:
         """Token ids of the messages with the opening of the assistant's turn."""
-        ...
 
     def decode(self, tokens: Tokens) -> str:
         """Text of a completion, special tokens left out."""
-        ...
 
     def special_texts(self) -> frozenset[str]:
         """The written form of every special token (a gate refuses hints that contain one)."""
-        ...
 
 
 class Backend(Protocol):
@@ -111,7 +106,6 @@ class Backend(Protocol):
     @property
     def codec(self) -> Codec:
         """The codec that goes with the weights."""
-        ...
 
     def sample(
         self,
@@ -123,20 +117,15 @@ class Backend(Protocol):
         cancelled: Callable[[], bool] | None = None,
     ) -> list[list[Completion]]:
         """`n` completions for each prompt, in the order of the prompts."""
-        ...
 
     def forward_backward(self, rows: Sequence[TrainRow], loss: LossParams) -> UpdateStats:
         """Add the gradient of the loss over `rows`; zero-advantage rows cost nothing unless `kl` > 0."""
-        ...
 
     def optim_step(self) -> OptimStats:
         """Clip, step, and zero the gradient."""
-        ...
 
     def save(self, path: Path) -> None:
         """Write weights, tokenizer and optimiser under `path`, all or nothing."""
-        ...
 
     def load(self, path: Path) -> None:
         """Restore what `save` wrote; a damaged folder is a `UserError` and changes nothing."""
-        ...

@@ -1,7 +1,5 @@
 """Text to tokens and back with a Hugging Face tokenizer and its chat template. No model, no network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,6 @@ class ChatTokenizer:
         self.pad_id: int = min(self.end_ids) if pad is None else int(pad)
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> tuple[int, ...]:
-        """Token ids of the messages with the opening of the assistant's turn."""
         try:
             return self._apply(list(messages))
         except TemplateError:
@@ -45,17 +42,14 @@ class ChatTokenizer:
         return tuple(int(token) for token in ids)
 
     def decode(self, tokens: Tokens) -> str:
-        """Text of a completion, special tokens left out."""
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
     def special_texts(self) -> frozenset[str]:
-        """The written form of every special token."""
         added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
         return frozenset((*self.tokenizer.all_special_tokens, *added))
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer files into `folder`."""
         self.tokenizer.save_pretrained(folder)
 
 

@@ -1,7 +1,5 @@
 """Checkpoint folders that are whole or absent: written beside, checked by a manifest, moved into place."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

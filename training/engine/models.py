@@ -4,8 +4,6 @@ Local folders only: a missing one fails at once, the network is never asked. Ref
 damaged files, and architectures whose memory is not a plain key-value cache.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -118,7 +116,6 @@ def _container_quota(file: Path) -> int | None:
 
 
 def candidate_counts(cores: int) -> list[int]:
-    """1, 2, 4 … and `cores` itself."""
     return sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
 
 

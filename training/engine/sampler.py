@@ -8,8 +8,6 @@ Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, al
 shorter than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +95,6 @@ class SharedPrefixLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Columns in use."""
         return self.length
 
     def get_max_length(self) -> int:
@@ -105,11 +102,9 @@ class SharedPrefixLayer(CacheLayerMixin):  # type: ignore[misc]
         return -1
 
     def grow(self, columns: int) -> None:
-        """Make room for `columns` columns in all."""
         self.keys, self.values = (_wider(buffer, columns, self.length) for buffer in (self.keys, self.values))
 
     def keep(self, rows: Tensor) -> None:
-        """Drop every row but `rows`."""
         assert self.keys is not None
         assert self.values is not None
         self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
@@ -313,7 +308,7 @@ class Sampler:
 
     # ------------------------------------------------------------------ running
 
-    def _run(self, batch: _Batch, params: SamplingParams, tick: _Ticker) -> None:
+    def _run(self, batch: _Batch, params: SamplingParams, tick: "_Ticker") -> None:
         logits = self._prefill(batch)
         uniforms = _Uniforms(batch.jobs, params.seed, self._device)
         longest = max(job.limit for job in batch.jobs)
@@ -408,11 +403,9 @@ class _Ticker:
         self._report(self._done + self._left + self._count(batch))
 
     def leave(self, batch: _Batch) -> None:
-        """The finished rows of `batch` are about to be dropped from it."""
         self._left += self._count(batch)
 
     def chunk_done(self, jobs: list[_Job]) -> None:
-        """All of `jobs` are finished."""
         self._done, self._left = self._done + sum(len(job.slots) for job in jobs), 0
         self._report(self._done)
 

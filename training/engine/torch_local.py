@@ -4,14 +4,12 @@
 merge in half precision drifts. What it refuses: weights it cannot read, and checkpoints of another kind of tuning.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +65,6 @@ class _Tally:
         return UpdateStats(
             self.loss, rows, self.tokens, self.clipped / n, self.kl / n, self.gap / n, self.gap_max
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _RowTensors:
-    """Figures of all rows of an update, `[R]` each, on the device; `old` is one tensor a row, on the CPU."""
-
-    advantages: Tensor
-    weights: Tensor
-    clip_low: Tensor
-    clip_high: Tensor
-    scale: Tensor
-    old: list[Tensor] = field(repr=False)
 
 
 class LocalTorchBackend:
@@ -175,23 +161,23 @@ class LocalTorchBackend:
         if not rows:
             return tally.stats(0)
         self._optim()
-        figures = self._row_tensors(rows, loss)
+        scales = update.token_scales([len(r.completion) for r in rows], loss.aggregation, loss.max_tokens)
+        figures = [(r.advantage, r.weight, r.clip_low, r.clip_high, s) for r, s in zip(rows, scales, strict=True)]
+        figures_5R = torch.tensor(figures, dtype=torch.float32, device=self.device).T
         trees = update.plan_trees(rows, range(len(rows)))
         for batch in update.cut_batches(trees, self._token_budget()):
-            self._accumulate(update.pack(batch, rows, self.codec.pad_id), figures, loss, tally)
+            packed = update.pack(batch, rows, self.codec.pad_id)
+            self._accumulate(packed, rows, figures_5R, loss, tally)
         return tally.stats(len(rows))
 
     def optim_step(self) -> OptimStats:
-        """Clip, step, and zero the gradient; a gradient that is not finite is dropped."""
         return self._optim().step()
 
     def save(self, path: Path) -> None:
-        """Write weights, tokenizer and optimiser under `path`, all or nothing."""
         with checkpoint.atomic_folder(Path(path)) as temporary:
             self.save_into(temporary)
 
     def load(self, path: Path) -> None:
-        """Restore what `save` wrote; a damaged folder is a UserError and changes nothing."""
         path = Path(path)
         checkpoint.verify(path)
         state, moments = self._read_state(path)
@@ -208,40 +194,20 @@ class LocalTorchBackend:
 
     # ------------------------------------------------------------------ the update
 
-    def _row_tensors(self, rows: Sequence[TrainRow], loss: LossParams) -> _RowTensors:
-        scale = update.token_scales([len(r.completion) for r in rows], loss.aggregation, loss.max_tokens)
-
-        def tensor(numbers: list[float]) -> Tensor:
-            return torch.tensor(numbers, dtype=torch.float32, device=self.device)
-
-        return _RowTensors(
-            tensor([r.advantage for r in rows]),
-            tensor([r.weight for r in rows]),
-            tensor([r.clip_low for r in rows]),
-            tensor([r.clip_high for r in rows]),
-            tensor(scale),
-            [torch.tensor(r.logprobs, dtype=torch.float32) for r in rows],
-        )
-
-    def _accumulate(self, packed: update.PackedBatch, figures: _RowTensors, loss: LossParams, tally: _Tally) -> None:
-        """Forward and backward of one micro-batch."""
+    def _accumulate(
+        self, packed: update.PackedBatch, rows: Sequence[TrainRow], figures_5R: Tensor, loss: LossParams, tally: _Tally
+    ) -> None:
+        """Forward and backward of one micro-batch. `figures_5R`: those of a row in `TokenBatch`, in its order."""
         logprobs = self._logprobs(self.model, packed, loss.temperature)
         reference = None
         if loss.kl > 0.0:
             with torch.no_grad(), self._reference_model() as model:
                 reference = self._logprobs(model, packed, loss.temperature)
         owners = packed.owners.to(self.device)
-        old = torch.cat([figures.old[row] for row in packed.row_order]).to(self.device)
-        batch = update.TokenBatch(
-            logprobs,
-            old,
-            figures.advantages[owners],
-            figures.weights[owners],
-            figures.clip_low[owners],
-            figures.clip_high[owners],
-            figures.scale[owners],
-            reference,
-        )
+        old = torch.tensor([x for row in packed.row_order for x in rows[row].logprobs], dtype=torch.float32)
+        old = old.to(self.device)
+        advantages, weights, low, high, scales = figures_5R[:, owners]
+        batch = update.TokenBatch(logprobs, old, advantages, weights, low, high, scales, reference)
         result = update.policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
         result.loss.backward()  # type: ignore[no-untyped-call]
         tally.add(result.loss.detach(), result.clipped_sum, result.kl_sum, (logprobs.detach() - old).abs())

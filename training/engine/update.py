@@ -10,8 +10,6 @@ Optimiser: a learning rate of 1e-6 is below what bfloat16 can add to a weight, s
 float32 master: gradients are accumulated into it, it is stepped, and the weight is rounded from it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -85,7 +83,6 @@ def cut_batches(trees: Sequence[Tree], token_budget: int) -> Iterator[list[Tree]
 
 
 def pack(trees: Sequence[Tree], rows: Sequence[TrainRow], pad_id: int) -> PackedBatch:
-    """Lay `trees` out as one batch of CPU tensors."""
     width = max(tree.length for tree in trees)
     ids = torch.full((len(trees), width), pad_id)
     positions = torch.zeros((len(trees), width), dtype=torch.long)
@@ -112,15 +109,9 @@ def pack(trees: Sequence[Tree], rows: Sequence[TrainRow], pad_id: int) -> Packed
             start = stop
     shared = any(len(tree.rows) > 1 for tree in trees)
     order = tuple(index for tree in trees for index in tree.rows)
-    return PackedBatch(
-        ids,
-        positions if shared else None,
-        tree_mask(segments) if shared else None,
-        torch.tensor(sources),
-        torch.tensor(targets),
-        torch.tensor(owners),
-        order,
-    )
+    mask = tree_mask(segments) if shared else None
+    places, wanted, rows_N = map(torch.tensor, (sources, targets, owners))
+    return PackedBatch(ids, positions if shared else None, mask, places, wanted, rows_N, order)
 
 
 def tree_mask(segments: Tensor) -> Tensor:
@@ -264,12 +255,8 @@ class WarmedAdamW:
             self._adam.step()
             self.steps += 1
             self._round()
-        self.zero()
-        return OptimStats(grad_norm=norm, skipped=not math.isfinite(norm))
-
-    def zero(self) -> None:
-        """Forget the gradient."""
         self._adam.zero_grad(set_to_none=True)
+        return OptimStats(grad_norm=norm, skipped=not math.isfinite(norm))
 
     @torch.no_grad()
     def _round(self) -> None:
@@ -301,7 +288,7 @@ class WarmedAdamW:
             group.update({k: v for k, v in mine.items() if k != "params"})
         self._adam.load_state_dict(saved_adam)
         self.steps = int(state["steps"])
-        self.zero()
+        self._adam.zero_grad(set_to_none=True)
 
 
 def _move_gradient_to(master: Tensor) -> Any:

@@ -1,7 +1,5 @@
 """Outputs that are whole or absent, and never overwritten unasked. No torch: the quantising child uses it too."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator

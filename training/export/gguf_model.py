@@ -5,8 +5,6 @@ go through memory one at a time. Refuses other architectures, options and tokeni
 differently, and tensors that are missing, left over or of another shape.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,22 +56,18 @@ class Layout:
 
     @property
     def heads(self) -> int:
-        """Query heads."""
         return int(self.config.num_attention_heads)
 
     @property
     def key_value_heads(self) -> int:
-        """Key and value heads, fewer than query heads in grouped attention."""
         return int(self.config.num_key_value_heads or self.heads)
 
     @property
     def head_size(self) -> int:
-        """Numbers a head."""
         return int(getattr(self.config, "head_dim", None) or self.config.hidden_size // self.heads)
 
     @property
     def rope(self) -> dict[str, Any]:
-        """The rotary embedding's parameters, under the name that transformers 5 gives them."""
         return dict(self.config.rope_parameters or {})
 
     @property
@@ -85,7 +79,6 @@ class Layout:
 
     @cached_property
     def names(self) -> TensorNameMap:
-        """The gguf package's map from Hugging Face names to GGUF's."""
         return get_tensor_name_map(_ARCHITECTURES[self.kind], int(self.config.num_hidden_layers))
 
     def gguf_name(self, name: str) -> str:
@@ -162,7 +155,6 @@ def _expected_tensors(config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def write_metadata(writer: GGUFWriter, layout: Layout) -> None:
-    """The sizes, the norm and the rotary embedding of the model."""
     config, rope = layout.config, layout.rope
     writer.add_context_length(layout.context)
     writer.add_embedding_length(int(config.hidden_size))

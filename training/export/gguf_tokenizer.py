@@ -6,8 +6,6 @@ refused rather than written to give other tokens. An NFC normaliser (Qwen) canno
 already, as nearly all text is, gives the same tokens.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +79,6 @@ def read_tokenizer(folder: Path, vocabulary: int) -> GgufTokenizer:
 
 
 def write_tokenizer(writer: GGUFWriter, tokenizer: GgufTokenizer) -> None:
-    """The tokenizer's metadata."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(tokenizer.pre)
     writer.add_token_list(tokenizer.tokens)

@@ -4,8 +4,6 @@ The optimiser's state, the loop's memory and the manifest stay behind. Refuses d
 adapter where the model was tuned whole.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

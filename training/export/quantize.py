@@ -5,8 +5,6 @@ child, and whoever asked gets either the finished file or a UserError in words. 
 llama.cpp takes another type where a row does not fit: K-quants need rows that 256 divides.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -88,7 +86,6 @@ def _failure(code: int, log: str, source: Path, kind: Quantization) -> str:
 
 
 def count_types(file: Path) -> dict[str, int]:
-    """How many tensors of a GGUF are stored in each type."""
     from gguf import GGUFReader
 
     return dict(sorted(Counter(tensor.tensor_type.name for tensor in GGUFReader(file).tensors).items()))

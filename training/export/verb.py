@@ -1,9 +1,6 @@
 """What `python -m training export` does: find the model, choose the place, write, and say what came out."""
 
-from __future__ import annotations
-
 import os
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from training.errors import UserError
 from training.export.files import Progress, refuse_existing, temporary_for
 from training.export.gguf_model import GgufType, export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
-from training.export.quantize import Quantization, count_types, quantize_gguf
+from training.export.quantize import count_types, quantize_gguf
 from training.export.weights import Weights
 from training.runs.paths import RunPaths
 
@@ -32,44 +29,38 @@ class ExportKind(StrEnum):
     """The adapter alone as one file for llama.cpp."""
 
 
-@dataclass(frozen=True)
-class ExportRequest:
-    """What is exported: the checkpoint `step` of the run `run` (None: its newest sound one), or the folder `model`.
+def export(
+    to: ExportKind,
+    *,
+    run: Path | None = None,
+    step: int | None = None,
+    model: str | None = None,
+    quantize: str | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Export the checkpoint `step` of the run `run` (None: its newest sound one), or the folder `model`.
 
     `quantize` is `f32`, `bf16`, `f16`, `q8_0` or `q4_k_m`, for GGUF only (None: f16). `out` None names the output
-    after the model, in the current folder.
+    after the model, in the current folder. Returns to, source, out, bytes, and for GGUF the tensors counted by type.
     """
-
-    to: ExportKind
-    run: Path | None = None
-    step: int | None = None
-    model: str | None = None
-    quantize: str | None = None
-    out: Path | None = None
-    force: bool = False
-
-
-QUANTIZE_CHOICES = (GgufType.F32, GgufType.BF16, GgufType.F16, Quantization.Q8_0, Quantization.Q4_K_M)
-
-
-def export(request: ExportRequest, progress: Progress | None = None) -> dict[str, Any]:
-    """Do it. Returns to, source, out, bytes, and for GGUF the tensors counted by type; all JSON-able."""
-    if request.quantize is not None and request.to is not ExportKind.GGUF:
-        raise UserError(f"--quantize goes with --to gguf only, not with --to {request.to}. Leave it out.")
-    source, name = _source(request)
-    quantize = request.quantize or GgufType.F16
-    out = request.out if request.out is not None else Path(_file_name(name, request.to, quantize))
+    if quantize is not None and to is not ExportKind.GGUF:
+        raise UserError(f"--quantize goes with --to gguf only, not with --to {to}. Leave it out.")
+    source, name = _source(run, step, model)
+    quantize = quantize or GgufType.F16
+    out = out if out is not None else Path(_file_name(name, to, quantize))
     out = out.expanduser().absolute()
-    refuse_existing(out, force=request.force)
-    result: dict[str, Any] = {"to": str(request.to), "source": str(source), "out": str(out)}
-    if request.to is ExportKind.HF:
-        export_hf(source, out, force=request.force, progress=progress)
-    elif request.to is ExportKind.LORA:
-        export_lora(source, out, force=request.force, progress=progress)
-    elif request.to is ExportKind.GGUF_LORA:
-        export_gguf_lora(source, out, name=name, force=request.force, progress=progress)
+    refuse_existing(out, force=force)
+    result: dict[str, Any] = {"to": str(to), "source": str(source), "out": str(out)}
+    if to is ExportKind.HF:
+        export_hf(source, out, force=force, progress=progress)
+    elif to is ExportKind.LORA:
+        export_lora(source, out, force=force, progress=progress)
+    elif to is ExportKind.GGUF_LORA:
+        export_gguf_lora(source, out, name=name, force=force, progress=progress)
     else:
-        _export_gguf(source, out, quantize, name, request.force, progress)
+        _export_gguf(source, out, quantize, name, force, progress)
         result["quantize"] = str(quantize)
     if out.is_file():
         result["tensors"] = count_types(out)
@@ -90,16 +81,16 @@ def _export_gguf(source: Path, out: Path, quantize: str, name: str, force: bool,
         exact.unlink(missing_ok=True)
 
 
-def _source(request: ExportRequest) -> tuple[Path, str]:
+def _source(run: Path | None, step: int | None, model: str | None) -> tuple[Path, str]:
     """The folder that is exported, and a name for it that a person recognises."""
-    if request.model is not None:
-        if request.run is not None or request.step is not None:
+    if model is not None:
+        if run is not None or step is not None:
             raise UserError("--model stands alone: --run and --step name a checkpoint of a run. Give one or the other.")
-        folder = resolve_model(request.model)
+        folder = resolve_model(model)
         return folder, folder.name
-    if request.run is None:
+    if run is None:
         raise UserError("Nothing to export was named. Give --run ROOT with --step N, or --model FOLDER.")
-    folder = _checkpoint(RunPaths(request.run.expanduser().resolve()), request.step)
+    folder = _checkpoint(RunPaths(run.expanduser().resolve()), step)
     return folder, f"{folder.parents[1].name}-{folder.name}"
 
 

@@ -6,8 +6,6 @@ are more than that (DoRA, biases, embeddings, whole modules, a rank or alpha of 
 neither a LoRA GGUF nor a plain sum of matrices can say it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -48,7 +46,6 @@ class Adapter:
     pairs: dict[str, tuple[Tensor, Tensor]] = field(repr=False)
 
     def delta(self, name: str) -> Tensor:
-        """What is added to the weight `name`, `[out, in]` in float32."""
         a, b = self.pairs[name]
         return (b @ a) * (self.alpha / self.rank)
 
@@ -142,7 +139,6 @@ class Weights:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each tensor, by its name."""
         return {name: tuple(opened.get_slice(name).get_shape()) for name, opened in self._places.items()}
 
     def read(self, name: str) -> Tensor:

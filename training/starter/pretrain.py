@@ -10,8 +10,6 @@ only, batches are cut into slices of similar length so that little is padded, an
 Muon, which needs about half the tokens of AdamW here.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import time
@@ -57,7 +55,6 @@ def train_tokenizer(recipe: Recipe) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the Hugging Face tokenizer files, chat template included."""
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
@@ -76,7 +73,6 @@ SLICES = 4
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Qwen3ForCausalLM:
-    """A freshly initialised Qwen3 decoder of the recipe's size."""
     a = recipe.architecture
     torch.manual_seed(recipe.seed)
     config = Qwen3Config(

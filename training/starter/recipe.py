@@ -5,8 +5,6 @@ never saw a hint falls apart under any appended sentence; one that saw all four 
 nothing to do. So it is shown one type, rarely and late, and the other three never. Seeded. No torch.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ weights of a few checkpoints as float16. Left out: what only a resume needs, the
 is not finished.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -153,10 +153,10 @@ def test_types_are_dealt_evenly():
 
 def test_the_guard_compares_with_the_best_so_far():
     guard = CleanGuard(0.05)
-    assert not guard.observe(0, 0.90).alarm
-    assert not guard.observe(20, 0.86).alarm
-    result = CleanGuard.from_state(guard.state_dict()).observe(40, 0.84)
-    assert result.alarm
+    assert not guard.observe(0, 0.90)
+    assert not guard.observe(20, 0.86)
+    result = CleanGuard(**guard.state_dict())
+    assert result.observe(40, 0.84)
     assert result.best_step == 0
 
 

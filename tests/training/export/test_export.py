@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.export.gguf_model import export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import quantize_gguf
-from training.export.verb import ExportKind, ExportRequest, export
+from training.export.verb import ExportKind, export
 
 ROOT = Path(__file__).resolve().parents[3]
 CHILD = ROOT / "tests" / "helpers" / "llama_child.py"
@@ -128,7 +128,7 @@ def test_a_checkpoint_becomes_a_plain_folder(run_root, tmp_path):
 
 def test_a_lora_checkpoint_gives_an_adapter_a_merged_folder_and_ggufs(model_dir, tmp_path):
     root = make_run(tmp_path / "r", model_dir, 4, tuning="lora", lora_rank=2)
-    got = {to: export(ExportRequest(to, run=root, step=4, out=tmp_path / to, force=False)) for to in ExportKind}
+    got = {to: export(to, run=root, step=4, out=tmp_path / to, force=False) for to in ExportKind}
     assert (tmp_path / "lora" / "adapter_model.safetensors").is_file()
     assert not (tmp_path / "lora" / "optimizer.pt").exists()
     assert "model.safetensors" in {f.name for f in (tmp_path / "hf").iterdir()}
@@ -192,19 +192,19 @@ def test_the_app_loads_no_exporter_to_export():
 ])  # fmt: skip
 def test_requests_that_make_no_sense_are_refused(run_root, tmp_path, options, words):
     with pytest.raises(UserError, match=words):
-        export(ExportRequest(run=run_root, out=tmp_path / "o", **options))
+        export(run=run_root, out=tmp_path / "o", **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_force_replaces_a_model_but_no_other_folder(run_root, tmp_path):
     out, other = tmp_path / "hf", tmp_path / "letters"
     request = {"to": ExportKind.HF, "run": run_root, "force": True}
-    export(ExportRequest(**request, out=out))
-    export(ExportRequest(**request, out=out))
+    export(**request, out=out)
+    export(**request, out=out)
     other.mkdir()
     (other / "dear.txt").write_text("dear")
     with pytest.raises(UserError, match="no exported model"):
-        export(ExportRequest(**request, out=other))
+        export(**request, out=other)
     assert (other / "dear.txt").read_text() == "dear"
     assert {f.name for f in tmp_path.iterdir()} == {"hf", "letters"}
 
@@ -261,7 +261,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     root = make_run(tmp_path / "r", bundled_starter(), 1)
     (root / "checkpoints" / "step_000001" / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match=r"tokenizer\.json is cut short"):
-        export(ExportRequest(ExportKind.HF, run=root, step=1, out=tmp_path / "o"))
+        export(ExportKind.HF, run=root, step=1, out=tmp_path / "o")
 
 
 def test_another_architecture_names_the_supported_ones(broken, tmp_path):
