@@ -19,13 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np
-from helpers.experiments import World, coverage
+from helpers.experiments import World, cluster_mean, coverage, newcombe_clustered
 
 from training.core.statistics import (
     Interval,
-    cluster_mean,
     newcombe,
-    newcombe_clustered,
     paired_bootstrap,
     pdr,
     sign_flip,

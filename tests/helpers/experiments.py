@@ -8,6 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from training.core.statistics import (
+    Interval,
+    cluster_sums,
+    difference_limits,
+    limited,
+    robust_mean,
+    t_quantile,
+    wilson_clustered,
+)
+
 
 @dataclass(frozen=True)
 class World:
@@ -55,3 +65,15 @@ def coverage(intervals: Callable[[int], tuple[float, float]], truth: float, expe
         low, high = intervals(e)
         hits += low - 1e-12 <= truth <= high + 1e-12
     return 100 * hits / experiments
+
+
+def cluster_mean(values, clusters=None, *, limits=None, confidence=0.95) -> Interval:
+    """The closed-form interval of a mean, as evaluations make it from sums."""
+    (sums,), sizes = cluster_sums([values], clusters)
+    found = robust_mean(sums, sizes)
+    return limited(found, t_quantile(0.5 + confidence / 2, found.df), limits, confidence)
+
+
+def newcombe_clustered(first, clusters1, second, clusters2) -> Interval:
+    """Limits of the difference of two unrelated shares, as comparisons make it."""
+    return difference_limits(wilson_clustered(first, clusters1), wilson_clustered(second, clusters2))

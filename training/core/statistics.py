@@ -1,11 +1,10 @@
 """Intervals and tests for paired, clustered, binary outcomes. Pure Python and numpy; no I/O.
 
-Which for what: one outcome a problem `wilson`; several samples or hints a problem `wilson_clustered` or `avg_at_k`;
-clean against hinted on the same problems `paired_bootstrap`, `flips`, `pdr`; the same in closed form, for hundreds of
-points of a chart, `cluster_mean(..., limits=(-1, 1))`; two unrelated shares `newcombe`, or `newcombe_clustered` over
-several problems; k hints against k placebos `worst_of_k_effect`. Samples and hints of one problem are alike, problems
-are not, so only the spread between problems says how sure a mean is. How often each interval holds the truth is
-measured by tests/bench/bench_coverage.py.
+Which for what: one outcome a problem `wilson`; several samples or hints a problem `wilson_clustered`; clean against
+hinted on the same problems `paired_bootstrap`, `flips`, `pdr`; the same in closed form, for hundreds of points of a
+chart, `robust_mean` with `limited`; two unrelated shares `newcombe`, or `difference_limits` of their intervals; k hints
+against k placebos `worst_of_k_effect`. Samples and hints of one problem are alike, problems are not, so only the spread
+between problems says how sure a mean is. How often each interval holds the truth: tests/bench/bench_coverage.py.
 """
 
 import itertools
@@ -134,7 +133,8 @@ def newcombe(right1: int, n1: int, right2: int, n2: int, confidence: float = 0.9
     """Interval of the difference p1 − p2 of two independent proportions (Newcombe 1998, method 10: from their Wilson
     limits). A side with n = 0 counts as a proportion of 0 within [0, 1].
 
-    For independent trials, such as all samples of one problem; over several problems `newcombe_clustered`."""
+    For independent trials, such as all samples of one problem; over several problems `difference_limits` of
+    `wilson_clustered`'s."""
     return difference_limits(wilson(right1, n1, confidence), wilson(right2, n2, confidence))
 
 
@@ -235,31 +235,6 @@ def limited(found: ClusteredMean, quantile: float, limits: Limits | None, confid
     return Interval(mean, max(bottom, mean - half), min(top, mean + half))
 
 
-def cluster_mean(
-    values: Sequence[float],
-    clusters: Sequence[Hashable] | None = None,
-    *,
-    limits: Limits | None = None,
-    confidence: float = 0.95,
-) -> Interval:
-    """Mean over all rows with a cluster-robust t interval, in the unit of the values: closed form, no resampling.
-
-    `clusters` names each row's problem (None: every row is one). The standard error is CR1 (see `robust_mean`), equal
-    to a regression on a constant with clustered errors. Its t has G − 1 degrees of freedom, or fewer where a few
-    clusters carry the spread (`effective_df`): with G − 1 an accuracy of 0.9 over 30 correlated problems is covered in
-    91 of 100 cases, with fewer in 94; one of 0.95 in 89 even so, because few errors are seen at all.
-    `limits` are the least and greatest possible values, such as (−1, 1) of a difference of accuracies: they bound the
-    interval, and where all clusters agree it reaches as far as unseen ones allow (`unseen_share`), which covers too
-    often rather than too seldom. Without limits, agreement gives an interval without width; one cluster knows no
-    error: the interval is the limits, or infinite. For a share right, `wilson_clustered` is the better one.
-    ValueError: no rows, lengths that differ, values outside the limits.
-    """
-    (sums,), sizes = cluster_sums([values], clusters)
-    _check_limits(values, limits)
-    found = robust_mean(sums, sizes)
-    return limited(found, t_quantile(0.5 + confidence / 2, found.df), limits, confidence)
-
-
 def _check_limits(values: Sequence[float], limits: Limits | None) -> None:
     if limits is not None and not (limits[0] <= min(values) and max(values) <= limits[1]):
         raise ValueError(f"a value lies outside the limits {limits[0]} to {limits[1]}")
@@ -283,22 +258,6 @@ def wilson_clustered(
     if whole and sums.size == len(values):
         return wilson(round(float(sums.sum())), len(values), confidence)
     return share_limits(sums, sizes, len(values) if whole else math.inf, confidence)
-
-
-def newcombe_clustered(
-    values1: Sequence[float],
-    clusters1: Sequence[Hashable] | None,
-    values2: Sequence[float],
-    clusters2: Sequence[Hashable] | None,
-    confidence: float = 0.95,
-) -> Interval:
-    """Interval of the difference of two shares over rows of different problems, first − second, rows in clusters.
-
-    Newcombe's (1998, method 10) with `wilson_clustered`'s limits in the place of Wilson's (Zou and Donner 2008). For
-    sides that share no problem; on the same problems the paired difference is surer. ValueError as there.
-    """
-    first = wilson_clustered(values1, clusters1, confidence)
-    return difference_limits(first, wilson_clustered(values2, clusters2, confidence))
 
 
 def share_limits(sums: Floats, sizes: Floats, most_rows: float, confidence: float) -> Interval:
@@ -379,8 +338,7 @@ def paired_bootstrap(
     ValueError: no differences, lengths that differ, values outside the limits.
     """
     (sums,), sizes = cluster_sums([differences], clusters)
-    if limits is not None and not (limits[0] <= min(differences) and max(differences) <= limits[1]):
-        raise ValueError(f"a difference lies outside the limits {limits[0]} to {limits[1]}")
+    _check_limits(differences, limits)
     found = robust_mean(sums, sizes)
     if found.clusters == 1 or found.error == 0:
         return limited(found, 1.0, limits, confidence)
@@ -583,11 +541,6 @@ def worst_of_k_effect(
     )
 
 
-def worst_of_k(outcomes: Sequence[Sequence[bool]]) -> float:
-    """Share of problems that are right in all of their k rollouts. Only beside its placebo does it mean an attack."""
-    return sum(all(row) for row in outcomes) / len(outcomes) if outcomes else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Needed:
     """Problems that resolve a difference: `total` (None: no number does), and how many `more` than there are."""
@@ -655,20 +608,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def avg_at_k(outcomes: Sequence[Sequence[bool]], confidence: float = 0.95) -> Interval:
-    """avg@k: the mean over problems of the share right of each one's samples; the interval is `wilson_clustered`'s.
-
-    One list of outcomes a problem. Problems weigh alike, also when some have fewer samples. ValueError: no problems,
-    or one without samples.
-    """
-    if not outcomes or not all(len(row) for row in outcomes):
-        raise ValueError("every problem needs at least one sample")
-    if all(len(row) == 1 for row in outcomes):
-        return wilson(sum(bool(row[0]) for row in outcomes), len(outcomes), confidence)
-    shares = np.array([sum(map(bool, row)) / len(row) for row in outcomes])
-    return share_limits(shares, np.ones(shares.size), sum(len(row) for row in outcomes), confidence)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

@@ -114,6 +114,6 @@ def share_interval(right_P: Floats, rows_P: Floats, *, whole: bool = True) -> tu
 
 
 def mean_interval(sums: Floats, sizes: Floats) -> Interval:
-    """A mean difference over rows in problems in closed form: `statistics.cluster_mean` from sums, within ±1."""
+    """A mean difference over rows in problems in closed form, within ±1."""
     found = robust_mean(sums, sizes)
     return limited(found, t_quantile(0.5 + CONFIDENCE / 2, found.df), (-1.0, 1.0), CONFIDENCE)

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from helpers.experiments import cluster_mean, newcombe_clustered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -14,11 +15,9 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from training.core.statistics import (
     Interval,
-    cluster_mean,
     cluster_sums,
     effective_df,
     newcombe,
-    newcombe_clustered,
     paired_bootstrap,
     robust_mean,
     sign_flip,
@@ -189,8 +188,7 @@ def test_what_cannot_be_resampled_is_refused():
             interval([0.0, 1.0], ["a"])
         with pytest.raises(ValueError, match="finite"):
             interval([0.0, math.nan])
-    for refused in (lambda: paired_bootstrap([2.0]), lambda: wilson_clustered([-0.5]),
-                    lambda: cluster_mean([2.0], limits=(0, 1))):  # fmt: skip
+    for refused in (lambda: paired_bootstrap([2.0]), lambda: wilson_clustered([-0.5])):
         with pytest.raises(ValueError, match="outside"):
             refused()
     with pytest.raises(ValueError, match="finite"):

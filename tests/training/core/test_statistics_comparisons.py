@@ -14,7 +14,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from training.core.statistics import (
-    avg_at_k,
     effective_df,
     flips,
     holm,
@@ -28,8 +27,6 @@ from training.core.statistics import (
     robust_mean,
     t_quantile,
     wilson,
-    wilson_clustered,
-    worst_of_k,
     worst_of_k_effect,
 )  # fmt: skip
 
@@ -141,7 +138,7 @@ def test_worst_of_k_by_hand():
     assert (found.hinted, found.placebo) == (wilson(2, 5), wilson(4, 5))
     assert found.effect == paired_bootstrap([1, 0, 1, 1, -1])
     assert found.p_value == pytest.approx(mcnemar_exact(3, 1))
-    assert found.hinted.mean == worst_of_k([[bool(x) for x in row] for row in hinted])
+    assert found.hinted.mean == sum(map(all, hinted)) / 5
     assert worst_of_k_effect([[0.5, 0.5]], [[1, 0.5]]).effect.mean == 0.25
 
 
@@ -165,17 +162,6 @@ def test_a_real_attack_is_found():
     found = worst_of_k_effect(hinted, placebo)
     assert found.p_value < 0.001
     assert found.effect.low > 0.1
-
-
-def test_avg_at_k_weighs_problems_alike():
-    assert avg_at_k([[True], [False], [True]]) == wilson(2, 3)
-    assert avg_at_k([[True, True, True, True], [False]]).mean == 0.5
-    rows = [[True] * i + [False] * (8 - i) for i in (8, 8, 7, 3, 6, 0, 5, 8)]
-    flat = wilson_clustered([float(x) for row in rows for x in row], [i for i in range(8) for _ in range(8)])
-    assert (avg_at_k(rows).low, avg_at_k(rows).high) == pytest.approx((flat.low, flat.high))
-    for refused in ([], [[True], []]):
-        with pytest.raises(ValueError, match="at least one sample"):
-            avg_at_k(refused)
 
 
 @pytest.mark.parametrize(("n", "right", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (7, 3, 5)])

@@ -5,9 +5,9 @@ The longer table, with the cells that miss, is tests/bench/bench_coverage.py.
 
 import numpy as np
 import pytest
-from helpers.experiments import World, coverage
+from helpers.experiments import World, cluster_mean, coverage, newcombe_clustered
 
-from training.core.statistics import cluster_mean, newcombe_clustered, paired_bootstrap, pdr, wilson, wilson_clustered
+from training.core.statistics import paired_bootstrap, pdr, wilson, wilson_clustered
 
 EXPERIMENTS = 2000
 WORLDS = [World(30, 1, 0.3), World(30, 8, 0.7), World(100, 8, 0.3)]
