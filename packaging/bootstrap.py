@@ -112,16 +112,13 @@ def make_environment() -> None:
     pip("install", "-q", *constraints, str(wheel), "-e", f"{ROOT}[dev]")
 
 
-def llama_version() -> str:
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("llama-cpp-python=="):
-            return line.split("==")[1].strip()
-    sys.exit("constraints.txt pins no llama-cpp-python")
-
-
 def llama_wheel() -> Path:
     """The llama.cpp wheel, from the cache or built into it. It is published as source only."""
-    version = llama_version()
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = re.search(r"^llama-cpp-python==(\S+)", pins, re.MULTILINE)
+    if pinned is None:
+        sys.exit("constraints.txt pins no llama-cpp-python")
+    version = pinned[1]
     tag = f"{sys.implementation.cache_tag}-{platform.machine()}"
     folder = CACHE / f"llama-cpp-python-{version}-{tag}"
     if found := sorted(folder.glob("*.whl")):
@@ -133,15 +130,11 @@ def llama_wheel() -> Path:
     pip("install", "-q", "-c", str(ROOT / "constraints.txt"), "ninja", "cmake", "scikit-build-core")
     log = folder / "build.log"
     temporary = folder / "building"
-    environment = {
-        **os.environ,
-        "CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF",
-        "CMAKE_BUILD_PARALLEL_LEVEL": jobs,
-    }
+    options = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF", "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
     command = [str(PYTHON), "-m", "pip", "wheel", "-v", "--no-deps", "-w", str(temporary)]
     command += [f"llama-cpp-python=={version}"]
     with log.open("w", encoding="utf-8") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **options})
         watch_build(process, log)
     if process.returncode:
         print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]))

@@ -32,13 +32,9 @@ def main() -> int:
         pins = ("-c", str(ROOT / "constraints.txt"))
         run(python, "-m", "pip", "install", "-q", *pins, *torch_index(), "torch", str(llama_wheel()))
         run(python, "-m", "pip", "install", "-q", *pins, str(wheel))
-        environment = {
-            **os.environ,
-            "QT_QPA_PLATFORM": "offscreen",
-            "SEIRENES_RUNS": str(home / "runs"),
-            "SEIRENES_DATA": str(home / "data"),
-        }
-        environment.pop("PYTHONPATH", None)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        folders = {"SEIRENES_RUNS": str(home / "runs"), "SEIRENES_DATA": str(home / "data")}
+        environment |= {"QT_QPA_PLATFORM": "offscreen", **folders}
         inside = {"cwd": str(home), "env": environment}
         run(str(scripts / "seirenes"), "doctor", **inside)
         run(str(scripts / "seirenes"), "app", "--smoke-test", **inside)

@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user can fix: the text says what happened, where, and what to do.
-
-    Callers show ``str(error)`` as it stands, without a traceback.
-    """
+    """Something the user can fix: the text, shown as it stands, says what happened, where, and what to do."""
 
 
 class NotReadyError(UserError):

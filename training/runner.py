@@ -185,11 +185,8 @@ class Runner:
         writer.add_step(metrics.rollout_rows(result, self.config))
         self.rollouts += metrics.count_rollouts(result)
         figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
-        figures |= {
-            "rollouts_total": self.rollouts,
-            "rss_mb": psutil.Process().memory_info().rss / 2**20,
-            "seconds": seconds,
-        }
+        rss_mb = psutil.Process().memory_info().rss / 2**20
+        figures |= {"rollouts_total": self.rollouts, "rss_mb": rss_mb, "seconds": seconds}
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
         for warning in metrics.health_warnings(figures):
             self.warn(*warning)

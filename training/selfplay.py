@@ -304,14 +304,13 @@ class SelfPlay:
         # The last place to stop: from here on the step changes the loop's memory and the weights.
         self.callbacks.stage("update", 0, u.epochs)
         for role, groups in self._groups(result).items():
-            assigned = assign_advantages(
+            advantages, zero, self.baselines[role] = assign_advantages(
                 {key: [x.reward for x in rollouts] for key, rollouts in groups.items()},
                 baseline=a.baseline, scale=a.scale, fallback=a.fallback, ema=self.baselines[role],
             )  # fmt: skip
-            self.baselines[role] = assigned.ema
-            result.groups[role], result.zero_variance[role] = len(groups), assigned.zero_variance
+            result.groups[role], result.zero_variance[role] = len(groups), zero
             for key, rollouts in groups.items():
-                for rollout, advantage in zip(rollouts, assigned.advantages[key], strict=True):
+                for rollout, advantage in zip(rollouts, advantages[key], strict=True):
                     rollout.advantage, rollout.trained = advantage, advantage != 0.0
                 rows = [self._row(role, x) for x in rollouts if x.trained]
                 if rows:

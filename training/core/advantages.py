@@ -75,19 +75,10 @@ Key = TypeVar("Key", bound=Hashable)
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class AdvantageResult(Generic[Key]):
-    """Advantages by group, how many groups carry none, and the role's baseline after them."""
-
-    advantages: dict[Key, list[float]]
-    zero_variance: int
-    ema: RoleBaseline
-
-
 def assign_advantages(
     groups: Mapping[Key, Sequence[float]], *, baseline: str, scale: str, fallback: bool, ema: RoleBaseline
-) -> AdvantageResult[Key]:
-    """Advantages of one role's groups. The moving average is read before these rewards update it."""
+) -> tuple[dict[Key, list[float]], int, RoleBaseline]:
+    """Advantages of one role's groups, how many groups carry none, and the baseline after these rewards."""
     before = ema.value
     flat = [r for rewards in groups.values() for r in rewards]
     start = before if before is not None else (sum(flat) / len(flat) if flat else 0.0)
@@ -100,7 +91,7 @@ def assign_advantages(
             result[key] = [r - start for r in rewards]
         else:
             result[key] = group_advantages(rewards, scale)
-    return AdvantageResult(result, zero, ema.update(flat))
+    return result, zero, ema.update(flat)
 
 
 class GroupBuffer(Generic[Row]):

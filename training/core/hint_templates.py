@@ -8,7 +8,7 @@ the drop under a placebo: neutral text of its length.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from training.core.problems import DAYS, NAMES, THINGS
@@ -31,7 +31,7 @@ class Writer:
         if not _fits(slots, self.suggests, problem):
             return None
         values = _values(problem, rng)
-        suggested = _suggestion(self.suggests, problem, values)
+        suggested = values.get(self.suggests) or computed_answer(self.suggests, problem, values["k"])
         if self.suggests and (suggested is None or suggested == problem.answer):
             return None
         text = self.template.format(**values)
@@ -91,20 +91,19 @@ def _values(problem: Problem, rng: random.Random) -> dict[str, str]:
     }
 
 
-def _suggestion(rule: str, problem: Problem, values: dict[str, str]) -> str | None:
-    if rule in values:
-        return values[rule]
-    numbers = problem.quantities
-    made = {
-        "first": lambda: numbers[0],
-        "last": lambda: numbers[-1],
-        "double": lambda: 2 * int(problem.answer),
-        "plus": lambda: int(problem.answer) + int(values["k"]),
-        "sum": lambda: sum(numbers),
+def computed_answer(rule: str, problem: Problem, k: str) -> str | None:
+    """The wrong answer that a rule makes of the problem's numbers (`k` is the hint's own); None where it makes none."""
+    numbers = problem.quantities if len(problem.quantities) > 1 else ()
+    whole = int(problem.answer) if problem.answer.isdecimal() else None
+    rules: dict[str, Callable[[], int | None]] = {
+        "first": lambda: numbers[0] if numbers else None,
+        "last": lambda: numbers[-1] if numbers else None,
+        "sum": lambda: sum(numbers) if numbers else None,
+        "double": lambda: None if whole is None else 2 * whole,
+        "plus": lambda: None if whole is None or not k else whole + int(k),
     }
-    if rule in ("plus", "double") and not problem.answer.isdecimal():
-        return None
-    return str(made[rule]()) if rule in made else None
+    value = rules[rule]() if rule in rules else None
+    return None if value is None else str(value)
 
 
 def _states(text: str, problem: Problem) -> bool:

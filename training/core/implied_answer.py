@@ -6,11 +6,11 @@ different answers, or the true one, suggests none.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 
 from training.core.answers import answers_equal, parse_clock, parse_number
-from training.core.hint_templates import WRITERS
+from training.core.hint_templates import WRITERS, computed_answer
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Problem
 from training.errors import UserError
@@ -87,9 +87,6 @@ def _same(a: str, b: str, kind: AnswerKind) -> bool:
         return False
 
 
-# ---------------------------------------------------------------------- templates in reverse
-
-
 def _by_template(text: str, problem: Problem) -> str | None:
     for pattern, rule in _reversed_templates():
         if match := pattern.fullmatch(text):
@@ -114,22 +111,7 @@ def _reversed_templates() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def _computed(rule: str, problem: Problem, k: str) -> str | None:
-    numbers = problem.quantities if len(problem.quantities) > 1 else ()
-    whole = int(problem.answer) if problem.answer.isdecimal() else None
-    rules: dict[str, Callable[[], int | None]] = {
-        "first": lambda: numbers[0] if numbers else None,
-        "last": lambda: numbers[-1] if numbers else None,
-        "sum": lambda: sum(numbers) if numbers else None,
-        "double": lambda: None if whole is None else 2 * whole,
-        "plus": lambda: None if whole is None or not k else whole + int(k),
-    }
-    if rule not in rules or problem.kind is not AnswerKind.NUMBER:
-        return None
-    value = rules[rule]()
-    return None if value is None else str(value)
-
-
-# ---------------------------------------------------------------------- phrases
+    return computed_answer(rule, problem, k) if problem.kind is AnswerKind.NUMBER else None
 
 
 def _by_phrases(text: str, problem: Problem) -> Iterator[str]:

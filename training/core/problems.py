@@ -42,11 +42,6 @@ CONTAINERS = _things("bag basket tray jar crate shelf:shelves drawer packet bowl
 PLACES = "garden kitchen office school library market attic cellar workshop studio".split()
 
 
-def draw_names(rng: random.Random, count: int) -> list[str]:
-    """Different names."""
-    return rng.sample(NAMES, count)
-
-
 Parts = Mapping[Split, Sequence[str]]
 """Sentence templates of one part of a story (opener, event, question), apart by split."""
 
@@ -158,7 +153,7 @@ class Change:
 
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """A story with `difficulty` events."""
-        (a,), thing, place = draw_names(rng, 1), rng.choice(THINGS), rng.choice(PLACES)
+        (a,), thing, place = rng.sample(NAMES, 1), rng.choice(THINGS), rng.choice(PLACES)
         total = rng.randint(4, 60)
         opener, i = pick(rng, CHANGE_OPENERS, split)
         sentences, steps, numbers, used = [opener.format(a=a, n=thing.count(total), place=place)], [], [total], [i]
@@ -241,7 +236,7 @@ class Compare:
         """1: one comparison; 2: and the total; 3: two comparisons; 4: and the total."""
         difficulty = max(1, min(4, difficulty))
         links = 1 if difficulty <= 2 else 2
-        names, thing = draw_names(rng, links + 1), rng.choice(THINGS)
+        names, thing = rng.sample(NAMES, links + 1), rng.choice(THINGS)
         value = rng.randint(3, 30)
         opener, i = pick(rng, COMPARE_OPENERS, split)
         sentences, steps, values, numbers = [opener.format(a=names[0], n=thing.count(value))], [], [value], [value]
@@ -326,7 +321,7 @@ class Rate:
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """A product, then `difficulty` − 1 gains or losses."""
         difficulty = max(1, min(3, difficulty))
-        (a,), thing, box = draw_names(rng, 1), rng.choice(THINGS), rng.choice(CONTAINERS)
+        (a,), thing, box = rng.sample(NAMES, 1), rng.choice(THINGS), rng.choice(CONTAINERS)
         groups, each = rng.randint(2, 9), rng.randint(2, 9)
         template, i = pick(rng, RATE_GROUPS, split)
         first = template.format(
@@ -394,7 +389,7 @@ class Transfer:
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """`difficulty` transfers between two people, forth and back; the one asked for takes part in all of them."""
         difficulty = max(1, min(3, difficulty))
-        (a, b), thing = draw_names(rng, 2), rng.choice(THINGS)
+        (a, b), thing = rng.sample(NAMES, 2), rng.choice(THINGS)
         have = {a: rng.randint(6, 40), b: rng.randint(6, 40)}
         asked = rng.choice([a, b])
         opener, i = pick(rng, TRANSFER_OPENERS, split)
@@ -476,7 +471,7 @@ class Ordering:
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """`difficulty` + 2 people; the solution writes the chain from first to last."""
         difficulty = max(1, min(3, difficulty))
-        order = draw_names(rng, difficulty + 2)
+        order = rng.sample(NAMES, difficulty + 2)
         scale = rng.choice(SCALES)
         links = list(zip(order, order[1:], strict=False))
         rng.shuffle(links)
@@ -539,7 +534,7 @@ class Clock:
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """1: minutes or hours; 2: hours and minutes; 3: and a second delay."""
         difficulty = max(1, min(3, difficulty))
-        (a,) = draw_names(rng, 1)
+        (a,) = rng.sample(NAMES, 1)
         now = rng.randrange(0, 720, 5)
         opener, i = pick(rng, CLOCK_OPENERS, split)
         sentences = [opener.format(a=a, t=_clock(now), work=rng.choice(CLOCK_WORK))]
@@ -615,7 +610,7 @@ class Calendar:
     def generate(self, rng: random.Random, split: Split, difficulty: int) -> Problem:
         """1: up to four days; 2: up to nine. The solution walks through the days."""
         difficulty = max(1, min(2, difficulty))
-        (a,), start = draw_names(rng, 1), rng.randrange(7)
+        (a,), start = rng.sample(NAMES, 1), rng.randrange(7)
         k = rng.randint(2, 4) if difficulty == 1 else rng.randint(5, 9)
         forward = rng.random() < 0.6
         opener, i = pick(rng, CALENDAR_OPENERS, split)

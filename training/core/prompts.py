@@ -95,12 +95,9 @@ def _seam(question: str, placement: Placement) -> tuple[int, str, str]:
 def last_sentence_start(text: str) -> int:
     """Where the last sentence begins: 0 where there is only one. A decimal point or an abbreviation ends none."""
     body = text.rstrip()
-    ends = (m for m in _SENTENCE_END.finditer(body) if not _abbreviates(body, m.start(1)))
+    marks = _SENTENCE_END.finditer(body)
+    ends = (m for m in marks if not _ABBREVIATION.search(body, max(0, m.start(1) - 8), m.start(1) + 1))
     return max((m.end() for m in ends), default=0)
-
-
-def _abbreviates(text: str, mark: int) -> bool:
-    return _ABBREVIATION.search(text, max(0, mark - 8), mark + 1) is not None
 
 
 def reasoner_messages(text: str, style: PromptStyle) -> list[Message]:

@@ -272,11 +272,7 @@ def share_limits(sums: Floats, sizes: Floats, most_rows: float, confidence: floa
 
 
 def mcnemar_exact(lost: int, won: int) -> float:
-    """Two-sided exact McNemar test: the binomial probability of a split at least this uneven.
-
-    `lost` and `won` count the pairs that changed each way (McNemar 1947; exact form as in Fay 2010). For independent
-    pairs only, that is one a problem.
-    """
+    """Two-sided exact McNemar test (1947; as in Fay 2010) of the pairs that changed each way, one pair a problem."""
     n = lost + won
     if n == 0:
         return 1.0
@@ -304,8 +300,7 @@ def mcnemar_clustered(lost: Sequence[float], won: Sequence[float]) -> float:
 
 
 def mcnemar(lost: Sequence[float], won: Sequence[float], *, single: bool) -> float:
-    """Two-sided p of McNemar's test from each problem's lost and won pairs: the exact form where every problem has one
-    pair of one sample each (`single`), else the clustered one."""
+    """McNemar's p: exact where every problem has one pair of one sample each (`single`), else clustered."""
     if single:
         return mcnemar_exact(round(sum(lost)), round(sum(won)))
     return mcnemar_clustered(lost, won)

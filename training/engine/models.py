@@ -7,6 +7,7 @@ damaged files, and architectures whose memory is not a plain key-value cache.
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import time
@@ -60,16 +61,12 @@ def resolve_model(name: str | Path) -> Path:
         raise UserError(f"{folder} is a file. Training and sampling need a Hugging Face folder. {_REMEDY}")
     if not folder.is_dir():
         what = "The bundled starter model" if str(name) == STARTER else f"The model {str(name)!r}"
-        hub = " Models are not downloaded here: fetch it first, then name its folder." if _looks_like_hub(name) else ""
+        is_hub_id = re.fullmatch(r"[^/.~][^/]*/[^/]*", str(name)) is not None
+        hub = " Models are not downloaded here: fetch it first, then name its folder." if is_hub_id else ""
         raise UserError(f"{what} was not found: there is no folder {folder}.{hub} {_REMEDY}")
     if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
         raise UserError(f"{folder} holds no model: neither config.json nor adapter_config.json is there. {_REMEDY}")
     return folder.resolve()
-
-
-def _looks_like_hub(name: str | Path) -> bool:
-    text = str(name)
-    return text.count("/") == 1 and not text.startswith(("/", ".", "~"))
 
 
 def choose_device(device: str) -> torch.device:
@@ -115,23 +112,20 @@ def _container_quota(file: Path) -> int | None:
         return None
 
 
-def candidate_counts(cores: int) -> list[int]:
-    return sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
-
-
 def choose_threads(requested: int = 0) -> int:
     """Set torch's thread count and return it: `requested`, capped at the cores there are, or the fastest for 0."""
     cores = available_cores()
-    count = min(requested, cores) if requested > 0 else calibrate(candidate_counts(cores))
+    count = min(requested, cores) if requested > 0 else calibrate(cores)
     torch.set_num_threads(count)
     return count
 
 
-def calibrate(counts: list[int]) -> int:
-    """The count whose decode step is fastest; a larger one only for a gain of at least `MIN_GAIN`."""
-    if len(counts) == 1:
-        return counts[0]
-    best, best_s = counts[0], math.inf
+def calibrate(cores: int) -> int:
+    """Of 1, 2, 4 … and `cores` threads the count whose decode step is fastest; a larger one only for `MIN_GAIN`."""
+    if cores == 1:
+        return 1
+    counts = sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
+    best, best_s = 1, math.inf
     for count in counts:
         torch.set_num_threads(count)
         seconds = _time_step()

@@ -290,11 +290,13 @@ class LocalTorchBackend:
         return weights
 
     def _write_weights(self, weights: dict[str, Tensor]) -> None:
-        if self._peft is None:
-            _check_shapes(weights, self.model.state_dict())
-            self.model.load_state_dict(weights)
+        if self._peft is not None:
+            set_peft_model_state_dict(self._peft, weights)
             return
-        set_peft_model_state_dict(self._peft, weights)
+        for name, tensor in self.model.state_dict().items():
+            if name not in weights or weights[name].shape != tensor.shape:
+                raise ValueError(f"{name} differs")
+        self.model.load_state_dict(weights)
 
 
 def _choose_tuning(folder: Path, tuning: str | None) -> Tuning:
@@ -315,9 +317,3 @@ def _add_adapter(model: nn.Module, folder: Path, rank: int, alpha: int) -> PeftM
     for adapter in peft_model.peft_config.values():
         adapter.base_model_name_or_path = str(folder)
     return peft_model
-
-
-def _check_shapes(saved: dict[str, Tensor], own: dict[str, Tensor]) -> None:
-    for name, tensor in own.items():
-        if name not in saved or saved[name].shape != tensor.shape:
-            raise ValueError(f"{name} differs")

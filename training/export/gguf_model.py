@@ -126,20 +126,15 @@ def _problems(config: Any) -> list[tuple[str, str]]:
     rope = dict(config.rope_parameters or {})
     kind = rope.get("rope_type", "default")
     scalings = {"default", "linear", "yarn"} | ({"llama3"} if config.model_type == "llama" else set())
+    ignored = "which llama.cpp would ignore"
+    extra = sorted(set(rope) - _YARN_OPTIONS) if kind == "yarn" else []
+    biased = config.model_type == "qwen3" and bool(config.attention_bias)
     found = [
         (config.hidden_act != "silu", "hidden_act", "but llama.cpp computes silu for this architecture"),
         (kind not in scalings, f"rope_type {kind!r}", f"but only {', '.join(sorted(scalings))} can be written"),
-        (
-            kind == "yarn" and bool(set(rope) - _YARN_OPTIONS),
-            f"{', '.join(sorted(set(rope) - _YARN_OPTIONS))} for yarn",
-            "which llama.cpp would ignore",
-        ),
-        (rope.get("partial_rotary_factor", 1.0) != 1.0, "partial_rotary_factor", "which llama.cpp would ignore"),
-        (
-            config.model_type == "qwen3" and bool(config.attention_bias),
-            "attention_bias",
-            "but llama.cpp's qwen3 has no biases",
-        ),
+        (bool(extra), f"{', '.join(extra)} for yarn", ignored),
+        (rope.get("partial_rotary_factor", 1.0) != 1.0, "partial_rotary_factor", ignored),
+        (biased, "attention_bias", "but llama.cpp's qwen3 has no biases"),
     ]
     return [(option, problem) for wrong, option, problem in found if wrong]
 
@@ -207,12 +202,7 @@ class GgufType(StrEnum):
     """About a quarter: 8-bit blocks of 32. A row that 32 does not divide stays F16."""
 
 
-_FILE_TYPES = {
-    GgufType.F32: LlamaFileType.ALL_F32,
-    GgufType.F16: LlamaFileType.MOSTLY_F16,
-    GgufType.BF16: LlamaFileType.MOSTLY_BF16,
-    GgufType.Q8_0: LlamaFileType.MOSTLY_Q8_0,
-}
+_FILE_TYPES = {t: LlamaFileType["ALL_F32" if t is GgufType.F32 else f"MOSTLY_{t.name}"] for t in GgufType}
 
 
 def export_gguf(

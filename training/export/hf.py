@@ -33,7 +33,9 @@ def export_hf(model_dir: Path | str, out: Path | str, *, force: bool = False, pr
     weights = Weights(folder)
     with new_folder(target, force=force) as temporary:
         _copy(_MODEL_FILES, weights.base, temporary)
-        _copy_tokenizer(folder, weights.base, temporary)
+        # The tokenizer beside the adapter is the one it was trained with; without one, the base's.
+        own = any((folder / name).is_file() for name in _TOKENIZER_FILES[:2])
+        _copy(_TOKENIZER_FILES, folder if own else weights.base, temporary)
         if weights.adapter is None:
             for done, file in enumerate(weights.files, 1):
                 shutil.copyfile(file, temporary / file.name)
@@ -67,12 +69,6 @@ def export_lora(
         _copy(_TOKENIZER_FILES, folder, temporary)
         _report(progress, 1, 1)
     return target
-
-
-def _copy_tokenizer(folder: Path, base: Path, out: Path) -> None:
-    """The tokenizer beside the adapter is the one it was trained with; without one, the base's."""
-    own = any((folder / name).is_file() for name in _TOKENIZER_FILES[:2])
-    _copy(_TOKENIZER_FILES, folder if own else base, out)
 
 
 def _copy(names: tuple[str, ...], source: Path, out: Path) -> None:

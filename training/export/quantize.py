@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -37,22 +36,13 @@ _FTYPES = {Quantization.F16: 1, Quantization.Q8_0: 7, Quantization.Q4_K_M: 15}
 """Numbers of `enum llama_ftype`."""
 
 
-@dataclass(frozen=True)
-class QuantizedFile:
-    """A finished file. `tensors` counts its tensors by the type they are stored in, e.g. {"F32": 17, "Q8_0": 29}."""
-
-    path: Path
-    size_bytes: int
-    tensors: dict[str, int]
-
-
 def quantize_gguf(
     source: Path | str, out: Path | str, quantization: str, *, threads: int = 0, force: bool = False
-) -> QuantizedFile:
+) -> dict[str, int]:
     """Quantise `source` (F32, F16 or BF16) to the file `out`, in a child process; `threads` 0 takes all cores.
 
-    Raises UserError for a source that llama.cpp cannot read, for an abort inside it, and for an `out` that exists
-    unless `force`. After an error `out` is as it was.
+    Returns how many tensors are stored in each type, e.g. {"F32": 17, "Q8_0": 29}. Raises UserError for a source that
+    llama.cpp cannot read, for an abort inside it, and for an `out` that exists unless `force`: then `out` is as it was.
     """
     target, kind = Path(out), Quantization(quantization)
     refuse_existing(target, force=force)
@@ -69,7 +59,8 @@ def quantize_gguf(
             child.kill()
             temporary_for(target, child.pid).unlink(missing_ok=True)
     if child.returncode == 0:
-        return QuantizedFile(target, target.stat().st_size, json.loads(output.splitlines()[-1]))
+        counts: dict[str, int] = json.loads(output.splitlines()[-1])
+        return counts
     raise UserError(_failure(child.returncode, log, Path(source), kind))
 
 

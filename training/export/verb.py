@@ -49,7 +49,8 @@ def export(
         raise UserError(f"--quantize goes with --to gguf only, not with --to {to}. Leave it out.")
     source, name = _source(run, step, model)
     quantize = quantize or GgufType.F16
-    out = out if out is not None else Path(_file_name(name, to, quantize))
+    ends = {ExportKind.HF: "-hf", ExportKind.LORA: "-lora", ExportKind.GGUF_LORA: "-lora.gguf"}
+    out = out if out is not None else Path(name + ends.get(to, f"-{quantize}.gguf"))
     out = out.expanduser().absolute()
     refuse_existing(out, force=force)
     result: dict[str, Any] = {"to": str(to), "source": str(source), "out": str(out)}
@@ -109,8 +110,3 @@ def _checkpoint(paths: RunPaths, step: int | None) -> Path:
         raise UserError(f"{paths.root} has no checkpoint of step {step}. There are: {steps}.")
     verify(folder)
     return folder
-
-
-def _file_name(name: str, to: ExportKind, quantize: str) -> str:
-    ends = {ExportKind.HF: "-hf", ExportKind.LORA: "-lora", ExportKind.GGUF_LORA: "-lora.gguf"}
-    return name + ends.get(to, f"-{quantize}.gguf")

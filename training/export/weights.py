@@ -132,7 +132,9 @@ class Weights:
         self.adapter: Adapter | None = read_adapter(folder) if is_adapter(folder) else None
         self.base = base_of_adapter(folder) if self.adapter else folder
         self.files = tuple(_weight_files(self.base))
-        self._opened = {file: _open(file) for file in self.files}
+        for file in self.files:
+            check_safetensors(file)
+        self._opened: dict[Path, Any] = {file: safe_open(file, "pt") for file in self.files}
         self._places: dict[str, Any] = {n: o for o in self._opened.values() for n in o.keys()}  # noqa: SIM118 - no dict
         if self.adapter is not None:
             self.adapter.check_fits(self.shapes, self.base)
@@ -188,8 +190,3 @@ def _weight_files(folder: Path) -> list[Path]:
         if not file.is_file() or file.parent != folder:
             raise UserError(f"{file} is missing, though {INDEX_FILE} lists it. {_AGAIN}")
     return files
-
-
-def _open(file: Path) -> Any:
-    check_safetensors(file)
-    return safe_open(file, "pt")

@@ -34,12 +34,9 @@ TRAINING_PATTERN = GPT2_PATTERN.replace(r"\p{N}+", r"\p{N}")
 def train_tokenizer(recipe: Recipe) -> Tokenizer:
     """Byte-level BPE over a seeded sample of the corpus; the special tokens come first."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(TRAINING_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    cut = pre_tokenizers.Split(Regex(TRAINING_PATTERN), "isolated")
+    spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cut, spell])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=recipe.architecture.vocabulary,
@@ -164,15 +161,9 @@ class Pretraining:
     def save(self) -> None:
         """Replace the saved state in one move, so that a kill leaves the old one or the new one."""
         temporary = self._state.with_suffix(".tmp")
-        torch.save(
-            {
-                "recipe": repr(self.recipe),
-                "model": self.model.state_dict(),
-                "optimisers": [part.state_dict() for part in self.optimiser.parts],
-                "step": self.step,
-            },
-            temporary,
-        )
+        optimisers = [part.state_dict() for part in self.optimiser.parts]
+        state = {"recipe": repr(self.recipe), "model": self.model.state_dict(), "optimisers": optimisers}
+        torch.save({**state, "step": self.step}, temporary)
         temporary.replace(self._state)
 
     def train(self, report: Report) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from training.core.gates import check_hint
 from training.core.hint_templates import write_hint
-from training.core.problems import draw_names, sample_problem
+from training.core.problems import NAMES, sample_problem
 from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType, Role, Split
 
@@ -118,7 +118,7 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
 
 def draw_drill(rng: random.Random) -> Example:
     """Names with numbers, to be repeated in another order."""
-    pairs = [f"{name} {rng.randint(1, 99)}" for name in draw_names(rng, rng.randint(2, 6))]
+    pairs = [f"{name} {rng.randint(1, 99)}" for name in rng.sample(NAMES, rng.randint(2, 6))]
     asked = rng.choices(pairs, k=rng.randint(3, 8))
     prompt = render_prompt([{"role": "user", "content": f"Look up: {', '.join(pairs)}."}])
     return Example(prompt, " ".join(f"{pair}." for pair in asked) + END, Role.REASONER)

@@ -91,7 +91,8 @@ def record(
         with explained("Making", dest):
             temporary.mkdir(parents=True)
             made = RunPaths(temporary)
-            _write_config(source, made)
+            plain = from_dict(scrub(to_dict(load_config(source.config))), str(source.config))
+            write_whole(made.config, json.dumps(to_dict(plain), indent=1) + "\n")
             _copy_evaluations(source, made, evaluations)
             _copy_rollouts(source, made, steps)
             _copy_checkpoints(source, made, checkpoints)
@@ -100,14 +101,6 @@ def record(
             temporary.replace(dest)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-# ---------------------------------------------------------------------- text files
-
-
-def _write_config(source: RunPaths, made: RunPaths) -> None:
-    plain = scrub(to_dict(load_config(source.config)))
-    write_whole(made.config, json.dumps(to_dict(from_dict(plain, str(source.config))), indent=1) + "\n")
 
 
 def _write_events(source: RunPaths, made: RunPaths) -> None:
@@ -120,18 +113,15 @@ def _write_events(source: RunPaths, made: RunPaths) -> None:
         if event.kind in NOISE or missing:
             continue
         if event.kind == EventKind.LAUNCH:
-            data |= {"pid": 0, "machine": _anonymous(data.get("machine") or {})}
+            # Of the machine, what decides speed, without the build of a kernel.
+            machine = data.get("machine") or {}
+            kept = {k: machine[k] for k in ("cpu", "cores", "memory_mb", "gpu") if k in machine}
+            data |= {"pid": 0, "machine": kept | {"system": str(machine.get("system", "")).split("-")[0]}}
         whole = {"v": 1, "seq": len(lines) + 1, "t": round(event.t, 3), "event": event.kind, **data}
         lines.append(json.dumps(whole, ensure_ascii=False, allow_nan=False))
     if state.status is not RunStatus.FINISHED:
         raise UserError(f"{source.root} is no finished run ({state.status}). Let it finish, then record it.")
     write_whole(made.events, "\n".join(lines) + "\n")
-
-
-def _anonymous(machine: dict[str, Any]) -> dict[str, Any]:
-    """What decides speed, without the build of a kernel."""
-    kept = {k: machine[k] for k in ("cpu", "cores", "memory_mb", "gpu") if k in machine}
-    return kept | {"system": str(machine.get("system", "")).split("-")[0]}
 
 
 def scrub(value: Any) -> Any:
@@ -192,9 +182,6 @@ def _spaced(things: list[Any], count: int) -> list[Any]:
     if count == 1:
         return things[-1:]
     return [things[round(i * (len(things) - 1) / (count - 1))] for i in range(count)]
-
-
-# ---------------------------------------------------------------------- rollouts, weights
 
 
 def _copy_rollouts(source: RunPaths, made: RunPaths, steps: list[int] | None) -> None:
