@@ -164,7 +164,7 @@ def watch_build(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is told
+    if sys.version_info < (3, 11):  # noqa: UP036 - this refuses an older Python
         sys.exit(f"[set-up] Python 3.11 or newer is needed; this is {platform.python_version()}.")
     done = VENV / ".seirenes-stamp"
     if PYTHON.exists() and done.exists() and done.read_text(encoding="utf-8") == stamp():
