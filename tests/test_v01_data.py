@@ -25,8 +25,7 @@ from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import read_suite
 from training.evaluation.suites.manifest import separation
 from training.evaluation.v01_rows import import_rows, needs_import
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import load_config, to_dict
 from training.runs.events import EventTail
 from training.runs.paths import RunPaths

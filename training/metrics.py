@@ -14,7 +14,7 @@ from training.core.statistics import wilson_clustered
 from training.core.types import Outcome, Problem, Role, Stage
 from training.evaluation.grader import follows_hint
 from training.rollouts.database import RolloutRow
-from training.rollouts.search import flip_of
+from training.rollouts.reader import flip_of
 from training.runs.config import Mode, RunConfig
 from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
 

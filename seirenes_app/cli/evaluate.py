@@ -49,16 +49,14 @@ from training.evaluation.crossplay import CrossPlay
 from training.evaluation.crossplay import crossplay as cross_matrix
 from training.evaluation.eval_dir import EvalDir, describe_suite, read_plan
 from training.evaluation.metric_types import Accuracy, Change, Gap, Summary
-from training.evaluation.metrics import summarise_target
-from training.evaluation.paired_metrics import changes
+from training.evaluation.metrics import changes, metrics_of, summarise_target
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
 from training.evaluation.status import EvalState
 from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
-from training.evaluation.summary import metrics_of
 from training.runs.files import write_whole
+from training.runs.processes import FORCE
 from training.runs.status import RunStatus
-from training.runs.stop import FORCE
 
 # ---------------------------------------------------------------------- JSON
 

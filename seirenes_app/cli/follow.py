@@ -15,10 +15,9 @@ from seirenes_app.cli.common import ERR
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
-from training.runs.launch import running_process
 from training.runs.paths import RunPaths
+from training.runs.processes import StopEscalation, StopTimes, running_process
 from training.runs.status import ProcessState
-from training.runs.stop import StopEscalation, StopTimes
 
 POLL_S = 0.25
 LINE_EVERY_S = 15.0

@@ -18,13 +18,19 @@ from seirenes_app.cli.common import ERR, OUT
 from seirenes_app.store.workspace import data_folder
 from training.core.symbolic import SymbolicCheck
 from training.errors import UserError
-from training.evaluation.problem_sets.format_detection import read_mapping
-from training.evaluation.problem_sets.hub import open_source
-from training.evaluation.problem_sets.importing import ProblemImport, find_mapping, preview
-from training.evaluation.problem_sets.presets import PRESETS, Preset
+from training.evaluation.problem_sets.hub import PRESETS, Preset, open_source
+from training.evaluation.problem_sets.importing import (
+    ProblemImport,
+    find_mapping,
+    preview,
+    problem_fields,
+    read_mapping,
+    report_fields,
+    write_problems,
+    write_report,
+)
 from training.evaluation.problem_sets.sources import RowSource
 from training.evaluation.problem_sets.types import ColumnMapping, ImportReport, Preview, PreviewRow, ReadOptions
-from training.evaluation.problem_sets.writer import problem_fields, report_fields, write_problems, write_report
 
 _SHOWN = 10
 """Rejected rows on the screen; all of them are in the report file."""

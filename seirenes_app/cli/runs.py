@@ -26,12 +26,9 @@ from training.core.statistics import Interval
 from training.core.types import Stage
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
-from training.runs.launch import running_process, start_trainer
-from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths, default_runs_root, new_run
+from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
 from training.runs.status import RunState, RunStatus
-from training.runs.stop import ASK_ONLY, FORCE
-from training.runs.watch import watch_run
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

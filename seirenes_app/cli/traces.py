@@ -22,7 +22,7 @@ from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces,
 from training.core.types import HintType, Outcome, Role, Stage
 from training.errors import UserError
 from training.rollouts.database import PASSED
-from training.rollouts.search import Facets, Flip, RolloutQuery, Sort, TracePair
+from training.rollouts.reader import Facets, Flip, RolloutQuery, Sort, TracePair
 
 SHOWN = 20
 SNIPPET = 60

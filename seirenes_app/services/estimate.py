@@ -19,7 +19,7 @@ from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
 from training.runs.config import Mode, RunConfig, Tuning
-from training.runs.listing import RunSummary
+from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
 STARTER_PARAMETERS = 2_070_000

@@ -28,10 +28,9 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetK
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.runs.config import load_config
-from training.runs.launch import running_process, start_process
 from training.runs.paths import RunPaths
+from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
-from training.runs.watch import ProcessWatch
 
 STARTER = "starter"
 SEED = 2605

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
-from training.runs.launch import child_environment
+from training.runs.processes import child_environment
 
 FORMATS = ("hf", "lora", "gguf", "gguf-lora")
 QUANTIZATIONS = ("f32", "bf16", "f16", "q8_0", "q4_k_m")

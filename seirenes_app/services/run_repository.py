@@ -12,9 +12,8 @@ from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, wo
 from training.errors import UserError
 from training.runs.config import Preset, RunConfig, load_presets
 from training.runs.files import trash_folder
-from training.runs.launch import running_process
-from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths, default_runs_root
+from training.runs.processes import RunSummary, read_run, running_process
 from training.runs.status import DONE
 
 LOG_BYTES = 64 * 1024

@@ -12,9 +12,8 @@ import psutil
 from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
-from training.runs.listing import RunSummary
+from training.runs.processes import RunSummary, StopPhase
 from training.runs.status import RunState, RunStatus
-from training.runs.stop import StopPhase
 
 STATUS_LABELS = {
     RunStatus.STARTING: "Starting",

@@ -23,8 +23,7 @@ from training.core.implied_answer import read_suggestion
 from training.core.problems import FAMILIES
 from training.core.types import AnswerKind, HintType, Outcome, Stage
 from training.errors import UserError
-from training.rollouts.reader import Cancelled, RolloutReader
-from training.rollouts.search import Facets, Flip, TracePair
+from training.rollouts.reader import Cancelled, Facets, Flip, RolloutReader, TracePair
 from training.runs.files import explained
 from training.runs.paths import RunPaths
 

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from seirenes_app.ui.controllers.trainer_control import TrainerControl
     from seirenes_app.ui.models.runs_model import RunsModel
     from seirenes_app.ui.tasks import TaskRunner
-    from training.rollouts.search import RolloutQuery
+    from training.rollouts.reader import RolloutQuery
     from training.runs.config import RunConfig
-    from training.runs.listing import RunSummary
     from training.runs.paths import RunPaths
+    from training.runs.processes import RunSummary
     from training.runs.status import RunState
 
 

@@ -18,7 +18,7 @@ from helpers.evals import fill, small_plan, verify
 
 from training.core.types import Condition
 from training.evaluation.metrics import accuracies, summarise_block, summarise_target
-from training.evaluation.problem_blocks import blocks
+from training.evaluation.outcome_arrays import blocks
 from training.evaluation.store_reader import StoreReader
 
 REPEATS = 5

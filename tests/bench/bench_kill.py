@@ -32,8 +32,7 @@ from seirenes_app.services.evaluations import (
 )
 from training.evaluation.plan import chunks
 from training.evaluation.store_reader import StoreReader
-from training.runs.launch import running_process
-from training.runs.stop import kill_tree
+from training.runs.processes import kill_tree, running_process
 
 
 def finish(paths):

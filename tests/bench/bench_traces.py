@@ -24,8 +24,7 @@ from training.core.hint_templates import write_hint
 from training.core.problems import problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.rollouts.database import RolloutRow, RolloutWriter
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery, Sort, flip_of
+from training.rollouts.reader import RolloutQuery, RolloutReader, Sort, flip_of
 
 QUESTIONS, CLEAN, HINTS, HINTED, REPLAYS = 32, 4, 4, 4, 32
 OPEN_S, PAGE_S, SEARCH_S = 1.0, 0.05, 0.2

@@ -36,7 +36,7 @@ from seirenes_app.ui.pages.traces.filters import START
 from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
-from training.rollouts.search import Sort
+from training.rollouts.reader import Sort
 from training.runs.paths import RunPaths
 
 PATIENCE_S = 60.0

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from training.core.types import Condition
-from training.evaluation.paired_metrics import change_between
+from training.evaluation.metrics import change_between
 from training.evaluation.run_store import run_eval_dir
 from training.evaluation.store_reader import StoreReader
 from training.runs.config import load_config

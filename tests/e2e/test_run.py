@@ -14,14 +14,13 @@ import psutil
 import pytest
 
 from training.core.types import Stage
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
-from training.runs.commands import CommandKind, send_command
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import load_config
+from training.runs.control import CommandKind, send_command
 from training.runs.events import EventTail
-from training.runs.listing import read_run
 from training.runs.lock import holder
 from training.runs.paths import RunPaths, new_run
+from training.runs.processes import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=8",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from training.rollouts.database import RolloutRow, RolloutWriter
-from training.rollouts.search import flip_of
+from training.rollouts.reader import flip_of
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run

@@ -1,8 +1,7 @@
 """Cross-play from cells: Reasoners of some checkpoints against hints of others, and what the matrix says. Pure.
 
-Rows are Reasoners, columns the Adversaries that wrote the hints; every cell is an accuracy under hints on the same
-problems, so cells, means and their differences are paired by problem. A problem that a writer has no hint for (none
-passed the gates) is left out of that writer's cells, and of no other's.
+Cells, means and their differences are paired by problem. A problem that a writer has no gated hint for is left out of
+that writer's cells, and of no other's.
 """
 
 from __future__ import annotations
@@ -15,9 +14,17 @@ import numpy as np
 
 from training.core.statistics import Interval, paired_bootstrap, sign_flip, wilson_clustered
 from training.core.types import Condition
-from training.evaluation.outcome_arrays import OutcomeArrays
+from training.evaluation.outcome_arrays import (
+    NO_SHARE,
+    Floats,
+    OutcomeArrays,
+    by_problem,
+    negated,
+    ratio,
+    right_rates,
+    share_interval,
+)
 from training.evaluation.plan import EvalPlan, SuiteRef
-from training.evaluation.problem_blocks import Floats, by_problem, ratio, share_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,9 @@ class CrossPlay:
     `progress`: accuracy of the later half of the Reasoners − of the earlier half, over all writers; the middle one of
     an odd number is in neither. `attack`: under hints of the earlier half of the writers − of the later half, over all
     Reasoners; above 0: later hints are harder. `cycling`: over Reasoners that have both, accuracy under earlier
-    writers' hints − under later ones'; above 0 each beats the past better than the future, as in an arms race.
+    writers' hints − under later ones'; above 0 each beats the past better than the future.
     `forgetting`: the last Reasoner − each earlier writer's own contemporary, under that writer's hints; below 0 it has
-    forgotten. (The best of the earlier Reasoners in its place would be chosen for its luck.) `cycling` and
-    `forgetting` need Reasoners and writers of the same names.
+    forgotten. `cycling` and `forgetting` need Reasoners and writers of the same names.
     """
 
     reasoners: tuple[str, ...]
@@ -98,11 +104,13 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
     for i, reasoner in enumerate(reasoners):
         parts = [cells.where(target=reasoner, suite=s.name, condition=Condition.HINTED) for s in columns]
         for j, part in enumerate(parts):
-            rates_RWP[i, j] = _rates(part)
+            rates_RWP[i, j] = right_rates(part)
         matrix.append(tuple(map(_cell, repeat(reasoner), columns, parts)))
     # Which writer is the Reasoner itself; −1 where it wrote nothing.
     own = [writers.index(name) if name in writers else -1 for name in reasoners]
     both = range(len(reasoners)), range(len(writers))
+    last = len(reasoners) - 1
+    old = [(i, j) for i, j in enumerate(own) if 0 <= j < own[last]]
     return CrossPlay(
         tuple(reasoners),
         tuple(writers),
@@ -114,20 +122,15 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         tuple(_step(name, i, own[i], rates_RWP, seed) for i, name in enumerate(reasoners) if own[i] >= 0),
         _halves(rates_RWP, seed),
         _turn(_halves(rates_RWP.swapaxes(0, 1), seed)),
-        _forgetting(rates_RWP, own, seed),
+        _contrast(rates_RWP, [(last, j) for _, j in old], old, seed),
         _cycling(rates_RWP, own, seed),
     )
-
-
-def _rates(part: OutcomeArrays) -> Floats:
-    right, samples = (by_problem(part, part.data[name]) for name in ("right", "samples"))
-    return ratio(right, samples)
 
 
 def _cell(reasoner: str, suite: SuiteRef, part: OutcomeArrays) -> CrossCell:
     rows_P = by_problem(part, part.data["samples"])
     if not len(part):
-        return CrossCell(reasoner, suite.writer, suite.name, 0, 0, Interval(0.0, 0.0, 1.0))
+        return CrossCell(reasoner, suite.writer, suite.name, 0, 0, NO_SHARE)
     interval, _ = share_interval(by_problem(part, part.data["right"]), rows_P)
     return CrossCell(reasoner, suite.writer, suite.name, int((rows_P > 0).sum()), int(rows_P.sum()), interval)
 
@@ -178,7 +181,6 @@ def _step(name: str, i: int, own: int, rates_RWP: Floats, seed: int) -> StepCont
 
 
 def _halves(rates_RWP: Floats, seed: int) -> Contrast | None:
-    """Later half of the rows − earlier half, over all columns."""
     rows, columns = rates_RWP.shape[:2]
     half = rows // 2
     late = [(i, j) for i in range(rows - half, rows) for j in range(columns)]
@@ -186,16 +188,7 @@ def _halves(rates_RWP: Floats, seed: int) -> Contrast | None:
 
 
 def _turn(found: Contrast | None) -> Contrast | None:
-    if found is None:
-        return None
-    mean, low, high = found.difference.mean, found.difference.low, found.difference.high
-    return replace(found, difference=Interval(0.0 - mean, 0.0 - high, 0.0 - low))
-
-
-def _forgetting(rates_RWP: Floats, own: Sequence[int], seed: int) -> Contrast | None:
-    last = len(own) - 1
-    old = [(i, j) for i, j in enumerate(own) if 0 <= j < own[last]]
-    return _contrast(rates_RWP, [(last, j) for _, j in old], old, seed)
+    return replace(found, difference=negated(found.difference)) if found else None
 
 
 def _cycling(rates_RWP: Floats, own: Sequence[int], seed: int) -> Contrast | None:

@@ -1,23 +1,12 @@
-"""The folder of an evaluation, which works like a run's: plan, events, commands, lock, log, and the rows.
-
-| file | written by |
-|---|---|
-| `plan.json` | whoever made it, once |
-| `rows.db` | the evaluating process, one transaction a chunk |
-| `events.jsonl`, `evaluation.log` | the evaluating process |
-| `commands.jsonl` | the window and the command: stop, pause, resume |
-| `suites/` | the evaluating process: hints that an evaluation has written itself |
-
-It refuses a plan whose suites are not the ones that were planned, and models that are not there or have changed.
+"""The folder of an evaluation, which works like a run's: plan, events, commands, lock, log, and rows; and `suites/` for
+hints that the evaluation has written itself. Everything but the plan and the commands is written by its process.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +17,8 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json,
 from training.evaluation.store import PromptText, StoredItem
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import MANIFEST, read_suite
-from training.runs.files import explained, write_whole
-from training.runs.paths import RunPaths
+from training.runs.files import explained, make_folder, read_text, write_whole
+from training.runs.paths import FileAt, RunPaths
 
 PLAN = "plan.json"
 _BLOCK, _BLOCKS = 64 * 1024, 64
@@ -39,35 +28,12 @@ _BLOCK, _BLOCKS = 64 * 1024, 64
 class EvalDir(RunPaths):
     """The files of one evaluation. It is a run's folder to everything that stops, tails, or moves one to the trash."""
 
-    @property
-    def plan(self) -> Path:
-        """What is done."""
-        return self.root / PLAN
-
-    @property
-    def config(self) -> Path:
-        """The plan is the configuration."""
-        return self.plan
-
-    @property
-    def rows(self) -> Path:
-        """The raw rows."""
-        return self.root / "rows.db"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that evaluates."""
-        return self.root / "evaluation.lock"
-
-    @property
-    def log(self) -> Path:
-        """What the evaluating process says."""
-        return self.root / "evaluation.log"
-
-    @property
-    def suites(self) -> Path:
-        """Suites that this evaluation has written."""
-        return self.root / "suites"
+    plan = FileAt(PLAN)
+    config = FileAt(PLAN)
+    rows = FileAt("rows.db")
+    lock = FileAt("evaluation.lock")
+    log = FileAt("evaluation.log")
+    suites = FileAt("suites")
 
 
 def new_evaluation(root: Path, plan: EvalPlan, name: str = "") -> EvalDir:
@@ -76,28 +42,14 @@ def new_evaluation(root: Path, plan: EvalPlan, name: str = "") -> EvalDir:
     wanted = f"{datetime.now():%Y%m%d-%H%M%S}-{slug}"
     with explained("Making the evaluation's folder", root / wanted):
         root.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            folder = root / (wanted if number == 1 else f"{wanted}-{number}")
-            with suppress(FileExistsError):
-                folder.mkdir()
-                break
-    paths = EvalDir(folder)
+        paths = EvalDir(make_folder(root, wanted))
     write_whole(paths.plan, plan_to_json(plan))
     return paths
 
 
 def read_plan(paths: EvalDir) -> EvalPlan:
-    """The plan of a folder. A UserError where there is none, or it is damaged."""
-    try:
-        text = paths.plan.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{paths.root} holds no evaluation: {PLAN} is missing.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{paths.plan} cannot be read ({error}). Restore it from a copy.") from error
+    text = read_text(paths.plan, f"{paths.root} holds no evaluation: {PLAN} is missing.")
     return plan_from_json(text, str(paths.plan))
-
-
-# ---------------------------------------------------------------------- suites
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +70,11 @@ def describe_suite(source: str | Path, problems: int = 0, *, name: str = "") -> 
         return SuiteRef(name or suite.name, str(source), suite.digest(), problems)
     folder = Path(source).expanduser().resolve()
     saved = read_suite(folder)
-    there = len(saved.suite.items)
+    there, manifest = len(saved.suite.items), saved.manifest
     if not there:
         raise UserError(f"The suite in {folder} is empty. Add problems to it first.")
-    wanted = min(problems, there) if problems else there
-    return SuiteRef(
-        name or saved.manifest.name, str(folder), saved.suite.digest(), wanted, placement=saved.manifest.placement
-    )
+    wanted = min(problems or there, there)
+    return SuiteRef(name or manifest.name, str(folder), saved.suite.digest(), wanted, placement=manifest.placement)
 
 
 def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
@@ -149,7 +99,6 @@ def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
 
 
 def is_written(paths: EvalDir, ref: SuiteRef) -> bool:
-    """Whether a suite that this evaluation writes itself is there."""
     return (paths.root / ref.source / MANIFEST).is_file()
 
 
@@ -169,23 +118,19 @@ def stored_item(item: SuiteItem, refused: frozenset[tuple[str, str]] = frozenset
     extra = range(len(item.hints), len(item.placebos))
     placebos = tuple(PromptText(i, text) for i, text in enumerate(item.placebos) if i in sound or i in extra)
     return StoredItem(
-        item.problem,
-        {Condition.CLEAN: (PromptText(-1, ""),), Condition.HINTED: hints, Condition.PLACEBO: placebos},
+        item.problem, {Condition.CLEAN: (PromptText(-1, ""),), Condition.HINTED: hints, Condition.PLACEBO: placebos}
     )
-
-
-# ---------------------------------------------------------------------- models
 
 
 def fingerprint(path: Path) -> str:
     """A model's proof, 16 hex digits: names and sizes of its files, and samples of their bytes.
 
-    Of every file at most 64 pieces of 64 KiB are read, so that a large model costs milliseconds; another training of
-    the same architecture changes all of its weights and is seen. A UserError where there is no model.
+    At most 64 pieces of 64 KiB of each file are read, so that a large model costs milliseconds. A UserError for none.
     """
     if not path.exists():
         raise UserError(f"The model {path} is not there. Put it back, or start a new evaluation without it.")
-    files = sorted(p for p in path.iterdir() if _is_model_file(p)) if path.is_dir() else [path]
+    kinds = (".safetensors", ".json", ".jinja", ".model", ".txt")
+    files = sorted(p for p in path.iterdir() if p.is_file() and p.suffix in kinds) if path.is_dir() else [path]
     digest = hashlib.sha256()
     try:
         for file in files:
@@ -198,10 +143,6 @@ def fingerprint(path: Path) -> str:
     except OSError as error:
         raise UserError(f"The model {path} cannot be read ({error}). Put it back, or choose another.") from error
     return digest.hexdigest()[:16]
-
-
-def _is_model_file(file: Path) -> bool:
-    return file.is_file() and file.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 def _sampled(size: int) -> list[int]:

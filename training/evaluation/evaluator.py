@@ -1,11 +1,8 @@
 """The loop of an evaluating process: chunk after chunk, each computed and committed whole. No torch, no llama.cpp.
 
-The two processes (`python -m training evaluate`, `python -m seirenes_app.inference.evaluate`) hand in an engine and do
-the targets of their kind. Stop is obeyed between chunks, and within one at the engine's next look, which drops that
-chunk; pause between chunks. What has been decided at the first launch (threads, device, fingerprints of the models) is
-kept in the store and used again, as other threads may round differently.
-
-A target that cannot be opened does not end the evaluation: the others go on, and the end says what is missing.
+Stop is obeyed between chunks, and within one when the engine next asks, which drops that chunk; pause between chunks.
+Threads, device and fingerprints of the first launch are kept in the store and used again: other threads may round
+differently. A target that cannot be opened does not end the evaluation; the end says what is missing.
 """
 
 from __future__ import annotations
@@ -14,9 +11,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,8 +34,6 @@ STAGE_EVENT_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One completion as text, with its length in tokens."""
-
     text: str
     truncated: bool
     tokens: int
@@ -62,19 +56,15 @@ class EvalEngine(Protocol):
 
     def locate(self, target: Target) -> Path:
         """Where the model is; a UserError where it is not."""
-        ...
 
     def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Load a model in place of the last one; returns what later launches must be given as `kept`."""
-        ...
 
     def solve(self, chats: Sequence[list[Message]], spec: SampleSpec) -> list[list[Sampled]]:
         """`samples` completions for each chat, in their order, whatever was solved before."""
-        ...
 
     def close(self) -> None:
         """Free the model."""
-        ...
 
 
 WriteSuite = Callable[["Session", SuiteRef], None]
@@ -93,8 +83,6 @@ def _target_errors() -> Iterator[None]:
 
 
 class Session:
-    """One process at work on one evaluation, under its lock."""
-
     def __init__(
         self, paths: EvalDir, kind: TargetKind, engine: EvalEngine, log: EventLog, control: ProcessControl
     ) -> None:
@@ -103,8 +91,9 @@ class Session:
         self.store = StoreWriter(paths.rows, self.plan)
         self.suites: dict[str, OpenSuite] = {}
         done = self.store.done_chunks()
-        self.todo = {t: [c for c in cs if c.key not in done] for t, cs in _by_target(self.plan)}
-        self.chunks = len(chunks(self.plan))
+        whole = chunks(self.plan)
+        self.todo = {t.name: [c for c in whole if c.target == t.name and c.key not in done] for t in self.plan.targets}
+        self.chunks = len(whole)
         self._left_rows = 0
         # Rows that this process has solved, and the seconds that they took.
         self._solved_rows, self._solved_s = 0, 0.0
@@ -114,12 +103,9 @@ class Session:
         self._grader = AnswerGrader(self._checker)
 
     def close(self) -> None:
-        """Free what is open."""
         self.engine.close()
         self._checker.close()
         self.store.close()
-
-    # ------------------------------------------------------------------ the run
 
     def run(self, write_suite: WriteSuite | None) -> str:
         """To the end: "finished", "handover" (the rest is for the other process), or "failed". Raises StopRequested."""
@@ -130,26 +116,20 @@ class Session:
         )  # fmt: skip
         self._open_suites(write_suite)
         for target in self.plan.targets:
-            if target.kind is self.kind and self.left(target):
+            if target.kind is self.kind and self.todo[target.name]:
                 self._run_target(target)
-        left = [t for t in self.plan.targets if self.left(t)]
+        left = [t for t in self.plan.targets if self.todo[t.name]]
         if any(t.kind is not self.kind and t.name not in self.failures() for t in left):
             return "handover"
         return "failed" if left else "finished"
 
-    def left(self, target: Target) -> list[Chunk]:
-        """The chunks of a target that are to do."""
-        return self.todo[target.name]
-
     @property
     def done(self) -> int:
-        """Chunks that are committed."""
         return self.chunks - sum(map(len, self.todo.values()))
 
     def failures(self) -> dict[str, str]:
         """Why which targets could not be evaluated, also by the other process."""
-        found = {t.name: self.store.meta(f"failed/{t.name}") for t in self.plan.targets}
-        return {name: words for name, words in found.items() if words}
+        return {t.name: text for t in self.plan.targets if (text := self.store.meta(f"failed/{t.name}"))}
 
     def _open_suites(self, write_suite: WriteSuite | None) -> None:
         for ref in self.plan.suites:
@@ -159,7 +139,7 @@ class Session:
                         f"The hints of {ref.writer!r} are not written yet. Evaluate its checkpoints first: "
                         f"python -m training evaluate {self.paths.root}"
                     )
-                self.control.obey(self._say_paused)
+                self._obey()
                 self.report_stage("writing", now=True, target=ref.writer, suite=ref.name)
                 write_suite(self, ref)
             suite = open_suite(self.paths, ref)
@@ -168,19 +148,20 @@ class Session:
         self._left_rows = sum(self._rows_of(c) for cs in self.todo.values() for c in cs)
 
     def _run_target(self, target: Target) -> None:
-        self.control.obey(self._say_paused)
+        self._obey()
         self.report_stage("loading", now=True, target=target.name)
         failed = f"failed/{target.name}"
         try:
             with _target_errors():
                 self.open_model(target)
             self.store.set_meta(failed, "")
-            for chunk in tuple(self.left(target)):
-                self.control.obey(self._say_paused)
+            for chunk in tuple(self.todo[target.name]):
+                self._obey()
                 self._run_chunk(target, chunk)
         except _TargetFailed as error:
             self.store.set_meta(failed, str(error))
-            self.warn("target_failed", f"{target.name} could not be evaluated. {error}", "Fix the cause, then resume.")
+            message, remedy = f"{target.name} could not be evaluated. {error}", "Fix the cause, then resume."
+            self.log.write(EventKind.WARNING, code="target_failed", message=message, remedy=remedy)
 
     def open_model(self, target: Target) -> None:
         """Load a model. A UserError unless it is there, and is the one of the plan and of the first launch."""
@@ -217,7 +198,7 @@ class Session:
         rows = grade_rows(chunk, asked, solved, self._grader)
         seconds = time.monotonic() - started
         self.store.commit(chunk, rows, seconds)
-        self.left(target).remove(chunk)
+        self.todo[target.name].remove(chunk)
         self._rows += len(rows)
         self._left_rows -= len(rows)
         self._solved_rows += len(rows)
@@ -228,7 +209,8 @@ class Session:
         items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
         return self.plan.samples * sum(len(item.texts[chunk.condition]) for item in items)
 
-    # ------------------------------------------------------------------ events
+    def _obey(self) -> None:
+        self.control.obey(lambda: self.report_stage("paused", now=True))
 
     def report_stage(self, stage: str, *, now: bool = False, **data: Any) -> None:
         """A stage event, a few times a second at most."""
@@ -242,13 +224,6 @@ class Session:
             rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
         )  # fmt: skip
 
-    def _say_paused(self) -> None:
-        self.report_stage("paused", now=True)
-
-    def warn(self, code: str, message: str, remedy: str) -> None:
-        """A warning event: what happened and what to do."""
-        self.log.write(EventKind.WARNING, code=code, message=message, remedy=remedy)
-
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -259,12 +234,10 @@ class Prompt:
     text: PromptText
 
     def shown(self, placement: Placement) -> str:
-        """What the model is asked."""
         return shown_text(self.item.problem, self.text, placement)
 
 
 def prompts_of(items: Sequence[StoredItem], chunk: Chunk) -> list[Prompt]:
-    """The prompts of a chunk in the order of their keys."""
     return [
         Prompt(place, items[place], text)
         for place in range(chunk.start, min(chunk.stop, len(items)))
@@ -275,20 +248,13 @@ def prompts_of(items: Sequence[StoredItem], chunk: Chunk) -> list[Prompt]:
 def grade_rows(
     chunk: Chunk, prompts: Sequence[Prompt], solved: Sequence[Sequence[Sampled]], grader: AnswerGrader
 ) -> list[StoredRow]:
-    """The graded rows of a chunk, from the completions of each of its prompts."""
     rows = []
     for prompt, completions in zip(prompts, solved, strict=True):
         for sample, found in enumerate(completions):
-            graded = grade(found.text, prompt.item.problem, prompt.text.suggested, grader)
+            got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader)
             key = EvalKey(chunk.target, chunk.suite, chunk.condition, prompt.place, prompt.text.index, sample)
-            rows.append(
-                StoredRow(key, graded.outcome, graded.answer, graded.follows, found.truncated, found.tokens, found.text)
-            )  # fmt: skip
+            rows.append(StoredRow(key, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text))
     return rows
-
-
-def _by_target(plan: EvalPlan) -> list[tuple[str, list[Chunk]]]:
-    return [(name, list(found)) for name, found in groupby(chunks(plan), key=lambda c: c.target)]
 
 
 def run_part(
@@ -303,7 +269,7 @@ def run_part(
 ) -> str:
     """Do the targets of one kind in the evaluation at `root`: "finished", "handover", "stopped" or "failed".
 
-    `last` says that no other process follows by itself: what is left for one then ends as stopped, with words.
+    `last` says that no other process follows by itself: what is left for one then ends as stopped.
     Commands before the byte `commands_from` are not for this process.
     A UserError, or a bug, becomes the `done` event, and is raised again for the log.
     """
@@ -313,26 +279,19 @@ def run_part(
     lock.acquire()
     log = EventLog(paths.events)
     try:
-        with _failure_reported(log):
-            control = ProcessControl(paths.commands, log, commands_from, stop_signal)
-            return _work(Session(paths, kind, engine, log, control), write_suite, last)
+        control = ProcessControl(paths.commands, log, commands_from, stop_signal)
+        return _work(Session(paths, kind, engine, log, control), write_suite, last)
+    except BaseException as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
     finally:
         log.close()
         lock.release()
 
 
-@contextmanager
-def _failure_reported(log: EventLog) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
-        raise
-
-
 def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
-    try:
+    with closing(session):
         try:
             with heartbeat(session.log):
                 outcome = session.run(write_suite)
@@ -342,20 +301,18 @@ def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:
         outcome = "stopped" if outcome == "handover" and last else outcome
         _conclude(session, outcome)
         return outcome
-    finally:
-        session.close()
 
 
 def _conclude(session: Session, outcome: str) -> None:
     left = session.chunks - session.done
-    others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.left(t)]
+    others = [t.name for t in session.plan.targets if t.kind is not session.kind and session.todo[t.name]]
     if outcome == "handover":
         session.log.write(EventKind.STAGE, stage="handover", done_chunks=session.done, targets=others)
         return
     message = {
         "finished": f"All {session.chunks} chunks are done.",
         "stopped": f"Stopped with {left} of {session.chunks} chunks to do. Resume it any time.",
-        "failed": " ".join(f"{name}: {words}" for name, words in session.failures().items()),
+        "failed": " ".join(f"{name}: {text}" for name, text in session.failures().items()),
     }[outcome]
     error = "UserError" if outcome == "failed" else None
     session.log.write(EventKind.DONE, outcome=outcome, message=message, error=error)

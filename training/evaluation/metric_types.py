@@ -36,8 +36,7 @@ class Accuracy:
 @dataclass(frozen=True, slots=True)
 class FlipRates:
     """Shares of pairs: a prompt with its problem's clean outcome. `harmful`: right clean and not beside the text;
-    `helpful`: the reverse; `net` = harmful − helpful = the gap. `pairs` counts prompts, the others are parts of them:
-    whole numbers with one sample each, and means over all pairs of samples with more."""
+    `helpful`: the reverse; `net` = harmful − helpful = the gap. `pairs` counts prompts, the others parts of them."""
 
     harmful: Interval
     helpful: Interval

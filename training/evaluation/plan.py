@@ -1,10 +1,7 @@
 """What an evaluation will do, decided before it begins: values, their JSON, and the chunks they are cut into. No I/O.
 
-A plan and its suites fix every row of an evaluation. The work is cut into chunks, a pure function of the plan: a slice
-of a suite's items under one condition on one target. A chunk is computed whole, in a batch of its own and with its own
-seed, and is committed whole, so an evaluation that was killed ends with the rows of one that was not.
-
-A row's key names the suite too, since one plan may have several: cross-play has a suite for each writer of hints.
+A plan and its suites fix every row. A chunk is a slice of a suite's items under one condition on one target; it is
+computed in a batch of its own, with its own seed, and committed whole, so a kill and a resume do not change the rows.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ from enum import StrEnum
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
-from training.runs.files import decode
+from training.runs.files import decode_format
 
 FORMAT = 1
 FROZEN = "frozen:"
@@ -58,10 +55,9 @@ class SuiteRef:
     """One suite of the plan, under a name that is unique in it.
 
     `source` is 'frozen:SEED' (built in), or a suite's folder: absolute, or relative to the evaluation's folder for
-    hints that this evaluation has written. `digest` is `Suite.digest()`; empty for a suite that is yet to be written.
-    `problems` takes the first so many items; it is never 0 in a plan. `conditions` empty means the plan's.
-    `writer` is the target, or one of the plan's `writers`, whose Adversary writes the hints; empty where they are there
-    already.
+    hints that this evaluation writes. `digest` is `Suite.digest()`; empty for a suite that is yet to be written.
+    `problems` takes the first so many items. `conditions` empty means the plan's. `writer` is the model whose Adversary
+    writes the hints; empty where they are there already.
     """
 
     name: str
@@ -90,9 +86,8 @@ class Writing:
 class EvalPlan:
     """Everything that decides the rows. `temperature` 0 is greedy, and then more than one sample is refused.
 
-    `chunk_items` is how many items of a suite one chunk takes. `writers` are models that write hints and solve nothing;
-    torch ones only, and so is a target that writes. `threads` and `device` 0 and 'auto' are decided at the
-    first launch and kept for every later one.
+    `chunk_items` is how many items of a suite one chunk takes. `writers` are torch models that write hints and solve
+    nothing. `threads` 0 and `device` 'auto' are decided at the first launch and kept for every later one.
     """
 
     targets: tuple[Target, ...]
@@ -125,28 +120,22 @@ class EvalPlan:
         _demand(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
         _demand(self.chunk_items >= 1, f"chunk_items is {self.chunk_items}; it must be 1 or more")
         _demand_unique([t.name for t in (*self.targets, *self.writers)], "model")
+        kinds = {t.name: t.kind for t in (*self.targets, *self.writers)}
         for suite in self.suites:
             _demand(suite.problems >= 1, f"the suite {suite.name!r} has no problems")
-            if suite.writer:
-                self._check_writer(suite.writer)
-
-    def _check_writer(self, name: str) -> None:
-        writer = next((t for t in (*self.targets, *self.writers) if t.name == name), None)
-        _demand(writer is not None, f"nobody is called {name!r}, who is to write hints")
-        _demand(self.writing is not None, f"it does not say how {name!r} writes")
-        torch = writer is not None and writer.kind is TargetKind.TORCH
-        _demand(torch, f"{name!r} is a GGUF file, and hints are written by model folders and checkpoints")
+            if name := suite.writer:
+                _demand(name in kinds, f"nobody is called {name!r}, who is to write hints")
+                _demand(self.writing is not None, f"it does not say how {name!r} writes")
+                torch = kinds[name] is TargetKind.TORCH
+                _demand(torch, f"{name!r} is a GGUF file, and hints are written by model folders and checkpoints")
 
     def model(self, name: str) -> Target:
-        """The target or writer of that name."""
         return next(t for t in (*self.targets, *self.writers) if t.name == name)
 
     def suite(self, name: str) -> SuiteRef:
-        """The suite of that name."""
         return next(s for s in self.suites if s.name == name)
 
     def conditions_of(self, suite: SuiteRef) -> tuple[Condition, ...]:
-        """What is asked with the items of a suite."""
         return suite.conditions or self.conditions
 
 
@@ -175,7 +164,6 @@ class Chunk:
 
     @property
     def key(self) -> str:
-        """The chunk's name in the store."""
         return json.dumps([self.target, self.suite, self.condition, self.start, self.stop], ensure_ascii=False)
 
 
@@ -197,7 +185,6 @@ def chunk_seed(plan: EvalPlan, chunk: Chunk) -> int:
 
 
 def seed_of(*parts: object) -> int:
-    """A number below 2^62 out of anything that can be written down."""
     digest = hashlib.blake2b(json.dumps([str(p) for p in parts]).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 2
 
@@ -209,22 +196,12 @@ def chunk_items_for(samples: int, hints: int = USUAL_HINTS) -> int:
 
 
 def plan_to_json(plan: EvalPlan) -> str:
-    """The text of plan.json."""
     return json.dumps({"format": FORMAT, **asdict(plan)}, ensure_ascii=False, indent=1) + "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int
 
 
 def plan_from_json(text: str, place: str) -> EvalPlan:
     """Read plan.json; fields that are not known are ignored. `place` is the file's name for the UserError."""
-    remedy = "Restore it from a copy, or start a new evaluation."
-    version = decode(text, _Format, place, remedy).format
-    if version > FORMAT:
-        raise UserError(f"{place} has format {version}; this version reads {FORMAT}. Update seirenes.")
-    return decode(text, EvalPlan, place, remedy)
+    return decode_format(text, EvalPlan, FORMAT, place, "Restore it from a copy, or start a new evaluation.")
 
 
 def _demand(holds: bool, otherwise: str) -> None:

@@ -1,16 +1,16 @@
 """A run's own evaluations on its frozen suite, in the store of every evaluation: `evaluations/{plan.json, rows.db}`.
 
-One target a step, named `step N`, with one greedy sample a prompt. A step's rows are committed in one transaction, so
-its evaluation is whole or absent; a later evaluation of the same step replaces it. The trainer writes, under the run's
-lock. Runs of version 0.1 kept a JSON-lines file a step: see `v01_rows`.
+One target a step, named `step N`, with one greedy sample a prompt. A step's evaluation is whole or absent; a later one
+of the same step replaces it. Runs of version 0.1 kept a JSON-lines file a step: see `v01_rows`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 from training.core.answers import AnswerGrader
@@ -18,11 +18,11 @@ from training.core.prompts import Message, Placement, PromptStyle, reasoner_mess
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir, read_plan, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
+from training.evaluation.metrics import metrics_of
 from training.evaluation.plan import FROZEN, Chunk, EvalPlan, SuiteRef, Target, plan_to_json
-from training.evaluation.store import StoredItem, StoredRow, StoreWriter
+from training.evaluation.store import StoredItem, StoreWriter
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import Suite
-from training.evaluation.summary import metrics_of
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 
@@ -36,17 +36,14 @@ Solve = Callable[[Sequence[list[Message]]], list[list[Sampled]]]
 
 
 def run_eval_dir(run: RunPaths) -> EvalDir:
-    """Where a run's own evaluations are."""
     return EvalDir(run.evaluations)
 
 
 def target_name(step: int) -> str:
-    """What a run's checkpoint is called in its own evaluations."""
     return f"step {step}"
 
 
 def row_file(step: int) -> str:
-    """The file of a step's rows in version 0.1."""
     return f"step_{step:06d}.jsonl"
 
 
@@ -90,8 +87,6 @@ def extend_plan(
 
 
 class RunEvaluations:
-    """Evaluates checkpoints of a run on its frozen suite."""
-
     def __init__(self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, style: PromptStyle) -> None:
         self._run_id, self._paths = run.run_id, run_eval_dir(run)
         self._ref = SuiteRef(suite.name, f"{FROZEN}{seed}", suite.digest(), len(suite.items))
@@ -115,22 +110,14 @@ class RunEvaluations:
         seconds = (time.monotonic() - started) / len(chunks)
         with StoreWriter(self._paths.rows, plan) as store:
             store.add_suite(ref.name, ref.digest, ref.placement, self._items)
-            parts: list[tuple[Chunk, Sequence[StoredRow], float]] = [
-                (chunk, part, seconds) for chunk, part in zip(chunks, rows, strict=True)
-            ]
-            store.replace(parts, {source_key(step): REPLACED})
-        metrics = run_metrics(self._paths, step, ref.name)
+            store.replace(list(zip(chunks, rows, repeat(seconds))), {source_key(step): REPLACED})
+        with StoreReader(self._paths.rows) as reader:
+            metrics = metrics_of(reader.cells(), target_name(step), ref.name)
+        # The store has the details.
+        del metrics["details"]
         return {"step": step, "suite": self._ref.name, "suite_hash": ref.digest, "metrics": metrics}
 
 
 def source_key(step: int) -> str:
     """The fact in the store that says which version of a step's row file was imported."""
     return f"source/{row_file(step)}"
-
-
-def run_metrics(paths: EvalDir, step: int, suite: str) -> Mapping[str, Any]:
-    """The metrics of an `eval` event, without the details that the store has."""
-    name = target_name(step)
-    with StoreReader(paths.rows) as reader:
-        found = metrics_of(reader.cells(), name, suite)
-    return {key: value for key, value in found.items() if key != "details"}

@@ -14,11 +14,8 @@ HANDOVER_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class EvalState(ProcessState):
-    """Everything a page shows of an evaluation's progress.
-
-    `done_chunks` of `chunks` are committed, `rows` rows in them. `share` is from 0 to 1, the part of the chunk under
-    way included. `eta_s` is None until a chunk was measured.
-    """
+    """Progress of an evaluation. `done_chunks` of `chunks` are committed, `rows` rows in them. `share` is from 0 to 1,
+    the part of the chunk under way included. `eta_s` is None until a chunk was measured."""
 
     engine: str = ""
     target: str = ""
@@ -33,7 +30,6 @@ class EvalState(ProcessState):
 
 
 def reduce(state: EvalState, event: Event) -> EvalState:
-    """The state after one more event; kinds that are not known change nothing but the times."""
     state = reduce_process(state, event)
     handler = _HANDLERS.get(event.kind)
     return state if handler is None else handler(state, event)
@@ -51,8 +47,8 @@ def _launch(s: EvalState, e: Event) -> EvalState:
 def _stage(s: EvalState, e: Event) -> EvalState:
     d = e.data
     done_chunks, part = int(d.get("done_chunks", s.done_chunks)), 0.0
-    if d.get("total"):
-        part = min(1.0, float(d.get("done", 0)) / float(d["total"])) if s.stage == "solving" else 0.0
+    if d.get("total") and s.stage == "solving":
+        part = min(1.0, float(d.get("done", 0)) / float(d["total"]))
     eta = d.get("eta_s")
     return replace(
         s, target=str(d.get("target", s.target)), suite=str(d.get("suite", s.suite)),
@@ -76,7 +72,6 @@ _HANDLERS = {"launch": _launch, "stage": _stage, "done": _done}
 def resolve_eval_status(
     state: EvalState, holder: LockHolder | None, now: float, *, launched: bool = False
 ) -> EvalState:
-    """The state given who is at work; see `resolve_status`."""
     handover = holder is None and state.stage == "handover" and not state.over and now - state.last_t < HANDOVER_S
     if handover and not launched:
         return state

@@ -1,8 +1,7 @@
 """rows.db, the raw rows of an evaluation, and its one writer: SQLite in WAL mode, one transaction a chunk.
 
-With a chunk's rows goes, in the same transaction, one blob of cells (`outcome_arrays.PACKED`): each prompt's counts.
-Cells can be derived from the rows, and `store_reader.verify` says whether they agree. Nothing else that is derived is
-stored. Problems and texts are kept once, so the file can be read without its suites.
+With a chunk's rows goes one blob of cells (`outcome_arrays.PACKED`), each prompt's counts, which can be derived from
+the rows. Problems and texts are kept once, so the file can be read without its suites.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -56,7 +55,6 @@ _SCHEMA = (
 
 @migrations()  # type: ignore[untyped-decorator]
 def create(db: Any) -> None:
-    """The first schema."""
     for statement in _SCHEMA:
         db.execute(statement)
 
@@ -100,12 +98,10 @@ class TraceRow:
 
     @property
     def shown(self) -> str:
-        """What the solver was asked."""
         return shown_text(self.problem, self.prompt, self.placement)
 
 
 def shown_text(problem: Problem, prompt: PromptText, placement: Placement) -> str:
-    """The question, joined with its hint or placebo."""
     return join_hint(problem.question, prompt.text, placement) if prompt.text else problem.question
 
 
@@ -117,7 +113,7 @@ class StoredItem:
     texts: dict[Condition, tuple[PromptText, ...]]
 
 
-class StoreWriter:
+class StoreWriter(AbstractContextManager["StoreWriter"]):
     """The writing side. One process at a time (the evaluation's lock sees to it)."""
 
     def __init__(self, path: Path, plan: EvalPlan) -> None:
@@ -141,13 +137,11 @@ class StoreWriter:
         return dict(self._conn.execute(f"SELECT name, id FROM {table}"))
 
     def meta(self, key: str) -> str | None:
-        """A fact that was kept at an earlier launch."""
         with self._explained():
             found = self._conn.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
         return found[0] if found else None
 
     def set_meta(self, key: str, value: str) -> None:
-        """Keep a fact for later launches."""
         with self._explained(), self._db.atomic():
             self._conn.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
 
@@ -171,16 +165,28 @@ class StoreWriter:
                 self._conn.execute(
                     "UPDATE suites SET digest = ?, placement = ? WHERE id = ?", [digest, placement, number]
                 )
-                self._conn.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", _item_rows(number, items))
-                self._conn.executemany("INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _text_rows(number, items))
+                self._conn.executemany(
+                    "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (number, i, p.id, p.family, json.dumps(asdict(p), ensure_ascii=False))
+                        for i, p in enumerate(item.problem for item in items)
+                    ],
+                )
+                self._conn.executemany(
+                    "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (number, i, condition, t.index, t.hint_type or "", t.text, t.suggested, t.author)
+                        for i, item in enumerate(items)
+                        for condition, texts in item.texts.items()
+                        for t in texts
+                    ],
+                )
 
     def done_chunks(self) -> frozenset[str]:
-        """The keys of the chunks that are committed."""
         with self._explained():
             return frozenset(row[0] for row in self._conn.execute("SELECT key FROM chunks"))
 
     def count_rows(self) -> int:
-        """Rows that are committed."""
         with self._explained():
             return int(self._conn.execute("SELECT coalesce(sum(rows), 0) FROM chunks").fetchone()[0])
 
@@ -224,8 +230,7 @@ class StoreWriter:
             ],
         )  # fmt: skip
         self._conn.execute(
-            "INSERT INTO cells VALUES (?, ?, ?, ?, ?)",
-            [target, suite, chunk.condition, chunk.start, cells.tobytes()],
+            "INSERT INTO cells VALUES (?, ?, ?, ?, ?)", [target, suite, chunk.condition, chunk.start, cells.tobytes()]
         )
 
     @contextmanager
@@ -233,50 +238,25 @@ class StoreWriter:
         try:
             yield
         except sqlite3.Error as error:
-            raise UserError(explain_write(self._path, error)) from error
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise UserError(
+                    f"{self._path} is damaged ({error}). Restore it from a copy, or move it away with "
+                    f"{self._path.name}-wal and resume: the evaluation then starts from the beginning."
+                ) from error
+            raise UserError(
+                f"Writing to {self._path} failed ({error}). If the disk is full, free some space and resume; chunks "
+                "written before are intact."
+            ) from error
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
-
-    def __enter__(self) -> StoreWriter:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def explain_write(path: Path, error: sqlite3.Error) -> str:
-    """What to do about a database that refuses."""
-    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return (
-            f"{path} is damaged ({error}). Restore it from a copy, or move it away with {path.name}-wal and resume: "
-            "the evaluation then starts from the beginning."
-        )
-    return (
-        f"Writing to {path} failed ({error}). If the disk is full, free some space and resume; chunks written before "
-        "are intact."
-    )
-
-
 _RIGHT = "####"
 """The vote of every right answer, however it is written; what follows such a mark never has one itself."""
-
-
-def _item_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]:
-    return [
-        (suite, i, item.problem.id, item.problem.family, json.dumps(asdict(item.problem), ensure_ascii=False))
-        for i, item in enumerate(items)
-    ]
-
-
-def _text_rows(suite: int, items: Sequence[StoredItem]) -> list[tuple[Any, ...]]:
-    return [
-        (suite, i, condition, t.index, t.hint_type or "", t.text, t.suggested, t.author)
-        for i, item in enumerate(items)
-        for condition, texts in item.texts.items()
-        for t in texts
-    ]
 
 
 def problem_of(text: str) -> Problem:

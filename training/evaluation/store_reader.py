@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ _ORDER = (
 )
 
 
-class StoreReader:
+class StoreReader(AbstractContextManager["StoreReader"]):
     """One `rows.db`. Every method raises a UserError that names the file for one that is missing or damaged."""
 
     def __init__(self, path: Path) -> None:
@@ -54,12 +54,15 @@ class StoreReader:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self._path} is damaged: a row cannot be read ({error}). Restore it from a copy."
+            ) from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
+            remedy = "If the evaluation was moved, open it again; if another program holds the file, retry."
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 remedy = "The file is damaged: restore it from a copy, or move it away and resume the evaluation."
-            else:
-                remedy = "If the evaluation was moved, open it again; if another program holds the file, retry."
             raise UserError(f"Reading {self._path} failed ({error}). {remedy}") from error
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -67,40 +70,31 @@ class StoreReader:
             return self._db.execute(sql, values).fetchall()
 
     def targets(self) -> tuple[str, ...]:
-        """The names of the targets, in the plan's order."""
         return tuple(row[0] for row in self._all("SELECT name FROM targets ORDER BY id"))
 
     def suites(self) -> tuple[str, ...]:
-        """The names of the suites, in the plan's order."""
         return tuple(row[0] for row in self._all("SELECT name FROM suites ORDER BY id"))
 
     def meta(self, key: str) -> str | None:
-        """A fact that the writer kept."""
         found = self._all("SELECT value FROM meta WHERE key = ?", [key])
         return found[0][0] if found else None
 
     def cells(self) -> OutcomeArrays:
         """The cells of all committed chunks; 500,000 take some 50 ms."""
         names = self.targets(), self.suites()
-        found = self._all(
-            "SELECT target, suite, condition, data FROM cells ORDER BY target, suite, condition, start"
-        )  # fmt: skip
-        data = self._unpack([row[3] for row in found])
+        found = self._all("SELECT target, suite, condition, data FROM cells ORDER BY target, suite, condition, start")
+        if any(len(row[3]) % PACKED.itemsize for row in found):
+            raise UserError(f"{self._path} is damaged: a chunk's cells are cut short. Restore it from a copy.")
+        data = np.frombuffer(b"".join(row[3] for row in found), dtype=PACKED)
         counts = np.array([len(row[3]) // PACKED.itemsize for row in found], dtype=np.intp)
         codes = np.array([(row[0], row[1], CONDITIONS.index(row[2])) for row in found], dtype=np.int32).reshape(-1, 3)
         target, suite, condition = np.repeat(codes, counts, axis=0).T
         problem, ids, families = self._problem_codes(suite, data["item"])
         return OutcomeArrays(*names, ids, families, target, suite, condition.astype(np.int8), problem, data)
 
-    def _unpack(self, blobs: list[bytes]) -> NDArray[np.void]:
-        if any(len(blob) % PACKED.itemsize for blob in blobs):
-            raise UserError(f"{self._path} is damaged: a chunk's cells are cut short. Restore it from a copy.")
-        return np.frombuffer(b"".join(blobs), dtype=PACKED)
-
     def _problem_codes(
         self, suite_C: NDArray[np.int32], item_C: NDArray[np.uint32]
     ) -> tuple[NDArray[np.int32], tuple[str, ...], tuple[str, ...]]:
-        """The number of each cell's problem; ids and families by that number."""
         known = self._all("SELECT suite, item, problem_id, family FROM items")
         numbers: dict[str, int] = {}
         families: list[str] = []
@@ -130,7 +124,7 @@ class StoreReader:
         asked = {column: value for column, value in wanted.items() if value is not None}
         where = " WHERE " + " AND ".join(f"{column} = ?" for column in asked) if asked else ""
         found = self._all(f"{_TRACE}{where}{_ORDER} LIMIT ? OFFSET ?", [*asked.values(), limit, offset])
-        with self._readable():
+        with self._explained():
             return [_trace(row) for row in found]
 
     def prompts(self, suite: str, item: int, condition: Condition) -> tuple[PromptText, ...]:
@@ -140,7 +134,7 @@ class StoreReader:
             "ON s.id = x.suite WHERE s.name = ? AND x.item = ? AND x.condition = ? ORDER BY x.idx",
             [suite, item, condition],
         )
-        with self._readable():
+        with self._explained():
             return tuple(_prompt(*row) for row in found)
 
     def all_traces(self) -> Iterator[TraceRow]:
@@ -153,33 +147,18 @@ class StoreReader:
                     offset += len(page)
 
     def done_chunks(self) -> frozenset[str]:
-        """The keys of the chunks that are committed."""
         return frozenset(row[0] for row in self._all("SELECT key FROM chunks"))
 
     def counts(self) -> tuple[int, int]:
-        """(chunks, rows) committed."""
         chunks, rows = self._all("SELECT count(*), coalesce(sum(rows), 0) FROM chunks")[0]
         return chunks, rows
 
     def close(self) -> None:
-        """Close the file; a read under way in another thread is finished first."""
         with self._lock:
             self._db.close()
 
-    def __enter__(self) -> StoreReader:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self._path} is damaged: a row cannot be read ({error}). Restore it from a copy."
-            ) from error
 
 
 def _trace(row: tuple[Any, ...]) -> TraceRow:

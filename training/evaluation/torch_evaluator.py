@@ -1,7 +1,4 @@
-"""The torch side of an evaluation: a engine, and Adversaries that write the suites of a cross-play.
-
-The loop is `training.evaluation.evaluator`.
-"""
+"""The torch side of an evaluation: its engine, and Adversaries that write the suites of a cross-play."""
 
 from __future__ import annotations
 
@@ -81,9 +78,6 @@ def write_hints(
     return hints, passed / (len(keys) * attempts)
 
 
-# ---------------------------------------------------------------------- an evaluation's folder
-
-
 class TorchEngine:
     """The `EvalEngine` of this machine's torch. Its thread count is measured once an evaluation and kept."""
 
@@ -92,16 +86,13 @@ class TorchEngine:
 
     @property
     def backend(self) -> LocalTorchBackend:
-        """The model that is open."""
         assert self._backend is not None
         return self._backend
 
     def locate(self, target: Target) -> Path:
-        """The model's folder."""
         return resolve_model(target.path)
 
     def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Load a model in place of the last one."""
         self.close()
         device = str(kept.get("device", plan.device))
         threads = int(kept.get("threads", plan.threads))
@@ -119,7 +110,6 @@ class TorchEngine:
             raise StopRequested from error
 
     def close(self) -> None:
-        """Free the model."""
         self._backend = None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from training.errors import UserError
 from training.export.files import new_file, refuse_existing, temporary_for
-from training.runs.launch import child_environment
+from training.runs.processes import child_environment
 
 
 class Quantization(StrEnum):

@@ -1,8 +1,5 @@
-"""Every option of a run, declared once (default, help, unit, range), and how configurations are read and written.
-
-The window builds its form from this schema and the command its `--set`. A configuration is TOML for people, JSON in the
-run directory, KEY=VALUE on the command line. A key that is not in the schema is refused with the nearest one that is;
-so is a value out of its range.
+"""Every option of a run, declared once (default, help, unit, range), and how configurations are read and written:
+TOML for people, JSON in the run directory, KEY=VALUE on the command line.
 """
 
 from __future__ import annotations
@@ -11,6 +8,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -51,18 +49,14 @@ class Baseline(StrEnum):
     """What is subtracted from a reward."""
 
     GROUP = "group"
-    """The mean of the group (GRPO)."""
     ROLE_EMA = "role_ema"
-    """An exponential moving average for the role (RAE, SPIRAL)."""
 
 
 class Scale(StrEnum):
     """What an advantage is divided by."""
 
     GROUP = "group"
-    """The group's standard deviation (GRPO)."""
     NONE = "none"
-    """Nothing (Dr. GRPO)."""
 
 
 class Truncated(StrEnum):
@@ -148,10 +142,7 @@ class ReasonerConfig:
     loss_weight: float = option(1.0, "Weight of the Reasoner's loss.", low=0.0, high=10.0)
     truncated: Truncated = option(Truncated.KEEP, "Keep truncated solutions with reward 0, or mask them out.")
     clean_anchor: float = option(
-        8.0,
-        "Weight of a KL to the starting model on clean solutions: keeps skill without hints.",
-        low=0,
-        high=100,
+        8.0, "Weight of a KL to the starting model on clean solutions: keeps skill without hints.", low=0, high=100
     )
 
 
@@ -274,11 +265,8 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
         choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else m["choices"]
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
-        found.append(
-            OptionInfo(
-                key, kind, f.default, m["help"], m["unit"], m["low"], m["high"], choices, m["many"], section, help_
-            )
-        )
+        known = {name: m[name] for name in ("help", "unit", "low", "high", "many")}
+        found.append(OptionInfo(key, kind, f.default, choices=choices, section=section, section_help=help_, **known))
     return found
 
 
@@ -286,7 +274,6 @@ _OPTIONS = {o.key: o for o in describe_options()}
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """Plain nested values, in the schema's order."""
     return cast(dict[str, Any], msgspec.to_builtins(config))
 
 
@@ -338,7 +325,7 @@ def _check(option: OptionInfo, value: Any, source: str) -> Any:
     if option.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not option.type:
-        raise UserError(f"{where} should be {_TYPE_WORDS[option.type]}.")
+        raise UserError(f"{where} should be {_TYPE_NAMES[option.type]}.")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = option.low, option.high
         inside = (low is None or value >= low) and (high is None or value <= high)  # NaN is outside of every range
@@ -359,7 +346,7 @@ def _not_among(value: str, choices: Sequence[str]) -> str:
     return f"is none of {', '.join(choices)}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
-_TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 def say_range(low: float | None, high: float | None) -> str:
@@ -390,11 +377,8 @@ def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str
 def _read(option: OptionInfo, text: str) -> Any:
     if option.type is bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower(), text)
-    if option.type in (int, float):
-        try:
-            return option.type(text)
-        except ValueError:
-            return text
+    with suppress(ValueError):
+        return option.type(text) if option.type in (int, float) else text
     return text
 
 

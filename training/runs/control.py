@@ -1,20 +1,84 @@
-"""What a background process is asked while it works, and its heartbeat: one mechanism for trainer and evaluators."""
+"""Requests to a background process, how it obeys them, and its heartbeat: the same for trainer and evaluators."""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from training.errors import UserError
-from training.runs.commands import CommandKind, CommandTail, commands_size
 from training.runs.events import EventKind, EventLog
+from training.runs.files import explained
+from training.runs.paths import RunPaths
+
+
+class CommandKind(StrEnum):
+    """What can be asked."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    id: str
+    t: float
+    kind: CommandKind
+
+
+def send_command(paths: RunPaths, kind: CommandKind) -> None:
+    line = json.dumps({"id": uuid.uuid4().hex, "t": time.time(), "command": kind}) + "\n"
+    with explained("Writing to", paths.commands), paths.commands.open("ab") as file:
+        # One write: appends of a short line do not interleave.
+        file.write(line.encode())
+
+
+def commands_size(path: Path) -> int:
+    """Bytes of the requests so far: where those for a process that is started now begin."""
+    return path.stat().st_size if path.exists() else 0
+
+
+class CommandTail:
+    """Reads requests from `start` on, in bytes: those before it were meant for an earlier process."""
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        self._path, self._offset = path, start
+        self._seen: set[str] = set()
+
+    def poll(self) -> list[Command]:
+        """New requests, each once; lines that cannot be read are passed over."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        found = []
+        for raw in whole.splitlines():
+            try:
+                line = json.loads(raw)
+                command = Command(str(line["id"]), float(line["t"]), CommandKind(line["command"]))
+            except (ValueError, KeyError, TypeError):
+                continue
+            if command.id not in self._seen:
+                self._seen.add(command.id)
+                found.append(command)
+        return found
+
 
 HEARTBEAT_S = 5.0
 POLL_S = 0.2
@@ -31,7 +95,6 @@ class StopSignal:
         self.received = False
 
     def install(self) -> StopSignal:
-        """Take both signals from now on; only in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         return self
@@ -56,7 +119,6 @@ class ProcessControl:
 
     @property
     def stop(self) -> bool:
-        """Whether a stop was asked for."""
         return self._stop or self._signal.received
 
     def cancelled(self) -> bool:
@@ -81,7 +143,6 @@ class ProcessControl:
         return waited
 
     def take_checkpoint_request(self) -> bool:
-        """Whether a checkpoint was asked for since the last call."""
         asked, self._checkpoint = self._checkpoint, False
         return asked
 

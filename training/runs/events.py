@@ -58,15 +58,12 @@ class ActiveClock:
         self._paused_at: float | None = None
 
     def now(self) -> float:
-        """Seconds so far."""
         return (time.monotonic() if self._paused_at is None else self._paused_at) - self._from
 
     def pause(self) -> None:
-        """Stand still until `resume`."""
         self._paused_at = time.monotonic()
 
     def resume(self) -> None:
-        """Go on from where it stood."""
         if self._paused_at is not None:
             self._from += time.monotonic() - self._paused_at
             self._paused_at = None
@@ -100,7 +97,6 @@ class EventLog:
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock, explained("Closing", self._path):
             self._file.close()
 

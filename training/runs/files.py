@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +31,29 @@ def decode(text: str, kind: type[T], place: str, remedy: str = "Restore the file
         return msgspec.json.decode(text.encode(errors="surrogatepass"), type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise UserError(f"{place} is damaged ({error}). {remedy}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int
+
+
+def decode_format(text: str, kind: type[T], known: int, place: str, remedy: str = "Restore the file from a copy.") -> T:
+    """`decode` for a file with a `format` number; one newer than `known` is a UserError."""
+    version = decode(text, _Format, place, remedy).format
+    if version > known:
+        raise UserError(f"{place} has format {version}; this version reads {known}. Update seirenes.")
+    return decode(text, kind, place, remedy)
+
+
+def read_text(path: Path, missing: str = "") -> str:
+    """The text of a file in UTF-8. A UserError, `missing` where there is none, where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise UserError(missing) from error
+        raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
 
 
 @contextmanager
@@ -62,6 +87,16 @@ def write_whole(path: Path, text: str) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def make_folder(root: Path, name: str) -> Path:
+    """Make a folder under `root`; a name that is taken gets a number, from 2."""
+    for number in itertools.count(1):
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
 
 
 TRASH = ".trash"

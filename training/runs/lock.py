@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -78,7 +79,6 @@ class RunLock:
         self._file = file
 
     def release(self) -> None:
-        """Give the lock back."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -99,25 +99,12 @@ def holder(path: Path) -> LockHolder | None:
     is mistaken for a holder. A process of this host must also be alive: a child could have kept the lock.
     """
     held = _read(path)
-    if held is None or not _is_locked(path):
-        return None
-    return held if held.host != socket.gethostname() or _is_alive(held.pid) else None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("r", encoding="utf-8") as file:
-            # Shared, so that two readers asking at once do not see each other.
-            return not _try_lock(file, shared=True)
-    except OSError:
-        return False
+    with suppress(OSError, psutil.Error), path.open("r", encoding="utf-8") as file:
+        # Shared, so that two readers asking at once do not see each other.
+        if held is not None and not _try_lock(file, shared=True):
+            remote = held.host != socket.gethostname()
+            return held if remote or psutil.Process(held.pid).status() != psutil.STATUS_ZOMBIE else None
+    return None
 
 
 def _acquire(file: IO[Any]) -> bool:

@@ -14,7 +14,17 @@ import platformdirs
 
 from training.errors import UserError
 from training.runs.config import RunConfig, to_dict
-from training.runs.files import explained, write_whole
+from training.runs.files import explained, make_folder, write_whole
+
+
+@dataclass(frozen=True)
+class FileAt:
+    """A class attribute that is the path of this name under the instance's `root`."""
+
+    name: str
+
+    def __get__(self, paths: RunPaths, owner: object = None) -> Path:
+        return paths.root / self.name
 
 
 @dataclass(frozen=True)
@@ -25,58 +35,22 @@ class RunPaths:
 
     @property
     def run_id(self) -> str:
-        """The folder's name."""
         return self.root.name
 
-    @property
-    def config(self) -> Path:
-        """The run's configuration."""
-        return self.root / "config.json"
-
-    @property
-    def events(self) -> Path:
-        """What happened; written by the trainer."""
-        return self.root / "events.jsonl"
-
-    @property
-    def commands(self) -> Path:
-        """What was asked; written by the window and the command."""
-        return self.root / "commands.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """The trainer's standard output and error."""
-        return self.root / "trainer.log"
-
-    @property
-    def rollouts(self) -> Path:
-        """Every completion, in SQLite."""
-        return self.root / "rollouts.db"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of step_000000, step_000020, …"""
-        return self.root / "checkpoints"
-
-    @property
-    def evaluations(self) -> Path:
-        """The folder of the run's own evaluations."""
-        return self.root / "evaluations"
-
-    @property
-    def launch(self) -> Path:
-        """Which process was started last; written by the window and the command."""
-        return self.root / "launch.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the trainer while it runs."""
-        return self.root / "trainer.lock"
-
-    @property
-    def report(self) -> Path:
-        """The one-file report."""
-        return self.root / "report.html"
+    config = FileAt("config.json")
+    events = FileAt("events.jsonl")
+    """What happened; written by the trainer."""
+    commands = FileAt("commands.jsonl")
+    """What was asked; written by the window and the command."""
+    log = FileAt("trainer.log")
+    rollouts = FileAt("rollouts.db")
+    checkpoints = FileAt("checkpoints")
+    """The folder of step_000000, step_000020, …"""
+    evaluations = FileAt("evaluations")
+    launch = FileAt("launch.json")
+    """Which process was started last; written by the window and the command."""
+    lock = FileAt("trainer.lock")
+    report = FileAt("report.html")
 
 
 def default_runs_root() -> Path:
@@ -92,19 +66,13 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
     root = runs_root / wanted
     with explained("Making the run folder", root):
         runs_root.mkdir(parents=True, exist_ok=True)
-        suffix = 1
-        while True:
-            try:
-                root.mkdir()
-                break
-            except FileExistsError:
-                if run_id is not None and any(root.iterdir()):
-                    resume = f"seirenes resume {shlex.quote(str(root))}"
-                    raise UserError(f"{root} is not empty. Name another folder, or resume it with: {resume}") from None
-                if run_id is not None:
-                    break
-                suffix += 1
-                root = runs_root / f"{wanted}-{suffix}"
+        if run_id is None:
+            root = make_folder(runs_root, wanted)
+        elif root.is_dir() and any(root.iterdir()):
+            resume = f"seirenes resume {shlex.quote(str(root))}"
+            raise UserError(f"{root} is not empty. Name another folder, or resume it with: {resume}")
+        else:
+            root.mkdir(exist_ok=True)
     paths = RunPaths(root)
     write_whole(paths.config, json.dumps(to_dict(config), indent=1) + "\n")
     with explained("Making the folder", paths.checkpoints):

@@ -1,7 +1,4 @@
-"""Status reducer of background processes: events become state. No Qt, no I/O.
-
-`ProcessState` is what training and evaluation have in common; `RunState` adds what a training run has.
-"""
+"""Status reducer of background processes: events become state. No Qt, no I/O."""
 
 from __future__ import annotations
 
@@ -54,8 +51,6 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessWarning:
-    """What happened, and what to do."""
-
     step: int
     t: float
     code: str
@@ -71,14 +66,12 @@ class ProcessState:
     pid: int = 0
     stage: str = ""
     started_t: float = 0.0
-    """First event of all launches."""
     launched_t: float = 0.0
     """Newest launch; 0 if there was none."""
     last_t: float = 0.0
     active_s: float = 0.0
     """Time spent working, over all launches: neither pauses nor sleep nor the time between two launches."""
     launched_active_s: float = 0.0
-    """`active_s` at the newest launch."""
     paused_s: float = 0.0
     message: str = ""
     error: str = ""
@@ -89,7 +82,6 @@ class ProcessState:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen by itself."""
         return self.status in OVER
 
     @property
@@ -176,13 +168,8 @@ def resolve_status(
     return state
 
 
-# ---------------------------------------------------------------------- training runs
-
-
 @dataclass(frozen=True, slots=True)
 class EvalPoint:
-    """One evaluation on the frozen suite."""
-
     step: int
     t: float
     suite: str
@@ -204,17 +191,14 @@ class History:
 
     @property
     def last_step(self) -> int | None:
-        """The newest step that was completed."""
         return self._log[self._length - 1][0] if self._length else None
 
     def append(self, step: int, metrics: Mapping[str, Any]) -> History:
-        """This history and one step more."""
         log = self._log if len(self._log) == self._length else self._log[: self._length]
         log.append((step, metrics))
         return History(log, self._length + 1)
 
     def until(self, step: int) -> History:
-        """The part up to `step`."""
         kept = [entry for entry in self._log[: self._length] if entry[0] <= step]
         return History(kept, len(kept))
 
@@ -263,7 +247,6 @@ class RunState(ProcessState):
 
     @property
     def done_steps(self) -> int:
-        """Steps that are complete."""
         last = self.history.last_step
         return self.launched_step if last is None else last
 
@@ -279,7 +262,6 @@ class RunState(ProcessState):
 
 
 def reduce(state: RunState, event: Event) -> RunState:
-    """The state after one more event; unknown kinds change nothing but the times."""
     state = reduce_process(state, event)
     handler = _HANDLERS.get(event.kind)
     return handler(state, event) if handler else state

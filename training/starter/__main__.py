@@ -22,10 +22,10 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, new_evaluation
+from training.evaluation.metrics import metrics_of
 from training.evaluation.plan import FROZEN, EvalPlan, Target
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import held_out_problems
-from training.evaluation.summary import metrics_of
 from training.evaluation.torch_evaluator import evaluate_folder, write_hints
 from training.export.gguf_model import export_gguf
 from training.starter.pretrain import Pretraining, save_tokenizer, train_tokenizer

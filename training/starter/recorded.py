@@ -29,8 +29,7 @@ from training.evaluation.run_store import run_eval_dir
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.v01_rows import import_rows
 from training.rollouts.database import RolloutRow, RolloutWriter
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import from_dict, load_config, to_dict
 from training.runs.events import EventKind, EventTail
 from training.runs.files import explained, write_whole

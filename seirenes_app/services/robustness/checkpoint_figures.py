@@ -16,9 +16,8 @@ from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Poin
 from training.core.statistics import Interval, difference_limits, mcnemar_clustered
 from training.core.types import Condition, HintType
 from training.evaluation.metric_types import Change
-from training.evaluation.outcome_arrays import OutcomeArrays
-from training.evaluation.paired_metrics import change_between
-from training.evaluation.problem_blocks import blocks, by_problem, mean_interval
+from training.evaluation.metrics import change_between
+from training.evaluation.outcome_arrays import OutcomeArrays, blocks, by_problem, mean_interval
 
 if TYPE_CHECKING:
     from seirenes_app.services.robustness.result_source import ResultSource

@@ -17,9 +17,8 @@ from training.core.prompts import Placement, PromptStyle
 from training.core.types import Hint, Outcome, Problem
 from training.errors import UserError
 from training.runs.config import load_config
-from training.runs.launch import child_environment
 from training.runs.paths import RunPaths
-from training.runs.stop import kill_tree
+from training.runs.processes import child_environment, kill_tree
 
 TERMINATE_PATIENCE_S = 5.0
 COLUMNS = ("step", "outcome", "answer", "log-prob", "tokens", "truncated", "follows hint", "text", "missing")

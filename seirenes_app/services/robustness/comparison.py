@@ -35,9 +35,8 @@ from seirenes_app.services.robustness.types import (
 )
 from training.core.statistics import holm, paired_bootstrap, sign_flip
 from training.core.types import Condition
-from training.evaluation.outcome_arrays import OutcomeArrays
-from training.evaluation.paired_metrics import change_between
-from training.evaluation.problem_blocks import Floats, by_problem, ratio
+from training.evaluation.metrics import change_between
+from training.evaluation.outcome_arrays import Floats, OutcomeArrays, by_problem, ratio
 
 COMPARED = (Condition.HINTED, Condition.CLEAN)
 

@@ -13,7 +13,7 @@ from typing import Any
 from training.core.statistics import Interval, difference_limits, score_limits, t_quantile, wilson
 from training.core.types import Condition, HintType
 from training.evaluation.metrics import summarise_block
-from training.evaluation.problem_blocks import Block
+from training.evaluation.outcome_arrays import Block
 
 _QUANTILE = 1.959963984540054
 _WHOLE = 1e-9

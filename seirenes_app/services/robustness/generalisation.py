@@ -20,8 +20,16 @@ from seirenes_app.store.resources import recorded_run
 from training.core.statistics import Interval, difference_limits
 from training.core.types import Condition, Hint, HintType, Split
 from training.errors import UserError
-from training.evaluation.outcome_arrays import CONDITIONS, TYPES, OutcomeArrays
-from training.evaluation.problem_blocks import Floats, by_problem, mean_interval, ratio, share_interval
+from training.evaluation.outcome_arrays import (
+    CONDITIONS,
+    TYPES,
+    Floats,
+    OutcomeArrays,
+    by_problem,
+    mean_interval,
+    ratio,
+    share_interval,
+)
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.manifest import split_of_hint
 from training.runs.config import Mode, RunConfig, load_config

@@ -10,10 +10,9 @@ from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal, Slot
 from seirenes_app.ui.controllers.trainer_control import TrainerControl, file_size
 from seirenes_app.ui.models.runs_model import RunsModel
 from training.errors import UserError
-from training.runs.launch import running_process
 from training.runs.paths import RunPaths
+from training.runs.processes import running_process, watch_run
 from training.runs.status import RunState
-from training.runs.watch import watch_run
 
 LONG_BYTES = 256 * 1024
 """A log beyond this is caught up with in another thread, so that opening a long run does not hold the window."""

@@ -10,11 +10,10 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from seirenes_app.services.run_repository import check_startable, log_tail, move_to_trash
 from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
-from training.runs.commands import CommandKind, send_command
 from training.runs.config import RunConfig
-from training.runs.launch import running_process, start_trainer
+from training.runs.control import CommandKind, send_command
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.stop import StopEscalation, StopPhase, StopTimes
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, running_process, start_trainer
 
 POLL_MS = 200
 

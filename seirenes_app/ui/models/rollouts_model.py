@@ -13,7 +13,7 @@ from seirenes_app.services.formatting import decimal, percent
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.table_model import Column, PagedTableModel
 from training.core.types import Outcome, Stage
-from training.rollouts.search import Sort
+from training.rollouts.reader import Sort
 
 Row = Mapping[str, Any]
 

@@ -17,8 +17,8 @@ from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, BadgeStyle
 from seirenes_app.ui.widgets.table_model import Column, Index, TableModel
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 
 CHANGE_ROLE = int(Qt.ItemDataRole.UserRole) + 2
 STYLE_ROLE = int(Qt.ItemDataRole.UserRole) + 3

@@ -14,7 +14,7 @@ from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
-from training.runs.listing import RunSummary
+from training.runs.processes import RunSummary
 
 ROW = 60
 PAD = 10

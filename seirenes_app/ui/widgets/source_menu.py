@@ -19,8 +19,8 @@ from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, Badge, BadgeSt
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, open_menu
 from training.evaluation.status import EvalState
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 from training.runs.status import LIVE, RunState
 
 RECORDED = BadgeStyle("books", "Recorded", "accent")

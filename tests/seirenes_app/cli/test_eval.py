@@ -22,8 +22,8 @@ from training.evaluation.plan import TargetKind
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
 from training.runs.config import RunConfig
-from training.runs.launch import child_environment
 from training.runs.paths import new_run
+from training.runs.processes import child_environment
 
 
 def parse(*arguments):

@@ -7,7 +7,7 @@ import pytest
 
 from seirenes_app.cli.problems import add_parsers, problems
 from training.errors import UserError
-from training.evaluation.problem_sets.presets import PRESETS
+from training.evaluation.problem_sets.hub import PRESETS
 
 
 @pytest.fixture

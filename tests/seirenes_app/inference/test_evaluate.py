@@ -19,7 +19,7 @@ from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader
 from training.runs.control import StopRequested
 from training.runs.events import EventTail
-from training.runs.launch import child_environment
+from training.runs.processes import child_environment
 
 MODULE = "seirenes_app.inference.evaluate"
 

@@ -16,8 +16,8 @@ from seirenes_app.services.estimate import (
     step_seconds,
 )
 from training.runs.config import Mode, RunConfig
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 from training.runs.status import History, RunState, RunStatus
 
 DEMO = RunConfig()

@@ -32,8 +32,8 @@ from training.evaluation.plan import TargetKind
 from training.runs.config import RunConfig
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
+from training.runs.processes import StopEscalation, StopPhase, StopTimes
 from training.runs.status import RunStatus
-from training.runs.stop import StopEscalation, StopPhase, StopTimes
 
 PATIENCE_S = 90
 

@@ -27,9 +27,8 @@ from training.core.types import Hint, HintType, Split
 from training.errors import UserError
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import ITEMS, MANIFEST, write_suite
-from training.evaluation.suites.repository import SuiteRepository, suite_facts
+from training.evaluation.suites.repository import SuiteRepository, check_suite, suite_facts
 from training.evaluation.suites.sources import read_run_hints
-from training.evaluation.suites.validator import check_suite
 from training.problem_files import make_problems
 from training.runs.config import RunConfig
 from training.runs.paths import new_run

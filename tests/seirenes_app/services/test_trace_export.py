@@ -10,8 +10,7 @@ from seirenes_app.services import traces as trace_export
 from seirenes_app.services.traces import COLUMNS, TraceSource, export_traces
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
-from training.rollouts.reader import Cancelled
-from training.rollouts.search import RolloutQuery, Sort
+from training.rollouts.reader import Cancelled, RolloutQuery, Sort
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from seirenes_app.services.traces import TraceSource
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery
 from training.runs.config import RunConfig
 from training.runs.paths import new_run
 

@@ -23,8 +23,8 @@ from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.theme import apply_theme, current_theme
 from seirenes_app.ui.widgets.dialogs import CloseDialog, ConfirmDialog, MessageDialog
 from training.errors import UserError
-from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import RunConfig
+from training.runs.control import CommandKind, CommandTail
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 

@@ -14,8 +14,8 @@ from seirenes_app.services.robustness.types import Chart
 from seirenes_app.ui.charts.canvas import ChartLegend
 from seirenes_app.ui.charts.card import MOST, LiveCard, OverlayButton
 from seirenes_app.ui.pages.train.charts import ChartGrid
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 from training.runs.status import EvalPoint, RunState
 
 A = Series("a", SeriesStyle("clean"), [0.0, 10.0, 20.0], [0.1, 0.25, 0.5])

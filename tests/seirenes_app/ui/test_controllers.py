@@ -21,13 +21,13 @@ from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.tasks import TaskRunner
 from training.errors import UserError
-from training.runs.commands import CommandKind, CommandTail
 from training.runs.config import RunConfig
+from training.runs.control import CommandKind, CommandTail
 from training.runs.events import EventKind, EventLog
 from training.runs.lock import holder
 from training.runs.paths import new_run
+from training.runs.processes import StopTimes
 from training.runs.status import RunStatus
-from training.runs.stop import StopTimes
 
 ROOT = Path(__file__).resolve().parents[3]
 # Holds the lock; ends when asked to stop ("polite"), on SIGTERM only ("deaf"), or on SIGKILL only ("stubborn").
@@ -35,7 +35,7 @@ TRAINER = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from training.runs.commands import CommandKind, CommandTail, commands_size
+from training.runs.control import CommandKind, CommandTail, commands_size
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 paths, manner = RunPaths(Path(sys.argv[2])), sys.argv[3]

@@ -21,7 +21,7 @@ from seirenes_app.services.robustness.types import Basis, ReplayStep, TraceRef
 from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY, View
 from seirenes_app.ui.theme import apply_theme
 from training.core.types import Condition, Outcome
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run

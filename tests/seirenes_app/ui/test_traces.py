@@ -23,7 +23,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
-from training.rollouts.search import RolloutQuery, Sort
+from training.rollouts.reader import RolloutQuery, Sort
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 

@@ -30,7 +30,7 @@ from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.table_model import KEPT_PAGES, PAGE, PLACEHOLDER
 from training.core.types import Outcome
-from training.rollouts.search import Facets, Flip, RolloutQuery, Sort, TracePair
+from training.rollouts.reader import Facets, Flip, RolloutQuery, Sort, TracePair
 
 MILLION = 1_000_000
 

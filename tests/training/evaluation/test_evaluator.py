@@ -14,7 +14,7 @@ from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import ITEMS, append_item, write_suite
-from training.runs.commands import CommandKind, send_command
+from training.runs.control import CommandKind, send_command
 from training.runs.events import EventTail
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.status import RunStatus

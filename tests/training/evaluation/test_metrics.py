@@ -8,10 +8,8 @@ from helpers.evals import fill, small_plan
 
 from training.core.statistics import maj_at_k, mcnemar_exact, paired_bootstrap, pass_at_k, wilson
 from training.core.types import Condition, HintType
-from training.evaluation.metrics import accuracies, summarise_target
-from training.evaluation.paired_metrics import change_between, changes
+from training.evaluation.metrics import accuracies, change_between, changes, metrics_of, summarise_target
 from training.evaluation.store_reader import StoreReader
-from training.evaluation.summary import metrics_of
 
 SKILL = {Condition.CLEAN: 0.9, Condition.HINTED: 0.5, Condition.PLACEBO: 0.85}
 

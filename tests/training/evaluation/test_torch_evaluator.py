@@ -27,7 +27,7 @@ from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.io import read_suite
 from training.evaluation.torch_evaluator import evaluate_folder
 from training.runs.events import EventTail
-from training.runs.launch import child_environment
+from training.runs.processes import child_environment
 
 HELPERS = Path(__file__).resolve().parents[2] / "helpers"
 KILLS = 10

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from training.errors import UserError
 from training.rollouts.database import FLIP_OF, PASSED, RolloutRow, RolloutWriter, migrations
-from training.rollouts.reader import Cancelled, RolloutReader
-from training.rollouts.search import Flip, RolloutQuery, Sort, flip_of, match_expression
+from training.rollouts.reader import Cancelled, Flip, RolloutQuery, RolloutReader, Sort, flip_of, match_expression
 
 STEPS = range(1, 8)
 

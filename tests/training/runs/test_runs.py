@@ -18,9 +18,7 @@ from hypothesis import strategies as st
 
 from training.errors import UserError
 from training.rollouts.database import RolloutRow, RolloutWriter
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
-from training.runs.commands import CommandKind, CommandTail, commands_size, send_command
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import (
     Mode,
     RunConfig,
@@ -32,14 +30,13 @@ from training.runs.config import (
     to_dict,
     to_toml,
 )
+from training.runs.control import CommandKind, CommandTail, commands_size, send_command
 from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
-from training.runs.launch import start_trainer
-from training.runs.listing import read_run
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, new_run
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
-from training.runs.stop import StopEscalation, StopPhase, StopTimes
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,10 +14,9 @@ from seirenes_app.store.resources import recorded_run
 from training.engine.checkpoint import atomic_folder, damage
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import frozen_suite
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
-from training.runs.listing import read_run
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.paths import RunPaths
+from training.runs.processes import read_run
 from training.runs.status import RunStatus
 from training.starter.recorded import main, scrub
 

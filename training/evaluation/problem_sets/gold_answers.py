@@ -1,7 +1,7 @@
 """Find the gold answer in what a set wrote, and say how it will be compared. Refuses what the checker would misread.
 
-A number is compared by tier 0; its spelling is made plain ("$1,200" is 1200). An expression goes to tier 1, and only if
-the killable child can read it. A word counts where it stands in the question. Anything else is reported, never guessed.
+The spelling of a number is made plain ("$1,200" is 1200). An expression counts only if the killable child can read it,
+a word only where it stands in the question. Anything else is reported, never guessed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ def cell_text(value: Any) -> str:
 
 
 def without_calculator(solution: str) -> str:
-    """A worked solution without GSM8K's marks <<48/2=24>>."""
     return _CALCULATOR.sub("", solution)
 
 
@@ -87,17 +86,14 @@ def find_answer(text: str) -> str | NoGold:
             return NoGold(Reason.UNREADABLE, "a \\boxed{ in it is never closed")
     else:
         found = [text.strip()]
-    distinct = [answer for n, answer in enumerate(found) if not any(_equal(answer, other) for other in found[:n])]
+    distinct = [answer for n, answer in enumerate(found) if not any(same_answer(answer, other) for other in found[:n])]
     if len(distinct) > 1:
-        return NoGold(Reason.MANY_ANSWERS, f"it marks {len(distinct)} different answers: {_listed(distinct)}")
+        listed = ", ".join(repr(excerpt(answer)[:30]) for answer in distinct[:3])
+        return NoGold(Reason.MANY_ANSWERS, f"it marks {len(distinct)} different answers: {listed}")
     return distinct[0] if distinct[0] else NoGold(Reason.NO_ANSWER, "nothing stands where the answer should")
 
 
-def _equal(a: str, b: str) -> bool:
-    return same_answer(a, b, None)
-
-
-def same_answer(a: str, b: str, symbolic: SymbolicChecker | None) -> bool:
+def same_answer(a: str, b: str, symbolic: SymbolicChecker | None = None) -> bool:
     """Whether two golds mean the same: equal numbers, equal words, or equal mathematics where there is a checker."""
     if a.casefold() == b.casefold():
         return True
@@ -110,10 +106,6 @@ def same_answer(a: str, b: str, symbolic: SymbolicChecker | None) -> bool:
         return symbolic.check(a, b) is Outcome.RIGHT
     except UserError:
         return False
-
-
-def _listed(answers: list[str]) -> str:
-    return ", ".join(repr(excerpt(answer)[:30]) for answer in answers[:3])
 
 
 def _boxes(text: str) -> list[str]:
@@ -135,7 +127,7 @@ def read_gold(
     kinds: frozenset[AnswerKind],
     symbolic: SymbolicChecker | None,
 ) -> Gold | NoGold:
-    """The gold as it will be compared: by the kind it is claimed to be, or by its look."""
+    """The gold as it will be compared: by the kind it is claimed to be, or by its form."""
     answer = _unwrapped(answer)
     if len(answer) > MAX_ANSWER:
         return NoGold(Reason.UNREADABLE, f"it has {len(answer)} characters; at most {MAX_ANSWER} are compared")
@@ -151,16 +143,12 @@ def read_gold(
         return NoGold(Reason.MANY_ANSWERS, f"{excerpt(answer)!r} names more than one")
     if AnswerKind.SYMBOLIC in kinds:
         return _symbolic(answer, symbolic)
-    return NoGold(Reason.UNREADABLE, f"{excerpt(answer)!r} is no {_kinds(kinds)}")
-
-
-def _kinds(kinds: frozenset[AnswerKind]) -> str:
-    words = {AnswerKind.NUMBER: "number", AnswerKind.CLOCK: "time", AnswerKind.CHOICE: "word of the question"}
-    return " and no ".join(word for kind, word in words.items() if kind in kinds)
+    names = {AnswerKind.NUMBER: "number", AnswerKind.CLOCK: "time", AnswerKind.CHOICE: "word of the question"}
+    wanted = " and no ".join(name for kind, name in names.items() if kind in kinds)
+    return NoGold(Reason.UNREADABLE, f"{excerpt(answer)!r} is no {wanted}")
 
 
 def _unwrapped(answer: str) -> str:
-    """Without dollar signs around it and `\\text{}` around all of it."""
     answer = answer.strip()
     if len(answer) > 2 and answer.startswith("$") and answer.endswith("$") and answer.count("$") == 2:
         answer = answer[1:-1].strip()

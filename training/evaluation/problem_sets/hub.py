@@ -10,16 +10,109 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from training.core.types import AnswerKind
 from training.errors import UserError
-from training.evaluation.problem_sets.presets import PRESETS, Preset
 from training.evaluation.problem_sets.sources import RowSource, open_file
-from training.evaluation.problem_sets.types import Row
+from training.evaluation.problem_sets.types import NOT_STATED, ColumnMapping, Row
+
+_BY_NC_SA, _BY_NC_ND = "CC BY-NC-SA 4.0", "CC BY-NC-ND 4.0"
+_CARD = "https://huggingface.co/datasets/"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A set on the hub. `kind` None reads numbers as numbers and everything else as expressions.
+
+    `licence` is that of the hub's copy as its card states it; AIME, AMC and HMMT problems remain their organisers'.
+    """
+
+    key: str
+    title: str
+    hub: str
+    split: str
+    mapping: ColumnMapping
+    kind: AnswerKind | None
+    k: int
+    """Samples a problem for avg@k: ours, larger for small sets; 32 on AIME as published (DAPO, arXiv 2503.14476)."""
+    problems: int
+    licence: str
+    source: str = ""
+    """Who states the licence and the columns; by default the hub's card."""
+    config: str = ""
+    files: tuple[str, ...] = ()
+    """These files of the hub's folder, where its data viewer would take others."""
+    note: str = ""
+
+
+_NUMBER = AnswerKind.NUMBER
+_INDEXED = ColumnMapping("problem", "answer", id="problem_idx")
+_TYPED = replace(_INDEXED, type="problem_type")
+_SYMBOLIC = ColumnMapping("question", "answer", id="id+instance", group="original_id")
+
+_ALL = (
+    Preset(
+        "aime24", "AIME 2024", "HuggingFaceH4/aime_2024", "train",
+        ColumnMapping("problem", "answer", id="id", solution="solution"), _NUMBER, 32, 30, NOT_STATED,
+    ),
+    Preset("aime25", "AIME 2025", "MathArena/aime_2025", "train", _TYPED, _NUMBER, 32, 30, _BY_NC_SA),
+    Preset(
+        "aime26", "AIME 2026", "MathArena/aime_2026", "train", _INDEXED, _NUMBER, 32, 30, _BY_NC_SA,
+        _CARD + "MathArena/aime_2026/blob/main/README.md",
+    ),
+    Preset(
+        "amc23", "AMC 2023", "math-ai/amc23", "test", ColumnMapping("question", "answer", id="id"), _NUMBER, 32, 40,
+        NOT_STATED,
+    ),
+    Preset(
+        "math500", "MATH-500", "HuggingFaceH4/MATH-500", "test",
+        ColumnMapping("problem", "answer", id="unique_id", type="subject", solution="solution"), None, 4, 500,
+        NOT_STATED,
+        note="The card is silent; the problems come from MATH by way of github.com/openai/prm800k, which is MIT.",
+    ),
+    Preset("hmmt25", "HMMT February 2025", "MathArena/hmmt_feb_2025", "train", _TYPED, None, 32, 30, _BY_NC_SA),
+    Preset(
+        "beyondaime", "BeyondAIME", "ByteDance-Seed/BeyondAIME", "test", ColumnMapping("problem", "answer"), _NUMBER,
+        8, 100, "CC0 1.0",
+    ),
+    Preset(
+        "gsm8k", "GSM8K", "openai/gsm8k", "test", ColumnMapping("question", "answer"), _NUMBER, 1, 1319, "MIT",
+        config="main",
+    ),
+    Preset(
+        "svamp", "SVAMP", "ChilleD/SVAMP", "train+test",
+        ColumnMapping("Question", "Answer", type="Type", id="ID", context="Body"), _NUMBER, 1, 1000, "MIT",
+        note="Both parts of the hub's copy together are the 1,000 problems of the original, which has no such parts.",
+    ),
+    Preset(
+        "gsm-plus", "GSM-Plus", "qintongli/GSM-Plus", "test",
+        ColumnMapping("question", "answer", type="perturbation_type", solution="solution", group="seed_question"),
+        _NUMBER, 1, 10552, "CC BY-SA 4.0",
+        note="Questions that lack what is needed have the answer None: they cannot be verified and are left out.",
+    ),
+    Preset(
+        "gsm-ic", "GSM-IC", "voidful/GSM-IC", "",
+        ColumnMapping("new_question", "answer", type="sentence_label", group="original_question"),
+        _NUMBER, 1, 58052, NOT_STATED, "https://github.com/google-research-datasets/GSM-IC",
+        files=("GSM-IC_2step.json", "GSM-IC_mstep.json"),
+        note="Named by file, because the only split that the hub shows is 1,000 clean questions of GSM8K.",
+    ),
+    *(
+        Preset(
+            f"gsm-symbolic{part and f'-{part}'}", f"GSM-Symbolic {part.upper()}".rstrip(), "apple/GSM-Symbolic", "test",
+            _SYMBOLIC, _NUMBER, 1, problems, _BY_NC_ND, config=part or "main",
+        )
+        for part, problems in (("", 5000), ("p1", 5000), ("p2", 2500))
+    ),
+)  # fmt: skip
+
+PRESETS = {p.key: p if p.source else replace(p, source=_CARD + p.hub) for p in _ALL}
+
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONNECT_S = 3.0
@@ -40,7 +133,6 @@ class HubAddress:
 
 
 def find_preset(name: str) -> Preset | None:
-    """The preset of that name, its title, or its address on the hub; None where there is none."""
     plain = name.strip().casefold()
     if plain in PRESETS:
         return PRESETS[plain]
@@ -55,37 +147,28 @@ def open_preset(preset: Preset, folder: Path | None = None) -> RowSource:
             return _own_copy(open_file(path), preset)
     if preset.files:
         return _open_files(preset, folder)
-    address = HubAddress(preset.hub, preset.config, preset.split)
-    found = _hub_source(address, _load(address, _remedy(preset.key, folder)), preset.key)
+    found = open_hub(HubAddress(preset.hub, preset.config, preset.split), preset.key, folder)
     return replace(found, licence=preset.licence, mapping=preset.mapping, kind=preset.kind)
 
 
 def _own_copy(source: RowSource, preset: Preset) -> RowSource:
     """The user's copy has the hub's columns, or the ones that an import wrote."""
-    columns = {name for row in _some(source) for name in row.cells}
+    columns = {name for row in islice(source.rows(), 20) if not row.damage for name in row.cells}
     wanted = preset.mapping.columns().values()
     fits = all(part in columns for column in wanted for part in column.split("+"))
     mapping = preset.mapping if fits else None
     return replace(source, name=preset.key, licence=preset.licence, mapping=mapping, kind=preset.kind)
 
 
-def _some(source: RowSource) -> list[Row]:
-    rows = source.rows()
-    return [row for _, row in zip(range(20), rows, strict=False) if not row.damage]
-
-
-def open_hub(address: HubAddress) -> RowSource:
-    """Any data set by its name; its columns are recognised or mapped by hand."""
-    return _hub_source(address, _load(address, _remedy(address.hub, None)), address.hub.rsplit("/", 1)[-1])
-
-
-def _hub_source(address: HubAddress, split: Any, name: str) -> RowSource:
-    """The rows of a split; the data set is mapped into memory and not loaded."""
+def open_hub(address: HubAddress, name: str = "", folder: Path | None = None) -> RowSource:
+    """Any data set by its address; its columns are recognised or mapped by hand."""
+    split = _load(address, _remedy(name or address.hub, folder))
 
     def rows() -> Iterator[Row]:
         for number, cells in enumerate(split, 1):
             yield Row(number, 0, cells)
 
+    name = name or address.hub.rsplit("/", 1)[-1]
     return RowSource(name, str(address), "hub", rows, lambda row: f"{address}, row {row.number}")
 
 
@@ -103,12 +186,15 @@ def _load(address: HubAddress, remedy: str) -> Any:
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
-    with _offline(datasets):
-        try:
-            return _pick(datasets.load_dataset(address.hub, address.config or None), address)
-        except (OSError, ValueError):  # not cached, or another configuration is
-            pass
-    _check_network(str(address), datasets.config.HF_HUB_OFFLINE, datasets.config.HF_ENDPOINT, remedy)
+    # The library's own switch, which it reads at each call.
+    switched_off, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, True
+    try:
+        return _pick(datasets.load_dataset(address.hub, address.config or None), address)
+    except (OSError, ValueError):  # not cached, or another configuration is
+        pass
+    finally:
+        datasets.config.HF_HUB_OFFLINE = switched_off
+    _check_network(str(address), switched_off, datasets.config.HF_ENDPOINT, remedy)
     try:
         return _pick(datasets.load_dataset(address.hub, address.config or None), address)
     except UserError:
@@ -120,17 +206,6 @@ def _load(address: HubAddress, remedy: str) -> Any:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
-
-
-@contextmanager
-def _offline(datasets: Any) -> Iterator[None]:
-    """The library's own switch, which it reads at each call."""
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
 
 
 def _check_network(what: str, switched_off: bool, endpoint: str, remedy: str) -> None:

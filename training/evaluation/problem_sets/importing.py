@@ -1,4 +1,4 @@
-"""Turn the rows of a source into problems that can be verified, and report every row that was left out and why.
+"""Turn the rows of a source into problems that can be verified, report every row left out and why, and write both.
 
 Two passes, both streaming: the first finds questions that are answered twice and differently, the second makes the
 problems. It refuses a source as a whole only where no row can be read or no column is known.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
 
 from training.core.answers import ANSWER_MARKER, SymbolicChecker
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.types import AnswerKind, Problem
 from training.errors import UserError
-from training.evaluation.problem_sets.format_detection import SAMPLE, columns_of, detect, unrecognised
 from training.evaluation.problem_sets.gold_answers import (
     Gold,
     NoGold,
@@ -30,6 +33,7 @@ from training.evaluation.problem_sets.gold_answers import (
 )
 from training.evaluation.problem_sets.sources import RowSource
 from training.evaluation.problem_sets.types import (
+    ROLES,
     ColumnMapping,
     Duplicate,
     ImportReport,
@@ -45,8 +49,64 @@ from training.evaluation.problem_sets.types import (
     normal_type,
 )
 
+SAMPLE = 20
+_QUESTIONS = ("question", "problem", "new_question", "prompt", "query", "input", "question_concat", "problem_statement")
+_ANSWERS = ("answer", "final_answer", "final_ans", "gold", "target", "expected_answer", "label", "output")
+_TYPES = ("type", "family", "perturbation_type", "problem_type", "subject", "category", "topic")
+_IDS = ("id", "unique_id", "problem_id", "problem_idx")
+_GROUPS = ("group", "original_id", "original_question", "seed_question")
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(name) for row in rows for name in row.cells))
+
+
+def detect(rows: Sequence[Row]) -> tuple[Layout, ColumnMapping] | None:
+    """The layout and the mapping of a set that begins with these rows; None where question or answer has no column."""
+    named = {name.strip().casefold(): name for name in reversed(columns_of(rows))}
+    rest = _rest(named, rows)
+    if "body" in named and "question" in named and "answer" in named:
+        return Layout.SVAMP, ColumnMapping(named["question"], named["answer"], context=named["body"], **rest)
+    question, answer, solution = _first(named, _QUESTIONS), _first(named, _ANSWERS), named.get("solution", "")
+    if not question or not (answer or solution):
+        return None
+    mapping = ColumnMapping(question, answer, solution=solution, **rest)
+    if question.strip().casefold() == "problem":
+        return Layout.MATH, mapping
+    marked = sum("####" in str(row.cells.get(answer, "")) for row in rows)
+    return (Layout.GSM8K if marked * 2 > len(rows) else Layout.PLAIN), mapping
+
+
+def _rest(named: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
+    kind = named.get("kind", "")
+    kinds: set[Any] = {row.cells.get(kind) for row in rows if isinstance(row.cells.get(kind), str)}
+    return {
+        "kind": kind if kinds and kinds <= {k.value for k in AnswerKind} else "",
+        "type": _first(named, _TYPES),
+        "id": _first(named, _IDS),
+        "group": _first(named, _GROUPS),
+    }
+
+
+def _first(named: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((named[name] for name in names if name in named), "")
+
+
+def read_mapping(pairs: Iterable[str], found: ColumnMapping | None = None) -> ColumnMapping:
+    """The mapping of "role=column" texts over what was found. Raises a `UserError` that names the roles."""
+    roles = found.columns() if found else {}
+    for pair in pairs:
+        role, sign, column = pair.partition("=")
+        if not sign or role.strip() not in ROLES or not column.strip():
+            raise UserError(f"--map {pair!r}: write role=column, where the role is one of {', '.join(ROLES)}.")
+        roles[role.strip()] = column.strip()
+    if "question" not in roles or not ("answer" in roles or "solution" in roles):
+        raise UserError("The mapping lacks the question or the answer: --map question=COLUMN --map answer=COLUMN.")
+    return ColumnMapping(**{"answer": "", **roles})
+
+
 MAX_QUESTION = 20_000
-_REPORT_EVERY = 500
+_PROGRESS_EVERY = 500
 _SPACE = re.compile(r"\s+")
 
 
@@ -69,7 +129,7 @@ class ProblemImport:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self._source, self._symbolic, self._on_progress = source, symbolic, on_progress
-        self._options = options = _options(source, options)
+        self._options = options = with_kind(source, options)
         self._started = time.monotonic()
         self.layout, self.mapping = find_mapping(source, options)
         self.name = options.name or source.name
@@ -91,7 +151,7 @@ class ProblemImport:
                 self._limited = True
                 return
             self._rows += 1
-            if self._on_progress and self._rows % _REPORT_EVERY == 0:
+            if self._on_progress and self._rows % _PROGRESS_EVERY == 0:
                 self._on_progress(self._rows)
             problem = self._take(row, disputed)
             if problem is not None:
@@ -150,7 +210,6 @@ class ProblemImport:
         return disputed
 
     def report(self) -> ImportReport:
-        """What became of the rows that were read."""
         return ImportReport(
             source=self._source.origin, format=self._source.format, layout=self.layout, mapping=self.mapping,
             licence=self._source.licence, rows=self._rows, imported=self._imported, filtered=self._filtered,
@@ -172,45 +231,39 @@ def read_problem_set(
     return ProblemSet(running.name, problems, source.origin, source.licence, running.report())
 
 
-def _options(source: RowSource, options: ReadOptions | None) -> ReadOptions:
+def with_kind(source: RowSource, options: ReadOptions | None) -> ReadOptions:
     options = options or ReadOptions()
     return options if options.kind else replace(options, kind=source.kind)
 
 
 def find_mapping(source: RowSource, options: ReadOptions) -> tuple[Layout, ColumnMapping]:
     """The mapping that was given, or the one that the first rows show. Raises a `UserError` where there is none."""
-    first = [row for row in itertools.islice(source.rows(), 50 * SAMPLE) if not row.damage][:SAMPLE]
+    head = list(itertools.islice(source.rows(), 50 * SAMPLE))
+    first = [row for row in head if not row.damage][:SAMPLE]
     columns = columns_of(first)
     given = options.mapping or _of_preset(source.mapping, columns)
     if given is not None:
         _check_columns(source.origin, given, columns)
         return Layout.MAPPED, given
-    found = detect(first)
-    if found is None:
-        if not first:
-            raise UserError(_nothing(source))
-        raise UserError(unrecognised(source.origin, columns))
-    return found
+    if found := detect(first):
+        return found
+    if first:
+        raise UserError(
+            f"{source.origin}: there is no question, or no answer, that its columns name "
+            f"({', '.join(columns[:20]) or 'none'}). Name them: --map question=COLUMN --map answer=COLUMN."
+        )
+    ended = next((row for row in head if "here" in row.damage), head[0] if head else None)
+    why = f"{source.place(ended)}: {ended.damage}" if ended else "it has no rows"
+    raise UserError(f"{source.origin} holds no problem ({why}). Each row needs a question and an answer.")
 
 
 def _of_preset(mapping: ColumnMapping | None, columns: tuple[str, ...]) -> ColumnMapping | None:
     """A preset's mapping without what its set no longer has and does without: a type, an id, a group."""
     if mapping is None:
         return None
-    gone = [r for r in ("type", "id", "group", "solution") if any(p not in columns for p in _parts(mapping, r))]
+    named = {role: mapping.columns().get(role, "").split("+") for role in ("type", "id", "group", "solution")}
+    gone = [role for role, parts in named.items() if any(part and part not in columns for part in parts)]
     return replace(mapping, **dict.fromkeys(gone, "")) if columns else mapping
-
-
-def _parts(mapping: ColumnMapping, role: str) -> list[str]:
-    column = getattr(mapping, role)
-    return [part for part in column.split("+") if part]
-
-
-def _nothing(source: RowSource) -> str:
-    damaged = [row for row in itertools.islice(source.rows(), 50 * SAMPLE) if row.damage]
-    ended = next((row for row in damaged if "here" in row.damage), damaged[0] if damaged else None)
-    why = f"{source.place(ended)}: {ended.damage}" if ended else "it has no rows"
-    return f"{source.origin} holds no problem ({why}). Each row needs a question and an answer."
 
 
 def _check_columns(origin: str, mapping: ColumnMapping, columns: tuple[str, ...]) -> None:
@@ -223,13 +276,10 @@ def _check_columns(origin: str, mapping: ColumnMapping, columns: tuple[str, ...]
 
 
 def preview(
-    source: RowSource,
-    options: ReadOptions | None = None,
-    symbolic: SymbolicChecker | None = None,
-    rows: int = 5,
+    source: RowSource, options: ReadOptions | None = None, symbolic: SymbolicChecker | None = None, rows: int = 5
 ) -> Preview:
     """The first rows as they would be read. Without a mapping the cells are shown, and a note says what to do."""
-    options = _options(source, options)
+    options = with_kind(source, options)
     first = list(itertools.islice(source.rows(), rows))
     columns = columns_of(itertools.islice(source.rows(), SAMPLE))
     try:
@@ -237,25 +287,16 @@ def preview(
     except UserError as error:
         shown = tuple(PreviewRow(source.place(row), _cells(row), None, None) for row in first)
         return Preview(source.name, source.format, columns, None, None, shown, str(error))
-    name = options.name or source.name
-    made = tuple(_preview_row(source, row, mapping, options, symbolic, name) for row in first)
-    return Preview(source.name, source.format, columns, layout, mapping, made)
-
-
-def _preview_row(
-    source: RowSource,
-    row: Row,
-    mapping: ColumnMapping,
-    options: ReadOptions,
-    symbolic: SymbolicChecker | None,
-    name: str,
-) -> PreviewRow:
-    place = source.place(row)
-    try:
-        return PreviewRow(place, _cells(row), make_problem(row, mapping, options, symbolic, name), None)
-    except _Refused as refused:
-        rejected = Rejected(row.number, place, refused.reason, row.raw, refused.detail, row.line)
-        return PreviewRow(place, _cells(row), None, rejected)
+    made = []
+    for row in first:
+        place, rejected = source.place(row), None
+        problem: Problem | None = None
+        try:
+            problem = make_problem(row, mapping, options, symbolic, options.name or source.name)
+        except _Refused as refused:
+            rejected = Rejected(row.number, place, refused.reason, row.raw, refused.detail, row.line)
+        made.append(PreviewRow(place, _cells(row), problem, rejected))
+    return Preview(source.name, source.format, columns, layout, mapping, tuple(made))
 
 
 def _cells(row: Row) -> dict[str, str]:
@@ -265,9 +306,8 @@ def _cells(row: Row) -> dict[str, str]:
 def make_problem(
     row: Row, mapping: ColumnMapping, options: ReadOptions, symbolic: SymbolicChecker | None, name: str
 ) -> Problem:
-    """The problem of one row."""
     question, answer = _question(row, mapping), _answer(row, mapping)
-    gold = read_gold(answer, question, _told_kind(row, mapping, options), options.kinds, symbolic)
+    gold = read_gold(answer, question, _stated_kind(row, mapping, options), options.kinds, symbolic)
     if isinstance(gold, NoGold):
         raise _Refused(gold.reason, gold.detail)
     digest = hashlib.sha256(f"{question}\n{gold.text}".encode()).hexdigest()[:12]
@@ -318,7 +358,7 @@ def _answer(row: Row, mapping: ColumnMapping) -> str:
     return found
 
 
-def _told_kind(row: Row, mapping: ColumnMapping, options: ReadOptions) -> AnswerKind | None:
+def _stated_kind(row: Row, mapping: ColumnMapping, options: ReadOptions) -> AnswerKind | None:
     named = _cell(row, mapping.kind).casefold()
     if not named:
         return options.kind
@@ -335,7 +375,6 @@ def _type(row: Row, mapping: ColumnMapping) -> str:
 
 
 def _solution(row: Row, mapping: ColumnMapping, gold: Gold) -> str:
-    """The worked solution, which ends with the answer line."""
     written = _cell(row, mapping.solution) or _cell(row, mapping.answer)
     if ANSWER_MARKER in written:
         return without_calculator(written)
@@ -362,3 +401,50 @@ def _cell(row: Row, column: str, joint: str = " ", *, needed: bool = False) -> s
 
 def _key(question: str) -> bytes:
     return hashlib.blake2b(_SPACE.sub(" ", question).casefold().encode(), digest_size=12).digest()
+
+
+def problem_fields(problem: Problem) -> dict[str, str]:
+    """A row of a written set. Names are those that are recognised when it is read again."""
+    fields = {
+        "id": problem.id, "question": problem.question, "answer": problem.answer, "kind": problem.kind.value,
+        "type": problem.family, "solution": problem.solution,
+    }  # fmt: skip
+    return fields | ({"group": problem.template} if problem.template else {})
+
+
+def write_problems(problems: Iterable[Problem], path: Path) -> int:
+    """How many were written. Nothing stands at `path` before all are, and nothing is touched where there are none."""
+    count = 0
+    with _whole(path) as file:
+        for problem in problems:
+            file.write(json.dumps(problem_fields(problem), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[str]]:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        if temporary.stat().st_size:
+            temporary.replace(path)
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def report_fields(report: ImportReport) -> dict[str, Any]:
+    changed = {"mapping": report.mapping.columns(), "seconds": round(report.seconds, 3), "left_out": report.reasons()}
+    return asdict(report) | changed
+
+
+def write_report(report: ImportReport, path: Path) -> None:
+    with _whole(path) as file:
+        json.dump(report_fields(report), file, ensure_ascii=False, indent=1)
+        file.write("\n")

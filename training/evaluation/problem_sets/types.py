@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -38,8 +39,7 @@ class ColumnMapping:
 
     A column is a name, several joined by "+" ("id+instance"), or "=" and a text that holds for every row ("=number").
     `context` goes before the question. `solution` is the worked one; an answer that is missing is taken from its box.
-    `group` ties problems together that are variants of one (the same original question, the same template): it
-    becomes `Problem.template`, and statistics cluster by it.
+    `group` ties variants of one problem together: it becomes `Problem.template`, and statistics cluster by it.
     """
 
     question: str
@@ -52,7 +52,6 @@ class ColumnMapping:
     group: str = ""
 
     def columns(self) -> dict[str, str]:
-        """Role to column, those that are set."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
 
 
@@ -63,19 +62,12 @@ class Reason(StrEnum):
     """Why a row was left out."""
 
     DAMAGED = "damaged"
-    """The row cannot be read at all."""
     NO_COLUMN = "missing column"
-    """The row has no such column."""
     NO_QUESTION = "empty question"
-    """There is nothing to solve."""
     TOO_LONG = "question too long"
-    """Longer than any solver here could read."""
     NO_ANSWER = "empty answer"
-    """There is nothing to compare with."""
     UNREADABLE = "unreadable answer"
-    """The answer is nothing that the checker can compare."""
     MANY_ANSWERS = "more than one answer"
-    """It is not said which answer counts."""
     CONTRADICTION = "contradictory duplicates"
     """Another row asks the same and answers otherwise, so neither can be trusted."""
 
@@ -89,7 +81,6 @@ class Rejected:
     reason: Reason
     excerpt: str
     detail: str = ""
-    """The reason in words."""
     line: int = 0
     """Where the row begins in its file; 0 where there are no lines."""
 
@@ -119,9 +110,7 @@ class ImportReport:
     rows: int
     imported: int
     filtered: int
-    """Left out by the type filter."""
     limited: bool
-    """Whether reading ended at the limit."""
     rejected: tuple[Rejected, ...]
     duplicates: tuple[Duplicate, ...]
     kinds: Mapping[str, int]
@@ -131,10 +120,7 @@ class ImportReport:
 
     def reasons(self) -> dict[str, int]:
         """How many rows were left out, by reason, the commonest first."""
-        counts: dict[str, int] = {}
-        for rejected in self.rejected:
-            counts[rejected.reason] = counts.get(rejected.reason, 0) + 1
-        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+        return dict(Counter(str(rejected.reason) for rejected in self.rejected).most_common())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +183,6 @@ class Row:
     damage: str = ""
     raw: str = ""
     part: int = 0
-    """Which file of several it is from."""
 
 
 def normal_type(text: str) -> str:

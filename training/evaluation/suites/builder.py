@@ -1,12 +1,7 @@
-"""The frozen suite: held-out problems, each with one hint of every type and its placebo. Values and their making.
+"""Suites as values, made from the bundled families, from given problems, or from given hints. No I/O, no model.
 
-The same seed and size always make the same suite; its hash says so. Nothing in it shares a phrasing or a hint
-template with training.
-
-Make suites: from the bundled families, from problems that are there already, from hints that are. No I/O, no model.
-
-Every hint passes the gates, and what was refused is counted. The same call makes the same suite. It refuses families
-and types that do not exist, and a suite without a problem."""
+The same call makes the same suite; its hash says so. Every hint passes the gates, and what was refused is counted.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +35,6 @@ class SuiteItem:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A frozen set of items under a name."""
-
     name: str
     items: tuple[SuiteItem, ...]
 
@@ -65,17 +58,11 @@ def frozen_suite(problems: int, seed: int) -> Suite:
 
 
 def held_out_problems(problems: int, seed: int) -> list[Problem]:
-    """The first `problems` of the held-out stream of `seed`."""
-    stream = problem_stream(seed, Split.HELD_OUT)
-    return [next(stream) for _ in range(problems)]
+    return list(itertools.islice(problem_stream(seed, Split.HELD_OUT), problems))
 
 
 def build_suite(
-    name: str,
-    problems: Sequence[Problem],
-    source: HintSource,
-    seed: int,
-    types: Sequence[HintType] = tuple(HintType),
+    name: str, problems: Sequence[Problem], source: HintSource, seed: int, types: Sequence[HintType] = tuple(HintType)
 ) -> Suite:
     """A suite over `problems` with hints of these types from `source`; a type it has no hint for is left out."""
     items = []
@@ -109,7 +96,6 @@ class Tally:
     missing: Counter[str] = field(default_factory=Counter)
 
     def passes(self, hint: Hint, problem: Problem, others: Sequence[str] = ()) -> bool:
-        """Check a hint, and count it."""
         self.tried += 1
         gate = check_hint(hint.text, problem, others=others).gate
         if gate is not None:
@@ -135,31 +121,32 @@ class RankedHint:
     step: int
 
 
+def _check_size(problems: int) -> None:
+    if problems < 1:
+        raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
+
+
 def families_problems(problems: int, seed: int, split: Split, families: Sequence[str] = ()) -> list[Problem]:
     """The first `problems` of the seeded stream of these families (all: the stream that the frozen suite takes)."""
     known_families(families)
-    if problems < 1:
-        raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
+    _check_size(problems)
     return list(itertools.islice(problem_stream(seed, split, families or None), problems))
 
 
 def known_families(families: Sequence[str]) -> None:
-    """A `UserError` for a family that is not bundled."""
     if unknown := [name for name in families if name not in FAMILIES]:
         raise UserError(f"There is no family {', '.join(unknown)}. There are: {', '.join(FAMILIES)}.")
 
 
 def choose_problems(problems: Sequence[Problem], count: int | None, seed: int) -> list[Problem]:
     """`count` of them drawn by the seed, in their own order; all of them for None or a larger number."""
-    if count is not None and count < 1:
-        raise UserError(f"A suite of {count} problems cannot be made; ask for at least 1.")
-    if count is None or count >= len(problems):
+    if count is None:
+        return list(problems)
+    _check_size(count)
+    if count >= len(problems):
         return list(problems)
     drawn = random.Random(f"{seed}:problems").sample(range(len(problems)), count)
     return [problems[i] for i in sorted(drawn)]
-
-
-# ---------------------------------------------------------------------- templates
 
 
 def template_offers(seed: int, split: Split) -> Offers:
@@ -205,44 +192,55 @@ def distinct(problems: Iterable[Problem]) -> list[Problem]:
     return list({problem.id: problem for problem in reversed(list(problems))}.values())[::-1]
 
 
-# ---------------------------------------------------------------------- hints that are there
+_Kept = dict[str, tuple[Problem, list[Hint]]]
+
+
+def _keep(problem: Problem, hint: Hint, kept: _Kept, tally: Tally) -> bool:
+    """Whether a hint passes the gates; it is then added to those of its problem."""
+    problem, there = kept.get(problem.id, (problem, []))
+    passes = tally.passes(hint, problem, [h.text for h in there])
+    if passes:
+        kept[problem.id] = (problem, [*there, hint])
+        tally.kept[hint.type] += 1
+    return passes
+
+
+def _kept_suite(name: str, kept: _Kept, tally: Tally, seed: int) -> MadeSuite:
+    items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
+    return MadeSuite(Suite(name, items), tally)
 
 
 def hinted_suite(name: str, pairs: Iterable[tuple[Problem, Hint]], seed: int) -> MadeSuite:
     """A suite of these hints in their order, those that the gates refuse left out."""
     tally = Tally()
-    kept: dict[str, tuple[Problem, list[Hint]]] = {}
+    kept: _Kept = {}
     for problem, hint in pairs:
-        there = kept.get(problem.id, (problem, []))
-        if tally.passes(hint, problem, [h.text for h in there[1]]):
-            kept[problem.id] = (problem, [*there[1], hint])
-            tally.kept[hint.type] += 1
+        _keep(problem, hint, kept, tally)
     if not kept:
         raise UserError(f"No hint is left to make a suite of: {tally.tried} tried, all refused by the gates.")
-    items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
-    return MadeSuite(Suite(name, items), tally)
+    return _kept_suite(name, kept, tally, seed)
 
 
 def archive_suite(name: str, found: Iterable[RankedHint], problems: int, seed: int) -> MadeSuite:
     """The strongest hints of each type × family, cell by cell in turn, until there are so many problems.
 
     Hints without any strength are left out. A choice by strength flatters the attack on the very model that it was
-    measured on; `suite_manifest.separation` says so.
+    measured on; `manifest.separation` says so.
     """
-    if problems < 1:
-        raise UserError(f"A suite of {problems} problems cannot be made; ask for at least 1.")
+    _check_size(problems)
     tally = Tally()
-    kept: dict[str, tuple[Problem, list[Hint]]] = {}
+    kept: _Kept = {}
     cells = list(_cells(ranked for ranked in found if ranked.strength > 0).values())
     while cells and len(kept) < problems:
         for cell in cells:
-            if len(kept) < problems:
-                _take_strongest(cell, kept, tally)
+            while cell and len(kept) < problems:
+                ranked = cell.pop()
+                if _keep(ranked.problem, ranked.hint, kept, tally):
+                    break
         cells = [cell for cell in cells if cell]
     if not kept:
         raise UserError("The run has no hint that passes the gates and ever worked, so no suite can be made of it.")
-    items = tuple(make_item(problem, hints, seed) for problem, hints in kept.values())
-    return MadeSuite(Suite(name, items), tally)
+    return _kept_suite(name, kept, tally, seed)
 
 
 def _cells(found: Iterable[RankedHint]) -> Mapping[tuple[str, str], list[RankedHint]]:
@@ -260,14 +258,3 @@ def _cells(found: Iterable[RankedHint]) -> Mapping[tuple[str, str], list[RankedH
 
 def _strength(ranked: RankedHint) -> tuple[float, int, str, str]:
     return (ranked.strength, ranked.step, ranked.problem.id, ranked.hint.text)
-
-
-def _take_strongest(cell: list[RankedHint], kept: dict[str, tuple[Problem, list[Hint]]], tally: Tally) -> None:
-    """Move the strongest hint that passes the gates from a cell to those that are kept."""
-    while cell:
-        ranked = cell.pop()
-        problem, there = kept.get(ranked.problem.id, (ranked.problem, []))
-        if tally.passes(ranked.hint, problem, [h.text for h in there]):
-            kept[problem.id] = (problem, [*there, ranked.hint])
-            tally.kept[ranked.hint.type] += 1
-            return

@@ -1,13 +1,10 @@
 """A suite on disk: a folder with `manifest.json` and `items.jsonl`.
 
-`items.jsonl` has one item a line, exactly a `SuiteItem`: `{"problem": {…}, "hints": [{…}], "placebos": ["…"]}`. Lines
-of one problem are one item when read: a later line adds hints to it. Lines are only ever added, so a suite in use keeps
-its beginning. `manifest.json` says what is in it and proves it: how many lines count, a hash of each and one of all;
-what stands behind the counted lines was never finished and is ignored. Writing goes items first, then the manifest in
-one move, so a kill leaves the suite before or after and nothing between.
+`items.jsonl` has one `SuiteItem` a line; a later line of the same problem adds hints to it. Lines are only ever added.
+`manifest.json` says how many lines count, with a hash of each and one of all; what stands behind them was never
+finished and is ignored. Items are written first, then the manifest in one move.
 
-It refuses hints that a gate refuses, unless `allow_invalid`, and then the manifest names them. It refuses to read
-what was changed since, a newer format, and damaged lines, each with file and line.
+Hints that a gate refuses are refused, unless `allow_invalid`, and then the manifest names them.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +34,7 @@ from training.evaluation.suites.manifest import (
     manifest_text,
     proof_of,
 )
-from training.runs.files import decode, explained, write_whole
+from training.runs.files import decode, decode_format, explained, read_text, write_whole
 
 MANIFEST, ITEMS = "manifest.json", "items.jsonl"
 LICENCE = (
@@ -53,8 +50,6 @@ class AlreadyThere(UserError):
 
 @dataclass(frozen=True, slots=True)
 class SavedSuite:
-    """A suite as it lies in `folder`."""
-
     folder: Path
     manifest: SuiteManifest
     suite: Suite
@@ -86,11 +81,7 @@ def write_suite(
 
 
 def append_item(
-    folder: Path,
-    item: SuiteItem,
-    *,
-    allow_invalid: bool = False,
-    refused: Mapping[int, Sequence[Gate]] | None = None,
+    folder: Path, item: SuiteItem, *, allow_invalid: bool = False, refused: Mapping[int, Sequence[Gate]] | None = None
 ) -> SavedSuite:
     """Add an item, or hints to the item of the same problem. `refused` adds gates that refused a hint elsewhere.
 
@@ -109,7 +100,9 @@ def append_item(
         _put_lines(folder, len("".join(old).encode()), lines[-1:])
         suite = Suite(saved.suite.name, merge_items([*saved.suite.items, item]))
         before = saved.manifest
-        recipe = before.recipe and {**before.recipe, APPENDED: len(lines) - _followed(before)}
+        appended = before.recipe.get(APPENDED, 0)
+        followed = len(before.lines) - (appended if type(appended) is int else 0)
+        recipe = before.recipe and {**before.recipe, APPENDED: len(lines) - followed}
         manifest = make_manifest(suite, lines, before.created, before.placement, before.licence, invalid, recipe)
         write_whole(folder / MANIFEST, manifest_text(manifest))
     return read_suite(folder)
@@ -132,24 +125,8 @@ def read_suite(folder: Path) -> SavedSuite:
 def read_manifest(folder: Path) -> SuiteManifest:
     """The manifest alone: what is in a suite, quickly. It proves nothing about the items."""
     path = folder / MANIFEST
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no suite: {MANIFEST} is missing.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
-    version = decode(text, _Format, str(path)).format
-    if version > FORMAT:
-        raise UserError(f"{path} has format {version}; this version reads {FORMAT}. Update seirenes.")
-    return decode(text, SuiteManifest, str(path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int
-
-
-# ---------------------------------------------------------------------- making
+    text = read_text(path, f"{folder} holds no suite: {MANIFEST} is missing.")
+    return decode_format(text, SuiteManifest, FORMAT, str(path))
 
 
 def _refused(
@@ -171,12 +148,6 @@ def _refused(
     return found
 
 
-def _followed(manifest: SuiteManifest) -> int:
-    """How many lines the recipe made."""
-    appended = manifest.recipe.get(APPENDED, 0)
-    return len(manifest.lines) - (appended if type(appended) is int else 0)
-
-
 def merge_items(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
     """One item a problem, in order of appearance: hints of later lines join those of the first."""
     by_problem: dict[str, SuiteItem] = {}
@@ -193,7 +164,6 @@ def _line(item: SuiteItem) -> str:
 
 
 def _put_lines(folder: Path, at_bytes: int, lines: Sequence[str]) -> None:
-    """Write lines behind the counted ones, over what was never finished."""
     path = folder / ITEMS
     with explained("Writing", path), path.open("ab") as file:
         file.truncate(at_bytes)
@@ -211,7 +181,9 @@ def _writing(folder: Path) -> Iterator[None]:
             os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             break
         except FileExistsError as error:
-            _take_away(lock)
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > _LOCK_STALE_S:
+                    lock.unlink(missing_ok=True)
             if time.monotonic() > until:
                 raise UserError(f"{folder} is being written by another process. Try again in a moment.") from error
             time.sleep(0.02)
@@ -223,25 +195,10 @@ def _writing(folder: Path) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
-def _take_away(lock: Path) -> None:
-    try:
-        stale = time.time() - lock.stat().st_mtime > _LOCK_STALE_S
-    except OSError:
-        return
-    if stale:
-        lock.unlink(missing_ok=True)
-
-
-# ---------------------------------------------------------------------- reading
-
-
 def read_lines(folder: Path, manifest: SuiteManifest) -> list[str]:
     """The lines of items.jsonl that count, unproven."""
     path = folder / ITEMS
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+    lines = read_text(path).splitlines(keepends=True)
     counted = len(manifest.lines)
     if len(lines) < counted:
         raise UserError(f"{path}, line {len(lines) + 1}: it is missing; the manifest counts {counted} lines.")

@@ -1,7 +1,6 @@
-"""What a suite says of itself: the manifest as a value, derived from the items, to JSON and back. No I/O.
+"""What a suite says of itself, derived from the items, so a mixture of held-out and training material always shows.
 
-Nothing in it is taken on trust: counts and splits are derived from what the items are, so a mixture of held-out and
-training material always shows. `recipe` alone is stated by whoever made the suite, and can be repeated.
+`recipe` alone is stated by whoever made the suite, and can be repeated. No I/O.
 """
 
 from __future__ import annotations
@@ -40,10 +39,9 @@ class InvalidHint:
 class SuiteManifest:
     """What a suite holds. Counts are derived from the items; `lines` are the first 16 hex digits of each line's hash.
 
-    `families` counts problems. `types` counts hints a type, `passed` those of them that passed all gates. `authors`
-    counts hints by who wrote them (templates, model, run, hand, unknown), `writers` by the very template, model or
-    run. `splits` counts problems and hints by the split of the template that they are from ("none" without one).
-    `placement` is where the hints go. `recipe` says how the suite was made; empty where it grew by hand.
+    `families` counts problems. `types` counts hints a type, `passed` those that passed. `authors` counts hints
+    by who wrote them (templates, model, run, hand, unknown), `writers` by the very template, model or run. `splits`
+    counts problems and hints by the split of their template ("none" without one). `recipe` says how it was made.
     """
 
     name: str
@@ -63,9 +61,6 @@ class SuiteManifest:
     format: int = FORMAT
     writers: Mapping[str, int] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
-
-
-# ---------------------------------------------------------------------- what things are
 
 
 def author_of(hint: Hint) -> str:
@@ -90,9 +85,6 @@ _TEMPLATE_SPLITS = {writer.id: writer.split for writers in WRITERS.values() for 
 def split_of_hint(hint: Hint) -> Split | None:
     """The split of the template that wrote it; None for what no template of the laboratory wrote."""
     return _TEMPLATE_SPLITS.get(hint.template)
-
-
-# ---------------------------------------------------------------------- making
 
 
 def make_manifest(
@@ -140,16 +132,12 @@ def proof_of(line: str) -> str:
 
 
 def digest_of(lines: Sequence[str]) -> str:
-    """The hash of all lines."""
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-# ---------------------------------------------------------------------- words
 
 
 def separation(manifest: SuiteManifest) -> str:
     """Whether training sees these problems and hints, in two sentences."""
-    return f"{_problem_words(manifest)} {_hint_words(manifest)}"
+    return f"{_problem_origin(manifest)} {_hint_origin(manifest)}"
 
 
 def brief_separation(manifest: SuiteManifest) -> str:
@@ -163,25 +151,24 @@ def brief_separation(manifest: SuiteManifest) -> str:
 
 
 def is_mixed(counts: Mapping[str, int]) -> bool:
-    """Whether both splits are in it."""
     return Split.TRAIN in counts and Split.HELD_OUT in counts
 
 
-def _problem_words(manifest: SuiteManifest) -> str:
+def _problem_origin(manifest: SuiteManifest) -> str:
     counts = manifest.splits.get("problems", {})
     if is_mixed(counts):
         return f"MIXED problems: {_listed(counts)}."
     if (run := manifest.recipe.get("run")) and not manifest.recipe.get(APPENDED):
         return f"Problems that the run {run} was trained on."
-    words = {
+    texts = {
         Split.HELD_OUT: "Problems in held-out phrasings, which training never sees",
         Split.TRAIN: "Problems in training's own phrasings",
         OUTSIDE: "Problems from outside the bundled families",
     }
-    return _one_or_both(counts, words, "No problems.")
+    return _one_or_both(counts, texts, "No problems.")
 
 
-def _hint_words(manifest: SuiteManifest) -> str:
+def _hint_origin(manifest: SuiteManifest) -> str:
     counts = manifest.splits.get("hints", {})
     if is_mixed(counts):
         return f"MIXED hints: {_listed(counts)}."
@@ -189,16 +176,16 @@ def _hint_words(manifest: SuiteManifest) -> str:
         who = "drawn from training's templates" if manifest.recipe.get("mode") == "random" else "written"
         return f"Hints {who} in that run, chosen for their strength there: what they do to its own models is flattered."
     authors = ", ".join(f"{name} {n}" for name, n in manifest.authors.items() if name != "templates")
-    words = {
+    texts = {
         Split.HELD_OUT: "Hints of held-out templates, which training never uses",
         Split.TRAIN: "Hints of training's own templates",
         OUTSIDE: f"Hints that no template wrote ({authors})",
     }
-    return _one_or_both(counts, words, "No hints.")
+    return _one_or_both(counts, texts, "No hints.")
 
 
-def _one_or_both(counts: Mapping[str, int], words: Mapping[str, str], none: str) -> str:
-    parts = [f"{words.get(split, split)}{f': {n}' if len(counts) > 1 else ''}" for split, n in counts.items()]
+def _one_or_both(counts: Mapping[str, int], texts: Mapping[str, str], none: str) -> str:
+    parts = [f"{texts.get(split, split)}{f': {n}' if len(counts) > 1 else ''}" for split, n in counts.items()]
     return "; ".join(parts) + "." if parts else none
 
 
@@ -207,9 +194,5 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {names.get(split, split)}" for split, n in counts.items())
 
 
-# ---------------------------------------------------------------------- JSON
-
-
 def manifest_text(manifest: SuiteManifest) -> str:
-    """The text of manifest.json."""
     return json.dumps(dataclasses.asdict(manifest), indent=1, ensure_ascii=True) + "\n"

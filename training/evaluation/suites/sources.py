@@ -19,8 +19,7 @@ from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.types import ProblemSet
 from training.evaluation.suites.builder import RankedHint
 from training.problem_files import load_problems, make_problems
-from training.rollouts.reader import RolloutReader
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import load_config
 from training.runs.paths import RunPaths
 
@@ -38,9 +37,6 @@ def read_problems(source: str, sets_folder: Path) -> ProblemSet:
         first = found.report.rejected[0] if found.report.rejected else "it is empty"
         raise UserError(f"{source} holds no problem that can be verified ({first}). See: seirenes problems preview.")
     return found
-
-
-# ---------------------------------------------------------------------- runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,6 @@ def _newest(hints: Sequence[RankedHint]) -> int:
 
 
 def _archive_entries(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """The archive in a checkpoint; empty where there is none that can be read."""
     try:
         state = json.loads((folder / "loop.json").read_text(encoding="utf-8"))["archive"]
         HintArchive.from_state(state)

@@ -28,8 +28,8 @@ from seirenes_app.ui.widgets.labels import IconLabel, make_label
 from seirenes_app.ui.widgets.resource_monitor import MachineSummary
 from seirenes_app.ui.widgets.run_table import RunTable
 from training.runs.config import Preset, RunConfig
-from training.runs.listing import RunSummary, read_run
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary, read_run
 from training.runs.status import RunStatus
 
 DEMO = "demo"

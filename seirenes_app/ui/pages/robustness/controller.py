@@ -26,10 +26,10 @@ from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Stage
 from training.errors import NotReadyError, UserError
-from training.rollouts.search import RolloutQuery
+from training.rollouts.reader import RolloutQuery
 from training.runs.files import write_whole
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 
 PAGE_ROWS = 200
 KEPT_SOURCES = 8

@@ -22,9 +22,9 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel
 from seirenes_app.ui.widgets.progress import Progress
 from training.evaluation.eval_dir import EvalDir
-from training.runs.commands import CommandKind, send_command
+from training.runs.control import CommandKind, send_command
+from training.runs.processes import FORCE, StopEscalation
 from training.runs.status import RunStatus
-from training.runs.stop import FORCE, StopEscalation
 
 CHECK_MS = 700
 START_TIMEOUT_S = 30.0

@@ -17,8 +17,7 @@ from PySide6.QtCore import QObject, Signal
 
 from seirenes_app.services.traces import NOTEWORTHY, Reading, Row, TraceSource, make_reading
 from seirenes_app.ui.tasks import Task, TaskRunner
-from training.rollouts.reader import Cancelled, NoRollouts
-from training.rollouts.search import Facets, RolloutQuery
+from training.rollouts.reader import Cancelled, Facets, NoRollouts, RolloutQuery
 from training.runs.paths import RunPaths
 
 FIRST_ROWS = 100

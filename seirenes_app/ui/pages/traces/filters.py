@@ -19,7 +19,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_label
 from training.core.types import Stage
-from training.rollouts.search import Facets, RolloutQuery, Sort
+from training.rollouts.reader import Facets, RolloutQuery, Sort
 
 
 @dataclass(frozen=True)

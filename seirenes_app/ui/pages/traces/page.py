@@ -26,7 +26,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder, centred
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
-from training.rollouts.search import Facets, RolloutQuery, Sort
+from training.rollouts.reader import Facets, RolloutQuery, Sort
 from training.runs.paths import RunPaths
 
 POLL_MS = 1500

@@ -17,7 +17,7 @@ from seirenes_app.ui.theme import Theme, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.table_model import Index
 from training.core.types import Stage
-from training.rollouts.search import Sort
+from training.rollouts.reader import Sort
 
 ROW = 34
 PAD = 10

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 from seirenes_app.services.charts.training import RUN_CHARTS
 from seirenes_app.ui.charts.card import CardGrid, LiveCard
 from seirenes_app.ui.widgets.boxes import column, row
-from training.runs.listing import RunSummary
+from training.runs.processes import RunSummary
 from training.runs.status import LIVE, RunState
 
 PLACES = {

@@ -26,7 +26,7 @@ from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
 from training.runs.config import Preset, RunConfig, load_config
-from training.runs.listing import RunSummary
+from training.runs.processes import RunSummary
 
 TILE_WIDTH = 210
 TILE_HEIGHT = 84

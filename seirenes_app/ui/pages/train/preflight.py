@@ -12,8 +12,8 @@ import psutil
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import megabytes
 from training.runs.config import RunConfig
-from training.runs.listing import RunSummary
 from training.runs.lock import holder
+from training.runs.processes import RunSummary
 
 BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
 NAME_CHARACTERS = 32

@@ -30,8 +30,8 @@ from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
 from training.core.statistics import Interval
 from training.runs.config import RunConfig
-from training.runs.listing import RunSummary
 from training.runs.paths import RunPaths
+from training.runs.processes import RunSummary
 from training.runs.status import LIVE, EvalPoint, ProcessWarning, RunState, RunStatus
 
 MORE_ACTIONS = ("checkpoint", "export-model", "diagnostics", "discard")

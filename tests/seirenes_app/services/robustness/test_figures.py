@@ -12,8 +12,7 @@ from seirenes_app.services.robustness.sources import open_source
 from training.core.statistics import Interval
 from training.core.types import Condition, HintType
 from training.evaluation import metrics as derive
-from training.evaluation.outcome_arrays import PACKED, OutcomeArrays
-from training.evaluation.problem_blocks import blocks
+from training.evaluation.outcome_arrays import PACKED, OutcomeArrays, blocks
 
 
 def close(found, expected, slack=0.0):

@@ -11,9 +11,8 @@ import pytest
 from training.core.types import AnswerKind
 from training.errors import UserError
 from training.evaluation.problem_sets import hub
-from training.evaluation.problem_sets.hub import HubAddress, find_preset, open_hub, open_preset, open_source
+from training.evaluation.problem_sets.hub import PRESETS, HubAddress, find_preset, open_hub, open_preset, open_source
 from training.evaluation.problem_sets.importing import read_problem_set
-from training.evaluation.problem_sets.presets import PRESETS
 from training.evaluation.problem_sets.types import NOT_STATED, Reason
 
 USUAL = {"AIME 2024", "AIME 2025", "AIME 2026", "AMC 2023", "MATH-500", "HMMT February 2025", "BeyondAIME", "GSM8K", "SVAMP", "GSM-Plus",

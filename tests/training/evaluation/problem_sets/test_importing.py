@@ -10,11 +10,17 @@ from training.core.answers import AnswerGrader
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Split
 from training.errors import UserError
-from training.evaluation.problem_sets.format_detection import read_mapping
-from training.evaluation.problem_sets.importing import ProblemImport, preview, read_problem_set
+from training.evaluation.problem_sets.importing import (
+    ProblemImport,
+    preview,
+    read_mapping,
+    read_problem_set,
+    report_fields,
+    write_problems,
+    write_report,
+)
 from training.evaluation.problem_sets.sources import open_file
 from training.evaluation.problem_sets.types import ColumnMapping, Layout, ReadOptions, Reason, normal_type
-from training.evaluation.problem_sets.writer import report_fields, write_problems, write_report
 
 DATA = Path(__file__).resolve().parents[5] / "shared" / "data"
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from training.errors import UserError
-from training.evaluation.problem_sets import json_rows
+from training.evaluation.problem_sets import sources
 from training.evaluation.problem_sets.importing import preview, read_problem_set
 from training.evaluation.problem_sets.sources import open_file
 
@@ -53,7 +53,7 @@ def test_an_array_is_read_in_pieces_with_the_same_rows(tmp_path, monkeypatch):
     entries = [{"n": n, "text": "é" * (n % 7)} for n in range(50)] + [{"n": 12345678}]
     source = written(tmp_path / "a.json", json.dumps(entries, indent=1, ensure_ascii=False))
     whole = rows(source)
-    monkeypatch.setattr(json_rows, "_CHUNK", 5)
+    monkeypatch.setattr(sources, "_CHUNK", 5)
     assert rows(source) == whole
     assert [cells for _, _, cells in whole] == entries
 

@@ -11,7 +11,7 @@ from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.evaluation.suites.builder import Suite, SuiteItem, frozen_suite
 from training.evaluation.suites.io import ITEMS, MANIFEST, append_item, write_suite
 from training.evaluation.suites.manifest import digest_of, proof_of
-from training.evaluation.suites.validator import check_suite
+from training.evaluation.suites.repository import check_suite
 
 
 @pytest.fixture

@@ -1,0 +1,279 @@
+"""Start background processes, find the one that is at work on a folder, and stop it: ask, terminate, kill the tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic
+
+import psutil
+
+from training.errors import UserError
+from training.runs.config import RunConfig, load_config
+from training.runs.control import CommandKind, commands_size, send_command
+from training.runs.events import Event, EventKind, EventTail
+from training.runs.files import explained, write_whole
+from training.runs.lock import SAME_START_S, LockHolder, holder
+from training.runs.paths import RunPaths
+from training.runs.status import RunState, State, reduce, resolve_status
+
+# The folder that holds the package, so that a child finds it from any working directory.
+_HOME = Path(__file__).resolve().parents[2]
+_LAST_BYTES = 64 * 1024
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, such that a child finds the package and its output comes line by line."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))
+    return environment
+
+
+def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
+    return start_process(paths, ["training", "run"], detached=detached)
+
+
+def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = True) -> int:
+    """Start `python -m MODULE… FOLDER --commands-from BYTES`, its output appended to the log; returns the PID.
+
+    A detached process outlives its parent and is not reached by the terminal's Ctrl+C.
+    """
+    now, start = time.time(), str(commands_size(paths.commands))
+    with explained("Opening", paths.log), paths.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, str(paths.root), "--commands-from", start],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=detached,
+        )  # fmt: skip
+    with suppress(psutil.Error):
+        born = psutil.Process(process.pid).create_time()
+        launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": now}
+        write_whole(paths.launch, json.dumps(launched))
+    return process.pid
+
+
+def running_process(paths: RunPaths) -> LockHolder | None:
+    """Who holds the folder's lock, or was started last and does not hold it yet, or not any more."""
+    held = holder(paths.lock)
+    if held is not None:
+        return held
+    try:
+        launched = json.loads(paths.launch.read_text(encoding="utf-8"))
+        found = LockHolder(int(launched["pid"]), float(launched["born"]), str(launched["host"]))
+        process = psutil.Process(found.pid)
+        same = abs(process.create_time() - found.started) < SAME_START_S and found.host == socket.gethostname()
+        alive = same and process.status() != psutil.STATUS_ZOMBIE
+        return found if alive and not _wrote_done(paths, float(launched["t"])) else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def _wrote_done(paths: RunPaths, since: float) -> bool:
+    """Whether the process that was started then has written how it ended: it is only closing down."""
+    try:
+        with paths.events.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
+            last = json.loads(file.read().splitlines()[-1])
+        return bool(last["event"] == EventKind.DONE and float(last["t"]) >= since)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
+def local_process(held: LockHolder, root: Path) -> psutil.Process | None:
+    """The process that holds a lock, if it is one of this machine: same start time, or the folder in its command.
+
+    A lock of another host may be of this machine before it was renamed; its number alone proves nothing.
+    """
+    with suppress(psutil.Error):
+        process = psutil.Process(held.pid)
+        same_start = abs(process.create_time() - held.started) < SAME_START_S
+        if (same_start and held.host == socket.gethostname()) or str(root) in process.cmdline():
+            return process
+    return None
+
+
+POLL_S = 0.1
+
+
+class StopPhase(StrEnum):
+    ASKED = "asked"
+    NOT_WRITTEN = "not written"
+    """The request could not be written; the process is terminated when that is due."""
+    WAITING = "waiting"
+    TERMINATED = "terminated"
+    KILLED = "killed"
+    OUT_OF_REACH = "out of reach"
+    """It runs on another machine, or its number is another process's: nothing is ended from here."""
+    ENDED = "ended"
+    GAVE_UP = "gave up"
+
+
+@dataclass(frozen=True)
+class StopTimes:
+    """Seconds from the first request after which each phase begins; None: never."""
+
+    waiting_s: float | None = 10.0
+    terminate_s: float | None = 120.0
+    kill_s: float | None = 135.0
+    give_up_s: float | None = None
+
+
+ASK_ONLY = StopTimes(None, None, None, give_up_s=30.0)
+FORCE = StopTimes(None, 30.0, 40.0, give_up_s=50.0)
+
+
+class StopEscalation:
+    """One stop under way. `advance` does what is due and never blocks; `run` blocks until it is over.
+
+    It never ends a process that it cannot identify as the one that was started.
+    """
+
+    def __init__(self, paths: RunPaths, times: StopTimes | None = None) -> None:
+        self.paths, self.times = paths, times or StopTimes()
+        self.phase: StopPhase | None = None
+        self._began = time.monotonic()
+        self._taken: set[StopPhase] = set()
+
+    @property
+    def over(self) -> bool:
+        return self.phase in (StopPhase.ENDED, StopPhase.GAVE_UP)
+
+    def advance(self) -> StopPhase | None:
+        """The phase that has just begun, None if nothing is new."""
+        if self.over:
+            return None
+        held = running_process(self.paths)
+        if held is None:
+            return self._enter(StopPhase.ENDED)
+        if self.phase is None:
+            return self._ask()
+        waited = time.monotonic() - self._began
+        if _due(self.times.give_up_s, waited):
+            return self._enter(StopPhase.GAVE_UP)
+        if StopPhase.OUT_OF_REACH in self._taken:
+            return None
+        for phase, due_s in (
+            (StopPhase.KILLED, self.times.kill_s),
+            (StopPhase.TERMINATED, self.times.terminate_s),
+            (StopPhase.WAITING, self.times.waiting_s),
+        ):
+            if _due(due_s, waited):
+                return None if phase in self._taken else self._end(phase, local_process(held, self.paths.root))
+        return None
+
+    def run(self, report: Callable[[StopPhase], None] = lambda _phase: None) -> bool:
+        """Block until the process is gone or the times are over; True if it is gone."""
+        while not self.over:
+            phase = self.advance()
+            if phase is not None:
+                report(phase)
+            else:
+                time.sleep(POLL_S)
+        return self.phase is StopPhase.ENDED
+
+    def _ask(self) -> StopPhase:
+        try:
+            send_command(self.paths, CommandKind.STOP)
+        except UserError:
+            return self._enter(StopPhase.NOT_WRITTEN)
+        return self._enter(StopPhase.ASKED)
+
+    def _end(self, phase: StopPhase, process: psutil.Process | None) -> StopPhase:
+        if phase is StopPhase.WAITING:
+            return self._enter(phase)
+        if process is None:
+            return self._enter(StopPhase.OUT_OF_REACH)
+        end_tree(process, kill=phase is StopPhase.KILLED)
+        return self._enter(phase)
+
+    def _enter(self, phase: StopPhase) -> StopPhase:
+        self.phase = phase
+        self._taken.add(phase)
+        return phase
+
+
+def _due(at_s: float | None, waited: float) -> bool:
+    return at_s is not None and waited >= at_s
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process that this one started, and all its children."""
+    with suppress(psutil.NoSuchProcess):
+        end_tree(psutil.Process(pid), kill=True)
+
+
+def end_tree(process: psutil.Process, *, kill: bool) -> None:
+    """Terminate the process, or kill it and all its children."""
+    processes = [process]
+    if kill:
+        with suppress(psutil.Error):
+            processes += process.children(recursive=True)
+    for each in processes:
+        # psutil refuses where the number was given to another process since.
+        with suppress(psutil.NoSuchProcess):
+            each.kill() if kill else each.terminate()
+
+
+class ProcessWatch(Generic[State]):
+    """Its state, read forward by what was appended since the last poll. Live, ended and recorded are one code path."""
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        state: State,
+        reduce: Callable[[State, Event], State],
+        resolve: Callable[..., State] = resolve_status,
+    ) -> None:
+        self.paths = paths
+        self.events: list[Event] = []
+        self._tail = EventTail(paths.events)
+        self._state, self._reduce, self._resolve = state, reduce, resolve
+
+    @property
+    def problems(self) -> list[str]:
+        """Lines that could not be read."""
+        return self._tail.problems
+
+    def poll(self) -> State:
+        """The state now. A UserError where the events are of a newer version."""
+        # Asked before the events are read: a process that is gone by then has written all that it will.
+        running = running_process(self.paths)
+        self.events = self._tail.poll()
+        for event in self.events:
+            self._state = self._reduce(self._state, event)
+        return self._resolve(self._state, running, time.time(), launched=self.paths.launch.is_file())
+
+
+def watch_run(paths: RunPaths) -> ProcessWatch[RunState]:
+    return ProcessWatch(paths, RunState(run_id=paths.run_id), reduce)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run; `problem` says why config or state is missing."""
+
+    paths: RunPaths
+    config: RunConfig | None
+    state: RunState | None
+    problem: str | None = None
+
+
+def read_run(paths: RunPaths) -> RunSummary:
+    config = None
+    try:
+        config = load_config(paths.config)
+        state = watch_run(paths).poll()
+        if state.last_t == 0 and not paths.launch.is_file():
+            # Nothing is known of it but when its folder was made.
+            state = resolve_status(replace(state, last_t=paths.config.stat().st_mtime), None, time.time())
+        return RunSummary(paths, config, state)
+    except (UserError, OSError) as error:
+        return RunSummary(paths, config, None, str(error))
