@@ -1,23 +1,32 @@
-"""What the verbs share: where to print, and how runs and models are named on the command line."""
+"""What the verbs share: where to print, how runs and models are named, and how a background process is followed."""
 
 from __future__ import annotations
 
 import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.services.run_repository import RunRepository, log_tail
+from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.errors import UserError
 from training.runs.paths import RunPaths, default_runs_root
+from training.runs.status import ProcessState
+from training.runs.processes import StopEscalation, StopTimes, running_process
 
 OUT = Console()
 ERR = Console(stderr=True)
 RECORDED = "recorded"
-WIDE = 1000
-"""Columns, where there is no terminal."""
+WIDE = 1000  # columns, where there is no terminal
 
 
 def find_run(name: str) -> RunPaths:
@@ -47,7 +56,80 @@ def call_name(paths: RunPaths, folder: Path | None = None) -> str:
     return shlex.quote(paths.run_id if inside else str(paths.root))
 
 
-def names_model(target: str) -> bool:
-    """Whether `target` is the starter or a model folder, not a run; a run's folder has a config.json too."""
-    marks = ("model.safetensors", "tokenizer.json", "adapter_config.json")
-    return target == "starter" or any((Path(target).expanduser() / mark).is_file() for mark in marks)
+POLL_S = 0.25
+LINE_EVERY_S = 15.0  # without a terminal a line is printed this often
+
+State = TypeVar("State", bound=ProcessState)
+
+
+@dataclass(frozen=True)
+class ProgressLine:
+    """What is shown of a process at work: `done` of `total`, the same as text, and details."""
+
+    doing: str
+    done: float
+    total: float
+    count: str
+    details: str = ""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt in this block, as Ctrl+C does, so that a command can stop its child."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop_process(paths: RunPaths, times: StopTimes) -> bool:
+    """Ask it to stop, then end it when that is due, and say so; True if it is gone."""
+    return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_TEXT[phase], highlight=False))
+
+
+def follow(paths: RunPaths, poll: Callable[[], State | None], show: Callable[[State], ProgressLine]) -> State:
+    """Show the progress until the process is over; returns the last state. `poll` gives None before its first event."""
+    gone = False
+    with _display() as display:
+        while True:
+            state = poll()
+            if state is not None:
+                display(show(state))
+                if state.over:
+                    return state
+            elif running_process(paths) is None:
+                if gone:
+                    raise UserError("\n".join([f"The process exited at once. Its log, {paths.log}:", *log_tail(paths)]))
+                gone = True
+                continue
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[ProgressLine], None]]:
+    if not ERR.is_terminal:
+        yield _LinePrinter().show
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[details]}"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("starting", total=1.0, count="", details="")
+        yield lambda line: progress.update(
+            task, description=line.doing, completed=line.done, total=line.total, count=line.count, details=line.details
+        )
+
+
+class _LinePrinter:
+    def __init__(self) -> None:
+        self._printed = 0.0
+        self._last = ""
+
+    def show(self, line: ProgressLine) -> None:
+        text = " · ".join(part for part in (line.count, line.doing, line.details) if part)
+        now = time.monotonic()
+        if text != self._last and (not self._last or now - self._printed >= LINE_EVERY_S):
+            ERR.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._printed, self._last = now, text

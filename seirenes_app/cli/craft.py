@@ -1,7 +1,4 @@
-"""`seirenes craft` and `seirenes solve`: write hints, and see what they do to a model.
-
-Model text is never read as markup.
-"""
+"""`seirenes craft` and `seirenes solve`: write hints, and see what they do to a model. Model text is no markup."""
 
 from __future__ import annotations
 
@@ -23,10 +20,7 @@ from rich.table import Table
 from seirenes_app.cli.common import ERR, OUT
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import MAX_SAMPLES
-from seirenes_app.services.attribution.logprob_delta import visible
-from seirenes_app.services.formatting import percent, percent_limits, points_interval
-from seirenes_app.services.hint_authoring.commands import as_command
-from seirenes_app.services.hint_authoring.conditions import planned_samples
+from seirenes_app.services.formatting import percent, percent_limits, points_interval, visible
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
     DraftHint,
@@ -39,8 +33,16 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
 from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
+from seirenes_app.services.hint_authoring.models import planned_samples
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
-from seirenes_app.services.hint_authoring.results import SolveResult, draft_facts, hint_facts, rank, result_facts
+from seirenes_app.services.hint_authoring.results import (
+    SolveResult,
+    as_command,
+    draft_facts,
+    hint_facts,
+    rank,
+    result_facts,
+)
 from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import TYPE_LABELS, Placement, PromptStyle
@@ -51,41 +53,30 @@ from training.evaluation.suites.io import AlreadyThere
 STOPPED = 3
 
 
-class Waiting:
+class Waiting(Progress):
     """Waits for a job on the main thread, with a bar on stderr where that is a terminal. Ctrl+C cancels the job."""
 
     def __init__(self, doing: str, *, quiet: bool) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                    TimeElapsedColumn())  # fmt: skip
         hidden = quiet or not ERR.is_terminal
-        self._progress = Progress(*columns, console=ERR, transient=True, disable=hidden)
-        self._task = self._progress.add_task(doing, total=1)
+        super().__init__(*columns, console=ERR, transient=True, disable=hidden)
+        self._job_task = self.add_task(doing, total=1)
         self._inbox: queue.SimpleQueue[tuple[Any, str]] = queue.SimpleQueue()
-
-    def __enter__(self) -> Waiting:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._progress.stop()
 
     def show(self, done: int, planned: int) -> None:
         """How far it is. From any thread, as the two below."""
-        self._progress.update(self._task, completed=done, total=max(1, planned))
+        self.update(self._job_task, completed=done, total=max(1, planned))
 
     def done(self, value: Any) -> None:
-        """The job's `on_done`."""
         self._inbox.put((value, ""))
 
     def failed(self, text: str) -> None:
-        """The job's `on_failed`."""
         self._inbox.put((None, text))
 
     def result(self, job: Job) -> Any:
-        """What the job gave; a cancelled one gives what there was. Raises its failure as a `UserError`.
-
-        The first Ctrl+C cancels, a second one leaves at once.
-        """
+        """The job's result, partial when cancelled (first Ctrl+C; a second one leaves at once). Raises a
+        `UserError`."""
         while True:
             try:
                 value, text = self._inbox.get()
@@ -113,7 +104,6 @@ def print_json(facts: Any) -> None:
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes craft`, `seirenes solve` and their options."""
     craft_ = verbs.add_parser("craft")
     add_problem_options(craft_)
     craft_.add_argument(
@@ -189,7 +179,6 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
 
 
 def _draft(options: argparse.Namespace) -> Draft:
-    """A draft with what both verbs have."""
     problem = _problem(options)
     as_problem(problem)
     seed = _check_range("--seed", options.seed, 0, 2**63 - 1)
@@ -245,7 +234,6 @@ def solve(options: argparse.Namespace) -> int:
 
 
 def _progress(waiting: Waiting, draft: Draft, hints: list[DraftHint]) -> Callable[[str, SolveResult], None]:
-    """An `on_update` that shows how many solutions there are of how many."""
     each = planned_samples(draft.plan) * (1 if not hints else 3 if draft.plan.placebo else 2)
     numbers = {hint.id: i for i, hint in enumerate(hints)} or {"": 0}
 
@@ -257,7 +245,6 @@ def _progress(waiting: Waiting, draft: Draft, hints: list[DraftHint]) -> Callabl
 
 
 def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: SolveResult, show: int) -> None:
-    """One result: figures, comparison, and `show` solutions of each condition."""
     if hint is not None:
         say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
         say(f"Gates: {_gates(badges)}")
@@ -287,7 +274,6 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
 
 
 def _gates(badges: Badges) -> str:
-    """ "valid", or which gates refuse and why."""
     return "; ".join(f"{badge.gate}: {badge.reason}" for badge in failures(badges)) or "valid"
 
 
@@ -345,7 +331,6 @@ def craft(options: argparse.Namespace) -> int:
 
 
 def _generate(client: WorkerClient, draft: Draft, options: argparse.Namespace) -> tuple[list[DraftHint], bool]:
-    """Hints that a model wrote, and whether that was interrupted."""
     with Waiting("writing", quiet=options.json) as waiting:
         ready: list[DraftHint] = []
 
@@ -379,7 +364,6 @@ def _save(draft: Draft, hints: list[DraftHint], badges: Mapping[str, Badges], na
 def _say_hints(
     draft: Draft, hints: list[DraftHint], badges: Mapping[str, Badges], results: Mapping[str, SolveResult]
 ) -> None:
-    """The hints in order, and the command that tries the first of them."""
     if not hints:
         say("No hint: none of this type fits the problem and passes the gates.")
         return

@@ -1,7 +1,4 @@
-"""The verbs `seirenes eval` and `seirenes crossplay`: plan, start in the background, follow, print.
-
-Ctrl+C asks the evaluation to stop; committed rows are kept and `seirenes eval --resume ID` continues from there.
-"""
+"""`seirenes eval` and `seirenes crossplay`: plan, start in the background, follow, print. Ctrl+C asks for a stop."""
 
 from __future__ import annotations
 
@@ -16,27 +13,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, RECORDED, call_name, find_run_or_recorded
-from seirenes_app.cli.follow import ProgressLine, follow, interruptible, stop_process
-from seirenes_app.services.evaluations import (
-    SEED,
-    STARTER,
-    EvaluationRepository,
-    EvaluationWatch,
-    checkpoint_steps,
-    checkpoint_targets,
-    evaluations_folder,
-    folder_target,
-    frozen_suite_ref,
-    gguf_target,
-    is_model_folder,
-    launch,
-    open_rows,
-    plan_crossplay,
-    plan_evaluation,
-    starter_target,
-    written_suite,
+from seirenes_app.cli.common import (
+    ERR,
+    OUT,
+    RECORDED,
+    ProgressLine,
+    call_name,
+    find_run_or_recorded,
+    follow,
+    interruptible,
+    stop_process,
 )
+from seirenes_app.services import evaluations
 from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
@@ -102,7 +90,6 @@ def _row_fields(found: TraceRow) -> dict[str, Any]:
 
 
 def crossplay_fields(paths: EvalDir, matrix: CrossPlay) -> dict[str, Any]:
-    """The whole matrix with its means and contrasts."""
     return {"evaluation": paths.run_id, "root": str(paths.root), **asdict(matrix)}
 
 
@@ -151,7 +138,6 @@ def _accuracy_cells(found: Accuracy, gap: Gap | None) -> tuple[str | Text, ...]:
 
 
 def samples_table(summary: Summary) -> Table:
-    """avg@k, pass@k and maj@k of the conditions as a whole."""
     table = _table("k samples of each prompt")
     for heading in ("", "k", "avg@k [95%]", "pass@k [95%]", "maj@k [95%]"):
         table.add_column(heading, no_wrap=True)
@@ -188,7 +174,6 @@ def notes(summary: Summary) -> list[str]:
 
 
 def targets_table(summaries: list[Summary], title: str) -> Table:
-    """One row a target."""
     table = _table(title)
     for heading in ("target", "clean", "hinted", "placebo", "gap, points [95%]"):
         table.add_column(heading, no_wrap=heading != "target", overflow="fold")
@@ -201,7 +186,6 @@ def targets_table(summaries: list[Summary], title: str) -> Table:
 
 
 def changes_table(changes: Sequence[Change]) -> Table:
-    """First target against last."""
     first = changes[0]
     table = _table(f"{first.after} against {first.before}")
     for heading in ("", "before", "after", "change, points [95%]", "p"):
@@ -240,14 +224,12 @@ def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
 PROBLEMS, FROZEN = 500, "frozen"
 START_PATIENCE_S = 3.0
 
-Show = Callable[[EvalDir, EvalPlan, RunStatus, bool], None]
-"""Prints what there is, as JSON or for a person."""
+Show = Callable[[EvalDir, EvalPlan, RunStatus, bool], None]  # prints what there is, as JSON or for a person
 
 _CODES = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3, RunStatus.FAILED: 2}
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes eval` and `seirenes crossplay` with their options."""
     evaluate = verbs.add_parser("eval")
     evaluate.add_argument(
         "targets", nargs="*", metavar="TARGET",
@@ -264,7 +246,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument("--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo")
     evaluate.add_argument("--samples", type=_positive, default=1, help="completions of each prompt (default: 1)")
     evaluate.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
-    evaluate.add_argument("--seed", type=int, default=SEED)
+    evaluate.add_argument("--seed", type=int, default=evaluations.SEED)
     evaluate.add_argument("--max-tokens", type=_positive, default=128)
     evaluate.add_argument("--prompt-style", choices=list(PromptStyle), help="default: by the model")
     evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
@@ -281,7 +263,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     cross.add_argument("--problems", type=_positive, default=60)
     cross.add_argument("--samples", type=_positive, default=1)
     cross.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
-    cross.add_argument("--seed", type=int, default=SEED)
+    cross.add_argument("--seed", type=int, default=evaluations.SEED)
     _add_ending(cross)
 
 
@@ -316,7 +298,7 @@ def _steps(text: str) -> tuple[int, ...]:
 
 def eval(options: argparse.Namespace) -> int:
     """Evaluate, or list, stop or resume an evaluation."""
-    library = EvaluationRepository()
+    library = evaluations.EvaluationRepository()
     if options.listing:
         return _list(library, options.json)
     if options.stop:
@@ -339,8 +321,8 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
             raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
         (writer,) = _targets(options.hints_from, None, style)
         writers = [] if writer in targets else [_renamed(writer, targets)]
-        suites = [written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
-    return plan_evaluation(
+        suites = [evaluations.written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
+    return evaluations.plan_evaluation(
         targets, suites, conditions=options.conditions, samples=options.samples, temperature=options.temperature,
         seed=options.seed, max_tokens=options.max_tokens, writers=writers,
         writing=Writing(problem_seed=options.seed) if options.hints_from else None,
@@ -353,15 +335,14 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
 
 
 def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Target, ...]:
-    """The targets that a name on the command line stands for."""
     path = Path(name).expanduser()
-    if name == STARTER:
-        target = starter_target()
+    if name == evaluations.STARTER:
+        target = evaluations.starter_target()
         return (replace(target, style=style) if style else target,)
     if path.suffix == ".gguf":
-        return (gguf_target(path, style),)
-    if is_model_folder(path):
-        return (folder_target(path, style),)
+        return (evaluations.gguf_target(path, style),)
+    if evaluations.is_model_folder(path):
+        return (evaluations.folder_target(path, style),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
     if path.is_dir() and not (path / "config.json").is_file():
         raise UserError(
@@ -369,12 +350,12 @@ def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Ta
         )
     paths = find_run_or_recorded(run)
     if wanted == "all":
-        return checkpoint_targets(paths, None, style)
+        return evaluations.checkpoint_targets(paths, None, style)
     if wanted and not wanted.isdigit():
         raise UserError(f"{name!r}: after @ comes a step or 'all', as in {run}@40.")
-    there = checkpoint_steps(paths)
+    there = evaluations.checkpoint_steps(paths)
     chosen = int(wanted) if wanted else step if step is not None else max(there, default=0)
-    return checkpoint_targets(paths, [chosen], style)
+    return evaluations.checkpoint_targets(paths, [chosen], style)
 
 
 def _suites(options: argparse.Namespace) -> list[SuiteRef]:
@@ -389,11 +370,11 @@ def _suite(name: str, options: argparse.Namespace) -> SuiteRef:
         if folder.is_dir():
             return describe_suite(folder, options.problems or 0)
     if name == FROZEN:
-        return frozen_suite_ref(options.problems or PROBLEMS, options.seed)
+        return evaluations.frozen_suite_ref(options.problems or PROBLEMS, options.seed)
     raise UserError(f"No suite {name!r} in {suites_folder()}, and no folder of that name.")
 
 
-def _list(library: EvaluationRepository, as_json: bool) -> int:
+def _list(library: evaluations.EvaluationRepository, as_json: bool) -> int:
     found = library.list_evaluations()
     if as_json:
         print(json.dumps([
@@ -411,7 +392,7 @@ def _list(library: EvaluationRepository, as_json: bool) -> int:
 
 
 def _call_name(paths: EvalDir) -> str:
-    return call_name(paths, evaluations_folder())
+    return call_name(paths, evaluations.evaluations_folder())
 
 
 def _stop(paths: EvalDir) -> int:
@@ -422,7 +403,7 @@ def _stop(paths: EvalDir) -> int:
 
 
 def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
-    with open_rows(paths) as reader:
+    with evaluations.open_rows(paths) as reader:
         if as_json:
             fields = result_fields(paths, plan, reader)
             print(json.dumps({**fields, "status": status}, ensure_ascii=False))
@@ -449,17 +430,16 @@ def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> N
 
 
 def crossplay(options: argparse.Namespace) -> int:
-    """The matrix of a run's Reasoners and Adversaries."""
     run = find_run_or_recorded(options.run)
-    plan = plan_crossplay(
-        run, options.steps or checkpoint_steps(run), writer_steps=options.writers, problems=options.problems,
-        samples=options.samples, temperature=options.temperature, seed=options.seed,
+    plan = evaluations.plan_crossplay(
+        run, options.steps or evaluations.checkpoint_steps(run), writer_steps=options.writers,
+        problems=options.problems, samples=options.samples, temperature=options.temperature, seed=options.seed,
     )  # fmt: skip
-    return _run(EvaluationRepository().create(plan), options, _show_matrix, None)
+    return _run(evaluations.EvaluationRepository().create(plan), options, _show_matrix, None)
 
 
 def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
-    with open_rows(paths) as reader:
+    with evaluations.open_rows(paths) as reader:
         matrix = cross_matrix(plan, reader.cells())
         written = {s.writer: json.loads(reader.meta(f"writing/{s.name}") or "{}") for s in plan.suites}
     if as_json:
@@ -480,10 +460,10 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
 
 
 def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None) -> int:
-    watch = EvaluationWatch(paths)
+    watch = evaluations.EvaluationWatch(paths)
     before = watch.poll().last_t
     with interruptible():
-        pid = launch(paths)
+        pid = evaluations.launch(paths)
         if options.detach:
             _print_launch(paths, pid, options.json)
             return 0
@@ -508,16 +488,10 @@ def _progress_line(state: EvalState) -> ProgressLine:
     return ProgressLine(f"{state.stage} {state.target}".strip(), state.share, 1.0, percent(state.share), eta)
 
 
-def _conclude(
-    paths: EvalDir,
-    state: EvalState,
-    as_json: bool,
-    show: Show,
-    rows: Path | None,
-) -> int:
+def _conclude(paths: EvalDir, state: EvalState, as_json: bool, show: Show, rows: Path | None) -> int:
     code = _CODES.get(state.status, 1)
     if paths.rows.is_file():
-        with open_rows(paths) as reader:
+        with evaluations.open_rows(paths) as reader:
             there = reader.counts()[1] > 0
             if rows is not None and there:
                 save_traces(reader.all_traces(), rows)

@@ -9,29 +9,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from seirenes_app.cli import craft
 from seirenes_app.cli.common import OUT
-from seirenes_app.cli.craft import (
-    STOPPED,
-    Waiting,
-    add_problem_options,
-    add_solver_options,
-    print_json,
-    say,
-    solve_draft,
-)
 from seirenes_app.inference.client import WorkerClient
+from seirenes_app.services.attribution import logprob_delta
 from seirenes_app.services.attribution.alignment import Alignment, align
-from seirenes_app.services.attribution.logprob_delta import (
-    LEGEND,
-    LogprobDelta,
-    delta_lines,
-    score_solution,
-    visible,
-    worst_lines,
-)
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
 from seirenes_app.services.attribution.sentence_ablation import AblationResult, VariantResult, ablate_sentences
-from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval
+from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval, visible
 from seirenes_app.services.hint_authoring.draft import DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.results import draft_facts
@@ -40,26 +25,22 @@ from training.errors import UserError
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes explain` and its options."""
     explain_ = verbs.add_parser("explain")
-    add_problem_options(explain_)
+    craft.add_problem_options(explain_)
     explain_.add_argument("--hint", required=True, metavar="TEXT")
     explain_.add_argument("--solution", default="", metavar="TEXT", help="scored when no clean solution is right")
-    add_solver_options(explain_)
+    craft.add_solver_options(explain_)
     explain_.set_defaults(no_placebo=True)
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Ablate the hint, score a right solution under both prompts, and show a clean and a hinted solution side by side.
-
-    3 when it was interrupted, with what there is.
-    """
-    draft, hint = solve_draft(options)
+    """Ablate, score a right solution under both prompts, show a pair; 3 when interrupted, with what there is."""
+    draft, hint = craft.solve_draft(options)
     if hint is None:
         raise UserError("The hint is empty: give its text with --hint.")
-    delta: LogprobDelta | None = None
+    delta: logprob_delta.LogprobDelta | None = None
     with WorkerClient() as client:
-        with Waiting("solving", quiet=options.json) as waiting:
+        with craft.Waiting("solving", quiet=options.json) as waiting:
 
             def show(result: AblationResult) -> None:
                 # What makes the same text is solved once.
@@ -72,34 +53,34 @@ def explain(options: argparse.Namespace) -> int:
             )
         solution = right_solution(ablation.clean.samples, options.solution or draft.problem.solution)
         if solution and not ablation.cancelled:
-            with Waiting("scoring", quiet=True) as waiting:
-                job = Job(client, waiting.done, waiting.failed, score_solution, draft, hint, solution)
+            with craft.Waiting("scoring", quiet=True) as waiting:
+                job = Job(client, waiting.done, waiting.failed, logprob_delta.score_solution, draft, hint, solution)
                 delta = waiting.result(job)
     pair = select_pair(ablation.clean.samples, ablation.full.samples)
     alignment = align(pair.clean.text, pair.hinted.text) if pair else None
     if options.json:
         trace = pair and {"clean": pair.clean, "hinted": pair.hinted, "reason": pair.reason, "alignment": alignment}
         facts = {"hint": hint, "ablation": _ablation_facts(ablation), "logprob_delta": delta, "trace": trace}
-        print_json(draft_facts(draft) | facts)
+        craft.print_json(draft_facts(draft) | facts)
     else:
         _say_ablation(ablation, hint)
         if not ablation.cancelled:
             _say_deltas(delta)
         if pair and alignment:
             _say_pair(pair, alignment)
-    return STOPPED if ablation.cancelled else 0
+    return craft.STOPPED if ablation.cancelled else 0
 
 
 # ---------------------------------------------------------------------- for people
 
 
 def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
-    say(f"clean       {_rate(result.clean)}")
-    say(f"whole hint  {_rate(result.full)}   Δ {_delta(result.delta_full)}")
+    craft.say(f"clean       {_rate(result.clean)}")
+    craft.say(f"whole hint  {_rate(result.full)}   Δ {_delta(result.delta_full)}")
     if follows := result.full.follows:
-        say(f"{sum(follows)} of {len(follows)} solutions under it answer {hint.suggested}, as it suggests.")
-    say()
-    say("Sentence by sentence; Δ above zero: it does harm (95% intervals).")
+        craft.say(f"{sum(follows)} of {len(follows)} solutions under it answer {hint.suggested}, as it suggests.")
+    craft.say()
+    craft.say("Sentence by sentence; Δ above zero: it does harm (95% intervals).")
     table = _table("", "sentence", "left out\nΔ left out − whole", "alone\nΔ clean − alone")
     for i, row in enumerate(result.rows):
         without = f"{row.without.right}/{row.without.n}\n{_delta(row.delta_without)}"
@@ -108,11 +89,11 @@ def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
         table.add_row(*map(Text, cells))
     OUT.print(table, highlight=False)
     if result.worst is not None:
-        say("> does the most harm, both figures together.")
+        craft.say("> does the most harm, both figures together.")
     if result.note:
-        say(result.note)
+        craft.say(result.note)
     if result.cancelled:
-        say("Interrupted: these are the figures until then.")
+        craft.say("Interrupted: these are the figures until then.")
 
 
 def _rate(variant: VariantResult) -> str:
@@ -124,32 +105,32 @@ def _delta(delta: Interval | None) -> str:
     return points_interval(delta) if delta else "unknown"
 
 
-def _say_deltas(delta: LogprobDelta | None) -> None:
-    say()
+def _say_deltas(delta: logprob_delta.LogprobDelta | None) -> None:
+    craft.say()
     if delta is None:
-        say("No clean solution is right, so none was scored. Give a worked one with --solution.")
+        craft.say("No clean solution is right, so none was scored. Give a worked one with --solution.")
         return
-    say(
+    craft.say(
         "A right solution under the clean and the hinted prompt: Δ log-prob "
         f"{decimal(delta.total_delta, signed=True)} in all."
     )
-    for line in delta_lines(delta, max(20, OUT.width - 4)):
-        say(f"    {line}")
-    say(LEGEND)
-    for line in worst_lines(delta):
-        say(line)
+    for line in logprob_delta.delta_lines(delta, max(20, OUT.width - 4)):
+        craft.say(f"    {line}")
+    craft.say(logprob_delta.LEGEND)
+    for line in logprob_delta.worst_lines(delta):
+        craft.say(line)
 
 
 def _say_pair(pair: PairSelection, alignment: Alignment) -> None:
-    say()
-    say(f"Sample {pair.hinted.index}: {pair.reason}")
+    craft.say()
+    craft.say(f"Sample {pair.hinted.index}: {pair.reason}")
     table = _table("", "step", f"clean: {pair.clean.outcome}", f"hinted: {pair.hinted.outcome}")
     for i, step in enumerate(alignment.pairs):
         mark = "=" if step.same else "≠ first" if i == alignment.divergence else "≠"
         sides = (visible(side or "", "\n") for side in (step.left, step.right))
         table.add_row(*map(Text, (mark, str(i + 1), *sides)))
     OUT.print(table, highlight=False)
-    say(alignment.note)
+    craft.say(alignment.note)
 
 
 def _table(*headings: str) -> Table:
@@ -160,7 +141,6 @@ def _table(*headings: str) -> Table:
 
 
 def _ablation_facts(result: AblationResult) -> dict[str, Any]:
-    """The ablation without the samples' texts."""
     rows = [
         {
             "sentence": row.sentence, "start": row.span.start, "end": row.span.end, "without": _figures(row.without),

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from seirenes_app.cli.common import ERR, OUT, find_run, names_model
+from seirenes_app.cli.common import ERR, OUT, find_run
+from seirenes_app.services.evaluations import STARTER, is_model_folder
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.model_export import FORMATS, QUANTIZATIONS, run_export
 from training.errors import UserError
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes export` and its options."""
     export = verbs.add_parser("export")
     export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
     export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
@@ -27,7 +27,6 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def export(options: argparse.Namespace) -> int:
-    """Export a model or a run's checkpoint in a process of its own."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True) as bar:
         task = bar.add_task("exporting", total=None)
@@ -49,7 +48,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace) -> list[str]:
-    if names_model(options.target):
+    if options.target == STARTER or is_model_folder(Path(options.target).expanduser()):
         if options.step is not None:
             raise UserError(f"--step goes with a run, and {options.target!r} is a model. Leave it out.")
         return ["--model", options.target]

@@ -1,7 +1,5 @@
-"""The `seirenes` command: every verb with one line of help. Only the module of the verb that runs is imported.
-
-No arguments open the window. Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 interrupted.
-"""
+"""The `seirenes` command: every verb with one line of help. Only the module of the verb that runs is imported. No
+arguments open the window. Exit codes: 0 done, 1 a bug, 2 an error that the user can fix, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -45,10 +43,8 @@ class _Version(argparse.Action):
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """The parser with the options of `verb` alone; the other verbs are listed with their help only.
-
-    The parsed options have `run_verb`, the function to call.
-    """
+    """The parser with the options of `verb`, and the help of all others. Options have `run_verb`, the function to
+    call."""
     parser = argparse.ArgumentParser(
         prog="seirenes",
         description="A laboratory for the reasoning robustness of language models.",
@@ -92,7 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def main_window() -> int:
-    """Entry point of the GUI script."""
     return main(["app"])
 
 

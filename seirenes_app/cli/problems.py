@@ -32,12 +32,10 @@ from training.evaluation.problem_sets.importing import (
 from training.evaluation.problem_sets.sources import RowSource
 from training.evaluation.problem_sets.types import ColumnMapping, ImportReport, Preview, PreviewRow, ReadOptions
 
-_SHOWN = 10
-"""Rejected rows on the screen; all of them are in the report file."""
+_SHOWN = 10  # rejected rows on the screen; all of them are in the report file
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes problems` and its commands."""
     problems_ = verbs.add_parser("problems")
     commands = problems_.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
@@ -82,7 +80,6 @@ def sets_folder() -> Path:
 
 
 def problems(options: argparse.Namespace) -> int:
-    """Run the command."""
     commands = {"list": _list, "presets": _presets, "preview": _preview, "import": _import}
     return commands[options.command](options)
 

@@ -17,9 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import OUT, RECORDED, find_run_or_recorded
-from seirenes_app.services.attribution.logprob_delta import visible
 from seirenes_app.services.evaluations import EvaluationRepository
-from seirenes_app.services.formatting import percent_interval
+from seirenes_app.services.formatting import percent_interval, visible
 from seirenes_app.services.report.document import Report, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
@@ -30,7 +29,6 @@ from training.runs.files import write_whole
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes report` and its options."""
     report_ = verbs.add_parser("report")
     report_.add_argument(
         "runs", metavar="RUN", nargs="+",
@@ -41,7 +39,6 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def report(options: argparse.Namespace) -> int:
-    """Make the report, and write or print it."""
     found = report_of([find_source(name) for name in options.runs])
     if options.out is not None:
         target = options.out.expanduser()
@@ -77,7 +74,6 @@ def find_source(name: str) -> Path:
 
 
 def _parts(found: Report) -> Iterator[RenderableType]:
-    """The report for people, part by part."""
     yield _bold(found.title)
     if found.comparison is not None:
         yield from _section("Runs compared", (*found.comparison.refused, *found.comparison.sentences))

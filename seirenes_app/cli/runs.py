@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,16 +13,25 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, call_name, find_run, print_table
-from seirenes_app.cli.follow import ProgressLine, follow, interruptible, stop_process
+from seirenes_app.cli.common import (
+    ERR,
+    OUT,
+    ProgressLine,
+    call_name,
+    find_run,
+    follow,
+    interruptible,
+    print_table,
+    stop_process,
+)
 from seirenes_app.services.doctor import check_all
-from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
+from seirenes_app.services.formatting import duration, percent
+from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, order_runs
 from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
-from training.core.statistics import Interval
 from training.core.types import Stage
 from training.errors import UserError
 from training.runs.config import RunConfig, load_config
@@ -32,7 +41,6 @@ from training.runs.status import RunState, RunStatus
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The verbs of this module and their options."""
     demo = verbs.add_parser("demo")
     _add_run_options(demo)
 
@@ -85,17 +93,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """The bundled model against itself, with the demo preset."""
     return _start(load_config(_config_file("demo"), options.overrides), options, detach=False)
 
 
 def train(options: argparse.Namespace) -> int:
-    """A run from a config file or a preset."""
     return _start(load_config(_config_file(options.config), options.overrides), options, detach=options.detach)
 
 
 def _config_file(name: str) -> Path:
-    """A file, or a preset by name where there is no such file."""
     path = Path(name).expanduser()
     preset = presets_folder() / f"{name}.toml"
     if path.exists() or path.suffix or len(path.parts) > 1:
@@ -107,7 +112,6 @@ def _config_file(name: str) -> Path:
 
 
 def presets(options: argparse.Namespace) -> int:
-    """List the presets."""
     found = RunRepository().presets().values()
     if options.json:
         print(json.dumps([{"preset": p.name, "description": p.description, "steps": p.config.steps} for p in found]))
@@ -119,7 +123,6 @@ def presets(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Resume a run from its last checkpoint."""
     paths = find_run(options.run)
     if (held := running_process(paths)) is not None:
         raise UserError(f"{paths.run_id} is running already (process {held.pid}). Watch it in the window.")
@@ -206,7 +209,7 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
     code = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3}.get(state.status, 1)
     if as_json:
         print(json.dumps({"run": paths.run_id, "root": str(paths.root), "status": state.status,
-                          "message": state.message, "before_after": [asdict(c) for c in before_after(paths)],
+                          "message": state.message, "before_after": [_change_facts(c) for c in before_after(paths)],
                           "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
         return code
     if changes := before_after(paths):
@@ -232,25 +235,24 @@ def _report_end(paths: RunPaths, state: RunState) -> None:
         say(f"{describe_saved(state)} Resume it with: seirenes resume {call_name(paths)}")
 
 
-def _change_table(changes: list[Any]) -> Table:
-    table = Table(
-        title="Frozen suite, share right \\[95% interval]",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
+def _change_facts(line: HeadlineLine) -> dict[str, Any]:
+    before, after = (
+        {"right": round(rate.mean * n), "n": n, "accuracy": rate.mean, "low": rate.low, "high": rate.high}
+        for rate, n in ((line.before, line.rows_before), (line.after, line.rows_after))
     )
+    paired = {"difference": asdict(line.difference), "p_value": line.p_value}
+    return {"label": line.label, "before": before, "after": after} | paired
+
+
+def _change_table(changes: Sequence[HeadlineLine]) -> Table:
+    title = "Frozen suite, share right \\[95% interval]"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", min_width=20)
-    for heading in ("before", "after", "change", "p"):
+    for heading in HEADLINE_COLUMNS[1:]:
         # Eighty columns hold the figures whole; a label may fold.
         table.add_column(heading, justify="right", no_wrap=True)
-    for c in changes:
-        table.add_row(
-            c.label,
-            *(percent_interval(Interval(r.accuracy, r.low, r.high)) for r in (c.before, c.after)),
-            points_interval(c.difference, ""),
-            p_value(c.p_value),
-        )
+    for line in changes:
+        table.add_row(*line.cells())
     return table
 
 
@@ -317,7 +319,6 @@ def _arrow(values: list[float]) -> str:
 
 
 def stop(options: argparse.Namespace) -> int:
-    """Ask, wait; with --force terminate and kill."""
     paths = find_run(options.run)
     if running_process(paths) is None:
         OUT.print(f"{paths.run_id} is not running.")

@@ -16,21 +16,11 @@ from rich.text import Text
 from seirenes_app.cli.common import OUT, find_run_or_recorded
 from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
-from seirenes_app.services.attribution.logprob_delta import visible
+from seirenes_app.services import suites
+from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.suites import suites_folder
-from seirenes_app.services.suites import (
-    FAMILIES_PROBLEMS,
-    RUN_PROBLEMS,
-    Ordered,
-    Source,
-    SuiteOrder,
-    Writer,
-    Written,
-    fill_order,
-    write_hints,
-)
 from seirenes_app.store.workspace import CraftStore, Workspace, data_folder
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import HintType, Problem, Split
@@ -45,7 +35,6 @@ EXAMPLES = 3
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes suite` and its commands."""
     suite_ = verbs.add_parser("suite")
     commands = suite_.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_make(commands.add_parser("make", help="make a suite; every hint passes the gates and has its placebo"))
@@ -91,7 +80,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     make.add_argument(
         "--problems", type=int, metavar="N",
-        help=f"how many (default: families {FAMILIES_PROBLEMS}, run {RUN_PROBLEMS}, a file's all)",
+        help=f"how many (default: families {suites.FAMILIES_PROBLEMS}, run {suites.RUN_PROBLEMS}, a file's all)",
     )  # fmt: skip
     make.add_argument("--seed", type=int, default=2605)
     make.add_argument(
@@ -117,7 +106,6 @@ def _underscored(text: str) -> str:
 
 
 def suite(options: argparse.Namespace) -> int:
-    """Run the command."""
     commands = {"make": _make, "list": _list, "show": _show, "export": _export, "verify": _verify, "delete": _delete}
     return commands[options.command](options)
 
@@ -130,13 +118,15 @@ def _make(options: argparse.Namespace) -> int:
 
     def write(
         choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType], seed: int
-    ) -> Written | None:
+    ) -> suites.Written | None:
         with WorkerClient() as client, Waiting("writing hints", quiet=options.json) as waiting:
-            job = Job(client, waiting.done, waiting.failed, write_hints, choice, problems, types, seed, waiting.show)
-            written: Written = waiting.result(job)
+            job = Job(
+                client, waiting.done, waiting.failed, suites.write_hints, choice, problems, types, seed, waiting.show
+            )
+            written: suites.Written = waiting.result(job)
         return None if job.cancelled else written
 
-    done = fill_order(
+    done = suites.fill_order(
         order, library, sets_folder=data_folder() / "problem-sets", drafts=lambda: CraftStore(Workspace()),
         write_hints=write,
     )  # fmt: skip
@@ -150,17 +140,17 @@ def _make(options: argparse.Namespace) -> int:
     return 0
 
 
-def _order(options: argparse.Namespace) -> SuiteOrder:
+def _order(options: argparse.Namespace) -> suites.SuiteOrder:
     kind, *named = options.source
-    if kind not in list(Source):
-        raise UserError(f"--from {kind!r}: a suite is made from {', '.join(Source)}.")
-    source = Source(kind)
+    if kind not in list(suites.Source):
+        raise UserError(f"--from {kind!r}: a suite is made from {', '.join(suites.Source)}.")
+    source = suites.Source(kind)
     writer, model = _writer(options.hints, source)
-    if source is Source.RUN:
+    if source is suites.Source.RUN:
         named = [str(_run_folder(name)) for name in named]
     if not 0 <= options.seed < 2**62:
         raise UserError(f"--seed is {options.seed}; it must be 0 to {2**62 - 1}.")
-    return SuiteOrder(
+    return suites.SuiteOrder(
         name=options.name,
         source=source,
         named=tuple(named),
@@ -181,13 +171,15 @@ def _run_folder(name: str) -> Path:
     return find_run_or_recorded(name).root
 
 
-def _writer(hints: Sequence[str] | None, source: Source) -> tuple[Writer, str]:
+def _writer(hints: Sequence[str] | None, source: suites.Source) -> tuple[suites.Writer, str]:
     if hints is None:
-        return (Writer.ARCHIVE if source in (Source.RUN, Source.DRAFT) else Writer.TEMPLATES), ""
+        return (
+            suites.Writer.ARCHIVE if source in (suites.Source.RUN, suites.Source.DRAFT) else suites.Writer.TEMPLATES
+        ), ""
     kind, *rest = hints
-    if kind not in list(Writer) or len(rest) != (kind == Writer.MODEL):
+    if kind not in list(suites.Writer) or len(rest) != (kind == suites.Writer.MODEL):
         raise UserError(f"--hints {' '.join(hints)}: write 'templates', 'model GGUF' or 'archive'.")
-    return Writer(kind), "" if not rest or rest[0] == "starter" else rest[0]
+    return suites.Writer(kind), "" if not rest or rest[0] == "starter" else rest[0]
 
 
 def _separate(names: Sequence[str]) -> list[str]:
@@ -200,13 +192,13 @@ def _type(name: str) -> HintType:
     return HintType(_underscored(name))
 
 
-def _made_facts(done: Ordered) -> dict[str, Any]:
+def _made_facts(done: suites.Ordered) -> dict[str, Any]:
     saved, tally = done.saved, done.tally
     counts = {"tried": tally.tried, "refused": dict(tally.refused), "without": dict(tally.missing)}
     return suite_facts(saved.folder, saved.manifest) | {"digest": saved.suite.digest(), "gates": counts}
 
 
-def _say_made(done: Ordered) -> None:
+def _say_made(done: suites.Ordered) -> None:
     manifest, tally = done.saved.manifest, done.tally
     say(f"{manifest.name}: {manifest.problems} problems, {manifest.hints} hints, each with its placebo")
     refused = sum(tally.refused.values())

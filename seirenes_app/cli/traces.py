@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
-from seirenes_app.services.attribution.logprob_delta import visible
-from seirenes_app.services.formatting import byte_size
+from seirenes_app.services.formatting import byte_size, visible
 from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces, is_right, make_reading
 from training.core.types import HintType, Outcome, Role, Stage
 from training.errors import UserError
@@ -29,7 +28,6 @@ SNIPPET = 60
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`seirenes traces` and its options."""
     traces = verbs.add_parser("traces")
     traces.add_argument("run", metavar="RUN", help=f"a run id or folder, or '{RECORDED}' for the run that ships")
     choose = traces.add_argument_group("filters (an option given twice means either)")
@@ -54,7 +52,6 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def traces(options: argparse.Namespace) -> int:
-    """Open the run, then list, compare or export."""
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1.")
     with closing(TraceSource(find_run_or_recorded(options.run))) as source:

@@ -1,5 +1,1 @@
-"""A llama.cpp worker in a process of its own, and the client that speaks to it.
-
-`client` and `models` are for the rest of the app; `worker` is a program. llama.cpp is imported in `llama_bindings`
-alone, which only the worker loads: an abort inside it ends the worker and not the window.
-"""
+"""The llama.cpp worker process and its client. Only the worker imports llama.cpp: an abort ends no window."""

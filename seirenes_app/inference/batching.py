@@ -1,8 +1,5 @@
-"""Many completions of one prompt, decoded together: one row a sequence and step.
-
-The prompt is decoded once in sequence 0 and shared. A request for more samples than there are sequences, or than the
-cache has cells for, fills the sequences first; a sample that ends gives its sequence and cells to the next.
-"""
+"""Many completions of one prompt, decoded together: one row a sequence and step. The prompt is decoded once, in
+sequence 0, and shared. A sample that ends gives its sequence and cells to the next that waits."""
 
 from __future__ import annotations
 
@@ -19,8 +16,7 @@ from seirenes_app.inference.protocol import Chunk, Done, ErrorKind, Event, Finis
 from seirenes_app.inference.sampling import BadLogits, FloatArray, draw, stream_of
 from seirenes_app.inference.session import Session
 
-CHUNK_S = 0.03
-"""Text is gathered for this long; the first of it goes at once."""
+CHUNK_S = 0.03  # text is gathered for this long; the first of it goes at once
 
 
 class Detokenizer:
@@ -42,7 +38,6 @@ class Detokenizer:
         return self._advance(self._decoder.decode(piece))
 
     def finish(self) -> str:
-        """The rest, when no more tokens come."""
         return self._advance(self._decoder.decode(b"", final=True), last=True)
 
     def _advance(self, new: str, last: bool = False) -> str:
@@ -91,8 +86,7 @@ class Sampler:
         prompt = session.prompt_tokens(request)
         session.check_room(len(prompt), 1, "The prompt")
         self._session, self._model, self._request, self._prompt = session, session.model, request, prompt
-        self._limit = min(request.max_tokens, session.n_ctx - len(prompt))
-        """The most tokens that a sample may have."""
+        self._limit = min(request.max_tokens, session.n_ctx - len(prompt))  # the most tokens that a sample may have
         room = (session.n_cells - len(prompt)) // self._limit
         self._free = deque(range(1, 1 + max(1, min(session.max_rows, room, request.n))))
         self._uniforms = np.zeros((1 + len(self._free), self._limit))
@@ -142,7 +136,6 @@ class Sampler:
         self._emit(*self._ready, done)
 
     def _start_samples(self, first: FloatArray) -> None:
-        """Give free sequences to waiting samples and draw their first tokens from the prompt's logits."""
         while self._waiting and self._free:
             rows = []
             while self._waiting and self._free:
@@ -154,7 +147,6 @@ class Sampler:
             self._draw(rows, np.broadcast_to(first, (len(rows), first.shape[1])))
 
     def _draw(self, rows: list[_Row], logits_RV: FloatArray) -> None:
-        """Draw a token for each of `rows`, and take those that end out of the batch."""
         uniforms = self._uniforms[[row.sequence for row in rows], [len(row.tokens) for row in rows]]
         drawn = draw(logits_RV, self._request.temperature, self._request.top_p, uniforms)
         self._drawn += len(rows)
@@ -183,7 +175,6 @@ class Sampler:
             row.unsent = ""
 
     def _end(self, row: _Row, finish: Finish) -> None:
-        """Report a complete sample after its text."""
         row.unsent += row.stream.finish()
         self._send_text(row)
         # A hopeless token may be minus infinity, which JSON cannot say.

@@ -1,10 +1,6 @@
-"""The worker's client: starts the process, sends requests, hands events out, and starts it again after a crash.
-
-Any thread may call a `WorkerClient`; no call waits for the worker but `close`, for a moment. **All callbacks
-(`on_state` and each request's `on_event`) come on the client's own reader thread**, one after another: keep them short,
-marshal them into the window's thread by a signal, and never wait for a `Pending` in one. An exception in a callback is
-logged and dropped. No Qt, and llama.cpp is never in this process.
-"""
+"""The worker's client: starts the process, sends requests, hands events out, restarts it after a crash. Any thread may
+call a `WorkerClient`. All callbacks come on its reader thread: keep them short, and never wait for a `Pending` there.
+Exceptions in callbacks are logged and dropped."""
 
 from __future__ import annotations
 
@@ -49,29 +45,20 @@ _log = logging.getLogger(__name__)
 
 CRASHES = 3
 CRASH_WINDOW_S = 60.0
-FINAL = (Ready, Done, ScoreResult, LoraSet, Error)
-"""The events that end a request."""
+FINAL = (Ready, Done, ScoreResult, LoraSet, Error)  # the events that end a request
 
 OnEvent = Callable[[Event], None]
 
 
 class StateKind(StrEnum):
-    """What the worker is doing."""
-
-    STARTING = "starting"
-    """The process is being started."""
-    EMPTY = "empty"
-    """It runs without a model; `words` say why when a load failed."""
-    LOADING = "loading"
-    """It reads a model; see `progress`."""
-    READY = "ready"
-    """It waits for requests; see `facts`."""
-    BUSY = "busy"
-    """It works on a request."""
+    STARTING = "starting"  # the process is being started
+    EMPTY = "empty"  # it runs without a model; `words` say why when a load failed
+    LOADING = "loading"  # it reads a model; see `progress`
+    READY = "ready"  # it waits for requests; see `facts`
+    BUSY = "busy"  # it works on a request
     CRASHED = "crashed"
     """It died; `words` say how. It comes back by itself unless `down`, with its model unless loading that killed it."""
-    CLOSED = "closed"
-    """The client was closed."""
+    CLOSED = "closed"  # the client was closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +96,8 @@ class Pending:
 
     def __init__(self, request: WorkRequest, on_event: OnEvent | None, cancel: Callable[[Pending], None]) -> None:
         self.request = request
-        self.model: LoadRequest | None = None
-        """The model that the request is meant for, where it was sent with one."""
-        self.load: Pending | None = None
-        """The load that was sent for it."""
+        self.model: LoadRequest | None = None  # the model that the request is meant for, where it was sent with one
+        self.load: Pending | None = None  # the load that was sent for it
         self.cancelled = False
         self._on_event, self._cancel = on_event, cancel
         self._finished = threading.Event()
@@ -125,7 +110,6 @@ class Pending:
 
     @property
     def finished(self) -> bool:
-        """Whether `result` returns at once."""
         return self._finished.is_set()
 
     def cancel(self) -> None:
@@ -134,10 +118,7 @@ class Pending:
             self._cancel(self)
 
     def result(self, timeout: float | None = None) -> Answer:
-        """Wait for the answer, at most `timeout` seconds. Never call it on the client's reader thread.
-
-        Raises `RequestFailed` (a `UserError`) with the words of the error, and TimeoutError.
-        """
+        """Wait for the answer, never on the client's reader thread. Raises `RequestFailed` and TimeoutError."""
         if not self._finished.wait(timeout):
             raise TimeoutError(f"no answer to request {self.id} within {timeout} s")
         if isinstance(self._answer, Error):
@@ -270,7 +251,6 @@ class WorkerClient:
     # The reader thread
 
     def _run(self) -> None:
-        """One process after another, until closed."""
         while self._may_start():
             self._set_state(WorkerState(StateKind.STARTING))
             try:
@@ -308,10 +288,7 @@ class WorkerClient:
             self._fail_all(partial(_closed, words=reason))
 
     def _on_crash(self, words: str) -> None:
-        """Fail what was pending, prepare the next process, or stay down after too many crashes.
-
-        The next one loads the same model, unless loading it caused the crash.
-        """
+        """Fail what was pending; the next process loads the same model, unless loading it crashed. Or stay down."""
         with self._lock:
             doing = _describe(self._current) if self._current else "waiting for requests"
             now = time.monotonic()
@@ -437,7 +414,6 @@ def _closed(pending: Pending, words: str = "The worker was closed.") -> Error:
 
 
 def _describe(request: WorkRequest) -> str:
-    """What the worker was doing, as a part of a sentence."""
     match request:
         case LoadRequest():
             return f"loading {request.model}"

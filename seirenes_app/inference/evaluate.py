@@ -1,8 +1,5 @@
-"""`python -m seirenes_app.inference.evaluate DIR`: do the GGUF targets of an evaluation's folder through the worker.
-
-When torch targets are left, the process becomes `python -m training evaluate DIR`. Before each chunk the worker forgets
-its cache, so that a chunk's rows do not depend on what was solved before it. llama.cpp is in the worker, never here.
-"""
+"""`python -m seirenes_app.inference.evaluate DIR`: do an evaluation's GGUF targets through the worker, then become
+`python -m training evaluate DIR` when torch targets are left."""
 
 from __future__ import annotations
 
@@ -24,8 +21,7 @@ from training.evaluation.plan import EvalPlan, Target, TargetKind, seed_of
 from training.runs.control import StopRequested, StopSignal
 
 _POLL_S = 0.25
-_AHEAD = 4
-"""Requests that wait in the worker, so that it never waits for this process."""
+_AHEAD = 4  # requests that wait in the worker, so that it never waits for this process
 
 
 class WorkerEngine:
@@ -35,7 +31,6 @@ class WorkerEngine:
         self._client: WorkerClient | None = None
 
     def locate(self, target: Target) -> Path:
-        """The model's file."""
         path = Path(target.path)
         describe_gguf(path)
         return path
@@ -77,7 +72,6 @@ class WorkerEngine:
         )  # fmt: skip
 
     def close(self) -> None:
-        """End the worker."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -108,12 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(root: Path, commands_from: int | None, stop_signal: StopSignal) -> int:
     outcome = run_part(
-        root,
-        TargetKind.GGUF,
-        WorkerEngine(),
-        last=False,
-        commands_from=commands_from,
-        stop_signal=stop_signal,
+        root, TargetKind.GGUF, WorkerEngine(), last=False, commands_from=commands_from, stop_signal=stop_signal
     )
     if outcome == "handover":
         sys.stderr.flush()

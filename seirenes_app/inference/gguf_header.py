@@ -1,9 +1,5 @@
-"""Read a GGUF file's header without llama.cpp: its facts, its tensors, and whether the file is whole.
-
-llama.cpp ends its process on some damaged files, so they are looked at here first. It refuses, with a `UserError` that
-names the file: what is no GGUF, another version, a header that contradicts itself, and a file that ends before its
-tensors do. It reads no tensor data and keeps no long array (a vocabulary is only counted).
-"""
+"""Read a GGUF file's header without llama.cpp, which ends its process on some damaged files. Refuses, with a
+`UserError`, what is no GGUF, another version, contradictory or cut short. Arrays are only counted."""
 
 from __future__ import annotations
 
@@ -77,7 +73,6 @@ class GgufHeader:
 
     @property
     def main_type(self) -> str:
-        """The tensor type that most weights have, such as Q4_K."""
         weights: Counter[str] = Counter()
         for tensor in self.tensors:
             weights[tensor.type_name] += tensor.n_weights
@@ -94,10 +89,7 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """Read and check the header of `path`; the file must be as long as its tensors need.
-
-    Raises a `UserError` with the file, what is wrong with it, and what to do.
-    """
+    """Read and check a header; the file must be as long as its tensors need. Raises a `UserError` with a remedy."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -107,8 +99,6 @@ def read_header(path: Path) -> GgufHeader:
 
 
 class _Reader:
-    """A cursor over one file, which checks every length against the bytes that are left."""
-
     def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
         self._path, self._file, self._size = path, file, size
 

@@ -1,8 +1,5 @@
-"""llama.cpp behind a few checked calls: the only module that imports it.
-
-Every pointer is checked before use, because llama.cpp answers a wrong call by ending the process. One thread may use a
-`LlamaModel`; only `CancelFlag` may be touched from another. It knows nothing of requests.
-"""
+"""llama.cpp behind a few checked calls: the only module that imports it. Pointers are checked, because a wrong call
+ends the process. One thread may use a `LlamaModel`; only `CancelFlag` may be touched from another."""
 
 from __future__ import annotations
 
@@ -41,12 +38,8 @@ class Aborted(Exception):
 
 
 class CancelFlag:
-    """A flag that llama.cpp reads between the nodes of its graph without entering Python.
-
-    The callback that it wants is `bool f(void *data)`. libc's strlen on a buffer of one character is just that: 0 while
-    the buffer is empty and 1 when it holds a letter. A Python callback would take the interpreter's lock hundreds of
-    times a step.
-    """
+    """A flag that llama.cpp reads without entering Python, which would take the interpreter's lock hundreds of times a
+    step: its callback `bool f(void *)` is libc's strlen on a buffer of one character."""
 
     def __init__(self) -> None:
         self._buffer = ctypes.create_string_buffer(2)
@@ -132,11 +125,8 @@ class LlamaModel:
         return int(model)
 
     def make_context(self, n_cells: int, n_seqs: int, threads: int, *, shared: bool) -> None:
-        """Reserve the cache of `n_cells`. Raises an `EngineError` when there is no memory for it.
-
-        `shared`: any sequence may take any cell, and looks past all of them; else each has its own equal part, and the
-        cells of a sequence that begins as another one are copied.
-        """
+        """Reserve a cache of `n_cells`. `shared`: any sequence takes any cell and looks past all; else each has an
+        equal part and shared beginnings are copied. Raises an `EngineError` when memory is short."""
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_seq_max = n_cells, n_seqs
         params.n_batch = params.n_ubatch = BATCH_TOKENS
@@ -184,13 +174,11 @@ class LlamaModel:
 
     @property
     def chat_template(self) -> str:
-        """The file's own template; empty without one."""
         found = llama.llama_model_chat_template(self._model, None)
         return found.decode("utf-8", "replace") if found else ""
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """Every token that ends a completion."""
         return frozenset(t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t))
 
     def special(self, name: str) -> str:
@@ -230,10 +218,8 @@ class LlamaModel:
     def decode(
         self, tokens: Sequence[int], positions: Sequence[int], seqs: Sequence[int], wanted: Sequence[bool]
     ) -> None:
-        """Run one batch of at most `BATCH_TOKENS` rows, `wanted` of them (at most `OUTPUT_ROWS`) with logits.
-
-        Raises `Aborted` when the cancel flag is up, and an `EngineError` when llama.cpp refuses.
-        """
+        """Run at most `BATCH_TOKENS` rows, `wanted` (at most `OUTPUT_ROWS`) with logits. Raises `Aborted`,
+        `EngineError`."""
         if not 0 < len(tokens) <= BATCH_TOKENS or sum(wanted) > OUTPUT_ROWS:
             raise ValueError(f"a batch of {len(tokens)} tokens with {sum(wanted)} rows of logits")
         batch = self._batch.fill(tokens, positions, seqs, wanted)
@@ -245,10 +231,7 @@ class LlamaModel:
             raise EngineError(ErrorKind.FAILED, f"llama.cpp could not decode ({answer}): {why}.")
 
     def logits(self, first: int, count: int) -> FloatArray:
-        """Logits of the `count` neighbouring rows from `first` of the last batch, shape (count, n_vocab).
-
-        A view that the next `decode` overwrites.
-        """
+        """Logits (count, n_vocab) of neighbouring rows of the last batch: a view that the next `decode` overwrites."""
         # Finishes the computation and puts the rows in the batch's order.
         start = llama.llama_get_logits_ith(self._context, first)
         last = llama.llama_get_logits_ith(self._context, first + count - 1)

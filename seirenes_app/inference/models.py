@@ -1,8 +1,5 @@
-"""Which GGUF files can be used, and what they are, without llama.cpp.
-
-It refuses files that llama.cpp would refuse or die of, with words: damaged ones, adapters and projectors where a model
-is wanted, encoders, and headers without what every text model has.
-"""
+"""Which GGUF files can be used, and what they are, without llama.cpp: what it would refuse or crash on is refused
+here."""
 
 from __future__ import annotations
 

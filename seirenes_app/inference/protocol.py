@@ -38,39 +38,27 @@ class ProtocolError(UserError):
 
 
 class Finish(StrEnum):
-    """Why a sample ended."""
-
-    STOP = "stop"
-    """The model's own end token, or a stop string."""
-    LENGTH = "length"
-    """`max_tokens`, or the end of the context."""
-    CANCELLED = "cancelled"
-    """A `CancelRequest`; the text so far is kept."""
+    STOP = "stop"  # the model's own end token, or a stop string
+    LENGTH = "length"  # `max_tokens`, or the end of the context
+    CANCELLED = "cancelled"  # a `CancelRequest`; the text so far is kept
 
 
 class ErrorKind(StrEnum):
     """What went wrong, for a program; `Error.words` is for a person."""
 
     BAD_REQUEST = "bad_request"
-    BAD_MODEL = "bad_model"
-    """The model's file is missing, damaged, or not one that can be used."""
+    BAD_MODEL = "bad_model"  # the model's file is missing, damaged, or not one that can be used
     BAD_LORA = "bad_lora"
     NO_MODEL = "no_model"
-    TOO_LONG = "too_long"
-    """The prompt, or prompt and completion, do not fit in the context."""
+    TOO_LONG = "too_long"  # the prompt, or prompt and completion, do not fit in the context
     CANCELLED = "cancelled"
-    FAILED = "failed"
-    """llama.cpp failed during the work, or the worker has a bug."""
-    CRASHED = "crashed"
-    """The process died. Made by the client."""
-    CLOSED = "closed"
-    """The client is closed, or stays down after crashes. Made by the client."""
+    FAILED = "failed"  # llama.cpp failed during the work, or the worker has a bug
+    CRASHED = "crashed"  # the process died. Made by the client.
+    CLOSED = "closed"  # the client is closed, or stays down after crashes. Made by the client.
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
-
     role: str
     content: str
 
@@ -80,11 +68,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class LoadRequest(_Message, frozen=True):
-    """Load a GGUF in place of what is loaded, which is gone even when this fails.
-
-    `n_ctx` is the longest prompt and completion of one sample in tokens; 0 takes the model's own, at most 4096.
-    `threads` 0 takes one less than the physical cores.
-    """
+    """Load a GGUF in place of the loaded one, which is gone even on failure. `n_ctx` (tokens of one sample) 0: the
+    model's own, at most 4096. `threads` 0: one less than the physical cores."""
 
     model: str
     n_ctx: int = 0
@@ -99,11 +84,8 @@ class LoadRequest(_Message, frozen=True):
 
 
 class SampleRequest(_Message, frozen=True):
-    """Draw `n` completions of one prompt: `messages` (the model's chat template is applied) or plain `prompt` text.
-
-    Sample `i` is drawn with its own random stream, made from (`seed`, `i`), so it does not depend on `n` beyond the
-    last bits of floating point. `temperature` 0 is greedy. With `logprobs` each `SampleDone` lists them a token.
-    """
+    """Draw `n` completions of `messages` (by the chat template) or of a plain `prompt`. Sample `i` has its own random
+    stream of (`seed`, `i`), whatever `n`. `temperature` 0 is greedy. `logprobs`: each `SampleDone` lists them."""
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
@@ -126,10 +108,8 @@ class SampleRequest(_Message, frozen=True):
 
 
 class ScoreRequest(_Message, frozen=True):
-    """The log-probability of each token of `completion` after a prompt, with the `top_k` likeliest tokens there.
-
-    The completion is tokenised by itself, so its tokens are the same after every prompt.
-    """
+    """Log-probabilities of `completion`, tokenised by itself, after a prompt, with the `top_k` likeliest tokens
+    there."""
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
@@ -183,8 +163,7 @@ class ModelFacts:
     n_vocab: int
     threads: int
     has_chat_template: bool
-    template_note: str = ""
-    """What happens to `messages` when the file has no usable template; empty when it has."""
+    template_note: str = ""  # what happens to `messages` when the file has no usable template; empty when it has
     lora: str | None = None
 
 
@@ -203,11 +182,8 @@ class Chunk(_Message, frozen=True):
 
 
 class SampleDone(_Message, frozen=True):
-    """Sample `index` is complete.
-
-    `text` is all of its chunks together. `tokens` counts what was drawn without the end token. Log-probabilities are
-    natural, of the model's own distribution: before temperature and top-p, which is what `ScoreResult` gives too.
-    """
+    """Sample `index` is complete. `tokens` counts without the end token. Log-probabilities are natural, of the model's
+    own distribution: before temperature and top-p."""
 
     index: int
     text: str
@@ -231,19 +207,13 @@ class Done(_Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A token that could have stood there."""
-
     text: str
     logprob: float
 
 
 @dataclass(frozen=True, slots=True)
 class TokenScore:
-    """One token of a completion.
-
-    `byte_start`, `byte_end` cut `ScoreResult.text` in UTF-8; `char_start`, `char_end` are the characters that those
-    bytes touch, so the parts of a character split over tokens have the same span.
-    """
+    """One token: its span in `ScoreResult.text` in UTF-8 bytes, and the characters that those bytes touch."""
 
     text: str
     byte_start: int
@@ -307,7 +277,6 @@ def decode_request(line: str | bytes) -> Request:
 
 
 def decode_event(line: str | bytes) -> Event:
-    """Read an event. Raises a `ProtocolError` that says what is wrong."""
     return _decode(_events, line)
 
 

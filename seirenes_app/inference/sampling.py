@@ -1,8 +1,5 @@
-"""Draw next tokens from rows of logits, all rows at once. numpy only; it knows nothing of sequences or text.
-
-Shapes: R rows, V vocabulary, N blocks of B tokens. Drawing is by inverse CDF: one uniform number a row and step, from
-that sample's own stream, so what a sample draws does not depend on its neighbours in the batch.
-"""
+"""Draw next tokens from rows of logits, in numpy. Shapes: R rows, V vocabulary, N blocks of B tokens. One uniform
+number a row and step, of that sample's own stream: neighbours in the batch change nothing."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from seirenes_app.inference.protocol import Alternative, ErrorKind, ScoreRequest
 from seirenes_app.inference.sampling import FloatArray, log_softmax
 from seirenes_app.inference.session import Session
 
-_FLOOR = -1e9
-"""Stands for minus infinity, which JSON cannot say."""
+_FLOOR = -1e9  # stands for minus infinity, which JSON cannot say
 
 
 def score(session: Session, request: ScoreRequest) -> ScoreResult:
@@ -82,10 +81,8 @@ def _without_added_space(pieces: list[bytes], completion: str) -> list[bytes]:
 
 
 def spans_of(pieces: Sequence[bytes]) -> tuple[str, list[tuple[str, int, int, int, int]]]:
-    """The text that `pieces` spell, and for each its own text and (byte, byte, character, character) span in it.
-
-    A character whose bytes are split over pieces belongs to each of them.
-    """
+    """The text of `pieces`; for each its text and (byte, byte, char, char) span. Split characters belong to every
+    piece."""
     # An invalid byte decodes to one lone surrogate here, so that every character knows how many bytes it had.
     escaped = b"".join(pieces).decode("utf-8", "surrogateescape")
     starts = np.cumsum([0, *(len(c.encode("utf-8", "surrogateescape")) for c in escaped)])

@@ -1,21 +1,75 @@
-"""One loaded model and what its context holds: prompts, of which a shared prefix is kept.
-
-Sequence 0 holds the last prompt; samples use sequences 1 to `max_rows`. What does not fit is refused, with numbers.
-"""
+"""One loaded model and its context. Sequence 0 holds the last prompt, whose prefix is kept; samples use 1 to
+`max_rows`."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any, NoReturn
 
+import jinja2
 import psutil
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from seirenes_app.inference.chat import ChatFormat
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
 from seirenes_app.inference.models import check_adapter, describe_gguf
-from seirenes_app.inference.protocol import ErrorKind, LoadRequest, ModelFacts, SampleRequest, ScoreRequest
+from seirenes_app.inference.protocol import ErrorKind, LoadRequest, Message, ModelFacts, SampleRequest, ScoreRequest
 from training.errors import UserError
+
+_PLAIN = "The file has no chat template: messages are written as “User: …” and “Assistant: …” lines."
+
+
+class ChatFormat:
+    """How one model's prompts are written. `note` says what a person should know; empty when all is well."""
+
+    def __init__(self, template: str, bos: str = "", eos: str = "") -> None:
+        self.note = "" if template else _PLAIN
+        self._specials = {"bos_token": bos, "eos_token": eos}
+        self._template: jinja2.Template | None = None
+        if template:
+            try:
+                self._template = _environment().from_string(template)
+            except (jinja2.TemplateError, RecursionError) as error:
+                self.note = f"The file's chat template cannot be read ({error}); plain lines are used instead."
+
+    def render(self, messages: tuple[Message, ...]) -> str:
+        """The prompt up to where the model begins to write. Raises a `UserError` when the template refuses."""
+        if self._template is None:
+            lines = [f"{m.role.capitalize()}: {m.content}" for m in messages]
+            return "\n".join([*lines, "Assistant:"])
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        try:
+            return self._template.render(
+                messages=turns, add_generation_prompt=True, tools=None, enable_thinking=False, **self._specials
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+            # Whatever an untrusted template does wrong is the file's fault and no bug here.
+            raise UserError(
+                f"The model's chat template refuses these messages ({error}). Many allow no system message and want "
+                "user and assistant to take turns."
+            ) from error
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.filters["tojson"] = _to_json
+    return environment
+
+
+def _raise(words: str) -> NoReturn:
+    raise jinja2.TemplateError(words)
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """As the templates expect it: not escaped for HTML, as jinja2's own is."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
 _ROWS, _SMALL_ROWS, _SMALL_PARAMS = 32, 16, 10_000_000
@@ -111,10 +165,7 @@ class Session:
         return tokens
 
     def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:
-        """Let sequence 0 hold exactly `tokens`, the last `wanted` (at most `OUTPUT_ROWS`) of them with logits.
-
-        Returns how many of the others it held already. The logits are `model.logits(0, wanted)`.
-        """
+        """Let sequence 0 hold exactly `tokens`, the last `wanted` with logits. Returns how many it held already."""
         before, kept = len(tokens) - wanted, 0
         for held, new in zip(self._held, tokens[:before], strict=False):
             if held != new:

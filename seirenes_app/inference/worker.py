@@ -1,9 +1,6 @@
 """The worker process: `python -m seirenes_app.inference.worker`. Requests on stdin, events on stdout, a log on stderr.
-
-The main thread alone touches llama.cpp. A reader thread takes requests off stdin, raises the cancel flag, and ends the
-process when stdin closes; the kernel ends it when its parent dies. It answers no request with a traceback: what a
-person can correct has words, a bug goes to the log and is named as one.
-"""
+The main thread alone touches llama.cpp; a reader thread takes requests, raises the cancel flag, and ends the process
+when stdin closes. Linux ends it when its parent ends."""
 
 from __future__ import annotations
 
@@ -19,27 +16,9 @@ import time
 import traceback
 from typing import BinaryIO, NoReturn
 
+from seirenes_app.inference import protocol
 from seirenes_app.inference.batching import Sampler
 from seirenes_app.inference.llama_bindings import CancelFlag, EngineError, start_llama
-from seirenes_app.inference.protocol import (
-    CancelRequest,
-    Error,
-    ErrorKind,
-    Event,
-    Loading,
-    LoadRequest,
-    LoraRequest,
-    LoraSet,
-    ProtocolError,
-    QuitRequest,
-    Ready,
-    SampleRequest,
-    ScoreRequest,
-    Started,
-    WorkRequest,
-    decode_request,
-    encode,
-)
 from seirenes_app.inference.scoring import score
 from seirenes_app.inference.session import Session
 
@@ -52,7 +31,7 @@ class Inbox:
 
     def __init__(self, cancel: CancelFlag) -> None:
         self._cancel = cancel
-        self._queue: queue.SimpleQueue[WorkRequest] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[protocol.WorkRequest] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._current = 0
         self._waiting: set[int] = set()
@@ -62,14 +41,14 @@ class Inbox:
         """The reader thread: until stdin closes or the client says so, and the process ends with it."""
         for line in pipe:
             try:
-                request = decode_request(line)
-            except ProtocolError as error:
-                worker.emit(Error(kind=ErrorKind.BAD_REQUEST, words=str(error)))
+                request = protocol.decode_request(line)
+            except protocol.ProtocolError as error:
+                worker.emit(protocol.Error(kind=protocol.ErrorKind.BAD_REQUEST, words=str(error)))
                 continue
-            if isinstance(request, QuitRequest):
+            if isinstance(request, protocol.QuitRequest):
                 break
             with self._lock:
-                if not isinstance(request, CancelRequest):
+                if not isinstance(request, protocol.CancelRequest):
                     self._waiting.add(request.id)
                     self._queue.put(request)
                 elif request.target == self._current:
@@ -79,7 +58,7 @@ class Inbox:
                     self._cancelled.add(request.target)
         end_now()
 
-    def take(self) -> WorkRequest:
+    def take(self) -> protocol.WorkRequest:
         """From the main thread: wait for the next request, with the flag as its client left it."""
         with self._lock:
             self._current = 0
@@ -102,9 +81,9 @@ class Worker:
         self._lock = threading.Lock()
         self._session: Session | None = None
 
-    def emit(self, *events: Event) -> None:
+    def emit(self, *events: protocol.Event) -> None:
         """Write and flush, from either thread. Ends the process when nobody reads."""
-        data = b"".join(map(encode, events))
+        data = b"".join(map(protocol.encode, events))
         try:
             with self._lock:
                 self._pipe.write(data)
@@ -116,33 +95,33 @@ class Worker:
         """Answer requests for ever; the reader thread ends the process."""
         while True:
             request = self._inbox.take()
-            self.emit(Started(id=request.id))
+            self.emit(protocol.Started(id=request.id))
             try:
-                if isinstance(request, LoadRequest):
+                if isinstance(request, protocol.LoadRequest):
                     self._load(request)
                 elif self._session is None:
-                    raise EngineError(ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
-                elif isinstance(request, SampleRequest):
+                    raise EngineError(protocol.ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
+                elif isinstance(request, protocol.SampleRequest):
                     Sampler(self._session, request, self.emit).run()
-                elif isinstance(request, ScoreRequest):
+                elif isinstance(request, protocol.ScoreRequest):
                     self.emit(score(self._session, request))
-                elif isinstance(request, LoraRequest):
+                elif isinstance(request, protocol.LoraRequest):
                     self._session.set_lora(request.lora, request.scale)
-                    self.emit(LoraSet(lora=request.lora, scale=request.scale, id=request.id))
+                    self.emit(protocol.LoraSet(lora=request.lora, scale=request.scale, id=request.id))
             except EngineError as error:
-                self.emit(Error(kind=error.kind, words=error.words, remedy=error.remedy, id=request.id))
+                self.emit(protocol.Error(kind=error.kind, words=error.words, remedy=error.remedy, id=request.id))
             except Exception as error:  # noqa: BLE001 - the process's edge: reported to the log and to the client
                 self._report_bug(request, error)
 
-    def _report_bug(self, request: WorkRequest, error: Exception) -> None:
+    def _report_bug(self, request: protocol.WorkRequest, error: Exception) -> None:
         traceback.print_exc()
         words = f"The worker has a bug: {type(error).__name__}: {error}."
         remedy = "Copy the diagnostics and report it."
-        self.emit(Error(kind=ErrorKind.FAILED, words=words, remedy=remedy, id=request.id))
+        self.emit(protocol.Error(kind=protocol.ErrorKind.FAILED, words=words, remedy=remedy, id=request.id))
         if self._session is not None:
             self._session.forget()
 
-    def _load(self, request: LoadRequest) -> None:
+    def _load(self, request: protocol.LoadRequest) -> None:
         # The old model goes first: two at once may not fit in memory.
         if self._session is not None:
             self._session.close()
@@ -154,11 +133,11 @@ class Worker:
             now = time.monotonic()
             if now - last >= _PROGRESS_S or progress >= 1:
                 last = now
-                self.emit(Loading(progress=min(1.0, max(0.0, progress)), id=request.id))
+                self.emit(protocol.Loading(progress=min(1.0, max(0.0, progress)), id=request.id))
 
         report(0.0)
         self._session = Session(request, self._cancel, report)
-        self.emit(Ready(facts=self._session.facts(), id=request.id))
+        self.emit(protocol.Ready(facts=self._session.facts(), id=request.id))
 
 
 def end_now() -> NoReturn:

@@ -24,10 +24,8 @@ _BUILD_FOLDER = re.compile(r"\S*/(?=llama\.cpp/)")
 
 
 class WorkerProcess:
-    """A started worker, which is sent what comes out of `outbox`; None ends its input.
-
-    The thread that makes it must outlive it: Linux ties a child to the thread that forked it.
-    """
+    """A started worker, sent what comes out of `outbox` (None: end). The thread that makes it must outlive it
+    (Linux)."""
 
     def __init__(self, outbox: queue.SimpleQueue[Request | None]) -> None:
         self._outbox = outbox
@@ -75,7 +73,6 @@ class WorkerProcess:
         self._process.kill()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it ended within that time."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

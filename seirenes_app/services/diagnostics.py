@@ -27,7 +27,6 @@ def log_folder() -> Path:
 
 
 def log_path() -> Path:
-    """The window's log file."""
     return log_folder() / "window.log"
 
 
@@ -57,7 +56,6 @@ def record_error(kind: type[BaseException], error: BaseException, trace: Traceba
 
 
 def recent_errors() -> tuple[str, ...]:
-    """The last uncaught exceptions of this window, oldest first."""
     return tuple(_errors)
 
 
@@ -70,7 +68,6 @@ def shorten_home(text: str) -> str:
 
 
 def describe(machine: Machine, paths: dict[str, Path], extra: dict[str, str] | None = None) -> str:
-    """The diagnostics as plain text."""
     facts = {
         "System": machine.system,
         "Python": machine.python,

@@ -30,7 +30,6 @@ class Check:
 
 
 def check_all() -> list[Check]:
-    """Every check, in the order a person would mend them."""
     checks: list[Callable[[], Check]] = [
         _python, _packages, _none_counting, _torch, _starter, _runs_folder, _disk, _memory, _cores, _fonts, _xcb_cursor
     ]  # fmt: skip

@@ -9,6 +9,7 @@ this guess and the clock agreed to a tenth on one core. Finished runs of the sam
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,28 +23,21 @@ from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
-STARTER_PARAMETERS = 2_070_000
-"""Used while the starter's own file cannot be read."""
+STARTER_PARAMETERS = 2_070_000  # used while the starter's own file cannot be read
 SAMPLE_BASE_US = 31.5
 SAMPLE_PER_MILLION_US = 69.6
 LEARN_GFLOP_PER_S = 45.0
-SAMPLE_OVERHEAD = 1.6
-"""Prefill, padding, checking and writing: measured over the sum of the parts."""
+SAMPLE_OVERHEAD = 1.6  # prefill, padding, checking and writing: measured over the sum of the parts
 LEARN_OVERHEAD = 1.2
-LENGTH_SHARE = 0.3
-"""Mean completion over the limit."""
+LENGTH_SHARE = 0.3  # mean completion over the limit
 PROMPT_TOKENS = 64
-LEARNING_SHARE = 0.35
-"""Rollouts in groups with any spread; the others carry no gradient and cost nothing."""
+LEARNING_SHARE = 0.35  # rollouts in groups with any spread; the others carry no gradient and cost nothing
 EVAL_CONDITIONS = 9
 """Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
-LEARNING_ROWS = 64
-"""Rows of one learning batch."""
-ACTIVATIONS = 12
-"""Values kept a token, layer and unit of width between forward and backward."""
+LEARNING_ROWS = 64  # rows of one learning batch
+ACTIVATIONS = 12  # values kept a token, layer and unit of width between forward and backward
 LIBRARIES_MB = 650.0
-PARALLEL = 0.85
-"""What each further core adds."""
+PARALLEL = 0.85  # what each further core adds
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,11 @@ class TimeEstimate:
 
     @property
     def text(self) -> str:
-        """ "about 6 min", "about 3 h"."""
         return f"about {duration(self.seconds)}"
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """MiB for the trainer, and its parts."""
-
     megabytes: float
     parts: tuple[tuple[str, float], ...]
 
@@ -102,16 +93,13 @@ def step_seconds(config: RunConfig, parameters: int, cores: int) -> float:
 
 
 def eval_seconds(config: RunConfig, parameters: int, cores: int) -> float:
-    """One evaluation of the frozen suite."""
     tokens = config.evaluation.problems * EVAL_CONDITIONS * LENGTH_SHARE * config.evaluation.max_new_tokens
     return SAMPLE_OVERHEAD * tokens * _sample_s(parameters) / _speed_up(cores)
 
 
 def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
-    """Rollouts of the Reasoner and of the Adversary in one step.
-
-    `clean_rl` spends on clean questions what the other modes spend on hints, so that runs compare at equal rollouts.
-    """
+    """Rollouts of the Reasoner and of the Adversary in one step. `clean_rl` spends on clean questions what the other
+    modes spend on hints, so that runs compare at equal rollouts."""
     r = config.rollout
     hints = r.questions * r.hints
     reasoner = r.questions * r.clean + hints * r.hinted
@@ -163,8 +151,7 @@ class Shape:
 
     layers: int = 4
     width: int = 192
-    cache_width: int = 96
-    """Key-value heads times their width."""
+    cache_width: int = 96  # key-value heads times their width
     vocabulary: int = 1536
 
 
@@ -211,14 +198,7 @@ def _count_in(file: Path) -> int:
         if not 2 <= length <= 100_000_000:
             raise ValueError(f"{file.name}: impossible header")
         header = json.loads(stream.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            size = 1
-            for dimension in tensor["shape"]:
-                size *= dimension
-            total += size
-    return total
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _sample_s(parameters: int) -> float:

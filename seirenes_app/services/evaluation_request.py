@@ -1,7 +1,5 @@
-"""An evaluation as the user asks for it: the request, the plan made from it, and its estimated time.
-
-`make_plan` and `estimate_throughput` read model files: call them off the window's thread.
-"""
+"""An evaluation as the user asks for it: the request, the plan made from it, and its estimated time. `make_plan` and
+`estimate_throughput` read model files: call them off the window's thread."""
 
 from __future__ import annotations
 
@@ -10,44 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from seirenes_app.services.estimate import (
-    EVAL_CONDITIONS,
-    STARTER_PARAMETERS,
-    count_parameters,
-    eval_seconds,
-    model_parameters,
-)
-from seirenes_app.services.evaluations import (
-    STARTER,
-    EvaluationSummary,
-    checkpoint_targets,
-    folder_target,
-    frozen_suite_ref,
-    gguf_target,
-    plan_crossplay,
-    plan_evaluation,
-    starter_target,
-)
-from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services import estimate, evaluations
 from seirenes_app.services.machine import usable_cores
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
 from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
-from training.evaluation.suites.io import MANIFEST, read_manifest
-from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.config import RunConfig, load_config
 from training.runs.paths import RunPaths
 
-FROZEN = ""
-"""`EvalRequest.suite` of the built-in suite."""
-LOADING_S = 6.0
-"""Time to load a model."""
-WRITING_SHARE = 0.6
-"""Time for writing a cross-play's hints, as a share of its solving time."""
+FROZEN = ""  # `EvalRequest.suite` of the built-in suite
+LOADING_S = 6.0  # time to load a model
+WRITING_SHARE = 0.6  # time for writing a cross-play's hints, as a share of its solving time
 
 
-def evaluation_name(summary: EvaluationSummary) -> str:
+def evaluation_name(summary: evaluations.EvaluationSummary) -> str:
     """Its title; its folder's name where the plan cannot be read."""
     return (summary.plan.title if summary.plan is not None else "") or summary.paths.run_id
 
@@ -70,7 +45,6 @@ class EvalRequest:
 
     @property
     def runs(self) -> tuple[RunPaths, ...]:
-        """The runs of the checkpoints, each once."""
         return tuple(dict.fromkeys(run for run, _step in self.checkpoints))
 
     @property
@@ -89,26 +63,6 @@ class EvalRequest:
         return ""
 
 
-@dataclass(frozen=True)
-class SuiteChoice:
-    """A saved suite."""
-
-    folder: Path
-    manifest: SuiteManifest
-
-
-def find_suites(root: Path | None = None) -> tuple[SuiteChoice, ...]:
-    """The saved suites that can be read, by name. Unreadable ones are left out: opening one says what is wrong."""
-    folder, found = root or suites_folder(), []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if (path / MANIFEST).is_file():
-            try:
-                found.append(SuiteChoice(path, read_manifest(path)))
-            except UserError:
-                continue
-    return tuple(found)
-
-
 def make_plan(request: EvalRequest) -> EvalPlan:
     """The plan of a request; a UserError for a model or a suite that is not there."""
     if request.error:
@@ -116,29 +70,31 @@ def make_plan(request: EvalRequest) -> EvalPlan:
     steps = {run: [step for of, step in request.checkpoints if of == run] for run in request.runs}
     if request.cross_play:
         (run,) = steps
-        return plan_crossplay(
+        return evaluations.plan_crossplay(
             run, steps[run], problems=request.problems, samples=request.samples, max_tokens=request.max_tokens,
             placebo=Condition.PLACEBO in request.conditions,
         )  # fmt: skip
-    targets = [target for run in steps for target in checkpoint_targets(run, steps[run])]
+    targets = [target for run in steps for target in evaluations.checkpoint_targets(run, steps[run])]
     targets += [_target_of(model) for model in request.models]
     suites = [
-        frozen_suite_ref(request.problems) if suite == FROZEN else describe_suite(Path(suite), request.problems)
+        evaluations.frozen_suite_ref(request.problems)
+        if suite == FROZEN
+        else describe_suite(Path(suite), request.problems)
         for suite in (request.suite, request.second_suite)
         if suite is not None
     ]
     names = " and ".join(run.run_id for run in steps)
-    return plan_evaluation(
+    return evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
     )  # fmt: skip
 
 
 def _target_of(model: str) -> Target:
-    if model == STARTER:
-        return starter_target()
+    if model == evaluations.STARTER:
+        return evaluations.starter_target()
     path = Path(model)
-    return gguf_target(path) if path.suffix == ".gguf" else folder_target(path)
+    return evaluations.gguf_target(path) if path.suffix == ".gguf" else evaluations.folder_target(path)
 
 
 # ---------------------------------------------------------------------- estimate
@@ -157,13 +113,11 @@ def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Rows a second, and how they were measured or estimated."""
-
     rows_per_s: float
     basis: str
 
 
-def estimate_throughput(request: EvalRequest, past: Sequence[EvaluationSummary]) -> Throughput:
+def estimate_throughput(request: EvalRequest, past: Sequence[evaluations.EvaluationSummary]) -> Throughput:
     """Measured in the newest evaluation of the same models on this machine, else estimated from their size."""
     wanted = {run.run_id for run in request.runs} | {_model_key(model) for model in request.models}
     for summary in past:
@@ -171,18 +125,23 @@ def estimate_throughput(request: EvalRequest, past: Sequence[EvaluationSummary])
         if rate > 0 and summary.plan is not None and wanted <= {t.run or t.path for t in summary.plan.targets}:
             return Throughput(rate, "measured in the last evaluation of the same models")
     configs = [_config_of(run) for run in request.runs]
-    sizes = [model_parameters(config) for config in configs] + [_parameters_of(model) for model in request.models]
+    sizes = [estimate.model_parameters(config) for config in configs] + [
+        _parameters_of(model) for model in request.models
+    ]
     config = next(iter(configs), RunConfig())
     one = replace(config, evaluation=replace(config.evaluation, problems=1, max_new_tokens=request.max_tokens))
     cores = usable_cores()
-    seconds = eval_seconds(one, round(fmean(sizes or [STARTER_PARAMETERS])), cores) / EVAL_CONDITIONS
+    seconds = (
+        estimate.eval_seconds(one, round(fmean(sizes or [estimate.STARTER_PARAMETERS])), cores)
+        / estimate.EVAL_CONDITIONS
+    )
     return Throughput(
         1 / max(seconds, 1e-6), f"estimated from the model's size and {cores} CPU core{'' if cores == 1 else 's'}"
     )
 
 
 def _model_key(model: str) -> str:
-    return model if model == STARTER else str(Path(model).expanduser().resolve())
+    return model if model == evaluations.STARTER else str(Path(model).expanduser().resolve())
 
 
 def _config_of(run: RunPaths) -> RunConfig:
@@ -193,20 +152,19 @@ def _config_of(run: RunPaths) -> RunConfig:
 
 
 def _parameters_of(model: str) -> int:
-    if model == STARTER:
-        return STARTER_PARAMETERS
+    if model == evaluations.STARTER:
+        return estimate.STARTER_PARAMETERS
     path = Path(model)
     if path.suffix != ".gguf":
-        return count_parameters(path) or STARTER_PARAMETERS
+        return estimate.count_parameters(path) or estimate.STARTER_PARAMETERS
     try:
         # One byte a weight, between 4 and 16 bits.
-        return max(STARTER_PARAMETERS, path.stat().st_size)
+        return max(estimate.STARTER_PARAMETERS, path.stat().st_size)
     except OSError:
-        return STARTER_PARAMETERS
+        return estimate.STARTER_PARAMETERS
 
 
 def estimate_seconds(request: EvalRequest, throughput: Throughput) -> float:
-    """How long it will take."""
     models = len(request.checkpoints) + len(request.models)
     solving = count_rows(request) / throughput.rows_per_s
     return models * LOADING_S + solving * (1 + (WRITING_SHARE if request.cross_play else 0.0))

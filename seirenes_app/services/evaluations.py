@@ -39,7 +39,6 @@ _MARKS = ("model.safetensors", "model.safetensors.index.json", "adapter_config.j
 
 
 def starter_target() -> Target:
-    """The bundled model."""
     return Target(STARTER, STARTER, TargetKind.TORCH, PromptStyle.COMPACT)
 
 
@@ -67,7 +66,6 @@ def _style_of_folder(folder: Path) -> PromptStyle:
 
 
 def gguf_target(path: Path, style: PromptStyle | None = None) -> Target:
-    """A GGUF file."""
     file = path.expanduser().resolve()
     describe_gguf(file)
     chosen = style or style_for(SolverChoice(model=str(file)))
@@ -75,7 +73,6 @@ def gguf_target(path: Path, style: PromptStyle | None = None) -> Target:
 
 
 def checkpoint_steps(run: RunPaths) -> tuple[int, ...]:
-    """The steps of a run's checkpoints."""
     names = (f.name.removeprefix("step_") for f in run.checkpoints.glob("step_*") if f.is_dir())
     return tuple(sorted(int(n) for n in names if n.isdigit()))
 
@@ -103,7 +100,6 @@ def _checkpoint(run: RunPaths, step: int, style: PromptStyle) -> Target:
 
 
 def frozen_suite_ref(problems: int, seed: int = SEED) -> SuiteRef:
-    """The built-in suite: held-out problems, phrasings and templates."""
     return describe_suite(f"{FROZEN}{seed}", problems)
 
 
@@ -196,7 +192,6 @@ def _title(targets: Sequence[str], suites: Sequence[str]) -> str:
 
 
 def evaluations_folder() -> Path:
-    """Where evaluations are kept."""
     return data_folder() / "evaluations"
 
 
@@ -207,7 +202,6 @@ class EvaluationWatch(ProcessWatch[EvalState]):
         super().__init__(paths, EvalState(), reduce, resolve_eval_status)
 
     def poll(self) -> EvalState:
-        """The state now."""
         state = super().poll()
         if state.status is not RunStatus.CRASHED:
             return state
@@ -251,14 +245,12 @@ class EvaluationRepository:
         return new_evaluation(self.root, plan)
 
     def start(self, plan: EvalPlan) -> EvalDir:
-        """A new evaluation, its process started and detached."""
         paths = self.create(plan)
         launch(paths)
         return paths
 
 
 def read_evaluation(paths: EvalDir) -> EvaluationSummary:
-    """One evaluation as it is now."""
     plan = None
     try:
         plan = read_plan(paths)

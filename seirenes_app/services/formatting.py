@@ -1,11 +1,10 @@
-"""Numbers as text: percents, points, intervals, p-values, counts, sizes, durations, times. Pure.
-
-The window, the command and the report print every number through this module, so that one number has one form.
-A change is called a change only if its 95% interval excludes zero and its p-value is below 0.05.
-"""
+"""Numbers as text: percents, points, intervals, p-values, counts, sizes, durations, times. Pure. The window, the
+command and the report print every number through this module, so that one number has one form. A change is called a
+change only if its 95% interval excludes zero and its p-value is below 0.05."""
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 
 from training.core.statistics import Interval, Needed
@@ -14,8 +13,7 @@ from training.evaluation.metric_types import Change
 LEVEL = 0.05
 MINUS = "−"
 UNKNOWN = "—"
-_EXACT = 1e-9
-"""Percents closer than this to 0 or 100 are float noise."""
+_EXACT = 1e-9  # percents closer than this to 0 or 100 are float noise
 
 
 def percent(share: float, decimals: int = 0) -> str:
@@ -203,5 +201,12 @@ def sentence(*clauses: str) -> str:
 
 
 def brief(name: str, most: int) -> str:
-    """At most so many characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def visible(text: str, newline: str = "⏎") -> str:
+    """Text that cannot steer a terminal: new lines as `newline`, other control and hidden characters as their code."""
+    hidden = ("Cc", "Cf", "Co", "Cs", "Cn")
+    return "".join(
+        newline if c == "\n" else f"<{ord(c):04X}>" if unicodedata.category(c) in hidden else c for c in text
+    )

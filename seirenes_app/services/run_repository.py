@@ -22,11 +22,8 @@ Stamp = tuple[tuple[float, int], tuple[float, int]]
 
 
 class RunRepository:
-    """The runs under one root, and those elsewhere that the workspace remembers.
-
-    `list_runs` may take a while on many runs: call it off the window's thread. A run that is over is read again only
-    when its files changed. `workspace` is the database file; by default none is used for a root that is given.
-    """
+    """The runs under one root, and those elsewhere that the workspace (by default none for a given root) remembers.
+    Call `list_runs` off the window's thread. Runs that are over are read again only when their files changed."""
 
     def __init__(
         self, runs_root: Path | None = None, presets: Path | None = None, workspace: Path | None = None
@@ -71,11 +68,9 @@ class RunRepository:
                 workspace.remember_run(paths.root)
 
     def presets(self) -> Mapping[str, Preset]:
-        """The presets that ship; a `UserError` when a preset file is damaged."""
         return load_presets(self._presets or presets_folder())
 
     def find(self, run_id: str) -> RunPaths | None:
-        """The run folder of that name, if it is there."""
         root = self.runs_root / run_id
         return RunPaths(root) if run_id and root.is_dir() else None
 
@@ -106,7 +101,6 @@ def _labels(run: RunSummary, marks: Mapping[str, RunMark]) -> set[str]:
 
 
 def _suggest(name: str, labels: Sequence[str], runs: Sequence[RunSummary]) -> str:
-    """Runs that contain the text, else those spelled alike, else the newest."""
     inside = sorted(label for label in labels if name and name.lower() in label.lower())
     near = inside[:3] or difflib.get_close_matches(name, labels, n=3, cutoff=0.7)
     if near:

@@ -15,17 +15,7 @@ from training.core.statistics import Interval, difference_limits
 from training.runs.processes import RunSummary, StopPhase
 from training.runs.status import RunState, RunStatus
 
-STATUS_LABELS = {
-    RunStatus.STARTING: "Starting",
-    RunStatus.RUNNING: "Running",
-    RunStatus.PAUSED: "Paused",
-    RunStatus.STOPPING: "Stopping",
-    RunStatus.FINISHED: "Finished",
-    RunStatus.STOPPED: "Stopped",
-    RunStatus.FAILED: "Failed",
-    RunStatus.CRASHED: "Crashed",
-    RunStatus.STALLED: "Not responding",
-}
+STATUS_LABELS = {status: status.capitalize() for status in RunStatus} | {RunStatus.STALLED: "Not responding"}
 MODE_LABELS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
 STAGE_LABELS = {
     "setup": "loading the model",
@@ -60,7 +50,6 @@ class Change:
 
     @property
     def points(self) -> float | None:
-        """The change in percentage points."""
         if self.before is None or self.after is None:
             return None
         return 100 * (self.after - self.before)
@@ -84,7 +73,6 @@ def measure_change(state: RunState, condition: str) -> Change:
 
 
 def _accuracy(metrics: Any, condition: str) -> Interval | None:
-    """Accuracy with its limits, which are 0 and 1 where they were not recorded."""
     figures = metrics.get(condition) if hasattr(metrics, "get") else None
     if not isinstance(figures, Mapping):
         return None
@@ -106,8 +94,6 @@ def status_sentence(state: RunState) -> str:
 
 @dataclass(frozen=True)
 class RunProblem:
-    """Why a run did not finish, and what can be done."""
-
     title: str
     text: str
     log: tuple[str, ...]

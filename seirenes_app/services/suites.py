@@ -1,8 +1,5 @@
-"""Make a suite as it was ordered: gather problems and hints, gate, write, and keep the order as its recipe.
-
-Sources are the bundled families, problem sets, runs, and drafts; hints are theirs, a template's, or a local model's.
-Orders that mean nothing (an archive of a file, templates for a run's own hints) are refused before any work is done.
-"""
+"""Make a suite as it was ordered: gather problems and hints, gate, write, and keep the order as its recipe. Orders that
+mean nothing are refused before any work is done."""
 
 from __future__ import annotations
 
@@ -26,27 +23,13 @@ from training.core.prompts import Placement
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
 from training.evaluation.plan import seed_of
-from training.evaluation.suites.builder import (
-    ALL_TYPES,
-    MadeSuite,
-    Offers,
-    Tally,
-    archive_suite,
-    choose_problems,
-    distinct,
-    families_problems,
-    hinted_suite,
-    known_families,
-    make_suite,
-    template_offers,
-)
+from training.evaluation.suites import builder
 from training.evaluation.suites.io import LICENCE, SavedSuite, write_suite
 from training.evaluation.suites.repository import SuiteRepository
 from training.evaluation.suites.sources import read_problems, read_run_hints
 from training.runs.paths import RunPaths
 
-ATTEMPTS = 4
-"""Hints asked of a model for a problem and type; the first that passes the gates is taken."""
+ATTEMPTS = 4  # hints asked of a model for a problem and type; the first that passes the gates is taken
 
 Written = Mapping[tuple[str, HintType], tuple[Hint, ...]]
 
@@ -121,8 +104,7 @@ def write_hints(
     return written
 
 
-def offers_of(written: Written) -> Offers:
-    """What a model wrote, as `make_suite` asks for it."""
+def offers_of(written: Written) -> builder.Offers:
     return lambda problem, type_: written.get((problem.id, type_), ())
 
 
@@ -133,33 +115,22 @@ WriteHints = Callable[[SolverChoice, Sequence[Problem], Sequence[HintType], int]
 
 
 class Source(StrEnum):
-    """Where the problems come from."""
-
-    FAMILIES = "families"
-    """The bundled ones, generated."""
-    PROBLEMS = "problems"
-    """A file, a preset or a hub data set."""
-    RUN = "run"
-    """The strongest hints of a training run, with their problems."""
-    DRAFT = "draft"
-    """Drafts of the Craft page."""
+    FAMILIES = "families"  # the bundled ones, generated
+    PROBLEMS = "problems"  # a file, a preset or a hub data set
+    RUN = "run"  # the strongest hints of a training run, with their problems
+    DRAFT = "draft"  # drafts of the Craft page
 
 
 class Writer(StrEnum):
-    """Who writes the hints."""
-
     TEMPLATES = "templates"
-    MODEL = "model"
-    """A GGUF."""
-    ARCHIVE = "archive"
-    """They are there already: a run's, or a draft's."""
+    MODEL = "model"  # a GGUF
+    ARCHIVE = "archive"  # they are there already: a run's, or a draft's
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteOrder:
-    """What is asked for. `named` is the file, the run's folder or the drafts' ids; `model` the GGUF that writes, empty
-    for the bundled one; `problems` None means the source's usual number. `split` is that of the
-    problems' phrasings, and of the templates where `templates` is None. Empty `types` and `families` mean all."""
+    """`named`: a file, a run's folder or drafts' ids. `model`: the GGUF that writes, empty for the bundled one.
+    `problems` None: the usual number. `templates` None: those of `split`. Empty `types` and `families` mean all."""
 
     name: str
     source: Source
@@ -181,12 +152,12 @@ class Ordered:
     """A suite that was made, and what became of the hints on the way."""
 
     saved: SavedSuite
-    tally: Tally
+    tally: builder.Tally
 
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    made: MadeSuite
+    made: builder.MadeSuite
     recipe: Mapping[str, Any]
     licence: str = LICENCE
     placement: Placement | None = None
@@ -200,10 +171,7 @@ def fill_order(
     drafts: Callable[[], CraftStore],
     write_hints: WriteHints,
 ) -> Ordered | None:
-    """Make the suite and write it; None when writing hints was interrupted, and then nothing is there.
-
-    Raises a `UserError` for an order that cannot be filled, and for a name that is taken.
-    """
+    """Make and write the suite; None when interrupted, and nothing is written. Raises a `UserError`."""
     check_order(order)
     folder = library.new_folder(order.name)
     if order.source is Source.RUN:
@@ -227,7 +195,6 @@ def fill_order(
 
 
 def check_order(order: SuiteOrder) -> None:
-    """A `UserError` for an order that means nothing."""
     own = order.source in (Source.RUN, Source.DRAFT)
     if own and order.writer is not Writer.ARCHIVE:
         raise UserError(f"A suite from a {order.source} has the hints that are in it. Leave out --hints.")
@@ -236,7 +203,7 @@ def check_order(order: SuiteOrder) -> None:
     if order.families and order.source in (Source.PROBLEMS, Source.DRAFT):
         raise UserError("--families chooses among the bundled families: with --from families, or of a run's hints.")
     if order.source is Source.FAMILIES:
-        known_families(order.families)
+        builder.known_families(order.families)
     wanted = {Source.FAMILIES: 0, Source.PROBLEMS: 1, Source.RUN: 1}.get(order.source, max(1, len(order.named)))
     if len(order.named) != wanted:
         what = {Source.FAMILIES: "no name", Source.PROBLEMS: "one file or preset", Source.RUN: "one run"}
@@ -247,12 +214,12 @@ def check_order(order: SuiteOrder) -> None:
 
 
 def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints) -> _Gathered | None:
-    types = order.types or ALL_TYPES
+    types = order.types or builder.ALL_TYPES
     problems, recipe, licence = _problems(order, sets_folder)
     recipe = {**recipe, "types": [str(t) for t in types], "hints": str(order.writer)}
     if order.writer is Writer.TEMPLATES:
         templates = order.templates or order.split
-        offers = template_offers(order.seed, templates)
+        offers = builder.template_offers(order.seed, templates)
         recipe["templates"] = str(templates)
     else:
         choice = SolverChoice(order.model)
@@ -261,7 +228,7 @@ def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints
         if written is None:
             return None
         offers = offers_of(written)
-    return _Gathered(make_suite(order.name, problems, offers, order.seed, types), recipe, licence)
+    return _Gathered(builder.make_suite(order.name, problems, offers, order.seed, types), recipe, licence)
 
 
 def _problems(order: SuiteOrder, sets_folder: Path) -> tuple[list[Problem], dict[str, Any], str]:
@@ -269,7 +236,7 @@ def _problems(order: SuiteOrder, sets_folder: Path) -> tuple[list[Problem], dict
         count = FAMILIES_PROBLEMS if order.problems is None else order.problems
         families = list(order.families) or "all"
         recipe = {"from": "families", "problems": count, "split": str(order.split), "families": families}
-        return families_problems(count, order.seed, order.split, order.families), recipe, LICENCE
+        return builder.families_problems(count, order.seed, order.split, order.families), recipe, LICENCE
     found = read_problems(order.named[0], sets_folder)
     source = Path(found.source).name if Path(found.source).exists() else found.source
     recipe = {
@@ -277,13 +244,13 @@ def _problems(order: SuiteOrder, sets_folder: Path) -> tuple[list[Problem], dict
         "problems": order.problems,
     }  # fmt: skip
     licence = f"Problems: {source}, licence {found.licence}. {LICENCE}"
-    return choose_problems(distinct(found.problems), order.problems, order.seed), recipe, licence
+    return builder.choose_problems(builder.distinct(found.problems), order.problems, order.seed), recipe, licence
 
 
 def _from_run(order: SuiteOrder) -> _Gathered:
     paths = RunPaths(Path(order.named[0]))
     found = read_run_hints(paths, problem_of_row)
-    types, families = order.types or ALL_TYPES, order.families
+    types, families = order.types or builder.ALL_TYPES, order.families
     hints = [h for h in found.hints if h.hint.type in types and (not families or h.problem.family in families)]
     if not hints:
         raise UserError(f"{paths.run_id} has no valid hint of that kind in {found.source}, so there is no suite in it.")
@@ -292,7 +259,7 @@ def _from_run(order: SuiteOrder) -> _Gathered:
         "from": "run", "run": paths.run_id, "mode": found.mode, "source": found.source, "newest_step": found.step,
         "of": len(hints), "problems": count,
     }  # fmt: skip
-    return _Gathered(archive_suite(order.name, hints, count, order.seed), recipe)
+    return _Gathered(builder.archive_suite(order.name, hints, count, order.seed), recipe)
 
 
 def problem_of_row(row: Mapping[str, Any], run_id: str) -> Problem | None:
@@ -307,4 +274,4 @@ def _from_drafts(order: SuiteOrder, store: CraftStore) -> _Gathered:
     drafts = read_drafts(store, order.named)
     pairs = [(p, hint) for p, hint in draft_pairs(drafts) if not order.types or hint.type in order.types]
     recipe = {"from": "draft", "drafts": [draft.id for draft in drafts]}
-    return _Gathered(hinted_suite(order.name, pairs, order.seed), recipe, placement=drafts[0].placement)
+    return _Gathered(builder.hinted_suite(order.name, pairs, order.seed), recipe, placement=drafts[0].placement)

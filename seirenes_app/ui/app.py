@@ -148,7 +148,7 @@ PRELOADED = (
 )
 """What the first page needs of modules without Qt, imported in another thread while the frame is in view."""
 PRELOADED_LATER = (
-    "seirenes_app.services.hint_authoring.commands",
+    "seirenes_app.services.hint_authoring.results",
     "seirenes_app.services.robustness.result_source",
     "seirenes_app.services.evaluations",
     "seirenes_app.services.traces",

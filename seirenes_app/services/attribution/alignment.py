@@ -1,9 +1,5 @@
-"""Two solutions side by side, step by step: which steps they share, and where they part.
-
-A solution is cut into lines, then sentences, then equations. Equal steps are found by difflib; between them, steps are
-paired by how alike they are. The answer lines are always a pair of their own. Two steps are the same when they differ
-in spacing, case or signs only. Text is compared, nothing is evaluated.
-"""
+"""Two solutions side by side, step by step. Solutions are cut into lines, sentences and equations; equal steps (but for
+spacing, case, signs) are found by difflib, others paired by likeness. The answers are always one pair."""
 
 from __future__ import annotations
 
@@ -65,7 +61,6 @@ def figures_of(text: str) -> tuple[str, ...]:
 
 
 def words_of(text: str) -> list[str]:
-    """Words, numbers and signs, for comparing how alike two steps are."""
     return _WORD.findall(text)
 
 
@@ -95,7 +90,6 @@ def _steps(text: str, within: Span) -> tuple[Step, ...]:
 
 
 def _equations(sentence: str) -> list[Span]:
-    """A sentence cut between equations; each part but the last has an equation of its own."""
     bare = _CALCULATOR.sub(lambda m: "_" * len(m.group()), sentence)
     spans: list[Span] = []
     start = 0
@@ -144,14 +138,11 @@ def _trim(text: str, span: Span) -> Span:
 ALIKE = 0.35
 """Steps that share less than this of their words are no pair, unless they are the only ones between two equal steps."""
 _IN_NUMBER = re.compile(r"\d[.,:]\d")
-MAX_CELLS = 6_400
-"""Larger blocks (a model that ran in circles) are paired in their order."""
+MAX_CELLS = 6_400  # larger blocks (a model that ran in circles) are paired in their order
 
 
 @dataclass(frozen=True, slots=True)
 class StepPair:
-    """A step of the left solution and its match in the right; None where there is none."""
-
     left: str | None
     right: str | None
     same: bool
@@ -161,13 +152,8 @@ class StepPair:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Two aligned solutions.
-
-    `divergence` is the index of the first pair that differs, None where all are the same. `left_at` and `right_at` are
-    the characters where they part, set back to the begin of the word or number in which they do; for equal solutions
-    the ends of the texts. `turn` is the first pair that differs in what is worked out (numbers, relations, the answer):
-    solutions that are worded apart from the first line on may reason alike until there. `note` tells a person.
-    """
+    """`divergence` is the first pair that differs (None: none), `turn` the first that differs in numbers, relations or
+    answer. `left_at` and `right_at` are the characters where they part, at the begin of a word or number."""
 
     pairs: tuple[StepPair, ...]
     divergence: int | None
@@ -178,7 +164,6 @@ class Alignment:
 
 
 def align(clean: str, hinted: str) -> Alignment:
-    """Align two solutions; `clean` is the left one."""
     left, right = cut_steps(clean), cut_steps(hinted)
     pairs = (*_match(left.before, right.before), *_answers(left, right), *_match(left.after, right.after))
     divergence = next((i for i, (a, b) in enumerate(pairs) if not _same(a, b)), None)
@@ -254,7 +239,6 @@ def _at(steps: Sequence[Step], index: int) -> Step | None:
 
 
 def _likeness(left: Counter[str], right: Counter[str]) -> float:
-    """The share of words, numbers and signs in common, 0 to 1."""
     total = left.total() + right.total()
     return 2 * (left & right).total() / total if total else 0.0
 
@@ -292,7 +276,6 @@ def _first_difference(clean: str, left: Span, hinted: str, right: Span) -> tuple
 
 
 def _set_back(text: str, start: int, at: int) -> int:
-    """The begin of the word, number or time of day that `at` is in or after."""
     while at > start and (text[at - 1].isalnum() or _IN_NUMBER.match(text, max(start, at - 2))):
         at -= 1
     return at

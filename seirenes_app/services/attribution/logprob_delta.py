@@ -1,11 +1,5 @@
-"""Where a hint makes a right solution unlikely: its tokens scored under the clean and under the hinted prompt.
-
-The solution is tokenised by itself, so both prompts score the very same tokens. Tokens that share a character (its
-bytes are split over them) make one cell.
-
-A delta map in plain text: marks that need no colour under the tokens, and the worst tokens in numbers.
-
-Model text is shown as it is but for control characters, which could steer a terminal."""
+"""Where a hint makes a right solution unlikely: its tokens scored under the clean and under the hinted prompt; and the
+deltas as plain text with marks. Tokens that share a character make one cell."""
 
 from __future__ import annotations
 
@@ -15,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seirenes_app.inference.protocol import Alternative, ScoreRequest, ScoreResult, TokenScore
+from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.models import load_request, solve_messages
@@ -25,19 +20,14 @@ ALTERNATIVES = 5
 
 MARKS = ((-3.0, "---"), (-1.6, "--"), (-0.7, "-"))
 """Δ log-prob at or below which a mark is given: a twentieth, a fifth, a half as likely as under the clean prompt."""
-RISE = 0.7
-"""Δ log-prob from which a token is marked "+": twice as likely."""
-NOTICEABLE = -0.05
-"""Falls smaller than this are not counted among the worst."""
+RISE = 0.7  # Δ log-prob from which a token is marked "+": twice as likely
+NOTICEABLE = -0.05  # falls smaller than this are not counted among the worst
 
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """One cell: characters `start` to `end` of the solution, with its natural log-probability under both prompts.
-
-    `delta` is hinted less clean: below zero, the hint makes it less likely. `top_clean` and `top_hinted` are what the
-    model would rather have written there, likeliest first; in a cell of several tokens, at the first of them.
-    """
+    """One cell: characters `start` to `end` with natural log-probabilities under both prompts; `delta` is hinted −
+    clean. `top_clean`, `top_hinted`: the likeliest tokens there, at the cell's first token."""
 
     text: str
     start: int
@@ -69,7 +59,6 @@ class LogprobDelta:
 
 
 def mark_of(delta: float) -> str:
-    """A delta in signs: ---, --, -, nothing, or +."""
     falling = next((mark for limit, mark in MARKS if delta <= limit), "")
     return falling or ("+" if delta >= RISE else "")
 
@@ -128,8 +117,7 @@ LEGEND = (
     "+ at least twice as likely."
 )
 _SHOWN_ALTERNATIVES = 3
-_PIECE = 20
-"""Longer tokens are cut, so that any line can be folded."""
+_PIECE = 20  # longer tokens are cut, so that any line can be folded
 
 
 def delta_lines(delta: LogprobDelta, width: int = 100) -> list[str]:
@@ -161,7 +149,6 @@ def _pieces(token: TokenDelta) -> list[tuple[str, str]]:
 
 
 def _lead(piece: str) -> int:
-    """The spaces before the first sign, under which the mark stands."""
     return len(piece) - len(piece.lstrip(" ")) if piece.strip() else 0
 
 
@@ -188,12 +175,10 @@ def worst_lines(delta: LogprobDelta, n: int = 5) -> list[str]:
 
 
 def alternatives(top: Sequence[Alternative], n: int = _SHOWN_ALTERNATIVES) -> str:
-    """The likeliest tokens with their shares, as one line."""
     return ", ".join(f"{quoted(a.text)} {share(a.logprob)}" for a in top[:n]) or "none"
 
 
 def share(logprob: float) -> str:
-    """A log-probability as a percentage."""
     percent = 100 * math.exp(min(0.0, logprob))
     if percent >= 99.95:
         return "100%"
@@ -201,25 +186,14 @@ def share(logprob: float) -> str:
 
 
 def quoted(text: str) -> str:
-    """A token in quotation marks, its spaces to be seen."""
     return f"“{visible(text)}”"
 
 
-def visible(text: str, newline: str = "⏎") -> str:
-    """Text that cannot steer a terminal: new lines as `newline`, other control and hidden characters as their code."""
-    hidden = ("Cc", "Cf", "Co", "Cs", "Cn")
-    return "".join(
-        newline if c == "\n" else f"<{ord(c):04X}>" if unicodedata.category(c) in hidden else c for c in text
-    )
-
-
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _before(text: str, start: int, n: int = 16) -> str:
-    """What stands before a character, from the begin of a word if there is one near."""
     piece = text[max(0, start - n) : start]
     if start > n and " " in piece.strip():
         piece = piece[piece.index(" ") + 1 :]

@@ -1,8 +1,5 @@
-"""Which samples to show: a clean and a hinted one side by side, and the right solution that is worth scoring.
-
-Samples of two conditions with the same index were drawn from the same random stream, so they are each other's natural
-partners. Outcomes are given.
-"""
+"""Which clean and hinted sample to show side by side, and which right solution to score. Samples of one index share a
+random stream, so they are partners."""
 
 from __future__ import annotations
 
@@ -29,11 +26,8 @@ class PairSelection:
 
 
 def select_pair(clean: Sequence[SolvedSample], hinted: Sequence[SolvedSample]) -> PairSelection | None:
-    """The pair that shows best what the hint does; None while one side has no sample.
-
-    A right clean solution beside one that the hint turned: first of all to the answer that it suggests, then to any
-    wrong answer, then to none; among equals the commonest of each, so that it is no freak. Partners go first.
-    """
+    """A right clean solution beside one that the hint turned: to the suggested answer first, then to a wrong one, then
+    to none; partners and common texts first. None while one side has no sample."""
     if not clean or not hinted:
         return None
     partners = {s.index: s for s in clean}
@@ -52,24 +46,16 @@ def select_pair(clean: Sequence[SolvedSample], hinted: Sequence[SolvedSample]) -
         return found if found is not None and found.outcome is Outcome.RIGHT else usual
 
     def rank(s: SolvedSample) -> tuple[bool, bool, bool, int, int]:
-        return (
-            bool(s.follows),
-            s.outcome is Outcome.WRONG,
-            partner(s).index == s.index,
-            usual_hinted[s.text],
-            -s.index,
-        )
+        partnered = partner(s).index == s.index
+        return bool(s.follows), s.outcome is Outcome.WRONG, partnered, usual_hinted[s.text], -s.index
 
     best = max(turned, key=rank)
     return PairSelection(partner(best), best, _why(best))
 
 
 def right_solution(samples: Sequence[SolvedSample], worked: str = "") -> str:
-    """The solution whose tokens are worth scoring: the commonest right one among clean samples, or else the worked one.
-
-    The model's own words tell more than a worked solution, which it may find unlikely under any prompt. Notes for a
-    calculator are taken out of the worked one. Empty when there is neither.
-    """
+    """The commonest right clean sample, else the worked solution without calculator notes; empty when there is
+    neither."""
     texts = Counter(s.text for s in samples if s.outcome is Outcome.RIGHT and s.text.strip())
     return texts.most_common(1)[0][0] if texts else _CALCULATOR.sub("", worked).strip()
 

@@ -1,11 +1,5 @@
-"""Sentence ablation: each sentence of a hint left out, and each alone, beside the whole hint and the clean question.
-
-All variants are sampled with the same seed (common random numbers): sample i of every variant draws from the same
-random stream. The intervals are Newcombe's for independent samples, and so rather too wide.
-
-Sentences are cut by rules, without a model. A decimal, a title or an initial is never split; a new line always ends a
-sentence; the spans cover every character that is no space.
-"""
+"""Sentence ablation: each sentence of a hint left out, and each alone. All variants have the same seed (common random
+numbers); the intervals are Newcombe's for independent samples, so too wide. Sentences are cut by rules."""
 
 from __future__ import annotations
 
@@ -15,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from seirenes_app.inference.protocol import Finish, SampleDone
-from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
-from seirenes_app.services.hint_authoring.grader import Grader
-from seirenes_app.services.hint_authoring.jobs import Job, call_back
-from seirenes_app.services.hint_authoring.models import load_request, solve_request
+from seirenes_app.services.hint_authoring.jobs import Grader, Job, call_back
+from seirenes_app.services.hint_authoring.models import load_request, planned_samples, solve_request
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, difference
 from training.core.prompts import join_hint
@@ -74,7 +66,6 @@ def _trimmed(text: str, start: int, end: int, ends: list[int]) -> list[Span]:
 
 
 def _ends(line: str) -> list[int]:
-    """Where sentences of one line end, without the end of the line."""
     ends: list[int] = []
     begin = 0
     for match in _END.finditer(line):
@@ -101,7 +92,6 @@ def _is_end(line: str, begin: int, match: re.Match[str]) -> bool:
 
 
 def _is_abbreviation(before: str, following: str) -> bool:
-    """Whether a full stop after `before` belongs to its last word."""
     found = _LAST_WORD.search(before)
     if found is None:
         return False
@@ -137,12 +127,8 @@ class VariantResult(ConditionResult):
 
 @dataclass(frozen=True, slots=True)
 class AblationRow:
-    """One sentence of the hint; `span` is its place in the hint.
-
-    `delta_without` is the accuracy without it less the accuracy with the whole hint: above zero, it does harm.
-    `delta_only` is the clean accuracy less the accuracy with it alone: above zero, it does harm by itself. Both are
-    None while one of their two sides has no sample.
-    """
+    """One sentence; `span` is its place. `delta_without`: accuracy without it − with the whole hint. `delta_only`:
+    clean − with it alone. Above zero: harm. None while one side has no sample."""
 
     sentence: str
     span: Span
@@ -154,10 +140,8 @@ class AblationRow:
 
 @dataclass(frozen=True, slots=True)
 class AblationResult:
-    """The table so far. `delta_full` is clean less the whole hint; `note` says what a person should know, or is empty.
-
-    `worst` is the index of the sentence that does the most harm (by both deltas together), None where none does.
-    """
+    """The table so far. `delta_full` is clean − whole hint; `worst` the index of the most harmful sentence, by both
+    deltas."""
 
     clean: VariantResult
     full: VariantResult
@@ -233,14 +217,12 @@ class _Table:
 
 
 def _worst(rows: tuple[AblationRow, ...]) -> int | None:
-    """The sentence with the greatest harm, by both deltas together; None while or where there is none."""
     harms = [r.delta_without.mean + r.delta_only.mean if r.delta_without and r.delta_only else 0.0 for r in rows]
     worst = max(range(len(rows)), key=lambda i: harms[i])
     return worst if harms[worst] > 0 else None
 
 
 def _note(rows: tuple[AblationRow, ...], whole: Interval | None, complete: bool) -> str:
-    """What a person should know of the table: most of it only when it is finished."""
     if len(rows) == 1:
         return ONE_SENTENCE
     if not complete:

@@ -1,5 +1,2 @@
-"""Charts: data and style become one figure for the screen, for files and for the report. No Qt.
-
-`data`, `style`, `panels` and `training` say what a chart shows; `drawing` and `export` draw it and are the only modules
-that import matplotlib, so import them where a chart is drawn.
-"""
+"""Charts: data and style become one figure for the screen, for files and for the report. Only `drawing` and `export`
+import matplotlib: import them where a chart is drawn."""

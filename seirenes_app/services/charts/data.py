@@ -1,7 +1,5 @@
-"""What a chart shows: series on one scale, as values, as text and as a table. Pure.
-
-Shares and differences of shares are numbers from −1 to 1 everywhere; only their text is in percent or in points.
-"""
+"""What a chart shows: series on one scale, as values, as text and as a table. Pure. Shares and differences of shares
+are numbers from −1 to 1 everywhere; only their text is in percent or in points."""
 
 from __future__ import annotations
 
@@ -18,22 +16,15 @@ MAX_POINTS = 2000
 
 
 class Scale(StrEnum):
-    """How the values of a chart are printed."""
-
-    SHARE = "share"
-    """As percent."""
-    POINTS = "points"
-    """Differences of shares, in percentage points with their sign."""
+    SHARE = "share"  # as percent
+    POINTS = "points"  # differences of shares, in percentage points with their sign
     NUMBER = "number"
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series over steps. `x` rises.
-
-    `low` and `high` are 95% limits: a band, or error bars where `marked`. `base` makes the series an area on top of it;
-    its limits are not drawn.
-    """
+    """One series over steps. `x` rises. `low` and `high` are 95% limits: a band, or error bars where `marked`. `base`
+    makes the series an area on top of it; its limits are not drawn."""
 
     label: str
     style: SeriesStyle
@@ -42,33 +33,24 @@ class Series:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     base: Sequence[float] = ()
-    marked: bool = False
-    """Every point has a marker."""
-    joined: bool = True
-    """Points are joined by a line."""
-    keyed: bool = True
-    """It has an entry in the legend, the cursor and the table."""
-    hollow: Sequence[int] = ()
-    """Indices of points of which only totals are left."""
-    titles: Sequence[str] = ()
-    """What each point says in a report when the mouse rests on it."""
-    shift: float = 0.0
-    """How far markers stand beside their place, so that error bars do not hide each other."""
+    marked: bool = False  # every point has a marker
+    joined: bool = True  # points are joined by a line
+    keyed: bool = True  # it has an entry in the legend, the cursor and the table
+    hollow: Sequence[int] = ()  # indices of points of which only totals are left
+    titles: Sequence[str] = ()  # what each point says in a report when the mouse rests on it
+    shift: float = 0.0  # how far markers stand beside their place, so that error bars do not hide each other
     width: float = 1.6
     alpha: float = 1.0
 
     @property
     def area(self) -> bool:
-        """Whether it is filled down to `base`."""
         return len(self.base) > 0
 
     @property
     def limited(self) -> bool:
-        """Whether its points have limits."""
         return len(self.low) == len(self.x) > 0
 
     def height(self, i: int) -> float:
-        """Where point `i` is on the value axis."""
         return self.y[i] + (self.base[i] if self.area else 0.0)
 
 
@@ -81,21 +63,17 @@ class ChartData:
     x_label: str = ""
     ticks: Sequence[tuple[int, str]] = ()
     bars: bool = False
-    zoom: bool = False
-    """Small shares get an axis that ends above them instead of at 100%."""
-    places: tuple[float, ...] = field(init=False)
-    """Every x of the keyed series."""
+    zoom: bool = False  # small shares get an axis that ends above them instead of at 100%
+    places: tuple[float, ...] = field(init=False)  # every x of the keyed series
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(sorted({x for s in self.keyed for x in s.x})))
 
     @property
     def keyed(self) -> tuple[Series, ...]:
-        """The series with an entry in the legend."""
         return tuple(s for s in self.series if s.keyed and len(s.x))
 
     def place_name(self, x: float) -> str:
-        """What a place on the axis is called."""
         return next((text for place, text in self.ticks if place == x), f"{self.x_label or 'step'} {x:.0f}")
 
     def text(self, series: Series, i: int) -> tuple[str, str]:
@@ -111,7 +89,6 @@ class ChartData:
         return value_text, f"[{limits}"
 
     def value_text(self, value: float) -> str:
-        """A value without limits."""
         if self.scale is Scale.NUMBER:
             return number(value)
         return percent(value) if self.scale is Scale.SHARE else signed_points(value)

@@ -28,18 +28,15 @@ DPI = 100
 TICK_PT = 8
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 8, 22
 """Room around the axes, in logical pixels. Fixed: a layout engine would double the time of a draw."""
-LABEL_ROOM = 16
-"""More room at the bottom for a label of the axis."""
+LABEL_ROOM = 16  # more room at the bottom for a label of the axis
 BAR_SHARE = 0.62
 TICK_CHARACTERS = 18
 TICK_ROOM, STEP_ROOM = 110, 40
 SMALL_SHARE = 0.45
-FAINT, STRONG = 0.10, 0.55
-"""Grounds of the lowest and the highest cell of a matrix."""
+FAINT, STRONG = 0.10, 0.55  # grounds of the lowest and the highest cell of a matrix
 
 
 def make_figure(size: tuple[float, float]) -> Figure:
-    """An empty figure of `size` in inches, with a canvas."""
     figure = Figure(figsize=size, dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
@@ -143,7 +140,6 @@ def _pattern(dash: str) -> Any:
 
 
 def _scale_axis(axes: Any, chart: ChartData, palette: Palette, height: int) -> None:
-    """Shares from 0 to 100%; differences, and shares below 0, around a line at zero; else as it comes."""
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: _tick_text(value, chart.scale)))
     areas = any(s.area for s in chart.series)
     values = [v for s in chart.series for v in (*s.y, *s.low, *s.high)]
@@ -202,7 +198,6 @@ def _cut(text: str) -> str:
 
 
 def draw_legend(axes: Any, chart: ChartData, palette: Palette) -> None:
-    """Above the axes."""
     axes.legend(
         handles=[_handle(s, palette) for s in chart.keyed], loc="lower left", bbox_to_anchor=(0, 1.01), ncols=4,
         frameon=False, labelcolor=palette.text, borderaxespad=0, prop={"family": font_family(), "size": TICK_PT},

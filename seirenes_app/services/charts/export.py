@@ -11,18 +11,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from seirenes_app.services.charts import drawing
 from seirenes_app.services.charts.data import ChartData
-from seirenes_app.services.charts.drawing import (
-    LEFT,
-    RIGHT,
-    TOP,
-    draw_chart,
-    draw_legend,
-    draw_matrix,
-    font_family,
-    make_figure,
-    plain,
-)
 from seirenes_app.services.charts.style import LIGHT, Palette, colour_pairs
 from seirenes_app.services.robustness.types import CheckpointReplayResult, MatrixPanel
 from training.core.types import Outcome
@@ -36,36 +26,35 @@ OUTCOME_MARKS = {None: ("_", LIGHT.muted), Outcome.RIGHT: ("o", LIGHT.good), Out
 
 def save_chart(path: Path, chart: ChartData, title: str, *, context: str = "", text: str = "") -> None:
     """A picture with title, legend and text, always light, by the file's ending; a UserError where it cannot be."""
-    figure = make_figure(INCHES)
+    figure = drawing.make_figure(INCHES)
     width, height = (round(100 * inches) for inches in INCHES)
-    axes = draw_chart(figure, chart, (width, height), LIGHT)
-    lines = textwrap.wrap(plain(text), 122)[:6]
+    axes = drawing.draw_chart(figure, chart, (width, height), LIGHT)
+    lines = textwrap.wrap(drawing.plain(text), 122)[:6]
     figure.subplots_adjust(
-        left=LEFT / width + 0.02, right=1 - RIGHT / width - 0.01, top=1 - 0.16 - TOP / height,
+        left=drawing.LEFT / width + 0.02, right=1 - drawing.RIGHT / width - 0.01, top=1 - 0.16 - drawing.TOP / height,
         bottom=0.16 + 0.036 * len(lines),
     )  # fmt: skip
-    draw_legend(axes, chart, LIGHT)
+    drawing.draw_legend(axes, chart, LIGHT)
     _write_around(figure, title, context, lines)
     _save(figure, path)
 
 
 def save_matrix(path: Path, panel: MatrixPanel) -> None:
-    """The cross-play matrix with its values, title and sentences."""
     rows, columns = len(panel.reasoners), len(panel.writers)
     width = max(7.0, 2.2 + 0.78 * (columns + 2))
-    lines = textwrap.wrap(plain(" ".join(panel.sentences)), round(14.5 * width))[:8]
+    lines = textwrap.wrap(drawing.plain(" ".join(panel.sentences)), round(14.5 * width))[:8]
     height = 1.9 + 0.5 * (rows + 1) + 0.18 * len(lines)
-    figure = make_figure((width, height))
+    figure = drawing.make_figure((width, height))
     below = (0.35 + 0.18 * len(lines)) / height
     axes = figure.add_axes((1.35 / width, below, 1 - 1.6 / width, 1 - below - 1.15 / height))
-    draw_matrix(axes, panel, LIGHT)
+    drawing.draw_matrix(axes, panel, LIGHT)
     _write_around(figure, panel.title, "", lines)
     _save(figure, path)
 
 
 def save_replay(path: Path, result: CheckpointReplayResult) -> None:
     """One problem on every checkpoint: marks over steps, right above not right, with the sentence."""
-    figure = make_figure((8.6, 2.6))
+    figure = drawing.make_figure((8.6, 2.6))
     axes = figure.add_axes((0.09, 0.36, 0.89, 0.42))
     for step in result.steps:
         marker, colour = OUTCOME_MARKS.get(step.outcome, ("s", LIGHT.warn))
@@ -76,20 +65,19 @@ def save_replay(path: Path, result: CheckpointReplayResult) -> None:
     axes.set_ylim(-0.5, 1.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(LIGHT.border)
-    axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=font_family())
+    axes.tick_params(length=0, labelsize=8, colors=LIGHT.muted, labelfontfamily=drawing.font_family())
     axes.set_xlabel("step", fontsize=8, color=LIGHT.muted)
-    _write_around(figure, "Checkpoint replay", "", textwrap.wrap(plain(result.sentence), 120)[:3])
+    _write_around(figure, "Checkpoint replay", "", textwrap.wrap(drawing.plain(result.sentence), 120)[:3])
     _save(figure, path)
 
 
 def _write_around(figure: Figure, title: str, context: str, lines: list[str]) -> None:
-    """Title at the top, with whose figures they are at its right; text at the bottom."""
     width, height = figure.get_size_inches()
-    left, family = 0.21 / width, font_family()
-    figure.text(left, 1 - 0.22 / height, plain(title), fontsize=12, fontweight="bold", color=LIGHT.text, va="top",
-                fontfamily=family)  # fmt: skip
-    figure.text(1 - left, 1 - 0.26 / height, plain(context), fontsize=8, color=LIGHT.muted, va="top", ha="right",
-                fontfamily=family)  # fmt: skip
+    left, family = 0.21 / width, drawing.font_family()
+    figure.text(left, 1 - 0.22 / height, drawing.plain(title), fontsize=12, fontweight="bold", color=LIGHT.text,
+                va="top", fontfamily=family)  # fmt: skip
+    figure.text(1 - left, 1 - 0.26 / height, drawing.plain(context), fontsize=8, color=LIGHT.muted, va="top",
+                ha="right", fontfamily=family)  # fmt: skip
     figure.text(left, 0.13 / height, "\n".join(lines), fontsize=8, color=LIGHT.muted, va="bottom", linespacing=1.45,
                 fontfamily=family)  # fmt: skip
 
@@ -107,16 +95,14 @@ _POINTS = re.compile(r'<g id="points-(\d+)">.*?</g>\s*</g>', re.DOTALL)
 
 
 def chart_svg(chart: ChartData, label: str) -> str:
-    """The chart as an <svg> element whose colours are the variables of `palette_css`; `label` is for screen readers.
-
-    Text stays text, a point has a title, nothing is loaded. Identifiers are kept only where they are referred to.
-    """
-    figure = make_figure(REPORT_INCHES)
+    """The chart as an <svg> element with text as text; its colours are variables of `palette_css`. `label`: for screen
+    readers."""
+    figure = drawing.make_figure(REPORT_INCHES)
     width, height = (round(100 * inches) for inches in REPORT_INCHES)
-    axes = draw_chart(figure, chart, (width, height), LIGHT)
+    axes = drawing.draw_chart(figure, chart, (width, height), LIGHT)
     rows = -(-len(chart.keyed) // 4)
-    figure.subplots_adjust(top=1 - (TOP + 4 + 17 * rows) / height)
-    draw_legend(axes, chart, LIGHT)
+    figure.subplots_adjust(top=1 - (drawing.TOP + 4 + 17 * rows) / height)
+    drawing.draw_legend(axes, chart, LIGHT)
     file = io.StringIO()
     figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None, "Format": None})
     text = re.sub(r"<[^>]+>", lambda tag: _DIGITS.sub(r"\1", tag.group()), file.getvalue())

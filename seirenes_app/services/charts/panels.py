@@ -11,24 +11,16 @@ from seirenes_app.services.charts.style import NAMED, NUMBERED, NUMBERED_PARTS, 
 from seirenes_app.services.robustness.checkpoint_figures import table_of
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Panel, Point, Unit
 
-FEW = 12
-"""Up to that many points a curve has markers and error bars, beyond it a band."""
-SHIFT = 0.011
-"""Of the axis: how far apart two markers of one place stand at most."""
-TYPE = "type:"
-"""How the keys of curves of one hint type begin."""
-RUN = "run:"
-"""How the keys of curves of another run begin."""
+FEW = 12  # up to that many points a curve has markers and error bars, beyond it a band
+SHIFT = 0.011  # of the axis: how far apart two markers of one place stand at most
+TYPE = "type:"  # how the keys of curves of one hint type begin
+RUN = "run:"  # how the keys of curves of another run begin
 
 
 class Pick(StrEnum):
-    """Which curves of a panel a chart shows."""
-
     ALL = "all"
-    MAIN = "main"
-    """All but the single hint types."""
-    TYPES = "types"
-    """The single hint types alone."""
+    MAIN = "main"  # all but the single hint types
+    TYPES = "types"  # the single hint types alone
 
 
 @dataclass(frozen=True)
@@ -38,13 +30,11 @@ class PanelChart(ChartData):
     curves: tuple[Curve, ...] = ()
 
     def point(self, i: int, x: float | None) -> Point | None:
-        """The point of a curve at x; None where it has none."""
         if x is None or not 0 <= i < len(self.curves):
             return None
         return next((p for p in self.curves[i].points if p.x == x), None)
 
     def describe(self, i: int, x: float) -> str:
-        """A point as text."""
         point, series = self.point(i, x), self.series[i] if 0 <= i < len(self.series) else None
         if point is None or series is None:
             return ""
@@ -89,7 +79,6 @@ def _series(curve: Curve, place: int, by_step: bool) -> Series:
 
 
 def _beside(series: Sequence[Series]) -> tuple[Series, ...]:
-    """Markers of one place side by side."""
     places = sorted({x for s in series for x in s.x})
     if len(series) < 2 or not places:
         return tuple(series)
@@ -99,7 +88,6 @@ def _beside(series: Sequence[Series]) -> tuple[Series, ...]:
 
 
 def _stacked(curves: Sequence[Curve]) -> tuple[Series, ...]:
-    """Parts of a whole, one on the other."""
     found, base = [], dict.fromkeys((p.x for c in curves for p in c.points), 0.0)
     for i, curve in enumerate(curves):
         style = PARTS.get(curve.key.partition("/")[0]) or NUMBERED_PARTS[i % len(NUMBERED_PARTS)]

@@ -1,7 +1,5 @@
-"""Colours, dashes, markers and hatches of charts, light and dark. Pure.
-
-Colour is never the only difference: of two series in one chart, dash and marker, or hatch, differ too.
-"""
+"""Colours, dashes, markers and hatches of charts, light and dark. Pure. Colour is never the only difference: of two
+series in one chart, dash and marker, or hatch, differ too."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ from seirenes_app.services.charts.style import GATES, HINT_TYPES, NAMED, OVERLAI
 from training.core.gates import Gate
 from training.runs.status import RunState
 
-MEAN_OF = 5
-"""Steps in the trailing mean that is drawn over a noisy series."""
+MEAN_OF = 5  # steps in the trailing mean that is drawn over a noisy series
 GATE_LABELS = {
     Gate.EMPTY: "empty", Gate.TOO_LONG: "too long", Gate.STATES_ANSWER: "states the answer",
     Gate.MARKERS: "contains markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "invents numbers",
@@ -51,9 +50,11 @@ def trailing_mean(values: Sequence[float], window: int = MEAN_OF) -> list[float]
     return means
 
 
-def _plain(state: RunState, name: str, label: str, colour: str, dash: str = "-") -> Series:
-    steps, values = state.history.series(name)
-    return Series(label, SeriesStyle(colour, dash), steps, values)
+def _lines(*lines: tuple[str, str, str, str]) -> Callable[[RunState], list[Series]]:
+    """Series of the run's history: (name, label, colour, dash) of each."""
+    return lambda state: [
+        Series(label, SeriesStyle(colour, dash), *state.history.series(name)) for name, label, colour, dash in lines
+    ]
 
 
 def _smoothed(state: RunState, name: str, series: Series) -> list[Series]:
@@ -80,7 +81,6 @@ def _accuracy(state: RunState) -> list[Series]:
 
 
 def _rate(found: object) -> tuple[float, float, float] | None:
-    """Accuracy, low, high of an evaluation's entry; None where it is not one."""
     values = [found.get(key) for key in ("accuracy", "low", "high")] if isinstance(found, dict) else []
     numbers = [float(v) for v in values if isinstance(v, int | float)]
     return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
@@ -112,23 +112,11 @@ def _gates(state: RunState) -> list[Series]:
     return found
 
 
-def _entropy(state: RunState) -> list[Series]:
-    return [
-        _plain(state, "entropy/reasoner", "Reasoner", "clean"),
-        _plain(state, "entropy/adversary", "Adversary", "adversary", "--"),
-    ]
-
-
-def _lengths(state: RunState) -> list[Series]:
-    return [
-        _plain(state, "length/solution_tokens", "solutions", "clean"),
-        _plain(state, "length/hint_tokens", "hints", "adversary", "--"),
-    ]
-
-
-def _speed(state: RunState) -> list[Series]:
-    return [_plain(state, "tokens_per_s", "tokens a second", "accent")]
-
+_entropy = _lines(("entropy/reasoner", "Reasoner", "clean", "-"), ("entropy/adversary", "Adversary", "adversary", "--"))
+_lengths = _lines(
+    ("length/solution_tokens", "solutions", "clean", "-"), ("length/hint_tokens", "hints", "adversary", "--")
+)
+_speed = _lines(("tokens_per_s", "tokens a second", "accent", "-"))
 
 RUN_CHARTS = (
     RunChart("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95%", _accuracy, Scale.SHARE,

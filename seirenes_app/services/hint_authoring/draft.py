@@ -1,8 +1,6 @@
-"""The draft: a problem, its hints and how they are tried, as values that go to JSON and back. No I/O.
-
-Drafts of a newer format and values of a wrong type are refused, with words. Unknown fields are skipped and missing ones
-filled in, so versions that differ a little read each other's drafts.
-"""
+"""The draft: a problem, its hints and how they are tried, as values that go to JSON and back. No I/O. Drafts of a newer
+format and values of a wrong type are refused, with words. Unknown fields are skipped and missing ones filled in, so
+versions that differ a little read each other's drafts."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ from training.errors import UserError
 T = TypeVar("T")
 
 VERSION = 1
-_HINTS_KEY = "candidates"
-"""The key of `Draft.hints` in saved drafts."""
+_HINTS_KEY = "candidates"  # the key of `Draft.hints` in saved drafts
 
 
 class Origin(StrEnum):
@@ -33,17 +30,14 @@ class Origin(StrEnum):
     HAND = "hand"
     TEMPLATE = "template"
     MODEL = "model"
-    RUN = "run"
-    """A rollout of a training run."""
+    RUN = "run"  # a rollout of a training run
 
 
 @dataclass(frozen=True, slots=True)
 class DraftProblem:
-    """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` checks it.
-
-    `source` says where it came from ("typed", "library", a file's name, a run's id). `id` and `family` are those of the
-    library or the run, empty for a typed problem. `solution` is a worked solution, where there is one.
-    """
+    """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` checks it. `source` says
+    where it came from ("typed", "library", a file's name, a run's id). `id` and `family` are those of the library or
+    the run, empty for a typed problem. `solution` is a worked solution, where there is one."""
 
     question: str = ""
     answer: str = ""
@@ -56,10 +50,8 @@ class DraftProblem:
 
 @dataclass(frozen=True, slots=True)
 class DraftHint:
-    """One hint. `suggested` is the wrong answer that it suggests, None where it suggests none or that is unknown.
-
-    `author` is the template, model or run that wrote it; empty for the person.
-    """
+    """One hint. `suggested`: the wrong answer it suggests, if any. `author`: a template, model or run; empty for a
+    person."""
 
     id: str
     text: str
@@ -71,10 +63,8 @@ class DraftHint:
 
 @dataclass(frozen=True, slots=True)
 class SolverChoice:
-    """A model for one of the two parts. `model` is a GGUF's path, empty for the bundled one; `lora` an adapter's path.
-
-    `style` None goes by the model (`models.style_for`); `n_ctx` 0 takes the model's own context.
-    """
+    """A model (GGUF path, empty: bundled) with a `lora` path. `style` None: by the model; `n_ctx` 0: the model's
+    own."""
 
     model: str = ""
     lora: str = ""
@@ -84,10 +74,7 @@ class SolverChoice:
 
 @dataclass(frozen=True, slots=True)
 class SolvePlan:
-    """How a hint is tried: `samples` solutions of each condition, at most `max_tokens` tokens each.
-
-    `temperature` 0 is greedy: all samples of a condition are then the same. `placebo` adds that condition.
-    """
+    """`samples` solutions of each condition, of at most `max_tokens` tokens. `temperature` 0 is greedy: one sample."""
 
     samples: int = 16
     temperature: float = 1.0
@@ -128,7 +115,6 @@ def new_draft(problem: DraftProblem | None = None) -> Draft:
 
 
 def title_of(draft: Draft) -> str:
-    """The draft's title, or the beginning of its question."""
     first = " ".join(draft.problem.question.split())
     brief = first if len(first) <= 60 else first[:59].rstrip() + "…"
     return draft.title.strip() or brief or "Untitled"

@@ -36,10 +36,7 @@ Badges = tuple[GateBadge, ...]
 
 
 def check_draft(draft: Draft) -> dict[str, Badges]:
-    """Every hint's badges by its id. A near duplicate is one of a hint that stands before it.
-
-    Raises the `UserError` of `as_problem`: without a sound problem nothing can be checked.
-    """
+    """Every hint's badges by its id; duplicates are of hints before it. Raises the `UserError` of `as_problem`."""
     problem = as_problem(draft.problem)
     return {
         hint.id: tuple(

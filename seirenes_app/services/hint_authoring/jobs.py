@@ -1,10 +1,6 @@
-"""Hints from templates, and jobs on a local model: load it, let it write hints, solve under them.
-
-A job begins when it is made and ends with exactly one `on_done` or `on_failed`; a cancelled one is done, with what
-there is until then. **Callbacks come on the job's own thread**: the client's reader thread is never kept, however long
-grading takes. Marshal them into the window's thread by a signal. An exception in a callback is logged and dropped.
-No Qt.
-"""
+"""Hints from templates, and jobs on a local model: write hints, solve under them. A job begins when it is made and ends
+with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own thread;
+their exceptions are logged and dropped."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, ParamSpec
@@ -22,17 +19,56 @@ from msgspec import structs
 
 from seirenes_app.inference.client import FINAL, Pending, RequestFailed, WorkerClient
 from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, Event, Finish, SampleDone, SampleRequest
-from seirenes_app.services.hint_authoring.conditions import condition_texts, planned_samples, shares
+from seirenes_app.services.hint_authoring import models
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
-from seirenes_app.services.hint_authoring.grader import Grader
-from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path, solve_request
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
+from training.core.answers import AnswerGrader, answers_equal, extract_answer
 from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS
-from training.core.implied_answer import read_suggestion
-from training.core.types import Condition, HintType, Problem, Split
+from training.core.implied_answer import read_suggestion, usable
+from training.core.symbolic import SymbolicCheck
+from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
 from training.errors import UserError
+
+
+class Grader(ExitStack):
+    """Grades solutions of one problem. A context, which ends the child process."""
+
+    def __init__(self, problem: Problem, suggested: str | None) -> None:
+        super().__init__()
+        self._problem = problem
+        self._suggested = suggested if suggested is not None and usable(suggested, problem) else None
+        symbolic = problem.kind is AnswerKind.SYMBOLIC
+        self._symbolic = self.enter_context(SymbolicCheck()) if symbolic else None
+        self._grader = AnswerGrader(self._symbolic)
+
+    def grade(self, condition: Condition, done: SampleDone) -> SolvedSample:
+        """One solution with its outcome. Raises a `UserError` when the true answer cannot be read."""
+        if self._symbolic is not None:
+            # First of all, for a solution without an answer would never show that the true one is none.
+            gold = self._problem.answer
+            if self._symbolic.check(gold, gold) is not Outcome.RIGHT:
+                raise UserError(
+                    f"The true answer {gold[:60]!r} cannot be compared as mathematics. Write it more plainly."
+                )
+        answer = extract_answer(done.text)
+        hinted = condition is Condition.HINTED and self._suggested is not None
+        return SolvedSample(
+            condition=condition, index=done.index, text=done.text,
+            outcome=self._grader.grade(done.text, self._problem), answer=answer or "",
+            follows=self._follows(answer) if hinted else None, finish=done.finish, tokens=done.tokens,
+            logprob_mean=done.logprob_mean,
+        )  # fmt: skip
+
+    def _follows(self, answer: str | None) -> bool:
+        assert self._suggested is not None
+        if answer is None:
+            return False
+        if self._symbolic is not None:
+            return self._symbolic.check(answer, self._suggested) is Outcome.RIGHT
+        return answers_equal(answer, self._suggested, self._problem.kind) is True
+
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +79,7 @@ P = ParamSpec("P")
 
 
 def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
-    """Up to `n` different hints, each from a template of its own while there are enough; every one passes the gates.
-
-    `split` None takes the templates of both splits. Fewer come back when no more of them fit.
-    """
+    """Up to `n` different hints of templates (of one split, or both) that pass the gates; fewer when no more fit."""
     rng = random.Random(f"{seed}:{type_}:{problem.id}")
     writers = [w for w in WRITERS[type_] if split is None or w.split is split]
     made: list[DraftHint] = []
@@ -65,10 +98,7 @@ def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: 
 
 @dataclass(frozen=True, slots=True)
 class StreamedText:
-    """The text so far of a hint or a solution that is being written, and how fast the job is.
-
-    `tokens_per_s` is over all texts at work together. `seconds_left` is None before a first text is complete.
-    """
+    """The text so far, and the whole job's speed. `seconds_left` is None before a first text is complete."""
 
     index: int
     text: str
@@ -81,10 +111,8 @@ OnText = Callable[[StreamedText], None]
 
 
 class Job:
-    """One piece of work on its own thread: `work(job, *values, **named)`, and `on_done` gets what it returns.
-
-    The work raises a `UserError` for what a person can correct; `on_failed` gets its text.
-    """
+    """`work(job, *values, **named)` on its own thread; `on_done` gets its result, `on_failed` the text of a
+    `UserError`."""
 
     def __init__(
         self,
@@ -101,6 +129,7 @@ class Job:
         self._pending: Pending | None = None
         self.inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.cancelled = False
+        self.worker_lost = False  # whether it failed because the worker crashed or is down
         """Whether an end was asked for."""
         run = partial(self._run, partial(work, self, *values, **named))
         self._thread = threading.Thread(target=run, name=work.__name__, daemon=True)
@@ -124,6 +153,8 @@ class Job:
         try:
             result = work()
         except UserError as error:
+            lost = (ErrorKind.CRASHED, ErrorKind.CLOSED)
+            self.worker_lost = isinstance(error, RequestFailed) and error.error.kind in lost
             call_back(self._on_failed, str(error))
         except Exception as error:  # noqa: BLE001 - a thread's edge: a bug is logged and reported
             _log.exception("a job failed")
@@ -132,10 +163,7 @@ class Job:
             call_back(self._on_done, result)
 
     def listen(self, pending: Pending) -> Iterator[Event]:
-        """The events of a request that was sent with `inbox.put`; they end early when the job is cancelled.
-
-        Raises `RequestFailed`.
-        """
+        """The events of a request sent with `inbox.put`, until the job is cancelled. Raises `RequestFailed`."""
         with self._lock:
             self._pending = pending
         if self.cancelled:
@@ -171,8 +199,6 @@ def call_back(callback: Callable[..., None] | None, *values: Any) -> None:
 
 
 class _Texts:
-    """Texts that stream in, and their speed."""
-
     def __init__(self, planned: int) -> None:
         self._planned = planned
         self._texts: dict[tuple[Condition | None, int], str] = {}
@@ -201,7 +227,7 @@ class _Texts:
 
 def load_model(job: Job, choice: SolverChoice) -> SolverChoice | None:
     """Load a choice's model; returns the choice, or None when that was cancelled."""
-    model = load_request(choice)
+    model = models.load_request(choice)
     if not job.client.expects(model):
         for _ in job.listen(job.client.send(model, job.inbox.put)):
             pass
@@ -218,19 +244,17 @@ def generate_hints(
     on_hint: Callable[[DraftHint], None] | None = None,
     temperature: float = 1.0,
 ) -> list[DraftHint]:
-    """Let the draft's adversary write `n` hints of the draft's type.
-
-    `on_text` gets a text so far, `on_hint` a complete hint; they come in any order, the returned list in their own.
-    """
+    """Let the draft's adversary write `n` hints. `on_text` gets texts so far, `on_hint` complete hints, in any
+    order."""
     choice, problem = draft.adversary, as_problem(draft.problem)
-    author = model_path(choice).stem
+    author = models.model_path(choice).stem
     request = SampleRequest(
-        messages=hint_messages(choice, draft.problem.question.strip(), draft.type), n=n, max_tokens=MAX_HINT_TOKENS,
-        temperature=temperature, seed=seed,
+        messages=models.hint_messages(choice, draft.problem.question.strip(), draft.type), n=n,
+        max_tokens=MAX_HINT_TOKENS, temperature=temperature, seed=seed,
     )  # fmt: skip
     texts = _Texts(n)
     made: dict[int, DraftHint] = {}
-    for event in job.listen(job.client.send(request, job.inbox.put, load_request(choice))):
+    for event in job.listen(job.client.send(request, job.inbox.put, models.load_request(choice))):
         if isinstance(event, Chunk):
             call_back(on_text, texts.add(event, event.index))
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
@@ -261,15 +285,12 @@ def solve_hints(
     on_text: OnText | None = None,
     known_clean: ConditionResult | None = None,
 ) -> dict[str, SolveResult]:
-    """Solve the draft's question clean, under each of `hints` and under its placebo, one condition after another.
-
-    Without hints only the clean condition, under the id "". The clean condition is solved once; not at all where
-    `known_clean`, of an earlier job, is of the same question and plan. `on_update` gets a hint's id and its result so
-    far, after every solution. Returns the results by hint id.
-    """
-    model, problem, clean = load_request(draft.solver), as_problem(draft.problem), known_clean
+    """Solve the question clean, under each of `hints` and under its placebo; without hints only clean, under the id "".
+    The clean condition is solved once, or not at all where `known_clean` fits. `on_update` gets a hint's id and result
+    so far after every solution. Returns results by hint id."""
+    model, problem, clean = models.load_request(draft.solver), as_problem(draft.problem), known_clean
     conditions = len(hints) * (2 if draft.plan.placebo else 1) + (clean is None)
-    texts = _Texts(planned_samples(draft.plan) * conditions)
+    texts = _Texts(models.planned_samples(draft.plan) * conditions)
     results: dict[str, SolveResult] = {}
     for hint in (*hints,) or (None,):
         solving = _Solving(draft, problem, hint, clean)
@@ -278,7 +299,7 @@ def solve_hints(
             for condition, text, first, n in solving.requests():
                 if job.cancelled:
                     break
-                request = solve_request(draft, text, n)
+                request = models.solve_request(draft, text, n)
                 for event in job.listen(job.client.send(request, job.inbox.put, model)):
                     if isinstance(event, Chunk):
                         call_back(on_text, texts.add(event, first + event.index, condition))
@@ -299,8 +320,8 @@ class _Solving:
 
     def __init__(self, draft: Draft, problem: Problem, hint: DraftHint | None, clean: ConditionResult | None) -> None:
         self._started, self._key = time.monotonic(), solve_key(draft, hint)
-        self._texts = condition_texts(draft, problem, hint)
-        self._planned = planned_samples(draft.plan)
+        self._texts = models.condition_texts(draft, problem, hint)
+        self._planned = models.planned_samples(draft.plan)
         self._samples: dict[Condition, list[SolvedSample]] = {}
         known = clean is not None and clean.text == problem.question and clean.planned == self._planned
         self._clean = clean if known and clean is not None and clean.complete else None
@@ -311,7 +332,7 @@ class _Solving:
             if condition is Condition.CLEAN and self._clean is not None:
                 continue
             first = 0
-            for text, n in zip(texts, shares(self._planned, len(texts)), strict=True):
+            for text, n in zip(texts, models.shares(self._planned, len(texts)), strict=True):
                 yield condition, text, first, n
                 first += n
 

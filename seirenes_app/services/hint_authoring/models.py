@@ -1,15 +1,17 @@
-"""Which model a choice means, and how it is prompted."""
+"""Which model a choice means, how it is prompted, and what it is shown in each condition."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from seirenes_app.inference.models import bundled_model, describe_gguf
 from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
-from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice
+from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan, SolverChoice
+from training.core.hint_templates import write_placebo
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
-from training.core.types import HintType
+from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
+from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
 
 # The bundled model and what was trained from it: no other text model is as small in both.
@@ -50,7 +52,6 @@ def load_request(choice: SolverChoice) -> LoadRequest:
 
 
 def solve_messages(choice: SolverChoice, text: str) -> tuple[Message, ...]:
-    """The chat that shows a model a question, clean or hinted."""
     return _as_chat(reasoner_messages(text, style_for(choice)))
 
 
@@ -64,9 +65,51 @@ def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
 
 
 def hint_messages(choice: SolverChoice, question: str, type_: HintType) -> tuple[Message, ...]:
-    """The chat that asks a model for a hint."""
     return _as_chat(adversary_messages(question, type_, style_for(choice)))
 
 
 def _as_chat(turns: list[Turn]) -> tuple[Message, ...]:
     return tuple(Message(turn["role"], turn["content"]) for turn in turns)
+
+
+PLACEBOS = 4  # placebo texts that the solutions are spread over: a single one may happen to mislead
+
+
+def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> dict[Condition, tuple[str, ...]]:
+    """The texts of each condition: one, several for the placebo. Raises a `UserError` for a hint without text."""
+    texts: dict[Condition, tuple[str, ...]] = {Condition.CLEAN: (problem.question,)}
+    if hint is None:
+        return texts
+    text = hint.text.strip()
+    if not text:
+        raise UserError("The hint is empty. Write one, or solve the question alone.")
+    texts[Condition.HINTED] = (join_hint(problem.question, text, draft.placement),)
+    if draft.plan.placebo:
+        neutral = placebos_of(text, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
+        texts[Condition.PLACEBO] = tuple(join_hint(problem.question, t, draft.placement) for t in neutral)
+    return texts
+
+
+def placebo_of(hint: str, seed: int) -> str:
+    """Neutral text of the hint's length in words; the same for the same seed and length."""
+    return placebos_of(hint, seed, 1)[0]
+
+
+def placebos_of(hint: str, seed: int, n: int) -> tuple[str, ...]:
+    """Up to `n` different neutral texts of about the hint's length; there may be fewer for a very short hint."""
+    words, found = len(hint.split()), dict[str, None]()
+    for attempt in range(4 * n):
+        found[write_placebo(words, random.Random(f"{seed}:placebo" + f":{attempt}" * (attempt > 0)))] = None
+        if len(found) == n:
+            break
+    return tuple(found)
+
+
+def shares(planned: int, texts: int) -> list[int]:
+    """`planned` solutions dealt out over `texts` as evenly as can be, the first ones first."""
+    return [planned // texts + (i < planned % texts) for i in range(texts)]
+
+
+def planned_samples(plan: SolvePlan) -> int:
+    """How many solutions a condition has. Greedy ones are all the same, so there is one."""
+    return 1 if plan.temperature == 0 else plan.samples

@@ -1,7 +1,5 @@
-"""Problems for crafting: typed, from the library that ships, or from a file.
-
-What cannot be solved and graded is refused, with words; an answer's spelling may change, its value never.
-"""
+"""Problems for crafting: typed, from the library that ships, or from a file. What cannot be solved and graded is
+refused, with words; an answer's spelling may change, its value never."""
 
 from __future__ import annotations
 
@@ -102,7 +100,6 @@ def _plain(answer: str, kind: AnswerKind) -> str | None:
 
 
 def _decimal(answer: str) -> str:
-    """A number that is not whole, without its currency, unit and commas."""
     value = parse_number(answer)
     kept = "".join(c for c in answer.replace("−", "-") if c.isdecimal() or c in ".-/")
     return kept if parse_number(kept) == value else str(value)
@@ -117,10 +114,7 @@ def family_titles() -> dict[str, str]:
 
 @cache
 def library() -> tuple[DraftProblem, ...]:
-    """Problems of every family, easy ones first, in phrasings that the bundled model was never trained on.
-
-    Ids such as `transfer-3` are the same in every installation.
-    """
+    """Problems of every family, easy ones first, in held-out phrasings. Ids (`transfer-3`) are the same everywhere."""
     return tuple(
         DraftProblem(p.question, p.answer, p.kind, LIBRARY, id_, p.family, p.solution)
         for id_, p in _library().items()
@@ -141,8 +135,7 @@ def _library() -> dict[str, Problem]:
     return found
 
 
-MAX_BYTES = 100 * 2**20
-"""All problems of a file are held at once."""
+MAX_BYTES = 100 * 2**20  # all problems of a file are held at once
 _INFERRED = frozenset(AnswerKind) - {AnswerKind.SYMBOLIC}
 _UNCHECKED = (Reason.UNREADABLE, Reason.MANY_ANSWERS)
 
@@ -157,17 +150,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class LoadedProblems:
-    """What a file gave."""
-
     problems: tuple[DraftProblem, ...]
     rejected: tuple[Rejected, ...]
 
 
 def load_problem_file(path: Path) -> LoadedProblems:
-    """All problems of a file, by its content and not its name alone.
-
-    Raises a `UserError` when it cannot be read, or holds no problem at all.
-    """
+    """All problems of a file. Raises a `UserError` when it cannot be read or holds none."""
     if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
         raise UserError(f"{path} has {size / 2**20:.0f} MiB; at most {MAX_BYTES >> 20} are read. Split the file.")
     with SymbolicCheck() as symbolic:

@@ -1,23 +1,30 @@
-"""What solving a draft gave: samples, conditions and their comparison, as values that go to JSON and back. No I/O.
-
-A condition's accuracy has a Wilson interval over the samples that are there, two conditions are compared by Newcombe's
-interval for independent proportions, and samples that were cancelled are not counted.
-"""
+"""What solving a draft gave: samples, conditions and their comparison, to JSON and back. No I/O. Accuracies have Wilson
+intervals, differences Newcombe's; cancelled samples are not counted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Finish
-from seirenes_app.services.hint_authoring.commands import as_command
-from seirenes_app.services.hint_authoring.draft import VERSION, Draft, DraftHint, SolverChoice, read_object, read_value
+from seirenes_app.services.hint_authoring.draft import (
+    VERSION,
+    Draft,
+    DraftHint,
+    SolvePlan,
+    SolverChoice,
+    read_object,
+    read_value,
+)
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
+from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
+from training.core.implied_answer import read_suggestion
 from training.core.statistics import Interval, newcombe, wilson
 from training.core.types import Condition, Outcome
 from training.errors import UserError
@@ -25,11 +32,8 @@ from training.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class SolvedSample:
-    """One solution. `answer` is what was read from it, empty where nothing could be.
-
-    `follows` says whether the answer is the one the hint suggests; None outside of the hinted condition, and for a hint
-    that suggests none. `logprob_mean` is natural, a token, of the model's own distribution.
-    """
+    """One solution. `answer` is empty where none was read; `follows` is None outside the hinted condition and for hints
+    without a suggestion. `logprob_mean` is natural, a token, of the model's own distribution."""
 
     condition: Condition
     index: int
@@ -44,10 +48,8 @@ class SolvedSample:
 
 @dataclass(frozen=True, slots=True)
 class ConditionResult:
-    """One condition. `text` is what the model was shown (of several placebos the first).
-
-    `samples` are in the order of their indices and may be fewer than `planned`.
-    """
+    """One condition. `text` is what the model was shown (the first placebo); `samples` are in order of their
+    indices."""
 
     condition: Condition
     text: str
@@ -69,7 +71,6 @@ class ConditionResult:
 
     @property
     def accuracy(self) -> Interval:
-        """The share that is right, with its 95% Wilson interval."""
         return wilson(self.right, self.n)
 
     @property
@@ -99,7 +100,6 @@ class SolveResult:
 
     @property
     def placebo_drop(self) -> Interval | None:
-        """Accuracy clean − placebo."""
         return difference(self.conditions.get(Condition.CLEAN), self.conditions.get(Condition.PLACEBO))
 
     @property
@@ -151,12 +151,10 @@ def _stamp(choice: SolverChoice) -> list[Any]:
 
 # ---------------------------------------------------------------------- JSON
 
-_OLD_KEYS = {"arms": "conditions", "arm": "condition"}
-"""Keys in results that version 0.1 saved."""
+_OLD_KEYS = {"arms": "conditions", "arm": "condition"}  # keys in results that version 0.1 saved
 
 
 def result_to_json(result: SolveResult) -> str:
-    """One JSON object with its format version, in ASCII."""
     data = asdict(result) | {"conditions": [asdict(found) for found in result.conditions.values()]}
     return json.dumps({"v": VERSION} | data)
 
@@ -170,14 +168,8 @@ def result_from_json(text: str) -> SolveResult:
 
 def draft_facts(draft: Draft) -> dict[str, Any]:
     """The problem, and how it is tried, for `--json`."""
-    solver = draft.solver.model or "starter"
-    return {
-        "problem": draft.problem,
-        "type": draft.type,
-        "placement": draft.placement,
-        "solver": solver,
-        "plan": draft.plan,
-    }
+    facts = {name: getattr(draft, name) for name in ("problem", "type", "placement", "plan")}
+    return facts | {"solver": draft.solver.model or "starter"}
 
 
 def hint_facts(draft: Draft, hint: DraftHint, badges: Badges) -> dict[str, Any]:
@@ -197,3 +189,44 @@ def result_facts(result: SolveResult) -> dict[str, Any]:
         "follow_rate": result.follow_rate, "seconds": round(result.seconds, 3), "complete": result.complete,
         "cancelled": result.cancelled,
     }  # fmt: skip
+
+
+def as_command(draft: Draft, hint: DraftHint | None) -> str:
+    """`seirenes solve …` with everything that the result depends on; a problem of the library by its name."""
+    known = _library_name(draft)
+    problem, plan, solver = draft.problem, draft.plan, draft.solver
+    options: list[tuple[str, object]] = []
+    if not known:
+        options += [("--answer", problem.answer), ("--kind", problem.kind)]
+    if hint is not None:
+        options += [("--hint", hint.text), ("--type", hint.type), ("--placement", draft.placement)]
+        options += _suggests(draft, hint)
+    options += [("-n", plan.samples), ("--temperature", plan.temperature), ("--seed", plan.seed)]
+    options += [("--max-tokens", plan.max_tokens)] if plan.max_tokens != SolvePlan().max_tokens else []
+    options += [
+        (name, value)
+        for name, value in (("--model", solver.model), ("--lora", solver.lora), ("--style", solver.style),
+                            ("--context", solver.n_ctx)) if value
+    ]  # fmt: skip
+    # As one word each, so that a text that begins with a hyphen is no option.
+    words = [f"-n{value}" if name == "-n" else f"{name}={value}" for name, value in options]
+    if hint is not None and not plan.placebo:
+        words.append("--no-placebo")
+    question = f"{LIBRARY}:{known}" if known else problem.question
+    return shlex.join(["seirenes", "solve", *words, "--", question])
+
+
+def _library_name(draft: Draft) -> str:
+    mine = draft.problem
+    known = next((p for p in library() if p.id == mine.id and mine.source == LIBRARY), None)
+    same = known is not None and (known.question, known.answer, known.kind) == (mine.question, mine.answer, mine.kind)
+    return mine.id if same else ""
+
+
+def _suggests(draft: Draft, hint: DraftHint) -> list[tuple[str, object]]:
+    """Nothing where the text says it anyway."""
+    try:
+        read = read_suggestion(hint.text, as_problem(draft.problem))
+    except UserError:
+        read = None
+    return [] if read == hint.suggested else [("--suggests", hint.suggested or "")]

@@ -1,8 +1,5 @@
-"""A crafting session: one draft, its undo stack, its results, and its saving. One thread uses it; no Qt.
-
-After a crash the draft and its results are there as last saved, at most `LONGEST_S` old; the undo stack is not. A draft
-that was changed elsewhere meanwhile, such as in a second window, is never overwritten: this one continues as a copy.
-"""
+"""A crafting session: one draft, its undo stack, its results, and its saving; for one thread. A draft that was changed
+elsewhere meanwhile is never overwritten: this one continues as a copy."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from seirenes_app.services.hint_authoring import results
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
     DraftHint,
@@ -22,28 +20,17 @@ from seirenes_app.services.hint_authoring.draft import (
     title_of,
     to_json,
 )
-from seirenes_app.services.hint_authoring.results import (
-    ConditionResult,
-    SolveResult,
-    result_from_json,
-    result_to_json,
-    solve_key,
-)
 from seirenes_app.store.workspace import CraftStore
 from training.core.types import Condition
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-MERGE_S, MAX_CHANGES = 1.0, 500
-"""Typing is one change while it pauses for no longer; the oldest changes go."""
-QUIET_S = 0.8
-"""A save waits until nothing changed for this long,"""
-LONGEST_S = 5.0
-"""but never longer than this."""
+MERGE_S, MAX_CHANGES = 1.0, 500  # typing is one change while it pauses for no longer; the oldest changes go
+QUIET_S = 0.8  # A save waits until nothing changed for this long,
+LONGEST_S = 5.0  # but never longer than this
 RETRY_S = 30.0
-IN_MEMORY = 64
-"""Results that are kept in memory."""
+IN_MEMORY = 64  # results that are kept in memory
 
 Listener = Callable[[Draft], None]
 
@@ -51,8 +38,7 @@ Listener = Callable[[Draft], None]
 @dataclass(frozen=True, slots=True)
 class _State:
     draft: Draft
-    label: str
-    """Of the change that led here."""
+    label: str  # of the change that led here
     merge_key: str
     at_s: float
 
@@ -70,10 +56,7 @@ class UndoStack:
         return self._states[self._at].draft
 
     def push(self, draft: Draft, label: str, merge_key: str = "") -> bool:
-        """Make `draft` the present; False when nothing changed. What was undone is gone.
-
-        With the key of the change before, made less than a second ago, both are one change.
-        """
+        """Make `draft` the present; False when nothing changed. Quick changes of one key are one change."""
         if draft == self.draft:
             return False
         now, last = self._clock(), self._states[self._at]
@@ -95,12 +78,10 @@ class UndoStack:
 
     @property
     def undo_label(self) -> str:
-        """What `undo` takes back, empty when there is nothing."""
         return self._states[self._at].label if self._at else ""
 
     @property
     def redo_label(self) -> str:
-        """What `redo` does again, empty when there is nothing."""
         return self._states[self._at + 1].label if self.can_redo else ""
 
     def undo(self) -> bool:
@@ -123,11 +104,8 @@ class UndoStack:
 
 
 class CraftSession(UndoStack):
-    """An open draft. `saved` is its text on the disk, None while there is none.
-
-    Listeners are called on every change, in the thread that made it, and on a new id when the draft became a copy.
-    Results are kept by `results.solve_key`: undoing a change finds the results from before it.
-    """
+    """An open draft; `saved` is its text on the disk. Listeners are called on every change, also when it became a copy.
+    Results are kept by `solve_key`: undoing a change finds earlier ones."""
 
     def __init__(
         self, store: CraftStore, draft: Draft, clock: Callable[[], float] = time.monotonic, saved: str | None = None
@@ -135,12 +113,11 @@ class CraftSession(UndoStack):
         super().__init__(draft, clock)
         self._store = store
         self._saved = saved
-        self._results: OrderedDict[str, SolveResult] = OrderedDict()
+        self._results: OrderedDict[str, results.SolveResult] = OrderedDict()
         self._listeners: list[Listener] = []
         self._changed_at = self._unsaved_since = 0.0
         self._not_before = float("-inf")
-        self.unsaved = False
-        """Whether there are changes that are not saved."""
+        self.unsaved = False  # whether there are changes that are not saved
 
     def edit(self, change: Callable[[Draft], Draft], label: str, merge: str = "") -> None:
         """Change the draft. `label` names the change ("Type the question"); changes of one `merge` key are one."""
@@ -148,11 +125,9 @@ class CraftSession(UndoStack):
             self._changed()
 
     def undo(self) -> bool:
-        """Take the last change back; False when there is none."""
         return super().undo() and self._changed()
 
     def redo(self) -> bool:
-        """Do an undone change again; False when there is none."""
         return super().redo() and self._changed()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -162,22 +137,22 @@ class CraftSession(UndoStack):
 
     # Results
 
-    def put_result(self, result: SolveResult) -> None:
+    def put_result(self, result: results.SolveResult) -> None:
         """Keep a result under its own key and save it; one without any solution is not worth keeping."""
         if any(found.samples for found in result.conditions.values()):
             self._hold(result)
-            self._store.put_result(self.draft.id, result.key, result_to_json(result))
+            self._store.put_result(self.draft.id, result.key, results.result_to_json(result))
 
-    def result_of(self, hint: DraftHint | None) -> SolveResult | None:
+    def result_of(self, hint: DraftHint | None) -> results.SolveResult | None:
         """The result of a hint (None: of the question alone), as the draft stands now; None where there is none."""
-        key = solve_key(self.draft, hint)
+        key = results.solve_key(self.draft, hint)
         if key in self._results:
             return self._results[key]
         text = self._store.result(self.draft.id, key)
         if text is None:
             return None
         try:
-            result = result_from_json(text)
+            result = results.result_from_json(text)
         except UserError as error:
             # It can be made again.
             _log.warning("a saved result of the draft %s is left out: %s", self.draft.id, error)
@@ -185,13 +160,13 @@ class CraftSession(UndoStack):
         self._hold(result)
         return result
 
-    def _hold(self, result: SolveResult) -> None:
+    def _hold(self, result: results.SolveResult) -> None:
         self._results[result.key] = result
         self._results.move_to_end(result.key)
         if len(self._results) > IN_MEMORY:
             self._results.popitem(last=False)
 
-    def known_clean(self) -> ConditionResult | None:
+    def known_clean(self) -> results.ConditionResult | None:
         """A complete clean condition of the draft as it stands, from whichever hint it was solved with."""
         for hint in (None, *self.draft.hints):
             result = self.result_of(hint)
@@ -203,10 +178,8 @@ class CraftSession(UndoStack):
     # Saving
 
     def save_if_due(self, now: float | None = None) -> bool:
-        """Save when it is time; call it from a timer. `now` is of the session's clock. Returns whether it saved.
-
-        Raises a `UserError` when that fails; the next try is then half a minute away.
-        """
+        """Save when due (call it from a timer); whether it did. Raises a `UserError`; the next try is then 30 s
+        away."""
         moment = self._clock() if now is None else now
         if not self.unsaved or moment < self._not_before:
             return False

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seirenes_app.services.hint_authoring.conditions import placebo_of
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin
 from seirenes_app.services.hint_authoring.gate_report import check_draft, failures
+from seirenes_app.services.hint_authoring.models import placebo_of
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.store.workspace import data_folder
 from training.core.types import Hint, Split
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.io import MANIFEST, SavedSuite, append_item, read_manifest, write_suite
-from training.evaluation.suites.manifest import SuiteManifest
-from training.evaluation.suites.repository import SuiteRepository, suite_name
+from training.evaluation.suites.repository import suite_name
 
 
 def suites_folder() -> Path:
     return data_folder() / "suites"
 
 
-def list_suites(folder: Path | None = None) -> tuple[SuiteManifest, ...]:
-    """The manifests of the suites that can be read, by name."""
-    entries = SuiteRepository(folder or suites_folder()).list()
-    return tuple(entry.manifest for entry in entries if entry.manifest is not None)
-
-
 def save_to_suite(
     draft: Draft, hint: DraftHint, name: str, *, allow_invalid: bool = False, folder: Path | None = None
 ) -> SavedSuite:
-    """Add a hint with its problem and placebo to the suite of that name, which is made when it is not there.
-
-    Raises a `UserError` for a name that cannot be used, another placement than the suite's, and a hint that does
-    not pass all gates; with `allow_invalid` such a one is kept and recorded as invalid.
-    """
+    """Add a hint with its problem and placebo to a suite, which is made if need be. Raises a `UserError` for a bad
+    name, another placement, and a hint that fails a gate unless `allow_invalid`, which records it as invalid."""
     place = (folder or suites_folder()) / suite_name(name)
     item = suite_item(draft, hint)
     refused = failures(check_draft(draft).get(hint.id, ()))

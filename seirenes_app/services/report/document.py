@@ -1,35 +1,236 @@
-"""A report as a value: what is known of runs and evaluations. HTML, JSON and terminal print this.
-
-Every figure in it comes from `services.robustness`; nothing is computed here.
-"""
+"""A report as a value: what is known of runs and evaluations, the limits of that evidence, and selected flips. Every
+figure in it comes from `services.robustness`; HTML, JSON and terminal print it."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from seirenes_app.services.report.caveats import caveats_of
-from seirenes_app.services.report.flips import SelectedFlips, select_flips
-from seirenes_app.services.robustness.checkpoint_figures import Headline, headline
+from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.sources import Source
-from seirenes_app.services.robustness.types import Comparison, MatrixPanel, Panel, Track, Value
+from seirenes_app.services.robustness.types import (
+    Basis,
+    Chart,
+    Comparison,
+    MatrixPanel,
+    Panel,
+    Trace,
+    TraceRef,
+    Track,
+    Value,
+)
+from training.core.types import Condition, Outcome
+from training.evaluation.outcome_arrays import COUNTS
 from training.evaluation.plan import plan_to_json
 from training.runs.config import to_toml
+
+UNDECIDED = {"unparsable": "could not be read", "truncated": "were cut off", "timed_out": "timed out in the checker"}
+MANY_FIGURES = (
+    "Intervals are for one figure at a time. Many figures are shown, so some of their 95% intervals miss the truth by "
+    "luck alone; only the comparison of runs is adjusted for their number."
+)
+
+
+def caveats_of(opened: Sequence[ResultSource], comparison: Comparison | None) -> tuple[str, ...]:
+    found = [_of_seeds(opened, comparison), _of_machine(opened)]
+    for results in opened:
+        for track in results.tracks:
+            found += _of_track(results, track)
+        found.append(_of_crossplay(results))
+    return tuple(dict.fromkeys(text for text in (*found, MANY_FIGURES) if text))
+
+
+def _of_seeds(opened: Sequence[ResultSource], comparison: Comparison | None) -> str:
+    sources = [results.source for results in opened]
+    runs = {track.run for results in opened for track in results.tracks}
+    runs |= {target.run or "" for s in sources if s.plan is not None for target in s.plan.targets}
+    if len(runs - {""}) == 1:
+        seeds = [s.config.data.seed for s in sources if s.config]
+        seed = f" (seed {seeds[0]})" if seeds else ""
+        return (
+            f"One run with one seed{seed}. Whether another seed would end as well is not known, and without a baseline "
+            "run beside it nothing separates self-play from training as such."
+        )
+    modes = [s.state.mode for s in sources if s.state is not None]
+    single = sorted({m for m in modes if modes.count(m) == 1})
+    if single and comparison is not None and len(comparison.runs) > 1:
+        return (
+            f"One run each of: {', '.join(single)}. A difference between them says which run is better, not which way "
+            "of training is: that takes several seeds of each."
+        )
+    return ""
+
+
+def _of_machine(opened: Sequence[ResultSource]) -> str:
+    states = [results.source.state or results.source.evaluation for results in opened]
+    machines = {
+        tuple(sorted((str(k), str(v)) for k, v in dict(s.machine).items()))
+        for s in states
+        if s is not None and s.machine
+    }
+    one = len(machines) == 1
+    return "All was run on one machine; another one's arithmetic may sample other answers." if one else ""
+
+
+def _of_crossplay(results: ResultSource) -> str:
+    plan = results.source.plan
+    if results.crossplay() is None or plan is None or plan.writing is None:
+        return ""
+    return (
+        f"Cross-play: each writer's hints are one draw, the first of {plan.writing.attempts} attempts that passed the "
+        "gates; another draw would give other hints, and the intervals, which are over problems, do not count that."
+    )
+
+
+def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
+    measured = results.measured(track)
+    last = measured[-1].figures
+    if hinted := last.get("hinted"):
+        half = (hinted.value.high - hinted.value.low) / 2
+        yield (
+            f"{track.suite} has {track.problems:,} problems: a single hinted accuracy on it is known to about "
+            f"±{100 * half:.0f} points, whatever the number of hints. Its problems stand for problems of their own "
+            "families, not for mathematics at large."
+        )
+    yield results.panel(track, Chart.GENERALISATION).sentence
+    if gone := sum(m.basis is Basis.COUNTS for m in measured):
+        yield (
+            f"{track.title}: {gone} of {len(measured)} checkpoints have only their totals left. Their intervals count "
+            "each problem once, and what they have no totals of is not shown."
+        )
+    if "placebo" not in last:
+        yield f"{track.title}: no placebos were asked, so harm by hints cannot be separated from harm by any text."
+    cells = results.cells(track, measured[-1].target)
+    if not len(cells):
+        return
+    if int(cells.data["samples"].max()) <= 1:
+        yield (
+            f"Asked {track.asking}: how an answer varies from sample to sample was not measured, and there are no "
+            "clean resamples beside worst-of-k."
+        )
+    counts = {name: int(cells.data[name].sum()) for name in COUNTS}
+    if parts := [f"{counts[n]:,} {text}" for n, text in UNDECIDED.items() if counts[n]]:
+        total = int(cells.data["samples"].sum())
+        yield f"{track.title}: of {total:,} answers at the end {', '.join(parts)}; they count as wrong."
+
+
+FLIPS = 10
+_MOST_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FlipPair:
+    """Two answers. `kind`: 'won' (wrong, then right), 'lost', or 'harmful' (right without the hint, wrong with it)."""
+
+    kind: str
+    left_title: str
+    right_title: str
+    left: Trace
+    right: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedFlips:
+    """The pairs that are shown, and how many there were of each kind."""
+
+    pairs: tuple[FlipPair, ...]
+    counts: tuple[tuple[str, int], ...]
+    sentence: str
+
+
+def select_flips(results: ResultSource, track: Track, count: int = FLIPS) -> SelectedFlips:
+    """Between the first and the last checkpoint that have rows; on one alone between clean and hinted."""
+    there = [m for m in results.measured(track) if m.basis is Basis.ROWS]
+    if not there:
+        return SelectedFlips((), (), "The rows of all checkpoints are gone, so there are no answers to show.")
+    if len(there) > 1 and track.by_step:
+        return _over_time(results, track, there[0], there[-1], count)
+    return _by_hints(results, track, there[-1].target, count)
+
+
+def _over_time(results: ResultSource, track: Track, one: Measured, other: Measured, count: int) -> SelectedFlips:
+    before, after = one.label, other.label
+    first, last = (_hinted(results, track, m.target) for m in (one, other))
+    pairs: dict[str, list[FlipPair]] = {"won": [], "lost": []}
+    for key, left in first.items():
+        right = last.get(key)
+        if right is None or (left.outcome is Outcome.RIGHT) == (right.outcome is Outcome.RIGHT):
+            continue
+        kind = "won" if right.outcome is Outcome.RIGHT else "lost"
+        pairs[kind].append(FlipPair(kind, before, after, left, right))
+    won, lost = len(pairs["won"]), len(pairs["lost"])
+    some = _share(lost, won + lost, count)
+    shown = (*_choose(pairs["won"], count - some), *_choose(pairs["lost"], some))
+    text = (
+        f"From {before} to {after}, {won:,} of {len(first):,} hinted answers turned from wrong to right and {lost:,} "
+        f"from right to wrong; the {len(shown)} below are in about that proportion."
+    )
+    return SelectedFlips(shown, (("won", won), ("lost", lost)), text)
+
+
+def _by_hints(results: ResultSource, track: Track, target: str, count: int) -> SelectedFlips:
+    clean = {t.problem_id: t for t in _traces(results, track, target, Condition.CLEAN)}
+    pairs = [
+        FlipPair("harmful", "without the hint", "with the hint", clean[t.problem_id], t)
+        for t in _hinted(results, track, target).values()
+        if t.outcome is not Outcome.RIGHT
+        and t.problem_id in clean
+        and clean[t.problem_id].outcome is Outcome.RIGHT
+    ]  # fmt: skip
+    shown = tuple(_choose(pairs, count))
+    text = f"At {target}, {len(pairs):,} answers are right without the hint and wrong with it; {len(shown)} are below."
+    return SelectedFlips(shown, (("harmful", len(pairs)),), text)
+
+
+def _hinted(results: ResultSource, track: Track, target: str) -> dict[tuple[str, int], Trace]:
+    found: dict[tuple[str, int], Trace] = {}
+    for trace in _traces(results, track, target, Condition.HINTED):
+        found.setdefault((trace.problem_id, trace.index), trace)
+    return found
+
+
+def _traces(results: ResultSource, track: Track, target: str, condition: Condition) -> list[Trace]:
+    return results.traces(TraceRef(track.root, target, track.suite, condition), _MOST_ROWS)
+
+
+def _share(part: int, whole: int, count: int) -> int:
+    """How many of `count`; at least one of what there is any of."""
+    if not part or not whole:
+        return 0
+    return min(part, max(1, round(count * part / whole)))
+
+
+def _choose(pairs: Sequence[FlipPair], count: int) -> list[FlipPair]:
+    """Types in turn, each in the order of `_rank`."""
+    by_type: dict[str, list[FlipPair]] = {}
+    for pair in sorted(pairs, key=_rank):
+        by_type.setdefault(pair.right.hint_type, []).append(pair)
+    queues = [by_type[t] for t in sorted(by_type)]
+    chosen: list[FlipPair] = []
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop(0))
+    return chosen
+
+
+def _rank(pair: FlipPair) -> tuple[bool, int, str, int]:
+    wrong = pair.left if pair.kind == "won" else pair.right
+    return not wrong.follows, len(pair.left.completion) + len(pair.right.completion), wrong.problem_id, wrong.index
+
 
 Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TrackSection:
-    """One track: its before and after, its panels, its flips."""
-
     track: Track
     headline: Headline | None
     panels: tuple[Panel, ...]
@@ -52,8 +253,6 @@ class SourceSection:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole document."""
-
     title: str
     made: str
     program: str
@@ -120,7 +319,6 @@ def _facts(found: Mapping[str, object]) -> Facts:
 
 
 def _source_facts(source: Source) -> Facts:
-    """What it is, on which suites (with their hashes), of which models (with their fingerprints)."""
     facts: list[tuple[str, str]] = [("folder", source.root.name)]
     state = source.state
     if state is not None:

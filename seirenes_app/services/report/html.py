@@ -1,7 +1,5 @@
-"""A report as one HTML file: the template `report.html.j2` with the charts of `services.charts` as SVG.
-
-All text of models, runs and folders is escaped; the page's policy forbids it to load or run anything.
-"""
+"""A report as one HTML file: the template `report.html.j2` with the charts of `services.charts` as SVG. All text of
+models, runs and folders is escaped; the page's policy forbids it to load or run anything."""
 
 from __future__ import annotations
 
@@ -28,7 +26,6 @@ HEADLINE_NOTE = (
 
 
 def report_html(report: Report) -> str:
-    """The whole file."""
     # Imported here: matplotlib and Jinja2 are needed by a report alone.
     from markupsafe import Markup
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from seirenes_app.services.robustness.result_source import ResultSource
 
 
-EXACT_UP_TO = 20
-"""Checkpoints whose gaps are resampled: some 15 ms each."""
+EXACT_UP_TO = 20  # checkpoints whose gaps are resampled: some 15 ms each
 TYPE_WORDS = {t: str(t).replace("_", " ") for t in HintType}
 
 
@@ -40,7 +39,6 @@ class Measured:
 
 
 def is_exact(track: Track) -> bool:
-    """Whether gaps and effects are resampled, rather than in closed form."""
     return len(track.targets) <= EXACT_UP_TO
 
 
@@ -88,7 +86,6 @@ def _ref(root: Path, target: str, suite: str, key: str) -> TraceRef:
 
 
 def filled(curves: Iterable[Curve]) -> tuple[Curve, ...]:
-    """Those that have points."""
     return tuple(c for c in curves if c.points)
 
 
@@ -115,9 +112,8 @@ SLICES = (
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """First against last. `changes` (by `figures.slice_key`) are paired; where the rows of one side are gone they are
-    empty, and `totals` has the unpaired differences. `gap` is last − first of clean − hinted, with its p; `beyond` what
-    hinted accuracy rose beyond the accuracy beside neutral texts, on the same problems."""
+    """First against last. `changes` by `slice_key` are paired; `totals` are unpaired, where rows are gone. `gap`:
+    change of clean − hinted; `beyond`: of hinted − placebo, on the same problems."""
 
     before: str
     after: str
@@ -163,7 +159,6 @@ def _beyond(one: Sides, other: Sides) -> Figure | None:
 
 
 def _rates(cells: OutcomeArrays, condition: Condition) -> dict[str, float]:
-    """Problem id → the share right over its prompts."""
     part = cells.where(condition=condition)
     sums, prompts = by_problem(part, part.rate()), by_problem(part, np.ones(len(part)))
     there = np.flatnonzero(prompts).tolist()
@@ -191,26 +186,18 @@ class HeadlineLine:
     def cells(self) -> tuple[str, str, str, str, str]:
         """As every table prints it: label, before, after, change in points, p."""
         p = "unpaired" if self.p_value is None else p_value(self.p_value)
-        return (
-            self.label,
-            percent_interval(self.before),
-            percent_interval(self.after),
-            points_interval(self.difference, ""),
-            p,
-        )
+        before, after = percent_interval(self.before), percent_interval(self.after)
+        return self.label, before, after, points_interval(self.difference, ""), p
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The table, and between which checkpoints."""
-
     before: str
     after: str
     lines: tuple[HeadlineLine, ...]
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The table as text."""
         return tuple(line.cells() for line in self.lines)
 
 

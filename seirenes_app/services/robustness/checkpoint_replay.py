@@ -37,8 +37,7 @@ class ReplayPlan:
 
 
 def checkpoints_of(paths: RunPaths, recorded_steps: Sequence[int] = ()) -> tuple[tuple[int, Path], ...]:
-    """Step and folder of each checkpoint on disk, and of `recorded_steps`, whose folders may be gone. A UserError
-    where none is on disk."""
+    """Step and folder of each checkpoint on disk and of `recorded_steps`. A UserError where none is on disk."""
     found = {
         int(f.name.removeprefix("step_")): f
         for f in paths.checkpoints.glob("step_*")
@@ -61,16 +60,11 @@ class CheckpointReplay:
     ) -> None:
         self._steps = checkpoints_of(paths, recorded_steps)
         config = load_config(paths.config)
-        self._request = {
-            "problem": asdict(plan.problem),
+        self._request = asdict(plan) | {
             "steps": [(step, str(folder)) for step, folder in self._steps],
             "hint": plan.hint.text if plan.hint else "",
             "suggested": plan.hint.suggested if plan.hint else None,
-            "placement": plan.placement,
             "style": style or config.model.prompt_style,
-            "temperature": plan.temperature,
-            "seed": plan.seed,
-            "max_tokens": plan.max_tokens,
             "device": config.model.device,
         }
         self._lock = threading.Lock()
@@ -165,8 +159,7 @@ def _table_row(s: ReplayStep) -> tuple[Value, ...]:
 
 
 def robust_since(steps: Sequence[ReplayStep]) -> int | None:
-    """The first step from which on every known answer is right; None where the last one is not. Missing checkpoints
-    are skipped."""
+    """The first step from which every known answer is right; None where the last is not."""
     since = None
     for step in sorted((s for s in steps if s.outcome is not None), key=lambda s: s.step):
         if step.outcome is not Outcome.RIGHT:

@@ -1,9 +1,5 @@
 """Several runs on the same suite: paired differences at the last checkpoint and over training, Holm-adjusted. Pure.
-
-Only tracks of one suite (by hash) that were asked in the same way are compared; others are refused, with the reason.
-Every difference is paired by prompt or problem, so what is compared must have its rows. One run is one draw of
-training: a difference between two runs says which of the two is better, not which way of training is.
-"""
+Tracks of another suite (by hash), asked otherwise or without rows are refused. One run is one draw of training."""
 
 from __future__ import annotations
 
@@ -43,8 +39,6 @@ COMPARED = (Condition.HINTED, Condition.CLEAN)
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One run: its results, its track, and its checkpoints that have rows."""
-
     name: str
     mode: str
     results: ResultSource
@@ -132,10 +126,7 @@ def _last_line(first: _Side, second: _Side, condition: Condition) -> ComparisonL
 
 
 def _area_line(first: _Side, second: _Side, condition: Condition) -> ComparisonLine | None:
-    """The mean over the curves between steps that both have rows at; None where those are fewer than two.
-
-    Steps that one alone has would lend its curve a shape that the other had no chance to show.
-    """
+    """The mean over the curves between steps that both have rows at; None where those are fewer than two."""
     steps = sorted({m.x for m in first.rows} & {m.x for m in second.rows})
     if len(steps) < 2:
         return None
@@ -171,10 +162,7 @@ def _mean_over(side: _Side, condition: Condition, steps: Sequence[int]) -> dict[
 
 
 def area_weights(steps: Sequence[int]) -> list[float]:
-    """What each step's value weighs in the mean of the piecewise linear curve through all; they add up to 1.
-
-    The trapezoid rule; `steps` rise and are two at least.
-    """
+    """Trapezoid weights of two or more rising steps; they add up to 1."""
     spans = np.diff(steps)
     trapezoid = (np.concatenate([spans, [0]]) + np.concatenate([[0], spans])) / 2
     return [float(w) for w in trapezoid / (steps[-1] - steps[0])]

@@ -36,7 +36,6 @@ def cross_panel(root: Path, plan: EvalPlan, cells: OutcomeArrays) -> MatrixPanel
 
 
 def _short_names(plan: EvalPlan) -> dict[str, str]:
-    """'step 20' where all models are checkpoints of one run, else their names."""
     models = (*plan.targets, *plan.writers)
     steps = {t.name: t.step for t in models}
     one = len({t.run for t in models}) == 1 and None not in steps.values()

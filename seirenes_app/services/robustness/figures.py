@@ -1,8 +1,5 @@
-"""All figures of one checkpoint on one suite, by key: from its outcomes, or from totals where its rows are gone. Pure.
-
-From totals alone nothing is known of how a problem's hints go together: each problem counts once, which makes an
-interval too wide rather than too narrow.
-"""
+"""All figures of one checkpoint on one suite, by key: from its outcomes, or from totals where its rows are gone. Totals
+count each problem once, which makes intervals too wide rather than too narrow."""
 
 from __future__ import annotations
 
@@ -40,7 +37,6 @@ def slice_key(condition: Condition, hint_type: HintType | None = None) -> str:
 
 
 def slice_of(key: str) -> tuple[Condition, HintType | None]:
-    """The slice of such a key."""
     name = key.rpartition("/")[2]
     if name.startswith("type:"):
         return Condition.HINTED, HintType(name.removeprefix("type:"))
@@ -86,12 +82,12 @@ def block_figures(block: Block, *, exact: bool = True) -> Figures:
 def count_figures(metrics: Mapping[str, Any]) -> Figures:
     """The same keys out of an `eval` event's metrics, as far as totals go; a total that is missing gives no key."""
     found: Figures = {}
-    problems = max(0, int(_number(metrics, "clean", "n") or 0))
+    problems = max(0, int(number_at(metrics, "clean", "n") or 0))
     names: dict[str, tuple[str, ...]] = {str(c): (str(c),) for c in Condition}
     names |= {f"type:{t}": ("by_type", str(t)) for t in HintType}
     for key, path in names.items():
         if (counted := _counted(metrics, *path)) is not None:
-            limits = _number(metrics, *path, "low"), _number(metrics, *path, "high")
+            limits = number_at(metrics, *path, "low"), number_at(metrics, *path, "high")
             found[key] = _rate(*counted, problems, limits)
     for key, name in (("worst/hinted", "worst_of_k"), ("worst/placebo", "placebo_worst_of_k")):
         if (counted := _counted(metrics, name)) is not None:
@@ -104,7 +100,7 @@ def count_figures(metrics: Mapping[str, Any]) -> Figures:
 
 
 def _paired_totals(metrics: Mapping[str, Any], found: Figures, problems: int) -> Iterator[tuple[str, Figure]]:
-    limits = [_number(metrics, "gap", name) for name in ("mean", "low", "high")]
+    limits = [number_at(metrics, "gap", name) for name in ("mean", "low", "high")]
     hinted = found.get("hinted")
     if hinted is None:
         return
@@ -112,7 +108,7 @@ def _paired_totals(metrics: Mapping[str, Any], found: Figures, problems: int) ->
         yield "gap/hinted", Figure(Interval(*(float(x or 0.0) for x in limits)), problems, hinted.rows)
     if "clean" in found and (rate := drop_rate(found["clean"].value, hinted.value)) is not None:
         yield "drop/hinted", Figure(rate, problems, hinted.rows)
-    flipped = [_number(metrics, "flips", name) for name in ("harmful", "helpful")]
+    flipped = [number_at(metrics, "flips", name) for name in ("harmful", "helpful")]
     if None in flipped:
         return
     n = hinted.rows
@@ -142,11 +138,11 @@ def _total(share: float, n: float, problems: int) -> Figure:
 
 def _counted(metrics: Mapping[str, Any], *path: str) -> tuple[float, float] | None:
     """So many right of so many; None for what can be no counts."""
-    right, n = _number(metrics, *path, "right"), _number(metrics, *path, "n")
+    right, n = number_at(metrics, *path, "right"), number_at(metrics, *path, "n")
     return (right, n) if right is not None and n is not None and 0 <= right <= n and n >= 1 else None
 
 
-def _number(metrics: Mapping[str, Any], *path: str) -> float | None:
+def number_at(metrics: Mapping[str, Any], *path: str) -> float | None:
     found: Any = metrics
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -159,8 +155,7 @@ def _number(metrics: Mapping[str, Any], *path: str) -> float | None:
 
 
 def drop_rate(clean: Interval, shown: Interval) -> Interval | None:
-    """PDR = 1 − shown / clean from two intervals; its limits hold whatever the two have to do with each other, so they
-    are wide. None where clean accuracy is not distinguished from 0."""
+    """PDR = 1 − shown / clean, with wide limits that hold in any case. None where clean is not distinguished from 0."""
     if clean.mean <= 0 or clean.low <= 0:
         return None
     return Interval(1 - shown.mean / clean.mean, 1 - shown.high / clean.low, 1 - shown.low / clean.high)

@@ -1,8 +1,5 @@
-"""Whether what was learnt holds for templates and types that training never uses. Reads suite texts.
-
-A suite says of each of its hints which template wrote it, and templates are training's or held out; the run says which
-types its Adversary trained with. Only what both sides have is compared, and where only one is there, it says so.
-"""
+"""Whether what was learnt holds for templates and types that training never uses, by the templates that a suite names
+for its hints and the types that the run's config names."""
 
 from __future__ import annotations
 
@@ -86,7 +83,6 @@ def _panel(curves: tuple[Curve, ...], text: str, x_label: str) -> Panel:
 
 
 def _template_masks(hinted: OutcomeArrays, splits: Splits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which cells are of training's templates, and which of held-out ones."""
     most = int(hinted.data["index"].max(initial=0)) + 1
     codes = np.zeros((len(hinted.suites), len(hinted.problems), most), dtype=np.int8)
     suites = {name: i for i, name in enumerate(hinted.suites)}
@@ -101,7 +97,6 @@ def _template_masks(hinted: OutcomeArrays, splits: Splits) -> tuple[NDArray[np.b
 def _compare(
     track: Track, hinted: OutcomeArrays, sides: Sides, seen: NDArray[np.bool_], unseen: NDArray[np.bool_]
 ) -> tuple[list[Curve], str]:
-    """Curves of both sides and of their gap, and the clause on the last checkpoint that has both."""
     lines: dict[str, list[Point]] = {"seen": [], "unseen": [], "gap": []}
     clause = ""
     places = _places(hinted)
@@ -122,7 +117,6 @@ def _compare(
 
 
 def _places(cells: OutcomeArrays) -> dict[str, NDArray[np.intp]]:
-    """Where each target's cells are."""
     order = np.argsort(cells.target, kind="stable")
     found, starts = np.unique(cells.target[order], return_index=True)
     return {
@@ -192,7 +186,6 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
 
 
 def hint_splits(source: Source) -> Splits:
-    """By suite, problem and index of the hint."""
     found = {}
     names = {track.suite for track in source.tracks}
     problems = source.cells.problems

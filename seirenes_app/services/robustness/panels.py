@@ -53,17 +53,14 @@ class View:
 
     @property
     def x_label(self) -> str:
-        """'step', or 'place' for models that have none."""
         return "step" if self.track.by_step else "place"
 
     @property
     def bands(self) -> str:
-        """How to read the bands."""
         closed = "" if is_exact(self.track) else CLOSED_FORM
         return BANDS + closed + (TOTALS_ONLY if any(m.basis is Basis.COUNTS for m in self.measured) else "")
 
     def curve(self, key: str, label: str, name: str = "", *, beside: bool = False, p_from: str = "") -> Curve:
-        """The curve of one figure."""
         return curve(self.track, self.measured, key, label, name=name, beside=beside, p_from=p_from)
 
     def curves(self, prefix: str, *, types: bool = True) -> list[Curve]:
@@ -92,7 +89,6 @@ class PanelSpec:
     stacked: bool = False
 
     def make(self, chart: Chart, view: View) -> Panel:
-        """The panel of a track."""
         curves = filled(self.curves(view))
         track = view.track
         note = self.note.format(problems=f"{track.problems:,}", suite=track.suite, asking=track.asking)
@@ -111,7 +107,6 @@ def _nothing(reason: str) -> str:
 
 
 def _accuracy_caption(view: View) -> str:
-    """Hinted, clean and placebo, first against last; one checkpoint alone as it is."""
     trend = view.trend
     if trend is None:
         last = view.measured[-1]
@@ -143,7 +138,6 @@ def _beyond_clause(trend: Trend) -> str:
 
 
 def _gap_caption(view: View) -> str:
-    """The gap at either end, its change, and the placebo's."""
     ends = view.ends("gap/hinted")
     if not ends:
         return ""
@@ -166,7 +160,6 @@ def _gap_clause(found: Figure) -> str:
 
 
 def _flips_caption(view: View) -> str:
-    """Harmful and helpful at either end, and the placebo's harmful ones."""
     clauses = []
     for name, found in view.ends("harmful/hinted"):
         helpful = next(m.figures.get("helpful/hinted") for m in view.measured if m.label == name)
@@ -179,7 +172,6 @@ def _flips_caption(view: View) -> str:
 
 
 def _worst_caption(view: View) -> str:
-    """Worst-of-k at the last checkpoint beside its placebos: an attack, none, or the reverse."""
     last = next((m for m in reversed(view.measured) if "worst/hinted" in m.figures), None)
     if last is None:
         return ""
@@ -308,7 +300,6 @@ def adversary_panel(history: History, questions: int) -> Panel:
 
 
 def _adversary_caption(hinted: Curve) -> str:
-    """The ends of the moving curve, without a claim."""
     first, last = hinted.points[0], hinted.points[-1]
     return (
         f"Against each step's own hints {percent(first.value.mean)} were right at step {first.x} and "

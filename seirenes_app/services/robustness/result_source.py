@@ -1,8 +1,5 @@
-"""One opened run or evaluation: its tracks, their panels, its cross-play, and the rows behind a point.
-
-Opening reads events and arrays, never all rows; a panel is computed when it is first asked for and kept until the
-folder changes. Use it off the window's thread; one thread at a time.
-"""
+"""One opened run or evaluation: tracks, panels, cross-play, and the rows behind a point. Panels are computed when first
+asked for and kept until the folder changes. Use it off the window's thread, one thread at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +9,16 @@ from seirenes_app.services.robustness.checkpoint_figures import Measured, Trend,
 from seirenes_app.services.robustness.cross_play import cross_panel
 from seirenes_app.services.robustness.generalisation import generalisation_panel, hint_splits, trained_types
 from seirenes_app.services.robustness.panels import TRACK_PANELS, View, adversary_panel
-from seirenes_app.services.robustness.rows import problem_and_hint, read_traces
 from seirenes_app.services.robustness.sources import Source, folder_stamp, open_source
 from seirenes_app.services.robustness.types import Chart, MatrixPanel, Origin, Panel, Trace, TraceRef, Track
 from training.core.prompts import Placement
 from training.core.types import Hint, Problem
 from training.errors import NotReadyError, UserError
 from training.evaluation.outcome_arrays import OutcomeArrays
+from training.evaluation.store import PromptText, TraceRow
+from training.evaluation.store_reader import StoreReader
+
+_PAGE = 500
 
 
 class ResultSource:
@@ -35,12 +35,10 @@ class ResultSource:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """One set of charts each. Empty for an evaluation that is all cross-play."""
         return self.source.tracks
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is missing or damaged, in words."""
         return self.source.warnings
 
     def grown(self) -> bool:
@@ -48,7 +46,6 @@ class ResultSource:
         return folder_stamp(self._root) != self._stamp
 
     def refresh(self) -> None:
-        """Read what is new, and forget the panels."""
         self._stamp = folder_stamp(self._root)
         self.source = open_source(self._root)
         self._measured, self._trends, self._panels, self._matrix = {}, {}, {}, None
@@ -68,7 +65,6 @@ class ResultSource:
         return self._panels[key]
 
     def panels(self, track: Track) -> tuple[Panel, ...]:
-        """All of them, in order."""
         return tuple(self.panel(track, chart) for chart in self.charts(track))
 
     def _make(self, track: Track, chart: Chart) -> Panel:
@@ -84,7 +80,6 @@ class ResultSource:
         raise UserError(f"{track.title} has no chart {str(chart)!r}. It has: {', '.join(self.charts(track))}.")
 
     def crossplay(self) -> MatrixPanel | None:
-        """The matrix; None where the source has none."""
         if self._matrix is None:
             plan = self.source.plan
             self._matrix = (None if plan is None else cross_panel(self.source.root, plan, self.source.cells),)
@@ -123,8 +118,36 @@ class ResultSource:
 
     def traces(self, ref: TraceRef, limit: int = 200, offset: int = 0) -> list[Trace]:
         """The rows behind a point or a cell of the matrix, in the order of the suite."""
-        return read_traces(self.source.store, ref, limit, offset)
+        with StoreReader(self.source.store.rows) as reader:
+            rows = reader.traces(
+                target=ref.target, suite=ref.suite, condition=ref.condition, hint_type=ref.hint_type, limit=limit,
+                offset=offset,
+            )  # fmt: skip
+        return [_as_trace(row) for row in rows]
 
     def question(self, track: Track, trace: Trace) -> tuple[Problem, Hint | None, Placement] | None:
         """What a trace asked, for checkpoint replay; None where its problem is not known any more."""
-        return problem_and_hint(self.source.store, track, trace)
+        with StoreReader(self.source.store.rows) as reader:
+            offset = 0
+            while found := reader.traces(
+                target=trace.target, suite=track.suite, condition=trace.condition, limit=_PAGE, offset=offset
+            ):
+                for row in found:
+                    if row.problem.id == trace.problem_id and row.row.key.index == trace.index:
+                        return (row.problem, _hint(row.prompt), row.placement) if row.problem.question else None
+                offset += len(found)
+        return None
+
+
+def _as_trace(found: TraceRow) -> Trace:
+    row, problem, prompt = found.row, found.problem, found.prompt
+    return Trace(
+        row.key.target, problem.id, problem.family, row.key.condition, row.key.index, str(prompt.hint_type or ""),
+        problem.question, prompt.text, problem.answer, row.completion, row.outcome, row.follows, row.truncated,
+    )  # fmt: skip
+
+
+def _hint(prompt: PromptText) -> Hint | None:
+    if prompt.hint_type is None:
+        return None
+    return Hint(prompt.hint_type, prompt.text, template=prompt.author, suggested=prompt.suggested)

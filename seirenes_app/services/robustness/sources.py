@@ -1,8 +1,5 @@
-"""Open a run or an evaluation: its tracks, the outcomes of each, and how they came about.
-
-A run has one track for each suite of its own evaluations. An evaluation has a track for each run (or group of models
-without steps) on each suite; suites whose hints one of its targets wrote belong to cross-play and are no track.
-"""
+"""Open a run (a track for each suite of its own evaluations) or an evaluation (a track for each run or group of models
+on each suite). Suites with hints of one of its targets belong to cross-play."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from typing import Any
 
 import platformdirs
 
+from seirenes_app.services.robustness.figures import number_at
 from seirenes_app.services.robustness.types import Origin, Track
 from training.errors import NotReadyError, UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, read_plan
@@ -53,7 +51,6 @@ class Source:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     def track(self, key: str) -> Track:
-        """The track of that key; a UserError where there is none."""
         found = next((t for t in self.tracks if t.key == key), None)
         if found is None:
             raise UserError(f"{self.name} has no track {key!r}. It has: {', '.join(t.key for t in self.tracks)}.")
@@ -61,7 +58,6 @@ class Source:
 
 
 def open_source(root: Path) -> Source:
-    """A run's folder, or an evaluation's."""
     root = root.expanduser()
     if (root / PLAN).is_file():
         return open_evaluation(EvalDir(root.resolve()))
@@ -95,7 +91,7 @@ def open_run(paths: RunPaths) -> Source:
         points = sorted((e for e in state.evals if e.suite_hash == digest), key=lambda e: e.step)
         track = Track(
             f"{name} · {suite}", name, Origin.RUN, paths.root, name, names.get(digest, suite), digest,
-            int(_count(points[-1].metrics, "clean", "n")), tuple(target_name(e.step) for e in points),
+            int(number_at(points[-1].metrics, "clean", "n") or 0), tuple(target_name(e.step) for e in points),
             tuple(e.step for e in points), True, _run_asking(config),
         )  # fmt: skip
         tracks.append(track)
@@ -107,10 +103,7 @@ def open_run(paths: RunPaths) -> Source:
 
 
 def open_run_store(paths: RunPaths) -> tuple[EvalDir, dict[int, str]]:
-    """A run's own evaluations, those of version 0.1 imported; and by step why some cannot be read.
-
-    The import goes into the run's folder, or into the user's cache where that cannot be written.
-    """
+    """A run's own evaluations, version 0.1's imported (into the cache where the run is read-only); errors by step."""
     own = run_eval_dir(paths)
     if os.access(own.root, os.W_OK):
         try:
@@ -132,7 +125,6 @@ def cache_path(kind: str, root: Path, suffix: str = "") -> Path:
 
 
 def read_run_state(paths: RunPaths) -> RunState:
-    """The run's state from its events."""
     state = RunState()
     for event in EventTail(paths.events).poll():
         state = reduce(state, event)
@@ -154,13 +146,6 @@ def _config(paths: RunPaths) -> tuple[RunConfig | None, list[str]]:
 def _run_asking(config: RunConfig | None) -> str:
     tokens = f", at most {config.evaluation.max_new_tokens} tokens" if config else ""
     return f"greedy, 1 sample a prompt{tokens}"
-
-
-def _count(metrics: Mapping[str, Any], *path: str) -> float:
-    found: Any = metrics
-    for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return float(found or 0)
 
 
 # ---------------------------------------------------------------------- an evaluation
@@ -196,7 +181,6 @@ def open_evaluation(paths: EvalDir) -> Source:
 
 
 def _groups(plan: EvalPlan) -> dict[str, list[Target]]:
-    """Checkpoints by run, in the order of their steps, then what has no step."""
     found: dict[str, list[Target]] = {}
     for target in plan.targets:
         found.setdefault(target.run if target.step is not None else "", []).append(target)
@@ -215,7 +199,6 @@ def _track(paths: EvalDir, plan: EvalPlan, suite: SuiteRef, run: str, targets: l
 
 
 def asking(plan: EvalPlan) -> str:
-    """How an evaluation asks, in words."""
     how = "greedy" if plan.temperature == 0 else f"temperature {plan.temperature:g}"
     plural = "" if plan.samples == 1 else "s"
     return f"{how}, {plan.samples} sample{plural} a prompt, at most {plan.max_tokens} tokens"
@@ -228,7 +211,6 @@ def folder_stamp(root: Path) -> tuple[Any, ...]:
 
 
 def _stamp_of(path: Path) -> tuple[int, int]:
-    """Time in nanoseconds and size; (0, 0) where there is no file."""
     try:
         found = path.stat()
     except OSError:

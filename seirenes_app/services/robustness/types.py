@@ -1,7 +1,5 @@
-"""What the Robustness page draws, the report prints and the terminal shows. Values only: no I/O, no Qt.
-
-A `Panel` is one chart with its table and its sentence. All texts are plain: whoever shows them in HTML escapes them.
-"""
+"""What the Robustness page draws, the report prints and the terminal shows. Values only: no I/O, no Qt. A `Panel` is
+one chart with its table and its sentence. All texts are plain: whoever shows them in HTML escapes them."""
 
 from __future__ import annotations
 
@@ -17,8 +15,6 @@ from training.core.types import Condition, HintType, Outcome
 
 
 class Chart(StrEnum):
-    """Which chart a panel is."""
-
     ACCURACY = "accuracy"
     ADVERSARY = "adversary"
     """The training steps' own accuracies, against hints that change: its points cannot be compared."""
@@ -33,14 +29,9 @@ class Chart(StrEnum):
 
 
 class Basis(StrEnum):
-    """What a point was computed from."""
-
-    ROWS = "rows"
-    """Single rows: the interval takes those of one problem as a cluster, the traces can be read."""
-    COUNTS = "counts"
-    """Totals alone: the interval counts each problem once, so it is wide rather than narrow."""
-    STEP = "step"
-    """A training step against the Adversary of that step."""
+    ROWS = "rows"  # single rows: the interval takes those of one problem as a cluster, the traces can be read
+    COUNTS = "counts"  # totals alone: the interval counts each problem once, so it is wide rather than narrow
+    STEP = "step"  # a training step against the Adversary of that step
 
 
 class Unit(StrEnum):
@@ -89,11 +80,8 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A line of models on one suite: the checkpoints of one run, or models without steps. One set of charts.
-
-    `key` is unique in its source. `steps[i]` is where `targets[i]` stands on the axis: its step, or its place in the
-    list where `by_step` is False. `asking` says how it was asked: only tracks that were asked alike are compared.
-    """
+    """The checkpoints of one run, or models without steps, on one suite. `steps[i]` is where `targets[i]` stands on the
+    axis (its place where not `by_step`). Only tracks of the same `asking` are compared."""
 
     key: str
     title: str
@@ -125,10 +113,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points from left to right. `key` is stable: 'clean', 'hinted', 'placebo', 'type:NAME', …
-
-    `beside`: it is there to compare with (a placebo), not the matter of the chart.
-    """
+    """Points from left to right. `key`: 'clean', 'hinted', 'type:NAME', …; `beside`: there to compare with (a
+    placebo)."""
 
     key: str
     label: str
@@ -161,11 +147,8 @@ def _harmless(value: Value) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: curves, its sentence (what it shows and how sure that is), a note on reading it, and its table.
-
-    `stacked`: the curves are parts of one whole at every x. Where there are no curves, `sentence` says why, and what to
-    do to get the chart.
-    """
+    """One chart: curves, a sentence (or why there are none), a note on reading it, and its table. `stacked`: parts of
+    one whole at every x."""
 
     chart: Chart
     title: str
@@ -190,10 +173,7 @@ class MatrixCell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixPanel:
-    """Cross-play: `cells[i][j]` of `reasoners[i]` under the hints of `writers[j]`, with means of rows and columns.
-
-    `sentences`: what it shows, then progress, attack, cycling and forgetting, as far as they can be formed.
-    """
+    """Cross-play: `cells[i][j]` of `reasoners[i]` under hints of `writers[j]`, with means and sentences."""
 
     chart: Chart
     title: str
@@ -211,10 +191,7 @@ class MatrixPanel:
 
 @dataclass(frozen=True, slots=True)
 class ReplayStep:
-    """One checkpoint's answer in a checkpoint replay. `missing` says why there is none; then `outcome` is None.
-
-    `logprob` is of the whole completion, in nats.
-    """
+    """One checkpoint's answer, or why it is `missing`. `logprob` is of the whole completion, in nats."""
 
     step: int
     outcome: Outcome | None
@@ -229,8 +206,7 @@ class ReplayStep:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointReplayResult:
-    """One problem on every checkpoint, so far. `robust_since`: from that step on all answers are right, up to the last
-    one; None where the last is not right. `complete` False while it runs, or where it was cancelled."""
+    """One problem on every checkpoint, so far. `robust_since`: all answers are right from that step to the last."""
 
     steps: tuple[ReplayStep, ...]
     planned: int
@@ -253,11 +229,8 @@ class RunOnSuite:
 
 
 class Measure(StrEnum):
-    """What is compared between two runs."""
-
     LAST = "last checkpoint"
-    AREA = "mean over training"
-    """The area under the curve, divided by its steps."""
+    AREA = "mean over training"  # the area under the curve, divided by its steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,13 +263,11 @@ class Comparison:
 
     runs: tuple[RunOnSuite, ...]
     lines: tuple[ComparisonLine, ...]
-    panels: tuple[Panel, ...]
-    """Clean and hinted accuracy of all runs, a curve a run."""
+    panels: tuple[Panel, ...]  # clean and hinted accuracy of all runs, a curve a run
     sentences: tuple[str, ...]
     refused: tuple[str, ...]
     table: DataTable
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The lines as text."""
         return tuple(line.cells() for line in self.lines)

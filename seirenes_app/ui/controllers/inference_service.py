@@ -27,7 +27,6 @@ class InferenceService(QObject):
         self._client: WorkerClient | None = None
         self._state = WorkerState(StateKind.EMPTY)
         self._crash_reported = self._closed = False
-        self._crash_text = ""
         # From the client's reader thread into this one.
         self._arrived.connect(self._on_arrived, Qt.ConnectionType.QueuedConnection)
 
@@ -43,10 +42,6 @@ class InferenceService(QObject):
             if self._closed:
                 self._client.close()
         return self._client
-
-    def is_last_crash(self, text: str) -> bool:
-        """Whether a request's failure is that of the last crash, which `crashed` has reported."""
-        return bool(self._crash_text) and self._crash_text in text
 
     def restart(self) -> None:
         """Start a worker again that crashed too often."""
@@ -72,7 +67,7 @@ class InferenceService(QObject):
         self._state = state
         self.changed.emit(state)
         if state.kind is StateKind.CRASHED:
-            self._crash_reported, self._crash_text = True, state.words
+            self._crash_reported = True
             self.crashed.emit(state.words)
         elif self._crash_reported and state.kind in (StateKind.READY, StateKind.EMPTY):
             self._crash_reported = False

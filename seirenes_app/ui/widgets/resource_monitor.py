@@ -7,8 +7,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from seirenes_app.services.formatting import megabytes
-from seirenes_app.services.machine import Machine
-from seirenes_app.services.resource_use import ResourceUse, UseSampler
+from seirenes_app.services.machine import Machine, ResourceUse, UseSampler
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_6
 from seirenes_app.ui.widgets.boxes import column, row

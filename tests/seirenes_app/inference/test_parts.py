@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.inference.batching import Detokenizer
-from seirenes_app.inference.chat import ChatFormat
 from seirenes_app.inference.protocol import Message
 from seirenes_app.inference.sampling import BadLogits, draw, log_softmax, stream_of
 from seirenes_app.inference.scoring import spans_of
+from seirenes_app.inference.session import ChatFormat
 from training.errors import UserError
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)) + 3

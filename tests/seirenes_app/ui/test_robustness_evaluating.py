@@ -2,6 +2,8 @@
 
 import os
 
+from training.evaluation.suites.repository import SuiteRepository
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from dataclasses import replace
@@ -17,7 +19,6 @@ from seirenes_app.services.evaluation_request import (
     count_rows,
     estimate_seconds,
     estimate_throughput,
-    find_suites,
     make_plan,
 )
 from seirenes_app.services.evaluations import EvaluationSummary
@@ -45,7 +46,7 @@ def _own_data(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dialog(qtbot):
-    made = EvaluateDialog({RUN: (0, 20, 40)}, (), lambda _request: THROUGHPUT)
+    made = EvaluateDialog({RUN: (0, 20, 40)}, {}, lambda _request: THROUGHPUT)
     qtbot.addWidget(made)
     made.show()
     return made
@@ -101,13 +102,14 @@ def test_cross_play_takes_only_checkpoints(dialog, qtbot):
 def test_a_saved_suite_is_offered_whole(qtbot):
     draft = replace(new_draft(DraftProblem("Rosa has 3 apples and buys 4. How many has she?", "7")), title="one")
     save_to_suite(draft, DraftHint("a", "It is raining in the town.", draft.type, Origin.HAND), "mine")
-    (choice,) = find_suites()
-    made = EvaluateDialog({}, (choice,), lambda _request: THROUGHPUT)
+    suites = SuiteRepository(suites_folder()).manifests()
+    (folder,) = suites
+    made = EvaluateDialog({}, suites, lambda _request: THROUGHPUT)
     qtbot.addWidget(made)
     made.suite.setCurrentIndex(1)
     made._on_suite()
     assert made.problems.value() == 1
-    assert made.request.suite == str(choice.folder)
+    assert made.request.suite == str(folder)
     plan = make_plan(made.request)
     assert [s.name for s in plan.suites] == ["mine"]
     assert [t.name for t in plan.targets] == ["starter"]
@@ -116,7 +118,7 @@ def test_a_saved_suite_is_offered_whole(qtbot):
 def test_a_second_suite_may_stand_beside_the_first(qtbot):
     for name, seed in (("own", 3), ("other", 4)):
         write_suite(suites_folder() / name, frozen_suite(6 + seed, seed))
-    made = EvaluateDialog({}, find_suites(), lambda _request: THROUGHPUT)
+    made = EvaluateDialog({}, SuiteRepository(suites_folder()).manifests(), lambda _request: THROUGHPUT)
     qtbot.addWidget(made)
     alone = count_rows(made.request)
     assert made.request.second_suite is None
@@ -150,7 +152,7 @@ def test_the_time_is_measured_on_the_same_models_or_estimated_from_their_size():
 
 
 def test_two_runs_are_evaluated_together(qtbot):
-    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, (), lambda _request: THROUGHPUT)
+    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, {}, lambda _request: THROUGHPUT)
     qtbot.addWidget(dialog)
     assert dialog.request.checkpoints == ((RUN, 0), (RUN, 40), (OTHER, 0), (OTHER, 10))
     assert dialog.targets.item(0).text() == "r, step 0"
@@ -159,7 +161,7 @@ def test_two_runs_are_evaluated_together(qtbot):
 
 
 def test_a_run_without_checkpoints_cannot_be_evaluated_beside_another(qtbot):
-    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, (), lambda _request: THROUGHPUT)
+    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, {}, lambda _request: THROUGHPUT)
     qtbot.addWidget(dialog)
     assert dialog.estimate.text() == "other has no checkpoint on this machine."
     assert not dialog.go.isEnabled()

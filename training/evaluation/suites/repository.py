@@ -210,6 +210,10 @@ class SuiteRepository:
                 found.append(SuiteEntry(manifest.parent, None, str(error)))
         return tuple(found)
 
+    def manifests(self) -> dict[Path, SuiteManifest]:
+        """Folder and manifest of each suite that can be read."""
+        return {entry.folder: entry.manifest for entry in self.list() if entry.manifest is not None}
+
     def new_folder(self, name: str) -> Path:
         """Where a suite of that name will lie. Raises a `UserError` for one that is there, or is no name."""
         folder = self.root / suite_name(name)

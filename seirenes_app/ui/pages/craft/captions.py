@@ -10,8 +10,8 @@ from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.inference.models import STARTER_FILE
 from seirenes_app.services.attribution.sentence_ablation import AblationResult
 from seirenes_app.services.formatting import count_of, signed_points
-from seirenes_app.services.hint_authoring.conditions import planned_samples
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
+from seirenes_app.services.hint_authoring.models import planned_samples
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult, difference
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.widgets.badges import BadgeStyle

@@ -592,7 +592,7 @@ class CraftController(QObject):
             self._pending_saves.append(lambda: save_attribution(self._store, task.session.draft.id, task.key, result))
             self.resultChanged.emit(self.selected)
         # A cancelled score fails, which is no news; a crash of the worker is shown by the banner.
-        if error and not task.cancelling and not self._inference.is_last_crash(error):
+        if error and not task.cancelling and not (task.job and task.job.worker_lost):
             self.problem.emit(FAILED[task.kind], error)
         self.taskChanged.emit()
 

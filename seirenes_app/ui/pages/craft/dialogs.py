@@ -14,7 +14,7 @@ from seirenes_app.services.formatting import byte_size, count_of, short_count, t
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
-from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite
+from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
 from seirenes_app.store.workspace import SavedDraft
 from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMENTS
@@ -30,7 +30,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement, PromptStyle
 from training.errors import UserError
 from training.evaluation.suites.manifest import SuiteManifest
-from training.evaluation.suites.repository import suite_name
+from training.evaluation.suites.repository import SuiteRepository, suite_name
 
 MAX_TITLE = 120
 NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
@@ -359,8 +359,8 @@ class CraftDialogs(DialogHolder):
     def show_suite(self) -> None:
         draft = self._controller.draft
 
-        def ask(suites: tuple[SuiteManifest, ...]) -> None:
-            placements = {m.name: m.placement for m in suites}
+        def ask(suites: dict[Path, SuiteManifest]) -> None:
+            placements = {m.name: m.placement for m in suites.values()}
             dialog = SuiteDialog(draft, self._controller.badges, placements, self._page)
             dialog.saveRequested.connect(save)
             self.show_dialog(dialog)
@@ -376,7 +376,7 @@ class CraftDialogs(DialogHolder):
                 self._controller.toast.emit(text)
 
         if draft.hints:
-            self._tasks.run(list_suites, ask)
+            self._tasks.run(SuiteRepository(suites_folder()).manifests, ask)
 
     def show_model(self, role: str) -> None:
         draft, controller = self._controller.draft, self._controller

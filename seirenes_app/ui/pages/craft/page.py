@@ -10,8 +10,8 @@ from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiAppl
 from PySide6.QtWidgets import QApplication, QWidget
 
 from seirenes_app.inference.client import WorkerState
-from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.draft import Draft
+from seirenes_app.services.hint_authoring.results import as_command
 from seirenes_app.store.workspace import CraftStore
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.inference_service import InferenceService

@@ -8,14 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QFileDialog, QGridLayout, QSpinBox, QWidget
 
-from seirenes_app.services.evaluation_request import (
-    FROZEN,
-    EvalRequest,
-    SuiteChoice,
-    Throughput,
-    count_rows,
-    estimate_seconds,
-)
+from seirenes_app.services.evaluation_request import FROZEN, EvalRequest, Throughput, count_rows, estimate_seconds
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.robustness.types import Trace
@@ -30,6 +23,7 @@ from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.types import Condition
 from training.evaluation.plan import MAX_SAMPLES
+from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.paths import RunPaths
 
 ON_SUITE, CROSS_PLAY = "suite", "cross-play"
@@ -60,7 +54,7 @@ class EvaluateDialog(PageDialog):
     """EvalRequest"""
 
     def __init__(
-        self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Sequence[SuiteChoice],
+        self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
         throughput: Callable[[EvalRequest], Throughput], parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some."""
@@ -142,8 +136,8 @@ class EvaluateDialog(PageDialog):
         box = QComboBox()
         box.setAccessibleName(name)
         box.addItem("The built-in frozen suite: held-out problems, phrasings and templates", FROZEN)
-        for choice in self._suites:
-            box.addItem(f"{choice.manifest.name}: {count_of(choice.manifest.problems, 'problem')}", str(choice.folder))
+        for folder, manifest in self._suites.items():
+            box.addItem(f"{manifest.name}: {count_of(manifest.problems, 'problem')}", str(folder))
         ignore_wheel(box)
         return box
 
@@ -217,7 +211,7 @@ class EvaluateDialog(PageDialog):
 
     def _on_suite(self) -> None:
         chosen = {self.suite.currentData(), self.second_suite.currentData()}
-        sizes = [s.manifest.problems for s in self._suites if str(s.folder) in chosen]
+        sizes = [m.problems for folder, m in self._suites.items() if str(folder) in chosen]
         self.problems.setMaximum(min(sizes, default=100_000))
         if sizes:
             self.problems.setValue(min(sizes))

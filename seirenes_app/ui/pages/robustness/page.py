@@ -14,8 +14,9 @@ from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
-from seirenes_app.services.evaluation_request import SuiteChoice, estimate_throughput, evaluation_name, find_suites
+from seirenes_app.services.evaluation_request import estimate_throughput, evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
+from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import (
@@ -59,6 +60,8 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME, SourceMenu
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
+from training.evaluation.suites.manifest import SuiteManifest
+from training.evaluation.suites.repository import SuiteRepository
 from training.runs.paths import RunPaths
 
 DRAW_MS, BUSY_MS = 30, 4
@@ -468,10 +471,10 @@ class RobustnessPage(Page):
     def _ask_evaluate(self, runs: Sequence[RunPaths], *, cross_play: bool = False, for_compare: bool = False) -> None:
         """Show the dialog; suites and checkpoints are looked up first."""
 
-        def read() -> tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]:
-            return {run: checkpoint_steps(run) for run in runs}, find_suites()
+        def read() -> tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]:
+            return {run: checkpoint_steps(run) for run in runs}, SuiteRepository(suites_folder()).manifests()
 
-        def show(found: tuple[dict[RunPaths, tuple[int, ...]], tuple[SuiteChoice, ...]]) -> None:
+        def show(found: tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]) -> None:
             dialog = EvaluateDialog(*found, lambda r: estimate_throughput(r, self.evaluations.summaries), self)
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()

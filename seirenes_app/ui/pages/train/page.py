@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.machine import read_machine
-from seirenes_app.services.run_report import ReportLine, before_after
+from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
+from seirenes_app.services.run_report import before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import status_sentence
 from seirenes_app.ui.actions import bind_actions
@@ -218,7 +219,7 @@ class TrainPage(Page):
                 lambda: read_changes(paths), lambda lines: self._on_compared(paths, lines), key="paired changes"
             )
 
-    def _on_compared(self, paths: RunPaths, lines: list[ReportLine]) -> None:
+    def _on_compared(self, paths: RunPaths, lines: list[HeadlineLine]) -> None:
         if self._watcher is not None and self._watcher.paths == paths:
             self.view.evaluation.render_paired(lines)
 
@@ -289,7 +290,7 @@ class TrainPage(Page):
         self.new.refresh()
 
 
-def read_changes(paths: RunPaths) -> list[ReportLine]:
+def read_changes(paths: RunPaths) -> list[HeadlineLine]:
     """Paired changes from the raw rows; none where the rows are missing, half written, or of two suites."""
     try:
         return before_after(paths)

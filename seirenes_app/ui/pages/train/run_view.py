@@ -12,7 +12,7 @@ from PySide6.QtGui import QAction, QFont, QFontMetrics, QPainter, QPainterPath, 
 from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.services import formatting
-from seirenes_app.services.run_report import ReportLine
+from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
@@ -397,7 +397,7 @@ class EvaluationTable(QTableView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, showGrid=False)
         self._evals: Sequence[EvalPoint] = ()
-        self._paired: Mapping[str, ReportLine] = {}
+        self._paired: Mapping[str, HeadlineLine] = {}
         self.rows = TableModel((
             Column("Condition", lambda line: line.label),
             Column("Before", lambda line: format_rate(line.before), right=True),
@@ -426,7 +426,7 @@ class EvaluationTable(QTableView):
             self._evals = evals
             self._fill()
 
-    def render_paired(self, lines: Sequence[ReportLine]) -> None:
+    def render_paired(self, lines: Sequence[HeadlineLine]) -> None:
         """Paired changes with their intervals, read from the raw rows."""
         self._paired = {line.label: line for line in lines}
         self._fill()
@@ -443,7 +443,7 @@ class EvaluationTable(QTableView):
         if line.now is None:
             return ""
         paired = self._paired.get(line.paired)
-        if paired is None or abs(paired.after.accuracy - float(line.now["accuracy"])) > 1e-9:
+        if paired is None or abs(paired.after.mean - float(line.now["accuracy"])) > 1e-9:
             return formatting.signed_points(float(line.now["accuracy"]) - float(line.before["accuracy"]))
         return formatting.points_interval(paired.difference, "")
 

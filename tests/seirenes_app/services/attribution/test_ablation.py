@@ -128,12 +128,12 @@ def test_a_worker_that_dies_fails_the_job_once(own, draft, hint, ends):
             os.kill(own.pid, signal.SIGKILL)
         ends.update(result)
 
-    assert Job(own, ends.finish, ends.fail, ablate_sentences, with_plan(draft, samples=256), hint(HINT), update).wait(
-        60
-    )
+    job = Job(own, ends.finish, ends.fail, ablate_sentences, with_plan(draft, samples=256), hint(HINT), update)
+    assert job.wait(60)
     assert ends.done == []
     assert len(ends.failed) == 1
-    assert "died" in ends.failed[0]
+    assert job.worker_lost
+    assert "crashed while it was generating 256 samples" in ends.failed[0]
 
 
 def test_a_closed_worker_fails_the_job_once(draft, hint, ends):

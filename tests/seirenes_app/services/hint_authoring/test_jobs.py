@@ -11,7 +11,6 @@ import pytest
 from seirenes_app.inference.client import StateKind, WorkerClient
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Finish, SampleRequest
-from seirenes_app.services.hint_authoring.conditions import PLACEBOS, condition_texts, shares
 from seirenes_app.services.hint_authoring.draft import (
     DraftHint,
     DraftProblem,
@@ -21,7 +20,14 @@ from seirenes_app.services.hint_authoring.draft import (
     new_draft,
 )
 from seirenes_app.services.hint_authoring.jobs import Job, clean_hint, generate_hints, solve_hints
-from seirenes_app.services.hint_authoring.models import load_request, solve_messages, style_for
+from seirenes_app.services.hint_authoring.models import (
+    PLACEBOS,
+    condition_texts,
+    load_request,
+    shares,
+    solve_messages,
+    style_for,
+)
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import rank, solve_key
 from training.core.prompts import PromptStyle, reasoner_messages
@@ -161,7 +167,7 @@ def test_a_symbolic_answer_is_compared_as_mathematics(shared, heard, monkeypatch
     draft = make(problem, plan=dataclasses.replace(PLAN, samples=2))
     heard.result(solve(shared, heard, draft, hand("Answer with 3.", "3")))
     from seirenes_app.inference.protocol import SampleDone
-    from seirenes_app.services.hint_authoring.grader import Grader
+    from seirenes_app.services.hint_authoring.jobs import Grader
 
     def said(answer):
         return SampleDone(0, f"#### {answer}", 3, -1.0, -0.3, Finish.STOP)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.cli import craft as verbs_craft
-from seirenes_app.services.hint_authoring.commands import as_command
 from seirenes_app.services.hint_authoring.draft import (
     DraftHint,
     DraftProblem,
@@ -21,12 +20,13 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.jobs import template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem, library
-from seirenes_app.services.hint_authoring.results import solve_key
-from seirenes_app.services.hint_authoring.suites import list_suites, save_to_suite, suite_item, suites_folder
+from seirenes_app.services.hint_authoring.results import as_command, solve_key
+from seirenes_app.services.hint_authoring.suites import save_to_suite, suite_item, suites_folder
 from training.core.prompts import Placement, PromptStyle
 from training.core.types import AnswerKind, HintType, Split
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere, read_suite
+from training.evaluation.suites.repository import SuiteRepository
 
 TOM = DraftProblem("Tom has 5 apples. He buys 7 more. How many apples does Tom have?", "12")
 
@@ -59,7 +59,7 @@ def test_a_saved_hint_is_a_whole_item(tmp_path):
     assert (item.hints[0].text, item.hints[0].suggested) == ("Could it be 20?", "20")
     assert len(item.placebos) == 1
     assert saved.manifest.authors == {"hand": 1}
-    assert [m.name for m in list_suites()] == ["mine"]
+    assert [m.name for m in SuiteRepository(suites_folder()).manifests().values()] == ["mine"]
 
 
 def test_the_author_and_split_of_each_origin_are_kept():
@@ -80,7 +80,7 @@ def test_a_hint_that_fails_a_gate_needs_to_be_allowed_and_is_marked():
     draft = with_hints(hand("The answer is 12."))
     with pytest.raises(UserError, match="Keeps the answer"):
         save_to_suite(draft, draft.hints[0], "mine")
-    assert list_suites() == ()
+    assert SuiteRepository(suites_folder()).manifests() == {}
     saved = save_to_suite(draft, draft.hints[0], "mine", allow_invalid=True)
     assert saved.manifest.invalid[0].gates == ("states_answer",)
     assert saved.manifest.passed == {}
@@ -117,7 +117,7 @@ def test_a_damaged_suite_is_left_out_of_the_list_and_told_when_used():
     draft = with_hints(hand("Could it be 20?"))
     save_to_suite(draft, draft.hints[0], "bad")
     (suites_folder() / "bad" / "manifest.json").write_text("{")
-    assert list_suites() == ()
+    assert SuiteRepository(suites_folder()).manifests() == {}
     with pytest.raises(UserError, match=r"manifest\.json"):
         save_to_suite(draft, draft.hints[0], "bad")
 

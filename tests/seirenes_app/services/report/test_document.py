@@ -12,8 +12,7 @@ from rich.console import Console
 
 from seirenes_app.cli import report as verbs_report
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.report.document import make_report, panel_table, report_of, tracks_to_compare
-from seirenes_app.services.report.flips import select_flips
+from seirenes_app.services.report.document import make_report, panel_table, report_of, select_flips, tracks_to_compare
 from seirenes_app.services.report.html import report_html, visible_controls
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
