@@ -52,12 +52,12 @@ OnEvent = Callable[[Event], None]
 
 class StateKind(StrEnum):
     STARTING = "starting"  # the process is being started
-    EMPTY = "empty"  # it runs without a model; `words` say why when a load failed
+    EMPTY = "empty"  # it runs without a model; `message` says why when a load failed
     LOADING = "loading"  # it reads a model; see `progress`
     READY = "ready"  # it waits for requests; see `facts`
     BUSY = "busy"  # it works on a request
     CRASHED = "crashed"
-    """It died; `words` say how. It comes back by itself unless `down`, with its model unless loading that killed it."""
+    """`message` says how. It comes back by itself unless `down`, with its model unless loading that crashed it."""
     CLOSED = "closed"  # the client was closed
 
 
@@ -68,7 +68,7 @@ class WorkerState:
     kind: StateKind
     progress: float = 0.0
     facts: ModelFacts | None = None
-    words: str = ""
+    message: str = ""
     down: bool = False
 
 
@@ -265,11 +265,11 @@ class WorkerClient:
                 self._set_state(WorkerState(StateKind.EMPTY))
             for event in process.events():
                 self._take(event)
-            words = process.collect()
+            message = process.collect()
             with self._lock:
                 self._process = None
             if not self._closing:
-                self._on_crash(words)
+                self._on_crash(message)
         self._fail_all(_closed)
         self._set_state(WorkerState(StateKind.CLOSED))
         # Requests that slipped in between the two lines above.
@@ -284,17 +284,17 @@ class WorkerClient:
                 if not self._pending:
                     self._lock.wait()
                     continue
-                reason = self._state.words
-            self._fail_all(partial(_closed, words=reason))
+                reason = self._state.message
+            self._fail_all(partial(_closed, message=reason))
 
-    def _on_crash(self, words: str) -> None:
+    def _on_crash(self, message: str) -> None:
         """Fail what was pending; the next process loads the same model, unless loading it crashed. Or stay down."""
         with self._lock:
             doing = _describe(self._current) if self._current else "waiting for requests"
             now = time.monotonic()
             self._crashes.append(now)
             self._down = len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW_S
-            sentence = f"The worker process crashed while it was {doing}. {words}"
+            sentence = f"The worker process crashed while it was {doing}. {message}"
             if self._down:
                 sentence += f" It crashed {CRASHES} times within a minute and is not restarted by itself."
             failed, self._pending = self._pending, {}
@@ -308,9 +308,9 @@ class WorkerClient:
             self._current, self._facts = None, None
             self._renew_outbox()
         # The state first: who hears of a failed request finds the reason there.
-        self._set_state(WorkerState(StateKind.CRASHED, words=sentence, down=self._down))
+        self._set_state(WorkerState(StateKind.CRASHED, message=sentence, down=self._down))
         for pending in failed.values():
-            pending.deliver(Error(kind=ErrorKind.CRASHED, words=sentence, remedy=remedy, id=pending.id))
+            pending.deliver(Error(kind=ErrorKind.CRASHED, message=sentence, remedy=remedy, id=pending.id))
 
     def _renew_outbox(self) -> None:
         """Under the lock: what the next process gets first, which is to load the same model."""
@@ -382,9 +382,9 @@ class WorkerClient:
                 case _ if not isinstance(event, FINAL):
                     return None
             self._current = None
-            words = event.sentence if isinstance(event, Error) and self._facts is None else ""
+            message = event.sentence if isinstance(event, Error) and self._facts is None else ""
             kind = StateKind.READY if self._facts else StateKind.EMPTY
-            return WorkerState(kind, facts=self._facts, words=words)
+            return WorkerState(kind, facts=self._facts, message=message)
 
     def _set_adapter(self, lora: str | None, scale: float) -> None:
         if self._wanted is not None and self._facts is not None:
@@ -409,8 +409,8 @@ class WorkerClient:
                 _log.exception("the state's callback failed")
 
 
-def _closed(pending: Pending, words: str = "The worker was closed.") -> Error:
-    return Error(kind=ErrorKind.CLOSED, words=words, id=pending.id)
+def _closed(pending: Pending, message: str = "The worker was closed.") -> Error:
+    return Error(kind=ErrorKind.CLOSED, message=message, id=pending.id)
 
 
 def _describe(request: WorkRequest) -> str:

@@ -26,11 +26,11 @@ _NO_SLOT, _ABORTED = 1, 2
 
 
 class EngineError(Exception):
-    """A request cannot be done: its kind, the words, and what to do."""
+    """A request cannot be done: its kind, the message, and what to do."""
 
-    def __init__(self, kind: ErrorKind, words: str, remedy: str = "") -> None:
-        super().__init__(words)
-        self.kind, self.words, self.remedy = kind, words, remedy
+    def __init__(self, kind: ErrorKind, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.message, self.remedy = kind, message, remedy
 
 
 class Aborted(Exception):
@@ -57,7 +57,7 @@ class CancelFlag:
 
 
 class _Log:
-    """llama.cpp's warnings go to stderr; the last are kept for the words of an error. Its chatter goes nowhere."""
+    """llama.cpp's warnings go to stderr; the last are kept for an error. Its chatter goes nowhere."""
 
     def __init__(self) -> None:
         self._complaints: deque[str] = deque(maxlen=4)
@@ -66,11 +66,11 @@ class _Log:
     def _take(self, level: int, text: bytes, _: Any) -> None:
         if level not in (_WARNING, _ERROR):
             return
-        words = text.decode("utf-8", "replace").strip()
-        if words and _EXPECTED not in words:
-            sys.stderr.write(words + "\n")
+        message = text.decode("utf-8", "replace").strip()
+        if message and _EXPECTED not in message:
+            sys.stderr.write(message + "\n")
             sys.stderr.flush()
-            self._complaints.append(words.rstrip("."))
+            self._complaints.append(message.rstrip("."))
 
     def complaint(self) -> str:
         """The one of the last complaints that says most; forgets them all."""

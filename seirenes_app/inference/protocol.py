@@ -44,7 +44,7 @@ class Finish(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, for a program; `Error.words` is for a person."""
+    """What went wrong, for a program; `Error.message` is for a person."""
 
     BAD_REQUEST = "bad_request"
     BAD_MODEL = "bad_model"  # the model's file is missing, damaged, or not one that can be used
@@ -53,7 +53,7 @@ class ErrorKind(StrEnum):
     TOO_LONG = "too_long"  # the prompt, or prompt and completion, do not fit in the context
     CANCELLED = "cancelled"
     FAILED = "failed"  # llama.cpp failed during the work, or the worker has a bug
-    CRASHED = "crashed"  # the process died. Made by the client.
+    CRASHED = "crashed"  # made by the client
     CLOSED = "closed"  # the client is closed, or stays down after crashes. Made by the client.
 
 
@@ -245,12 +245,12 @@ class Error(_Message, frozen=True):
     """The end of a request that failed: what happened, and what to do about it."""
 
     kind: ErrorKind
-    words: str
+    message: str
     remedy: str = ""
 
     @property
     def sentence(self) -> str:
-        return f"{self.words} {self.remedy}".strip()
+        return f"{self.message} {self.remedy}".strip()
 
 
 WorkRequest = LoadRequest | SampleRequest | ScoreRequest | LoraRequest

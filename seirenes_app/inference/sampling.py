@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
-_CANDIDATES = 1024
+_LIKELIEST = 1024
 _BLOCK = 64
 
 
@@ -65,7 +65,7 @@ def _nucleus(weights_RV: FloatArray, top_p: float) -> FloatArray:
     if top_p >= 1:
         return weights_RV
     goal = weights_RV.sum(1) * np.float32(top_p)
-    k = min(_CANDIDATES, weights_RV.shape[1])
+    k = min(_LIKELIEST, weights_RV.shape[1])
     best = -np.sort(-np.partition(weights_RV, -k, axis=1)[:, -k:], axis=1)
     mass = best.cumsum(1)
     if (mass[:, -1] < goal).any():

@@ -62,8 +62,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-def _raise(words: str) -> NoReturn:
-    raise jinja2.TemplateError(words)
+def _raise(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -43,7 +43,7 @@ class Inbox:
             try:
                 request = protocol.decode_request(line)
             except protocol.ProtocolError as error:
-                worker.emit(protocol.Error(kind=protocol.ErrorKind.BAD_REQUEST, words=str(error)))
+                worker.emit(protocol.Error(kind=protocol.ErrorKind.BAD_REQUEST, message=str(error)))
                 continue
             if isinstance(request, protocol.QuitRequest):
                 break
@@ -109,15 +109,15 @@ class Worker:
                     self._session.set_lora(request.lora, request.scale)
                     self.emit(protocol.LoraSet(lora=request.lora, scale=request.scale, id=request.id))
             except EngineError as error:
-                self.emit(protocol.Error(kind=error.kind, words=error.words, remedy=error.remedy, id=request.id))
+                self.emit(protocol.Error(kind=error.kind, message=error.message, remedy=error.remedy, id=request.id))
             except Exception as error:  # noqa: BLE001 - the process's edge: reported to the log and to the client
                 self._report_bug(request, error)
 
     def _report_bug(self, request: protocol.WorkRequest, error: Exception) -> None:
         traceback.print_exc()
-        words = f"The worker has a bug: {type(error).__name__}: {error}."
+        message = f"The worker has a bug: {type(error).__name__}: {error}."
         remedy = "Copy the diagnostics and report it."
-        self.emit(protocol.Error(kind=protocol.ErrorKind.FAILED, words=words, remedy=remedy, id=request.id))
+        self.emit(protocol.Error(kind=protocol.ErrorKind.FAILED, message=message, remedy=remedy, id=request.id))
         if self._session is not None:
             self._session.forget()
 
@@ -149,7 +149,7 @@ def die_with(parent: int) -> None:
     """Linux ends this process when the parent does, even if a third process keeps stdin open."""
     if sys.platform == "linux" and parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        # It may have died before the line above.
+        # It may have ended before the line above.
         if os.getppid() != parent:
             end_now()
 

@@ -90,7 +90,7 @@ class WorkerProcess:
                 try:
                     pipe.close()
                 except OSError:
-                    # Unwritten bytes to a dead process.
+                    # Unwritten bytes to a process that has ended.
                     continue
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - _LOG_BYTES))

@@ -1,1 +1,1 @@
-"""What the pages do, without Qt: library, verdicts, estimates, diagnostics."""
+"""What the pages do, without Qt: runs, evaluations, hints, charts, reports, diagnostics."""

@@ -62,8 +62,8 @@ def draft_pairs(drafts: Sequence[Draft]) -> list[tuple[Problem, Hint]]:
     for draft in drafts:
         if not draft.hints:
             raise UserError(f"The draft {title_of(draft)!r} has no hint. Write one first.")
-        for candidate in draft.hints:
-            item = suite_item(draft, candidate)
+        for hint in draft.hints:
+            item = suite_item(draft, hint)
             pairs.append((item.problem, item.hints[0]))
     return pairs
 

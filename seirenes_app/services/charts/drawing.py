@@ -27,8 +27,8 @@ matplotlib.rcParams["svg.hashsalt"] = "seirenes"
 DPI = 100
 TICK_PT = 8
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 8, 22
-"""Room around the axes, in logical pixels. Fixed: a layout engine would double the time of a draw."""
-LABEL_ROOM = 16  # more room at the bottom for a label of the axis
+"""Margins around the axes, in logical pixels; a layout engine would double the time of a draw."""
+LABEL_ROOM = 16  # more at the bottom for a label of the axis
 BAR_SHARE = 0.62
 TICK_CHARACTERS = 18
 TICK_ROOM, STEP_ROOM = 110, 40

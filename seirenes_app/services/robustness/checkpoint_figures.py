@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 EXACT_UP_TO = 20  # checkpoints whose gaps are resampled: some 15 ms each
-TYPE_WORDS = {t: str(t).replace("_", " ") for t in HintType}
+TYPE_LABELS = {t: str(t).replace("_", " ") for t in HintType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,4 +227,4 @@ def headline(results: ResultSource, track: Track) -> Headline | None:
 
 
 def _label(condition: Condition, hint_type: HintType | None) -> str:
-    return LABELS[condition] if hint_type is None else f"· {TYPE_WORDS[hint_type]}"
+    return LABELS[condition] if hint_type is None else f"· {TYPE_LABELS[hint_type]}"

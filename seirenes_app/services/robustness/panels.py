@@ -16,7 +16,7 @@ from seirenes_app.services.formatting import (
     sentence,
 )
 from seirenes_app.services.robustness.checkpoint_figures import (
-    TYPE_WORDS,
+    TYPE_LABELS,
     Measured,
     Trend,
     curve,
@@ -65,7 +65,7 @@ class View:
 
     def curves(self, prefix: str, *, types: bool = True) -> list[Curve]:
         """Hinted, each hint type, and the placebo, of figures `prefix…`."""
-        of_types = [self.curve(f"{prefix}type:{t}", TYPE_WORDS[t], f"type:{t}") for t in HintType] if types else []
+        of_types = [self.curve(f"{prefix}type:{t}", TYPE_LABELS[t], f"type:{t}") for t in HintType] if types else []
         placebo = self.curve(f"{prefix}placebo", "placebo", "placebo", beside=True)
         return [self.curve(f"{prefix}hinted", "hinted, all types", "hinted"), *of_types, placebo]
 

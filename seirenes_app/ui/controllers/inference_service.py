@@ -68,7 +68,7 @@ class InferenceService(QObject):
         self.changed.emit(state)
         if state.kind is StateKind.CRASHED:
             self._crash_reported = True
-            self.crashed.emit(state.words)
+            self.crashed.emit(state.message)
         elif self._crash_reported and state.kind in (StateKind.READY, StateKind.EMPTY):
             self._crash_reported = False
             self.recovered.emit()

@@ -56,7 +56,7 @@ def test_a_load_that_fails_leaves_the_worker_empty_and_says_why(start, tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
         client.load(tmp_path / "none.gguf").result(PATIENCE_S)
     assert client.state.kind is StateKind.EMPTY
-    assert "none.gguf" in client.state.words
+    assert "none.gguf" in client.state.message
 
 
 def test_a_killed_worker_is_reported_and_comes_back_with_its_model(start):
@@ -114,7 +114,7 @@ def test_three_crashes_within_a_minute_keep_it_down_until_restart(start, model):
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda pid=pid: client.pid != pid and (client.state.down or client.state.kind is StateKind.READY))
     assert client.state.kind is StateKind.CRASHED
-    assert "3 times" in client.state.words
+    assert "3 times" in client.state.message
     assert client.pid is None
     with pytest.raises(UserError, match="3 times"):
         client.send(SHORT).result(PATIENCE_S)
@@ -238,8 +238,8 @@ def test_a_worker_that_cannot_start_stays_down_with_its_last_words(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with WorkerClient() as client:
         wait_for(lambda: client.state.down)
-        assert "code 1" in client.state.words
+        assert "code 1" in client.state.message
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with WorkerClient() as client:
         wait_for(lambda: client.state.down)
-        assert "could not be started" in client.state.words
+        assert "could not be started" in client.state.message

@@ -234,8 +234,8 @@ def test_cancel_in_mid_prefill_ends_the_decode(model):
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(shared):
     error = failure(shared.send(SampleRequest(prompt="7 " * 700)))
     assert error.kind is ErrorKind.TOO_LONG
-    assert "512" in error.words
-    assert any(int(word) > 700 for word in error.words.split() if word.isdigit())
+    assert "512" in error.message
+    assert any(int(word) > 700 for word in error.message.split() if word.isdigit())
     error = failure(shared.send(ScoreRequest(prompt=PLAIN, completion="7 " * 700)))
     assert error.kind is ErrorKind.TOO_LONG
     assert "512" in error.sentence
@@ -287,8 +287,8 @@ def test_a_file_that_cannot_be_used_is_refused_and_the_worker_lives_on(start, mo
     for words, path in broken_files(model, tmp_path):
         error = failure(client.load(path))
         assert error.kind is ErrorKind.BAD_MODEL
-        assert words in error.words or (words == "cannot load" and "no weights" in error.words)
-        assert path.name in error.words
+        assert words in error.message or (words == "cannot load" and "no weights" in error.message)
+        assert path.name in error.message
         assert pid in (None, client.pid)
         pid = client.pid
         assert failure(client.send(SampleRequest(prompt="a"))).kind is ErrorKind.NO_MODEL
@@ -328,7 +328,7 @@ def test_a_bad_adapter_is_refused_and_the_model_goes_on_without(start, model, tm
     for path, words in bad.items():
         error = failure(client.send(LoraRequest(lora=str(path))))
         assert error.kind is ErrorKind.BAD_LORA
-        assert words in error.words
-        assert path.name in error.words
+        assert words in error.message
+        assert path.name in error.message
     assert score_of(client) == pytest.approx(plain, abs=0.01)
     assert client.pid == pid
