@@ -20,8 +20,8 @@ from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.errors import UserError
 from training.runs.paths import RunPaths, default_runs_root
-from training.runs.status import ProcessState
 from training.runs.processes import StopEscalation, StopTimes, running_process
+from training.runs.status import ProcessState
 
 OUT = Console()
 ERR = Console(stderr=True)
