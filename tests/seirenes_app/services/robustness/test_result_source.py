@@ -170,12 +170,12 @@ def test_types_that_training_never_used_show_a_gap(tmp_path):
 
 
 def test_two_hundred_checkpoints_open_at_once(tmp_path):
-    """The bound is generous: it guards against reading rows, which takes seconds."""
+    """The bound is generous: it guards against reading rows, which takes seconds. CPU time, as others may be busy."""
     paths = write_run(tmp_path / "r", problems=40)
     repeat_steps(paths, range(30, 2000, 10))
-    started = time.monotonic()
+    started = time.process_time()
     book = ResultSource(paths.root)
     panel = book.panel(book.tracks[0], Chart.ACCURACY)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert [len(c.points) for c in panel.curves] == [200] * 7
     assert "closed form" in book.panel(book.tracks[0], Chart.GAP).note
