@@ -18,7 +18,7 @@ class ChatTokenizer:
         self.tokenizer = load_tokenizer(folder)
         if not self.tokenizer.chat_template:
             raise UserError(
-                f"The tokenizer in {folder} has no chat template, so the two roles cannot be told apart. "
+                f"The tokenizer in {folder} has no chat template, so the two roles cannot be distinguished. "
                 "Use an instruction-tuned model, or add chat_template.jinja to the folder."
             )
         self.end_ids = end_ids(folder, self.tokenizer)

@@ -71,7 +71,7 @@ class Pane(QScrollArea):
         self.setAccessibleName(name)
         inside = QWidget()
         self.body = column(spacing=SPACE_4, margins=(2, 2, 12, 24), parent=inside)
-        # The content grows in the same pass as its parts, or they overlap until the scroll area has been told.
+        # The content grows in the same pass as its parts, or they overlap until the scroll area is updated.
         self.body.setSizeConstraint(self.body.SizeConstraint.SetMinimumSize)
         self.body.addStretch(1)
         self.setWidget(inside)

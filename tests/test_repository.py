@@ -1,4 +1,4 @@
-"""Facts about the house: who imports what, what the wheel holds."""
+"""Facts about the repository: who imports what, what the wheel holds, which words are used."""
 
 import re
 import subprocess
@@ -65,4 +65,21 @@ def test_model_text_is_never_evaluated():
     pattern = re.compile(r"(?<![\w.])(?:eval|exec)\(|sympify|parse_expr|pickle\.|shell=True")
     hits = [f"{f}: {line}" for top in ("training", "seirenes_app") for f in (ROOT / top).rglob("*.py")
             for line in f.read_text(encoding="utf-8").splitlines() if pattern.search(line) and "def eval(" not in line]  # fmt: skip
+    assert not hits
+
+
+def test_retired_words_are_gone_from_code_interface_and_readme():
+    """One name per concept. The prompts keep theirs, for the bundled model was trained on them; so do keys on disk."""
+    pattern = re.compile(
+        r"\b(?:distractions?|perturbation (?:text|type)s?|verdicts?|deeds?|desk|stillborn|hush\w*|mourn\w*|bury|anew|in hand|"
+        r"telling|told|fate|time[ _]machine|stop ladder|heat[ _]?map|rundir|thinner|tickets?(?= request)|answer_judge)\b",
+        re.IGNORECASE,
+    )
+    files = [f for top in ("training", "seirenes_app") for f in (ROOT / top).rglob("*.py") if f.name != "prompts.py"]
+    hits = [
+        f"{file.relative_to(ROOT)}: {line.strip()}"
+        for file in [*files, ROOT / "README.md"]
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if pattern.search(line)
+    ]
     assert not hits
