@@ -12,7 +12,7 @@ setup:            ## bring .venv up to date; a second time takes well under a se
 	@$(PYTHON) packaging/bootstrap.py
 
 test: setup       ## all tests: offscreen, no network, on all cores, the same examples each time
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 fuzz: setup       ## the property tests alone, with new random examples
 	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m hypothesis
