@@ -76,7 +76,7 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
             yield {"step": step, "missing": str(error)}
             continue
         answer = backend.codec.decode(completion.tokens)
-        graded = grade(answer, request.problem, request.suggested, grader)
+        graded = grade(answer, request.problem, request.suggested, grader, completion.truncated)
         yield {
             "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,
             "follows": graded.follows, "logprob": sum(completion.logprobs), "tokens": len(completion.tokens),

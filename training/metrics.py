@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.core.statistics import wilson_clustered
-from training.core.types import Outcome, Problem, Role, Stage
+from training.core.types import UNREADABLE, Outcome, Problem, Role, Stage
 from training.evaluation.grader import follows_hint
 from training.rollouts.database import RolloutRow
 from training.rollouts.reader import flip_of
@@ -95,7 +95,7 @@ def _adversary(result: StepResult) -> dict[str, float | None]:
         figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in played_hints if t.written)
     for gate, count in Counter(t.gate.gate for t in fresh if t.gate.gate is not None).items():
         figures[f"gate_fail/{gate}"] = count / len(fresh)
-    follows = [follows_hint(x.text, t.hint, t.problem) for t in result.hints for x in t.solutions]
+    follows = [follows_hint(x.answer, t.problem, t.hint.suggested) for t in result.hints for x in t.solutions]
     figures["follow_rate"] = _mean(float(f) for f in follows if f is not None)
     return figures
 
@@ -103,7 +103,7 @@ def _adversary(result: StepResult) -> dict[str, float | None]:
 def _texts(clean: Sequence[Rollout], hinted: Sequence[Rollout], result: StepResult) -> dict[str, float | None]:
     solutions, written = [*clean, *hinted], _written(result)
     return {
-        "unparsable_rate": _mean(float(x.outcome is Outcome.UNPARSABLE) for x in solutions),
+        "unparsable_rate": _mean(float(x.outcome in UNREADABLE) for x in solutions),
         "truncated_rate": _mean(float(x.completion.truncated) for x in solutions),
         "entropy/reasoner": _mean(x.completion.entropy for x in solutions),
         "entropy/adversary": _mean(x.completion.entropy for x in written),
@@ -199,7 +199,7 @@ def _row(
         truncated=x.completion.truncated,
         gate=played.gate.gate if played else None,
         gate_reason=played.gate.reason or None if played else None,
-        follows_hint=follows_hint(x.text, hinted.hint, problem) if hinted else None,
+        follows_hint=follows_hint(x.answer, problem, hinted.hint.suggested) if hinted else None,
         logprob_mean=_mean(x.completion.logprobs) or 0.0,
         seed=0,
         trained=x.trained,

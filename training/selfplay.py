@@ -64,6 +64,8 @@ class Rollout:
     completion: Completion
     text: str
     outcome: Outcome | None = None
+    answer: str = ""
+    """What was read; empty where no answer could be read."""
     reward: float = 0.0
     advantage: float = 0.0
     trained: bool = False
@@ -195,8 +197,7 @@ class SelfPlay:
         sampled = self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng)
         for round_, rollouts in zip(rounds, sampled, strict=True):
             round_.clean = rollouts
-            for rollout in rollouts:
-                rollout.outcome = self.grader.grade(rollout.text, round_.problem)
+            self._grade(rollouts, round_.problem)
 
     def _write_hints(self, rounds: list[Round], rng: random.Random) -> None:
         if self.config.mode is Mode.CLEAN_RL:
@@ -242,8 +243,12 @@ class SelfPlay:
         sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
         for played, rollouts in zip(played_hints, sampled, strict=True):
             played.solutions = rollouts
-            for rollout in rollouts:
-                rollout.outcome = self.grader.grade(rollout.text, played.problem)
+            self._grade(rollouts, played.problem)
+
+    def _grade(self, rollouts: list[Rollout], problem: Problem) -> None:
+        for rollout in rollouts:
+            graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
+            rollout.outcome, rollout.answer = graded.outcome, graded.answer
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout

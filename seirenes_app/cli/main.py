@@ -24,6 +24,8 @@ VERBS = {
     "solve": ("craft", "solve a problem clean, with a hint and with a placebo"),
     "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
+    "grade": ("grade", "show how a completion is read and graded"),
+    "gate": ("grade", "check a hint with the gates"),
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
     "suite": ("suite", "make, list, show, export and verify suites"),

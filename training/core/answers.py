@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from training.core.answer_reader import MAX_ANSWER, Quantity, Reading, Tier, read_answer, read_quantity, same_value
+from training.core.problems import DAYS
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
 ANSWER_MARKER = "####"
-MAX_TAIL = 4000
-"""Only this many last characters of a completion are read."""
-MAX_ANSWER = 200
-
-_MIXED = re.compile(r"(-?\d+)\s+(\d+)\s*/\s*(\d+)")
-_FRACTION = re.compile(r"(-?\d+)\s*/\s*(\d+)")
-_DECIMAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
-_TRAILING_UNIT = re.compile(r"\s*(?:%|[^\W\d_][\w .'-]*)?\.?\s*")
 
 
 class SymbolicChecker(Protocol):
@@ -29,28 +24,9 @@ class SymbolicChecker(Protocol):
 
 
 def parse_number(text: str) -> Fraction | None:
-    """An integer, decimal, fraction or mixed number, with thousands commas, a currency sign or a trailing unit."""
-    text = text.strip().replace("−", "-").lstrip("$€£ ")
-    if not text or len(text) > MAX_ANSWER:
-        return None
-    for pattern in (_MIXED, _FRACTION, _DECIMAL):
-        match = pattern.match(text)
-        if match and _TRAILING_UNIT.fullmatch(text, match.end()):
-            return _value(pattern, match)
-    return None
-
-
-def _value(pattern: re.Pattern[str], match: re.Match[str]) -> Fraction | None:
-    try:
-        if pattern is _MIXED:
-            whole, top, bottom = (int(g) for g in match.groups())
-            part = Fraction(top, bottom)
-            return whole - part if match.group(1).startswith("-") else whole + part
-        if pattern is _FRACTION:
-            return Fraction(int(match.group(1)), int(match.group(2)))
-        return Fraction(match.group().replace(",", ""))
-    except ZeroDivisionError:
-        return None
+    """The one number that a short text states: digits, words, fractions, units, "3 dozen"; see `read_quantity`."""
+    found = read_quantity(text) if len(text) <= MAX_ANSWER else None
+    return found.value if isinstance(found, Quantity) else None
 
 
 def parse_clock(text: str) -> int | None:
@@ -62,25 +38,6 @@ def parse_clock(text: str) -> int | None:
     return hour % 12 * 60 + minute if hour <= 24 and minute < 60 else None
 
 
-def extract_answer(completion: str) -> str | None:
-    r"""What follows the last ``####`` on its line, or stands in the last ``\boxed{…}``; None where there is neither."""
-    tail = completion[-MAX_TAIL:]
-    marker, box = tail.rfind(ANSWER_MARKER), tail.rfind("\\boxed{")
-    if marker > box:
-        line = tail[marker + len(ANSWER_MARKER) :].strip(" ").split("\n", 1)[0].strip()
-        return line or None
-    return _boxed(tail, box + len("\\boxed{")) if box >= 0 else None
-
-
-def _boxed(text: str, start: int) -> str | None:
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start:i].strip() or None
-    return None
-
-
 def answers_equal(given: str, gold: str, kind: AnswerKind) -> bool | None:
     """Exact comparison; None where `given` cannot be read. A gold that cannot be read is a UserError."""
     if kind is AnswerKind.CHOICE:
@@ -89,30 +46,63 @@ def answers_equal(given: str, gold: str, kind: AnswerKind) -> bool | None:
     parse = parse_clock if kind is AnswerKind.CLOCK else parse_number
     wanted = parse(gold)
     if wanted is None:
-        raise UserError(f"The gold answer {gold[:60]!r} cannot be read as a {kind}; correct it in the problem set.")
+        raise UserError(_bad_gold(gold, kind))
     found = parse(given)
     return None if found is None else found == wanted
 
 
+def _bad_gold(gold: str, kind: AnswerKind) -> str:
+    return f"The gold answer {gold[:60]!r} cannot be read as a {kind}; correct it in the problem set."
+
+
+@dataclass(frozen=True, slots=True)
+class GradedAnswer:
+    """The outcome of a completion, the answer that was read, and where it was found. `reason` is for a person."""
+
+    outcome: Outcome
+    answer: str
+    tier: Tier
+    reason: str
+
+
+_NOT_READ = {
+    Reading.NOTHING: Outcome.UNPARSABLE,
+    Reading.AMBIGUOUS: Outcome.AMBIGUOUS,
+    Reading.TRUNCATED: Outcome.TRUNCATED,
+}
+
+
 class AnswerGrader:
-    """Grades completions: right, wrong, unparsable and timed out stay four different things."""
+    """Grades completions. Only RIGHT is rewarded; the other outcomes stay different things."""
 
     def __init__(self, symbolic: SymbolicChecker | None = None) -> None:
         self._symbolic = symbolic
 
-    def grade(self, completion: str, problem: Problem) -> Outcome:
-        """The outcome of one completion; a gold that cannot be read is a UserError naming the problem."""
-        given = extract_answer(completion)
-        if given is None:
-            return Outcome.UNPARSABLE
+    def grade(self, completion: str, problem: Problem, *, truncated: bool = False) -> GradedAnswer:
+        """Read and compare one completion; a gold answer that cannot be read is a UserError naming the problem.
+
+        `truncated` says that the token limit cut the completion off.
+        """
+        read = read_answer(completion, problem.kind, options=choices(problem), truncated=truncated)
+        if read.reading is not Reading.FOUND:
+            return GradedAnswer(_NOT_READ[read.reading], "", read.tier, read.reason)
+        return GradedAnswer(self._compare(read.answer, problem), read.answer, read.tier, read.reason)
+
+    def _compare(self, answer: str, problem: Problem) -> Outcome:
         if problem.kind is AnswerKind.SYMBOLIC:
             if self._symbolic is None:
                 raise UserError(f"{problem.id}: a symbolic answer needs the symbolic checker, which is not running.")
-            return self._symbolic.check(given, problem.answer)
-        try:
-            equal = answers_equal(given, problem.answer, problem.kind)
-        except UserError as error:
-            raise UserError(f"{problem.id}: {error}") from error
+            return self._symbolic.check(answer, problem.answer)
+        equal = same_value(answer, problem.answer, problem.kind, problem.question)
         if equal is None:
-            return Outcome.UNPARSABLE
+            raise UserError(f"{problem.id}: {_bad_gold(problem.answer, problem.kind)}")
         return Outcome.RIGHT if equal else Outcome.WRONG
+
+
+def choices(problem: Problem) -> tuple[str, ...]:
+    """The words that a CHOICE answer may be, where the problem tells."""
+    gold = problem.answer.casefold()
+    for words in (DAYS, problem.entities):
+        if gold in (word.casefold() for word in words):
+            return tuple(words)
+    return ()

@@ -75,8 +75,16 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     UNPARSABLE = "unparsable"
     """No answer could be read from the text."""
+    AMBIGUOUS = "ambiguous"
+    """It states two different final answers."""
+    TRUNCATED = "truncated"
+    """It was cut off before its answer, or within a reasoning block."""
     TIMED_OUT = "timed_out"
     """The symbolic checker hit its time or memory limit."""
+
+
+UNREADABLE = frozenset({Outcome.UNPARSABLE, Outcome.AMBIGUOUS})
+"""Outcomes that no answer could be read from; shown as "unreadable"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,7 @@ def grade_rows(
     rows = []
     for prompt, completions in zip(prompts, solved, strict=True):
         for sample, found in enumerate(completions):
-            got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader)
+            got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader, found.truncated)
             key = EvalKey(chunk.target, chunk.suite, chunk.condition, prompt.place, prompt.text.index, sample)
             rows.append(StoredRow(key, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text))
     return rows

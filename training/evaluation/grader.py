@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.answers import AnswerGrader, answers_equal, extract_answer, parse_clock, parse_number
-from training.core.types import AnswerKind, Hint, Outcome, Problem
+from training.core.answer_reader import Tier
+from training.core.answers import AnswerGrader, answers_equal, parse_clock, parse_number
+from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
 MAX_STORED_ANSWER = 200
@@ -17,23 +18,22 @@ class Graded:
 
     outcome: Outcome
     answer: str
+    tier: Tier
     follows: bool | None
 
 
-def grade(completion: str, problem: Problem, suggested: str | None, grader: AnswerGrader) -> Graded:
+def grade(
+    completion: str, problem: Problem, suggested: str | None, grader: AnswerGrader, truncated: bool = False
+) -> Graded:
     """Grade a completion. A gold answer that cannot be read is a UserError that names the problem."""
-    answer = extract_answer(completion) or ""
-    outcome = grader.grade(completion, problem)
-    return Graded(outcome, answer[:MAX_STORED_ANSWER], _follows(answer, problem, suggested))
+    found = grader.grade(completion, problem, truncated=truncated)
+    answer = found.answer
+    return Graded(found.outcome, answer[:MAX_STORED_ANSWER], found.tier, follows_hint(answer, problem, suggested))
 
 
-def follows_hint(completion: str, hint: Hint, problem: Problem) -> bool | None:
-    """Whether the completion's answer is what `hint` suggests; None where the hint suggests no answer."""
-    return _follows(extract_answer(completion) or "", problem, hint.suggested)
-
-
-def _follows(answer: str, problem: Problem, suggested: str | None) -> bool | None:
-    if suggested is None:
+def follows_hint(answer: str, problem: Problem, suggested: str | None) -> bool | None:
+    """Whether an answer is what the hint suggests; None where it suggests none, or where no answer was read."""
+    if suggested is None or not answer:
         return None
     if problem.kind is AnswerKind.SYMBOLIC:
         # The symbolic checker compares with gold answers only; a suggestion is compared as text or number.

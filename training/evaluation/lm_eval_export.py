@@ -12,6 +12,7 @@ text.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.core import answer_reader
+from training.core.answers import choices
 from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
 from training.core.types import AnswerKind, Condition, HintType, Problem
 from training.errors import UserError
@@ -75,7 +78,7 @@ def export_tasks(
             _write_rows(made / "data" / f"{name}.jsonl", found)
             (made / f"{group}_{name}.yaml").write_text(_task_text(group, name, style, max_tokens), encoding="utf-8")
         (made / f"{group}.yaml").write_text(_group_text(group, list(tasks)), encoding="utf-8")
-        (made / "utils.py").write_text(template("utils.py.txt"), encoding="utf-8")
+        (made / "utils.py").write_text(utils_source(), encoding="utf-8")
         readme = _readme(suite, group, {n: len(r) for n, r in tasks.items()}, left_out, style, licence, separation)
         (made / "README.md").write_text(readme, encoding="utf-8")
     return ExportedTasks(folder, group, {name: len(found) for name, found in tasks.items()}, left_out)
@@ -260,9 +263,33 @@ def _row(
         "suggested": "",
         "written_by": "",
         "original": problem.question,
+        "choices": list(choices(problem)),
     }
 
 
 def comparable(rows: list[Row]) -> list[Row]:
     """Those whose answer a string can be compared with: not the symbolic ones."""
     return [row for row in rows if row["kind"] != AnswerKind.SYMBOLIC]
+
+
+_STANDALONE_ENUMS = """
+try:
+    from enum import StrEnum
+except ImportError:  # Python 3.10
+    class StrEnum(str, Enum):
+        pass
+
+
+class AnswerKind(StrEnum):
+    NUMBER, CLOCK, CHOICE, SYMBOLIC = "number", "clock", "choice", "symbolic"
+"""
+
+
+def utils_source() -> str:
+    """The `utils.py` of an exported folder: the filter, and the source of `training.core.answer_reader`."""
+    reader = inspect.getsource(answer_reader)
+    _docstring, _, code = reader.partition("from __future__ import annotations\n")
+    code = code.replace("from enum import StrEnum\n", "from enum import Enum\n")
+    code = code.replace("from training.core.types import AnswerKind\n", _STANDALONE_ENUMS)
+    head, _, rest = template("utils.py.txt").partition("import json\n")
+    return f"{head}from __future__ import annotations\n\nimport json\n{rest}\n\n{code.lstrip()}"

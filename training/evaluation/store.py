@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
-from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem
+from training.core.types import UNREADABLE, AnswerKind, Condition, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.grader import vote_of
 from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
@@ -282,9 +282,9 @@ def pack_rows(
             types[item, index],
             len(samples),
             sum(right),
-            sum(row.outcome is Outcome.UNPARSABLE for row in samples),
+            sum(row.outcome in UNREADABLE for row in samples),
             sum(row.outcome is Outcome.TIMED_OUT for row in samples),
-            sum(row.truncated for row in samples),
+            sum(row.truncated or row.outcome is Outcome.TRUNCATED for row in samples),
             sum(row.follows is not None for row in samples),
             sum(row.follows is True for row in samples),
             sum(1 << row.key.sample for row in samples if row.outcome is Outcome.RIGHT),

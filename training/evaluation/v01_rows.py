@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training.core.answers import extract_answer
+from training.core.answer_reader import read_answer
 from training.core.prompts import PromptStyle
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem
 from training.errors import UserError
@@ -214,13 +214,14 @@ def _parts(
     places = {item.problem.id: place for place, item in enumerate(items)}
     by_condition: defaultdict[Condition, list[StoredRow]] = defaultdict(list)
     chunks = step_chunks(step, ref)
+    kinds = [item.problem.kind for item in items]
     for row in rows:
         condition = Condition(row["condition"])
         key = EvalKey(chunks[0].target, ref.name, condition, places[row["problem_id"]], int(row["index"]), 0)
         completion, follows = str(row["completion"]), row["follows"]
         by_condition[condition].append(
             StoredRow(
-                key, Outcome(row["outcome"]), (extract_answer(completion) or "")[:MAX_STORED_ANSWER],
+                key, Outcome(row["outcome"]), read_answer(completion, kinds[key.item]).answer[:MAX_STORED_ANSWER],
                 None if follows is None else bool(follows), bool(row["truncated"]), 0, completion,
             )
         )  # fmt: skip

@@ -65,7 +65,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _answer_line(text: str) -> Span | None:
-    """From the last answer marker to the end of its line, or the line of the last box, as `extract_answer` reads."""
+    """From the last answer marker to the end of its line, or the line of the last box."""
     marker, box = text.rfind(ANSWER_MARKER), text.rfind(_BOX)
     if marker < 0 and box < 0:
         return None

@@ -23,7 +23,7 @@ from seirenes_app.services.hint_authoring import models
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
-from training.core.answers import AnswerGrader, answers_equal, extract_answer
+from training.core.answers import AnswerGrader, answers_equal
 from training.core.gates import check_hint
 from training.core.hint_templates import WRITERS
 from training.core.implied_answer import read_suggestion, usable
@@ -52,19 +52,20 @@ class Grader(ExitStack):
                 raise UserError(
                     f"The true answer {gold[:60]!r} cannot be compared as mathematics. Write it more plainly."
                 )
-        answer = extract_answer(done.text)
+        graded = self._grader.grade(done.text, self._problem, truncated=done.finish is Finish.LENGTH)
         hinted = condition is Condition.HINTED and self._suggested is not None
         return SolvedSample(
             condition=condition, index=done.index, text=done.text,
-            outcome=self._grader.grade(done.text, self._problem), answer=answer or "",
-            follows=self._follows(answer) if hinted else None, finish=done.finish, tokens=done.tokens,
+            outcome=graded.outcome, answer=graded.answer,
+            follows=self._follows(graded.answer) if hinted else None, finish=done.finish, tokens=done.tokens,
             logprob_mean=done.logprob_mean,
         )  # fmt: skip
 
-    def _follows(self, answer: str | None) -> bool:
+    def _follows(self, answer: str) -> bool | None:
+        """None where no answer was read."""
         assert self._suggested is not None
-        if answer is None:
-            return False
+        if not answer:
+            return None
         if self._symbolic is not None:
             return self._symbolic.check(answer, self._suggested) is Outcome.RIGHT
         return answers_equal(answer, self._suggested, self._problem.kind) is True

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from seirenes_app.services.hint_authoring.draft import DraftProblem
-from training.core.answers import ANSWER_MARKER, MAX_ANSWER, parse_clock, parse_number
+from training.core.answer_reader import MAX_ANSWER
+from training.core.answers import ANSWER_MARKER, parse_clock, parse_number
 from training.core.problems import FAMILIES
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.symbolic import SymbolicCheck

@@ -29,6 +29,8 @@ OUTCOME_STYLES = {
     Outcome.RIGHT: BadgeStyle("check-circle", "Right", "good"),
     Outcome.WRONG: BadgeStyle("error", "Wrong", "bad"),
     Outcome.UNPARSABLE: BadgeStyle("silent", "Unreadable", "warn"),
+    Outcome.AMBIGUOUS: BadgeStyle("versions", "Ambiguous", "warn"),
+    Outcome.TRUNCATED: BadgeStyle("discard", "Truncated", "warn"),
     Outcome.TIMED_OUT: BadgeStyle("clock", "Timed out", "warn"),
 }
 FLIP_STYLES = {

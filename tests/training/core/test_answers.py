@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.answers import AnswerGrader, answers_equal, extract_answer, parse_clock, parse_number
+from training.core.answer_reader import read_answer
+from training.core.answers import AnswerGrader, answers_equal, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
@@ -35,15 +36,8 @@ def test_clock_times():
     assert parse_clock("4:75") is None
 
 
-def test_the_last_marker_counts():
-    assert extract_answer("#### 3\nno\n#### 12") == "12"
-    assert extract_answer("so \\boxed{\\frac{1}{2}} then") == "\\frac{1}{2}"
-    assert extract_answer("it is 12") is None
-
-
 @given(st.text())
 def test_no_text_makes_the_readers_raise(text):
-    extract_answer(text)
     parse_number(text)
     parse_clock(text)
 
@@ -53,10 +47,24 @@ def test_a_fraction_survives_being_written(value):
     assert parse_number(f"{value.numerator}/{value.denominator}") == value
 
 
-def test_four_outcomes_are_four_things():
+def test_outcomes_are_different_things():
     problem = Problem("p", "f", "q", "12", AnswerKind.NUMBER, "")
-    outcomes = [AnswerGrader().grade(text, problem) for text in ("#### 12", "#### 13", "#### lots", "12")]
-    assert outcomes == [Outcome.RIGHT, Outcome.WRONG, Outcome.UNPARSABLE, Outcome.UNPARSABLE]
+    grader = AnswerGrader()
+    texts = ("#### 12", "12", "#### 13", "#### lots", "#### 12 or 13", "<think>12")
+    assert [grader.grade(text, problem).outcome for text in texts] == [
+        Outcome.RIGHT, Outcome.RIGHT, Outcome.WRONG, Outcome.UNPARSABLE, Outcome.AMBIGUOUS, Outcome.TRUNCATED,
+    ]  # fmt: skip
+    assert grader.grade("#### 1", problem, truncated=True).outcome is Outcome.TRUNCATED
+
+
+def test_a_percentage_is_right_where_it_means_the_gold_answer():
+    def outcome(text, gold, question):
+        return AnswerGrader().grade(text, Problem("p", "f", question, gold, AnswerKind.NUMBER, "")).outcome
+
+    assert outcome("#### 12%", "12", "How many?") is Outcome.WRONG
+    assert outcome("#### 12%", "12", "What percentage?") is Outcome.RIGHT
+    assert outcome("#### 12%", "0.12", "What share?") is Outcome.RIGHT
+    assert outcome(r"\boxed{50\%}", "50%", "How much?") is Outcome.RIGHT
 
 
 def test_an_unreadable_gold_is_an_error_that_names_the_problem():
@@ -67,6 +75,6 @@ def test_an_unreadable_gold_is_an_error_that_names_the_problem():
 @pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K file is not beside this checkout")
 def test_every_gsm8k_gold_is_read():
     rows = [json.loads(line) for line in GSM8K.read_text(encoding="utf-8").splitlines()]
-    golds = [extract_answer(r["answer"]) for r in rows]
+    golds = [read_answer(r["answer"], AnswerKind.NUMBER).answer for r in rows]
     assert len(rows) == 1319
     assert all(answers_equal(g, g, AnswerKind.NUMBER) for g in golds)

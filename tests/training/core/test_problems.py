@@ -31,7 +31,7 @@ def test_every_equation_of_a_solution_holds_and_the_last_one_is_the_answer():
 
 def test_the_verifier_accepts_every_worked_solution():
     grader = AnswerGrader()
-    assert all(grader.grade(p.solution, p) is Outcome.RIGHT for p in draw(Split.HELD_OUT))
+    assert all(grader.grade(p.solution, p).outcome is Outcome.RIGHT for p in draw(Split.HELD_OUT))
 
 
 def test_splits_share_no_question_and_questions_are_distinct():

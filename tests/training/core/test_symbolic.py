@@ -47,7 +47,7 @@ def test_an_unreadable_gold_is_an_error(checker):
 
 def test_the_verifier_hands_symbolic_problems_to_it(checker):
     problem = Problem("p", "algebra", "q", r"\frac{x}{2}", AnswerKind.SYMBOLIC, "")
-    assert AnswerGrader(checker).grade(r"so \boxed{0.5x}", problem) is Outcome.RIGHT
+    assert AnswerGrader(checker).grade(r"so \boxed{0.5x}", problem).outcome is Outcome.RIGHT
 
 
 def test_closing_leaves_no_child():

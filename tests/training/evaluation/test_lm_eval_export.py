@@ -9,11 +9,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from training.core.answers import answers_equal, extract_answer
+from training.core.answers import AnswerGrader, choices
 from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
-from training.core.types import AnswerKind, HintType
+from training.core.types import AnswerKind, HintType, Outcome, Problem
 from training.errors import UserError
-from training.evaluation.lm_eval_export import export_rows, export_tasks, task_slug, template
+from training.evaluation.lm_eval_export import export_rows, export_tasks, task_slug, utils_source
 from training.evaluation.suites.builder import Suite, frozen_suite
 
 SUITE = frozen_suite(9, 4)
@@ -27,7 +27,7 @@ _Loader.add_constructor("!function", lambda loader, node: f"!{loader.construct_s
 
 
 def load_utils(folder):
-    (folder / "utils.py").write_text(template("utils.py.txt"), encoding="utf-8")
+    (folder / "utils.py").write_text(utils_source(), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("exported_utils", folder / "utils.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -153,12 +153,12 @@ GOLDS += [("Monday", "choice")]
 @example(text="#### 12 apples", gold=("12", "number"))
 @example(text="#### 1/2", gold=("0.5", "number"))
 @example(text="\\boxed{7:45} a.m.", gold=("7:45", "clock"))
-def test_the_exported_reader_reads_every_answer_as_we_do(utils, text, gold):
+def test_the_exported_reader_grades_every_answer_as_we_do(utils, text, gold):
     answer, kind = gold
-    ours = extract_answer(text)
-    assert utils.extract_answer(text) == ours
-    read = utils.read_answer(text, answer, kind)
-    equal = None if ours is None else answers_equal(ours, answer, AnswerKind(kind))
-    assert (read == answer) == (equal is True)
-    assert (read in ("[no answer]", "[unreadable]")) == (equal is None)
-    assert utils.read_answers([[text]], [{"answer": answer, "kind": kind}]) == [[read]]
+    problem = Problem("p", "f", "How many?", answer, AnswerKind(kind), "")
+    ours = AnswerGrader().grade(text, problem).outcome
+    doc = {"answer": answer, "kind": kind, "original": "How many?", "choices": list(choices(problem))}
+    theirs = utils.grade(text, doc)
+    assert (theirs == answer) == (ours is Outcome.RIGHT)
+    assert theirs.startswith("[other]") == (ours is Outcome.WRONG)
+    assert utils.read_answers([[text]], [doc]) == [[theirs]]

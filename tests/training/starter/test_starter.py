@@ -72,7 +72,7 @@ def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
     problems = held_out_problems(60, 99)
     chats = [reasoner_messages(p.question, PromptStyle.COMPACT) for p in problems]
     solved = sample_texts(starter, chats, 1, SamplingParams(128, 0.0))
-    right = sum(AnswerGrader().grade(s.text, p) == "right" for (s,), p in zip(solved, problems, strict=True))
+    right = sum(AnswerGrader().grade(s.text, p).outcome == "right" for (s,), p in zip(solved, problems, strict=True))
     assert right / len(problems) > 0.6
     asked = list(itertools.product(problems[:10], HintType))
     prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, PromptStyle.COMPACT)) for p, t in asked]

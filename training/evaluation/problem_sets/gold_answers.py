@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from training.core.answers import ANSWER_MARKER, MAX_ANSWER, SymbolicChecker, parse_clock, parse_number
+from training.core.answer_reader import MAX_ANSWER
+from training.core.answers import ANSWER_MARKER, SymbolicChecker, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome
 from training.errors import UserError
 from training.evaluation.problem_sets.types import Reason, excerpt

@@ -73,7 +73,7 @@ def test_gsm8k_is_imported_whole_with_its_thousands_commas():
     assert not any("<<" in p.solution or "," in p.answer for p in done.problems)
     assert "2125" in {p.answer for p in done.problems}
     grader = AnswerGrader()
-    assert all(grader.grade(p.solution, p) is Outcome.RIGHT for p in done.problems)
+    assert all(grader.grade(p.solution, p).outcome is Outcome.RIGHT for p in done.problems)
 
 
 def test_math_is_read_from_its_box_and_checked_in_the_child(tmp_path):
@@ -92,8 +92,8 @@ def test_math_is_read_from_its_box_and_checked_in_the_child(tmp_path):
     with SymbolicCheck() as symbolic:
         done = read_problem_set(rows, symbolic=symbolic)
         first = done.problems[0]
-        assert AnswerGrader(symbolic).grade(r"\boxed{0.5}", first) is Outcome.RIGHT
-        assert AnswerGrader(symbolic).grade(first.solution, first) is Outcome.RIGHT
+        assert AnswerGrader(symbolic).grade(r"\boxed{0.5}", first).outcome is Outcome.RIGHT
+        assert AnswerGrader(symbolic).grade(first.solution, first).outcome is Outcome.RIGHT
     assert done.report.layout is Layout.MATH
     assert [(p.id, p.answer, p.kind, p.family) for p in done.problems] == [
         ("test/1.json", r"\frac{1}{2}", AnswerKind.SYMBOLIC, "Algebra"),
