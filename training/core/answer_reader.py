@@ -427,6 +427,12 @@ def _without(text: str, numbers: list[_Found]) -> str:
     return "".join([*parts, text[end:]])
 
 
+def without_numbers(text: str) -> str:
+    """The plain text with a 0 in place of each number."""
+    cleaned = plain(text)
+    return _without(cleaned, _quantities(cleaned))
+
+
 def _keep_sign(text: str) -> str:
     return "-" if text.endswith("-") else ""
 

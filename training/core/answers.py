@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from training.core.answer_reader import MAX_ANSWER, Quantity, Reading, Tier, read_answer, read_quantity, same_value
+from training.core.answer_reader import (
+    MAX_ANSWER,
+    Quantity,
+    Reading,
+    Tier,
+    read_answer,
+    read_quantity,
+    same_value,
+    without_numbers,
+)
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
@@ -23,10 +32,20 @@ class SymbolicChecker(Protocol):
         ...
 
 
+_NUMBER_WITH_UNIT = re.compile(r"\s*0\s*(?:[^\W\d_][\w .'/²³-]*|°\s?\w*|[€£$¥₹])?\.?\s*")
+
+
 def parse_number(text: str) -> Fraction | None:
-    """The one number that a short text states: digits, words, fractions, units, "3 dozen"; see `read_quantity`."""
-    found = read_quantity(text) if len(text) <= MAX_ANSWER else None
-    return found.value if isinstance(found, Quantity) else None
+    """The number that a gold answer is: digits, with a currency sign, a unit, "3 dozen" or "1.2 million"; else None.
+
+    Stricter than `read_quantity`: nothing but one number and its unit may be there.
+    """
+    if len(text) > MAX_ANSWER or not any(c.isdecimal() for c in text):
+        return None
+    found = read_quantity(text)
+    if not isinstance(found, Quantity) or not _NUMBER_WITH_UNIT.fullmatch(without_numbers(text)):
+        return None
+    return found.value
 
 
 def parse_clock(text: str) -> int | None:

@@ -106,7 +106,7 @@ def test_craft_by_model_ranks_the_worst_first(capsys, data):
     [
         (["solve", "", "--answer", "3"], "problem is empty"),
         (["solve", "Q?"], "--answer"),
-        (["solve", "Q?", "--answer", "two words!", "--kind", "number"], "cannot be read as a number"),
+        (["solve", "Q?", "--answer", "many words!", "--kind", "number"], "cannot be read as a number"),
         (["solve", "library:nothing-1"], "holds no problem"),
         (["solve", "Q?", "--answer", "3", "-n", "0"], "-n is 0"),
         (["solve", "Q?", "--answer", "3", "--temperature", "nan"], "temperature"),

@@ -81,7 +81,7 @@ def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(caps
         (["-n", "0"], "1 to 256"),
         (["--model", "none.gguf"], r"none\.gguf"),
         (["--hint", " "], "hint is empty"),
-        (["--answer", "seven of", "--kind", "number"], "cannot be read"),
+        (["--answer", "several of", "--kind", "number"], "cannot be read"),
     ],
 )
 def test_mistakes_are_told(changes, message):
