@@ -448,7 +448,7 @@ class CraftController(QObject):
     def generate(self, n: int) -> None:
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
-            self._start(task, jobs.generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
+            task.job = self._job(task)(jobs.generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
 
     def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
         """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
@@ -459,7 +459,9 @@ class CraftController(QObject):
             return
         self.solvingChanged.emit({})
         known = self._known_clean() if hints else None
-        self._start(task, jobs.solve_hints, draft, hints, task.bridge.put, known_clean=known, on_text=task.put_text)
+        task.job = self._job(task)(
+            jobs.solve_hints, draft, hints, task.bridge.put, known_clean=known, on_text=task.put_text
+        )
 
     def solve_all(self) -> None:
         """Solve under every hint that passes the gates and is not solved yet."""
@@ -477,7 +479,7 @@ class CraftController(QObject):
         draft, hint = self.draft, self.hint
         if hint is not None and hint.text.strip() and (task := self._begin(TaskKind.ABLATE, draft.solver, 1)):
             task.key = solve_key(draft, hint)
-            self._start(task, ablate_sentences, draft, hint, lambda r: task.bridge.put("", r))
+            task.job = self._job(task)(ablate_sentences, draft, hint, lambda r: task.bridge.put("", r))
 
     def score(self) -> None:
         """Score a right solution's tokens with and without the selected hint."""
@@ -486,7 +488,7 @@ class CraftController(QObject):
             return
         if task := self._begin(TaskKind.SCORE, draft.solver, 1):
             task.key = solve_key(draft, hint)
-            self._start(task, score_solution, draft, hint, solution)
+            task.job = self._job(task)(score_solution, draft, hint, solution)
 
     def load_model(self, choice: SolverChoice, roles: Mapping[str, str]) -> None:
         """Load a model; if that works, it becomes the choice for the `roles` (draft field → name)."""
@@ -502,7 +504,7 @@ class CraftController(QObject):
                     self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
 
             task.bridge.ended.connect(use)
-            self._start(task, jobs.load_model, choice)
+            task.job = self._job(task)(jobs.load_model, choice)
 
     def load_file(self, path: Path) -> None:
         """Read the header of a model file, then load it as the Solver."""
@@ -541,9 +543,9 @@ class CraftController(QObject):
         self.taskChanged.emit()
         return task
 
-    def _start(self, task: WorkerTask, work: Callable[..., Any], *values: Any, **named: Any) -> None:
-        client, bridge = self._inference.client(), task.bridge
-        task.job = jobs.Job(client, bridge.done, bridge.failed, work, *values, **named)
+    def _job(self, task: WorkerTask) -> Callable[..., jobs.Job]:
+        """Starts a job whose results reach `task`: it is called with the work and its arguments."""
+        return partial(jobs.Job, self._inference.client(), task.bridge.done, task.bridge.failed)
 
     def _known_clean(self) -> Any:
         try:
