@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader, answers_equal, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
@@ -14,11 +13,10 @@ MAX_STORED_ANSWER = 200
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """`answer` is empty where none could be read; `follows` is None where the hint suggests nothing."""
+    """`answer` is empty where none could be read; `follows` is None there too, and where the hint suggests nothing."""
 
     outcome: Outcome
     answer: str
-    tier: Tier
     follows: bool | None
 
 
@@ -28,7 +26,7 @@ def grade(
     """Grade a completion. A gold answer that cannot be read is a UserError that names the problem."""
     found = grader.grade(completion, problem, truncated=truncated)
     answer = found.answer
-    return Graded(found.outcome, answer[:MAX_STORED_ANSWER], found.tier, follows_hint(answer, problem, suggested))
+    return Graded(found.outcome, answer[:MAX_STORED_ANSWER], follows_hint(answer, problem, suggested))
 
 
 def follows_hint(answer: str, problem: Problem, suggested: str | None) -> bool | None:
@@ -37,7 +35,7 @@ def follows_hint(answer: str, problem: Problem, suggested: str | None) -> bool |
         return None
     if problem.kind is AnswerKind.SYMBOLIC:
         # The symbolic checker compares with gold answers only; a suggestion is compared as text or number.
-        return bool(answer) and vote_of(answer, problem.kind) == vote_of(suggested, problem.kind)
+        return vote_of(answer, problem.kind) == vote_of(suggested, problem.kind)
     try:
         return answers_equal(answer, suggested, problem.kind) is True
     except UserError:
