@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from training.errors import UserError
+from training.runs.files import open_regular
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -20,6 +22,7 @@ _MAX_TENSORS = 1 << 20
 _MAX_PAIRS = 1 << 16
 _MAX_DIMS = 4
 _KEPT_STRING_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 Scalar = int | float | bool | str
 
@@ -91,9 +94,8 @@ class GgufHeader:
 def read_header(path: Path) -> GgufHeader:
     """Read and check a header; the file must be as long as its tensors need. Raises a `UserError` with a remedy."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            return _Reader(path, file, size).header()
+        with open_regular(path) as file:
+            return _Reader(path, file, os.fstat(file.fileno()).st_size).header()
     except OSError as error:
         raise UserError(f"{path}: the file cannot be read ({error.strerror}).") from error
 
@@ -181,11 +183,24 @@ class _Reader:
         if form == "string":
             if count > self._size // 8:
                 raise self._damaged(f"it claims an array of {count} strings")
-            for _ in range(count):
-                self._skip(self._u64())
+            self._skip_strings(count)
         else:
             self._skip(count * struct.calcsize(form))
         return count
+
+    def _skip_strings(self, count: int) -> None:
+        """A vocabulary has hundreds of thousands of strings: their lengths are read from chunks, not from the file."""
+        chunk, at = b"", 0
+        for _ in range(count):
+            if len(chunk) - at < 8:
+                chunk, at = chunk[at:] + self._file.read(_CHUNK_BYTES), 0
+                if len(chunk) < 8:
+                    raise self._damaged("its header ends too early")
+            at += 8 + int.from_bytes(chunk[at : at + 8], "little")
+            if at > len(chunk):
+                self._skip(at - len(chunk))
+                chunk, at = b"", 0
+        self._file.seek(at - len(chunk), 1)
 
     def _tensor(self) -> TensorFacts:
         name = self._string(_MAX_KEY_BYTES)

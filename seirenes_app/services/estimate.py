@@ -9,12 +9,12 @@ this guess and the clock agreed to a tenth on one core. Finished runs of the sam
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seirenes_app.inference.safetensors_header import read_safetensors
 from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
@@ -124,10 +124,10 @@ def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tu
     return (statistics.median(ratios), len(ratios)) if ratios else (1.0, 0)
 
 
-def estimate_memory(config: RunConfig, parameters: int | None = None) -> MemoryEstimate:
+def estimate_memory(config: RunConfig, parameters: int | None = None, shape: Shape | None = None) -> MemoryEstimate:
     """Weights in float32 with what AdamW keeps, the key-value cache of a step's widest batch, and a learning batch."""
     millions = (parameters or model_parameters(config)) / 1e6
-    shape = read_shape(model_folder(config))
+    shape = shape or read_shape(model_folder(config))
     full = config.model.tuning is Tuning.FULL
     referenced = config.update.kl or config.adversary.kl or config.reasoner.clean_anchor
     copies = 2 if full and referenced else 1
@@ -158,7 +158,8 @@ class Shape:
 def read_shape(folder: Path | None) -> Shape:
     """The shape in a Hugging Face ``config.json``; the defaults where there is none or it lacks a field."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder is not None else {}
+        config = folder / "config.json" if folder is not None else None
+        found = json.loads(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else {}
         width, heads = int(found["hidden_size"]), int(found["num_attention_heads"])
         head = int(found.get("head_dim") or width // heads)
         cache = head * int(found.get("num_key_value_heads") or heads)
@@ -186,19 +187,10 @@ def model_folder(config: RunConfig) -> Path | None:
 def count_parameters(folder: Path) -> int | None:
     """Sum of the tensor sizes in the headers of ``*.safetensors``; None where there are none or one is damaged."""
     try:
-        total = sum(_count_in(file) for file in sorted(folder.glob("*.safetensors")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        total = sum(read_safetensors(file).n_params for file in sorted(folder.glob("*.safetensors")))
+    except (UserError, OSError):
         return None
     return total or None
-
-
-def _count_in(file: Path) -> int:
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= 100_000_000:
-            raise ValueError(f"{file.name}: impossible header")
-        header = json.loads(stream.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _sample_s(parameters: int) -> float:

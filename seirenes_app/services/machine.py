@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -49,6 +51,42 @@ def read_machine(place: Path) -> Machine:
         python=platform.python_version(),
         versions=versions(PACKAGES),
     )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Main memory, and the first NVIDIA GPU's (zero where there is none), in bytes."""
+
+    total: int
+    free: int
+    gpu_total: int = 0
+    gpu_free: int = 0
+
+
+def read_memory() -> Memory:
+    """What a model can have here; a container's limit counts. The GPU is asked at most every few seconds."""
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        used = int((group / "memory.current").read_text(encoding="ascii")) - int(stat["inactive_file"])
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    except (OSError, ValueError, KeyError):
+        pass  # no container, or one without a limit
+    gpu = _gpu_now(int(time.monotonic() / _GPU_KEPT_S))
+    if gpu is None:
+        return Memory(total, free)
+    return Memory(total, free, int(gpu.total_mb * 2**20), int((gpu.total_mb - gpu.used_mb) * 2**20))
+
+
+_GPU_KEPT_S = 10.0
+
+
+@lru_cache(maxsize=1)
+def _gpu_now(_moment: int) -> Gpu | None:
+    return parse_gpu(query_gpus("utilization.gpu,memory.used,memory.total"))
 
 
 def usable_cores() -> int:

@@ -35,9 +35,10 @@ class RunRepository:
 
     def list_runs(self) -> list[RunSummary]:
         """Newest first; broken run folders are listed with their `problem`. A missing root has no runs."""
-        return order_runs(self._read(RunPaths(folder)) for folder in self._folders())
+        return order_runs(self._read(RunPaths(folder)) for folder in self.folders())
 
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
+        """The folders of all runs, in no order."""
         inside = [f for f in self.runs_root.iterdir() if not f.name.startswith(".")] if self.runs_root.is_dir() else []
         elsewhere = read_known_runs(self._workspace) if self._workspace is not None else ()
         there = {f.resolve() for f in inside}

@@ -66,6 +66,12 @@ def m004_run_names(db: Database) -> None:
     db["known_runs"].create({"path": str, "seen_at": float}, pk="path", not_null={"seen_at"})
 
 
+@migrations()  # type: ignore[untyped-decorator]
+def m005_model_folders(db: Database) -> None:
+    """Folders and files in which the user has models."""
+    db["model_folders"].create({"path": str, "added_at": float}, pk="path", not_null={"added_at"})
+
+
 @dataclass(frozen=True)
 class RunMark:
     """What the user noted about a run. `name` is shown in place of the run's id; "" where there is none."""
@@ -162,6 +168,17 @@ class Workspace:
         with self.writing("The run's folder was not remembered"):
             self._db["known_runs"].upsert(row, pk="path")
 
+    def add_model_folder(self, path: Path, now: float | None = None) -> None:
+        """Look for models in this folder, or at this file, from now on."""
+        row = {"path": str(path), "added_at": time.time() if now is None else now}
+        with self.writing("The model folder was not remembered"):
+            self._db["model_folders"].upsert(row, pk="path")
+
+    def remove_model_folder(self, path: Path) -> None:
+        """Look there no more; the folder itself stays as it is."""
+        with self.writing("The model folder was not dropped"):
+            self._db.execute("delete from model_folders where path = ?", [str(path)])
+
     @contextmanager
     def writing(self, problem: str) -> Iterator[None]:
         """One transaction; trouble with the file is a `UserError` that begins with `problem`."""
@@ -215,6 +232,16 @@ def read_known_runs(path: Path) -> tuple[Path, ...]:
     except sqlite3.Error:
         return ()
     return tuple(folder for (text,) in rows if (folder := Path(text)).is_dir())
+
+
+def read_model_folders(path: Path) -> tuple[Path, ...]:
+    """Where the user has models, oldest first, from any thread; none where the file cannot be read or is older."""
+    try:
+        with closing(open_read_only(path)) as connection:
+            rows = connection.execute("select path from model_folders order by added_at").fetchall()
+    except sqlite3.Error:
+        return ()
+    return tuple(Path(text) for (text,) in rows)
 
 
 def data_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Write small files whole or not at all, and explain what a disk refuses."""
+"""Write small files whole or not at all, open only what is a plain file, and explain what a disk refuses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -54,6 +55,48 @@ def read_text(path: Path, missing: str = "") -> str:
         if missing and isinstance(error, FileNotFoundError):
             raise UserError(missing) from error
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
+
+
+def user_path(name: str | Path) -> Path:
+    """The absolute path of what a user named, links followed. A UserError for a loop of links or an unknown "~name"."""
+    try:
+        return Path(name).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        # Python 3.11 reports a loop of links as a RuntimeError, later ones as an OSError.
+        reason = getattr(error, "strerror", None) or str(error).partition(" from ")[0].rstrip(".")
+        raise UserError(f"{name}: the path cannot be followed ({reason}). Name another file or folder.") from error
+
+
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, and wait for nothing: a pipe, a socket or a device is a UserError.
+
+    Raises OSError where the system refuses, as `Path.open` does.
+    """
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(opened).st_mode
+        if not stat.S_ISREG(mode):
+            what = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
+            raise UserError(f"{path} cannot be read as a file: it is {what}. Name another file.")
+        return os.fdopen(opened, "rb")
+    except BaseException:
+        os.close(opened)
+        raise
+
+
+FileIdentity = tuple[int, int, int, int]
+
+
+def file_identity(path: Path) -> FileIdentity | None:
+    """Device, inode, size and time of change of a file: another tuple means another content. None: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

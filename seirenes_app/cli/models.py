@@ -1,0 +1,198 @@
+"""The verb `seirenes models`: the models on this machine, what they are, and whether they fit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from seirenes_app.cli.common import ERR, OUT, print_table
+from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, short_count
+from seirenes_app.services.models.facts import Fit, FitLevel, ModelDescription, describe_model
+from seirenes_app.services.models.inventory import (
+    SOURCE_NAMES,
+    ModelEntry,
+    SearchProgress,
+    add_model_folder,
+    find_entry,
+    find_models,
+    read_entry,
+)
+
+
+def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    commands = verbs.add_parser("models").add_subparsers(dest="command", metavar="COMMAND", required=True)
+    list_ = commands.add_parser("list", help="list the models on this machine, wherever they are")
+    list_.add_argument("--all", action="store_true", help="also those that cannot be used, with the reason")
+    list_.add_argument("--add", type=Path, action="append", default=[], metavar="PATH", help="look here from now on")
+    list_.add_argument("--json", action="store_true")
+    show = commands.add_parser("show", help="show what a model is, and whether it fits in this machine's memory")
+    show.add_argument("name", metavar="NAME", help="a name or id from `models list`, a folder, or a GGUF file")
+    show.add_argument("--json", action="store_true")
+
+
+def models(options: argparse.Namespace) -> int:
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {"list": _list, "show": _show}
+    return commands[options.command](options)
+
+
+# ---------------------------------------------------------------------- list
+
+
+def _list(options: argparse.Namespace) -> int:
+    for path in options.add:
+        add_model_folder(path)
+    found = all_models()
+    shown = [entry for entry in found if entry.usable or options.all]
+    if options.json:
+        print(json.dumps([entry_fields(entry) for entry in shown], ensure_ascii=False))
+        return 0
+    print_table(_models_table(shown))
+    hidden = len(found) - len(shown)
+    if hidden:
+        several = hidden > 1
+        OUT.print(
+            f"{hidden} more {'models' if several else 'model'} cannot be used. "
+            f"Show {'them' if several else 'it'} with the reason: seirenes models list --all"
+        )
+    return 0
+
+
+def all_models() -> list[ModelEntry]:
+    """Every model found, with progress on the terminal; why a place was not searched whole goes to stderr."""
+    problems: list[str] = []
+
+    with _searching() as show:
+
+        def progress(found: SearchProgress) -> None:
+            show(f"{SOURCE_NAMES[found.source]}: {found.seen:,} files")
+            if found.problem:
+                problems.append(found.problem)
+
+        models = list(find_models(progress=progress))
+    for problem in problems:
+        ERR.print(problem, highlight=False, markup=False)
+    return models
+
+
+def _searching() -> AbstractContextManager[Callable[[str], object]]:
+    """A line that changes while the search goes on; nothing where there is no terminal."""
+    status = ERR.status("Searching for models")
+
+    class _Line:
+        def __enter__(self) -> Callable[[str], object]:
+            status.__enter__()
+            return lambda text: status.update(Text(f"Searching for models: {text}"))
+
+        def __exit__(self, *error: object) -> None:
+            status.stop()
+
+    return _Line()
+
+
+def entry_fields(entry: ModelEntry) -> dict[str, Any]:
+    """One model as JSON: stable names, sizes in bytes, lengths in tokens."""
+    files = entry.files
+    return {
+        "id": entry.id, "name": entry.name, "source": entry.source, "path": str(entry.path), "format": entry.format,
+        "bytes": entry.size_bytes, "usable": entry.usable, "problem": entry.problem or None,
+        "architecture": files.architecture or None, "parameters": files.n_params or None,
+        "quantisation": files.quantisation or None, "context": files.n_ctx or None,
+    }  # fmt: skip
+
+
+def _models_table(entries: list[ModelEntry]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Model", overflow="fold")
+    for heading in ("Where", "Format"):
+        table.add_column(heading)
+    for heading in ("Size", "Type", "Context"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Usable")
+    for entry in entries:
+        table.add_row(
+            Text(entry.label), SOURCE_NAMES[entry.source], str(entry.format), byte_size(entry.size_bytes),
+            entry.files.quantisation or UNKNOWN, format_count(entry.files.n_ctx) if entry.files.n_ctx else UNKNOWN,
+            Text("yes" if entry.usable else f"no: {entry.problem}"),
+        )  # fmt: skip
+    return table
+
+
+# ---------------------------------------------------------------------- show
+
+
+def named_entry(name: str) -> ModelEntry:
+    """The model of a name, an id or a path; a UserError with the nearest names. A path is not searched for."""
+    return read_entry(name) or find_entry(name, all_models())
+
+
+def _show(options: argparse.Namespace) -> int:
+    entry = named_entry(options.name)
+    found = describe_model(entry)
+    if options.json:
+        print(json.dumps(description_fields(entry, found), ensure_ascii=False))
+        return 0 if entry.usable else 2
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _facts(entry, found):
+        table.add_row(name, Text(value))
+    print_table(table)
+    return 0 if entry.usable else 2
+
+
+def _facts(entry: ModelEntry, found: ModelDescription) -> list[tuple[str, str]]:
+    files = found.files
+    facts = [
+        ("Name", entry.name),
+        ("Id", entry.id),
+        ("Where", f"{SOURCE_NAMES[entry.source]}, {entry.path}"),
+        ("Usable", "yes" if entry.usable else f"no: {entry.problem}"),
+        ("Format", str(entry.format)),
+        ("Size", byte_size(entry.size_bytes)),
+        ("Architecture", files.architecture),
+        ("Parameters", short_count(files.n_params) if files.n_params else ""),
+        ("Type of weights", files.quantisation),
+        ("Context", f"{format_count(files.n_ctx)} tokens" if files.n_ctx else ""),
+        ("Vocabulary", f"{format_count(files.n_vocab)} tokens" if files.n_vocab else ""),
+        ("Output layer", {True: "tied to the embedding", False: "of its own", None: ""}[files.tied_head]),
+        ("Base model", files.base),
+        ("End tokens", ", ".join(map(str, found.end_ids))),
+        ("Licence", found.licence or "not named in its files"),
+    ]
+    if entry.usable:
+        facts.append(("Chat template", f"{found.template}. {found.template_note}".strip()))
+        facts += [(name, _fit(fit)) for name, fit in _fits(found) if fit is not None]
+        facts += [("Training", found.training_note)] if found.training_note else []
+    return [(name, value) for name, value in [*facts, *(("Note", note) for note in found.notes)] if value]
+
+
+def _fits(found: ModelDescription) -> tuple[tuple[str, Fit | None], ...]:
+    return ("To run", found.inference), ("To train", found.training_full), ("To train (LoRA)", found.training_lora)
+
+
+def _fit(fit: Fit) -> str:
+    words = {FitLevel.YES: "Fits.", FitLevel.TIGHT: "Tight.", FitLevel.NO: "Does not fit."}
+    return f"{words[fit.level]} {fit.sentence}"
+
+
+def description_fields(entry: ModelEntry, found: ModelDescription) -> dict[str, Any]:
+    """All facts of a model as JSON."""
+    return {
+        **entry_fields(entry), "vocabulary": found.files.n_vocab or None, "tied_head": found.files.tied_head,
+        "base": found.files.base or None, "template": found.template, "template_note": found.template_note or None,
+        "end_ids": list(found.end_ids), "licence": found.licence or None,
+        "fits": {
+            "inference": found.inference and asdict(found.inference),
+            "training_full": found.training_full and asdict(found.training_full),
+            "training_lora": found.training_lora and asdict(found.training_lora),
+        },
+        "training_note": found.training_note or None, "notes": list(found.notes),
+    }  # fmt: skip
