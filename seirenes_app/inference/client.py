@@ -31,6 +31,8 @@ from seirenes_app.inference.protocol import (
     ModelFacts,
     QuitRequest,
     Ready,
+    Rendered,
+    RenderRequest,
     Request,
     SampleDone,
     SampleRequest,
@@ -45,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 CRASHES = 3
 CRASH_WINDOW_S = 60.0
-FINAL = (Ready, Done, ScoreResult, LoraSet, Error)  # the events that end a request
+FINAL = (Ready, Done, ScoreResult, Rendered, LoraSet, Error)  # the events that end a request
 
 OnEvent = Callable[[Event], None]
 
@@ -88,7 +90,7 @@ class Samples:
     done: Done
 
 
-Answer = Ready | Samples | ScoreResult | LoraSet
+Answer = Ready | Samples | ScoreResult | Rendered | LoraSet
 
 
 class Pending:
@@ -134,7 +136,7 @@ class Pending:
             self._samples[event.index] = event
         elif isinstance(event, Done):
             self._answer = Samples(tuple(self._samples[i] for i in sorted(self._samples)), event)
-        elif isinstance(event, Ready | ScoreResult | LoraSet | Error):
+        elif isinstance(event, Ready | ScoreResult | Rendered | LoraSet | Error):
             self._answer = event
         if self._on_event is not None:
             try:
@@ -419,6 +421,8 @@ def _describe(request: WorkRequest) -> str:
             return f"loading {request.model}"
         case SampleRequest():
             return f"generating {request.n} sample{'s' if request.n > 1 else ''}"
+        case RenderRequest():
+            return "writing a prompt"
         case LoraRequest():
             return f"putting on the adapter {request.lora}" if request.lora else "taking the adapter off"
     return "scoring a completion"

@@ -16,6 +16,7 @@ import numpy as np
 
 from seirenes_app.inference.protocol import ErrorKind
 from seirenes_app.inference.sampling import FloatArray
+from training.core.chat_template import is_markup
 
 BATCH_TOKENS = 512
 OUTPUT_ROWS = 64
@@ -180,6 +181,25 @@ class LlamaModel:
     @cached_property
     def end_ids(self) -> frozenset[int]:
         return frozenset(t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t))
+
+    def add_end(self, text: str) -> None:
+        """Let the special token `text` end a completion too, where the model has it."""
+        tokens = self.tokenize(text, add_special=False, parse_special=True) if text else []
+        if len(tokens) == 1:
+            self.end_ids |= set(tokens)
+
+    @cached_property
+    def special_texts(self) -> frozenset[str]:
+        """What may not become a token when a user writes it: control tokens, and added ones that look like markup."""
+        control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
+        found = set()
+        for token in range(self.n_vocab):
+            attributes = llama.llama_vocab_get_attr(self._vocab, token)
+            if attributes & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
+                text = llama.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
+                if attributes & control or is_markup(text):
+                    found.add(text)
+        return frozenset(found)
 
     def special(self, name: str) -> str:
         """The text of the "bos" or "eos" token; empty when the model has none."""

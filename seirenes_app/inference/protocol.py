@@ -10,6 +10,7 @@ Every request is answered by `Started` when its turn comes, then
 | `LoadRequest` | `Loading`…, `Ready` |
 | `SampleRequest` | `Chunk` and `SampleDone` mixed, one `SampleDone` a sample, `Done` |
 | `ScoreRequest` | `ScoreResult` |
+| `RenderRequest` | `Rendered` |
 | `LoraRequest` | `LoraSet` |
 | `CancelRequest`, `QuitRequest` | none of their own; never queued |
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -85,7 +86,8 @@ class LoadRequest(_Message, frozen=True):
 
 class SampleRequest(_Message, frozen=True):
     """Draw `n` completions of `messages` (by the chat template) or of a plain `prompt`. Sample `i` has its own random
-    stream of (`seed`, `i`), whatever `n`. `temperature` 0 is greedy. `logprobs`: each `SampleDone` lists them."""
+    stream of (`seed`, `i`), whatever `n`. `temperature` 0 is greedy. `logprobs`: each `SampleDone` lists them.
+    `template_variables` go to the chat template (`enable_thinking`, …); None leaves one to the template's default."""
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
@@ -96,6 +98,7 @@ class SampleRequest(_Message, frozen=True):
     seed: int = 0
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    template_variables: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         _check_prompt(self.messages, self.prompt)
@@ -115,11 +118,22 @@ class ScoreRequest(_Message, frozen=True):
     prompt: str = ""
     completion: str = ""
     top_k: int = 0
+    template_variables: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         _check_prompt(self.messages, self.prompt)
         _check(bool(self.completion), "there is no completion to score")
         _check(0 <= self.top_k <= MAX_ALTERNATIVES, f"top_k is {self.top_k}; it must be 0 to {MAX_ALTERNATIVES}")
+
+
+class RenderRequest(_Message, frozen=True):
+    """Write `messages` by the chat template; no model runs."""
+
+    messages: tuple[Message, ...]
+    template_variables: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _check(bool(self.messages), "it needs messages")
 
 
 class LoraRequest(_Message, frozen=True):
@@ -163,7 +177,7 @@ class ModelFacts:
     n_vocab: int
     threads: int
     has_chat_template: bool
-    template_note: str = ""  # what happens to `messages` when the file has no usable template; empty when it has
+    template_note: str = ""  # what is used instead of a chat template that cannot be used; empty when all is well
     lora: str | None = None
 
 
@@ -234,6 +248,16 @@ class ScoreResult(_Message, frozen=True):
     seconds: float
 
 
+class Rendered(_Message, frozen=True):
+    """A prompt as the model gets it, up to where it begins to write. `note`: what is used instead of a template that
+    cannot be used, empty when all is well. `content_spans`: where the messages' own texts stand, in characters."""
+
+    text: str
+    n_tokens: int
+    note: str
+    content_spans: tuple[tuple[int, int], ...]
+
+
 class LoraSet(_Message, frozen=True):
     """The adapter that is on now."""
 
@@ -253,9 +277,9 @@ class Error(_Message, frozen=True):
         return f"{self.message} {self.remedy}".strip()
 
 
-WorkRequest = LoadRequest | SampleRequest | ScoreRequest | LoraRequest
+WorkRequest = LoadRequest | SampleRequest | ScoreRequest | RenderRequest | LoraRequest
 Request = WorkRequest | CancelRequest | QuitRequest
-Event = Started | Loading | Ready | Chunk | SampleDone | Done | ScoreResult | LoraSet | Error
+Event = Started | Loading | Ready | Chunk | SampleDone | Done | ScoreResult | Rendered | LoraSet | Error
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

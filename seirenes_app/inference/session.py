@@ -3,73 +3,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import jinja2
 import psutil
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
 from seirenes_app.inference.models import check_adapter, describe_gguf
-from seirenes_app.inference.protocol import ErrorKind, LoadRequest, Message, ModelFacts, SampleRequest, ScoreRequest
+from seirenes_app.inference.protocol import (
+    ErrorKind,
+    LoadRequest,
+    Message,
+    ModelFacts,
+    Rendered,
+    RenderRequest,
+    SampleRequest,
+    ScoreRequest,
+)
+from training.core.chat_template import ChatTemplate, RenderedPrompt, cut_special
 from training.errors import UserError
-
-_PLAIN = "The file has no chat template: messages are written as “User: …” and “Assistant: …” lines."
-
-
-class ChatFormat:
-    """How one model's prompts are written. `note` says what a person should know; empty when all is well."""
-
-    def __init__(self, template: str, bos: str = "", eos: str = "") -> None:
-        self.note = "" if template else _PLAIN
-        self._specials = {"bos_token": bos, "eos_token": eos}
-        self._template: jinja2.Template | None = None
-        if template:
-            try:
-                self._template = _environment().from_string(template)
-            except (jinja2.TemplateError, RecursionError) as error:
-                self.note = f"The file's chat template cannot be read ({error}); plain lines are used instead."
-
-    def render(self, messages: tuple[Message, ...]) -> str:
-        """The prompt up to where the model begins to write. Raises a `UserError` when the template refuses."""
-        if self._template is None:
-            lines = [f"{m.role.capitalize()}: {m.content}" for m in messages]
-            return "\n".join([*lines, "Assistant:"])
-        turns = [{"role": m.role, "content": m.content} for m in messages]
-        try:
-            return self._template.render(
-                messages=turns, add_generation_prompt=True, tools=None, enable_thinking=False, **self._specials
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
-            # Whatever an untrusted template does wrong is the file's fault and no bug here.
-            raise UserError(
-                f"The model's chat template refuses these messages ({error}). Many allow no system message and want "
-                "user and assistant to take turns."
-            ) from error
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    environment.filters["tojson"] = _to_json
-    return environment
-
-
-def _raise(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    """As the templates expect it: not escaped for HTML, as jinja2's own is."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
 _ROWS, _SMALL_ROWS, _SMALL_PARAMS = 32, 16, 10_000_000
@@ -107,7 +61,9 @@ class Session:
         # A part for each row is faster to look through, where there is room for whole ones.
         n_seqs = self.max_rows + 1
         model.make_context(self.n_cells, n_seqs, self.threads, shared=self.n_cells < n_seqs * self.n_ctx)
-        self._chat = ChatFormat(model.chat_template, model.special("bos"), model.special("eos"))
+        named = {f"{name}_token": text for name in ("bos", "eos") if (text := model.special(name))}
+        self.chat = ChatTemplate(model.chat_template, named)
+        model.add_end(self.chat.end_of_turn(model.special_texts))
         self.set_lora(request.lora, request.lora_scale)
 
     def facts(self) -> ModelFacts:
@@ -122,7 +78,7 @@ class Session:
             n_vocab=self.model.n_vocab,
             threads=self.threads,
             has_chat_template=self._described.has_chat_template,
-            template_note=self._chat.note,
+            template_note=self.chat.note.text,
             lora=self._lora,
         )
 
@@ -151,17 +107,36 @@ class Session:
     def prompt_tokens(self, request: SampleRequest | ScoreRequest) -> list[int]:
         """The prompt's ids. Raises an `EngineError` when the template refuses, or nothing comes out."""
         if request.messages:
-            try:
-                text = self._chat.render(request.messages)
-            except UserError as error:
-                raise EngineError(ErrorKind.BAD_REQUEST, str(error)) from error
+            tokens = self._tokenize(self._render(request.messages, request.template_variables))
         else:
-            text = request.prompt
-        # Many templates write the first token themselves; twice would be once too often.
-        bos = self.model.special("bos")
-        tokens = self.model.tokenize(text, add_special=not (bos and text.startswith(bos)), parse_special=True)
+            # Who writes a prompt by hand may have written the first token; twice would be once too often.
+            bos = self.model.special("bos")
+            first = not (bos and request.prompt.startswith(bos))
+            tokens = self.model.tokenize(request.prompt, add_special=first, parse_special=True)
         if not tokens:
             raise EngineError(ErrorKind.BAD_REQUEST, "The prompt has no tokens.")
+        return tokens
+
+    def render(self, request: RenderRequest) -> Rendered:
+        """The prompt as the model gets it. Raises an `EngineError` when the template refuses."""
+        prompt = self._render(request.messages, request.template_variables)
+        return Rendered(
+            text=prompt.text, n_tokens=len(self._tokenize(prompt)), note=self.chat.note.text,
+            content_spans=prompt.content_spans, id=request.id,
+        )  # fmt: skip
+
+    def _render(self, messages: Sequence[Message], variables: Mapping[str, Any]) -> RenderedPrompt:
+        try:
+            return self.chat.render([{"role": m.role, "content": m.content} for m in messages], variables)
+        except UserError as error:
+            raise EngineError(ErrorKind.BAD_REQUEST, str(error)) from error
+
+    def _tokenize(self, prompt: RenderedPrompt) -> list[int]:
+        # A template writes the first token itself; before plain lines it is the tokenizer that adds it.
+        tokens: list[int] = []
+        for piece in cut_special(prompt, self.model.special_texts):
+            first = self.chat.plain and not tokens
+            tokens += self.model.tokenize(piece, add_special=first, parse_special=True)
         return tokens
 
     def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:

@@ -105,6 +105,8 @@ class Worker:
                     Sampler(self._session, request, self.emit).run()
                 elif isinstance(request, protocol.ScoreRequest):
                     self.emit(score(self._session, request))
+                elif isinstance(request, protocol.RenderRequest):
+                    self.emit(self._session.render(request))
                 elif isinstance(request, protocol.LoraRequest):
                     self._session.set_lora(request.lora, request.scale)
                     self.emit(protocol.LoraSet(lora=request.lora, scale=request.scale, id=request.id))

@@ -3,11 +3,12 @@
 Log-probabilities are natural logarithms under the distribution that was sampled from, temperature included.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from training.core.chat_template import TemplateNote
 from training.core.types import Aggregation
 
 Tokens = Sequence[int]
@@ -90,8 +91,19 @@ class OptimStats:
 class Codec(Protocol):
     """Text in, tokens out, for one model."""
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> tuple[int, ...]:
-        """Token ids of the messages with the opening of the assistant's turn."""
+    @property
+    def note(self) -> TemplateNote:
+        """What is used instead of a chat template that cannot be used."""
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end a turn where the prompt's form has no end token."""
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], variables: Mapping[str, Any] | None = None
+    ) -> tuple[int, ...]:
+        """Token ids of the messages with the opening of the assistant's turn; special tokens in them stay text.
+        `variables` are for the chat template."""
 
     def decode(self, tokens: Tokens) -> str:
         """Text of a completion, special tokens left out."""

@@ -1,56 +1,70 @@
 """Text to tokens and back with a Hugging Face tokenizer and its chat template. No model, no network."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2.exceptions import TemplateError
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from training.core.chat_template import ChatTemplate, TemplateNote, cut_special, folder_template, is_markup
 from training.engine.base import Tokens
 from training.errors import UserError
 
 
 class ChatTokenizer:
-    """The `Codec` of one model folder. `end_ids` are the tokens that end a turn, `pad_id` fills batches."""
+    """The `Codec` of one model folder. `end_ids` are the tokens that end a turn, `pad_id` fills batches.
+
+    A folder without a usable chat template is written to in plain lines; `note` says so.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = load_tokenizer(folder)
-        if not self.tokenizer.chat_template:
-            raise UserError(
-                f"The tokenizer in {folder} has no chat template, so the two roles cannot be distinguished. "
-                "Use an instruction-tuned model, or add chat_template.jinja to the folder."
-            )
-        self.end_ids = end_ids(folder, self.tokenizer)
+        named = {k: v for k, v in self.tokenizer.special_tokens_map.items() if isinstance(v, str)}
+        self.template: ChatTemplate = folder_template(folder, named)
+        added = self.tokenizer.added_tokens_decoder.values()
+        kept = (str(token) for token in added if token.special or is_markup(str(token)))
+        self._specials = frozenset((*self.tokenizer.all_special_tokens, *kept))
+        self.end_ids = end_ids(folder, self.tokenizer) | self._end_of_turn()
         if not self.end_ids:
             raise UserError(f"The model in {folder} names no end token. Set eos_token in its tokenizer_config.json.")
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = min(self.end_ids) if pad is None else int(pad)
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> tuple[int, ...]:
-        try:
-            return self._apply(list(messages))
-        except TemplateError:
-            # Some templates refuse a system turn; its text then opens the first user turn.
-            if len(messages) < 2 or messages[0]["role"] != "system":
-                raise
-            merged = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-            return self._apply([merged, *messages[2:]])
+    @property
+    def note(self) -> TemplateNote:
+        return self.template.note
 
-    def _apply(self, messages: list[dict[str, str]]) -> tuple[int, ...]:
-        ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return tuple(int(token) for token in ids)
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return self.template.stops
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], variables: Mapping[str, Any] | None = None
+    ) -> tuple[int, ...]:
+        prompt = self.template.render(messages, variables)
+        # A template writes the first token itself; before plain lines it is the tokenizer that adds it.
+        ids: list[int] = []
+        for piece in cut_special(prompt, self._specials):
+            first = self.template.plain and not ids
+            ids += self.tokenizer.encode(piece, add_special_tokens=first)
+        return tuple(ids)
 
     def decode(self, tokens: Tokens) -> str:
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
     def special_texts(self) -> frozenset[str]:
-        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
-        return frozenset((*self.tokenizer.all_special_tokens, *added))
+        return self._specials
 
     def save(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
+
+    def _end_of_turn(self) -> frozenset[int]:
+        """What the template writes after an answer, where it is one token: some folders name another as their end."""
+        text = self.template.end_of_turn(self._specials)
+        ids = self.tokenizer.encode(text, add_special_tokens=False) if text else []
+        return frozenset(ids) if len(ids) == 1 else frozenset()
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -70,11 +84,18 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def end_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a turn: the tokenizer's own, and those of generation_config.json."""
-    found: set[int] = set()
-    if (folder / "generation_config.json").is_file():
-        ids = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-        found |= {ids} if isinstance(ids, int) else set(ids or ())
-    if tokenizer.eos_token_id is not None:
-        found.add(int(tokenizer.eos_token_id))
+    """The tokens that end a turn: the tokenizer's own, and those of generation_config.json and config.json."""
+    found: set[int] = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    for name in ("generation_config.json", "config.json"):
+        try:
+            ids = json.loads((folder / name).read_text(encoding="utf-8")).get("eos_token_id")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, AttributeError) as error:
+            raise UserError(f"{folder / name} could not be read: {error}. Copy the model's folder again.") from error
+        found |= {int(i) for i in _as_list(ids)}
     return frozenset(found)
+
+
+def _as_list(ids: Any) -> Iterable[Any]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]

@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.inference.batching import Detokenizer
-from seirenes_app.inference.protocol import Message
 from seirenes_app.inference.sampling import BadLogits, draw, log_softmax, stream_of
 from seirenes_app.inference.scoring import spans_of
-from seirenes_app.inference.session import ChatFormat
-from training.errors import UserError
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)) + 3
 
@@ -122,41 +119,3 @@ def test_invalid_bytes_in_pieces_still_have_spans():
     whole, spans = spans_of([b"a\xff", b"b"])
     assert whole == "a�b"
     assert [s[3:] for s in spans] == [(0, 2), (2, 3)]
-
-
-MESSAGES = (Message("user", "Hello"),)
-
-
-def test_the_files_template_is_used():
-    chat = ChatFormat("{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{% endfor %}"
-                      "{% if add_generation_prompt %}[assistant]{% endif %}", "<s>")  # fmt: skip
-    assert chat.render(MESSAGES) == "<s>[user]Hello[assistant]"
-    assert not chat.note
-
-
-def test_without_a_template_or_with_a_broken_one_plain_lines_are_used_and_said_so():
-    for template, words in (("", "no chat template"), ("{% for %}", "cannot be read")):
-        chat = ChatFormat(template)
-        assert chat.render(MESSAGES) == "User: Hello\nAssistant:"
-        assert words in chat.note
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "{{ raise_exception('only users') }}",
-        "{{ messages[0].__class__.__mro__[1].__subclasses__() }}",
-        "{{ ''.__class__.__base__.__subclasses__()[0]() }}",
-        "{{ messages.append(1) }}",
-        "{{ 1 / 0 }}",
-        "{{ range(10**9) | list }}",
-        "{{ nothing.at.all }}",
-    ],
-)
-def test_a_template_that_refuses_or_reaches_out_is_stopped_with_words(template):
-    with pytest.raises(UserError, match="chat template refuses"):
-        ChatFormat(template).render(MESSAGES)
-
-
-def test_json_in_templates_is_not_escaped_for_html():
-    assert ChatFormat("{{ messages[0].content | tojson }}").render((Message("user", "<é>"),)) == '"<é>"'

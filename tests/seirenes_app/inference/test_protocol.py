@@ -36,6 +36,7 @@ samples = st.builds(
     n=st.integers(1, 256), max_tokens=st.integers(1, 10**6), temperature=st.floats(0, 100),
     top_p=st.floats(0, 1, exclude_min=True), seed=st.integers(0, 2**63 - 1),
     stop=st.lists(st.text(min_size=1)).map(tuple), logprobs=st.booleans(), id=INTEGERS,
+    template_variables=st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | INTEGERS),
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def values_of(hint):
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         inner = next(h for h in typing.get_args(hint) if h is not type(None))
         return st.none() | values_of(inner)
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is not Ellipsis:
+        return st.tuples(*map(values_of, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
     if dataclasses.is_dataclass(hint) or issubclass(hint, msgspec.Struct):

@@ -16,6 +16,7 @@ from seirenes_app.inference.protocol import (
     LoraRequest,
     Message,
     Ready,
+    RenderRequest,
     SampleDone,
     SampleRequest,
     ScoreRequest,
@@ -48,6 +49,24 @@ def test_the_model_solves_a_problem_greedily(shared, question):
     assert only.finish is Finish.STOP
     assert answer.done.prompt_tokens == 20
     assert answer.done.generated_tokens == only.tokens + 1
+
+
+def test_a_prompt_is_rendered_as_the_model_gets_it(shared, question):
+    rendered = shared.send(RenderRequest(messages=question)).result(PATIENCE_S)
+    assert rendered.text == f"<|user|>{question[0].content}<|assistant|>"
+    assert rendered.n_tokens == sampled(shared, messages=question, max_tokens=1).done.prompt_tokens
+    assert [rendered.text[a:b] for a, b in rendered.content_spans] == [question[0].content]
+    assert rendered.note == ""
+
+
+def test_special_tokens_written_in_a_message_stay_text(shared):
+    def tokens(text):
+        return shared.send(RenderRequest(messages=(Message("user", text),))).result(PATIENCE_S).n_tokens
+
+    plain = tokens("a b")
+    for special in ("<|end|>", "<|user|>", "<|assistant|>", "<|pad|>"):
+        assert tokens(f"a {special} b") > plain + 1
+    assert tokens("a <|endless|> b") > plain + 1
 
 
 def test_samples_stream_in_chunks_that_make_up_their_texts(shared, question):
