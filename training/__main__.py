@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     folder.add_argument("root", type=Path, metavar="DIR")
     _add_commands_from(folder)
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
+    verbs.add_parser("complete", help="a few prompts on one model: a JSON request in, a JSON line a prompt out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     return parser
 
@@ -57,6 +58,8 @@ def _do(options: argparse.Namespace) -> int:
         return _run(options.root, options.commands_from)
     if options.verb == "evaluate":
         return _evaluate_folder(options.root, options.commands_from)
+    if options.verb == "complete":
+        return _complete()
     return _solve() if options.verb == "solve" else _export(options)
 
 
@@ -79,6 +82,13 @@ def _solve() -> int:
     from training.checkpoint_replay import replay, request_of
 
     replay(request_of(sys.stdin.read()), sys.stdout)
+    return 0
+
+
+def _complete() -> int:
+    from training.completions import complete, request_of
+
+    complete(request_of(sys.stdin.read()), sys.stdout)
     return 0
 
 

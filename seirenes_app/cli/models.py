@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, print_table
-from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, short_count
+from seirenes_app.cli.common import ERR, LINE_EVERY_S, OUT, interruptible, print_table
+from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, short_count, visible
+from seirenes_app.services.models.check import PROBLEMS, CheckProgress, CheckResult, CheckRow, check_model
 from seirenes_app.services.models.facts import Fit, FitLevel, ModelDescription, describe_model
 from seirenes_app.services.models.inventory import (
     SOURCE_NAMES,
@@ -25,6 +28,8 @@ from seirenes_app.services.models.inventory import (
     find_models,
     read_entry,
 )
+from training.core.types import UNREADABLE
+from training.errors import UserError
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,10 +41,14 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show = commands.add_parser("show", help="show what a model is, and whether it fits in this machine's memory")
     show.add_argument("name", metavar="NAME", help="a name or id from `models list`, a folder, or a GGUF file")
     show.add_argument("--json", action="store_true")
+    test = commands.add_parser("test", help="let a model solve ten small problems; show what it writes and its speed")
+    test.add_argument("name", metavar="NAME")
+    test.add_argument("--max-tokens", type=int, default=0, metavar="N", help="longest answer (default: by the model)")
+    test.add_argument("--json", action="store_true")
 
 
 def models(options: argparse.Namespace) -> int:
-    commands: dict[str, Callable[[argparse.Namespace], int]] = {"list": _list, "show": _show}
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {"list": _list, "show": _show, "test": _test}
     return commands[options.command](options)
 
 
@@ -69,7 +78,7 @@ def all_models() -> list[ModelEntry]:
     """Every model found, with progress on the terminal; why a place was not searched whole goes to stderr."""
     problems: list[str] = []
 
-    with _searching() as show:
+    with _status("Searching for models") as show:
 
         def progress(found: SearchProgress) -> None:
             show(f"{SOURCE_NAMES[found.source]}: {found.seen:,} files")
@@ -82,19 +91,22 @@ def all_models() -> list[ModelEntry]:
     return models
 
 
-def _searching() -> AbstractContextManager[Callable[[str], object]]:
-    """A line that changes while the search goes on; nothing where there is no terminal."""
-    status = ERR.status("Searching for models")
+@contextmanager
+def _status(doing: str) -> Iterator[Callable[[str], object]]:
+    """A line that changes while the work goes on; without a terminal, a line every few seconds."""
+    if ERR.is_terminal:
+        with ERR.status(doing) as status:
+            yield lambda text: status.update(Text(f"{doing}: {text}"))
+        return
+    printed = time.monotonic()
 
-    class _Line:
-        def __enter__(self) -> Callable[[str], object]:
-            status.__enter__()
-            return lambda text: status.update(Text(f"Searching for models: {text}"))
+    def show(text: str) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= LINE_EVERY_S:
+            printed = time.monotonic()
+            ERR.print(f"{doing}: {text}", highlight=False, markup=False, soft_wrap=True)
 
-        def __exit__(self, *error: object) -> None:
-            status.stop()
-
-    return _Line()
+    yield show
 
 
 def entry_fields(entry: ModelEntry) -> dict[str, Any]:
@@ -195,4 +207,60 @@ def description_fields(entry: ModelEntry, found: ModelDescription) -> dict[str, 
             "training_lora": found.training_lora and asdict(found.training_lora),
         },
         "training_note": found.training_note or None, "notes": list(found.notes),
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- test
+
+
+def _test(options: argparse.Namespace) -> int:
+    """Print each answer as it comes. Ctrl+C ends the test and keeps what was printed."""
+    if options.max_tokens < 0:
+        raise UserError(f"--max-tokens is {options.max_tokens}. Give a number from 1 on, or leave it out.")
+    entry = named_entry(options.name)
+    stopped = threading.Event()
+    with interruptible(), _status("Testing") as show:
+
+        def progress(found: CheckProgress) -> None:
+            doing = f"problem {found.number} of {len(PROBLEMS)}" if found.number else f"{found.doing.lower()}"
+            show(f"{entry.label}: {doing}")
+
+        def row(found: CheckRow) -> None:
+            if not options.json:
+                _print_row(found)
+
+        try:
+            result = check_model(entry.path, row, stopped.is_set, progress, max_tokens=options.max_tokens)
+        except KeyboardInterrupt:
+            raise UserError("The test was interrupted.") from None
+    if options.json:
+        print(json.dumps(_result_fields(entry, result), ensure_ascii=False))
+        return 0
+    OUT.print(f"\n{result.sentence}", highlight=False, markup=False, soft_wrap=True)
+    for remedy in result.remedies:
+        OUT.print(remedy, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _print_row(row: CheckRow) -> None:
+    speed = f"{row.tokens} tokens, {row.tokens_per_s:.0f}/s"
+    outcome = "unreadable" if row.outcome in UNREADABLE else str(row.outcome).replace("_", " ")
+    OUT.print(Text(f"\n{row.number}. {row.problem.question}", style="bold"), soft_wrap=True)
+    OUT.print(Text(visible(row.output.strip(), "\n")), soft_wrap=True)
+    read = f"read {row.answer!r} ({row.tier})" if row.answer else row.reason
+    OUT.print(Text(f"→ {outcome}: {read}; right is {row.problem.answer!r}; {speed}"), soft_wrap=True)
+
+
+def _result_fields(entry: ModelEntry, result: CheckResult) -> dict[str, Any]:
+    return {
+        "model": entry.id, "path": str(entry.path), "prompts": result.style, "max_tokens": result.max_tokens,
+        "right": result.right, "problems": len(result.rows), "unreadable_share": result.unreadable_share,
+        "truncated_share": result.truncated_share, "tokens_per_s": round(result.tokens_per_s, 1),
+        "remedies": list(result.remedies),
+        "rows": [
+            {"question": row.problem.question, "gold": row.problem.answer, "kind": row.problem.kind,
+             "output": row.output, "outcome": row.outcome, "answer": row.answer, "tier": row.tier,
+             "reason": row.reason, "tokens": row.tokens, "seconds": round(row.seconds, 3), "truncated": row.truncated}
+            for row in result.rows
+        ],
     }  # fmt: skip

@@ -218,12 +218,12 @@ def _read_whole(folder: Path, config: Mapping[str, Any]) -> ModelFiles:
     text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     assert isinstance(text, Mapping)
     files = _files(folder)
-    shape = _shape(text)
+    layers, width, cell = _shape(text)
     found = ModelFiles(
         folder, ModelFormat.FOLDER, _size([f for f in files if f.suffix != ".gguf"]),
         architecture=str(config.get("model_type") or ""),
         quantisation=_stored_type(config, text), n_ctx=_whole(text, "max_position_embeddings", "n_positions"),
-        tied_head=_tied(config, text), **shape,
+        tied_head=_tied(config, text), n_vocab=_whole(text, "vocab_size"), n_layers=layers, width=width, cell_bytes=cell,
     )  # fmt: skip
     try:
         headers = _weight_headers(folder, files)
@@ -237,12 +237,12 @@ def _read_whole(folder: Path, config: Mapping[str, Any]) -> ModelFiles:
     return replace(found, problem=_folder_problem(folder, config, text, headers, found))
 
 
-def _shape(text: Mapping[str, Any]) -> dict[str, int]:
+def _shape(text: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Layers, width, and bytes of a 16-bit cache for one token."""
     width, heads = _whole(text, "hidden_size", "n_embd"), _whole(text, "num_attention_heads", "n_head")
     layers = _whole(text, "num_hidden_layers", "n_layer")
     head = _whole(text, "head_dim") or (width // heads if heads else 0)
-    cell = layers * 2 * 2 * head * (_whole(text, "num_key_value_heads") or heads)
-    return {"n_vocab": _whole(text, "vocab_size"), "n_layers": layers, "width": width, "cell_bytes": cell}
+    return layers, width, layers * 2 * 2 * head * (_whole(text, "num_key_value_heads") or heads)
 
 
 def _whole(config: Mapping[str, Any], *names: str) -> int:
@@ -444,7 +444,7 @@ def read_licence(folder: Path) -> str:
         return ""
     fields = dict(re.findall(r"^(license(?:_name)?):\s*[\"']?([\w .+-]+?)[\"']?\s*$", head[1], re.MULTILINE))
     licence = fields.get("license", "")
-    return fields.get("license_name", licence) if licence == "other" else licence
+    return str(fields.get("license_name", licence) if licence == "other" else licence)
 
 
 def read_text_start(path: Path, limit: int = _README_BYTES) -> str:
