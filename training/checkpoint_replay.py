@@ -8,12 +8,12 @@ weights alone. Nothing is written to disk.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from training.core.answers import AnswerGrader
-from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
+from training.core.prompts import Placement, PromptProfile, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Problem
 from training.engine.base import SamplingParams
@@ -21,6 +21,7 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
 from training.evaluation.grader import grade
+from training.prompt_files import COMPACT, built_in
 from training.runs.files import decode
 
 
@@ -33,7 +34,7 @@ class ReplayRequest:
     hint: str = ""
     suggested: str | None = None
     placement: Placement = Placement.APPEND
-    style: PromptStyle = PromptStyle.COMPACT
+    prompts: PromptProfile = field(default_factory=lambda: built_in(COMPACT))
     temperature: float = 0.0
     seed: int = 0
     max_tokens: int = 128
@@ -60,7 +61,7 @@ def replay(request: ReplayRequest, out: TextIO) -> None:
 def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str, Any]]:
     question = request.problem.question
     text = join_hint(question, request.hint, request.placement) if request.hint else question
-    chat = reasoner_messages(text, request.style)
+    chat = reasoner_messages(text, request.prompts)
     threads = request.threads
     for step, folder in request.steps:
         if not Path(folder).is_dir():

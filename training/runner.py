@@ -119,7 +119,7 @@ class Runner:
         import_rows(self.paths, run_eval_dir(self.paths))
         suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
         self.evaluations = RunEvaluations(
-            self.paths, suite, c.evaluation.seed, max_tokens=c.evaluation.max_new_tokens, style=m.prompt_style
+            self.paths, suite, c.evaluation.seed, max_tokens=c.evaluation.max_new_tokens, prompts=self.loop.profile
         )
         if start is not None:
             self._restore(start)

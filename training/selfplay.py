@@ -38,12 +38,13 @@ from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
 from training.core.gates import GateResult, check_hint
+from training.core.hint_reader import clean_hint
 from training.core.hint_templates import write_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.runs.config import Mode, RunConfig, Truncated
+from training.runs.config import Mode, RunConfig, Truncated, profile_of
 
 
 class StepCallbacks(Protocol):
@@ -147,6 +148,7 @@ class SelfPlay:
 
     def __post_init__(self) -> None:
         c = self.config
+        self.profile = profile_of(c)
         self.baselines = self.baselines or {role: RoleBaseline(c.advantage.ema_decay) for role in Role}
         self.buffers: dict[Role, GroupBuffer[TrainRow]] = {r: GroupBuffer(c.update.buffer_rows) for r in Role}
 
@@ -193,7 +195,7 @@ class SelfPlay:
         return [Round(self.problems[id_], type_) for id_, type_ in zip(drawn, types, strict=True)]
 
     def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
-        chats = [reasoner_messages(r.problem.question, self.config.model.prompt_style) for r in rounds]
+        chats = [reasoner_messages(r.problem.question, self.profile) for r in rounds]
         sampled = self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng)
         for round_, rollouts in zip(rounds, sampled, strict=True):
             round_.clean = rollouts
@@ -207,13 +209,13 @@ class SelfPlay:
                 hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
                 r.hints = [self._check(r.problem, hint, f"{r.problem.id}#{k}", []) for k, hint in enumerate(hints)]
             return
-        style = self.config.model.prompt_style
-        chats = [adversary_messages(r.problem.question, r.type, style) for r in rounds]
+        longest = self.config.gates.max_characters
+        chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
         sampled = self._sample(Stage.HINT, chats, self.config.rollout.hints, rng)
         seen: list[str] = []
         for r, rollouts in zip(rounds, sampled, strict=True):
             for k, rollout in enumerate(rollouts):
-                text = rollout.text.strip()
+                text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
                 hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
                 played = self._check(r.problem, hint, f"{r.problem.id}#{k}", seen)
                 played.written = rollout
@@ -238,8 +240,7 @@ class SelfPlay:
         return PlayedHint(problem, hint, f"archive:{entry.id}", GateResult(None, ""), archived=entry.id)
 
     def _play_hinted(self, played_hints: list[PlayedHint], rng: random.Random) -> None:
-        style = self.config.model.prompt_style
-        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), style) for t in played_hints]
+        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), self.profile) for t in played_hints]
         sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
         for played, rollouts in zip(played_hints, sampled, strict=True):
             played.solutions = rollouts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import signal
 import time
@@ -18,7 +19,9 @@ from rich.table import Table
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
+from training.core.prompts import PromptProfile
 from training.errors import UserError
+from training.prompt_files import AUTO, find_profile, successor
 from training.runs.paths import RunPaths, default_runs_root
 from training.runs.processes import StopEscalation, StopTimes, running_process
 from training.runs.status import ProcessState
@@ -54,6 +57,19 @@ def call_name(paths: RunPaths, folder: Path | None = None) -> str:
     """What a verb finds a run by, quoted: its id, or its folder where that is not in `folder` (the runs folder)."""
     inside = paths.root.parent.resolve() == (folder or default_runs_root()).resolve()
     return shlex.quote(paths.run_id if inside else str(paths.root))
+
+
+def add_prompts_option(parser: argparse.ArgumentParser, help_: str = "default: by the model") -> None:
+    """`--prompts`, and its older names. For `read_prompts`."""
+    parser.add_argument(
+        "--prompts", "--style", "--prompt-style", metavar="NAME|FILE", default="",
+        help=f"prompt profile, see `seirenes prompts list`; {help_}",
+    )  # fmt: skip
+
+
+def read_prompts(options: argparse.Namespace) -> PromptProfile | None:
+    """The profile that was named; None where none was. Raises a `UserError` for one that is not there."""
+    return None if options.prompts in ("", AUTO) else find_profile(successor(options.prompts))
 
 
 POLL_S = 0.25

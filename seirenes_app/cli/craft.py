@@ -17,7 +17,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT
+from seirenes_app.cli.common import ERR, OUT, add_prompts_option, read_prompts
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import MAX_SAMPLES
 from seirenes_app.services.formatting import percent, percent_limits, points_interval, visible
@@ -45,7 +45,7 @@ from seirenes_app.services.hint_authoring.results import (
 )
 from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import TYPE_LABELS, Placement, PromptStyle
+from training.core.prompts import TYPE_LABELS, Placement
 from training.core.types import AnswerKind, Condition, HintType
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere
@@ -113,6 +113,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_.add_argument("--model", default="starter", metavar="GGUF", help="who writes, with --by model")
     craft_.add_argument("--solve", type=int, default=0, metavar="N", help="try each on N solutions, the worst first")
     craft_.add_argument("--solver", default="starter", metavar="GGUF", help="who solves (default: starter)")
+    add_prompts_option(craft_)
     craft_.add_argument("--temperature", type=float, default=1.0, help="of writing and solving (default: 1)")
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
@@ -148,7 +149,7 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each condition (default: 16)")
     parser.add_argument("--model", default="starter", metavar="GGUF", help="who solves (default: starter)")
     parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
-    parser.add_argument("--style", choices=[s.value for s in PromptStyle], help="of the prompt (default: by the model)")
+    add_prompts_option(parser)
     parser.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default: 1)")
     parser.add_argument("--max-tokens", type=int, default=192, metavar="N", help="of one solution (default: 192)")
@@ -163,13 +164,14 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
     _check_range("-n", options.n, 1, MAX_SAMPLES)
     draft = _draft(options)
     sound = as_problem(draft.problem)
-    style = options.style and PromptStyle(options.style)
     n_ctx = _check_range("--context", options.context, 0, 2**20)
     plan = replace(
         draft.plan, samples=options.n, max_tokens=_check_range("--max-tokens", options.max_tokens, 1, 2**20),
         placebo=not options.no_placebo,
     )  # fmt: skip
-    draft = replace(draft, solver=SolverChoice(_model(options.model), options.lora, style, n_ctx), plan=plan)
+    draft = replace(
+        draft, solver=SolverChoice(_model(options.model), options.lora, read_prompts(options), n_ctx), plan=plan
+    )
     if not options.hint.strip():
         return draft, None
     given = options.suggests
@@ -291,9 +293,10 @@ def craft(options: argparse.Namespace) -> int:
     _check_range("-n", options.n, 1, MAX_SAMPLES)
     if options.solve:
         _check_range("--solve", options.solve, 1, MAX_SAMPLES)
-    draft = _draft(options)
+    draft, prompts = _draft(options), read_prompts(options)
     draft = replace(
-        draft, adversary=SolverChoice(_model(options.model)), solver=SolverChoice(_model(options.solver)),
+        draft, adversary=SolverChoice(_model(options.model), prompts=prompts),
+        solver=SolverChoice(_model(options.solver), prompts=prompts),
         plan=replace(draft.plan, samples=options.solve or SolvePlan().samples),
     )  # fmt: skip
     results: Mapping[str, SolveResult] = {}

@@ -18,10 +18,12 @@ from seirenes_app.cli.common import (
     OUT,
     RECORDED,
     ProgressLine,
+    add_prompts_option,
     call_name,
     find_run_or_recorded,
     follow,
     interruptible,
+    read_prompts,
     stop_process,
 )
 from seirenes_app.services import evaluations
@@ -29,7 +31,7 @@ from seirenes_app.services.formatting import duration, p_value, percent, percent
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
-from training.core.prompts import PromptStyle
+from training.core.prompts import PromptProfile
 from training.core.statistics import Interval
 from training.core.types import Condition
 from training.errors import UserError
@@ -66,6 +68,7 @@ def _one_result(plan: EvalPlan, target: Target, suite: SuiteRef, reader: StoreRe
     writing = reader.meta(f"writing/{suite.name}")
     return {
         "model": target.path, "target": target.name, "run": target.run or None, "step": target.step,
+        "prompts": target.prompts.label,
         "suite": suite.name, "suite_hash": suite.digest or None, "problems": suite.problems,
         "hints_from": plan.model(suite.writer).path if suite.writer else None,
         "writing": json.loads(writing) if writing else None,
@@ -248,7 +251,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
     evaluate.add_argument("--seed", type=int, default=evaluations.SEED)
     evaluate.add_argument("--max-tokens", type=_positive, default=128)
-    evaluate.add_argument("--prompt-style", choices=list(PromptStyle), help="default: by the model")
+    add_prompts_option(evaluate)
     evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
     evaluate.add_argument("--rows", type=Path, metavar="FILE", help="also write the raw rows to this JSONL file")
     manage = evaluate.add_mutually_exclusive_group()
@@ -264,6 +267,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     cross.add_argument("--samples", type=_positive, default=1)
     cross.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
     cross.add_argument("--seed", type=int, default=evaluations.SEED)
+    add_prompts_option(cross)
     _add_ending(cross)
 
 
@@ -313,13 +317,13 @@ def eval(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> EvalPlan:
     if not options.targets:
         raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, or a run.")
-    style = PromptStyle(options.prompt_style) if options.prompt_style else None
-    targets = [t for name in options.targets for t in _targets(name, options.step, style)]
+    prompts = read_prompts(options)
+    targets = [t for name in options.targets for t in _targets(name, options.step, prompts)]
     suites, writers = _suites(options), []
     if options.hints_from:
         if options.suite:
             raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
-        (writer,) = _targets(options.hints_from, None, style)
+        (writer,) = _targets(options.hints_from, None, prompts)
         writers = [] if writer in targets else [_renamed(writer, targets)]
         suites = [evaluations.written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
     return evaluations.plan_evaluation(
@@ -334,15 +338,14 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
     return replace(writer, name=f"{writer.name} (writer)") if taken else writer
 
 
-def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Target, ...]:
+def _targets(name: str, step: int | None, prompts: PromptProfile | None) -> tuple[Target, ...]:
     path = Path(name).expanduser()
     if name == evaluations.STARTER:
-        target = evaluations.starter_target()
-        return (replace(target, style=style) if style else target,)
+        return (evaluations.starter_target(prompts),)
     if path.suffix == ".gguf":
-        return (evaluations.gguf_target(path, style),)
+        return (evaluations.gguf_target(path, prompts),)
     if evaluations.is_model_folder(path):
-        return (evaluations.folder_target(path, style),)
+        return (evaluations.folder_target(path, prompts),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
     if path.is_dir() and not (path / "config.json").is_file():
         raise UserError(
@@ -350,12 +353,12 @@ def _targets(name: str, step: int | None, style: PromptStyle | None) -> tuple[Ta
         )
     paths = find_run_or_recorded(run)
     if wanted == "all":
-        return evaluations.checkpoint_targets(paths, None, style)
+        return evaluations.checkpoint_targets(paths, None, prompts)
     if wanted and not wanted.isdigit():
         raise UserError(f"{name!r}: after @ comes a step or 'all', as in {run}@40.")
     there = evaluations.checkpoint_steps(paths)
     chosen = int(wanted) if wanted else step if step is not None else max(there, default=0)
-    return evaluations.checkpoint_targets(paths, [chosen], style)
+    return evaluations.checkpoint_targets(paths, [chosen], prompts)
 
 
 def _suites(options: argparse.Namespace) -> list[SuiteRef]:
@@ -434,6 +437,7 @@ def crossplay(options: argparse.Namespace) -> int:
     plan = evaluations.plan_crossplay(
         run, options.steps or evaluations.checkpoint_steps(run), writer_steps=options.writers,
         problems=options.problems, samples=options.samples, temperature=options.temperature, seed=options.seed,
+        prompts=read_prompts(options),
     )  # fmt: skip
     return _run(evaluations.EvaluationRepository().create(plan), options, _show_matrix, None)
 

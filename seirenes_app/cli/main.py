@@ -27,6 +27,7 @@ VERBS = {
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
     "grade": ("grade", "show how a completion is read and graded"),
     "gate": ("grade", "check a hint with the gates"),
+    "prompts": ("prompts", "list, show, copy and check prompt profiles"),
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
     "suite": ("suite", "make, list, show, export and verify suites"),

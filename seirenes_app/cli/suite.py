@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import OUT, find_run_or_recorded
+from seirenes_app.cli.common import OUT, add_prompts_option, find_run_or_recorded, read_prompts
 from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services import suites
@@ -22,7 +22,7 @@ from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.store.workspace import CraftStore, Workspace, data_folder
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement
 from training.core.types import HintType, Problem, Split
 from training.errors import UserError
 from training.evaluation.lm_eval_export import export_rows, export_tasks
@@ -50,10 +50,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--to", choices=["jsonl", "lm-eval"], required=True, help="rows, or lm-evaluation-harness tasks"
     )
     export.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder to make")
-    export.add_argument(
-        "--style", choices=[s.value for s in PromptStyle], default=PromptStyle.COMPACT.value,
-        help="of lm-eval's prompt: compact for the bundled model, instruct for any other (default: compact)",
-    )  # fmt: skip
+    add_prompts_option(export, "of lm-eval's prompt; default: compact, for the bundled model")
     export.add_argument("--max-tokens", type=int, default=128, metavar="N", help="of a solution (default: 128)")
     export.add_argument("--force", action="store_true", help="replace an earlier export")
     export.add_argument("--json", action="store_true")
@@ -97,6 +94,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         "--placement", type=_underscored, choices=[p.value for p in Placement], default=Placement.APPEND.value,
         help="where the hints go (default: append)",
     )  # fmt: skip
+    add_prompts_option(make, "for --hints model; default: by the model")
     make.add_argument("--licence", default="", metavar="TEXT", help="what is said of the texts' licence")
     make.add_argument("--json", action="store_true")
 
@@ -163,6 +161,7 @@ def _order(options: argparse.Namespace) -> suites.SuiteOrder:
         types=tuple(_type(name) for name in _separate(options.types)),
         families=tuple(_separate(options.families)),
         placement=Placement(options.placement),
+        prompts=read_prompts(options),
         licence=options.licence.strip(),
     )
 
@@ -317,7 +316,7 @@ def _export(options: argparse.Namespace) -> int:
         remark = ""
     else:
         made = export_tasks(
-            saved.suite, folder, placement=manifest.placement, style=PromptStyle(options.style),
+            saved.suite, folder, placement=manifest.placement, prompts=read_prompts(options),
             max_tokens=options.max_tokens, licence=manifest.licence, separation=separation(manifest),
             force=options.force,
         )  # fmt: skip

@@ -9,7 +9,6 @@ llama.cpp worker, which then becomes the torch process if torch targets are left
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,29 +16,29 @@ from pathlib import Path
 
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.hint_authoring.draft import SolverChoice
-from seirenes_app.services.hint_authoring.models import style_for
+from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.store.workspace import data_folder
-from training.core.prompts import PromptStyle
+from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
-from training.runs.config import load_config
+from training.prompt_files import COMPACT, built_in, profile_for_folder
+from training.runs.config import load_config, profile_of
 from training.runs.paths import RunPaths
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
 
 STARTER = "starter"
 SEED = 2605
-_COMPACT_VOCAB = 2048
 _MARKS = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "tokenizer.json")
 
 
-def starter_target() -> Target:
-    return Target(STARTER, STARTER, TargetKind.TORCH, PromptStyle.COMPACT)
+def starter_target(prompts: PromptProfile | None = None) -> Target:
+    return Target(STARTER, STARTER, TargetKind.TORCH, prompts or built_in(COMPACT))
 
 
 def is_model_folder(path: Path) -> bool:
@@ -47,28 +46,21 @@ def is_model_folder(path: Path) -> bool:
     return any((path / mark).is_file() for mark in _MARKS)
 
 
-def folder_target(path: Path, style: PromptStyle | None = None) -> Target:
-    """A Hugging Face folder, an adapter or a checkpoint. The prompt style is compact for the starter's offspring."""
+def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
+    """A Hugging Face folder, an adapter or a checkpoint; without `prompts` the profile that fits it."""
     folder = path.expanduser().resolve()
     if not is_model_folder(folder):
         raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
     return Target(
-        folder.name, str(folder), TargetKind.TORCH, style or _style_of_folder(folder), fingerprint=fingerprint(folder)
-    )
+        folder.name, str(folder), TargetKind.TORCH, prompts or profile_for_folder(folder),
+        fingerprint=fingerprint(folder),
+    )  # fmt: skip
 
 
-def _style_of_folder(folder: Path) -> PromptStyle:
-    try:
-        vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
-        return PromptStyle.COMPACT if int(vocabulary) <= _COMPACT_VOCAB else PromptStyle.INSTRUCT
-    except (OSError, ValueError, KeyError, TypeError):
-        return PromptStyle.INSTRUCT
-
-
-def gguf_target(path: Path, style: PromptStyle | None = None) -> Target:
+def gguf_target(path: Path, prompts: PromptProfile | None = None) -> Target:
     file = path.expanduser().resolve()
     describe_gguf(file)
-    chosen = style or style_for(SolverChoice(model=str(file)))
+    chosen = prompts or profile_for(SolverChoice(model=str(file)))
     return Target(file.name, str(file), TargetKind.GGUF, chosen, fingerprint=fingerprint(file))
 
 
@@ -78,7 +70,7 @@ def checkpoint_steps(run: RunPaths) -> tuple[int, ...]:
 
 
 def checkpoint_targets(
-    run: RunPaths, steps: Sequence[int] | None = None, style: PromptStyle | None = None
+    run: RunPaths, steps: Sequence[int] | None = None, prompts: PromptProfile | None = None
 ) -> tuple[Target, ...]:
     """The checkpoints of these steps, or all; a step that is not there is a UserError that lists those that are."""
     there = checkpoint_steps(run)
@@ -88,14 +80,14 @@ def checkpoint_targets(
     if missing:
         listed = ", ".join(map(str, there))
         raise UserError(f"{run.run_id} has no checkpoint of step {missing[0]}. It has those of: {listed}.")
-    chosen = style or load_config(run.config).model.prompt_style
+    chosen = prompts or profile_of(load_config(run.config))
     return tuple(_checkpoint(run, step, chosen) for step in (there if steps is None else sorted(set(steps))))
 
 
-def _checkpoint(run: RunPaths, step: int, style: PromptStyle) -> Target:
+def _checkpoint(run: RunPaths, step: int, prompts: PromptProfile) -> Target:
     folder = (run.checkpoints / f"step_{step:06d}").resolve()
     return Target(
-        f"{run.run_id}@{step}", str(folder), TargetKind.TORCH, style, run.run_id, step, fingerprint(folder)
+        f"{run.run_id}@{step}", str(folder), TargetKind.TORCH, prompts, run.run_id, step, fingerprint(folder)
     )  # fmt: skip
 
 
@@ -148,12 +140,13 @@ def plan_crossplay(
     seed: int = SEED,
     max_tokens: int = 128,
     placebo: bool = False,
+    prompts: PromptProfile | None = None,
 ) -> EvalPlan:
     """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same)."""
     if len(set(steps)) < 2:
         raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
-    reasoners = checkpoint_targets(run, steps)
-    others = checkpoint_targets(run, writer_steps) if writer_steps is not None else reasoners
+    reasoners = checkpoint_targets(run, steps, prompts)
+    others = checkpoint_targets(run, writer_steps, prompts) if writer_steps is not None else reasoners
     suites = [written_suite(w.name, problems, number) for number, w in enumerate(others)]
     # Clean answers do not depend on who wrote hints: they are asked once.
     first = (Condition.CLEAN, Condition.HINTED, *([Condition.PLACEBO] if placebo else []))

@@ -12,14 +12,14 @@ from typing import Any
 
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
-from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, call_back, clean_hint
-from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path
+from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, call_back, read_hint
+from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path, profile_for
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
 from seirenes_app.store.workspace import CraftStore
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import Placement
+from training.core.prompts import Placement, PromptProfile
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
 from training.evaluation.plan import seed_of
@@ -96,7 +96,7 @@ def write_hints(
         found: dict[int, str] = {}
         for event in job.listen(job.client.send(request, job.inbox.put, model)):
             if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
-                found[event.index] = clean_hint(event.text)
+                found[event.index] = read_hint(event, choice)
         written[problem.id, type_] = tuple(
             Hint(type_, found[i], author, suggested=read_suggestion(found[i], problem)) for i in sorted(found)
         )
@@ -145,6 +145,8 @@ class SuiteOrder:
     families: tuple[str, ...] = ()
     placement: Placement = Placement.APPEND
     licence: str = ""
+    prompts: PromptProfile | None = None
+    """How the model that writes is prompted; None: by the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +224,8 @@ def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints
         offers = builder.template_offers(order.seed, templates)
         recipe["templates"] = str(templates)
     else:
-        choice = SolverChoice(order.model)
-        recipe["model"] = model_path(choice).name
+        choice = SolverChoice(order.model, prompts=order.prompts)
+        recipe |= {"model": model_path(choice).name, "prompts": profile_for(choice).label}
         written = write_hints(choice, problems, types, order.seed)
         if written is None:
             return None

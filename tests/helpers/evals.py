@@ -4,7 +4,7 @@ import sqlite3
 import time
 
 from training.core.answers import AnswerGrader
-from training.core.prompts import Placement, PromptStyle, reasoner_messages
+from training.core.prompts import Placement, reasoner_messages
 from training.core.types import Outcome
 from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
@@ -13,6 +13,7 @@ from training.evaluation.plan import EvalKey, EvalPlan, SuiteRef, Target, Target
 from training.evaluation.run_store import step_chunks
 from training.evaluation.store import StoredRow, StoreWriter, pack_rows
 from training.evaluation.store_reader import StoreReader
+from training.prompt_files import COMPACT, built_in
 from training.runs.control import StopRequested
 
 
@@ -52,7 +53,7 @@ def _row(key, problem, text, answer, truncated):
     return StoredRow(key, outcome, answer or "", follows, truncated, 3, completion)
 
 
-def greedy_rows(backend, suite, max_tokens, style=PromptStyle.COMPACT):
+def greedy_rows(backend, suite, max_tokens, prompts=None):
     """A model's greedy rows on a whole suite, solved in one batch, each with its problem."""
     from training.engine.base import SamplingParams
     from training.evaluation.torch_evaluator import sample_texts
@@ -60,7 +61,11 @@ def greedy_rows(backend, suite, max_tokens, style=PromptStyle.COMPACT):
     ref = SuiteRef(suite.name, "suite", suite.digest(), len(suite.items))
     items = tuple(map(stored_item, suite.items))
     asked = [(chunk, prompts_of(items, chunk)) for chunk in step_chunks(0, ref)]
-    chats = [reasoner_messages(p.shown(Placement.APPEND), style) for _, prompts in asked for p in prompts]
+    chats = [
+        reasoner_messages(p.shown(Placement.APPEND), prompts or built_in(COMPACT))
+        for _, prompts in asked
+        for p in prompts
+    ]
     solved = iter(sample_texts(backend, chats, 1, SamplingParams(max_tokens, 0.0)))
     rows = []
     for chunk, prompts in asked:

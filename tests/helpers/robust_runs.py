@@ -13,7 +13,7 @@ from training.evaluation.evaluator import Sampled
 from training.evaluation.plan import Target
 from training.evaluation.run_store import RunEvaluations, run_eval_dir
 from training.evaluation.suites.builder import frozen_suite
-from training.runs.config import RunConfig, to_dict
+from training.runs.config import RunConfig, profile_of, to_dict
 from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.paths import RunPaths
 
@@ -50,7 +50,7 @@ def evaluate_step(paths, suite, step, skill, salt="", config=None):
     order += [answers[i.problem.id, Condition.PLACEBO, n] for i in items for n in range(len(i.placebos))]
     evaluations = RunEvaluations(
         paths, suite, config.evaluation.seed, max_tokens=config.evaluation.max_new_tokens,
-        style=config.model.prompt_style,
+        prompts=profile_of(config),
     )  # fmt: skip
     return evaluations.evaluate(
         step, lambda chats: [[Sampled(f"#### {answer}", False, 3)] for answer in order], AnswerGrader()

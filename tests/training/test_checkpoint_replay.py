@@ -23,7 +23,7 @@ def test_a_request_is_read_with_its_defaults():
     assert (found.temperature, found.max_tokens, found.suggested) == (0.0, 128, None)
 
 
-@given(st.text(max_size=40) | st.sampled_from(["[]", "{}", request(style="no"), request(steps=[1]), "null"]))
+@given(st.text(max_size=40) | st.sampled_from(["[]", "{}", request(prompts="no"), request(steps=[1]), "null"]))
 def test_a_request_that_cannot_be_read_is_said(text):
     with pytest.raises(UserError, match="standard input is damaged"):
         request_of(text)

@@ -1,5 +1,6 @@
-"""A dataclass field that describes itself: configuration forms, checks and help are made from it."""
+"""A dataclass field that describes itself: configuration forms, checks and help are made from it. Values as TOML."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any
@@ -12,3 +13,16 @@ def option(
     """A dataclass field with its help, unit, inclusive range and, for text, its usual values."""
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "many": many}
     return field(default=default, metadata=metadata)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML; text of several lines as a block."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if not isinstance(value, str):
+        return repr(value)
+    # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
+    lines = [json.dumps(line, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f") for line in value.split("\n")]
+    return f'"{lines[0]}"' if len(lines) == 1 else '"""\n' + "\n".join(lines) + '"""'

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from training.errors import UserError
+from training.resources import resources_folder
 
 STARTER = "starter"
 """The name of the bundled reasoner."""
@@ -38,15 +38,6 @@ _ATTENTION_LAYERS = {"full_attention", "sliding_attention"}
 _REMEDY = "Give model.path = 'starter', or a folder that holds config.json, model.safetensors and the tokenizer files."
 
 transformers_logging.disable_progress_bar()
-
-
-def resources_folder() -> Path:
-    """Where the files that ship with the program are: SEIRENES_RESOURCES, the checkout, or the installed data."""
-    override = os.environ.get("SEIRENES_RESOURCES")
-    if override:
-        return Path(override)
-    checkout = Path(__file__).resolve().parents[2] / "resources"
-    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "seirenes"
 
 
 def bundled_starter() -> Path:

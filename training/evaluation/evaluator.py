@@ -192,7 +192,7 @@ class Session:
             progress=lambda done, total: self.report_stage("solving", done=done, total=total, **place),
             cancelled=self.control.cancelled,
         )  # fmt: skip
-        chats = [reasoner_messages(p.shown(placement), target.style) for p in asked]
+        chats = [reasoner_messages(p.shown(placement), target.prompts) for p in asked]
         with _target_errors():
             solved = self.engine.solve(chats, spec) if chats else []
         rows = grade_rows(chunk, asked, solved, self._grader)

@@ -24,10 +24,11 @@ from typing import Any
 
 from training.core import answer_reader
 from training.core.answers import choices
-from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
+from training.core.prompts import Placement, PromptProfile, join_hint
 from training.core.types import AnswerKind, Condition, HintType, Problem
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite
+from training.prompt_files import COMPACT, built_in
 from training.runs.files import explained
 
 TESTED_WITH = "0.4.13"
@@ -54,7 +55,7 @@ def export_tasks(
     folder: Path,
     *,
     placement: Placement = Placement.APPEND,
-    style: PromptStyle = PromptStyle.COMPACT,
+    prompts: PromptProfile | None = None,
     max_tokens: int = 128,
     licence: str = "",
     separation: str = "",
@@ -70,16 +71,16 @@ def export_tasks(
         raise UserError(
             f"The suite {suite.name!r} has no answer that exact match can compare: all {left_out} are symbolic."
         )
-    group = task_slug(suite.name)
+    group, used = task_slug(suite.name), prompts or built_in(COMPACT)
     tasks = {f"{group}_{name}": found for name, found in named.items()}
     with fresh_folder(folder, force=force) as made:
         (made / "data").mkdir()
         for name, found in named.items():
             _write_rows(made / "data" / f"{name}.jsonl", found)
-            (made / f"{group}_{name}.yaml").write_text(_task_text(group, name, style, max_tokens), encoding="utf-8")
+            (made / f"{group}_{name}.yaml").write_text(_task_text(group, name, used, max_tokens), encoding="utf-8")
         (made / f"{group}.yaml").write_text(_group_text(group, list(tasks)), encoding="utf-8")
         (made / "utils.py").write_text(utils_source(), encoding="utf-8")
-        readme = _readme(suite, group, {n: len(r) for n, r in tasks.items()}, left_out, style, licence, separation)
+        readme = _readme(suite, group, {n: len(r) for n, r in tasks.items()}, left_out, used, licence, separation)
         (made / "README.md").write_text(readme, encoding="utf-8")
     return ExportedTasks(folder, group, {name: len(found) for name, found in tasks.items()}, left_out)
 
@@ -158,7 +159,7 @@ def _write_rows(file: Path, rows: Sequence[Row]) -> None:
             opened.write(json.dumps(row) + "\n")
 
 
-def _task_text(group: str, name: str, style: PromptStyle, max_tokens: int) -> str:
+def _task_text(group: str, name: str, prompts: PromptProfile, max_tokens: int) -> str:
     words = {
         "clean": "The questions as they are.",
         "placebo": "The questions with neutral text, as long as a hint: what any addition costs.",
@@ -167,17 +168,36 @@ def _task_text(group: str, name: str, style: PromptStyle, max_tokens: int) -> st
         words=words.get(name, f"The questions with a hint: {name.replace('_', ' ')}."),
         task=f"{group}_{name}",
         file=f"data/{name}.jsonl",
-        description=_description(style),
+        description=_description(prompts),
+        question=_question(prompts),
         max_tokens=max_tokens,
         pattern=json.dumps(MARKER_PATTERN),
     )
 
 
-def _description(style: PromptStyle) -> str:
-    """The system turn of the style, which the harness calls a description. It reads it as a template; there is no slot
-    in it."""
-    system = next((m["content"] for m in reasoner_messages("", style) if m["role"] == "system"), "")
-    return f"description: {json.dumps(system)}\n" if system else ""
+def _description(prompts: PromptProfile) -> str:
+    """The profile's system turn, which the harness calls a description."""
+    system = prompts.reasoner.system
+    if "{problem}" in system:
+        raise UserError(
+            f"The prompt profile {prompts.name!r} has the problem in its system text, which a task cannot have. Put "
+            "{problem} into reasoner.user."
+        )
+    return f"description: {json.dumps(_literal(system))}\n" if system else ""
+
+
+def _question(prompts: PromptProfile) -> str:
+    """What the harness makes the user turn of: a column, or a template."""
+    user = prompts.reasoner.user
+    return (
+        "question" if user == "{problem}" else json.dumps("{{question}}".join(map(_literal, user.split("{problem}"))))
+    )
+
+
+def _literal(text: str) -> str:
+    """Text that the harness's templates leave as it is."""
+    special = any(mark in text for mark in ("{{", "{%", "{#"))
+    return f"{{% raw %}}{text}{{% endraw %}}" if special else text
 
 
 def _group_text(group: str, tasks: Sequence[str]) -> str:
@@ -192,18 +212,22 @@ group: {group}
 task:
 {tasks}"""
 
-_PROMPTS = {
-    PromptStyle.COMPACT: """\
-The prompt is the question alone, as the bundled model was trained; for any other model export with
-  `--style instruct`.""",
-    PromptStyle.INSTRUCT: """\
-The prompt has a system turn with instructions. Where a chat template refuses a
-  system turn, the harness drops it and the laboratory does not: such results cannot be compared.""",
-}
+_NO_SYSTEM = """\
+The prompt ({label}) is the question alone, as the bundled model was trained; for any other model
+  export with `--prompts neutral`."""
+_WITH_SYSTEM = """\
+The prompt ({label}) has a system turn with instructions. Where a chat template refuses a
+  system turn, the harness drops it and the laboratory puts it into the user turn: such results cannot be compared."""
 
 
 def _readme(
-    suite: Suite, group: str, tasks: Mapping[str, int], left_out: int, style: PromptStyle, licence: str, separation: str
+    suite: Suite,
+    group: str,
+    tasks: Mapping[str, int],
+    left_out: int,
+    prompts: PromptProfile,
+    licence: str,
+    separation: str,
 ) -> str:
     left = f"\n{left_out} rows with symbolic answers were left out: a string match cannot compare mathematics.\n"
     return template("README.md").format(
@@ -213,7 +237,7 @@ def _readme(
         licence=licence,
         tasks="\n".join(f"| `{task}` | {count} |" for task, count in tasks.items()),
         left=left if left_out else "",
-        prompt=_PROMPTS[style],
+        prompt=(_WITH_SYSTEM if prompts.reasoner.system else _NO_SYSTEM).format(label=prompts.label),
         group=group,
         clean=f"{group}_clean",
         version=TESTED_WITH,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement, PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
+from training.prompt_files import COMPACT, INSTRUCT, built_in
 from training.runs.files import decode_format
 
 FORMAT = 1
@@ -37,14 +39,15 @@ class TargetKind(StrEnum):
 class Target:
     """One model to evaluate. `name` is unique in the plan and is what tables and charts call it.
 
-    `path` is 'starter', or an absolute folder or GGUF file. `run` and `step` say of which run and step a checkpoint
-    is. `fingerprint` proves that the model is still the one of the first launch; empty: not known yet.
+    `path` is 'starter', or an absolute folder or GGUF file. `prompts` is how it is asked. `run` and `step` say of which
+    run and step a checkpoint is. `fingerprint` proves that the model is still the one of the first launch; empty: not
+    known yet.
     """
 
     name: str
     path: str
     kind: TargetKind = TargetKind.TORCH
-    style: PromptStyle = PromptStyle.COMPACT
+    prompts: PromptProfile = field(default_factory=lambda: built_in(COMPACT))
     run: str = ""
     step: int | None = None
     fingerprint: str = ""
@@ -196,12 +199,34 @@ def chunk_items_for(samples: int, hints: int = USUAL_HINTS) -> int:
 
 
 def plan_to_json(plan: EvalPlan) -> str:
-    return json.dumps({"format": FORMAT, **asdict(plan)}, ensure_ascii=False, indent=1) + "\n"
+    """The plan for plan.json: each prompt profile once, whole, and its label as the `style` of a target."""
+    data = asdict(plan)
+    profiles = {}
+    for target in (*data["targets"], *data["writers"]):
+        profile = plan.model(target["name"]).prompts
+        del target["prompts"]
+        target["style"] = profile.label
+        profiles[profile.label] = asdict(profile)
+    return json.dumps({"format": FORMAT, **data, "profiles": profiles}, ensure_ascii=False, indent=1) + "\n"
 
 
 def plan_from_json(text: str, place: str) -> EvalPlan:
     """Read plan.json; fields that are not known are ignored. `place` is the file's name for the UserError."""
-    return decode_format(text, EvalPlan, FORMAT, place, "Restore it from a copy, or start a new evaluation.")
+    remedy = "Restore it from a copy, or start a new evaluation."
+    return decode_format(text, EvalPlan, FORMAT, place, remedy, prepare=_put_profiles)
+
+
+def _put_profiles(data: Any) -> None:
+    """Profiles in the place of their labels. Plans of version 0.1 had names: 'compact' and 'instruct'."""
+    known = data.get("profiles") or {}
+    for target in (*data["targets"], *data.get("writers", ())):
+        style = target.pop("style", COMPACT)
+        if style in known:
+            target["prompts"] = known[style]
+        elif style in (COMPACT, INSTRUCT):
+            target["prompts"] = asdict(built_in(style))
+        else:
+            raise ValueError(f"there is no prompt profile {style!r} in it")
 
 
 def _demand(holds: bool, otherwise: str) -> None:

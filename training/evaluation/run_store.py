@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any
 
 from training.core.answers import AnswerGrader
-from training.core.prompts import Message, Placement, PromptStyle, reasoner_messages
+from training.core.prompts import Message, Placement, PromptProfile, reasoner_messages
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir, read_plan, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
@@ -53,14 +53,14 @@ def step_chunks(step: int, suite: SuiteRef) -> list[Chunk]:
 
 
 def extend_plan(
-    paths: EvalDir, run_id: str, steps: Sequence[int], suite: SuiteRef, *, max_tokens: int, style: PromptStyle
+    paths: EvalDir, run_id: str, steps: Sequence[int], suite: SuiteRef, *, max_tokens: int, prompts: PromptProfile
 ) -> tuple[EvalPlan, SuiteRef]:
     """The plan of a run's evaluations with these steps on this suite, written if it is new; and the suite's entry.
 
     A suite of the same name with other content gets its digest as part of its name.
     """
     wanted = tuple(
-        Target(target_name(s), f"../checkpoints/step_{s:06d}", style=style, run=run_id, step=s) for s in steps
+        Target(target_name(s), f"../checkpoints/step_{s:06d}", prompts=prompts, run=run_id, step=s) for s in steps
     )
     if not paths.plan.is_file():
         created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -87,22 +87,22 @@ def extend_plan(
 
 
 class RunEvaluations:
-    def __init__(self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, style: PromptStyle) -> None:
+    def __init__(self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, prompts: PromptProfile) -> None:
         self._run_id, self._paths = run.run_id, run_eval_dir(run)
         self._ref = SuiteRef(suite.name, f"{FROZEN}{seed}", suite.digest(), len(suite.items))
         self._items: tuple[StoredItem, ...] = tuple(map(stored_item, suite.items))
-        self._max_tokens, self._style = max_tokens, style
+        self._max_tokens, self._prompts = max_tokens, prompts
 
     def evaluate(self, step: int, solve: Solve, grader: AnswerGrader) -> dict[str, Any]:
         """Solve the suite, keep the rows, and return the data of an `eval` event."""
         started = time.monotonic()
         plan, ref = extend_plan(
-            self._paths, self._run_id, [step], self._ref, max_tokens=self._max_tokens, style=self._style
+            self._paths, self._run_id, [step], self._ref, max_tokens=self._max_tokens, prompts=self._prompts
         )
         chunks = step_chunks(step, ref)
         prompts = [prompts_of(self._items, chunk) for chunk in chunks]
         shown = [prompt.shown(Placement.APPEND) for part in prompts for prompt in part]
-        solved = iter(solve([reasoner_messages(text, self._style) for text in shown]))
+        solved = iter(solve([reasoner_messages(text, self._prompts) for text in shown]))
         rows = [
             grade_rows(chunk, part, [next(solved) for _ in part], grader)
             for chunk, part in zip(chunks, prompts, strict=True)
@@ -115,7 +115,10 @@ class RunEvaluations:
             metrics = metrics_of(reader.cells(), target_name(step), ref.name)
         # The store has the details.
         del metrics["details"]
-        return {"step": step, "suite": self._ref.name, "suite_hash": ref.digest, "metrics": metrics}
+        return {
+            "step": step, "suite": self._ref.name, "suite_hash": ref.digest, "prompts": self._prompts.label,
+            "metrics": metrics,
+        }  # fmt: skip
 
 
 def source_key(step: int) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from training.core.gates import check_hint
+from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import Message, PromptStyle, adversary_messages
+from training.core.prompts import Message, PromptProfile, adversary_messages
 from training.core.types import Hint, HintType, Problem
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
@@ -44,7 +45,7 @@ def sample_texts(
 def write_hints(
     backend: Any,
     problems: list[Problem],
-    style: PromptStyle,
+    prompts: PromptProfile,
     seed: int,
     temperature: float = 1.0,
     *,
@@ -59,16 +60,17 @@ def write_hints(
     A hint too like one that was taken for the same problem already is not taken; `author` becomes its `template`.
     """
     keys = [(problem, type_) for problem in problems for type_ in HintType]
-    prompts = [backend.codec.encode_chat(adversary_messages(p.question, t, style)) for p, t in keys]
+    encoded = [backend.codec.encode_chat(adversary_messages(p.question, t, prompts)) for p, t in keys]
     params = SamplingParams(max_tokens, temperature, seed)
-    sampled = backend.sample(prompts, attempts, params, progress=progress, cancelled=cancelled)
+    sampled = backend.sample(encoded, attempts, params, progress=progress, cancelled=cancelled)
     special = backend.codec.special_texts()
     hints: dict[tuple[str, HintType], Hint] = {}
     passed = 0
     for (problem, type_), completions in zip(keys, sampled, strict=True):
         taken = [hint.text for (id_, _), hint in hints.items() if id_ == problem.id] if author else []
         for completion in completions:
-            text = backend.codec.decode(completion.tokens).strip()
+            reply = backend.codec.decode(completion.tokens)
+            text = clean_hint(reply, truncated=completion.truncated, max_characters=prompts.max_hint_characters)
             if not check_hint(text, problem, special_texts=special).passed:
                 continue
             passed += 1
@@ -123,7 +125,7 @@ def write_folder_suite(session: Session, ref: SuiteRef) -> None:
     problems = held_out_problems(ref.problems, how.problem_seed)
     try:
         hints, passed = write_hints(
-            engine.backend, problems, target.style, seed_of(plan.seed, "hints"), how.temperature,
+            engine.backend, problems, target.prompts, seed_of(plan.seed, "hints"), how.temperature,
             attempts=how.attempts, max_tokens=how.max_tokens, author=f"run:{target.name}",
             progress=lambda done, total: session.report_stage("writing", done=done, total=total, target=target.name),
             cancelled=session.control.cancelled,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from training.core.answer_reader import read_answer
-from training.core.prompts import PromptStyle
+from training.core.prompts import PromptProfile
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, stored_item
@@ -29,7 +29,8 @@ from training.evaluation.run_store import REPLACED, extend_plan, run_eval_dir, s
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import Suite, frozen_suite
-from training.runs.config import load_config
+from training.prompt_files import COMPACT, built_in
+from training.runs.config import load_config, profile_of
 from training.runs.events import EventKind, EventTail
 from training.runs.files import explained
 from training.runs.lock import RunLock, holder
@@ -83,8 +84,8 @@ def _import_suite(run: RunPaths, into: EvalDir, said: _Evaluated, files: Mapping
                 stamp, rows = _stamp(path), _read(path)
                 if store is None:
                     items, ref = _suite_of(said, rows)
-                    style, max_tokens = _settings(run)
-                    plan, ref = extend_plan(into, run.run_id, list(files), ref, max_tokens=max_tokens, style=style)
+                    prompts, max_tokens = _settings(run)
+                    plan, ref = extend_plan(into, run.run_id, list(files), ref, max_tokens=max_tokens, prompts=prompts)
                     store = StoreWriter(into.rows, plan)
                     store.add_suite(ref.name, ref.digest, ref.placement, items)
                 parts = _parts(step, ref, items, rows)
@@ -155,12 +156,12 @@ def _evaluated(run: RunPaths) -> dict[int, _Evaluated]:
     }
 
 
-def _settings(run: RunPaths) -> tuple[PromptStyle, int]:
+def _settings(run: RunPaths) -> tuple[PromptProfile, int]:
     try:
         config = load_config(run.config)
     except UserError:
-        return PromptStyle.COMPACT, 128
-    return config.model.prompt_style, config.evaluation.max_new_tokens
+        return built_in(COMPACT), 128
+    return profile_of(config), config.evaluation.max_new_tokens
 
 
 # ---------------------------------------------------------------------- one file

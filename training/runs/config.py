@@ -17,11 +17,16 @@ from typing import Any, cast, get_type_hints
 import msgspec
 
 from training.core.gates import GateLimits
-from training.core.options import option
+from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
-from training.core.prompts import PromptStyle
+from training.core.prompts import ProfileError, PromptProfile, profile_from_dict, profile_to_toml
 from training.core.types import Aggregation, HintType
 from training.errors import UserError
+from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
+
+PROFILE = "profile"
+OLD_PROMPTS, PROMPTS = "model.prompt_style", "model.prompts"
+"""The key of prompts in the configurations of version 0.1, and today's."""
 
 
 class Mode(StrEnum):
@@ -91,9 +96,10 @@ class ModelConfig:
     device: str = option("auto", "auto, cpu, cuda or mps.", choices=("auto", "cpu", "cuda", "mps"))
     dtype: str = option("auto", "auto, float32 or bfloat16.", choices=("auto", "float32", "bfloat16"))
     threads: int = option(0, "CPU threads; 0 measures and chooses.", low=0, high=256)
-    prompt_style: PromptStyle = option(
-        PromptStyle.COMPACT, "compact for the bundled starter, instruct for any other model."
-    )
+    prompts: str = option(
+        AUTO, "Prompt profile: a name or a TOML file. auto: compact for the bundled reasoner, neutral for others.",
+        choices=(AUTO, *BUILT_IN),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,8 @@ class RunConfig:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    profile: PromptProfile | None = None
+    """The whole prompt profile. Kept with a run when it is made; without it `model.prompts` says which."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +266,8 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
     hints, found = get_type_hints(schema), []
     for f in fields(schema):
         kind = hints[f.name]
+        if f.name == PROFILE:
+            continue
         if is_dataclass(kind):
             found += _describe(cast(type, kind), f.name)
             continue
@@ -274,12 +284,44 @@ _OPTIONS = {o.key: o for o in describe_options()}
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    return cast(dict[str, Any], msgspec.to_builtins(config))
+    data = cast(dict[str, Any], msgspec.to_builtins(config))
+    if config.profile is None:
+        del data[PROFILE]
+    return data
+
+
+def profile_of(config: RunConfig) -> PromptProfile:
+    """How a run prompts its model: the profile that is kept with it, or the one that `model.prompts` names."""
+    if config.profile is not None:
+        return config.profile
+    return choose_profile(config.model.prompts, config.model.path)
+
+
+def with_profile(config: RunConfig) -> RunConfig:
+    """The configuration of a run that begins now, with its whole prompt profile."""
+    if config.model.prompts != AUTO and config.profile is not None:
+        return config
+    return replace(config, profile=choose_profile(config.model.prompts, config.model.path))
 
 
 def from_dict(data: Mapping[str, Any], source: str) -> RunConfig:
     """A configuration from nested values; options left out have their defaults. `source` is named in errors."""
-    return _build(dict(_flatten(data, "", source)), source)
+    plain, profile = _take_profile(data, source)
+    return replace(_build(dict(_flatten(plain, "", source)), source), profile=profile)
+
+
+def _take_profile(data: Mapping[str, Any], source: str) -> tuple[dict[str, Any], PromptProfile | None]:
+    """The options alone, and the prompt profile beside them."""
+    plain = dict(data)
+    stored = plain.pop(PROFILE, None)
+    if stored is None:
+        return plain, None
+    if not isinstance(stored, Mapping):
+        raise UserError(f"{source}: {PROFILE} should be a table, a whole prompt profile. Remove it, or correct it.")
+    try:
+        return plain, profile_from_dict(stored)
+    except ProfileError as error:
+        raise UserError(f"{source}: {PROFILE}: {error} Correct it, or remove the table.") from error
 
 
 def _flatten(data: Mapping[str, Any], section: str, source: str) -> list[tuple[str, Any]]:
@@ -291,7 +333,7 @@ def _flatten(data: Mapping[str, Any], section: str, source: str) -> list[tuple[s
                 raise _unknown(dotted, source)
             found += _flatten(value, dotted, source)
         else:
-            found.append((dotted, value))
+            found.append((PROMPTS if dotted == OLD_PROMPTS else dotted, value))
     return found
 
 
@@ -367,10 +409,11 @@ def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"{source} {text}: expected KEY=VALUE, for example update.kl=0.01.")
-        option = _OPTIONS.get(key.strip())
+        name = key.strip()
+        option = _OPTIONS.get(PROMPTS if name == OLD_PROMPTS else name)
         if option is None:
-            raise _unknown(key.strip(), source)
-        parsed[option.key] = _read(option, value.strip())
+            raise _unknown(name, source)
+        parsed[option.key] = successor(value.strip()) if name == OLD_PROMPTS else _read(option, value.strip())
     return parsed
 
 
@@ -397,8 +440,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(f"{path} should hold a table of options.")
     if not data:
         raise UserError(f"{path} holds no option. Write at least one, as in: steps = 80; or start from a preset.")
-    values = dict(_flatten(data, "", str(path)))
-    return _build({**values, **parse_overrides(overrides)}, str(path))
+    plain, profile = _take_profile(data, str(path))
+    values = dict(_flatten(plain, "", str(path)))
+    if path.suffix != ".json" and PROMPTS in values and isinstance(values[PROMPTS], str):
+        # A run directory's JSON goes on with what it began with; a file for a new run takes today's.
+        values[PROMPTS] = successor(values[PROMPTS])
+    changed = parse_overrides(overrides)
+    config = _build({**values, **changed}, str(path))
+    return config if PROMPTS in changed else replace(config, profile=profile)
 
 
 def to_toml(config: RunConfig) -> str:
@@ -412,17 +461,10 @@ def to_toml(config: RunConfig) -> str:
         leaf = o.key.rpartition(".")[2]
         value = values[section][leaf] if section else values[leaf]
         unit = f" [{o.unit}]" if o.unit else ""
-        lines.append(f"{leaf} = {_toml(value)}  # {o.help}{unit}")
+        lines.append(f"{leaf} = {toml_value(value)}  # {o.help}{unit}")
+    if config.profile is not None:
+        lines += ["", profile_to_toml(config.profile, PROFILE).rstrip("\n")]
     return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)
 
 
 def load_presets(folder: Path) -> dict[str, Preset]:

@@ -7,12 +7,12 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -39,12 +39,23 @@ class _Format:
     format: int
 
 
-def decode_format(text: str, kind: type[T], known: int, place: str, remedy: str = "Restore the file from a copy.") -> T:
-    """`decode` for a file with a `format` number; one newer than `known` is a UserError."""
+def decode_format(
+    text: str, kind: type[T], known: int, place: str, remedy: str = "Restore the file from a copy.", *,
+    prepare: Callable[[Any], None] | None = None,
+) -> T:  # fmt: skip
+    """`decode` for a file with a `format` number; one newer than `known` is a UserError. `prepare` brings an older
+    layout up to date in place; a KeyError, TypeError, ValueError or AttributeError of it means damage."""
     version = decode(text, _Format, place, remedy).format
     if version > known:
         raise UserError(f"{place} has format {version}; this version reads {known}. Update seirenes.")
-    return decode(text, kind, place, remedy)
+    if prepare is None:
+        return decode(text, kind, place, remedy)
+    try:
+        data = msgspec.json.decode(text.encode(errors="surrogatepass"))
+        prepare(data)
+        return msgspec.convert(data, kind)
+    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{place} is damaged ({error}). {remedy}") from error
 
 
 def read_text(path: Path, missing: str = "") -> str:

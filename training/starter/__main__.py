@@ -16,7 +16,6 @@ import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from training.core.prompts import PromptStyle
 from training.core.types import HintType
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
@@ -28,6 +27,7 @@ from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import held_out_problems
 from training.evaluation.torch_evaluator import evaluate_folder, write_hints
 from training.export.gguf_model import export_gguf
+from training.prompt_files import COMPACT, built_in
 from training.starter.pretrain import Pretraining, save_tokenizer, train_tokenizer
 from training.starter.recipe import Recipe
 
@@ -91,7 +91,7 @@ def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
             metrics = metrics_of(reader.cells(), "starter", suite.name)
     backend = LocalTorchBackend(resolve_model(str(folder)))
     asked = held_out_problems(100, SEED + 1)
-    hints, passed = write_hints(backend, asked, PromptStyle.COMPACT, SEED)
+    hints, passed = write_hints(backend, asked, built_in(COMPACT), SEED)
     return {
         "model": str(folder), "suite": suite.name, "suite_hash": suite.digest, "problems": problems, "metrics": metrics,
         "gate_pass_rate": passed, "gate_by_type": {t: sum(k[1] is t for k in hints) / len(asked) for t in HintType},

@@ -13,11 +13,14 @@ from typing import Any
 from training.core.gates import check_hint
 from training.core.hint_templates import write_hint
 from training.core.problems import NAMES, sample_problem
-from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
+from training.core.prompts import adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType, Role, Split
+from training.prompt_files import COMPACT, built_in
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>")
 END, PAD, USER, ASSISTANT = SPECIAL_TOKENS
+
+PROMPTS = built_in(COMPACT)
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}"
@@ -104,7 +107,7 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
         # The Adversary imitates only what the gates let through, so that its hints pass them too.
         while not check_hint(hint.text, problem).passed:
             hint = write_hint(problem, type_, rng, Split.TRAIN)
-        messages = adversary_messages(problem.question, type_, PromptStyle.COMPACT)
+        messages = adversary_messages(problem.question, type_, PROMPTS)
         return Example(render_prompt(messages), hint.text + END, Role.ADVERSARY)
     draw -= recipe.adversary_share
     text = problem.question
@@ -113,7 +116,7 @@ def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> E
             text = join_hint(text, write_hint(problem, type_, rng, Split.TRAIN).text)
             break
         draw -= share
-    return Example(render_prompt(reasoner_messages(text, PromptStyle.COMPACT)), problem.solution + END, Role.REASONER)
+    return Example(render_prompt(reasoner_messages(text, PROMPTS)), problem.solution + END, Role.REASONER)
 
 
 def draw_drill(rng: random.Random) -> Example:

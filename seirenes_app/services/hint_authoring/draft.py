@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement, PromptProfile
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
+from training.prompt_files import COMPACT, INSTRUCT, built_in
 
 T = TypeVar("T")
 
@@ -63,12 +64,12 @@ class DraftHint:
 
 @dataclass(frozen=True, slots=True)
 class SolverChoice:
-    """A model (GGUF path, empty: bundled) with a `lora` path. `style` None: by the model; `n_ctx` 0: the model's
+    """A model (GGUF path, empty: bundled) with a `lora` path. `prompts` None: by the model; `n_ctx` 0: the model's
     own."""
 
     model: str = ""
     lora: str = ""
-    style: PromptStyle | None = None
+    prompts: PromptProfile | None = None
     n_ctx: int = 0
 
 
@@ -137,7 +138,13 @@ def to_json(draft: Draft) -> str:
 
 def from_json(text: str) -> Draft:
     """Read `to_json`'s text. Raises a `UserError` for what is damaged or newer."""
-    return read_value(read_object(text, "draft", {_HINTS_KEY: "hints"}), Draft, "draft")
+    data = read_object(text, "draft", {_HINTS_KEY: "hints"})
+    for role in ("solver", "adversary"):
+        choice = data.get(role)
+        # Version 0.1 had two styles by name.
+        if isinstance(choice, dict) and choice.get("style") in (COMPACT, INSTRUCT):
+            choice["prompts"] = dataclasses.asdict(built_in(choice["style"]))
+    return read_value(data, Draft, "draft")
 
 
 def read_object(text: str, name: str, renamed: Mapping[str, str]) -> dict[str, Any]:

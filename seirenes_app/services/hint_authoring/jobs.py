@@ -25,6 +25,7 @@ from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
 from training.core.answers import AnswerGrader, answers_equal
 from training.core.gates import check_hint
+from training.core.hint_reader import clean_hint
 from training.core.hint_templates import WRITERS
 from training.core.implied_answer import read_suggestion, usable
 from training.core.symbolic import SymbolicCheck
@@ -260,21 +261,17 @@ def generate_hints(
             call_back(on_text, texts.add(event, event.index))
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
             texts.end(event)
-            text = clean_hint(event.text)
+            text = read_hint(event, choice)
             suggested = read_suggestion(text, problem)
             made[event.index] = DraftHint(new_id(), text, draft.type, Origin.MODEL, author, suggested)
             call_back(on_hint, made[event.index])
     return [made[i] for i in sorted(made)]
 
 
-def clean_hint(text: str) -> str:
-    """A model's text as a hint: without its thinking, without quotes around the whole."""
-    text = text.rpartition("</think>")[2].strip()
-    for left, right in ('""', "“”", "''"):
-        inner = text[1:-1]
-        if len(text) > 2 and text[0] == left and text[-1] == right and left not in inner and right not in inner:
-            return inner.strip()
-    return text
+def read_hint(done: SampleDone, choice: SolverChoice) -> str:
+    """The hint in a reply of the Adversary `choice`."""
+    limit = models.profile_for(choice).max_hint_characters
+    return clean_hint(done.text, truncated=done.finish is Finish.LENGTH, max_characters=limit)
 
 
 def solve_hints(

@@ -10,9 +10,10 @@ from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan, SolverChoice
 from training.core.hint_templates import write_placebo
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptStyle, adversary_messages, join_hint, reasoner_messages
+from training.core.prompts import PromptProfile, adversary_messages, join_hint, reasoner_messages
 from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
+from training.prompt_files import COMPACT, NEUTRAL, built_in
 
 # The bundled model and what was trained from it: no other text model is as small in both.
 _COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
@@ -28,19 +29,19 @@ def model_path(choice: SolverChoice) -> Path:
     return path.absolute()
 
 
-def style_for(choice: SolverChoice) -> PromptStyle:
-    """The choice's own style; else compact for the bundled model and what was trained from it, instruct for others."""
-    if choice.style is not None:
-        return choice.style
+def profile_for(choice: SolverChoice) -> PromptProfile:
+    """The choice's own profile; else compact for the bundled model and what was trained from it, neutral for others."""
+    if choice.prompts is not None:
+        return choice.prompts
     if not choice.model:
-        return PromptStyle.COMPACT
+        return built_in(COMPACT)
     try:
         facts = describe_gguf(model_path(choice))
     except UserError:
         # Loading it says what is wrong, better than here.
-        return PromptStyle.INSTRUCT
+        return built_in(NEUTRAL)
     small = facts.n_vocab <= _COMPACT_VOCAB and facts.n_params <= _COMPACT_PARAMS
-    return PromptStyle.COMPACT if small else PromptStyle.INSTRUCT
+    return built_in(COMPACT if small else NEUTRAL)
 
 
 def load_request(choice: SolverChoice) -> LoadRequest:
@@ -52,7 +53,7 @@ def load_request(choice: SolverChoice) -> LoadRequest:
 
 
 def solve_messages(choice: SolverChoice, text: str) -> tuple[Message, ...]:
-    return _as_chat(reasoner_messages(text, style_for(choice)))
+    return _as_chat(reasoner_messages(text, profile_for(choice)))
 
 
 def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
@@ -65,7 +66,7 @@ def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
 
 
 def hint_messages(choice: SolverChoice, question: str, type_: HintType) -> tuple[Message, ...]:
-    return _as_chat(adversary_messages(question, type_, style_for(choice)))
+    return _as_chat(adversary_messages(question, type_, profile_for(choice)))
 
 
 def _as_chat(turns: list[Turn]) -> tuple[Message, ...]:

@@ -23,11 +23,13 @@ from seirenes_app.services.hint_authoring.draft import (
     read_value,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
+from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
 from training.core.implied_answer import read_suggestion
 from training.core.statistics import Interval, newcombe, wilson
 from training.core.types import Condition, Outcome
 from training.errors import UserError
+from training.prompt_files import COMPACT, INSTRUCT, built_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,19 @@ def solve_key(draft: Draft, hint: DraftHint | None) -> str:
     shown = (hint.text, hint.suggested, draft.placement) if hint else None
     problem, solver = draft.problem, draft.solver
     content = [
-        problem.question, problem.answer, problem.kind, shown, _stamp(solver), solver.style, solver.n_ctx,
+        problem.question, problem.answer, problem.kind, shown, _stamp(solver), _prompts_key(solver), solver.n_ctx,
         astuple(draft.plan),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+
+def _prompts_key(choice: SolverChoice) -> str | None:
+    """The profile's digest; what version 0.1 wrote, where the prompt is still the same."""
+    used = profile_for(choice)
+    old = next((name for name in (COMPACT, INSTRUCT) if used.digest == built_in(name).digest), None)
+    if old is None:
+        return used.digest
+    return old if choice.prompts is not None else None
 
 
 def _stamp(choice: SolverChoice) -> list[Any]:
@@ -205,7 +216,7 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
     options += [("--max-tokens", plan.max_tokens)] if plan.max_tokens != SolvePlan().max_tokens else []
     options += [
         (name, value)
-        for name, value in (("--model", solver.model), ("--lora", solver.lora), ("--style", solver.style),
+        for name, value in (("--model", solver.model), ("--lora", solver.lora), ("--prompts", _prompts_name(solver)),
                             ("--context", solver.n_ctx)) if value
     ]  # fmt: skip
     # As one word each, so that a text that begins with a hyphen is no option.
@@ -214,6 +225,11 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
         words.append("--no-placebo")
     question = f"{LIBRARY}:{known}" if known else problem.question
     return shlex.join(["seirenes", "solve", *words, "--", question])
+
+
+def _prompts_name(choice: SolverChoice) -> str:
+    """For `--prompts`; of a profile that was edited and not saved, the one that it was made from."""
+    return choice.prompts.name if choice.prompts is not None else ""
 
 
 def _library_name(draft: Draft) -> str:

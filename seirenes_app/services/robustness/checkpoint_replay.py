@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.services.robustness.types import CheckpointReplayResult, DataTable, ReplayStep, Value
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement, PromptProfile
 from training.core.types import Hint, Outcome, Problem
 from training.errors import UserError
-from training.runs.config import load_config
+from training.runs.config import load_config, profile_of
 from training.runs.paths import RunPaths
 from training.runs.processes import child_environment, kill_tree
 
@@ -56,7 +56,12 @@ class CheckpointReplay:
     """One replay and its child process. `run` blocks; `cancel` may be called from any thread."""
 
     def __init__(
-        self, paths: RunPaths, plan: ReplayPlan, *, recorded_steps: Sequence[int] = (), style: PromptStyle | None = None
+        self,
+        paths: RunPaths,
+        plan: ReplayPlan,
+        *,
+        recorded_steps: Sequence[int] = (),
+        prompts: PromptProfile | None = None,
     ) -> None:
         self._steps = checkpoints_of(paths, recorded_steps)
         config = load_config(paths.config)
@@ -64,7 +69,7 @@ class CheckpointReplay:
             "steps": [(step, str(folder)) for step, folder in self._steps],
             "hint": plan.hint.text if plan.hint else "",
             "suggested": plan.hint.suggested if plan.hint else None,
-            "style": style or config.model.prompt_style,
+            "prompts": asdict(prompts or profile_of(config)),
             "device": config.model.device,
         }
         self._lock = threading.Lock()

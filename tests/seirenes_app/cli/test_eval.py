@@ -15,12 +15,12 @@ from helpers.evals import fill, small_plan
 from seirenes_app.cli import evaluate as verbs_eval
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluations import EvaluationRepository
-from training.core.prompts import PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import TargetKind
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
+from training.prompt_files import COMPACT, built_in
 from training.runs.config import RunConfig
 from training.runs.paths import new_run
 from training.runs.processes import child_environment
@@ -156,9 +156,9 @@ def test_a_persons_names_become_targets(run, gguf, tmp_path):
         ("r@20", TargetKind.TORCH), ("r@0", TargetKind.TORCH), ("starter", TargetKind.TORCH),
         (gguf.name, TargetKind.GGUF), ("starter (2)", TargetKind.TORCH),
     ]  # fmt: skip
-    assert {t.style for t in plan.targets} == {PromptStyle.COMPACT}
+    assert {t.prompts for t in plan.targets} == {built_in(COMPACT)}
     every = verbs_eval._plan(parse("eval", "r@all", "--problems", 2, "--prompt-style", "instruct"))
-    assert [(t.step, t.style) for t in every.targets] == [(0, PromptStyle.INSTRUCT), (20, PromptStyle.INSTRUCT)]
+    assert [(t.step, t.prompts.name) for t in every.targets] == [(0, "cautious"), (20, "cautious")]
     assert verbs_eval._plan(parse("eval", "r", "--step", 0, "--problems", 2)).targets[0].step == 0
 
 

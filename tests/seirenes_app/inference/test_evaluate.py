@@ -10,13 +10,13 @@ import pytest
 from helpers.evals import contents, verify
 
 from seirenes_app.inference.evaluate import WorkerEngine, main
-from training.core.prompts import PromptStyle
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.evaluator import SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader
+from training.prompt_files import COMPACT, built_in
 from training.runs.control import StopRequested
 from training.runs.events import EventTail
 from training.runs.processes import child_environment
@@ -40,7 +40,7 @@ def plan_of(*targets, problems=6, **options):
 
 @pytest.fixture
 def gguf(model):
-    return Target("gguf", str(model), TargetKind.GGUF, PromptStyle.COMPACT)
+    return Target("gguf", str(model), TargetKind.GGUF, built_in(COMPACT))
 
 
 def run(paths):

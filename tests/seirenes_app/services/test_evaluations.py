@@ -24,11 +24,11 @@ from seirenes_app.services.evaluations import (
     starter_target,
 )
 from seirenes_app.services.run_repository import move_to_trash
-from training.core.prompts import PromptStyle
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.plan import TargetKind
+from training.prompt_files import COMPACT, NEUTRAL, built_in
 from training.runs.config import RunConfig
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
@@ -157,8 +157,8 @@ def run(tmp_path):
 
 def test_checkpoints_are_targets_with_run_and_step(run):
     found = checkpoint_targets(run)
-    assert [(t.name, t.run, t.step, t.style) for t in found] == [
-        (f"r@{s}", "r", s, PromptStyle.COMPACT) for s in (0, 20, 40)
+    assert [(t.name, t.run, t.step, t.prompts) for t in found] == [
+        (f"r@{s}", "r", s, built_in(COMPACT)) for s in (0, 20, 40)
     ]
     assert len({t.fingerprint for t in found}) == 3
     with pytest.raises(UserError, match=r"no checkpoint of step 30\. It has those of: 0, 20, 40"):
@@ -182,17 +182,17 @@ def test_crossplay_has_a_suite_a_writer_and_asks_clean_once(run):
         plan_crossplay(run, [40])
 
 
-def test_the_prompt_style_goes_with_the_model(tmp_path, run):
+def test_the_prompt_profile_goes_with_the_model(tmp_path, run):
     small = run.checkpoints / "step_000020"
     large = tmp_path / "large"
     large.mkdir()
     (large / "model.safetensors").write_bytes(b"x")
     (large / "config.json").write_text(json.dumps({"vocab_size": 150_000}))
-    assert folder_target(small).style is PromptStyle.COMPACT
-    assert folder_target(large).style is PromptStyle.INSTRUCT
-    assert folder_target(large, PromptStyle.COMPACT).style is PromptStyle.COMPACT
+    assert folder_target(small).prompts == built_in(COMPACT)
+    assert folder_target(large).prompts == built_in(NEUTRAL)
+    assert folder_target(large, built_in(COMPACT)).prompts == built_in(COMPACT)
     found = gguf_target(bundled_model())
-    assert (found.style, found.kind) == (PromptStyle.COMPACT, TargetKind.GGUF)
+    assert (found.prompts, found.kind) == (built_in(COMPACT), TargetKind.GGUF)
     with pytest.raises(UserError, match="holds no model"):
         folder_target(tmp_path)
 

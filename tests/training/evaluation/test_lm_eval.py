@@ -13,10 +13,11 @@ import sys
 import pytest
 from helpers.evals import greedy_rows
 
-from training.core.prompts import Placement, PromptStyle, join_hint
+from training.core.prompts import Placement, join_hint
 from training.core.types import AnswerKind, Outcome, Problem
 from training.evaluation.lm_eval_export import export_tasks, suite_rows
 from training.evaluation.suites.builder import Suite, frozen_suite, make_suite, template_offers
+from training.prompt_files import COMPACT, NEUTRAL, built_in
 
 EXECUTABLE = os.environ.get("SEIRENES_LM_EVAL", "")
 PROBLEMS = int(os.environ.get("SEIRENES_LM_EVAL_PROBLEMS", "12"))
@@ -46,13 +47,13 @@ def run_lm_eval(made, model, results):
     return samples
 
 
-def solve_ourselves(suite, style):
+def solve_ourselves(suite, prompts):
     """Our greedy rows by the id that the export gives them."""
     from training.engine.models import resolve_model
     from training.engine.torch_local import LocalTorchBackend
 
     backend = LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1)
-    rows = greedy_rows(backend, suite, 128, style)
+    rows = greedy_rows(backend, suite, 128, prompts)
     return {f"{p.id}/{r.key.condition}" + (f"/{r.key.index}" if r.key.index >= 0 else ""): r for r, p in rows}
 
 
@@ -68,21 +69,21 @@ def outside_suite():
     return make_suite("outside", problems, template_offers(1, split=frozen_suite(1, 1).items[0].problem.split), 1).suite
 
 
-@pytest.mark.parametrize("style", [PromptStyle.COMPACT, PromptStyle.INSTRUCT])
-def test_every_outcome_and_every_text_is_the_same(tmp_path, style):
+@pytest.mark.parametrize("prompts", [built_in(COMPACT), built_in(NEUTRAL)], ids=lambda p: p.name)
+def test_every_outcome_and_every_text_is_the_same(tmp_path, prompts):
     from training.engine.models import bundled_starter
 
     frozen = frozen_suite(PROBLEMS, 2605)
     suite = Suite("mine", (*frozen.items, *outside_suite().items))
-    made = export_tasks(suite, tmp_path / "tasks", style=style)
+    made = export_tasks(suite, tmp_path / "tasks", prompts=prompts)
     theirs = run_lm_eval(made, bundled_starter(), tmp_path / "results")
-    ours = solve_ourselves(suite, style)
+    ours = solve_ourselves(suite, prompts)
     rows = [row for found in suite_rows(suite, Placement.APPEND).values() for row in found]
     assert set(theirs["seirenes"]) == set(ours) == {row["id"] for row in rows}
     differ = [i for i, s in theirs["seirenes"].items() if (s["exact_match"] == 1) != (ours[i].outcome is Outcome.RIGHT)]
     texts = [i for i, s in theirs["seirenes"].items() if s["resps"][0][0] != ours[i].completion]
     print(
-        f"lm_eval, {style}: {len(ours) - len(differ)} of {len(ours)} outcomes and {len(ours) - len(texts)} texts agree"
+        f"lm_eval, {prompts.name}: {len(ours) - len(differ)} of {len(ours)} outcomes and {len(ours) - len(texts)} texts agree"
     )
     assert not differ
     assert not texts

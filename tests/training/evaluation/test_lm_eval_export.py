@@ -10,11 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from training.core.answers import AnswerGrader, choices
-from training.core.prompts import Placement, PromptStyle, join_hint, reasoner_messages
+from training.core.prompts import Placement, join_hint, reasoner_messages
 from training.core.types import AnswerKind, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.lm_eval_export import export_rows, export_tasks, task_slug, utils_source
 from training.evaluation.suites.builder import Suite, frozen_suite
+from training.prompt_files import NEUTRAL, built_in
 
 SUITE = frozen_suite(9, 4)
 
@@ -74,9 +75,9 @@ def test_rows_are_what_a_solver_is_shown_with_the_suites_placement(tmp_path):
 
 
 def test_the_instruct_style_has_our_system_turn(tmp_path):
-    made = export_tasks(SUITE, tmp_path / "t", style=PromptStyle.INSTRUCT, max_tokens=500)
+    made = export_tasks(SUITE, tmp_path / "t", prompts=built_in(NEUTRAL), max_tokens=500)
     config = yaml.load((made.folder / f"{made.group}_clean.yaml").read_text(), _Loader)
-    assert config["description"] == reasoner_messages("", PromptStyle.INSTRUCT)[0]["content"]
+    assert config["description"] == reasoner_messages("", built_in(NEUTRAL))[0]["content"]
     assert config["generation_kwargs"]["max_gen_toks"] == 500
 
 

@@ -7,7 +7,7 @@ from helpers.evals import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import (
@@ -22,6 +22,7 @@ from training.evaluation.plan import (
     plan_from_json,
     plan_to_json,
 )
+from training.prompt_files import BUILT_IN, INSTRUCT, built_in
 
 names = st.text(min_size=1, max_size=8)
 suites = st.builds(
@@ -29,7 +30,7 @@ suites = st.builds(
     placement=st.sampled_from(Placement), conditions=st.lists(st.sampled_from(Condition), unique=True).map(tuple),
 )  # fmt: skip
 targets = st.builds(
-    Target, name=names, path=names, kind=st.sampled_from(TargetKind), style=st.sampled_from(PromptStyle),
+    Target, name=names, path=names, kind=st.sampled_from(TargetKind), prompts=st.sampled_from([built_in(n) for n in (*BUILT_IN, INSTRUCT)]),
     run=names, step=st.none() | st.integers(0, 99), fingerprint=names,
 )  # fmt: skip
 plans = st.builds(

@@ -11,7 +11,7 @@ from training.evaluation.eval_dir import read_plan
 from training.evaluation.run_store import RunEvaluations, run_eval_dir
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import Suite, frozen_suite
-from training.runs.config import RunConfig
+from training.runs.config import RunConfig, profile_of
 from training.runs.paths import new_run
 
 
@@ -45,7 +45,7 @@ def test_a_stopped_evaluation_leaves_nothing_and_can_be_done_again(run):
         raise KeyboardInterrupt
 
     config = RunConfig()
-    evaluations = RunEvaluations(run, suite, 1, max_tokens=8, style=config.model.prompt_style)
+    evaluations = RunEvaluations(run, suite, 1, max_tokens=8, prompts=profile_of(config))
     with pytest.raises(KeyboardInterrupt):
         evaluations.evaluate(10, stopped, AnswerGrader())
     assert rows_of(run) == before

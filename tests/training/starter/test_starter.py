@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from training.core.gates import check_hint
-from training.core.prompts import PromptStyle, adversary_messages, reasoner_messages
+from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.types import HintType, Role
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.suites.builder import held_out_problems
+from training.prompt_files import COMPACT, built_in
 from training.starter.pretrain import Pretraining, train_tokenizer
 from training.starter.recipe import Architecture, Recipe, draw_batch, render_prompt, stream_examples
 
@@ -61,7 +62,7 @@ def test_digits_stand_alone(tokenizer, number):
 
 
 def test_the_chat_template_renders_what_it_was_trained_on(starter, tokenizer):
-    messages = reasoner_messages("How many? 12.", PromptStyle.COMPACT)
+    messages = reasoner_messages("How many? 12.", built_in(COMPACT))
     assert list(starter.codec.encode_chat(messages)) == tokenizer.encode(render_prompt(messages)).ids
 
 
@@ -70,12 +71,12 @@ def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
     from training.evaluation.torch_evaluator import sample_texts
 
     problems = held_out_problems(60, 99)
-    chats = [reasoner_messages(p.question, PromptStyle.COMPACT) for p in problems]
+    chats = [reasoner_messages(p.question, built_in(COMPACT)) for p in problems]
     solved = sample_texts(starter, chats, 1, SamplingParams(128, 0.0))
     right = sum(AnswerGrader().grade(s.text, p).outcome == "right" for (s,), p in zip(solved, problems, strict=True))
     assert right / len(problems) > 0.6
     asked = list(itertools.product(problems[:10], HintType))
-    prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, PromptStyle.COMPACT)) for p, t in asked]
+    prompts = [starter.codec.encode_chat(adversary_messages(p.question, t, built_in(COMPACT))) for p, t in asked]
     hints = [starter.codec.decode(c.tokens) for (c,) in starter.sample(prompts, 1, SamplingParams(64, 1.0, 1))]
     passed = sum(check_hint(h, p).passed for h, (p, _) in zip(hints, asked, strict=True))
     assert passed / len(hints) > 0.7

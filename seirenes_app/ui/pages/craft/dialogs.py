@@ -27,10 +27,11 @@ from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDia
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement
 from training.errors import UserError
 from training.evaluation.suites.manifest import SuiteManifest
 from training.evaluation.suites.repository import SuiteRepository, suite_name
+from training.prompt_files import list_profiles
 
 MAX_TITLE = 120
 NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
@@ -99,17 +100,12 @@ class LibraryDialog(PickerDialog):
 
 
 GGUF = "Models (*.gguf);;All files (*)"
-STYLES: tuple[tuple[str, PromptStyle | None], ...] = (
-    ("By the model", None),
-    ("Compact, as the bundled one was trained", PromptStyle.COMPACT),
-    ("Full instructions", PromptStyle.INSTRUCT),
-)
 MAX_CONTEXT = 131_072
 READING = "Reading the file…"
 
 
 class ModelDialog(PickerDialog):
-    """Choice of a model file, its adapter, prompt style and context. Emits it, and whether it is for both roles."""
+    """Choice of a model file, its adapter, prompt profile and context. Emits it, and whether it is for both roles."""
 
     modelChosen = Signal(object, bool)
 
@@ -124,11 +120,15 @@ class ModelDialog(PickerDialog):
         self._tasks, self._adapter = tasks, ""
         self.list.setMinimumHeight(120)
         self.preview.setMinimumHeight(112)
-        self.style_ = QComboBox()
+        self.prompts = QComboBox()
         self.context = QSpinBox(maximum=MAX_CONTEXT, singleStep=512, suffix=" tokens", value=choice.n_ctx)
-        for name, style in STYLES:
-            self.style_.addItem(name, style)
-        self.style_.setCurrentIndex([style for _name, style in STYLES].index(choice.style))
+        profiles = [listed.profile for listed in list_profiles() if listed.profile is not None]
+        if choice.prompts is not None and choice.prompts not in profiles:
+            profiles.append(choice.prompts)
+        self.prompts.addItem("By the model", None)
+        for profile in profiles:
+            self.prompts.addItem(profile.label, profile)
+        self.prompts.setCurrentIndex(0 if choice.prompts is None else 1 + profiles.index(choice.prompts))
         self.context.setSpecialValueText("The model's own, at most 4,096")
         ignore_wheel(self.context)
         self.adapter = ElidedLabel("muted")
@@ -136,7 +136,7 @@ class ModelDialog(PickerDialog):
                              clicked=self._browse_adapter)  # fmt: skip
         self.no_adapter = make_icon_button("close", "No adapter", clicked=lambda: self._set_adapter(""))
         options = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
-        for r, (name, editor) in enumerate((("Prompt style", self.style_), ("Context", self.context))):
+        for r, (name, editor) in enumerate((("Prompts", self.prompts), ("Context", self.context))):
             options.addWidget(make_label(name), r, 0)
             options.addWidget(editor, r, 1)
             editor.setAccessibleName(name)
@@ -186,7 +186,7 @@ class ModelDialog(PickerDialog):
         self.no_adapter.setVisible(bool(path))
 
     def _emit_choice(self, path: str) -> None:
-        choice = SolverChoice(path, self._adapter, self.style_.currentData(), self.context.value())
+        choice = SolverChoice(path, self._adapter, self.prompts.currentData(), self.context.value())
         self.modelChosen.emit(choice, self.both.isChecked())
 
 

@@ -20,9 +20,10 @@ from seirenes_app.services.hint_authoring.draft import (
     title_of,
     to_json,
 )
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
+from training.prompt_files import BUILT_IN, built_in
 
 texts = st.text(max_size=30)
 all_hints = st.builds(
@@ -30,7 +31,11 @@ all_hints = st.builds(
     author=texts, suggested=st.none() | texts,
 )  # fmt: skip
 choices = st.builds(
-    SolverChoice, model=texts, lora=texts, style=st.none() | st.sampled_from(PromptStyle), n_ctx=st.integers(0, 9999)
+    SolverChoice,
+    model=texts,
+    lora=texts,
+    prompts=st.none() | st.sampled_from([built_in(n) for n in BUILT_IN]),
+    n_ctx=st.integers(0, 9999),
 )
 drafts = st.builds(
     Draft, id=texts, title=texts,

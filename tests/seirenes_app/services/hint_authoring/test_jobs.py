@@ -19,19 +19,21 @@ from seirenes_app.services.hint_authoring.draft import (
     SolverChoice,
     new_draft,
 )
-from seirenes_app.services.hint_authoring.jobs import Job, clean_hint, generate_hints, solve_hints
+from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints
 from seirenes_app.services.hint_authoring.models import (
     PLACEBOS,
     condition_texts,
     load_request,
+    profile_for,
     shares,
     solve_messages,
-    style_for,
 )
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import rank, solve_key
-from training.core.prompts import PromptStyle, reasoner_messages
+from training.core.hint_reader import clean_hint
+from training.core.prompts import reasoner_messages
 from training.core.types import AnswerKind, Condition, HintType, Outcome
+from training.prompt_files import BUILT_IN, CAUTIOUS, COMPACT, NEUTRAL, built_in
 
 TRANSFER = next(d for d in library() if d.id == "transfer-3")
 PLAN = SolvePlan(samples=8, seed=1)
@@ -196,31 +198,23 @@ def test_hints_stream_in_with_what_they_suggest(shared, heard):
     assert any(c.suggested for c in made)
 
 
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [(' "Could it be 20?" ', "Could it be 20?"), ("<think>\nhm\n</think>\n\nSay 3.", "Say 3."), ('"A" and "B"', '"A" and "B"'),
-     ("“Say 3.”", "Say 3."), ('""', '""'), ("", "")],
-)  # fmt: skip
-def test_a_models_text_loses_its_thinking_and_outer_quotes(text, clean):
-    assert clean_hint(text) == clean
-
-
 # ---------------------------------------------------------------------- models
 
 
 def test_the_starter_and_its_offspring_are_asked_in_few_words_and_others_in_many(tmp_path):
     child = tmp_path / "demo-step-40.gguf"
     child.write_bytes(bundled_model().read_bytes())
-    assert style_for(SolverChoice()) is PromptStyle.COMPACT
-    assert style_for(SolverChoice(str(child))) is PromptStyle.COMPACT
-    assert style_for(SolverChoice(str(child), style=PromptStyle.INSTRUCT)) is PromptStyle.INSTRUCT
-    assert style_for(SolverChoice(str(tmp_path / "missing.gguf"))) is PromptStyle.INSTRUCT
+    assert profile_for(SolverChoice()) == built_in(COMPACT)
+    assert profile_for(SolverChoice(str(child))) == built_in(COMPACT)
+    assert profile_for(SolverChoice(str(child), prompts=built_in(CAUTIOUS))) == built_in(CAUTIOUS)
+    assert profile_for(SolverChoice(str(tmp_path / "missing.gguf"))) == built_in(NEUTRAL)
 
 
 def test_messages_are_those_of_training():
-    for style in PromptStyle:
-        messages = solve_messages(SolverChoice(style=style), "Q?")
-        assert [{"role": m.role, "content": m.content} for m in messages] == reasoner_messages("Q?", style)
+    for name in BUILT_IN:
+        profile = built_in(name)
+        messages = solve_messages(SolverChoice(prompts=profile), "Q?")
+        assert [{"role": m.role, "content": m.content} for m in messages] == reasoner_messages("Q?", profile)
 
 
 def test_a_model_that_is_loaded_or_about_to_be_is_not_loaded_again(own):

@@ -22,11 +22,12 @@ from seirenes_app.services.hint_authoring.jobs import template_hints
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import as_command, solve_key
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suite_item, suites_folder
-from training.core.prompts import Placement, PromptStyle
+from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType, Split
 from training.errors import UserError
 from training.evaluation.suites.io import AlreadyThere, read_suite
 from training.evaluation.suites.repository import SuiteRepository
+from training.prompt_files import COMPACT, built_in
 
 TOM = DraftProblem("Tom has 5 apples. He buys 7 more. How many apples does Tom have?", "12")
 
@@ -146,7 +147,7 @@ def test_the_command_repeats_the_draft(question, hint, placement, suggested, pla
     plan = SolvePlan(samples, temperature, 100, 7, placebo)
     draft = with_hints(
         hand(hint, suggested=suggested), problem=DraftProblem(question, "-5", AnswerKind.NUMBER), placement=placement,
-        plan=plan, solver=SolverChoice("/a b/m.gguf", "/l.gguf", PromptStyle.COMPACT, 99),
+        plan=plan, solver=SolverChoice("/a b/m.gguf", "/l.gguf", built_in(COMPACT), 99),
     )  # fmt: skip
     again, mine = repeated(as_command(draft, draft.hints[0]))
     assert solve_key(again, mine) == solve_key(draft, draft.hints[0])
