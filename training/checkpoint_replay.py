@@ -72,7 +72,8 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
             # Measured once: another count of threads may add up in another order.
             threads = backend.threads
             params = SamplingParams(request.max_tokens, request.temperature, request.seed)
-            ((completion,),) = backend.sample([backend.codec.encode_chat(chat)], 1, params)
+            prompt = backend.codec.encode_chat(chat, request.prompts.template)
+            ((completion,),) = backend.sample([prompt], 1, params)
         except UserError as error:
             yield {"step": step, "missing": str(error)}
             continue

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from training.core.prompts import PromptProfile, check_name, parse_profile, profile_to_toml
 from training.errors import UserError
+from training.model_names import locate_model
 from training.resources import resources_folder, user_folder
-from training.runs.files import explained, write_whole
+from training.runs.files import explained, open_regular, write_whole
 
 AUTO = "auto"
 """In place of a profile's name: by the model."""
@@ -57,13 +58,14 @@ def _built_in(path: Path) -> PromptProfile:
 
 def read_profile(path: Path) -> PromptProfile:
     """The profile in a file, called by the file's name. A `UserError` names file, line and remedy."""
-    if not path.is_file():
-        what = "is no plain file" if path.exists() else "is not there"
-        raise UserError(f"The prompt profile {path} {what}. Name a TOML file, or a profile: seirenes prompts list")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(MAX_BYTES + 1)
         text = raw.decode("utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"There is no prompt profile {path}. Name a TOML file, or a profile of: seirenes prompts list"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The prompt profile {path} cannot be read ({error}). Restore or correct the file.") from error
     if len(raw) > MAX_BYTES:
@@ -124,7 +126,11 @@ def _has_few_tokens(folder: Path) -> bool:
 
 def profile_for_folder(model: str | Path) -> PromptProfile:
     """What fits a model: compact for the bundled one ('starter') and what was trained from it, neutral for others."""
-    compact = str(model) == STARTER or is_compact(Path(model).expanduser())
+    try:
+        compact = str(model) == STARTER or is_compact(locate_model(model))
+    except UserError:
+        # Whoever loads the model says what is wrong with it, better than here.
+        compact = False
     return built_in(COMPACT if compact else NEUTRAL)
 
 

@@ -253,7 +253,7 @@ class SelfPlay:
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout
-        prompts = [codec.encode_chat(chat) for chat in chats]
+        prompts = [codec.encode_chat(chat, self.profile.template) for chat in chats]
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
         total = len(prompts) * n
         self.callbacks.stage(stage, 0, total)

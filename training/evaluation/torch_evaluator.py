@@ -60,7 +60,8 @@ def write_hints(
     A hint too like one that was taken for the same problem already is not taken; `author` becomes its `template`.
     """
     keys = [(problem, type_) for problem in problems for type_ in HintType]
-    encoded = [backend.codec.encode_chat(adversary_messages(p.question, t, prompts)) for p, t in keys]
+    chats = [adversary_messages(p.question, t, prompts) for p, t in keys]
+    encoded = [backend.codec.encode_chat(chat, prompts.template) for chat in chats]
     params = SamplingParams(max_tokens, temperature, seed)
     sampled = backend.sample(encoded, attempts, params, progress=progress, cancelled=cancelled)
     special = backend.codec.special_texts()

@@ -12,7 +12,7 @@ from seirenes_app.inference.protocol import Alternative, ScoreRequest, ScoreResu
 from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
-from seirenes_app.services.hint_authoring.models import load_request, solve_messages
+from seirenes_app.services.hint_authoring.models import load_request, profile_for, solve_messages
 from training.core.prompts import join_hint
 from training.errors import UserError
 
@@ -103,7 +103,10 @@ def score_solution(job: Job, draft: Draft, hint: DraftHint, solution: str) -> Lo
     model, scores = load_request(draft.solver), list[ScoreResult]()
     for shown in (question, join_hint(question, text, draft.placement)):
         messages = solve_messages(draft.solver, shown)
-        request = ScoreRequest(messages=messages, completion=solution, top_k=ALTERNATIVES)
+        request = ScoreRequest(
+            messages=messages, completion=solution, top_k=ALTERNATIVES,
+            template_variables=profile_for(draft.solver).template,
+        )  # fmt: skip
         pending = job.client.send(request, job.inbox.put, model)
         found = [event for event in job.listen(pending) if isinstance(event, ScoreResult)]
         if not found:
