@@ -223,7 +223,8 @@ def _read_whole(folder: Path, config: Mapping[str, Any]) -> ModelFiles:
         folder, ModelFormat.FOLDER, _size([f for f in files if f.suffix != ".gguf"]),
         architecture=str(config.get("model_type") or ""),
         quantisation=_stored_type(config, text), n_ctx=_whole(text, "max_position_embeddings", "n_positions"),
-        tied_head=_tied(config, text), n_vocab=_whole(text, "vocab_size"), n_layers=layers, width=width, cell_bytes=cell,
+        tied_head=_tied(config, text), n_vocab=_whole(text, "vocab_size"), n_layers=layers, width=width,
+        cell_bytes=cell,
     )  # fmt: skip
     try:
         headers = _weight_headers(folder, files)
