@@ -7,7 +7,7 @@ done, and lines with `done` and `total` (tokens) in between. Nothing is written 
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from training.engine.base import SamplingParams
@@ -32,6 +32,7 @@ class CompletionRequest:
     temperature: float = 0.0
     seed: int = 0
     batch: int = 5
+    template_variables: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
     threads: int = 0
 
@@ -55,7 +56,7 @@ def _lines(request: CompletionRequest, write: Any) -> Iterator[dict[str, Any]]:
     backend = LocalTorchBackend(resolve_model(request.model), device=request.device, threads=request.threads)
     tokenizer = backend.codec.tokenizer
     plain = [tokenizer(text, return_offsets_mapping=True) for text in request.prompts]
-    encoded = [backend.codec.encode_chat(list(chat)) for chat in request.chats]
+    encoded = [backend.codec.encode_chat(chat, request.template_variables) for chat in request.chats]
     encoded += [tuple(int(i) for i in found["input_ids"]) for found in plain]
     spans = [None] * len(request.chats) + [found["offset_mapping"] for found in plain]
     params = SamplingParams(request.max_tokens, request.temperature, request.seed)

@@ -180,10 +180,14 @@ def _facts(entry: ModelEntry, found: ModelDescription) -> list[tuple[str, str]]:
         ("Licence", found.licence or "not named in its files"),
     ]
     if entry.usable:
-        facts.append(("Chat template", f"{found.template}. {found.template_note}".strip()))
+        facts.append(("Chat template", _template(found)))
         facts += [(name, _fit(fit)) for name, fit in _fits(found) if fit is not None]
         facts += [("Training", found.training_note)] if found.training_note else []
     return [(name, value) for name, value in [*facts, *(("Note", note) for note in found.notes)] if value]
+
+
+def _template(found: ModelDescription) -> str:
+    return found.template_note.text or "used as it is"
 
 
 def _fits(found: ModelDescription) -> tuple[tuple[str, Fit | None], ...]:
@@ -199,7 +203,7 @@ def description_fields(entry: ModelEntry, found: ModelDescription) -> dict[str, 
     """All facts of a model as JSON."""
     return {
         **entry_fields(entry), "vocabulary": found.files.n_vocab or None, "tied_head": found.files.tied_head,
-        "base": found.files.base or None, "template": found.template, "template_note": found.template_note or None,
+        "base": found.files.base or None, "kind": found.kind, "template_note": found.template_note.text or None,
         "end_ids": list(found.end_ids), "licence": found.licence or None,
         "fits": {
             "inference": found.inference and asdict(found.inference),
@@ -253,7 +257,7 @@ def _print_row(row: CheckRow) -> None:
 
 def _result_fields(entry: ModelEntry, result: CheckResult) -> dict[str, Any]:
     return {
-        "model": entry.id, "path": str(entry.path), "prompts": result.style, "max_tokens": result.max_tokens,
+        "model": entry.id, "path": str(entry.path), "prompts": result.prompts, "max_tokens": result.max_tokens,
         "right": result.right, "problems": len(result.rows), "unreadable_share": result.unreadable_share,
         "truncated_share": result.truncated_share, "tokens_per_s": round(result.tokens_per_s, 1),
         "remedies": list(result.remedies),

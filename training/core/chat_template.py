@@ -97,6 +97,7 @@ class ChatTemplate:
 
     `note` says what is used instead of a template that cannot be used. `special_tokens` are the texts that templates
     know by name, such as `bos_token`. `plain` is True where plain lines are written; `stops` then end a turn.
+    `reasons`: the template knows reasoning blocks, so answers are long.
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
@@ -106,6 +107,7 @@ class ChatTemplate:
         self._template: jinja2.Template | None = None
         self._as_parts = False
         self._system_role = True
+        self.reasons = "<think>" in source or "enable_thinking" in source
         if not source.strip():
             self.note = TemplateNote(NoteKind.MISSING, f"The model has no chat template: {_PLAIN}")
             return

@@ -18,21 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.inference.client import Pending, Samples, WorkerClient
-from seirenes_app.inference.protocol import Chunk, Event, Finish, Loading, Message, Ready, SampleRequest
+from seirenes_app.inference.protocol import Chunk, Event, Finish, Loading, Message, SampleRequest
 from seirenes_app.services.formatting import count_of, percent
-from seirenes_app.services.models.facts import ModelFiles, ModelFormat, read_files
+from seirenes_app.services.models.facts import ModelFormat, kind_of, profile_of, read_files, template_of
 from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptStyle, reasoner_messages
+from training.core.prompts import PromptProfile, reasoner_messages
 from training.core.types import UNREADABLE, AnswerKind, Outcome, Problem
 from training.errors import UserError
 from training.runs.processes import child_environment, kill_tree
 
-MAX_TOKENS = 400
-COMPACT_TOKENS = 128
-# The bundled model and what was trained from it: no other text model is as small in both.
-_COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
 _OTHER_KIND = "The answer is none of the kind that the problem asks for ({kind})."
 POLL_S = 0.1
 
@@ -95,7 +91,7 @@ class CheckResult:
 
     rows: tuple[CheckRow, ...]
     planned: int
-    style: str
+    prompts: str
     template_note: str
     max_tokens: int
 
@@ -164,7 +160,18 @@ class _Answer:
     truncated: bool
 
 
-Answers = Iterator[_Answer]
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What a model is asked, greedily unless its profile says otherwise."""
+
+    path: Path
+    chats: Sequence[list[Turn]]
+    profile: PromptProfile
+    limit: int
+
+    @property
+    def temperature(self) -> float:
+        return self.profile.sampling.temperature or 0.0
 
 
 class _Cancelled(Exception):
@@ -188,25 +195,19 @@ def check_model(
     files = read_files(path)
     if files.problem:
         raise UserError(f"{path.name} cannot be tested. {files.problem}")
-    style = _style_for(files)
-    limit = max_tokens or (COMPACT_TOKENS if style is PromptStyle.COMPACT else MAX_TOKENS)
+    profile, template = profile_of(files), template_of(files)
+    limit = max_tokens or profile.limits_for(kind_of(files, template)).solution
     limit = min(limit, max(16, files.n_ctx // 2)) if files.n_ctx else limit
-    chats = [reasoner_messages(problem.question, style) for problem in problems]
-    notes: list[str] = []
+    ask = _Ask(path, [reasoner_messages(problem.question, profile) for problem in problems], profile, limit)
     answers = _answers_of_gguf if files.format is ModelFormat.GGUF else _answers_of_folder
     rows: list[CheckRow] = []
     try:
-        for problem, answer in zip(problems, answers(path, chats, limit, cancelled, on_progress, notes), strict=True):
+        for problem, answer in zip(problems, answers(ask, cancelled, on_progress), strict=True):
             rows.append(_row(len(rows) + 1, problem, answer))
             on_row(rows[-1])
     except _Cancelled:
         pass
-    return CheckResult(tuple(rows), len(problems), str(style), " ".join(notes), limit)
-
-
-def _style_for(files: ModelFiles) -> PromptStyle:
-    small = files.n_vocab <= _COMPACT_VOCAB and files.n_params <= _COMPACT_PARAMS
-    return PromptStyle.COMPACT if small else PromptStyle.INSTRUCT
+    return CheckResult(tuple(rows), len(problems), profile.label, template.note.text, limit)
 
 
 def _row(number: int, problem: Problem, answer: _Answer) -> CheckRow:
@@ -222,9 +223,8 @@ def _row(number: int, problem: Problem, answer: _Answer) -> CheckRow:
 
 
 def _answers_of_gguf(
-    path: Path, chats: Sequence[list[Turn]], limit: int, cancelled: Callable[[], bool],
-    on_progress: Callable[[CheckProgress], object], notes: list[str],
-) -> Answers:  # fmt: skip
+    ask: _Ask, cancelled: Callable[[], bool], on_progress: Callable[[CheckProgress], object]
+) -> Iterator[_Answer]:
     """One after the other, as Craft asks: so the speed is that of a single answer."""
     with WorkerClient() as client:
 
@@ -232,21 +232,21 @@ def _answers_of_gguf(
             if isinstance(event, Loading):
                 on_progress(CheckProgress("Loading the model", event.progress))
 
-        ready = _wait(client.load(path, loading), cancelled)
-        assert isinstance(ready, Ready)
-        if ready.facts.template_note:
-            notes.append(ready.facts.template_note)
-        for place, chat in enumerate(chats):
+        _wait(client.load(ask.path, loading), cancelled)
+        for place, chat in enumerate(ask.chats):
             texts: list[str] = []
 
             def streaming(event: Event, place: int = place, texts: list[str] = texts) -> None:
                 if isinstance(event, Chunk):
                     texts.append(event.text)
-                    on_progress(CheckProgress("Solving", place / len(chats), place + 1, "".join(texts)))
+                    on_progress(CheckProgress("Solving", place / len(ask.chats), place + 1, "".join(texts)))
 
-            on_progress(CheckProgress("Solving", place / len(chats), place + 1))
+            on_progress(CheckProgress("Solving", place / len(ask.chats), place + 1))
             messages = tuple(Message(turn["role"], turn["content"]) for turn in chat)
-            request = SampleRequest(messages=messages, max_tokens=limit, temperature=0.0)
+            request = SampleRequest(
+                messages=messages, max_tokens=ask.limit, temperature=ask.temperature,
+                stop=ask.profile.sampling.stop, template_variables=ask.profile.template,
+            )  # fmt: skip
             found = _wait(client.send(request, streaming), cancelled)
             assert isinstance(found, Samples)
             (sample,) = found.samples
@@ -268,11 +268,13 @@ def _wait(pending: Pending, cancelled: Callable[[], bool]) -> Any:
 
 
 def _answers_of_folder(
-    path: Path, chats: Sequence[list[Turn]], limit: int, cancelled: Callable[[], bool],
-    on_progress: Callable[[CheckProgress], object], _notes: list[str],
-) -> Answers:  # fmt: skip
+    ask: _Ask, cancelled: Callable[[], bool], on_progress: Callable[[CheckProgress], object]
+) -> Iterator[_Answer]:
     """In batches of a few; the seconds of a batch are shared out among its answers."""
-    request = {"model": str(path), "chats": chats, "max_tokens": limit}
+    request = {
+        "model": str(ask.path), "chats": ask.chats, "max_tokens": ask.limit, "temperature": ask.temperature,
+        "template_variables": ask.profile.template,
+    }  # fmt: skip
     on_progress(CheckProgress("Loading the model", 0.0))
     for line in complete_prompts(request, cancelled):
         if "done" in line:

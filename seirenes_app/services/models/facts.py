@@ -22,7 +22,10 @@ from seirenes_app.inference.safetensors_header import SafetensorsHeader, read_sa
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.machine import read_memory
+from training.core.chat_template import ChatTemplate, TemplateNote, folder_template
+from training.core.prompts import ModelKind, PromptProfile
 from training.errors import UserError
+from training.prompt_files import COMPACT, NEUTRAL, built_in
 from training.runs.config import ModelConfig, RunConfig, Tuning
 from training.runs.files import FileIdentity, file_identity, open_regular
 
@@ -38,6 +41,8 @@ CONTEXT_USED = 4096
 COMPUTE_BYTES = 160 << 20  # llama.cpp's work space and this program's worker process
 ROOMY, USABLE = 0.85, 0.95  # shares of the free, and of all, memory that a model may take
 
+# The bundled model and what was trained from it: no other text model is as small in both.
+_COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
 _CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|ForConditionalGeneration)$")
 _LAYERS = {"full_attention", "sliding_attention"}
 _DTYPE_BITS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -47,12 +52,6 @@ class ModelFormat(StrEnum):
     FOLDER = "folder"  # a Hugging Face folder
     GGUF = "gguf"
     ADAPTER = "adapter"  # a PEFT adapter folder
-
-
-class TemplateState(StrEnum):
-    PRESENT = "present"
-    MISSING = "missing"  # a base model: plain lines are used
-    BROKEN = "broken"  # it cannot be read: plain lines are used
 
 
 class FitLevel(StrEnum):
@@ -100,8 +99,8 @@ class ModelDescription:
     it is; `training_note` says what to do then. `notes` are cautions that do not forbid its use."""
 
     files: ModelFiles
-    template: TemplateState
-    template_note: str
+    kind: ModelKind
+    template_note: TemplateNote
     end_ids: tuple[int, ...]
     licence: str
     inference: Fit | None
@@ -160,11 +159,12 @@ def _reason(error: UserError, path: Path) -> str:
 
 def _describe_gguf_file(files: ModelFiles) -> ModelDescription:
     if files.problem:
-        return ModelDescription(files, TemplateState.MISSING, "", (), "", None, None, None, "", ())
+        return ModelDescription(files, ModelKind.BASE, TemplateNote(), (), "", None, None, None, "", ())
     facts: GgufFacts = describe_gguf(files.path)
-    state, note = _template_state(facts.chat_template)
+    template = template_of(files)
     return ModelDescription(
-        files, state, note, facts.end_ids, facts.licence, fit_for_inference(files), None, None,
+        files, kind_of(files, template), template.note, facts.end_ids, facts.licence, fit_for_inference(files),
+        None, None,
         "A GGUF file cannot be trained as it is: convert it to a Hugging Face folder first.",
         () if facts.end_ids else ("The file names no end token, so every answer runs to the token limit.",),
     )  # fmt: skip
@@ -173,13 +173,13 @@ def _describe_gguf_file(files: ModelFiles) -> ModelDescription:
 def _describe_folder(files: ModelFiles) -> ModelDescription:
     folder = files.path
     base = find_base(files.base, folder) if files.format is ModelFormat.ADAPTER else None
-    holder = folder if base is None or any((folder / n).is_file() for n in _TOKENIZERS) else base
-    state, note = _template_state(read_template(holder))
+    template = template_of(files)
     ends = read_end_ids(base or folder)
-    notes = () if files.problem else tuple(_tokenizer_notes(holder, files, ends))
+    notes = () if files.problem else tuple(_tokenizer_notes(_tokenizer_folder(files), files, ends))
     usable = not files.problem
+    licence = read_licence(folder) or (read_licence(base) if base else "")
     return ModelDescription(
-        files, state, note, ends, read_licence(folder) or (read_licence(base) if base else ""),
+        files, kind_of(files, template), template.note, ends, licence,
         fit_for_inference(files) if usable else None,
         fit_for_training(files, Tuning.FULL) if usable and files.format is ModelFormat.FOLDER else None,
         fit_for_training(files, Tuning.LORA) if usable else None, "", notes,
@@ -407,26 +407,35 @@ def _object(path: Path, limit: int = _SMALL_BYTES) -> dict[str, Any]:
 # ---------------------------------------------------------------------- template, end tokens, licence
 
 
-def read_template(folder: Path) -> str:
-    """The chat template of a Hugging Face folder; empty where there is none."""
-    if text := read_small(folder / "chat_template.jinja"):
-        return text
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        found = _object(folder / name).get("chat_template")
-        if isinstance(found, str) and found:
-            return found
-        if isinstance(found, list):
-            named = {t.get("name"): t.get("template") for t in found if isinstance(t, dict)}
-            if isinstance(named.get("default"), str):
-                return str(named["default"])
-    return ""
+def template_of(files: ModelFiles) -> ChatTemplate:
+    """The chat template of a model, of an adapter without one its base's; tried out, and never a failure."""
+    if files.format is ModelFormat.GGUF:
+        return ChatTemplate("" if files.problem else describe_gguf(files.path).chat_template)
+    return folder_template(_tokenizer_folder(files))
 
 
-def _template_state(template: str) -> tuple[TemplateState, str]:
-    if not template:
-        note = "It has no chat template: messages are written as “User: …” and “Assistant: …” lines."
-        return TemplateState.MISSING, note
-    return TemplateState.PRESENT, ""
+def _tokenizer_folder(files: ModelFiles) -> Path:
+    base = find_base(files.base, files.path) if files.format is ModelFormat.ADAPTER else None
+    own = base is None or any((files.path / name).is_file() for name in _TOKENIZERS)
+    return files.path if own or base is None else base
+
+
+def kind_of(files: ModelFiles, template: ChatTemplate) -> ModelKind:
+    """What sort of model it is, for prompts and token limits."""
+    if _is_compact(files):
+        return ModelKind.COMPACT
+    if template.plain:
+        return ModelKind.BASE
+    return ModelKind.REASONING if template.reasons else ModelKind.INSTRUCT
+
+
+def profile_of(files: ModelFiles) -> PromptProfile:
+    """The prompt profile that fits a model by itself."""
+    return built_in(COMPACT if _is_compact(files) else NEUTRAL)
+
+
+def _is_compact(files: ModelFiles) -> bool:
+    return 0 < files.n_vocab <= _COMPACT_VOCAB and files.n_params <= _COMPACT_PARAMS
 
 
 def read_end_ids(folder: Path) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ def test_a_folder_is_tested_row_by_row(of_folder):
     result, rows, said = of_folder
     assert rows == list(result.rows)
     assert result.complete
-    assert (result.style, result.truncated_share) == ("compact", 0.0)
+    assert (result.prompts.split("@")[0], result.truncated_share) == ("compact", 0.0)
     assert all(row.tier is Tier.MARKER and row.tokens > 0 and row.seconds > 0 for row in rows)
     assert said[0].doing == "Loading the model"
 
