@@ -74,7 +74,7 @@ def parse_hub_id(text: str) -> HubId | None:
     body = text.removeprefix("hf:").removeprefix("//").removeprefix("models/") if explicit else text
     head, _, file = body.partition(":")
     repo, _, revision = head.partition("@")
-    if explicit and not file and repo.count("/") > 1:
+    if text.startswith("hf://") and head.count("/") > 1 and not file:
         # hf://org/name@revision/path/in/the/repository
         repo, revision, file = _split_path(head)
     if _REPO.fullmatch(repo) and not repo.lower().endswith(_FILE_ENDINGS) and _sound(file) and _sound(revision):
@@ -141,15 +141,48 @@ def locate_model(name: str | Path) -> Path:
         return path.absolute()
     hub_id = parse_hub_id(text)
     if hub_id is None:
-        raise ModelNotFound(f"There is no model {text!r}: no file or folder of that name is on this machine.")
+        raise ModelNotFound(f"The model {text!r} was not found: no file or folder of that name is on this machine.")
     return find_cached(hub_id)
 
 
-def _exists(path: Path) -> bool:
+def locate_folder(name: str | Path) -> Path:
+    """The Hugging Face folder, or adapter folder, that `name` means. Raises a UserError for anything else."""
+    path = locate_model(name)
+    if path.is_file():
+        if path.suffix.lower() == ".gguf":
+            raise UserError(f"{name} is a GGUF file, and a Hugging Face folder is needed. Name a folder or convert it.")
+        raise UserError(f"{path} is a file, and a Hugging Face folder is needed. Name the folder that holds it.")
+    if not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder. Name a Hugging Face folder or a hub id.")
+    if not _holds_weights(path):
+        raise UserError(
+            f"{path} holds no model: it is not a Hugging Face model folder, because neither config.json nor "
+            "adapter_config.json is there. Name a model's folder, or a hub id as org/name."
+        )
+    return path
+
+
+def locate_gguf(name: str | Path) -> Path:
+    """The GGUF file that `name` means. Raises a UserError for anything else."""
     try:
-        return path.exists()
-    except OSError:  # a loop of links, a name that is too long
-        return os.path.lexists(path)
+        path = locate_model(name)
+    except NotDownloaded:
+        raise
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{name}: there is no such model file. Name a GGUF file or a hub id.") from error
+    if path.is_dir():
+        raise UserError(
+            f"{name} is a folder, and a GGUF file is needed. Make one with: seirenes export {shlex.quote(str(name))} "
+            "--to gguf"
+        )
+    if not path.is_file():
+        raise UserError(f"{path} is neither a file nor a folder. Name a GGUF file or a hub id.")
+    return path
+
+
+def _exists(path: Path) -> bool:
+    """Also for a loop of links and a link to nothing: they are refused by name, not looked for on the hub."""
+    return os.path.lexists(path)
 
 
 def find_cached(hub_id: HubId) -> Path:
@@ -301,6 +334,11 @@ def describe_path(path: Path) -> str:
             file = "/".join(parts[i + 3 :])
             return repo + (f":{file}" if file else "")
     return path.name
+
+
+def without_commit(name: str) -> str:
+    """A name without the commit that `pinned` added, as a person wrote it."""
+    return re.sub(r"@[0-9a-f]{40}(?=:|$)", "", name)
 
 
 def pinned(name: str) -> str:

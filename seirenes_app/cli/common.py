@@ -104,10 +104,16 @@ def stop_process(paths: RunPaths, times: StopTimes) -> bool:
     return StopEscalation(paths, times).run(lambda phase: ERR.print(STOP_TEXT[phase], highlight=False))
 
 
-def follow(paths: RunPaths, poll: Callable[[], State | None], show: Callable[[State], ProgressLine]) -> State:
+def follow(
+    paths: RunPaths,
+    poll: Callable[[], State | None],
+    show: Callable[[State], ProgressLine],
+    *,
+    line_every_s: float = LINE_EVERY_S,
+) -> State:
     """Show the progress until the process is over; returns the last state. `poll` gives None before its first event."""
     gone = False
-    with _display() as display:
+    with _display(line_every_s) as display:
         while True:
             state = poll()
             if state is not None:
@@ -123,9 +129,9 @@ def follow(paths: RunPaths, poll: Callable[[], State | None], show: Callable[[St
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[ProgressLine], None]]:
+def _display(line_every_s: float) -> Iterator[Callable[[ProgressLine], None]]:
     if not ERR.is_terminal:
-        yield _LinePrinter().show
+        yield _LinePrinter(line_every_s).show
         return
     columns = (
         TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
@@ -139,13 +145,14 @@ def _display() -> Iterator[Callable[[ProgressLine], None]]:
 
 
 class _LinePrinter:
-    def __init__(self) -> None:
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
         self._printed = 0.0
         self._last = ""
 
     def show(self, line: ProgressLine) -> None:
         text = " · ".join(part for part in (line.count, line.doing, line.details) if part)
         now = time.monotonic()
-        if text != self._last and (not self._last or now - self._printed >= LINE_EVERY_S):
+        if text != self._last and (not self._last or now - self._printed >= self._every_s):
             ERR.print(text, highlight=False, markup=False, soft_wrap=True)
             self._printed, self._last = now, text

@@ -110,9 +110,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--by", choices=["template", "model"], default="template", help="who writes (default: template)"
     )
     craft_.add_argument("-n", type=int, default=8, metavar="N", help="how many (default: 8)")
-    craft_.add_argument("--model", default="starter", metavar="GGUF", help="who writes, with --by model")
+    craft_.add_argument(
+        "--model", default="starter", metavar="MODEL", help="who writes, with --by model: a GGUF file or a hub id"
+    )
     craft_.add_argument("--solve", type=int, default=0, metavar="N", help="try each on N solutions, the worst first")
-    craft_.add_argument("--solver", default="starter", metavar="GGUF", help="who solves (default: starter)")
+    craft_.add_argument("--solver", default="starter", metavar="MODEL", help="who solves (default: starter)")
     add_prompts_option(craft_)
     craft_.add_argument("--temperature", type=float, default=1.0, help="of writing and solving (default: 1)")
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
@@ -147,7 +149,9 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     """Who solves, and how; for `solve_draft`."""
     parser.add_argument("--suggests", metavar="A", help="the wrong answer that the hint pushes (default: read from it)")
     parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each condition (default: 16)")
-    parser.add_argument("--model", default="starter", metavar="GGUF", help="who solves (default: starter)")
+    parser.add_argument(
+        "--model", default="starter", metavar="MODEL", help="who solves: a GGUF file or a hub id (default: starter)"
+    )
     parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
     add_prompts_option(parser)
     parser.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")

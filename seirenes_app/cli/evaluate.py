@@ -44,6 +44,7 @@ from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
 from training.evaluation.status import EvalState
 from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
+from training.model_names import parse_hub_id
 from training.runs.files import write_whole
 from training.runs.processes import FORCE
 from training.runs.status import RunStatus
@@ -236,7 +237,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate = verbs.add_parser("eval")
     evaluate.add_argument(
         "targets", nargs="*", metavar="TARGET",
-        help="'starter', a model folder, a GGUF file, a run (its newest checkpoint), RUN@STEP or RUN@all",
+        help="'starter', a model folder, a GGUF file, a hub id (org/name), a run (its newest checkpoint), RUN@STEP or "
+        "RUN@all",
     )  # fmt: skip
     evaluate.add_argument("--step", type=int, help="of a run: this checkpoint")
     evaluate.add_argument(
@@ -316,7 +318,7 @@ def eval(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> EvalPlan:
     if not options.targets:
-        raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, or a run.")
+        raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, a hub id, or a run.")
     prompts = read_prompts(options)
     targets = [t for name in options.targets for t in _targets(name, options.step, prompts)]
     suites, writers = _suites(options), []
@@ -340,13 +342,11 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
 
 def _targets(name: str, step: int | None, prompts: PromptProfile | None) -> tuple[Target, ...]:
     path = Path(name).expanduser()
-    if name == evaluations.STARTER:
-        return (evaluations.starter_target(prompts),)
-    if path.suffix == ".gguf":
-        return (evaluations.gguf_target(path, prompts),)
-    if evaluations.is_model_folder(path):
-        return (evaluations.folder_target(path, prompts),)
+    if name == evaluations.STARTER or path.suffix == ".gguf" or path.is_file() or evaluations.is_model_folder(path):
+        return (evaluations.model_target(name, prompts),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
+    if not Path(run).expanduser().exists() and parse_hub_id(name) is not None:
+        return (evaluations.model_target(name, prompts),)
     if path.is_dir() and not (path / "config.json").is_file():
         raise UserError(
             f"{path} is neither a Hugging Face model folder (config.json and *.safetensors) nor a run folder."

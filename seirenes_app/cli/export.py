@@ -13,11 +13,12 @@ from seirenes_app.services.evaluations import STARTER, is_model_folder
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.model_export import FORMATS, QUANTIZATIONS, run_export
 from training.errors import UserError
+from training.model_names import locate_folder, parse_hub_id
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = verbs.add_parser("export")
-    export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', or a model folder")
+    export.add_argument("target", metavar="RUN", help="a run id or folder, 'starter', a model folder, or a hub id")
     export.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
     export.add_argument("--to", required=True, choices=FORMATS)
     export.add_argument("--quantize", choices=QUANTIZATIONS, help="for gguf (default: f16)")
@@ -48,7 +49,11 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace) -> list[str]:
-    if options.target == STARTER or is_model_folder(Path(options.target).expanduser()):
+    path = Path(options.target).expanduser()
+    is_hub_id = not path.exists() and parse_hub_id(options.target) is not None
+    if is_hub_id:
+        locate_folder(options.target)
+    if options.target == STARTER or is_hub_id or is_model_folder(path):
         if options.step is not None:
             raise UserError(f"--step goes with a run, and {options.target!r} is a model. Leave it out.")
         return ["--model", options.target]

@@ -23,7 +23,7 @@ VERBS = {
     "craft": ("craft", "write hints for a problem, from templates or with a local model"),
     "solve": ("craft", "solve a problem clean, with a hint and with a placebo"),
     "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
-    "models": ("models", "the models on this machine: list them, show what one is"),
+    "models": ("models", "the models on this machine and of the hub: list, show, download, remove"),
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
     "grade": ("grade", "show how a completion is read and graded"),
     "gate": ("grade", "check a hint with the gates"),

@@ -15,6 +15,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from seirenes_app.cli import downloads
 from seirenes_app.cli.common import ERR, LINE_EVERY_S, OUT, interruptible, print_table
 from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, short_count, visible
 from seirenes_app.services.models.check import PROBLEMS, CheckProgress, CheckResult, CheckRow, check_model
@@ -45,10 +46,13 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     test.add_argument("name", metavar="NAME")
     test.add_argument("--max-tokens", type=int, default=0, metavar="N", help="longest answer (default: by the model)")
     test.add_argument("--json", action="store_true")
+    downloads.add_parsers(commands)
 
 
 def models(options: argparse.Namespace) -> int:
-    commands: dict[str, Callable[[argparse.Namespace], int]] = {"list": _list, "show": _show, "test": _test}
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": _list, "show": _show, "test": _test, **downloads.COMMANDS,
+    }  # fmt: skip
     return commands[options.command](options)
 
 

@@ -28,7 +28,7 @@ from seirenes_app.services.doctor import check_all
 from seirenes_app.services.formatting import duration, percent
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_report import before_after, write_report
-from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, order_runs
+from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
 from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
@@ -138,7 +138,7 @@ _EDIT_SETTINGS = "Correct them and start a new run with: seirenes train CONFIG"
 
 
 def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> int:
-    check_startable(config)
+    config = startable(config)
     if options.run_dir is not None:
         folder = options.run_dir.expanduser().resolve()
         paths = new_run(folder.parent, config, folder.name)

@@ -73,7 +73,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     make.add_argument(
         "--hints", nargs="+", metavar="WHO",
-        help="templates | model GGUF ('starter': the bundled one) | archive, of a run (default: by the source)",
+        help="templates | model GGUF|HUB-ID ('starter': the bundled one) | archive, of a run (default: by the source)",
     )  # fmt: skip
     make.add_argument(
         "--problems", type=int, metavar="N",

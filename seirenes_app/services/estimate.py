@@ -19,6 +19,7 @@ from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
+from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
@@ -115,7 +116,8 @@ def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tu
         state, other = summary.state, summary.config
         if state is None or other is None or state.status is not RunStatus.FINISHED:
             continue
-        if other.model.path != config.model.path or other.model.tuning != config.model.tuning:
+        same_model = without_commit(other.model.path) == without_commit(config.model.path)
+        if not same_model or other.model.tuning != config.model.tuning:
             continue
         seconds = [s for s in state.history.series("seconds")[1] if s]
         guessed = step_seconds(other, model_parameters(other), other.model.threads or cores)
@@ -175,11 +177,9 @@ def model_parameters(config: RunConfig) -> int:
 
 
 def model_folder(config: RunConfig) -> Path | None:
-    """The configured model's folder; None for the bundled one in a broken installation."""
-    if config.model.path != "starter":
-        return Path(config.model.path)
+    """The configured model's folder; None where it is not on this machine."""
     try:
-        return starter_folder()
+        return starter_folder() if config.model.path == "starter" else locate_folder(config.model.path)
     except UserError:
         return None
 

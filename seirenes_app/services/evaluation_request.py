@@ -13,7 +13,7 @@ from seirenes_app.services.machine import usable_cores
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
-from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
+from training.evaluation.plan import USUAL_HINTS, EvalPlan
 from training.runs.config import RunConfig, load_config
 from training.runs.paths import RunPaths
 
@@ -29,9 +29,9 @@ def evaluation_name(summary: evaluations.EvaluationSummary) -> str:
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """`checkpoints` are (run, step) pairs; `models` are 'starter', folders and GGUF files. `suite` is a folder, or
-    empty for the built-in one; `second_suite` a further one, None for none. `cross_play`: Reasoners of the checkpoints
-    against hints that these checkpoints write."""
+    """`checkpoints` are (run, step) pairs; `models` are 'starter', folders, GGUF files and hub ids. `suite` is a
+    folder, or empty for the built-in one; `second_suite` a further one, None for none. `cross_play`: Reasoners of the
+    checkpoints against hints that these checkpoints write."""
 
     checkpoints: tuple[tuple[RunPaths, int], ...] = ()
     models: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def make_plan(request: EvalRequest) -> EvalPlan:
             placebo=Condition.PLACEBO in request.conditions,
         )  # fmt: skip
     targets = [target for run in steps for target in evaluations.checkpoint_targets(run, steps[run])]
-    targets += [_target_of(model) for model in request.models]
+    targets += [evaluations.model_target(model) for model in request.models]
     suites = [
         evaluations.frozen_suite_ref(request.problems)
         if suite == FROZEN
@@ -88,13 +88,6 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
     )  # fmt: skip
-
-
-def _target_of(model: str) -> Target:
-    if model == evaluations.STARTER:
-        return evaluations.starter_target()
-    path = Path(model)
-    return evaluations.gguf_target(path) if path.suffix == ".gguf" else evaluations.folder_target(path)
 
 
 # ---------------------------------------------------------------------- estimate
@@ -119,7 +112,7 @@ class Throughput:
 
 def estimate_throughput(request: EvalRequest, past: Sequence[evaluations.EvaluationSummary]) -> Throughput:
     """Measured in the newest evaluation of the same models on this machine, else estimated from their size."""
-    wanted = {run.run_id for run in request.runs} | {_model_key(model) for model in request.models}
+    wanted = {run.run_id for run in request.runs} | {evaluations.model_key(model) for model in request.models}
     for summary in past:
         rate = summary.state.rows_per_s if summary.state is not None else 0.0
         if rate > 0 and summary.plan is not None and wanted <= {t.run or t.path for t in summary.plan.targets}:
@@ -140,10 +133,6 @@ def estimate_throughput(request: EvalRequest, past: Sequence[evaluations.Evaluat
     )
 
 
-def _model_key(model: str) -> str:
-    return model if model == evaluations.STARTER else str(Path(model).expanduser().resolve())
-
-
 def _config_of(run: RunPaths) -> RunConfig:
     try:
         return load_config(run.config)
@@ -154,7 +143,7 @@ def _config_of(run: RunPaths) -> RunConfig:
 def _parameters_of(model: str) -> int:
     if model == evaluations.STARTER:
         return estimate.STARTER_PARAMETERS
-    path = Path(model)
+    path = Path(evaluations.model_key(model))
     if path.suffix != ".gguf":
         return estimate.count_parameters(path) or estimate.STARTER_PARAMETERS
     try:

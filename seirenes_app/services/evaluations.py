@@ -26,6 +26,7 @@ from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerpr
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
+from training.model_names import describe_path, locate_model
 from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.runs.config import load_config, profile_of
 from training.runs.paths import RunPaths
@@ -46,22 +47,44 @@ def is_model_folder(path: Path) -> bool:
     return any((path / mark).is_file() for mark in _MARKS)
 
 
+def model_target(name: str, prompts: PromptProfile | None = None) -> Target:
+    """The model that `name` means: 'starter', a Hugging Face folder, a GGUF file, or a hub id in the cache."""
+    if name == STARTER:
+        return starter_target(prompts)
+    path = locate_model(name)
+    return gguf_target(path, prompts) if path.is_file() or path.suffix == ".gguf" else folder_target(path, prompts)
+
+
+def model_key(name: str) -> str:
+    """What a plan's target has as its path for this model; the name itself where it is not on this machine."""
+    try:
+        return name if name == STARTER else str(_settled(locate_model(name)))
+    except UserError:
+        return name
+
+
+def _settled(path: Path) -> Path:
+    """Absolute, links of folders resolved. A file's own link is kept: the cache's files are links to nameless blobs."""
+    path = path.expanduser().absolute()
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
 def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
     """A Hugging Face folder, an adapter or a checkpoint; without `prompts` the profile that fits it."""
-    folder = path.expanduser().resolve()
+    folder = _settled(path)
     if not is_model_folder(folder):
         raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
     return Target(
-        folder.name, str(folder), TargetKind.TORCH, prompts or profile_for_folder(folder),
+        describe_path(folder), str(folder), TargetKind.TORCH, prompts or profile_for_folder(folder),
         fingerprint=fingerprint(folder),
     )  # fmt: skip
 
 
 def gguf_target(path: Path, prompts: PromptProfile | None = None) -> Target:
-    file = path.expanduser().resolve()
+    file = _settled(path)
     describe_gguf(file)
     chosen = prompts or profile_for(SolverChoice(model=str(file)))
-    return Target(file.name, str(file), TargetKind.GGUF, chosen, fingerprint=fingerprint(file))
+    return Target(describe_path(file), str(file), TargetKind.GGUF, chosen, fingerprint=fingerprint(file))
 
 
 def checkpoint_steps(run: RunPaths) -> tuple[int, ...]:

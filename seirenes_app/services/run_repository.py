@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
 from training.errors import UserError
+from training.model_names import locate_folder, pinned
 from training.runs.config import Preset, RunConfig, load_presets
 from training.runs.files import trash_folder
 from training.runs.paths import RunPaths, default_runs_root
@@ -122,19 +124,22 @@ def started_at(summary: RunSummary) -> float:
     return _stamp(summary.paths.root)[0]
 
 
-def check_startable(config: RunConfig) -> None:
-    """A UserError where a file or folder that the configuration names is not there: before anything is started."""
-    model = Path(config.model.path).expanduser()
-    if config.model.path != "starter":
-        if not model.exists():
-            raise UserError(
-                f"model.path: {model} was not found. Name a Hugging Face folder, or 'starter' for the bundled model."
-            )
-        if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
-            raise UserError(f"model.path: {model} is not a Hugging Face model folder: it has no config.json.")
+def startable(config: RunConfig) -> RunConfig:
+    """The configuration to start with: a hub id gets the commit that is on this machine, so that it stays the same.
+
+    A UserError where a file or folder that it names is not there: before anything is started.
+    """
+    name = config.model.path
+    if name != "starter":
+        try:
+            locate_folder(name)
+        except UserError as error:
+            raise UserError(f"model.path: {error}") from error
+        config = replace(config, model=replace(config.model, path=pinned(name)))
     problems = Path(config.data.problems).expanduser()
     if config.data.problems and not problems.is_file():
         raise UserError(f"data.problems: there is no file {problems}. Name a JSONL file, or leave the option empty.")
+    return config
 
 
 def _stamp(path: Path) -> tuple[float, int]:

@@ -1,13 +1,12 @@
 """Find a model folder, choose device, type and threads, and load it.
 
-Local folders only: a missing one fails at once, the network is never asked. Refuses pickled weights, remote code,
-damaged files, and architectures whose memory is not a plain key-value cache.
+Only what is on this machine: a missing one fails at once, the network is never asked. Refuses pickled weights, remote
+code, damaged files, and architectures whose memory is not a plain key-value cache.
 """
 
 import json
 import math
 import os
-import re
 import statistics
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from training.errors import UserError
+from training.model_names import locate_folder
 from training.resources import resources_folder
 
 STARTER = "starter"
@@ -46,18 +46,16 @@ def bundled_starter() -> Path:
 
 
 def resolve_model(name: str | Path) -> Path:
-    """Folder of the model `name`: 'starter' or an existing folder. Raises UserError at once for anything else."""
-    folder = bundled_starter() if str(name) == STARTER else Path(name).expanduser()
-    if folder.is_file():
-        raise UserError(f"{folder} is a file. Training and sampling need a Hugging Face folder. {_REMEDY}")
+    """Folder of the model `name`: 'starter', a folder, or a hub id in the Hugging Face cache.
+
+    The network is never asked: a UserError is raised at once for anything else.
+    """
+    if str(name) != STARTER:
+        return locate_folder(name)
+    folder = bundled_starter()
     if not folder.is_dir():
-        what = "The bundled starter model" if str(name) == STARTER else f"The model {str(name)!r}"
-        is_hub_id = re.fullmatch(r"[^/.~][^/]*/[^/]*", str(name)) is not None
-        hub = " Models are not downloaded here: fetch it first, then name its folder." if is_hub_id else ""
-        raise UserError(f"{what} was not found: there is no folder {folder}.{hub} {_REMEDY}")
-    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
-        raise UserError(f"{folder} holds no model: neither config.json nor adapter_config.json is there. {_REMEDY}")
-    return folder.resolve()
+        raise UserError(f"The bundled starter model was not found: there is no folder {folder}. {_REMEDY}")
+    return locate_folder(folder)
 
 
 def choose_device(device: str) -> torch.device:

@@ -13,6 +13,7 @@ from training.export.gguf_model import GgufType, export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import count_types, quantize_gguf
 from training.export.weights import Weights
+from training.model_names import describe_path
 from training.runs.paths import RunPaths
 
 
@@ -88,7 +89,7 @@ def _source(run: Path | None, step: int | None, model: str | None) -> tuple[Path
         if run is not None or step is not None:
             raise UserError("--model stands alone: --run and --step name a checkpoint of a run. Give one or the other.")
         folder = resolve_model(model)
-        return folder, folder.name
+        return folder, describe_path(folder).rpartition("/")[2]
     if run is None:
         raise UserError("Nothing to export was named. Give --run ROOT with --step N, or --model FOLDER.")
     folder = _checkpoint(RunPaths(run.expanduser().resolve()), step)

@@ -13,6 +13,7 @@ from training.core.prompts import Message as Turn
 from training.core.prompts import PromptProfile, adversary_messages, join_hint, reasoner_messages
 from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
+from training.model_names import locate_gguf
 from training.prompt_files import COMPACT, NEUTRAL, built_in
 
 # The bundled model and what was trained from it: no other text model is as small in both.
@@ -20,13 +21,10 @@ _COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
 
 
 def model_path(choice: SolverChoice) -> Path:
-    """The GGUF of a choice. Raises a `UserError` when it is not there."""
+    """The GGUF of a choice, a file or a hub id. Raises a `UserError` when it is not on this machine."""
     if not choice.model:
         return bundled_model()
-    path = Path(choice.model).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such model file. Choose another model, or the bundled one.")
-    return path.absolute()
+    return locate_gguf(choice.model)
 
 
 def profile_for(choice: SolverChoice) -> PromptProfile:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from seirenes_app.services.run_repository import check_startable, log_tail, move_to_trash
+from seirenes_app.services.run_repository import log_tail, move_to_trash, startable
 from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
 from training.runs.config import RunConfig
@@ -56,7 +56,7 @@ class TrainerControl(QObject):
 
     def start(self, config: RunConfig) -> RunPaths:
         """Make a run directory and launch a trainer for it. A `UserError` is raised when either cannot be done."""
-        check_startable(config)
+        config = startable(config)
         paths = new_run(self.runs_root, config)
         self._launch(paths)
         return paths

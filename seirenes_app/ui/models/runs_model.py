@@ -17,6 +17,7 @@ from seirenes_app.store.workspace import RunMark, Workspace
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, BadgeStyle
 from seirenes_app.ui.widgets.table_model import Column, Index, TableModel
+from training.model_names import without_commit
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 
@@ -159,4 +160,5 @@ def _steps(run: RunSummary) -> str:
 
 
 def _short(model: str) -> str:
-    return "bundled reasoner" if model == "starter" else model.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    name = without_commit(model)
+    return "bundled reasoner" if name == "starter" else name.rstrip("/\\").replace("\\", "/").rpartition("/")[2]

@@ -11,6 +11,8 @@ import psutil
 
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import megabytes
+from training.errors import UserError
+from training.model_names import locate_folder
 from training.runs.config import RunConfig
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
@@ -65,8 +67,11 @@ def checkpoints_mb(config: RunConfig, parameters: int) -> float:
 
 def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine: MachineState) -> tuple[str, ...]:
     found = []
-    if config.model.path != "starter" and not (Path(config.model.path) / "config.json").is_file():
-        found.append(f"“{config.model.path}” is not a Hugging Face model folder. The trainer will end at once.")
+    if config.model.path != "starter":
+        try:
+            locate_folder(config.model.path)
+        except UserError as error:
+            found.append(str(error))
     if config.data.problems and not Path(config.data.problems).is_file():
         found.append(f"There is no problem file “{config.data.problems}”.")
     if memory_mb > machine.memory_free_mb:
