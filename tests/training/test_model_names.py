@@ -111,7 +111,6 @@ def test_what_begins_like_a_hub_id_and_is_none_says_so(text, reason):
         parse_hub_id(text)
 
 
-@pytest.mark.hypothesis
 @given(st.text(max_size=80))
 def test_any_text_is_an_id_or_none_or_refused_and_an_id_reads_back(text):
     try:
