@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,7 @@ from training.errors import UserError
 MAIN = "main"
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}[\w-])?"
 _REPO = re.compile(rf"{_PART}/{_PART}", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _FILE_ENDINGS = (".gguf", ".safetensors", ".bin", ".pt", ".pth", ".json", ".jsonl", ".toml", ".txt", ".zip")
 _OTHER_KINDS = {"datasets": "data set", "spaces": "space"}
@@ -141,7 +142,7 @@ def locate_model(name: str | Path) -> Path:
         return path.absolute()
     hub_id = parse_hub_id(text)
     if hub_id is None:
-        raise ModelNotFound(f"The model {text!r} was not found: no file or folder of that name is on this machine.")
+        raise ModelNotFound(f"{text} was not found: no file or folder of that name is on this machine.")
     return find_cached(hub_id)
 
 
@@ -217,12 +218,11 @@ def pull_command(hub_id: HubId) -> str:
 
 def _snapshot(repo: Path, revision: str) -> Path | None:
     """The folder of a revision; without a record of `main`, the only snapshot there is."""
-    commit = revision if _COMMIT.fullmatch(revision) else ""
-    if not commit:
-        try:
-            commit = (repo / "refs" / revision).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            commit = ""
+    commit = ""
+    if _COMMIT.fullmatch(revision) and (repo / "snapshots" / revision).is_dir():
+        return repo / "snapshots" / revision
+    with suppress(OSError, UnicodeDecodeError):
+        commit = (repo / "refs" / revision).read_text(encoding="ascii").strip()
     if _COMMIT.fullmatch(commit) and (repo / "snapshots" / commit).is_dir():
         return repo / "snapshots" / commit
     try:
@@ -338,7 +338,7 @@ def describe_path(path: Path) -> str:
 
 def without_commit(name: str) -> str:
     """A name without the commit that `pinned` added, as a person wrote it."""
-    return re.sub(r"@[0-9a-f]{40}(?=:|$)", "", name)
+    return re.sub(r"@[0-9a-f]{7,64}(?=:|$)", "", name)
 
 
 def pinned(name: str) -> str:
@@ -351,6 +351,5 @@ def pinned(name: str) -> str:
     hub_id = parse_hub_id(name)
     if hub_id is None:
         return name
-    located = find_cached(hub_id)
-    commit = next((p for p in located.parts[::-1] if _COMMIT.fullmatch(p)), hub_id.revision)
-    return str(replace(hub_id, revision=commit))
+    parts = find_cached(hub_id).relative_to(cache_folder()).parts
+    return str(replace(hub_id, revision=parts[parts.index("snapshots") + 1]))

@@ -109,7 +109,8 @@ def test_a_killed_run_is_resumed_and_nothing_is_counted_twice(env, tmp_path):
         (["train", "nowhere.toml"], "Cannot read"),
         (["train", "dmeo"], "Presets: clean_rl, demo"),
         (["resume", "nothing"], "No run"),
-        (["eval", "no/such-model"], "No run"),
+        (["eval", "no-such-model"], "No run"),
+        (["eval", "no/such-model"], "is not on this machine. Download it: seirenes models pull no/such-model"),
     ],
 )
 def test_mistakes_end_with_words_and_code_2(env, arguments, said):

@@ -57,7 +57,7 @@ class HubServer:
         self.bytes_per_s = 0
         """Speed of file bodies; 0 is as fast as it goes."""
         self.statuses: dict[str, list[tuple[int, dict[str, str]]]] = {}
-        """part of a path → answers (status, headers) to give, one a request, before the true one."""
+        """part of a path ("hub" or "cdn" before it) → answers (status, headers) to give, one a request, before the true one."""
         self.drop_after = 0
         """Close the connection after so many bytes of a body, `drops` times."""
         self.drops = 0
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             (self.command, f"{self.kind}{path}", {k.lower(): v for k, v in self.headers.items()})
         )  # fmt: skip
         for part, answers in self.hub.statuses.items():
-            if part in path and answers:
+            if part in f"{self.kind}{path}" and answers:
                 status, headers = answers.pop(0)
                 return self._answer(status, b"{}", headers)
         try:

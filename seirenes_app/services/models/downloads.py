@@ -104,7 +104,7 @@ class DownloadPlan:
     @property
     def model_bytes(self) -> int:
         """Of all files, those included that the cache has."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in _distinct(self.files))
 
 
 def plan_download(hub_id: HubId) -> DownloadPlan:
@@ -483,6 +483,9 @@ def start_download(plan: DownloadPlan) -> DownloadId:
     if running_process(paths) is None:
         if paths.plan.is_file():
             _forget_other_version(paths, plan)
+            if DownloadWatch(paths).poll().status is RunStatus.FINISHED:
+                # The model was removed since: nothing of that download is true any more.
+                paths.events.unlink(missing_ok=True)
         _write_plan(paths, plan)
         start_process(paths, [MODULE])
     return paths.run_id
@@ -904,12 +907,12 @@ def _disk_bytes(files: Sequence[Path]) -> int:
 
 
 def remove_model(removal: Removal) -> None:
-    """Remove what was planned, links first, and folders that are empty then. A UserError where the disk refuses."""
+    """Remove what was planned, links first, and the folder where no model is left. A UserError if the disk refuses."""
     for path in sorted(removal.files, key=lambda p: not p.is_symlink()):
         with explained("Removing", path):
             path.unlink(missing_ok=True)
-    left = [p for p in removal.folder.rglob("*") if p.is_file() or p.is_symlink()]
-    if removal.hub_id.file and any("snapshots" in p.relative_to(removal.folder).parts for p in left):
+    left = [p for p in (removal.folder / "snapshots").rglob("*") if p.is_file() or p.is_symlink()]
+    if removal.hub_id.file and not all(_CARD.fullmatch(p.name) for p in left):
         return
     with explained("Removing", removal.folder):
         shutil.rmtree(removal.folder)
