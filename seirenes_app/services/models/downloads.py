@@ -220,7 +220,7 @@ class DownloadDir(RunPaths):
 
     @property
     def mark(self) -> str:
-        """What its partial files are told from another download's by."""
+        """Part of the names of its partial files, so that two downloads of one file do not share one."""
         return hashlib.sha256(self.run_id.encode()).hexdigest()[:8]
 
 

@@ -21,7 +21,7 @@ from training.model_names import MAIN, HubId, group_gguf_files, parse_hub_id, sh
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-# Read when the client is first imported: it is not told what this machine and its programs are.
+# Read when the client is first imported: it sends the hub no facts about this machine and its programs.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 SERVICE, ENTRY = "seirenes", "huggingface"
