@@ -578,7 +578,7 @@ class _Progress:
 
 
 class _Stopped(Exception):
-    """The thread was told to stop."""
+    """The thread was asked to stop."""
 
 
 def run_download(root: Path, commands_from: int | None = None, stop_signal: StopSignal | None = None) -> RunStatus:
