@@ -58,7 +58,9 @@ def make_services(app: QApplication, settings: Settings) -> Services:
     from seirenes_app.services.run_repository import RunRepository
     from seirenes_app.store.resources import recorded_run
     from seirenes_app.store.workspace import Workspace
+    from seirenes_app.ui.controllers.downloads import DownloadMonitor
     from seirenes_app.ui.controllers.inference_service import InferenceService
+    from seirenes_app.ui.controllers.model_inventory import ModelInventory
     from seirenes_app.ui.controllers.run_watchers import ActiveRuns
     from seirenes_app.ui.controllers.trainer_control import TrainerControl
     from seirenes_app.ui.models.runs_model import RunsModel
@@ -70,7 +72,10 @@ def make_services(app: QApplication, settings: Settings) -> Services:
     folder = RunPaths(recorded_run())
     recorded = folder if folder.rollouts.is_file() else None
     active = ActiveRuns(runs, control, app)
-    return Services(control, active, runs, library, workspace, tasks, InferenceService(app), settings, recorded)
+    return Services(
+        control, active, runs, library, workspace, tasks, InferenceService(app), ModelInventory(app),
+        DownloadMonitor(app), settings, recorded,
+    )  # fmt: skip
 
 
 def make_page(key: str, services: Services) -> Page:
@@ -84,18 +89,24 @@ def make_page(key: str, services: Services) -> Page:
         from seirenes_app.store.workspace import CraftStore
         from seirenes_app.ui.pages.craft.page import CraftPage
 
-        return CraftPage(CraftStore(services.workspace), services.tasks, services.inference)
+        return CraftPage(CraftStore(services.workspace), services.tasks, services.inference, services.models)
     if key == "train":
         from seirenes_app.ui.pages.train.page import TrainPage
 
-        return TrainPage(services.control, services.library, tasks=services.tasks, name_of=services.runs.name_of)
+        return TrainPage(
+            services.control, services.library, services.models, tasks=services.tasks, name_of=services.runs.name_of
+        )
     if key == "traces":
         from seirenes_app.ui.pages.traces.page import TracesPage
 
         return TracesPage(services.runs, services.recorded)
+    if key == "models":
+        from seirenes_app.ui.pages.models.page import ModelsPage
+
+        return ModelsPage(services.models, services.downloads)
     from seirenes_app.ui.pages.robustness.page import RobustnessPage
 
-    return RobustnessPage(services.runs, services.recorded)
+    return RobustnessPage(services.runs, services.models, services.recorded)
 
 
 def settle_heap() -> None:

@@ -267,6 +267,8 @@ QTableView, QListView, QTreeView { background: $surface; alternate-background-co
   border: 1px solid $border; border-radius: ${radius}px; gridline-color: $grid; outline: none;
   selection-background-color: $raised; selection-color: $text; }
 QListView[roomy="true"]::item { padding: 6px 8px; }
+QTableView[roomy="true"]::item { padding: 0px 8px; border: none; }
+QTableView[roomy="true"]::item:selected { background: $raised; color: $text; }
 QTableView:focus, QListView:focus, QTreeView:focus { border: 2px solid $accent; }
 QTableView[plain="true"] { background: transparent; border: 2px solid transparent; }
 QTableView[plain="true"]:focus { border: 2px solid $accent; }

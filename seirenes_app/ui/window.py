@@ -42,9 +42,13 @@ from training.errors import UserError
 if TYPE_CHECKING:
     from seirenes_app.services.hint_authoring.draft import Draft
     from seirenes_app.services.machine import Machine
+    from seirenes_app.services.models.downloads import DownloadState
+    from seirenes_app.services.models.inventory import ModelEntry
     from seirenes_app.services.run_repository import RunRepository
     from seirenes_app.store.workspace import Workspace
+    from seirenes_app.ui.controllers.downloads import DownloadMonitor
     from seirenes_app.ui.controllers.inference_service import InferenceService
+    from seirenes_app.ui.controllers.model_inventory import ModelInventory
     from seirenes_app.ui.controllers.run_watchers import ActiveRuns
     from seirenes_app.ui.controllers.trainer_control import TrainerControl
     from seirenes_app.ui.models.runs_model import RunsModel
@@ -67,6 +71,8 @@ class Services:
     workspace: Workspace
     tasks: TaskRunner
     inference: InferenceService
+    models: ModelInventory
+    downloads: DownloadMonitor
     settings: Settings
     recorded: RunPaths | None
     """The run that ships, where it is installed."""
@@ -134,6 +140,7 @@ class MainWindow(QMainWindow):
         self._services, self._make_page = services, make_page
         self._control, self._active, self._runs = services.control, services.active, services.runs
         self._library, self._workspace, self._tasks = services.library, services.workspace, services.tasks
+        self._models, self._downloads = services.models, services.downloads
         self.status_line = StatusLine()
         self.status_line.clicked.connect(self.open_run)
         self.statusBar().addPermanentWidget(self.status_line)
@@ -147,9 +154,12 @@ class MainWindow(QMainWindow):
         self._active.found.connect(lambda paths: self.toast.say(f"{paths.run_id} is still running in the background."))
         self._active.problem.connect(self.toast.say)
         self._runs.problem.connect(self.toast.say)
+        self._downloads.finished.connect(self._on_downloaded)
+        self._downloads.failed.connect(self.show_error)
         self.show_page(self._first_page)
         self._render_run()
         self._runs.refresh()
+        self._downloads.refresh()
         self._tasks.run(self._read_machine, self._on_machine_read)
 
     def _when_loaded(self, do: Callable[[], object]) -> Callable[[], object]:
@@ -223,13 +233,20 @@ class MainWindow(QMainWindow):
                 "craftRequested": lambda: self.show_page("craft"), "paperRequested": open_paper,
                 "glossaryRequested": lambda: GlossaryDialog(self).open(),
             },
-            "craft": messages,
+            "craft": {"downloadRequested": self.open_download, **messages},
             "train": {
                 "tracesRequested": self.open_traces, "robustnessRequested": self.open_robustness,
-                "toast": self.toast.say,
+                "downloadRequested": self.open_download, "toast": self.toast.say,
             },
             "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
-            "robustness": {"tracesRequested": self.open_traces, "demoRequested": self.start_demo, **messages},
+            "robustness": {
+                "tracesRequested": self.open_traces, "demoRequested": self.start_demo,
+                "downloadRequested": self.open_download, **messages,
+            },
+            "models": {
+                "craftRequested": self._craft_with, "evaluateRequested": self._evaluate_model,
+                "trainRequested": self._train_from, **messages,
+            },
         }  # fmt: skip
         return slots[key]
 
@@ -259,6 +276,27 @@ class MainWindow(QMainWindow):
     def open_run(self, paths: RunPaths) -> None:
         self.page("train").open_run(paths)
         self.show_page("train")
+
+    def open_download(self, name: str = "") -> None:
+        """The Models page with its download dialog, for what was typed elsewhere."""
+        self.show_page("models")
+        self.page("models").dialogs.show_download(name)
+
+    def _craft_with(self, model: ModelEntry) -> None:
+        self.show_page("craft")
+        self.page("craft").use_model(model)
+
+    def _evaluate_model(self, model: ModelEntry) -> None:
+        self.show_page("robustness")
+        self.page("robustness").open_evaluate(model)
+
+    def _train_from(self, model: ModelEntry) -> None:
+        self.new_run()
+        self.page("train").new.take_model(model.id)
+
+    def _on_downloaded(self, download: DownloadState) -> None:
+        self._models.refresh()
+        self.toast.say(f"{download.name} is downloaded.")
 
     def start_demo(self) -> None:
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
@@ -345,6 +383,9 @@ class MainWindow(QMainWindow):
         self._runs.refresh()
         if "robustness" in self.pages:
             self.page("robustness").evaluations.refresh()
+        if "models" in self.pages:
+            self._models.refresh(again=True)
+            self._downloads.refresh()
 
     def show_shortcuts(self) -> None:
         ShortcutsDialog(self.registry.shortcuts(), self).open()
@@ -453,6 +494,8 @@ class MainWindow(QMainWindow):
             page.deactivate()
             page.close_down()
         self._active.close()
+        self._models.close()
+        self._downloads.close()
         self._tasks.close()
         self._workspace.close()
 

@@ -12,6 +12,7 @@ from seirenes_app.ui.actions import WINDOW, ActionSpec, bind_actions
 from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.pages.craft.actions import ACTIONS as CRAFT_ACTIONS
 from seirenes_app.ui.pages.home.actions import ACTIONS as HOME_ACTIONS
+from seirenes_app.ui.pages.models.actions import ACTIONS as MODELS_ACTIONS
 from seirenes_app.ui.pages.robustness.actions import ACTIONS as ROBUSTNESS_ACTIONS
 from seirenes_app.ui.pages.traces.actions import ACTIONS as TRACES_ACTIONS
 from seirenes_app.ui.pages.train.actions import ACTIONS as TRAIN_ACTIONS
@@ -48,7 +49,10 @@ WINDOW_ACTIONS = (
 )
 SUBMENUS = {"Preset": ("New run from &preset", "File"), "Theme": ("&Theme", "View")}
 """Title and the menu above."""
-ALL_ACTIONS = (*WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRAIN_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS)
+ALL_ACTIONS = (
+    *WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRAIN_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS,
+    *MODELS_ACTIONS,
+)  # fmt: skip
 
 
 def build_menus(window: QMainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:

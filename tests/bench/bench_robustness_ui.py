@@ -31,6 +31,7 @@ from PySide6.QtWidgets import QApplication
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import WAITING
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.page import RobustnessPage, View
 from seirenes_app.ui.tasks import TaskRunner
@@ -96,7 +97,7 @@ class Bench:
     def __init__(self, app: QApplication, root: Path, size: tuple[int, int]) -> None:
         self.app = app
         self.background = TaskRunner(app)
-        self.page = RobustnessPage(RunsModel(RunRepository(root), None, self.background))
+        self.page = RobustnessPage(RunsModel(RunRepository(root), None, self.background), ModelInventory())
         self.page.problem.connect(lambda title, text: print(f"PROBLEM {title}: {text}"))
         self.page.resize(*size)
         self.page.show()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from seirenes_app.services.hint_authoring.draft import SolvePlan
 from seirenes_app.store.workspace import CraftStore, Workspace
 from seirenes_app.ui.controllers.inference_service import InferenceService
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme, current_theme
@@ -32,7 +33,8 @@ class Craft:
             Workspace(root / "workspace.db"),
             InferenceService(),
         )
-        self.page = CraftPage(CraftStore(self.workspace), self.background, self.solver)
+        self.models = ModelInventory()
+        self.page = CraftPage(CraftStore(self.workspace), self.background, self.solver, self.models)
         self.problems, self.toasts = [], []
         self.page.problem.connect(lambda title, text: self.problems.append((title, text)))
         self.page.toast.connect(self.toasts.append)
@@ -90,5 +92,6 @@ class Craft:
 
     def _end(self):
         self.closed = True
+        self.models.close()
         self.background.close()
         self.workspace.close()

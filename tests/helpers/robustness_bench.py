@@ -5,6 +5,7 @@ from helpers.robust_runs import write_run
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.charts.card import WAITING
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.page import RobustnessPage, View
 from seirenes_app.ui.tasks import TaskRunner
@@ -20,8 +21,8 @@ class Robustness:
         self.runs_root = folder / "runs"
         self.background = TaskRunner()
         self.runs = RunsModel(RunRepository(self.runs_root), None, self.background)
-        self.evaluations = folder / "evaluations"
-        self.page = RobustnessPage(self.runs, recorded, EvaluationRepository(self.evaluations))
+        self.evaluations, self.models = folder / "evaluations", ModelInventory()
+        self.page = RobustnessPage(self.runs, self.models, recorded, EvaluationRepository(self.evaluations))
         self.said, self.asked, self.opened = [], [], []
         self.page.toast.connect(self.said.append)
         self.page.problem.connect(lambda title, text: self.said.append(f"{title}: {text}"))

@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.runs import config as schema
 from training.runs.config import OptionInfo, RunConfig
 
-FOLDERS = frozenset({"model.path"})
+MODELS = frozenset({"model.path"})
 FILES = frozenset({"data.problems"})
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
@@ -119,6 +119,7 @@ class Field(QWidget):
     """One option: name, editor, help with range, and what is wrong with its value."""
 
     edited = Signal()
+    modelRequested = Signal()  # The model of this option is to be chosen
 
     def __init__(self, option: OptionInfo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,7 +145,11 @@ class Field(QWidget):
         line = row((self.editor, 1))
         if option.unit:
             line.addWidget(make_label(option.unit, "small"))
-        if option.key in FOLDERS | FILES:
+        if option.key in MODELS:
+            line.addWidget(
+                make_button("Choose…", tip="Of the models on this machine", clicked=self.modelRequested.emit)
+            )
+        elif option.key in FILES:
             line.addWidget(make_icon_button("folder", f"Choose for {self.title}…", clicked=self._choose))
         self.help = make_label(option_help(option), "small", wrap=True)
         head = row((self.name, 1), self.reset, spacing=SPACE_1)
@@ -174,15 +179,16 @@ class Field(QWidget):
         return line, line.text, line.setText
 
     def _choose(self) -> None:
-        if self.option.key in FOLDERS:
-            name = QFileDialog.getExistingDirectory(self, "Choose a Hugging Face folder")
-        else:
-            name, _ = QFileDialog.getOpenFileName(
-                self, "Choose a file of problems", "", "Problems (*.jsonl);;All files (*)"
-            )
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Choose a file of problems", "", "Problems (*.jsonl);;All files (*)"
+        )
         if name:
-            self.set_text(name)
-            self.edited.emit()
+            self.take(name)
+
+    def take(self, text: str) -> None:
+        """Set a value as if it had been typed."""
+        self.set_text(text)
+        self.edited.emit()
 
     def render_base(self, value: str) -> None:
         self._base = value
@@ -209,8 +215,7 @@ class Field(QWidget):
             return True
 
     def _reset(self) -> None:
-        self.set_text(self._base)
-        self.edited.emit()
+        self.take(self._base)
         self.editor.setFocus()
 
     def check(self) -> str:
@@ -278,6 +283,7 @@ class ConfigForm(QWidget):
     """`render_config` fills it; `config` reads it."""
 
     changed = Signal()
+    modelRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -299,6 +305,7 @@ class ConfigForm(QWidget):
                 sections.addWidget(self.sections[key])
             field.setParent(self.sections[key])
             field.edited.connect(lambda f=field: self._on_edited(f))
+            field.modelRequested.connect(self.modelRequested)
             self.sections[key].fields.append(field)
         self._arrange()
 

@@ -7,7 +7,8 @@ from PySide6.QtGui import QFont, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from seirenes_app.ui.icons import draw_svg
-from seirenes_app.ui.theme import current_theme, sized_font
+from seirenes_app.ui.theme import SPACE_3, current_theme, sized_font
+from seirenes_app.ui.widgets.boxes import row
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str = "", select: bool = False,
@@ -90,3 +91,21 @@ class IconLabel(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         colour = getattr(current_theme(), self._colour) if self._colour else None
         draw_svg(QPainter(self), self._icon, QRectF(self.rect()), colour)
+
+
+class IconLine(QWidget):
+    """A sentence with an icon before it, for what must not be said by a colour alone. Hidden while there is none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon = IconLabel("info", 18)
+        self.text = wrap_anywhere(make_label("", wrap=True, select=True))
+        box = row(self._icon, (self.text, 1), spacing=SPACE_3, parent=self)
+        box.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    def render_line(self, icon: str, colour: str, text: str) -> None:
+        """Show an icon, in a named colour of the theme, and the sentence; "" hides both."""
+        self._icon.render_icon(icon, colour)
+        self.text.setText(text)
+        self.setVisible(bool(text))

@@ -139,7 +139,7 @@ def test_a_button_of_an_action_follows_its_text_and_state(qtbot):
 
 def test_an_action_that_ends_or_deletes_something_is_marked_and_its_button_is_safe(qtbot):
     for spec in ALL_ACTIONS:
-        assert spec.destructive == (spec.name in ("stop", "discard", "delete")), spec.id
+        assert spec.destructive == (spec.name in ("stop", "discard", "delete", "remove")), spec.id
     owner = QWidget()
     qtbot.addWidget(owner)
     action = bind_actions(owner, (ActionSpec("page.stop", "Stop", destructive=True),), {"stop": print})["stop"]

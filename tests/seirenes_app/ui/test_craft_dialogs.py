@@ -10,6 +10,7 @@ from helpers.craft_bench import QUESTION, Craft
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QInputDialog
 
+from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.hint_authoring.draft import DraftProblem, new_draft
 from seirenes_app.ui.pages.craft.dialogs import LibraryDialog
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog
@@ -135,15 +136,16 @@ def test_hints_are_saved_to_a_suite_with_what_the_gates_say(craft, tmp_path):
 
 def test_a_model_shows_its_facts_or_why_it_cannot_be_used(craft, tmp_path):
     dialog = open_dialog(craft, "solver")
-    craft.wait(lambda: dialog.choose.isEnabled())
-    assert "qwen3" in dialog.preview.text()
+    craft.wait(lambda: "qwen3" in dialog.preview.text())
+    assert dialog.choose.isEnabled()
     assert "F16" in dialog.preview.text()
     bad = tmp_path / "short.gguf"
     bad.write_bytes(b"GGUF\x03\x00\x00\x00")
-    dialog.choose_file(str(bad))
+    dialog.choose_path(bad)
     craft.wait(lambda: str(bad) in dialog.preview.text() and not dialog.choose.isEnabled())
-    dialog.list.setCurrentIndex(dialog.model.index(0, 0))
+    dialog.list.setCurrentIndex(dialog.model.index(1, 0))
     craft.wait(lambda: dialog.choose.isEnabled())
+    assert dialog.current.path == bundled_model()
     dialog.context.setValue(256)
     dialog.both.setChecked(True)
     dialog.choose.click()

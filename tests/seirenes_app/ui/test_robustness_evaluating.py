@@ -13,6 +13,7 @@ import pytest
 from helpers.evals import small_plan
 from helpers.robustness_bench import Robustness
 
+from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluation_request import (
     EvalRequest,
     Throughput,
@@ -24,6 +25,7 @@ from seirenes_app.services.evaluation_request import (
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
+from seirenes_app.services.models.inventory import read_entry
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, describe_progress
 from training.core.types import Condition
@@ -84,8 +86,10 @@ def test_without_conditions_nothing_starts(dialog, qtbot):
 
 
 def test_cross_play_takes_only_checkpoints(dialog, qtbot):
-    dialog.add_model(Path("/models/some.gguf"))
-    assert dialog.request.models == ("/models/some.gguf",)
+    entry = read_entry(str(bundled_model()))
+    dialog.add_model(entry)
+    dialog.add_model(entry)
+    assert dialog.request.models == (str(entry.path),)
     dialog.kind.buttons[CROSS_PLAY].click()
     request = dialog.request
     assert request.cross_play

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import resources_root
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.train import preflight
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
@@ -35,7 +36,7 @@ def root(tmp_path):
 def page(qtbot, qapp, root):
     apply_theme(qapp, "light")
     tasks = TaskRunner()
-    made = TrainPage(TrainerControl(root), RunRepository(root), tasks=tasks)
+    made = TrainPage(TrainerControl(root), RunRepository(root), ModelInventory(), tasks=tasks)
     qtbot.addWidget(made)
     made.resize(1100, 760)
     made.show()

@@ -9,15 +9,19 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QInputDialog, QPlainTextEdit, QSpinBox, QWidget
 
-from seirenes_app.inference.models import GgufFacts, bundled_model, describe_gguf
-from seirenes_app.services.formatting import byte_size, count_of, short_count, time_ago
+from seirenes_app.inference.models import bundled_model
+from seirenes_app.services.evaluations import STARTER
+from seirenes_app.services.formatting import count_of, time_ago
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
 from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
+from seirenes_app.services.models.facts import ModelFormat
+from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.store.workspace import SavedDraft
 from seirenes_app.ui.actions import ActionSpec
-from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, BUNDLED, PLACEMENTS
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
+from seirenes_app.ui.pages.craft.captions import ANSWER_KINDS, PLACEMENTS
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
@@ -25,6 +29,7 @@ from seirenes_app.ui.widgets.boxes import fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder, PageDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
+from seirenes_app.ui.widgets.model_picker import ModelPicker
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement
@@ -101,25 +106,25 @@ class LibraryDialog(PickerDialog):
 
 GGUF = "Models (*.gguf);;All files (*)"
 MAX_CONTEXT = 131_072
-READING = "Reading the file…"
+FOLDERS_NOTE = "Craft runs GGUF files. A Hugging Face folder can be exported as one on the Models page."
 
 
-class ModelDialog(PickerDialog):
+class ModelDialog(ModelPicker):
     """Choice of a model file, its adapter, prompt profile and context. Emits it, and whether it is for both roles."""
 
     modelChosen = Signal(object, bool)
 
     def __init__(
-        self, role: str, choice: SolverChoice, recent: Sequence[str], tasks: TaskRunner, parent: QWidget | None = None
-    ) -> None:
+        self, role: str, choice: SolverChoice, recent: Sequence[str], inventory: ModelInventory,
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
         task = "solves the problem" if role == "Solver" else "generates the hints"
         super().__init__(
-            f"The model that {task}", "Use this model", lambda path: Path(path).name if path else BUNDLED,
-            preview=lambda _path: READING, parent=parent,
+            f"The model that {task}", "Use this model", inventory, formats=frozenset({ModelFormat.GGUF}),
+            current=path_of(choice.model), recent=[path_of(name) for name in recent], about=FOLDERS_NOTE, parent=parent,
         )  # fmt: skip
-        self._tasks, self._adapter = tasks, ""
-        self.list.setMinimumHeight(120)
-        self.preview.setMinimumHeight(112)
+        self._adapter = ""
+        self.list.setMinimumHeight(150)
         self.prompts = QComboBox()
         self.context = QSpinBox(maximum=MAX_CONTEXT, singleStep=512, suffix=" tokens", value=choice.n_ctx)
         profiles = [listed.profile for listed in list_profiles() if listed.profile is not None]
@@ -145,35 +150,8 @@ class ModelDialog(PickerDialog):
         self.both = QCheckBox("Use it for both roles, the Solver and the Adversary")
         self.below.addLayout(options)
         self.below.addWidget(self.both)
-        self.buttons.insertWidget(0, make_button("Choose a file…", "folder", clicked=self._browse_model,
-                                                 tip="Any GGUF file; it stays where it is"))  # fmt: skip
-        self.list.selectionModel().currentChanged.connect(self._read_header)
         self.chosen.connect(self._emit_choice)
         self._set_adapter(choice.lora)
-        self.render_items(list(dict.fromkeys(["", *filter(None, [choice.model, *recent])])), choice.model)
-
-    def choose_file(self, path: str) -> None:
-        """Add a file to the models, and put the cursor on it."""
-        self.render_items(list(dict.fromkeys([*self.model.rows, path])), path)
-
-    def _read_header(self) -> None:
-        path = self.current
-        self._show_header("", READING)
-        self._tasks.run(
-            lambda: describe_gguf(Path(path) if path else bundled_model()),
-            lambda facts: self._show_header(_describe_model(facts)), lambda text: self._show_header("", text),
-            key="craft: model file",
-        )  # fmt: skip
-
-    def _show_header(self, facts: str, error: str = "") -> None:
-        self.preview.setText(facts or error)
-        set_tone(self.preview, "bad" if error not in ("", READING) else "")
-        self.choose.setEnabled(not error)
-
-    def _browse_model(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", GGUF)
-        if name:
-            self.choose_file(name)
 
     def _browse_adapter(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose an adapter", "", GGUF)
@@ -185,19 +163,19 @@ class ModelDialog(PickerDialog):
         self.adapter.setText(path or "none")
         self.no_adapter.setVisible(bool(path))
 
-    def _emit_choice(self, path: str) -> None:
-        choice = SolverChoice(path, self._adapter, self.prompts.currentData(), self.context.value())
+    def _emit_choice(self, entry: ModelEntry) -> None:
+        choice = SolverChoice(name_of(entry), self._adapter, self.prompts.currentData(), self.context.value())
         self.modelChosen.emit(choice, self.both.isChecked())
 
 
-def _describe_model(facts: GgufFacts) -> str:
-    size = f"{short_count(facts.n_params)} parameters  ·  {facts.quantisation}  ·  {byte_size(facts.size_bytes)}"
-    template = "in the file" if facts.has_chat_template else "none: messages are joined plainly"
-    return (
-        f"{facts.name}  ·  {facts.architecture}\n{size}\n"
-        f"Trained on {facts.n_ctx_train:,} tokens of context  ·  vocabulary {facts.n_vocab:,}\n"
-        f"Chat template: {template}\n{facts.path}"
-    )
+def path_of(name: str) -> Path:
+    """The file of a draft's model, "" being the bundled one."""
+    return Path(name).expanduser() if name else bundled_model()
+
+
+def name_of(entry: ModelEntry) -> str:
+    """What a draft names a model by."""
+    return "" if entry.path == bundled_model() or entry.id == STARTER else str(entry.path)
 
 
 ONE, ALL = "one", "all"
@@ -289,9 +267,13 @@ MAX_REASONS = 3
 class CraftDialogs(DialogHolder):
     """Opens the page's dialogs, does their file work in the task pool, and hands their results to the controller."""
 
-    def __init__(self, controller: CraftController, tasks: TaskRunner, page: QWidget) -> None:
+    downloadRequested = Signal(str)  # Hub id, "" for none
+
+    def __init__(
+        self, controller: CraftController, tasks: TaskRunner, inventory: ModelInventory, page: QWidget
+    ) -> None:
         super().__init__(page)
-        self._controller, self._tasks, self._page = controller, tasks, page
+        self._controller, self._tasks, self._inventory, self._page = controller, tasks, inventory, page
 
     def show_library(self) -> LibraryDialog:
         dialog = LibraryDialog(family_titles(), self._page)
@@ -382,7 +364,8 @@ class CraftDialogs(DialogHolder):
         draft, controller = self._controller.draft, self._controller
         choice = draft.solver if role == "solver" else draft.adversary
         known = [draft.solver.model, draft.adversary.model, *controller.recent_models]
-        dialog = ModelDialog(ROLES[role], choice, known, self._tasks, self._page)
+        dialog = ModelDialog(ROLES[role], choice, known, self._inventory, self._page)
+        dialog.downloadRequested.connect(self.downloadRequested)
         dialog.modelChosen.connect(
             lambda found, both: controller.load_model(found, ROLES if both else {role: ROLES[role]})
         )

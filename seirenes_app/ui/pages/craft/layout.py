@@ -1,16 +1,16 @@
-"""Header, panes and drop overlay of the Craft page. They place the widgets that they are given."""
+"""Header, panes and task bar of the Craft page. They place the widgets that they are given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QSplitter, QWidget
 
 from seirenes_app.services.hint_authoring.draft import Draft, title_of
-from seirenes_app.ui.icons import draw_svg, set_icon
-from seirenes_app.ui.theme import HEADING_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
+from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.growing_text import PageLine
@@ -156,34 +156,3 @@ class TaskBar(QFrame):
         """Show a task, "" for none."""
         self.setVisible(bool(text))
         self.progress.render_progress(text, done, total, figures, cancelling=cancelling)
-
-
-class DropOverlay(QWidget):
-    """Covers the page while a file is dragged over it, and says what dropping it would do."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.text = ""
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hide()
-
-    def show_text(self, text: str) -> None:
-        self.text = text
-        self.setAccessibleName(text)
-        self.setGeometry(self.parentWidget().rect())
-        self.show()
-        self.raise_()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        theme, painter = current_theme(), QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ground = theme.colour("background")
-        ground.setAlphaF(0.9)
-        painter.fillRect(self.rect(), ground)
-        painter.setPen(QPen(theme.colour("accent"), 2, Qt.PenStyle.DashLine))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(16, 16, -16, -16), 12, 12)
-        middle = QRectF(self.rect()).center()
-        draw_svg(painter, "drop", QRectF(middle.x() - 24, middle.y() - 56, 48, 48), theme.accent)
-        painter.setFont(sized_font(self.font(), HEADING_PX))
-        painter.setPen(theme.colour("text"))
-        painter.drawText(QRectF(0, middle.y() + 8, self.width(), 30), Qt.AlignmentFlag.AlignCenter, self.text)

@@ -10,24 +10,27 @@ from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiAppl
 from PySide6.QtWidgets import QApplication, QWidget
 
 from seirenes_app.inference.client import WorkerState
-from seirenes_app.services.hint_authoring.draft import Draft
+from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice
 from seirenes_app.services.hint_authoring.results import as_command
+from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.store.workspace import CraftStore
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.inference_service import InferenceService
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.craft.actions import ACTIONS
 from seirenes_app.ui.pages.craft.attribution_views import AttributionCard, AttributionTab
 from seirenes_app.ui.pages.craft.cards import HintTypeCard, ProblemCard, PromptCard, SolveCard
 from seirenes_app.ui.pages.craft.controller import CraftController
-from seirenes_app.ui.pages.craft.dialogs import CraftDialogs
+from seirenes_app.ui.pages.craft.dialogs import ROLES, CraftDialogs, name_of
 from seirenes_app.ui.pages.craft.hint_list import HintList
-from seirenes_app.ui.pages.craft.layout import CraftHeader, CraftPanes, DropOverlay, TaskBar
+from seirenes_app.ui.pages.craft.layout import CraftHeader, CraftPanes, TaskBar
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import follow_action
+from seirenes_app.ui.widgets.drop_overlay import DropOverlay
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
@@ -43,15 +46,18 @@ class CraftPage(Page):
 
     toast = Signal(str)
     problem = Signal(str, str)  # Title and text of an error
+    downloadRequested = Signal(str)  # Hub id of a model, "" for none
 
     def __init__(
-        self, store: CraftStore, tasks: TaskRunner, inference: InferenceService, parent: QWidget | None = None
-    ) -> None:
+        self, store: CraftStore, tasks: TaskRunner, inference: InferenceService, models: ModelInventory,
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self._inference = inference
         self._scroll_to_hints = False
         self.controller = CraftController(store, tasks, inference, self)
-        self.dialogs = CraftDialogs(self.controller, tasks, self)
+        self.dialogs = CraftDialogs(self.controller, tasks, models, self)
+        self.dialogs.downloadRequested.connect(self.downloadRequested)
         self.setAcceptDrops(True)
         self._build(tasks)
         self._bind_actions()
@@ -149,6 +155,10 @@ class CraftPage(Page):
             self.controller.open_draft(draft)
         except UserError as error:
             self.problem.emit("The draft was not opened", str(error))
+
+    def use_model(self, entry: ModelEntry) -> None:
+        """Load a model for both roles."""
+        self.controller.load_model(SolverChoice(name_of(entry)), ROLES)
 
     def unsaved(self) -> str:
         return self.controller.save_now()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QFileDialog, QGridLayout, QSpinBox, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
 
 from seirenes_app.services.evaluation_request import FROZEN, EvalRequest, Throughput, count_rows, estimate_seconds
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of, duration
+from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
@@ -19,6 +20,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.model_picker import argument_of
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.types import Condition
@@ -37,7 +39,6 @@ CONDITIONS = {
     Condition.PLACEBO: "The question with neutral text of each hint's length",
 }
 DEFAULT_PROBLEMS, DEFAULT_CROSS_PLAY_PROBLEMS, DEFAULT_TOKENS = 200, 60, 128
-FILE_FILTER = "Models (*.gguf *.safetensors);;All files (*)"
 PICKS: dict[str, Callable[[int, int], bool]] = {
     "All checkpoints": lambda i, n: True,
     "First and last": lambda i, n: i in (0, n - 1),
@@ -52,6 +53,8 @@ class EvaluateDialog(PageDialog):
 
     startRequested = Signal(object)
     """EvalRequest"""
+    modelRequested = Signal()
+    """A model is to be chosen, for `add_model`."""
 
     def __init__(
         self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
@@ -93,8 +96,8 @@ class EvaluateDialog(PageDialog):
                 self.targets.add(name, (run, step), on=self._one_run or step in (steps[0], steps[-1]))
         several, some = self.targets.count() > 1, self.targets.count() > 0
         self.targets.add("The bundled model", STARTER, on=not some)
-        self.add = make_button("Add a model…", "plus", tip="A GGUF file, or a model folder's safetensors file",
-                               clicked=self._choose_model)  # fmt: skip
+        self.add = make_button("Add a model…", "plus", tip="Of the models on this machine",
+                               clicked=self.modelRequested.emit)  # fmt: skip
         self.picks = {
             text: make_button(text, kind="quiet", clicked=lambda wanted=wanted: self._tick(wanted))
             for text, wanted in PICKS.items()
@@ -163,17 +166,21 @@ class EvaluateDialog(PageDialog):
 
         self.targets.tick(is_wanted)
 
-    def _choose_model(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Add a model", "", FILE_FILTER)
-        if name:
-            self.add_model(Path(name))
-
-    def add_model(self, path: Path) -> None:
-        """Add a GGUF file, or the folder of a safetensors file, ticked."""
-        model = path.parent if path.suffix == ".safetensors" else path
-        self.targets.add(model.name, str(model), on=True, tip=str(model))
-        self.targets.scrollToBottom()
+    def add_model(self, entry: ModelEntry) -> None:
+        """Add a model, ticked; one that is listed is only ticked."""
+        name = argument_of(entry)
+        known = next((item for item, value in self.targets.entries if value == name), None)
+        if known is None:
+            self.targets.add(entry.name, name, on=True, tip=str(entry.path))
+            self.targets.scrollToBottom()
+        else:
+            known.setCheckState(Qt.CheckState.Checked)
         self._render()
+
+    def tick_only(self, entry: ModelEntry) -> None:
+        """Evaluate this model and nothing else."""
+        self.targets.tick(lambda _value: False)
+        self.add_model(entry)
 
     @property
     def request(self) -> EvalRequest:

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 from seirenes_app.services.evaluation_request import estimate_throughput, evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
 from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import (
@@ -31,6 +32,7 @@ from seirenes_app.services.robustness.types import (
     Track,
 )
 from seirenes_app.ui.actions import bind_actions
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.robustness.actions import ACTIONS
@@ -56,6 +58,7 @@ from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.dialogs import DialogHolder
 from seirenes_app.ui.widgets.labels import make_label
+from seirenes_app.ui.widgets.model_picker import ModelPicker
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME, SourceMenu
 from training.core.types import Condition
@@ -183,13 +186,15 @@ class RobustnessPage(Page):
     toast = Signal(str)
     problem = Signal(str, str)
     """(title, text)"""
+    downloadRequested = Signal(str)
+    """Hub id of a model, "" for none."""
 
     def __init__(
-        self, runs: RunsModel, recorded: RunPaths | None = None, evaluations: EvaluationRepository | None = None,
-        parent: QWidget | None = None,
+        self, runs: RunsModel, models: ModelInventory, recorded: RunPaths | None = None,
+        evaluations: EvaluationRepository | None = None, parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         super().__init__(parent)
-        self._runs, self._recorded = runs, recorded
+        self._runs, self._models, self._recorded = runs, models, recorded
         self.controller = RobustnessController(self)
         self.evaluations = EvaluationMonitor(evaluations, self)
         self._replay_tasks = TaskRunner(self, threads=1)
@@ -463,12 +468,26 @@ class RobustnessPage(Page):
 
     # ------------------------------------------------------------------ evaluations
 
-    def open_evaluate(self) -> None:
-        """Ask what to evaluate."""
+    def open_evaluate(self, model: ModelEntry | None = None) -> None:
+        """Ask what to evaluate: the run that is shown, or a model."""
         run = self._shown_run()
-        self._ask_evaluate([run] if run is not None else [], cross_play=self.stack.view is View.CROSS_PLAY)
+        if model is not None:
+            self._ask_evaluate([], model=model)
+        else:
+            self._ask_evaluate([run] if run is not None else [], cross_play=self.stack.view is View.CROSS_PLAY)
 
-    def _ask_evaluate(self, runs: Sequence[RunPaths], *, cross_play: bool = False, for_compare: bool = False) -> None:
+    def _choose_model(self, dialog: EvaluateDialog) -> None:
+        picker = ModelPicker("Add a model", "Add it", self._models, parent=dialog)
+        picker.chosen.connect(dialog.add_model)
+        picker.downloadRequested.connect(lambda _name: dialog.reject())
+        picker.downloadRequested.connect(self.downloadRequested)
+        picker.finished.connect(lambda _code: picker.deleteLater())
+        picker.open()
+
+    def _ask_evaluate(
+        self, runs: Sequence[RunPaths], *, model: ModelEntry | None = None, cross_play: bool = False,
+        for_compare: bool = False,
+    ) -> None:  # fmt: skip
         """Show the dialog; suites and checkpoints are looked up first."""
 
         def read() -> tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]:
@@ -478,6 +497,9 @@ class RobustnessPage(Page):
             dialog = EvaluateDialog(*found, lambda r: estimate_throughput(r, self.evaluations.summaries), self)
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
+            if model is not None:
+                dialog.tick_only(model)
+            dialog.modelRequested.connect(lambda: self._choose_model(dialog))
             dialog.startRequested.connect(self.evaluations.start)
             dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))
             self.dialogs.show_dialog(dialog)

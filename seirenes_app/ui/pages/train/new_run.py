@@ -11,10 +11,13 @@ from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QBoxLayout, QButtonGroup, QLabel, QScrollArea, QSizePolicy, QWidget
 
+from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import duration, megabytes
+from seirenes_app.services.models.facts import ModelFormat
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import MODE_LABELS
-from seirenes_app.store.resources import presets_folder
+from seirenes_app.store.resources import presets_folder, starter_folder
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
 from seirenes_app.ui.pages.train.preflight import Preflight, check_run
@@ -25,6 +28,7 @@ from seirenes_app.ui.widgets.buttons import action_button, make_button, make_ico
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
+from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
 from training.runs.config import Preset, RunConfig, load_config
 from training.runs.processes import RunSummary
 
@@ -224,6 +228,9 @@ def _clear(layout: QBoxLayout) -> None:
 
 ESTIMATE_MS = 350
 DEMO = "demo"
+MODEL_KEY = "model.path"
+TRAINABLE = frozenset({ModelFormat.FOLDER})
+GGUF_NOTE = "Hugging Face folders can be trained. A GGUF file is converted to one on the Models page."
 
 
 @dataclass(frozen=True)
@@ -238,11 +245,14 @@ class Origin:
 class NewRun(QWidget):
     """Presets and the form, with the launch panel beside them."""
 
+    downloadRequested = Signal(str)  # Hub id of a model, "" for none
+
     def __init__(
-        self, library: RunRepository, tasks: TaskRunner, actions: Mapping[str, QAction], parent: QWidget | None = None
-    ) -> None:
+        self, library: RunRepository, models: ModelInventory, tasks: TaskRunner, actions: Mapping[str, QAction],
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(parent)
-        self._library, self._tasks = library, tasks
+        self._library, self._models, self._tasks = library, models, tasks
         self._presets = library.presets()
         self._past: Sequence[RunSummary] = ()
         demo = self._presets[DEMO].config if DEMO in self._presets else RunConfig()
@@ -263,6 +273,7 @@ class NewRun(QWidget):
         fill(self.column.body, head, self.tiles, self.differs, self.form, None)
         self.tiles.chosen.connect(self.take_preset)
         self.form.changed.connect(self._on_changed)
+        self.form.modelRequested.connect(self.choose_model)
         self.panel.revealRequested.connect(self._reveal)
         self.take_preset(DEMO)
 
@@ -283,6 +294,26 @@ class NewRun(QWidget):
         self._origin = origin
         self.tiles.render_chosen(origin.name)
         self.form.render_config(origin.config)
+
+    def choose_model(self) -> ModelPicker:
+        """Let the model be chosen of those on this machine."""
+        now = self.form.fields[MODEL_KEY].text()
+        past = [s.config.model.path for s in self._past if s.config is not None]
+        picker = ModelPicker(
+            "The model to train", "Train this model", self._models, formats=TRAINABLE,
+            current=starter_folder() if now == STARTER else Path(now), about=GGUF_NOTE,
+            recent=[Path(name) for name in dict.fromkeys(past) if name != STARTER], parent=self,
+        )  # fmt: skip
+        picker.chosen.connect(lambda entry: self.take_model(argument_of(entry)))
+        picker.downloadRequested.connect(self.downloadRequested)
+        picker.finished.connect(lambda _code: picker.deleteLater())
+        picker.open()
+        return picker
+
+    def take_model(self, name: str) -> None:
+        """Put a model into the form and the keyboard there."""
+        self.form.fields[MODEL_KEY].take(name)
+        self.form.reveal(MODEL_KEY)
 
     def _on_changed(self) -> None:
         count = len(self.form.changed_keys())

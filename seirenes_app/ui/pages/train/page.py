@@ -17,6 +17,7 @@ from seirenes_app.services.run_report import before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import status_sentence
 from seirenes_app.ui.actions import bind_actions
+from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.run_watchers import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
@@ -47,9 +48,10 @@ class TrainPage(Page):
     toast = Signal(str)  # What was done, in a line
     tracesRequested = Signal(object)  # RunPaths
     robustnessRequested = Signal(object)  # RunPaths
+    downloadRequested = Signal(str)  # Hub id of a model, "" for none
 
     def __init__(
-        self, control: TrainerControl, library: RunRepository, *, tasks: TaskRunner,
+        self, control: TrainerControl, library: RunRepository, models: ModelInventory, *, tasks: TaskRunner,
         name_of: Callable[[RunPaths], str] = attrgetter("run_id"), parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         super().__init__(parent)
@@ -80,7 +82,7 @@ class TrainPage(Page):
             "discard": lambda: self._with_run(self._discard),
         })  # fmt: skip
         self._stack = QStackedLayout(self)
-        self.new = NewRun(self._library, self._tasks, self.actions_)
+        self.new = NewRun(self._library, models, self._tasks, self.actions_)
         self.view = RunView(self.actions_)
         self._stack.addWidget(self.new)
         self._stack.addWidget(self.view)
@@ -89,6 +91,7 @@ class TrainPage(Page):
 
     def _connect(self) -> None:
         self.new.panel.unqueueRequested.connect(self._unqueue)
+        self.new.downloadRequested.connect(self.downloadRequested)
         self.view.head.newRequested.connect(lambda: self.show_new(None))
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)

@@ -1,0 +1,126 @@
+"""The models on this machine, found and described in other threads; shared by the Models page and the pickers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from PySide6.QtCore import QObject, Signal
+
+from seirenes_app.services.models.facts import Fit, ModelDescription, describe_model, fit_for_inference
+from seirenes_app.services.models.inventory import ModelEntry, SearchProgress, find_models
+from seirenes_app.ui.tasks import Task, TaskRunner
+from training.errors import UserError
+
+REPORT_S = 0.15  # Between two reports of what was found so far
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found so far, with whether each model runs here, where it looks, and what kept it from some
+    place."""
+
+    entries: tuple[ModelEntry, ...] = ()
+    fits: tuple[Fit | None, ...] = ()
+    place: str = ""
+    problems: tuple[str, ...] = ()
+
+
+class ModelInventory(QObject):
+    """`refresh` looks for models; `changed` follows whenever more are known. Before that `was_loaded` is False."""
+
+    changed = Signal()
+    described = Signal(object)  # ModelEntry
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        # One thread walks folders, which may be slow, while the other describes what is selected.
+        self._tasks = TaskRunner(self, threads=2)
+        self.entries: tuple[ModelEntry, ...] = ()
+        self.fits: dict[str, Fit | None] = {}  # By id
+        self.place, self.problems = "", tuple[str, ...]()
+        self.was_loaded = self.scanning = False
+        self._descriptions: dict[ModelEntry, ModelDescription | str] = {}
+
+    def ensure_loaded(self) -> None:
+        """Look for models unless that was done already."""
+        if not self.was_loaded and not self.scanning:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look for models again. Those that are known stay until the search has ended."""
+        self.scanning = True
+        self.changed.emit()
+        self._tasks.run_task(find_all, self._on_found, progress=self._on_progress, key="find")
+
+    def _on_progress(self, found: Found) -> None:
+        self.place = found.place
+        if not self.was_loaded:
+            self._take(found)
+        self.changed.emit()
+
+    def _on_found(self, found: Found) -> None:
+        self.was_loaded, self.scanning = True, False
+        # A file that was replaced meanwhile is another entry: what was known of the old one is dropped.
+        self._descriptions = {e: d for e, d in self._descriptions.items() if e in set(found.entries)}
+        self._take(found)
+        self.changed.emit()
+
+    def _take(self, found: Found) -> None:
+        self.entries, self.place, self.problems = found.entries, found.place, found.problems
+        self.fits = {entry.id: fit for entry, fit in zip(found.entries, found.fits, strict=True)}
+
+    def description(self, entry: ModelEntry) -> ModelDescription | str | None:
+        """All facts of a model, or why there are none; None until `describe` has read them."""
+        return self._descriptions.get(entry)
+
+    def describe(self, entry: ModelEntry, key: str = "describe") -> None:
+        """Read all facts of a model; `described` follows. The latest call of a `key` wins."""
+        if entry in self._descriptions:
+            self.described.emit(entry)
+        else:
+            self._tasks.run(lambda: describe(entry), lambda found: self._on_described(entry, found), key=key)
+
+    def _on_described(self, entry: ModelEntry, found: ModelDescription | str) -> None:
+        self._descriptions[entry] = found
+        self.described.emit(entry)
+
+    def find(self, path: Path) -> ModelEntry | None:
+        """The model of a path, where it is known."""
+        return next((entry for entry in self.entries if entry.path == path), None)
+
+    def close(self) -> None:
+        self._tasks.close()
+
+
+def find_all(task: Task) -> Found:
+    """All models, reported from time to time."""
+    entries: list[ModelEntry] = []
+    fits: list[Fit | None] = []
+    place, problems, last = "", list[str](), monotonic()
+
+    def found() -> Found:
+        return Found(tuple(entries), tuple(fits), place, tuple(dict.fromkeys(problems)))
+
+    def on_progress(progress: SearchProgress) -> None:
+        nonlocal place, last
+        place = str(progress.place)
+        if progress.problem:
+            problems.append(progress.problem)
+        if monotonic() - last > REPORT_S:
+            last = monotonic()
+            task.report(found())
+
+    for entry in find_models(lambda: task.cancelled, on_progress):
+        entries.append(entry)
+        fits.append(fit_for_inference(entry.files) if entry.usable else None)
+    place = ""
+    return found()
+
+
+def describe(entry: ModelEntry) -> ModelDescription | str:
+    try:
+        return describe_model(entry)
+    except UserError as error:
+        return str(error)

@@ -1,0 +1,1 @@
+"""The parts of the Models page, one a file."""
