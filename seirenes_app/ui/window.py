@@ -42,7 +42,7 @@ from training.errors import UserError
 if TYPE_CHECKING:
     from seirenes_app.services.hint_authoring.draft import Draft
     from seirenes_app.services.machine import Machine
-    from seirenes_app.services.models.downloads import DownloadState
+    from seirenes_app.services.models.downloads import DownloadSummary
     from seirenes_app.services.models.inventory import ModelEntry
     from seirenes_app.services.run_repository import RunRepository
     from seirenes_app.store.workspace import Workspace
@@ -294,9 +294,9 @@ class MainWindow(QMainWindow):
         self.new_run()
         self.page("train").new.take_model(model.id)
 
-    def _on_downloaded(self, download: DownloadState) -> None:
+    def _on_downloaded(self, download: DownloadSummary) -> None:
         self._models.refresh()
-        self.toast.say(f"{download.name} is downloaded.")
+        self.toast.say(f"{download.hub_id} is downloaded.")
 
     def start_demo(self) -> None:
         self._start(lambda: self._control.start(self._library.presets()["demo"].config))
@@ -384,7 +384,7 @@ class MainWindow(QMainWindow):
         if "robustness" in self.pages:
             self.page("robustness").evaluations.refresh()
         if "models" in self.pages:
-            self._models.refresh(again=True)
+            self._models.refresh()
             self._downloads.refresh()
 
     def show_shortcuts(self) -> None:

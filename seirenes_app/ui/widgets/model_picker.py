@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
 
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import byte_size, format_count, short_count
-from seirenes_app.services.models.facts import ModelDescription, ModelFormat, TemplateState
+from seirenes_app.services.models.facts import ModelDescription, ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry, ModelSource, add_model_folder, read_entry
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.icons import icon
@@ -223,7 +223,7 @@ def describe_choice(entry: ModelEntry, known: ModelDescription) -> str:
     size = f"{short_count(files.n_params)} parameters" if files.n_params else ""
     head = "  ·  ".join(filter(None, (files.architecture, size, files.quantisation, byte_size(entry.size_bytes))))
     context = f"Trained on {format_count(files.n_ctx)} tokens of context" if files.n_ctx else ""
-    template = "Chat template: in its files" if known.template is TemplateState.PRESENT else known.template_note
+    template = known.template_note.text or "Chat template: in its files"
     fit = known.inference
     here = f"{fit_style(fit).text}. {fit.sentence}" if fit is not None else ""
     licence = f"Licence: {known.licence}" if known.licence else ""

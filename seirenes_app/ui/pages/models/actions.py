@@ -9,6 +9,8 @@ MODEL_ACTIONS = (
     ActionSpec("models.evaluate", "Evaluate…", "Ctrl+E", "chart", "Evaluate it on a suite", context=True),
     ActionSpec("models.train", "Train from this…", "", "train", "Fill the form of a new run with it",
                context=True),
+    ActionSpec("models.test", "Test…", "Ctrl+T", "check-circle",
+               "Ten problems: what it writes, how that is read, and how fast it is", context=True),
     ActionSpec("models.export", "Export as GGUF…", "", "export", "Write a GGUF file, which Craft can use",
                context=True),
     ActionSpec("models.folder", "Show in folder", "", "folder", context=True),

@@ -13,6 +13,7 @@ from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.models.downloads import Removal, plan_removal, remove_model
 from seirenes_app.services.models.inventory import ModelEntry, ModelSource, model_folders, remove_model_folder
+from seirenes_app.ui.pages.models.check_dialog import CheckDialog
 from seirenes_app.ui.pages.models.download_dialog import DownloadDialog, LoginDialog
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder
@@ -105,6 +106,11 @@ class ModelsDialogs(DialogHolder):
     def show_login(self) -> LoginDialog:
         dialog = LoginDialog(self._tasks, self._page)
         dialog.loggedIn.connect(self.toast)
+        self.show_dialog(dialog)
+        return dialog
+
+    def show_test(self, entry: ModelEntry) -> CheckDialog:
+        dialog = CheckDialog(entry, self._tasks, self._page)
         self.show_dialog(dialog)
         return dialog
 

@@ -124,11 +124,11 @@ class DownloadDialog(PageDialog):
         row(make_label("Download", "small"), (self.files, 1), spacing=SPACE_3, parent=self.file_row)
         self.bar = make_bar("Asking the hub")
         self.bar.setRange(0, 0)
-        self.size, self.fit, self.licence, self.error = IconLine(), IconLine(), IconLine(), IconLine()
+        self.room, self.fit, self.licence, self.error = IconLine(), IconLine(), IconLine(), IconLine()
         # A fixed room for what comes and goes, so that the buttons stay where they are.
         self.answer = QWidget()
         self.answer.setMinimumHeight(132)
-        lines = (self.size, self.fit, self.licence, self.error)
+        lines = (self.room, self.fit, self.licence, self.error)
         column(self.bar, self.file_row, *lines, None, spacing=SPACE_2, parent=self.answer)
         fill(self.body, make_label(NOTE, "muted", wrap=True), row((self.query, 1), self.ask), self.results, self.answer)
         self.cancel = make_button("Cancel", clicked=self.reject)
@@ -209,7 +209,7 @@ class DownloadDialog(PageDialog):
             here = f"; {byte_size(kept)} are here already" if kept else ""
             room = f"{byte_size(plan.free_bytes)} are free in {plan.folder}."
             words = f"{byte_size(plan.total_bytes)} to download{here}. {room}"
-        self.size.render_line("check-circle" if plan.present else "disk", "good" if plan.present else "muted",
+        self.room.render_line("check-circle" if plan.present else "disk", "good" if plan.present else "muted",
                               words if not refused or plan.total_bytes else "")  # fmt: skip
         fit = choice.fit
         style = fit_style(fit)
@@ -252,7 +252,7 @@ class DownloadDialog(PageDialog):
 
     def _render_asking(self, words: str) -> None:
         self.bar.setVisible(bool(words))
-        self.size.render_line("clock", "muted", words)
+        self.room.render_line("clock", "muted", words)
         self.fit.render_line("", "", "")
         self.licence.render_line("", "", "")
         self.go.setEnabled(False)

@@ -89,6 +89,7 @@ class ModelsPage(Page):
             "craft": lambda: ask(self.craftRequested.emit),
             "evaluate": lambda: ask(self.evaluateRequested.emit),
             "train": lambda: ask(self.trainRequested.emit),
+            "test": lambda: ask(dialogs.show_test),
             "export": lambda: ask(dialogs.show_export),
             "folder": lambda: ask(self._show_folder),
             "copy": lambda: ask(self._copy),
@@ -255,7 +256,7 @@ class ModelsPage(Page):
         kind = entry.format if entry is not None and entry.usable else None
         bundled = entry is not None and entry.id == STARTER
         for name, on in {
-            "craft": kind is ModelFormat.GGUF or bundled, "evaluate": kind is not None,
+            "craft": kind is ModelFormat.GGUF or bundled, "evaluate": kind is not None, "test": kind is not None,
             "train": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
             "export": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER), "folder": entry is not None,
             "copy": entry is not None, "remove": entry is not None and can_remove(entry),

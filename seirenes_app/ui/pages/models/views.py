@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QTableView, QWidget
 
 from seirenes_app.services.formatting import byte_size, duration, format_count, percent, short_count
 from seirenes_app.services.models.downloads import DownloadState, DownloadSummary
-from seirenes_app.services.models.facts import ModelDescription, TemplateState
+from seirenes_app.services.models.facts import ModelDescription
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.models_model import FORMATS, ModelColumn, ModelsModel, fit_style, source_name
@@ -23,6 +23,8 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLine, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from seirenes_app.ui.widgets.table_model import ROW_ROLE
+from training.core.chat_template import NoteKind
+from training.core.prompts import ModelKind
 from training.runs.status import LIVE, RunStatus
 
 ROW = 36
@@ -104,8 +106,8 @@ class ModelTable(QTableView):
         super().resizeEvent(event)
 
 
-PRIMARY = ("craft", "evaluate", "train", "export")
-SECONDARY = {"folder": "Folder", "copy": "Copy name", "remove": "Remove…"}
+PRIMARY = ("craft", "evaluate", "train", "test")
+SECONDARY = {"export": "Export…", "folder": "Folder", "copy": "Copy name", "remove": "Remove…"}
 READING = "Reading its files…"
 
 
@@ -162,7 +164,7 @@ class FactsPanel(QWidget):
         ):  # fmt: skip
             style = fit_style(fit or None)
             line.render_line(style.icon, style.tone, f"{style.text}. {fit.sentence}" if fit else "")
-        notes = (facts.training_note, facts.template_note, *facts.notes) if facts is not None else ()
+        notes = (facts.training_note, facts.template_note.text, *facts.notes) if facts is not None else ()
         self.notes.render_line("info", "muted", "\n".join(filter(None, notes)))
         self._render_facts(list_facts(entry, facts) if entry is not None else [])
 
@@ -180,8 +182,13 @@ class FactsPanel(QWidget):
             cells[1].setAccessibleName(cells[0].text())
 
 
+KINDS = {
+    ModelKind.COMPACT: "of the bundled reasoner's family", ModelKind.BASE: "base model, without a chat template",
+    ModelKind.INSTRUCT: "follows instructions", ModelKind.REASONING: "follows instructions and reasons first",
+}  # fmt: skip
 TEMPLATES = {
-    TemplateState.PRESENT: "in its files", TemplateState.MISSING: "none", TemplateState.BROKEN: "cannot be used",
+    NoteKind.NONE: "in its files", NoteKind.MISSING: "none",
+    NoteKind.NO_SYSTEM_ROLE: "in its files, without a system role",
 }  # fmt: skip
 
 
@@ -201,7 +208,8 @@ def list_facts(entry: ModelEntry, facts: ModelDescription | None) -> list[tuple[
     ]
     if facts is not None and facts.usable:
         rows += [
-            ("Chat template", TEMPLATES[facts.template]),
+            ("Kind", KINDS[facts.kind]),
+            ("Chat template", TEMPLATES.get(facts.template_note.kind, "cannot be used")),
             ("End tokens", ", ".join(map(str, facts.end_ids))),
             ("Licence", facts.licence or "not stated"),
         ]
