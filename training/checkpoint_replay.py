@@ -16,7 +16,7 @@ from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptProfile, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Problem
-from training.engine.base import SamplingParams
+from training.engine.base import SamplingParams, until_stop
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
@@ -71,13 +71,14 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
             backend = LocalTorchBackend(resolve_model(folder), device=request.device, threads=threads)
             # Measured once: another count of threads may add up in another order.
             threads = backend.threads
-            params = SamplingParams(request.max_tokens, request.temperature, request.seed)
+            stops = backend.codec.stops
+            params = SamplingParams(request.max_tokens, request.temperature, request.seed, stop=stops)
             prompt = backend.codec.encode_chat(chat, request.prompts.template)
             ((completion,),) = backend.sample([prompt], 1, params)
         except UserError as error:
             yield {"step": step, "missing": str(error)}
             continue
-        answer = backend.codec.decode(completion.tokens)
+        answer = until_stop(backend.codec.decode(completion.tokens), stops)
         graded = grade(answer, request.problem, request.suggested, grader, completion.truncated)
         yield {
             "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,

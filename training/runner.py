@@ -106,7 +106,7 @@ class Runner:
             resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
             dtype=m.dtype, threads=m.threads, learning_rate=c.update.learning_rate,
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
-            max_grad_norm=c.update.max_grad_norm,
+            max_grad_norm=c.update.max_grad_norm, seed=c.data.seed,
         )  # fmt: skip
         problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
@@ -125,6 +125,9 @@ class Runner:
             self._restore(start)
         self.log.write(EventKind.LAUNCH, **self._launch_facts())
         self.launched = True
+        if self.backend.codec.template.plain:
+            self.warn("chat_template", f"{self.backend.codec.note.text} Such a model seldom ends its answers.",
+                      "Train an instruction-tuned model, or add chat_template.jinja to its folder.")  # fmt: skip
         for folder, reason in damaged:
             self.warn("damaged_checkpoint", f"{folder.name} is damaged ({reason}) and was passed over.",
                       "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip

@@ -1,10 +1,24 @@
 """Tiny random models of each exported architecture, each with a tokenizer of its own kind."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 PATTERN = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -70,6 +84,36 @@ def save_model(folder: Path, kind: str, tokenizer: str, *, shard: str | None = N
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     make_tokenizer(tokenizer).save_pretrained(folder)
     return folder
+
+
+def change_model(folder: Path, *, dtype=None, ends=None, pad=True, template=TEMPLATE) -> Path:
+    """Change a saved model: its number type, the end tokens that it lists, no pad token, another template or none."""
+    if dtype is not None:
+        AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
+    if not pad:
+        tokenizer.pad_token = None
+        config.pad_token_id = None
+    if ends is not None:
+        GenerationConfig(eos_token_id=ends).save_pretrained(folder)
+    tokenizer.chat_template = template
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)
+    config.save_pretrained(folder)
+    return folder
+
+
+def session_answers(model: Path, **asked) -> dict:
+    """What `session_child` answers about a GGUF."""
+    child = Path(__file__).with_name("session_child.py")
+    request = json.dumps({"model": str(model), **asked})
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, child], input=request, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def save_adapter(folder: Path, base: Path, **options) -> Path:

@@ -546,9 +546,9 @@ def _join(values: Iterable[Any], d: str = "", attribute: str | None = None) -> s
 
 
 def _replace(text: Any, old: str, new: str, count: int | None = -1) -> str:
-    text = str(text)
-    _check_size(text, len(text) + text.count(old) * len(new))
-    return text.replace(old, new, -1 if count is None else count)
+    written = str(text)
+    _check_size(written, len(written) + written.count(old) * len(new))
+    return written.replace(old, new, -1 if count is None else count)
 
 
 def _format(text: Any, *values: Any) -> str:

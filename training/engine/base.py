@@ -1,6 +1,6 @@
 """The four verbs the loop speaks to a backend, and the values that pass between them. No torch here.
 
-Log-probabilities are natural logarithms under the distribution that was sampled from, temperature included.
+Log-probabilities are natural logarithms under the model's distribution at the temperature that was sampled with.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from training.core.chat_template import TemplateNote
 from training.core.types import Aggregation
+from training.errors import UserError
 
 Tokens = Sequence[int]
+REPETITION_WINDOW = 64
 Progress = Callable[[int, int], None]
 """Called with (sequences finished, sequences wanted)."""
 
@@ -22,11 +24,45 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """`temperature` 0 is greedy. `seed` makes a call repeatable, whatever the batch order."""
+    """`temperature` 0 is greedy. `seed` makes a call repeatable, whatever the batch order.
+
+    The settings act in this order, and are defined as those of the llama.cpp worker: repetition penalty (over the
+    newest `REPETITION_WINDOW` tokens of prompt and completion), temperature, `top_k` (0: all), `top_p`, `min_p`. Tokens
+    that are as likely as the last one kept stay. Training samples with temperature alone, as its log-probabilities
+    must be those of the distribution that was sampled. A completion ends with the token that completes one of `stop`.
+    """
 
     max_new_tokens: int
     temperature: float = 1.0
     seed: int = 0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for holds, text in (
+            (self.temperature >= 0, f"temperature is {self.temperature}; it must be 0 or more"),
+            (0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1"),
+            (self.top_k >= 0, f"top_k is {self.top_k}; it must be 0 (all tokens) or more"),
+            (0 <= self.min_p <= 1, f"min_p is {self.min_p}; it must be 0 to 1"),
+            (0 < self.repetition_penalty <= 10,
+             f"repetition_penalty is {self.repetition_penalty}; it must be above 0 and at most 10"),
+            (all(self.stop), "a stop string is empty"),
+        ):  # fmt: skip
+            if not holds:
+                raise UserError(f"The sampling settings cannot be used: {text}.")
+
+    @property
+    def plain(self) -> bool:
+        """Whether tokens are drawn from the model's own distribution, temperature aside."""
+        return (self.top_p, self.top_k, self.min_p, self.repetition_penalty) == (1.0, 0, 0.0, 1.0)
+
+
+def until_stop(text: str, stops: Sequence[str]) -> str:
+    """The text before the first of the stop strings."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from training.errors import UserError
 class ChatTokenizer:
     """The `Codec` of one model folder. `end_ids` are the tokens that end a turn, `pad_id` fills batches.
 
-    A folder without a usable chat template is written to in plain lines; `note` says so.
+    A folder without a usable chat template is written to in plain lines; `note` says so. `base`: the folder of the
+    model that an adapter's folder goes with, for the end tokens that it lists.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base: Path | None = None) -> None:
         self.tokenizer = load_tokenizer(folder)
         named = {k: v for k, v in self.tokenizer.special_tokens_map.items() if isinstance(v, str)}
         self.template: ChatTemplate = folder_template(folder, named)
@@ -26,6 +27,8 @@ class ChatTokenizer:
         kept = (str(token) for token in added if token.special or is_markup(str(token)))
         self._specials = frozenset((*self.tokenizer.all_special_tokens, *kept))
         self.end_ids = end_ids(folder, self.tokenizer) | self._end_of_turn()
+        if base is not None:
+            self.end_ids |= end_ids(base, self.tokenizer)
         if not self.end_ids:
             raise UserError(f"The model in {folder} names no end token. Set eos_token in its tokenizer_config.json.")
         pad = self.tokenizer.pad_token_id

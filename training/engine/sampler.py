@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
-from training.engine.base import Cancelled, Completion, Progress, SamplingParams, Tokens
+from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
 from training.engine.models import context_length, head_logits, hidden_states
 from training.errors import UserError
 
@@ -43,19 +43,22 @@ class Draw:
     entropies: Tensor
 
 
-def draw_tokens(logits_BV: Tensor, temperature: float, uniforms_B: Tensor) -> Draw:
+def draw_tokens(
+    logits_BV: Tensor, temperature: float, uniforms_B: Tensor, chosen_from_BV: Tensor | None = None
+) -> Draw:
     """Draw by inverse CDF from softmax(logits / temperature), or take the likeliest at temperature 0.
 
     `uniforms_B` in [0, 1]. A token of probability 0 is never drawn, not even for a uniform number that rounds to 1.
-    At temperature 0 log-probabilities and entropies are those of temperature 1.
+    At temperature 0 log-probabilities and entropies are those of temperature 1. `chosen_from_BV`, logits at temperature
+    1, are drawn from in place of the model's own; the log-probabilities remain the model's.
     """
     if temperature not in (0.0, 1.0):
         logits_BV = logits_BV / temperature
     probs_BV = logits_BV.softmax(-1)
     if temperature == 0.0:
-        tokens_B1 = logits_BV.argmax(-1, keepdim=True)
+        tokens_B1 = (logits_BV if chosen_from_BV is None else chosen_from_BV).argmax(-1, keepdim=True)
     else:
-        cdf_BV = probs_BV.cumsum(-1)
+        cdf_BV = (probs_BV if chosen_from_BV is None else chosen_from_BV.softmax(-1)).cumsum(-1)
         total_B1 = cdf_BV[:, -1:]
         below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
         target_B1 = torch.minimum(uniforms_B[:, None] * total_B1, below_B1)
@@ -64,6 +67,32 @@ def draw_tokens(logits_BV: Tensor, temperature: float, uniforms_B: Tensor) -> Dr
     # H = log Z − Σ p·logit, and log Z = logit − log p of any token: no second pass of exponentials.
     entropies_B = (logits_BV.gather(-1, tokens_B1) - logprobs_B1).squeeze(-1) - torch.linalg.vecdot(probs_BV, logits_BV)
     return Draw(tokens_B1.squeeze(-1), logprobs_B1.squeeze(-1), entropies_B)
+
+
+def restrict_logits(logits_BV: Tensor, params: SamplingParams, recent_BW: Tensor) -> Tensor:
+    """Logits at temperature 1 of the distribution that `params` ask for; tokens that are ruled out have -inf.
+
+    `recent_BW`: the tokens that the repetition penalty is for (Keskar et al. 2019, arXiv 1909.05858).
+    """
+    if params.repetition_penalty != 1.0:
+        seen = logits_BV.gather(-1, recent_BW)
+        seen = torch.where(seen > 0, seen / params.repetition_penalty, seen * params.repetition_penalty)
+        logits_BV = logits_BV.scatter(-1, recent_BW, seen)
+    if params.temperature == 0.0:
+        return logits_BV
+    logits_BV = logits_BV / params.temperature
+    if 0 < params.top_k < logits_BV.shape[-1]:
+        least = logits_BV.topk(params.top_k, dim=-1).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < least, -torch.inf)
+    if params.top_p < 1.0:
+        probs_BV = logits_BV.softmax(-1)
+        ordered_BV = probs_BV.sort(-1, descending=True).values
+        last_B1 = (ordered_BV.cumsum(-1) < params.top_p).sum(-1, keepdim=True).clamp_(max=logits_BV.shape[-1] - 1)
+        logits_BV = logits_BV.masked_fill(probs_BV < ordered_BV.gather(-1, last_B1), -torch.inf)
+    if params.min_p > 0.0:
+        probs_BV = logits_BV.softmax(-1)
+        logits_BV = logits_BV.masked_fill(probs_BV < params.min_p * probs_BV.amax(-1, keepdim=True), -torch.inf)
+    return logits_BV
 
 
 class SharedPrefixLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -129,6 +158,8 @@ class _Job:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     entropies: list[float] = field(default_factory=list)
+    stopped_at: int | None = None
+    """Tokens up to and with the one that completed a stop string."""
 
 
 class _Uniforms:
@@ -172,12 +203,21 @@ class _Batch:
         self.longest = self.prefix + max(job.limit for job in jobs)
         self.columns = min(self.prefix + FIRST_COLUMNS, self.longest)
         self.mask = self._make_mask(dtype) if min(lengths) < self.prefix else None
+        self.recent: Tensor | None = None
         self._draws: list[Draw] = []
 
     def record(self, draw: Draw, step: int) -> None:
         """Keep what was drawn; a row that drew an end token or reached its limit is finished."""
         self._draws.append(draw)
         self.finished |= torch.isin(draw.tokens, self.end_ids) | (self.limits <= step + 1)
+        if self.recent is not None:
+            self.recent = torch.cat([self.recent[:, 1:], draw.tokens[:, None]], 1)
+
+    def look_back(self) -> None:
+        """Keep each row's newest tokens, `[B, window]`; a shorter prompt is filled up with its own last token."""
+        w = REPETITION_WINDOW
+        tails = [[job.prompt[-1]] * (w - len(job.prompt)) + list(job.prompt[-w:]) for job in self.jobs]
+        self.recent = torch.tensor(tails, device=self.device)
 
     def _make_mask(self, dtype: torch.dtype) -> Tensor:
         """What attention adds to its scores, `[B, 1, 1, columns]`: the gap after a short prompt is shut."""
@@ -218,6 +258,8 @@ class _Batch:
         self.lengths, self.limits, self.finished = self.lengths[rows], self.limits[rows], self.finished[rows]
         if self.mask is not None:
             self.mask = self.mask[rows]
+        if self.recent is not None:
+            self.recent = self.recent[rows]
         for layer in self.cache.layers:
             layer.keep(rows)
         return kept
@@ -226,8 +268,11 @@ class _Batch:
 class Sampler:
     """Samples from one causal language model whose weights somebody else may change between calls."""
 
-    def __init__(self, model: nn.Module, end_ids: frozenset[int], pad_id: int) -> None:
-        self._model, self._end_ids, self._pad_id = model, end_ids, pad_id
+    def __init__(
+        self, model: nn.Module, end_ids: frozenset[int], pad_id: int, decode: Callable[[Tokens], str] | None = None
+    ) -> None:
+        """`decode` gives the text in which stop strings are looked for; without it they are refused."""
+        self._model, self._end_ids, self._pad_id, self._decode_text = model, end_ids, pad_id, decode
 
     @torch.inference_mode()
     def sample(
@@ -312,8 +357,14 @@ class Sampler:
         logits = self._prefill(batch)
         uniforms = _Uniforms(batch.jobs, params.seed, self._device)
         longest = max(job.limit for job in batch.jobs)
+        stops = _Stops(batch.jobs, params.stop, self._decode_text) if params.stop else None
+        if not params.plain:
+            batch.look_back()
         for step in range(longest):
-            draw = draw_tokens(logits, params.temperature, uniforms.at(step))
+            chosen_from = None if batch.recent is None else restrict_logits(logits, params, batch.recent)
+            draw = draw_tokens(logits, params.temperature, uniforms.at(step), chosen_from)
+            if stops is not None:
+                stops.record(batch, draw, step)
             batch.record(draw, step)
             if step + 1 == longest:
                 break
@@ -326,7 +377,10 @@ class Sampler:
                 if alive < ALIVE_SHARE * len(batch.jobs):
                     tokens = tokens[~batch.finished]
                     tick.leave(batch)
-                    uniforms.keep(batch.compact())
+                    kept = batch.compact()
+                    uniforms.keep(kept)
+                    if stops is not None:
+                        stops.keep(kept)
             logits = self._decode(batch, tokens, step)
         batch.flush()
 
@@ -387,6 +441,33 @@ class Sampler:
         return head_logits(self._model, hidden[:, -1])
 
 
+class _Stops:
+    """Looks for stop strings at the end of each row's text."""
+
+    def __init__(self, jobs: Sequence[_Job], stops: Sequence[str], decode: Callable[[Tokens], str] | None) -> None:
+        if decode is None:
+            raise ValueError("stop strings need a decoder")
+        self._stops, self._decode = stops, decode
+        # A token has at least one byte, so these hold the longest of the stop strings.
+        self._window = 1 + max(len(stop.encode()) for stop in stops)
+        self._tails: list[list[int]] = [[] for _ in jobs]
+
+    def record(self, batch: _Batch, draw: Draw, step: int) -> None:
+        """Finish the rows whose newest token completes a stop string."""
+        finished = batch.finished.tolist()
+        for row, token in enumerate(draw.tokens.tolist()):
+            if finished[row]:
+                continue
+            tail = self._tails[row] = [*self._tails[row], token][-self._window :]
+            text = self._decode(tail)
+            if any(stop in text for stop in self._stops):
+                batch.jobs[row].stopped_at = step + 1
+                batch.finished[row] = True
+
+    def keep(self, rows: list[int]) -> None:
+        self._tails = [self._tails[row] for row in rows]
+
+
 class _Ticker:
     """Counts finished sequences, reports them, and raises Cancelled."""
 
@@ -420,8 +501,8 @@ class _Ticker:
 
 
 def _finish(job: _Job, end_ids: frozenset[int]) -> Completion:
-    """Cut at the first end token, or at the limit."""
-    stop = next((i + 1 for i, token in enumerate(job.tokens) if token in end_ids), 0)
+    """Cut at the first end token, at a stop string, or at the limit."""
+    stop = job.stopped_at or next((i + 1 for i, token in enumerate(job.tokens) if token in end_ids), 0)
     truncated = stop == 0 or stop > job.limit
     length = job.limit if truncated else stop
     entropy = sum(job.entropies[:length]) / length

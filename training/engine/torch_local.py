@@ -73,7 +73,8 @@ class LocalTorchBackend:
     `model_dir` is a Hugging Face folder, a checkpoint of ours, or a PEFT adapter folder whose base is on this
     machine. `tuning` None takes what the folder is: an adapter goes on as LoRA (with its own rank and alpha),
     anything else is tuned whole. An adapter cannot be tuned whole (UserError). The reference of the KL term is the
-    base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed.
+    base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed. `seed`
+    is for the starting weights of a fresh adapter.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class LocalTorchBackend:
         warmup_steps: int = 0,
         weight_decay: float = 0.0,
         max_grad_norm: float = 1.0,
+        seed: int = 0,
     ) -> None:
         self.model_dir = Path(model_dir)
         self.tuning = _choose_tuning(self.model_dir, tuning)
@@ -98,7 +100,8 @@ class LocalTorchBackend:
         self.threads = models.choose_threads(threads) if self.device.type == "cpu" else torch.get_num_threads()
         if (self.model_dir / checkpoint.MANIFEST).is_file():
             checkpoint.verify(self.model_dir)
-        self.codec = ChatTokenizer(self.model_dir)
+        base = models.base_of_adapter(self.model_dir) if models.is_adapter(self.model_dir) else None
+        self.codec = ChatTokenizer(self.model_dir, base)
         self._rates = {
             "learning_rate": learning_rate,
             "warmup_steps": warmup_steps,
@@ -106,18 +109,18 @@ class LocalTorchBackend:
             "max_grad_norm": max_grad_norm,
         }
         self._peft: PeftModel | None = None
-        self.model = self._open_model(lora_rank, lora_alpha)
+        self.model = self._open_model(lora_rank, lora_alpha, seed)
         self._reference: nn.Module | None = None
         self._optimiser: update.WarmedAdamW | None = None
-        self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id)
+        self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode)
 
-    def _open_model(self, rank: int, alpha: int) -> nn.Module:
+    def _open_model(self, rank: int, alpha: int, seed: int) -> nn.Module:
         """The causal language model; with LoRA its linear layers carry the adapter."""
         if not models.is_adapter(self.model_dir):
             model = models.load_causal_lm(self.model_dir, self.dtype, self.device)
             if self.tuning is Tuning.FULL:
                 return model
-            self._peft = _add_adapter(model, self.model_dir, rank, alpha)
+            self._peft = _add_adapter(model, self.model_dir, rank, alpha, seed)
         else:
             models.check_safetensors(self.model_dir / "adapter_model.safetensors")
             model = models.load_causal_lm(models.base_of_adapter(self.model_dir), self.dtype, self.device)
@@ -310,10 +313,13 @@ def _choose_tuning(folder: Path, tuning: str | None) -> Tuning:
     return Tuning.LORA
 
 
-def _add_adapter(model: nn.Module, folder: Path, rank: int, alpha: int) -> PeftModel:
+def _add_adapter(model: nn.Module, folder: Path, rank: int, alpha: int, seed: int) -> PeftModel:
     """A fresh adapter on every linear layer of the blocks (attention and MLP), none on the head."""
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    peft_model = get_peft_model(model, config)
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        peft_model = get_peft_model(model, config)
     for adapter in peft_model.peft_config.values():
         adapter.base_model_name_or_path = str(folder)
     return peft_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, PromptProfile, adversary_messages
 from training.core.types import Hint, HintType, Problem
-from training.engine.base import Cancelled, SamplingParams
+from training.engine.base import Cancelled, SamplingParams, until_stop
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.evaluator import Sampled, SampleSpec, Session, run_part
@@ -32,14 +33,19 @@ def sample_texts(
     samples: int,
     params: SamplingParams,
     *,
+    variables: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[list[Sampled]]:
-    """Completions for each chat as text, in one call of the sampler."""
+    """Completions for each chat as text, in one call of the sampler. `variables` are for the chat template."""
     codec = backend.codec
-    prompts = [codec.encode_chat(chat) for chat in chats]
+    params = replace(params, stop=(*params.stop, *codec.stops))
+    prompts = [codec.encode_chat(chat, variables) for chat in chats]
     drawn = backend.sample(prompts, samples, params, progress=progress, cancelled=cancelled)
-    return [[Sampled(codec.decode(c.tokens), c.truncated, len(c.tokens)) for c in completions] for completions in drawn]
+    return [
+        [Sampled(until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens)) for c in completions]
+        for completions in drawn
+    ]
 
 
 def write_hints(

@@ -248,3 +248,19 @@ def test_a_kl_alone_pulls_rows_without_advantage_back_to_the_starting_model(mode
     engine.optim_step()
     train(engine, steps=30, advantages=idle, kl=8.0)
     assert engine.forward_backward(rows_of(engine, idle, seed=50), held).kl < before / 2
+
+
+def test_a_fresh_adapter_starts_from_the_seed_and_leaves_other_random_numbers_alone(model_dir):
+    def start(seed):
+        torch.manual_seed(123)
+        engine = backend(model_dir, tuning="lora", lora_rank=4, seed=seed)
+        following = torch.rand(1)
+        weights = {n: p.clone() for n, p in engine.model.named_parameters() if "lora_A" in n}
+        return weights, following
+
+    (first, after), (again, after_again), (other, _) = start(5), start(5), start(6)
+    assert first
+    assert all(torch.equal(first[n], again[n]) for n in first)
+    assert not any(torch.equal(first[n], other[n]) for n in first)
+    torch.manual_seed(123)
+    assert after == after_again == torch.rand(1)

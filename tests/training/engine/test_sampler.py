@@ -1,14 +1,15 @@
 """Facts about sampling: the distribution, temperature, padding, compaction, chunks, limits, progress."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from training.engine import sampler as sampler_module
-from training.engine.base import SamplingParams
-from training.engine.sampler import Sampler, draw_tokens
+from training.engine.base import SamplingParams, until_stop
+from training.engine.sampler import Sampler, draw_tokens, restrict_logits
 from training.errors import UserError
 
 VOCABULARY, END = 24, 0
@@ -141,3 +142,117 @@ def test_weights_changed_between_calls_are_the_weights_sampled(model):
         after = ours.sample([PROMPTS[0]], 1, SamplingParams(4, 0.0))
         model.lm_head.weight.neg_()
     assert before != after
+
+
+# ---------------------------------------------------------------------- other settings than temperature
+
+
+def naive_distribution(logits, params, recent):
+    """Probabilities by the definitions, one step after the other, for one row."""
+    logits = [float(x) for x in logits]
+    for token in set(recent):
+        penalty = params.repetition_penalty
+        logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+    probs = torch.tensor(logits, dtype=torch.float64).div(params.temperature).softmax(-1).tolist()
+
+    def keep(least):
+        kept = [p if p >= least * (1 - 1e-6) else 0.0 for p in probs]
+        return [p / sum(kept) for p in kept]
+
+    if params.top_k:
+        probs = keep(sorted(probs)[-min(params.top_k, len(probs))])
+    if params.top_p < 1:
+        total = 0.0
+        for p in sorted(probs, reverse=True):
+            total += p
+            if total >= params.top_p - 1e-9:
+                break
+        probs = keep(p)
+    return keep(params.min_p * max(probs))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"top_k": 3}, {"top_k": 1000}, {"top_p": 0.6}, {"min_p": 0.2}, {"repetition_penalty": 1.7},
+        {"repetition_penalty": 0.5, "top_k": 8, "top_p": 0.8, "min_p": 0.15, "temperature": 1.6},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_may_be_drawn_is_what_the_settings_define(settings):
+    params = SamplingParams(1, **settings)
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(6, 30, generator=generator) * 2
+    recent = torch.randint(0, 30, (6, 5), generator=generator)
+    found = restrict_logits(logits, params, recent).softmax(-1)
+    for row, mine, seen in zip(logits, found, recent.tolist(), strict=True):
+        assert mine.tolist() == pytest.approx(naive_distribution(row, params, seen), abs=1e-5)
+
+
+def test_tokens_that_tie_with_the_last_one_kept_stay():
+    logits = torch.tensor([[2.0, 1.0, 1.0, 0.0]])
+    for params in (SamplingParams(1, top_k=2), SamplingParams(1, top_p=0.6)):
+        kept = restrict_logits(logits, params, torch.zeros(1, 0, dtype=torch.long)).isfinite()
+        assert kept.tolist() == [[True, True, True, False]]
+
+
+def test_completions_obey_the_settings_and_report_the_models_own_logprobs(model):
+    params = SamplingParams(40, 1.3, 7, top_k=2)
+    for prompt, completions in zip(PROMPTS, sampler(model, ()).sample(PROMPTS, 5, params), strict=True):
+        for c in completions:
+            logprobs = naive_logprobs(model, prompt, c.tokens, 1.3)
+            chosen = logprobs.gather(1, torch.tensor(c.tokens)[:, None])
+            assert c.logprobs == pytest.approx(chosen.squeeze(1).tolist(), abs=1e-5)
+            assert ((logprobs > chosen + 1e-6).sum(-1) < 2).all()
+
+
+def test_a_repetition_penalty_looks_back_at_prompt_and_completion(model):
+    def greedy(penalty, n=75):
+        params = SamplingParams(n, 0.0, repetition_penalty=penalty)
+        return [c.tokens for (c,) in sampler(model, ()).sample(PROMPTS, 1, params)]
+
+    assert greedy(1.0) != greedy(3.0)
+    for prompt, tokens in list(zip(PROMPTS, greedy(3.0), strict=True))[:2]:
+        for step, token in enumerate(tokens):
+            logits = model(torch.tensor([[*prompt, *tokens[:step]]])).logits[0, -1].tolist()
+            for seen in {*(*prompt, *tokens[:step])[-64:]}:
+                logits[seen] = logits[seen] / 3 if logits[seen] > 0 else logits[seen] * 3
+            assert logits[token] == pytest.approx(max(logits), abs=1e-4)
+
+
+def spell(tokens):
+    return "".join(chr(ord("a") + token) for token in tokens)
+
+
+def test_a_completion_ends_with_the_token_that_completes_a_stop_string(model):
+    ours = Sampler(model, frozenset({END}), 1, spell)
+    free = ours.sample(PROMPTS, 8, SamplingParams(60, 1.0, 3))
+    first, second = sorted((c.tokens for c in chain(*free)), key=len)[-2:]
+    stops = (spell(first[4:7]), spell(second[2:4]))
+    stopped = ours.sample(PROMPTS, 8, SamplingParams(60, 1.0, 3, stop=stops))
+    for before, after in zip(chain(*free), chain(*stopped), strict=True):
+        text = until_stop(spell(before.tokens), stops)
+        assert until_stop(spell(after.tokens), stops) == text
+        if text == spell(before.tokens):
+            assert (after.tokens, after.truncated) == (before.tokens, before.truncated)
+        else:
+            assert not after.truncated
+            assert len(after.tokens) == len(text) + len(next(s for s in stops if spell(after.tokens).endswith(s)))
+            assert len(after.logprobs) == len(after.tokens)
+    assert free != stopped
+    (last,) = ours.sample([PROMPTS[0]], 1, SamplingParams(5, 0.0, stop=(spell(first),)))[0]
+    assert last.truncated
+    (last,) = ours.sample([PROMPTS[0]], 1, SamplingParams(5, 0.0, stop=(spell(last.tokens[3:5]),)))[0]
+    assert not last.truncated, "a stop string that ends with the last token allowed"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}, {"min_p": 2.0}, {"repetition_penalty": 0.0}, {"stop": ("",)},
+     {"temperature": -1.0}],
+    ids=str,
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_with_their_name(settings):
+    (name,) = settings
+    with pytest.raises(UserError, match=name if name != "stop" else "stop string"):
+        SamplingParams(4, **settings)

@@ -1,0 +1,144 @@
+"""Facts about model folders of all sorts in both engines: prompts, end tokens, completions, training, export."""
+
+import pytest
+import torch
+from helpers.tiny_models import TEMPLATE, change_model, save_model, session_answers
+
+from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.protocol import Finish, Message, RenderRequest, SampleRequest
+from training.core.chat_template import NoteKind
+from training.engine.base import LossParams, SamplingParams, TrainRow
+from training.engine.chat_tokenizer import ChatTokenizer
+from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.torch_evaluator import sample_texts
+from training.export.gguf_model import export_gguf
+
+PATIENCE_S = 60
+WITH_BOS = "{{ bos_token }}" + TEMPLATE
+THINKING = TEMPLATE + "{% if enable_thinking is defined and not enable_thinking %}<tool>{% endif %}"
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
+
+FOLDERS = {
+    "sharded, head of its own": (("llama", "smollm", {"shard": "100KB"}), {}),
+    "tied head, bfloat16": (("qwen3", "qwen2", {"tie_word_embeddings": True}), {"dtype": torch.bfloat16}),
+    "several end tokens": (("qwen2", "qwen2", {}), {"ends": [3, 1]}),
+    "no pad token": (("llama", "gpt-2", {}), {"pad": False}),
+    "no template": (("llama", "llama-3", {}), {"template": None}),
+    "template with a first token": (("llama", "llama-3", {}), {"template": WITH_BOS}),
+    "template without the first token": (("llama", "llama-3", {}), {"template": TEMPLATE}),
+    "template that refuses a system role": (("qwen3", "qwen2", {}), {"template": NO_SYSTEM}),
+    "broken template": (("qwen3", "qwen2", {}), {"template": "{% for %}"}),
+    "template with a variable": (("qwen3", "qwen2", {}), {"template": THINKING}),
+}
+CHATS = [
+    [{"role": "user", "content": "Mia has 12 apples."}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " How many\napples in 2026? 東京"}],
+    [{"role": "user", "content": "a <|end|> b <|start|>user <tool> <|pad|><|bos|>"}],
+    [
+        {"role": "user", "content": "<|end|>"},
+        {"role": "assistant", "content": "<"},
+        {"role": "user", "content": "|end|>"},
+    ],
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder and GGUF by name, each made once."""
+    root = tmp_path_factory.mktemp("folders")
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            (kind, tokenizer, options), changes = FOLDERS[name]
+            folder = change_model(save_model(root / str(len(kept)), kind, tokenizer, **options), **changes)
+            kept[name] = folder, export_gguf(folder, root / f"{len(kept)}.gguf", dtype="f32")
+        return kept[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_both_engines_give_a_chat_the_same_tokens_and_end_at_the_same_ones(made, name):
+    folder, gguf = made(name)
+    codec = ChatTokenizer(folder)
+    for variables in ({}, {"enable_thinking": False}) if name == "template with a variable" else ({},):
+        theirs = session_answers(gguf, chats=CHATS, variables=variables)
+        assert theirs["chats"] == [list(codec.encode_chat(chat, variables)) for chat in CHATS]
+    # llama.cpp ends at well-known names too, such as <|endoftext|>, whoever lists them.
+    assert codec.end_ids <= set(theirs["ends"])
+    assert set(theirs["special"]) == codec.special_texts()
+    assert theirs["note"] == codec.note.text
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_special_tokens_written_by_a_user_stay_text_in_every_folder(made, name):
+    codec = ChatTokenizer(made(name)[0])
+    control = {codec.tokenizer.convert_tokens_to_ids(text) for text in codec.special_texts()}
+
+    def used(content):
+        ids = codec.encode_chat([{"role": "user", "content": content}])
+        assert content in codec.tokenizer.decode(ids)
+        return sum(i in control for i in ids)
+
+    plain = used("a b")
+    for text in codec.special_texts():
+        assert used(f"a {text} b") == plain
+        assert used(text) == plain
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_sampled_trained_saved_and_reads_back(made, name, tmp_path):
+    folder, _ = made(name)
+    engine = LocalTorchBackend(folder, tuning="lora", device="cpu", threads=1, lora_rank=4)
+    params = SamplingParams(8, 1.0, 3)
+    rows = [
+        TrainRow(prompt, c.tokens, c.logprobs, advantage)
+        for prompt in map(engine.codec.encode_chat, CHATS)
+        for c, advantage in zip(engine.sample([prompt], 2, params)[0], (1.0, -1.0), strict=True)
+    ]
+    stats = engine.forward_backward(rows, LossParams())
+    # The trainer reads these log-probabilities in another order of operations, in the folder's number type.
+    assert stats.logprob_gap_max < (0.1 if engine.dtype is torch.bfloat16 else 1e-3)
+    assert not engine.optim_step().skipped
+    engine.save(tmp_path / "adapter")
+    again = LocalTorchBackend(tmp_path / "adapter", device="cpu", threads=1)
+    assert again.codec.encode_chat(CHATS[1]) == engine.codec.encode_chat(CHATS[1])
+    assert sample_texts(again, CHATS, 1, SamplingParams(8, 0.0)) == sample_texts(
+        engine, CHATS, 1, SamplingParams(8, 0.0)
+    )
+
+
+def test_a_base_model_is_asked_in_plain_lines_and_ends_where_the_user_would_speak(made):
+    folder, gguf = made("no template")
+    engine = LocalTorchBackend(folder, device="cpu", threads=1)
+    assert engine.codec.note.kind is NoteKind.MISSING
+    assert engine.codec.stops == ("\nUser:",)
+    text = engine.codec.tokenizer.decode(engine.codec.encode_chat(CHATS[0]))
+    assert text == "<|bos|>User: Mia has 12 apples.\nAssistant:"
+    with WorkerClient() as client:
+        ready = client.load(gguf, threads=1).result(PATIENCE_S)
+        assert "no chat template" in ready.facts.template_note
+        rendered = client.send(RenderRequest(messages=(Message(**CHATS[0][0]),))).result(PATIENCE_S)
+    assert rendered.text == "User: Mia has 12 apples.\nAssistant:"
+    assert "no chat template" in rendered.note
+
+
+@pytest.mark.parametrize("name", ["several end tokens", "no template", "tied head, bfloat16"])
+def test_greedy_text_and_stop_strings_are_the_same_in_both_engines(made, name):
+    folder, gguf = made(name)
+    engine = LocalTorchBackend(folder, device="cpu", dtype="float32", threads=1)
+    ((free,),) = sample_texts(engine, CHATS[:1], 1, SamplingParams(24, 0.0))
+    assert free.text.strip()
+    stop = free.text[-3:] if free.truncated else free.text[:3]
+    messages = tuple(Message(**turn) for turn in CHATS[0])
+    with WorkerClient() as client:
+        client.load(gguf, threads=1).result(PATIENCE_S)
+        for stops in ((), (stop,)):
+            ((ours,),) = sample_texts(engine, CHATS[:1], 1, SamplingParams(24, 0.0, stop=stops))
+            request = SampleRequest(messages=messages, max_tokens=24, temperature=0.0, stop=stops)
+            (theirs,) = client.send(request).result(PATIENCE_S).samples
+            assert theirs.text == ours.text
+            assert (theirs.finish is Finish.STOP) == (not ours.truncated)
+    assert stop not in ours.text
+    assert not ours.truncated
