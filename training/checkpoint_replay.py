@@ -8,7 +8,7 @@ weights alone. Nothing is written to disk.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,11 +16,12 @@ from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptProfile, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Problem
-from training.engine.base import SamplingParams, until_stop
+from training.engine.base import until_stop
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
 from training.evaluation.grader import grade
+from training.evaluation.torch_evaluator import params_of
 from training.prompt_files import COMPACT, built_in
 from training.runs.files import decode
 
@@ -71,14 +72,14 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
             backend = LocalTorchBackend(resolve_model(folder), device=request.device, threads=threads)
             # Measured once: another count of threads may add up in another order.
             threads = backend.threads
-            stops = backend.codec.stops
-            params = SamplingParams(request.max_tokens, request.temperature, request.seed, stop=stops)
+            params = params_of(request.max_tokens, request.temperature, request.seed, request.prompts.sampling)
+            params = replace(params, stop=(*params.stop, *backend.codec.stops))
             prompt = backend.codec.encode_chat(chat, request.prompts.template)
             ((completion,),) = backend.sample([prompt], 1, params)
         except UserError as error:
             yield {"step": step, "missing": str(error)}
             continue
-        answer = until_stop(backend.codec.decode(completion.tokens), stops)
+        answer = until_stop(backend.codec.decode(completion.tokens), params.stop)
         graded = grade(answer, request.problem, request.suggested, grader, completion.truncated)
         yield {
             "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,

@@ -63,14 +63,14 @@ def greedy_rows(backend, suite, max_tokens, prompts=None):
     asked = [(chunk, prompts_of(items, chunk)) for chunk in step_chunks(0, ref)]
     chats = [
         reasoner_messages(p.shown(Placement.APPEND), prompts or built_in(COMPACT))
-        for _, prompts in asked
-        for p in prompts
+        for _, shown in asked
+        for p in shown
     ]
     solved = iter(sample_texts(backend, chats, 1, SamplingParams(max_tokens, 0.0)))
     rows = []
-    for chunk, prompts in asked:
-        graded = grade_rows(chunk, prompts, [next(solved) for _ in prompts], AnswerGrader())
-        rows += [(row, prompt.item.problem) for row, prompt in zip(graded, prompts, strict=True)]
+    for chunk, shown in asked:
+        graded = grade_rows(chunk, shown, [next(solved) for _ in shown], AnswerGrader())
+        rows += [(row, prompt.item.problem) for row, prompt in zip(graded, shown, strict=True)]
     return rows
 
 

@@ -12,12 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from training.core.answers import AnswerGrader
-from training.core.prompts import Message, Placement, reasoner_messages
+from training.core.prompts import Message, Placement, Sampling, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
 from training.errors import UserError
@@ -49,6 +49,10 @@ class SampleSpec:
     seed: int
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
+    sampling: Sampling = Sampling()
+    """Of the prompt profile: what acts beside the temperature above."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """For the model's chat template."""
 
 
 class EvalEngine(Protocol):
@@ -190,7 +194,7 @@ class Session:
         spec = SampleSpec(
             self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
             progress=lambda done, total: self.report_stage("solving", done=done, total=total, **place),
-            cancelled=self.control.cancelled,
+            cancelled=self.control.cancelled, sampling=target.prompts.sampling, variables=target.prompts.template,
         )  # fmt: skip
         chats = [reasoner_messages(p.shown(placement), target.prompts) for p in asked]
         with _target_errors():

@@ -12,7 +12,7 @@ from typing import Any
 from training.core.gates import check_hint
 from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import Message, PromptProfile, adversary_messages
+from training.core.prompts import Message, PromptProfile, Sampling, adversary_messages
 from training.core.types import Hint, HintType, Problem
 from training.engine.base import Cancelled, SamplingParams, until_stop
 from training.engine.models import resolve_model
@@ -25,6 +25,14 @@ from training.runs.control import StopRequested, StopSignal
 
 ATTEMPTS = 4
 """Hints asked for a problem and type; the first that passes the gates is taken."""
+
+
+def params_of(max_tokens: int, temperature: float, seed: int, sampling: Sampling) -> SamplingParams:
+    """The sampler's settings: the caller's, and those of a prompt profile beside the temperature."""
+    return SamplingParams(
+        max_tokens, temperature, seed, top_p=sampling.top_p, top_k=sampling.top_k, min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty, stop=sampling.stop,
+    )  # fmt: skip
 
 
 def sample_texts(
@@ -110,10 +118,11 @@ class TorchEngine:
 
     def solve(self, chats: Sequence[list[Message]], spec: SampleSpec) -> list[list[Sampled]]:
         """One call of the sampler, so that a chunk is a batch of its own."""
-        params = SamplingParams(spec.max_tokens, spec.temperature, spec.seed)
+        params = params_of(spec.max_tokens, spec.temperature, spec.seed, spec.sampling)
         try:
             return sample_texts(
-                self.backend, chats, spec.samples, params, progress=spec.progress, cancelled=spec.cancelled
+                self.backend, chats, spec.samples, params, variables=spec.variables, progress=spec.progress,
+                cancelled=spec.cancelled,
             )  # fmt: skip
         except Cancelled as error:
             raise StopRequested from error

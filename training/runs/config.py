@@ -19,7 +19,7 @@ import msgspec
 from training.core.gates import GateLimits
 from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
-from training.core.prompts import ProfileError, PromptProfile, profile_from_dict, profile_to_toml
+from training.core.prompts import ProfileError, PromptProfile, Sampling, profile_from_dict, profile_to_toml
 from training.core.types import Aggregation, HintType
 from training.errors import UserError
 from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
@@ -298,10 +298,27 @@ def profile_of(config: RunConfig) -> PromptProfile:
 
 
 def with_profile(config: RunConfig) -> RunConfig:
-    """The configuration of a run that begins now, with its whole prompt profile."""
+    """The configuration of a run that begins now, with its whole prompt profile. A UserError where it cannot train."""
     if config.model.prompts != AUTO and config.profile is not None:
-        return config
-    return replace(config, profile=choose_profile(config.model.prompts, config.model.path))
+        made = config
+    else:
+        made = replace(config, profile=choose_profile(config.model.prompts, config.model.path))
+    assert made.profile is not None
+    _check_sampling(made.profile)
+    return made
+
+
+def _check_sampling(profile: PromptProfile) -> None:
+    """Training samples from the model's own distribution, as it learns from the log-probabilities of that one."""
+    usual, sampling = Sampling(), profile.sampling
+    names = ("top_p", "top_k", "min_p", "repetition_penalty", "stop")
+    changed = [name for name in names if getattr(sampling, name) != getattr(usual, name)]
+    if changed:
+        raise UserError(
+            f"The prompt profile {profile.name!r} sets {', '.join(changed)}, which a run cannot train with: the "
+            "log-probabilities of sampler and trainer would differ. Choose a profile without; rollout.temperature is "
+            "the one setting of sampling in training."
+        )
 
 
 def from_dict(data: Mapping[str, Any], source: str) -> RunConfig:

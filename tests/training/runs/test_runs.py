@@ -16,11 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.core.prompts import Sampling
 from training.errors import UserError
+from training.prompt_files import find_profile
 from training.rollouts.database import RolloutRow, RolloutWriter
 from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import (
     Mode,
+    ModelConfig,
     RunConfig,
     describe_options,
     from_dict,
@@ -29,6 +32,7 @@ from training.runs.config import (
     say_range,
     to_dict,
     to_toml,
+    with_profile,
 )
 from training.runs.control import CommandKind, CommandTail, commands_size, send_command
 from training.runs.events import Event, EventKind, EventLog, EventTail
@@ -496,3 +500,13 @@ def test_a_dead_runs_summary_says_crashed(tmp_path):
 )
 def test_a_range_is_told_in_numbers_that_people_write(low, high, words):
     assert say_range(low, high) == words
+
+
+def test_a_run_refuses_a_profile_that_restricts_what_is_sampled():
+    neutral = find_profile("neutral")
+    assert with_profile(RunConfig(model=ModelConfig(prompts="neutral"))).profile == neutral
+    hotter = replace(neutral, sampling=Sampling(temperature=0.7))
+    assert with_profile(RunConfig(model=ModelConfig(prompts="neutral"), profile=hotter)).profile == hotter
+    changed = replace(neutral, name="mine", sampling=Sampling(top_p=0.9, stop=("\n\n",)))
+    with pytest.raises(UserError, match="'mine' sets top_p, stop"):
+        with_profile(RunConfig(model=ModelConfig(prompts="neutral"), profile=changed))
