@@ -14,7 +14,7 @@ from seirenes_app.inference.protocol import LoadRequest, Message, Rendered, Rend
 from seirenes_app.store.resources import starter_folder
 from training.core.chat_template import folder_template
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptProfile, adversary_messages, join_hint, reasoner_messages
+from training.core.prompts import Placement, PromptProfile, adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType
 from training.model_names import locate_model
 from training.prompt_files import STARTER
@@ -36,12 +36,16 @@ class ExactPrompt:
 
 
 def prompts_to_show(
-    profile: PromptProfile, question: str = EXAMPLE, hint: str = EXAMPLE_HINT, type_: HintType | None = None
+    profile: PromptProfile,
+    question: str = EXAMPLE,
+    hint: str = EXAMPLE_HINT,
+    type_: HintType | None = None,
+    placement: Placement = Placement.APPEND,
 ) -> list[tuple[str, list[Turn]]]:
     """Titles and messages: the Reasoner without and with the hint, and the Adversary for the type, or for all four."""
     found = [("Reasoner, clean", reasoner_messages(question, profile))]
     if hint:
-        found.append(("Reasoner, with a hint", reasoner_messages(join_hint(question, hint), profile)))
+        found.append(("Reasoner, with a hint", reasoner_messages(join_hint(question, hint, placement), profile)))
     types = tuple(HintType) if type_ is None else (type_,)
     return found + [
         (f"Adversary, {kind.replace('_', ' ')}", adversary_messages(question, kind, profile)) for kind in types

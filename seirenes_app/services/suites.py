@@ -12,8 +12,8 @@ from typing import Any
 
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
-from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, Job, call_back, read_hint
-from seirenes_app.services.hint_authoring.models import hint_messages, load_request, model_path, profile_for
+from seirenes_app.services.hint_authoring.jobs import Job, call_back, read_hint
+from seirenes_app.services.hint_authoring.models import hint_messages, limits_for, load_request, model_path, profile_for
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
@@ -85,13 +85,14 @@ def write_hints(
     """Let a GGUF write hints for problems: `attempts` of each type. A cancelled job returns what there is."""
     author, model = f"model:{model_path(choice).stem}", load_request(choice)
     written: dict[tuple[str, HintType], tuple[Hint, ...]] = {}
-    total = len(problems) * len(types)
+    total, longest = len(problems) * len(types), limits_for(choice).hint
     for problem, type_ in itertools.product(problems, types):
         if job.cancelled:
             break
         request = SampleRequest(
-            messages=hint_messages(choice, problem.question, type_), n=attempts, max_tokens=MAX_HINT_TOKENS,
+            messages=hint_messages(choice, problem.question, type_), n=attempts, max_tokens=longest,
             temperature=temperature, seed=seed_of(seed, problem.id, type_),
+            template_variables=profile_for(choice).template,
         )  # fmt: skip
         found: dict[int, str] = {}
         for event in job.listen(job.client.send(request, job.inbox.put, model)):

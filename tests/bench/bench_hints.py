@@ -19,8 +19,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Finish, SampleRequest
 from seirenes_app.services.hint_authoring.draft import SolverChoice
-from seirenes_app.services.hint_authoring.jobs import MAX_HINT_TOKENS, read_hint
-from seirenes_app.services.hint_authoring.models import hint_messages, load_request
+from seirenes_app.services.hint_authoring.jobs import read_hint
+from seirenes_app.services.hint_authoring.models import hint_messages, limits_for, load_request
 from training.core.gates import Gate, check_hint
 from training.core.types import HintType
 from training.evaluation.suites.builder import held_out_problems
@@ -50,7 +50,7 @@ def main():
     with WorkerClient() as client:
         for problem, type_ in zip(problems, itertools.cycle(HintType), strict=False):
             request = SampleRequest(
-                messages=hint_messages(choice, problem.question, type_), n=options.hints, max_tokens=MAX_HINT_TOKENS,
+                messages=hint_messages(choice, problem.question, type_), n=options.hints, max_tokens=limits_for(choice).hint,
                 temperature=1.0, seed=total, template_variables=choice.prompts.template,
             )  # fmt: skip
             for done in client.send(request, model=load_request(choice)).result().samples:

@@ -74,7 +74,6 @@ class Grader(ExitStack):
 
 _log = logging.getLogger(__name__)
 
-MAX_HINT_TOKENS = 96
 _ROUNDS = 6
 
 P = ParamSpec("P")
@@ -252,7 +251,8 @@ def generate_hints(
     author = models.model_path(choice).stem
     request = SampleRequest(
         messages=models.hint_messages(choice, draft.problem.question.strip(), draft.type), n=n,
-        max_tokens=MAX_HINT_TOKENS, temperature=temperature, seed=seed,
+        max_tokens=models.limits_for(choice).hint, temperature=temperature, seed=seed,
+        template_variables=models.profile_for(choice).template,
     )  # fmt: skip
     texts = _Texts(n)
     made: dict[int, DraftHint] = {}

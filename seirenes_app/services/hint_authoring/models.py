@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
-from seirenes_app.inference.models import bundled_model, describe_gguf
+from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan, SolverChoice
+from seirenes_app.services.models.facts import describe_model, profile_of, read_files
 from training.core.hint_templates import write_placebo
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptProfile, adversary_messages, join_hint, reasoner_messages
+from training.core.prompts import (
+    ModelKind,
+    PromptProfile,
+    TokenLimits,
+    adversary_messages,
+    join_hint,
+    reasoner_messages,
+)
 from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
 from training.model_names import locate_gguf
 from training.prompt_files import COMPACT, NEUTRAL, built_in
 
-# The bundled model and what was trained from it: no other text model is as small in both.
-_COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
+MAX_HINT_TOKENS = 96
+"""Of a reply of the Adversary, where its model and prompts suggest no more."""
 
 
 def model_path(choice: SolverChoice) -> Path:
@@ -34,12 +43,21 @@ def profile_for(choice: SolverChoice) -> PromptProfile:
     if not choice.model:
         return built_in(COMPACT)
     try:
-        facts = describe_gguf(model_path(choice))
+        return profile_of(read_files(model_path(choice)))
     except UserError:
         # Loading it says what is wrong, better than here.
         return built_in(NEUTRAL)
-    small = facts.n_vocab <= _COMPACT_VOCAB and facts.n_params <= _COMPACT_PARAMS
-    return built_in(COMPACT if small else NEUTRAL)
+
+
+def limits_for(choice: SolverChoice) -> TokenLimits:
+    """The token limits that suit the choice's model and prompts. Reads the model's header."""
+    kind = ModelKind.COMPACT
+    if choice.model:
+        with suppress(UserError):
+            kind = describe_model(model_path(choice)).kind
+    found = profile_for(choice).limits_for(kind)
+    usual = SolvePlan()
+    return TokenLimits(max(usual.max_tokens, found.solution), max(MAX_HINT_TOKENS, found.hint))
 
 
 def load_request(choice: SolverChoice) -> LoadRequest:
@@ -59,7 +77,7 @@ def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
     plan = draft.plan
     return SampleRequest(
         messages=solve_messages(draft.solver, text), n=n, max_tokens=plan.max_tokens, temperature=plan.temperature,
-        seed=plan.seed,
+        seed=plan.seed, template_variables=profile_for(draft.solver).template,
     )  # fmt: skip
 
 

@@ -23,13 +23,12 @@ from seirenes_app.services.hint_authoring.draft import (
     read_value,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
-from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
 from training.core.implied_answer import read_suggestion
 from training.core.statistics import Interval, newcombe, wilson
 from training.core.types import Condition, Outcome
 from training.errors import UserError
-from training.prompt_files import COMPACT, INSTRUCT, built_in
+from training.prompt_files import COMPACT, INSTRUCT, NEUTRAL, built_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +139,12 @@ def solve_key(draft: Draft, hint: DraftHint | None) -> str:
 
 
 def _prompts_key(choice: SolverChoice) -> str | None:
-    """The profile's digest; what version 0.1 wrote, where the prompt is still the same."""
-    used = profile_for(choice)
-    old = next((name for name in (COMPACT, INSTRUCT) if used.digest == built_in(name).digest), None)
-    if old is None:
-        return used.digest
-    return old if choice.prompts is not None else None
+    """The profile's digest; what version 0.1 wrote, where the prompt is still the same. By the model, which is no part
+    of this, it is either of two profiles."""
+    if choice.prompts is None:
+        return built_in(NEUTRAL).digest if choice.model else None
+    digest = choice.prompts.digest
+    return next((name for name in (COMPACT, INSTRUCT) if digest == built_in(name).digest), digest)
 
 
 def _stamp(choice: SolverChoice) -> list[Any]:

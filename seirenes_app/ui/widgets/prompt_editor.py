@@ -38,7 +38,7 @@ from training.core.types import HintType
 from training.errors import UserError
 from training.prompt_files import list_profiles, save_profile
 
-BY_MODEL = "By the model"
+BY_MODEL = "Auto"
 EDITED = "-edited"
 KIND_TITLES = {
     ModelKind.COMPACT: "Bundled model", ModelKind.BASE: "Base models", ModelKind.INSTRUCT: "Instruct models",
@@ -71,8 +71,8 @@ class PromptRow(QWidget):
         self._fitting: PromptProfile | None = None
         self.picker = QComboBox()
         self.picker.setAccessibleName("Prompts")
-        self.picker.setToolTip("How the model is asked: a prompt profile")
-        self.picker.setMinimumWidth(180)
+        self.picker.setToolTip("How the model is asked: a prompt profile. Auto takes the one that fits the model")
+        self.picker.setMinimumWidth(150)
         ignore_wheel(self.picker)
         self.edit = make_button("Edit…", "pencil", kind="quiet", tip="See and change the texts, sampling and limits",
                                 clicked=self.open_editor)  # fmt: skip
@@ -223,7 +223,7 @@ class PromptEditor(PageDialog):
 
     def _build_answers(self) -> QWidget:
         page = QWidget()
-        self.numbers: dict[str, QDoubleSpinBox | QSpinBox] = {
+        self.numbers: dict[str, Any] = {
             "temperature": QDoubleSpinBox(minimum=-0.05, maximum=5, singleStep=0.05, decimals=2),
             "top_p": QDoubleSpinBox(minimum=0.01, maximum=1, singleStep=0.05, decimals=2),
             "top_k": QSpinBox(maximum=1_000_000),
@@ -297,7 +297,7 @@ class PromptEditor(PageDialog):
             box.setValue(box.minimum() if number is None else number)
         self.stop.setText(", ".join(text.replace("\n", "\\n") for text in profile.sampling.stop))
         thinking = profile.template.get("enable_thinking")
-        self.thinking.setCurrentIndex({None: 0, True: 1, False: 2}.get(thinking, 0))  # type: ignore[call-overload]
+        self.thinking.setCurrentIndex(0 if thinking is None else 1 if thinking else 2)
         for kind, boxes in self.limits.items():
             limits = profile.limits_for(kind)
             boxes[0].setValue(limits.solution)
@@ -428,7 +428,9 @@ class ExactPromptDialog(PageDialog):
         self._label = label
         self.list = QListWidget()
         self.list.setAccessibleName("Prompts")
-        self.list.setFixedWidth(230)
+        self.list.setFixedWidth(284)
+        self.list.setProperty("roomy", "true")
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.text = QPlainTextEdit(readOnly=True)
         self.text.setFont(mono_font(12))
         self.text.setAccessibleName("Exact prompt")

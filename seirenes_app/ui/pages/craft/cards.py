@@ -26,6 +26,7 @@ from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
+from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
 from training.core.types import Condition
@@ -91,13 +92,15 @@ class HintTypeCard(Card):
 class PromptCard(Card):
     """The text that the model reads with the selected hint marked in it, and the result of every gate."""
 
-    def __init__(self) -> None:
+    def __init__(self, prompts: PromptRow) -> None:
         super().__init__()
         self._shown: tuple[object, ...] = ()
+        self.prompts = prompts
         self.text = make_label("", "muted", wrap=True, select=True)
         self.gates = GateBadges()
         self.reason = make_label("", "small", wrap=True)
-        fill(self.body, make_card_heading("What the model reads"), self.text, 4, self.gates, self.reason)
+        head = row(make_card_heading("What the model reads"))
+        fill(self.body, head, self.text, 4, self.gates, self.reason, 4, self.prompts)
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
         hint, question = draft.chosen_hint, draft.problem.question.strip()

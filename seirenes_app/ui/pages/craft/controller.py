@@ -24,11 +24,13 @@ from seirenes_app.services.attribution.logprob_delta import LogprobDelta, score_
 from seirenes_app.services.attribution.pair_selection import right_solution
 from seirenes_app.services.attribution.saved import load_attribution, save_attribution
 from seirenes_app.services.attribution.sentence_ablation import AblationResult, ablate_sentences
+from seirenes_app.services.exact_prompt import EXAMPLE, ExactPrompt, prompts_to_show, render_gguf
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring import draft as drafts
 from seirenes_app.services.hint_authoring import jobs
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
+from seirenes_app.services.hint_authoring.models import limits_for, load_request, profile_for
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
@@ -37,6 +39,7 @@ from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.captions import FAILED, TaskKind, count_ablated, count_solved, model_name, say_task
 from seirenes_app.ui.tasks import TaskRunner
 from training.core.implied_answer import read_suggestion
+from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 
@@ -142,6 +145,14 @@ class WorkerTask:
         return speed if left is None else f"{speed}  ·  {duration(left)} left"
 
 
+def _load_and_describe(
+    job: jobs.Job, choice: SolverChoice, before: SolverChoice, limits: list[tuple[int, int]]
+) -> SolverChoice | None:
+    """Load a model, and find the token limits that suit the one before and this one."""
+    limits.append((limits_for(before).solution, limits_for(choice).solution))
+    return jobs.load_model(job, choice)
+
+
 class CraftController(QObject):
     """One draft and one task at a time. The selected hint is no part of the history: undo does not change it."""
 
@@ -170,6 +181,8 @@ class CraftController(QObject):
         self.checked: Draft | None = None  # The draft that `badges` and `problem_error` belong to
         self.task: WorkerTask | None = None
         self.recent_models: list[str] = []
+        self.fitting: PromptProfile | None = None  # The profile that goes with the Solver's model, once it is known
+        self._fitting_of: str | None = None
         self._live: dict[str, SolveResult] = {}
         self._attributions: dict[tuple[str, type], Any] = {}
         self._pending_saves: deque[Callable[[], None]] = deque()  # Each saves one result, or raises a `UserError`
@@ -184,6 +197,7 @@ class CraftController(QObject):
         self._unsubscribe = self.session.subscribe(self._on_draft_changed)
 
     def start(self) -> None:
+        self._find_fitting(self.session.draft.solver)
         self._save_timer.start()
         self._check_timer.start()
 
@@ -280,6 +294,7 @@ class CraftController(QObject):
         self.session.redo()
 
     def _on_draft_changed(self, draft: Draft) -> None:
+        self._find_fitting(draft.solver)
         if draft.hint(self.selected) is None:
             last = draft.hints[-1].id if draft.hints else ""
             self.selected = draft.chosen if draft.hint(draft.chosen) is not None else last
@@ -331,6 +346,7 @@ class CraftController(QObject):
         self.session = session
         self._unsubscribe = session.subscribe(self._on_draft_changed)
         draft = session.draft
+        self._find_fitting(draft.solver)
         first = draft.hints[0].id if draft.hints else ""
         self.selected, self._draft_id = draft.chosen if draft.hint(draft.chosen) else first, draft.id
         self.badges, self._live, self.checked = {}, {}, None
@@ -490,21 +506,67 @@ class CraftController(QObject):
             task.key = solve_key(draft, hint)
             task.job = self._job(task)(score_solution, draft, hint, solution)
 
+    def choose_prompts(self, profile: PromptProfile | None) -> None:
+        """Ask both roles by a profile; None: by the one that fits their model."""
+
+        def change(draft: Draft) -> Draft:
+            plan = draft.plan
+            if profile is not None and profile.sampling.temperature is not None:
+                plan = replace(plan, temperature=profile.sampling.temperature)
+            return replace(
+                draft, plan=plan, solver=replace(draft.solver, prompts=profile),
+                adversary=replace(draft.adversary, prompts=profile),
+            )  # fmt: skip
+
+        self.edit(change, "choose prompts")
+
+    def exact_prompts(self, profile: PromptProfile) -> list[ExactPrompt]:
+        """What the Solver and the Adversary get for this draft under a profile. Asks the worker: not for the window's
+        thread."""
+        draft, hint, client = self.draft, self.hint, self._inference.client()
+        question = draft.problem.question.strip() or EXAMPLE
+        wanted = prompts_to_show(profile, question, hint.text.strip() if hint else "", draft.type, draft.placement)
+        solving = [w for w in wanted if w[0].startswith("Reasoner")]
+        found = render_gguf(client, load_request(draft.solver), solving, profile)
+        return found + render_gguf(client, load_request(draft.adversary), wanted[len(solving) :], profile)
+
+    def _find_fitting(self, choice: SolverChoice) -> None:
+        """Read in the task pool what fits the Solver's model, once for each model."""
+        if choice.model == self._fitting_of:
+            return
+        self._fitting_of, plain = choice.model, replace(choice, prompts=None)
+        if not choice.model:
+            self.fitting = profile_for(plain)
+            return
+        self.fitting = None
+
+        def take(profile: PromptProfile) -> None:
+            if self._fitting_of == choice.model:
+                self.fitting = profile
+                self.changed.emit()
+
+        self._tasks.run(lambda: profile_for(plain), take, key="craft: fitting prompts")
+
     def load_model(self, choice: SolverChoice, roles: Mapping[str, str]) -> None:
         """Load a model; if that works, it becomes the choice for the `roles` (draft field → name)."""
         if self.task is not None:
             self.toast.emit("A task is running. Cancel it (Esc), then choose the model again.")
         elif task := self._begin(TaskKind.LOAD, choice, 0):
+            before = self.draft.solver
+            limits: list[tuple[int, int]] = []
 
             def use(loaded: SolverChoice | None, error: str) -> None:
                 if loaded is not None and not error:
                     fields: dict[str, Any] = dict.fromkeys(roles, loaded)
+                    if "solver" in roles and limits and self.draft.plan.max_tokens == limits[0][0]:
+                        # The limit was the one that is suggested, so it goes with the model.
+                        fields["plan"] = replace(self.draft.plan, max_tokens=limits[0][1])
                     self.edit(lambda draft: replace(draft, **fields), "choose a model")
                     self.recent_models = list(dict.fromkeys([loaded.model, *self.recent_models]))
                     self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
 
             task.bridge.ended.connect(use)
-            task.job = self._job(task)(jobs.load_model, choice)
+            task.job = self._job(task)(_load_and_describe, choice, before, limits)
 
     def load_file(self, path: Path) -> None:
         """Read the header of a model file, then load it as the Solver."""

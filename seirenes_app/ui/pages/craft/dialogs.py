@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import Signal
@@ -36,7 +37,6 @@ from training.core.prompts import Placement
 from training.errors import UserError
 from training.evaluation.suites.manifest import SuiteManifest
 from training.evaluation.suites.repository import SuiteRepository, suite_name
-from training.prompt_files import list_profiles
 
 MAX_TITLE = 120
 NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
@@ -110,7 +110,7 @@ FOLDERS_NOTE = "Craft runs GGUF files. A Hugging Face folder can be exported as 
 
 
 class ModelDialog(ModelPicker):
-    """Choice of a model file, its adapter, prompt profile and context. Emits it, and whether it is for both roles."""
+    """Choice of a model file, its adapter and context. Emits it, and whether it is for both roles."""
 
     modelChosen = Signal(object, bool)
 
@@ -123,17 +123,9 @@ class ModelDialog(ModelPicker):
             f"The model that {task}", "Use this model", inventory, formats=frozenset({ModelFormat.GGUF}),
             current=path_of(choice.model), recent=[path_of(name) for name in recent], about=FOLDERS_NOTE, parent=parent,
         )  # fmt: skip
-        self._adapter = ""
+        self._choice, self._adapter = choice, ""
         self.list.setMinimumHeight(150)
-        self.prompts = QComboBox()
         self.context = QSpinBox(maximum=MAX_CONTEXT, singleStep=512, suffix=" tokens", value=choice.n_ctx)
-        profiles = [listed.profile for listed in list_profiles() if listed.profile is not None]
-        if choice.prompts is not None and choice.prompts not in profiles:
-            profiles.append(choice.prompts)
-        self.prompts.addItem("By the model", None)
-        for profile in profiles:
-            self.prompts.addItem(profile.label, profile)
-        self.prompts.setCurrentIndex(0 if choice.prompts is None else 1 + profiles.index(choice.prompts))
         self.context.setSpecialValueText("The model's own, at most 4,096")
         ignore_wheel(self.context)
         self.adapter = ElidedLabel("muted")
@@ -141,12 +133,12 @@ class ModelDialog(ModelPicker):
                              clicked=self._browse_adapter)  # fmt: skip
         self.no_adapter = make_icon_button("close", "No adapter", clicked=lambda: self._set_adapter(""))
         options = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
-        for r, (name, editor) in enumerate((("Prompts", self.prompts), ("Context", self.context))):
+        for r, (name, editor) in enumerate((("Context", self.context),)):
             options.addWidget(make_label(name), r, 0)
             options.addWidget(editor, r, 1)
             editor.setAccessibleName(name)
-        options.addWidget(make_label("Adapter"), 2, 0)
-        options.addLayout(row((self.adapter, 1), None, self.no_adapter, choose), 2, 1)
+        options.addWidget(make_label("Adapter"), 1, 0)
+        options.addLayout(row((self.adapter, 1), None, self.no_adapter, choose), 1, 1)
         self.both = QCheckBox("Use it for both roles, the Solver and the Adversary")
         self.below.addLayout(options)
         self.below.addWidget(self.both)
@@ -164,7 +156,7 @@ class ModelDialog(ModelPicker):
         self.no_adapter.setVisible(bool(path))
 
     def _emit_choice(self, entry: ModelEntry) -> None:
-        choice = SolverChoice(name_of(entry), self._adapter, self.prompts.currentData(), self.context.value())
+        choice = replace(self._choice, model=name_of(entry), lora=self._adapter, n_ctx=self.context.value())
         self.modelChosen.emit(choice, self.both.isChecked())
 
 

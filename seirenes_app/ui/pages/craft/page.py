@@ -31,6 +31,7 @@ from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import follow_action
 from seirenes_app.ui.widgets.drop_overlay import DropOverlay
+from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
@@ -70,7 +71,8 @@ class CraftPage(Page):
         self.banner = Banner()
         self.problem_card, self.hint_type_card = ProblemCard(), HintTypeCard()
         self.hint_list = HintList()
-        self.prompt_card, self.solve_card, self.attribution = PromptCard(), SolveCard(), AttributionCard(tasks)
+        self.prompt_card = PromptCard(PromptRow(tasks, self.controller.exact_prompts))
+        self.solve_card, self.attribution = SolveCard(), AttributionCard(tasks)
         self.panes = CraftPanes(
             (self.problem_card, self.hint_type_card), self.hint_list,
             (self.prompt_card, self.solve_card, self.attribution),
@@ -119,6 +121,7 @@ class CraftPage(Page):
             lambda value: edit("choose a placement", placement=Placement(value))
         )
         self.solve_card.plan.changed.connect(lambda plan: edit("change the plan", "plan", plan=plan))
+        self.prompt_card.prompts.changed.connect(controller.choose_prompts)
         self.hint_list.selected.connect(controller.select)
         self.hint_list.edited.connect(controller.edit_hint)
         self.hint_list.removeRequested.connect(controller.remove_hint)
@@ -176,6 +179,7 @@ class CraftPage(Page):
         self.hint_type_card.render_draft(draft)
         self.hint_list.render_hints(draft, badges, controller.results())
         self.prompt_card.render_draft(draft, badges.get(controller.selected))
+        self.prompt_card.prompts.render_profile(draft.solver.prompts, controller.fitting)
         self.solve_card.plan.render_plan(draft.plan)
         self._render_result()
         self._render_task()
