@@ -73,7 +73,7 @@ def read_prompts(options: argparse.Namespace) -> PromptProfile | None:
 
 
 POLL_S = 0.25
-LINE_EVERY_S = 15.0  # without a terminal a line is printed this often
+LINE_EVERY_S = 5.0  # without a terminal a line is printed this often
 
 State = TypeVar("State", bound=ProcessState)
 

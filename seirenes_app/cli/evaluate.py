@@ -27,7 +27,7 @@ from seirenes_app.cli.common import (
     stop_process,
 )
 from seirenes_app.services import evaluations
-from seirenes_app.services.formatting import duration, p_value, percent, percent_interval, points_interval
+from seirenes_app.services.formatting import p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
@@ -488,8 +488,8 @@ def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
 
 
 def _progress_line(state: EvalState) -> ProgressLine:
-    eta = "" if state.eta_s is None else f"about {duration(state.eta_s)} left"
-    return ProgressLine(f"{state.stage} {state.target}".strip(), state.share, 1.0, percent(state.share), eta)
+    doing, left = f"{state.stage} {state.target}".strip(), evaluations.say_time_left(state)
+    return ProgressLine(doing, state.share, 1.0, percent(state.share), left)
 
 
 def _conclude(paths: EvalDir, state: EvalState, as_json: bool, show: Show, rows: Path | None) -> int:

@@ -1,22 +1,39 @@
-"""Many completions of one prompt, decoded together: one row a sequence and step. The prompt is decoded once, in
-sequence 0, and shared. A sample that ends gives its sequence and cells to the next that waits."""
+"""Continuous batching: samples of one prompt or of many are decoded together, one row a sequence and step.
+
+Sequence 0 holds what neighbouring prompts begin with (of a single prompt: all of it), computed once and given to each
+row. A sample that ends gives its sequence to the next one that waits; what such samples have of their own is computed
+for several of them at once.
+"""
 
 from __future__ import annotations
 
 import codecs
 import time
-from collections import deque
-from collections.abc import Callable
+from bisect import insort
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from seirenes_app.inference.llama_bindings import Aborted, EngineError
-from seirenes_app.inference.protocol import Chunk, Done, ErrorKind, Event, Finish, SampleDone, SampleRequest
-from seirenes_app.inference.sampling import BadLogits, FloatArray, draw, stream_of
+from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, EngineError
+from seirenes_app.inference.protocol import (
+    BatchRequest,
+    Chunk,
+    Done,
+    ErrorKind,
+    Event,
+    Finish,
+    Progress,
+    SampleDone,
+    SampleRequest,
+)
+from seirenes_app.inference.sampling import REPETITION_WINDOW, BadLogits, FloatArray, draw, stream_of
 from seirenes_app.inference.session import Session
 
 CHUNK_S = 0.03  # text is gathered for this long; the first of it goes at once
+PROGRESS_S = 0.25  # a batch reports this often
+_SHARED_TOKENS = 8  # a common beginning that is shorter is computed again
+_WAIT_SHARE = 0.25  # of the rows, that are free before new samples begin: their prompts are computed together
 
 
 class Detokenizer:
@@ -68,11 +85,27 @@ class Detokenizer:
 
 
 @dataclass(slots=True)
+class _Prompt:
+    """One prompt: `first` is the index of its first sample, `begun` counts those that run or ran. The first `shared`
+    tokens come from sequence 0; where those are all, `logits` are those of the last."""
+
+    request: SampleRequest
+    tokens: list[int]
+    first: int
+    limit: int
+    shared: int = 0
+    begun: int = 0
+    logits: FloatArray | None = None
+
+
+@dataclass(slots=True)
 class _Row:
     """One sample that is being drawn; `unsent` is its text that was not sent yet."""
 
+    prompt: _Prompt
     index: int
     sequence: int
+    uniforms: Sequence[float]
     stream: Detokenizer
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -80,44 +113,70 @@ class _Row:
 
 
 class Sampler:
-    """Answers one sample request with `Chunk`, `SampleDone` and `Done` events."""
+    """Answers a sample request with `Chunk`, `SampleDone` and `Done` events, or a batch, which streams no text."""
 
-    def __init__(self, session: Session, request: SampleRequest, emit: Callable[..., None]) -> None:
-        prompt = session.prompt_tokens(request)
-        session.check_room(len(prompt), 1, "The prompt")
-        self._session, self._model, self._request, self._prompt = session, session.model, request, prompt
-        self._limit = min(request.max_tokens, session.n_ctx - len(prompt))  # the most tokens that a sample may have
-        room = (session.n_cells - len(prompt)) // self._limit
-        self._free = deque(range(1, 1 + max(1, min(session.max_rows, room, request.n))))
-        self._uniforms = np.zeros((1 + len(self._free), self._limit))
-        self._waiting = deque(range(request.n))
+    def __init__(self, session: Session, request: SampleRequest | BatchRequest, emit: Callable[..., None]) -> None:
+        self._session, self._model, self._emit = session, session.model, emit
+        self._id, self._streams = request.id, isinstance(request, SampleRequest)
+        requests = (request,) if isinstance(request, SampleRequest) else request.requests
+        self._settings = requests[0]
+        self._spells = self._streams or bool(self._settings.stop)  # whether text is wanted token by token
+        self._drawn = self._ended = self._kept = 0
+        self._ready: list[Event] = []
         self._rows: list[_Row] = []
-        self._emit, self._ready, self._sent_at = emit, list[Event](), 0.0
-        self._drawn = 0
+        self._prompts = self._read(requests)
+        self._n_sequences = self._n_rows()
+        self._free = list(range(1, 1 + self._n_sequences))
+        self._next = 0  # the prompt whose samples begin next
+        self._sent_at = 0.0
+
+    def _read(self, requests: Sequence[SampleRequest]) -> list[_Prompt]:
+        """The prompts that fit; a single request's must."""
+        prompts: list[_Prompt] = []
+        first = 0
+        for request in requests:
+            tokens = self._session.prompt_tokens(request)
+            if self._streams:
+                self._session.check_room(len(tokens), 1, "The prompt")
+            limit = min(request.max_tokens, self._session.n_ctx - len(tokens))
+            prompt = _Prompt(request, tokens, first, limit)
+            if limit >= 1:
+                prompts.append(prompt)
+            else:
+                for index in range(first, first + request.n):
+                    self._end(_Row(prompt, index, 0, (), Detokenizer()), Finish.TOO_LONG)
+            first += request.n
+        common = [_common(a.tokens, b.tokens) for a, b in zip(prompts, prompts[1:], strict=False)]
+        for prompt, before, after in zip(prompts, [0, *common], [*common, 0], strict=False):
+            shared = min(max(before, after), len(prompt.tokens) - 1)
+            whole = prompt.request.n > 1 or len(prompts) == 1
+            prompt.shared = len(prompt.tokens) if whole else shared if shared >= _SHARED_TOKENS else 0
+        return prompts
+
+    def _n_rows(self) -> int:
+        """Rows at once: as many as the cache holds if every sample becomes as long as it may."""
+        wanted = min(self._session.max_rows, sum(p.request.n for p in self._prompts))
+        if not wanted or not self._session.shared_cells:
+            return wanted
+        alone = len(self._prompts) == 1
+        row = max(p.limit + (0 if alone else len(p.tokens)) for p in self._prompts)
+        return max(1, min(wanted, (self._session.n_cells - max(p.shared for p in self._prompts)) // row))
 
     def run(self) -> None:
         """To the end, or to the cancel flag. Raises an `EngineError`."""
         started = time.perf_counter()
-        kept, prompt_s, cancelled = 0, 0.0, False
+        prompt_s, cancelled = 0.0, False
         try:
-            kept = self._session.prefill(self._prompt)
-            first = self._model.logits(0, 1).copy()
-            prompt_s = time.perf_counter() - started
-            while self._waiting or self._rows:
+            while self._rows or self._waiting:
                 if self._session.cancel:
                     raise Aborted
-                self._start_samples(first)
-                if rows := self._rows:
-                    before = len(self._prompt) - 1
-                    positions = [before + len(row.tokens) for row in rows]
-                    sequences = [row.sequence for row in rows]
-                    self._model.decode([row.tokens[-1] for row in rows], positions, sequences, [True] * len(rows))
-                    self._draw(rows, self._model.logits(0, len(rows)))
-                if time.monotonic() - self._sent_at >= CHUNK_S:
-                    for row in rows:
-                        self._send_text(row)
-                    self._emit(*self._ready)
-                    self._ready, self._sent_at = [], time.monotonic()
+                if self._waiting and self._may_begin():
+                    at = time.perf_counter()
+                    self._begin()
+                    prompt_s += time.perf_counter() - at
+                if self._rows:
+                    self._step()
+                self._report()
         except Aborted:
             cancelled = True
             self._end_all()
@@ -130,67 +189,196 @@ class Sampler:
             for row in self._rows:
                 self._model.drop(row.sequence)
         done = Done(
-            prompt_tokens=len(self._prompt), cached_tokens=kept, generated_tokens=self._drawn, prompt_s=prompt_s,
-            seconds=time.perf_counter() - started, cancelled=cancelled, id=self._request.id,
+            prompt_tokens=sum(len(p.tokens) for p in self._prompts), cached_tokens=self._kept,
+            generated_tokens=self._drawn, prompt_s=prompt_s, seconds=time.perf_counter() - started,
+            cancelled=cancelled, id=self._id,
         )  # fmt: skip
         self._emit(*self._ready, done)
 
-    def _start_samples(self, first: FloatArray) -> None:
-        while self._waiting and self._free:
-            rows = []
-            while self._waiting and self._free:
-                index, sequence = self._waiting.popleft(), self._free.popleft()
-                self._model.copy_seq(0, sequence)
-                self._uniforms[sequence] = stream_of(self._request.seed, index).random(self._limit)
-                rows.append(_Row(index, sequence, Detokenizer(self._request.stop)))
-            self._rows += rows
-            self._draw(rows, np.broadcast_to(first, (len(rows), first.shape[1])))
+    # Samples begin
 
-    def _draw(self, rows: list[_Row], logits_RV: FloatArray) -> None:
-        uniforms = self._uniforms[[row.sequence for row in rows], [len(row.tokens) for row in rows]]
-        drawn = draw(logits_RV, self._request.temperature, self._request.top_p, uniforms)
+    @property
+    def _waiting(self) -> bool:
+        return self._next < len(self._prompts)
+
+    def _may_begin(self) -> bool:
+        """Whether enough sequences are free. With a part of the cache each, prompts are computed one by one anyway."""
+        together = self._session.shared_cells and len(self._prompts) > 1
+        wanted = self._n_sequences * _WAIT_SHARE if together and self._rows else 1
+        return len(self._free) >= wanted
+
+    def _begin(self) -> None:
+        """Let samples that wait take the free sequences, and draw their first tokens."""
+        while self._free and self._waiting:
+            own: list[_Row] = []
+            while self._free and self._waiting:
+                prompt = self._prompts[self._next]
+                if prompt.shared and not prompt.begun:
+                    self._hold(prompt)
+                row = self._begin_row(prompt)
+                if prompt.logits is not None:
+                    self._draw([row], prompt.logits)
+                else:
+                    own.append(row)
+                    if not self._session.shared_cells:
+                        break
+            self._compute_own(own)
+        # llama.cpp decodes neighbouring sequences together where they stand in their order.
+        self._rows.sort(key=lambda row: row.sequence)
+
+    def _hold(self, prompt: _Prompt) -> None:
+        """Let sequence 0 hold what the prompt shares."""
+        whole = prompt.shared == len(prompt.tokens)
+        self._kept += self._session.prefill(prompt.tokens[: prompt.shared], wanted=int(whole))
+        if whole:
+            prompt.logits = self._model.logits([0]).copy()
+
+    def _begin_row(self, prompt: _Prompt) -> _Row:
+        request, number, sequence = prompt.request, prompt.begun, self._free.pop(0)
+        uniforms: Sequence[float] = ()
+        if request.temperature:
+            uniforms = stream_of(request.seed, number).random(prompt.limit)
+        row = _Row(prompt, prompt.first + number, sequence, uniforms, Detokenizer(request.stop))
+        if prompt.shared:
+            self._model.copy_seq(0, sequence)
+        prompt.begun += 1
+        if prompt.begun == request.n:
+            self._next += 1
+        self._rows.append(row)
+        return row
+
+    def _compute_own(self, rows: Sequence[_Row]) -> None:
+        """Compute what the rows' prompts have beyond the shared part, and draw the first tokens."""
+        tokens: list[int] = []
+        positions: list[int] = []
+        sequences: list[int] = []
+        ends: dict[int, _Row] = {}
+        for row in rows:
+            own = row.prompt.tokens[row.prompt.shared :]
+            tokens += own
+            positions += range(row.prompt.shared, len(row.prompt.tokens))
+            sequences += [row.sequence] * len(own)
+            ends[len(tokens) - 1] = row
+        for start in range(0, len(tokens), BATCH_TOKENS):
+            if self._session.cancel:
+                raise Aborted
+            part = slice(start, start + BATCH_TOKENS)
+            wanted = [at in ends for at in range(len(tokens))[part]]
+            self._model.decode(tokens[part], positions[part], sequences[part], wanted)
+            last = [at for at, is_last in enumerate(wanted) if is_last]
+            if last:
+                self._draw([ends[start + at] for at in last], self._model.logits(last))
+
+    # Samples grow and end
+
+    def _step(self) -> None:
+        """One token for each row."""
+        rows = self._rows
+        positions = [len(row.prompt.tokens) - 1 + len(row.tokens) for row in rows]
+        sequences = [row.sequence for row in rows]
+        self._model.decode([row.tokens[-1] for row in rows], positions, sequences, [True] * len(rows))
+        self._draw(rows, self._model.logits(range(len(rows))))
+        if not self._waiting and not self._session.shared_cells:
+            self._close_gaps()
+
+    def _close_gaps(self) -> None:
+        """Move the last rows into free sequences before them: rows that are not neighbours are decoded apart."""
+        while self._rows and self._free and self._free[0] < self._rows[-1].sequence:
+            row = self._rows.pop()
+            target = self._free.pop(0)
+            self._model.copy_seq(row.sequence, target)
+            self._release(row.sequence)
+            row.sequence = target
+            insort(self._rows, row, key=lambda other: other.sequence)
+
+    def _release(self, sequence: int) -> None:
+        self._model.drop(sequence)
+        insort(self._free, sequence)
+
+    def _draw(self, rows: Sequence[_Row], logits_RV: FloatArray) -> None:
+        settings = self._settings
+        uniforms = np.zeros(len(rows))
+        if settings.temperature:
+            uniforms = np.array([row.uniforms[len(row.tokens)] for row in rows])
+        penalty = settings.repetition_penalty
+        recent = [(row.prompt.tokens + row.tokens)[-REPETITION_WINDOW:] for row in rows] if penalty != 1 else ()
+        drawn = draw(
+            logits_RV, uniforms, temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p,
+            min_p=settings.min_p, repetition_penalty=penalty, recent=recent,
+            logprobs=self._streams or settings.logprobs,
+        )  # fmt: skip
         self._drawn += len(rows)
+        ended = False
         for row, token, logprob in zip(rows, drawn.tokens.tolist(), drawn.logprobs.tolist(), strict=True):
             finish = self._grow(row, token, logprob)
             if finish is not None:
+                ended = True
                 self._end(row, finish)
-                self._model.drop(row.sequence)
-                self._free.append(row.sequence)
+                self._release(row.sequence)
                 row.sequence = 0
-        self._rows = [row for row in self._rows if row.sequence]
+        if ended:
+            self._rows = [row for row in self._rows if row.sequence]
 
     def _grow(self, row: _Row, token: int, logprob: float) -> Finish | None:
         if token in self._model.end_ids:
             return Finish.STOP
         row.tokens.append(token)
         row.logprobs.append(logprob)
-        row.unsent += row.stream.feed(self._model.piece(token, special=False))
-        if row.stream.stopped:
-            return Finish.STOP
-        return Finish.LENGTH if len(row.tokens) >= self._limit else None
+        if self._spells:
+            row.unsent += row.stream.feed(self._model.piece(token, special=False))
+            if row.stream.stopped:
+                return Finish.STOP
+        return Finish.LENGTH if len(row.tokens) >= row.prompt.limit else None
+
+    # Events
+
+    def _report(self) -> None:
+        if time.monotonic() - self._sent_at < (CHUNK_S if self._streams else PROGRESS_S):
+            return
+        if self._streams:
+            for row in self._rows:
+                self._send_text(row)
+        else:
+            self._ready.append(Progress(samples=self._ended, tokens=self._drawn, id=self._id))
+        self._emit(*self._ready)
+        self._ready, self._sent_at = [], time.monotonic()
 
     def _send_text(self, row: _Row) -> None:
-        if row.unsent:
-            self._ready.append(Chunk(index=row.index, text=row.unsent, tokens=len(row.tokens), id=self._request.id))
+        if row.unsent and self._streams:
+            self._ready.append(Chunk(index=row.index, text=row.unsent, tokens=len(row.tokens), id=self._id))
             row.unsent = ""
 
     def _end(self, row: _Row, finish: Finish) -> None:
+        if not self._spells:
+            row.stream.feed(b"".join(self._model.piece(token, special=False) for token in row.tokens))
         row.unsent += row.stream.finish()
         self._send_text(row)
         # A hopeless token may be minus infinity, which JSON cannot say.
         logprobs = tuple(max(value, -1e9) for value in row.logprobs)
         total = sum(logprobs)
+        self._ended += 1
         self._ready.append(
             SampleDone(
                 index=row.index, text=row.stream.text, tokens=len(logprobs), logprob_sum=total,
                 logprob_mean=total / max(1, len(logprobs)), finish=finish,
-                logprobs=logprobs if self._request.logprobs else None, id=self._request.id,
+                logprobs=logprobs if self._settings.logprobs else None, id=self._id,
             )
         )  # fmt: skip
 
     def _end_all(self) -> None:
         """Cancelled: report what there is; samples that had not begun are reported empty."""
-        for row in (*self._rows, *(_Row(index, 0, Detokenizer()) for index in self._waiting)):
+        for row in self._rows:
             self._end(row, Finish.CANCELLED)
-        self._rows, self._waiting = [], deque()
+        for prompt in self._prompts[self._next :]:
+            for number in range(prompt.begun, prompt.request.n):
+                self._end(_Row(prompt, prompt.first + number, 0, (), Detokenizer()), Finish.CANCELLED)
+        self._rows, self._next = [], len(self._prompts)
         self._session.forget()
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two prompts begin with alike."""
+    for place, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return place
+    return min(len(first), len(second))

@@ -19,6 +19,7 @@ from typing import Any
 from msgspec import structs
 
 from seirenes_app.inference.protocol import (
+    BatchRequest,
     CancelRequest,
     Done,
     Error,
@@ -84,7 +85,8 @@ class RequestFailed(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The whole answer to a `SampleRequest`; `samples` in the order of their indices, cancelled ones included."""
+    """The whole answer to a `SampleRequest` or a `BatchRequest`; `samples` in the order of their indices, cancelled
+    ones included."""
 
     samples: tuple[SampleDone, ...]
     done: Done
@@ -423,6 +425,8 @@ def _describe(request: WorkRequest) -> str:
             return f"generating {request.n} sample{'s' if request.n > 1 else ''}"
         case RenderRequest():
             return "writing a prompt"
+        case BatchRequest():
+            return f"generating a batch of {sum(r.n for r in request.requests)} samples"
         case LoraRequest():
             return f"putting on the adapter {request.lora}" if request.lora else "taking the adapter off"
     return "scoring a completion"

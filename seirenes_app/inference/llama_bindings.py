@@ -250,19 +250,20 @@ class LlamaModel:
             why = "the cache is full" if answer == _NO_SLOT else _log.complaint()
             raise EngineError(ErrorKind.FAILED, f"llama.cpp could not decode ({answer}): {why}.")
 
-    def logits(self, first: int, count: int) -> FloatArray:
-        """Logits (count, n_vocab) of neighbouring rows of the last batch: a view that the next `decode` overwrites."""
+    def logits(self, rows: Sequence[int]) -> FloatArray:
+        """Logits (rows, n_vocab) of rows of the last batch: a view that the next `decode` overwrites. Between the first
+        and the last of `rows` no other may have been wanted."""
         # Finishes the computation and puts the rows in the batch's order.
-        start = llama.llama_get_logits_ith(self._context, first)
-        last = llama.llama_get_logits_ith(self._context, first + count - 1)
+        start = llama.llama_get_logits_ith(self._context, rows[0])
+        last = llama.llama_get_logits_ith(self._context, rows[-1])
         if not bool(start) or not bool(last):
             raise EngineError(ErrorKind.FAILED, "llama.cpp gave no logits.")
-        address = ctypes.addressof(start.contents)
+        address, count = ctypes.addressof(start.contents), len(rows)
         if ctypes.addressof(last.contents) - address != (count - 1) * self.n_vocab * 4:
             raise EngineError(ErrorKind.FAILED, "llama.cpp gave its logits out of order.")
         flat = (ctypes.c_float * (count * self.n_vocab)).from_address(address)
-        rows: FloatArray = np.ctypeslib.as_array(flat).reshape(count, self.n_vocab)
-        return rows
+        found: FloatArray = np.ctypeslib.as_array(flat).reshape(count, self.n_vocab)
+        return found
 
     def copy_seq(self, source: int, target: int) -> None:
         """Let sequence `target` begin with all of `source`; the cells are shared."""

@@ -9,6 +9,7 @@ Every request is answered by `Started` when its turn comes, then
 |---|---|
 | `LoadRequest` | `Loading`…, `Ready` |
 | `SampleRequest` | `Chunk` and `SampleDone` mixed, one `SampleDone` a sample, `Done` |
+| `BatchRequest` | `SampleDone` and `Progress` mixed, one `SampleDone` a sample, `Done` |
 | `ScoreRequest` | `ScoreResult` |
 | `RenderRequest` | `Rendered` |
 | `LoraRequest` | `LoraSet` |
@@ -30,6 +31,8 @@ from training.errors import UserError
 
 T = TypeVar("T")
 
+SMALL_PARAMS = 10_000_000
+"""Below so many parameters a model is decoded with fewer rows and threads: more cost more than they save."""
 MAX_SAMPLES = 256
 MAX_ALTERNATIVES = 50
 
@@ -42,6 +45,7 @@ class Finish(StrEnum):
     STOP = "stop"  # the model's own end token, or a stop string
     LENGTH = "length"  # `max_tokens`, or the end of the context
     CANCELLED = "cancelled"  # a `CancelRequest`; the text so far is kept
+    TOO_LONG = "too_long"  # of a `BatchRequest`: the prompt does not fit in the context, and nothing was drawn
 
 
 class ErrorKind(StrEnum):
@@ -87,7 +91,8 @@ class LoadRequest(_Message, frozen=True):
 class SampleRequest(_Message, frozen=True):
     """Draw `n` completions of `messages` (by the chat template) or of a plain `prompt`. Sample `i` has its own random
     stream of (`seed`, `i`), whatever `n`. `temperature` 0 is greedy. `logprobs`: each `SampleDone` lists them.
-    `template_variables` go to the chat template (`enable_thinking`, …); None leaves one to the template's default."""
+    `template_variables` go to the chat template (`enable_thinking`, …); None leaves one to the template's default. What
+    `top_k`, `top_p`, `min_p` and `repetition_penalty` do, and in what order: see `sampling`."""
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
@@ -98,6 +103,9 @@ class SampleRequest(_Message, frozen=True):
     seed: int = 0
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     template_variables: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -106,8 +114,29 @@ class SampleRequest(_Message, frozen=True):
         _check(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
         _check(0 <= self.temperature <= 100, f"temperature is {self.temperature}; it must be 0 to 100")
         _check(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        _check(self.top_k >= 0, f"top_k is {self.top_k}; it must be 0 (all tokens) or more")
+        _check(0 <= self.min_p <= 1, f"min_p is {self.min_p}; it must be 0 to 1")
+        penalty = self.repetition_penalty
+        _check(0 < penalty <= 10, f"repetition_penalty is {penalty}; it must be above 0 and at most 10")
         _check(0 <= self.seed < 2**63, f"seed is {self.seed}; it must be 0 to 2^63 - 1")
         _check(all(self.stop), "a stop string is empty")
+
+
+class BatchRequest(_Message, frozen=True):
+    """Draw the samples of many `requests` together. They differ in prompt, `n` and `seed` alone.
+
+    Samples are numbered through all requests in their order, and their text is not streamed. Log-probabilities are 0
+    unless `logprobs` asks for them. A prompt that does not
+    fit ends its samples as `Finish.TOO_LONG`; the others go on. Equal batches have equal results on one machine; beside
+    other prompts rounding differs, so a near tie between two tokens may fall the other way.
+    """
+
+    requests: tuple[SampleRequest, ...]
+
+    def __post_init__(self) -> None:
+        _check(bool(self.requests), "a batch needs at least one request")
+        first, *others = (msgspec.structs.replace(r, id=0, messages=(), prompt="-", n=1, seed=0) for r in self.requests)
+        _check(all(r == first for r in others), "the requests of a batch differ in more than prompt, n and seed")
 
 
 class ScoreRequest(_Message, frozen=True):
@@ -197,7 +226,7 @@ class Chunk(_Message, frozen=True):
 
 class SampleDone(_Message, frozen=True):
     """Sample `index` is complete. `tokens` counts without the end token. Log-probabilities are natural, of the model's
-    own distribution: before temperature and top-p."""
+    own distribution: before penalty, temperature and cuts."""
 
     index: int
     text: str
@@ -208,8 +237,16 @@ class SampleDone(_Message, frozen=True):
     logprobs: tuple[float, ...] | None = None
 
 
+class Progress(_Message, frozen=True):
+    """How far a batch is: samples that are complete, and tokens of all samples so far, complete or not."""
+
+    samples: int
+    tokens: int
+
+
 class Done(_Message, frozen=True):
-    """All samples are complete. `generated_tokens` includes end tokens; `seconds` is from the request's turn."""
+    """All samples are complete. `generated_tokens` includes end tokens; `seconds` is from the request's turn.
+    `prompt_tokens` are of all prompts that fit, `cached_tokens` those of them that were not computed again."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -277,9 +314,9 @@ class Error(_Message, frozen=True):
         return f"{self.message} {self.remedy}".strip()
 
 
-WorkRequest = LoadRequest | SampleRequest | ScoreRequest | RenderRequest | LoraRequest
+WorkRequest = LoadRequest | SampleRequest | BatchRequest | ScoreRequest | RenderRequest | LoraRequest
 Request = WorkRequest | CancelRequest | QuitRequest
-Event = Started | Loading | Ready | Chunk | SampleDone | Done | ScoreResult | Rendered | LoraSet | Error
+Event = Started | Loading | Ready | Chunk | SampleDone | Progress | Done | ScoreResult | Rendered | LoraSet | Error
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

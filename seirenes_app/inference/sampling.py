@@ -1,14 +1,21 @@
 """Draw next tokens from rows of logits, in numpy. Shapes: R rows, V vocabulary, N blocks of B tokens. One uniform
-number a row and step, of that sample's own stream: neighbours in the batch change nothing."""
+number a row and step, of that sample's own stream: neighbours in the batch change nothing.
+
+The settings act in this order: repetition penalty, temperature, top-k, top-p, min-p. Each of the last three looks at
+what the ones before it left, and keeps tokens that are as likely as the last one that it keeps.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+REPETITION_WINDOW = 64
+"""Tokens, the newest of prompt and completion, that a repetition penalty looks back at."""
 _LIKELIEST = 1024
 _BLOCK = 64
 
@@ -38,19 +45,58 @@ def log_softmax(logits_RV: FloatArray) -> FloatArray:
     return shifted
 
 
-def draw(logits_RV: FloatArray, temperature: float, top_p: float, uniforms_R: NDArray[np.float64]) -> Drawn:
-    """One token a row. Temperature 0 takes the likeliest, the lowest id among equals. Raises `BadLogits` on NaN."""
-    top = _row_maxima(logits_RV)
-    weights = np.exp(logits_RV - top)
-    log_total = np.log(weights.sum(1))
+def draw(
+    logits_RV: FloatArray,
+    uniforms_R: NDArray[np.float64],
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
+    recent: Sequence[Sequence[int]] = (),
+    logprobs: bool = True,
+) -> Drawn:
+    """One token a row. Temperature 0 takes the likeliest, the lowest id among equals. Raises `BadLogits` on NaN.
+    Without `logprobs`, which cost more than a greedy choice, those are 0.
+
+    `top_k` 0 keeps all; `min_p` keeps tokens of at least that share of the likeliest one's probability. A
+    `repetition_penalty` divides positive logits of the tokens in `recent` (a sequence a row) by itself and multiplies
+    negative ones (Keskar et al. 2019, arXiv 1909.05858).
+    """
+    top = highest = _row_maxima(logits_RV)
+    chosen_from = logits_RV
+    if repetition_penalty != 1:
+        chosen_from = _penalised(logits_RV, repetition_penalty, recent)
+        highest = _row_maxima(chosen_from)
     if temperature == 0:
-        tokens = logits_RV.argmax(1)
+        tokens = chosen_from.argmax(1)
     else:
-        if temperature != 1:
-            weights = np.exp((logits_RV - top) / np.float32(temperature))
-        tokens = _inverse_cdf(_nucleus(weights, top_p), uniforms_R)
-    rows = np.arange(len(logits_RV))
-    return Drawn(tokens, logits_RV[rows, tokens] - top[:, 0] - log_total)
+        weights = np.exp((chosen_from - highest) / np.float32(temperature))
+        weights = _nucleus(_likeliest(weights, top_k), top_p)
+        if min_p:
+            weights = np.where(weights >= np.float32(min_p) * weights.max(1, keepdims=True), weights, np.float32(0))
+        tokens = _inverse_cdf(weights, uniforms_R)
+    if not logprobs:
+        return Drawn(tokens, np.zeros(len(tokens), np.float32))
+    log_totals = np.log(np.exp(logits_RV - top).sum(1))
+    return Drawn(tokens, logits_RV[np.arange(len(tokens)), tokens] - top[:, 0] - log_totals)
+
+
+def _penalised(logits_RV: FloatArray, penalty: float, recent: Sequence[Sequence[int]]) -> FloatArray:
+    logits_RV = logits_RV.copy()
+    for row, tokens in zip(logits_RV, recent, strict=True):
+        seen = np.unique(np.asarray(tokens, dtype=np.int64))
+        row[seen] = np.where(row[seen] > 0, row[seen] / np.float32(penalty), row[seen] * np.float32(penalty))
+    return logits_RV
+
+
+def _likeliest(weights_RV: FloatArray, top_k: int) -> FloatArray:
+    """Weights with all but the `top_k` largest put to zero; equals at the edge stay."""
+    if not 0 < top_k < weights_RV.shape[1]:
+        return weights_RV
+    edge = np.partition(weights_RV, -top_k, axis=1)[:, -top_k, None]
+    return np.where(weights_RV >= edge, weights_RV, np.float32(0))
 
 
 def _row_maxima(logits_RV: FloatArray) -> FloatArray:

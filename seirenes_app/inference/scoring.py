@@ -50,7 +50,7 @@ def _logprobs(
     for start in range(0, len(completion), step):
         chosen = completion[start : start + step]
         session.prefill(tokens[: begin + start + len(chosen)], wanted=len(chosen))
-        logprobs_RV = np.maximum(log_softmax(session.model.logits(0, len(chosen))), _FLOOR)
+        logprobs_RV = np.maximum(log_softmax(session.model.logits(range(len(chosen)))), _FLOOR)
         values = logprobs_RV[np.arange(len(chosen)), chosen].tolist()
         found += zip(values, _best(session, logprobs_RV, top_k), strict=True)
     return found

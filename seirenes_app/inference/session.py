@@ -13,6 +13,7 @@ import psutil
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
 from seirenes_app.inference.models import check_adapter, describe_gguf
 from seirenes_app.inference.protocol import (
+    SMALL_PARAMS,
     ErrorKind,
     LoadRequest,
     Message,
@@ -26,7 +27,7 @@ from training.core.chat_template import ChatTemplate, RenderedPrompt, cut_specia
 from training.errors import UserError
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
-_ROWS, _SMALL_ROWS, _SMALL_PARAMS = 32, 16, 10_000_000
+_ROWS, _SMALL_ROWS = 32, 16
 _USUAL_CONTEXT = 4096
 _CACHE_BYTES = 512 << 20
 
@@ -53,14 +54,15 @@ class Session:
     def _settle(self, request: LoadRequest) -> None:
         model = self.model
         trained = model.n_ctx_train
-        self.max_rows = _SMALL_ROWS if model.n_params < _SMALL_PARAMS else _ROWS
+        self.max_rows = _SMALL_ROWS if model.n_params < SMALL_PARAMS else _ROWS
         self.n_ctx = min(request.n_ctx or _USUAL_CONTEXT, trained)
         free = min(_CACHE_BYTES, psutil.virtual_memory().available // 4)
         self.n_cells = max(self.n_ctx, min(self.n_ctx * (self.max_rows + 1), free // model.cell_bytes))
         self.threads = request.threads or usual_threads()
         # A part for each row is faster to look through, where there is room for whole ones.
         n_seqs = self.max_rows + 1
-        model.make_context(self.n_cells, n_seqs, self.threads, shared=self.n_cells < n_seqs * self.n_ctx)
+        self.shared_cells = self.n_cells < n_seqs * self.n_ctx
+        model.make_context(self.n_cells, n_seqs, self.threads, shared=self.shared_cells)
         named = {f"{name}_token": text for name in ("bos", "eos") if (text := model.special(name))}
         self.chat = ChatTemplate(model.chat_template, named)
         model.add_end(self.chat.end_of_turn(model.special_texts))
@@ -140,7 +142,8 @@ class Session:
         return tokens
 
     def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:
-        """Let sequence 0 hold exactly `tokens`, the last `wanted` with logits. Returns how many it held already."""
+        """Let sequence 0 hold exactly `tokens`, the last `wanted` with logits. Returns how many it held already. Other
+        sequences stay."""
         before, kept = len(tokens) - wanted, 0
         for held, new in zip(self._held, tokens[:before], strict=False):
             if held != new:
@@ -148,7 +151,7 @@ class Session:
             kept += 1
         if kept == 0 or not self.model.drop(0, kept):
             kept = 0
-            self.forget()
+            self.model.drop(0)
         self._held, at = list(tokens[:kept]), kept
         for end in (*range(kept + BATCH_TOKENS, before, BATCH_TOKENS), before, len(tokens)):
             if self.cancel:

@@ -101,7 +101,7 @@ class Worker:
                     self._load(request)
                 elif self._session is None:
                     raise EngineError(protocol.ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
-                elif isinstance(request, protocol.SampleRequest):
+                elif isinstance(request, protocol.SampleRequest | protocol.BatchRequest):
                     Sampler(self._session, request, self.emit).run()
                 elif isinstance(request, protocol.ScoreRequest):
                     self.emit(score(self._session, request))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from seirenes_app.inference.models import describe_gguf
+from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.run_repository import log_tail
@@ -233,6 +234,14 @@ class EvaluationSummary:
     plan: EvalPlan | None
     state: EvalState | None
     problem: str | None = None
+
+
+def say_time_left(state: EvalState) -> str:
+    """'about 3 min left', with the models that it does not count; empty before anything was measured."""
+    if state.eta_s is None:
+        return ""
+    others = f", and {count_of(state.unmeasured, 'model')} not measured yet" if state.unmeasured else ""
+    return f"about {duration(state.eta_s)} left{others}"
 
 
 class EvaluationRepository:

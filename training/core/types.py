@@ -69,7 +69,7 @@ class HintType(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one completion. Only RIGHT is rewarded; the others stay four different things."""
+    """What became of one completion. Only RIGHT is rewarded; the others stay different things."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -81,6 +81,8 @@ class Outcome(StrEnum):
     """It was cut off before its answer, or within a reasoning block."""
     TIMED_OUT = "timed_out"
     """The symbolic checker hit its time or memory limit."""
+    TOO_LONG = "too_long"
+    """The prompt does not fit in the model's context: nothing was asked."""
 
 
 UNREADABLE = frozenset({Outcome.UNPARSABLE, Outcome.AMBIGUOUS})

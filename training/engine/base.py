@@ -155,6 +155,10 @@ class Backend(Protocol):
     def codec(self) -> Codec:
         """The codec that goes with the weights."""
 
+    @property
+    def context(self) -> int:
+        """The most tokens that a prompt and its completion may have together."""
+
     def sample(
         self,
         prompts: Sequence[Tokens],

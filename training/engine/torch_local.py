@@ -129,6 +129,10 @@ class LocalTorchBackend:
         return core.eval()
 
     @property
+    def context(self) -> int:
+        return models.context_length(self.model)
+
+    @property
     def learning_rate(self) -> float:
         """The rate of the next step: linear warm-up, then constant."""
         return self._optim().rate

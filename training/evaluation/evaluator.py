@@ -12,42 +12,52 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from training.core.answers import AnswerGrader
 from training.core.prompts import Message, Placement, Sampling, reasoner_messages
 from training.core.symbolic import SymbolicCheck
+from training.core.types import Outcome
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, OpenSuite, fingerprint, is_written, open_suite, read_plan
 from training.evaluation.grader import grade
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
+from training.evaluation.status import Pace, time_left
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter, shown_text
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog
 from training.runs.lock import RunLock
 
-STAGE_EVENT_S = 0.5
+STAGE_EVENT_S = 1.0
+
+
+class SampleProgress(Protocol):
+    def __call__(self, done: int, total: int, tokens: int = 0, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
+    """One completion; empty where its prompt was `too_long` for the model's context."""
+
     text: str
     truncated: bool
     tokens: int
+    too_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSpec:
-    """How an engine is to sample one chunk; `progress` takes (done, wanted), `cancelled` is asked often."""
+    """How an engine is to sample one chunk. `progress` takes completions (done, wanted), and the tokens of those and
+    of unfinished ones where the engine knows; `cancelled` is asked often."""
 
     samples: int
     temperature: float
     max_tokens: int
     seed: int
-    progress: Callable[[int, int], None]
+    progress: SampleProgress
     cancelled: Callable[[], bool]
     sampling: Sampling = Sampling()
     """Of the prompt profile: what acts beside the temperature above."""
@@ -98,9 +108,10 @@ class Session:
         whole = chunks(self.plan)
         self.todo = {t.name: [c for c in whole if c.target == t.name and c.key not in done] for t in self.plan.targets}
         self.chunks = len(whole)
-        self._left_rows = 0
-        # Rows that this process has solved, and the seconds that they took.
-        self._solved_rows, self._solved_s = 0, 0.0
+        # What this process has solved, and what it could not, by target.
+        self._paces: dict[str, Pace] = {}
+        self._failed: set[str] = set()
+        self._chunk_rows: dict[Chunk, int] = {}
         self._reported_at = 0.0
         self._rows = self.store.count_rows()
         self._checker = SymbolicCheck()
@@ -149,7 +160,7 @@ class Session:
             suite = open_suite(self.paths, ref)
             self.store.add_suite(ref.name, suite.digest, ref.placement, suite.items)
             self.suites[ref.name] = suite
-        self._left_rows = sum(self._rows_of(c) for cs in self.todo.values() for c in cs)
+        self._chunk_rows = {c: self._rows_of(c) for cs in self.todo.values() for c in cs}
 
     def _run_target(self, target: Target) -> None:
         self._obey()
@@ -163,6 +174,7 @@ class Session:
                 self._obey()
                 self._run_chunk(target, chunk)
         except _TargetFailed as error:
+            self._failed.add(target.name)
             self.store.set_meta(failed, str(error))
             message, remedy = f"{target.name} could not be evaluated. {error}", "Fix the cause, then resume."
             self.log.write(EventKind.WARNING, code="target_failed", message=message, remedy=remedy)
@@ -186,28 +198,67 @@ class Session:
             self.store.set_meta(engine, json.dumps(dict(facts)))
 
     def _run_chunk(self, target: Target, chunk: Chunk) -> None:
-        started = time.monotonic()
+        started, done, tokens = time.monotonic(), 0, 0
+        total = self._chunk_rows[chunk]
         placement = self.plan.suite(chunk.suite).placement
         asked = prompts_of(self.suites[chunk.suite].items, chunk)
         place: dict[str, Any] = {"target": target.name, "suite": chunk.suite, "condition": chunk.condition}
-        self.report_stage("solving", done=0, total=len(asked) * self.plan.samples, **place)
+
+        def report() -> None:
+            if self._may_report():
+                left = self._time_left(target, Pace(done, tokens, time.monotonic() - started))
+                self.report_stage("solving", now=True, done=done, total=total, **left, **place)
+
+        def progress(new_done: int, _: int, new_tokens: int = 0) -> None:
+            nonlocal done, tokens
+            done, tokens = new_done, new_tokens
+            report()
+
+        def cancelled() -> bool:
+            # Engines ask often, also while no completion ends: the time left is said all the same.
+            report()
+            return self.control.cancelled()
+
+        report()
         spec = SampleSpec(
             self.plan.samples, self.plan.temperature, self.plan.max_tokens, chunk_seed(self.plan, chunk),
-            progress=lambda done, total: self.report_stage("solving", done=done, total=total, **place),
-            cancelled=self.control.cancelled, sampling=target.prompts.sampling, variables=target.prompts.template,
+            progress=progress, cancelled=cancelled, sampling=target.prompts.sampling, variables=target.prompts.template,
         )  # fmt: skip
         chats = [reasoner_messages(p.shown(placement), target.prompts) for p in asked]
         with _target_errors():
             solved = self.engine.solve(chats, spec) if chats else []
         rows = grade_rows(chunk, asked, solved, self._grader)
-        seconds = time.monotonic() - started
-        self.store.commit(chunk, rows, seconds)
+        found = Pace(len(rows), sum(row.tokens for row in rows), time.monotonic() - started)
+        self.store.commit(chunk, rows, found.seconds)
         self.todo[target.name].remove(chunk)
         self._rows += len(rows)
-        self._left_rows -= len(rows)
-        self._solved_rows += len(rows)
-        self._solved_s += seconds
-        self.report_stage("solved", now=True, **place)
+        self._paces[target.name] = pace = self._pace(target) + found
+        rate = pace.rows / pace.seconds if pace.seconds else 0.0
+        self.report_stage("solved", now=True, rows_per_s=rate, pace=asdict(pace), **self._time_left(), **place)
+
+    def _pace(self, target: Target) -> Pace:
+        return self._paces.get(target.name, Pace())
+
+    def _time_left(self, current: Target | None = None, under_way: Pace | None = None) -> dict[str, Any]:
+        """Seconds for what is left of the models that were measured, and how many were not. A checkpoint is as fast as
+        the others of its run."""
+        by_run = {t.run: self._paces[t.name] for t in self.plan.targets if t.run and t.name in self._paces}
+        known: list[float] = []
+        unmeasured = 0
+        for target in self.plan.targets:
+            rows = sum(self._chunk_rows[chunk] for chunk in self.todo[target.name])
+            if not rows or target.name in self._failed:
+                continue
+            pace = self._paces.get(target.name) or by_run.get(target.run, Pace())
+            if target is current and under_way is not None:
+                seconds = time_left(rows - under_way.rows, self.plan.max_tokens, pace, under_way)
+            else:
+                seconds = time_left(rows, self.plan.max_tokens, pace)
+            if seconds is None:
+                unmeasured += 1
+            else:
+                known.append(seconds)
+        return {"eta_s": sum(known) if known or not unmeasured else None, "unmeasured": unmeasured}
 
     def _rows_of(self, chunk: Chunk) -> int:
         items = self.suites[chunk.suite].items[chunk.start : chunk.stop]
@@ -217,16 +268,14 @@ class Session:
         self.control.obey(lambda: self.report_stage("paused", now=True))
 
     def report_stage(self, stage: str, *, now: bool = False, **data: Any) -> None:
-        """A stage event, a few times a second at most."""
-        moment = time.monotonic()
-        if not now and moment - self._reported_at < STAGE_EVENT_S:
+        """A stage event, one a second at most unless `now`."""
+        if not now and not self._may_report():
             return
-        self._reported_at = moment
-        rate = self._solved_rows / self._solved_s if self._solved_s else 0.0
-        self.log.write(
-            EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows,
-            rows_per_s=rate, eta_s=self._left_rows / rate if rate and now else None, **data,
-        )  # fmt: skip
+        self._reported_at = time.monotonic()
+        self.log.write(EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows, **data)
+
+    def _may_report(self) -> bool:
+        return time.monotonic() - self._reported_at >= STAGE_EVENT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +304,11 @@ def grade_rows(
     rows = []
     for prompt, completions in zip(prompts, solved, strict=True):
         for sample, found in enumerate(completions):
-            got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader, found.truncated)
             key = EvalKey(chunk.target, chunk.suite, chunk.condition, prompt.place, prompt.text.index, sample)
+            if found.too_long:
+                rows.append(StoredRow(key, Outcome.TOO_LONG, "", None, False, 0, ""))
+                continue
+            got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader, found.truncated)
             rows.append(StoredRow(key, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text))
     return rows
 

@@ -28,6 +28,7 @@ class Accuracy:
     unparsable: float
     truncated: float
     timed_out: float
+    too_long: float
     follow: Interval | None
     suggesting: int
     suggesting_problems: int

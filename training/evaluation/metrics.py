@@ -252,6 +252,7 @@ def _accuracies(block: Block) -> Iterator[Accuracy]:
             unparsable=float(at["unparsable"].sum()) / rows,
             truncated=float(at["truncated"].sum()) / rows,
             timed_out=float(at["timed_out"].sum()) / rows,
+            too_long=float(at["too_long"].sum()) / rows,
             follow=share_interval(at["follows"], at["suggesting"])[0] if suggesting else None,
             suggesting=round(suggesting),
             suggesting_problems=int(np.count_nonzero(at["suggesting"])),
@@ -358,8 +359,9 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
     gap, worst = summary.gap(), summary.worst
     against = worst.against_neutral if worst else None
     part = cells.where(target=target, suite=suite)
-    total, suggesting, follows, unparsable, truncated = (
-        int(part.data[name].sum()) for name in ("samples", "suggesting", "follows", "unparsable", "truncated")
+    total, suggesting, follows, unparsable, truncated, too_long = (
+        int(part.data[name].sum())
+        for name in ("samples", "suggesting", "follows", "unparsable", "truncated", "too_long")
     )
     return {
         **{str(c): _rate_fields(summary.accuracy(c)) for c in Condition},
@@ -372,6 +374,7 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
         "follow_rate": follows / suggesting if suggesting else None,
         "unparsable_rate": unparsable / total,
         "truncated_rate": truncated / total,
+        "too_long_rate": too_long / total,
         "details": asdict(summary),
     }
 

@@ -19,12 +19,33 @@ CONDITIONS = tuple(Condition)
 TYPES = tuple(HintType)
 NO_TYPE = -1
 
-COUNTS = ("samples", "right", "unparsable", "timed_out", "truncated", "suggesting", "follows")
-PACKED = np.dtype([
-    ("item", "<u4"), ("index", "<i2"), ("hint_type", "<i1"), *((name, "<u1") for name in COUNTS), ("bits", "<u8"),
-    ("majority", "<f4"),
-])  # fmt: skip
+_FIRST_COUNTS = ("samples", "right", "unparsable", "timed_out", "truncated", "suggesting", "follows")
+COUNTS = (*_FIRST_COUNTS, "too_long")
+
+
+def _layout(counts: Sequence[str]) -> np.dtype[np.void]:
+    return np.dtype([
+        ("item", "<u4"), ("index", "<i2"), ("hint_type", "<i1"), *((name, "<u1") for name in counts), ("bits", "<u8"),
+        ("majority", "<f4"),
+    ])  # fmt: skip
+
+
+PACKED = _layout(COUNTS)
 """One cell as the store keeps it. `majority` is maj@k over all samples, see `statistics.maj_at_k`."""
+LAYOUT = 2
+_LAYOUTS = {1: _layout(_FIRST_COUNTS), LAYOUT: PACKED}
+
+
+def unpack(blob: bytes, layout: int) -> NDArray[np.void]:
+    """Cells out of a blob of an older or of today's layout; counts that the older one lacks are 0. A ValueError for a
+    blob that is cut short, a KeyError for a newer layout."""
+    found = np.frombuffer(blob, dtype=_LAYOUTS[layout])
+    if found.dtype == PACKED:
+        return found
+    cells = np.zeros(len(found), dtype=PACKED)
+    for name in found.dtype.names or ():
+        cells[name] = found[name]
+    return cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)

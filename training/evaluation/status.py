@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from training.runs.events import Event
 from training.runs.lock import LockHolder
@@ -12,10 +13,44 @@ HANDOVER_S = 30.0
 """Between two processes of one evaluation nobody holds the lock; loading the next takes a moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What completions of one model cost: seconds of solving alone, and tokens, of unfinished completions too."""
+
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Pace) -> Pace:
+        return Pace(self.rows + other.rows, self.tokens + other.tokens, self.seconds + other.seconds)
+
+
+def time_left(rows: int, max_tokens: int, done: Pace, under_way: Pace | None = None) -> float | None:
+    """Seconds for `rows` completions that are not finished; None while nothing was measured.
+
+    All tokens over finished completions is the mean length, of those that still run too (the estimate for censored
+    geometric lengths); one completion of a usual length is added for the time before the first has finished.
+    """
+    total = done if under_way is None else done + under_way
+    if not total.seconds or not (total.rows or total.tokens):
+        return None
+    if not total.tokens or (under_way is not None and not under_way.tokens):
+        # The engine does not count the tokens of unfinished completions.
+        return total.seconds * rows / total.rows if total.rows else None
+    length = min(max_tokens, (total.tokens + USUAL_LENGTH * max_tokens) / (total.rows + 1))
+    ahead = 0.0 if under_way is None else max(0.0, under_way.tokens - under_way.rows * length)
+    return max(0.0, rows * length - ahead) * total.seconds / total.tokens
+
+
+USUAL_LENGTH = 0.3
+"""Mean length of a completion, as a share of the limit, before any was measured."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvalState(ProcessState):
     """Progress of an evaluation. `done_chunks` of `chunks` are committed, `rows` rows in them. `share` is from 0 to 1,
-    the part of the chunk under way included. `eta_s` is None until a chunk was measured."""
+    the part of the chunk under way included. `eta_s` is of the models that were measured, None before the first
+    tokens; `unmeasured` counts the others. `paces` are by target."""
 
     engine: str = ""
     target: str = ""
@@ -27,6 +62,8 @@ class EvalState(ProcessState):
     rows_per_s: float = 0.0
     share: float = 0.0
     eta_s: float | None = None
+    unmeasured: int = 0
+    paces: Mapping[str, Pace] = field(default_factory=dict)
 
 
 def reduce(state: EvalState, event: Event) -> EvalState:
@@ -50,11 +87,15 @@ def _stage(s: EvalState, e: Event) -> EvalState:
     if d.get("total") and s.stage == "solving":
         part = min(1.0, float(d.get("done", 0)) / float(d["total"]))
     eta = d.get("eta_s")
+    paces = s.paces
+    if pace := d.get("pace"):
+        found = Pace(int(pace["rows"]), int(pace["tokens"]), float(pace["seconds"]))
+        paces = {**paces, str(d.get("target", "")): found}
     return replace(
         s, target=str(d.get("target", s.target)), suite=str(d.get("suite", s.suite)),
         condition=str(d.get("condition", s.condition)), done_chunks=done_chunks, rows=int(d.get("rows", s.rows)),
         rows_per_s=float(d.get("rows_per_s") or s.rows_per_s), share=_share(done_chunks, s.chunks, part),
-        eta_s=s.eta_s if eta is None else float(eta),
+        eta_s=s.eta_s if eta is None else float(eta), unmeasured=int(d.get("unmeasured", s.unmeasured)), paces=paces,
     )  # fmt: skip
 
 

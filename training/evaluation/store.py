@@ -25,7 +25,7 @@ from training.core.statistics import maj_at_k
 from training.core.types import UNREADABLE, AnswerKind, Condition, HintType, Outcome, Problem
 from training.errors import UserError
 from training.evaluation.grader import vote_of
-from training.evaluation.outcome_arrays import NO_TYPE, PACKED, TYPES
+from training.evaluation.outcome_arrays import LAYOUT, NO_TYPE, PACKED, TYPES
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
 from training.sqlite import Database, Migrations
 
@@ -59,9 +59,15 @@ def create(db: Any) -> None:
         db.execute(statement)
 
 
+@migrations()  # type: ignore[untyped-decorator]
+def number_cell_layouts(db: Any) -> None:
+    db.execute("ALTER TABLE cells ADD COLUMN layout INTEGER NOT NULL DEFAULT 1")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One completion. `answer` is what was read from it, empty where nothing could be; `tokens` counts the completion.
+    """One completion, empty where the prompt was too long. `answer` is what was read from it, empty where nothing could
+    be; `tokens` counts the completion.
 
     `follows` says whether the answer equals what the hint suggested; None where it suggested nothing.
     """
@@ -230,7 +236,8 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
             ],
         )  # fmt: skip
         self._conn.execute(
-            "INSERT INTO cells VALUES (?, ?, ?, ?, ?)", [target, suite, chunk.condition, chunk.start, cells.tobytes()]
+            "INSERT INTO cells (target, suite, condition, start, data, layout) VALUES (?, ?, ?, ?, ?, ?)",
+            [target, suite, chunk.condition, chunk.start, cells.tobytes(), LAYOUT],
         )
 
     @contextmanager
@@ -287,6 +294,7 @@ def pack_rows(
             sum(row.truncated or row.outcome is Outcome.TRUNCATED for row in samples),
             sum(row.follows is not None for row in samples),
             sum(row.follows is True for row in samples),
+            sum(row.outcome is Outcome.TOO_LONG for row in samples),
             sum(1 << row.key.sample for row in samples if row.outcome is Outcome.RIGHT),
             maj_at_k(votes, right),
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from training.core.prompts import Placement
 from training.core.types import Condition, HintType, Outcome
 from training.errors import NotReadyError, UserError
-from training.evaluation.outcome_arrays import CONDITIONS, PACKED, OutcomeArrays
+from training.evaluation.outcome_arrays import CONDITIONS, PACKED, OutcomeArrays, unpack
 from training.evaluation.plan import EvalKey
 from training.evaluation.store import PromptText, StoredRow, TraceRow, problem_of
 from training.sqlite import open_read_only
@@ -46,6 +46,9 @@ class StoreReader(AbstractContextManager["StoreReader"]):
         with self._explained():
             self._db = open_read_only(path)
             tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            # Older files have one layout and do not name it.
+            named = any(row[1] == "layout" for row in self._db.execute("PRAGMA table_info(cells)"))
+            self._layout = "layout" if named else "1"
         if not {"rows", "cells", "chunks"} <= tables:
             self._db.close()
             raise NotReadyError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
@@ -82,11 +85,19 @@ class StoreReader(AbstractContextManager["StoreReader"]):
     def cells(self) -> OutcomeArrays:
         """The cells of all committed chunks; 500,000 take some 50 ms."""
         names = self.targets(), self.suites()
-        found = self._all("SELECT target, suite, condition, data FROM cells ORDER BY target, suite, condition, start")
-        if any(len(row[3]) % PACKED.itemsize for row in found):
-            raise UserError(f"{self._path} is damaged: a chunk's cells are cut short. Restore it from a copy.")
-        data = np.frombuffer(b"".join(row[3] for row in found), dtype=PACKED)
-        counts = np.array([len(row[3]) // PACKED.itemsize for row in found], dtype=np.intp)
+        found = self._all(
+            f"SELECT target, suite, condition, data, {self._layout} FROM cells ORDER BY target, suite, condition, start"
+        )
+        try:
+            parts = [unpack(data, layout) for *_, data, layout in found]
+        except ValueError as error:
+            raise UserError(
+                f"{self._path} is damaged: a chunk's cells are cut short. Restore it from a copy."
+            ) from error
+        except KeyError as error:
+            raise UserError(f"{self._path} was written by a newer version of seirenes. Update this one.") from error
+        data = np.concatenate([np.zeros(0, PACKED), *parts])
+        counts = np.array([len(part) for part in parts], dtype=np.intp)
         codes = np.array([(row[0], row[1], CONDITIONS.index(row[2])) for row in found], dtype=np.int32).reshape(-1, 3)
         target, suite, condition = np.repeat(codes, counts, axis=0).T
         problem, ids, families = self._problem_codes(suite, data["item"])

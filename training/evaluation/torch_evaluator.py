@@ -45,15 +45,19 @@ def sample_texts(
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[list[Sampled]]:
-    """Completions for each chat as text, in one call of the sampler. `variables` are for the chat template."""
+    """Completions for each chat as text, in one call of the sampler; a prompt that does not fit has empty ones.
+    `variables` are for the chat template."""
     codec = backend.codec
     params = replace(params, stop=(*params.stop, *codec.stops))
     prompts = [codec.encode_chat(chat, variables) for chat in chats]
-    drawn = backend.sample(prompts, samples, params, progress=progress, cancelled=cancelled)
-    return [
-        [Sampled(until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens)) for c in completions]
-        for completions in drawn
-    ]
+    fitting = [place for place, prompt in enumerate(prompts) if len(prompt) < backend.context]
+    found = [[Sampled("", False, 0, too_long=True)] * samples for _ in prompts]
+    drawn = backend.sample([prompts[p] for p in fitting], samples, params, progress=progress, cancelled=cancelled)
+    for place, completions in zip(fitting, drawn, strict=True):
+        found[place] = [
+            Sampled(until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens)) for c in completions
+        ]
+    return found
 
 
 def write_hints(

@@ -121,10 +121,12 @@ def _keyring_token() -> str | None:
 def keyring_problem() -> str:
     """Why no token can be kept in the system keyring; "" where one can."""
     import keyring
-    from keyring.backends import fail, null
+    from keyring.backends import fail
 
-    has_none = isinstance(keyring.get_keyring(), fail.Keyring | null.Keyring)
-    return "This system has no keyring." if has_none else ""
+    found = keyring.get_keyring()
+    if isinstance(found, fail.Keyring):
+        return "This system has no keyring."
+    return ""
 
 
 def save_token(token: str) -> None:

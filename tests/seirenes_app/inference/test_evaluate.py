@@ -85,7 +85,7 @@ def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, g
 
 
 def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
-    ask = SampleSpec(2, 1.0, 48, 11, lambda done, total: None, lambda: False)
+    ask = SampleSpec(2, 1.0, 48, 11, lambda done, total, tokens=0: None, lambda: False)
     chats = [[{"role": "user", "content": f"Mia has {n} apples. She eats 2. How many are left?"}] for n in range(5, 9)]
     solver = WorkerEngine()
     try:

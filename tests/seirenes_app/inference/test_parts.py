@@ -14,8 +14,8 @@ from seirenes_app.inference.scoring import spans_of
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)) + 3
 
 
-def draws(n=20_000, temperature=1.0, top_p=1.0):
-    return draw(np.repeat(LOGITS, n, 0), temperature, top_p, stream_of(1, 0).random(n))
+def draws(n=20_000, **settings):
+    return draw(np.repeat(LOGITS, n, 0), stream_of(1, 0).random(n), **settings)
 
 
 def shares(drawn):
@@ -40,13 +40,46 @@ def test_top_p_keeps_the_smallest_set_that_holds_it(top_p, kept):
 def test_top_p_looks_past_the_first_candidates_when_the_mass_is_spread():
     flat = np.zeros((1, 5000), np.float32)
     flat[0, 4000:] = -50
-    tokens = {int(draw(flat, 1.0, 0.9, np.array([u])).tokens[0]) for u in np.linspace(0, 0.999, 300)}
+    tokens = {int(draw(flat, np.array([u]), top_p=0.9).tokens[0]) for u in np.linspace(0, 0.999, 300)}
     assert max(tokens) < 4000
     assert len(tokens) == 300
 
 
+@pytest.mark.parametrize(("top_k", "kept"), [(0, 4), (1, 1), (2, 2), (4, 4), (99, 4)])
+def test_top_k_keeps_the_likeliest(top_k, kept):
+    assert set(draws(top_k=top_k).tokens) == set(range(kept))
+
+
+@pytest.mark.parametrize(("min_p", "kept"), [(0.0, 4), (0.09, 4), (0.2, 3), (0.5, 2), (0.61, 1), (1.0, 1)])
+def test_min_p_keeps_what_is_at_least_that_share_of_the_likeliest(min_p, kept):
+    assert set(draws(min_p=min_p).tokens) == set(range(kept))
+
+
+def test_top_k_acts_before_top_p_and_min_p_after_temperature():
+    # Of 0.5 and 0.3, which top-k leaves, 0.6 of the mass is in the first: 0.625. Of all four it is not.
+    assert set(draws(top_k=2, top_p=0.6).tokens) == {0}
+    assert set(draws(top_p=0.6).tokens) == {0, 1}
+    # At temperature 2 the shares are nearer to each other: 0.05 has 0.32 of the likeliest one's.
+    assert set(draws(temperature=2.0, min_p=0.3).tokens) == {0, 1, 2, 3}
+    assert set(draws(min_p=0.3).tokens) == {0, 1}
+
+
+def test_a_repetition_penalty_counts_a_token_once_and_lowers_either_sign():
+    logits = np.array([[2.0, 1.9, -1.0, -1.1]], np.float32)
+    greedy = {"temperature": 0.0, "repetition_penalty": 1.5}
+    assert draw(logits, np.zeros(1), **greedy, recent=[[3, 3]]).tokens.tolist() == [0]
+    assert draw(logits, np.zeros(1), **greedy, recent=[[0, 0, 0]]).tokens.tolist() == [1]
+    drawn = draw(logits[:, 2:], np.zeros(1), **greedy, recent=[[0]])
+    assert drawn.tokens.tolist() == [1]
+    assert drawn.logprobs == pytest.approx(log_softmax(logits[:, 2:])[:, 1])
+    both = draw(np.repeat(logits, 2, 0), np.zeros(2), **greedy, recent=[[0], []])
+    assert both.tokens.tolist() == [1, 0]
+    assert logits[0, 0] == 2.0
+
+
 def test_logprobs_are_the_models_own_whatever_the_settings():
-    for settings in ({}, {"temperature": 0.3}, {"top_p": 0.5}, {"temperature": 0.0}):
+    cut = {"top_k": 2, "min_p": 0.1, "repetition_penalty": 1.3, "recent": [[0, 2]] * 50}
+    for settings in ({}, {"temperature": 0.3}, {"top_p": 0.5}, {"temperature": 0.0}, cut):
         drawn = draws(50, **settings)
         assert drawn.logprobs == pytest.approx(np.log([0.5, 0.3, 0.15, 0.05])[drawn.tokens], abs=1e-5)
 
@@ -55,12 +88,12 @@ def test_logprobs_are_the_models_own_whatever_the_settings():
 @pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-53])
 def test_an_impossible_token_is_never_drawn(temperature, uniform):
     logits = np.array([[-200, 1, 0.5, -np.inf]], np.float32)
-    assert draw(logits, temperature, 1.0, np.array([uniform])).tokens[0] in (1, 2)
+    assert draw(logits, np.array([uniform]), temperature=temperature).tokens[0] in (1, 2)
 
 
 def test_nan_is_refused():
     with pytest.raises(BadLogits):
-        draw(np.full((1, 3), np.nan, np.float32), 1.0, 1.0, np.zeros(1))
+        draw(np.full((1, 3), np.nan, np.float32), np.zeros(1))
     with pytest.raises(BadLogits):
         log_softmax(np.full((1, 3), -np.inf, np.float32))
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seirenes_app.inference.protocol import (
+    BatchRequest,
     CancelRequest,
     Chunk,
     Error,
@@ -120,8 +121,14 @@ def test_what_is_wrong_is_named(line, words):
         lambda: SampleRequest(prompt="a", temperature=-0.1),
         lambda: SampleRequest(prompt="a", temperature=float("nan")),
         lambda: SampleRequest(prompt="a", top_p=0.0),
+        lambda: SampleRequest(prompt="a", top_k=-1),
+        lambda: SampleRequest(prompt="a", min_p=1.1),
+        lambda: SampleRequest(prompt="a", repetition_penalty=0.0),
+        lambda: SampleRequest(prompt="a", repetition_penalty=float("nan")),
         lambda: SampleRequest(prompt="a", seed=-1),
         lambda: SampleRequest(prompt="a", stop=("",)),
+        lambda: BatchRequest(()),
+        lambda: BatchRequest((SampleRequest(prompt="a"), SampleRequest(prompt="b", temperature=0.5))),
         lambda: ScoreRequest(prompt="a"),
         lambda: ScoreRequest(prompt="a", completion="b", top_k=51),
         lambda: LoadRequest(""),

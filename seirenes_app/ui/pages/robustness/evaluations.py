@@ -10,8 +10,14 @@ from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
-from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, launch, read_evaluation
-from seirenes_app.services.formatting import count_of, duration, format_count, percent
+from seirenes_app.services.evaluations import (
+    EvaluationRepository,
+    EvaluationSummary,
+    launch,
+    read_evaluation,
+    say_time_left,
+)
+from seirenes_app.services.formatting import count_of, format_count, percent
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3
@@ -228,7 +234,7 @@ def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> 
     if stopping:
         return "stopping after the current chunk", kept
     what = " ".join(part for part in (STAGES.get(state.stage, state.stage), state.target, state.condition) if part)
-    left = f"about {duration(state.eta_s)} left" if state.eta_s is not None else ""
+    left = say_time_left(state)
     rate = f"{format_count(state.rows_per_s)} rows/s" if state.rows_per_s >= 1 else ""
     chunks = f"{state.done_chunks} of {count_of(state.chunks, 'chunk')}"
     return what, "  ·  ".join(part for part in (percent(state.share), left, chunks, rate) if part)
