@@ -119,7 +119,7 @@ def _poll_from_now(paths: DownloadDir) -> Callable[[], DownloadState | None]:
 
 
 def _progress_line(state: DownloadState) -> ProgressLine:
-    doing = state.stage or "starting"
+    doing = "starting" if state.stage in ("", "setup") else state.stage
     rate = f"{byte_size(state.rate)}/s" if state.rate else ""
     left = f"{duration(state.eta_s)} left" if state.eta_s is not None else ""
     name = state.file.rsplit("/", 1)[-1]
@@ -298,7 +298,8 @@ def _whoami(options: argparse.Namespace) -> int:
         print(json.dumps(fields, ensure_ascii=False))
     elif status.source is hub.TokenSource.NONE:
         more = f" {status.keyring_problem} Use: hf auth login" if status.keyring_problem else ""
-        OUT.print(Text(f"Not logged in: public models only.{more or ' Log in with: seirenes models login'}"))
+        text = f"Not logged in: public models only.{more or ' Log in with: seirenes models login'}"
+        OUT.print(Text(text), soft_wrap=True)
     else:
         OUT.print(Text(f"{status.user or status.problem} (token from {status.source})"), soft_wrap=True)
     return 2 if status.problem else 0

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.store.settings import Settings
@@ -165,6 +166,8 @@ PRELOADED_LATER = (
     "seirenes_app.services.traces",
 )
 """The same for the other pages."""
+CHARTS, CHARTS_AFTER_MS = ("seirenes_app.services.charts.drawing",), 1500
+"""matplotlib takes a second to import: in another thread too, once the first page stands."""
 
 
 class _Startup:
@@ -193,6 +196,7 @@ class _Startup:
         if moved:
             self._window.show_error("The workspace is new", moved)
         self._tasks.run(lambda: _import_all(PRELOADED_LATER))
+        QTimer.singleShot(CHARTS_AFTER_MS, lambda: self._tasks.run(lambda: _import_all(CHARTS)))
 
 
 def _import_all(names: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from seirenes_app.services.robustness.sources import open_run_store
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import WAITING
@@ -68,6 +69,8 @@ def make(root: Path, name: str, checkpoints: int, problems: int, seed: int) -> R
                 "clean_accuracy": 0.95, "clean_low": 0.92, "clean_high": 0.97,
             })  # fmt: skip
     events.write(EventKind.DONE, outcome="finished", message="Finished.", error=None)
+    print(f"{name}: storing the rows of {checkpoints} evaluations …", flush=True)
+    open_run_store(paths)
     return paths
 
 
@@ -130,7 +133,7 @@ class Bench:
 
     def _said(self) -> str:
         empty = self.page.stack.empty
-        return empty.accessibleName() if empty is not None and not self.page.stack.reading else "nothing"
+        return empty.accessibleName() if empty is not None and self.page.stack.view is None else "nothing"
 
     def is_drawn(self, paths: RunPaths) -> bool:
         """Every chart in view is of that run, and drawn."""

@@ -76,7 +76,7 @@ def _accuracy(state: RunState) -> list[Series]:
         steps, values = state.history.series(f"{name}_accuracy")
         low, high = (state.history.series(f"{name}_{end}")[1] for end in ("low", "high"))
         style = SeriesStyle(name, ":")
-        found.append(Series(f"{name}, this step (moving)", style, steps, values, low, high, width=1.2, alpha=0.8))
+        found.append(Series(f"{name}, this step", style, steps, values, low, high, width=1.2, alpha=0.8))
     return found
 
 
@@ -119,9 +119,9 @@ _lengths = _lines(
 _speed = _lines(("tokens_per_s", "tokens a second", "accent", "-"))
 
 RUN_CHARTS = (
-    RunChart("accuracy", "Accuracy", "frozen suite: comparable over time; moving: not  ·  95%", _accuracy, Scale.SHARE,
+    RunChart("accuracy", "Accuracy", "only the frozen suite is comparable over time  ·  95%", _accuracy, Scale.SHARE,
              large=True, overlaid=2),
-    RunChart("types", "Accuracy by hint type", f"under the moving Adversary  ·  bold: mean of {MEAN_OF} steps", _types,
+    RunChart("types", "Accuracy by hint type", f"current Adversary; bold: mean of {MEAN_OF}", _types,
              Scale.SHARE, overlaid=0),
     RunChart("reward", "Adversary reward", "mean drop from clean to hinted", _reward),
     RunChart("gates", "Gates", "share of new hints", _gates, Scale.SHARE),

@@ -121,12 +121,10 @@ def _keyring_token() -> str | None:
 def keyring_problem() -> str:
     """Why no token can be kept in the system keyring; "" where one can."""
     import keyring
-    from keyring.backends import fail
+    from keyring.backends import fail, null
 
-    found = keyring.get_keyring()
-    if isinstance(found, fail.Keyring):
-        return "This system has no keyring."
-    return ""
+    has_none = isinstance(keyring.get_keyring(), fail.Keyring | null.Keyring)
+    return "This system has no keyring." if has_none else ""
 
 
 def save_token(token: str) -> None:

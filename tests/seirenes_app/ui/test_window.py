@@ -130,7 +130,7 @@ def test_a_finished_run_is_replayed_with_its_charts_and_figures(window, qtbot, t
     assert view.evaluation.rows.index(0, 1).data().startswith("90%")
     for _ in range(12):
         view.tick()
-    assert "clean, this step (moving) 8" in view.grid.cards["accuracy"].legend.text()
+    assert "clean, this step 8" in view.grid.cards["accuracy"].legend.text()
     view.grid.cards["accuracy"].save(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().startswith("series,step")
 
