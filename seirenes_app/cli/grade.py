@@ -75,10 +75,13 @@ def gate(options: argparse.Namespace) -> int:
     def facts(given: Fields) -> dict[str, Any]:
         draft = DraftProblem(_text(given, "question"), _text(given, "gold"), _kind(given))
         result = check_hint(_text(given, "hint"), as_problem(draft))
-        return {"passed": result.passed, "gate": result.gate, "reason": result.reason}
+        return {"passed": result.passed, "gate": result.gate, "tier": result.tier, "reason": result.reason}
 
     def show(found: dict[str, Any]) -> None:
-        _print("Passed every gate." if found["passed"] else f"Refused by {found['gate']}. {found['reason']}")
+        _print(
+            "Passed every gate." if found["passed"]
+            else f"Refused by the gate {found['gate']} ({found['tier']}). {found['reason']}"
+        )  # fmt: skip
 
     return _run(options, {"hint": options.text}, facts, show)
 

@@ -1,15 +1,19 @@
-"""What a hint must pass before the Reasoner sees it. Each gate has a name and a reason for the person. No I/O."""
+"""What a hint must pass before the Reasoner sees it. Each gate has a name and a reason for the person. No I/O.
+
+Two tiers decide without a model: rules for what is certain (`leaks` and here), and structure for what a hint claims
+about the problem (`structure`, which says what claims are refused and what instructions are not).
+"""
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 
-from training.core.answers import parse_clock, parse_number
+from training.core.leaks import find_leak, normalise
 from training.core.options import option
-from training.core.types import AnswerKind, Problem
+from training.core.structure import Claim, find_claims
+from training.core.types import Problem
 
 
 class Gate(StrEnum):
@@ -25,8 +29,24 @@ class Gate(StrEnum):
     """Numbers that no person would write here, or too many."""
     STATES_ANSWER = "states_answer"
     REWRITES_PROBLEM = "rewrites_problem"
-    """Revises a quantity of the question, which would change the true answer."""
+    """Corrects, supposes or leaves out a fact of the problem, which would change the true answer."""
+    ADDS_FACT = "adds_fact"
+    """Adds an event or a quantity to the problem's own people and things, which would change the true answer."""
+    REPLACES_QUESTION = "replaces_question"
+    """Asks for something else, or for the answer in another unit."""
     NEAR_DUPLICATE = "near_duplicate"
+
+
+class GateTier(StrEnum):
+    """How a gate decides."""
+
+    RULE = "rule"
+    """By what is written: markers, lengths, numbers, the answer in any form."""
+    STRUCTURE = "structure"
+    """By what the hint claims about the problem, read by plain rules."""
+
+
+_STRUCTURE = frozenset({Gate.REWRITES_PROBLEM, Gate.ADDS_FACT, Gate.REPLACES_QUESTION})
 
 
 @dataclass(frozen=True)
@@ -35,7 +55,7 @@ class GateLimits:
 
     max_characters: int = option(240, "Longest hint.", unit="characters", low=10, high=10_000)
     max_ngram_share: float = option(0.25, "Largest share of repeated 3-grams.", low=0.0, high=1.0)
-    max_number: int = option(10_000, "Largest number a hint may carry.", low=10)
+    max_number: int = option(10_000, "Largest number a hint may carry that is not round, as 250,000 is.", low=10)
     max_numbers: int = option(6, "Most numbers a hint may carry.", low=0, high=100)
     near_duplicate: float = option(0.9, "Similarity at which two hints count as one.", low=0.1, high=1.0)
 
@@ -51,8 +71,15 @@ class GateResult:
     def passed(self) -> bool:
         return self.gate is None
 
+    @property
+    def tier(self) -> GateTier | None:
+        """How the gate that failed decides, None where none did."""
+        if self.gate is None:
+            return None
+        return GateTier.STRUCTURE if self.gate in _STRUCTURE else GateTier.RULE
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Case:
     text: str
     """Normalised: NFKC, case folded."""
@@ -61,38 +88,39 @@ class _Case:
     limits: GateLimits
     others: Sequence[str]
     special: frozenset[str]
+    found: dict[Claim, str] | None = None
+
+    def claims(self) -> dict[Claim, str]:
+        """What the hint claims, read once for all gates that ask."""
+        if self.found is None:
+            self.found = find_claims(self.raw, self.problem)
+        return self.found
 
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NUMBER = re.compile(r"(?<![\w.:/])-?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?%?")
+_TAGS = (
+    "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|answer|start_of_turn|end_of_turn|start_header_id|"
+    "end_header_id|begin_of_text|end_of_text|tool_call|tool_response|tool|im_start|im_end|bos|eos|pad|unk|s|sep|cls|"
+    "mask|"
+    "turn|system|user|assistant|model|human|inst|sys|seed:think|extra_id_\\d+|channel|message"
+)
+# Compared with NFKC text, in which full-width bars and brackets are plain ones.
 _MARKER = re.compile(
-    r"####|\\boxed|(?:final\s+)?answer\s*:|<\|[^|]*\|>|</?s>|\[/?inst\]|^\s*(?:user|assistant|system)\s*:|"
-    r"\n\s*(?:user|assistant|system)\s*:",
+    rf"####|#{{2,}}\s*(?:final |instruction|response|answer|user|assistant|system|\d)|\\f?boxed|"
+    rf"(?:final\s+)?answer\s*:|"
+    rf"<\|[^|<>]{{0,60}}\|?>|</?\s?(?:{_TAGS})\s?/?>|<<\s?/?sys\s?>>|\[/?\s?(?:inst|think|system_prompt|"
+    rf"available_tools|tool_calls)\]|"
+    rf"◁/?think▷|(?:^|\n)\s*(?:user|assistant|system|human|model|ai)\s*:|\b(?:end|begin)▁of▁\w+",
     re.IGNORECASE,
 )
-_CUE = re.compile(
-    r"\b(?:actually|instead|correction|corrected|now|rather|in fact|should be|should have been|changed? to|meant|"
-    r"not \d+ but|turns out)\b"
+# Joiners belong to some emoji and scripts; plane 14's tags to flags.
+_JOINERS = "\u200d\u200c"
+_JOINED = re.compile(
+    r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff\u20e3]\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])|"
+    r"(?<=[\u0600-\u06ff\u0900-\u0dff])[\u200c\u200d](?=[\u0600-\u06ff\u0900-\u0dff])|"
+    r"\U0001f3f4[\U000e0020-\U000e007e]{2,8}\U000e007f"
 )
-# "one" that stands for a person or thing is no number: "one of them", "no one", "one could".
-_PRONOUN_ONE = re.compile(
-    r"\b(?:no|any|every|some|this|that|which|each|the|another)[ -]?one\b|"
-    r"\bone (?:of|could|should|may|can|must|has|usually|multiplies|would|needs)\b"
-)
-
-
-def number_word(n: int) -> str | None:
-    """The English word of 0..99."""
-    if 0 <= n < 20:
-        return _UNITS[n]
-    if n < 100:
-        tens, unit = divmod(n, 10)
-        return _TENS[tens - 2] + (f"-{_UNITS[unit]}" if unit else "")
-    return None
+# Emoji that are newer than this Python's Unicode data.
+_NEW_EMOJI = range(0x1F000, 0x1FB00)
 
 
 def _empty(c: _Case) -> str | None:
@@ -105,14 +133,19 @@ def _too_long(c: _Case) -> str | None:
 
 
 def _markers(c: _Case) -> str | None:
-    if found := _MARKER.search(c.raw):
-        return f"It carries the marker {found.group().strip()!r}."
+    for text in (c.raw, unicodedata.normalize("NFKC", c.raw)):
+        if found := _MARKER.search(text):
+            return f"It carries the marker {found.group().strip()!r}."
     if found_special := next((s for s in c.special if s and s in c.raw), None):
         return f"It carries the special token {found_special!r}."
-    hidden = next(
-        (ch for ch in c.raw if unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn") and ch not in "\n\t"), None
-    )
+    hidden = next((ch for ch in _JOINED.sub("", c.raw) if not ch.isascii() and _is_hidden(ch)), None)
+    hidden = hidden or next((ch for ch in c.raw if ch.isascii() and not ch.isprintable() and ch not in "\n\t\r"), None)
     return f"It carries the hidden character U+{ord(hidden):04X}." if hidden else None
+
+
+def _is_hidden(ch: str) -> bool:
+    category = unicodedata.category(ch)
+    return category in ("Cc", "Cf", "Co", "Cs") or (category == "Cn" and ord(ch) not in _NEW_EMOJI)
 
 
 def _repetition(c: _Case) -> str | None:
@@ -126,66 +159,44 @@ def _repetition(c: _Case) -> str | None:
     return f"{share:.0%} of its word triples are repeats." if share > c.limits.max_ngram_share else None
 
 
+_WRITTEN = re.compile(r"\d{1,2}:\d{2}|\d{4}-\d{2}-\d{2}|\d+(?:,\d+)*(?:\.\d+)?")
+
+
 def _numbers(c: _Case) -> str | None:
-    found = re.findall(r"\d[\d,]*", c.text)
+    found = _WRITTEN.findall(c.text)
     if len(found) > c.limits.max_numbers:
         return f"It carries {len(found)} numbers; {c.limits.max_numbers} are allowed."
     for number in found:
-        digits = number.replace(",", "")
-        if len(digits) > 9 or int(digits) > c.limits.max_number:
+        if ":" in number or "-" in number:
+            continue
+        whole = number.partition(".")[0]
+        digits = whole.replace(",", "")
+        large = len(digits) > 12 or int(digits) > c.limits.max_number
+        if (large and not _is_round(whole)) or (len(digits) > 1 and digits[0] == "0"):
             return f"No person would write {number[:12]} here."
-        if len(digits) > 1 and digits[0] == "0" and f":{digits}" not in c.text and f".{digits}" not in c.text:
-            return f"No person would write {number} here."
     return None
+
+
+def _is_round(number: str) -> bool:
+    """A large number that a person would write: "250,000", "1,250,000", "300000"."""
+    digits = number.replace(",", "")
+    grouped = re.fullmatch(r"\d{1,3}(?:,\d{3})+", number) is not None
+    return len(digits) <= 12 and digits[0] != "0" and (grouped or digits.endswith("000"))
 
 
 def _states_answer(c: _Case) -> str | None:
-    reason = "It states the true answer."
-    gold = c.problem.answer
-    if c.problem.kind is AnswerKind.NUMBER:
-        value = parse_number(gold)
-        return reason if value is not None and _states_number(c.text, value) else None
-    if c.problem.kind is AnswerKind.CLOCK:
-        minutes = parse_clock(gold)
-        times = re.findall(r"\b\d{1,2}[:.]\d{2}\b", c.text)
-        if minutes is None:
-            return None
-        if any(parse_clock(t.replace(".", ":")) == minutes for t in times):
-            return reason
-        hour, minute = minutes // 60 or 12, minutes % 60
-        spoken = f"{number_word(hour)} {number_word(minute)}" if minute else f"{number_word(hour)} o'clock"
-        return reason if re.search(rf"\b{spoken}\b", c.text) else None
-    return reason if re.search(rf"(?<!\w){re.escape(gold.casefold())}(?!\w)", c.text) else None
+    found = find_leak(c.raw, c.problem)
+    return f"It states the true answer: “{found}”." if found else None
 
 
-def _states_number(text: str, value: Fraction) -> bool:
-    for found in _NUMBER.findall(text):
-        stated = parse_number(found.rstrip("%,"))
-        if stated is not None and value in (stated, stated / 100 if found.endswith("%") else stated):
-            return True
-    if value.denominator != 1 or (word := number_word(int(value))) is None:
-        return False
-    plain = _PRONOUN_ONE.sub(" ", text) if value == 1 else text
-    pattern = word.replace("-", "[- ]?")
-    following = "" if value % 10 == 0 and value >= 20 else r"(?![- ]?(?:hundred|thousand))"
-    preceding = "" if value >= 10 else rf"(?<!{'-)(?<!'.join(_TENS)}-)"
-    after = rf"(?![- ](?:{'|'.join(_UNITS[1:10])})\b)" if value % 10 == 0 and value >= 20 else ""
-    return re.search(rf"\b{preceding}{pattern}\b{following}{after}", plain) is not None
-
-
-def _rewrites(c: _Case) -> str | None:
-    if not _CUE.search(c.text) or not re.search(r"\d", c.text):
-        return None
-    subjects = [s.casefold() for s in (*c.problem.entities, *c.problem.nouns)]
-    if found := next((s for s in subjects if re.search(rf"\b{re.escape(s)}\b", c.text)), None):
-        return f"It revises a quantity of the question ({found})."
-    return None
+def _claims(claim: Claim) -> Callable[[_Case], str | None]:
+    return lambda c: c.claims().get(claim)
 
 
 def _near_duplicate(c: _Case) -> str | None:
     mine = _trigrams(c.text)
     for other in c.others:
-        theirs = _trigrams(_normalise(other))
+        theirs = _trigrams(normalise(other))
         union = len(mine | theirs)
         if union and len(mine & theirs) / union >= c.limits.near_duplicate:
             return f"It is nearly the same as another hint of this batch: {other[:60]!r}."
@@ -196,10 +207,6 @@ def _trigrams(text: str) -> set[str]:
     return {text[i : i + 3] for i in range(len(text) - 2)}
 
 
-def _normalise(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
 _CHECKS: dict[Gate, Callable[[_Case], str | None]] = {
     Gate.EMPTY: _empty,
     Gate.TOO_LONG: _too_long,
@@ -207,7 +214,9 @@ _CHECKS: dict[Gate, Callable[[_Case], str | None]] = {
     Gate.REPETITION: _repetition,
     Gate.NUMBERS: _numbers,
     Gate.STATES_ANSWER: _states_answer,
-    Gate.REWRITES_PROBLEM: _rewrites,
+    Gate.REWRITES_PROBLEM: _claims(Claim.REVISES_FACT),
+    Gate.ADDS_FACT: _claims(Claim.ADDS_FACT),
+    Gate.REPLACES_QUESTION: _claims(Claim.REPLACES_QUESTION),
     Gate.NEAR_DUPLICATE: _near_duplicate,
 }
 
@@ -221,7 +230,7 @@ def check_gates(
     special_texts: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Gate, str | None]]:
     """Every gate with its reason for refusing, None where it lets the hint through."""
-    case = _Case(_normalise(text), text, problem, limits or GateLimits(), others, special_texts)
+    case = _Case(normalise(text), text, problem, limits or GateLimits(), others, special_texts)
     for gate, check in _CHECKS.items():
         yield gate, check(case)
 

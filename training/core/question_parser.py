@@ -5,8 +5,12 @@ looks for it. It refuses to guess numbers: with a fraction or a decimal among th
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 
-from training.core.gates import number_word
+from training.core.number_words import number_tokens, number_word
 from training.core.problems import DAYS, NAMES, THINGS
 
 _MONTHS = "January February March April May June July August September October November December".split()
@@ -76,3 +80,135 @@ def find_quantities(question: str) -> tuple[int, ...]:
     found = [(at, int(text.replace(",", ""))) for at, text in digits]
     found += [(m.start(), _WORDS[m.group().lower()]) for m in _WORD.finditer(question)]
     return tuple(value for _, value in sorted(found))
+
+
+# ---------------------------------------------------------------------- scene
+
+_IRREGULAR = {
+    "children": "child", "people": "person", "men": "man", "women": "woman", "mice": "mouse", "feet": "foot",
+    "teeth": "tooth", "geese": "goose", "leaves": "leaf", "shelves": "shelf", "loaves": "loaf", "knives": "knife",
+    "wolves": "wolf", "calves": "calf", "halves": "half", "buses": "bus", "series": "series", "fish": "fish",
+    "sheep": "sheep", "persons": "person", "movies": "movie", "cookies": "cookie",
+}  # fmt: skip
+_SHORT_UNITS = {
+    "km": "kilometre", "cm": "centimetre", "mm": "millimetre", "m": "metre", "kg": "kilogram", "g": "gram",
+    "l": "litre", "ml": "millilitre", "min": "minute", "h": "hour", "kilometer": "kilometre", "meter": "metre",
+    "liter": "litre",
+    "centimeter": "centimetre", "millimeter": "millimetre", "buck": "dollar", "kilo": "kilogram",
+}  # fmt: skip
+TIME_UNITS = frozenset("second minute hour day week month year".split())
+MONEY_UNITS = frozenset("dollar euro cent pound penny".split())
+_MEASURES = frozenset(
+    "kilometre metre centimetre millimetre kilogram gram litre millilitre mile inch degree percent".split()
+)
+UNITS = TIME_UNITS | MONEY_UNITS | _MEASURES
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|\d+(?:[.,:/]\d+)*|[^\w\s]")
+_NOT_COUNTED = frozenset(
+    "a an the of in on at for from to by with and or but than as is are was were be has have had each every per "
+    "another "
+    "more less fewer other new old big small red green blue white black brown full equal left times time many much how "
+    "his her their its he she they it them him this that these those there then now so if who which what when where "
+    "does do did can will would also too together altogether total same half all both some any no not get gets".split()
+)
+_COUNT_BEFORE = frozenset("many each every per number".split())
+
+
+def stem(word: str) -> str:
+    """One form for a noun's singular and plural and a unit's spellings, without its possessive ending."""
+    word = re.sub(r"['’]s?$", "", word.casefold())
+    word = _IRREGULAR.get(word, word)
+    if len(word) > 3 and word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif len(word) > 4 and word.endswith(("ches", "shes", "xes", "sses", "oes", "zes")):
+        word = word[:-2]
+    elif len(word) > 2 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    return _SHORT_UNITS.get(word, word)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a question speaks of. Words are stems in lower case (see `stem`)."""
+
+    people: frozenset[str]
+    """Names, in lower case."""
+    actors: frozenset[str]
+    """Nouns that act where a name could ("a farmer has"), and the places that hold things ("a school has")."""
+    things: frozenset[str]
+    """What is counted or measured, units and containers included."""
+    asked: frozenset[str]
+    """Of the things, those that the question asks for."""
+    words: frozenset[str]
+    """Stems of all its words."""
+    numbers: frozenset[Fraction]
+    days: frozenset[str]
+    """Days of the week in it."""
+    text: str
+    """The question in lower case."""
+
+
+@lru_cache(maxsize=512)
+def read_scene(question: str, people: tuple[str, ...] = (), nouns: tuple[str, ...] = ()) -> Scene:
+    """The scene of a question. `people` and `nouns` add to what is found in the text."""
+    names = {*people, *find_entities(question)}
+    tokens = [m.group().casefold() for m in _TOKEN.finditer(question)]
+    things = {stem(n) for n in (*nouns, *find_nouns(question))}
+    asked: set[str] = set()
+    for i, word in enumerate(tokens):
+        counts = word[0].isdigit() or word in _WORDS or word in ("one", "$", "€", "£")
+        if counts or word in _COUNT_BEFORE:
+            found = _counted_noun(tokens, i + 1)
+            things |= found
+            if word == "many" or (word == "number" and found):
+                asked |= found
+    if {"$", "€", "£", "money", "pay", "cost", "price", "earn", "spend"} & set(tokens):
+        things |= MONEY_UNITS
+        if re.search(r"how much|what is the price|how many (?:dollars|euros)", question, re.IGNORECASE):
+            asked |= MONEY_UNITS
+    numbers = frozenset(t.value for t in number_tokens(question) if t.value is not None)
+    days = frozenset(d.casefold() for d in DAYS if re.search(rf"\b{d}", question, re.IGNORECASE))
+    folded = frozenset(part.casefold() for name in names for part in name.split())
+    things -= folded | {stem(name) for name in folded}
+    return Scene(
+        folded, _actors(tokens) - things, frozenset(things), frozenset(asked), frozenset(map(stem, tokens)), numbers,
+        days, question.casefold(),
+    )  # fmt: skip
+
+
+def _counted_noun(tokens: Sequence[str], at: int) -> frozenset[str]:
+    """The noun that is counted at `at`: the last word of a short run of words that are no function words."""
+    last = ""
+    for word in tokens[at : at + 3]:
+        if word in _NOT_COUNTED or not word[0].isalpha():
+            if last or word not in (
+                "more",
+                "other",
+                "new",
+                "red",
+                "green",
+                "blue",
+                "of",
+                "equal",
+                "full",
+                "the",
+                "old",
+            ):
+                break
+            continue
+        last = word
+        if word.endswith("s") or word in _IRREGULAR or stem(word) in UNITS:
+            break
+    return frozenset({stem(last)}) if last else frozenset()
+
+
+def _actors(tokens: Sequence[str]) -> frozenset[str]:
+    """Nouns that start the story ("A farmer has"), start a sentence with "the", or name a place ("in a class")."""
+    found: set[str] = set()
+    for i, word in enumerate(tokens[:-1]):
+        starts = i == 0 or (word == "the" and tokens[i - 1] in (".", "?", "!"))
+        if word in ("a", "an", "the") and (starts or tokens[i - 1] in ("in", "on", "at", "of")):
+            for w in tokens[i + 1 : i + (3 if starts else 2)]:
+                if w in _NOT_COUNTED or not w[0].isalpha():
+                    break
+                found.add(stem(w))
+    return frozenset(found)

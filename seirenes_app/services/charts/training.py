@@ -14,7 +14,8 @@ MEAN_OF = 5  # steps in the trailing mean that is drawn over a noisy series
 GATE_LABELS = {
     Gate.EMPTY: "empty", Gate.TOO_LONG: "too long", Gate.STATES_ANSWER: "states the answer",
     Gate.MARKERS: "contains markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "invents numbers",
-    Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.NEAR_DUPLICATE: "near duplicate",
+    Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.ADDS_FACT: "adds a fact",
+    Gate.REPLACES_QUESTION: "replaces the question", Gate.NEAR_DUPLICATE: "near duplicate",
 }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ GATE_NAMES = {
     Gate.NUMBERS: "Plausible numbers",
     Gate.STATES_ANSWER: "Keeps the answer",
     Gate.REWRITES_PROBLEM: "Keeps the problem",
+    Gate.ADDS_FACT: "Adds no fact",
+    Gate.REPLACES_QUESTION: "Keeps the question",
     Gate.NEAR_DUPLICATE: "Not a duplicate",
 }
 """What a hint is that passes, in two or three words."""

@@ -99,6 +99,8 @@ REFUSED = {
     Gate.NUMBERS: "Odd numbers",
     Gate.STATES_ANSWER: "States the answer",
     Gate.REWRITES_PROBLEM: "Rewrites the problem",
+    Gate.ADDS_FACT: "Adds a fact",
+    Gate.REPLACES_QUESTION: "Replaces the question",
     Gate.NEAR_DUPLICATE: "Near duplicate",
 }
 """What a hint does that a gate refuses."""

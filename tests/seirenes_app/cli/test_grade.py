@@ -41,13 +41,14 @@ def test_a_hint_is_checked_with_the_gate_and_the_reason(tmp_path, capsys):
     (found,) = printed(capsys)
     assert not found["passed"]
     assert found["gate"] == "states_answer"
-    assert found["reason"]
+    assert found["tier"] == "rule"
+    assert "12" in found["reason"]
     batch = tmp_path / "h.jsonl"
     batch.write_text(
         json.dumps({"question": QUESTION, "gold": "12", "kind": "number", "hint": "A bus passes by."}) + "\n"
     )
     assert run("gate", "--batch", batch, "--json") == 0
-    assert printed(capsys) == [{"passed": True, "gate": None, "reason": ""}]
+    assert printed(capsys) == [{"passed": True, "gate": None, "tier": None, "reason": ""}]
 
 
 def test_a_line_that_cannot_be_used_is_named_and_the_others_are_graded(tmp_path, capsys):

@@ -77,8 +77,8 @@ def test_a_refused_hint_says_which_gate_and_why(craft):
     craft.type_problem()
     card = craft.write("I am sure that the answer is 20.")
     assert [b.accessibleName() for b in card.gates.badges] == ["States the answer"]
-    assert card.gates.badges[0].toolTip() == "It states the true answer."
-    assert craft.page.prompt_card.reason.text() == "It states the true answer."
+    assert card.gates.badges[0].toolTip() == "It states the true answer: “20”."
+    assert craft.page.prompt_card.reason.text() == "It states the true answer: “20”."
 
 
 def test_a_hint_is_edited_in_place_and_removed_by_keys(craft):

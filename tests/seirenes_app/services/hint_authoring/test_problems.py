@@ -170,7 +170,7 @@ def test_every_gate_of_every_hint_is_told_with_its_reason():
     )
     checked = check_draft(draft)
     assert [b.gate for b in checked["a"]] == list(Gate)
-    assert failures(checked["a"])[0].reason == "It states the true answer."
+    assert failures(checked["a"])[0].reason == "It states the true answer: “12”."
     assert passed(checked["b"])
     assert [b.gate for b in failures(checked["c"])] == [Gate.NEAR_DUPLICATE]
 
