@@ -758,11 +758,7 @@ def _subject(c: _Clause, scene: Scene, others: _People) -> _Subject:
         return _Subject.READER
     while i < n:
         word = c.words[i]
-        if (
-            word in ("there", "there's")
-            and i + 1 < n
-            and (c.words[i + 1] in _BE or word == "there's")
-        ):
+        if word in ("there", "there's") and i + 1 < n and (c.words[i + 1] in _BE or word == "there's"):
             return _Subject.EXISTS
         if word in _PREPOSITIONS and not _is_name(c, i, scene):
             i = _skip_phrase(c, i + 1, scene)
