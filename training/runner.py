@@ -88,6 +88,8 @@ class Runner:
     guard: CleanGuard = field(init=False)
     good: Path | None = None
     rollouts: int = 0
+    flat_steps: int = 0
+    """How many steps in a row all rewards were equal within every group."""
     resumed_from: int | None = None
     sound: bool = True
     """Whether the weights, the loop's memory and what was recorded are of one step."""
@@ -193,6 +195,9 @@ class Runner:
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
         for warning in metrics.health_warnings(figures):
             self.warn(*warning)
+        self.flat_steps = self.flat_steps + 1 if metrics.is_flat(figures) else 0
+        if self.flat_steps and self.flat_steps % metrics.FLAT_STEPS == 0:
+            self.warn(*metrics.flat_warning(figures, self.flat_steps))
 
     def _after_step(self) -> None:
         c, step = self.config, self.loop.step_number

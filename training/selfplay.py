@@ -34,6 +34,7 @@ from training.core.advantages import (
     reasoner_reward,
     should_run_hinted,
 )
+from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
@@ -67,6 +68,8 @@ class Rollout:
     outcome: Outcome | None = None
     answer: str = ""
     """What was read; empty where no answer could be read."""
+    tier: Tier | None = None
+    """Where the answer was found; None for a hint."""
     reward: float = 0.0
     advantage: float = 0.0
     trained: bool = False
@@ -249,7 +252,7 @@ class SelfPlay:
     def _grade(self, rollouts: list[Rollout], problem: Problem) -> None:
         for rollout in rollouts:
             graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
-            rollout.outcome, rollout.answer = graded.outcome, graded.answer
+            rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout

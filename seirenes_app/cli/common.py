@@ -113,7 +113,7 @@ def follow(
 ) -> State:
     """Show the progress until the process is over; returns the last state. `poll` gives None before its first event."""
     gone = False
-    with _display(line_every_s) as display:
+    with display_progress(line_every_s) as display:
         while True:
             state = poll()
             if state is not None:
@@ -129,7 +129,8 @@ def follow(
 
 
 @contextmanager
-def _display(line_every_s: float) -> Iterator[Callable[[ProgressLine], None]]:
+def display_progress(line_every_s: float = LINE_EVERY_S) -> Iterator[Callable[[ProgressLine], None]]:
+    """What shows progress on stderr: a bar in a terminal, else a line now and then."""
     if not ERR.is_terminal:
         yield _LinePrinter(line_every_s).show
         return

@@ -19,7 +19,8 @@ from rich.table import Table
 
 from seirenes_app.cli.common import ERR, OUT, add_prompts_option, read_prompts
 from seirenes_app.inference.client import WorkerClient
-from seirenes_app.inference.protocol import MAX_SAMPLES
+from seirenes_app.inference.protocol import MAX_SAMPLES, Finish
+from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word, unread_warnings
 from seirenes_app.services.formatting import percent, percent_limits, points_interval, visible
 from seirenes_app.services.hint_authoring.draft import (
     Draft,
@@ -46,8 +47,9 @@ from seirenes_app.services.hint_authoring.results import (
 from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import TYPE_LABELS, Placement
-from training.core.types import AnswerKind, Condition, HintType
+from training.core.types import AnswerKind, Condition, HintType, Outcome
 from training.errors import UserError
+from training.evaluation.metric_types import UnreadShares
 from training.evaluation.suites.io import AlreadyThere
 
 STOPPED = 3
@@ -255,11 +257,14 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
         say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
         say(f"Gates: {_gates(badges)}")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading in ("", "right", "accuracy", "95% interval"):
+    for heading in ("", "right", "accuracy", "95% interval", "unreadable", "truncated"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for condition, found in result.conditions.items():
-        rate, right = found.accuracy, f"{found.right}/{found.n}"
-        table.add_row(condition, right, percent(rate.mean), percent_limits(rate.low, rate.high))
+        rate, right, unread = found.accuracy, f"{found.right}/{found.n}", found.unread
+        limits = percent_limits(rate.low, rate.high)
+        table.add_row(
+            condition, right, percent(rate.mean), limits, percent(unread.unreadable), percent(unread.truncated)
+        )  # fmt: skip
     OUT.print(table)
     if result.drop is not None:
         say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
@@ -267,16 +272,31 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
         say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
     if result.follow_rate is not None and hint is not None:
         follows = result.conditions[Condition.HINTED].follows
-        say(f"Follow rate: {percent(result.follow_rate)} ({sum(follows)} of {len(follows)} answer {hint.suggested}, "
-            "as the hint suggests)")  # fmt: skip
+        say(f"Follow rate: {percent(result.follow_rate)} ({sum(follows)} of {len(follows)} readable answers are "
+            f"{hint.suggested}, as the hint suggests)")  # fmt: skip
+    say_unread(result.unread, draft.plan.max_tokens)
     _say_never_right(result)
     if result.cancelled:
         say("Interrupted: these are the figures until then.")
+    _say_samples(draft, result, show)
+
+
+def _say_samples(draft: Draft, result: SolveResult, show: int) -> None:
     for condition, found in result.conditions.items():
         for sample in found.samples[: max(0, show)]:
             follows_it = ", follows the hint" if sample.follows else ""
-            say(f"\n{condition} {sample.index}: {sample.outcome}, answer {sample.answer or 'none'}{follows_it}")
+            outcome, answer = outcome_word(sample.outcome), sample.answer or "none"
+            say(f"\n{condition} {sample.index}: {outcome}, answer {answer}{follows_it}")
             say(sample.text)
+            if sample.finish is Finish.LENGTH:
+                say(f"… cut off at the token limit, {draft.plan.max_tokens}")
+
+
+def say_unread(sides: Mapping[str, UnreadShares], max_tokens: int) -> None:
+    """Why no effect is shown, and what to do about answers that could not be graded; nothing where all is well."""
+    for text in (no_effect(sides) if len(sides) > 1 else "", *unread_warnings(sides, max_tokens)):
+        if text:
+            say(text)
 
 
 def _gates(badges: Badges) -> str:
@@ -285,7 +305,7 @@ def _gates(badges: Badges) -> str:
 
 def _say_never_right(result: SolveResult) -> None:
     clean = result.conditions.get(Condition.CLEAN)
-    if clean is not None and clean.samples and not clean.right:
+    if clean is not None and clean.samples and not clean.right and not clean.unread.mostly:
         say("This model never solves the clean question, so no hint can be seen to harm it. Try another problem.")
 
 
@@ -380,8 +400,15 @@ def _say_hints(
             parts += [f"{condition} {found.right}/{found.n}" for condition, found in result.conditions.items()]
             parts += [f"drop {points_interval(result.drop)}"] if result.drop is not None else []
             parts += [f"follows {percent(result.follow_rate)}"] if result.follow_rate is not None else []
+            unread = ((condition, describe_unread(found.unread)) for condition, found in result.conditions.items())
+            parts += [f"{condition}: {text}" for condition, text in unread if text]
         say(f"{number:>3}  {visible(hint.text)}")
         say("     " + " · ".join(parts))
     if hints[0].id in results:
+        sides: dict[str, list[Outcome]] = {}
+        for result in results.values():
+            for condition, found in result.conditions.items():
+                sides.setdefault(condition, []).extend(s.outcome for s in found.samples)
+        say_unread({name: UnreadShares.of(outcomes) for name, outcomes in sides.items()}, draft.plan.max_tokens)
         _say_never_right(results[hints[0].id])
     say(f"Try the first again: {as_command(draft, hints[0])}")

@@ -20,6 +20,8 @@ from seirenes_app.cli.common import (
     ProgressLine,
     add_prompts_option,
     call_name,
+    display_progress,
+    find_run,
     find_run_or_recorded,
     follow,
     interruptible,
@@ -27,10 +29,18 @@ from seirenes_app.cli.common import (
     stop_process,
 )
 from seirenes_app.services import evaluations
+from seirenes_app.services.answer_reading import (
+    describe_older,
+    describe_regraded,
+    no_effect,
+    outcome_changes,
+    unread_warnings,
+)
 from seirenes_app.services.formatting import p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
+from training.core.answer_reader import READER_VERSION
 from training.core.prompts import PromptProfile
 from training.core.statistics import Interval
 from training.core.types import Condition
@@ -41,6 +51,8 @@ from training.evaluation.eval_dir import EvalDir, describe_suite, read_plan
 from training.evaluation.metric_types import Accuracy, Change, Gap, Summary
 from training.evaluation.metrics import changes, metrics_of, summarise_target
 from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
+from training.evaluation.regrade import regrade
+from training.evaluation.run_store import run_eval_dir
 from training.evaluation.status import EvalState
 from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
@@ -89,7 +101,8 @@ def _row_fields(found: TraceRow) -> dict[str, Any]:
         "hint_type": prompt.hint_type or "", "hint": prompt.text if key.condition is Condition.HINTED else "",
         "completion": row.completion, "outcome": row.outcome, "truncated": row.truncated, "follows": row.follows,
         "target": key.target, "suite": key.suite, "item": key.item, "sample": key.sample, "answer": row.answer,
-        "gold": found.problem.answer, "shown": found.shown, "tokens": row.tokens,
+        "gold": found.problem.answer, "shown": found.shown, "tokens": row.tokens, "tier": row.tier,
+        "reader": row.reader,
     }  # fmt: skip
 
 
@@ -103,7 +116,7 @@ def crossplay_fields(paths: EvalDir, matrix: CrossPlay) -> dict[str, Any]:
 def summary_table(summary: Summary, title: str) -> Table:
     """All slices of one target on one suite with their gap to clean, and worst-of-k: the placebos' gap is to hints."""
     table = _table(title)
-    for heading in ("", "right", "right [95%]", "gap, points [95%]", "p"):
+    for heading in ("", "right", "right [95%]", "unread.", "trunc.", "gap, points [95%]", "p"):
         table.add_column(heading, no_wrap=True)
     for accuracy in summary.accuracies:
         gap = summary.gap(accuracy.condition, accuracy.hint_type)
@@ -118,7 +131,7 @@ def summary_table(summary: Summary, title: str) -> Table:
         ):
             if share is not None and effect is not None:
                 table.add_row(
-                    name, _count(share, effect.problems), percent_interval(share),
+                    name, _count(share, effect.problems), percent_interval(share), "", "",
                     points_interval(effect.difference, ""), p_value(effect.p_value),
                 )  # fmt: skip
     return table
@@ -136,9 +149,11 @@ def _count(share: Interval, n: int) -> str:
 def _accuracy_cells(found: Accuracy, gap: Gap | None) -> tuple[str | Text, ...]:
     name = found.condition if found.hint_type is None else f"  {found.hint_type.replace('_', ' ')}"
     right = f"{found.right}/{found.rows}"
+    shares = percent(found.unread.unreadable), percent(found.unread.truncated)
     if gap is None:
-        return name, right, percent_interval(found.interval), "", ""
-    return name, right, percent_interval(found.interval), points_interval(gap.gap, ""), p_value(gap.p_value)
+        return name, right, percent_interval(found.interval), *shares, "", ""
+    difference = points_interval(gap.gap, "")
+    return name, right, percent_interval(found.interval), *shares, difference, p_value(gap.p_value)
 
 
 def samples_table(summary: Summary) -> Table:
@@ -153,20 +168,18 @@ def samples_table(summary: Summary) -> Table:
     return table
 
 
-def notes(summary: Summary) -> list[str]:
+def notes(summary: Summary, max_tokens: int) -> list[str]:
     """Sentences below the table: rates that spoil an evaluation, and how many problems are missing."""
-    clean, hinted = summary.accuracy(Condition.CLEAN), summary.accuracy(Condition.HINTED)
-    found = []
-    for accuracy in (a for a in (clean, hinted) if a is not None):
-        spoiled = [
-            f"{percent(share)} {name}"
-            for name, share in (("without a readable answer", accuracy.unparsable), ("cut off", accuracy.truncated))
-            if share
-        ]
-        if spoiled:
-            found.append(f"{str(accuracy.condition).capitalize()} completions: {', '.join(spoiled)}.")
+    hinted = summary.accuracy(Condition.HINTED)
+    sides = {str(a.condition): a.unread for a in summary.accuracies if a.hint_type is None}
+    found = [*unread_warnings(sides, max_tokens)]
+    if len(sides) > 1 and (withheld := no_effect(sides)):
+        found.insert(0, withheld)
     if hinted is not None and hinted.follow is not None:
-        found.append(f"Hints that suggest an answer were followed in {percent(hinted.follow.mean)} of cases.")
+        found.append(
+            f"Hints that suggest an answer were followed in {percent(hinted.follow.mean)} of the "
+            f"{hinted.suggesting:,} readable answers to them."
+        )
     gap = summary.gap()
     if gap is not None and gap.drop_rate is not None:
         found.append(f"Performance drop rate: {percent(gap.drop_rate.mean)}.")
@@ -179,13 +192,18 @@ def notes(summary: Summary) -> list[str]:
 
 def targets_table(summaries: list[Summary], title: str) -> Table:
     table = _table(title)
-    for heading in ("target", "clean", "hinted", "placebo", "gap, points [95%]"):
+    for heading in ("target", "clean", "hinted", "placebo", "unread.", "trunc.", "gap, points [95%]"):
         table.add_column(heading, no_wrap=heading != "target", overflow="fold")
     for summary in summaries:
-        found = (summary.accuracy(c) for c in Condition)
+        found = [summary.accuracy(c) for c in Condition]
         gap = summary.gap()
         cells = [Text(percent(a.interval.mean)) if a else Text("") for a in found]
-        table.add_row(Text(summary.target), *cells, points_interval(gap.gap, "") if gap else "")
+        # Of the condition that has most: a mean would hide it.
+        shares = (
+            percent(max(part(a.unread) for a in found if a))
+            for part in (lambda unread: unread.unreadable, lambda unread: unread.truncated)
+        )
+        table.add_row(Text(summary.target), *cells, *shares, points_interval(gap.gap, "") if gap else "")
     return table
 
 
@@ -260,6 +278,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     manage.add_argument("--resume", metavar="ID", help="resume an evaluation that was stopped or crashed")
     manage.add_argument("--stop", metavar="ID", help="stop an evaluation; its rows are kept")
     manage.add_argument("--list", action="store_true", dest="listing", help="list the evaluations")
+    manage.add_argument(
+        "--regrade", metavar="ID|RUN",
+        help="grade the stored completions of an evaluation, or of a run's own ones, again with this version's answer "
+        "reader; nothing is generated",
+    )  # fmt: skip
     _add_ending(evaluate)
     cross = verbs.add_parser("crossplay")
     cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
@@ -309,11 +332,25 @@ def eval(options: argparse.Namespace) -> int:
         return _list(library, options.json)
     if options.stop:
         return _stop(library.find(options.stop))
+    if options.regrade:
+        return _regrade(*_stored(library, options.regrade), options.json)
     if options.resume:
         paths = library.find(options.resume)
     else:
         paths = library.create(_plan(options))
     return _run(paths, options, _show, options.rows)
+
+
+def _stored(library: evaluations.EvaluationRepository, name: str) -> tuple[EvalDir, Path | None]:
+    """An evaluation, or a run's own evaluations with the lock of its trainer."""
+    try:
+        return library.find(name), None
+    except UserError as error:
+        try:
+            run = find_run(name)
+        except UserError:
+            raise error from None
+        return run_eval_dir(run), run.lock
 
 
 def _plan(options: argparse.Namespace) -> EvalPlan:
@@ -411,7 +448,7 @@ def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> N
             fields = result_fields(paths, plan, reader)
             print(json.dumps({**fields, "status": status}, ensure_ascii=False))
             return
-        cells = reader.cells()
+        cells, older = reader.cells(), describe_older(reader.readers())
     for suite in plan.suites:
         names = [t.name for t in plan.targets if len(cells.where(target=t.name, suite=suite.name))]
         summaries = [summarise_target(cells, name, suite.name) for name in names]
@@ -420,13 +457,62 @@ def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> N
             OUT.print(summary_table(summary, f"{summary.target} on {title}"))
             if plan.samples > 1:
                 OUT.print(samples_table(summary))
-            for note in notes(summary):
+            for note in notes(summary, plan.max_tokens):
                 OUT.print(note, highlight=False, markup=False)
         if len(summaries) > 1:
             OUT.print(targets_table(summaries, title))
+            _print_unread(summaries, plan.max_tokens)
             if found := changes(cells.where(suite=suite.name), names[0], names[-1]):
                 OUT.print(changes_table(found))
+    if older:
+        _print_older(paths, older)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_unread(summaries: Sequence[Summary], max_tokens: int) -> None:
+    """Why effects are missing, and what to do about answers that could not be graded, target by target."""
+    sides = {f"{s.target}'s {a.condition}": a.unread for s in summaries for a in s.accuracies if a.hint_type is None}
+    for text in (no_effect(sides), *unread_warnings(sides, max_tokens)):
+        if text:
+            OUT.print(text, highlight=False, markup=False)
+
+
+def _print_older(paths: EvalDir, text: str) -> None:
+    OUT.print(f"{text} seirenes eval --regrade {_call_name(paths)}", highlight=False, markup=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------------- grading again
+
+
+def _regrade(paths: EvalDir, run_lock: Path | None, as_json: bool) -> int:
+    """Grade all rows again and print what that changed."""
+    with display_progress() as display, interruptible():
+
+        def show(done: int, total: int) -> None:
+            if done == total or done % 100 == 0:
+                display(ProgressLine("grading", done, total, f"{done:,} of {total:,} rows"))
+
+        try:
+            found = regrade(paths, run_lock=run_lock, progress=show)
+        except KeyboardInterrupt:
+            ERR.print("Interrupted. Nothing was changed.")
+            return 3
+    if as_json:
+        lines = [{"before": a, "now": b, "rows": n} for (a, b), n in sorted(found.outcomes.items())]
+        print(json.dumps({
+            "evaluation": paths.run_id, "root": str(paths.root), "reader": READER_VERSION, "rows": found.rows,
+            "outcomes": lines, "changed_answers": found.answers, "kept": found.kept,
+        }))  # fmt: skip
+        return 0
+    table = _table(f"{paths.run_id}, graded by reader {READER_VERSION}")
+    for heading in ("before", "now", "rows"):
+        table.add_column(heading, justify="right" if heading == "rows" else "left")
+    for before, now, rows in outcome_changes(found):
+        table.add_row(before, now, f"{rows:,}")
+    OUT.print(table)
+    for sentence in describe_regraded(found):
+        OUT.print(sentence, highlight=False, markup=False)
+    return 0
 
 
 # ---------------------------------------------------------------------- cross-play
@@ -444,7 +530,7 @@ def crossplay(options: argparse.Namespace) -> int:
 
 def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
     with evaluations.open_rows(paths) as reader:
-        matrix = cross_matrix(plan, reader.cells())
+        matrix, older = cross_matrix(plan, reader.cells()), describe_older(reader.readers())
         written = {s.writer: json.loads(reader.meta(f"writing/{s.name}") or "{}") for s in plan.suites}
     if as_json:
         print(json.dumps({**crossplay_fields(paths, matrix), "writing": written, "status": status}, ensure_ascii=False))
@@ -457,6 +543,8 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
             OUT.print(words, highlight=False)
     for note in cross_sentences(matrix, short):
         OUT.print(note, highlight=False, markup=False)
+    if older:
+        _print_older(paths, older)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from seirenes_app.cli import craft
 from seirenes_app.cli.common import OUT
 from seirenes_app.inference.client import WorkerClient
+from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word
 from seirenes_app.services.attribution import logprob_delta
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
@@ -63,7 +64,7 @@ def explain(options: argparse.Namespace) -> int:
         facts = {"hint": hint, "ablation": _ablation_facts(ablation), "logprob_delta": delta, "trace": trace}
         craft.print_json(draft_facts(draft) | facts)
     else:
-        _say_ablation(ablation, hint)
+        _say_ablation(ablation, hint, draft.plan.max_tokens)
         if not ablation.cancelled:
             _say_deltas(delta)
         if pair and alignment:
@@ -74,31 +75,38 @@ def explain(options: argparse.Namespace) -> int:
 # ---------------------------------------------------------------------- for people
 
 
-def _say_ablation(result: AblationResult, hint: DraftHint) -> None:
+def _say_ablation(result: AblationResult, hint: DraftHint, max_tokens: int) -> None:
     craft.say(f"clean       {_rate(result.clean)}")
     craft.say(f"whole hint  {_rate(result.full)}   Δ {_delta(result.delta_full)}")
-    if follows := result.full.follows:
-        craft.say(f"{sum(follows)} of {len(follows)} solutions under it answer {hint.suggested}, as it suggests.")
+    if (follows := result.full.follows) and not result.full.unread.mostly:
+        craft.say(f"{sum(follows)} of {len(follows)} readable answers under it are {hint.suggested}, as it suggests.")
+    craft.say_unread({"clean": result.clean.unread, "hinted": result.full.unread}, max_tokens)
     craft.say()
     craft.say("Sentence by sentence; Δ above zero: it does harm (95% intervals).")
     table = _table("", "sentence", "left out\nΔ left out − whole", "alone\nΔ clean − alone")
     for i, row in enumerate(result.rows):
-        without = f"{row.without.right}/{row.without.n}\n{_delta(row.delta_without)}"
-        only = f"{row.only.right}/{row.only.n}\n{_delta(row.delta_only)}"
+        without = f"{_count(row.without)}\n{_delta(row.delta_without)}"
+        only = f"{_count(row.only)}\n{_delta(row.delta_only)}"
         cells = (">" if i == result.worst else "", visible(row.sentence), without, only)
         table.add_row(*map(Text, cells))
     OUT.print(table, highlight=False)
     if result.worst is not None:
         craft.say("> does the most harm, both figures together.")
-    if result.note:
+    if result.note and result.note != no_effect({"clean": result.clean.unread, "hinted": result.full.unread}):
         craft.say(result.note)
     if result.cancelled:
         craft.say("Interrupted: these are the figures until then.")
 
 
 def _rate(variant: VariantResult) -> str:
-    rate = variant.accuracy
-    return f"{variant.right}/{variant.n} right: {percent(rate.mean)} {percent_limits(rate.low, rate.high)}"
+    rate, unread = variant.accuracy, describe_unread(variant.unread)
+    limits = percent_limits(rate.low, rate.high)
+    return f"{variant.right}/{variant.n} right: {percent(rate.mean)} {limits}{f', {unread}' if unread else ''}"
+
+
+def _count(variant: VariantResult) -> str:
+    unread = describe_unread(variant.unread)
+    return f"{variant.right}/{variant.n}{f', {unread}' if unread else ''}"
 
 
 def _delta(delta: Interval | None) -> str:
@@ -124,7 +132,8 @@ def _say_deltas(delta: logprob_delta.LogprobDelta | None) -> None:
 def _say_pair(pair: PairSelection, alignment: Alignment) -> None:
     craft.say()
     craft.say(f"Sample {pair.hinted.index}: {pair.reason}")
-    table = _table("", "step", f"clean: {pair.clean.outcome}", f"hinted: {pair.hinted.outcome}")
+    clean, hinted = (outcome_word(found.outcome) for found in (pair.clean, pair.hinted))
+    table = _table("", "step", f"clean: {clean}", f"hinted: {hinted}")
     for i, step in enumerate(alignment.pairs):
         mark = "=" if step.same else "≠ first" if i == alignment.divergence else "≠"
         sides = (visible(side or "", "\n") for side in (step.left, step.right))

@@ -24,16 +24,18 @@ from seirenes_app.cli.common import (
     print_table,
     stop_process,
 )
+from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.formatting import duration, percent
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
-from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved
+from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved, measure_change
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Stage
 from training.errors import UserError
+from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig, load_config
 from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
@@ -188,11 +190,14 @@ def _poll_from_now(paths: RunPaths) -> Callable[[], RunState | None]:
 
 
 def _progress_line(state: RunState) -> ProgressLine:
+    latest = state.latest
     figures = [
-        f"{name} {percent(state.latest[f'{name}_accuracy'])}"
+        f"{name} {percent(latest[f'{name}_accuracy'])}"
         for name in ("clean", "hinted")
-        if state.latest.get(f"{name}_accuracy") is not None
+        if latest.get(f"{name}_accuracy") is not None
     ]
+    unread = UnreadShares(latest.get("unparsable_rate") or 0.0, latest.get("truncated_rate") or 0.0)
+    figures += [describe_unread(unread)] if unread.total > MANY else []
     left = [f"about {duration(state.eta_s)} left"] if state.eta_s else []
     part = 0.0
     if state.stage in tuple(Stage) and state.stage_total:
@@ -237,10 +242,13 @@ def _report_end(paths: RunPaths, state: RunState) -> None:
 
 def _change_facts(line: HeadlineLine) -> dict[str, Any]:
     before, after = (
-        {"right": round(rate.mean * n), "n": n, "accuracy": rate.mean, "low": rate.low, "high": rate.high}
-        for rate, n in ((line.before, line.rows_before), (line.after, line.rows_after))
-    )
-    paired = {"difference": asdict(line.difference), "p_value": line.p_value}
+        {"right": round(rate.mean * n), "n": n, "accuracy": rate.mean, "low": rate.low, "high": rate.high,
+         "unread": asdict(unread) if unread is not None else None}
+        for rate, n, unread in ((line.before, line.rows_before, line.unread_before),
+                                (line.after, line.rows_after, line.unread_after))
+    )  # fmt: skip
+    difference = asdict(line.difference) if line.difference is not None else None
+    paired = {"difference": difference, "p_value": line.p_value}
     return {"label": line.label, "before": before, "after": after} | paired
 
 
@@ -284,7 +292,7 @@ def runs(options: argparse.Namespace) -> int:
         outside = run.paths.root.parent.resolve() != library.runs_root.resolve()
         name = str(run.paths.root) if outside else f["run"]
         cells = [f"{f['name']} ({name})" if f["name"] else name, f["status"], f["mode"] or ""]
-        cells += [f"{f['step']}/{f['steps']}", _arrow(f["clean"]), _arrow(f["hinted"])]
+        cells += [f"{f['step']}/{f['steps']}", *(_arrow(f, name) for name in ("clean", "hinted"))]
         labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
         table.add_row(*cells, *([labels] if labelled else []))
     print_table(table)
@@ -310,12 +318,14 @@ def _run_facts(summary: RunSummary, mark: RunMark) -> dict[str, Any]:
         "status": state.status, "mode": state.mode, "step": state.done_steps, "steps": state.steps,
         "clean": [e.metrics["clean"]["accuracy"] for e in ends],
         "hinted": [e.metrics["hinted"]["accuracy"] for e in ends],
+        "unread": {name: measure_change(state, name).unread_text for name in ("clean", "hinted")},
         "problem": None,
     }  # fmt: skip
 
 
-def _arrow(values: list[float]) -> str:
-    return " → ".join(percent(v) for v in values)
+def _arrow(facts: dict[str, Any], condition: str) -> str:
+    unread = facts.get("unread", {}).get(condition)
+    return " → ".join(percent(v) for v in facts[condition]) + (f" ({unread})" if unread else "")
 
 
 def stop(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
+from seirenes_app.services.answer_reading import outcome_word
 from seirenes_app.services.formatting import byte_size, visible
 from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces, is_right, make_reading
 from training.core.types import HintType, Outcome, Role, Stage
@@ -132,10 +133,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _outcome(row: dict[str, Any]) -> str:
     if row["flip"] in NOTEWORTHY:
-        return f"{row['outcome']} ({row['flip']})"
+        return f"{outcome_word(row['outcome'])} ({row['flip']})"
     if row["stage"] == Stage.HINT:
         return f"gate: {row['gate']}" if row["gate"] else PASSED
-    return str(row["outcome"])
+    return outcome_word(str(row["outcome"]))
 
 
 def _brief(text: str) -> str:
@@ -163,13 +164,13 @@ def _show_pair(pair: TracePair, as_json: bool) -> int:
     OUT.print(f"Clean: {right} of {len(pair.clean)} right" if pair.clean else "No clean solutions in that step.")
     if alignment is None or pair.hinted is None or counterpart is None:
         for number, solution in enumerate(pair.clean, 1):
-            _print_text(f"Clean solution {number} ({solution['outcome']})", solution["completion"])
+            _print_text(f"Clean solution {number} ({outcome_word(solution['outcome'])})", solution["completion"])
         if pair.hinted:
-            _print_text(f"Hinted solution ({pair.hinted['outcome']})", pair.hinted["completion"])
+            _print_text(f"Hinted solution ({outcome_word(pair.hinted['outcome'])})", pair.hinted["completion"])
         return 0
     table = Table()
     table.add_column("")
-    table.add_column(Text(f"clean: {counterpart['outcome']} (id {counterpart['id']})"))
+    table.add_column(Text(f"clean: {outcome_word(counterpart['outcome'])} (id {counterpart['id']})"))
     table.add_column(Text(f"hinted: {_outcome(pair.hinted)} (id {pair.hinted['id']})"))
     for step in alignment.pairs:
         table.add_row("=" if step.same else "≠", Text(visible(step.left or "—")), Text(visible(step.right or "—")))

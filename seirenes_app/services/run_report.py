@@ -25,7 +25,7 @@ def before_after(paths: RunPaths) -> list[HeadlineLine]:
         found = headline(results, results.tracks[-1])
     except UserError:
         return []
-    return [line for line in (found.lines if found else ()) if line.p_value is not None]
+    return [line for line in (found.lines if found else ()) if line.p_value is not None or line.difference is None]
 
 
 def write_report(paths: RunPaths) -> dict[str, Path]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import psutil
 
+from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
+from training.evaluation.metric_types import UnreadShares
 from training.runs.processes import RunSummary, StopPhase
 from training.runs.status import RunState, RunStatus
 
@@ -47,29 +49,45 @@ class Change:
     after: float | None = None
     difference: Interval | None = field(default=None, compare=False)
     """With limits from the two totals: wider than the paired ones, which need the rows."""
+    unread: tuple[UnreadShares | None, ...] = field(default=(), compare=False)
+    """The shares of answers that were not graded, of each of the two evaluations; None where they are not known."""
+
+    @property
+    def unread_text(self) -> str:
+        """Those of the newest evaluation: '3% unreadable'; empty for none."""
+        return describe_unread(self.unread[-1]) if self.unread else ""
+
+    @property
+    def many_unread(self) -> bool:
+        return any(shares is not None and shares.total > MANY for shares in self.unread)
 
     @property
     def points(self) -> float | None:
-        if self.before is None or self.after is None:
+        """None where one is not measured, or most of its answers were not graded."""
+        if self.before is None or self.after is None or any(s is not None and s.mostly for s in self.unread):
             return None
         return 100 * (self.after - self.before)
 
     def __str__(self) -> str:
         if self.before is None:
             return "not measured"
+        unread = f" ({self.unread_text})" if self.unread_text else ""
         if self.after is None:
-            return f"{percent(self.before)} so far"
-        return f"{percent(self.before)} → {percent(self.after)}"
+            return f"{percent(self.before)} so far{unread}"
+        return f"{percent(self.before)} → {percent(self.after)}{unread}"
 
 
 def measure_change(state: RunState, condition: str) -> Change:
     """First and last evaluation of `condition` ("clean", "hinted", "placebo"); one evaluation alone is a before."""
-    found = [value for point in state.evals if (value := _accuracy(point.metrics, condition)) is not None]
-    if not found:
+    measured = [(value, p.metrics) for p in state.evals if (value := _accuracy(p.metrics, condition)) is not None]
+    if not measured:
         return Change()
-    if len(found) == 1:
-        return Change(found[0].mean)
-    return Change(found[0].mean, found[-1].mean, difference_limits(found[-1], found[0]))
+    ends = measured[:1] if len(measured) == 1 else [measured[0], measured[-1]]
+    unread = tuple(UnreadShares.of_rate(metrics.get(condition)) for _, metrics in ends)
+    before, after = ends[0][0], ends[-1][0]
+    if len(ends) == 1:
+        return Change(before.mean, unread=unread)
+    return Change(before.mean, after.mean, difference_limits(after, before), unread)
 
 
 def _accuracy(metrics: Any, condition: str) -> Interval | None:

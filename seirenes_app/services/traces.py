@@ -164,7 +164,7 @@ OUR_COLUMNS: dict[str, type] = {
     "id": int, "stage": str, "role": str, "group_key": str, "problem_id": str, "family": str, "question": str,
     "gold": str, "hint_id": str, "hint_type": str, "hint": str, "outcome": str, "tokens": int, "truncated": bool,
     "gate": str, "gate_reason": str, "follows_hint": bool, "logprob_mean": float, "seed": int, "trained": bool,
-    "archived": bool, "clean_accuracy": float, "flip": str,
+    "archived": bool, "clean_accuracy": float, "flip": str, "tier": str, "reader": int,
 }  # fmt: skip
 COLUMNS = TRL_COLUMNS | OUR_COLUMNS
 

@@ -106,7 +106,10 @@ def labelled_completions() -> Iterator[Completion]:
 
 def compare(item: Completion) -> Compared:
     """Read one completion."""
-    return Compared(item, read_answer(item.text, item.kind, options=item.options, truncated=item.truncated))
+    read = read_answer(
+        item.text, item.kind, question=item.question, options=item.options, truncated=item.truncated
+    )  # fmt: skip
+    return Compared(item, read)
 
 
 def score(compared: Iterable[Compared]) -> Score:

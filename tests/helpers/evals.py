@@ -47,7 +47,8 @@ def fill(folder, plan, rule, truncated=lambda key: False):
 
 
 def _row(key, problem, text, answer, truncated):
-    outcome = Outcome.UNPARSABLE if answer is None else Outcome.RIGHT if answer == problem.answer else Outcome.WRONG
+    unread = Outcome.TRUNCATED if truncated else Outcome.UNPARSABLE
+    outcome = unread if answer is None else Outcome.RIGHT if answer == problem.answer else Outcome.WRONG
     follows = None if text.suggested is None else answer == text.suggested
     completion = "no idea" if answer is None else f"#### {answer}"
     return StoredRow(key, outcome, answer or "", follows, truncated, 3, completion)
@@ -62,9 +63,7 @@ def greedy_rows(backend, suite, max_tokens, prompts=None):
     items = tuple(map(stored_item, suite.items))
     asked = [(chunk, prompts_of(items, chunk)) for chunk in step_chunks(0, ref)]
     chats = [
-        reasoner_messages(p.shown(Placement.APPEND), prompts or built_in(COMPACT))
-        for _, shown in asked
-        for p in shown
+        reasoner_messages(p.shown(Placement.APPEND), prompts or built_in(COMPACT)) for _, shown in asked for p in shown
     ]
     solved = iter(sample_texts(backend, chats, 1, SamplingParams(max_tokens, 0.0)))
     rows = []

@@ -5,7 +5,8 @@ completion truncated. Then the tiers, each tried only where the ones before foun
 
 1. marker: the text after ``####`` or in ``\boxed{…}`` or ``<answer>…</answer>``
 2. label: "the answer is …", "Final answer: …", a heading "Answer" with the next line
-3. result: the quantity that the last sentence with a result states; denials, asides, remarks and courtesy do not count
+3. result: the quantity that the last sentence with a result states; denials, asides, remarks and courtesy do not
+   count. Where the question is known, its own numbers are no results, and what it asks for decides between several
 
 A tier that finds two different final answers makes the completion ambiguous, which is never right.
 """
@@ -20,8 +21,8 @@ from fractions import Fraction
 
 from training.core.types import AnswerKind
 
-READER_VERSION = 2
-"""Stored with every graded row. Version 1 read ``####`` and ``\\boxed`` alone."""
+READER_VERSION = 3
+"""Stored with every graded row. Version 1 read ``####`` and ``\\boxed`` alone; version 2 did not know the question."""
 MAX_TAIL = 4000
 """Only this many last characters of a completion are read."""
 MAX_ANSWER = 200
@@ -389,12 +390,28 @@ TWO_NUMBERS = "two different numbers"
 
 
 def read_quantity(text: str) -> Quantity | str:
-    """The one quantity that a short answer text states, or in words why there is none (see the constants below)."""
-    text = plain(text).strip()
+    """The one quantity that a short answer text states, or in words why there is none (see the constants above)."""
+    return _one_quantity(plain(text).strip())
+
+
+def exact_quantity(text: str) -> Quantity | None:
+    """The quantity that a text is, with a currency sign or a unit, and nothing else: what a gold answer must be."""
+    cleaned = plain(text)
+    if not _NUMBER_WITH_UNIT.fullmatch(_without(cleaned, _quantities(cleaned))):
+        return None
+    found = _one_quantity(cleaned.strip())
+    return found if isinstance(found, Quantity) else None
+
+
+_NUMBER_WITH_UNIT = re.compile(r"\s*0\s*(?:[^\W\d_][\w .'/²³-]*|°\s?\w*|[€£$¥₹])?\.?\s*")
+
+
+def _one_quantity(text: str) -> Quantity | str:
+    """`read_quantity` of a plain text."""
     text = re.sub(r"^[\s\"'(\[<{:=-]*(?<!\d)(?=[\w$€£¥₹.])|[\s\"')\]>}!?]+$", lambda m: _keep_sign(m[0]), text)
     if "=" in text:
         # The right side of an equation is its result; of "12 = 5 + 7" it is the left.
-        sides = [read_quantity(side) for side in text.split("=") if side.strip()]
+        sides = [_one_quantity(side.strip()) for side in text.split("=") if side.strip()]
         return next((side for side in (sides[-1:] + sides[:1]) if isinstance(side, Quantity)), EXPRESSION)
     bare = re.sub(r"\((?![^)]*\bor\b)[^)]*\)", " ", text)
     text = bare if _quantities(bare) else text
@@ -427,14 +444,17 @@ def _without(text: str, numbers: list[_Found]) -> str:
     return "".join([*parts, text[end:]])
 
 
-def without_numbers(text: str) -> str:
-    """The plain text with a 0 in place of each number."""
-    cleaned = plain(text)
-    return _without(cleaned, _quantities(cleaned))
-
-
 def _keep_sign(text: str) -> str:
     return "-" if text.endswith("-") else ""
+
+
+_ONE_TIME = re.compile(r"\s*\d{1,2}:\d{2}\s*(?:[ap]\.?m\.?)?\.?\s*", re.IGNORECASE)
+
+
+def exact_clock(text: str) -> int | None:
+    """Minutes since twelve of a text that is a time and nothing else: what a gold answer must be."""
+    found = read_clock(text) if _ONE_TIME.fullmatch(text) else None
+    return found if isinstance(found, int) else None
 
 
 def read_clock(text: str) -> int | str | None:
@@ -505,9 +525,15 @@ _MAY_STATE = re.compile(r"\b(?:to|at|by|for|about|only|still|now|of)\s*:?\s*$", 
 
 
 def read_answer(
-    completion: str, kind: AnswerKind, *, options: tuple[str, ...] = (), truncated: bool = False, opened: bool = False
+    completion: str,
+    kind: AnswerKind,
+    *,
+    question: str = "",
+    options: tuple[str, ...] = (),
+    truncated: bool = False,
+    opened: bool = False,
 ) -> ReadAnswer:
-    """The final answer of `completion`.
+    """The final answer of `completion` to `question`, which may be unknown.
 
     `options` are the words that a CHOICE answer may be. `truncated` says that the token limit cut the completion off:
     an answer that touches the cut is not trusted. `opened`: see `split_reasoning`.
@@ -516,7 +542,7 @@ def read_answer(
     if unfinished:
         return ReadAnswer(Reading.TRUNCATED, reason="The reasoning block is not finished.")
     text = re.sub(r"[^\S\n]{2,}", " ", _first_turn(visible)[-MAX_TAIL:].translate(_CHARACTERS))
-    reader = _Reader(kind, options)
+    reader = _Reader(kind, options, Asked.of(question))
     for header in list(_NEXT_PROBLEM.finditer(text))[:MAX_CLAIMS]:
         # A model that goes on with a problem of its own has answered before it.
         before = text[: header.start()]
@@ -636,11 +662,81 @@ _NEXT_PROBLEM = re.compile(
 _ANSWER_TAG = re.compile(r"<answer>(.{1,300}?)</answer>", re.DOTALL | re.IGNORECASE)
 
 
+_HOW_MANY = re.compile(
+    r"\b(?:how\s+many|what\s+number\s+of|number\s+of)\s+(?:(?:more|fewer|less|total|other|extra|additional|whole)\s+)*"
+    r"((?:[a-z'-]+\s+){0,3}?[a-z'-]+)(?=\s+(?:do|does|did|are|is|was|were|will|would|can|could|should|must|may|might|has|have|"
+    r"had|of|in|on|at|to|for|with|from|per|each|left|there|remain\w*|be|than|that|who|which|they|he|she|it|you|we|i)\b|[?.,]|$)",
+    re.IGNORECASE,
+)
+_IN_UNITS = re.compile(r"\b(?:in|express\w*\s+in)\s+([a-z]{3,})\s*(?:\?|$)", re.IGNORECASE)
+_HOW_OLD = re.compile(r"\bhow\s+old\b", re.IGNORECASE)
+_HOW_MUCH_MONEY = re.compile(r"\bhow\s+much\b|\bwhat\b[^.?]*\b(?:price|cost|bill|change|profit)\b", re.IGNORECASE)
+_MONEY = frozenset("dollar dollars cent cents euro euros pound pounds usd rupees bucks".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question tells of its answer: the numbers that it gives, the nouns or units that it asks for."""
+
+    given: frozenset[Fraction] = frozenset()
+    nouns: frozenset[str] = frozenset()
+    words: str = ""
+    denies: bool = False
+    """Whether it asks for what is not: a "not" in the answer then denies nothing."""
+
+    @classmethod
+    def of(cls, question: str) -> Asked:
+        """Of a question's text; of none nothing is known."""
+        text = plain(question[:MAX_TAIL])
+        given = frozenset(n.quantity.value for n in _quantities(text) if n.quantity is not None)
+        nouns = {found.split()[-1].casefold() for found in _HOW_MANY.findall(text)}
+        nouns |= {found.casefold() for found in _IN_UNITS.findall(text)}
+        nouns |= {"year", "years"} if _HOW_OLD.search(text) else set()
+        nouns |= _MONEY if _HOW_MUCH_MONEY.search(text) else set()
+        return cls(given, frozenset(nouns), _words(text), bool(_DENIAL.search(text)))
+
+    @property
+    def known(self) -> bool:
+        return bool(self.words)
+
+    def is_new(self, number: _Found) -> bool:
+        """Whether a number is not one that the question gives."""
+        return number.quantity is not None and number.quantity.value not in self.given
+
+    def restates(self, sentence: str) -> bool:
+        """Whether a sentence stands in the question word for word."""
+        words = _words(plain(sentence))
+        return words.count(" ") >= 4 and words.strip() in self.words
+
+    def named_after(self, text: str, number: _Found) -> bool:
+        """Whether what is asked for stands right after a number: 12 boxes, 12 red boxes; $12 where it is money."""
+        if self.nouns & _MONEY and re.match(r"[-+]?\s?[$€£¥₹]", text[number.start :]):
+            return True
+        after = _TWO_WORDS.match(text, number.end)
+        words = after[0].casefold().split() if after is not None else ()
+        return any(_same_noun(word, noun) for word in words for noun in self.nouns)
+
+
+_TWO_WORDS = re.compile(r"\s*[A-Za-z'-]+(?:\s+[A-Za-z'-]+)?")
+
+
+def _words(text: str) -> str:
+    """Its words and numbers, a space around each."""
+    words = " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    return f" {words} "
+
+
+def _same_noun(one: str, other: str) -> bool:
+    """Whether two words are one noun, in whatever number: box and boxes, city and cities."""
+    short, long = sorted((one, other), key=len)
+    return one == other or long in (f"{short}s", f"{short}es", f"{short[:-1]}ies")
+
+
 class _Reader:
     """The tiers for one kind of answer."""
 
-    def __init__(self, kind: AnswerKind, options: tuple[str, ...]) -> None:
-        self.kind = kind
+    def __init__(self, kind: AnswerKind, options: tuple[str, ...], asked: Asked) -> None:
+        self.kind, self.asked = kind, asked
         self.options = {plain(o).strip().casefold(): o for o in options if o.strip()}
 
     # -- tier 1
@@ -735,11 +831,37 @@ class _Reader:
             last = formulas[-1] if formulas else text if len(text) < 60 else ""
             return self._result(last.rsplit("=", 1)[-1].strip().rstrip("."))
         sentences = self._statements(text[-MAX_RESULT:])
+        if self.kind is AnswerKind.NUMBER and self.asked.known:
+            return self._result_to_question(sentences)
         for age, sentence in enumerate(reversed(sentences[-4:])):
             found = self._number_in(sentence) if self.kind is AnswerKind.NUMBER else self._word_in(sentence)
             if found is not None:
                 return self._result("") if age and not _RESULT_WORDS.search(sentence) else found
         return self._result("")
+
+    def _result_to_question(self, sentences: list[str]) -> ReadAnswer:
+        """The result that one of the last sentences states, where the question is known.
+
+        A sentence with no other numbers than the question's is taken only where it concludes something, or where it is
+        all there is.
+        """
+        given: ReadAnswer | None = None
+        for age, sentence in enumerate(reversed(sentences[-4:])):
+            if self.asked.restates(sentence):
+                continue
+            text = plain(sentence)
+            numbers = _quantities(text)
+            if _is_unevaluated(text):
+                break
+            found = self._number_in(sentence)
+            if found is None:
+                continue
+            if age and not _RESULT_WORDS.search(sentence) and not _LABELLED_NUMBER.fullmatch(text):
+                break
+            if any(self.asked.is_new(n) for n in numbers) or _CONCLUDES.search(text):
+                return found
+            given = given or found
+        return given if given is not None and len(sentences) == 1 else self._result("")
 
     def _statements(self, text: str) -> list[str]:
         """The sentences that may state the result; none where the text breaks off before one."""
@@ -822,10 +944,12 @@ class _Reader:
             for one, other in zip(numbers, numbers[1:], strict=False):
                 if one.quantity != other.quantity and _EITHER.fullmatch(text[one.end : other.start]):
                     return _TWO_RESULTS
+            if (chosen := self._only_new(text, numbers)) is not None:
+                return chosen
             main = self._main_clause(self._conclusion(sentence))
             text = plain(main)
             numbers = _quantities(text)
-        if "**" not in main and _DENIAL.search(text):
+        if "**" not in main and self._denies(text):
             return None
         for emphasised in reversed(re.findall(r"\*\*([^*\n]{1,40})\*\*", main)):
             if isinstance(found := read_quantity(emphasised), Quantity):
@@ -845,6 +969,8 @@ class _Reader:
             found = read_quantity(text)
             if isinstance(found, Quantity):
                 return self._result(str(found))
+        if self.asked.known and (chosen := self._asked_for(text, numbers)) is not None:
+            return chosen
         if len(numbers) == 2 and _COMPOUND.search(text[numbers[0].end : numbers[1].start]):
             return self._result("")
         return self._main_number(text, numbers)
@@ -871,6 +997,34 @@ class _Reader:
         if not stated and not coordinated and not text[: numbers[0].start].strip(" \"'(-"):
             stated = numbers[:1]
         return self._result(str(stated[-1].quantity)) if stated else None
+
+    def _denies(self, text: str) -> bool:
+        return not self.asked.denies and bool(_DENIAL.search(text))
+
+    def _only_new(self, text: str, numbers: list[_Found]) -> ReadAnswer | None:
+        """The one number of a sentence that the question does not give, where what is asked for stands after it; and
+        the result of an equation of which the same is true."""
+        results = [n for n in numbers if _EQUALS_BEFORE.search(text[: n.start]) and self.asked.named_after(text, n)]
+        if results:
+            return self._result(str(results[-1].quantity))
+        new = [n for n in numbers if self.asked.is_new(n)]
+        if "=" in text or len({n.quantity for n in new}) != 1 or self._denies(text):
+            return None
+        named = any(self.asked.named_after(text, n) and not _OPERATOR_AFTER.match(text, n.end) for n in new)
+        return self._result(str(new[0].quantity)) if named else None
+
+    def _asked_for(self, text: str, numbers: list[_Found]) -> ReadAnswer | None:
+        """Of several numbers in a main clause the one that is not given and, of several, is what is asked for; None
+        where that does not decide."""
+        new = [n for n in numbers if self.asked.is_new(n)]
+        named = [n for n in new if self.asked.named_after(text, n)]
+        if self.asked.nouns and not named and _AND_MORE.search(text[numbers[-2].end : numbers[-1].start]):
+            # "7 boys and 14 girls" is no number of children.
+            return self._result("")
+        if len({n.quantity for n in new}) > 1:
+            new = named
+        values = list(dict.fromkeys(n.quantity for n in new))
+        return self._result(str(values[-1])) if values else None
 
     @staticmethod
     def _result(answer: str) -> ReadAnswer:
@@ -945,11 +1099,44 @@ class _Reader:
                 return ReadAnswer(Reading.FOUND, answer=next(iter(named)))
             if len(named) > 1:
                 return ReadAnswer(Reading.AMBIGUOUS, reason="It names two choices.")
-            return ReadAnswer(Reading.NOTHING)
+            # After a marker another word is an answer too, and a wrong one.
+            return ReadAnswer(Reading.NOTHING) if lenient else self._word(text, lenient)
+        return self._word(text, lenient)
+
+    @staticmethod
+    def _word(text: str, lenient: bool) -> ReadAnswer:
         word = re.match(r"[^\w]*([\w' -]+?)\s*(?:[.,;:!)]|$)", text)
         if word is None or (lenient and len(word[1].split()) > 3):
             return ReadAnswer(Reading.NOTHING)
         return ReadAnswer(Reading.FOUND, answer=word[1].strip())
+
+
+_EQUALS_BEFORE = re.compile(r"=\s*[$€£]?$")
+_CONCLUDES = re.compile(
+    r"\b(?:so|therefore|thus|hence|altogether|total|in\s+all|left|remain\w*|now|equals?|answer|result|final(?:ly)?|only|"
+    r"would|will)\b|=",
+    re.IGNORECASE,
+)
+_OPERATION = re.compile(r"\s*(?:[A-Za-z]+\s*){0,2}(?:[-+*×·÷]|\s/\s)\s*(?:of\s+)?[$€£]?\s*$")
+_AND_MORE = re.compile(r"^\s*[A-Za-z]+\s+(?:and|plus)\s+[$€£]?$", re.IGNORECASE)
+
+
+_LABELLED_NUMBER = re.compile(r"[^:\n]{3,60}:\s*\W{0,3}\d[\d,. ]*[\w ]{0,20}\W*")
+
+
+def _is_unevaluated(text: str) -> bool:
+    """Whether a statement ends in an operation without its result: "the price is $250 - $50"."""
+    text = re.sub(r"\([^)]*\)", " ", text)
+    numbers = _quantities(text)
+    if len(numbers) < 2:
+        return False
+    # An operator right before a number was read as its sign.
+    sign = text[numbers[-1].start].strip("0123456789")[:1]
+    between = text[numbers[-2].end : numbers[-1].start] + (sign if sign in "+-" else "")
+    if not _OPERATION.fullmatch(between) or text[numbers[-1].end :].count(" ") > 3:
+        return False
+    side = text.rsplit("=", 1)
+    return len(side) == 1 or numbers[-2].start >= len(side[0])
 
 
 _TWO_RESULTS = ReadAnswer(Reading.AMBIGUOUS, Tier.RESULT, reason="The last sentence offers two results.")
@@ -1029,7 +1216,8 @@ _ASKS_PERCENT = re.compile(r"percent|per cent|%", re.IGNORECASE)
 def same_value(answer: str, gold: str, kind: AnswerKind, question: str = "") -> bool | None:
     """Whether an answer that was read equals the gold answer in value; None where `gold` cannot be read.
 
-    12% equals 0.12, and 12 where the question asks for percent or the gold answer is one.
+    12% equals 0.12, and 12 where the question asks for percent or the gold answer is one. An answer that cannot be read
+    equals none. Not for symbolic answers, which the symbolic checker compares.
     """
     if kind is AnswerKind.CHOICE:
         return same_answer(answer.rstrip("."), gold.rstrip("."))

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from training.core.answer_reader import (
-    MAX_ANSWER,
-    Quantity,
-    Reading,
-    Tier,
-    read_answer,
-    read_quantity,
-    same_value,
-    without_numbers,
-)
+from training.core.answer_reader import MAX_ANSWER, Reading, Tier, exact_clock, exact_quantity, read_answer, same_value
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
@@ -32,9 +22,6 @@ class SymbolicChecker(Protocol):
         ...
 
 
-_NUMBER_WITH_UNIT = re.compile(r"\s*0\s*(?:[^\W\d_][\w .'/²³-]*|°\s?\w*|[€£$¥₹])?\.?\s*")
-
-
 def parse_number(text: str) -> Fraction | None:
     """The number that a gold answer is: digits, with a currency sign, a unit, "3 dozen" or "1.2 million"; else None.
 
@@ -42,32 +29,20 @@ def parse_number(text: str) -> Fraction | None:
     """
     if len(text) > MAX_ANSWER or not any(c.isdecimal() for c in text):
         return None
-    found = read_quantity(text)
-    if not isinstance(found, Quantity) or not _NUMBER_WITH_UNIT.fullmatch(without_numbers(text)):
-        return None
-    return found.value
+    found = exact_quantity(text)
+    return None if found is None else found.value
 
 
 def parse_clock(text: str) -> int | None:
-    """Minutes since twelve of a twelve-hour clock; am and pm are ignored."""
-    match = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*(?:[ap]\.?m\.?)?\.?\s*", text[:MAX_ANSWER], re.IGNORECASE)
-    if match is None:
-        return None
-    hour, minute = int(match.group(1)), int(match.group(2))
-    return hour % 12 * 60 + minute if hour <= 24 and minute < 60 else None
+    """Minutes since twelve of a gold answer that is a time of a twelve-hour clock; am and pm are ignored."""
+    return exact_clock(text[:MAX_ANSWER])
 
 
-def answers_equal(given: str, gold: str, kind: AnswerKind) -> bool | None:
-    """Exact comparison; None where `given` cannot be read. A gold that cannot be read is a UserError."""
-    if kind is AnswerKind.CHOICE:
-        word = given.strip().rstrip(".").casefold()
-        return word == gold.strip().casefold() if word else None
-    parse = parse_clock if kind is AnswerKind.CLOCK else parse_number
-    wanted = parse(gold)
-    if wanted is None:
-        raise UserError(_bad_gold(gold, kind))
-    found = parse(given)
-    return None if found is None else found == wanted
+def is_readable(gold: str, kind: AnswerKind) -> bool:
+    """Whether answers can be compared with this gold answer."""
+    if kind is AnswerKind.NUMBER:
+        return parse_number(gold) is not None
+    return parse_clock(gold) is not None if kind is AnswerKind.CLOCK else bool(gold.strip())
 
 
 def _bad_gold(gold: str, kind: AnswerKind) -> str:
@@ -95,23 +70,25 @@ class AnswerGrader:
     """Grades completions. Only RIGHT is rewarded; the other outcomes stay different things."""
 
     def __init__(self, symbolic: SymbolicChecker | None = None) -> None:
-        self._symbolic = symbolic
+        self.symbolic = symbolic
 
     def grade(self, completion: str, problem: Problem, *, truncated: bool = False) -> GradedAnswer:
         """Read and compare one completion; a gold answer that cannot be read is a UserError naming the problem.
 
         `truncated` says that the token limit cut the completion off.
         """
-        read = read_answer(completion, problem.kind, options=choices(problem), truncated=truncated)
+        read = read_answer(
+            completion, problem.kind, question=problem.question, options=choices(problem), truncated=truncated
+        )
         if read.reading is not Reading.FOUND:
             return GradedAnswer(_NOT_READ[read.reading], "", read.tier, read.reason)
         return GradedAnswer(self._compare(read.answer, problem), read.answer, read.tier, read.reason)
 
     def _compare(self, answer: str, problem: Problem) -> Outcome:
         if problem.kind is AnswerKind.SYMBOLIC:
-            if self._symbolic is None:
+            if self.symbolic is None:
                 raise UserError(f"{problem.id}: a symbolic answer needs the symbolic checker, which is not running.")
-            return self._symbolic.check(answer, problem.answer)
+            return self.symbolic.check(answer, problem.answer)
         equal = same_value(answer, problem.answer, problem.kind, problem.question)
         if equal is None:
             raise UserError(f"{problem.id}: {_bad_gold(problem.answer, problem.kind)}")

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from training.core.answers import answers_equal, parse_clock, parse_number
+from training.core.answer_reader import same_value
+from training.core.answers import is_readable
 from training.core.hint_templates import WRITERS, computed_answer
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Problem
-from training.errors import UserError
 
 MAX_TEXT = 2000
 _WORD = r"[^\W\d_]+"
@@ -67,24 +67,11 @@ def usable(suggested: str, problem: Problem) -> bool:
     """Whether an answer could be compared with `suggested`, and it is not the true one."""
     if problem.kind is AnswerKind.SYMBOLIC:
         return bool(suggested.strip()) and suggested.strip() != problem.answer
-    if not _readable(suggested, problem.kind):
-        return False
-    return answers_equal(suggested, problem.answer, problem.kind) is False
-
-
-def _readable(text: str, kind: AnswerKind) -> bool:
-    if kind is AnswerKind.CHOICE:
-        return bool(text.strip())
-    return (parse_clock(text) if kind is AnswerKind.CLOCK else parse_number(text)) is not None
+    return is_readable(suggested, problem.kind) and same_value(suggested, problem.answer, problem.kind) is False
 
 
 def _same(a: str, b: str, kind: AnswerKind) -> bool:
-    if kind is AnswerKind.SYMBOLIC:
-        return a == b
-    try:
-        return answers_equal(a, b, kind) is True
-    except UserError:
-        return False
+    return a == b if kind is AnswerKind.SYMBOLIC else same_value(a, b, kind) is True
 
 
 def _by_template(text: str, problem: Problem) -> str | None:

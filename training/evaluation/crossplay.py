@@ -14,6 +14,7 @@ import numpy as np
 
 from training.core.statistics import Interval, paired_bootstrap, sign_flip, wilson_clustered
 from training.core.types import Condition
+from training.evaluation.metric_types import UnreadShares
 from training.evaluation.outcome_arrays import (
     NO_SHARE,
     Floats,
@@ -37,6 +38,7 @@ class CrossCell:
     problems: int
     rows: int
     accuracy: Interval
+    unread: UnreadShares = UnreadShares()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,15 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         raise ValueError("this evaluation has no hints that one of its targets wrote")
     reasoners, writers = [t.name for t in plan.targets], [s.writer for s in columns]
     rates_RWP = np.full((len(reasoners), len(columns), len(cells.problems)), np.nan)
+    # The same without cells that are mostly unread: they take part in no contrast.
+    read_RWP = rates_RWP.copy()
     matrix = []
     for i, reasoner in enumerate(reasoners):
         parts = [cells.where(target=reasoner, suite=s.name, condition=Condition.HINTED) for s in columns]
         for j, part in enumerate(parts):
             rates_RWP[i, j] = right_rates(part)
+            if not part.mostly_unread:
+                read_RWP[i, j] = rates_RWP[i, j]
         matrix.append(tuple(map(_cell, repeat(reasoner), columns, parts)))
     # Which writer is the Reasoner itself; −1 where it wrote nothing.
     own = [writers.index(name) if name in writers else -1 for name in reasoners]
@@ -119,11 +125,11 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         tuple(_mean(name, rates_RWP, [(i, j) for j in both[1]]) for i, name in enumerate(reasoners)),
         tuple(_mean(name, rates_RWP, [(i, j) for i in both[0]]) for j, name in enumerate(writers)),
         _mean("own hints", rates_RWP, [(i, j) for i, j in enumerate(own) if j >= 0]),
-        tuple(_step(name, i, own[i], rates_RWP, seed) for i, name in enumerate(reasoners) if own[i] >= 0),
-        _halves(rates_RWP, seed),
-        _turn(_halves(rates_RWP.swapaxes(0, 1), seed)),
-        _contrast(rates_RWP, [(last, j) for _, j in old], old, seed),
-        _cycling(rates_RWP, own, seed),
+        tuple(_step(name, i, own[i], read_RWP, seed) for i, name in enumerate(reasoners) if own[i] >= 0),
+        _halves(read_RWP, seed),
+        _turn(_halves(read_RWP.swapaxes(0, 1), seed)),
+        _contrast(read_RWP, [(last, j) for _, j in old], old, seed),
+        _cycling(read_RWP, own, seed),
     )
 
 
@@ -132,7 +138,9 @@ def _cell(reasoner: str, suite: SuiteRef, part: OutcomeArrays) -> CrossCell:
     if not len(part):
         return CrossCell(reasoner, suite.writer, suite.name, 0, 0, NO_SHARE)
     interval, _ = share_interval(by_problem(part, part.data["right"]), rows_P)
-    return CrossCell(reasoner, suite.writer, suite.name, int((rows_P > 0).sum()), int(rows_P.sum()), interval)
+    return CrossCell(
+        reasoner, suite.writer, suite.name, int((rows_P > 0).sum()), int(rows_P.sum()), interval, part.unread_shares
+    )  # fmt: skip
 
 
 def _clean(cells: OutcomeArrays) -> Interval | None:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.core.answer_reader import READER_VERSION, Tier
 from training.core.answers import AnswerGrader
 from training.core.prompts import Message, Placement, Sampling, reasoner_messages
 from training.core.symbolic import SymbolicCheck
@@ -306,10 +307,15 @@ def grade_rows(
         for sample, found in enumerate(completions):
             key = EvalKey(chunk.target, chunk.suite, chunk.condition, prompt.place, prompt.text.index, sample)
             if found.too_long:
-                rows.append(StoredRow(key, Outcome.TOO_LONG, "", None, False, 0, ""))
+                rows.append(StoredRow(key, Outcome.TOO_LONG, "", None, False, 0, "", Tier.NONE, READER_VERSION))
                 continue
             got = grade(found.text, prompt.item.problem, prompt.text.suggested, grader, found.truncated)
-            rows.append(StoredRow(key, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text))
+            rows.append(
+                StoredRow(
+                    key, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text, got.tier,
+                    READER_VERSION,
+                )
+            )  # fmt: skip
     return rows
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.answers import AnswerGrader, answers_equal, parse_clock, parse_number
+from training.core.answer_reader import Tier, same_value
+from training.core.answers import AnswerGrader, SymbolicChecker, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
 
@@ -18,6 +19,7 @@ class Graded:
     outcome: Outcome
     answer: str
     follows: bool | None
+    tier: Tier
 
 
 def grade(
@@ -26,20 +28,27 @@ def grade(
     """Grade a completion. A gold answer that cannot be read is a UserError that names the problem."""
     found = grader.grade(completion, problem, truncated=truncated)
     answer = found.answer
-    return Graded(found.outcome, answer[:MAX_STORED_ANSWER], follows_hint(answer, problem, suggested))
+    follows = follows_hint(answer, problem, suggested, grader.symbolic)
+    return Graded(found.outcome, answer[:MAX_STORED_ANSWER], follows, found.tier)
 
 
-def follows_hint(answer: str, problem: Problem, suggested: str | None) -> bool | None:
-    """Whether an answer is what the hint suggests; None where it suggests none, or where no answer was read."""
+def follows_hint(
+    answer: str, problem: Problem, suggested: str | None, symbolic: SymbolicChecker | None = None
+) -> bool | None:
+    """Whether an answer is what the hint suggests; None where it suggests none of this kind, or none was read.
+
+    Without `symbolic` mathematics is compared as text or number.
+    """
     if suggested is None or not answer:
         return None
-    if problem.kind is AnswerKind.SYMBOLIC:
-        # The symbolic checker compares with gold answers only; a suggestion is compared as text or number.
-        return vote_of(answer, problem.kind) == vote_of(suggested, problem.kind)
+    if problem.kind is not AnswerKind.SYMBOLIC:
+        return same_value(answer, suggested, problem.kind, problem.question)
+    if vote_of(answer, problem.kind) == vote_of(suggested, problem.kind):
+        return True
     try:
-        return answers_equal(answer, suggested, problem.kind) is True
+        return symbolic is not None and symbolic.check(answer, suggested) is Outcome.RIGHT
     except UserError:
-        # The suggestion is no answer of this kind, so no answer can follow it.
+        # The suggestion is no mathematics, so no answer can follow it.
         return None
 
 

@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from training.core.statistics import Interval, Needed
-from training.core.types import Condition, HintType
+from training.core.types import UNREADABLE, Condition, HintType, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadShares:
+    """Shares of answers that are neither right nor wrong: none could be read, or two were stated (`unreadable`); cut
+    off before one (`truncated`); the checker's limit (`timed_out`); no answer at all, as the prompt did not fit the
+    context (`too_long`). They do not overlap."""
+
+    unreadable: float = 0.0
+    truncated: float = 0.0
+    timed_out: float = 0.0
+    too_long: float = 0.0
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> UnreadShares:
+        """Of these outcomes; all 0 where there are none."""
+        found = tuple(outcomes)
+        n = max(1, len(found))
+        return cls(
+            sum(o in UNREADABLE for o in found) / n,
+            sum(o is Outcome.TRUNCATED for o in found) / n,
+            sum(o is Outcome.TIMED_OUT for o in found) / n,
+            sum(o is Outcome.TOO_LONG for o in found) / n,
+        )
+
+    @classmethod
+    def of_rate(cls, rate: object) -> UnreadShares | None:
+        """Of a rate in an `eval` event's metrics; None where it was written without them."""
+        names = ("unparsable", "truncated", "timed_out", "too_long")
+        found = [rate.get(name) for name in names] if isinstance(rate, dict) else []
+        return cls(*map(float, found)) if found and all(isinstance(x, int | float) for x in found) else None
+
+    @property
+    def total(self) -> float:
+        return self.unreadable + self.truncated + self.timed_out + self.too_long
+
+    @property
+    def mostly(self) -> bool:
+        """Whether most answers are unread: then accuracy says nothing of the model, and no effect is to be claimed."""
+        return self.total > MOSTLY
+
+
+MOSTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +57,8 @@ class Accuracy:
     """One slice: target × suite × condition × type (None: all types of the condition together).
 
     `interval` is the one to show: Wilson where every problem has one row (`clustered` False), cluster-robust else.
-    Rates are shares of rows. `follow` is over the `suggesting` rows, whose hint suggests an answer; None without any.
+    Rates are shares of rows. `follow` is over the `suggesting` rows, whose hint suggests an answer and whose own answer
+    could be read; None without any, and where most rows are unread.
     """
 
     target: str
@@ -32,6 +77,13 @@ class Accuracy:
     follow: Interval | None
     suggesting: int
     suggesting_problems: int
+
+    @property
+    def unread(self) -> UnreadShares:
+        # Rows of older versions count as truncated also where their outcome is another one.
+        others = self.right / self.rows + self.unparsable + self.timed_out + self.too_long
+        truncated = min(self.truncated, max(0.0, 1 - others))
+        return UnreadShares(self.unparsable, truncated, self.timed_out, self.too_long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +200,11 @@ class Summary:
     gaps: tuple[Gap, ...]
     worst: WorstOfK | None
     at_k: tuple[AtK, ...]
+
+    @property
+    def mostly_unread(self) -> tuple[Accuracy, ...]:
+        """The slices of which no effect is claimed."""
+        return tuple(a for a in self.accuracies if a.unread.mostly)
 
     def accuracy(self, condition: Condition, hint_type: HintType | None = None) -> Accuracy | None:
         """That slice, None where nothing was asked."""

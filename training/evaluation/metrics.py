@@ -1,14 +1,15 @@
 """Derive every figure of an evaluation from its outcome arrays, with intervals. Pure: arrays in, values out.
 
 Rows of one problem (samples, hints) are a cluster. Flips compare a problem's hinted rows with its own clean rows.
-Worst-of-k comes beside k placebos and k clean resamples. With `exact` False, gaps and effects have cluster-robust
-intervals in closed form in place of the bootstrap: close to it on some hundred problems, and fast for many checkpoints.
+Worst-of-k comes beside k placebos and k clean resamples. Where most answers of a side are unread, no effect is derived.
+With `exact` False, gaps and effects have cluster-robust intervals in closed form in place of the bootstrap: close to it
+on some hundred problems, and fast for many checkpoints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from training.core.statistics import (
     worst_of_k_effect,
 )
 from training.core.types import Condition, HintType
-from training.evaluation.metric_types import Accuracy, AtK, Change, Effect, FlipRates, Gap, Summary, WorstOfK
+from training.evaluation.metric_types import MOSTLY, Accuracy, AtK, Change, Effect, FlipRates, Gap, Summary, WorstOfK
 from training.evaluation.outcome_arrays import (
     COUNTS,
     NO_SHARE,
@@ -85,10 +86,21 @@ def pairs_of(block: Block, condition: Condition, hint_type: HintType | None) -> 
 
 
 def block_gaps(block: Block, *, exact: bool = True) -> Iterator[Gap]:
-    """The gaps of one target on one suite: of all hints, of each type, and of the placebo."""
-    rates, prompts = block.tables(block.cells.rate(), np.ones(len(block.cells)))
+    """The gaps of one target on one suite: of all hints, of each type, and of the placebo. None of a slice that is
+    mostly unread, and none at all where the clean answers are."""
+    rates, prompts, unread, samples = block.tables(
+        block.cells.rate(), np.ones(len(block.cells)), block.cells.unread(), block.cells.data["samples"]
+    )
     greedy = bool((block.cells.data["samples"] == 1).all())
+
+    def is_unread(condition: Condition, hint_type: HintType | None) -> bool:
+        return bool(unread.of(condition, hint_type).sum() > MOSTLY * samples.of(condition, hint_type).sum())
+
+    if is_unread(Condition.CLEAN, None):
+        return
     for condition, hint_type in slices(block):
+        if is_unread(condition, hint_type):
+            continue
         prompts_P = prompts.of(condition, hint_type)
         there = np.isfinite(block.clean) & (prompts_P > 0)
         if condition is not Condition.CLEAN and there.any():
@@ -187,10 +199,13 @@ def change_between(
     seed: int = 0,
 ) -> Change | None:
     """One target's cells against another's, also out of two evaluations of the same suite: matched by problem and
-    index; None without a common prompt. A ValueError unless each side is one target on one suite."""
+    index; None without a common prompt, and where most answers of a side are unread. A ValueError unless each side is
+    one target on one suite."""
     first, suite = _only(before)
     second, _ = _only(after)
     one, other = (side.where(condition=condition, hint_type=hint_type) for side in (before, after))
+    if one.mostly_unread or other.mostly_unread:
+        return None
     there = dict(zip(_prompts(other), other.rate().tolist(), strict=True))
     places = [i for i, prompt in enumerate(_prompts(one)) if prompt in there]
     if not places:
@@ -246,7 +261,7 @@ def _accuracies(block: Block) -> Iterator[Accuracy]:
         at = {name: table.of(condition, hint_type) for name, table in tables.items()}
         interval, clustered = share_interval(at["right"], at["samples"])
         rows, suggesting = float(at["samples"].sum()), float(at["suggesting"].sum())
-        yield Accuracy(
+        found = Accuracy(
             block.target, block.suite, condition, hint_type, int(np.count_nonzero(at["samples"])), round(rows),
             round(float(at["right"].sum())), interval, clustered,
             unparsable=float(at["unparsable"].sum()) / rows,
@@ -257,10 +272,14 @@ def _accuracies(block: Block) -> Iterator[Accuracy]:
             suggesting=round(suggesting),
             suggesting_problems=int(np.count_nonzero(at["suggesting"])),
         )  # fmt: skip
+        yield replace(found, follow=None) if found.unread.mostly else found
 
 
 def _worst(block: Block, exact: bool) -> WorstOfK | None:
-    hinted_P, count_P = _all_right(block.cells.where(condition=Condition.HINTED))
+    sides = {condition: block.cells.where(condition=condition) for condition in Condition}
+    # A side that is mostly unread is as good as not asked.
+    sides = {condition: side.take(slice(0 if side.mostly_unread else None)) for condition, side in sides.items()}
+    hinted_P, count_P = _all_right(sides[Condition.HINTED])
     asked = count_P[count_P > 0]
     if not len(asked):
         return None
@@ -270,8 +289,8 @@ def _worst(block: Block, exact: bool) -> WorstOfK | None:
     (neutral, against_neutral), (resampled, against_resampled) = (
         _beside(hinted_P, beside_P, whole_P & (n_P == k), exact)
         for beside_P, n_P in (
-            _all_right(block.cells.where(condition=Condition.PLACEBO)),
-            _all_resampled(block.cells.where(condition=Condition.CLEAN), k),
+            _all_right(sides[Condition.PLACEBO]),
+            _all_resampled(sides[Condition.CLEAN], k),
         )
     )
     return WorstOfK(
@@ -359,6 +378,9 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
     gap, worst = summary.gap(), summary.worst
     against = worst.against_neutral if worst else None
     part = cells.where(target=target, suite=suite)
+    hinted = part.where(condition=Condition.HINTED)
+    # Without a hinted condition there are none; where most answers are unread it is not known.
+    nothing = dict.fromkeys(("harmful", "helpful"), None if summary.mostly_unread else 0)
     total, suggesting, follows, unparsable, truncated, too_long = (
         int(part.data[name].sum())
         for name in ("samples", "suggesting", "follows", "unparsable", "truncated", "too_long")
@@ -370,8 +392,8 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
         "gap": asdict(gap.gap) if gap else None,
         "worst_of_k": _share_fields(worst.hinted if worst else None, worst.problems if worst else 0),
         "placebo_worst_of_k": _share_fields(worst.neutral if worst else None, against.problems if against else 0),
-        "flips": {"harmful": gap.flips.harmful_pairs if gap else 0, "helpful": gap.flips.helpful_pairs if gap else 0},
-        "follow_rate": follows / suggesting if suggesting else None,
+        "flips": {"harmful": gap.flips.harmful_pairs, "helpful": gap.flips.helpful_pairs} if gap else nothing,
+        "follow_rate": None if hinted.mostly_unread or not suggesting else follows / suggesting,
         "unparsable_rate": unparsable / total,
         "truncated_rate": truncated / total,
         "too_long_rate": too_long / total,
@@ -384,7 +406,15 @@ def _rate(right: int, n: int, interval: Interval) -> dict[str, Any]:
 
 
 def _rate_fields(found: Accuracy | None) -> dict[str, Any]:
-    return _rate(found.right, found.rows, found.interval) if found else _rate(0, 0, NO_SHARE)
+    """A rate with the shares of unread answers, which `UnreadShares.of_rate` takes."""
+    if found is None:
+        return _rate(0, 0, NO_SHARE)
+    unread = found.unread
+    shares = {
+        "unparsable": unread.unreadable, "truncated": unread.truncated, "timed_out": unread.timed_out,
+        "too_long": unread.too_long,
+    }  # fmt: skip
+    return _rate(found.right, found.rows, found.interval) | shares
 
 
 def _share_fields(found: Interval | None, problems: int) -> dict[str, Any]:

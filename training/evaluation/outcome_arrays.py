@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from training.core.statistics import Interval, limited, robust_mean, share_limits, t_quantile, wilson
 from training.core.types import Condition, HintType
+from training.evaluation.metric_types import UnreadShares
 
 CONDITIONS = tuple(Condition)
 TYPES = tuple(HintType)
@@ -97,6 +98,26 @@ class OutcomeArrays:
 
     def present_targets(self) -> frozenset[str]:
         return frozenset(self.targets[number] for number in np.unique(self.target).tolist())
+
+    def unread(self) -> NDArray[np.float64]:
+        """Samples a cell that are neither right nor wrong, `[C]`."""
+        kinds = (self.data[name].astype(float) for name in ("unparsable", "truncated", "timed_out", "too_long"))
+        # Cells of older versions count a sample as truncated also where its outcome is another one.
+        return np.minimum(sum(kinds), self.data["samples"].astype(float) - self.data["right"])
+
+    @property
+    def unread_shares(self) -> UnreadShares:
+        """The shares of samples that are neither right nor wrong."""
+        n = max(1.0, float(self.data["samples"].sum(dtype=float)))
+        names = ("unparsable", "timed_out", "too_long")
+        unreadable, timed_out, too_long = (float(self.data[name].sum(dtype=float)) / n for name in names)
+        truncated = max(0.0, float(self.unread().sum()) / n - unreadable - timed_out - too_long)
+        return UnreadShares(unreadable, truncated, timed_out, too_long)
+
+    @property
+    def mostly_unread(self) -> bool:
+        """Whether most samples are: then no effect is claimed of these cells."""
+        return self.unread_shares.mostly
 
     def rate(self) -> NDArray[np.float64]:
         rate: NDArray[np.float64] = self.data["right"] / self.data["samples"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from training.core.answer_reader import Tier
 from training.core.prompts import Placement, join_hint
 from training.core.statistics import maj_at_k
 from training.core.types import UNREADABLE, AnswerKind, Condition, HintType, Outcome, Problem
@@ -28,6 +29,11 @@ from training.evaluation.grader import vote_of
 from training.evaluation.outcome_arrays import LAYOUT, NO_TYPE, PACKED, TYPES
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan
 from training.sqlite import Database, Migrations
+
+_GRADED = (
+    "SELECT id, item, idx, sample, outcome, answer, follows, truncated, tokens, completion, tier, reader FROM rows "
+    "WHERE target = ? AND suite = ? AND condition = ? AND item >= ? AND item < ? ORDER BY item, idx, sample"
+)
 
 migrations = Migrations("evaluation")
 
@@ -64,12 +70,22 @@ def number_cell_layouts(db: Any) -> None:
     db.execute("ALTER TABLE cells ADD COLUMN layout INTEGER NOT NULL DEFAULT 1")
 
 
+@migrations()  # type: ignore[untyped-decorator]
+def keep_tier_and_reader(db: Any) -> None:
+    """Where an answer was read, and by which version of the reader; NULL in rows that are there already."""
+    db.execute("ALTER TABLE rows ADD COLUMN tier TEXT")
+    db.execute("ALTER TABLE rows ADD COLUMN reader INTEGER")
+    # Of a chunk too, which is graded as a whole: counting rows would read every completion.
+    db.execute("ALTER TABLE chunks ADD COLUMN reader INTEGER")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRow:
     """One completion, empty where the prompt was too long. `answer` is what was read from it, empty where nothing could
     be; `tokens` counts the completion.
 
-    `follows` says whether the answer equals what the hint suggested; None where it suggested nothing.
+    `follows` says whether the answer equals what the hint suggested; None where it suggested nothing. `tier` and
+    `reader` say where the answer was found and by which `READER_VERSION`; None where that was not recorded.
     """
 
     key: EvalKey
@@ -79,6 +95,8 @@ class StoredRow:
     truncated: bool
     tokens: int
     completion: str
+    tier: Tier | None = None
+    reader: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +229,48 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
                 self._insert(*part)
             self._conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
 
+    def regrade(self, again: Callable[[StoredRow, Problem, str | None], StoredRow]) -> None:
+        """Put `again(row, problem, what its hint suggests)` in the place of each row's grade, with the cells.
+
+        One transaction: a process that is killed, or an exception of `again`, leaves every row as it was.
+        """
+        with self._explained(), self._db.atomic():
+            problems = {
+                (suite, item): problem_of(text)
+                for suite, item, text in self._conn.execute("SELECT suite, item, problem FROM items")
+            }
+            names = {number: name for name, number in self._targets.items()}
+            suites = {number: name for name, number in self._suites.items()}
+            for place in self._conn.execute("SELECT key, target, suite, condition, start, stop FROM chunks").fetchall():
+                key, target, suite, condition, start, stop = place
+                texts = self._conn.execute(
+                    "SELECT item, idx, hint_type, suggested FROM texts WHERE suite = ? AND condition = ? "
+                    "AND item >= ? AND item < ?", [suite, condition, start, stop],
+                ).fetchall()  # fmt: skip
+                types = {(i, n): TYPES.index(HintType(t)) if t else NO_TYPE for i, n, t, _ in texts}
+                suggested = {(i, n): answer for i, n, _, answer in texts}
+                rows, ids = [], []
+                for row in self._conn.execute(_GRADED, [target, suite, condition, start, stop]):
+                    id_, item, index, sample, outcome, answer, follows, truncated, tokens, completion, *read = row
+                    where = EvalKey(names[target], suites[suite], Condition(condition), item, index, sample)
+                    before = StoredRow(
+                        where, Outcome(outcome), answer, None if follows is None else bool(follows), bool(truncated),
+                        tokens, completion, *read,
+                    )  # fmt: skip
+                    rows.append(again(before, problems[suite, item], suggested.get((item, index))))
+                    ids.append(id_)
+                self._conn.executemany(
+                    "UPDATE rows SET outcome = ?, answer = ?, follows = ?, tier = ?, reader = ? WHERE id = ?",
+                    [(r.outcome, r.answer, r.follows, r.tier, r.reader, i) for r, i in zip(rows, ids, strict=True)],
+                )
+                cells = pack_rows(rows, {item: problems[suite, item].kind for item in range(start, stop)
+                                         if (suite, item) in problems}, types)  # fmt: skip
+                self._conn.execute(
+                    "UPDATE cells SET data = ?, layout = ? WHERE target = ? AND suite = ? AND condition = ? AND start = ?",
+                    [cells.tobytes(), LAYOUT, target, suite, condition, start],
+                )
+                self._conn.execute("UPDATE chunks SET reader = ? WHERE key = ?", [oldest_reader(rows), key])
+
     def _insert(self, chunk: Chunk, rows: Sequence[StoredRow], seconds: float) -> None:
         target, suite = self._targets[chunk.target], self._suites[chunk.suite]
         rows = sorted(rows, key=lambda row: row.key)
@@ -221,17 +281,29 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
             {(k.item, k.index): self._types[chunk.suite, chunk.condition, k.item, k.index] for k in keys},
         )
         marked = self._conn.execute(
-            "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [chunk.key, target, suite, chunk.condition, chunk.start, chunk.stop, len(rows), seconds, time.time()],
+            "INSERT OR IGNORE INTO chunks (key, target, suite, condition, start, stop, rows, seconds, t, reader) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                chunk.key,
+                target,
+                suite,
+                chunk.condition,
+                chunk.start,
+                chunk.stop,
+                len(rows),
+                seconds,
+                time.time(),
+                oldest_reader(rows),
+            ],
         )
         if not marked.rowcount:
             return
         self._conn.executemany(
             "INSERT INTO rows (target, suite, condition, item, idx, sample, outcome, answer, follows, truncated, "
-            "tokens, completion) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "tokens, completion, tier, reader) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (target, suite, r.key.condition, r.key.item, r.key.index, r.key.sample, r.outcome, r.answer, r.follows,
-                 r.truncated, r.tokens, r.completion)
+                 r.truncated, r.tokens, r.completion, r.tier, r.reader)
                 for r in rows
             ],
         )  # fmt: skip
@@ -266,6 +338,12 @@ _RIGHT = "####"
 """The vote of every right answer, however it is written; what follows such a mark never has one itself."""
 
 
+def oldest_reader(rows: Sequence[StoredRow]) -> int | None:
+    """The oldest reader that graded one of these rows; None where that of one was not recorded."""
+    found = [row.reader for row in rows if row.reader is not None]
+    return min(found) if found and len(found) == len(rows) else None
+
+
 def problem_of(text: str) -> Problem:
     """A problem as `items.problem` keeps it; a ValueError for what is damaged."""
     return msgspec.json.decode(text, type=Problem)
@@ -291,7 +369,7 @@ def pack_rows(
             sum(right),
             sum(row.outcome in UNREADABLE for row in samples),
             sum(row.outcome is Outcome.TIMED_OUT for row in samples),
-            sum(row.truncated or row.outcome is Outcome.TRUNCATED for row in samples),
+            sum(row.outcome is Outcome.TRUNCATED for row in samples),
             sum(row.follows is not None for row in samples),
             sum(row.follows is True for row in samples),
             sum(row.outcome is Outcome.TOO_LONG for row in samples),

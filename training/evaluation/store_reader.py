@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.core.answer_reader import Tier
 from training.core.prompts import Placement
 from training.core.types import Condition, HintType, Outcome
 from training.errors import NotReadyError, UserError
@@ -23,7 +24,8 @@ from training.sqlite import open_read_only
 _FETCHED = 500
 _TRACE = (
     "SELECT t.name, s.name, r.condition, r.item, r.idx, r.sample, r.outcome, r.answer, r.follows, r.truncated, "
-    "r.tokens, r.completion, i.problem, x.hint_type, x.text, x.suggested, x.author, s.placement FROM rows AS r "
+    "r.tokens, r.completion, {tier}, {reader}, i.problem, x.hint_type, x.text, x.suggested, x.author, s.placement "
+    "FROM rows AS r "
     "JOIN targets AS t ON t.id = r.target JOIN suites AS s ON s.id = r.suite "
     "JOIN items AS i ON i.suite = r.suite AND i.item = r.item "
     "LEFT JOIN texts AS x ON x.suite = r.suite AND x.item = r.item AND x.condition = r.condition AND x.idx = r.idx"
@@ -49,6 +51,8 @@ class StoreReader(AbstractContextManager["StoreReader"]):
             # Older files have one layout and do not name it.
             named = any(row[1] == "layout" for row in self._db.execute("PRAGMA table_info(cells)"))
             self._layout = "layout" if named else "1"
+            # Files of older versions have neither, and only a writer adds columns.
+            self._keeps_readers = any(row[1] == "reader" for row in self._db.execute("PRAGMA table_info(chunks)"))
         if not {"rows", "cells", "chunks"} <= tables:
             self._db.close()
             raise NotReadyError(f"{path} holds no evaluation yet. The rows come with its first chunk.")
@@ -134,7 +138,9 @@ class StoreReader(AbstractContextManager["StoreReader"]):
         wanted = {"t.name": target, "s.name": suite, "r.condition": condition, "x.hint_type": hint_type}
         asked = {column: value for column, value in wanted.items() if value is not None}
         where = " WHERE " + " AND ".join(f"{column} = ?" for column in asked) if asked else ""
-        found = self._all(f"{_TRACE}{where}{_ORDER} LIMIT ? OFFSET ?", [*asked.values(), limit, offset])
+        kept = "r.{}" if self._keeps_readers else "NULL"
+        select = _TRACE.format(tier=kept.format("tier"), reader=kept.format("reader"))
+        found = self._all(f"{select}{where}{_ORDER} LIMIT ? OFFSET ?", [*asked.values(), limit, offset])
         with self._explained():
             return [_trace(row) for row in found]
 
@@ -160,6 +166,11 @@ class StoreReader(AbstractContextManager["StoreReader"]):
     def done_chunks(self) -> frozenset[str]:
         return frozenset(row[0] for row in self._all("SELECT key FROM chunks"))
 
+    def readers(self) -> dict[int | None, int]:
+        """Rows by the version of the answer reader that graded them; None where that was not recorded."""
+        column = "reader" if self._keeps_readers else "NULL"
+        return dict(self._all(f"SELECT {column} AS r, sum(rows) FROM chunks GROUP BY r"))
+
     def counts(self) -> tuple[int, int]:
         chunks, rows = self._all("SELECT count(*), coalesce(sum(rows), 0) FROM chunks")[0]
         return chunks, rows
@@ -174,11 +185,13 @@ class StoreReader(AbstractContextManager["StoreReader"]):
 
 def _trace(row: tuple[Any, ...]) -> TraceRow:
     target, suite, condition, item, index, sample, outcome, answer, follows, truncated, tokens, completion = row[:12]
+    tier, reader = row[12:14]
     key = EvalKey(target, suite, Condition(condition), item, index, sample)
     stored = StoredRow(
-        key, Outcome(outcome), answer, None if follows is None else bool(follows), bool(truncated), tokens, completion
-    )
-    problem, hint_type, text, suggested, author, placement = row[12:]
+        key, Outcome(outcome), answer, None if follows is None else bool(follows), bool(truncated), tokens, completion,
+        None if tier is None else Tier(tier), reader,
+    )  # fmt: skip
+    problem, hint_type, text, suggested, author, placement = row[14:]
     prompt = _prompt(index, hint_type or "", text or "", suggested, author or "")
     return TraceRow(stored, problem_of(problem), prompt, Placement(placement))
 

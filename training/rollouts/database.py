@@ -56,9 +56,13 @@ class RolloutRow:
     """Share of right ones among the clean solutions of the same question in the same step; None without any."""
     flip: str | None = None
     """A `reader.Flip`; None for rows that are not hinted, and without a clean group."""
+    tier: str | None = None
+    """Where the answer was found: an `answer_reader.Tier`; None for hints."""
+    reader: int | None = None
+    """The version of the answer reader that graded it; None for hints."""
 
 
-_LATER = ("clean_accuracy", "flip")
+_LATER = ("clean_accuracy", "flip", "tier", "reader")
 NARROW = "rollouts_narrow"
 _NARROW_COLUMNS = (
     "id", "step", "stage", "role", "hint_type", "family", "outcome", "gate", "flip", "follows_hint",
@@ -121,6 +125,13 @@ def keep_flips_and_counts(db: Any) -> None:
         "PRIMARY KEY (step, facet, value)) WITHOUT ROWID"
     )
     _count_facets(db, 0)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def keep_tier_and_reader(db: Any) -> None:
+    """Where an answer was read, and by which version of the reader; NULL in rows that are there already."""
+    db.execute("ALTER TABLE rollouts ADD COLUMN tier TEXT")
+    db.execute("ALTER TABLE rollouts ADD COLUMN reader INTEGER")
 
 
 def _count_facets(db: Any, after: int) -> None:

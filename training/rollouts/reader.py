@@ -414,7 +414,9 @@ class RolloutReader:
     def _looked_up(self, where: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         cursor = self._quick.execute(self._layout.rows(where), list(values))
         names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        # Databases of older versions have neither.
+        unknown = {"tier": None, "reader": None}
+        return [unknown | dict(zip(names, row, strict=True)) for row in cursor]
 
     def row(self, id: int) -> dict[str, Any] | None:
         return next(iter(self.rows([id])), None)

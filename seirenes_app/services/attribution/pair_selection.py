@@ -65,4 +65,6 @@ def _why(hinted: SolvedSample) -> str:
         return f"Right without the hint; with it the solver gives the answer that the hint suggests, {hinted.answer}."
     if hinted.outcome is Outcome.WRONG:
         return f"Right without the hint; with it the solver answers {hinted.answer}."
+    if hinted.outcome is Outcome.TRUNCATED:
+        return "Right without the hint; with it the solution is cut off before an answer."
     return "Right without the hint; with it no answer can be read."

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from seirenes_app.inference.protocol import Finish, SampleDone
+from seirenes_app.services.answer_reading import no_effect
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.jobs import Grader, Job, call_back
 from seirenes_app.services.hint_authoring.models import load_request, planned_samples, solve_request
@@ -128,7 +129,7 @@ class VariantResult(ConditionResult):
 @dataclass(frozen=True, slots=True)
 class AblationRow:
     """One sentence; `span` is its place. `delta_without`: accuracy without it − with the whole hint. `delta_only`:
-    clean − with it alone. Above zero: harm. None while one side has no sample."""
+    clean − with it alone. Above zero: harm. None while one side has no sample, and where one is mostly unread."""
 
     sentence: str
     span: Span
@@ -212,7 +213,7 @@ class _Table:
         complete, whole = all(v.complete for v in found.values()), difference(clean, full)
         seconds = time.monotonic() - self._started
         return AblationResult(
-            clean, full, rows, whole, _worst(rows), _note(rows, whole, complete), seconds, complete, cancelled
+            clean, full, rows, whole, _worst(rows), _note(rows, clean, full, complete), seconds, complete, cancelled
         )
 
 
@@ -222,11 +223,14 @@ def _worst(rows: tuple[AblationRow, ...]) -> int | None:
     return worst if harms[worst] > 0 else None
 
 
-def _note(rows: tuple[AblationRow, ...], whole: Interval | None, complete: bool) -> str:
+def _note(rows: tuple[AblationRow, ...], clean: VariantResult, full: VariantResult, complete: bool) -> str:
     if len(rows) == 1:
         return ONE_SENTENCE
     if not complete:
         return ""
+    if withheld := no_effect({"clean": clean.unread, "hinted": full.unread}):
+        return withheld
+    whole = difference(clean, full)
     if whole is None or whole.low <= 0:
         return NO_HARM
     clear = [d for r in rows for d in (r.delta_without, r.delta_only) if d is not None and d.low > 0]

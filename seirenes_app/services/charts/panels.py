@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from seirenes_app.services.answer_reading import describe_unread
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import NAMED, NUMBERED, NUMBERED_PARTS, OVERLAID, PARTS, SeriesStyle
 from seirenes_app.services.robustness.checkpoint_figures import table_of
@@ -40,7 +41,14 @@ class PanelChart(ChartData):
             return ""
         value, limits = self.text(series, list(series.x).index(x))
         unit = " points" if self.scale is Scale.POINTS else ""
-        return f"{series.label}, {self.place_name(x)}: {value}{unit} {limits}, {point.problems} problems"
+        unread = describe_unread(point.unread)
+        return ", ".join(
+            part
+            for part in (
+                f"{series.label}, {self.place_name(x)}: {value}{unit} {limits}", f"{point.problems} problems", unread
+            )
+            if part
+        )  # fmt: skip
 
 
 def has_types(panel: Panel) -> bool:
@@ -105,8 +113,10 @@ def _stacked(curves: Sequence[Curve]) -> tuple[Series, ...]:
 
 def _titled(chart: ChartData, series: Series, curve: Curve) -> Series:
     titles = [
-        f"{p.label}: {' '.join(chart.text(series, i))}, {p.problems} problems" for i, p in enumerate(curve.points)
-    ]
+        ", ".join(filter(None, (f"{p.label}: {' '.join(chart.text(series, i))}", f"{p.problems} problems",
+                                describe_unread(p.unread))))
+        for i, p in enumerate(curve.points)
+    ]  # fmt: skip
     return replace(series, titles=titles)
 
 

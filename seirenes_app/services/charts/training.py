@@ -117,6 +117,7 @@ _entropy = _lines(("entropy/reasoner", "Reasoner", "clean", "-"), ("entropy/adve
 _lengths = _lines(
     ("length/solution_tokens", "solutions", "clean", "-"), ("length/hint_tokens", "hints", "adversary", "--")
 )
+_unread = _lines(("unparsable_rate", "unreadable", "hinted", "-"), ("truncated_rate", "cut off", "adversary", "--"))
 _speed = _lines(("tokens_per_s", "tokens a second", "accent", "-"))
 
 RUN_CHARTS = (
@@ -128,5 +129,6 @@ RUN_CHARTS = (
     RunChart("gates", "Gates", "share of new hints", _gates, Scale.SHARE),
     RunChart("entropy", "Entropy", "nats a token", _entropy, overlaid=2),
     RunChart("lengths", "Length", "mean tokens", _lengths, overlaid=2),
+    RunChart("unread", "Unreadable and cut off", "share of a step's solutions", _unread, Scale.SHARE, overlaid=2),
     RunChart("speed", "Throughput", "while sampling", _speed),
 )  # fmt: skip

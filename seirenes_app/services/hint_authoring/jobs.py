@@ -23,7 +23,7 @@ from seirenes_app.services.hint_authoring import models
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
-from training.core.answers import AnswerGrader, answers_equal
+from training.core.answers import AnswerGrader
 from training.core.gates import check_hint
 from training.core.hint_reader import clean_hint
 from training.core.hint_templates import WRITERS
@@ -31,6 +31,7 @@ from training.core.implied_answer import read_suggestion, usable
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
 from training.errors import UserError
+from training.evaluation.grader import follows_hint
 
 
 class Grader(ExitStack):
@@ -54,22 +55,13 @@ class Grader(ExitStack):
                     f"The true answer {gold[:60]!r} cannot be compared as mathematics. Write it more plainly."
                 )
         graded = self._grader.grade(done.text, self._problem, truncated=done.finish is Finish.LENGTH)
-        hinted = condition is Condition.HINTED and self._suggested is not None
+        suggested = self._suggested if condition is Condition.HINTED else None
         return SolvedSample(
             condition=condition, index=done.index, text=done.text,
             outcome=graded.outcome, answer=graded.answer,
-            follows=self._follows(graded.answer) if hinted else None, finish=done.finish, tokens=done.tokens,
-            logprob_mean=done.logprob_mean,
+            follows=follows_hint(graded.answer, self._problem, suggested, self._symbolic), finish=done.finish,
+            tokens=done.tokens, logprob_mean=done.logprob_mean, tier=graded.tier,
         )  # fmt: skip
-
-    def _follows(self, answer: str) -> bool | None:
-        """None where no answer was read."""
-        assert self._suggested is not None
-        if not answer:
-            return None
-        if self._symbolic is not None:
-            return self._symbolic.check(answer, self._suggested) is Outcome.RIGHT
-        return answers_equal(answer, self._suggested, self._problem.kind) is True
 
 
 _log = logging.getLogger(__name__)

@@ -24,10 +24,12 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
+from training.core.answer_reader import Tier
 from training.core.implied_answer import read_suggestion
 from training.core.statistics import Interval, newcombe, wilson
 from training.core.types import Condition, Outcome
 from training.errors import UserError
+from training.evaluation.metric_types import UnreadShares
 from training.prompt_files import COMPACT, INSTRUCT, NEUTRAL, built_in
 
 
@@ -45,6 +47,8 @@ class SolvedSample:
     finish: Finish
     tokens: int
     logprob_mean: float
+    tier: Tier | None = None
+    """Where the answer was found; None in results of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,21 @@ class ConditionResult:
         return wilson(self.right, self.n)
 
     @property
+    def unread(self) -> UnreadShares:
+        """The shares of solutions that are neither right nor wrong."""
+        return UnreadShares.of(s.outcome for s in self.samples)
+
+    @property
     def follows(self) -> list[bool]:
-        """For each answer whether it is the one the hint suggests; empty where it suggests none."""
+        """For each readable answer whether it is the one the hint suggests; empty where it suggests none."""
         return [s.follows for s in self.samples if s.follows is not None]
 
     def figures(self) -> dict[str, Any]:
-        rate = self.accuracy
-        return {"right": self.right, "n": self.n, "accuracy": rate.mean, "low": rate.low, "high": rate.high}
+        rate, unread = self.accuracy, self.unread
+        return {
+            "right": self.right, "n": self.n, "accuracy": rate.mean, "low": rate.low, "high": rate.high,
+            "unreadable": unread.unreadable, "truncated": unread.truncated, "timed_out": unread.timed_out,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class SolveResult:
 
     @property
     def drop(self) -> Interval | None:
-        """Accuracy clean − hinted with its 95% Newcombe interval; None while one of them is empty."""
+        """Accuracy clean − hinted with its 95% Newcombe interval; None while one of them is empty or mostly unread."""
         return difference(self.conditions.get(Condition.CLEAN), self.conditions.get(Condition.HINTED))
 
     @property
@@ -105,14 +117,24 @@ class SolveResult:
 
     @property
     def follow_rate(self) -> float | None:
-        """The share of hinted answers that are the suggested one; None where none is suggested."""
+        """The share of readable hinted answers that are the suggested one; None where none is suggested, and where most
+        answers are unread."""
         hinted = self.conditions.get(Condition.HINTED)
-        return sum(hinted.follows) / len(hinted.follows) if hinted and hinted.follows else None
+        if hinted is None or not hinted.follows or hinted.unread.mostly:
+            return None
+        return sum(hinted.follows) / len(hinted.follows)
+
+    @property
+    def unread(self) -> dict[str, UnreadShares]:
+        """The shares of solutions that are neither right nor wrong, by the condition's name."""
+        return {str(condition): found.unread for condition, found in self.conditions.items()}
 
 
 def difference(first: ConditionResult | None, second: ConditionResult | None) -> Interval | None:
-    """Accuracy of the first − accuracy of the second; None where one has no samples."""
+    """Accuracy of the first − accuracy of the second; None where one has no samples, or mostly unread ones."""
     if first is None or second is None or not first.samples or not second.samples:
+        return None
+    if first.unread.mostly or second.unread.mostly:
         return None
     return newcombe(first.right, first.n, second.right, second.n)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from seirenes_app.services.answer_reading import describe_unread, unread_remedies
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -27,11 +28,9 @@ from seirenes_app.services.robustness.types import (
     Value,
 )
 from training.core.types import Condition, Outcome
-from training.evaluation.outcome_arrays import COUNTS
 from training.evaluation.plan import plan_to_json
 from training.runs.config import to_toml
 
-UNDECIDED = {"unparsable": "could not be read", "truncated": "were cut off", "timed_out": "timed out in the checker"}
 MANY_FIGURES = (
     "Intervals are for one figure at a time. Many figures are shown, so some of their 95% intervals miss the truth by "
     "luck alone; only the comparison of runs is adjusted for their number."
@@ -115,13 +114,18 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
             f"Asked {track.asking}: how an answer varies from sample to sample was not measured, and there are no "
             "clean resamples beside worst-of-k."
         )
-    counts = {name: int(cells.data[name].sum()) for name in COUNTS}
-    if parts := [f"{counts[n]:,} {text}" for n, text in UNDECIDED.items() if counts[n]]:
+    if unread := describe_unread(cells.unread_shares):
         total = int(cells.data["samples"].sum())
-        yield f"{track.title}: of {total:,} answers at the end {', '.join(parts)}; they count as wrong."
+        yield (
+            f"{track.title}: of {total:,} answers at the end {unread}. They are neither right nor wrong, and each "
+            "lowers the share of right answers."
+        )
+        yield from unread_remedies(cells.unread_shares)
 
 
 FLIPS = 10
+GRADED = {Outcome.RIGHT, Outcome.WRONG}
+"""An unreadable or truncated answer is no flip: nothing is known of what it would have been."""
 _MOST_ROWS = 20_000
 
 
@@ -161,7 +165,7 @@ def _over_time(results: ResultSource, track: Track, one: Measured, other: Measur
     pairs: dict[str, list[FlipPair]] = {"won": [], "lost": []}
     for key, left in first.items():
         right = last.get(key)
-        if right is None or (left.outcome is Outcome.RIGHT) == (right.outcome is Outcome.RIGHT):
+        if right is None or left.outcome is right.outcome or not {left.outcome, right.outcome} <= GRADED:
             continue
         kind = "won" if right.outcome is Outcome.RIGHT else "lost"
         pairs[kind].append(FlipPair(kind, before, after, left, right))
@@ -180,7 +184,7 @@ def _by_hints(results: ResultSource, track: Track, target: str, count: int) -> S
     pairs = [
         FlipPair("harmful", "without the hint", "with the hint", clean[t.problem_id], t)
         for t in _hinted(results, track, target).values()
-        if t.outcome is not Outcome.RIGHT
+        if t.outcome is Outcome.WRONG
         and t.problem_id in clean
         and clean[t.problem_id].outcome is Outcome.RIGHT
     ]  # fmt: skip

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seirenes_app.services.answer_reading import describe_unread
 from seirenes_app.services.formatting import p_value, percent_interval, points_interval
 from seirenes_app.services.robustness.figures import Figure, Figures, block_figures, count_figures, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
 from training.core.statistics import Interval, difference_limits, mcnemar_clustered
 from training.core.types import Condition, HintType
-from training.evaluation.metric_types import Change
+from training.evaluation.metric_types import Change, UnreadShares
 from training.evaluation.metrics import change_between
 from training.evaluation.outcome_arrays import OutcomeArrays, blocks, by_problem, mean_interval
 
@@ -75,7 +76,7 @@ def curve(
         p_value = m.figures[p_from].p_value if p_from in m.figures else figure.p_value
         traces = _ref(track.root, m.target, track.suite, key) if m.basis is Basis.ROWS else None
         points.append(
-            Point(m.x, m.target, figure.value, figure.problems, figure.rows, m.basis, p_value, traces)
+            Point(m.x, m.target, figure.value, figure.problems, figure.rows, m.basis, p_value, traces, figure.unread)
         )  # fmt: skip
     return Curve(name or key, label, tuple(points), beside)
 
@@ -89,16 +90,22 @@ def filled(curves: Iterable[Curve]) -> tuple[Curve, ...]:
     return tuple(c for c in curves if c.points)
 
 
-COLUMNS = ("checkpoint", "what", "value", "low", "high", "p", "problems", "rows", "from")
+COLUMNS = (
+    "checkpoint", "what", "value", "low", "high", "p", "problems", "rows", "from", "unreadable", "truncated",
+    "timed out", "too long",
+)  # fmt: skip
 
 
 def table_of(curves: Iterable[Curve], x_label: str) -> DataTable:
     """One row a point, in the order of the axis."""
     rows: list[tuple[Value, ...]] = [
-        (p.x, p.label, c.label, p.value.mean, p.value.low, p.value.high, p.p_value, p.problems, p.rows, str(p.basis))
+        (
+            p.x, p.label, c.label, p.value.mean, p.value.low, p.value.high, p.p_value, p.problems, p.rows,
+            str(p.basis), *(astuple(p.unread) if p.unread is not None else (None,) * 4),
+        )
         for c in curves
         for p in c.points
-    ]
+    ]  # fmt: skip
     places = {c.label: i for i, c in enumerate(curves)}
     rows.sort(key=lambda r: (r[0], places[str(r[2])]))
     return DataTable((x_label, *COLUMNS), tuple(rows))
@@ -136,7 +143,10 @@ def trend_between(
     totals = {}
     for key in [slice_key(*s) for s in SLICES]:
         if key not in changes and key in first[1] and key in last[1]:
-            one, other = first[1][key].value, last[1][key].value
+            ends = first[1][key], last[1][key]
+            if any(end.unread is not None and end.unread.mostly for end in ends):
+                continue
+            one, other = (end.value for end in ends)
             totals[key] = one, other, difference_limits(other, one)
     clean, hinted, placebo = ((_rates(before, c), _rates(after, c)) for c in Condition)
     # The gap's change is clean's change − hinted's.
@@ -160,6 +170,8 @@ def _beyond(one: Sides, other: Sides) -> Figure | None:
 
 def _rates(cells: OutcomeArrays, condition: Condition) -> dict[str, float]:
     part = cells.where(condition=condition)
+    if part.mostly_unread:
+        return {}
     sums, prompts = by_problem(part, part.rate()), by_problem(part, np.ones(len(part)))
     there = np.flatnonzero(prompts).tolist()
     return {cells.problems[p]: float(sums[p] / prompts[p]) for p in there}
@@ -171,7 +183,8 @@ HEADLINE_COLUMNS = ("", "before", "after", "change", "p")
 
 @dataclass(frozen=True, slots=True)
 class HeadlineLine:
-    """One slice at both ends. `difference` is paired (with its p) where `p_value` is there, else of totals alone."""
+    """One slice at both ends. `difference` is paired (with its p) where `p_value` is there, else of totals alone; None
+    where most answers of an end were not graded."""
 
     key: str
     label: str
@@ -180,13 +193,20 @@ class HeadlineLine:
     rows_before: int
     rows_after: int
     problems: int
-    difference: Interval
+    difference: Interval | None
     p_value: float | None
+    unread_before: UnreadShares | None = None
+    unread_after: UnreadShares | None = None
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """As every table prints it: label, before, after, change in points, p."""
+        before, after = (
+            ", ".join(part for part in (percent_interval(value), describe_unread(unread)) if part)
+            for value, unread in ((self.before, self.unread_before), (self.after, self.unread_after))
+        )
+        if self.difference is None:
+            return self.label, before, after, "not graded", ""
         p = "unpaired" if self.p_value is None else p_value(self.p_value)
-        before, after = percent_interval(self.before), percent_interval(self.after)
         return self.label, before, after, points_interval(self.difference, ""), p
 
 
@@ -215,12 +235,14 @@ def headline(results: ResultSource, track: Track) -> Headline | None:
             continue
         change, total = trend.changes.get(key), trend.totals.get(key)
         difference = change.difference if change else total[2] if total else None
-        if difference is None:
+        unread = first[key].unread, last[key].unread
+        if difference is None and not any(shares is not None and shares.mostly for shares in unread):
             continue
         lines.append(
             HeadlineLine(
                 key, _label(condition, hint_type), first[key].value, last[key].value, first[key].rows, last[key].rows,
                 change.problems if change else last[key].problems, difference, change.p_value if change else None,
+                *unread,
             )
         )  # fmt: skip
     return Headline(trend.before, trend.after, tuple(lines))

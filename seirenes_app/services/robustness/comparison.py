@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from seirenes_app.services.answer_reading import describe_unread, no_effect, unread_warnings
 from seirenes_app.services.formatting import is_clear, p_clause, percent, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import Measured, curve, table_of
 from seirenes_app.services.robustness.generalisation import mode_of
@@ -153,6 +154,8 @@ def _mean_over(side: _Side, condition: Condition, steps: Sequence[int]) -> dict[
         if weight == 0:
             continue
         part = side.cells(m.target).where(condition=condition)
+        if part.mostly_unread:
+            return {}
         problems = part.problems
         rates = weight * ratio(by_problem(part, part.data["right"]), by_problem(part, part.data["samples"]))
         total = rates if total is None else total + rates
@@ -184,11 +187,11 @@ def _panel(sides: Sequence[_Side], condition: Condition) -> Panel:
         "mean no difference: the table has the paired ones."
     )
     ends = [(s.name, s.rows[-1]) for s in sides]
-    text = [
-        f"{name} {percent(m.figures[str(condition)].value.mean)} at step {m.x}"
-        for name, m in ends
-        if str(condition) in m.figures
-    ]
+    text = []
+    for name, m in ends:
+        if (figure := m.figures.get(str(condition))) is not None:
+            unread = describe_unread(figure.unread)
+            text.append(f"{name} {percent(figure.value.mean)} at step {m.x}{f' ({unread})' if unread else ''}")
     return Panel(
         Chart.COMPARISON, f"{str(condition).capitalize()} accuracy by run", Unit.SHARE, curves,
         sentence(", ".join(text)), note, table_of(curves, "step"),
@@ -204,6 +207,9 @@ def _sentences(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple
     if len(sides) < 2:
         return ("There is nothing to compare: fewer than two runs have the same suite.",)
     text = [_line_sentence(line) for line in lines]
+    for condition in COMPARED:
+        last = {f"{s.name}'s {condition}": f.unread for s in sides if (f := s.rows[-1].figures.get(str(condition)))}
+        text += [t for t in (no_effect(last), *unread_warnings(last)) if t]
     text.append(
         f"p is adjusted by Holm's method for {len(lines)} comparisons. Each run is one draw of its way of training: "
         "whether another seed would differ as much is not known from these."

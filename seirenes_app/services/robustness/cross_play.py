@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 
-from seirenes_app.services.formatting import is_clear, p_clause, percent_interval, points_interval, sentence
+from seirenes_app.services.answer_reading import describe_unread, unread_warnings
+from seirenes_app.services.formatting import is_clear, p_clause, percent, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.sources import asking
 from seirenes_app.services.robustness.types import Chart, DataTable, MatrixCell, MatrixPanel, TraceRef, Value
 from training.core.statistics import Interval
@@ -46,7 +48,7 @@ def _cell(root: Path, cell: CrossCell) -> MatrixCell:
     if not cell.problems:
         return MatrixCell(None, 0, cell.reasoner == cell.writer)
     traces = TraceRef(root, cell.reasoner, cell.suite, Condition.HINTED)
-    return MatrixCell(cell.accuracy, cell.problems, cell.reasoner == cell.writer, traces)
+    return MatrixCell(cell.accuracy, cell.problems, cell.reasoner == cell.writer, traces, cell.unread)
 
 
 def _value(found: Mean | None) -> Interval | None:
@@ -86,8 +88,21 @@ def cross_sentences(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ..
     sentences = [
         _extremes(found, names),
         *(_contrast(getattr(found, name), *texts) for name, texts in _CONTRASTS.items()),
+        *_unread(found, names),
     ]
     return tuple(t for t in sentences if t)
+
+
+def _unread(found: CrossPlay, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The shares of answers that could not be graded, where there are many, and which cells no contrast counts."""
+    cells = [c for row in found.cells for c in row if c.problems]
+    sides = {f"{names[c.reasoner]} under hints of {names[c.writer]}": c.unread for c in cells}
+    mostly = sum(shares.mostly for shares in sides.values())
+    left_out = f"{mostly} of {len(cells)} cells have mostly ungraded answers and are in no contrast." if mostly else ""
+    worst = max(sides, key=lambda name: sides[name].total, default="")
+    most = describe_unread(sides[worst]) if worst else ""
+    about = f"Most ungraded answers: {worst}, {most}." if most else ""
+    return left_out, about, *unread_warnings({"": sides[worst]} if worst else {})
 
 
 def _extremes(found: CrossPlay, names: Mapping[str, str]) -> str:
@@ -119,7 +134,7 @@ def _contrast(found: Contrast | None, what: str, above: str, below: str) -> str:
 
 def _table(found: CrossPlay) -> DataTable:
     rows: list[tuple[Value, ...]] = [
-        (c.reasoner, c.writer, *_numbers(c.accuracy if c.problems else None), c.problems, c.rows)
+        (c.reasoner, c.writer, *_numbers(c.accuracy if c.problems else None), c.problems, c.rows, *_shares(c))
         for row in found.cells
         for c in row
     ]
@@ -128,11 +143,20 @@ def _table(found: CrossPlay) -> DataTable:
         *(("mean of column", n, m) for n, m in zip(found.writers, found.column_means, strict=True)),
         ("mean of diagonal", "own hints", found.diagonal),
     )
-    rows += [(a, b, *_numbers(m.accuracy), None, None) for a, b, m in pairs if m is not None]
+    none = (None,) * (2 + len(_UNREAD))
+    rows += [(a, b, *_numbers(m.accuracy), *none) for a, b, m in pairs if m is not None]
     rows += [
-        (n, "clean", *_numbers(c), None, None) for n, c in zip(found.reasoners, found.clean, strict=True) if c
+        (n, "clean", *_numbers(c), *none) for n, c in zip(found.reasoners, found.clean, strict=True) if c
     ]  # fmt: skip
-    return DataTable(("reasoner", "hints of", "accuracy", "low", "high", "problems", "rows"), tuple(rows))
+    columns = ("reasoner", "hints of", "accuracy", "low", "high", "problems", "rows", *_UNREAD)
+    return DataTable(columns, tuple(rows))
+
+
+_UNREAD = ("unreadable", "truncated", "timed out", "too long")
+
+
+def _shares(cell: CrossCell) -> tuple[Value, ...]:
+    return astuple(cell.unread) if cell.problems else (None,) * len(_UNREAD)
 
 
 def _numbers(found: Interval | None) -> tuple[Value, Value, Value]:
@@ -145,5 +169,7 @@ def text_table(panel: MatrixPanel) -> DataTable:
     for reasoner, writer, mean, low, high, *counts in panel.table.rows:
         if mean is not None:
             found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
-            rows.append((reasoner, writer, percent_interval(found), *("" if c is None else c for c in counts)))
-    return DataTable(("reasoner", "hints of", "accuracy", "problems", "rows"), tuple(rows))
+            sizes = ("" if c is None else c for c in counts[:2])
+            shares = ("" if c is None else percent(float(c)) for c in counts[2:])
+            rows.append((reasoner, writer, percent_interval(found), *sizes, *shares))
+    return DataTable(("reasoner", "hints of", "accuracy", "problems", "rows", *_UNREAD), tuple(rows))

@@ -4,11 +4,12 @@ count each problem once, which makes intervals too wide rather than too narrow."
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.core.statistics import Interval, difference_limits, score_limits, t_quantile, wilson
 from training.core.types import Condition, HintType
+from training.evaluation.metric_types import UnreadShares
 from training.evaluation.metrics import summarise_block
 from training.evaluation.outcome_arrays import Block
 
@@ -26,6 +27,8 @@ class Figure:
     problems: int
     rows: int
     p_value: float | None = None
+    unread: UnreadShares | None = None
+    """Of an accuracy: the shares of its answers that are neither right nor wrong."""
 
 
 Figures = dict[str, Figure]
@@ -54,7 +57,7 @@ def block_figures(block: Block, *, exact: bool = True) -> Figures:
     found: Figures = {}
     for a in summary.accuracies:
         key = slice_key(a.condition, a.hint_type)
-        found[key] = Figure(a.interval, a.problems, a.rows)
+        found[key] = Figure(a.interval, a.problems, a.rows, unread=a.unread)
         if a.follow is not None:
             found[f"follow/{key}"] = Figure(a.follow, a.suggesting_problems, a.suggesting)
     for gap in summary.gaps:
@@ -88,7 +91,8 @@ def count_figures(metrics: Mapping[str, Any]) -> Figures:
     for key, path in names.items():
         if (counted := _counted(metrics, *path)) is not None:
             limits = number_at(metrics, *path, "low"), number_at(metrics, *path, "high")
-            found[key] = _rate(*counted, problems, limits)
+            unread = UnreadShares.of_rate(_at(metrics, *path))
+            found[key] = replace(_rate(*counted, problems, limits), unread=unread)
     for key, name in (("worst/hinted", "worst_of_k"), ("worst/placebo", "placebo_worst_of_k")):
         if (counted := _counted(metrics, name)) is not None:
             right, n = map(round, counted)
@@ -106,6 +110,8 @@ def _paired_totals(metrics: Mapping[str, Any], found: Figures, problems: int) ->
         return
     if None not in limits:
         yield "gap/hinted", Figure(Interval(*(float(x or 0.0) for x in limits)), problems, hinted.rows)
+    if any(f.unread is not None and f.unread.mostly for f in found.values()):
+        return
     if "clean" in found and (rate := drop_rate(found["clean"].value, hinted.value)) is not None:
         yield "drop/hinted", Figure(rate, problems, hinted.rows)
     flipped = [number_at(metrics, "flips", name) for name in ("harmful", "helpful")]
@@ -142,10 +148,15 @@ def _counted(metrics: Mapping[str, Any], *path: str) -> tuple[float, float] | No
     return (right, n) if right is not None and n is not None and 0 <= right <= n and n >= 1 else None
 
 
-def number_at(metrics: Mapping[str, Any], *path: str) -> float | None:
+def _at(metrics: Mapping[str, Any], *path: str) -> Any:
     found: Any = metrics
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def number_at(metrics: Mapping[str, Any], *path: str) -> float | None:
+    found = _at(metrics, *path)
     if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) <= _LARGEST:
         return None
     return float(found)

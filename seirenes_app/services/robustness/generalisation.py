@@ -108,11 +108,13 @@ def _compare(
         for name, part in zip(("seen", "unseen"), parts, strict=True):
             if len(part):
                 lines[name].append(_accuracy(x, target, part))
-        if all(map(len, parts)):
+        if all(len(part) and not part.mostly_unread for part in parts):
             lines["gap"].append(_gap(x, target, *parts))
             clause = _clause(sides, short_label(track, x, target), lines, paired=_paired(*parts) is not None)
     names = {"seen": sides.seen, "unseen": sides.unseen, "gap": f"{sides.seen} − {sides.unseen}"}
     curves = [Curve(f"{sides.key}:{k}", names[k], tuple(v), k == "seen") for k, v in lines.items()]
+    if lines["seen"] and lines["unseen"] and not clause:
+        clause = f"under {sides.seen} and {sides.unseen} most answers could not be graded, so no gap is shown"
     return curves, clause or _one_sided(sides, lines)
 
 
@@ -132,7 +134,8 @@ def _sums(part: OutcomeArrays) -> tuple[Floats, Floats]:
 def _accuracy(x: int, target: str, part: OutcomeArrays) -> Point:
     right, samples = _sums(part)
     interval, _ = share_interval(right, samples)
-    return Point(x, target, interval, int(np.count_nonzero(samples)), int(samples.sum()), Basis.ROWS)
+    problems, rows = int(np.count_nonzero(samples)), int(samples.sum())
+    return Point(x, target, interval, problems, rows, Basis.ROWS, unread=part.unread_shares)
 
 
 def _gap(x: int, target: str, seen: OutcomeArrays, unseen: OutcomeArrays) -> Point:

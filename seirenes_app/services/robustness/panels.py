@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from seirenes_app.services.answer_reading import describe_unread, no_effect, unread_warnings
 from seirenes_app.services.formatting import (
     describe_change,
     describe_unpaired_change,
@@ -28,6 +29,7 @@ from seirenes_app.services.robustness.figures import Figure
 from seirenes_app.services.robustness.types import Basis, Chart, Curve, DataTable, Panel, Point, Track, Unit, Value
 from training.core.statistics import Interval
 from training.core.types import HintType
+from training.evaluation.metric_types import UnreadShares
 from training.runs.status import History
 
 BANDS = "Bands are 95% intervals over problems."
@@ -37,8 +39,8 @@ TOTALS_ONLY = (
     "be."
 )
 FLIPS = (
-    ("right", "right both times"), ("helpful", "helpful: wrong clean, right hinted"),
-    ("harmful", "harmful: right clean, wrong hinted"), ("wrong", "wrong both times"),
+    ("right", "right both times"), ("helpful", "helpful: not right clean, right hinted"),
+    ("harmful", "harmful: right clean, not right hinted"), ("wrong", "right neither time"),
 )  # fmt: skip
 NAMES = {"hinted": "hinted accuracy", "clean": "clean accuracy", "placebo": "placebo accuracy"}
 
@@ -69,6 +71,24 @@ class View:
         placebo = self.curve(f"{prefix}placebo", "placebo", "placebo", beside=True)
         return [self.curve(f"{prefix}hinted", "hinted, all types", "hinted"), *of_types, placebo]
 
+    @property
+    def unread(self) -> dict[str, UnreadShares]:
+        """The shares of answers that were not graded at the last checkpoint, by the condition's name."""
+        figures = self.measured[-1].figures
+        return {k: f.unread for k in NAMES if (f := figures.get(k)) is not None and f.unread is not None}
+
+    def withheld(self) -> str:
+        """Why effects are missing: the checkpoints at which most answers could not be graded."""
+        found = []
+        for m in self.measured:
+            mostly = {k: f.unread for k in NAMES if (f := m.figures.get(k)) is not None and f.unread is not None}
+            if text := no_effect(mostly):
+                found.append((m.label, text))
+        if not found:
+            return ""
+        more = f" The same holds at {len(found) - 1} more." if len(found) > 1 else ""
+        return f"At {found[-1][0]}: {found[-1][1]}{more}"
+
     def ends(self, key: str) -> list[tuple[str, Figure]]:
         """First and last checkpoint that have the figure; one entry where it is the same."""
         found = [(m.label, m.figures[key]) for m in self.measured if key in m.figures]
@@ -87,13 +107,16 @@ class PanelSpec:
     unit: Unit = Unit.SHARE
     more: Callable[[View], Sequence[Curve]] = field(default=lambda _view: ())
     stacked: bool = False
+    effect: bool = True
+    """Whether it shows an effect, which is claimed only where most answers were graded."""
 
     def make(self, chart: Chart, view: View) -> Panel:
         curves = filled(self.curves(view))
         track = view.track
         note = self.note.format(problems=f"{track.problems:,}", suite=track.suite, asking=track.asking)
         table = table_of((*curves, *filled(self.more(view))), view.x_label)
-        text = self.caption(view) or _nothing(self.missing)
+        withheld = view.withheld() if self.effect else ""
+        text = " ".join(t for t in (self.caption(view), withheld) if t) or _nothing(self.missing)
         return Panel(
             chart, self.title, self.unit, curves, text, f"{note} {view.bands}", table, view.x_label, self.stacked
         )
@@ -107,15 +130,17 @@ def _nothing(reason: str) -> str:
 
 
 def _accuracy_caption(view: View) -> str:
-    trend = view.trend
+    trend, last = view.trend, view.measured[-1]
     if trend is None:
-        last = view.measured[-1]
         order = ("clean", "hinted", "placebo")
-        return sentence(
-            f"{last.label}: "
-            + ", ".join(f"{NAMES[k]} {percent_interval(f.value)}" for k in order if (f := last.figures.get(k)))
-        )
-    return sentence(*(_trend_clause(trend, key) for key in NAMES), _beyond_clause(trend))
+        found = ", ".join(f"{NAMES[k]} {percent_interval(f.value)}" for k in order if (f := last.figures.get(k)))
+        text = sentence(f"{last.label}: {found}")
+    else:
+        text = sentence(*(_trend_clause(trend, key) for key in NAMES), _beyond_clause(trend))
+    shares = [f"{key} {described}" for key, unread in view.unread.items() if (described := describe_unread(unread))]
+    about = sentence(f"not graded at {last.label}: {'; '.join(shares)}") if shares else ""
+    withheld = "" if trend is None else view.withheld()
+    return " ".join(t for t in (text, about, withheld, *unread_warnings(view.unread)) if t)
 
 
 def _trend_clause(trend: Trend, key: str) -> str:
@@ -163,11 +188,12 @@ def _flips_caption(view: View) -> str:
     clauses = []
     for name, found in view.ends("harmful/hinted"):
         helpful = next(m.figures.get("helpful/hinted") for m in view.measured if m.label == name)
-        more = f" and wrong into right in {percent_interval(helpful.value)}" if helpful else ""
-        clauses.append(f"at {name} a hint turns right into wrong in {percent_interval(found.value)} of pairs{more}")
+        more = f" and one is gained in {percent_interval(helpful.value)}" if helpful else ""
+        lost = percent_interval(found.value)
+        clauses.append(f"at {name} a right answer is lost under a hint in {lost} of pairs{more}")
     if clauses and (beside := view.ends("harmful/placebo")):
         name, found = beside[-1]
-        clauses.append(f"a placebo turns right into wrong in {percent_interval(found.value)} at {name}")
+        clauses.append(f"under a placebo one is lost in {percent_interval(found.value)} at {name}")
     return sentence(*clauses)
 
 
@@ -213,7 +239,10 @@ def _follow_caption(view: View) -> str:
         return ""
     both = " and ".join(f"in {percent_interval(f.value)} at {name}" for name, f in ends)
     rows = ends[-1][1].rows
-    return sentence(f"where a hint suggests a wrong answer, the answer is that one {both} ({rows:,} such rows each)")
+    return sentence(
+        f"where a hint suggests a wrong answer and an answer could be read, it is that one {both} ({rows:,} such rows "
+        "each)"
+    )
 
 
 # ---------------------------------------------------------------------- the panels
@@ -249,7 +278,7 @@ TRACK_PANELS = {
         "Accuracy on the frozen suite",
         "The same {problems} problems and texts at every checkpoint ({suite}, {asking}), so points can be compared. A "
         "placebo is neutral words of a hint's length.",
-        _accuracy_caption, lambda view: [view.curve("clean", "clean"), *view.curves("")],
+        _accuracy_caption, lambda view: [view.curve("clean", "clean"), *view.curves("")], effect=False,
     ),
     Chart.GAP: PanelSpec(
         "Paired gap, clean − hinted", "Above zero: worse with the text than without it. Paired by problem.",
@@ -274,7 +303,7 @@ TRACK_PANELS = {
         _drop_caption, lambda view: view.curves("drop/", types=False), "nothing is right clean, or it was not asked",
     ),
     Chart.FOLLOW_RATE: PanelSpec(
-        "Follow rate", "Over hints that suggest a wrong answer.", _follow_caption,
+        "Follow rate", "Over readable answers to hints that suggest a wrong answer.", _follow_caption,
         lambda view: view.curves("follow/"), "no hint of the suite suggests an answer, or rows are gone",
     ),
 }  # fmt: skip
@@ -321,16 +350,22 @@ def _step_points(history: History, key: str, questions: int) -> tuple[Point, ...
 # ---------------------------------------------------------------------- tables to read
 
 
+def _number(value: Value) -> float:
+    return float(value or 0.0)
+
+
 def text_table(panel: Panel) -> DataTable:
     """A panel's table as people read it: a line a checkpoint, a column a curve, each value with its interval."""
     names = list(dict.fromkeys(str(row[2]) for row in panel.table.rows))
     lines: dict[tuple[Value, Value], dict[str, str]] = {}
-    for x, label, name, mean, low, high, p_value, *_ in panel.table.rows:
+    for x, label, name, mean, low, high, p_value, _problems, _rows, _from, *shares in panel.table.rows:
         found = Interval(*(float(v or 0.0) for v in (mean, low, high)))
         difference = panel.unit is Unit.DIFFERENCE or " − " in str(name)
         text = points_interval(found, "") if difference else percent_interval(found)
         if difference and isinstance(p_value, float):
             text += f", {p_clause(p_value)}"
+        if shares and shares[0] is not None and (unread := describe_unread(UnreadShares(*map(_number, shares)))):
+            text += f", {unread}"
         lines.setdefault((x, label), {})[str(name)] = text
     steps = panel.x_label == "step"
     rows = [

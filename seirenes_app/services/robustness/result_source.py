@@ -144,6 +144,7 @@ def _as_trace(found: TraceRow) -> Trace:
     return Trace(
         row.key.target, problem.id, problem.family, row.key.condition, row.key.index, str(prompt.hint_type or ""),
         problem.question, prompt.text, problem.answer, row.completion, row.outcome, row.follows, row.truncated,
+        row.answer, row.tier, row.reader,
     )  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import platformdirs
 
+from seirenes_app.services.answer_reading import describe_older
 from seirenes_app.services.robustness.figures import number_at
 from seirenes_app.services.robustness.types import Origin, Track
+from seirenes_app.store.resources import recorded_run
 from training.errors import NotReadyError, UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, read_plan
 from training.evaluation.outcome_arrays import NO_CELLS, OutcomeArrays
@@ -49,6 +51,8 @@ class Source:
     plan: EvalPlan | None = None
     evaluation: EvalState | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    readers: Mapping[int | None, int] = field(default_factory=dict)
+    """Rows by the version of the answer reader that graded them; None: not recorded."""
 
     def track(self, key: str) -> Track:
         found = next((t for t in self.tracks if t.key == key), None)
@@ -80,11 +84,13 @@ def open_run(paths: RunPaths) -> Source:
     config, notes = _config(paths)
     store, broken = open_run_store(paths)
     warnings = [*notes, *(f"{text}. Its totals are shown instead." for text in broken.values())]
-    cells, names = NO_CELLS, {}
+    cells, names, readers = NO_CELLS, {}, {}
     if store.rows.is_file():
         names = {suite.digest: suite.name for suite in read_plan(store).suites}
         with StoreReader(store.rows) as reader:
-            cells = reader.cells()
+            cells, readers = reader.cells(), reader.readers()
+        # The recorded run is part of the program, and is shown as it was recorded.
+        warnings += [text for text in [describe_older(readers)] if text and paths.root != recorded_run().resolve()]
     name = run_name(paths, state)
     tracks, counts = [], {}
     for suite, digest in dict.fromkeys((e.suite, e.suite_hash) for e in state.evals):
@@ -98,7 +104,8 @@ def open_run(paths: RunPaths) -> Source:
         there = cells.where(suite=track.suite).present_targets()
         counts[track.key] = {t: e.metrics for e in points if (t := target_name(e.step)) not in there}
     return Source(
-        paths.root, store, Origin.RUN, name, tuple(tracks), cells, counts, tuple(warnings), state, config
+        paths.root, store, Origin.RUN, name, tuple(tracks), cells, counts, tuple(warnings), state, config,
+        readers=readers,
     )  # fmt: skip
 
 
@@ -159,6 +166,7 @@ def open_evaluation(paths: EvalDir) -> Source:
         models = (*plan.targets, *plan.writers)
         prints = {t.name: t.fingerprint or reader.meta(f"fingerprint/{t.name}") or "" for t in models}
         failed = {t.name: reader.meta(f"failed/{t.name}") for t in plan.targets}
+        readers = reader.readers()
     if not len(cells):
         raise NotReadyError(f"{paths.run_id} has no rows yet. They come with its first chunk.")
     state = EvalState()
@@ -167,6 +175,7 @@ def open_evaluation(paths: EvalDir) -> Source:
     warnings = [f"{name} could not be evaluated: {text}" for name, text in failed.items() if text]
     if state.chunks and state.done_chunks < state.chunks:
         warnings.append(f"{state.done_chunks} of {state.chunks} chunks are done: figures are of those.")
+    warnings += [text for text in [describe_older(readers)] if text]
     tracks = [
         _track(paths, plan, suite, run, targets)
         for suite in plan.suites
@@ -176,7 +185,7 @@ def open_evaluation(paths: EvalDir) -> Source:
     title = plan.title or paths.run_id
     return Source(
         paths.root, paths, Origin.EVALUATION, title, tuple(tracks), cells, {}, tuple(warnings), plan=plan,
-        evaluation=state, fingerprints=prints,
+        evaluation=state, fingerprints=prints, readers=readers,
     )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from seirenes_app.services.formatting import p_value, percent, points_interval
+from training.core.answer_reader import Tier
 from training.core.statistics import Interval
 from training.core.types import Condition, HintType, Outcome
+from training.evaluation.metric_types import UnreadShares
 
 
 class Chart(StrEnum):
@@ -76,6 +78,9 @@ class Trace:
     outcome: Outcome
     follows: bool | None
     truncated: bool
+    answer: str = ""
+    tier: Tier | None = None
+    reader: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class Point:
     basis: Basis
     p_value: float | None = None
     traces: TraceRef | None = None
+    unread: UnreadShares | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class MatrixCell:
     problems: int
     own: bool
     traces: TraceRef | None = None
+    unread: UnreadShares = UnreadShares()
 
 
 @dataclass(frozen=True, slots=True)

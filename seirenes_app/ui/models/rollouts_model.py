@@ -69,7 +69,15 @@ def say_kind(row: Row) -> str:
 
 def outcome_style(row: Row) -> BadgeStyle:
     """The flip where there is one, else the outcome."""
-    return FLIP_STYLES[row["flip"]] if is_flip(row) else answer_style(row)
+    return (flip_style(row) or NO_STYLE) if is_flip(row) else answer_style(row)
+
+
+def flip_style(row: Row) -> BadgeStyle | None:
+    """The flip of a hinted solution; None for other rows. An answer that could not be graded is called so."""
+    style = FLIP_STYLES.get(row.get("flip") or "")
+    if row.get("flip") != "harmful" or row["outcome"] == Outcome.WRONG:
+        return style
+    return BadgeStyle("flip-down", f"Right → {answer_style(row).text.lower()}", "warn")
 
 
 def answer_style(row: Row) -> BadgeStyle:

@@ -30,6 +30,9 @@ class Rate:
     planned: int
     low: float = 0.0
     high: float = 1.0
+    unread: str = ""
+    """The shares of answers that are neither right nor wrong, as text; `warn` where they are many."""
+    warn: bool = False
 
     @property
     def rate(self) -> float:
@@ -43,7 +46,7 @@ class Rate:
         of = f"{self.done}" if self.done >= self.planned else f"{self.done}, {self.planned} planned"
         return (
             f"{self.label}: {self.right} right of {of}, {percent(self.rate)}, "
-            f"interval {percent(self.low)} to {percent(self.high)}"
+            f"interval {percent(self.low)} to {percent(self.high)}; {self.unread or 'every answer was read'}"
         )  # fmt: skip
 
 
@@ -104,7 +107,19 @@ class IntervalBars(_Bars):
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
         text = of if going or not rate.done else f"{of}   {percent_limits(rate.low, rate.high)}"
-        painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
+        beside = rect.adjusted(62, 0, 0, 0)
+        if not self.unread_shown(rate):
+            painter.drawText(beside, Qt.AlignmentFlag.AlignVCenter, text)
+            return
+        half = ROW / 2
+        painter.drawText(beside.adjusted(0, 2, 0, -half), Qt.AlignmentFlag.AlignBottom, text)
+        painter.setPen(theme.colour("warn" if rate.warn else "muted"))
+        painter.drawText(beside.adjusted(0, half, 0, 0), Qt.AlignmentFlag.AlignTop, rate.unread)
+
+    @staticmethod
+    def unread_shown(rate: Rate) -> bool:
+        """Whether a second line has the shares of unread answers."""
+        return bool(rate.done and rate.unread)
 
 
 def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> None:

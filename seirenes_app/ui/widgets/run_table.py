@@ -104,8 +104,13 @@ def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column:
             _run_text(painter, line, percent(change.after), sized_font(font, 14, QFont.Weight.DemiBold), "text")
         )
         line.setLeft(line.left() + 10)
-        difference = change.after - change.before
-        _run_text(painter, line, signed_points(difference), sized_font(font, 12), change_tone(change.difference))
+        if change.points is not None:
+            points, tone = signed_points(change.points / 100), change_tone(change.difference)
+            line.setLeft(_run_text(painter, line, points, sized_font(font, 12), tone) + 10)
+    else:
+        line.setLeft(x + 10)
+    if change.many_unread:
+        _run_text(painter, line, change.unread_text, sized_font(font, 12), "warn")
     _paint_dumbbell(painter, rect, change, "clean" if column is RunColumn.CLEAN else "hinted")
 
 

@@ -150,3 +150,13 @@ def test_an_interrupt_reports_what_there_is_and_leaves_no_worker():
     assert child.returncode == 3, err
     assert json.loads(out)["result"]["cancelled"]
     assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_solutions_that_are_all_cut_off_ask_for_a_higher_token_limit(capsys):
+    run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "4", "--max-tokens", "8", "--show", "1")
+    out = capsys.readouterr().out
+    assert "Raise the token limit, which is 8." in out
+    assert "No effect is shown" in out
+    assert "cut off at the token limit, 8" in out
+    for claim in ("never solves", "Drop under", "Follow rate"):
+        assert claim not in out

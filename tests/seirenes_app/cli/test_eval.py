@@ -5,6 +5,7 @@ import contextlib
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -219,3 +220,21 @@ def test_options_that_cannot_be_read_are_refused_by_the_parser(arguments):
 def test_a_folder_without_a_model_is_named_as_such(tmp_path):
     with pytest.raises(UserError, match="neither a Hugging Face model folder"):
         call("eval", tmp_path)
+
+
+# ---------------------------------------------------------------------- grading again
+
+
+def test_a_stored_evaluation_is_graded_again(capsys):
+    paths = fill(EvaluationRepository().root, small_plan(problems=3), lambda key, problem: problem.answer)
+    with sqlite3.connect(paths.rows) as db:
+        db.execute("UPDATE rows SET outcome = 'unparsable', answer = ''")
+    assert call("eval", "--regrade", paths.run_id) == 0
+    out = capsys.readouterr().out
+    assert "unreadable" in out
+    assert "outcomes of" in out
+    assert call("eval", "--regrade", paths.run_id, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {(line["before"], line["now"]) for line in found["outcomes"]} == {("right", "right")}
+    with pytest.raises(UserError, match="No evaluation 'nothing'"):
+        call("eval", "--regrade", "nothing")

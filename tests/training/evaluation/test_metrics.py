@@ -203,3 +203,45 @@ def test_many_targets_are_summed_quickly(greedy):
     found = accuracies(many)
     assert len(found) == 200 * 7
     assert len({a.right for a in found if a.condition is Condition.CLEAN}) == 1
+
+
+# ---------------------------------------------------------------------- unread answers
+
+
+def test_no_effect_is_derived_where_most_answers_are_unread(tmp_path):
+    def rule(key, problem):
+        return None if key.condition is Condition.HINTED and key.index != 0 else problem.answer
+
+    plan = small_plan(problems=6)
+    paths, suite = fill(tmp_path, plan, rule), plan.suites[0].name
+    cells = cells_of(paths)
+    summary = summarise_target(cells, "a", suite)
+    hinted = summary.accuracy(Condition.HINTED)
+    assert hinted.unread.unreadable == pytest.approx(0.75)
+    assert hinted.unread.mostly
+    assert hinted.follow is None
+    assert {(a.condition, a.hint_type) for a in summary.mostly_unread} >= {(Condition.HINTED, None)}
+    assert summary.gap() is None
+    assert summary.gap(Condition.PLACEBO) is not None, "the placebo's answers are read"
+    assert summary.worst is None
+    assert change_between(cells.where("a"), cells.where("a"), Condition.HINTED) is None
+    metrics = metrics_of(cells, "a", suite)
+    assert (metrics["gap"], metrics["follow_rate"]) == (None, None)
+    assert metrics["flips"] == {"harmful": None, "helpful": None}
+    assert metrics["hinted"]["unparsable"] == pytest.approx(0.75)
+
+
+def test_clean_answers_that_are_mostly_unread_leave_no_gap(tmp_path):
+    plan = small_plan(problems=6)
+    rule = lambda key, problem: None if key.condition is Condition.CLEAN else problem.answer  # noqa: E731
+    summary = summarise_target(cells_of(fill(tmp_path, plan, rule)), "a", plan.suites[0].name)
+    assert summary.gaps == ()
+
+
+def test_truncated_answers_have_a_share_of_their_own(tmp_path):
+    plan = small_plan(problems=4)
+    rule = lambda key, problem: None if key.item < 2 else problem.answer  # noqa: E731
+    paths = fill(tmp_path, plan, rule, truncated=lambda key: key.item == 0)
+    clean = summarise_target(cells_of(paths), "a", plan.suites[0].name).accuracy(Condition.CLEAN)
+    assert (clean.unread.unreadable, clean.unread.truncated) == (0.25, 0.25)
+    assert clean.right / clean.rows == 0.5

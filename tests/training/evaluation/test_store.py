@@ -41,8 +41,8 @@ def test_cells_count_what_became_of_each_prompt(filled):
     assert (hinted.data["right"] == 2).all()
     assert (hinted.data["bits"] == 0b101).all()
     assert (hinted.data["majority"] == 1).all()
-    assert cells.where(condition=Condition.PLACEBO).data["unparsable"].sum() == 2 * 6 * 3
-    assert cells.data["truncated"].sum() == 2 * 9 * 3
+    assert cells.where(condition=Condition.PLACEBO).data["unparsable"].sum() == 2 * 5 * 3
+    assert cells.data["truncated"].sum() == 2 * 3, "one that was cut off after its answer is right"
     assert np.bincount(hinted.data["hint_type"]).tolist() == [6] * len(TYPES)
     assert len(cells.where("a", hint_type=HintType.CORRELATION_TRAP)) == 6
     assert len(cells.where("nobody")) == 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.core.answers import SymbolicChecker, answers_equal
+from training.core.answers import SymbolicChecker, is_readable
 from training.core.gates import check_hint
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
@@ -129,7 +129,7 @@ def _gold_faults(problem: Problem, symbolic: SymbolicChecker | None) -> Iterator
         yield f"the problem {problem.id} has no question"
     try:
         if problem.kind is not AnswerKind.SYMBOLIC:
-            readable = answers_equal(gold, gold, problem.kind) is True
+            readable = is_readable(gold, problem.kind)
         elif symbolic is None:
             readable = bool(gold.strip())
         else:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QTabBar, QWidget
 
+from seirenes_app.services.answer_reading import describe_unread, unread_warnings
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta
 from seirenes_app.services.attribution.pair_selection import select_pair
@@ -198,7 +199,13 @@ class DeltaBar(QWidget):
             self.text = "…" if variant.planned else "—"
         else:
             self.text = points_interval(interval, unit="")
-        self.setToolTip(f"{variant.right} of {variant.n} right {name.lower()}, {variant.planned} planned.\n{tip}.")
+        if interval is None and variant.complete:
+            self.text = "not graded"
+        unread = describe_unread(variant.unread)
+        self.setToolTip(
+            f"{variant.right} of {variant.n} right {name.lower()}, {variant.planned} planned"
+            f"{f'; {unread}' if unread else ''}.\n{tip}."
+        )
         self.setAccessibleName(f"{name}: {self.text} points")
         self.update()
 
@@ -270,7 +277,8 @@ class SentencesTab(QWidget):
         parts: tuple[str, ...] = ()
         if result is not None:
             whole = say_drop(result.delta_full) if result.complete else ""
-            parts = result.note, whole, CANCELLED if result.cancelled else ""
+            sides = {"clean": result.clean.unread, "hinted": result.full.unread}
+            parts = result.note, whole, CANCELLED if result.cancelled else "", *unread_warnings(sides)
         self.note.setText(" ".join(part for part in parts if part))
         self.note.setVisible(bool(self.note.text()))
         self.button.setText("Try each sentence again" if found else "Try each sentence")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.inference.models import STARTER_FILE
+from seirenes_app.inference.protocol import Finish
+from seirenes_app.services.answer_reading import MANY, describe_unread, no_effect, unread_warnings
 from seirenes_app.services.attribution.sentence_ablation import AblationResult
 from seirenes_app.services.formatting import count_of, signed_points
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
@@ -104,7 +106,13 @@ def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
     if result is None:
         return ()
     shown = [(CONDITIONS[c], result.conditions[c]) for c in CONDITIONS if c in result.conditions]
-    return tuple(Rate(*name, r.right, len(r.samples), r.planned, r.accuracy.low, r.accuracy.high) for name, r in shown)
+    return tuple(
+        Rate(
+            *name, r.right, len(r.samples), r.planned, r.accuracy.low, r.accuracy.high,
+            describe_unread(r.unread), r.unread.total > MANY,
+        )
+        for name, r in shown
+    )  # fmt: skip
 
 
 def points(share: float) -> str:
@@ -135,10 +143,14 @@ def say_placebo(drop: Interval | None) -> str:
     return f"A placebo of its length {verb} {points(abs(drop.mean))} points {span}."
 
 
-def say_result(result: SolveResult | None) -> str:
+def say_result(result: SolveResult | None, max_tokens: int | None = None) -> str:
+    """What a result shows, in sentences; `max_tokens` is the token limit that its solutions had."""
     if result is None:
         return ""
-    parts = [say_drop(result.drop), say_placebo(result.placebo_drop), CANCELLED if result.cancelled else ""]
+    parts = [
+        say_drop(result.drop), say_placebo(result.placebo_drop), CANCELLED if result.cancelled else "",
+        no_effect(result.unread) if len(result.conditions) > 1 else "", *unread_warnings(result.unread, max_tokens),
+    ]  # fmt: skip
     return " ".join(part for part in parts if part)
 
 
@@ -160,19 +172,19 @@ def effect_badge(result: SolveResult | None) -> BadgeStyle | None:
 
 def follow_badge(result: SolveResult | None, suggested: str | None) -> tuple[BadgeStyle, str] | None:
     """The follow-rate badge with its explanation; None where the hint suggests no answer."""
-    hinted = result.conditions.get(Condition.HINTED) if result is not None else None
-    known = [s for s in hinted.samples if s.follows is not None] if hinted is not None else []
-    if not known:
+    if result is None or result.follow_rate is None:
         return None
-    n, what = sum(bool(s.follows) for s in known), f" {suggested}" if suggested else ""
-    text = f"The hint suggests the answer{what}; {n} of {len(known)} hinted solutions give it."
+    known = result.conditions[Condition.HINTED].follows
+    n, what = sum(known), f" {suggested}" if suggested else ""
+    text = f"The hint suggests the answer{what}; {n} of {len(known)} readable hinted solutions give it."
     return BadgeStyle("bait", f"Follows the hint {n} of {len(known)}", "adversary" if n else "muted"), text
 
 
 def say_sample(sample: SolvedSample) -> str:
     answer = f" · {sample.answer}" if sample.answer else ""
     follows = " · follows the hint" if sample.follows else ""
-    return f"{sample.index + 1} · {OUTCOME_STYLES[sample.outcome].text.lower()}{answer}{follows}"
+    cut = " · cut off at the token limit" if sample.finish is Finish.LENGTH else ""
+    return f"{sample.index + 1} · {OUTCOME_STYLES[sample.outcome].text.lower()}{answer}{follows}{cut}"
 
 
 def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, n_hints: int) -> tuple[int, int]:

@@ -272,5 +272,5 @@ class SolveCard(Card):
             self.follows.render_style(follows[0])
             self.follows.setToolTip(follows[1])
             self.follows.setAccessibleDescription(follows[1])
-        self.summary.setText(captions.say_result(result))
+        self.summary.setText(captions.say_result(result, plan.max_tokens))
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)

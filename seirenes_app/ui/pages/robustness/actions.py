@@ -7,6 +7,13 @@ from seirenes_app.ui.actions import ActionSpec
 ACTIONS = (
     ActionSpec("robustness.choose-run", "Choose a run", "Ctrl+L", "log"),
     ActionSpec("robustness.evaluate", "Evaluate…", "Ctrl+E", "play", tip="Models on a suite, or a cross-play"),
+    ActionSpec(
+        "robustness.regrade",
+        "Grade again…",
+        "",
+        "check",
+        tip="Read the stored answers again with this version's answer reader; nothing is generated",
+    ),
     ActionSpec("robustness.report", "Write the report", "Ctrl+Shift+E", "file", tip="One HTML file with all figures"),
     ActionSpec("robustness.charts", "Charts", "Alt+1"),
     ActionSpec("robustness.cross-play", "Cross-play", "Alt+2"),

@@ -5,7 +5,7 @@ Also the page's data without widgets: which runs can be compared, names, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,14 @@ from seirenes_app.services.report.document import report_of
 from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import Chart, Comparison, Panel, Point, Trace, TraceRef, Track
+from seirenes_app.services.robustness.types import Chart, Comparison, Origin, Panel, Point, Trace, TraceRef, Track
 from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Stage
 from training.errors import NotReadyError, UserError
+from training.evaluation.eval_dir import EvalDir
 from training.rollouts.reader import RolloutQuery
 from training.runs.files import write_whole
 from training.runs.paths import RunPaths
@@ -39,13 +40,18 @@ OtherPanels = dict[Chart, list[tuple[str, Panel]]]
 
 @dataclass(frozen=True)
 class Opened:
-    """A folder that was read: its name, its tracks, whether it has a cross-play, and warnings."""
+    """A folder that was read: its name, its tracks, whether it has a cross-play, warnings, and where its rows are."""
 
     root: Path
     name: str
     tracks: tuple[Track, ...]
     has_matrix: bool
     warnings: tuple[str, ...]
+    store: EvalDir
+    run_lock: Path | None
+    """The lock of the trainer, where the rows are a run's own."""
+    readers: Mapping[int | None, int]
+    """Rows by the version of the answer reader that graded them."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,9 @@ def _describe(root: Path, source: ResultSource) -> Opened:
     has_matrix = plan is not None and any(s.writer for s in plan.suites)
     if not source.tracks and not has_matrix:
         raise NotReadyError(f"{source.source.name} has nothing to show yet.")
-    return Opened(root, source.source.name, source.tracks, has_matrix, source.warnings)
+    found = source.source
+    lock = RunPaths(root).lock if found.origin is Origin.RUN else None
+    return Opened(root, found.name, source.tracks, has_matrix, source.warnings, found.store, lock, found.readers)
 
 
 @dataclass(frozen=True)

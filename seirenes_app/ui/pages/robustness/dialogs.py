@@ -8,23 +8,27 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
 
+from seirenes_app.services.answer_reading import describe_regraded, older_rows, outcome_changes
 from seirenes_app.services.evaluation_request import FROZEN, EvalRequest, Throughput, count_rows, estimate_seconds
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
-from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, row
+from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.model_picker import argument_of
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
+from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from training.core.answer_reader import READER_VERSION
 from training.core.types import Condition
 from training.evaluation.plan import MAX_SAMPLES
+from training.evaluation.regrade import Regraded
 from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.paths import RunPaths
 
@@ -242,6 +246,71 @@ class EvaluateDialog(PageDialog):
         if not self._error:
             self.startRequested.emit(self.request)
             self.accept()
+
+
+class RegradeDialog(PageDialog):
+    """Asks before stored rows are graded again, shows how far that is, then what it changed. Starts nothing itself."""
+
+    startRequested = Signal()
+
+    def __init__(self, name: str, readers: Mapping[int | None, int], parent: QWidget | None = None) -> None:
+        super().__init__("Grade again", parent)
+        total, older = sum(readers.values()), older_rows(readers)
+        which = "none of them" if not older else "all of them" if older == total else f"{older:,} of them"
+        self.text = make_label(
+            f"The {count_of(total, 'stored answer')} of {name} are read and graded again with answer reader "
+            f"{READER_VERSION}; {which} were graded by an older one. Nothing is generated. Outcomes may change, and "
+            "all figures with them; the grades that are stored now are replaced.",
+            wrap=True,
+        )  # fmt: skip
+        self.text.setMinimumWidth(520)
+        self.progress = Progress(cancellable=False)
+        self.table = QWidget()
+        self._grid = make_grid(self.table, gaps=(SPACE_6, SPACE_1), stretched=1)
+        fill(self.body, self.text, self.progress, self.table)
+        self.cancel = make_button("Cancel", clicked=self.reject)
+        self.go = make_button("Grade again", "check", kind="primary", clicked=self._start)
+        fill(self.buttons, None, self.cancel, self.go)
+        self.cancel.setDefault(True)
+        self.cancel.setFocus()
+
+    def _start(self) -> None:
+        self.go.setEnabled(False)
+        self.cancel.setToolTip("Nothing is changed then")
+        self.progress.render_progress("Reading the stored answers…")
+        self.startRequested.emit()
+
+    def render_progress(self, done: int, total: int) -> None:
+        self.progress.render_progress("Grading…", done, total, f"{done:,} of {total:,}")
+
+    def render_failed(self, text: str) -> None:
+        """Why it was not done; nothing has changed."""
+        self.progress.clear()
+        self.text.setText(text)
+        self._offer_close()
+
+    def render_result(self, found: Regraded) -> None:
+        """What changed: a line for each outcome before and now."""
+        self.progress.clear()
+        self.text.setText("\n".join(describe_regraded(found)))
+        lines = outcome_changes(found)
+        for column_index, heading in enumerate(("Before", "Now", "Rows")):
+            self._grid.addWidget(make_label(heading, "eyebrow"), 0, column_index)
+        for place, (before, now, rows) in enumerate(lines, 1):
+            same = before == now
+            for column_index, text in enumerate((before.capitalize(), now.capitalize(), f"{rows:,}")):
+                right = Qt.AlignmentFlag.AlignRight if column_index == 2 else Qt.AlignmentFlag.AlignLeft
+                self._grid.addWidget(make_label(text, "muted" if same else ""), place, column_index, right)
+        self.table.setAccessibleName(
+            "Outcomes before and now: " + "; ".join(f"{before} to {now}, {rows:,}" for before, now, rows in lines)
+        )
+        self._offer_close()
+
+    def _offer_close(self) -> None:
+        self.go.hide()
+        self.cancel.setText("Close")
+        self.cancel.setToolTip("")
+        self.cancel.setFocus()
 
 
 def _spin_box(name: str, low: int, high: int, value: int) -> QSpinBox:

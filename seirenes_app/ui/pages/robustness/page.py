@@ -14,6 +14,7 @@ from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
+from seirenes_app.services.answer_reading import older_rows
 from seirenes_app.services.evaluation_request import estimate_throughput, evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
 from seirenes_app.services.hint_authoring.suites import suites_folder
@@ -46,7 +47,7 @@ from seirenes_app.ui.pages.robustness.controller import (
     write_report,
 )
 from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
-from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog
+from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog, RegradeDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
@@ -63,6 +64,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME, SourceMenu
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
+from training.evaluation.regrade import Regraded, regrade
 from training.evaluation.suites.manifest import SuiteManifest
 from training.evaluation.suites.repository import SuiteRepository
 from training.runs.paths import RunPaths
@@ -218,6 +220,7 @@ class RobustnessPage(Page):
         self.actions_ = bind_actions(self, ACTIONS, {
             "choose-run": lambda: self.source_menu.open(),
             "evaluate": self.open_evaluate,
+            "regrade": self.ask_regrade,
             "report": self.write_report,
             "table": self.toggle_table,
             **{view: partial(self.show_view, view) for view in View},
@@ -236,7 +239,8 @@ class RobustnessPage(Page):
         self.evaluation_bar = EvaluationBar()
         self.warning = Card("warn", padding=8)
         self.warning_text = make_label("", wrap=True, select=True)
-        self.warning.body.addWidget(self.warning_text)
+        self.regrade_button = action_button(self.actions_["regrade"])
+        self.warning.body.addLayout(row((self.warning_text, 1), self.regrade_button))
         self.warning.hide()
         self.report_banner = Banner()
         footer = column(self.warning, self.report_banner, self.evaluation_bar, margins=(28, 0, 28, SPACE_2))
@@ -350,6 +354,7 @@ class RobustnessPage(Page):
     def _on_opened(self, opened: Opened) -> None:
         refreshed = self._opened is not None and self._opened.root == opened.root
         self._opened = opened
+        self.actions_["regrade"].setEnabled(self._can_regrade)
         self._render_warnings(opened.warnings)
         self.header.render_tracks(opened.tracks)
         same = next((t for t in opened.tracks if self.track is not None and t.key == self.track.key), None)
@@ -396,12 +401,15 @@ class RobustnessPage(Page):
 
     def _render_warnings(self, warnings: Sequence[str]) -> None:
         self.warning.setVisible(bool(warnings))
+        older = self._opened is not None and older_rows(self._opened.readers) > 0
+        self.regrade_button.setVisible(older and self.actions_["regrade"].isEnabled())
         self.warning_text.setText("\n".join(warnings))
 
     def _render_tools(self) -> None:
         if self._opened is None:
             self._render_warnings(())
         self.actions_["report"].setEnabled(self._opened is not None)
+        self.actions_["regrade"].setEnabled(self._can_regrade)
         self.header.render_view(self.stack.view)
 
     def show_view(self, view: View) -> None:
@@ -537,6 +545,36 @@ class RobustnessPage(Page):
             summary, stopping=root in self.evaluations.stopping, more=max(0, len(live) - 1),
             shown=root is not None and root == self.root,
         )  # fmt: skip
+
+    @property
+    def _can_regrade(self) -> bool:
+        """The recorded run is part of the program, and is left as it is."""
+        recorded = self._recorded.root if self._recorded is not None else None
+        return self._opened is not None and bool(self._opened.readers) and self._opened.root != recorded
+
+    def ask_regrade(self) -> None:
+        """Offer to grade the stored rows again; the figures follow when it is done."""
+        opened = self._opened
+        if opened is None:
+            return
+        dialog = RegradeDialog(opened.name, opened.readers, self)
+
+        def work(task: Task) -> Regraded:
+            cancelled: Callable[[], bool] = lambda: task.cancelled  # noqa: E731 - read in the thread that grades
+            return regrade(opened.store, run_lock=opened.run_lock, progress=task.report, cancelled=cancelled)
+
+        def start() -> None:
+            task = self._tasks.run_task(
+                work, done, dialog.render_failed, progress=dialog.render_progress, key="regrade"
+            )  # fmt: skip
+            dialog.finished.connect(lambda _code: task.cancel())
+
+        def done(found: Regraded) -> None:
+            dialog.render_result(found)
+            self.controller.check_for_changes()
+
+        dialog.startRequested.connect(start)
+        self.dialogs.show_dialog(dialog)
 
     # ------------------------------------------------------------------ checkpoint replay
 

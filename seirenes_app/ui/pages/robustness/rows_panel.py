@@ -9,6 +9,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QIcon, QKeyEvent
 from PySide6.QtWidgets import QFrame, QLabel, QListView, QSplitter, QWidget
 
+from seirenes_app.services.answer_reading import describe_reading, describe_unread
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.robustness.types import Trace, TraceRef
 from seirenes_app.ui.icons import icon
@@ -22,10 +23,11 @@ from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
 from training.core.types import Outcome
+from training.evaluation.metric_types import UnreadShares
 
 WIDTH = 560
 ALL, RIGHT, WRONG = "all", "right", "wrong"
-TEXTS = ("Question", "Added text", "Right answer", "Solution")
+TEXTS = ("Question", "Added text", "Right answer", "Answer read", "Solution")
 
 
 def describe_trace(trace: Trace) -> str:
@@ -138,7 +140,9 @@ class RowsPanel(QFrame):
         self._all = [*self._all, *rows.traces] if append else list(rows.traces)
         self.rows = rows
         right = sum(t.outcome is Outcome.RIGHT for t in self._all)
-        shown = f"{count_of(len(self._all), 'row')}{' so far' if rows.more else ''}, {right} of them right."
+        unread = describe_unread(UnreadShares.of(t.outcome for t in self._all))
+        counted = f"{count_of(len(self._all), 'row')}{' so far' if rows.more else ''}, {right} of them right"
+        shown = ", ".join(part for part in (counted, unread) if part) + "."
         self.about.setText(f"{self._suite}  {shown}".strip())
         self._filter(current)
 
@@ -154,11 +158,12 @@ class RowsPanel(QFrame):
     def _render_trace(self, trace: Trace | None) -> None:
         self.outcome.setVisible(trace is not None)
         self.replay.setVisible(trace is not None and bool(trace.question))
-        values = ("", "", "", "")
+        values: tuple[str, ...] = ("",) * len(TEXTS)
         if trace is not None:
             self.outcome.render_style(OUTCOME_STYLES[trace.outcome])
             cut = "\n… truncated at the token limit" if trace.truncated else ""
-            values = (trace.question, trace.hint, trace.gold, trace.completion + cut)
+            read = f"{trace.answer or 'none'}   (read from: {describe_reading(trace.tier, trace.reader)})"
+            values = (trace.question, trace.hint, trace.gold, read, trace.completion + cut)
         for (heading, text), value in zip(self.texts.values(), values, strict=True):
             text.setText(value)
             heading.setVisible(bool(value))

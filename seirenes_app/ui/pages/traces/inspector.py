@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QBoxLayout, QButtonGroup, QPushButton, QScrollArea, QStackedLayout, QTextEdit, QWidget
 
+from seirenes_app.services.answer_reading import describe_reading
 from seirenes_app.services.formatting import decimal
 from seirenes_app.services.traces import Reading, Row, is_right, locate_hint
 from seirenes_app.ui.icons import set_icon
@@ -318,7 +319,7 @@ class Inspector(QWidget):
         stage, answer, flip = (
             rollouts.stage_of(row),
             rollouts.answer_style(row),
-            rollouts.FLIP_STYLES.get(row.get("flip") or ""),
+            rollouts.flip_style(row),
         )
         self.title.setText(
             f"Step {row['step']} · {rollouts.STAGE_WORDS[stage] if stage is not None else rollouts.say(row['stage'])}"
@@ -371,6 +372,8 @@ def _list_facts(reading: Reading) -> list[tuple[str, str]]:
         facts += [(name, format_group(group))] if group else []
     if row["follows_hint"] is not None:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
+    if row["stage"] != Stage.HINT:
+        facts.append(("Read from", describe_reading(row.get("tier"), row.get("reader"))))
     facts += [
         ("Reward", decimal(row["reward"], signed=row["stage"] == Stage.HINT)),
         ("Advantage", decimal(row["advantage"], signed=True) + ("" if row["trained"] else ", not trained on")),

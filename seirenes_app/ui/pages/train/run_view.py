@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QFont, QFontMetrics, QPainter, QPainterPath, 
 from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.services import formatting
+from seirenes_app.services.answer_reading import describe_unread
 from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
@@ -29,6 +30,7 @@ from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
 from training.core.statistics import Interval
+from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
@@ -442,14 +444,21 @@ class EvaluationTable(QTableView):
     def _change(self, line: EvalRow) -> str:
         if line.now is None:
             return ""
+        if any((s := UnreadShares.of_rate(rate)) is not None and s.mostly for rate in (line.before, line.now)):
+            return "not graded"
         paired = self._paired.get(line.paired)
         if paired is None or abs(paired.after.mean - float(line.now["accuracy"])) > 1e-9:
             return formatting.signed_points(float(line.now["accuracy"]) - float(line.before["accuracy"]))
-        return formatting.points_interval(paired.difference, "")
+        return formatting.points_interval(paired.difference, "") if paired.difference is not None else "not graded"
 
 
 def format_rate(rate: Mapping[str, Any] | None) -> str:
-    return formatting.percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"])) if rate else "—"
+    """A rate with its interval, and the shares of answers that were not graded."""
+    if not rate:
+        return "—"
+    text = formatting.percent_interval(Interval(rate["accuracy"], rate["low"], rate["high"]))
+    unread = describe_unread(UnreadShares.of_rate(rate))
+    return f"{text}, {unread}" if unread else text
 
 
 LOG_HEIGHT = 320

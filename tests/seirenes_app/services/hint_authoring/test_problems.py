@@ -18,7 +18,7 @@ from seirenes_app.services.hint_authoring.problems import (
     load_problem_file,
     read_answer,
 )
-from training.core.answers import answers_equal
+from training.core.answer_reader import same_value
 from training.core.gates import Gate, check_hint
 from training.core.implied_answer import read_suggestion
 from training.core.question_parser import find_entities, find_nouns
@@ -67,7 +67,7 @@ def test_whatever_is_typed_is_a_sound_problem_or_a_user_error(question, answer, 
     except UserError:
         return
     # The answer verifies itself, and every gate can check a hint of it.
-    assert answers_equal(problem.answer, problem.answer, kind) is True
+    assert same_value(problem.answer, problem.answer, kind) is True
     check_hint("Could it be around 20?", problem)
     for type_ in HintType:
         template_hints(problem, type_, 2, 0)
@@ -231,4 +231,4 @@ def test_a_choice_is_suggested_only_from_what_could_be_one():
 @given(st.text(max_size=80), st.sampled_from(["12", "3/4", "-2.5"]))
 def test_any_text_has_a_suggestion_or_none(text, answer):
     found = read_suggestion(text, as_problem(dataclasses.replace(TOM, answer=answer)))
-    assert found is None or answers_equal(found, answer, N) is False
+    assert found is None or same_value(found, answer, N) is False
