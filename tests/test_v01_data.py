@@ -50,7 +50,7 @@ def v01(tmp_path, monkeypatch):
 
 def _check_robustness(root: Path, expected) -> None:
     source, expected = ResultSource(root), copy.deepcopy(expected)
-    assert source.warnings == ()
+    assert ["answer reader" in text for text in source.warnings] == [True], "graded by the reader of that version"
     assert [t.key for t in source.tracks] == list(expected)
     for track in source.tracks:
         known = expected[track.key]
