@@ -266,7 +266,8 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
                 cells = pack_rows(rows, {item: problems[suite, item].kind for item in range(start, stop)
                                          if (suite, item) in problems}, types)  # fmt: skip
                 self._conn.execute(
-                    "UPDATE cells SET data = ?, layout = ? WHERE target = ? AND suite = ? AND condition = ? AND start = ?",
+                    "UPDATE cells SET data = ?, layout = ? "
+                    "WHERE target = ? AND suite = ? AND condition = ? AND start = ?",
                     [cells.tobytes(), LAYOUT, target, suite, condition, start],
                 )
                 self._conn.execute("UPDATE chunks SET reader = ? WHERE key = ?", [oldest_reader(rows), key])
