@@ -37,10 +37,10 @@ from training.model_names import MAIN, HubId, cache_folder, choose_gguf_file, fi
 from training.runs.control import ProcessControl, StopSignal, heartbeat
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.files import FileError, decode_format, explained, read_text, write_whole
-from training.runs.lock import RunLock
+from training.runs.lock import LockHolder, RunLock
 from training.runs.paths import FileAt, RunPaths
 from training.runs.processes import ProcessWatch, StopEscalation, StopTimes, running_process, start_process
-from training.runs.status import LIVE, FailureKind, ProcessState, RunStatus, reduce_process, resolve_status
+from training.runs.status import DONE, LIVE, FailureKind, ProcessState, RunStatus, reduce_process, resolve_status
 
 MODULE = "seirenes_app.services.models.downloads"
 PLAN, FORMAT = "plan.json", 1
@@ -128,11 +128,7 @@ def plan_download(hub_id: HubId) -> DownloadPlan:
     left = _missing_bytes(plan)
     plan = replace(plan, total_bytes=left, present=left == 0 and _is_linked(plan))
     if left + DISK_MARGIN > free and left:
-        return replace(
-            plan, problem=HubProblem.DISK,
-            refused_reason=f"{byte_size(left)} are needed in {cache}, and {byte_size(free)} are free. Free some space, "
-            "or set HF_HOME to a folder on another disk.",
-        )  # fmt: skip
+        return replace(plan, problem=HubProblem.DISK, refused_reason=str(_full(left, free, cache)))
     return plan
 
 
@@ -398,8 +394,11 @@ class DownloadWatch(ProcessWatch[DownloadState]):
         return replace(state, message=message, remedy="Resume it: what was loaded is kept.")
 
 
-def _resolve(state: DownloadState, *details: Any, **more: Any) -> DownloadState:
-    return resolve_status(state, *details, **more, process="The download")
+def _resolve(state: DownloadState, running: LockHolder | None, now: float, *, launched: bool = False) -> DownloadState:
+    if state.status in DONE and running is not None and running.pid != state.pid:
+        # Resumed: the new process has written nothing yet.
+        return replace(state, status=RunStatus.STARTING, message="", remedy="", problem=None)
+    return resolve_status(state, running, now, launched=launched, process="The download")
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,7 +635,8 @@ def _attend(paths: DownloadDir, plan: DownloadPlan, log: EventLog, control: Proc
             return {"outcome": RunStatus.STOPPED, "message": "Paused."}
         event = progress.event()
         if event != written or event["stage"] == "downloading":
-            log.write(EventKind.STAGE, **event)
+            with suppress(FileError):  # a full disk, which the thread notices too and makes room on
+                log.write(EventKind.STAGE, **event)
             written = event
     if not failures:
         return {"outcome": RunStatus.FINISHED, "message": f"{plan.id} is in {plan.folder}."}
@@ -660,6 +660,7 @@ def _failure(error: Exception, plan: DownloadPlan) -> dict[str, Any]:
 
 def _fetch_all(paths: DownloadDir, plan: DownloadPlan, progress: _Progress) -> None:
     hub.check_switched_on()
+    _check_disk(paths, plan)
     token = hub.find_token()[0] or False
     for file in sorted(_distinct(plan.files), key=lambda f: f.size):
         if _is_present(plan, file):
@@ -678,6 +679,20 @@ def _fetch_all(paths: DownloadDir, plan: DownloadPlan, progress: _Progress) -> N
         progress.before += file.size
     progress.stage, progress.file, progress.file_total = "linking", "", 0
     _link(plan, token)
+
+
+def _check_disk(paths: DownloadDir, plan: DownloadPlan) -> None:
+    """Refuse to go on where the disk has become too full since the plan was made."""
+    left, free = _missing_bytes(plan, paths), shutil.disk_usage(_existing(plan.folder)).free
+    if left + DISK_MARGIN > free and left:
+        raise _full(left, free, plan.folder)
+
+
+def _full(left: int, free: int, folder: Path) -> HubError:
+    return HubError(
+        HubProblem.DISK, f"{byte_size(left)} are needed in {folder}, and {byte_size(free)} are free.",
+        "Free some space, or set HF_HOME to a folder on another disk.",
+    )  # fmt: skip
 
 
 def _fetch(plan: DownloadPlan, file: RemoteFile, partial: Path, progress: _Progress, token: str | bool) -> None:

@@ -158,6 +158,9 @@ def test_a_full_disk_is_said_before_a_download(server, monkeypatch):
     assert found.problem is HubProblem.DISK
     assert "4.0 MB are needed" in found.refused_reason
     assert "3.0 MB are free" in found.refused_reason
+    state = run_here(planned(), monkeypatch)
+    assert (state.status, state.problem) == (RunStatus.FAILED, HubProblem.DISK)
+    assert not server.asked("resolve")
 
 
 @pytest.mark.parametrize(
@@ -324,6 +327,7 @@ def test_a_pause_keeps_what_was_loaded_and_resuming_asks_for_the_rest(server, ma
         locate_folder("org/model")
     server.bytes_per_s, seen = 0, len(events(download))
     downloads.resume_download(download)
+    assert not downloads.watch_download(download).poll().over
     assert wait_new(download, seen).status is RunStatus.FINISHED
     assert server.asked("cdn/org/model/model.safetensors")[-1]["range"] == f"bytes={kept}-"
     assert (locate_folder("org/model") / "model.safetensors").read_bytes() == WEIGHTS
