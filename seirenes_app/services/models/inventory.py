@@ -35,6 +35,7 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import recorded_run, resources_root, starter_folder
 from seirenes_app.store.workspace import Workspace, read_model_folders, workspace_path
 from training.errors import UserError
+from training.model_names import NotDownloaded, cache_folder, describe_path, find_cached, parse_hub_id
 from training.runs.files import user_path
 from training.runs.paths import RunPaths
 
@@ -207,7 +208,7 @@ def _places() -> list[_Place]:
         _Place(S.BUNDLED, resources_root(), _bundled),
         _Place(S.CHECKPOINT, RunRepository().runs_root, _checkpoints),
         *(_Place(S.FOLDER, path, partial(_search_tree, path, S.FOLDER)) for path in model_folders()),
-        _Place(S.HUB_CACHE, hub_cache(), _hub_models),
+        _Place(S.HUB_CACHE, cache_folder(), _hub_models),
         *(_Place(S.LM_STUDIO, path, partial(_search_tree, path, S.LM_STUDIO)) for path in lm_studio_folders()),
         _Place(S.LLAMA_CPP, llama_cpp_folder(), partial(_search_tree, llama_cpp_folder(), S.LLAMA_CPP)),
         _Place(S.OLLAMA, ollama_folder(), _ollama_models),
@@ -337,15 +338,6 @@ def _relative_name(path: Path, root: Path) -> str:
 # ---------------------------------------------------------------------- other programs
 
 
-def hub_cache() -> Path:
-    """The cache of huggingface_hub, which need not exist."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else _user_cache() / "huggingface") / "hub"
-
-
 def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
@@ -384,7 +376,7 @@ def _json(path: Path) -> Mapping[str, object]:
 
 def _hub_models(look: Callable[[], None]) -> Iterator[ModelEntry]:
     """Models of the hub's cache: the snapshot of each branch, under its hub id; of GGUF repositories each file."""
-    root = hub_cache()
+    root = cache_folder()
     for repo in sorted(root.glob("models--*")) if root.is_dir() else ():
         look()
         id_ = repo.name.removeprefix("models--").replace("--", "/")
@@ -458,14 +450,20 @@ def _ollama_models(look: Callable[[], None]) -> Iterator[ModelEntry]:
 
 
 def read_entry(name: str) -> ModelEntry | None:
-    """The model at a path, without a search; 'starter' too. None where `name` is no path that is there."""
+    """The model at a path, or of a hub id in the cache, without a search; 'starter' too. None for any other name."""
     if name == STARTER:
         return _entry(starter_folder(), ModelSource.BUNDLED, STARTER, "Bundled reasoner")
     path = Path(name).expanduser()
-    if not path.exists() and not path.is_symlink():
-        return None
-    path = user_path(path)
-    return _entry(path, ModelSource.FOLDER)
+    if path.exists() or path.is_symlink():
+        found = user_path(path)
+        # A file of the hub's cache is a link to a nameless one.
+        return _entry(found if found.is_dir() else user_path(path.parent) / path.name, ModelSource.FOLDER)
+    hub_id = parse_hub_id(name)
+    try:
+        found = find_cached(hub_id) if hub_id is not None else None
+    except NotDownloaded:
+        found = None
+    return _entry(found, ModelSource.HUB_CACHE, name=describe_path(found)) if found is not None else None
 
 
 def find_entry(name: str, entries: Iterable[ModelEntry]) -> ModelEntry:
@@ -483,5 +481,7 @@ def find_entry(name: str, entries: Iterable[ModelEntry]) -> ModelEntry:
     labels = {label.lower(): e.label for e in known for label in (e.id, e.name, e.path.name)}
     near = [id_ for label, id_ in labels.items() if name and name.lower() in label]
     near += [labels[label] for label in difflib.get_close_matches(name.lower(), labels, n=3, cutoff=0.5)]
+    if (hub_id := parse_hub_id(name)) is not None and not near:
+        find_cached(hub_id)
     hint = f"Did you mean {', '.join(dict.fromkeys(near[:3]))}?" if near else "List them with: seirenes models list"
     raise UserError(f"No model {name!r} on this machine. {hint}")

@@ -21,7 +21,7 @@ from seirenes_app.services.models import downloads, hub
 from seirenes_app.services.run_repository import startable
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
-from training.model_names import HubId, locate_folder
+from training.model_names import locate_folder, locate_model
 from training.runs.config import ModelConfig, RunConfig
 
 MB = 2**20
@@ -274,8 +274,12 @@ def test_a_cached_hub_id_is_used_where_a_file_or_folder_is(server, capsys):
     put_in_cache(server, "org/tiny", {p.name: p.read_bytes() for p in folder.glob("*[!f]") if p.is_file()})
     server.close()
     assert main(["solve", *QUESTION, "--model", "org/tiny-GGUF:F16", "-n", "2", "--json"]) == 0
-    assert main(["models", "show", "org/tiny", "--json"]) == 0
-    capsys.readouterr()
+    for name in ("org/tiny", "org/tiny-GGUF:F16", str(locate_model("org/tiny-GGUF"))):
+        capsys.readouterr()
+        assert main(["models", "show", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["parameters"] > 2_000_000
+    assert main(["models", "show", "org/absent"]) == 2
+    assert "Download it: seirenes models pull org/absent" in capsys.readouterr().err
     assert main(["eval", "org/tiny-GGUF", "--problems", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["target"] == "org/tiny-GGUF:tiny-F16.gguf"
     config = startable(RunConfig(model=ModelConfig(path="org/tiny")))
@@ -283,4 +287,3 @@ def test_a_cached_hub_id_is_used_where_a_file_or_folder_is(server, capsys):
     assert startable(config) == config
     with pytest.raises(UserError, match="GGUF file, and a Hugging Face folder is needed"):
         startable(RunConfig(model=ModelConfig(path="org/tiny-GGUF")))
-    assert str(HubId("org/tiny")) == "org/tiny"
