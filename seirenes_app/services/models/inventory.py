@@ -35,7 +35,7 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import recorded_run, resources_root, starter_folder
 from seirenes_app.store.workspace import Workspace, read_model_folders, workspace_path
 from training.errors import UserError
-from training.model_names import NotDownloaded, cache_folder, describe_path, find_cached, parse_hub_id
+from training.model_names import NotDownloaded, cache_folder, describe_path, find_cached, parse_hub_id, pull_command
 from training.runs.files import user_path
 from training.runs.paths import RunPaths
 
@@ -481,7 +481,7 @@ def find_entry(name: str, entries: Iterable[ModelEntry]) -> ModelEntry:
     labels = {label.lower(): e.label for e in known for label in (e.id, e.name, e.path.name)}
     near = [id_ for label, id_ in labels.items() if name and name.lower() in label]
     near += [labels[label] for label in difflib.get_close_matches(name.lower(), labels, n=3, cutoff=0.5)]
-    if (hub_id := parse_hub_id(name)) is not None and not near:
-        find_cached(hub_id)
     hint = f"Did you mean {', '.join(dict.fromkeys(near[:3]))}?" if near else "List them with: seirenes models list"
-    raise UserError(f"No model {name!r} on this machine. {hint}")
+    hub_id = parse_hub_id(name)
+    download = f" Download it: {pull_command(hub_id)}" if hub_id is not None else ""
+    raise UserError(f"No model {name!r} on this machine. {hint}{download}")
