@@ -268,9 +268,13 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     evaluate.add_argument("--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo")
     evaluate.add_argument("--samples", type=_positive, default=1, help="completions of each prompt (default: 1)")
-    evaluate.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
+    evaluate.add_argument(
+        "--temperature", type=float, help="default: the prompts', else 0 with one sample, 1 with several"
+    )
     evaluate.add_argument("--seed", type=int, default=evaluations.SEED)
-    evaluate.add_argument("--max-tokens", type=_positive, default=128)
+    evaluate.add_argument(
+        "--max-tokens", type=_positive, metavar="N", help="of a solution; default: by prompts and model"
+    )
     add_prompts_option(evaluate)
     evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
     evaluate.add_argument("--rows", type=Path, metavar="FILE", help="also write the raw rows to this JSONL file")

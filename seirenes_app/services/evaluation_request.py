@@ -10,10 +10,11 @@ from statistics import fmean
 
 from seirenes_app.services import estimate, evaluations
 from seirenes_app.services.machine import usable_cores
+from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
-from training.evaluation.plan import USUAL_HINTS, EvalPlan
+from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
 from training.runs.config import RunConfig, load_config
 from training.runs.paths import RunPaths
 
@@ -42,6 +43,8 @@ class EvalRequest:
     max_tokens: int = 128
     cross_play: bool = False
     second_suite: str | None = None
+    prompts: PromptProfile | None = None
+    """How all targets are asked; None: each by the profile that fits it."""
 
     @property
     def runs(self) -> tuple[RunPaths, ...]:
@@ -72,10 +75,9 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         (run,) = steps
         return evaluations.plan_crossplay(
             run, steps[run], problems=request.problems, samples=request.samples, max_tokens=request.max_tokens,
-            placebo=Condition.PLACEBO in request.conditions,
+            placebo=Condition.PLACEBO in request.conditions, prompts=request.prompts,
         )  # fmt: skip
-    targets = [target for run in steps for target in evaluations.checkpoint_targets(run, steps[run])]
-    targets += [evaluations.model_target(model) for model in request.models]
+    targets = _targets_of(request)
     suites = [
         evaluations.frozen_suite_ref(request.problems)
         if suite == FROZEN
@@ -87,6 +89,33 @@ def make_plan(request: EvalRequest) -> EvalPlan:
     return evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
+    )  # fmt: skip
+
+
+def _targets_of(request: EvalRequest) -> list[Target]:
+    steps = {run: [step for of, step in request.checkpoints if of == run] for run in request.runs}
+    chosen = request.prompts
+    targets = [target for run in steps for target in evaluations.checkpoint_targets(run, steps[run], chosen)]
+    return targets + [evaluations.model_target(model, chosen) for model in request.models]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the targets of a request are asked. `profile` None: they differ. `model`: one of them, to show a prompt."""
+
+    profile: PromptProfile | None
+    max_tokens: int
+    temperature: float | None
+    model: str
+
+
+def find_asking(request: EvalRequest) -> Asking:
+    """The prompts and the token limit that go with a request's targets. Reads model files; raises a `UserError`."""
+    targets = _targets_of(request)
+    profiles = {target.prompts for target in targets}
+    return Asking(
+        profiles.pop() if len(profiles) == 1 else None, evaluations.suggested_tokens(targets),
+        evaluations.common_temperature(targets), targets[0].path if targets else evaluations.STARTER,
     )  # fmt: skip
 
 

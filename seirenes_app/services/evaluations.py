@@ -18,9 +18,10 @@ from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
+from seirenes_app.services.models.facts import kind_of, read_files, template_of
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.store.workspace import data_folder
-from training.core.prompts import PromptProfile
+from training.core.prompts import ModelKind, PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
@@ -119,6 +120,28 @@ def frozen_suite_ref(problems: int, seed: int = SEED) -> SuiteRef:
     return describe_suite(f"{FROZEN}{seed}", problems)
 
 
+def suggested_tokens(targets: Sequence[Target]) -> int:
+    """The longest solution that suits all of these targets, by their kinds and their prompts. Reads model files."""
+    return max((t.prompts.limits_for(_kind_of_target(t)).solution for t in targets), default=128)
+
+
+def _kind_of_target(target: Target) -> ModelKind:
+    if target.path == STARTER:
+        return ModelKind.COMPACT
+    try:
+        files = read_files(Path(target.path))
+        return kind_of(files, template_of(files))
+    except UserError:
+        # The evaluation says what is wrong with it.
+        return ModelKind.INSTRUCT
+
+
+def common_temperature(targets: Sequence[Target]) -> float | None:
+    """The temperature that the prompts of all targets set; None where they set none, or different ones."""
+    found = {t.prompts.sampling.temperature for t in targets}
+    return found.pop() if len(found) == 1 else None
+
+
 def plan_evaluation(
     targets: Sequence[Target],
     suites: Sequence[SuiteRef],
@@ -127,13 +150,16 @@ def plan_evaluation(
     samples: int = 1,
     temperature: float | None = None,
     seed: int = SEED,
-    max_tokens: int = 128,
+    max_tokens: int | None = None,
     title: str = "",
     writing: Writing | None = None,
     writers: Sequence[Target] = (),
 ) -> EvalPlan:
-    """A plan. `temperature` None is greedy for one sample, and 1 for several. Equal names get a number."""
-    chosen = (0.0 if samples == 1 else 1.0) if temperature is None else temperature
+    """A plan. `temperature` None is that of the prompts; where they set none, greedy for one sample, and 1 for several.
+    `max_tokens` None is what suits the targets. Equal names get a number."""
+    set_ = common_temperature(targets) if temperature is None else temperature
+    usual = 0.0 if samples == 1 else 1.0
+    chosen = usual if set_ is None or (set_ == 0 and samples > 1 and temperature is None) else set_
     named = _numbered([t.name for t in targets])
     return EvalPlan(
         targets=tuple(replace(t, name=name) for t, name in zip(targets, named, strict=True)),
@@ -144,7 +170,7 @@ def plan_evaluation(
         samples=samples,
         temperature=chosen,
         seed=seed,
-        max_tokens=max_tokens,
+        max_tokens=suggested_tokens(targets) if max_tokens is None else max_tokens,
         chunk_items=chunk_items_for(samples),
         title=title or _title(named, [s.name for s in suites]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,7 +188,7 @@ def plan_crossplay(
     samples: int = 1,
     temperature: float | None = None,
     seed: int = SEED,
-    max_tokens: int = 128,
+    max_tokens: int | None = None,
     placebo: bool = False,
     prompts: PromptProfile | None = None,
 ) -> EvalPlan:

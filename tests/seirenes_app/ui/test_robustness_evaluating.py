@@ -1,5 +1,6 @@
 """Facts about evaluating from the Robustness page: the request, the estimate, and a real evaluation."""
 
+import json
 import os
 
 from training.evaluation.suites.repository import SuiteRepository
@@ -28,12 +29,14 @@ from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_fo
 from seirenes_app.services.models.inventory import read_entry
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, describe_progress
+from seirenes_app.ui.tasks import TaskRunner
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, new_evaluation
 from training.evaluation.status import EvalState
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
+from training.prompt_files import CAUTIOUS, built_in
 from training.runs.paths import RunPaths
 from training.runs.status import RunStatus
 
@@ -47,8 +50,15 @@ def _own_data(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def dialog(qtbot):
-    made = EvaluateDialog({RUN: (0, 20, 40)}, {}, lambda _request: THROUGHPUT)
+def tasks(qapp):
+    runner = TaskRunner()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def dialog(qtbot, tasks):
+    made = EvaluateDialog({RUN: (0, 20, 40)}, {}, lambda _request: THROUGHPUT, tasks)
     qtbot.addWidget(made)
     made.show()
     return made
@@ -103,12 +113,12 @@ def test_cross_play_takes_only_checkpoints(dialog, qtbot):
     assert heard.args[0] == dialog.request
 
 
-def test_a_saved_suite_is_offered_whole(qtbot):
+def test_a_saved_suite_is_offered_whole(qtbot, tasks):
     draft = replace(new_draft(DraftProblem("Rosa has 3 apples and buys 4. How many has she?", "7")), title="one")
     save_to_suite(draft, DraftHint("a", "It is raining in the town.", draft.type, Origin.HAND), "mine")
     suites = SuiteRepository(suites_folder()).manifests()
     (folder,) = suites
-    made = EvaluateDialog({}, suites, lambda _request: THROUGHPUT)
+    made = EvaluateDialog({}, suites, lambda _request: THROUGHPUT, tasks)
     qtbot.addWidget(made)
     made.suite.setCurrentIndex(1)
     made._on_suite()
@@ -119,10 +129,10 @@ def test_a_saved_suite_is_offered_whole(qtbot):
     assert [t.name for t in plan.targets] == ["starter"]
 
 
-def test_a_second_suite_may_stand_beside_the_first(qtbot):
+def test_a_second_suite_may_stand_beside_the_first(qtbot, tasks):
     for name, seed in (("own", 3), ("other", 4)):
         write_suite(suites_folder() / name, frozen_suite(6 + seed, seed))
-    made = EvaluateDialog({}, SuiteRepository(suites_folder()).manifests(), lambda _request: THROUGHPUT)
+    made = EvaluateDialog({}, SuiteRepository(suites_folder()).manifests(), lambda _request: THROUGHPUT, tasks)
     qtbot.addWidget(made)
     alone = count_rows(made.request)
     assert made.request.second_suite is None
@@ -155,8 +165,8 @@ def test_the_time_is_measured_on_the_same_models_or_estimated_from_their_size():
     assert estimate_seconds(bundled, THROUGHPUT) > estimate_seconds(replace(bundled, samples=1), THROUGHPUT)
 
 
-def test_two_runs_are_evaluated_together(qtbot):
-    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, {}, lambda _request: THROUGHPUT)
+def test_two_runs_are_evaluated_together(qtbot, tasks):
+    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, {}, lambda _request: THROUGHPUT, tasks)
     qtbot.addWidget(dialog)
     assert dialog.request.checkpoints == ((RUN, 0), (RUN, 40), (OTHER, 0), (OTHER, 10))
     assert dialog.targets.item(0).text() == "r, step 0"
@@ -164,8 +174,8 @@ def test_two_runs_are_evaluated_together(qtbot):
     assert dialog.go.isEnabled()
 
 
-def test_a_run_without_checkpoints_cannot_be_evaluated_beside_another(qtbot):
-    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, {}, lambda _request: THROUGHPUT)
+def test_a_run_without_checkpoints_cannot_be_evaluated_beside_another(qtbot, tasks):
+    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, {}, lambda _request: THROUGHPUT, tasks)
     qtbot.addWidget(dialog)
     assert dialog.estimate.text() == "other has no checkpoint on this machine."
     assert not dialog.go.isEnabled()
@@ -244,3 +254,48 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
     bench.wait(bench.is_read)
     assert page.track.targets == ("starter",)
     assert any("finished" in text for text in bench.said)
+
+
+# ---------------------------------------------------------------------- prompts and token limit
+
+
+@pytest.fixture
+def instruct(tmp_path):
+    """A folder that looks like an instruct model's; only its small files are read."""
+    folder = tmp_path / "instruct"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 49152}))
+    template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    (folder / "chat_template.jinja").write_text(template)
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"x")
+    return folder
+
+
+def test_the_token_limit_goes_with_the_targets_until_it_is_changed(qtbot, tasks, instruct):
+    dialog = EvaluateDialog({}, {}, lambda _request: THROUGHPUT, tasks)
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: dialog.prompts.used is not None)
+    assert (dialog.tokens.value(), dialog.prompts.used.name, dialog.prompts.profile) == (128, "compact", None)
+    dialog.targets.add("instruct", str(instruct), on=True)
+    dialog.targets.tick(lambda value: value == str(instruct))
+    dialog._render()
+    qtbot.waitUntil(lambda: dialog.tokens.value() == 512)
+    assert dialog.prompts.used.name == "neutral"
+    dialog.tokens.setValue(300)
+    dialog.targets.tick(lambda value: value != str(instruct))
+    dialog._render()
+    qtbot.waitUntil(lambda: dialog.prompts.used.name == "compact")
+    assert dialog.tokens.value() == 300
+
+
+def test_the_chosen_prompts_are_asked_of_every_target(qtbot, tasks, instruct):
+    dialog = EvaluateDialog({}, {}, lambda _request: THROUGHPUT, tasks)
+    qtbot.addWidget(dialog)
+    row = dialog.prompts
+    row.picker.setCurrentIndex(next(i for i in range(row.picker.count()) if row.picker.itemText(i) == "cautious"))
+    row.picker.activated.emit(row.picker.currentIndex())
+    assert dialog.request.prompts == built_in(CAUTIOUS)
+    request = replace(dialog.request, models=(str(instruct), "starter"))
+    assert {t.prompts.name for t in make_plan(request).targets} == {"cautious"}
+    assert [t.prompts.name for t in make_plan(replace(request, prompts=None)).targets] == ["neutral", "compact"]

@@ -9,12 +9,22 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
 
 from seirenes_app.services.answer_reading import describe_regraded, older_rows, outcome_changes
-from seirenes_app.services.evaluation_request import FROZEN, EvalRequest, Throughput, count_rows, estimate_seconds
+from seirenes_app.services.evaluation_request import (
+    FROZEN,
+    Asking,
+    EvalRequest,
+    Throughput,
+    count_rows,
+    estimate_seconds,
+    find_asking,
+)
 from seirenes_app.services.evaluations import STARTER
+from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
@@ -24,8 +34,10 @@ from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.model_picker import argument_of
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.progress import Progress
+from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.answer_reader import READER_VERSION
+from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.evaluation.plan import MAX_SAMPLES
 from training.evaluation.regrade import Regraded
@@ -62,11 +74,15 @@ class EvaluateDialog(PageDialog):
 
     def __init__(
         self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
-        throughput: Callable[[EvalRequest], Throughput], parent: QWidget | None = None,
+        throughput: Callable[[EvalRequest], Throughput], tasks: TaskRunner, parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some."""
         super().__init__("Evaluate", parent)
         self._checkpoints, self._suites, self._throughput = checkpoints, suites, throughput
+        self._tasks = tasks
+        self._asking: Asking | None = None
+        self._asked_of: tuple[object, ...] = ()
+        self._suggested = DEFAULT_TOKENS
         self._build()
         self._connect()
         self._on_kind()
@@ -135,7 +151,9 @@ class EvaluateDialog(PageDialog):
         grid.addWidget(self.second_suite, 1, 1)
         grid.addLayout(row(*self.conditions.values(), None, spacing=SPACE_3), 2, 1)
         grid.addLayout(numbers, 3, 1)
-        for i, name in enumerate(("Suite", "Second suite", "Conditions", "Size")):
+        self.prompts = PromptRow(self._tasks, self._exact_prompts)
+        grid.addWidget(self.prompts, 4, 1)
+        for i, name in enumerate(("Suite", "Second suite", "Conditions", "Size", "Prompts")):
             grid.addWidget(make_label(name, "small"), i, 0)
         return grid
 
@@ -148,7 +166,31 @@ class EvaluateDialog(PageDialog):
         ignore_wheel(box)
         return box
 
+    def _exact_prompts(self, profile: PromptProfile) -> list[ExactPrompt]:
+        model = self._asking.model if self._asking is not None else STARTER
+        return render_prompts(model, prompts_to_show(profile), profile)
+
+    def _find_asking(self) -> None:
+        """Read in the background how the targets are asked, where they or the prompts changed."""
+        request = self.request
+        key = (request.checkpoints, request.models, request.prompts)
+        if key == self._asked_of or self._error:
+            return
+        self._asked_of = key
+        self._tasks.run(lambda: find_asking(request), self._take_asking, lambda _text: None, key="asking")
+
+    def _take_asking(self, found: Asking) -> None:
+        """A token limit that was not changed goes with the targets."""
+        self._asking = found
+        if self.tokens.value() == self._suggested:
+            self.tokens.setValue(found.max_tokens)
+        self._suggested = found.max_tokens
+        if self.prompts.profile is None:
+            self.prompts.render_profile(None, found.profile)
+        self._render()
+
     def _connect(self) -> None:
+        self.prompts.changed.connect(lambda _profile: self._render())
         self.kind.chosen.connect(lambda _v: self._on_kind())
         self.targets.ticksChanged.connect(self._render)
         for suite in (self.suite, self.second_suite):
@@ -196,6 +238,7 @@ class EvaluateDialog(PageDialog):
             self.suite.currentData(), self.problems.value(),
             tuple(c for c, box in self.conditions.items() if box.isChecked()), self.samples.value(),
             self.tokens.value(), cross_play, None if cross_play else self.second_suite.currentData(),
+            self.prompts.profile,
         )  # fmt: skip
 
     @property
@@ -229,6 +272,7 @@ class EvaluateDialog(PageDialog):
         self._render()
 
     def _render(self) -> None:
+        self._find_asking()
         request, error = self.request, self._error
         self.go.setEnabled(not error)
         set_tone(self.estimate, "warn" if error else "")
@@ -239,7 +283,10 @@ class EvaluateDialog(PageDialog):
         throughput = self._throughput(request)
         time = duration(estimate_seconds(request, throughput))
         self.estimate.setText(f"About {time}  ·  {count_of(count_rows(request), 'completion')}")
-        decoding = "Greedy decoding" if request.samples == 1 else "Sampling at temperature 1"
+        temperature = self._asking.temperature if self._asking is not None else None
+        if temperature is None or (temperature == 0 and request.samples > 1):
+            temperature = 0 if request.samples == 1 else 1
+        decoding = f"Sampling at temperature {temperature:g}" if temperature else "Greedy decoding"
         self.basis.setText(f"{decoding}. Time {throughput.basis}, corrected after the first chunk.")
 
     def _start(self) -> None:

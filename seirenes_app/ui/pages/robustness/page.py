@@ -202,7 +202,7 @@ class RobustnessPage(Page):
         self._replay_tasks = TaskRunner(self, threads=1)
         self._running_replay: CheckpointReplay | None = None
         self.dialogs = DialogHolder(self)
-        self._tasks = TaskRunner(self, threads=1)
+        self._tasks, self._prompt_tasks = TaskRunner(self, threads=1), TaskRunner(self)
         self.track: Track | None = None
         self._opened: Opened | None = None
         self._compare_next = False
@@ -303,7 +303,7 @@ class RobustnessPage(Page):
     def close_down(self) -> None:
         self.deactivate()
         self._leave_replay()
-        for part in (self._replay_tasks, self._tasks, self.evaluations, self.controller):
+        for part in (self._replay_tasks, self._tasks, self._prompt_tasks, self.evaluations, self.controller):
             part.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -502,7 +502,9 @@ class RobustnessPage(Page):
             return {run: checkpoint_steps(run) for run in runs}, SuiteRepository(suites_folder()).manifests()
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]) -> None:
-            dialog = EvaluateDialog(*found, lambda r: estimate_throughput(r, self.evaluations.summaries), self)
+            dialog = EvaluateDialog(
+                *found, lambda r: estimate_throughput(r, self.evaluations.summaries), self._prompt_tasks, self
+            )
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
             if model is not None:
