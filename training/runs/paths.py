@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from training.errors import UserError
-from training.runs.config import RunConfig, to_dict
+from training.runs.config import RunConfig, to_dict, with_profile
 from training.runs.files import explained, make_folder, write_whole
 
 
@@ -61,6 +61,7 @@ def default_runs_root() -> Path:
 
 def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> RunPaths:
     """Make a run's folder with its config.json. A name that is taken gets a suffix; an explicit one is refused."""
+    whole = with_profile(config)
     slug = re.sub(r"[^\w.-]+", "-", config.name).strip("-.") or "run"
     wanted = run_id or f"{datetime.now():%Y%m%d-%H%M}-{slug}"
     root = runs_root / wanted
@@ -74,7 +75,7 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
         else:
             root.mkdir(exist_ok=True)
     paths = RunPaths(root)
-    write_whole(paths.config, json.dumps(to_dict(config), indent=1) + "\n")
+    write_whole(paths.config, json.dumps(to_dict(whole), indent=1) + "\n")
     with explained("Making the folder", paths.checkpoints):
         paths.checkpoints.mkdir(exist_ok=True)
     return paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +17,9 @@ from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, make
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
+from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.errors import UserError
+from training.prompt_files import AUTO
 from training.runs import config as schema
 from training.runs.config import OptionInfo, RunConfig
 
@@ -24,14 +27,15 @@ MODELS = frozenset({"model.path"})
 FILES = frozenset({"data.problems"})
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
-    "model.path": "Model", "data.pool": "Question pool", "update.kl": "KL weight", "adversary.kl": "KL weight",
-    "advantage.ema_decay": "EMA decay", "model.lora_rank": "LoRA rank", "model.lora_alpha": "LoRA alpha",
-    "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit", "adversary.types": "Hint types",
+    "model.path": "Model", "model.prompts": "Prompts", "data.pool": "Question pool", "update.kl": "KL weight",
+    "adversary.kl": "KL weight", "advantage.ema_decay": "EMA decay", "model.lora_rank": "LoRA rank",
+    "model.lora_alpha": "LoRA alpha", "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit",
+    "adversary.types": "Hint types",
 }  # fmt: skip
 COMMON = frozenset({
-    "name", "mode", "steps", "model.path", "model.tuning", "rollout.questions", "rollout.clean", "rollout.hints",
-    "rollout.hinted", "update.learning_rate", "data.seed", "data.families", "evaluation.every", "evaluation.problems",
-    "adversary.reward", "checkpoint.every",
+    "name", "mode", "steps", "model.path", "model.tuning", "model.prompts", "rollout.questions", "rollout.clean",
+    "rollout.hints", "rollout.hinted", "update.learning_rate", "data.seed", "data.families",
+    "evaluation.every", "evaluation.problems", "adversary.reward", "checkpoint.every",
 })  # fmt: skip
 """Options that are not folded away."""
 SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}
@@ -121,8 +125,10 @@ class Field(QWidget):
     edited = Signal()
     modelRequested = Signal()  # The model of this option is to be chosen
 
-    def __init__(self, option: OptionInfo, parent: QWidget | None = None) -> None:
+    def __init__(self, option: OptionInfo, prompts: PromptRow | None = None, parent: QWidget | None = None) -> None:
+        """`prompts` is the editor of an option that names a prompt profile."""
         super().__init__(parent)
+        self._prompts = prompts
         self.option, self.title = option, option_title(option)
         self._base = value_text(option.default)
         self.wrong = ""
@@ -157,7 +163,10 @@ class Field(QWidget):
         self.edited.connect(self.render_changed)
 
     def _make_editor(self) -> tuple[QWidget, Callable[[], str], Callable[[str], None]]:
-        option = self.option
+        option, prompts = self.option, self._prompts
+        if prompts is not None:
+            prompts.changed.connect(lambda _profile: self.edited.emit())
+            return prompts, lambda: prompts.name, prompts.render_name
         if option.type is bool:
             box = QCheckBox("On")
             box.toggled.connect(lambda _on: self.edited.emit())
@@ -223,6 +232,7 @@ class Field(QWidget):
         try:
             parse_texts([f"{self.option.key}={self.text()}"], "form")
             error = schema.find_unknown(self.option, self.text()) if self.option.many else ""
+            error = error or (self._prompts.problem if self._prompts is not None else "")
         except UserError as caught:
             error = str(caught).removeprefix("form: ")
         # The field itself says which option it is.
@@ -285,9 +295,13 @@ class ConfigForm(QWidget):
     changed = Signal()
     modelRequested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, prompts: PromptRow, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fields = {option.key: Field(option) for option in schema.describe_options()}
+        self.prompts = prompts
+        self.fields = {
+            option.key: Field(option, prompts if option.key == schema.PROMPTS else None)
+            for option in schema.describe_options()
+        }
         self.sections: dict[str, FormSection] = {}
         self._columns = 2
         self.search = QLineEdit(placeholderText="Find an option by name or by what it does…", clearButtonEnabled=True)
@@ -365,12 +379,18 @@ class ConfigForm(QWidget):
                 field.set_text(values[key])
             field.render_base(bases[key])
             field.check()
+        if config.profile is not None and config.model.prompts != AUTO:
+            self.prompts.render_profile(config.profile)
+            self.fields[schema.PROMPTS].check()
+            self.fields[schema.PROMPTS].render_changed()
         self._arrange()
         self.changed.emit()
 
     def config(self) -> RunConfig:
-        """The configuration; a UserError names the first field that is not accepted."""
-        return parse_texts([f"{key}={field.text()}" for key, field in self.fields.items()], "the form")
+        """The configuration, with the prompt profile where its name does not say all; a UserError names the first field
+        that is not accepted."""
+        found = parse_texts([f"{key}={field.text()}" for key, field in self.fields.items()], "the form")
+        return found if self.prompts.is_named else replace(found, profile=self.prompts.profile)
 
     def first_wrong(self) -> Field | None:
         return next((field for field in self.fields.values() if field.wrong), None)

@@ -12,6 +12,7 @@ from typing import Any
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QComboBox,
     QDoubleSpinBox,
     QGridLayout,
@@ -29,14 +30,14 @@ from seirenes_app.services.formatting import count_of
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, mono_font
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
-from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import PLACEHOLDERS, ModelKind, ProfileError, PromptProfile, TokenLimits, profile_from_dict
 from training.core.types import HintType
 from training.errors import UserError
-from training.prompt_files import list_profiles, save_profile
+from training.prompt_files import AUTO, find_profile, list_profiles, save_profile
 
 BY_MODEL = "Auto"
 EDITED = "-edited"
@@ -65,28 +66,70 @@ class PromptRow(QWidget):
 
     changed = Signal(object)
 
-    def __init__(self, tasks: TaskRunner, exact: RenderExact, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, tasks: TaskRunner, exact: RenderExact, parent: QWidget | None = None, *, narrow: bool = False
+    ) -> None:
+        """`narrow`: the buttons show their icons alone."""
         super().__init__(parent)
         self._tasks, self._exact = tasks, exact
         self._fitting: PromptProfile | None = None
+        self.problem = ""  # Why the named profile cannot be used, "" where it can
         self.picker = QComboBox()
         self.picker.setAccessibleName("Prompts")
         self.picker.setToolTip("How the model is asked: a prompt profile. Auto takes the one that fits the model")
         self.picker.setMinimumWidth(150)
         ignore_wheel(self.picker)
-        self.edit = make_button("Edit…", "pencil", kind="quiet", tip="See and change the texts, sampling and limits",
-                                clicked=self.open_editor)  # fmt: skip
-        self.show_exact = make_button("Show exact prompt", "search", kind="quiet", clicked=self.open_exact,
-                                      tip="The text that the model gets, with its chat template")  # fmt: skip
+        edit_tip = "Edit the prompts: texts, sampling and token limits"
+        exact_tip = "Show the exact prompt: the text that the model gets, with its chat template"
+        self.edit: QAbstractButton
+        self.show_exact: QAbstractButton
+        if narrow:
+            self.edit = make_icon_button("pencil", edit_tip, clicked=self.open_editor)
+            self.show_exact = make_icon_button("search", exact_tip, clicked=self.open_exact)
+        else:
+            self.edit = make_button("Edit…", "pencil", kind="quiet", tip=edit_tip, clicked=self.open_editor)
+            self.show_exact = make_button("Show exact prompt", "search", kind="quiet", tip=exact_tip,
+                                          clicked=self.open_exact)  # fmt: skip
         row((self.picker, 1), self.edit, self.show_exact, spacing=SPACE_1, parent=self)
-        self.picker.activated.connect(lambda _i: self.changed.emit(self.profile))
+        self.picker.activated.connect(lambda _i: self._on_picked())
         self.render_profile(None)
 
     @property
     def profile(self) -> PromptProfile | None:
-        """The chosen one; None for the one that fits the model."""
+        """The chosen one; None for the one that fits the model, and for a name without a profile."""
         chosen: PromptProfile | None = self.picker.currentData()
         return chosen
+
+    @property
+    def name(self) -> str:
+        """The profile's name, as a configuration has it."""
+        if self.problem:
+            return self.picker.currentText()
+        return AUTO if self.profile is None else self.profile.name
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name alone says which profile it is: it was not edited, and its file says the same."""
+        profile = self.profile
+        try:
+            return profile is None or find_profile(profile.name).digest == profile.digest
+        except UserError:
+            return False
+
+    def render_name(self, name: str) -> None:
+        """Show the profile of that name; one that is not there is shown as missing, with `problem`."""
+        try:
+            self.render_profile(None if name == AUTO else find_profile(name), self._fitting)
+        except UserError as error:
+            self.render_profile(None, self._fitting)
+            with QSignalBlocker(self.picker):
+                self.picker.addItem(name, None)
+                self.picker.setCurrentIndex(self.picker.count() - 1)
+            self.problem = str(error)
+
+    def _on_picked(self) -> None:
+        if not self.problem or self.picker.currentIndex() != self.picker.count() - 1:
+            self._take(self.profile)
 
     @property
     def used(self) -> PromptProfile | None:
@@ -95,7 +138,7 @@ class PromptRow(QWidget):
 
     def render_profile(self, profile: PromptProfile | None, fitting: PromptProfile | None = None) -> None:
         """Show a choice. `fitting` is the profile that goes with the model, where that is known."""
-        self._fitting = fitting
+        self._fitting, self.problem = fitting, ""
         found = [listed.profile for listed in list_profiles() if listed.profile is not None]
         if profile is not None and profile not in found:
             found.append(profile)
@@ -109,6 +152,13 @@ class PromptRow(QWidget):
             self.picker.setCurrentIndex(0 if profile is None else 1 + found.index(profile))
         for button in (self.edit, self.show_exact):
             button.setEnabled(self.used is not None)
+
+    def render_fitting(self, fitting: PromptProfile | None) -> None:
+        """Show which profile goes with the model; the choice stays."""
+        if fitting != self._fitting:
+            self._fitting = fitting
+            if not self.problem:
+                self.render_profile(self.profile, fitting)
 
     def _take(self, profile: PromptProfile | None) -> None:
         self.render_profile(profile, self._fitting)

@@ -1,6 +1,8 @@
 """Facts about the Train page: real run directories, offscreen, with real clicks and keys."""
 
+import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -19,7 +21,9 @@ from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.config_form import Field
 from seirenes_app.ui.widgets.dialogs import MessageDialog
 from training.engine.checkpoint import atomic_folder
-from training.runs.config import DataConfig, RunConfig, describe_options
+from training.errors import UserError
+from training.prompt_files import NEUTRAL, built_in
+from training.runs.config import DataConfig, ModelConfig, RunConfig, describe_options, load_config
 from training.runs.events import EventKind, EventLog
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
@@ -268,3 +272,52 @@ def test_a_cancelled_model_export_leaves_nothing(page, qtbot, run, tmp_path):
     dialog.reject()
     qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=30_000)
     assert list(out.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- prompts
+
+
+@pytest.fixture
+def instruct(tmp_path):
+    """A folder that looks like an instruct model's; only its small files are read."""
+    folder = tmp_path / "instruct"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 49152}))
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}")
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"x")
+    return folder
+
+
+def test_prompts_and_token_limits_go_with_the_model(qtbot, page, instruct):
+    new = page.new
+    qtbot.waitUntil(lambda: new.form.prompts.used is not None, timeout=20_000)
+    assert (new.form.prompts.name, new.form.prompts.used.name) == ("auto", "compact")
+    new.take_model(str(instruct))
+    qtbot.waitUntil(lambda: new.form.config().rollout.max_solution_tokens == 512, timeout=20_000)
+    config = new.form.config()
+    assert (config.rollout.max_hint_tokens, config.evaluation.max_new_tokens) == (96, 512)
+    assert new.form.prompts.used.name == "neutral"
+    made = new_run(page.new._library.runs_root, config)
+    assert load_config(made.config).profile == built_in(NEUTRAL)
+
+
+def test_edited_prompts_are_kept_whole_with_the_run(qtbot, page):
+    form = page.new.form
+    edited = replace(built_in(NEUTRAL), name="neutral-edited", max_hint_characters=100)
+    form.prompts._take(edited)
+    assert form.config().profile == edited
+    assert "model.prompts" in form.changed_keys()
+    with pytest.raises(UserError, match="Save them under a name"):
+        page.new.as_command()
+    form.fields["model.prompts"].take("cautious")
+    assert (form.config().profile, form.config().model.prompts) == (None, "cautious")
+    form.fields["model.prompts"].take("gone")
+    assert "no prompt profile 'gone'" in form.first_wrong().wrong
+
+
+def test_settings_of_a_run_come_back_with_its_own_prompts(page):
+    edited = replace(built_in(NEUTRAL), name="neutral-edited", max_hint_characters=100)
+    config = replace(RunConfig(), model=ModelConfig(prompts="neutral-edited"), profile=edited)
+    page.show_new(load_config(new_run(page.new._library.runs_root, config).config))
+    assert page.new.form.config().profile == edited

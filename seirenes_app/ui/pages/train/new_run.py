@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEv
 from PySide6.QtWidgets import QAbstractButton, QBoxLayout, QButtonGroup, QLabel, QScrollArea, QSizePolicy, QWidget
 
 from seirenes_app.services.evaluations import STARTER
+from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.models.facts import ModelFormat
 from seirenes_app.services.run_repository import RunRepository
@@ -29,7 +30,10 @@ from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
-from training.runs.config import Preset, RunConfig, load_config
+from seirenes_app.ui.widgets.prompt_editor import PromptRow
+from training.core.prompts import PromptProfile, TokenLimits
+from training.errors import UserError
+from training.runs.config import EvalConfig, Preset, RolloutConfig, RunConfig, load_config
 from training.runs.processes import RunSummary
 
 TILE_WIDTH = 210
@@ -229,6 +233,9 @@ def _clear(layout: QBoxLayout) -> None:
 ESTIMATE_MS = 350
 DEMO = "demo"
 MODEL_KEY = "model.path"
+HINT_LIMIT = "rollout.max_hint_tokens"
+LIMITS = (HINT_LIMIT, "rollout.max_solution_tokens", "evaluation.max_new_tokens")
+SUGGESTED_FOR_STARTER = TokenLimits(EvalConfig().max_new_tokens, RolloutConfig().max_hint_tokens)
 TRAINABLE = frozenset({ModelFormat.FOLDER})
 GGUF_NOTE = "Hugging Face folders can be trained. A GGUF file is converted to one on the Models page."
 
@@ -255,6 +262,7 @@ class NewRun(QWidget):
         self._library, self._models, self._tasks = library, models, tasks
         self._presets = library.presets()
         self._past: Sequence[RunSummary] = ()
+        self._model, self._limits = STARTER, SUGGESTED_FOR_STARTER
         demo = self._presets[DEMO].config if DEMO in self._presets else RunConfig()
         self._origin = Origin(DEMO, "seirenes demo", demo)
         self._timer = QTimer(self, singleShot=True, interval=ESTIMATE_MS)
@@ -268,7 +276,7 @@ class NewRun(QWidget):
         files = [action_button(actions[name], kind="quiet") for name in ("open-file", "save-file")]
         self.tiles = PresetTiles(self._presets)
         self.differs = make_label("", "muted")
-        self.form = ConfigForm()
+        self.form = ConfigForm(PromptRow(tasks, self._exact_prompts, narrow=True))
         head = row(make_label("New run", "title"), None, *files)
         fill(self.column.body, head, self.tiles, self.differs, self.form, None)
         self.tiles.chosen.connect(self.take_preset)
@@ -294,6 +302,9 @@ class NewRun(QWidget):
         self._origin = origin
         self.tiles.render_chosen(origin.name)
         self.form.render_config(origin.config)
+
+    def _exact_prompts(self, profile: PromptProfile) -> list[ExactPrompt]:
+        return render_prompts(self._model, prompts_to_show(profile), profile)
 
     def choose_model(self) -> ModelPicker:
         """Let the model be chosen of those on this machine."""
@@ -338,7 +349,10 @@ class NewRun(QWidget):
         self.form.search.selectAll()
 
     def as_command(self) -> str:
-        """What to type to start this run: the command of its origin, with what differs from it."""
+        """What to type to start this run: the command of its origin, with what differs from it. A UserError for prompts
+        that were edited and have no name."""
+        if not self.form.prompts.is_named:
+            raise UserError("The prompts were edited. Save them under a name first, so that a command can name them.")
         now, base = value_texts(self.form.config()), value_texts(self._origin.config)
         changed = (f"--set {shlex.quote(f'{key}={text}')}" for key, text in now.items() if text != base[key])
         return " ".join([self._origin.command, *changed])
@@ -358,4 +372,16 @@ class NewRun(QWidget):
 
     def _on_checked(self, found: Preflight) -> None:
         if self.form.first_wrong() is None and found.config == self.form.config():
+            self._model = found.config.model.path
+            self.form.prompts.render_fitting(found.fitting)
+            self._take_limits(found.limits)
             self.panel.render_preflight(found)
+
+    def _take_limits(self, limits: TokenLimits) -> None:
+        """Token limits that are the suggested ones go with the model and its prompts."""
+        before, self._limits = self._limits, limits
+        for key in LIMITS:
+            field = self.form.fields[key]
+            old, new = (found.hint if key == HINT_LIMIT else found.solution for found in (before, limits))
+            if old != new and field.text() == str(old):
+                field.take(str(new))

@@ -11,9 +11,12 @@ import psutil
 
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.models.facts import kind_of, read_files, template_of
+from training.core.prompts import ModelKind, PromptProfile, TokenLimits
 from training.errors import UserError
-from training.model_names import locate_folder
-from training.runs.config import RunConfig
+from training.model_names import locate_folder, locate_model
+from training.prompt_files import AUTO, COMPACT, STARTER, built_in, choose_profile
+from training.runs.config import RunConfig, profile_of
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
 
@@ -38,13 +41,48 @@ class Preflight:
     time: estimate.TimeEstimate
     memory: estimate.MemoryEstimate
     warnings: tuple[str, ...]
+    fitting: PromptProfile  # The profile that goes with the model
+    limits: TokenLimits  # Suggested for the model and the chosen prompts
 
 
 def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) -> Preflight:
     """Estimate and warn. Reads the machine and the locks of all runs: call it off the window's thread."""
     memory = estimate.estimate_memory(config)
     warnings = find_warnings(config, memory.megabytes, estimate.model_parameters(config), read_machine_state(runs_root))
-    return Preflight(config, estimate.estimate_time(config, past=past), memory, warnings)
+    fitting, limits, cautions = check_prompts(config)
+    return Preflight(config, estimate.estimate_time(config, past=past), memory, warnings + cautions, fitting, limits)
+
+
+def check_prompts(config: RunConfig) -> tuple[PromptProfile, TokenLimits, tuple[str, ...]]:
+    """The profile that fits the model, the token limits that suit it, and warnings. Reads the model's small files."""
+    fitting, kind = choose_profile(AUTO, config.model.path), ModelKind.COMPACT
+    if config.model.path != STARTER:
+        try:
+            files = read_files(locate_model(config.model.path))
+            kind = kind_of(files, template_of(files))
+        except UserError:
+            # Another warning says what is wrong with the model.
+            kind = ModelKind.INSTRUCT
+    try:
+        used = profile_of(config)
+    except UserError as error:
+        return fitting, fitting.limits_for(kind), (str(error),)
+    limits, found = used.limits_for(kind), []
+    compact = used.digest == built_in(COMPACT).digest
+    if compact and kind is not ModelKind.COMPACT:
+        found.append(
+            "The prompts “compact” tell a model nothing of the form of its answer: only the bundled reasoner knows it. "
+            "Set model.prompts to auto."
+        )
+    short = [
+        c for c in (config.rollout.max_solution_tokens, config.evaluation.max_new_tokens) if 2 * c < limits.solution
+    ]
+    if short:
+        found.append(
+            f"Solutions end at {short[0]:,} tokens; for a model of this kind {limits.solution:,} are suggested "
+            "(rollout.max_solution_tokens, evaluation.max_new_tokens). A solution that is cut off earns nothing."
+        )
+    return fitting, limits, tuple(found)
 
 
 def read_machine_state(runs_root: Path) -> MachineState:
