@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seirenes_app.services.run_repository import RunRepository, check_startable, log_tail, move_to_trash, order_runs
+from seirenes_app.services.run_repository import RunRepository, log_tail, move_to_trash, order_runs, startable
 from seirenes_app.services.run_summary import describe_problem
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.errors import UserError
@@ -176,8 +176,8 @@ def test_pinned_runs_come_first_then_the_newest(tmp_path):
 )
 def test_what_a_configuration_names_and_is_not_there_is_refused_before_the_launch(setting, said):
     with pytest.raises(UserError, match=said):
-        check_startable(load_config(ROOT / "resources/presets/demo.toml", [setting]))
-    check_startable(RunConfig())
+        startable(load_config(ROOT / "resources/presets/demo.toml", [setting]))
+    startable(RunConfig())
 
 
 def test_a_running_run_is_not_moved(tmp_path, held):
