@@ -117,6 +117,7 @@ def _fraction_word(text: str, gold: Fraction) -> str | None:
 
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "tenth": 10}
 _MULTIPLES = {"twice": 2, "double": 2, "thrice": 3, "triple": 3, "treble": 3, "quadruple": 4}
+_SCALED = {"halved": Fraction(1, 2), "doubled": Fraction(2), "tripled": Fraction(3)}
 _POWERS = {"squared": 2, "cubed": 3}
 _ORDINALS = {
     "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
@@ -174,31 +175,30 @@ def _operand(tokens: Sequence[NumberToken], i: int) -> tuple[Fraction, int] | No
     """A number with its prefix or suffix ("half of 84", "seven squared", "six sevens"), and the token after it."""
     if i >= len(tokens):
         return None
-    token, at = tokens[i], i
-    if token.value is None:
-        factor = Fraction(1, _PARTS[token.word]) if token.word in _PARTS else None
-        factor = Fraction(_MULTIPLES[token.word]) if token.word in _MULTIPLES else factor
-        if factor is None:
-            return None
+    value = tokens[i].value
+    if value is not None:
+        return _with_suffix(tokens, value, i + 1)
+    word, at = tokens[i].word, i + 1
+    factor = Fraction(1, _PARTS[word]) if word in _PARTS else Fraction(_MULTIPLES.get(word, 0))
+    while at < len(tokens) and at < i + 4 and tokens[at].word in ("of", "a", "an", "the"):
         at += 1
-        while at < len(tokens) and at < i + 4 and tokens[at].word in ("of", "a", "an", "the"):
-            at += 1
-        if at >= len(tokens) or tokens[at].value is None:
-            return None
-        value = tokens[at].value
-        assert value is not None
-        return value * factor, at + 1
-    value, at = token.value, i + 1
-    if at < len(tokens):
-        if tokens[at].word in _POWERS and abs(value) < 1000:
-            return value ** _POWERS[tokens[at].word], at + 1
-        if tokens[at].plural and (more := tokens[at].value) is not None:
-            return value * more, at + 1
-        if (
-            [t.word for t in tokens[at : at + 2]] == ["to", "the"] and at + 2 < len(tokens)
-            and (power := _ORDINALS.get(tokens[at + 2].word)) and abs(value) < 1000
-        ):  # fmt: skip
-            return value**power, at + 3
+    value = tokens[at].value if at < len(tokens) else None
+    return (value * factor, at + 1) if factor and value is not None else None
+
+
+def _with_suffix(tokens: Sequence[NumberToken], value: Fraction, at: int) -> tuple[Fraction, int]:
+    if at >= len(tokens):
+        return value, at
+    word = tokens[at].word
+    if word in _SCALED:
+        return value * _SCALED[word], at + 1
+    if word in _POWERS and abs(value) < 1000:
+        return value ** _POWERS[word], at + 1
+    if tokens[at].plural and (more := tokens[at].value) is not None:
+        return value * more, at + 1
+    power = _ORDINALS.get(tokens[at + 2].word) if at + 2 < len(tokens) else None
+    if power and [t.word for t in tokens[at : at + 2]] == ["to", "the"] and abs(value) < 1000:
+        return value**power, at + 3
     return value, at
 
 
@@ -353,7 +353,7 @@ _HOW_MANY = re.compile(
     r"(?:an? |the |one |both |your )?(?:(?P<k>\w+) )?(?:single |whole |solar )?(?P<b>[a-z]+?)s?\b"
 )
 _CONVERTED = re.compile(
-    r"\b(?P<k>\w+) (?P<b>[a-z]+?)s? (?:in|as|counted in|expressed in|written in) (?P<a>[a-z]+?)s?\b"
+    r"\b(?P<k>\w+) (?P<b>[a-z]+?)s?,? (?:in|as|counted in|expressed in|written in) (?P<a>[a-z]+?)s?\b"
 )
 
 
@@ -400,7 +400,7 @@ _ENGLISH_TOO = frozenset(
 _FOREIGN_CONTEXT = frozenset(
     "el la las los es que respuesta le les est c'est il der das ist sind und antwort ergebnis lo gli sono è risposta "
     "são het "
-    "een antwoord är det svaret odpowiedź jest bu cevap sonuç tane adalah jawabannya una uma je crois credo creo "
+    "een antwoord är det svaret odpowiedź jest bu cevap sonuç tane adalah jawabannya je crois credo creo "
     "glaube ich "
     "dans avec para pour zu nicht auch pas très muy molto".split()
 )

@@ -18,7 +18,7 @@ _MONTHS = "January February March April May June July August September October N
 _NOBODY = {*DAYS, *_MONTHS, "I", "Mr", "Mrs", "Ms", "Dr", "Christmas", "English", "French", "Spanish", "German"}
 _STARTERS = frozenset(
     "A After Afterwards All Altogether An And Another Anybody As At Because Before Both But By Can Does Each "
-    "Every Everybody Everyone Find For From Given He Her His How However If In Initially It Its Later Let Nobody "
+    "Every Everybody Everyone Find For From Given He Her Here His How However If In Initially It Its Later Let Nobody "
     "Now Of On Once One Only Since She Show So Some Somebody Someone Suppose Than That The Their Then There "
     "These They This Three To Today Together Two Until What When Where Which While Who Whose Why With Yesterday "
     "You Your".split()
@@ -52,8 +52,9 @@ def _starts_sentence(text: str, at: int) -> bool:
 
 
 def _acts(text: str, match: re.Match[str]) -> bool:
-    """Whether a sentence's first word is followed by what a person does: "Zed buys", and not "Apples cost"."""
-    return not match.group().endswith("s") and _VERB.match(text, match.end()) is not None
+    """Whether a sentence's first word is followed by what a person does or has: "Zed buys", and not "Apples cost"."""
+    owns = text[match.end() : match.end() + 3] in ("'s ", "’s ")
+    return owns or (not match.group().endswith("s") and _VERB.match(text, match.end()) is not None)
 
 
 def find_nouns(question: str) -> tuple[str, ...]:
@@ -110,6 +111,7 @@ _NOT_COUNTED = frozenset(
     "his her their its he she they it them him this that these those there then now so if who which what when where "
     "does do did can will would also too together altogether total same half all both some any no not get gets".split()
 )
+_POSSESSOR = re.compile(r"his|her|their|its|[^\W\d_]+['’]s?")
 _COUNT_BEFORE = frozenset("many each every per number".split())
 
 
@@ -117,7 +119,9 @@ def stem(word: str) -> str:
     """One form for a noun's singular and plural and a unit's spellings, without its possessive ending."""
     word = re.sub(r"['’]s?$", "", word.casefold())
     word = _IRREGULAR.get(word, word)
-    if len(word) > 3 and word.endswith("ies"):
+    if len(word) > 4 and word.endswith("rves"):
+        word = word[:-3] + "f"
+    elif len(word) > 3 and word.endswith("ies"):
         word = word[:-3] + "y"
     elif len(word) > 4 and word.endswith(("ches", "shes", "xes", "sses", "oes", "zes")):
         word = word[:-2]
@@ -161,6 +165,8 @@ def read_scene(question: str, people: tuple[str, ...] = (), nouns: tuple[str, ..
             things |= found
             if word == "many" or (word == "number" and found):
                 asked |= found
+        elif i and word.isalpha() and _is_plural(word) and _POSSESSOR.fullmatch(tokens[i - 1]):
+            things.add(stem(word))
     if {"$", "€", "£", "money", "pay", "cost", "price", "earn", "spend"} & set(tokens):
         things |= MONEY_UNITS
         if re.search(r"how much|what is the price|how many (?:dollars|euros)", question, re.IGNORECASE):

@@ -80,8 +80,17 @@ class _People:
     thing: bool = False
 
 
+def _is_elsewhere(s: _Sentence) -> bool:
+    match = _ELSEWHERE.search(s.text)
+    return match is not None and not (match.group() == "next door" and _own_subject(s))
+
+
+def _own_subject(s: _Sentence) -> bool:
+    return _subject(_clauses(s)[0], s.scene, _People()) is _Subject.OWN_PERSON
+
+
 def _check_sentence(s: _Sentence, others: _People) -> Iterator[tuple[Claim, str]]:
-    elsewhere = _ELSEWHERE.search(s.text) is not None
+    elsewhere = _is_elsewhere(s)
     claimed = False
     for check, claim, reason in _SENTENCE_CHECKS:
         if not (elsewhere and claim is Claim.REVISES_FACT) and (found := check(s)):
@@ -108,7 +117,7 @@ _ELSEWHERE = re.compile(
     r"country|problem|"
     r"puzzle|game|life|text|shop|house|place|room|universe|version|exercise|example|album|farm|street|bakery|bus|"
     r"train|tank|"
-    r"library|theatre|theater|planet|family|day)\b|\bnext door\b|\bthe next (?:town|village|city|street)\b|"
+    r"library|theatre|theater|planet|family|team|group|day)\b|\bnext door\b|\bthe next (?:town|village|city|street)\b|"
     r"\bneighbou?ring\b|"
     r"\bacross the (?:road|street|river|border)\b|\bin (?:a|the|his|her) (?:dreams?|film|movie|novel|fairy tale|"
     r"song)\b|"
@@ -117,6 +126,7 @@ _ELSEWHERE = re.compile(
 )
 _OTHER_TIME = re.compile(
     r"\b(?:last|next|previous|the following|past) (?:week|month|year|summer|spring|winter|autumn|fall|time|night|"
+    r"match|game|race|round|visit|exam|"
     r"season|term|"
     r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|christmas)\b|\byesterday\b|\btomorrow\b|"
     r"\b(?:years?|months?|weeks?|decades?|days|long) (?:ago|before|earlier)\b|(?<!at )(?<!all at )\bonce\b(?! "
@@ -126,7 +136,9 @@ _OTHER_TIME = re.compile(
     r"august|september|october|november|december)\b|\bwhen (?:he|she|they|\w+) (?:was|were) (?!done|finished|home|"
     r"there)|"
     r"\bas a (?:child|kid|boy|girl|student|teenager|baby)\b|\bin (?:his|her|their) (?:old|former|last|previous|"
-    r"childhood|youth)\b|"
+    r"first|second|early|childhood|youth)\b|"
+    r"\b(?:his|her|their) (?:first|last|earlier|previous|former|second) (?:trip|visit|try|game|match|time|year|"
+    r"holiday|week|job)\b|"
     r"\b(?:the other|one|another) day\b|\b(?:some day|someday|in the future|in the old days|all year|usually|"
     r"normally)\b|"
     r"\bat the age of\b|\b(?:the|a) (?:week|month|year|day) (?:before|earlier|later)\b|\byears? later\b|\bcentur(?:y|"
@@ -142,9 +154,10 @@ _UNREAL = re.compile(
 _META = re.compile(
     r"\b(?:problems?|puzzles?|questions?|riddles?|exercises?|tasks?|stories|story|answers?|results?|reply|replies|"
     r"solutions?|"
-    r"calculations?|methods?|rules?|steps?|tricks?|formulas?|outcomes?|numbers? (?:is|are|in|of the)|first number|"
+    r"calculations?|methods?|rules?|(?:the|last|first|one|two|next|second|each|every|all|single|few|more) steps?|"
+    r"tricks?|formulas?|outcomes?|numbers? (?:is|are|in|of the)|first number|"
     r"last number|guess(?:es|ed)?|"
-    r"comes? out|end(?:s)? up at|in general|my calculator)\b"
+    r"means|comes? out|end(?:s)? up at|in general|my calculator)\b"
 )
 _METHOD = re.compile(
     r"\b(?:add|adding|subtract|subtracting|subtracted|multiply|multiplying|multiplied|divide|dividing|divided|sum|"
@@ -174,10 +187,10 @@ _LEAD = frozenset(
     "since while when "
     "as if note remember that this please sorry suddenly soon immediately afterwords ok okay hey wait no yes only "
     "even just already "
-    "or nor with".split()
+    "or nor".split()
 )
 _PREPOSITIONS = frozenset(
-    "in on at for from of after before during by near under behind beside inside outside without around about "
+    "with in on at for from of after before during by near under behind beside inside outside without around about "
     "between through into "
     "onto over towards until per since like due despite to".split()
 )
@@ -260,7 +273,8 @@ _CHANGE = (
     | _forms(
         "find receive win collect pick gather add bake make build earn gain catch order produce grow plant discover "
         "inherit obtain "
-        "acquire print knit paint craft sew cook save deposit spend waste discard bin trash scrap consume misplace "
+        "acquire adopt hire invite print knit paint craft sew cook save deposit spend waste discard bin trash scrap "
+        "consume misplace "
         "forget cut chop "
         "crush trade exchange split skip miss rest pause pack fill empty sharpen glue toss need work sleep stop"
     )
@@ -281,6 +295,7 @@ _NO_NEGATION = re.compile(
     r"\bno (?:longer|more than|less than|fewer than)\b|\bnot only\b|\b(?:don't|do not|never) forget\b|\bno,"
 )
 _VAGUE = frozenset("a an one another some several half all both few many couple most".split())
+_ORDINALS = frozenset("second third fourth fifth sixth seventh eighth ninth tenth".split())
 _MORE = frozenset("more another extra additional".split())
 
 
@@ -293,10 +308,11 @@ _UNIT_WORDS = (
     r"inches|yards|miles|grams?|"
     r"kilograms?|kilos?|kg|lit(?:er|re)s?|milliliters?|percent|per ?cent|percentages?|thousands|hundreds|tens|scores|"
     r"halves|quarters|"
-    r"boxes|packs|packets|bags|baskets|chapters|trays|crates|rows|teams|sets|bundles|stacks"
+    r"pallets|cartons|cases|piles|boxes|packs|packets|bags|baskets|chapters|trays|crates|rows|teams|sets|bundles|stacks"
 )
 _REPLY = (
-    r"(?:answer|reply|respond|give|express|state|convert|report|write|tell|say|put|count|measure|present|show|specify|"
+    r"(?:answer|reply|respond|give|express|state|convert|report|write|tell|say|put|count|measure|present|show|"
+    r"specify|have|want|like|"
     r"turn|provide|return|calculate|compute|we (?:want|need)|i (?:want|need))"
 )
 _IN_UNIT = re.compile(
@@ -318,14 +334,17 @@ def _changes_unit(s: _Sentence) -> str | None:
         if match is None:
             continue
         unit = stem(next(u for u in match.groupdict().values() if u))
-        if unit not in asked and not (asked & MONEY_UNITS and unit in ("dollar",)):
+        known = unit in asked and (
+            unit not in MONEY_UNITS or unit in s.scene.words or (unit == "dollar" and "$" in s.scene.text)
+        )
+        if not known:
             return s.raw
     return None
 
 
 _WH = (
     r"(?:how (?:many|much|long|far|old|often|tall|big)|what(?: is| was|'s) the|what time|what day|(?:on )?which day|"
-    r"which of|who (?:is|was|has|had)"
+    r"which of|who (?:is|was|has|had|comes?|came|arrives|wins?|gets)"
     r"|what (?:matters|is asked|counts|we want)|how (?:\w+ )?(?:is|are) )"
 )
 _ASKS = re.compile(
@@ -340,11 +359,18 @@ _TELL = re.compile(
 _ABOUT = re.compile(
     r"\bquestion (?:should be|is really|is actually|is) (?:about|how|who|what|which)\b|\bwhat (?:matters|is asked|we "
     r"want|counts) is\b|"
-    r"\b(?:tell|give|reply|answer|want|say|need|state|report|find)\b[^.;]{0,30}\bnumber of (?P<noun>\w+)"
+    r"\b(?:tell|give|reply|answer|want|say|need|state|report|find)\b[^.;]{0,30}\bnumber of (?:the |all |all the |her "
+    r"|his |their )?(?P<noun>\w+)"
 )
 _SUPERLATIVE = re.compile(
     r"\b(?:say|tell|name|give|find|answer|reply)\b[^.;]{0,30}\bwho (?:is|arrives|gets)\b|\bwho (?:is|was|arrives|"
     r"gets)\b[^.;]{0,30}\?"
+)
+_INSTEAD = re.compile(
+    r"\b(?:actually|rather|instead|better)\b[^.;]{0,20}\b(?:give|tell|name|say|find|compute|"
+    r"calculate)\b[^.;]{0,20}\b(?:price|cost|total|sum|age|"
+    r"time|amount|weight|length|number|name)\b|"
+    r"\b(?:sum up|add up|total|compute|count|find|work out|name|give|list|determine|look for)\b[^.;]{0,60}\binstead\b"
 )
 _RHETORICAL = re.compile(
     r"\bwho (?:knows|cares|likes)\b|\bno matter (?:how|what|who)\b|\bwhatever\b|\bhow (?:nice|lovely|funny)\b"
@@ -357,14 +383,27 @@ def _replaces_question(s: _Sentence) -> str | None:
     asks = _ASKS.search(s.text) if "?" in s.raw or not _HAS_NUM.search(s.text) else None
     if (asks or _TELL.search(s.text)) and _about_scene(s):
         return s.raw
+    if s.problem.kind is AnswerKind.CHOICE and _INSTEAD.search(s.text) and re.search(r"\b\w+est\b|\bwho\b", s.text):
+        return s.raw
     if s.problem.kind is AnswerKind.CHOICE and _SUPERLATIVE.search(s.text):
+        return s.raw
+    if _INSTEAD.search(s.text) and _about_scene(s) and not _OF_WORKING.search(s.text):
         return s.raw
     if match := _ABOUT.search(s.text):
         noun = match["noun"]
-        if (
-            noun is None
-            or stem(noun) in s.scene.things | s.scene.people
-            or stem(noun) in ("box", "bag", "pack", "pair", "group")
+        if noun is None or re.sub(r"['’]s?$", "", stem(noun)) not in (
+            "word",
+            "letter",
+            "step",
+            "character",
+            "sentence",
+            "digit",
+            "line",
+            "number",
+            "story",
+            "text",
+            "problem",
+            "question",
         ):
             return s.raw
     return None
@@ -390,8 +429,9 @@ def _about_scene(s: _Sentence) -> bool:
 _SUPPOSE = re.compile(
     r"(?:^|[,;:] |\b(?:now|please|just|but|so|and|let's|let us|we can|you can|you may|first) )"
     r"(?:suppose|supposing|assume|assuming|imagine|imagining|pretend|say that|let's say|let us say|let's pretend|"
-    r"consider(?: that| the case)|picture|"
-    r"what if|what would|how would|take it that|granted that|provided that|let (?:the|\w+) be|as if|given that)\b"
+    r"consider(?: that| the case| what)|picture|"
+    r"what if|what would|what happens if|what about if|how would|act as (?:if|though)|as though|take it that|granted "
+    r"that|provided that|let (?:the|\w+) be|as if|given that)\b"
 )
 
 
@@ -404,7 +444,9 @@ def _supposes(s: _Sentence) -> str | None:
         return None
     own = _names_own(rest, s.scene) or re.search(r"\b(?:he|she|they|we|it|you|there)\b", rest)
     quantity = _HAS_NUM.search(rest) or re.search(
-        r"\b(?:none|all|half|twice|double|no|more|fewer|less|everyone|both|than)\b", rest
+        r"\b(?:never happened|did not|didn't|nothing|nobody|none|all|half|twice|double|no|more|fewer|less|everyone|"
+        r"both|than)\b",
+        rest,
     )
     return s.raw if own and quantity else None
 
@@ -420,6 +462,7 @@ _EXCLUDE = re.compile(
     r"count|discount)\b(?P<what>[^.;:!?]{0,80})"
 )
 _LEAVE_OUT = re.compile(
+    r"\b(?:not|n't|needn't|no need to|never) (?:have to |need to )?take (?P<what3>[^.;:!?]{1,60}?) into account\b|"
     r"\bleave (?P<what>[^.;:!?]{1,60}?) (?:out|aside|away)\b|(?P<what2>[^.;:!?,]{1,60}?) (?:can|may|should|must) be "
     r"(?:left out|ignored|skipped|disregarded)\b"
 )
@@ -481,7 +524,8 @@ _EXCLUDED_NOUNS = _PERSON_NOUNS | frozenset(
 _CORRECTION = re.compile(
     r"\bcorrection\b|\bcorrected\b|\btypo\b|\bmisprint\b|\bmistakes?\b|\berrors?\b|\boops\b|\bmy bad\b|\bsorry\b|\bi "
     r"mean\b|\bi meant\b|\bwait,|"
-    r"\bmake (?:that|it)\b|\bshould have (?:been|said)\b|\bshould (?:say|read)\b|\bthere should be\b|\bwrong\b|"
+    r"\bmake (?:that|it)\b|\bshould have (?:been|said)\b|(?<!clock )\bshould (?:say|read)\b(?! about| around)|"
+    r"\bthere should be\b|\bwrong\b|"
     r"\bchanged? to\b|\bin truth\b|"
     r"\bin reality\b|\bin fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|\btruth is\b|"
     r"\bmiscounted\b|\bmisread\b|"
@@ -500,6 +544,8 @@ _WEAK = frozenset(
 
 def _corrects(s: _Sentence) -> str | None:
     cue, contrast = _CORRECTION.search(s.text), _NOT_BUT.search(s.text)
+    if _states_anew(s):
+        return s.raw
     if not (cue or contrast) or (
         _META.search(s.text) and not re.search(r"\b(?:in the story|mistake|typo|wrong)\b", s.text)
     ):
@@ -508,6 +554,10 @@ def _corrects(s: _Sentence) -> str | None:
         return s.raw
     if contrast and {t.value for t in number_tokens(contrast.group())} & s.scene.numbers:
         return s.raw
+    if s.problem.kind is AnswerKind.CLOCK and re.search(r"\b(?:changed|moved|shifted) to\b.*\d:\d\d", s.text):
+        return s.raw
+    if cue and cue.group() in ("should read", "should have been") and _HAS_NUM.search(s.text):
+        return s.raw
     if not _HAS_NUM.search(s.text) or _subject_other(s) or (_GUESS.search(s.text) and not _names_own(s.text, s.scene)):
         return None
     strong = contrast or (cue and cue.group() not in _WEAK)
@@ -515,6 +565,21 @@ def _corrects(s: _Sentence) -> str | None:
     if strong:
         return s.raw if own or contrast else s.raw if len(s.text.split()) < 9 else None
     return s.raw if own and _own_quantity(s) else None
+
+
+_IT_IS = re.compile(rf"^(?P<where>[^,;]*?)\b(?:it's|it is|it was|there were|they were) (?P<n>{_NUM})(?P<rest>[^.;!?]*)")
+
+
+def _states_anew(s: _Sentence) -> bool:
+    """ "It's 9 rows", "on Wednesday it was eight": another number where the problem has one."""
+    match = _IT_IS.search(s.text)
+    if match is None or _GUESS.search(s.text) or _exempt(s) or "?" in s.raw:
+        return False
+    if {t.value for t in number_tokens(match["n"])} & s.scene.numbers:
+        return False
+    where = {stem(w) for w in re.findall(r"[^\W\d_]+", match["where"])} & s.scene.words - _COMMON
+    what = {stem(w) for w in re.findall(r"[^\W\d_]+", match["rest"])[:2]} & s.scene.things
+    return bool(where or what - s.scene.asked)
 
 
 def _subject_other(s: _Sentence) -> bool:
@@ -530,6 +595,10 @@ def _own_quantity(s: _Sentence) -> bool:
 
 _TODAY = re.compile(
     rf"\btoday (?:is|was)(?: in fact| actually| really)?(?: a)? (?P<day>{'|'.join(d.casefold() for d in DAYS)})\b"
+)
+_ON_DAY = re.compile(
+    rf"\b(?:is|was|leaves?|starts?|takes place|falls|has|had|comes?|begins?) (?:\w+ ){{0,3}}?on (?:a "
+    rf")?(?P<day>{'|'.join(d.casefold() for d in DAYS)})\b"
 )
 _SHIFT = re.compile(
     rf"\b(?:moved|postponed|shifted|brought forward|put back|put off|delayed)\b|\b{_NUM} days? (?:ago|later|away|"
@@ -548,11 +617,21 @@ def _moves_day(s: _Sentence) -> str | None:
         return None
     if _names_day(s):
         return s.raw
+    day = _ON_DAY.search(s.text)
+    if day and day["day"] not in s.scene.days and _asserts_own(s):
+        return s.raw
     match = _SHIFT.search(s.text)
     if match is None or (_subject_other(s) and not re.search(r"\bmoved|postponed|shifted|delayed\b", s.text)):
         return None
     values = {t.value for t in number_tokens(match.group()) if t.value is not None}
     return None if values and values <= s.scene.numbers else s.raw
+
+
+def _asserts_own(s: _Sentence) -> bool:
+    """Whether the sentence states something of the problem's own, here and now."""
+    if _GUESS.search(s.text) or _META.search(s.text) or _exempt(s) or _subject_other(s):
+        return False
+    return _subject(_clauses(s)[0], s.scene, _People()) is not _Subject.READER
 
 
 _SCALES = (
@@ -563,6 +642,7 @@ _SCALES = (
     frozenset("before after first last earlier later earliest latest arrives gets".split()),
     frozenset("richer poorer richest poorest".split()),
 )
+_RIVALS = frozenset("beats beat outruns defeats behind ahead".split())
 
 
 def _compares(s: _Sentence) -> bool:
@@ -570,12 +650,12 @@ def _compares(s: _Sentence) -> bool:
     words = {w for w in re.findall(r"[^\W\d_]+", s.text)}
     everybody = re.search(r"\b(?:all|everyone|everybody|anyone|others|them)\b", s.text) is not None
     who = words & s.scene.people or everybody
-    return bool(who) and any(scale & s.scene.words and scale & words for scale in _SCALES)
+    return bool(who) and any(scale & s.scene.words and (scale | _RIVALS) & words for scale in _SCALES)
 
 
 def _reorders(s: _Sentence) -> str | None:
     if s.problem.kind is not AnswerKind.CHOICE or not re.search(
-        r"\bthan\b|\b(?:before|after|first|last)\b|\b\w+est\b", s.text
+        r"\bthan\b|\b(?:before|after|first|last|beats?|behind|ahead)\b|\b\w+est\b", s.text
     ):
         return None
     if _META.search(s.text) or _GUESS.search(s.text) or _UNREAL.search(s.text) or _first_word(s.text) in _IMPERATIVE:
@@ -593,9 +673,12 @@ def _first_word(text: str) -> str:
 
 _INCLUDE = re.compile(
     r"\b(?:these|those|they|which|it|this|and|also|too) (?:also |too )?counts?\b(?! (?:from|on|in|"
-    r"as))(?:[^.;]{0,20})?|\bmust be counted\b|\b(?:has|have) to be counted\b|"
+    r"as))(?:[^.;]{0,20})?|\b(?:must|should|has to|have to|need to) (?:also )?be (?:counted|included)\b|\b(?:has|"
+    r"have) to be counted\b|"
     r"\bcount(?:ed|s)? (?:him|hers?|his|theirs|them|it|these|those|three|four|\w+'s)\b[^.;]{0,12}(?:too|as well|also|"
     r"in)?|"
+    rf"\b(?:don't|do not|never) (?:overlook|forget|miss|neglect) (?:about )?(?:the|his|her|their|another)? ?{_NUM}|"
+    r"\bso (?:they|these|those|it) (?:do |does |still )?counts?\b|\balso includes?\b|"
     r"\b(?:don't|do not) forget\b[^.;]{0,60}\b(?:total|sum|count|too|as well)\b|\bare (?:hers|his|theirs) (?:too|as "
     r"well|also)\b|"
     r"\b(?:puts?|adds?|mixes|mixed) (?:them|it|these|those) (?:with|to|together with|into)\b|\bbelongs? to the total\b"
@@ -603,18 +686,21 @@ _INCLUDE = re.compile(
 
 
 def _includes(s: _Sentence) -> str | None:
-    if not _HAS_NUM.search(s.text) or not _INCLUDE.search(s.text):
+    if not _INCLUDE.search(s.text):
+        return None
+    if not _HAS_NUM.search(s.text) and not _names_own(s.text, s.scene) and not re.search(r"\bones\b", s.text):
         return None
     negated = re.search(r"\b(?:not|never|n't|nobody)\b", s.text) and not re.search(
-        r"\b(?:don't|do not) forget\b", s.text
+        r"\b(?:don't|do not|never) (?:forget|overlook|miss|neglect)\b", s.text
     )
     return None if negated or _META.search(s.text) else s.raw
 
 
 _DELAY = re.compile(
-    r"\b(?:break|delay|delayed|pause|paused|pauses|stops?|stopped|waits?|waited|waiting|rests?|rested|late|slow|fast|"
-    r"longer|earlier|later|"
-    r"shorter|broken|stuck|interrupted|nap)\b"
+    r"\b(?:break|stands? still|stood still|held up|delay|delayed|pause|paused|pauses|stops?|stopped|waits?|waited|"
+    r"waiting|rests?|rested|late|slow|fast|"
+    r"longer|earlier|later|asleep|sleeps?|slept|in between|interruption|gap|"
+    r"shorter|broken|stuck|interrupted|naps?)\b"
 )
 _DURATION = re.compile(
     rf"(?:{_NUM}|\ban?|\bhalf an?|\ba quarter of an|\banother)(?: more| extra| whole| full)? (?:minutes?|hours?|"
@@ -639,7 +725,7 @@ def _delays(s: _Sentence) -> str | None:
 
 
 _START = re.compile(
-    r"\b(?:start(?:s|ed)?|beg[iau]ns?|leaves?|left|gets? up|got up|was(?: already)?|went|goes) (?:\w+ ){0,3}?(?:at |"
+    r"\b(?:start(?:s|ed)?|beg[iau]ns?|leaves?|left|gets? up|got up|was(?: already)?|went|goes) (?:\w+,? ){0,5}?(?:at |"
     r"already )?(?P<t>\d{1,2}:\d{2})\b"
 )
 
@@ -672,7 +758,7 @@ def _charges(s: _Sentence) -> str | None:
 
 
 def _exempt(s: _Sentence) -> bool:
-    if _ELSEWHERE.search(s.text) or _UNREAL.search(s.text):
+    if _is_elsewhere(s) or _UNREAL.search(s.text):
         return True
     match = _OTHER_TIME.search(s.text)
     return match is not None and match.group() not in s.scene.text
@@ -764,15 +850,37 @@ def _subject(c: _Clause, scene: Scene, others: _People) -> _Subject:
             i = _skip_phrase(c, i + 1, scene)
             continue
         kind = _mention(c, i, scene, others)
+        if kind is _Subject.OTHER_THING and _is_plain(c, i) and (later := _person_after(c, i + 1, scene, others)):
+            return later
         if kind is not None:
             return kind
+        if (word in _CHANGE or word in _STATE) and word not in _LEAD:
+            return _Subject.NONE
         i += 1
     return _Subject.NONE
+
+
+def _is_plain(c: _Clause, i: int) -> bool:
+    return c.words[i] not in _DETERMINERS | _POSSESSIVES and c.words[i].isalpha()
+
+
+def _person_after(c: _Clause, i: int, scene: Scene, others: _People) -> _Subject | None:
+    """The problem's person that follows before any number: "strictly speaking Tom owned 40"."""
+    for k in range(i, min(i + 4, len(c.words))):
+        if c.values[k] is not None or c.words[k] in _PREPOSITIONS:
+            return None
+        if c.words[k] in scene.people or (c.words[k] in ("he", "she", "they") and not others.other):
+            return _Subject.OWN_PERSON
+    return None
 
 
 def _skip_phrase(c: _Clause, i: int, scene: Scene) -> int:
     """Past the noun phrase behind a preposition."""
     start = i
+    if c.words[i : i + 1] in (("that",), ("this",)) and (
+        c.words[i + 1 : i + 2] and (c.words[i + 1] in _DETERMINERS or c.words[i + 1] in scene.people | _PERSONAL)
+    ):
+        return i + 1
     while i < len(c.words) and (
         c.words[i] in _DETERMINERS or c.words[i] in _ADJECTIVES or c.values[i] is not None or c.words[i] in _POSSESSIVES
     ):
@@ -832,9 +940,17 @@ _BE = frozenset("is are was were will had should must be come came remain".split
 _KNOWN_NAMES = frozenset(n.casefold() for n in NAMES)
 
 
+_DATES = frozenset(
+    [
+        *map(str.casefold, DAYS),
+        *"january february march april may june july august september october november december".split(),
+    ]
+)
+
+
 def _looks_like_name(c: _Clause, i: int) -> bool:
     written = c.shown[i]
-    if not written[:1].isupper() or not written[1:2].islower():
+    if not written[:1].isupper() or not written[1:2].islower() or re.sub(r"['’]s?$", "", c.words[i]) in _DATES:
         return False
     if c.words[i] in _KNOWN_NAMES:
         return True
@@ -842,7 +958,7 @@ def _looks_like_name(c: _Clause, i: int) -> bool:
     if i > 0:
         return True
     known = word in _LEAD or word in _PREPOSITIONS or stem(word) in _PERSON_NOUNS or word.endswith("s")
-    return not known and (after in _STATE or after in _CHANGE)
+    return not known and (not after or after in _STATE or after in _CHANGE)
 
 
 def _owned(c: _Clause, i: int, scene: Scene) -> _Subject:
@@ -878,6 +994,9 @@ def _noun_phrase(c: _Clause, i: int, scene: Scene) -> _Subject:
             return _Subject.OTHER_PERSON if others else known
         if k > i and (word in _STATE or word in _CHANGE or word in _PREPOSITIONS - {"of"}):
             break
+    nouns = [stem(w) for w in c.words[i + 1 : i + 3]]
+    if c.words[i] in ("the", "this", "that") and nouns and nouns[0] in scene.words - _COMMON:
+        return _Subject.OWN_THING
     of_known = c.values[i] is not None and (k <= i + 1 or c.words[i + 1 : i + 3] == ("of", "the"))
     return _Subject.OWN_THING if of_known else _Subject.OTHER_THING
 
@@ -888,18 +1007,27 @@ _OF_OWN = frozenset("them it these those hers his theirs".split())
 def _quantities(c: _Clause, scene: Scene) -> list[_Quantity]:
     found: list[_Quantity] = []
     for i, (word, value) in enumerate(zip(c.words, c.values, strict=True)):
-        if value is None and (word not in _VAGUE or (i and c.words[i - 1] in _VAGUE)):
+        vague = word in _VAGUE or (word in _ORDINALS and c.words[i - 1 : i] == ("a",))
+        if value is None and (not vague or (i and c.words[i - 1] in _VAGUE and word not in _ORDINALS)):
             continue
-        if value is not None and (
-            c.words[i - 1 : i] in (("number",), ("no.",))
-            or (1500 <= value <= 2100 and c.words[i - 1 : i] in (("in",), ("from",), ("since",)))
-        ):
+        if value is not None and _labels(c, i):
             continue
         own, bare, more = _counted(c, i, scene)
         if bare and found and found[-1].value is not None and not found[-1].own and not found[-1].bare:
             own = bare = False
         found.append(_Quantity(i, value, own, bare, more))
     return found
+
+
+def _labels(c: _Clause, i: int) -> bool:
+    """ "in row 3", "on platform 4", "number 12", "from 1905": a number that counts nothing."""
+    before, value = c.words[i - 1] if i else "", c.values[i]
+    if before in ("number", "no") or (
+        value is not None and 1500 <= value <= 2100 and before in ("in", "from", "since")
+    ):
+        return True
+    plain = before.isalpha() and before not in _DETERMINERS | _PREPOSITIONS | _ADJECTIVES | _POSSESSIVES
+    return plain and i > 1 and c.words[i - 2] in ("in", "on", "at", "from", "to", "page", "bus", "line")
 
 
 def _counted(c: _Clause, i: int, scene: Scene) -> tuple[bool, bool, bool]:
@@ -909,21 +1037,30 @@ def _counted(c: _Clause, i: int, scene: Scene) -> tuple[bool, bool, bool]:
         word = c.words[k]
         more = more or (word in _MORE and k <= i + 2)
         if word == "than" and k == i + 2:
-            return False, False, False
+            return any(w in scene.people for w in c.words[k + 1 : k + 2]), False, False
         if stem(word) in scene.things:
-            return True, False, more
+            return not _of_other(c, k, scene), False, more
         if word in _OF_OWN and k > i + 1 and c.words[k - 1] in ("of", "in"):
             # "2 of his", but not "2 of his friends".
             if word != "his" or k + 1 >= len(c.words) or any(stem(w) in scene.things for w in c.words[k + 1 : k + 4]):
                 return True, False, more
             return False, False, more
-        if word in _WITHIN or word in _POSSESSIVES:
+        if word in _WITHIN or word in _POSSESSIVES or "'" in word or (word in ("a", "an") and k == i + 1):
             continue
         if word in _AFTER_BARE or word in _PREPOSITIONS or word in _CHANGE or word in _STATE:
             return False, True, more
-        if word.endswith(("s", "'s")) or stem(word) in _PERSON_NOUNS | UNITS:
+        plural = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+        if plural or stem(word) in _PERSON_NOUNS | UNITS:
             return False, False, more
     return False, c.values[i] is not None and i + 3 >= len(c.words), more
+
+
+def _of_other(c: _Clause, k: int, scene: Scene) -> bool:
+    """ "9 metres of wool", where the problem has no wool: the measure is the problem's, the thing is not."""
+    if c.words[k + 1 : k + 2] != ("of",) or k + 2 >= len(c.words):
+        return False
+    word = c.words[k + 2]
+    return word.isalpha() and stem(word) not in scene.words and word not in _OF_OWN | _DETERMINERS | _POSSESSIVES
 
 
 _WITHIN = frozenset("of more the other ones one those these extra additional".split())
@@ -936,9 +1073,10 @@ _AFTER_BARE = frozenset(
 
 def _events(s: _Sentence, others: _People) -> str | None:
     """The clause that adds an event or a quantity to the problem's own people and things."""
-    if _META.search(s.text) or _ELSEWHERE.search(s.text) or _UNREAL.search(s.text):
+    if _is_elsewhere(s) or _UNREAL.search(s.text) or ("?" in s.raw and not _own_subject(s)):
         others.other = False
         return None
+    meta = _META.search(s.text) is not None
     previous: tuple[_Subject, list[_Quantity]] = (_Subject.NONE, [])
     away = False
     for c in _clauses(s):
@@ -953,15 +1091,14 @@ def _events(s: _Sentence, others: _People) -> str | None:
             others.other = False
         if subject is _Subject.OTHER_THING:
             others.thing = True
-        if (
-            previous[1]
-            and all(q.bare for q in quantities)
-            and not any(q.own for q in previous[1])
-            and not any(q.bare for q in previous[1])
-        ):
+        counted = [q for q in previous[1] if q.value is not None]
+        if counted and all(q.bare for q in quantities) and not any(q.own or q.bare for q in counted):
+            # "has 8 lamps and 3 more": the second counts what the first does.
             quantities = [replace(q, bare=False) for q in quantities]
         away = _other_time(c, s, away)
-        if not away and (shown := _event(c, subject, quantities, s, others)):
+        if meta and not (subject is _Subject.OWN_PERSON and any(q.own for q in quantities)):
+            continue
+        if not away and (shown := _event(c, subject, quantities, s)):
             return shown
         previous = (subject, quantities)
         away = away and not any(v is not None for v in c.values)
@@ -986,10 +1123,14 @@ def _other_time(c: _Clause, s: _Sentence, away: bool) -> bool:
     return away
 
 
-def _event(c: _Clause, subject: _Subject, quantities: list[_Quantity], s: _Sentence, others: _People) -> str | None:
-    if subject is _Subject.READER or _negated(c) or (_ATTRIBUTE.search(c.text) and not _changed_by(c)):
+def _event(c: _Clause, subject: _Subject, quantities: list[_Quantity], s: _Sentence) -> str | None:
+    if (
+        subject is _Subject.READER
+        or (_negated(c) and not _NEVER_DONE.search(c.text))
+        or (_ATTRIBUTE.search(c.text) and not _changed_by(c))
+    ):
         return None
-    if _METHOD.search(c.text) and subject is not _Subject.OWN_PERSON:
+    if _METHOD.search(c.text) and subject not in (_Subject.OWN_PERSON, _Subject.OTHER_PERSON):
         return None
     rules = {
         _Subject.OWN_PERSON: _own_person, _Subject.OWN_THING: _own_thing, _Subject.OTHER_PERSON: _other_person,
@@ -1009,6 +1150,8 @@ _SUBORDINATE = re.compile(r"\b(?:when|until|till|because|although|though|while|a
 
 def _negated(c: _Clause) -> bool:
     """Whether its main verb is negated: "when nobody is looking" negates nothing."""
+    if (match := _SUBORDINATE.match(c.text)) and "," not in c.text:
+        return _NEGATION.search(c.text[match.end() :]) is not None
     main = _SUBORDINATE.split(_NO_NEGATION.sub(" ", c.text))
     return _NEGATION.search(next((part for part in main if part.strip()), "")) is not None
 
@@ -1036,22 +1179,64 @@ def _own_person(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
     changes = _verb(c, _CHANGE)
     for q in quantities:
         if q.value is None:
-            if q.own and changes and not _PRICE.search(c.text):
+            if q.own and changes and not _PRICE.search(c.text) and not _per_time(c, q):
                 return True
             continue
-        if not q.own and not (q.bare and (changes or _verb(c, _STATE))):
+        if not q.own and not (q.bare and (changes or not _aged(c, q))):
             continue
         if _PRICE.search(c.text) and not scene.asked & MONEY_UNITS:
             continue
-        restated = _known(q, scene) and not _ADDITIVE.search(s.text) and _verbs_known(c, scene)
-        if not restated:
+        if not _restated(q, c, s):
             return True
-    return _rests(c, s)
+    return _relates(c, scene) or _rests(c, s)
 
 
-def _verbs_known(c: _Clause, scene: Scene) -> bool:
+def _per_time(c: _Clause, q: _Quantity) -> bool:
+    """The "an hour" of "2 cups an hour", unless it is an hour more."""
+    after = c.words[q.at + 1 : q.at + 3]
+    return (
+        c.words[q.at] in ("a", "an")
+        and after[:1] != ()
+        and stem(after[0]) in TIME_UNITS
+        and after[1:] not in (("longer",), ("more",), ("off",), ("less",), ("later",), ("earlier",))
+    )
+
+
+def _aged(c: _Clause, q: _Quantity) -> bool:
+    """ "since he was 8", "at 12": no count of things."""
+    return not q.at or c.words[q.at - 1] in (
+        "is",
+        "was",
+        "at",
+        "about",
+        "since",
+        "until",
+        "till",
+        "turned",
+        "are",
+        "were",
+        "be",
+        "in",
+    )
+
+
+def _restated(q: _Quantity, c: _Clause, s: _Sentence) -> bool:
+    """Whether the clause says what the problem says: its number, its verbs, most of its words, and nothing on top."""
+    if not _known(q, s.scene) or _ADDITIVE.search(s.text):
+        return False
     verbs = [w for w in c.words if w in _CHANGE or w in _STATE]
-    return all(w in scene.words or stem(w) in scene.words for w in verbs)
+    words = {stem(w) for w in c.words if w.isalpha()} - _COMMON
+    said = all(w in s.scene.words or stem(w) in s.scene.words for w in verbs)
+    return said and len(words & s.scene.words) >= 0.7 * len(words)
+
+
+_AS_MANY = re.compile(r"\b(?:as (?:much|many)\b.*\bas\b|half as|twice as|the same (?:number|amount)|equally many)\b")
+
+
+def _relates(c: _Clause, scene: Scene) -> bool:
+    """ "it takes as much white as blue": a quantity by another one."""
+    related = _AS_MANY.search(c.text) and c.text.strip(" .") not in scene.text
+    return bool(related) and (_names_own(c.text, scene) or len(set(map(stem, c.words)) & scene.words - _COMMON) > 1)
 
 
 def _rests(c: _Clause, s: _Sentence) -> bool:
@@ -1068,18 +1253,38 @@ def _rests(c: _Clause, s: _Sentence) -> bool:
 def _own_thing(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
     """ "3 of them melt", "each box holds 8", "the tickets were reduced to 6 dollars"."""
     changed = _lost(c) or any(w in _MOVE for w in c.words)
-    counted = [q for q in quantities if (q.own or q.bare) and not _generic(c, q)]
+    each = c.words[:1] in (("each",), ("every",))
+    counted = [q for q in quantities if (q.own or q.bare) and (each or not _generic(c, q))]
     if counted and changed and any(q.own or q.more or q.bare for q in counted if q.at < 6):
-        return not all(
-            _known(q, s.scene) and not _ADDITIVE.search(s.text) for q in counted if q.value is not None
-        ) or any(q.value is None for q in counted)
-    holds = _verb(c, frozenset("holds hold held has have had contains contain takes fits do does did needs".split()))
+        return not all(q.value is not None and _restated(q, c, s) for q in counted)
+    holds = _verb(c, _HOLDS)
     predicate = [q for q in counted if q.value is not None and q.at > 0 and not _known(q, s.scene)]
     if any((q.own and q.at > 1) or (q.bare and holds) for q in predicate):
         return True
-    return bool(
-        c.words and c.values[0] is not None and len(c.words) > 1 and any(q.more for q in counted) and not _plain_is(c)
-    )
+    if _relates(c, s.scene):
+        return True
+    if each and holds and any(q.own and q.at > 1 for q in counted):
+        return True
+    # "5 chairs collapse", "3 of the letters were never finished": something happens to a number of them.
+    counts = bool(c.words and counted) and c.values[0] is not None and counted[0].at == 0
+    return counts and not _restated(counted[0], c, s) and not _describes(c)
+
+
+_HOLDS = frozenset(
+    "holds hold held has have had contains contain takes take fits do does did needs need costs cost".split()
+)
+_NEVER_DONE = re.compile(
+    r"\b(?:never|not|n't) (?:been )?(?:finished|delivered|counted|sent|used|sold|there|paid|valid|usable)\b"
+)
+_DESCRIBES = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|can|may|might|could|looks?|seems?|weighs?|costs?|comes? from|came from|likes?|"
+    r"sounds?|smells?|tastes?|lasts?|shows?|sits?|in|on|like)\b"
+)
+
+
+def _describes(c: _Clause) -> bool:
+    """Whether the clause tells what its things are like, and not what becomes of them."""
+    return len(c.words) < 3 or (_DESCRIBES.search(c.text) is not None and not _NEVER_DONE.search(c.text))
 
 
 def _generic(c: _Clause, q: _Quantity) -> bool:
@@ -1119,11 +1324,22 @@ def _other_person(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool
         r"\b(?:keeps?|kept|takes?|took|gives?|gave|brings?|brought|hold|holds|held) (?:\w+ ){0,4}?back\b", c.text
     ):
         return True
-    if takes and counted and (_definite(c, s.scene) or _unnamed(c)):
+    if (
+        counted
+        and re.search(r"\b(?:adds?|added|puts?|throws in|threw in|contributes?|contributed)\b", c.text)
+        and not _named(c)
+    ):
+        return True
+    if counted and ((_definite(c, s.scene) and not _verb(c, _WATCHES)) or (takes and _unnamed(c))):
         return True
     if _arrive(c, quantities, s):
         return True
     return any(q.more and (q.bare or q.own) for q in counted) and "than" not in c.words and not _named(c)
+
+
+_WATCHES = _STATE | frozenset(
+    "sees see saw likes like liked knows know knew counts counted thinks wants wanted admires is are was".split()
+)
 
 
 def _to_own(c: _Clause, scene: Scene) -> bool:
@@ -1196,7 +1412,8 @@ def _arrive(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
     if not s.scene.things & _HOLDERS or not quantities:
         return False
     arrives = re.search(
-        r"\b(?:come|comes|came|go|goes|went|sit|sits|sat|leave|leaves|left|arrive|arrives|arrived|enter|enters|get|"
+        r"\b(?:come|comes|came|go|goes|went|take|takes|took|sit|sits|sat|leave|leaves|left|arrive|arrives|arrived|"
+        r"enter|enters|get|"
         r"gets)\b",
         c.text,
     )
@@ -1219,6 +1436,15 @@ def _other_thing(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
     ):
         return True
     if _arrive(c, quantities, s):
+        return True
+    if (
+        counted
+        and _definite(c, s.scene)
+        and _verb(c, _CHANGE | _forms("carry lead reduce raise cut"))
+        and not _plain_is(c)
+    ):
+        return True
+    if any(q.more and q.own for q in counted) and "than" not in c.words and _verb(c, _CHANGE):
         return True
     return bool(_to_own(c, s.scene) and _verb(c, _GIVE) and counted)
 
