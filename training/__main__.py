@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -27,7 +28,15 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     verbs.add_parser("complete", help="a few prompts on one model: a JSON request in, a JSON line a prompt out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
+    _add_from_gguf(verbs.add_parser("from-gguf", help="convert a GGUF file to a Hugging Face folder"))
     return parser
+
+
+def _add_from_gguf(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="FILE.gguf")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: by the file's types")
+    parser.add_argument("--force", action="store_true", help="replace the model at FOLDER")
 
 
 def _add_commands_from(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +69,8 @@ def _do(options: argparse.Namespace) -> int:
         return _evaluate_folder(options.root, options.commands_from)
     if options.verb == "complete":
         return _complete()
+    if options.verb == "from-gguf":
+        return _from_gguf(options)
     return _solve() if options.verb == "solve" else _export(options)
 
 
@@ -100,6 +111,22 @@ def _export(options: argparse.Namespace) -> int:
     result = export(ExportKind(options.to), **given, progress=_print_progress)
     print(json.dumps(result, ensure_ascii=False))
     return 0
+
+
+def _from_gguf(options: argparse.Namespace) -> int:
+    # A request to end leaves nothing half written: the temporary folder is removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from training.export.from_gguf import StoredType, convert_gguf
+
+    dtype = StoredType(options.dtype) if options.dtype else None
+    source, out = options.source.expanduser().absolute(), options.out.expanduser().absolute()
+    result = convert_gguf(source, out, dtype=dtype, force=options.force, report=_print_stage)
+    print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+def _print_stage(stage: str, done: int, total: int) -> None:
+    print(json.dumps({"done": done, "total": total, "stage": stage}), file=sys.stderr, flush=True)
 
 
 def _print_progress(done: int, total: int) -> None:

@@ -1,7 +1,7 @@
 """`python -m training complete`: a few prompts answered by one model folder, for trying a model out.
 
 Reads one JSON request from standard input and writes JSON lines to standard output: one for each prompt as its batch is
-done, and lines with `done` and `total` (tokens) in between. Nothing is written to disk.
+done, and lines with `done` and `total` (prompts) in between. Nothing is written to disk.
 """
 
 import json
@@ -22,12 +22,14 @@ PROGRESS_S = 0.5
 class CompletionRequest:
     """What is asked. `chats` are written by the model's chat template, `prompts` are plain text; chats come first.
 
-    `batch` prompts are answered at once. `temperature` 0 is greedy.
+    `texts` are only cut into tokens, whose ids come first. `batch` prompts are answered at once. `temperature` 0 is
+    greedy.
     """
 
     model: str
     chats: tuple[tuple[dict[str, str], ...], ...] = ()
     prompts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     max_tokens: int = 128
     temperature: float = 0.0
     seed: int = 0
@@ -55,10 +57,10 @@ def complete(request: CompletionRequest, out: TextIO) -> None:
 def _lines(request: CompletionRequest, write: Any) -> Iterator[dict[str, Any]]:
     backend = LocalTorchBackend(resolve_model(request.model), device=request.device, threads=request.threads)
     tokenizer = backend.codec.tokenizer
-    plain = [tokenizer(text, return_offsets_mapping=True) for text in request.prompts]
+    for text in request.texts:
+        yield {"ids": tokenizer.encode(text, add_special_tokens=False)}
     encoded = [backend.codec.encode_chat(chat, request.template_variables) for chat in request.chats]
-    encoded += [tuple(int(i) for i in found["input_ids"]) for found in plain]
-    spans = [None] * len(request.chats) + [found["offset_mapping"] for found in plain]
+    encoded += [tuple(int(i) for i in tokenizer(text)["input_ids"]) for text in request.prompts]
     params = SamplingParams(request.max_tokens, request.temperature, request.seed)
     last = 0.0
     for start in range(0, len(encoded), request.batch):
@@ -77,5 +79,5 @@ def _lines(request: CompletionRequest, write: Any) -> Iterator[dict[str, Any]]:
             yield {
                 "text": backend.codec.decode(completion.tokens), "tokens": len(completion.tokens),
                 "truncated": completion.truncated, "logprobs": list(completion.logprobs), "seconds": seconds,
-                "prompt_tokens": len(encoded[place]), "spans": spans[place],
+                "prompt_tokens": len(encoded[place]),
             }  # fmt: skip

@@ -19,6 +19,10 @@ from urllib.parse import unquote, urlsplit
 from training.errors import UserError
 
 MAIN = "main"
+CONVERTIBLE = frozenset(
+    "llama mistral qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 phi3 starcoder2 stablelm falcon gpt2 nemotron".split()
+)
+"""Architectures of GGUF files that can be converted to a Hugging Face folder: text decoders that transformers reads."""
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}[\w-])?"
 _REPO = re.compile(rf"{_PART}/{_PART}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")

@@ -283,6 +283,7 @@ class ScoreResult(_Message, frozen=True):
     logprob_sum: float
     prompt_tokens: int
     seconds: float
+    token_ids: tuple[int, ...] = ()
 
 
 class Rendered(_Message, frozen=True):

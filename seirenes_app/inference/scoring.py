@@ -35,8 +35,9 @@ def score(session: Session, request: ScoreRequest) -> ScoreResult:
     total = float(sum(t.logprob for t in tokens))
     seconds = time.perf_counter() - started
     return ScoreResult(
-        text=text, tokens=tokens, logprob_sum=total, prompt_tokens=len(prompt), seconds=seconds, id=request.id
-    )
+        text=text, tokens=tokens, logprob_sum=total, prompt_tokens=len(prompt), seconds=seconds,
+        token_ids=tuple(completion), id=request.id,
+    )  # fmt: skip
 
 
 def _logprobs(

@@ -33,27 +33,54 @@ def run_export(
 
     `source` is ``--run FOLDER [--step N]`` or ``--model NAME``. A mistake is a `UserError` with the exporter's text.
     """
-    command = [sys.executable, "-m", "training", "export", *source, "--to", to]
-    command += ["--quantize", quantize] if quantize is not None else []
-    command += ["--out", str(out)] if out is not None else []
+    arguments = ["export", *source, "--to", to]
+    arguments += ["--quantize", quantize] if quantize is not None else []
+    arguments += ["--out", str(out)] if out is not None else []
+    arguments += ["--force"] if force else []
+
+    def report(figures: dict[str, Any]) -> None:
+        progress(figures["done"], figures["total"])
+
+    return run_verb(arguments, "The export failed.", report, cancelled)
+
+
+def run_verb(
+    arguments: Sequence[str],
+    failure: str,
+    report: Callable[[dict[str, Any]], object],
+    cancelled: Callable[[], bool],
+    on_text: Callable[[str], object] = lambda _text: None,
+) -> dict[str, Any] | None:
+    """Run `python -m training VERB …`; returns the JSON object that it prints last, or None when cancelled.
+
+    `report` gets its JSON lines of progress, `on_text` everything else that it writes to standard error, bar by bar. A
+    mistake is a `UserError` with its text, anything else one that begins with `failure` and ends with its log.
+    """
     lines: list[str] = []
+    # A progress bar ends its lines with a carriage return, which text mode takes as a new line.
     with subprocess.Popen(
-        [*command, *(["--force"] if force else [])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "training", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, errors="replace", env=child_environment(),
     ) as child:  # fmt: skip
         ended = threading.Event()
         threading.Thread(target=_watch, args=(child, cancelled, ended), daemon=True).start()
         assert child.stderr is not None
         assert child.stdout is not None
-        for line in child.stderr:
-            if line.startswith('{"done"'):
-                figures = json.loads(line)
-                progress(figures["done"], figures["total"])
-            else:
-                lines.append(line.rstrip())
-        output = child.stdout.read()
-        child.wait()
-        ended.set()
+        try:
+            for line in child.stderr:
+                if line.startswith('{"done"'):
+                    report(json.loads(line))
+                else:
+                    on_text(line)
+                    lines.append(line.rstrip())
+            output = child.stdout.read()
+            child.wait()
+        finally:
+            # Ctrl+C here: the child removes its temporary files before it ends.
+            ended.set()
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
     if child.returncode == 0:
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
         return result
@@ -62,7 +89,7 @@ def run_export(
     if child.returncode == 2 and any(line.startswith("error: ") for line in lines):
         first = next(i for i, line in enumerate(lines) if line.startswith("error: "))
         raise UserError("\n".join(lines[first:]).removeprefix("error: "))
-    raise UserError("The export failed.\n" + "\n".join(lines[-LOG_LINES:]))
+    raise UserError(f"{failure}\n" + "\n".join(lines[-LOG_LINES:]))
 
 
 def _watch(child: subprocess.Popen[str], cancelled: Callable[[], bool], ended: threading.Event) -> None:

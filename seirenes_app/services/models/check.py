@@ -174,8 +174,8 @@ class _Ask:
         return self.profile.sampling.temperature or 0.0
 
 
-class _Cancelled(Exception):
-    """The person cancelled."""
+class Cancelled(Exception):
+    """The user cancelled."""
 
 
 def check_model(
@@ -205,7 +205,7 @@ def check_model(
         for problem, answer in zip(problems, answers(ask, cancelled, on_progress), strict=True):
             rows.append(_row(len(rows) + 1, problem, answer))
             on_row(rows[-1])
-    except _Cancelled:
+    except Cancelled:
         pass
     return CheckResult(tuple(rows), len(problems), profile.label, template.note.text, limit)
 
@@ -232,7 +232,7 @@ def _answers_of_gguf(
             if isinstance(event, Loading):
                 on_progress(CheckProgress("Loading the model", event.progress))
 
-        _wait(client.load(ask.path, loading), cancelled)
+        wait_for(client.load(ask.path, loading), cancelled)
         for place, chat in enumerate(ask.chats):
             texts: list[str] = []
 
@@ -247,17 +247,18 @@ def _answers_of_gguf(
                 messages=messages, max_tokens=ask.limit, temperature=ask.temperature,
                 stop=ask.profile.sampling.stop, template_variables=ask.profile.template,
             )  # fmt: skip
-            found = _wait(client.send(request, streaming), cancelled)
+            found = wait_for(client.send(request, streaming), cancelled)
             assert isinstance(found, Samples)
             (sample,) = found.samples
             yield _Answer(sample.text, sample.tokens, found.done.seconds, sample.finish is Finish.LENGTH)
 
 
-def _wait(pending: Pending, cancelled: Callable[[], bool]) -> Any:
+def wait_for(pending: Pending, cancelled: Callable[[], bool]) -> Any:
+    """The answer of a request; one that is cancelled raises `Cancelled`."""
     while True:
         if cancelled():
             pending.cancel()
-            raise _Cancelled
+            raise Cancelled
         try:
             return pending.result(POLL_S)
         except TimeoutError:
@@ -284,7 +285,7 @@ def _answers_of_folder(
 
 
 def complete_prompts(request: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """The lines of a `python -m training complete` process. Raises a UserError with its error, `_Cancelled`."""
+    """The lines of a `python -m training complete` process. Raises a UserError with its error, `Cancelled`."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as asked, tempfile.TemporaryFile() as errors:
         json.dump(request, asked)
         asked.seek(0)
@@ -299,7 +300,7 @@ def complete_prompts(request: Mapping[str, Any], cancelled: Callable[[], bool]) 
                     errors.seek(0)
                     raise UserError(_failure(errors.read().decode("utf-8", "replace"), child.returncode))
         if cancelled():
-            raise _Cancelled
+            raise Cancelled
 
 
 @contextmanager
