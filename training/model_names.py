@@ -155,7 +155,10 @@ def locate_folder(name: str | Path) -> Path:
     path = locate_model(name)
     if path.is_file():
         if path.suffix.lower() == ".gguf":
-            raise UserError(f"{name} is a GGUF file, and a Hugging Face folder is needed. Name a folder or convert it.")
+            convert = f"seirenes models convert {shlex.quote(str(name))}"
+            raise UserError(
+                f"{name} is a GGUF file, and a Hugging Face folder is needed. Name a folder, or make one: {convert}"
+            )
         raise UserError(f"{path} is a file, and a Hugging Face folder is needed. Name the folder that holds it.")
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder. Name a Hugging Face folder or a hub id.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from rich.text import Text
 
 from seirenes_app.cli import downloads
 from seirenes_app.cli.common import ERR, LINE_EVERY_S, OUT, interruptible, print_table
-from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, short_count, visible
+from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, percent, short_count, visible
+from seirenes_app.services.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.models.check import PROBLEMS, CheckProgress, CheckResult, CheckRow, check_model
-from seirenes_app.services.models.facts import Fit, FitLevel, ModelDescription, describe_model
+from seirenes_app.services.models.convert import ConvertProgress, convert_gguf, default_folder
+from seirenes_app.services.models.facts import Fit, FitLevel, ModelDescription, ModelFormat, describe_model
 from seirenes_app.services.models.inventory import (
     SOURCE_NAMES,
     ModelEntry,
@@ -46,12 +49,20 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     test.add_argument("name", metavar="NAME")
     test.add_argument("--max-tokens", type=int, default=0, metavar="N", help="longest answer (default: by the model)")
     test.add_argument("--json", action="store_true")
+    convert = commands.add_parser("convert", help="a GGUF file to a folder that can be trained, or a folder to GGUF")
+    convert.add_argument("name", metavar="NAME", help="a GGUF file or a model folder, by path or by name")
+    convert.add_argument("-o", "--out", type=Path, metavar="PATH", help="default: beside the GGUF, or in this folder")
+    convert.add_argument("--to", choices=("hf", "gguf"), help="default: hf for a GGUF file, gguf for a folder")
+    convert.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="of the folder's weights")
+    convert.add_argument("--quantize", choices=QUANTIZATIONS, help="of the GGUF file (default: f16)")
+    convert.add_argument("--force", action="store_true", help="replace the model at PATH")
+    convert.add_argument("--json", action="store_true")
     downloads.add_parsers(commands)
 
 
 def models(options: argparse.Namespace) -> int:
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
-        "list": _list, "show": _show, "test": _test, **downloads.COMMANDS,
+        "list": _list, "show": _show, "test": _test, "convert": _convert, **downloads.COMMANDS,
     }  # fmt: skip
     return commands[options.command](options)
 
@@ -272,3 +283,53 @@ def _result_fields(entry: ModelEntry, result: CheckResult) -> dict[str, Any]:
             for row in result.rows
         ],
     }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- convert
+
+
+def _convert(options: argparse.Namespace) -> int:
+    """0 when it was written and computes the same; 2 when it does not. Ctrl+C leaves nothing behind."""
+    entry = named_entry(options.name)
+    to = options.to or ("hf" if entry.format is ModelFormat.GGUF else "gguf")
+    if (to == "hf") != (entry.format is ModelFormat.GGUF):
+        raise UserError(f"{entry.label} is in that format already. Leave --to out.")
+    if to == "gguf":
+        return _export(entry, options)
+    if options.quantize:
+        raise UserError("--quantize goes with a conversion to GGUF. Use --dtype for a folder's weights.")
+    with interruptible(), _status("Converting") as show:
+
+        def progress(found: ConvertProgress) -> None:
+            show(f"{found.stage}{f', {percent(found.share)}' if found.share is not None else ''}")
+
+        out = options.out or default_folder(entry.path)
+        result = convert_gguf(entry.path, out, dtype=options.dtype or "", force=options.force, on_progress=progress)
+    assert result is not None
+    assert result.comparison is not None
+    if options.json:
+        fields = {**asdict(result.comparison), "sound": result.comparison.sound}
+        found = {"out": str(result.out), "bytes": result.size_bytes, "dtype": result.dtype, "comparison": fields}
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        for sentence in (result.sentence, result.comparison.sentence):
+            OUT.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        if result.comparison.sound:
+            OUT.print(f"Train it: seirenes train quick --set model.path={shlex.quote(str(result.out))}", markup=False)
+    return 0 if result.comparison.sound else 2
+
+
+def _export(entry: ModelEntry, options: argparse.Namespace) -> int:
+    if options.dtype:
+        raise UserError("--dtype goes with a conversion to a folder. Use --quantize for a GGUF file.")
+    with interruptible(), _status("Converting") as show:
+        result = run_export(
+            ["--model", str(entry.path)], "gguf", quantize=options.quantize, out=options.out, force=options.force,
+            progress=lambda done, total: show(percent(done / total) if total else ""),
+        )  # fmt: skip
+    assert result is not None
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        OUT.print(f"{result['out']} ({byte_size(result['bytes'])})", highlight=False, markup=False, soft_wrap=True)
+    return 0

@@ -31,6 +31,7 @@ from training.evaluation.store_reader import StoreReader
 from training.model_names import describe_path, locate_model
 from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.runs.config import load_config, profile_of
+from training.runs.files import user_path
 from training.runs.paths import RunPaths
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
@@ -60,20 +61,14 @@ def model_target(name: str, prompts: PromptProfile | None = None) -> Target:
 def model_key(name: str) -> str:
     """What a plan's target has as its path for this model; the name itself where it is not on this machine."""
     try:
-        return name if name == STARTER else str(_settled(locate_model(name)))
+        return name if name == STARTER else str(user_path(locate_model(name)))
     except UserError:
         return name
 
 
-def _settled(path: Path) -> Path:
-    """Absolute, links of folders resolved. A file's own link is kept: the cache's files are links to nameless blobs."""
-    path = path.expanduser().absolute()
-    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
-
-
 def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
     """A Hugging Face folder, an adapter or a checkpoint; without `prompts` the profile that fits it."""
-    folder = _settled(path)
+    folder = user_path(path)
     if not is_model_folder(folder):
         raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
     return Target(
@@ -83,7 +78,7 @@ def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
 
 
 def gguf_target(path: Path, prompts: PromptProfile | None = None) -> Target:
-    file = _settled(path)
+    file = user_path(path)
     describe_gguf(file)
     chosen = prompts or profile_for(SolverChoice(model=str(file)))
     return Target(describe_path(file), str(file), TargetKind.GGUF, chosen, fingerprint=fingerprint(file))

@@ -19,7 +19,7 @@ import psutil
 import torch
 from gguf import GGUFReader, TokenType
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from training.engine import models  # noqa: F401 - sets transformers offline
 from training.errors import UserError
@@ -242,21 +242,27 @@ def _same_token(backend: Tokenizer, id_: int, text: str, header: _Header) -> boo
 
 def _read_model(source: Path, header: _Header, dtype: torch.dtype) -> Any:
     """The model with dequantised weights in `dtype`, and a configuration that computes what llama.cpp does."""
+    place = {"gguf_file": source.name, "local_files_only": True}
     try:
-        read = AutoModelForCausalLM.from_pretrained(
-            source.parent, gguf_file=source.name, local_files_only=True, dtype=torch.float32
+        config = AutoConfig.from_pretrained(source.parent, **place)
+        _complete_config(source, header, config)
+        read, found = AutoModelForCausalLM.from_pretrained(
+            source.parent, config=config, dtype=torch.float32, output_loading_info=True, **place
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
         raise UserError(f"{source} cannot be converted: {_first_line(error)}") from error
+    # What does not fit would be left at random, without an error.
+    wrong = [*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"]), *found["unexpected_keys"]]
+    if wrong:
+        raise UserError(
+            f"{source} cannot be converted: {len(wrong)} tensors do not fit the architecture {config.model_type}, such "
+            f"as {sorted(map(str, wrong))[0]}. Download the model's Hugging Face folder instead."
+        )
     config = read.config
-    for name in ("quantization_config", "_pre_quantization_dtype"):
+    for name in ("quantization_config", "_pre_quantization_dtype", "_model_name_or_path"):
         if hasattr(config, name):
             delattr(config, name)
-    config._name_or_path = ""
     config.dtype = dtype
-    config.eos_token_id = header.ends[0] if len(header.ends) == 1 else header.ends or None
-    _round_floats(config)
-    _set_scaling(source, header, config)
     state = {name: tensor.to(dtype) for name, tensor in read.state_dict().items()}
     if dtype is torch.float16 and any(float(t.abs().max()) > _LARGEST_F16 for t in read.state_dict().values()):
         raise UserError(f"{source} has weights too large for float16. Convert it with --dtype bfloat16.")
@@ -267,6 +273,15 @@ def _read_model(source: Path, header: _Header, dtype: torch.dtype) -> Any:
     fresh.tie_weights()
     fresh.generation_config = _generation_config(header)
     return fresh
+
+
+def _complete_config(source: Path, header: _Header, config: Any) -> None:
+    """What transformers leaves out of a header, or takes from the architecture's usual values."""
+    if head := header.value(".attention.key_length"):
+        config.head_dim = int(head)
+    config.eos_token_id = header.ends[0] if len(header.ends) == 1 else header.ends or None
+    _round_floats(config)
+    _set_scaling(source, header, config)
 
 
 def _round_floats(config: Any) -> None:
@@ -297,21 +312,23 @@ def _set_scaling(source: Path, header: _Header, config: Any) -> None:
 
 
 def _llama3_scaling(source: Path, header: _Header, config: Any) -> dict[str, Any]:
-    """Llama 3's scaling out of the factors in the file; a UserError where they are of another scheme."""
+    """Llama 3's scaling out of the factors in the file; a UserError where they are of another scheme.
+
+    The factors are all that a GGUF keeps. Llama's own low and high frequency factors, 1 and 4, are tried with each
+    usual length of the first training.
+    """
     stored = np.asarray(header.tensors["rope_freqs.weight"].data, dtype=np.float32).ravel()
     theta = float(config.rope_parameters["rope_theta"])
-    found = {
-        "rope_type": "llama3", "factor": float(stored.max()), "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    }  # fmt: skip
     wavelengths = 2 * np.pi * theta ** (np.arange(len(stored)) / len(stored))
-    low, high = 8192 / found["low_freq_factor"], 8192 / found["high_freq_factor"]
-    smooth = (8192 / wavelengths - 1.0) / 3.0
-    between = 1 / ((1 - smooth) / found["factor"] + smooth)
-    factors = np.where(wavelengths < high, 1.0, np.where(wavelengths > low, found["factor"], between))
-    if not np.allclose(factors, stored, rtol=1e-3):
-        raise UserError(f"{source} scales its positions in a way that is not Llama 3's, so it cannot be converted.")
-    return found
+    factor = float(stored.max())
+    for original in (8192, *(2**n for n in range(5, 18))):
+        share = np.clip((original / wavelengths - 1) / 3, 0, 1)
+        if np.allclose(1 / ((1 - share) / factor + share), stored, rtol=1e-3):
+            return {
+                "rope_type": "llama3", "factor": _shortest(factor), "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": original,
+            }  # fmt: skip
+    raise UserError(f"{source} scales its positions in a way that is not Llama 3's, so it cannot be converted.")
 
 
 def _first_line(error: Exception) -> str:

@@ -69,9 +69,14 @@ def read_text(path: Path, missing: str = "") -> str:
 
 
 def user_path(name: str | Path) -> Path:
-    """The absolute path of what a user named, links followed. A UserError for a loop of links or an unknown "~name"."""
+    """The absolute path of what a user named, links of folders followed. A UserError for a loop of links or an unknown
+    "~name". A file's own link is kept: the hub's cache has links with names to files without.
+    """
     try:
-        return Path(name).expanduser().resolve()
+        path = Path(name).expanduser().absolute()
+        if os.path.lexists(path) and not path.exists():
+            path.stat()
+        return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
     except (RuntimeError, OSError, ValueError) as error:
         # Python 3.11 reports a loop of links as a RuntimeError, later ones as an OSError.
         reason = getattr(error, "strerror", None) or str(error).partition(" from ")[0].rstrip(".")

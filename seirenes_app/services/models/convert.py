@@ -24,7 +24,7 @@ from training.model_names import CONVERTIBLE, split_parts
 from training.runs.files import user_path
 
 COMPARED_TOKENS = 24
-CLOSE, CLOSE_QUANTISED = 0.02, 0.25
+CLOSE, CLOSE_QUANTISED = 0.02, 0.15
 """Mean difference of log-probabilities, in nats a token, below which two forms count as the same model. llama.cpp also
 rounds activations where the weights are quantised, and torch does not."""
 _EXACT = ("F32", "F16", "BF16")
@@ -150,6 +150,8 @@ def convert_gguf(
     """
     source, out = user_path(source), user_path(out)
     files = check_convertible(source)
+    if out.exists() and not force:
+        raise UserError(f"{out} exists already. Name another folder, or let it be replaced (--force).")
     on_progress(ConvertProgress("Starting"))
     arguments = ["from-gguf", str(source), "--out", str(out), *(["--force"] if force else [])]
     arguments += ["--dtype", dtype] if dtype else []
