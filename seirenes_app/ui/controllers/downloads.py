@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -19,6 +20,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from training.runs.status import LIVE, RunStatus
 
 CHECK_MS = 500
+START_TIMEOUT_S = 30.0
 
 
 class DownloadMonitor(QObject):
@@ -36,6 +38,7 @@ class DownloadMonitor(QObject):
         self.busy: set[DownloadId] = set()  # Those that are being paused, resumed or cancelled
         self._watches: dict[DownloadId, DownloadWatch] = {}
         self._live: set[DownloadId] = set()
+        self._starting: dict[DownloadId, float] = {}  # Launched, not seen running yet, and until when to look
         self._timer = QTimer(self, interval=CHECK_MS)
         self._timer.timeout.connect(self._poll)
 
@@ -54,7 +57,11 @@ class DownloadMonitor(QObject):
         self._do(download, lambda: service.pause_download(download), "The download was not paused")
 
     def resume(self, download: DownloadId) -> None:
-        self._do(download, lambda: service.resume_download(download), "The download was not resumed")
+        def work() -> DownloadId:
+            service.resume_download(download)
+            return download
+
+        self._do(download, work, "The download was not resumed")
 
     def cancel(self, download: DownloadId) -> None:
         """End it and remove what was loaded; a finished one is only taken off the list."""
@@ -65,8 +72,10 @@ class DownloadMonitor(QObject):
             self.busy.add(download)
             self.changed.emit()
 
-        def end(_result: object = None) -> None:
+        def end(launched: object = None) -> None:
             self.busy.discard(download or "")
+            if isinstance(launched, str):
+                self._starting[launched] = monotonic() + START_TIMEOUT_S
             self.refresh()
 
         def fail(text: str) -> None:
@@ -84,7 +93,7 @@ class DownloadMonitor(QObject):
         """Read what is new of the live ones."""
         if self._tasks.is_running("poll") or self._tasks.is_running("list"):
             return
-        watches = {id_: self._watches.get(id_) for id_ in self._live}
+        watches = {id_: self._watches.get(id_) for id_ in self._live | self._starting.keys()}
         self._tasks.run(
             lambda: poll_all(watches), self._on_polled, lambda _text: self.refresh(), key="poll"
         )  # fmt: skip
@@ -97,17 +106,19 @@ class DownloadMonitor(QObject):
         ])  # fmt: skip
 
     def _take(self, found: Sequence[DownloadSummary]) -> None:
-        before = self._live
+        before = self._live | self._starting.keys()
         self.summaries = tuple(found)
         self._live = {s.id for s in found if s.state is not None and s.state.status in LIVE}
-        if not self._live:
+        done = {s.id for s in found if s.state is not None and s.state.status is RunStatus.FINISHED}
+        waiting, now = {s.id for s in found} - self._live - done, monotonic()
+        self._starting = {id_: until for id_, until in self._starting.items() if id_ in waiting and now < until}
+        if not self._live and not self._starting:
             self._timer.stop()
         elif not self._timer.isActive():
             self._timer.start()
         self.changed.emit()
         for summary in found:
-            ended = summary.id in before and summary.state is not None
-            if ended and summary.state.status is RunStatus.FINISHED:
+            if summary.id in before & done:
                 self.finished.emit(summary)
 
     def close(self) -> None:

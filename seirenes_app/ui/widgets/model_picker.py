@@ -37,14 +37,16 @@ FILE_FILTER = "Models (*.gguf);;All files (*)"
 class ModelPicker(PickerDialog):
     """Offers usable models of the `formats` that the caller takes; `about` says where others go. Emits a `ModelEntry`.
 
-    `current` is the path that the cursor begins on, `recent` are paths that were used before.
+    `current` is the path that the cursor begins on, `recent` are paths that were used before. For `training` it says
+    what that takes, else what running the model takes.
     """
 
     downloadRequested = Signal(str)  # What was typed, "" for nothing
 
     def __init__(
         self, title: str, choose: str, inventory: ModelInventory, *, formats: frozenset[ModelFormat] = EVERY_FORMAT,
-        current: Path | None = None, recent: Sequence[Path] = (), about: str = "", parent: QWidget | None = None,
+        current: Path | None = None, recent: Sequence[Path] = (), about: str = "", training: bool = False,
+        parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             title, choose, describe_row, preview=lambda _entry: READING, search=search_text,
@@ -54,7 +56,7 @@ class ModelPicker(PickerDialog):
             },
             placeholder="Search, or type a hub id or a path…", parent=parent,
         )  # fmt: skip
-        self._inventory, self._formats = inventory, formats
+        self._inventory, self._formats, self._training = inventory, formats, training
         self._tasks = TaskRunner(self, threads=1)
         self._wanted, self._recent = current, tuple(recent)
         self._named: dict[Path, ModelEntry] = {}  # Chosen by name, and not among those that were found
@@ -126,7 +128,7 @@ class ModelPicker(PickerDialog):
             set_tone(self.preview, "bad")
             self.choose.setEnabled(False)
         else:
-            self.preview.setText(describe_choice(entry, known))
+            self.preview.setText(describe_choice(entry, known, training=self._training))
 
     def _on_described(self, entry: ModelEntry) -> None:
         if entry == self.current:
@@ -217,15 +219,15 @@ def describe_row(entry: ModelEntry) -> str:
     return "  ·  ".join(filter(None, parts))
 
 
-def describe_choice(entry: ModelEntry, known: ModelDescription) -> str:
-    """What a person should know before they choose a model."""
+def describe_choice(entry: ModelEntry, known: ModelDescription, *, training: bool = False) -> str:
+    """What a person should know before they choose a model, for `training` or to run it."""
     files = known.files
     size = f"{short_count(files.n_params)} parameters" if files.n_params else ""
     head = "  ·  ".join(filter(None, (files.architecture, size, files.quantisation, byte_size(entry.size_bytes))))
     context = f"Trained on {format_count(files.n_ctx)} tokens of context" if files.n_ctx else ""
     template = known.template_note.text or "Chat template: in its files"
-    fit = known.inference
-    here = f"{fit_style(fit).text}. {fit.sentence}" if fit is not None else ""
+    fits = (known.training_full, known.training_lora) if training else (known.inference,)
+    here = "\n".join(f"{fit_style(fit).text}. {fit.sentence}" for fit in fits if fit is not None)
     licence = f"Licence: {known.licence}" if known.licence else ""
     lines = (head, "  ·  ".join(filter(None, (context, licence))), template, here, *known.notes, str(entry.path))
     return "\n".join(filter(None, lines))

@@ -4,12 +4,16 @@ import os
 import shutil
 from pathlib import Path
 
+import keyring
 import pytest
+from helpers.hub_server import HubServer
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.inference.models import bundled_model
+from seirenes_app.services.models import downloads
+from seirenes_app.services.models.downloads import DownloadDir
 from seirenes_app.services.models.inventory import ModelSource, model_folders
 from seirenes_app.store.resources import starter_folder
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
@@ -19,6 +23,8 @@ from seirenes_app.ui.pages.models.page import ModelsPage
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
+from training.runs.processes import kill_tree, running_process
+from training.runs.status import RunStatus
 
 PATIENCE_MS = 20_000
 
@@ -276,3 +282,149 @@ def test_models_of_another_kind_and_broken_ones_are_not_offered(qtbot, models, t
     models.wait(lambda: "cannot be used here" in folders.about.text())
     folders.reject()
     every.reject()
+
+
+# ---------------------------------------------------------------------- downloads
+
+
+WEIGHTS = os.urandom(3_000_000)
+FOLDER = {"config.json": "{}", "tokenizer.json": "{}", "README.md": "# A model", "model.safetensors": WEIGHTS}
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    with HubServer() as server:
+        server.use(monkeypatch, tmp_path)
+        gguf = bundled_model().read_bytes()
+        files = {"small-Q4_K_M.gguf": gguf, "small-Q8_0.gguf": gguf + bytes(10), "README.md": "# A model"}
+        server.add("some-lab/Small-GGUF", files, tags=("gguf", "text-generation"), downloads=1234)
+        server.add("some-lab/Folder", FOLDER, tags=("safetensors",))
+        server.add("some-lab/Gated", FOLDER, gated=True)
+        server.add("some-lab/Pickled", {"config.json": "{}", "pytorch_model.bin": WEIGHTS})
+        yield server
+        for download in downloads.list_downloads():
+            held = running_process(DownloadDir(downloads.downloads_folder() / download.id))
+            if held is not None:
+                kill_tree(held.pid)
+
+
+def ask(models, name):
+    """The download dialog, with the hub's answer to what is typed."""
+    dialog = models.page.dialogs.show_download()
+    models.qtbot.keyClicks(dialog.query, name)
+    models.qtbot.keyClick(dialog.query, Qt.Key.Key_Return)
+    models.wait(lambda: not dialog.bar.isVisible() and (dialog.plan or dialog.error.text.text() or dialog.model.rows))
+    assert dialog.isVisible()
+    return dialog
+
+
+def rows(models):
+    return list(models.page.download_list.rows.values())
+
+
+def status_of(models):
+    return [s.state.status for s in models.downloads.summaries if s.state is not None]
+
+
+def test_a_search_leads_to_a_file_its_size_and_its_download(hub, models):
+    dialog = ask(models, "small")
+    assert dialog.model.index(0, 0).data().startswith("some-lab/Small-GGUF  ·  GGUF  ·  1.23 k downloads")
+    models.qtbot.keyClick(dialog.results, Qt.Key.Key_Return)
+    models.wait(lambda: dialog.plan is not None)
+    assert dialog.files.currentText().startswith("GGUF Q4_K_M")
+    assert "to download" in dialog.room.text.text()
+    assert dialog.licence.text.text() == "Licence: apache-2.0."
+    models.qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+    models.wait(lambda: status_of(models) == [RunStatus.FINISHED])
+    assert rows(models)[0].message.text() == "Ready to use"
+    models.inventory.refresh()
+    models.qtbot.mouseClick(rows(models)[0].show_model, Qt.MouseButton.LeftButton)
+    models.wait(lambda: models.page.table.current is not None and "small-Q4_K_M" in models.page.table.current.id)
+    assert models.page.actions_["craft"].isEnabled()
+    models.qtbot.mouseClick(rows(models)[0].cancel, Qt.MouseButton.LeftButton)
+    models.wait(lambda: not rows(models))
+    assert "some-lab/Small-GGUF:small-Q4_K_M.gguf" in models.names()
+
+
+def test_a_download_is_paused_resumed_and_cancelled(hub, models):
+    hub.bytes_per_s = 200_000
+    dialog = ask(models, "some-lab/Folder")
+    dialog.go.click()
+    models.wait(lambda: any(s.state is not None and s.state.done_bytes > 100_000 for s in models.downloads.summaries))
+    (row,) = rows(models)
+    models.wait(lambda: "/s" in row.figures.text() and "left" in row.figures.text())
+    row.pause.setFocus()
+    models.qtbot.keyClick(row.pause, Qt.Key.Key_Space)
+    models.wait(lambda: status_of(models) == [RunStatus.STOPPED] and row.pause.isEnabled())
+    assert row.pause.text() == "Resume"
+    kept = models.downloads.summaries[0].state.done_bytes
+    hub.bytes_per_s = 0
+    models.qtbot.mouseClick(row.pause, Qt.MouseButton.LeftButton)
+    models.wait(lambda: status_of(models) == [RunStatus.FINISHED])
+    assert kept > 0
+    assert any("range" in headers for _m, _p, headers in hub.requests)
+
+
+def test_a_killed_download_is_found_again_and_can_be_resumed(hub, models, qtbot):
+    hub.bytes_per_s = 200_000
+    ask(models, "some-lab/Folder").go.click()
+    models.wait(lambda: any(s.state is not None and s.state.done_bytes > 100_000 for s in models.downloads.summaries))
+    download = models.downloads.summaries[0].id
+    kill_tree(running_process(DownloadDir(downloads.downloads_folder() / download)).pid)
+    other = DownloadMonitor()
+    other.refresh()
+    models.wait(lambda: [s.state.status for s in other.summaries] == [RunStatus.CRASHED])
+    other.close()
+    models.wait(lambda: rows(models)[0].pause.text() == "Resume")
+    assert "Resume" in rows(models)[0].message.text()
+    models.qtbot.mouseClick(rows(models)[0].cancel, Qt.MouseButton.LeftButton)
+    models.wait(lambda: not rows(models))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "login"),
+    [
+        ("some-lab/Gated", "licence must be accepted", True), ("some-lab/Pickled", "pickled weights", False),
+        ("some-lab/Nothing", "no model some-lab/Nothing", True),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_downloaded_says_why_and_what_to_do(hub, models, name, words, login):
+    dialog = ask(models, name)
+    models.wait(lambda: words in dialog.error.text.text())
+    assert not dialog.go.isEnabled()
+    assert dialog.login.isVisible() == login
+    dialog.reject()
+
+
+def test_a_quantisation_that_is_not_there_is_said_and_the_others_are_offered(hub, models):
+    dialog = ask(models, "some-lab/Small-GGUF:Q2_K")
+    models.wait(lambda: dialog.plan is not None)
+    assert "no GGUF file 'Q2_K'" in dialog.error.text.text()
+    assert [dialog.files.itemData(i).hub_id.file for i in range(dialog.files.count())] == ["Q4_K_M", "Q8_0"]
+    dialog.reject()
+
+
+def test_without_a_hub_the_dialog_says_so_and_the_page_stays(hub, models):
+    hub.close()
+    dialog = ask(models, "some-lab/Folder")
+    assert "cannot be reached" in dialog.error.text.text()
+    dialog.reject()
+    assert models.names()
+
+
+def test_a_token_goes_to_the_keyring_and_is_not_shown_again(hub, models, monkeypatch, tmp_path):
+    kept = {}
+    monkeypatch.setattr(keyring, "get_keyring", lambda: object())
+    monkeypatch.setattr(keyring, "get_password", lambda service, entry: kept.get((service, entry)))
+    monkeypatch.setattr(keyring, "set_password", lambda service, entry, token: kept.update({(service, entry): token}))
+    hub.tokens["hf_abcdefgh12345678"] = "nora"
+    dialog = models.page.dialogs.show_login()
+    models.wait(lambda: dialog.status.text.text() == "Nobody is logged in.")
+    models.qtbot.keyClicks(dialog.token, "hf_abcdefgh12345678")
+    assert dialog.token.echoMode() is dialog.token.EchoMode.Password
+    models.qtbot.mouseClick(dialog.save, Qt.MouseButton.LeftButton)
+    models.wait(lambda: "nora" in dialog.status.text.text())
+    assert dialog.token.text() == ""
+    assert list(kept.values()) == ["hf_abcdefgh12345678"]
+    assert not any("hf_abcdefgh" in text for text in models.toasts)
+    dialog.reject()

@@ -11,6 +11,8 @@ MODEL_ACTIONS = (
                context=True),
     ActionSpec("models.test", "Test…", "Ctrl+T", "check-circle",
                "Ten problems: what it writes, how that is read, and how fast it is", context=True),
+    ActionSpec("models.convert", "Convert for training…", "", "versions",
+               "Write a Hugging Face folder, which can be trained", context=True),
     ActionSpec("models.export", "Export as GGUF…", "", "export", "Write a GGUF file, which Craft can use",
                context=True),
     ActionSpec("models.folder", "Show in folder", "", "folder", context=True),

@@ -23,7 +23,7 @@ from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
 from training.core.types import Problem
 
 TEXTS = ("Question", "Right answer", "Output", "Reading")
-TABLE_SIZE = QSize(860, 244)
+TABLE_SIZE = QSize(880, 340)
 WAITING = "…"
 
 
@@ -41,6 +41,8 @@ class CheckDialog(PageDialog):
         self.table = QTableView(showGrid=False, wordWrap=False, cornerButtonEnabled=False)
         self.table.setModel(self.model)
         self.table.setAccessibleName("Problems")
+        self.table.setProperty("roomy", "true")
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
@@ -64,7 +66,7 @@ class CheckDialog(PageDialog):
         inside = QWidget()
         column(grid, None, margins=(0, 0, SPACE_3, 0), parent=inside)
         area = scroll_area(inside)
-        area.setFixedHeight(216)
+        area.setFixedHeight(190)
         area.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         area.setAccessibleName("The selected problem")
         self.progress = Progress("Keep what is done")
@@ -106,7 +108,8 @@ class CheckDialog(PageDialog):
         if self._follow:
             self.table.setCurrentIndex(self.model.index(min(len(rows), len(PROBLEMS) - 1), 0))
         solving = f"Solving problem {now.number} of {len(PROBLEMS)}" if now.number else f"{now.doing}…"
-        self.progress.render_progress(solving, now.share, 1.0 if now.share else 0.0, cancelling=self._stop)
+        known = now.number > 0 or now.share > 0
+        self.progress.render_progress(solving, now.share, float(known), cancelling=self._stop)
         self._render_row()
 
     def _render_row(self) -> None:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.model_export import QUANTIZATIONS, run_export
+from seirenes_app.services.models.convert import (
+    ConvertProgress,
+    check_convertible,
+    convert_gguf,
+    default_folder,
+    needed_bytes,
+)
 from seirenes_app.services.models.downloads import Removal, plan_removal, remove_model
 from seirenes_app.services.models.inventory import ModelEntry, ModelSource, model_folders, remove_model_folder
 from seirenes_app.ui.pages.models.check_dialog import CheckDialog
 from seirenes_app.ui.pages.models.download_dialog import DownloadDialog, LoginDialog
 from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
+from seirenes_app.ui.widgets.labels import IconLine, make_label
 from seirenes_app.ui.widgets.model_picker import HUB
 from training.errors import UserError
 from training.model_names import HubId, parse_hub_id
@@ -76,10 +87,104 @@ class ExportDialog(FileExportDialog):
         return f"{byte_size(done)} of {byte_size(total)} written"
 
 
+class ConvertDialog(FileExportDialog):
+    """Writes a Hugging Face folder from a GGUF file, compares the two, and offers to train the folder."""
+
+    converted = Signal(object)  # Path of the folder
+    trainRequested = Signal(object)  # The same
+
+    def __init__(self, entry: ModelEntry, tasks: TaskRunner, parent: QWidget | None = None) -> None:
+        note = (
+            f"{entry.name} as a Hugging Face folder, which can be trained. Afterwards llama.cpp and torch answer the "
+            "same prompts, and their tokens and log-probabilities are compared."
+        )
+        super().__init__("Convert for training", note, tasks, "Convert", self._convert, parent)
+        self._entry, self._stage = entry, ""
+        self.place = QLineEdit(str(default_folder(entry.path)))
+        self.place.setAccessibleName("Folder to write")
+        browse = make_icon_button("folder", "Choose another place", clicked=self._browse)
+        self.space = IconLine()
+        self.choices.addLayout(row(make_label("Folder", "small"), (self.place, 1), browse))
+        self.choices.addWidget(self.space)
+        self.train = make_button("Train from this", "train", kind="primary", clicked=self._train)
+        self.train.hide()
+        self.buttons.addWidget(self.train)
+        self.go.setEnabled(False)
+        self.place.textChanged.connect(lambda _text: self._check())
+        self._check()
+
+    def _check(self) -> None:
+        """Whether the file can be converted, and whether there is room for the folder."""
+        path, place = self._entry.path, Path(self.place.text().strip()).expanduser()
+
+        def check() -> tuple[int, int]:
+            files = check_convertible(path)
+            return needed_bytes(files), free_bytes(place)
+
+        self._tasks.run(check, self._on_checked, self._on_refused, key="convertible")
+
+    def _on_checked(self, found: tuple[int, int]) -> None:
+        needed, free = found
+        fits = needed < free
+        text = f"It takes {byte_size(needed)}, and {byte_size(free)} are free there."
+        self.space.render_line("disk" if fits else "warning", "muted" if fits else "warn", text)
+        self.go.setEnabled(fits and bool(self.place.text().strip()))
+
+    def _on_refused(self, text: str) -> None:
+        self.space.render_line("error", "bad", text)
+        self.go.setEnabled(False)
+
+    def _browse(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(self, "Folder to write", self.place.text(), "Folder (*)")
+        if chosen:
+            self.place.setText(chosen)
+
+    def _convert(self) -> None:
+        self.start(Path(self.place.text().strip()).expanduser())
+
+    def start(self, target: Path) -> None:
+        """Write the folder `target`, which must not be there yet."""
+        self._target = target
+
+        def write(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str | None:
+            def report(now: ConvertProgress) -> None:
+                self._stage = now.stage
+                progress(round(100 * (now.share or 0.0)), 0 if now.share is None else 100)
+
+            result = convert_gguf(self._entry.path, target, on_progress=report, cancelled=cancelled)
+            if result is None:
+                return None
+            compared = f" {result.comparison.sentence}" if result.comparison is not None else ""
+            return f"{result.sentence}{compared}"
+
+        self.run(write, target)
+
+    def describe_progress(self, done: int, total: int) -> str:
+        return f"{self._stage}…" if not total else f"{self._stage}: {done}%"
+
+    def _on_done(self, text: str | None) -> None:
+        super()._on_done(text)
+        if text is not None:
+            self.train.show()
+            self.converted.emit(self._target)
+
+    def _train(self) -> None:
+        self.accept()
+        self.trainRequested.emit(self._target)
+
+
+def free_bytes(place: Path) -> int:
+    """What is free where `place` is, or would be."""
+    there = next(p for p in (place, *place.absolute().parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
 class ModelsDialogs(DialogHolder):
     """Opens the page's dialogs, does their work in tasks, and hands their results to the page."""
 
     startRequested = Signal(object)  # DownloadPlan
+    converted = Signal(object)  # Path of a folder that was written
+    trainRequested = Signal(object)  # Path of a folder
     changed = Signal()  # Models were added or removed
     toast = Signal(str)
     problem = Signal(str, str)  # (title, text)
@@ -111,6 +216,14 @@ class ModelsDialogs(DialogHolder):
 
     def show_test(self, entry: ModelEntry) -> CheckDialog:
         dialog = CheckDialog(entry, self._tasks, self._page)
+        self.show_dialog(dialog)
+        return dialog
+
+    def show_convert(self, entry: ModelEntry) -> ConvertDialog:
+        dialog = ConvertDialog(entry, self._tasks, self._page)
+        dialog.messageRequested.connect(self.toast)
+        dialog.converted.connect(self.converted)
+        dialog.trainRequested.connect(self.trainRequested)
         self.show_dialog(dialog)
         return dialog
 

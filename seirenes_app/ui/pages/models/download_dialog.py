@@ -39,10 +39,12 @@ from seirenes_app.ui.widgets.labels import IconLine, make_label
 from seirenes_app.ui.widgets.progress import make_bar
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
 from training.errors import UserError
-from training.model_names import HubId, parse_hub_id
+from training.model_names import HubId, choose_gguf_file, parse_hub_id
 
-NOTE = "A hub id such as Qwen/Qwen3-0.6B, or words to search for. Nothing is asked of the hub before you press Enter."
-LIST_SIZE = QSize(680, 216)
+NOTE = "A hub id such as Qwen/Qwen3-0.6B, or words to search the Hugging Face hub for."
+LIST_SIZE = QSize(720, 204)
+ANSWER_HEIGHT = 204
+"""Room for what comes and goes below the list, so that the buttons stay where they are."""
 PREFERRED = ("Q4_K_M", "Q5_K_M", "Q8_0", "Q4_0", "Q4_1")
 NEEDS_LOGIN = (HubProblem.GATED, HubProblem.LOGIN, HubProblem.MISSING)
 
@@ -57,11 +59,21 @@ class Choice:
     fit: Fit | None = None
 
 
-def read_choices(hub_id: HubId) -> list[Choice]:
-    """What can be downloaded of a repository, smallest first. Asks the hub."""
+@dataclass(frozen=True)
+class Choices:
+    """What a repository offers, smallest first, and which of it to begin with. `note` says what is not there."""
+
+    offered: tuple[Choice, ...]
+    at: int
+    note: str = ""
+
+
+def read_choices(hub_id: HubId) -> Choices:
+    """What can be downloaded of a repository. Asks the hub."""
     remote = read_remote(hub_id)
+    ggufs = list_gguf_files(hub_id, remote)
     found = []
-    for gguf in list_gguf_files(hub_id, remote):
+    for gguf in ggufs:
         fit = fit_for_inference(ModelFiles(Path(gguf.name), ModelFormat.GGUF, gguf.size_bytes))
         parts = f"  ·  {gguf.parts} files" if gguf.parts > 1 else ""
         found.append(Choice(gguf.hub_id, f"GGUF {gguf.quantisation}{parts}", gguf.size_bytes, fit))
@@ -69,14 +81,18 @@ def read_choices(hub_id: HubId) -> list[Choice]:
     if weights or not found:
         whole = HubId(hub_id.repo, revision=hub_id.revision)
         found.append(Choice(whole, "Hugging Face folder, which can be trained", weights))
-    return found
+    offered = tuple(found)
+    if not hub_id.file:
+        return Choices(offered, usual_choice(offered))
+    try:
+        asked = choose_gguf_file(hub_id, [gguf.name for gguf in ggufs])
+    except UserError as error:
+        return Choices(offered, usual_choice(offered), str(error))
+    return Choices(offered, [gguf.name for gguf in ggufs].index(asked))
 
 
-def best_choice(choices: Sequence[Choice], wanted: HubId) -> int:
-    """The one that was asked for; else a usual quantisation that fits; else the first."""
-    for i, choice in enumerate(choices):
-        if choice.hub_id == wanted:
-            return i
+def usual_choice(choices: Sequence[Choice]) -> int:
+    """A usual quantisation that fits this machine; else the first."""
     fitting = [c for c in choices if c.fit is not None and c.fit.level is FitLevel.YES]
     for name in PREFERRED:
         if (found := next((c for c in fitting if name in c.title), None)) is not None:
@@ -93,7 +109,7 @@ class DownloadDialog(PageDialog):
     def __init__(self, tasks: TaskRunner, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__("Download a model", parent)
         self._tasks = tasks
-        self._wanted: HubId | None = None
+        self._note = ""  # What was asked for and is not there
         self.plan: DownloadPlan | None = None
         self._build()
         self.query.setText(text)
@@ -125,9 +141,8 @@ class DownloadDialog(PageDialog):
         self.bar = make_bar("Asking the hub")
         self.bar.setRange(0, 0)
         self.room, self.fit, self.licence, self.error = IconLine(), IconLine(), IconLine(), IconLine()
-        # A fixed room for what comes and goes, so that the buttons stay where they are.
         self.answer = QWidget()
-        self.answer.setMinimumHeight(132)
+        self.answer.setFixedHeight(ANSWER_HEIGHT)
         lines = (self.room, self.fit, self.licence, self.error)
         column(self.bar, self.file_row, *lines, None, spacing=SPACE_2, parent=self.answer)
         fill(self.body, make_label(NOTE, "muted", wrap=True), row((self.query, 1), self.ask), self.results, self.answer)
@@ -136,15 +151,15 @@ class DownloadDialog(PageDialog):
         self.login.hide()
         self.go = make_button("Download", "drop", kind="primary", clicked=self._start)
         fill(self.buttons, self.cancel, self.login, None, self.go)
+        self.file_row.hide()
         self._render_asking("")
-        self.query.returnPressed.connect(self.submit)
         self.query.textEdited.connect(lambda _text: self._forget_plan())
         self.results.activated.connect(lambda index: self._choose(index.data(ROW_ROLE)))
         self.results.clicked.connect(lambda index: self._choose(index.data(ROW_ROLE)))
         self.files.activated.connect(lambda _i: self._plan())
-        self.ask.setAutoDefault(False)
-        self.go.setDefault(False)
-        self.go.setAutoDefault(False)
+        # Enter asks the hub, wherever the keyboard is but on another button.
+        self.ask.setDefault(True)
+        self.cancel.setAutoDefault(False)
 
     def submit(self) -> None:
         """Ask the hub for what is typed: a repository, or a search."""
@@ -168,7 +183,6 @@ class DownloadDialog(PageDialog):
             self._look(HubId(result.repo))
 
     def _look(self, hub_id: HubId) -> None:
-        self._wanted = hub_id
         self._forget_plan()
         self._run(f"Reading {hub_id.repo}…", lambda: read_choices(hub_id), self._on_choices)
 
@@ -180,15 +194,15 @@ class DownloadDialog(PageDialog):
         else:
             self._render_error("The hub has no text generation model of that name. Try fewer words, or a hub id.")
 
-    def _on_choices(self, choices: list[Choice]) -> None:
-        assert self._wanted is not None
+    def _on_choices(self, found: Choices) -> None:
+        self._note = found.note
         self.files.clear()
-        for choice in choices:
+        for choice in found.offered:
             style = fit_style(choice.fit)
             size = byte_size(choice.size_bytes) if choice.size_bytes else ""
             text = "  ·  ".join(filter(None, (choice.title, size, style.text)))
             self.files.addItem(icon(style.icon or "folder", style.tone), text, choice)
-        self.files.setCurrentIndex(best_choice(choices, self._wanted))
+        self.files.setCurrentIndex(found.at)
         self.file_row.show()
         self._plan()
 
@@ -201,7 +215,8 @@ class DownloadDialog(PageDialog):
         choice: Choice = self.files.currentData()
         self.plan = plan
         refused = plan.refused_reason
-        self._render_error(refused, plan.problem)
+        self._render_error(refused or self._note, plan.problem)
+        self._note = ""
         if plan.present:
             words = f"All of it is on this machine already, in {plan.folder}."
         else:
@@ -278,8 +293,8 @@ def describe_result(result: SearchResult) -> str:
     """One line: name, formats, downloads, licence."""
     kinds = [name for name, there in (("GGUF", result.has_gguf), ("safetensors", result.has_safetensors)) if there]
     parts = (
-        result.repo, " and ".join(kinds) or "no usable weights", f"{short_count(result.downloads)} downloads",
-        result.licence or "no licence stated", "needs an account" if result.gated else "",
+        result.repo, " and ".join(kinds) or "no usable weights", "needs an account" if result.gated else "",
+        f"{short_count(result.downloads)} downloads", result.licence or "no licence stated",
     )  # fmt: skip
     return "  ·  ".join(filter(None, parts))
 

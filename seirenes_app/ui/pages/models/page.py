@@ -33,7 +33,7 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.models.facts import ModelFormat
-from seirenes_app.services.models.inventory import ModelEntry, ModelSource, add_model_folder
+from seirenes_app.services.models.inventory import ModelEntry, ModelSource, add_model_folder, read_entry
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -90,6 +90,7 @@ class ModelsPage(Page):
             "evaluate": lambda: ask(self.evaluateRequested.emit),
             "train": lambda: ask(self.trainRequested.emit),
             "test": lambda: ask(dialogs.show_test),
+            "convert": lambda: ask(dialogs.show_convert),
             "export": lambda: ask(dialogs.show_export),
             "folder": lambda: ask(self._show_folder),
             "copy": lambda: ask(self._copy),
@@ -165,6 +166,8 @@ class ModelsPage(Page):
         dialogs = self.dialogs
         dialogs.startRequested.connect(self.downloads.start)
         dialogs.changed.connect(self.inventory.refresh)
+        dialogs.converted.connect(self.add_path)
+        dialogs.trainRequested.connect(self._train_folder)
         dialogs.toast.connect(self.toast)
         dialogs.problem.connect(self.problem)
         self.source.currentIndexChanged.connect(lambda _i: self._filter())
@@ -231,7 +234,8 @@ class ModelsPage(Page):
         self.unusable.setVisible(bool(hidden) or on)
         found = inventory.entries
         only_ours = all(e.source in SHIPPED for e in found)
-        self.first_steps.setVisible(inventory.was_loaded and bool(found) and only_ours)
+        quiet = not self.downloads.summaries
+        self.first_steps.setVisible(inventory.was_loaded and bool(found) and only_ours and quiet)
         empty = inventory.was_loaded and not shown and not inventory.scanning
         self._table_stack.setCurrentIndex(int(empty))
         self._render_current()
@@ -257,6 +261,7 @@ class ModelsPage(Page):
         bundled = entry is not None and entry.id == STARTER
         for name, on in {
             "craft": kind is ModelFormat.GGUF or bundled, "evaluate": kind is not None, "test": kind is not None,
+            "convert": kind is ModelFormat.GGUF,
             "train": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
             "export": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER), "folder": entry is not None,
             "copy": entry is not None, "remove": entry is not None and can_remove(entry),
@@ -314,8 +319,13 @@ class ModelsPage(Page):
             lambda: add_model_folder(path), added, lambda text: self.problem.emit("Nothing was added", text)
         )
 
+    def _train_folder(self, folder: Path) -> None:
+        """A run with the folder that a GGUF file was converted to."""
+        self._tasks.run(lambda: read_entry(str(folder)), self.trainRequested.emit)
+
     def _on_downloads(self) -> None:
         self.download_list.render_downloads(self.downloads.summaries, self.downloads.busy)
+        self._render()
 
     def _show_download(self, hub_id: HubId) -> None:
         """The model of a download that has finished."""

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QTableView, QWidget
 
 from seirenes_app.services.formatting import byte_size, duration, format_count, percent, short_count
 from seirenes_app.services.models.downloads import DownloadState, DownloadSummary
-from seirenes_app.services.models.facts import ModelDescription
+from seirenes_app.services.models.facts import ModelDescription, ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models.models_model import FORMATS, ModelColumn, ModelsModel, fit_style, source_name
@@ -106,7 +106,10 @@ class ModelTable(QTableView):
         super().resizeEvent(event)
 
 
-PRIMARY = ("craft", "evaluate", "train", "test")
+PRIMARY = {
+    "craft": "Use in Craft", "evaluate": "Evaluate…", "train": "Train from this…", "convert": "Convert to train…",
+    "test": "Test…",
+}  # fmt: skip
 SECONDARY = {"export": "Export…", "folder": "Folder", "copy": "Copy name", "remove": "Remove…"}
 READING = "Reading its files…"
 
@@ -120,10 +123,12 @@ class FactsPanel(QWidget):
         self.setAccessibleName("The selected model")
         self.name, self.about = ElidedLabel("heading", fill=True), ElidedLabel("muted", fill=True)
         self.buttons = {
-            name: action_button(actions[name], kind="primary" if name == "craft" else "") for name in PRIMARY
+            name: action_button(actions[name], text, kind="primary" if name == "craft" else "")
+            for name, text in PRIMARY.items()
         } | {name: action_button(actions[name], text, kind="quiet") for name, text in SECONDARY.items()}
         grid = make_grid(gaps=(SPACE_2, SPACE_2))
-        for name, place in zip(PRIMARY, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
+        # Train and convert share a place: a GGUF file is converted first, anything else is trained as it is.
+        for name, place in zip(PRIMARY, ((0, 0), (0, 1), (1, 0), (1, 0), (1, 1)), strict=True):
             grid.addWidget(self.buttons[name], *place)
         for i in range(2):
             grid.setColumnStretch(i, 1)
@@ -153,6 +158,9 @@ class FactsPanel(QWidget):
         self.name.setText(entry.name if entry is not None else "No model is selected")
         about = f"{source_name(entry.source)}  ·  {FORMATS[entry.format]}" if entry is not None else ""
         self.about.setText(about)
+        is_gguf = entry is not None and entry.format is ModelFormat.GGUF
+        self.buttons["convert"].setVisible(is_gguf)
+        self.buttons["train"].setVisible(not is_gguf)
         facts = known if isinstance(known, ModelDescription) else None
         problem = known if isinstance(known, str) else entry.problem if entry is not None else ""
         waits = entry is not None and known is None and not problem
@@ -217,6 +225,9 @@ def list_facts(entry: ModelEntry, facts: ModelDescription | None) -> list[tuple[
     return [(name, value) for name, value in rows if value]
 
 
+STATUS_WIDTH, BUTTON_WIDTH = 138, 112
+
+
 class DownloadRow(Card):
     """One download: what is fetched, how far, and what can be done. Signals carry its id."""
 
@@ -235,7 +246,13 @@ class DownloadRow(Card):
         self.pause = make_button("Pause", "pause", kind="quiet", clicked=self._on_pause)
         self.cancel = make_icon_button("close", "Cancel", clicked=self._on_cancel, destructive=True)
         middle = column(row(self.name, (self.message, 1), self.figures, spacing=SPACE_3), self.bar, spacing=SPACE_1)
-        self.body.addLayout(row(self.badge, (middle, 1), self.show_model, self.pause, self.cancel, spacing=SPACE_3))
+        # Names and bars of all rows begin and end at the same places.
+        left = QWidget()
+        left.setFixedWidth(STATUS_WIDTH)
+        row(self.badge, None, parent=left)
+        for button in (self.show_model, self.pause):
+            button.setFixedWidth(BUTTON_WIDTH)
+        self.body.addLayout(row(left, (middle, 1), self.show_model, self.pause, self.cancel, spacing=SPACE_3))
 
     def render_summary(self, summary: DownloadSummary, *, busy: bool) -> None:
         self.summary = summary

@@ -313,7 +313,7 @@ class NewRun(QWidget):
         picker = ModelPicker(
             "The model to train", "Train this model", self._models, formats=TRAINABLE,
             current=starter_folder() if now == STARTER else Path(now), about=GGUF_NOTE,
-            recent=[Path(name) for name in dict.fromkeys(past) if name != STARTER], parent=self,
+            recent=[Path(name) for name in dict.fromkeys(past) if name != STARTER], training=True, parent=self,
         )  # fmt: skip
         picker.chosen.connect(lambda entry: self.take_model(argument_of(entry)))
         picker.downloadRequested.connect(self.downloadRequested)
