@@ -18,10 +18,11 @@ REPORT_S = 0.15  # Between two reports of what was found so far
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found so far, with whether each model runs here, where it looks, and what kept it from some
-    place."""
+    """What a search has found so far: models, their paths without links, whether they run here; where it looks, and
+    what kept it from some place."""
 
     entries: tuple[ModelEntry, ...] = ()
+    real_paths: tuple[Path, ...] = ()
     fits: tuple[Fit | None, ...] = ()
     place: str = ""
     problems: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class ModelInventory(QObject):
         self._tasks = TaskRunner(self, threads=2)
         self.entries: tuple[ModelEntry, ...] = ()
         self.fits: dict[str, Fit | None] = {}  # By id
+        self._by_real_path: dict[Path, ModelEntry] = {}
         self.place, self.problems = "", tuple[str, ...]()
         self.was_loaded = self.scanning = False
         self._descriptions: dict[ModelEntry, ModelDescription | str] = {}
@@ -70,6 +72,7 @@ class ModelInventory(QObject):
     def _take(self, found: Found) -> None:
         self.entries, self.place, self.problems = found.entries, found.place, found.problems
         self.fits = {entry.id: fit for entry, fit in zip(found.entries, found.fits, strict=True)}
+        self._by_real_path = dict(zip(found.real_paths, found.entries, strict=True))
 
     def description(self, entry: ModelEntry) -> ModelDescription | str | None:
         """All facts of a model, or why there are none; None until `describe` has read them."""
@@ -87,8 +90,8 @@ class ModelInventory(QObject):
         self.described.emit(entry)
 
     def find(self, path: Path) -> ModelEntry | None:
-        """The model of a path, where it is known."""
-        return next((entry for entry in self.entries if entry.path == path), None)
+        """The model of a path, or of a path without links: what is reached by several paths is listed once."""
+        return next((e for e in self.entries if e.path == path), None) or self._by_real_path.get(path)
 
     def close(self) -> None:
         self._tasks.close()
@@ -97,11 +100,12 @@ class ModelInventory(QObject):
 def find_all(task: Task) -> Found:
     """All models, reported from time to time."""
     entries: list[ModelEntry] = []
+    real_paths: list[Path] = []
     fits: list[Fit | None] = []
     place, problems, last = "", list[str](), monotonic()
 
     def found() -> Found:
-        return Found(tuple(entries), tuple(fits), place, tuple(dict.fromkeys(problems)))
+        return Found(tuple(entries), tuple(real_paths), tuple(fits), place, tuple(dict.fromkeys(problems)))
 
     def on_progress(progress: SearchProgress) -> None:
         nonlocal place, last
@@ -114,6 +118,7 @@ def find_all(task: Task) -> Found:
 
     for entry in find_models(lambda: task.cancelled, on_progress):
         entries.append(entry)
+        real_paths.append(entry.path.resolve())
         fits.append(fit_for_inference(entry.files) if entry.usable else None)
     place = ""
     return found()

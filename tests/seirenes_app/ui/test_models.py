@@ -144,6 +144,13 @@ def test_a_dropped_file_is_listed_selected_and_left_where_it_is(models, gguf):
     assert QApplication.clipboard().text() == str(gguf)
 
 
+def test_a_file_that_is_listed_under_another_path_is_selected_there(models, tmp_path):
+    link = tmp_path / "link.gguf"
+    link.symlink_to(bundled_model())
+    models.page.add_path(link)
+    models.wait(lambda: models.page.table.current is not None and models.page.table.current.path == bundled_model())
+
+
 def test_what_is_no_model_is_refused_in_words(models, tmp_path):
     note = tmp_path / "notes.txt"
     note.write_text("nothing")

@@ -313,10 +313,10 @@ class ModelsPage(Page):
             self._wanted = place
             self._clear_filter()
             self.inventory.refresh()
-            self.toast.emit(f"{place.name} was added. It stays where it is.")
+            self.toast.emit(f"{path.name} was added. It stays where it is.")
 
         self._tasks.run(
-            lambda: add_model_folder(path), added, lambda text: self.problem.emit("Nothing was added", text)
+            lambda: add_model_folder(path).resolve(), added, lambda text: self.problem.emit("Nothing was added", text)
         )
 
     def _train_folder(self, folder: Path) -> None:
