@@ -291,8 +291,10 @@ class MainWindow(QMainWindow):
         self.page("robustness").open_evaluate(model)
 
     def _train_from(self, model: ModelEntry) -> None:
+        from seirenes_app.ui.widgets.model_picker import argument_of
+
         self.new_run()
-        self.page("train").new.take_model(model.id)
+        self.page("train").new.take_model(argument_of(model))
 
     def _on_downloaded(self, download: DownloadSummary) -> None:
         self._models.refresh()

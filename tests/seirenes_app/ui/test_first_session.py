@@ -19,6 +19,7 @@ from seirenes_app.services.hint_authoring.draft import SolvePlan
 from seirenes_app.services.models.inventory import smollm2_file
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
+from seirenes_app.ui.theme import apply_theme
 from training.core.types import Condition
 from training.runs.status import RunStatus
 
@@ -30,6 +31,7 @@ class User:
 
     def __init__(self, qtbot, qapp, name):
         self.qtbot, self._name, self._shots = qtbot, name, 0
+        apply_theme(qapp, "light")
         self.window = build_window(qapp, Settings(theme="light"))
         qtbot.addWidget(self.window, before_close_func=lambda w: w.shut_down())
         self.window.resize(1280, 800)

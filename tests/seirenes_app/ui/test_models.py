@@ -7,6 +7,7 @@ from pathlib import Path
 import keyring
 import pytest
 from helpers.hub_server import HubServer
+from helpers.latency_monitor import GOAL_MS, LatencyMonitor
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
@@ -16,6 +17,8 @@ from seirenes_app.services.models import downloads
 from seirenes_app.services.models.downloads import DownloadDir
 from seirenes_app.services.models.inventory import ModelSource, model_folders
 from seirenes_app.store.resources import starter_folder
+from seirenes_app.store.settings import Settings
+from seirenes_app.ui.app import build_window
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.models.models_model import ModelColumn
@@ -434,4 +437,87 @@ def test_a_token_goes_to_the_keyring_and_is_not_shown_again(hub, models, monkeyp
     assert dialog.token.text() == ""
     assert list(kept.values()) == ["hf_abcdefgh12345678"]
     assert not any("hf_abcdefgh" in text for text in models.toasts)
+    dialog.reject()
+
+
+def test_the_window_answers_while_it_looks_through_many_models(models, gguf):
+    many = gguf.parent
+    for number in range(300):
+        os.link(gguf, many / f"copy-{number:03}.gguf")
+    watch = LatencyMonitor()
+    watch.start()
+    models.page.add_path(many)
+    models.wait(lambda: len(models.names()) > 300 and not models.inventory.scanning)
+    models.qtbot.keyClicks(models.page.search, "copy")
+    models.page.table.setFocus()
+    for _ in range(20):
+        models.qtbot.keyClick(models.page.table, Qt.Key.Key_Down)
+        models.qtbot.wait(5)
+    watch.stop()
+    assert watch.own_ms < GOAL_MS
+
+
+# ---------------------------------------------------------------------- from here to other pages
+
+
+@pytest.fixture
+def window(qtbot, qapp, tmp_path, monkeypatch):
+    for name in ("CONFIG", "LOGS"):
+        monkeypatch.setenv(f"SEIRENES_{name}", str(tmp_path / name.lower()))
+    made = build_window(qapp, Settings(theme="light", last_page="models"))
+    qtbot.addWidget(made, before_close_func=lambda w: w.shut_down())
+    made.show()
+    qtbot.waitUntil(lambda: made.page("models").inventory.was_loaded, timeout=PATIENCE_MS)
+    yield made
+    made.shut_down()
+
+
+def test_a_model_leads_on_to_its_evaluation(window, qtbot):
+    page = window.page("models")
+    page.select(bundled_model())
+    page.actions_["evaluate"].trigger()
+    robustness = window.page("robustness")
+    qtbot.waitUntil(lambda: robustness.dialogs.open_dialog is not None, timeout=PATIENCE_MS)
+    dialog = robustness.dialogs.open_dialog
+    assert window.stack.currentWidget() is robustness
+    assert dialog.request.models == (str(bundled_model()),)
+    assert dialog.request.checkpoints == ()
+    dialog.add.click()
+    picker = dialog.findChild(ModelPicker)
+    qtbot.keyClicks(picker.search, "step 40")
+    picker.choose.click()
+    assert dialog.request.models[1].endswith("step_000040")
+    dialog.reject()
+
+
+def test_a_model_leads_on_to_a_run_and_the_form_offers_others(window, qtbot):
+    page = window.page("models")
+    checkpoint = next(e for e in page.inventory.entries if e.id == "recorded@40")
+    page.select(checkpoint.path)
+    page.actions_["train"].trigger()
+    train = window.page("train")
+    field = train.new.form.fields["model.path"]
+    assert window.stack.currentWidget() is train
+    assert field.text() == str(checkpoint.path)
+    assert not field.wrong
+    picker = train.new.choose_model()
+    assert picker.current == checkpoint
+    assert {entry.format for entry in picker.model.rows} == {"folder"}
+    qtbot.keyClicks(picker.search, "bundled")
+    qtbot.waitUntil(lambda: "Training all weights" in picker.preview.text(), timeout=PATIENCE_MS)
+    picker.choose.click()
+    assert field.text() == "starter"
+
+
+def test_a_missing_hub_id_in_a_picker_opens_the_download_dialog(window, qtbot):
+    window.show_page("craft")
+    window.page("craft").dialogs.show_model("solver")
+    picker = window.page("craft").dialogs.open_dialog
+    qtbot.keyClicks(picker.search, "some-lab/Nothing-1B")
+    qtbot.waitUntil(lambda: "not on this machine" in picker.preview.text(), timeout=PATIENCE_MS)
+    picker.download.click()
+    dialog = window.page("models").dialogs.open_dialog
+    assert window.stack.currentWidget() is window.page("models")
+    assert dialog.query.text() == "some-lab/Nothing-1B"
+    qtbot.waitUntil(lambda: "HF_HUB_OFFLINE" in dialog.error.text.text(), timeout=PATIENCE_MS)
     dialog.reject()
