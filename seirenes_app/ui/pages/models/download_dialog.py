@@ -275,6 +275,8 @@ class DownloadDialog(PageDialog):
     def _render_error(self, text: str, problem: HubProblem | None = None) -> None:
         self.error.render_line("error", "bad", text)
         self.login.setVisible(problem in NEEDS_LOGIN)
+        if text and not self.results.hasFocus():
+            self.query.setFocus()
 
     def _forget_plan(self) -> None:
         """Another name is typed: what was said of the old one is gone."""
