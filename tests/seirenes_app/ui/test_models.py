@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.models import downloads
+from seirenes_app.services.models.check import CheckRow
 from seirenes_app.services.models.downloads import DownloadDir
 from seirenes_app.services.models.inventory import ModelSource, model_folders
 from seirenes_app.store.resources import starter_folder
@@ -455,6 +456,73 @@ def test_the_window_answers_while_it_looks_through_many_models(models, gguf):
         models.qtbot.wait(5)
     watch.stop()
     assert watch.own_ms < GOAL_MS
+
+
+# ---------------------------------------------------------------------- test, convert, export
+
+
+def test_a_test_shows_what_is_written_how_it_is_read_and_how_fast(models):
+    models.select(bundled_model())
+    models.press("test")
+    dialog = models.page.dialogs.open_dialog
+    models.wait(lambda: dialog.found is not None)
+    assert dialog.model.rowCount() == 10
+    assert dialog.found.complete
+    assert dialog.found.sentence in dialog.summary.text.text()
+    models.qtbot.keyClick(dialog.table, Qt.Key.Key_Home)
+    dialog.table.setCurrentIndex(dialog.model.index(0, 0))
+    first = dialog.found.rows[0]
+    assert dialog.texts["Output"].text() == first.output
+    assert first.reason in dialog.texts["Reading"].text()
+    assert int(dialog.model.index(0, 4).data()) > 0
+    dialog.close_button.click()
+
+
+def test_a_cancelled_test_keeps_what_is_done_and_a_closed_one_ends(models):
+    models.select(bundled_model())
+    models.press("test")
+    dialog = models.page.dialogs.open_dialog
+    models.wait(lambda: isinstance(dialog.model.rows[0], CheckRow))
+    models.qtbot.mouseClick(dialog.progress.cancel, Qt.MouseButton.LeftButton)
+    models.wait(lambda: dialog.found is not None)
+    assert 0 < len(dialog.found.rows) < 10
+    models.qtbot.mouseClick(dialog.again, Qt.MouseButton.LeftButton)
+    dialog.reject()
+    models.wait(lambda: not models.page._tasks.is_running("test"))
+
+
+def test_a_gguf_becomes_a_folder_that_is_listed_and_can_be_trained(models, gguf):
+    page = models.page
+    page.add_path(gguf)
+    models.wait(lambda: page.table.current is not None and page.table.current.path == gguf)
+    models.press("convert")
+    dialog = page.dialogs.open_dialog
+    models.wait(dialog.go.isEnabled)
+    assert "are free there" in dialog.space.text.text()
+    folder = Path(dialog.place.text())
+    models.qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+    models.qtbot.waitUntil(dialog.train.isVisible, timeout=120_000)
+    assert "It computes what the GGUF file does." in dialog.words.text()
+    models.qtbot.mouseClick(dialog.train, Qt.MouseButton.LeftButton)
+    models.wait(lambda: models.asked)
+    assert models.asked[0].path == folder
+    models.wait(lambda: models.inventory.find(folder) is not None)
+
+
+def test_what_cannot_be_converted_is_refused_before_it_starts(models, tmp_path):
+    """A folder of that name is there already."""
+    models.select(bundled_model())
+    models.press("convert")
+    dialog = models.page.dialogs.open_dialog
+    models.wait(dialog.go.isEnabled)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    dialog.place.setText(str(tmp_path / "full"))
+    models.wait(dialog.go.isEnabled)
+    dialog.go.click()
+    models.wait(lambda: str(tmp_path / "full") in dialog.words.text() and dialog.options.isVisible())
+    assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+    dialog.reject()
 
 
 # ---------------------------------------------------------------------- from here to other pages
