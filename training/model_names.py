@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -141,7 +142,7 @@ def locate_model(name: str | Path) -> Path:
     text = str(name).strip()
     if not text or "\0" in text:
         raise ModelNotFound(f"{text!r} names no model. {_HUB_ID_FORM}")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if _exists(path):
         return path.absolute()
     hub_id = parse_hub_id(text)
@@ -167,7 +168,26 @@ def locate_folder(name: str | Path) -> Path:
             f"{path} holds no model: it is not a Hugging Face model folder, because neither config.json nor "
             "adapter_config.json is there. Name a model's folder, or a hub id as org/name."
         )
+    refuse_odd_files(path)
     return path
+
+
+def refuse_odd_files(folder: Path) -> None:
+    """A UserError where something in a model's folder would make a reader wait for ever, such as a pipe."""
+    try:
+        odd = [entry.path for entry in os.scandir(folder) if not _is_plain(entry)]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}). Allow reading it, or name another.") from error
+    if odd:
+        raise UserError(f"{odd[0]} is neither a file nor a folder (a pipe, a socket or a device). Remove it first.")
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    try:
+        mode = entry.stat().st_mode
+    except OSError:  # a link to nothing, or to itself: whoever needs the file finds it missing
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def locate_gguf(name: str | Path) -> Path:
@@ -265,7 +285,7 @@ def missing_files(folder: Path) -> list[str]:
 def _indexed(index: Path) -> list[str]:
     """The shards that an index names; none where there is no index that can be read."""
     try:
-        if index.stat().st_size > _MAX_INDEX_BYTES:
+        if not index.is_file() or index.stat().st_size > _MAX_INDEX_BYTES:
             return []
         shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         return sorted({name for name in shards if isinstance(name, str) and _sound(name)})

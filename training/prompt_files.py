@@ -120,7 +120,10 @@ def is_compact(folder: Path) -> bool:
 
 
 def _has_few_tokens(folder: Path) -> bool:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    file = folder / "config.json"
+    if not file.is_file():
+        return False
+    config = json.loads(file.read_text(encoding="utf-8"))
     return int(config["vocab_size"]) <= _COMPACT_VOCAB
 
 

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -19,6 +18,7 @@ from seirenes_app.services.models import downloads, hub
 from seirenes_app.services.models.downloads import DownloadDir, DownloadPlan, DownloadState, DownloadSummary
 from training.errors import UserError
 from training.model_names import HubId, describe_path, find_cached, parse_hub_id
+from training.runs.files import expanded
 from training.runs.status import RunStatus
 
 LINE_EVERY_S = 4.0
@@ -252,7 +252,7 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _removable(name: str) -> HubId:
     """The hub id of a cached model, also by its path in the cache. A user's own file or folder is refused."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.exists():
         hub_id = parse_hub_id(describe_path(path.absolute()))
         if hub_id is None:

@@ -57,7 +57,7 @@ from training.evaluation.status import EvalState
 from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
 from training.model_names import parse_hub_id
-from training.runs.files import write_whole
+from training.runs.files import expanded, write_whole
 from training.runs.processes import FORCE
 from training.runs.status import RunStatus
 
@@ -382,11 +382,11 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
 
 
 def _targets(name: str, step: int | None, prompts: PromptProfile | None) -> tuple[Target, ...]:
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name == evaluations.STARTER or path.suffix == ".gguf" or path.is_file() or evaluations.is_model_folder(path):
         return (evaluations.model_target(name, prompts),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
-    if not Path(run).expanduser().exists() and parse_hub_id(name) is not None:
+    if not expanded(run).exists() and parse_hub_id(name) is not None:
         return (evaluations.model_target(name, prompts),)
     if path.is_dir() and not (path / "config.json").is_file():
         raise UserError(
@@ -410,7 +410,7 @@ def _suites(options: argparse.Namespace) -> list[SuiteRef]:
 
 
 def _suite(name: str, options: argparse.Namespace) -> SuiteRef:
-    for folder in (suites_folder() / name, Path(name).expanduser()):
+    for folder in (suites_folder() / name, expanded(name)):
         if folder.is_dir():
             return describe_suite(folder, options.problems or 0)
     if name == FROZEN:

@@ -14,6 +14,7 @@ from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.model_export import FORMATS, QUANTIZATIONS, run_export
 from training.errors import UserError
 from training.model_names import locate_folder, parse_hub_id
+from training.runs.files import expanded
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +50,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace) -> list[str]:
-    path = Path(options.target).expanduser()
+    path = expanded(options.target)
     is_hub_id = not path.exists() and parse_hub_id(options.target) is not None
     if is_hub_id:
         locate_folder(options.target)

@@ -37,6 +37,7 @@ from training.core.types import Stage
 from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig, load_config
+from training.runs.files import user_path
 from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
 from training.runs.status import RunState, RunStatus
@@ -142,7 +143,7 @@ _EDIT_SETTINGS = "Correct them and start a new run with: seirenes train CONFIG"
 def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> int:
     config = startable(config)
     if options.run_dir is not None:
-        folder = options.run_dir.expanduser().resolve()
+        folder = user_path(options.run_dir)
         paths = new_run(folder.parent, config, folder.name)
     else:
         paths = new_run(default_runs_root(), config)

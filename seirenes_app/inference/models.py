@@ -9,10 +9,10 @@ from pathlib import Path
 
 from seirenes_app.inference.gguf_header import GgufHeader, read_header
 from seirenes_app.store.resources import resources_root
+from training import model_names
 from training.errors import UserError
 
 STARTER_FILE = "starter-f16.gguf"
-_MAX_PARTS = 1000
 
 # Architectures that llama.cpp loads and that write no text: encoders, projectors, speech and diffusion models.
 _NOT_TEXT = frozenset(
@@ -23,7 +23,6 @@ _NEEDED = (".context_length", ".embedding_length", ".block_count", ".attention.h
 # A text model whose file says how token vectors become one vector: 1 mean, 2 first, 3 last, 4 rank. 0 is none.
 _POOLING = ".pooling_type"
 _EMBEDDING_NAME = re.compile(r"(?<![a-z])(?:embed(?:ding)?s?|rerank(?:er)?)(?![a-z])", re.IGNORECASE)
-_SPLIT_NAME = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 _NO_ATTENTION = frozenset("mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7".split())
 
 # The numbers of `general.file_type`, as llama.cpp names them; what is not listed is called by its tensors.
@@ -77,13 +76,8 @@ class SplitParts:
 
 
 def split_parts(path: Path) -> SplitParts:
-    """The parts that belong to a file by its name ("…-00001-of-00003.gguf"); a file of another name is whole."""
-    match = _SPLIT_NAME.fullmatch(path.name)
-    if match is None or not 1 <= int(match["count"]) <= _MAX_PARTS:
-        return SplitParts((path,), ())
-    places = [
-        path.with_name(f"{match['stem']}-{n:05d}-of-{match['count']}.gguf") for n in range(1, int(match["count"]) + 1)
-    ]
+    """The parts that belong to a file by its name ("…-00001-of-00003.gguf"); a file of another name is one part."""
+    places = [path.with_name(name) for name in model_names.split_parts(path.name)]
     there = tuple(place for place in places if place.is_file())
     return SplitParts(there, tuple(place.name for place in places if place not in there))
 

@@ -28,10 +28,10 @@ from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerpr
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
-from training.model_names import describe_path, locate_model
+from training.model_names import describe_path, locate_model, refuse_odd_files
 from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.runs.config import load_config, profile_of
-from training.runs.files import user_path
+from training.runs.files import expanded, user_path
 from training.runs.paths import RunPaths
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
@@ -71,6 +71,9 @@ def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
     folder = user_path(path)
     if not is_model_folder(folder):
         raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
+    refuse_odd_files(folder)
+    if problem := read_files(folder).problem:
+        raise UserError(f"{folder} cannot be used. {problem}")
     return Target(
         describe_path(folder), str(folder), TargetKind.TORCH, prompts or profile_for_folder(folder),
         fingerprint=fingerprint(folder),
@@ -281,7 +284,7 @@ class EvaluationRepository:
 
     def find(self, name: str) -> EvalDir:
         """The evaluation of that id under the root, or in that folder; a UserError where there is none."""
-        for folder in (self.root / name, Path(name).expanduser()):
+        for folder in (self.root / name, expanded(name)):
             if name and (folder / PLAN).is_file():
                 return EvalDir(folder.resolve())
         raise UserError(f"No evaluation {name!r} in {self.root}. List them with: seirenes eval --list")

@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from seirenes_app.services.models.facts import read_files
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
 from training.errors import UserError
 from training.model_names import locate_folder, pinned
 from training.runs.config import Preset, RunConfig, load_presets
-from training.runs.files import trash_folder
+from training.runs.files import expanded, trash_folder
 from training.runs.paths import RunPaths, default_runs_root
 from training.runs.processes import RunSummary, read_run, running_process
 from training.runs.status import DONE
@@ -79,7 +80,7 @@ class RunRepository:
 
     def find_named(self, name: str) -> RunPaths:
         """The run of that folder, id, name, or unique beginning of one; else a UserError with the nearest."""
-        for folder in (Path(name).expanduser(), self.runs_root / name):
+        for folder in (expanded(name), self.runs_root / name):
             if name and (folder / "config.json").is_file():
                 return RunPaths(folder.resolve())
         runs, marks = self.list_runs(), self.marks()
@@ -132,11 +133,13 @@ def startable(config: RunConfig) -> RunConfig:
     name = config.model.path
     if name != "starter":
         try:
-            locate_folder(name)
+            folder = locate_folder(name)
+            if problem := read_files(folder).problem:
+                raise UserError(f"{folder} cannot be trained. {problem}")
         except UserError as error:
             raise UserError(f"model.path: {error}") from error
         config = replace(config, model=replace(config.model, path=pinned(name)))
-    problems = Path(config.data.problems).expanduser()
+    problems = expanded(config.data.problems)
     if config.data.problems and not problems.is_file():
         raise UserError(f"data.problems: there is no file {problems}. Name a JSONL file, or leave the option empty.")
     return config

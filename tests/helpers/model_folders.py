@@ -44,7 +44,7 @@ def model_folder(folder: Path, *, without: tuple[str, ...] = (), **config: Any) 
     return folder
 
 
-def hub_snapshot(cache: Path, repo: str, revision: str = "0123abcd", branch: str = "main") -> Path:
+def hub_snapshot(cache: Path, repo: str, revision: str = "0123456789" * 4, branch: str = "main") -> Path:
     """An empty snapshot folder of a repository in a hub cache, as huggingface_hub lays it out."""
     root = cache / f"models--{repo.replace('/', '--')}"
     snapshot = root / "snapshots" / revision

@@ -179,6 +179,8 @@ def load_causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> nn
 
 def check_safetensors(file: Path) -> None:
     """Read the header of `file`, which says how long it must be. UserError if it is cut short or damaged."""
+    if not file.is_file():
+        raise UserError(f"{file} is not a file, so it holds no weights. Copy or download the model again.")
     try:
         with safe_open(file, "pt"):
             pass

@@ -17,7 +17,7 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json,
 from training.evaluation.store import PromptText, StoredItem
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import MANIFEST, read_suite
-from training.runs.files import explained, make_folder, read_text, write_whole
+from training.runs.files import explained, make_folder, open_regular, read_text, write_whole
 from training.runs.paths import FileAt, RunPaths
 
 PLAN = "plan.json"
@@ -136,7 +136,7 @@ def fingerprint(path: Path) -> str:
         for file in files:
             size = file.stat().st_size
             digest.update(json.dumps([file.name if path.is_dir() else "", size]).encode())
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 for start in _sampled(size):
                     opened.seek(start)
                     digest.update(opened.read(_BLOCK))

@@ -68,12 +68,18 @@ def read_text(path: Path, missing: str = "") -> str:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
 
 
+def expanded(name: str | Path) -> Path:
+    """The path with "~" replaced; an unknown "~name" stays as it is, and is then found missing."""
+    return Path(os.path.expanduser(name))
+
+
 def user_path(name: str | Path) -> Path:
-    """The absolute path of what a user named, links of folders followed. A UserError for a loop of links or an unknown
-    "~name". A file's own link is kept: the hub's cache has links with names to files without.
+    """The absolute path of what a user named, links of folders followed. A UserError for a link that leads nowhere.
+
+    A file's own link is kept: the hub's cache has links with names to files without.
     """
     try:
-        path = Path(name).expanduser().absolute()
+        path = expanded(name).absolute()
         if os.path.lexists(path) and not path.exists():
             path.stat()
         return path.resolve() if path.is_dir() else path.parent.resolve() / path.name

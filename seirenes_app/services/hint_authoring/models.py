@@ -24,6 +24,7 @@ from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
 from training.model_names import locate_gguf
 from training.prompt_files import COMPACT, NEUTRAL, built_in
+from training.runs.files import expanded
 
 MAX_HINT_TOKENS = 96
 """Of a reply of the Adversary, where its model and prompts suggest no more."""
@@ -62,7 +63,7 @@ def limits_for(choice: SolverChoice) -> TokenLimits:
 
 def load_request(choice: SolverChoice) -> LoadRequest:
     """The choice's model and adapter, as the worker loads them. Raises a `UserError` when a file is not there."""
-    lora = Path(choice.lora).expanduser().absolute() if choice.lora else None
+    lora = expanded(choice.lora).absolute() if choice.lora else None
     if lora is not None and not lora.is_file():
         raise UserError(f"{lora}: there is no such adapter file. Choose another one, or none.")
     return LoadRequest(model=str(model_path(choice)), n_ctx=choice.n_ctx, lora=str(lora) if lora else None)

@@ -11,6 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -22,9 +23,11 @@ from seirenes_app.inference.safetensors_header import SafetensorsHeader, read_sa
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.machine import read_memory
+from seirenes_app.store.resources import starter_folder
 from training.core.chat_template import ChatTemplate, TemplateNote, folder_template
 from training.core.prompts import ModelKind, PromptProfile
 from training.errors import UserError
+from training.model_names import locate_folder
 from training.prompt_files import COMPACT, NEUTRAL, built_in
 from training.runs.config import ModelConfig, RunConfig, Tuning
 from training.runs.files import FileIdentity, file_identity, open_regular
@@ -360,13 +363,13 @@ def _read_adapter(folder: Path) -> ModelFiles:
 
 
 def find_base(name: str, folder: Path) -> Path | None:
-    """The folder of an adapter's base model: a path, or 'starter'. None where it is not on this machine."""
-    from seirenes_app.store.resources import starter_folder
-
+    """The folder of an adapter's base model: 'starter', a path, or a hub id in the cache. None where it is not here."""
     if name == "starter":
         return starter_folder()
-    place = Path(name)
-    for path in (place, folder / place):
+    places = [Path(name), folder / name]
+    with suppress(UserError):
+        places.append(locate_folder(name))
+    for path in places:
         # An adapter that names an adapter, or itself, has no base model here.
         if path.is_dir() and (path / CONFIG).is_file() and not (path / ADAPTER_CONFIG).is_file():
             return path

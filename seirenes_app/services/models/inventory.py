@@ -35,8 +35,17 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import recorded_run, resources_root, starter_folder
 from seirenes_app.store.workspace import Workspace, read_model_folders, workspace_path
 from training.errors import UserError
-from training.model_names import NotDownloaded, cache_folder, describe_path, find_cached, parse_hub_id, pull_command
-from training.runs.files import user_path
+from training.model_names import (
+    NotDownloaded,
+    cache_folder,
+    describe_path,
+    find_cached,
+    group_gguf_files,
+    parse_hub_id,
+    pull_command,
+    short_name,
+)
+from training.runs.files import expanded, user_path
 from training.runs.paths import RunPaths
 
 PLACE_LIMIT_S = 20.0
@@ -339,7 +348,7 @@ def _relative_name(path: Path, root: Path) -> str:
 
 
 def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
 
 
 def lm_studio_folders() -> list[Path]:
@@ -352,18 +361,18 @@ def lm_studio_folders() -> list[Path]:
     for base in bases:
         named = _json(base / "settings.json").get("downloadsFolder")
         if isinstance(named, str) and named:
-            folders.append(Path(named).expanduser())
+            folders.append(expanded(named))
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def llama_cpp_folder() -> Path:
     """Where llama.cpp's own programs download to; it need not exist."""
     named = os.environ.get("LLAMA_CACHE")
-    return Path(named).expanduser() if named else _user_cache() / "llama.cpp"
+    return expanded(named) if named else _user_cache() / "llama.cpp"
 
 
 def ollama_folder() -> Path:
-    return Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
+    return expanded(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models")
 
 
 def _json(path: Path) -> Mapping[str, object]:
@@ -375,23 +384,34 @@ def _json(path: Path) -> Mapping[str, object]:
 
 
 def _hub_models(look: Callable[[], None]) -> Iterator[ModelEntry]:
-    """Models of the hub's cache: the snapshot of each branch, under its hub id; of GGUF repositories each file."""
+    """Models of the hub's cache under their hub ids: the snapshot of a repository, and each GGUF of one."""
     root = cache_folder()
     for repo in sorted(root.glob("models--*")) if root.is_dir() else ():
-        look()
-        id_ = repo.name.removeprefix("models--").replace("--", "/")
+        name = repo.name.removeprefix("models--").replace("--", "/")
         for snapshot in _snapshots(repo):
-            look()
-            names, _ = _list_folder(snapshot, look)
-            if not names:
+            files = _walk(snapshot, look)
+            if not files:
                 continue
-            named = id_ if _revision(repo, "main") == snapshot.name else ""
-            partial_ = _interrupted(repo, snapshot)
-            ggufs = first_parts(snapshot / name for name in names if name.lower().endswith(".gguf"))
-            for path in ggufs:
-                yield _entry(path, ModelSource.HUB_CACHE, named and f"{named}:{path.name}", f"{id_}:{path.name}")
-            if not ggufs or (CONFIG in names and any(name.endswith(".safetensors") for name in names)):
-                yield _hub_folder(snapshot, named, id_, partial_)
+            # Another revision than the main one is found by its path.
+            id_ = name if _revision(repo, "main") == snapshot.name else ""
+            groups = group_gguf_files(files)
+            for first, parts in groups.items():
+                short = short_name(first, groups)
+                yield _entry(
+                    snapshot / parts[0], ModelSource.HUB_CACHE, id_ and f"{id_}:{short}", f"{name}:{short}"
+                )  # fmt: skip
+            if not groups or (CONFIG in files and any(file.endswith(".safetensors") for file in files)):
+                yield _hub_folder(snapshot, id_, name, _interrupted(repo, snapshot))
+
+
+def _walk(folder: Path, look: Callable[[], None]) -> list[str]:
+    """The files at and below a folder of the cache, as the repository names them."""
+    found = []
+    for at, _, names in os.walk(folder):
+        for name in names:
+            look()
+            found.append((Path(at) / name).relative_to(folder).as_posix())
+    return sorted(found)
 
 
 def _hub_folder(snapshot: Path, id_: str, name: str, interrupted: str) -> ModelEntry:
@@ -453,11 +473,9 @@ def read_entry(name: str) -> ModelEntry | None:
     """The model at a path, or of a hub id in the cache, without a search; 'starter' too. None for any other name."""
     if name == STARTER:
         return _entry(starter_folder(), ModelSource.BUNDLED, STARTER, "Bundled reasoner")
-    path = Path(name).expanduser()
-    if path.exists() or path.is_symlink():
-        found = user_path(path)
-        # A file of the hub's cache is a link to a nameless one.
-        return _entry(found if found.is_dir() else user_path(path.parent) / path.name, ModelSource.FOLDER)
+    path = expanded(name)
+    if os.path.lexists(path):
+        return _entry(user_path(path), ModelSource.FOLDER)
     hub_id = parse_hub_id(name)
     try:
         found = find_cached(hub_id) if hub_id is not None else None
@@ -469,7 +487,7 @@ def read_entry(name: str) -> ModelEntry | None:
 def find_entry(name: str, entries: Iterable[ModelEntry]) -> ModelEntry:
     """The model of that id, name or path; a UserError with the nearest names."""
     known = list(entries)
-    path = str(Path(name).expanduser())
+    path = str(expanded(name).absolute())
     for matches in (
         [e for e in known if e.id == name],
         [e for e in known if str(e.path) == path],

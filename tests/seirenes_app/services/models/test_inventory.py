@@ -254,7 +254,7 @@ def test_the_hub_cache_is_listed_under_hub_ids(home):
     (hub_snapshot(cache, "org/quants") / "q-Q4_K_M.gguf").write_bytes(WHOLE)
     (cache / "datasets--org--data").mkdir()
     entries = {e.id: e for e in find_models(sources=[ModelSource.HUB_CACHE])}
-    assert set(entries) == {"org/whole", "org/quants:q-Q4_K_M.gguf"}
+    assert set(entries) == {"org/whole", "org/quants:Q4_K_M"}
     assert all(e.usable for e in entries.values())
 
 
