@@ -28,14 +28,14 @@ def safetensors_bytes(tensors: dict[str, list[int]], dtype: str = "BF16") -> byt
     return len(text).to_bytes(8, "little") + text + bytes(at)
 
 
-def model_folder(folder: Path, *, without: tuple[str, ...] = (), **config: Any) -> Path:
-    """A folder that passes every check; `without` names files that are left out."""
+def model_folder(folder: Path, *, without: tuple[str, ...] = (), rows: int = 3, **config: Any) -> Path:
+    """A folder that passes every check. `without` names files that are left out; `rows`: tokens of the embedding."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
-        "config.json": json.dumps({**CONFIG, **config}).encode(),
+        "config.json": json.dumps({**CONFIG, "vocab_size": rows, **config}).encode(),
         "tokenizer.json": json.dumps(TOKENIZER).encode(),
         "tokenizer_config.json": json.dumps({"chat_template": "{{ messages[0]['content'] }}"}).encode(),
-        "model.safetensors": safetensors_bytes({"model.embed_tokens.weight": [3, 8]}),
+        "model.safetensors": safetensors_bytes({"model.embed_tokens.weight": [rows, 8]}),
         "README.md": b"---\nlicense: apache-2.0\ntags:\n- a\n---\n# A model\n",
     }
     for name, data in files.items():

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from helpers.evals import fill, small_plan, verify
+from helpers.model_folders import model_folder, safetensors_bytes
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services import evaluations
@@ -182,19 +183,19 @@ def test_crossplay_has_a_suite_a_writer_and_asks_clean_once(run):
         plan_crossplay(run, [40])
 
 
-def test_the_prompt_profile_goes_with_the_model(tmp_path, run):
-    small = run.checkpoints / "step_000020"
-    large = tmp_path / "large"
-    large.mkdir()
-    (large / "model.safetensors").write_bytes(b"x")
-    (large / "config.json").write_text(json.dumps({"vocab_size": 150_000}))
-    assert folder_target(small).prompts == built_in(COMPACT)
+def test_the_prompt_profile_goes_with_the_model(tmp_path):
+    large = model_folder(tmp_path / "large", vocab_size=150_000)
+    (large / "model.safetensors").write_bytes(safetensors_bytes({"model.embed_tokens.weight": [150_000, 8]}))
+    assert folder_target(model_folder(tmp_path / "small")).prompts == built_in(COMPACT)
     assert folder_target(large).prompts == built_in(NEUTRAL)
     assert folder_target(large, built_in(COMPACT)).prompts == built_in(COMPACT)
     found = gguf_target(bundled_model())
     assert (found.prompts, found.kind) == (built_in(COMPACT), TargetKind.GGUF)
     with pytest.raises(UserError, match="holds no model"):
         folder_target(tmp_path)
+    (large / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="damaged or cut short"):
+        folder_target(large)
 
 
 def test_equal_names_get_numbers_and_the_temperature_goes_with_the_samples(run):

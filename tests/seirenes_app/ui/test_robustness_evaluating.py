@@ -1,6 +1,5 @@
 """Facts about evaluating from the Robustness page: the request, the estimate, and a real evaluation."""
 
-import json
 import os
 
 from training.evaluation.suites.repository import SuiteRepository
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers.evals import small_plan
+from helpers.model_folders import model_folder
 from helpers.robustness_bench import Robustness
 
 from seirenes_app.inference.models import bundled_model
@@ -261,14 +261,10 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
 
 @pytest.fixture
 def instruct(tmp_path):
-    """A folder that looks like an instruct model's; only its small files are read."""
-    folder = tmp_path / "instruct"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 49152}))
+    """A folder of an instruct model, with weights of zeros."""
+    folder = model_folder(tmp_path / "instruct", rows=49152)
     template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
     (folder / "chat_template.jinja").write_text(template)
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"x")
     return folder
 
 

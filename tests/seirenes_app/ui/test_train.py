@@ -1,10 +1,10 @@
 """Facts about the Train page: real run directories, offscreen, with real clicks and keys."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
+from helpers.model_folders import model_folder
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel
 
@@ -279,13 +279,9 @@ def test_a_cancelled_model_export_leaves_nothing(page, qtbot, run, tmp_path):
 
 @pytest.fixture
 def instruct(tmp_path):
-    """A folder that looks like an instruct model's; only its small files are read."""
-    folder = tmp_path / "instruct"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 49152}))
+    """A folder of an instruct model, with weights of zeros."""
+    folder = model_folder(tmp_path / "instruct", rows=49152)
     (folder / "chat_template.jinja").write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}")
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"x")
     return folder
 
 
