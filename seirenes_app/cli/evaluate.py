@@ -36,7 +36,8 @@ from seirenes_app.services.answer_reading import (
     outcome_changes,
     unread_warnings,
 )
-from seirenes_app.services.formatting import p_value, percent, percent_interval, points_interval
+from seirenes_app.services.evaluation_estimate import estimate_plan, plan_rows, precision_of_plan
+from seirenes_app.services.formatting import count_of, p_value, percent, percent_interval, points_interval
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
@@ -245,6 +246,7 @@ def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
 
 PROBLEMS, FROZEN = 500, "frozen"
 START_PATIENCE_S = 3.0
+PAST = 30  # evaluations that are asked how fast a model is
 
 Show = Callable[[EvalDir, EvalPlan, RunStatus, bool], None]  # prints what there is, as JSON or for a person
 
@@ -558,6 +560,8 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
 def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None) -> int:
     watch = evaluations.EvaluationWatch(paths)
     before = watch.poll().last_t
+    if not before:
+        _print_estimate(read_plan(paths))
     with interruptible():
         pid = evaluations.launch(paths)
         if options.detach:
@@ -569,6 +573,13 @@ def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | N
             stop_process(paths, FORCE)
             state = watch.poll()
     return _conclude(paths, state, options.json, show, rows)
+
+
+def _print_estimate(plan: EvalPlan) -> None:
+    """What is begun: how much, how long, and how well it will be known."""
+    time = estimate_plan(plan, evaluations.EvaluationRepository().list_evaluations(newest=PAST))
+    rows = count_of(plan_rows(plan), "completion")
+    ERR.print(f"About {rows}, {time.text} ({time.basis}). {precision_of_plan(plan)}", highlight=False, soft_wrap=True)
 
 
 def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:

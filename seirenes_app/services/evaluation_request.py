@@ -1,26 +1,20 @@
-"""An evaluation as the user asks for it: the request, the plan made from it, and its estimated time. `make_plan` and
-`estimate_throughput` read model files: call them off the window's thread."""
+"""An evaluation as the user asks for it: the request, the plan made from it, and how many completions it takes.
+`make_plan` reads model files: call it off the window's thread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
-from seirenes_app.services import estimate, evaluations
-from seirenes_app.services.machine import usable_cores
+from seirenes_app.services import evaluations
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
 from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
-from training.runs.config import RunConfig, load_config
 from training.runs.paths import RunPaths
 
 FROZEN = ""  # `EvalRequest.suite` of the built-in suite
-LOADING_S = 6.0  # time to load a model
-WRITING_SHARE = 0.6  # time for writing a cross-play's hints, as a share of its solving time
 
 
 def evaluation_name(summary: evaluations.EvaluationSummary) -> str:
@@ -119,9 +113,6 @@ def find_asking(request: EvalRequest) -> Asking:
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- estimate
-
-
 def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
     """Completions it takes, with the usual number of hints a problem."""
     prompts = {Condition.CLEAN: 1, Condition.HINTED: hints, Condition.PLACEBO: hints}
@@ -131,58 +122,3 @@ def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
         return checkpoints * request.problems * columns * request.samples
     models = (checkpoints + len(request.models)) * (1 if request.second_suite is None else 2)
     return models * request.problems * sum(prompts[c] for c in request.conditions) * request.samples
-
-
-@dataclass(frozen=True)
-class Throughput:
-    rows_per_s: float
-    basis: str
-
-
-def estimate_throughput(request: EvalRequest, past: Sequence[evaluations.EvaluationSummary]) -> Throughput:
-    """Measured in the newest evaluation of the same models on this machine, else estimated from their size."""
-    wanted = {run.run_id for run in request.runs} | {evaluations.model_key(model) for model in request.models}
-    for summary in past:
-        rate = summary.state.rows_per_s if summary.state is not None else 0.0
-        if rate > 0 and summary.plan is not None and wanted <= {t.run or t.path for t in summary.plan.targets}:
-            return Throughput(rate, "measured in the last evaluation of the same models")
-    configs = [_config_of(run) for run in request.runs]
-    sizes = [estimate.model_parameters(config) for config in configs] + [
-        _parameters_of(model) for model in request.models
-    ]
-    config = next(iter(configs), RunConfig())
-    one = replace(config, evaluation=replace(config.evaluation, problems=1, max_new_tokens=request.max_tokens))
-    cores = usable_cores()
-    seconds = (
-        estimate.eval_seconds(one, round(fmean(sizes or [estimate.STARTER_PARAMETERS])), cores)
-        / estimate.EVAL_CONDITIONS
-    )
-    return Throughput(
-        1 / max(seconds, 1e-6), f"estimated from the model's size and {cores} CPU core{'' if cores == 1 else 's'}"
-    )
-
-
-def _config_of(run: RunPaths) -> RunConfig:
-    try:
-        return load_config(run.config)
-    except (UserError, OSError):
-        return RunConfig()
-
-
-def _parameters_of(model: str) -> int:
-    if model == evaluations.STARTER:
-        return estimate.STARTER_PARAMETERS
-    path = Path(evaluations.model_key(model))
-    if path.suffix != ".gguf":
-        return estimate.count_parameters(path) or estimate.STARTER_PARAMETERS
-    try:
-        # One byte a weight, between 4 and 16 bits.
-        return max(estimate.STARTER_PARAMETERS, path.stat().st_size)
-    except OSError:
-        return estimate.STARTER_PARAMETERS
-
-
-def estimate_seconds(request: EvalRequest, throughput: Throughput) -> float:
-    models = len(request.checkpoints) + len(request.models)
-    solving = count_rows(request) / throughput.rows_per_s
-    return models * LOADING_S + solving * (1 + (WRITING_SHARE if request.cross_play else 0.0))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from seirenes_app.inference.models import describe_gguf
-from seirenes_app.services.formatting import count_of, duration
+from seirenes_app.services.formatting import count_of, countdown
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.models.facts import kind_of, read_files, template_of
@@ -265,7 +265,7 @@ def say_time_left(state: EvalState) -> str:
     if state.eta_s is None:
         return ""
     others = f", and {count_of(state.unmeasured, 'model')} not measured yet" if state.unmeasured else ""
-    return f"about {duration(state.eta_s)} left{others}"
+    return f"about {countdown(state.eta_s)} left{others}"
 
 
 class EvaluationRepository:
@@ -274,11 +274,14 @@ class EvaluationRepository:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or evaluations_folder()
 
-    def list_evaluations(self) -> list[EvaluationSummary]:
-        """Newest first; broken folders are listed with their `problem`."""
+    def list_evaluations(self, newest: int | None = None) -> list[EvaluationSummary]:
+        """Newest first, so many at most; broken folders are listed with their `problem`."""
         if not self.root.is_dir():
             return []
         folders = [f for f in self.root.iterdir() if (f / PLAN).is_file() and not f.name.startswith(".")]
+        if newest is not None:
+            # Their names begin with the time at which they were made.
+            folders = sorted(folders, key=lambda f: f.name, reverse=True)[:newest]
         found = [read_evaluation(EvalDir(f)) for f in folders]
         return sorted(found, key=lambda s: (s.plan.created if s.plan else "", s.paths.run_id), reverse=True)
 

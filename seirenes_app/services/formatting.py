@@ -44,6 +44,11 @@ def signed_points(share: float, decimals: int = 0) -> str:
     return _unsigned_zero(f"{100 * share:+.{decimals}f}")
 
 
+def points(share: float) -> str:
+    """'28': percentage points without a sign; one decimal below one."""
+    return f"{100 * share:.{int(0 < 100 * share < 1)}f}"
+
+
 def points_interval(found: Interval, unit: str = "points") -> str:
     """'+28 points [+23, +32]'; one decimal where a whole number would hide on which side of zero a value lies."""
     decimals = int(any(0 < abs(100 * x) < 1 for x in (found.mean, found.low, found.high)))
@@ -123,6 +128,13 @@ def duration(seconds: float | None) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def countdown(seconds: float) -> str:
+    """A duration that is seen to shrink: '6 min 20 s' where `duration` says '6 min'."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if 1 <= minutes < 60 and rest else duration(whole)
 
 
 def time_ago(t: float | None, now: float) -> str:

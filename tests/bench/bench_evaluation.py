@@ -23,13 +23,14 @@ from seirenes_app.inference.evaluate import WorkerEngine
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoraRequest, Message, SampleRequest
 from training.core.prompts import Message as Turn
-from training.core.prompts import Placement, PromptStyle, reasoner_messages
+from training.core.prompts import Placement, PromptProfile, reasoner_messages
 from training.core.types import Condition
 from training.evaluation.eval_dir import describe_suite, stored_item
 from training.evaluation.evaluator import Sampled, SampleSpec
 from training.evaluation.plan import CHUNK_ROWS, EvalPlan, Target, TargetKind, seed_of
 from training.evaluation.store import shown_text
 from training.evaluation.suites.builder import frozen_suite
+from training.prompt_files import COMPACT, built_in
 
 AHEAD, SEED = 4, 2605
 GOAL = 2.5
@@ -37,10 +38,10 @@ GOAL = 2.5
 Chats = Sequence[list[Turn]]
 
 
-def suite_chats(problems: int, style: PromptStyle) -> list[list[Turn]]:
+def suite_chats(problems: int, prompts: PromptProfile) -> list[list[Turn]]:
     """The hinted prompts of the frozen suite, in the evaluation's order."""
     return [
-        reasoner_messages(shown_text(item.problem, text, Placement.APPEND), style)
+        reasoner_messages(shown_text(item.problem, text, Placement.APPEND), prompts)
         for item in map(stored_item, frozen_suite(problems, SEED).items)
         for text in item.texts[Condition.HINTED]
     ]
@@ -75,16 +76,17 @@ def timed(ask: Callable[[Chats], list[Sampled]], chats: Chats) -> tuple[float, l
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=bundled_model())
-    parser.add_argument("--style", type=PromptStyle, choices=list(PromptStyle), default=PromptStyle.COMPACT)
+    parser.add_argument("--prompts", default=COMPACT, help="name of a built-in prompt profile")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    chats = suite_chats(options.problems, options.style)
+    prompts = built_in(options.prompts)
+    chats = suite_chats(options.problems, prompts)
     spec = SampleSpec(1, options.temperature, options.max_tokens, SEED, lambda *_: None, lambda: False)
-    target = Target("gguf", str(options.model), TargetKind.GGUF, options.style)
+    target = Target("gguf", str(options.model), TargetKind.GGUF, prompts)
     plan = EvalPlan((target,), (describe_suite(f"frozen:{SEED}", 1),), threads=options.threads)
     engine = WorkerEngine()
     engine.open(target, plan, {})

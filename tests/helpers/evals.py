@@ -2,17 +2,21 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 
 from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, reasoner_messages
-from training.core.types import Outcome
+from training.core.types import Condition, Outcome
 from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
+from training.evaluation.metrics import summarise_target
 from training.evaluation.outcome_arrays import NO_TYPE, TYPES
 from training.evaluation.plan import EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunks
 from training.evaluation.run_store import step_chunks
 from training.evaluation.store import StoredRow, StoreWriter, pack_rows
 from training.evaluation.store_reader import StoreReader
+from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.suites.io import write_suite
 from training.prompt_files import COMPACT, built_in
 from training.runs.control import StopRequested
 
@@ -24,6 +28,33 @@ def small_plan(problems=6, targets=("a",), **options):
         suites=(describe_suite("frozen:1", problems),),
         **{"chunk_items": 4, **options},
     )
+
+
+def suite_with_a_long_problem(folder, problems=3):
+    """A reference to a suite whose second problem has more tokens than the bundled model's context."""
+    suite = frozen_suite(problems, 3)
+    first, second, *others = suite.items
+    long = replace(second.problem, question="There are 7 apples here. " * 200 + second.problem.question)
+    items = (first, replace(second, problem=long), *others)
+    return describe_suite(write_suite(folder, replace(suite, items=items)).folder)
+
+
+def check_long_rows(paths, plan):
+    """What an evaluation of that suite holds: the long problem counts, and is neither wrong nor unreadable."""
+    (suite,), (target,) = plan.suites, plan.targets
+    assert verify(paths.rows) == ()
+    with StoreReader(paths.rows) as reader:
+        rows = [t.row for t in reader.all_traces()]
+        clean = summarise_target(reader.cells(), target.name, suite.name).accuracy(Condition.CLEAN)
+    long = [row for row in rows if row.key.item == 1]
+    assert len(long) == 9 * plan.samples
+    assert {(r.outcome, r.answer, r.completion, r.truncated, r.tokens) for r in long} == {
+        (Outcome.TOO_LONG, "", "", False, 0)
+    }
+    assert Outcome.TOO_LONG not in {row.outcome for row in rows if row.key.item != 1}
+    assert clean.rows == suite.problems * plan.samples
+    assert clean.too_long == 1 / suite.problems
+    assert clean.unparsable + clean.truncated < 1
 
 
 def fill(folder, plan, rule, truncated=lambda key: False):

@@ -271,6 +271,21 @@ def share_limits(sums: Floats, sizes: Floats, most_rows: float, confidence: floa
     return score_limits(mean, rows, t_quantile(upper, found.df))
 
 
+def expected_half_width(
+    problems: int, rows: int = 1, share: float = 0.5, correlation: float = 1.0, confidence: float = 0.95
+) -> float:
+    """Half the width to expect of an accuracy's interval over `problems` with `rows` rows of 0 or 1 each.
+
+    That of `wilson_clustered`, with the rows divided by their design effect 1 + (rows − 1) · correlation (Kish 1965),
+    the correlation being that of two rows of a problem. 1, the default, is the worst case: further rows of a problem
+    then tell nothing. So is a share of 0.5.
+    """
+    upper = 0.5 + confidence / 2
+    quantile = normal_quantile(upper) if rows == 1 or problems < 2 else t_quantile(upper, problems - 1)
+    found = score_limits(share, problems * rows / (1 + (rows - 1) * correlation), quantile)
+    return (found.high - found.low) / 2
+
+
 def mcnemar_exact(lost: int, won: int) -> float:
     """Two-sided exact McNemar test (1947; as in Fay 2010) of the pairs that changed each way, one pair a problem."""
     n = lost + won

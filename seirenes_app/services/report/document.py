@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from seirenes_app.services.answer_reading import describe_unread, unread_remedies
+from seirenes_app.services.formatting import percent, points
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -27,8 +28,9 @@ from seirenes_app.services.robustness.types import (
     Track,
     Value,
 )
+from training.core.statistics import expected_half_width
 from training.core.types import Condition, Outcome
-from training.evaluation.plan import plan_to_json
+from training.evaluation.plan import USUAL_HINTS, plan_to_json
 from training.runs.config import to_toml
 
 MANY_FIGURES = (
@@ -93,10 +95,12 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
     last = measured[-1].figures
     if hinted := last.get("hinted"):
         half = (hinted.value.high - hinted.value.low) / 2
+        worst = expected_half_width(track.problems, USUAL_HINTS)
         yield (
-            f"{track.suite} has {track.problems:,} problems: a single hinted accuracy on it is known to about "
-            f"±{100 * half:.0f} points, whatever the number of hints. Its problems stand for problems of their own "
-            "families, not for mathematics at large."
+            f"{track.suite} has {track.problems:,} problems: a single hinted accuracy on it is known to "
+            f"±{points(worst)} points near 50%, and to ±{points(half)} near the {percent(hinted.value.mean)} measured "
+            "last, however many hints a problem has. Its problems stand for problems of their own families, not for "
+            "mathematics at large."
         )
     yield results.panel(track, Chart.GENERALISATION).sentence
     if gone := sum(m.basis is Basis.COUNTS for m in measured):

@@ -32,6 +32,7 @@ OUTCOME_STYLES = {
     Outcome.AMBIGUOUS: BadgeStyle("versions", "Ambiguous", "warn"),
     Outcome.TRUNCATED: BadgeStyle("discard", "Truncated", "warn"),
     Outcome.TIMED_OUT: BadgeStyle("clock", "Timed out", "warn"),
+    Outcome.TOO_LONG: BadgeStyle("tokens", "Too long", "warn"),
 }
 FLIP_STYLES = {
     "harmful": BadgeStyle("flip-down", "Right → wrong", "bad"),

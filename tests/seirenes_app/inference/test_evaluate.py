@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
-from helpers.evals import contents, verify
+from helpers.evals import check_long_rows, contents, suite_with_a_long_problem, verify
 
 from seirenes_app.inference.evaluate import WorkerEngine, main
 from training.errors import UserError
@@ -98,6 +99,41 @@ def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
         assert solver.solve(chats, ask) == fresh
     finally:
         solver.close()
+
+
+def test_a_problem_that_does_not_fit_is_a_row_of_its_own_and_the_others_are_solved(tmp_path, gguf):
+    plan = replace(plan_of(gguf), suites=(suite_with_a_long_problem(tmp_path / "suite"),))
+    paths = new_evaluation(tmp_path, plan)
+    assert run_part(paths.root, TargetKind.GGUF, WorkerEngine()) == "finished"
+    check_long_rows(paths, plan)
+
+
+def test_two_threads_of_a_small_model_are_two_workers_with_the_same_greedy_rows(tmp_path, gguf):
+    plans = [plan_of(gguf, problems=4, chunk_items=4, threads=threads) for threads in (1, 2)]
+    found = []
+    for plan in plans:
+        paths = new_evaluation(tmp_path, plan)
+        engine = WorkerEngine()
+        assert run_part(paths.root, TargetKind.GGUF, engine) == "finished"
+        assert verify(paths.rows) == ()
+        with StoreReader(paths.rows) as reader:
+            found.append([t.row.completion for t in reader.all_traces()])
+    assert sum(a != b for a, b in zip(*found, strict=True)) <= 1
+
+
+def test_a_chunk_tells_its_time_left_while_nothing_of_it_is_finished(gguf):
+    told = []
+    spec = SampleSpec(1, 100.0, 300, 3, lambda done, total, tokens=0: told.append((done, tokens)), lambda: False)
+    chats = [[{"role": "user", "content": f"Mia has {n} apples."}] for n in range(12)]
+    engine = WorkerEngine()
+    try:
+        engine.open(gguf, plan_of(gguf), {})
+        engine.solve(chats, spec)
+    finally:
+        engine.close()
+    tokens = [t for _, t in told]
+    assert tokens == sorted(tokens)
+    assert len({t for d, t in told if d < 12}) > 1
 
 
 def test_a_missing_gguf_fails_its_target_with_words(tmp_path, capsys):

@@ -14,6 +14,7 @@ from seirenes_app.inference.protocol import (
     ErrorKind,
     Finish,
     Loading,
+    LoadRequest,
     LoraRequest,
     Message,
     Progress,
@@ -322,12 +323,65 @@ def test_a_prompt_that_does_not_fit_ends_alone(shared):
     assert [s.finish for s in only.samples] == [Finish.TOO_LONG] * 2
 
 
-def test_a_batch_whose_samples_would_overfill_the_cache_has_fewer_rows(start, monkeypatch):
-    client = start(n_ctx=64)
-    requests = many_prompts(80, temperature=100.0, max_tokens=500)
-    answer = batched(client, requests)
-    assert len(answer.samples) == 80
-    assert all(s.finish in (Finish.LENGTH, Finish.STOP) for s in answer.samples)
+@pytest.fixture(scope="module")
+def here(model):
+    """Makes sessions in this process: `cells` is how many the cache holds, for all sequences together."""
+    from seirenes_app.inference import session as module
+    from seirenes_app.inference.llama_bindings import CancelFlag, start_llama
+
+    start_llama()
+    made = []
+
+    def make(cells):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_CACHE_BYTES", 0)
+            found = module.Session(LoadRequest(model=str(model), threads=1, n_ctx=cells), CancelFlag(), lambda _: None)
+        made.append(found)
+        return found
+
+    yield make
+    for session in made:
+        session.close()
+
+
+def answer_here(session, request):
+    from seirenes_app.inference.batching import Sampler
+
+    events = []
+    sampler = Sampler(session, request, lambda *given: events.extend(given))
+    sampler.run()
+    return sampler, {e.index: e for e in events if isinstance(e, SampleDone)}
+
+
+def test_a_cache_that_cannot_hold_all_rows_has_fewer_and_the_same_answers(here, shared):
+    requests = many_prompts(24, temperature=0.0, max_tokens=48)
+    session = here(512)
+    assert session.shared_cells
+    sampler, found = answer_here(session, BatchRequest(requests=requests))
+    assert 1 < sampler._n_sequences < 8
+    assert sorted(found) == list(range(24))
+    together = texts(batched(shared, requests))
+    assert sum(found[i].text != text for i, text in enumerate(together)) <= 1
+    # Of one prompt the beginning is held once, so that more rows fit.
+    one, _ = answer_here(session, SampleRequest(messages=requests[0].messages, n=24, max_tokens=48))
+    assert one._n_sequences > sampler._n_sequences
+
+
+def test_a_cache_for_one_row_answers_one_after_another(here):
+    sampler, found = answer_here(here(128), BatchRequest(requests=many_prompts(4, temperature=0.0, max_tokens=100)))
+    assert sampler._n_sequences == 1
+    assert all(found[i].text for i in range(4))
+
+
+def test_a_stop_string_and_a_penalty_act_in_a_batch_as_alone(shared):
+    settings = {"temperature": 0.0, "max_tokens": 48, "stop": ("####",), "repetition_penalty": 8.0, "top_k": 5}
+    requests = many_prompts(6, **settings)
+    alone = [texts(shared.send(r).result(PATIENCE_S))[0] for r in requests]
+    together = batched(shared, requests).samples
+    assert sum(a != b.text for a, b in zip(alone, together, strict=True)) <= 1
+    assert not any("####" in s.text for s in together)
+    plain = texts(batched(shared, many_prompts(6, temperature=0.0, max_tokens=48)))
+    assert alone != [text.split("####")[0] for text in plain]
 
 
 def test_a_cancelled_batch_keeps_what_there_is(shared):

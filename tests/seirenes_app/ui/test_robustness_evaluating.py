@@ -15,14 +15,8 @@ from helpers.model_folders import model_folder
 from helpers.robustness_bench import Robustness
 
 from seirenes_app.inference.models import bundled_model
-from seirenes_app.services.evaluation_request import (
-    EvalRequest,
-    Throughput,
-    count_rows,
-    estimate_seconds,
-    estimate_throughput,
-    make_plan,
-)
+from seirenes_app.services.evaluation_estimate import TimeRange
+from seirenes_app.services.evaluation_request import EvalRequest, count_rows, make_plan
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
@@ -40,7 +34,7 @@ from training.prompt_files import CAUTIOUS, built_in
 from training.runs.paths import RunPaths
 from training.runs.status import RunStatus
 
-THROUGHPUT = Throughput(100.0, "as measured")
+TIME = TimeRange(72.0, 72.0, "as measured")
 RUN, OTHER = RunPaths(Path("/runs/r")), RunPaths(Path("/runs/other"))
 
 
@@ -58,7 +52,7 @@ def tasks(qapp):
 
 @pytest.fixture
 def dialog(qtbot, tasks):
-    made = EvaluateDialog({RUN: (0, 20, 40)}, {}, lambda _request: THROUGHPUT, tasks)
+    made = EvaluateDialog({RUN: (0, 20, 40)}, {}, lambda _request: TIME, tasks)
     qtbot.addWidget(made)
     made.show()
     return made
@@ -73,6 +67,9 @@ def test_all_checkpoints_are_ticked_at_first_and_the_time_is_estimated(dialog):
     assert count_rows(dialog.request) == 3 * 200 * 9
     assert dialog.estimate.text().startswith("About 1 min")
     assert "as measured" in dialog.basis.text()
+    assert "near 50% will be known to ±7 points" in dialog.basis.text()
+    dialog.problems.setValue(20)
+    assert "±21 points" in dialog.basis.text()
 
 
 def test_one_button_ticks_several_checkpoints(dialog):
@@ -118,7 +115,7 @@ def test_a_saved_suite_is_offered_whole(qtbot, tasks):
     save_to_suite(draft, DraftHint("a", "It is raining in the town.", draft.type, Origin.HAND), "mine")
     suites = SuiteRepository(suites_folder()).manifests()
     (folder,) = suites
-    made = EvaluateDialog({}, suites, lambda _request: THROUGHPUT, tasks)
+    made = EvaluateDialog({}, suites, lambda _request: TIME, tasks)
     qtbot.addWidget(made)
     made.suite.setCurrentIndex(1)
     made._on_suite()
@@ -132,7 +129,7 @@ def test_a_saved_suite_is_offered_whole(qtbot, tasks):
 def test_a_second_suite_may_stand_beside_the_first(qtbot, tasks):
     for name, seed in (("own", 3), ("other", 4)):
         write_suite(suites_folder() / name, frozen_suite(6 + seed, seed))
-    made = EvaluateDialog({}, SuiteRepository(suites_folder()).manifests(), lambda _request: THROUGHPUT, tasks)
+    made = EvaluateDialog({}, SuiteRepository(suites_folder()).manifests(), lambda _request: TIME, tasks)
     qtbot.addWidget(made)
     alone = count_rows(made.request)
     assert made.request.second_suite is None
@@ -152,21 +149,8 @@ def test_an_impossible_request_is_refused():
         make_plan(EvalRequest(models=("/nowhere",), problems=4))
 
 
-def test_the_time_is_measured_on_the_same_models_or_estimated_from_their_size():
-    bundled = EvalRequest(models=("starter",), problems=200, samples=2)
-    guessed = estimate_throughput(bundled, ())
-    assert "CPU core" in guessed.basis
-    assert guessed.rows_per_s > 0
-    state = EvalState(rows_per_s=0.5)
-    other = EvaluationSummary(EvalDir(Path("/e")), small_plan(targets=("/models/large",)), state)
-    assert estimate_throughput(bundled, (other,)) == guessed
-    same = replace(other, plan=replace(other.plan, targets=(replace(other.plan.targets[0], path="starter"),)))
-    assert estimate_throughput(bundled, (other, same)).rows_per_s == 0.5
-    assert estimate_seconds(bundled, THROUGHPUT) > estimate_seconds(replace(bundled, samples=1), THROUGHPUT)
-
-
 def test_two_runs_are_evaluated_together(qtbot, tasks):
-    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, {}, lambda _request: THROUGHPUT, tasks)
+    dialog = EvaluateDialog({RUN: (0, 20, 40), OTHER: (0, 10)}, {}, lambda _request: TIME, tasks)
     qtbot.addWidget(dialog)
     assert dialog.request.checkpoints == ((RUN, 0), (RUN, 40), (OTHER, 0), (OTHER, 10))
     assert dialog.targets.item(0).text() == "r, step 0"
@@ -175,7 +159,7 @@ def test_two_runs_are_evaluated_together(qtbot, tasks):
 
 
 def test_a_run_without_checkpoints_cannot_be_evaluated_beside_another(qtbot, tasks):
-    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, {}, lambda _request: THROUGHPUT, tasks)
+    dialog = EvaluateDialog({RUN: (0, 20), OTHER: ()}, {}, lambda _request: TIME, tasks)
     qtbot.addWidget(dialog)
     assert dialog.estimate.text() == "other has no checkpoint on this machine."
     assert not dialog.go.isEnabled()
@@ -197,7 +181,7 @@ def test_the_evaluation_bar_offers_what_can_be_done(qtbot):
     )
     bar.render_summary(going)
     assert bar.progress.label.text() == "solving a"
-    assert bar.progress.figures.text() == "25%  ·  about 2 min left  ·  2 of 8 chunks"
+    assert bar.progress.figures.text() == "25%  ·  about 1 min 30 s left  ·  2 of 8 chunks"
     assert not bar.stop.isHidden()
     assert bar.resume.isHidden()
     bar.render_summary(going, stopping=True, more=2)
@@ -269,7 +253,7 @@ def instruct(tmp_path):
 
 
 def test_the_token_limit_goes_with_the_targets_until_it_is_changed(qtbot, tasks, instruct):
-    dialog = EvaluateDialog({}, {}, lambda _request: THROUGHPUT, tasks)
+    dialog = EvaluateDialog({}, {}, lambda _request: TIME, tasks)
     qtbot.addWidget(dialog)
     qtbot.waitUntil(lambda: dialog.prompts.used is not None)
     assert (dialog.tokens.value(), dialog.prompts.used.name, dialog.prompts.profile) == (128, "compact", None)
@@ -286,7 +270,7 @@ def test_the_token_limit_goes_with_the_targets_until_it_is_changed(qtbot, tasks,
 
 
 def test_the_chosen_prompts_are_asked_of_every_target(qtbot, tasks, instruct):
-    dialog = EvaluateDialog({}, {}, lambda _request: THROUGHPUT, tasks)
+    dialog = EvaluateDialog({}, {}, lambda _request: TIME, tasks)
     qtbot.addWidget(dialog)
     row = dialog.prompts
     row.picker.setCurrentIndex(next(i for i in range(row.picker.count()) if row.picker.itemText(i) == "cautious"))

@@ -17,6 +17,7 @@ from training.core.statistics import (
     Interval,
     cluster_sums,
     effective_df,
+    expected_half_width,
     newcombe,
     paired_bootstrap,
     robust_mean,
@@ -37,6 +38,34 @@ def limits(interval: Interval) -> tuple[float, float]:
 def test_newcombe_equals_statsmodels(a, n, b, m):
     low, high = confint_proportions_2indep(a, n, b, m, compare="diff", method="newcomb")
     assert limits(newcombe(a, n, b, m)) == pytest.approx((low, high), abs=1e-9)
+
+
+@pytest.mark.parametrize("problems", [20, 60, 200])
+@pytest.mark.parametrize(("rows", "correlation"), [(1, 1.0), (4, 1.0), (4, 0.4), (8, 0.1)])
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_the_width_that_is_promised_is_the_width_that_comes(problems, rows, correlation, share):
+    rng = np.random.default_rng(problems + rows)
+    names = np.repeat(np.arange(problems), rows).tolist()
+    halves = []
+    for _ in range(60):
+        # Beta-binomial rows: the correlation of two rows of a problem is 1 / (a + b + 1).
+        if correlation == 1:
+            rates = (rng.random(problems) < share).astype(float)
+        else:
+            size = 1 / correlation - 1
+            rates = rng.beta(share * size, (1 - share) * size, problems)
+        values = (rng.random((problems, rows)) < rates[:, None]).astype(float)
+        found = wilson_clustered(values.reshape(-1).tolist(), names if rows > 1 else None)
+        halves.append((found.high - found.low) / 2)
+    promised = expected_half_width(problems, rows, share, correlation)
+    assert np.mean(halves) == pytest.approx(promised, rel=0.1)
+    assert expected_half_width(problems, rows) >= promised - 1e-12
+
+
+def test_twenty_problems_promise_twenty_one_points_and_not_eight():
+    assert round(100 * expected_half_width(20, 4)) == 21
+    assert round(100 * expected_half_width(20)) == 20
+    assert expected_half_width(1, 4) <= 0.5
 
 
 def clustered_rows(seed: int, clusters: int) -> tuple[np.ndarray, list[str]]:

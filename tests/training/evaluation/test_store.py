@@ -1,4 +1,5 @@
 import shutil
+import sqlite3
 import threading
 
 import numpy as np
@@ -8,7 +9,7 @@ from helpers.evals import fill, small_plan, verify
 from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
 from training.evaluation.eval_dir import open_suite
-from training.evaluation.outcome_arrays import TYPES
+from training.evaluation.outcome_arrays import PACKED, TYPES
 from training.evaluation.plan import chunks
 from training.evaluation.store import StoreWriter
 from training.evaluation.store_reader import StoreReader
@@ -47,6 +48,29 @@ def test_cells_count_what_became_of_each_prompt(filled):
     assert len(cells.where("a", hint_type=HintType.CORRELATION_TRAP)) == 6
     assert len(cells.where("nobody")) == 0
     assert verify(filled.rows) == ()
+
+
+def test_cells_that_an_older_version_wrote_are_read(filled, tmp_path):
+    """Of a layout that did not count prompts that were too long, in a table that did not name its layout."""
+    path = tmp_path / "rows.db"
+    with StoreReader(filled.rows) as reader:
+        now = reader.cells()
+    shutil.copy(filled.rows, path)
+    old = np.dtype([(name, PACKED[name]) for name in PACKED.names if name != "too_long"])
+    with sqlite3.connect(path) as db:
+        for place, data in db.execute("SELECT rowid, data FROM cells").fetchall():
+            cells = np.frombuffer(data, PACKED)
+            packed = np.zeros(len(cells), old)
+            for name in old.names:
+                packed[name] = cells[name]
+            db.execute("UPDATE cells SET data = ? WHERE rowid = ?", [packed.tobytes(), place])
+        db.execute("ALTER TABLE cells DROP COLUMN layout")
+    with StoreReader(path) as reader:
+        assert (reader.cells().data == now.data).all()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE cells ADD COLUMN layout INTEGER NOT NULL DEFAULT 99")
+    with StoreReader(path) as reader, pytest.raises(UserError, match="newer version"):
+        reader.cells()
 
 
 def test_traces_have_problem_hint_and_what_was_shown(filled, plan):

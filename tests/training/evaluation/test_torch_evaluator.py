@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.evals import contents, greedy_rows, verify
+from helpers.evals import check_long_rows, contents, greedy_rows, suite_with_a_long_problem, verify
 
 from training.__main__ import main
 from training.core.types import Condition
@@ -105,6 +105,13 @@ def test_killed_ten_times_at_random_it_ends_with_the_rows_of_one_that_was_not(tm
     assert forks.stdout.readline().strip() == "0"
     assert contents(killed.rows) == contents(whole.rows)
     assert verify(killed.rows) == ()
+
+
+def test_a_problem_that_does_not_fit_is_a_row_of_its_own_and_the_others_are_solved(tmp_path):
+    plan = replace(plan_of(samples=1, temperature=0.0), suites=(suite_with_a_long_problem(tmp_path / "suite"),))
+    paths = new_evaluation(tmp_path, plan)
+    assert evaluate_folder(paths.root) == "finished"
+    check_long_rows(paths, plan)
 
 
 def test_a_missing_checkpoint_fails_its_target_and_no_other(tmp_path):

@@ -9,18 +9,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
 
 from seirenes_app.services.answer_reading import describe_regraded, older_rows, outcome_changes
-from seirenes_app.services.evaluation_request import (
-    FROZEN,
-    Asking,
-    EvalRequest,
-    Throughput,
-    count_rows,
-    estimate_seconds,
-    find_asking,
-)
+from seirenes_app.services.evaluation_estimate import TimeRange, precision_text
+from seirenes_app.services.evaluation_request import FROZEN, Asking, EvalRequest, count_rows, find_asking
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
-from seirenes_app.services.formatting import count_of, duration
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
@@ -39,7 +32,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.answer_reader import READER_VERSION
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
-from training.evaluation.plan import MAX_SAMPLES
+from training.evaluation.plan import MAX_SAMPLES, USUAL_HINTS
 from training.evaluation.regrade import Regraded
 from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.paths import RunPaths
@@ -74,11 +67,11 @@ class EvaluateDialog(PageDialog):
 
     def __init__(
         self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
-        throughput: Callable[[EvalRequest], Throughput], tasks: TaskRunner, parent: QWidget | None = None,
+        estimate: Callable[[EvalRequest], TimeRange], tasks: TaskRunner, parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some."""
         super().__init__("Evaluate", parent)
-        self._checkpoints, self._suites, self._throughput = checkpoints, suites, throughput
+        self._checkpoints, self._suites, self._estimate = checkpoints, suites, estimate
         self._tasks = tasks
         self._asking: Asking | None = None
         self._asked_of: tuple[object, ...] = ()
@@ -280,14 +273,16 @@ class EvaluateDialog(PageDialog):
             self.estimate.setText(error)
             self.basis.setText("")
             return
-        throughput = self._throughput(request)
-        time = duration(estimate_seconds(request, throughput))
-        self.estimate.setText(f"About {time}  ·  {count_of(count_rows(request), 'completion')}")
+        time = self._estimate(request)
+        text = f"{time.text[0].upper()}{time.text[1:]}"
+        self.estimate.setText(f"{text}  ·  {count_of(count_rows(request), 'completion')}")
         temperature = self._asking.temperature if self._asking is not None else None
         if temperature is None or (temperature == 0 and request.samples > 1):
             temperature = 0 if request.samples == 1 else 1
         decoding = f"Sampling at temperature {temperature:g}" if temperature else "Greedy decoding"
-        self.basis.setText(f"{decoding}. Time {throughput.basis}, corrected after the first chunk.")
+        hinted = request.conditions != (Condition.CLEAN,)
+        precision = precision_text(request.problems, request.samples * (USUAL_HINTS if hinted else 1))
+        self.basis.setText(f"{decoding}. {precision} Time {time.basis}.")
 
     def _start(self) -> None:
         if not self._error:

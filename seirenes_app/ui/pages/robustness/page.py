@@ -15,7 +15,8 @@ from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEve
 from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
 from seirenes_app.services.answer_reading import older_rows
-from seirenes_app.services.evaluation_request import estimate_throughput, evaluation_name
+from seirenes_app.services.evaluation_estimate import estimate_request
+from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.models.inventory import ModelEntry
@@ -503,7 +504,7 @@ class RobustnessPage(Page):
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]) -> None:
             dialog = EvaluateDialog(
-                *found, lambda r: estimate_throughput(r, self.evaluations.summaries), self._prompt_tasks, self
+                *found, lambda r: estimate_request(r, self.evaluations.summaries), self._prompt_tasks, self
             )
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
