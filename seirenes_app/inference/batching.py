@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, EngineError
 from seirenes_app.inference.protocol import (
@@ -33,6 +34,7 @@ from seirenes_app.inference.session import Session
 CHUNK_S = 0.03  # text is gathered for this long; the first of it goes at once
 PROGRESS_S = 0.25  # a batch reports this often
 _SHARED_TOKENS = 8  # a common beginning that is shorter is computed again
+_GREEDY = np.zeros(0)  # the uniform numbers of a sample that needs none
 _WAIT_SHARE = 0.25  # of the rows, that are free before new samples begin: their prompts are computed together
 
 
@@ -105,7 +107,7 @@ class _Row:
     prompt: _Prompt
     index: int
     sequence: int
-    uniforms: Sequence[float]
+    uniforms: NDArray[np.float64]
     stream: Detokenizer
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -144,7 +146,7 @@ class Sampler:
                 prompts.append(prompt)
             else:
                 for index in range(first, first + request.n):
-                    self._end(_Row(prompt, index, 0, (), Detokenizer()), Finish.TOO_LONG)
+                    self._end(_Row(prompt, index, 0, _GREEDY, Detokenizer()), Finish.TOO_LONG)
             first += request.n
         common = [_common(a.tokens, b.tokens) for a, b in zip(prompts, prompts[1:], strict=False)]
         for prompt, before, after in zip(prompts, [0, *common], [*common, 0], strict=False):
@@ -235,7 +237,7 @@ class Sampler:
 
     def _begin_row(self, prompt: _Prompt) -> _Row:
         request, number, sequence = prompt.request, prompt.begun, self._free.pop(0)
-        uniforms: Sequence[float] = ()
+        uniforms = _GREEDY
         if request.temperature:
             uniforms = stream_of(request.seed, number).random(prompt.limit)
         row = _Row(prompt, prompt.first + number, sequence, uniforms, Detokenizer(request.stop))
@@ -371,7 +373,7 @@ class Sampler:
             self._end(row, Finish.CANCELLED)
         for prompt in self._prompts[self._next :]:
             for number in range(prompt.begun, prompt.request.n):
-                self._end(_Row(prompt, prompt.first + number, 0, (), Detokenizer()), Finish.CANCELLED)
+                self._end(_Row(prompt, prompt.first + number, 0, _GREEDY, Detokenizer()), Finish.CANCELLED)
         self._rows, self._next = [], len(self._prompts)
         self._session.forget()
 
