@@ -66,6 +66,8 @@ class HubServer:
         self.corrupt: set[str] = set()
         """Files whose bytes are wrong, at the right length."""
         self.ignore_range = False
+        self.wrong_range = False
+        """Answer a range with another one."""
         self._servers: list[ThreadingHTTPServer] = []
         self._closing = threading.Event()
 
@@ -287,6 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(asked.removeprefix("bytes=").split("-")[0])
             if start >= len(content):
                 return self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+            start = start // 2 if self.hub.wrong_range else start
             headers = {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         self.send_response(206 if start or "Content-Range" in headers else 200)
         for key, value in {"Content-Length": str(len(content) - start), **headers}.items():

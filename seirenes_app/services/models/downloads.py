@@ -751,13 +751,16 @@ def _stream(plan: DownloadPlan, file: RemoteFile, partial: Path, progress: _Prog
             with get_session().stream(
                 "GET", url, headers=headers, follow_redirects=True, timeout=SILENCE_S
             ) as response:
-                if response.status_code == 416:
+                if response.status_code == 416 or (
+                    response.status_code == 206 and not _continues(response, start, file.size)
+                ):
+                    # Another part than was asked for, or none: the next request is for the whole file.
                     out.truncate(0)
                     return
                 if response.status_code >= 400:
                     response.read()
                 hf_raise_for_status(response)
-                if start and not _continues(response, start, file.size):
+                if start and response.status_code == 200:
                     # The server sends the whole file: what was there is loaded again.
                     out.truncate(0)
                     out.seek(0)
@@ -775,8 +778,7 @@ def _stream(plan: DownloadPlan, file: RemoteFile, partial: Path, progress: _Prog
 
 
 def _continues(response: Any, start: int, size: int) -> bool:
-    wanted = f"bytes {start}-{size - 1}/{size}"
-    return bool(response.status_code == 206 and response.headers.get("Content-Range") == wanted)
+    return bool(response.headers.get("Content-Range") == f"bytes {start}-{size - 1}/{size}")
 
 
 def _classified(error: Any, request: HubId, file: RemoteFile) -> Exception:

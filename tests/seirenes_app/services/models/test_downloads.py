@@ -464,9 +464,11 @@ def test_a_silent_server_is_asked_again(server, monkeypatch):
     thread.join()
 
 
-def test_a_server_that_ignores_ranges_gives_the_whole_file_again(server, monkeypatch):
+@pytest.mark.parametrize("fault", ["ignore_range", "wrong_range"])
+def test_a_server_that_ignores_or_misreads_ranges_gives_the_whole_file_again(server, monkeypatch, fault):
     server.add("org/model", FOLDER)
-    server.drop_after, server.drops, server.ignore_range = MB, 1, True
+    server.drop_after, server.drops = MB, 1
+    setattr(server, fault, True)
     download = planned()
     assert run_here(download, monkeypatch).status is RunStatus.FINISHED
     assert (locate_folder("org/model") / "model.safetensors").read_bytes() == WEIGHTS
@@ -484,6 +486,15 @@ def test_wrong_bytes_are_removed_and_loaded_again_on_request(server, machine, mo
         locate_folder("org/model")
     server.corrupt.clear()
     assert run_here(download, monkeypatch).status is RunStatus.FINISHED
+
+
+def test_a_file_that_is_longer_than_the_hub_says_is_wrong(server, monkeypatch):
+    server.add("org/model", FOLDER)
+    download = planned()
+    server.repos["org/model"].files["model.safetensors"] += b"more"
+    state = run_here(download, monkeypatch)
+    assert (state.status, state.problem) == (RunStatus.FAILED, HubProblem.WRONG_BYTES)
+    assert "longer than the hub says" in state.message
 
 
 def test_a_small_file_of_wrong_bytes_is_noticed_too(server, monkeypatch):
