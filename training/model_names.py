@@ -163,7 +163,7 @@ def locate_folder(name: str | Path) -> Path:
         raise UserError(f"{path} is a file, and a Hugging Face folder is needed. Name the folder that holds it.")
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder. Name a Hugging Face folder or a hub id.")
-    if not _holds_weights(path):
+    if not any(os.path.lexists(path / name) for name in ("config.json", "adapter_config.json")):
         raise UserError(
             f"{path} holds no model: it is not a Hugging Face model folder, because neither config.json nor "
             "adapter_config.json is there. Name a model's folder, or a hub id as org/name."
@@ -222,7 +222,7 @@ def find_cached(hub_id: HubId) -> Path:
         raise _missing(hub_id, f"{hub_id} is not on this machine{other}.")
     groups = group_gguf_files(_file_names(snapshot))
     whole = replace(hub_id, file="")
-    if hub_id.file or (groups and not _holds_weights(snapshot)):
+    if hub_id.file or (groups and not any(os.path.lexists(file) for file in snapshot.glob("*.safetensors*"))):
         name = choose_gguf_file(hub_id, groups)
         missing = [part for part in split_parts(name) if not (snapshot / part).is_file()]
         if missing:
@@ -263,10 +263,6 @@ def _file_names(folder: Path) -> list[str]:
     return [
         (Path(at) / name).relative_to(folder).as_posix() for at, _, names in os.walk(folder) for name in sorted(names)
     ]
-
-
-def _holds_weights(folder: Path) -> bool:
-    return any(os.path.lexists(folder / name) for name in ("config.json", "adapter_config.json"))
 
 
 def missing_files(folder: Path) -> list[str]:

@@ -190,7 +190,7 @@ def test_without_a_record_of_the_branch_the_only_snapshot_is_it():
 
 
 def test_a_gguf_is_found_by_name_by_quantisation_and_as_the_only_one():
-    snapshot = put("org/name", {"m-Q4_K_M.gguf": "x", "README.md": "x"})
+    snapshot = put("org/name", {"m-Q4_K_M.gguf": "x", "README.md": "x", "config.json": "{}"})
     for name in ("org/name", "org/name:m-Q4_K_M.gguf", "org/name:q4_k_m"):
         assert locate_gguf(name) == snapshot / "m-Q4_K_M.gguf"
     with pytest.raises(UserError, match=r"no GGUF file 'Q8_0'.*org/name:Q4_K_M"):

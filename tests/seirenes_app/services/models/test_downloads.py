@@ -364,7 +364,7 @@ def test_a_cancelled_download_leaves_nothing(server, machine):
 
 def test_cancelling_keeps_what_another_revision_uses(server, machine):
     server.add("org/model", FOLDER)
-    downloads.cancel_download(_finished(plan()))
+    downloads.cancel_download(_finished("org/model"))
     assert locate_folder("org/model")
     server.add("org/model", {**FOLDER, "model.safetensors": WEIGHTS[::-1]})
     server.bytes_per_s = 2 * MB
@@ -375,9 +375,10 @@ def test_cancelling_keeps_what_another_revision_uses(server, machine):
     assert (locate_folder("org/model") / "config.json").is_file()
 
 
-def _finished(made):
-    download = downloads.start_download(made)
-    assert wait(download).status is RunStatus.FINISHED
+def _finished(name):
+    """A whole download, in this process."""
+    download = planned(name)
+    assert downloads.run_download(paths_of(download).root) is RunStatus.FINISHED
     return download
 
 
@@ -604,7 +605,7 @@ def test_the_token_reaches_the_hub_and_nothing_else(server, machine, monkeypatch
 def test_removing_a_gguf_leaves_the_others(server, machine):
     server.add("org/gguf", {"m-Q4_K_M.gguf": WEIGHTS, "m-Q8_0.gguf": WEIGHTS[::-1], "README.md": "x"})
     for tag in ("Q4_K_M", "Q8_0"):
-        downloads.cancel_download(_finished(plan(f"org/gguf:{tag}")))
+        downloads.cancel_download(_finished(f"org/gguf:{tag}"))
     removal = downloads.plan_removal(HubId("org/gguf", "Q4_K_M"))
     assert removal.bytes == len(WEIGHTS)
     downloads.remove_model(removal)
@@ -615,7 +616,7 @@ def test_removing_a_gguf_leaves_the_others(server, machine):
 
 def test_removing_a_model_frees_what_it_says_and_a_running_download_refuses(server, machine):
     server.add("org/model", FOLDER)
-    _finished(plan())
+    _finished("org/model")
     removal = downloads.plan_removal(HubId("org/model"))
     assert removal.bytes >= sum(len(v) for v in FOLDER.values())
     downloads.remove_model(removal)
