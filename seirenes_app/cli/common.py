@@ -6,7 +6,7 @@ import argparse
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,16 @@ def add_prompts_option(parser: argparse.ArgumentParser, help_: str = "default: b
 def read_prompts(options: argparse.Namespace) -> PromptProfile | None:
     """The profile that was named; None where none was. Raises a `UserError` for one that is not there."""
     return None if options.prompts in ("", AUTO) else find_profile(successor(options.prompts))
+
+
+def print_template_notes(models: Iterable[str | Path]) -> None:
+    """On stderr: of which models the chat template is not used as it is, and what is used instead."""
+    # Here, as most verbs describe no model and need not wait for jinja.
+    from seirenes_app.services.models.facts import read_files, template_of
+
+    for path in dict.fromkeys(map(Path, models)):
+        if path.exists() and (note := template_of(read_files(path)).note):
+            ERR.print(f"{path.name}: {note.text}", markup=False, highlight=False, soft_wrap=True)
 
 
 POLL_S = 0.25

@@ -17,7 +17,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, add_prompts_option, read_prompts
+from seirenes_app.cli.common import ERR, OUT, add_prompts_option, print_template_notes, read_prompts
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import MAX_SAMPLES, Finish
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word, unread_warnings
@@ -34,7 +34,7 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
 from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
-from seirenes_app.services.hint_authoring.models import planned_samples
+from seirenes_app.services.hint_authoring.models import model_path, planned_samples
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.services.hint_authoring.results import (
     SolveResult,
@@ -228,6 +228,7 @@ def solve(options: argparse.Namespace) -> int:
     """One problem, clean and hinted; 3 when it was interrupted, with what there is."""
     draft, hint = solve_draft(options)
     hints = [hint] if hint else []
+    print_template_notes([model_path(draft.solver)])
     with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
         show = _progress(waiting, draft, hints)
         job = Job(client, waiting.done, waiting.failed, solve_hints, draft, hints, show)
@@ -323,6 +324,8 @@ def craft(options: argparse.Namespace) -> int:
         solver=SolverChoice(_model(options.solver), prompts=prompts),
         plan=replace(draft.plan, samples=options.solve or SolvePlan().samples),
     )  # fmt: skip
+    used = [draft.adversary] * (options.by == "model") + [draft.solver] * bool(options.solve)
+    print_template_notes(map(model_path, used))
     results: Mapping[str, SolveResult] = {}
     stopped = False
     with ExitStack() as stack:

@@ -25,6 +25,7 @@ from seirenes_app.cli.common import (
     find_run_or_recorded,
     follow,
     interruptible,
+    print_template_notes,
     read_prompts,
     stop_process,
 )
@@ -343,7 +344,9 @@ def eval(options: argparse.Namespace) -> int:
     if options.resume:
         paths = library.find(options.resume)
     else:
-        paths = library.create(_plan(options))
+        plan = _plan(options)
+        print_template_notes(t.path for t in (*plan.targets, *plan.writers))
+        paths = library.create(plan)
     return _run(paths, options, _show, options.rows)
 
 

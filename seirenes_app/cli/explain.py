@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli import craft
-from seirenes_app.cli.common import OUT
+from seirenes_app.cli.common import OUT, print_template_notes
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word
 from seirenes_app.services.attribution import logprob_delta
@@ -20,6 +20,7 @@ from seirenes_app.services.attribution.sentence_ablation import AblationResult, 
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval, visible
 from seirenes_app.services.hint_authoring.draft import DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
+from seirenes_app.services.hint_authoring.models import model_path
 from seirenes_app.services.hint_authoring.results import draft_facts
 from training.core.statistics import Interval
 from training.errors import UserError
@@ -39,6 +40,7 @@ def explain(options: argparse.Namespace) -> int:
     draft, hint = craft.solve_draft(options)
     if hint is None:
         raise UserError("The hint is empty: give its text with --hint.")
+    print_template_notes([model_path(draft.solver)])
     delta: logprob_delta.LogprobDelta | None = None
     with WorkerClient() as client:
         with craft.Waiting("solving", quiet=options.json) as waiting:

@@ -122,7 +122,8 @@ class Sampler:
         self._id, self._streams = request.id, isinstance(request, SampleRequest)
         requests = (request,) if isinstance(request, SampleRequest) else request.requests
         self._settings = requests[0]
-        self._spells = self._streams or bool(self._settings.stop)  # whether text is wanted token by token
+        # Whether text is wanted token by token.
+        self._spells = self._streams or any(self._stops(each) for each in requests)
         self._drawn = self._ended = self._kept = 0
         self._ready: list[Event] = []
         self._rows: list[_Row] = []
@@ -235,12 +236,16 @@ class Sampler:
         if whole:
             prompt.logits = self._model.logits([0]).copy()
 
+    def _stops(self, request: SampleRequest) -> tuple[str, ...]:
+        """The request's own, and those of plain lines, which no end token ends."""
+        return (*request.stop, *(self._session.chat.stops if request.messages else ()))
+
     def _begin_row(self, prompt: _Prompt) -> _Row:
         request, number, sequence = prompt.request, prompt.begun, self._free.pop(0)
         uniforms = _GREEDY
         if request.temperature:
             uniforms = stream_of(request.seed, number).random(prompt.limit)
-        row = _Row(prompt, prompt.first + number, sequence, uniforms, Detokenizer(request.stop))
+        row = _Row(prompt, prompt.first + number, sequence, uniforms, Detokenizer(self._stops(request)))
         if prompt.shared:
             self._model.copy_seq(0, sequence)
         prompt.begun += 1

@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import torch
@@ -71,6 +73,29 @@ def make_config(kind: str, **options):
     if kind == "qwen3":
         return Qwen3Config(**{"head_dim": 32, **settings})
     return {"qwen2": Qwen2Config, "llama": LlamaConfig}[kind](**settings)
+
+
+def generated_texts(count, seed=26):
+    """Strings that mix words, numbers, apostrophes, all kinds of space, newlines, special tokens, and any Unicode."""
+    rng = random.Random(seed)
+    pieces = ["'s", "'S", "'ll", "'re", "'", "’s", " ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\u00a0", "\u2009",
+              "\u3000", "\u0085", "\u200b", "<|end|>", "<|start|>", "<|user|>", "<tool>", "<|", "½", "Ⅷ", "٣", "e\u0301",
+              "한국", "👩‍🚀", "مرحبا", "дом", "Größe", "नमस्ते", "ไทย", "三个苹果", "りんご", "_", "...", "\x00", "\ufeff"]  # fmt: skip
+
+    def piece():
+        kind = rng.randrange(6)
+        if kind == 0:
+            return str(rng.randrange(10 ** rng.randrange(1, 9)))
+        if kind == 1:
+            return rng.choice(TEXT.split())
+        if kind == 2:
+            code = rng.choice([rng.randrange(0x3000), rng.randrange(0x110000)])
+            return "?" if 0xD800 <= code < 0xE000 else chr(code)
+        return rng.choice(pieces)
+
+    made = ("".join(piece() for _ in range(rng.randrange(1, 14))) for _ in range(count))
+    # GGUF has no place for Qwen's normaliser: what is compared is text in NFC, as nearly all text is.
+    return [unicodedata.normalize("NFC", text) for text in made]
 
 
 def save_model(folder: Path, kind: str, tokenizer: str, *, shard: str | None = None, **options) -> Path:

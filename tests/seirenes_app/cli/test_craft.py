@@ -12,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers.model_folders import model_folder
 
 from seirenes_app.cli import craft as verbs_craft
+from seirenes_app.cli.common import print_template_notes
 from training.errors import UserError
 from training.evaluation.suites.io import read_suite
 
@@ -160,3 +162,14 @@ def test_solutions_that_are_all_cut_off_ask_for_a_higher_token_limit(capsys):
     assert "cut off at the token limit, 8" in out
     for claim in ("never solves", "Drop under", "Follow rate"):
         assert claim not in out
+
+
+def test_what_is_used_instead_of_a_chat_template_is_said_on_stderr(tmp_path, capfd):
+    plain = model_folder(tmp_path / "plain", without=("tokenizer_config.json",))
+    sound = model_folder(tmp_path / "sound")
+    print_template_notes([plain, sound, str(plain), tmp_path / "nowhere"])
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("plain: The model has no chat template")
+    assert said.err.count("\n") == 2, said.err
+    assert "sound: The chat template has no system role" in said.err

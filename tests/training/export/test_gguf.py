@@ -4,14 +4,13 @@ import json
 import random
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
-from helpers.tiny_models import TEXT, save_adapter, save_model
+from helpers.tiny_models import TEXT, generated_texts, save_adapter, save_model
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -65,29 +64,6 @@ def ask(model, folder, **questions):
         with np.load(scores_file) as loaded:
             answer["scores"] = [loaded[f"arr_{i}"] for i in range(len(questions["score"]))]
     return answer
-
-
-def generated_texts(count, seed=26):
-    """Strings that mix words, numbers, apostrophes, all kinds of space, newlines, special tokens, and any Unicode."""
-    rng = random.Random(seed)
-    pieces = ["'s", "'S", "'ll", "'re", "'", "’s", " ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\u00a0", "\u2009",
-              "\u3000", "\u0085", "\u200b", "<|end|>", "<|start|>", "<|user|>", "<tool>", "<|", "½", "Ⅷ", "٣", "e\u0301",
-              "한국", "👩‍🚀", "_", "...", "\x00", "\ufeff"]  # fmt: skip
-
-    def piece():
-        kind = rng.randrange(6)
-        if kind == 0:
-            return str(rng.randrange(10 ** rng.randrange(1, 9)))
-        if kind == 1:
-            return rng.choice(TEXT.split())
-        if kind == 2:
-            code = rng.choice([rng.randrange(0x3000), rng.randrange(0x110000)])
-            return "?" if 0xD800 <= code < 0xE000 else chr(code)
-        return rng.choice(pieces)
-
-    made = ("".join(piece() for _ in range(rng.randrange(1, 14))) for _ in range(count))
-    # GGUF has no place for Qwen's normaliser: what is compared is text in NFC, as nearly all text is.
-    return [unicodedata.normalize("NFC", text) for text in made]
 
 
 def prompts_of(tokenizer, count):
