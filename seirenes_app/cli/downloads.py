@@ -119,12 +119,11 @@ def _poll_from_now(paths: DownloadDir) -> Callable[[], DownloadState | None]:
 
 
 def _progress_line(state: DownloadState) -> ProgressLine:
-    doing = "starting" if state.stage in ("", "setup") else state.stage
     rate = f"{byte_size(state.rate)}/s" if state.rate else ""
     left = f"{duration(state.eta_s)} left" if state.eta_s is not None else ""
     name = state.file.rsplit("/", 1)[-1]
     return ProgressLine(
-        doing, state.done_bytes, max(1, state.total_bytes),
+        state.text, state.done_bytes, max(1, state.total_bytes),
         f"{byte_size(state.done_bytes)} of {byte_size(state.total_bytes)}",
         " · ".join(part for part in (state.message, name, rate, left) if part),
     )  # fmt: skip

@@ -71,6 +71,7 @@ _ALWAYS = re.compile(
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _CARD = re.compile(r"README\.md|LICEN[SC]E[\w.-]*|NOTICE[\w.-]*")
 _PICKLED = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
+_FILE_NAME = re.compile(r"[\w. +()-]+(/[\w. +()-]+)*")
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _OTHER_WEIGHTS = re.compile(r"consolidated.*|.*\.(fp16|bf16|fp8|int8|ema|non_ema)\.safetensors")
 
@@ -148,7 +149,7 @@ def choose_files(remote: RemoteModel) -> tuple[HubId, tuple[RemoteFile, ...]]:
         _check_folder(hub_id, there, weights)
         names = [*weights, *(name for name in there if _ALWAYS.fullmatch(name))]
     files = tuple(there[name] for name in dict.fromkeys(names))
-    if unsafe := next((f.name for f in files if not re.fullmatch(r"[\w. +()-]+(/[\w. +()-]+)*", f.name)), None):
+    if unsafe := next((f.name for f in files if not _FILE_NAME.fullmatch(f.name) or ".." in f.name), None):
         raise _refused(f"{hub_id} has a file of an unusual name: {unsafe!r}.")
     if unknown := next((f.name for f in files if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", f.etag)), None):
         raise _refused(f"The hub states no hash for {unknown} of {hub_id}, so it could not be checked.")

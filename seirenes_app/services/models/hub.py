@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from seirenes_app.services.formatting import visible
 from training.errors import UserError
 from training.model_names import MAIN, HubId, group_gguf_files, parse_hub_id, short_name
 
@@ -298,7 +299,7 @@ def _licence(info: Any) -> str:
     card = info.card_data.to_dict() if getattr(info, "card_data", None) else {}
     found = card.get("license_name") if card.get("license") == "other" else card.get("license")
     tagged = (t.removeprefix("license:") for t in info.tags or () if t.startswith("license:"))
-    return str(found or next(tagged, ""))
+    return visible(str(found or next(tagged, "")))[:80]
 
 
 def _api(token: str | None = None) -> HfApi:
@@ -412,4 +413,4 @@ def plain_reason(error: Exception) -> str:
     """The first line of an error of another library, without addresses' query parts and without a token."""
     lines = str(error).strip().splitlines()
     text = _TOKEN.sub("…", lines[0] if lines else type(error).__name__)
-    return re.sub(r"\?[^\s'\"]*", "", text).rstrip(".")[:200]
+    return visible(re.sub(r"\?[^\s'\"]*", "", text)).rstrip(".")[:200]

@@ -139,6 +139,7 @@ def test_of_a_gguf_repository_exactly_the_chosen_file_is_taken_with_all_its_part
         ({"model.safetensors": b"x", "config.json": "{}"}, "no tokenizer"),
         ({**FOLDER, "model_index.json": "{}"}, "pipeline of several models"),
         ({"a-00001-of-00002.gguf": b"x"}, "incomplete on the hub: a-00002-of-00002"),
+        ({"../../a.gguf": b"x"}, "file of an unusual name"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_a_download(server, files, reason):
