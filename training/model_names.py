@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from training.errors import UserError
+from training.runs.files import expanded
 
 MAIN = "main"
 CONVERTIBLE = frozenset(
@@ -127,10 +128,10 @@ def cache_folder() -> Path:
     """The Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if folder := os.environ.get(name):
-            return Path(os.path.expandvars(folder)).expanduser()
+            return expanded(os.path.expandvars(folder))
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or os.path.join(base, "huggingface")
-    return Path(os.path.expandvars(home)).expanduser() / "hub"
+    return expanded(os.path.expandvars(home)) / "hub"
 
 
 def locate_model(name: str | Path) -> Path:
@@ -142,7 +143,7 @@ def locate_model(name: str | Path) -> Path:
     text = str(name).strip()
     if not text or "\0" in text:
         raise ModelNotFound(f"{text!r} names no model. {_HUB_ID_FORM}")
-    path = Path(os.path.expanduser(text))
+    path = expanded(text)
     if _exists(path):
         return path.absolute()
     hub_id = parse_hub_id(text)
@@ -369,7 +370,7 @@ def pinned(name: str) -> str:
 
     Anything else as it is. Raises `NotDownloaded` where the cache lacks it.
     """
-    if _exists(Path(name).expanduser()):
+    if _exists(expanded(name)):
         return name
     hub_id = parse_hub_id(name)
     if hub_id is None:

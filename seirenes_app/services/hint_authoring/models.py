@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from training.core.prompts import (
 )
 from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
-from training.model_names import locate_gguf
+from training.model_names import locate_gguf, parse_hub_id
 from training.prompt_files import COMPACT, NEUTRAL, built_in
 from training.runs.files import expanded
 
@@ -61,11 +62,18 @@ def limits_for(choice: SolverChoice) -> TokenLimits:
     return TokenLimits(max(usual.max_tokens, found.solution), max(MAX_HINT_TOKENS, found.hint))
 
 
+def _adapter_path(name: str) -> Path:
+    path = expanded(name)
+    if not os.path.lexists(path) and parse_hub_id(name) is not None:
+        return locate_gguf(name)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such adapter file. Choose another one, or none.")
+    return path.absolute()
+
+
 def load_request(choice: SolverChoice) -> LoadRequest:
     """The choice's model and adapter, as the worker loads them. Raises a `UserError` when a file is not there."""
-    lora = expanded(choice.lora).absolute() if choice.lora else None
-    if lora is not None and not lora.is_file():
-        raise UserError(f"{lora}: there is no such adapter file. Choose another one, or none.")
+    lora = _adapter_path(choice.lora) if choice.lora else None
     return LoadRequest(model=str(model_path(choice)), n_ctx=choice.n_ctx, lora=str(lora) if lora else None)
 
 
