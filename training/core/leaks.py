@@ -129,7 +129,10 @@ _OPERATORS = {
 }  # fmt: skip
 _LONG_OPERATORS = (
     (("take", "away"), "-"), (("multiplied", "by"), "*"), (("divided", "by"), "/"), (("to", "the", "power", "of"), "^"),
-    (("more", "than"), "+"), (("added", "to"), "+"), (("above",), "+"), (("less", "than"), "r"),
+    (("more", "than"), "+"), (("added", "to"), "+"),
+    (("increased", "by"), "+"),
+    (("decreased", "by"), "-"), (("reduced", "by"), "-"), (("lowered", "by"), "-"), (("together", "with"), "+"),
+    (("above",), "+"), (("less", "than"), "r"),
     (("fewer", "than"), "r"), (("short", "of"), "r"), (("below",), "r"), (("under",), "r"),
     (("subtracted", "from"), "r"), (("taken", "from"), "r"), (("away", "from"), "r"),
     (("before",), "r"), (("and", "then"), "+"), (("*", "*"), "^"), (("by",), "*"),

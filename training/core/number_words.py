@@ -93,13 +93,13 @@ _TOKEN = re.compile(
 _NAMED_NUMBER = re.compile(r"\b[A-Z][^\W\d_]*-\d+\b")
 
 
-def number_tokens(raw: str) -> list[NumberToken]:
-    """Tokens of a text, number words joined to the number they make."""
+def number_tokens(raw: str, *, one_of: bool = False) -> list[NumberToken]:
+    """Tokens of a text, number words joined to the number they make; with `one_of` the "one" of "one of them", too."""
     text = unicodedata.normalize("NFKC", raw)
     text = (
         _NAMED_NUMBER.sub(lambda m: "_" * len(m.group()), text).replace("\ufe0f", "").replace("\u20e3", "").casefold()
     )
-    text = _PRONOUN_ONE.sub(lambda m: "_" * len(m.group()), text)
+    text = _PRONOUN_ONE.sub(lambda m: m.group() if one_of and m.group() == "one of" else "_" * len(m.group()), text)
     tokens: list[NumberToken] = []
     for match in _TOKEN.finditer(text):
         word = match.group()

@@ -111,6 +111,15 @@ _NOT_COUNTED = frozenset(
     "his her their its he she they it them him this that these those there then now so if who which what when where "
     "does do did can will would also too together altogether total same half all both some any no not get gets".split()
 )
+_SYNONYMS = (
+    frozenset("child kid pupil student boy girl".split()), frozenset("photo picture".split()),
+    frozenset("present gift".split()), frozenset("candy sweet".split()),
+    frozenset("person people guest visitor".split()),
+)  # fmt: skip
+_RELATIONS = frozenset(
+    "friend classmate neighbour neighbor brother sister cousin aunt uncle parent grandparent colleague teacher guest "
+    "son daughter twin student pupil child kid".split()
+)
 _POSSESSOR = re.compile(r"his|her|their|its|[^\W\d_]+['’]s?")
 _COUNT_BEFORE = frozenset("many each every per number".split())
 
@@ -165,12 +174,21 @@ def read_scene(question: str, people: tuple[str, ...] = (), nouns: tuple[str, ..
             things |= found
             if word == "many" or (word == "number" and found):
                 asked |= found
-        elif i and word.isalpha() and _is_plural(word) and _POSSESSOR.fullmatch(tokens[i - 1]):
+        elif (
+            i
+            and word.isalpha()
+            and _is_plural(word)
+            and stem(word) not in _RELATIONS
+            and _POSSESSOR.fullmatch(tokens[i - 1])
+        ):
             things.add(stem(word))
     if {"$", "€", "£", "money", "pay", "cost", "price", "earn", "spend"} & set(tokens):
         things |= MONEY_UNITS
         if re.search(r"how much|what is the price|how many (?:dollars|euros)", question, re.IGNORECASE):
             asked |= MONEY_UNITS
+    for group in _SYNONYMS:
+        if things & group:
+            things |= group
     numbers = frozenset(t.value for t in number_tokens(question) if t.value is not None)
     days = frozenset(d.casefold() for d in DAYS if re.search(rf"\b{d}", question, re.IGNORECASE))
     folded = frozenset(part.casefold() for name in names for part in name.split())

@@ -89,6 +89,25 @@ def _own_subject(s: _Sentence) -> bool:
     return _subject(_clauses(s)[0], s.scene, _People()) is _Subject.OWN_PERSON
 
 
+_FRAME = re.compile(
+    r"^(?:[^.;:?!]{0,70}?\b)?(?:note|remember|mind|mentioning|noting|forget|shows?|showed|realis(?:es|ed)|"
+    r"realiz(?:es|ed)|out|reveals?|"
+    r"revealed|discover(?:s|ed)|sa(?:ys|id)|noticed|notices|fact is|truth is|true|known|learns?|learned|hears?|heard|"
+    r"clear|seems|"
+    r"appears|happened|obvious|aware|consider|given) that (?=\w)",
+    re.IGNORECASE,
+)
+
+
+def _unframed(s: _Sentence) -> _Sentence:
+    """What "note that …" or "the receipt shows that …" reports, as a sentence of its own."""
+    match = _FRAME.match(s.raw)
+    if match is None or _SUPPOSE.match(s.text):
+        return s
+    raw = s.raw[match.end() :]
+    return replace(s, raw=raw, text=raw.casefold())
+
+
 def _check_sentence(s: _Sentence, others: _People) -> Iterator[tuple[Claim, str]]:
     elsewhere = _is_elsewhere(s)
     claimed = False
@@ -97,7 +116,7 @@ def _check_sentence(s: _Sentence, others: _People) -> Iterator[tuple[Claim, str]
             claimed = True
             yield claim, f"{reason}: “{_quote(found)}”."
     # A sentence that corrects or asks is no event besides.
-    if (shown := _events(s, others)) and not claimed:
+    if (shown := _events(_unframed(s), others)) and not claimed:
         yield Claim.ADDS_FACT, f"It says “{_quote(shown)}”: that would change the answer."
 
 
@@ -110,7 +129,7 @@ def _quote(text: str) -> str:
 
 _NUMBER_WORDS = "|".join([*list(SMALL_NUMBERS)[1:], *TENS, "hundred", "dozen"])
 _NUM = rf"(?:\d[\d.,]*|(?:{_NUMBER_WORDS})\b(?:-\w+)?)"
-_HAS_NUM = re.compile(rf"(?<![\w:]){_NUM}")
+_HAS_NUM = re.compile(rf"(?<![\w:]){_NUM}|\bhalf an?\b|\ba quarter of\b")
 
 _ELSEWHERE = re.compile(
     r"\b(?:another|a different|some other|a second|the other) (?:story|book|town|city|village|school|class|world|"
@@ -266,7 +285,8 @@ _LOST = frozenset(
     "thrown dropped bad "
     "used cracked smashed ruined torn bent destroyed removed cut born hatched dead bruised mouldy moldy stale "
     "unusable crushed wasted "
-    "added returned donated half-full half full away bought found sent brought left hidden free".split()
+    "repaired replaced fixed back added returned donated half-full half full away bought found sent brought left "
+    "hidden free".split()
 )
 _CHANGE = (
     _GIVE | _TAKE | _MOVE
@@ -320,8 +340,10 @@ _IN_UNIT = re.compile(
     rf"(?P<unit>{_UNIT_WORDS})\b"
 )
 _UNIT_ONLY = re.compile(
-    rf"^(?:please |but |and |now |only )*(?:in|as)(?: a| an| whole)? (?P<unit>{_UNIT_WORDS})(?:,? please|,? thanks|$|"
+    rf"^(?:please |but |and |now |only )*(?:in|as)(?: a| an| whole)? (?P<unit>{_UNIT_WORDS})(?: of \d+)?(?:,? please|"
+    rf",? thanks|$|"
     rf"[.!]|,? not\b)|"
+    rf"^(?:please |but |and |now )*as an? (?P<unit4>fraction|share|part|percentage) of|"
     rf"^(?P<unit2>{_UNIT_WORDS}),? (?:please|only|not)\b|\b(?:give|want|use|say)(?: me| us)?(?: only| just)? "
     rf"(?P<unit3>{_UNIT_WORDS})(?:[.!]|$|,? please)"
 )
@@ -343,8 +365,10 @@ def _changes_unit(s: _Sentence) -> str | None:
 
 
 _WH = (
-    r"(?:how (?:many|much|long|far|old|often|tall|big)|what(?: is| was|'s) the|what time|what day|(?:on )?which day|"
-    r"which of|who (?:is|was|has|had|comes?|came|arrives|wins?|gets)"
+    r"(?:how (?:many|much|long|far|old|often|tall|big)|what(?: is| was|'s| were| are) (?:the|his|her|their|its)|what "
+    r"time|what day|(?:on )?which day|"
+    r"what (?:percentage|share|fraction|part|proportion|percent)|which of|who (?:is|was|has|had|comes?|came|arrives|"
+    r"wins?|gets)"
     r"|what (?:matters|is asked|counts|we want)|how (?:\w+ )?(?:is|are) )"
 )
 _ASKS = re.compile(
@@ -365,6 +389,10 @@ _ABOUT = re.compile(
 _SUPERLATIVE = re.compile(
     r"\b(?:say|tell|name|give|find|answer|reply)\b[^.;]{0,30}\bwho (?:is|arrives|gets)\b|\bwho (?:is|was|arrives|"
     r"gets)\b[^.;]{0,30}\?"
+)
+_OTHER_RESULT = re.compile(
+    r"\b(?:work out|find|calculate|compute|determine|tell me|give me|give us)(?: only| just)? (?:the|their|his|her) "
+    r"(?P<noun>total|sum|difference|average|mean|product|remainder|share|percentage|ratio)\b"
 )
 _INSTEAD = re.compile(
     r"\b(?:actually|rather|instead|better)\b[^.;]{0,20}\b(?:give|tell|name|say|find|compute|"
@@ -388,6 +416,8 @@ def _replaces_question(s: _Sentence) -> str | None:
     if s.problem.kind is AnswerKind.CHOICE and _SUPERLATIVE.search(s.text):
         return s.raw
     if _INSTEAD.search(s.text) and _about_scene(s) and not _OF_WORKING.search(s.text):
+        return s.raw
+    if (match := _OTHER_RESULT.search(s.text)) and match["noun"] not in s.scene.words:
         return s.raw
     if match := _ABOUT.search(s.text):
         noun = match["noun"]
@@ -419,6 +449,10 @@ _COMMON = frozenset(
 def _about_scene(s: _Sentence) -> bool:
     words = {stem(w) for w in re.findall(r"[^\W\d_]+(?:['’]s)?", s.text)}
     own = (words & s.scene.words) - _COMMON
+    if re.match(
+        r"(?:and |but |so )?how (?:many|much) (?:is|are|was|were|did|do|does|has|have|had|remain|would)\b", s.text
+    ):
+        return True
     if s.problem.kind is not AnswerKind.NUMBER and _ASKS.search(s.text):
         return True
     return bool(own or words & (_PRONOUNS | {"it", "that", "this"}))
@@ -429,13 +463,24 @@ def _about_scene(s: _Sentence) -> bool:
 _SUPPOSE = re.compile(
     r"(?:^|[,;:] |\b(?:now|please|just|but|so|and|let's|let us|we can|you can|you may|first) )"
     r"(?:suppose|supposing|assume|assuming|imagine|imagining|pretend|say that|let's say|let us say|let's pretend|"
-    r"consider(?: that| the case| what)|picture|"
+    r"consider(?: that| the case| what|ing that| an? \w+ (?:where|in which|that))|in (?:a|the) (?:case|scenario|"
+    r"situation) (?:where|that|in which)|picture|"
     r"what if|what would|what happens if|what about if|how would|act as (?:if|though)|as though|take it that|granted "
     r"that|provided that|let (?:the|\w+) be|as if|given that)\b"
 )
 
 
+_USE = re.compile(rf"\b(?:use|take|go with|work with|calculate with|reckon with) (?P<n>{_NUM}) (?P<noun>[a-z]+)")
+
+
 def _supposes(s: _Sentence) -> str | None:
+    used = _USE.search(s.text)
+    if (
+        used
+        and stem(used["noun"]) in s.scene.things
+        and not {t.value for t in number_tokens(used["n"])} <= s.scene.numbers
+    ):
+        return s.raw
     match = _SUPPOSE.search(s.text)
     if match is None:
         return None
@@ -444,7 +489,8 @@ def _supposes(s: _Sentence) -> str | None:
         return None
     own = _names_own(rest, s.scene) or re.search(r"\b(?:he|she|they|we|it|you|there)\b", rest)
     quantity = _HAS_NUM.search(rest) or re.search(
-        r"\b(?:never happened|did not|didn't|nothing|nobody|none|all|half|twice|double|no|more|fewer|less|everyone|"
+        r"\b(?:every|each|had|was|were|never happened|did not|didn't|nothing|nobody|none|all|half|twice|double|no|"
+        r"more|fewer|less|everyone|"
         r"both|than)\b",
         rest,
     )
@@ -463,8 +509,9 @@ _EXCLUDE = re.compile(
 )
 _LEAVE_OUT = re.compile(
     r"\b(?:not|n't|needn't|no need to|never) (?:have to |need to )?take (?P<what3>[^.;:!?]{1,60}?) into account\b|"
-    r"\bleave (?P<what>[^.;:!?]{1,60}?) (?:out|aside|away)\b|(?P<what2>[^.;:!?,]{1,60}?) (?:can|may|should|must) be "
-    r"(?:left out|ignored|skipped|disregarded)\b"
+    r"\bleave (?P<what>[^.;:!?]{1,60}?) (?:out|aside|away)\b|(?P<what2>[^.;:!?,]{1,60}?) (?:(?:can|may|should|must) "
+    r"be|is|are|was|were) "
+    r"(?:left out|not counted|excluded|ignored|skipped|disregarded)\b"
 )
 _ONLY_COUNT = re.compile(
     r"\b(?:only|just)(?: want| need| look at| consider| use| take| care about)? (?:count|counts|counting|counted|the|"
@@ -492,6 +539,8 @@ def _excludes(s: _Sentence) -> str | None:
             what = next((w for w in match.groupdict().values() if w), "")
             if _excludable(what, s):
                 return s.raw
+    if re.search(r"\bleave (?:them|those|these) (?:out|aside)\b", s.text) and _names_own(s.text, s.scene):
+        return s.raw
     match = _ONLY_COUNT.search(s.text)
     if match is None or not re.search(
         r"\bcounts?\b|\b(?:just|only) (?:want|need|count|look at|consider|use|take|care)", s.text
@@ -527,7 +576,9 @@ _CORRECTION = re.compile(
     r"\bmake (?:that|it)\b|\bshould have (?:been|said)\b|(?<!clock )\bshould (?:say|read)\b(?! about| around)|"
     r"\bthere should be\b|\bwrong\b|"
     r"\bchanged? to\b|\bin truth\b|"
-    r"\bin reality\b|\bin fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|\btruth is\b|"
+    r"\bin reality\b|\b(?:is|are|was|were) (?:off|outdated|incorrect|false|inaccurate|too (?:low|high))\b|"
+    r"\bon second thoughts?\b|\bin fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|"
+    r"\btruth is\b|"
     r"\bmiscounted\b|\bmisread\b|"
     r"\bthe real (?:number|amount|count)\b|\berratum\b|\bupdate:|\bedit:|\breally\b|\binstead\b|\bat first\b|"
     r"\boriginally\b|\bnote:|"
@@ -544,13 +595,25 @@ _WEAK = frozenset(
 
 def _corrects(s: _Sentence) -> str | None:
     cue, contrast = _CORRECTION.search(s.text), _NOT_BUT.search(s.text)
-    if _states_anew(s):
+    if _states_anew(s) or _true_value(s):
         return s.raw
     if not (cue or contrast) or (
-        _META.search(s.text) and not re.search(r"\b(?:in the story|mistake|typo|wrong)\b", s.text)
+        _META.search(s.text)
+        and not re.search(
+            r"\b(?:in the story|mistake|typo|wrong|is off|are off|incorrect|"
+            r"outdated)\b",
+            s.text,
+        )
     ):
         return None
     if s.problem.kind is AnswerKind.CHOICE and (_compares(s) or _names_day(s)):
+        return s.raw
+    strong_cue = bool(cue) and cue is not None and cue.group() not in _WEAK
+    if (
+        strong_cue
+        and not _subject_person(s)
+        and any(q.own for c in _clauses(s) for q in _quantities(c, s.scene) if q.value is not None)
+    ):
         return s.raw
     if contrast and {t.value for t in number_tokens(contrast.group())} & s.scene.numbers:
         return s.raw
@@ -567,7 +630,24 @@ def _corrects(s: _Sentence) -> str | None:
     return s.raw if own and _own_quantity(s) else None
 
 
-_IT_IS = re.compile(rf"^(?P<where>[^,;]*?)\b(?:it's|it is|it was|there were|they were) (?P<n>{_NUM})(?P<rest>[^.;!?]*)")
+_TRUE_VALUE = re.compile(
+    r"\b(?:correct|true|actual|real|right|exact) (?:number|amount|count|price|distance|weight|length|figure|quantity|"
+    r"time|value|speed|age)\b"
+)
+
+
+def _true_value(s: _Sentence) -> bool:
+    """ "The correct number of boxes is 57"."""
+    words = {stem(w) for w in re.findall(r"[^\W\d_]+", s.text)}
+    return bool(
+        _TRUE_VALUE.search(s.text)
+        and _HAS_NUM.search(s.text)
+        and words & (s.scene.words - _COMMON)
+        and "?" not in s.raw
+    )
+
+
+_IT_IS = re.compile(rf"^(?P<where>[^;]*?)\b(?:it's|it is|it was|there were|they were) (?P<n>{_NUM})(?P<rest>[^.;!?]*)")
 
 
 def _states_anew(s: _Sentence) -> bool:
@@ -579,7 +659,12 @@ def _states_anew(s: _Sentence) -> bool:
         return False
     where = {stem(w) for w in re.findall(r"[^\W\d_]+", match["where"])} & s.scene.words - _COMMON
     what = {stem(w) for w in re.findall(r"[^\W\d_]+", match["rest"])[:2]} & s.scene.things
-    return bool(where or what - s.scene.asked)
+    who = {w for w in re.findall(r"[^\W\d_]+", match["rest"]) if w in s.scene.people}
+    return bool(where or who or what - s.scene.asked)
+
+
+def _subject_person(s: _Sentence) -> bool:
+    return _subject(_clauses(s)[0], s.scene, _People()) is _Subject.OTHER_PERSON
 
 
 def _subject_other(s: _Sentence) -> bool:
@@ -681,6 +766,7 @@ _INCLUDE = re.compile(
     r"\bso (?:they|these|those|it) (?:do |does |still )?counts?\b|\balso includes?\b|"
     r"\b(?:don't|do not) forget\b[^.;]{0,60}\b(?:total|sum|count|too|as well)\b|\bare (?:hers|his|theirs) (?:too|as "
     r"well|also)\b|"
+    r"\b(?:they|these|those) (?:are|were) (?:also )?\w+,? (?:too|as well)\b|"
     r"\b(?:puts?|adds?|mixes|mixed) (?:them|it|these|those) (?:with|to|together with|into)\b|\bbelongs? to the total\b"
 )
 
@@ -742,8 +828,13 @@ def _restarts(s: _Sentence) -> str | None:
 
 
 _MONEY = re.compile(
-    r"\b(?:coupon|discount|voucher|fees?|tax|taxes|tips?|refund|surcharge|deposit|fine|bonus|rebate|rebates|shipping|"
+    r"\b(?:(?:percent|%|dollars?|euros?) off|coupon|discount|voucher|fees?|tax|taxes|tips?|refund|surcharge|deposit|"
+    r"fine|bonus|rebate|rebates|shipping|"
     r"cheaper)\b"
+)
+_FREE = re.compile(
+    r"\b(?:get|gets|got|go|goes|are|is|were|was|comes?) (?:in |it |them )?(?:for )?free\b|\bfree of "
+    r"charge\b|\bhalf[ -]price\b"
 )
 _MONEY_NUM = re.compile(rf"[$€£]\s?\d|{_NUM} (?:dollars?|euros?|cents?|pounds?|percent|%)|\d%")
 
@@ -752,9 +843,16 @@ def _charges(s: _Sentence) -> str | None:
     """Fees, tips and discounts, where the question is about money."""
     if not s.scene.asked & MONEY_UNITS and "money" not in s.scene.words:
         return None
+    if _FREE.search(s.text) and _names_own(s.text, s.scene) and not _exempt(s) and not _NEGATION.search(s.text):
+        return s.raw
     if not _MONEY.search(s.text) or not _MONEY_NUM.search(s.text) or _exempt(s) or _NEGATION.search(s.text):
         return None
-    return None if _subject_other(s) and not re.search(r"\b(?:him|her|them|his|he|she|they)\b", s.text) else s.raw
+    whole = re.search(r"\b(?:percent|%) off\b|\bdiscount\b", s.text)
+    return (
+        None
+        if _subject_other(s) and not whole and not re.search(r"\b(?:him|her|them|his|he|she|they)\b", s.text)
+        else s.raw
+    )
 
 
 def _exempt(s: _Sentence) -> bool:
@@ -827,7 +925,7 @@ def _clauses(s: _Sentence) -> list[_Clause]:
 
 def _clause(raw: str) -> _Clause:
     words, shown, values = [], [], []
-    for token in number_tokens(raw):
+    for token in number_tokens(raw, one_of=True):
         written = raw[token.start : token.end]
         if token.value is None and not written[:1].isalnum():
             continue
@@ -1118,6 +1216,9 @@ def _other_time(c: _Clause, s: _Sentence, away: bool) -> bool:
     if match is not None and match.group() not in s.scene.text:
         return True
     day = next((d for d in map(str.casefold, DAYS) if d in c.words or d + "s" in c.words), None)
+    total = re.search(r"\b(?:total|altogether|in all|together|overall)\b", s.scene.text)
+    if total and _ADDITIVE.search(s.text):
+        return away
     if day is not None and s.scene.days and day not in s.scene.days:
         return True
     return away
@@ -1127,7 +1228,7 @@ def _event(c: _Clause, subject: _Subject, quantities: list[_Quantity], s: _Sente
     if (
         subject is _Subject.READER
         or (_negated(c) and not _NEVER_DONE.search(c.text))
-        or (_ATTRIBUTE.search(c.text) and not _changed_by(c))
+        or (_ATTRIBUTE.search(c.text) and not _changed_by(c) and not s.scene.words & {"old", "age", "younger", "older"})
     ):
         return None
     if _METHOD.search(c.text) and subject not in (_Subject.OWN_PERSON, _Subject.OTHER_PERSON):
@@ -1284,6 +1385,8 @@ _DESCRIBES = re.compile(
 
 def _describes(c: _Clause) -> bool:
     """Whether the clause tells what its things are like, and not what becomes of them."""
+    if any(w.endswith("ed") and c.words[i - 1] not in _BE for i, w in enumerate(c.words) if i and len(w) > 4):
+        return False
     return len(c.words) < 3 or (_DESCRIBES.search(c.text) is not None and not _NEVER_DONE.search(c.text))
 
 
@@ -1330,6 +1433,8 @@ def _other_person(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool
         and not _named(c)
     ):
         return True
+    if counted and _related(c, s.scene) and _verb(c, _GRABS):
+        return True
     if counted and ((_definite(c, s.scene) and not _verb(c, _WATCHES)) or (takes and _unnamed(c))):
         return True
     if _arrive(c, quantities, s):
@@ -1340,6 +1445,17 @@ def _other_person(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool
 _WATCHES = _STATE | frozenset(
     "sees see saw likes like liked knows know knew counts counted thinks wants wanted admires is are was".split()
 )
+
+
+_GRABS = _forms("take borrow hide grab use break tear swap") | frozenset(
+    "took taken hid hidden broke broken tore".split()
+)
+
+
+def _related(c: _Clause, scene: Scene) -> bool:
+    """Whether the clause starts with somebody of the problem's people: "her brother", "Tom's dog"."""
+    first = c.words[0] if c.words else ""
+    return first in _POSSESSIVES or (first[-2:] in ("'s", "’s") and first[:-2] in scene.people)
 
 
 def _to_own(c: _Clause, scene: Scene) -> bool:
@@ -1444,7 +1560,7 @@ def _other_thing(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
         and not _plain_is(c)
     ):
         return True
-    if any(q.more and q.own for q in counted) and "than" not in c.words and _verb(c, _CHANGE):
+    if any(q.more and q.own for q in counted) and "than" not in c.words and not _verb(c, _STATE):
         return True
     return bool(_to_own(c, s.scene) and _verb(c, _GIVE) and counted)
 
