@@ -43,6 +43,7 @@ from seirenes_app.inference.protocol import (
 )
 from seirenes_app.inference.worker_process import WorkerProcess
 from training.errors import UserError
+from training.runs.files import FileIdentity, file_identity
 
 _log = logging.getLogger(__name__)
 
@@ -166,6 +167,7 @@ class WorkerClient:
         self._wanted: LoadRequest | None = None
         self._facts: ModelFacts | None = None
         self._load_error: Error | None = None
+        self._loaded: FileIdentity | None = None  # the model's file when it was loaded
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._closing = self._down = False
         # One thread for the client's whole life, which starts every process: Linux ties a child to the thread.
@@ -295,6 +297,10 @@ class WorkerClient:
         """Fail what was pending; the next process loads the same model, unless loading it crashed. Or stay down."""
         with self._lock:
             doing = _describe(self._current) if self._current else "waiting for requests"
+            if self._wanted is not None and self._loaded is not None:
+                now_there = file_identity(Path(self._wanted.model))
+                if now_there is not None and now_there != self._loaded:
+                    message += f" {self._wanted.model} was changed or replaced while it was loaded, which can do this."
             now = time.monotonic()
             self._crashes.append(now)
             self._down = len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW_S
@@ -345,12 +351,18 @@ class WorkerClient:
         state = self._advance(pending.request, event)
         if state is not None:
             self._set_state(state)
-        if isinstance(event, Error) and event.kind is ErrorKind.NO_MODEL and pending.model is not None:
+        if isinstance(event, Error) and event.kind is ErrorKind.NO_MODEL and (pending.model or pending.load):
             # The load that it relied on was another's. A cancelled one is made again, a failed one says why.
-            if self._load_error is None or self._load_error.kind is ErrorKind.CANCELLED:
+            failed = self._load_error is not None and self._load_error.kind is not ErrorKind.CANCELLED
+            if pending.model is not None and not failed:
                 self._resend(pending)
                 return
-            event = structs.replace(self._load_error, id=event.id)
+            if self._load_error is not None:
+                event = structs.replace(self._load_error, id=event.id)
+        if isinstance(event, Error) and event.kind is ErrorKind.CHANGED and pending.model is not None:
+            # What was sent with its model means the file as it is now.
+            self._resend(pending)
+            return
         pending.deliver(event)
         if pending.finished:
             with self._lock:
@@ -371,6 +383,7 @@ class WorkerClient:
                     self._current = request
                     if isinstance(request, LoadRequest):
                         self._wanted, self._facts, self._load_error = request, None, None
+                        self._loaded = file_identity(Path(request.model))
                         return WorkerState(StateKind.LOADING)
                     return WorkerState(StateKind.BUSY, facts=self._facts) if self._facts else None
                 case Loading():

@@ -53,6 +53,7 @@ class ErrorKind(StrEnum):
 
     BAD_REQUEST = "bad_request"
     BAD_MODEL = "bad_model"  # the model's file is missing, damaged, or not one that can be used
+    CHANGED = "changed"  # the model's file is not the one that was loaded any more
     BAD_LORA = "bad_lora"
     NO_MODEL = "no_model"
     TOO_LONG = "too_long"  # the prompt, or prompt and completion, do not fit in the context

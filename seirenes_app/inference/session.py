@@ -25,6 +25,7 @@ from seirenes_app.inference.protocol import (
 )
 from training.core.chat_template import ChatTemplate, RenderedPrompt, cut_special
 from training.errors import UserError
+from training.runs.files import file_identity
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
 _ROWS, _SMALL_ROWS = 32, 16
@@ -41,6 +42,8 @@ class Session:
             self._described = describe_gguf(path)
         except UserError as error:
             raise EngineError(ErrorKind.BAD_MODEL, str(error)) from error
+        # Taken before the weights are read: a file that changes meanwhile counts as changed.
+        self._identities = [(part, file_identity(part)) for part in self._described.parts]
         self.cancel = cancel
         self._lora: str | None = None
         self._held: list[int] = []
@@ -83,6 +86,20 @@ class Session:
             template_note=self.chat.note.text,
             lora=self._lora,
         )
+
+    def check_unchanged(self) -> None:
+        """Raise an `EngineError` when the model's file was replaced or written to since it was loaded.
+
+        The weights are mapped from the file: of one that is written over, nobody knows what is computed. A file that
+        was removed stays whole as long as it is loaded.
+        """
+        for part, loaded in self._identities:
+            now = file_identity(part)
+            if now is not None and now != loaded:
+                raise EngineError(
+                    ErrorKind.CHANGED, f"{part}: the file was changed or replaced since the model was loaded.",
+                    "Load the model again.",
+                )  # fmt: skip
 
     def close(self) -> None:
         self.model.close()

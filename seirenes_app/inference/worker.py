@@ -102,8 +102,10 @@ class Worker:
                 elif self._session is None:
                     raise EngineError(protocol.ErrorKind.NO_MODEL, "No model is loaded.", "Load a model first.")
                 elif isinstance(request, protocol.SampleRequest | protocol.BatchRequest):
+                    self._session.check_unchanged()
                     Sampler(self._session, request, self.emit).run()
                 elif isinstance(request, protocol.ScoreRequest):
+                    self._session.check_unchanged()
                     self.emit(score(self._session, request))
                 elif isinstance(request, protocol.RenderRequest):
                     self.emit(self._session.render(request))
