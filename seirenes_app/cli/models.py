@@ -165,14 +165,14 @@ def _show(options: argparse.Namespace) -> int:
     found = describe_model(entry)
     if options.json:
         print(json.dumps(description_fields(entry, found), ensure_ascii=False))
-        return 0 if entry.usable else 2
+        return 0 if entry.usable and found.usable else 2
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _facts(entry, found):
         table.add_row(name, Text(value))
     print_table(table)
-    return 0 if entry.usable else 2
+    return 0 if entry.usable and found.usable else 2
 
 
 def _facts(entry: ModelEntry, found: ModelDescription) -> list[tuple[str, str]]:
@@ -181,7 +181,7 @@ def _facts(entry: ModelEntry, found: ModelDescription) -> list[tuple[str, str]]:
         ("Name", entry.name),
         ("Id", entry.id),
         ("Where", f"{SOURCE_NAMES[entry.source]}, {entry.path}"),
-        ("Usable", "yes" if entry.usable else f"no: {entry.problem}"),
+        ("Usable", f"no: {problem}" if (problem := entry.problem or files.problem) else "yes"),
         ("Format", str(entry.format)),
         ("Size", byte_size(entry.size_bytes)),
         ("Architecture", files.architecture),
@@ -194,7 +194,7 @@ def _facts(entry: ModelEntry, found: ModelDescription) -> list[tuple[str, str]]:
         ("End tokens", ", ".join(map(str, found.end_ids))),
         ("Licence", found.licence or "not named in its files"),
     ]
-    if entry.usable:
+    if entry.usable and found.usable:
         facts.append(("Chat template", _template(found)))
         facts += [(name, _fit(fit)) for name, fit in _fits(found) if fit is not None]
         facts += [("Training", found.training_note)] if found.training_note else []
@@ -217,7 +217,9 @@ def _fit(fit: Fit) -> str:
 def description_fields(entry: ModelEntry, found: ModelDescription) -> dict[str, Any]:
     """All facts of a model as JSON."""
     return {
-        **entry_fields(entry), "vocabulary": found.files.n_vocab or None, "tied_head": found.files.tied_head,
+        **entry_fields(entry), "usable": entry.usable and found.usable,
+        "problem": entry.problem or found.files.problem or None,
+        "vocabulary": found.files.n_vocab or None, "tied_head": found.files.tied_head,
         "base": found.files.base or None, "kind": found.kind, "template_note": found.template_note.text or None,
         "end_ids": list(found.end_ids), "licence": found.licence or None,
         "fits": {

@@ -18,7 +18,7 @@ from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.formatting import count_of, countdown
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
-from seirenes_app.services.models.facts import kind_of, read_files, template_of
+from seirenes_app.services.models.facts import kind_of, read_files, require_usable, template_of
 from seirenes_app.services.run_repository import log_tail
 from seirenes_app.store.workspace import data_folder
 from training.core.prompts import ModelKind, PromptProfile
@@ -72,8 +72,7 @@ def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
     if not is_model_folder(folder):
         raise UserError(f"{folder} holds no model. Name a model folder, a GGUF file, a run, or 'starter'.")
     refuse_odd_files(folder)
-    if problem := read_files(folder).problem:
-        raise UserError(f"{folder} cannot be used. {problem}")
+    require_usable(folder)
     return Target(
         describe_path(folder), str(folder), TargetKind.TORCH, prompts or profile_for_folder(folder),
         fingerprint=fingerprint(folder),

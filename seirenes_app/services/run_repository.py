@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from seirenes_app.services.models.facts import read_files
+from seirenes_app.services.models.facts import require_usable
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
 from training.errors import UserError
@@ -133,9 +133,7 @@ def startable(config: RunConfig) -> RunConfig:
     name = config.model.path
     if name != "starter":
         try:
-            folder = locate_folder(name)
-            if problem := read_files(folder).problem:
-                raise UserError(f"{folder} cannot be trained. {problem}")
+            require_usable(locate_folder(name))
         except UserError as error:
             raise UserError(f"model.path: {error}") from error
         config = replace(config, model=replace(config.model, path=pinned(name)))

@@ -190,6 +190,17 @@ def check_safetensors(file: Path) -> None:
         ) from error
 
 
+def check_vocabulary(folder: Path, model: nn.Module, tokenizer: Any) -> None:
+    """UserError where the tokenizer has tokens that the model does not know: it is the tokenizer of another model."""
+    rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator, union-attr]
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= rows:
+        raise UserError(
+            f"The tokenizer in {folder} has tokens up to id {largest:,}, and the model knows {rows:,}: it is the "
+            "tokenizer of another model. Copy the tokenizer's files of this model there."
+        )
+
+
 def _check_architecture(folder: Path, config: Any) -> None:
     text = config.get_text_config()
     strange = set(getattr(text, "layer_types", None) or ()) - _ATTENTION_LAYERS

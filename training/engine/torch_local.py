@@ -110,6 +110,7 @@ class LocalTorchBackend:
         }
         self._peft: PeftModel | None = None
         self.model = self._open_model(lora_rank, lora_alpha, seed)
+        models.check_vocabulary(self.model_dir, self.model, self.codec.tokenizer)
         self._reference: nn.Module | None = None
         self._optimiser: update.WarmedAdamW | None = None
         self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode)

@@ -20,7 +20,7 @@ from typing import Any
 from seirenes_app.inference.client import Pending, Samples, WorkerClient
 from seirenes_app.inference.protocol import Chunk, Event, Finish, Loading, Message, SampleRequest
 from seirenes_app.services.formatting import count_of, percent
-from seirenes_app.services.models.facts import ModelFormat, kind_of, profile_of, read_files, template_of
+from seirenes_app.services.models.facts import ModelFormat, kind_of, profile_of, require_usable, template_of
 from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
 from training.core.prompts import Message as Turn
@@ -192,9 +192,7 @@ def check_model(
     `max_tokens` 0 is the usual limit. A cancelled check returns what there is. A UserError for a model that cannot be
     used or does not load.
     """
-    files = read_files(path)
-    if files.problem:
-        raise UserError(f"{path.name} cannot be tested. {files.problem}")
+    files = require_usable(path)
     profile, template = profile_of(files), template_of(files)
     limit = max_tokens or profile.limits_for(kind_of(files, template)).solution
     limit = min(limit, max(16, files.n_ctx // 2)) if files.n_ctx else limit

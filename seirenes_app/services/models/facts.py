@@ -129,6 +129,7 @@ def describe_model(model: ModelEntry | Path) -> ModelDescription:
     files = read_files(path)
     if files.format is ModelFormat.GGUF:
         return _describe_gguf_file(files)
+    files = replace(files, problem=files.problem or tokenizer_problem(files))
     return _describe_folder(files)
 
 
@@ -469,18 +470,30 @@ def read_text_start(path: Path, limit: int = _README_BYTES) -> str:
         return ""
 
 
+def tokenizer_problem(files: ModelFiles) -> str:
+    """Whether the tokenizer is another model's, as far as its ids tell; empty where it fits. Reads the tokenizer."""
+    texts = {} if files.format is ModelFormat.GGUF or files.problem else _token_texts(_tokenizer_folder(files))
+    if not texts or not files.n_vocab or max(texts) < files.n_vocab:
+        return ""
+    return (
+        f"Its tokenizer has tokens up to id {max(texts):,} and the model knows {files.n_vocab:,}: it is the "
+        "tokenizer of another model. Copy the tokenizer's files of this model."
+    )
+
+
+def require_usable(path: Path) -> ModelFiles:
+    """The facts of a model that can be used; a UserError with the reason where it cannot, its tokenizer included."""
+    files = read_files(path)
+    if problem := files.problem or tokenizer_problem(files):
+        raise UserError(f"{path} cannot be used. {problem}")
+    return files
+
+
 def _tokenizer_notes(folder: Path, files: ModelFiles, ends: Sequence[int]) -> list[str]:
-    """Signs that the tokenizer is another model's."""
+    """Signs that the tokenizer may be another model's."""
     notes = [] if ends else ["Its files name no end token, so every answer runs to the token limit."]
     texts = _token_texts(folder)
-    if not texts or not files.n_vocab:
-        return notes
-    if max(texts) >= files.n_vocab:
-        notes.append(
-            f"Its tokenizer has tokens up to id {max(texts):,} and the model knows {files.n_vocab:,}: it is the "
-            "tokenizer of another model. Copy the tokenizer's files of this model."
-        )
-    elif len(texts) < files.n_vocab // 2:
+    if texts and len(texts) < files.n_vocab // 2:
         notes.append(
             f"Its tokenizer has {len(texts):,} tokens and the model {files.n_vocab:,}: it may be the tokenizer of "
             "another model."
@@ -525,16 +538,15 @@ def fit_for_training(files: ModelFiles, tuning: Tuning) -> Fit:
     config = RunConfig(model=ModelConfig(path=str(files.path), tuning=tuning))
     needed = estimate.estimate_memory(config, files.n_params, shape).megabytes
     doing = "Training all weights" if tuning is Tuning.FULL else "Training a LoRA adapter"
-    return _fit(doing, int(needed * 2**20))
+    return _fit(doing, int(needed * 2**20), int(needed * 2**20))
 
 
-def _fit(doing: str, needed: int, on_gpu: int | None = None) -> Fit:
-    """Compare with the GPU where one has the room, else with main memory. `on_gpu`: what it takes there."""
+def _fit(doing: str, needed: int, on_gpu: int = 0) -> Fit:
+    """Compare with the GPU where it is used and has the room, else with main memory. `on_gpu`: what it takes there."""
     memory = read_memory()
-    gpu_needed = needed if on_gpu is None else on_gpu
-    if memory.gpu_total and gpu_needed <= ROOMY * memory.gpu_free:
-        words = f"{doing} takes about {byte_size(gpu_needed)} of the GPU's {byte_size(memory.gpu_total)}."
-        return Fit(FitLevel.YES, gpu_needed, memory.gpu_free, words)
+    if on_gpu and memory.gpu_total and on_gpu <= ROOMY * memory.gpu_free:
+        words = f"{doing} takes about {byte_size(on_gpu)} of the GPU's {byte_size(memory.gpu_total)}."
+        return Fit(FitLevel.YES, on_gpu, memory.gpu_free, words)
     takes = f"{doing} takes about {byte_size(needed)}"
     if needed <= ROOMY * memory.free:
         return Fit(FitLevel.YES, needed, memory.free, f"{takes}; {byte_size(memory.free)} of memory are free.")

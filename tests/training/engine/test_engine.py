@@ -1,6 +1,8 @@
 """Facts about the engine, on a tiny model made here."""
 
+import json
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -210,3 +212,12 @@ def test_entropy_and_logprobs_are_finite(model_dir):
 def test_an_empty_folder_is_no_model(tmp_path: Path):
     with pytest.raises(UserError, match=r"config\.json"):
         resolve_model(tmp_path)
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_it_indexes_out_of_range(model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "m")
+    spec = json.loads((tmp_path / "m" / "tokenizer.json").read_text())
+    spec["added_tokens"].append({**spec["added_tokens"][0], "id": len(spec["model"]["vocab"]), "content": "<other>"})
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(spec))
+    with pytest.raises(UserError, match="tokenizer of another model"):
+        backend(tmp_path / "m")

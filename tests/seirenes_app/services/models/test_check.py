@@ -70,7 +70,7 @@ def test_a_cancelled_folder_test_leaves_no_process():
 
 def test_a_model_that_cannot_be_used_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    with pytest.raises(UserError, match="cannot be tested"):
+    with pytest.raises(UserError, match="cannot be used"):
         check_model(tmp_path / "m.gguf")
 
 
