@@ -100,6 +100,7 @@ class IconLine(QWidget):
         super().__init__(parent)
         self._icon = IconLabel("info", 18)
         self.text = wrap_anywhere(make_label("", wrap=True, select=True))
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         box = row(self._icon, (self.text, 1), spacing=SPACE_3, parent=self)
         box.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.hide()

@@ -87,6 +87,9 @@ class ExportDialog(FileExportDialog):
         return f"{byte_size(done)} of {byte_size(total)} written"
 
 
+PLACE_WIDTH = 440
+
+
 class ConvertDialog(FileExportDialog):
     """Writes a Hugging Face folder from a GGUF file, compares the two, and offers to train the folder."""
 
@@ -95,13 +98,14 @@ class ConvertDialog(FileExportDialog):
 
     def __init__(self, entry: ModelEntry, tasks: TaskRunner, parent: QWidget | None = None) -> None:
         note = (
-            f"{entry.name} as a Hugging Face folder, which can be trained. Afterwards llama.cpp and torch answer the "
-            "same prompts, and their tokens and log-probabilities are compared."
+            f"{entry.name} as a Hugging Face folder, which can be trained. Both forms then answer the same prompts, "
+            "and are compared."
         )
         super().__init__("Convert for training", note, tasks, "Convert", self._convert, parent)
         self._entry, self._stage = entry, ""
         self.place = QLineEdit(str(default_folder(entry.path)))
         self.place.setAccessibleName("Folder to write")
+        self.place.setMinimumWidth(PLACE_WIDTH)
         browse = make_icon_button("folder", "Choose another place", clicked=self._browse)
         self.space = IconLine()
         self.choices.addLayout(row(make_label("Folder", "small"), (self.place, 1), browse))
@@ -111,6 +115,7 @@ class ConvertDialog(FileExportDialog):
         self.buttons.addWidget(self.train)
         self.go.setEnabled(False)
         self.place.textChanged.connect(lambda _text: self._check())
+        self.place.setFocus()
         self._check()
 
     def _check(self) -> None:
@@ -129,10 +134,12 @@ class ConvertDialog(FileExportDialog):
         text = f"It takes {byte_size(needed)}, and {byte_size(free)} are free there."
         self.space.render_line("disk" if fits else "warning", "muted" if fits else "warn", text)
         self.go.setEnabled(fits and bool(self.place.text().strip()))
+        self.adjustSize()
 
     def _on_refused(self, text: str) -> None:
         self.space.render_line("error", "bad", text)
         self.go.setEnabled(False)
+        self.adjustSize()
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(self, "Folder to write", self.place.text(), "Folder (*)")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QLabel, QTableView, QWidget
+from PySide6.QtWidgets import QLabel, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.services.formatting import byte_size, duration, format_count, percent, short_count
 from seirenes_app.services.models.downloads import DownloadState, DownloadSummary
@@ -22,12 +22,22 @@ from seirenes_app.ui.widgets.buttons import action_button, make_button, make_ico
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLine, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
-from seirenes_app.ui.widgets.table_model import ROW_ROLE
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
 from training.core.chat_template import NoteKind
 from training.core.prompts import ModelKind
 from training.runs.status import LIVE, RunStatus
 
 ROW = 36
+
+
+class ModelDelegate(QStyledItemDelegate):
+    """Cuts names in the middle, for their end tells one quantisation from another; reasons at their end."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        entry: ModelEntry = index.data(ROW_ROLE)
+        middle = index.column() == ModelColumn.NAME and entry.usable
+        option.textElideMode = Qt.TextElideMode.ElideMiddle if middle else Qt.TextElideMode.ElideRight
 
 
 class ModelTable(QTableView):
@@ -47,8 +57,7 @@ class ModelTable(QTableView):
         self.setEditTriggers(self.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(self.ScrollMode.ScrollPerPixel)
-        # The end of a name tells one quantisation from another.
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setItemDelegate(ModelDelegate(self))
         self.setIconSize(QSize(16, 16))
         self.setTabKeyNavigation(False)
         rows = self.verticalHeader()

@@ -232,6 +232,7 @@ def _clear(layout: QBoxLayout) -> None:
 
 ESTIMATE_MS = 350
 DEMO = "demo"
+SETTLE_MS, FIELD_MARGIN = 40, 80  # Until an unfolded section has its height; pixels around a field in view
 MODEL_KEY = "model.path"
 HINT_LIMIT = "rollout.max_hint_tokens"
 LIMITS = (HINT_LIMIT, "rollout.max_solution_tokens", "evaluation.max_new_tokens")
@@ -323,8 +324,10 @@ class NewRun(QWidget):
 
     def take_model(self, name: str) -> None:
         """Put a model into the form and the keyboard there."""
-        self.form.fields[MODEL_KEY].take(name)
+        field = self.form.fields[MODEL_KEY]
+        field.take(name)
         self.form.reveal(MODEL_KEY)
+        QTimer.singleShot(SETTLE_MS, field, lambda: self.column.ensureWidgetVisible(field, 0, FIELD_MARGIN))
 
     def _on_changed(self) -> None:
         count = len(self.form.changed_keys())
