@@ -161,6 +161,10 @@ PRELOADED = (
 """What the first page needs of modules without Qt, imported in another thread while the frame is in view."""
 PRELOADED_LATER = (
     "seirenes_app.services.hint_authoring.results",
+    "seirenes_app.services.models.check",
+    "seirenes_app.services.models.convert",
+    "seirenes_app.services.models.downloads",
+    "seirenes_app.services.models.inventory",
     "seirenes_app.services.robustness.result_source",
     "seirenes_app.services.evaluations",
     "seirenes_app.services.traces",

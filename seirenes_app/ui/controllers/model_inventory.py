@@ -13,6 +13,7 @@ from seirenes_app.services.models.inventory import ModelEntry, SearchProgress, f
 from seirenes_app.ui.tasks import Task, TaskRunner
 from training.errors import UserError
 
+FRESH_S = 15.0  # How long what was found counts as new
 REPORT_S = 0.15  # Between two reports of what was found so far
 
 
@@ -43,11 +44,12 @@ class ModelInventory(QObject):
         self._by_real_path: dict[Path, ModelEntry] = {}
         self.place, self.problems = "", tuple[str, ...]()
         self.was_loaded = self.scanning = False
+        self._loaded_at = float("-inf")
         self._descriptions: dict[ModelEntry, ModelDescription | str] = {}
 
-    def ensure_loaded(self) -> None:
-        """Look for models unless that was done already."""
-        if not self.was_loaded and not self.scanning:
+    def ensure_fresh(self) -> None:
+        """Look for models, unless that was done a moment ago: runs and other programs add to them."""
+        if not self.scanning and monotonic() - self._loaded_at > FRESH_S:
             self.refresh()
 
     def refresh(self) -> None:
@@ -63,7 +65,7 @@ class ModelInventory(QObject):
         self.changed.emit()
 
     def _on_found(self, found: Found) -> None:
-        self.was_loaded, self.scanning = True, False
+        self.was_loaded, self.scanning, self._loaded_at = True, False, monotonic()
         # A file that was replaced meanwhile is another entry: what was known of the old one is dropped.
         self._descriptions = {e: d for e, d in self._descriptions.items() if e in set(found.entries)}
         self._take(found)

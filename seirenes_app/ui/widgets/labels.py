@@ -99,7 +99,8 @@ class IconLine(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._icon = IconLabel("info", 18)
-        self.text = wrap_anywhere(make_label("", wrap=True, select=True))
+        self.text = wrap_anywhere(make_label("", wrap=True))
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         box = row(self._icon, (self.text, 1), spacing=SPACE_3, parent=self)
         box.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)

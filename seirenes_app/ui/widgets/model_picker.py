@@ -86,7 +86,7 @@ class ModelPicker(PickerDialog):
         self.search.textChanged.connect(lambda _text: self._on_typed())
         inventory.changed.connect(self._render_entries)
         inventory.described.connect(self._on_described)
-        inventory.ensure_loaded()
+        inventory.ensure_fresh()
         self._render_entries()
 
     # ------------------------------------------------------------------ what is offered

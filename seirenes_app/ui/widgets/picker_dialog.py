@@ -127,7 +127,7 @@ class PickerDialog(PageDialog):
         self.preview.setVisible(self._preview_of is not None or item is None)
 
     def _on_choose(self) -> None:
-        if (item := self.current) is not None:
+        if (item := self.current) is not None and self.choose.isEnabled():
             self.accept()
             self.chosen.emit(item)
 

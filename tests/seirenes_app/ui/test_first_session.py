@@ -62,7 +62,7 @@ class User:
 
     def use_in_craft(self, models, name):
         """The selected model becomes the Solver."""
-        self.wait(lambda: models.table.current is not None and name in models.table.current.name)
+        self.wait(lambda: models.table.current is not None and name in models.table.current.path.name)
         self.shoot()
         self.click(models.facts.buttons["craft"])
         craft = self.window.page("craft")

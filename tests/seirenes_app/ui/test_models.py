@@ -20,6 +20,7 @@ from seirenes_app.services.models.inventory import ModelSource, model_folders
 from seirenes_app.store.resources import starter_folder
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
+from seirenes_app.ui.controllers import model_inventory
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.models.models_model import ModelColumn
@@ -219,6 +220,17 @@ def test_an_added_model_leaves_the_list_after_a_question_and_its_file_stays(mode
     models.wait(lambda: gguf.name not in models.names())
     assert gguf.is_file()
     assert model_folders() == ()
+    assert page.table.current is not None
+    assert page.table.current.path != gguf
+
+
+def test_models_that_came_meanwhile_are_found_when_the_page_is_shown_again(models, gguf, monkeypatch):
+    models.page.add_path(gguf.parent)
+    models.wait(lambda: gguf.name in models.names())
+    shutil.copy(gguf, gguf.parent / "Later.gguf")
+    monkeypatch.setattr(model_inventory, "FRESH_S", 0.0)
+    models.page.activate()
+    models.wait(lambda: "Later.gguf" in models.names())
 
 
 def test_a_folder_that_cannot_be_searched_in_time_does_not_hold_the_page(models, tmp_path):
@@ -350,11 +362,11 @@ def test_a_search_leads_to_a_file_its_size_and_its_download(hub, models):
     assert rows(models)[0].message.text() == "Ready to use"
     models.inventory.refresh()
     models.qtbot.mouseClick(rows(models)[0].show_model, Qt.MouseButton.LeftButton)
-    models.wait(lambda: models.page.table.current is not None and "small-Q4_K_M" in models.page.table.current.id)
+    models.wait(lambda: models.page.table.current is not None and "Q4_K_M" in models.page.table.current.id)
     assert models.page.actions_["craft"].isEnabled()
     models.qtbot.mouseClick(rows(models)[0].cancel, Qt.MouseButton.LeftButton)
     models.wait(lambda: not rows(models))
-    assert "some-lab/Small-GGUF:small-Q4_K_M.gguf" in models.names()
+    assert "some-lab/Small-GGUF:Q4_K_M" in models.names()
 
 
 def test_a_download_is_paused_resumed_and_cancelled(hub, models):

@@ -185,7 +185,7 @@ class ModelsPage(Page):
         rows.openRequested.connect(self._show_download)
 
     def activate(self) -> None:
-        self.inventory.ensure_loaded()
+        self.inventory.ensure_fresh()
         self.downloads.refresh()
         if not self.isAncestorOf(QApplication.focusWidget() or self):
             self.table.setFocus()

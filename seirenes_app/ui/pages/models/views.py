@@ -48,7 +48,7 @@ class ModelTable(QTableView):
     def __init__(self, model: ModelsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent, showGrid=False, wordWrap=False, cornerButtonEnabled=False)
         self._models = model
-        self._kept = ""  # Id of the model under the cursor, across resets
+        self._kept, self._row = "", 0  # Id and place of the model under the cursor, across resets
         self.setModel(model)
         self.setAccessibleName("Models on this machine")
         self.setProperty("roomy", "true")
@@ -84,17 +84,18 @@ class ModelTable(QTableView):
         self._on_reset()
 
     def _on_reset(self) -> None:
-        at = self._models.row_of(self._kept)
-        if at < 0 and not self.currentIndex().isValid() and self._models.rowCount() and not self._kept:
-            at = 0
+        at, rows = self._models.row_of(self._kept), self._models.rowCount()
+        if at < 0 and rows:
+            # It was removed, or is filtered out: its neighbour takes its place.
+            at = min(self._row, rows - 1)
         if at >= 0:
             self.setCurrentIndex(self._models.index(at, 0))
-        elif not self.currentIndex().isValid():
+        else:
             self.modelChosen.emit(None)
 
     def _on_current(self, entry: ModelEntry | None) -> None:
         if entry is not None:
-            self._kept = entry.id
+            self._kept, self._row = entry.id, self.currentIndex().row()
         self.modelChosen.emit(entry)
 
     def _on_header_clicked(self, section: int) -> None:
@@ -188,7 +189,9 @@ class FactsPanel(QWidget):
 
     def _render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
         while len(self.cells) < len(facts):
-            cells = make_label("", "muted"), wrap_anywhere(make_label("", wrap=True, select=True))
+            cells = make_label("", "muted"), wrap_anywhere(make_label("", wrap=True))
+            # By the mouse alone: a stop of the Tab key at each value would be in the way.
+            cells[1].setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             # Values fill their column: an aligned label that wraps is laid out narrower than its text.
             self._facts.addWidget(cells[0], len(self.cells), 0, Qt.AlignmentFlag.AlignTop)
             self._facts.addWidget(cells[1], len(self.cells), 1)

@@ -237,7 +237,7 @@ MODEL_KEY = "model.path"
 HINT_LIMIT = "rollout.max_hint_tokens"
 LIMITS = (HINT_LIMIT, "rollout.max_solution_tokens", "evaluation.max_new_tokens")
 SUGGESTED_FOR_STARTER = TokenLimits(EvalConfig().max_new_tokens, RolloutConfig().max_hint_tokens)
-TRAINABLE = frozenset({ModelFormat.FOLDER})
+TRAINABLE = frozenset({ModelFormat.FOLDER, ModelFormat.ADAPTER})
 GGUF_NOTE = "Hugging Face folders can be trained. A GGUF file is converted to one on the Models page."
 
 
