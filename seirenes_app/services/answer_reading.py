@@ -49,9 +49,8 @@ def unread_remedies(
     found = []
     if shares.unreadable > MANY:
         found.append(
-            f"{percent(shares.unreadable)} of the {what} are unreadable: no final answer was found in them, or two "
-            "different ones. Read some of them, see with “seirenes grade” how one is read, and use a prompt that shows "
-            "the model the form of the answer."
+            f"{percent(shares.unreadable)} of the {what} are unreadable: no final answer was found, or two. See why "
+            "with “seirenes grade”, and use a prompt that shows the form of the answer."
         )
     if shares.truncated > MANY:
         found.append(

@@ -13,7 +13,7 @@ from seirenes_app.services.formatting import percent, percent_limits
 from seirenes_app.ui.theme import BODY_PX, SMALL_PX, Theme, current_theme, sized_font
 
 ROW, TRACK = 38, 12
-LABEL_WIDTH, FIGURE_WIDTH = 92, 186
+LABEL_WIDTH, FIGURE_WIDTH = 92, 206
 
 
 @dataclass(frozen=True)
@@ -101,25 +101,19 @@ class IntervalBars(_Bars):
         painter.setFont(sized_font(self.font(), BODY_PX, QFont.Weight.DemiBold))
         painter.setPen(theme.colour("text" if rate.done else "muted"))
         figure = percent(rate.rate) if rate.done else "—"
+        if two_lines := bool(rate.done and rate.unread):
+            rect, below = rect.adjusted(0, 2, 0, -ROW / 2), rect.adjusted(0, ROW / 2, 0, 0)
         painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, figure)
         painter.setFont(sized_font(self.font(), SMALL_PX))
         painter.setPen(theme.colour("muted"))
         going = rate.planned > 0 and rate.done < rate.planned
         of = f"{rate.right} of {rate.done}" + (f" · {rate.planned - rate.done} to go" if going else "")
         text = of if going or not rate.done else f"{of}   {percent_limits(rate.low, rate.high)}"
-        beside = rect.adjusted(62, 0, 0, 0)
-        if not self.unread_shown(rate):
-            painter.drawText(beside, Qt.AlignmentFlag.AlignVCenter, text)
-            return
-        half = ROW / 2
-        painter.drawText(beside.adjusted(0, 2, 0, -half), Qt.AlignmentFlag.AlignBottom, text)
-        painter.setPen(theme.colour("warn" if rate.warn else "muted"))
-        painter.drawText(beside.adjusted(0, half, 0, 0), Qt.AlignmentFlag.AlignTop, rate.unread)
-
-    @staticmethod
-    def unread_shown(rate: Rate) -> bool:
-        """Whether a second line has the shares of unread answers."""
-        return bool(rate.done and rate.unread)
+        painter.drawText(rect.adjusted(62, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
+        if two_lines:
+            painter.setPen(theme.colour("warn" if rate.warn else "muted"))
+            shown = painter.fontMetrics().elidedText(rate.unread, Qt.TextElideMode.ElideRight, round(below.width()))
+            painter.drawText(below, Qt.AlignmentFlag.AlignTop, shown)
 
 
 def paint_track(painter: QPainter, track: QRectF, rate: Rate, theme: Theme) -> None:

@@ -6,9 +6,11 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import csv
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
+from helpers.evals import contents
 from helpers.robust_runs import evaluate_run, evaluate_runs, write_run
 from helpers.robustness_bench import Robustness
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
@@ -18,12 +20,16 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, Q
 from seirenes_app.services.robustness.checkpoint_replay import replay_result
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Basis, ReplayStep, TraceRef
+from seirenes_app.store.resources import recorded_run
 from seirenes_app.ui.pages.robustness.page import TOTALS_ONLY, View
 from seirenes_app.ui.theme import apply_theme
+from training.core.answer_reader import READER_VERSION
 from training.core.types import Condition, Outcome
+from training.evaluation.run_store import run_eval_dir
 from training.rollouts.reader import RolloutQuery
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
+from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, new_run
 
 EVEN = dict.fromkeys(("clean", "hinted", "placebo"), 0.4)
@@ -471,3 +477,71 @@ def test_a_change_of_theme_redraws_the_charts(bench, qapp):
     bench.draw()
     bench.page.grab()
     apply_theme(qapp, "light")
+
+
+# ---------------------------------------------------------------------- grading again
+
+
+def spoil(paths):
+    """As an older reader left it, which read nothing."""
+    with sqlite3.connect(run_eval_dir(paths).rows) as db:
+        db.execute("UPDATE rows SET outcome = 'unparsable', answer = '', reader = 1 WHERE condition = 'hinted'")
+        db.execute("UPDATE chunks SET reader = 1")
+
+
+def test_rows_of_an_older_reader_are_said_and_graded_again_from_the_page(bench):
+    paths = bench.write()
+    spoil(paths)
+    bench.open(paths)
+    page = bench.page
+    assert "answer reader 1" in page.warning_text.text()
+    assert page.regrade_button.isVisible()
+    page.actions_["regrade"].trigger()
+    dialog = page.dialogs.open_dialog
+    assert "all of them were graded by an older one" in dialog.text.text()
+    assert dialog.cancel.hasFocus() or dialog.cancel.isDefault(), "Enter changes nothing"
+    dialog.go.click()
+    bench.wait(lambda: dialog.cancel.text() == "Close")
+    assert "outcomes of" in dialog.text.text()
+    assert "unreadable to right" in dialog.table.accessibleName()
+    dialog.cancel.click()
+    bench.wait(lambda: page.warning.isHidden())
+
+
+def test_cancelling_before_or_during_grading_changes_nothing(bench):
+    paths = bench.write()
+    spoil(paths)
+    before = contents(run_eval_dir(paths).rows)
+    bench.open(paths)
+    for started in (False, True):
+        bench.page.actions_["regrade"].trigger()
+        dialog = bench.page.dialogs.open_dialog
+        if started:
+            lock = RunLock(paths.lock)
+            lock.acquire()
+            dialog.go.click()
+            bench.wait(lambda dialog=dialog: "in use" in dialog.text.text())
+            lock.release()
+        dialog.cancel.click()
+        bench.wait(lambda: bench.page.dialogs.open_dialog is None)
+    assert contents(run_eval_dir(paths).rows) == before
+
+
+def test_the_recorded_run_is_not_graded_again(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    recorded = RunPaths(recorded_run())
+    bench = Robustness(qtbot, qapp, tmp_path, recorded)
+    bench.open(recorded)
+    assert not bench.page.actions_["regrade"].isEnabled()
+    assert bench.page.warning.isHidden()
+    bench.close()
+
+
+def test_a_row_shows_what_was_read_and_from_where(bench):
+    paths = bench.write()
+    bench.open(paths)
+    track = bench.page.track
+    bench.page.rows.open(TraceRef(track.root, track.targets[0], track.suite, Condition.CLEAN))
+    bench.wait(lambda: bench.page.rows.current is not None)
+    _heading, text = bench.page.rows.texts["Answer read"]
+    assert text.text().endswith(f"(read from: marker (#### or \\boxed), reader {READER_VERSION})")

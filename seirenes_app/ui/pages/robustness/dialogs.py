@@ -18,7 +18,7 @@ from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.tasks import TaskRunner
-from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
@@ -290,6 +290,9 @@ class EvaluateDialog(PageDialog):
             self.accept()
 
 
+ROW_HEIGHT = 24
+
+
 class RegradeDialog(PageDialog):
     """Asks before stored rows are graded again, shows how far that is, then what it changed. Starts nothing itself."""
 
@@ -308,7 +311,7 @@ class RegradeDialog(PageDialog):
         self.text.setMinimumWidth(520)
         self.progress = Progress(cancellable=False)
         self.table = QWidget()
-        self._grid = make_grid(self.table, gaps=(SPACE_6, SPACE_1), stretched=1)
+        self._grid = make_grid(self.table, gaps=(SPACE_6, 0), stretched=1)
         fill(self.body, self.text, self.progress, self.table)
         self.cancel = make_button("Cancel", clicked=self.reject)
         self.go = make_button("Grade again", "check", kind="primary", clicked=self._start)
@@ -338,8 +341,10 @@ class RegradeDialog(PageDialog):
         lines = outcome_changes(found)
         for column_index, heading in enumerate(("Before", "Now", "Rows")):
             self._grid.addWidget(make_label(heading, "eyebrow"), 0, column_index)
+            self._grid.setRowMinimumHeight(0, ROW_HEIGHT)
         for place, (before, now, rows) in enumerate(lines, 1):
             same = before == now
+            self._grid.setRowMinimumHeight(place, ROW_HEIGHT)
             for column_index, text in enumerate((before.capitalize(), now.capitalize(), f"{rows:,}")):
                 right = Qt.AlignmentFlag.AlignRight if column_index == 2 else Qt.AlignmentFlag.AlignLeft
                 self._grid.addWidget(make_label(text, "muted" if same else ""), place, column_index, right)
@@ -347,6 +352,7 @@ class RegradeDialog(PageDialog):
             "Outcomes before and now: " + "; ".join(f"{before} to {now}, {rows:,}" for before, now, rows in lines)
         )
         self._offer_close()
+        self.adjustSize()
 
     def _offer_close(self) -> None:
         self.go.hide()
