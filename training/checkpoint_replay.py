@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from training.core.answer_reader import OPENING_TOKENS, opening_tag
 from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptProfile, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
@@ -79,7 +80,8 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
         except UserError as error:
             yield {"step": step, "missing": str(error)}
             continue
-        answer = until_stop(backend.codec.decode(completion.tokens), params.stop)
+        opened = opening_tag(backend.codec.decode(prompt[-OPENING_TOKENS:]))
+        answer = opened + until_stop(backend.codec.decode(completion.tokens), params.stop)
         graded = grade(answer, request.problem, request.suggested, grader, completion.truncated)
         yield {
             "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,

@@ -97,6 +97,8 @@ class _Prompt:
     limit: int
     shared: int = 0
     begun: int = 0
+    opened: str = ""
+    """The reasoning tag that the prompt ends with: each sample's text begins with it."""
     logits: FloatArray | None = None
 
 
@@ -142,7 +144,7 @@ class Sampler:
             if self._streams:
                 self._session.check_room(len(tokens), 1, "The prompt")
             limit = min(request.max_tokens, self._session.n_ctx - len(tokens))
-            prompt = _Prompt(request, tokens, first, limit)
+            prompt = _Prompt(request, tokens, first, limit, opened=self._session.opened_block(tokens))
             if limit >= 1:
                 prompts.append(prompt)
             else:
@@ -245,7 +247,8 @@ class Sampler:
         uniforms = _GREEDY
         if request.temperature:
             uniforms = stream_of(request.seed, number).random(prompt.limit)
-        row = _Row(prompt, prompt.first + number, sequence, uniforms, Detokenizer(self._stops(request)))
+        stream = Detokenizer(self._stops(request))
+        row = _Row(prompt, prompt.first + number, sequence, uniforms, stream, unsent=prompt.opened)
         if prompt.shared:
             self._model.copy_seq(0, sequence)
         prompt.begun += 1
@@ -360,13 +363,14 @@ class Sampler:
             row.stream.feed(b"".join(self._model.piece(token, special=False) for token in row.tokens))
         row.unsent += row.stream.finish()
         self._send_text(row)
+        text = row.prompt.opened + row.stream.text if row.sequence else ""
         # A hopeless token may be minus infinity, which JSON cannot say.
         logprobs = tuple(max(value, -1e9) for value in row.logprobs)
         total = sum(logprobs)
         self._ended += 1
         self._ready.append(
             SampleDone(
-                index=row.index, text=row.stream.text, tokens=len(logprobs), logprob_sum=total,
+                index=row.index, text=text, tokens=len(logprobs), logprob_sum=total,
                 logprob_mean=total / max(1, len(logprobs)), finish=finish,
                 logprobs=logprobs if self._settings.logprobs else None, id=self._id,
             )

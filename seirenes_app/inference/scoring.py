@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 
 from seirenes_app.inference.llama_bindings import OUTPUT_ROWS, Aborted, EngineError
 from seirenes_app.inference.protocol import Alternative, ErrorKind, ScoreRequest, ScoreResult, TokenScore
@@ -19,6 +20,8 @@ def score(session: Session, request: ScoreRequest) -> ScoreResult:
     """Answer a score request. Raises an `EngineError`; a cancelled one has no result."""
     started = time.perf_counter()
     prompt = session.prompt_tokens(request)
+    # A completion that was drawn after an open reasoning block begins with the block's tag, which is the prompt's.
+    request = structs.replace(request, completion=request.completion.removeprefix(session.opened_block(prompt)))
     completion = session.model.tokenize(request.completion, add_special=False, parse_special=False)
     session.check_room(len(prompt), len(completion), "Prompt and completion together")
     try:

@@ -23,6 +23,7 @@ from seirenes_app.inference.protocol import (
     SampleRequest,
     ScoreRequest,
 )
+from training.core.answer_reader import OPENING_TOKENS, opening_tag
 from training.core.chat_template import ChatTemplate, RenderedPrompt, cut_special
 from training.errors import UserError
 from training.runs.files import file_identity
@@ -135,6 +136,11 @@ class Session:
         if not tokens:
             raise EngineError(ErrorKind.BAD_REQUEST, "The prompt has no tokens.")
         return tokens
+
+    def opened_block(self, tokens: Sequence[int]) -> str:
+        """The reasoning tag that a prompt ends with, empty for none."""
+        pieces = (self.model.piece(token, special=True) for token in tokens[-OPENING_TOKENS:])
+        return opening_tag(b"".join(pieces).decode("utf-8", "replace"))
 
     def render(self, request: RenderRequest) -> Rendered:
         """The prompt as the model gets it. Raises an `EngineError` when the template refuses."""

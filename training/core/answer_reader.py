@@ -28,6 +28,8 @@ MAX_TAIL = 4000
 MAX_ANSWER = 200
 MAX_RESULT = 1000
 """Only in this many last characters is a stated result looked for."""
+OPENING_TOKENS = 12
+"""A reasoning tag at the end of a prompt lies within so many tokens."""
 MAX_CLAIMS = 20
 """Of each sort of marker or label, only this many are looked at, from the end."""
 
@@ -119,6 +121,18 @@ def split_reasoning(completion: str, opened: bool = False) -> tuple[str, bool]:
     if depth:
         return "\n".join(outside), True
     return "\n".join([*outside, completion[position:]]), False
+
+
+_OPEN_AT_END = re.compile(rf"(?:{_OPEN.pattern})\s*\Z", re.IGNORECASE)
+
+
+def opening_tag(prompt: str) -> str:
+    """The reasoning tag that a prompt ends with, as some chat templates write it; empty where it ends otherwise.
+
+    Put before the completion, it makes a block that does not close readable as what it is: an unfinished one.
+    """
+    found = _OPEN_AT_END.search(prompt, max(0, len(prompt) - 60))
+    return found[0] if found else ""
 
 
 def _first_turn(text: str) -> str:
@@ -573,9 +587,7 @@ def read_answer(
         return ReadAnswer(Reading.TRUNCATED, reason="The completion was cut off before an answer.")
     else:
         return reader.stated(text)
-    if truncated and not text[end:].strip():
-        return ReadAnswer(Reading.TRUNCATED, found.tier, reason="The completion was cut off within the answer.")
-    return found
+    return reader.at_the_cut(text, found) if truncated and not text[end:].strip() else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -778,6 +790,14 @@ class _Reader:
                 content, end = _line_after(text, end)
             if content and not _BOX.search(content):
                 yield _Claim(match.start(), end, self.value(content))
+
+    def at_the_cut(self, text: str, found: ReadAnswer) -> ReadAnswer:
+        """An answer that the token limit touches: truncated, unless the same one stands in a line before it."""
+        before = text[: max(0, text.rstrip().rfind("\n"))]
+        earlier = self.marked(before) or self.labelled(before)
+        if earlier is not None and earlier[0].answer and same_answer(earlier[0].answer, found.answer):
+            return earlier[0]
+        return ReadAnswer(Reading.TRUNCATED, found.tier, reason="The completion was cut off within the answer.")
 
     # -- tier 2
 
@@ -1117,7 +1137,9 @@ _CONCLUDES = re.compile(
     r"would|will)\b|=",
     re.IGNORECASE,
 )
-_OPERATION = re.compile(r"\s*(?:[A-Za-z]+\s*){0,2}(?:[-+*×·÷]|\s/\s)\s*(?:of\s+)?[$€£]?\s*$")
+_OPERATION = re.compile(
+    r"\s*(?:[A-Za-z]+\s*){0,2}?(?:[-+*×·÷]|\s/\s|\s*\b(?:x|times|plus|minus)\s)\s*(?:of\s+)?[$€£]?\s*$"
+)
 _AND_MORE = re.compile(r"^\s*[A-Za-z]+\s+(?:and|plus)\s+[$€£]?$", re.IGNORECASE)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.core.answer_reader import OPENING_TOKENS, opening_tag
 from training.core.gates import check_hint
 from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
@@ -54,8 +55,10 @@ def sample_texts(
     found = [[Sampled("", False, 0, too_long=True)] * samples for _ in prompts]
     drawn = backend.sample([prompts[p] for p in fitting], samples, params, progress=progress, cancelled=cancelled)
     for place, completions in zip(fitting, drawn, strict=True):
+        opened = opening_tag(codec.decode(prompts[place][-OPENING_TOKENS:]))
         found[place] = [
-            Sampled(until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens)) for c in completions
+            Sampled(opened + until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens))
+            for c in completions
         ]
     return found
 

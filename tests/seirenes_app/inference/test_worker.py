@@ -86,6 +86,18 @@ def test_samples_stream_in_chunks_that_make_up_their_texts(shared, question):
         assert (done.tokens, done.finish) == (120, Finish.LENGTH)
 
 
+def test_samples_after_an_open_reasoning_tag_begin_with_it(shared):
+    events = []
+    pending = shared.send(SampleRequest(prompt=f"{PLAIN}<think>\n", n=2, max_tokens=4), events.append)
+    answer = pending.result(PATIENCE_S)
+    assert all(text.startswith("<think>\n") for text in texts(answer))
+    for sample in answer.samples:
+        chunks = "".join(e.text for e in events if isinstance(e, Chunk) and e.index == sample.index)
+        assert chunks == sample.text
+    scored = shared.send(ScoreRequest(prompt=f"{PLAIN}<think>\n", completion="<think>\n12")).result(PATIENCE_S)
+    assert scored.text == "12", "the tag is the prompt's"
+
+
 def test_the_same_seed_gives_the_same_samples_and_another_seed_others(shared):
     request = {"prompt": PLAIN, "n": 8, "max_tokens": 12, "temperature": 100.0}
     first = texts(sampled(shared, **request, seed=7))

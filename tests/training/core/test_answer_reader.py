@@ -10,6 +10,7 @@ from training.core.answer_reader import (
     Quantity,
     Reading,
     Tier,
+    opening_tag,
     parse_words,
     read_answer,
     read_quantity,
@@ -103,6 +104,8 @@ def test_an_unfinished_block_and_a_cut_answer_are_truncated():
     assert read("He has 5 and buys 7, so", truncated=True) is Reading.TRUNCATED
     assert read("#### 1", truncated=True) is Reading.TRUNCATED
     assert read("#### 12\nbecause", truncated=True) == "12"
+    assert read("The answer is 12.\nThe answer is 12.\nThe answer is 12", truncated=True) == "12"
+    assert read("The answer is 12.\nThe answer is 3", truncated=True) is Reading.TRUNCATED
 
 
 def test_the_other_kinds_are_read():
@@ -141,3 +144,49 @@ def test_long_repetitive_text_is_read_in_bounded_time(unit):
     started = time.perf_counter()
     read_answer(unit * (4000 // len(unit)), NUMBER)
     assert time.perf_counter() - started < 1
+
+
+def test_a_reasoning_tag_at_the_end_of_a_prompt_is_found():
+    assert opening_tag("<|im_start|>assistant\n<think>\n") == "<think>\n"
+    assert opening_tag("<|im_start|>assistant\n<think>\n\n</think>\n\n") == ""
+    assert opening_tag("<|im_start|>assistant\n") == ""
+    assert opening_tag("") == ""
+    assert (
+        read(opening_tag("…<think>\n") + "5 + 7 = 12. The answer is 12. But wait", truncated=True) is Reading.TRUNCATED
+    )
+
+
+# ---------------------------------------------------------------------- with the question
+
+
+def asked(question, text):
+    found = read_answer(text, NUMBER, question=question)
+    return found.answer if found.reading is Reading.FOUND else found.reading
+
+
+BOOKS = "Each shelf holds 12 books. How many books do 5 shelves hold?"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("60 books can be held by 5 shelves if each holds 12.", "60"), ("5 shelves x 12 books = 60 books, about 12 a shelf", "60"),
+     ("Number of books: 60. Each shelf holds 12 books.", "60"), ("12 books.", "12"),
+     ("We have 5 shelves. Each shelf holds 12 books.", Reading.NOTHING), ("The shelves hold 5 x 12 books.", Reading.NOTHING)],
+)  # fmt: skip
+def test_the_question_s_own_numbers_are_no_results(text, answer):
+    assert asked(BOOKS, text) == answer
+
+
+def test_what_is_asked_for_decides_between_several_numbers():
+    more = "Ana read 48 pages on Monday and 35 on Tuesday. How many more pages did she read on Monday?"
+    assert asked(more, "Ana read 48 pages on Monday, which is 13 pages more than on Tuesday.") == "13"
+    children = "There are 7 boys and twice as many girls. How many children are there?"
+    assert asked(children, "There are 7 boys and 14 girls.") is Reading.NOTHING
+    assert asked(children, "There are 21 children: 7 boys and 14 girls.") == "21"
+    walk = "There are 30 students. 12 of them walk to school. How many do not walk?"
+    assert asked(walk, "18 students do not walk to school.") == "18"
+
+
+def test_a_marked_word_that_is_no_choice_is_an_answer_and_not_the_right_one():
+    assert read("#### Maya", CHOICE, options=("Rosa", "Tom")) == "Maya"
+    assert read("It was Maya.", CHOICE, options=("Rosa", "Tom")) is Reading.NOTHING
