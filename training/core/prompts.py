@@ -368,4 +368,7 @@ def profile_to_toml(profile: PromptProfile, table: str = "") -> str:
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
+    # A key has no form of several lines, unlike a value.
+    return (
+        key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")
+    )
