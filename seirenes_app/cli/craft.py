@@ -34,7 +34,7 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
 from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
-from seirenes_app.services.hint_authoring.models import model_path, planned_samples
+from seirenes_app.services.hint_authoring.models import limits_for, model_path, planned_samples, profile_for
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.services.hint_authoring.results import (
     SolveResult,
@@ -118,7 +118,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_.add_argument("--solve", type=int, default=0, metavar="N", help="try each on N solutions, the worst first")
     craft_.add_argument("--solver", default="starter", metavar="MODEL", help="who solves (default: starter)")
     add_prompts_option(craft_)
-    craft_.add_argument("--temperature", type=float, default=1.0, help="of writing and solving (default: 1)")
+    craft_.add_argument("--temperature", type=float, help="of writing and solving (default: the prompts', else 1)")
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
     solve_ = verbs.add_parser("solve")
@@ -157,8 +157,8 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
     add_prompts_option(parser)
     parser.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")
-    parser.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default: 1)")
-    parser.add_argument("--max-tokens", type=int, default=192, metavar="N", help="of one solution (default: 192)")
+    parser.add_argument("--temperature", type=float, help="0 is greedy (default: the prompts', else 1)")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="of one solution (default: by prompts and model)")
 
 
 def _underscored(text: str) -> str:
@@ -171,13 +171,10 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
     draft = _draft(options)
     sound = as_problem(draft.problem)
     n_ctx = _check_range("--context", options.context, 0, 2**20)
-    plan = replace(
-        draft.plan, samples=options.n, max_tokens=_check_range("--max-tokens", options.max_tokens, 1, 2**20),
-        placebo=not options.no_placebo,
-    )  # fmt: skip
-    draft = replace(
-        draft, solver=SolverChoice(_model(options.model), options.lora, read_prompts(options), n_ctx), plan=plan
-    )
+    solver = SolverChoice(_model(options.model), options.lora, read_prompts(options), n_ctx)
+    longest = _max_tokens(solver, options.max_tokens)
+    plan = replace(draft.plan, samples=options.n, max_tokens=longest, placebo=not options.no_placebo)
+    draft = replace(draft, solver=solver, plan=plan)
     if not options.hint.strip():
         return draft, None
     given = options.suggests
@@ -190,8 +187,21 @@ def _draft(options: argparse.Namespace) -> Draft:
     problem = _problem(options)
     as_problem(problem)
     seed = _check_range("--seed", options.seed, 0, 2**63 - 1)
-    plan = SolvePlan(temperature=_check_range("--temperature", options.temperature, 0, 100), seed=seed)
+    plan = SolvePlan(temperature=_temperature(options), seed=seed)
     return replace(new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), plan=plan)
+
+
+def _temperature(options: argparse.Namespace) -> float:
+    """The one that is asked for; else that of the prompts; else 1."""
+    prompts = read_prompts(options)
+    set_ = None if prompts is None else prompts.sampling.temperature
+    usual = 1.0 if set_ is None else set_
+    return float(_check_range("--temperature", usual if options.temperature is None else options.temperature, 0, 100))
+
+
+def _max_tokens(solver: SolverChoice, asked: int | None = None) -> int:
+    """Of a solution: what is asked for, else what suits the model and its prompts."""
+    return limits_for(solver).solution if asked is None else int(_check_range("--max-tokens", asked, 1, 2**20))
 
 
 def _problem(options: argparse.Namespace) -> DraftProblem:
@@ -257,6 +267,7 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
     if hint is not None:
         say(f"Hint ({TYPE_LABELS[hint.type]}, {draft.placement}): {hint.text}")
         say(f"Gates: {_gates(badges)}")
+    say(f"Prompts: {profile_for(draft.solver).label}")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for heading in ("", "right", "accuracy", "95% interval", "unreadable", "truncated"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
@@ -326,6 +337,8 @@ def craft(options: argparse.Namespace) -> int:
     )  # fmt: skip
     used = [draft.adversary] * (options.by == "model") + [draft.solver] * bool(options.solve)
     print_template_notes(map(model_path, used))
+    if options.solve:
+        draft = replace(draft, plan=replace(draft.plan, max_tokens=_max_tokens(draft.solver)))
     results: Mapping[str, SolveResult] = {}
     stopped = False
     with ExitStack() as stack:
@@ -369,7 +382,7 @@ def _generate(client: WorkerClient, draft: Draft, options: argparse.Namespace) -
             waiting.show(len(ready), options.n)
 
         job = Job(client, waiting.done, waiting.failed, generate_hints, draft, options.n, options.seed, on_hint=show,
-                  temperature=options.temperature)  # fmt: skip
+                  temperature=draft.plan.temperature)  # fmt: skip
         return waiting.result(job), job.cancelled
 
 

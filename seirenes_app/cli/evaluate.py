@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,14 @@ from seirenes_app.services.answer_reading import (
     unread_warnings,
 )
 from seirenes_app.services.evaluation_estimate import estimate_plan, plan_rows, precision_of_plan
-from seirenes_app.services.formatting import count_of, p_value, percent, percent_interval, points_interval
+from seirenes_app.services.formatting import (
+    count_of,
+    describe_prompts,
+    p_value,
+    percent,
+    percent_interval,
+    points_interval,
+)
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
@@ -90,13 +97,14 @@ def _one_result(plan: EvalPlan, target: Target, suite: SuiteRef, reader: StoreRe
     }  # fmt: skip
 
 
-def save_traces(rows: Iterable[TraceRow], path: Path) -> None:
-    """Write rows as JSON lines, whole or not at all: the fields of a run's own evaluation, and a few more."""
-    lines = [json.dumps(_row_fields(row), ensure_ascii=False) for row in rows]
+def save_traces(rows: Iterable[TraceRow], path: Path, prompts: Mapping[str, str]) -> None:
+    """Write rows as JSON lines, whole or not at all: a run's own evaluation's fields, and a few more. `prompts` has
+    the profile's label by target."""
+    lines = [json.dumps(_row_fields(row, prompts), ensure_ascii=False) for row in rows]
     write_whole(path, "".join(line + "\n" for line in lines))
 
 
-def _row_fields(found: TraceRow) -> dict[str, Any]:
+def _row_fields(found: TraceRow, prompts: Mapping[str, str]) -> dict[str, Any]:
     key, row, prompt = found.row.key, found.row, found.prompt
     return {
         "problem_id": found.problem.id, "family": found.problem.family, "condition": key.condition, "index": key.index,
@@ -104,7 +112,7 @@ def _row_fields(found: TraceRow) -> dict[str, Any]:
         "completion": row.completion, "outcome": row.outcome, "truncated": row.truncated, "follows": row.follows,
         "target": key.target, "suite": key.suite, "item": key.item, "sample": key.sample, "answer": row.answer,
         "gold": found.problem.answer, "shown": found.shown, "tokens": row.tokens, "tier": row.tier,
-        "reader": row.reader,
+        "reader": row.reader, "prompts": prompts.get(key.target),
     }  # fmt: skip
 
 
@@ -473,6 +481,8 @@ def _show(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> N
             _print_unread(summaries, plan.max_tokens)
             if found := changes(cells.where(suite=suite.name), names[0], names[-1]):
                 OUT.print(changes_table(found))
+    asked = describe_prompts({t.name: t.prompts.label for t in plan.targets})
+    OUT.print(asked, highlight=False, markup=False, soft_wrap=True)
     if older:
         _print_older(paths, older)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
@@ -552,6 +562,8 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
             OUT.print(words, highlight=False)
     for note in cross_sentences(matrix, short):
         OUT.print(note, highlight=False, markup=False)
+    asked = describe_prompts({t.name: t.prompts.label for t in plan.targets})
+    OUT.print(asked, highlight=False, markup=False, soft_wrap=True)
     if older:
         _print_older(paths, older)
     OUT.print(f"Evaluation {paths.run_id} in {paths.root}", highlight=False, markup=False, soft_wrap=True)
@@ -604,7 +616,7 @@ def _conclude(paths: EvalDir, state: EvalState, as_json: bool, show: Show, rows:
         with evaluations.open_rows(paths) as reader:
             there = reader.counts()[1] > 0
             if rows is not None and there:
-                save_traces(reader.all_traces(), rows)
+                save_traces(reader.all_traces(), rows, {t.name: t.prompts.label for t in read_plan(paths).targets})
         if there:
             show(paths, read_plan(paths), state.status, as_json)
     if code:

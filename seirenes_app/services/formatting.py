@@ -5,6 +5,7 @@ change only if its 95% interval excludes zero and its p-value is below 0.05."""
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 
 from training.core.statistics import Interval, Needed
@@ -89,6 +90,15 @@ def format_count(n: float) -> str:
 def count_of(n: int, noun: str) -> str:
     """'1 rollout', '12,000 rollouts'."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def describe_prompts(labels: Mapping[str, str]) -> str:
+    """Which prompt profile (``name@digest``) was used, by whom; a caution where they differ, "" where none is known."""
+    versions = {label.rpartition("@")[2] for label in labels.values()}
+    if len(versions) == 1:
+        return f"Prompts {next(iter(labels.values()))}."
+    listed = ", ".join(f"{label} for {name}" for name, label in labels.items())
+    return f"Prompts differ ({listed}): a difference may come from them." if labels else ""
 
 
 def short_count(n: float) -> str:

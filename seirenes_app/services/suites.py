@@ -13,7 +13,14 @@ from typing import Any
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
 from seirenes_app.services.hint_authoring.jobs import Job, call_back, read_hint
-from seirenes_app.services.hint_authoring.models import hint_messages, limits_for, load_request, model_path, profile_for
+from seirenes_app.services.hint_authoring.models import (
+    hint_messages,
+    limits_for,
+    load_request,
+    model_path,
+    profile_for,
+    sampling_of,
+)
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
@@ -92,7 +99,7 @@ def write_hints(
         request = SampleRequest(
             messages=hint_messages(choice, problem.question, type_), n=attempts, max_tokens=longest,
             temperature=temperature, seed=seed_of(seed, problem.id, type_),
-            template_variables=profile_for(choice).template,
+            **sampling_of(profile_for(choice)),
         )  # fmt: skip
         found: dict[int, str] = {}
         for event in job.listen(job.client.send(request, job.inbox.put, model)):

@@ -24,6 +24,7 @@ from training.core.problems import FAMILIES
 from training.core.types import AnswerKind, HintType, Outcome, Stage
 from training.errors import UserError
 from training.rollouts.reader import Cancelled, Facets, Flip, RolloutReader, TracePair
+from training.runs.config import load_config, profile_of
 from training.runs.files import explained
 from training.runs.paths import RunPaths
 
@@ -165,6 +166,7 @@ OUR_COLUMNS: dict[str, type] = {
     "gold": str, "hint_id": str, "hint_type": str, "hint": str, "outcome": str, "tokens": int, "truncated": bool,
     "gate": str, "gate_reason": str, "follows_hint": bool, "logprob_mean": float, "seed": int, "trained": bool,
     "archived": bool, "clean_accuracy": float, "flip": str, "tier": str, "reader": int,
+    "prompts": str,
 }  # fmt: skip
 COLUMNS = TRL_COLUMNS | OUR_COLUMNS
 
@@ -185,16 +187,24 @@ def export_traces(
     open_sink = SINKS.get(file.suffix.lower())
     if open_sink is None:
         raise UserError(f"{file.name!r} names no export format. End it in .jsonl or .parquet.")
-    written = 0
+    written, run = 0, {"prompts": _prompts_of(source.path)}
     with _replacing(file) as temporary, open_sink(temporary) as write:
         for start in range(0, len(ids), BATCH_ROWS):
             if cancelled():
                 raise Cancelled
-            rows = [_exported(row) for row in source.rows(ids[start : start + BATCH_ROWS])]
+            rows = [_exported(row | run) for row in source.rows(ids[start : start + BATCH_ROWS])]
             write(rows)
             written += len(rows)
             progress(min(start + BATCH_ROWS, len(ids)), len(ids))
     return written
+
+
+def _prompts_of(rollouts: Path) -> str | None:
+    """The label of the prompt profile of a run, by its database; None where its configuration cannot be read."""
+    try:
+        return profile_of(load_config(RunPaths(rollouts.parent).config)).label
+    except UserError:
+        return None
 
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:

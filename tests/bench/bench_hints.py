@@ -20,7 +20,7 @@ from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Finish, SampleRequest
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.jobs import read_hint
-from seirenes_app.services.hint_authoring.models import hint_messages, limits_for, load_request
+from seirenes_app.services.hint_authoring.models import hint_messages, limits_for, load_request, sampling_of
 from training.core.gates import Gate, check_hint
 from training.core.types import HintType
 from training.evaluation.suites.builder import held_out_problems
@@ -51,7 +51,7 @@ def main():
         for problem, type_ in zip(problems, itertools.cycle(HintType), strict=False):
             request = SampleRequest(
                 messages=hint_messages(choice, problem.question, type_), n=options.hints, max_tokens=limits_for(choice).hint,
-                temperature=1.0, seed=total, template_variables=choice.prompts.template,
+                temperature=1.0, seed=total, **sampling_of(choice.prompts),
             )  # fmt: skip
             for done in client.send(request, model=load_request(choice)).result().samples:
                 hint = read_hint(done, choice)

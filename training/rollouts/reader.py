@@ -314,7 +314,7 @@ class RolloutReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = self._path = path
         self._closed = False
         self._slow_lock, self._quick_lock = threading.Lock(), threading.Lock()
         if not path.is_file():

@@ -244,7 +244,7 @@ def generate_hints(
     request = SampleRequest(
         messages=models.hint_messages(choice, draft.problem.question.strip(), draft.type), n=n,
         max_tokens=models.limits_for(choice).hint, temperature=temperature, seed=seed,
-        template_variables=models.profile_for(choice).template,
+        **models.sampling_of(models.profile_for(choice)),
     )  # fmt: skip
     texts = _Texts(n)
     made: dict[int, DraftHint] = {}

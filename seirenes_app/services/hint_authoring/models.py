@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
@@ -86,8 +88,14 @@ def solve_request(draft: Draft, text: str, n: int) -> SampleRequest:
     plan = draft.plan
     return SampleRequest(
         messages=solve_messages(draft.solver, text), n=n, max_tokens=plan.max_tokens, temperature=plan.temperature,
-        seed=plan.seed, template_variables=profile_for(draft.solver).template,
+        seed=plan.seed, **sampling_of(profile_for(draft.solver)),
     )  # fmt: skip
+
+
+def sampling_of(profile: PromptProfile) -> dict[str, Any]:
+    """The fields of a `SampleRequest` that a profile sets, beside messages, temperature and limit."""
+    found = {f.name: getattr(profile.sampling, f.name) for f in fields(profile.sampling) if f.name != "temperature"}
+    return found | {"template_variables": dict(profile.template)}
 
 
 def hint_messages(choice: SolverChoice, question: str, type_: HintType) -> tuple[Message, ...]:

@@ -23,6 +23,7 @@ from seirenes_app.services.hint_authoring.draft import (
     read_value,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, failures
+from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, library
 from training.core.answer_reader import Tier
 from training.core.implied_answer import read_suggestion
@@ -201,7 +202,7 @@ def result_from_json(text: str) -> SolveResult:
 def draft_facts(draft: Draft) -> dict[str, Any]:
     """The problem, and how it is tried, for `--json`."""
     facts = {name: getattr(draft, name) for name in ("problem", "type", "placement", "plan")}
-    return facts | {"solver": draft.solver.model or "starter"}
+    return facts | {"solver": draft.solver.model or "starter", "prompts": profile_for(draft.solver).label}
 
 
 def hint_facts(draft: Draft, hint: DraftHint, badges: Badges) -> dict[str, Any]:
@@ -234,7 +235,7 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
         options += [("--hint", hint.text), ("--type", hint.type), ("--placement", draft.placement)]
         options += _suggests(draft, hint)
     options += [("-n", plan.samples), ("--temperature", plan.temperature), ("--seed", plan.seed)]
-    options += [("--max-tokens", plan.max_tokens)] if plan.max_tokens != SolvePlan().max_tokens else []
+    options += [("--max-tokens", plan.max_tokens)] if solver.model or plan.max_tokens != SolvePlan().max_tokens else []
     options += [
         (name, value)
         for name, value in (("--model", solver.model), ("--lora", solver.lora), ("--prompts", _prompts_name(solver)),

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from seirenes_app.services.answer_reading import describe_unread, unread_remedies
-from seirenes_app.services.formatting import percent, points
+from seirenes_app.services.formatting import describe_prompts, percent, points
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -338,6 +338,8 @@ def _source_facts(source: Source) -> Facts:
         facts.append(("seed", str(source.config.data.seed)))
     suites = {t.suite: f"{t.suite_hash}, {t.problems:,} problems, {t.asking}" for t in source.tracks}
     facts += [(f"suite {name}", text) for name, text in suites.items()]
+    prompts = {describe_prompts(dict(zip(t.targets, t.prompts, strict=False))) for t in source.tracks}
+    facts += [("prompts", text.removeprefix("Prompts ").rstrip(".")) for text in sorted(prompts)]
     facts += [(f"model {name}", f"fingerprint {print_}") for name, print_ in source.fingerprints.items() if print_]
     return tuple((k, v) for k, v in facts if v)
 

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from seirenes_app.services.answer_reading import describe_unread, no_effect, unread_warnings
-from seirenes_app.services.formatting import is_clear, p_clause, percent, points_interval, sentence
+from seirenes_app.services.formatting import describe_prompts, is_clear, p_clause, percent, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import Measured, curve, table_of
 from seirenes_app.services.robustness.generalisation import mode_of
 from seirenes_app.services.robustness.panels import BANDS
@@ -207,6 +207,9 @@ def _sentences(sides: Sequence[_Side], lines: Sequence[ComparisonLine]) -> tuple
     if len(sides) < 2:
         return ("There is nothing to compare: fewer than two runs have the same suite.",)
     text = [_line_sentence(line) for line in lines]
+    labels = {side.name: side.track.prompts[-1] for side in sides if side.track.prompts}
+    if len({label.rpartition("@")[2] for label in labels.values()}) > 1:
+        text.append(describe_prompts(labels))
     for condition in COMPARED:
         last = {f"{s.name}'s {condition}": f.unread for s in sides if (f := s.rows[-1].figures.get(str(condition)))}
         text += [t for t in (no_effect(last), *unread_warnings(last)) if t]

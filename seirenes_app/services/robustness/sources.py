@@ -26,7 +26,7 @@ from training.evaluation.status import EvalState
 from training.evaluation.status import reduce as reduce_evaluation
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.v01_rows import import_rows, needs_import
-from training.runs.config import RunConfig, load_config
+from training.runs.config import RunConfig, load_config, profile_of
 from training.runs.events import EventTail
 from training.runs.paths import RunPaths
 from training.runs.status import RunState, reduce
@@ -98,7 +98,7 @@ def open_run(paths: RunPaths) -> Source:
         track = Track(
             f"{name} · {suite}", name, Origin.RUN, paths.root, name, names.get(digest, suite), digest,
             int(number_at(points[-1].metrics, "clean", "n") or 0), tuple(target_name(e.step) for e in points),
-            tuple(e.step for e in points), True, _run_asking(config),
+            tuple(e.step for e in points), True, _run_asking(config), _run_prompts(config, len(points)),
         )  # fmt: skip
         tracks.append(track)
         there = cells.where(suite=track.suite).present_targets()
@@ -155,6 +155,15 @@ def _run_asking(config: RunConfig | None) -> str:
     return f"greedy, 1 sample a prompt{tokens}"
 
 
+def _run_prompts(config: RunConfig | None, points: int) -> tuple[str, ...]:
+    if config is None:
+        return ()
+    try:
+        return (profile_of(config).label,) * points
+    except UserError:
+        return ()
+
+
 # ---------------------------------------------------------------------- an evaluation
 
 
@@ -203,7 +212,7 @@ def _track(paths: EvalDir, plan: EvalPlan, suite: SuiteRef, run: str, targets: l
     return Track(
         f"{who} · {suite.name}", f"{who} on {suite.name}", Origin.EVALUATION, paths.root, run, suite.name, suite.digest,
         suite.problems, tuple(t.name for t in targets), steps if by_step else tuple(range(len(targets))), by_step,
-        asking(plan),
+        asking(plan), tuple(t.prompts.label for t in targets),
     )  # fmt: skip
 
 

@@ -100,6 +100,8 @@ class Track:
     steps: tuple[int, ...]
     by_step: bool
     asking: str = ""
+    prompts: tuple[str, ...] = ()
+    """The prompt profile of each target, as ``name@digest``; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
+from seirenes_app.services.formatting import describe_prompts
 from seirenes_app.services.robustness.panels import text_table
 from seirenes_app.services.robustness.types import (
     COMPARISON_COLUMNS,
@@ -204,7 +205,8 @@ def describe_track(track: Track) -> str:
     who = "every checkpoint" if track.by_step else "every model"
     return (
         f"{track.suite}: the same {track.problems:,} problems and texts for {who}, so points can be compared.  "
-        f"Asked {track.asking}.  Hash {track.suite_hash[:12]}."
+        f"Asked {track.asking}.  {describe_prompts(dict(zip(track.targets, track.prompts, strict=False)))}  "
+        f"Hash {track.suite_hash[:12]}."
     )
 
 
