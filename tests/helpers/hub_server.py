@@ -63,6 +63,8 @@ class HubServer:
         self.drops = 0
         self.hang_after = -1
         """Send nothing more after so many bytes of a body, and keep the connection."""
+        self.silent = False
+        """Take every request, and answer none."""
         self.corrupt: set[str] = set()
         """Files whose bytes are wrong, at the right length."""
         self.ignore_range = False
@@ -153,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(
             (self.command, f"{self.kind}{path}", {k.lower(): v for k, v in self.headers.items()})
         )  # fmt: skip
+        while self.hub.silent and not self.hub._closing.is_set():
+            time.sleep(0.05)
         for part, answers in self.hub.statuses.items():
             if part in f"{self.kind}{path}" and answers:
                 status, headers = answers.pop(0)

@@ -734,7 +734,7 @@ class _Retry(Exception):
 
 def _stream(plan: DownloadPlan, file: RemoteFile, partial: Path, progress: _Progress, token: str | bool) -> None:
     """One request: append to the partial file until it ends. Raises `_Retry` where another may help."""
-    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HTTPError
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -749,7 +749,7 @@ def _stream(plan: DownloadPlan, file: RemoteFile, partial: Path, progress: _Prog
             headers["Range"] = f"bytes={start}-"
         request = HubId(plan.id.repo, file.name, plan.id.revision)
         try:
-            with get_session().stream(
+            with hub.session().stream(
                 "GET", url, headers=headers, follow_redirects=True, timeout=SILENCE_S
             ) as response:
                 if response.status_code == 416 or (

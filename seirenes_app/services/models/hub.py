@@ -31,6 +31,7 @@ TIMEOUT_S = 15.0
 OFFLINE_SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 LOGIN = "seirenes models login"
 _HUB = "https://huggingface.co"
+_FACTS = ("downloads", "gated", "tags", "pipeline_tag")
 _TRUE = ("1", "on", "true", "yes")
 # As huggingface_hub sends it on; said wherever a text of another library could hold it.
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}|(?i:bearer\s+)\S+")
@@ -274,12 +275,15 @@ def list_gguf_files(hub_id: HubId, remote: RemoteModel | None = None) -> list[Gg
 def search_hub(query: str, limit: int = 30) -> list[SearchResult]:
     """Text generation models whose name fits, the most downloaded first. Raises a `HubError`."""
     with _asking(f"models called {query!r}"):
-        found = list(
-            _api().list_models(
-                search=query.strip() or None, sort="downloads", limit=limit,
-                expand=["downloads", "gated", "tags", "pipeline_tag", "library_name"],
-            )
-        )  # fmt: skip
+        from huggingface_hub import ModelInfo
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+        # Asked directly: the client's `list_models` has no time limit and tries again and again.
+        wanted = {"search": query.strip(), "sort": "downloads", "limit": limit, "expand": list(_FACTS)}
+        headers = build_hf_headers(token=find_token()[0] or False, library_name="seirenes")
+        response = session().get(f"{endpoint()}/api/models", params=wanted, headers=headers)
+        hf_raise_for_status(response)
+        found = [ModelInfo(**item) for item in response.json()]
     return [_search_result(info) for info in found if _writes_text(info)]
 
 
@@ -302,9 +306,19 @@ def _licence(info: Any) -> str:
     return visible(str(found or next(tagged, "")))[:80]
 
 
+def session() -> Any:
+    """The client's HTTP session. It has no time limit of its own, and a silent hub would be waited for for ever."""
+    from huggingface_hub import get_session
+
+    found = get_session()
+    found.timeout = TIMEOUT_S
+    return found
+
+
 def _api(token: str | None = None) -> HfApi:
     from huggingface_hub import HfApi
 
+    session()
     token = token or find_token()[0]
     return HfApi(endpoint=endpoint(), token=token or False, library_name="seirenes")
 

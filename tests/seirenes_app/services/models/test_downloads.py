@@ -234,6 +234,21 @@ def test_a_limit_and_a_failing_hub_are_sentences(server):
         plan()
 
 
+@pytest.mark.parametrize("fault", ["silent", "closed"])
+def test_a_hub_that_does_not_answer_is_not_waited_for_long(server, monkeypatch, fault):
+    monkeypatch.setattr(hub, "TIMEOUT_S", 0.3)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    server.silent = fault == "silent"
+    if fault == "closed":
+        server.close()
+    for ask in (lambda: hub.search_hub("x"), plan, lambda: hub.check_access(HubId("org/model"))):
+        started = time.monotonic()
+        with pytest.raises(HubError, match="cannot be reached"):
+            ask()
+        assert time.monotonic() - started < 3
+    assert "cannot be reached" in hub.login_status().problem
+
+
 def test_a_search_tells_formats_licence_and_gate(server):
     server.add("org/tiny-GGUF", {"m.gguf": b"x"}, licence="mit", downloads=3)
     server.add("org/tiny", FOLDER, gated=True, downloads=9)
