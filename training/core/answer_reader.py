@@ -1038,7 +1038,8 @@ class _Reader:
         where that does not decide."""
         new = [n for n in numbers if self.asked.is_new(n)]
         named = [n for n in new if self.asked.named_after(text, n)]
-        if self.asked.nouns and not named and _AND_MORE.search(text[numbers[-2].end : numbers[-1].start]):
+        coordinated = len(numbers) > 1 and _AND_MORE.search(text[numbers[-2].end : numbers[-1].start])
+        if self.asked.nouns and not named and coordinated:
             # "7 boys and 14 girls" is no number of children.
             return self._result("")
         if len({n.quantity for n in new}) > 1:

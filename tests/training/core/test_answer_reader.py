@@ -127,13 +127,24 @@ def test_words_are_numbers():
 TOKENS = st.one_of(
     st.characters(codec="utf-8"),
     st.sampled_from([*"0123456789.,/-+*=#$%{}\\ \n()½²°:", "####", "\\boxed{", "\\frac{", "answer is ", "<think>", "</think>",
-                     "twelve ", "a dozen ", "e9", "k", "dollars and "]),
+                     "twelve ", "a dozen ", "e9", "k", "dollars and ", "Tom has ", " apples", " and ", "so ", "not ", "which is ",
+                     " or ", "left", " of the ", ". ", "in total "]),
 )  # fmt: skip
 
 
-@given(st.lists(TOKENS, max_size=40).map("".join), st.sampled_from(AnswerKind), st.booleans())
-def test_no_text_makes_the_reader_raise(text, kind, truncated):
-    read_answer(text, kind, truncated=truncated, options=("Tom",))
+QUESTIONS = st.sampled_from(
+    ["", "How many apples does Tom have?", "How much is 12 and 3?", "Tom has 12 apples. How many does he not eat?"]
+)
+
+
+@given(st.lists(TOKENS, max_size=40).map("".join), st.sampled_from(AnswerKind), st.booleans(), QUESTIONS)
+def test_no_text_makes_the_reader_raise(text, kind, truncated, question):
+    read_answer(text, kind, truncated=truncated, options=("Tom",), question=question)
+
+
+@given(st.text(max_size=60), st.lists(TOKENS, max_size=20).map("".join))
+def test_no_question_makes_the_reader_raise(question, text):
+    read_answer(text, NUMBER, question=question)
 
 
 @pytest.mark.parametrize(
