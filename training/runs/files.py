@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -59,9 +60,11 @@ def decode_format(
 
 
 def read_text(path: Path, missing: str = "") -> str:
-    """The text of a file in UTF-8. A UserError, `missing` where there is none, where it cannot be read."""
+    """The text of a file in UTF-8. A UserError, `missing` where there is none, where it cannot be read. A pipe is not
+    waited for."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open_regular(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+            return text.read()
     except (OSError, UnicodeDecodeError) as error:
         if missing and isinstance(error, FileNotFoundError):
             raise UserError(missing) from error

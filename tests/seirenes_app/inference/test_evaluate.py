@@ -17,6 +17,8 @@ from training.evaluation.evaluator import SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader
+from training.evaluation.suites.io import ITEMS
+from training.evaluation.torch_evaluator import evaluate_folder
 from training.prompt_files import COMPACT, built_in
 from training.runs.control import StopRequested
 from training.runs.events import EventTail
@@ -146,6 +148,29 @@ def test_a_missing_gguf_fails_its_target_with_words(tmp_path, capsys):
         assert "plan.json is missing" in capsys.readouterr().err
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_a_model_that_became_a_pipe_or_a_loop_fails_its_target_and_does_not_hang(tmp_path, kind):
+    pipe, loop = tmp_path / "pipe.gguf", tmp_path / "loop.gguf"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    targets = [Target(path.stem, str(path), kind) for path in (pipe, loop)]
+    paths = new_evaluation(tmp_path, plan_of(*targets, problems=1))
+    ended = evaluate_folder(paths.root) if kind is TargetKind.TORCH else run_part(paths.root, kind, WorkerEngine())
+    assert ended == "failed"
+    message = last_state(paths).message
+    assert "pipe.gguf" in message
+    assert "loop.gguf" in message
+
+
+def test_a_suite_whose_file_became_a_pipe_is_told(tmp_path, gguf):
+    plan = replace(plan_of(gguf), suites=(suite_with_a_long_problem(tmp_path / "suite"),))
+    paths = new_evaluation(tmp_path, plan)
+    (tmp_path / "suite" / ITEMS).unlink()
+    os.mkfifo(tmp_path / "suite" / ITEMS)
+    with pytest.raises(UserError, match=ITEMS):
+        run_part(paths.root, TargetKind.GGUF, WorkerEngine())
 
 
 def test_a_damaged_gguf_is_told_when_it_is_located(tmp_path):
