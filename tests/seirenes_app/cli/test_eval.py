@@ -15,6 +15,7 @@ from helpers.evals import fill, small_plan
 
 from seirenes_app.cli import evaluate as verbs_eval
 from seirenes_app.inference.models import bundled_model
+from seirenes_app.services.evaluation_estimate import estimate_plan
 from seirenes_app.services.evaluations import EvaluationRepository
 from training.core.types import Condition
 from training.errors import UserError
@@ -66,7 +67,11 @@ def run(tmp_path, gguf):
 
 def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     assert call("eval", gguf, "--problems", 3, "--rows", tmp_path / "rows.jsonl") == 0
-    out = capsys.readouterr().out
+    printed = capsys.readouterr()
+    out = printed.out
+    assert "About 27 completions" in printed.err
+    assert "guessed from the model's size" in printed.err
+    assert "near 50% will be known to" in printed.err
     for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):
         assert words in out
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -74,6 +79,9 @@ def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     assert {r["condition"] for r in rows} == set(Condition)
     (found,) = EvaluationRepository().list_evaluations()
     assert found.state.status == "finished"
+    (pace,) = found.state.paces.values()
+    assert pace.rows == 27
+    assert "measured in an earlier evaluation" in estimate_plan(found.plan, [found]).basis
     assert call("eval", "--list", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert (listed["evaluation"], listed["status"], listed["rows"]) == (found.paths.run_id, "finished", 27)

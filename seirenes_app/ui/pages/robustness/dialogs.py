@@ -86,6 +86,8 @@ class EvaluateDialog(PageDialog):
         self.kind.render_value(ON_SUITE)
         self.kind.buttons[CROSS_PLAY].setEnabled(self._one_run and any(len(s) > 1 for s in self._checkpoints.values()))
         self.estimate, self.basis = make_label("", "figure"), make_label("", "small", wrap=True)
+        # Room for two lines always, so that the buttons below stay where they are.
+        self.basis.setMinimumHeight(2 * self.basis.fontMetrics().lineSpacing())
         parts = column(
             SPACE_2, self.kind, SPACE_2, self._build_targets(), SPACE_2, self._build_options(), SPACE_3, self.estimate,
             self.basis,
