@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from training.errors import UserError
-from training.runs.files import expanded
+from training.runs.files import expanded, open_regular
 
 MAIN = "main"
 CONVERTIBLE = frozenset(
@@ -249,8 +249,8 @@ def _snapshot(repo: Path, revision: str) -> Path | None:
     commit = ""
     if _COMMIT.fullmatch(revision) and (repo / "snapshots" / revision).is_dir():
         return repo / "snapshots" / revision
-    with suppress(OSError, UnicodeDecodeError):
-        commit = (repo / "refs" / revision).read_text(encoding="ascii").strip()
+    with suppress(OSError, UnicodeDecodeError, UserError), open_regular(repo / "refs" / revision) as file:
+        commit = file.read(256).decode("ascii").strip()
     if _COMMIT.fullmatch(commit) and (repo / "snapshots" / commit).is_dir():
         return repo / "snapshots" / commit
     try:

@@ -236,6 +236,10 @@ def test_a_fifo_a_loop_of_links_and_an_empty_folder_are_refused_at_once(tmp_path
     os.mkfifo(tmp_path / "fifo.gguf")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "empty").mkdir()
+    reference = put("org/name", FOLDER).parents[1] / "refs" / "main"
+    reference.unlink()
+    os.mkfifo(reference)
+    assert locate_folder("org/name").name == COMMIT
     with pytest.raises(UserError, match="neither a file nor a folder"):
         locate_gguf(tmp_path / "fifo.gguf")
     for name in ("loop", "fifo.gguf"):
