@@ -62,8 +62,7 @@ class ModelSource(StrEnum):
     BUNDLED = "bundled"
     CHECKPOINT = "checkpoint"  # of a run
     FOLDER = "folder"  # a folder or file that the user added
-    HUB_CACHE = "hub_cache"
-    DOWNLOAD = "download"  # in the hub's cache, downloaded by this program
+    HUB_CACHE = "hub_cache"  # downloads go there too
     LM_STUDIO = "lm_studio"
     LLAMA_CPP = "llama_cpp"
     OLLAMA = "ollama"
@@ -71,7 +70,7 @@ class ModelSource(StrEnum):
 
 SOURCE_NAMES = {
     ModelSource.BUNDLED: "bundled", ModelSource.CHECKPOINT: "run checkpoint", ModelSource.FOLDER: "folder",
-    ModelSource.HUB_CACHE: "Hugging Face cache", ModelSource.DOWNLOAD: "download", ModelSource.LM_STUDIO: "LM Studio",
+    ModelSource.HUB_CACHE: "Hugging Face cache", ModelSource.LM_STUDIO: "LM Studio",
     ModelSource.LLAMA_CPP: "llama.cpp", ModelSource.OLLAMA: "Ollama",
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from seirenes_app.ui.widgets.table_model import Column, TableModel
 
 SOURCE_ICONS = {
     ModelSource.BUNDLED: "models", ModelSource.CHECKPOINT: "train", ModelSource.FOLDER: "folder",
-    ModelSource.HUB_CACHE: "disk", ModelSource.DOWNLOAD: "drop", ModelSource.LM_STUDIO: "chip",
+    ModelSource.HUB_CACHE: "disk", ModelSource.LM_STUDIO: "chip",
     ModelSource.LLAMA_CPP: "chip", ModelSource.OLLAMA: "chip",
 }  # fmt: skip
 FORMATS = {ModelFormat.FOLDER: "Folder", ModelFormat.GGUF: "GGUF", ModelFormat.ADAPTER: "Adapter"}

@@ -29,7 +29,6 @@ READING = "Reading its files…"
 LOOK_UP_MS = 350  # How long a typed name must rest before it is looked up
 PREVIEW_HEIGHT = 132
 RECENT = "recent"
-HUB = (ModelSource.HUB_CACHE, ModelSource.DOWNLOAD)
 EVERY_FORMAT = frozenset(ModelFormat)
 FILE_FILTER = "Models (*.gguf);;All files (*)"
 
@@ -235,4 +234,4 @@ def describe_choice(entry: ModelEntry, known: ModelDescription, *, training: boo
 
 def argument_of(entry: ModelEntry) -> str:
     """What names a model in a configuration: its hub id, or its path."""
-    return entry.id if entry.id == STARTER or entry.source in HUB else str(entry.path)
+    return entry.id if entry.id == STARTER or entry.source is ModelSource.HUB_CACHE else str(entry.path)

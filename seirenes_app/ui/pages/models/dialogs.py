@@ -29,7 +29,6 @@ from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
 from seirenes_app.ui.widgets.labels import IconLine, make_label
-from seirenes_app.ui.widgets.model_picker import HUB
 from training.errors import UserError
 from training.model_names import HubId, parse_hub_id
 
@@ -42,7 +41,7 @@ def can_remove(entry: ModelEntry) -> bool:
 def hub_id_of(entry: ModelEntry) -> HubId | None:
     """The id of a model of the Hugging Face cache."""
     try:
-        return parse_hub_id(entry.id) if entry.source in HUB else None
+        return parse_hub_id(entry.id) if entry.source is ModelSource.HUB_CACHE else None
     except UserError:
         return None
 
