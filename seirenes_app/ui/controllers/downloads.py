@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from seirenes_app.services.models import downloads as service
-from seirenes_app.services.models.downloads import (
-    DownloadId,
-    DownloadPlan,
-    DownloadState,
-    DownloadSummary,
-    DownloadWatch,
-)
 from seirenes_app.ui.tasks import TaskRunner
 from training.runs.status import LIVE, RunStatus
 
+if TYPE_CHECKING:
+    from seirenes_app.services.models.downloads import (
+        DownloadId,
+        DownloadPlan,
+        DownloadState,
+        DownloadSummary,
+        DownloadWatch,
+    )
+
 CHECK_MS = 500
 START_TIMEOUT_S = 30.0
+
+
+def _service() -> Any:
+    """Imported in the thread that needs it first: the window is made before anybody looks at a download."""
+    from seirenes_app.services.models import downloads
+
+    return downloads
 
 
 class DownloadMonitor(QObject):
@@ -45,27 +54,27 @@ class DownloadMonitor(QObject):
     def refresh(self) -> None:
         """List again; `changed` follows."""
         self._tasks.run(
-            service.list_downloads, self._on_listed,
+            lambda: _service().list_downloads(), self._on_listed,
             lambda text: self.failed.emit("The downloads could not be listed", text), key="list", queue=True,
         )  # fmt: skip
 
     def start(self, plan: DownloadPlan) -> None:
         """Start, or resume the one of the same model."""
-        self._do(None, lambda: service.start_download(plan), "The download did not start")
+        self._do(None, lambda: _service().start_download(plan), "The download did not start")
 
     def pause(self, download: DownloadId) -> None:
-        self._do(download, lambda: service.pause_download(download), "The download was not paused")
+        self._do(download, lambda: _service().pause_download(download), "The download was not paused")
 
     def resume(self, download: DownloadId) -> None:
         def work() -> DownloadId:
-            service.resume_download(download)
+            _service().resume_download(download)
             return download
 
         self._do(download, work, "The download was not resumed")
 
     def cancel(self, download: DownloadId) -> None:
         """End it and remove what was loaded; a finished one is only taken off the list."""
-        self._do(download, lambda: service.cancel_download(download), "The download was not cancelled")
+        self._do(download, lambda: _service().cancel_download(download), "The download was not cancelled")
 
     def _do(self, download: DownloadId | None, work: Callable[[], object], title: str) -> None:
         if download is not None:
@@ -133,6 +142,6 @@ def poll_all(
     """The state of each; a UserError where one is gone."""
     found = {}
     for id_, known in watches.items():
-        watch = known or service.watch_download(id_)
+        watch = known or _service().watch_download(id_)
         found[id_] = watch, watch.poll()
     return found

@@ -1,17 +1,23 @@
-"""The models on this machine, found and described in other threads; shared by the Models page and the pickers."""
+"""The models on this machine, found and described in other threads; shared by the Models page and the pickers.
+
+The services are imported there, too: the window is made before anybody looks at a model.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from seirenes_app.services.models.facts import Fit, ModelDescription, describe_model, fit_for_inference
-from seirenes_app.services.models.inventory import ModelEntry, SearchProgress, find_models
 from seirenes_app.ui.tasks import Task, TaskRunner
 from training.errors import UserError
+
+if TYPE_CHECKING:
+    from seirenes_app.services.models.facts import Fit, ModelDescription
+    from seirenes_app.services.models.inventory import ModelEntry, SearchProgress
 
 FRESH_S = 15.0  # How long what was found counts as new
 REPORT_S = 0.15  # Between two reports of what was found so far
@@ -101,6 +107,9 @@ class ModelInventory(QObject):
 
 def find_all(task: Task) -> Found:
     """All models, reported from time to time."""
+    from seirenes_app.services.models.facts import fit_for_inference
+    from seirenes_app.services.models.inventory import find_models
+
     entries: list[ModelEntry] = []
     real_paths: list[Path] = []
     fits: list[Fit | None] = []
@@ -127,6 +136,8 @@ def find_all(task: Task) -> Found:
 
 
 def describe(entry: ModelEntry) -> ModelDescription | str:
+    from seirenes_app.services.models.facts import describe_model
+
     try:
         return describe_model(entry)
     except UserError as error:

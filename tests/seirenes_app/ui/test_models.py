@@ -404,6 +404,31 @@ def test_a_killed_download_is_found_again_and_can_be_resumed(hub, models, qtbot)
     models.wait(lambda: not rows(models))
 
 
+def test_a_download_outlives_the_window_and_the_next_one_finds_it(hub, models, qtbot):
+    hub.bytes_per_s = 200_000
+    ask(models, "some-lab/Folder").go.click()
+    models.wait(lambda: any(s.state is not None and s.state.done_bytes > 100_000 for s in models.downloads.summaries))
+    models.close()
+    other = DownloadMonitor()
+    with qtbot.waitSignal(other.finished, timeout=PATIENCE_MS):
+        other.refresh()
+        models.wait(lambda: [s.state.status for s in other.summaries] == [RunStatus.RUNNING])
+        hub.bytes_per_s = 0
+    other.close()
+
+
+def test_wrong_bytes_are_said_and_a_resumed_download_loads_the_file_again(hub, models):
+    hub.corrupt.add("model.safetensors")
+    ask(models, "some-lab/Folder").go.click()
+    models.wait(lambda: status_of(models) == [RunStatus.FAILED])
+    (row,) = rows(models)
+    assert "model.safetensors arrived damaged" in row.message.text()
+    assert "Resume the download" in row.message.text()
+    hub.corrupt.clear()
+    models.qtbot.mouseClick(row.pause, Qt.MouseButton.LeftButton)
+    models.wait(lambda: status_of(models) == [RunStatus.FINISHED])
+
+
 @pytest.mark.parametrize(
     ("name", "words", "login"),
     [
