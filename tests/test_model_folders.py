@@ -5,8 +5,10 @@ import torch
 from helpers.tiny_models import TEMPLATE, change_model, save_model, session_answers
 
 from seirenes_app.inference.client import WorkerClient
-from seirenes_app.inference.protocol import Finish, Message, RenderRequest, SampleRequest
+from seirenes_app.inference.protocol import Chunk, Finish, Message, RenderRequest, SampleRequest, ScoreRequest
+from training.core.answers import AnswerGrader
 from training.core.chat_template import NoteKind
+from training.core.types import AnswerKind, Outcome, Problem
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.chat_tokenizer import ChatTokenizer
 from training.engine.torch_local import LocalTorchBackend
@@ -14,6 +16,7 @@ from training.evaluation.torch_evaluator import sample_texts
 from training.export.gguf_model import export_gguf
 
 PATIENCE_S = 60
+QUESTION = "Mia has 2 apples and 3 pears. How many fruits are there?"
 WITH_BOS = "{{ bos_token }}" + TEMPLATE
 THINKING = TEMPLATE + "{% if enable_thinking is defined and not enable_thinking %}<tool>{% endif %}"
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
@@ -28,6 +31,10 @@ FOLDERS = {
     "template without the first token": (("llama", "llama-3", {}), {"template": TEMPLATE}),
     "template that refuses a system role": (("qwen3", "qwen2", {}), {"template": NO_SYSTEM}),
     "broken template": (("qwen3", "qwen2", {}), {"template": "{% for %}"}),
+    "template that opens a reasoning block": (
+        ("qwen2", "qwen2", {}),
+        {"template": TEMPLATE + "<think>{{ '\n' }}", "special": ("<think>", "</think>")},
+    ),
     "template with a variable": (("qwen3", "qwen2", {}), {"template": THINKING}),
 }
 CHATS = [
@@ -122,6 +129,29 @@ def test_a_base_model_is_asked_in_plain_lines_and_ends_where_the_user_would_spea
         rendered = client.send(RenderRequest(messages=(Message(**CHATS[0][0]),))).result(PATIENCE_S)
     assert rendered.text == "User: Mia has 12 apples.\nAssistant:"
     assert "no chat template" in rendered.note
+
+
+def test_a_completion_begins_with_the_reasoning_tag_that_the_template_wrote(made):
+    folder, gguf = made("template that opens a reasoning block")
+    engine = LocalTorchBackend(folder, device="cpu", threads=1)
+    ((ours,),) = sample_texts(engine, CHATS[:1], 1, SamplingParams(8, 0.0))
+    assert ours.text.startswith("<think>\n")
+    closing = engine.codec.tokenizer.convert_tokens_to_ids("</think>")
+    end = min(engine.codec.end_ids)
+    assert engine.codec.decode([closing, end]) == "</think>"
+    messages = (Message(**CHATS[0][0]),)
+    chunks = []
+    with WorkerClient() as client:
+        client.load(gguf, threads=1).result(PATIENCE_S)
+        request = SampleRequest(messages=messages, max_tokens=8, temperature=0.0)
+        (theirs,) = client.send(request, chunks.append).result(PATIENCE_S).samples
+        assert theirs.text == ours.text == "".join(e.text for e in chunks if isinstance(e, Chunk))
+        scored = client.send(ScoreRequest(messages=messages, completion=theirs.text)).result(PATIENCE_S)
+    # The tag is the prompt's end, and is not scored again.
+    assert scored.text == theirs.text.removeprefix("<think>\n")
+    problem = Problem("p", "sums", QUESTION, "5", AnswerKind.NUMBER, "")
+    graded = AnswerGrader().grade(ours.text + " 2 + 3 = 5\n#### 5", problem, truncated=True)
+    assert graded.outcome is Outcome.TRUNCATED, "an answer inside an unfinished block"
 
 
 @pytest.mark.parametrize("name", ["several end tokens", "no template", "tied head, bfloat16"])

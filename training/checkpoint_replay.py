@@ -12,12 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from training.core.answer_reader import OPENING_TOKENS, opening_tag
 from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, PromptProfile, join_hint, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Problem
-from training.engine.base import until_stop
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
@@ -80,8 +78,7 @@ def _answers(request: ReplayRequest, grader: AnswerGrader) -> Iterator[dict[str,
         except UserError as error:
             yield {"step": step, "missing": str(error)}
             continue
-        opened = opening_tag(backend.codec.decode(prompt[-OPENING_TOKENS:]))
-        answer = opened + until_stop(backend.codec.decode(completion.tokens), params.stop)
+        answer = backend.codec.completion_text(prompt, completion.tokens, params.stop)
         graded = grade(answer, request.problem, request.suggested, grader, completion.truncated)
         yield {
             "step": step, "outcome": str(graded.outcome), "text": answer, "answer": graded.answer,

@@ -76,8 +76,9 @@ def _lines(request: CompletionRequest, write: Any) -> Iterator[dict[str, Any]]:
         drawn = backend.sample(part, 1, params, progress=report)
         seconds = (time.monotonic() - began) / len(part)
         for place, (completion,) in enumerate(drawn, start):
+            text = backend.codec.completion_text(encoded[place], completion.tokens)
             yield {
-                "text": backend.codec.decode(completion.tokens), "tokens": len(completion.tokens),
+                "text": text, "tokens": len(completion.tokens),
                 "truncated": completion.truncated, "logprobs": list(completion.logprobs), "seconds": seconds,
                 "prompt_tokens": len(encoded[place]),
             }  # fmt: skip

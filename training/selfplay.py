@@ -34,7 +34,7 @@ from training.core.advantages import (
     reasoner_reward,
     should_run_hinted,
 )
-from training.core.answer_reader import OPENING_TOKENS, Tier, opening_tag
+from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
@@ -269,10 +269,9 @@ class SelfPlay:
             progress=lambda done, _: self.callbacks.stage(stage, done, total),
             cancelled=self.callbacks.cancelled,
         )
-        opened = [opening_tag(codec.decode(prompt[-OPENING_TOKENS:])) for prompt in prompts]
         return [
-            [Rollout(prompt, c, tag + codec.decode(c.tokens)) for c in completions]
-            for prompt, tag, completions in zip(prompts, opened, sampled, strict=True)
+            [Rollout(prompt, c, codec.completion_text(prompt, c.tokens)) for c in completions]
+            for prompt, completions in zip(prompts, sampled, strict=True)
         ]
 
     # ------------------------------------------------------------------ reward

@@ -16,7 +16,7 @@ import numpy as np
 
 from seirenes_app.inference.protocol import ErrorKind
 from seirenes_app.inference.sampling import FloatArray
-from training.core.chat_template import is_markup
+from training.core.chat_template import is_markup, is_reasoning_tag
 
 BATCH_TOKENS = 512
 OUTPUT_ROWS = 64
@@ -189,17 +189,25 @@ class LlamaModel:
             self.end_ids |= set(tokens)
 
     @cached_property
-    def special_texts(self) -> frozenset[str]:
-        """What may not become a token when a user writes it: control tokens, and added ones that look like markup."""
+    def _added(self) -> dict[int, tuple[str, bool]]:
+        """Tokens that are no ordinary pieces of text: what they are written as, and whether they are control tokens."""
         control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
-        found = set()
+        found = {}
         for token in range(self.n_vocab):
             attributes = llama.llama_vocab_get_attr(self._vocab, token)
             if attributes & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
                 text = llama.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
-                if attributes & control or is_markup(text):
-                    found.add(text)
-        return frozenset(found)
+                found[token] = text, bool(attributes & control)
+        return found
+
+    @cached_property
+    def special_texts(self) -> frozenset[str]:
+        """What may not become a token when a user writes it: control tokens, and added ones that look like markup."""
+        return frozenset(text for text, control in self._added.values() if control or is_markup(text))
+
+    @cached_property
+    def _reasoning_ids(self) -> frozenset[int]:
+        return frozenset(token for token, (text, control) in self._added.items() if control and is_reasoning_tag(text))
 
     def special(self, name: str) -> str:
         """The text of the "bos" or "eos" token; empty when the model has none."""
@@ -219,10 +227,11 @@ class LlamaModel:
         return list(buffer[:n])
 
     def piece(self, token: int, *, special: bool) -> bytes:
-        """The bytes of a token; a special token has some only when `special`."""
+        """The bytes of a token. Control tokens have some when `special`, those around reasoning blocks always."""
         known = self._pieces.get((token, special))
         if known is None:
-            known = self._pieces[token, special] = self._piece(token, special)
+            shown = special or token in self._reasoning_ids
+            known = self._pieces[token, special] = self._piece(token, shown)
         return known
 
     def _piece(self, token: int, special: bool) -> bytes:

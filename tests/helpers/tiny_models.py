@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -111,8 +111,9 @@ def save_model(folder: Path, kind: str, tokenizer: str, *, shard: str | None = N
     return folder
 
 
-def change_model(folder: Path, *, dtype=None, ends=None, pad=True, template=TEMPLATE) -> Path:
-    """Change a saved model: its number type, the end tokens that it lists, no pad token, another template or none."""
+def change_model(folder: Path, *, dtype=None, ends=None, pad=True, template=TEMPLATE, special=()) -> Path:
+    """Change a saved model: its number type, the end tokens that it lists, no pad token, another template or none,
+    more special tokens."""
     if dtype is not None:
         AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).save_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -122,6 +123,7 @@ def change_model(folder: Path, *, dtype=None, ends=None, pad=True, template=TEMP
         config.pad_token_id = None
     if ends is not None:
         GenerationConfig(eos_token_id=ends).save_pretrained(folder)
+    tokenizer.add_tokens([AddedToken(text, special=True) for text in special], special_tokens=True)
     tokenizer.chat_template = template
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)

@@ -30,6 +30,7 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from training.core.answer_reader import split_reasoning
 from training.errors import UserError
 
 Turn = Mapping[str, str]
@@ -292,6 +293,11 @@ def _unused_characters(text: str) -> tuple[str, str]:
 def is_markup(token: str) -> bool:
     """Whether an added token looks like markup: `<think>`, `[INST]`, and not a run of spaces or a word."""
     return len(token) > 2 and (token[0], token[-1]) in {("<", ">"), ("[", "]"), ("◁", "▷")}
+
+
+def is_reasoning_tag(token: str) -> bool:
+    """Whether a special token opens or closes a reasoning block, so that the text of a completion must keep it."""
+    return split_reasoning(token)[1] or (is_markup(token) and not split_reasoning("a" + token)[0])
 
 
 def cut_special(prompt: RenderedPrompt, special_texts: frozenset[str]) -> list[str]:

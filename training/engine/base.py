@@ -142,7 +142,10 @@ class Codec(Protocol):
         `variables` are for the chat template."""
 
     def decode(self, tokens: Tokens) -> str:
-        """Text of a completion, special tokens left out."""
+        """Text of tokens; of the special ones only those that open or close a reasoning block."""
+
+    def completion_text(self, prompt: Tokens, completion: Tokens, stops: Sequence[str] = ()) -> str:
+        """Text of a completion up to a stop string; it begins with the reasoning tag that the prompt ends with."""
 
     def special_texts(self) -> frozenset[str]:
         """The written form of every special token (a gate refuses hints that contain one)."""

@@ -2,13 +2,22 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from training.core.chat_template import ChatTemplate, TemplateNote, cut_special, folder_template, is_markup
-from training.engine.base import Tokens
+from training.core.answer_reader import OPENING_TOKENS, opening_tag
+from training.core.chat_template import (
+    ChatTemplate,
+    TemplateNote,
+    cut_special,
+    folder_template,
+    is_markup,
+    is_reasoning_tag,
+)
+from training.engine.base import Tokens, until_stop
 from training.errors import UserError
 
 
@@ -23,9 +32,10 @@ class ChatTokenizer:
         self.tokenizer = load_tokenizer(folder)
         named = {k: v for k, v in self.tokenizer.special_tokens_map.items() if isinstance(v, str)}
         self.template: ChatTemplate = folder_template(folder, named)
-        added = self.tokenizer.added_tokens_decoder.values()
-        kept = (str(token) for token in added if token.special or is_markup(str(token)))
+        added = self.tokenizer.added_tokens_decoder
+        kept = (str(token) for token in added.values() if token.special or is_markup(str(token)))
         self._specials = frozenset((*self.tokenizer.all_special_tokens, *kept))
+        self._reasoning_ids = {int(i): str(t) for i, t in added.items() if t.special and is_reasoning_tag(str(t))}
         self.end_ids = end_ids(folder, self.tokenizer) | self._end_of_turn()
         if base is not None:
             self.end_ids |= end_ids(base, self.tokenizer)
@@ -54,6 +64,15 @@ class ChatTokenizer:
         return tuple(ids)
 
     def decode(self, tokens: Tokens) -> str:
+        if self._reasoning_ids.keys().isdisjoint(tokens):
+            return self._decode(tokens)
+        parts = groupby(tokens, key=lambda token: token if token in self._reasoning_ids else None)
+        return "".join(self._reasoning_ids[key] if key is not None else self._decode(list(part)) for key, part in parts)
+
+    def completion_text(self, prompt: Tokens, completion: Tokens, stops: Sequence[str] = ()) -> str:
+        return opening_tag(self.decode(prompt[-OPENING_TOKENS:])) + until_stop(self.decode(completion), stops)
+
+    def _decode(self, tokens: Tokens) -> str:
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 

@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.core.answer_reader import OPENING_TOKENS, opening_tag
 from training.core.gates import check_hint
 from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, PromptProfile, Sampling, adversary_messages
 from training.core.types import Hint, HintType, Problem
-from training.engine.base import Cancelled, SamplingParams, until_stop
+from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.evaluator import Sampled, SampleSpec, Session, run_part
@@ -55,9 +54,8 @@ def sample_texts(
     found = [[Sampled("", False, 0, too_long=True)] * samples for _ in prompts]
     drawn = backend.sample([prompts[p] for p in fitting], samples, params, progress=progress, cancelled=cancelled)
     for place, completions in zip(fitting, drawn, strict=True):
-        opened = opening_tag(codec.decode(prompts[place][-OPENING_TOKENS:]))
         found[place] = [
-            Sampled(opened + until_stop(codec.decode(c.tokens), params.stop), c.truncated, len(c.tokens))
+            Sampled(codec.completion_text(prompts[place], c.tokens, params.stop), c.truncated, len(c.tokens))
             for c in completions
         ]
     return found
@@ -88,10 +86,10 @@ def write_hints(
     special = backend.codec.special_texts()
     hints: dict[tuple[str, HintType], Hint] = {}
     passed = 0
-    for (problem, type_), completions in zip(keys, sampled, strict=True):
+    for (problem, type_), prompt, completions in zip(keys, encoded, sampled, strict=True):
         taken = [hint.text for (id_, _), hint in hints.items() if id_ == problem.id] if author else []
         for completion in completions:
-            reply = backend.codec.decode(completion.tokens)
+            reply = backend.codec.completion_text(prompt, completion.tokens)
             text = clean_hint(reply, truncated=completion.truncated, max_characters=prompts.max_hint_characters)
             if not check_hint(text, problem, special_texts=special).passed:
                 continue

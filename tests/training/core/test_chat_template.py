@@ -15,6 +15,7 @@ from training.core.chat_template import (
     describe_template,
     folder_template,
     is_markup,
+    is_reasoning_tag,
 )
 from training.errors import UserError
 
@@ -309,3 +310,8 @@ def test_a_folder_without_a_readable_template_is_described_at_once(tmp_path):
     write(tmp_path, tokenizer_config__json="{ broken")
     (tmp_path / "chat_template.json").symlink_to("chat_template.json")
     assert describe_template(tmp_path).kind is NoteKind.MISSING
+
+
+def test_reasoning_tags_are_told_from_other_special_tokens():
+    assert all(map(is_reasoning_tag, ("<think>", "</think>", "[THINK]", "[/THINK]", "◁think▷")))
+    assert not any(map(is_reasoning_tag, ("<|im_end|>", "</s>", "[INST]", "<think", "think", "")))
