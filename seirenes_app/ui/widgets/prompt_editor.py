@@ -42,8 +42,8 @@ from training.prompt_files import AUTO, find_profile, list_profiles, save_profil
 BY_MODEL = "Auto"
 EDITED = "-edited"
 KIND_TITLES = {
-    ModelKind.COMPACT: "Bundled model", ModelKind.BASE: "Base models", ModelKind.INSTRUCT: "Instruct models",
-    ModelKind.REASONING: "Reasoning models",
+    ModelKind.COMPACT: "Bundled", ModelKind.BASE: "Base", ModelKind.INSTRUCT: "Instruct",
+    ModelKind.REASONING: "Reasoning",
 }  # fmt: skip
 PLACES = {"reasoner": "Reasoner", "adversary": "Adversary", "types": "Hint types", "answers": "Sampling and limits"}
 WIDTH, HEIGHT = 720, 360
