@@ -36,7 +36,7 @@ from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Stage
 from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
-from training.runs.config import RunConfig, load_config
+from training.runs.config import RunConfig, load_config, profile_of
 from training.runs.files import user_path
 from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
@@ -160,7 +160,10 @@ def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> in
             return 0
         try:
             if not options.json:
-                ERR.print(f"Run [bold]{paths.run_id}[/] in {paths.root}", highlight=False, soft_wrap=True)
+                prompts = profile_of(load_config(paths.config)).label
+                ERR.print(
+                    f"Run [bold]{paths.run_id}[/] in {paths.root}\nPrompts {prompts}", highlight=False, soft_wrap=True
+                )
             state = follow(paths, poll, _progress_line)
         except KeyboardInterrupt:
             stop_process(paths, FORCE)

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -74,6 +74,7 @@ class PromptRow(QWidget):
         self._tasks, self._exact = tasks, exact
         self._fitting: PromptProfile | None = None
         self.problem = ""  # Why the named profile cannot be used, "" where it can
+        self._shown: tuple[PromptProfile | None, ...] = ()
         self.picker = QComboBox()
         self.picker.setAccessibleName("Prompts")
         self.picker.setToolTip("How the model is asked: a prompt profile. Auto takes the one that fits the model")
@@ -127,6 +128,13 @@ class PromptRow(QWidget):
                 self.picker.setCurrentIndex(self.picker.count() - 1)
             self.problem = str(error)
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Profiles may have been saved since."""
+        super().showEvent(event)
+        if not self.problem:
+            self._shown = ()
+            self.render_profile(self.profile, self._fitting)
+
     def _on_picked(self) -> None:
         if not self.problem or self.picker.currentIndex() != self.picker.count() - 1:
             self._take(self.profile)
@@ -138,7 +146,10 @@ class PromptRow(QWidget):
 
     def render_profile(self, profile: PromptProfile | None, fitting: PromptProfile | None = None) -> None:
         """Show a choice. `fitting` is the profile that goes with the model, where that is known."""
-        self._fitting, self.problem = fitting, ""
+        if (profile, fitting) == self._shown and not self.problem:
+            # Pages call this at every change of theirs.
+            return
+        self._fitting, self.problem, self._shown = fitting, "", (profile, fitting)
         found = [listed.profile for listed in list_profiles() if listed.profile is not None]
         if profile is not None and profile not in found:
             found.append(profile)
