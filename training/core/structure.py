@@ -308,7 +308,9 @@ _STATE = frozenset(
 _ATTRIBUTE = re.compile(
     r"\b(?:years?|months?|days?) (?:old|older|younger)\b|\bturn(?:s|ed) \d|\b(?:tall|wide|long|thick|deep|high|heavy|"
     r"old|large)\b|\bweighs?\b|"
-    r"\bage\b|\bbirthday\b|\bhas a number\b|\bnumber \d|\b(?:page|room|house|bus|line|gate|seat|chapter|grade|class) \d"
+    r"\bit (?:rain|snow|thunder)|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)|\bage\b|\bbirthday\b|\bit (?:rain|"
+    r"snow)(?:s|ed)\b|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)\b|\bhas a number\b|\bnumber \d|\b(?:page|"
+    r"room|house|bus|line|gate|seat|chapter|grade|class) \d"
 )
 _NEGATION = re.compile(r"\b(?:not|n't|never|nobody|none|neither|nothing|no|without|nor|hardly)\b|n['’]t\b")
 _NO_NEGATION = re.compile(
@@ -387,7 +389,8 @@ _ABOUT = re.compile(
     r"|his |their )?(?P<noun>\w+)"
 )
 _SUPERLATIVE = re.compile(
-    r"\b(?:say|tell|name|give|find|answer|reply)\b[^.;]{0,30}\bwho (?:is|arrives|gets)\b|\bwho (?:is|was|arrives|"
+    r"\b(?:say|tell|name|give|find|answer|reply)\b[^.;]{0,30}\bwho (?:is|arrives|gets|comes|wins|finishes)\b|\bwho "
+    r"(?:is|was|arrives|"
     r"gets)\b[^.;]{0,30}\?"
 )
 _OTHER_RESULT = re.compile(
@@ -473,6 +476,12 @@ _SUPPOSE = re.compile(
 _USE = re.compile(rf"\b(?:use|take|go with|work with|calculate with|reckon with) (?P<n>{_NUM}) (?P<noun>[a-z]+)")
 
 
+_IF_ASKED = re.compile(
+    r"(?P<if>\bif\b).*,? \b(?:what|how many|how much|who|when)\b|\b(?:what|how many|how much|who|"
+    r"when)\b.*(?P<if2>\bif\b)"
+)
+
+
 def _supposes(s: _Sentence) -> str | None:
     used = _USE.search(s.text)
     if (
@@ -481,10 +490,10 @@ def _supposes(s: _Sentence) -> str | None:
         and not {t.value for t in number_tokens(used["n"])} <= s.scene.numbers
     ):
         return s.raw
-    match = _SUPPOSE.search(s.text)
+    match = _IF_ASKED.search(s.text) or _SUPPOSE.search(s.text)
     if match is None:
         return None
-    rest = s.text[match.end() :]
+    rest = s.text[max(match.end("if"), match.end("if2")) :] if match.re is _IF_ASKED else s.text[match.end() :]
     if re.match(r" it (?:is|was)\b|,? that it is\b", rest) and not _HAS_NUM.search(rest):
         return None
     own = _names_own(rest, s.scene) or re.search(r"\b(?:he|she|they|we|it|you|there)\b", rest)
@@ -580,12 +589,14 @@ _CORRECTION = re.compile(
     r"\bon second thoughts?\b|\bin fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|"
     r"\btruth is\b|"
     r"\bmiscounted\b|\bmisread\b|"
-    r"\bthe real (?:number|amount|count)\b|\berratum\b|\bupdate:|\bedit:|\breally\b|\binstead\b|\bat first\b|"
+    r"\bthe real (?:number|amount|count)\b|\berratum\b|\bupdate:|\bedit:|\breally\b|\binstead\b|\bat first\b|\bat "
+    r"the start\b|\bin the beginning\b|\binitially\b|"
     r"\boriginally\b|\bnote:|"
     r"^(?:no|nope)[,:.!]|\bnot (?:quite )?right\b|\bin place of\b|\brather\b|\bnow\b|\bto tell the truth\b|\bmeant to\b"
 )
 _NOT_BUT = re.compile(
-    rf"\bnot (?:just )?{_NUM}[^.;]{{0,30}}?\bbut\b|,? (?:and )?not {_NUM}|, not (?:more|fewer|less)\b|\b(?:instead "
+    rf"\bnot (?:just |at |on )?{_NUM}[^.;]{{0,30}}?\bbut\b|,? (?:and )?not {_NUM}|, not (?:more|fewer|less)\b|"
+    rf"\b(?:instead "
     rf"of|rather than) (?:the )?{_NUM}"
 )
 _WEAK = frozenset(
@@ -595,12 +606,14 @@ _WEAK = frozenset(
 
 def _corrects(s: _Sentence) -> str | None:
     cue, contrast = _CORRECTION.search(s.text), _NOT_BUT.search(s.text)
-    if _states_anew(s) or _true_value(s):
+    moved = s.problem.kind is AnswerKind.CLOCK and re.search(r"\b(?:changed|moved|shifted) to\b.*\d:\d\d", s.text)
+    if moved or _states_anew(s) or _true_value(s):
         return s.raw
     if not (cue or contrast) or (
         _META.search(s.text)
         and not re.search(
-            r"\b(?:in the story|mistake|typo|wrong|is off|are off|incorrect|"
+            r"\b(?:in the story|at the start|in the beginning|initially|originally|at first|mistake|typo|wrong|is "
+            r"off|are off|incorrect|"
             r"outdated)\b",
             s.text,
         )
@@ -616,8 +629,6 @@ def _corrects(s: _Sentence) -> str | None:
     ):
         return s.raw
     if contrast and {t.value for t in number_tokens(contrast.group())} & s.scene.numbers:
-        return s.raw
-    if s.problem.kind is AnswerKind.CLOCK and re.search(r"\b(?:changed|moved|shifted) to\b.*\d:\d\d", s.text):
         return s.raw
     if cue and cue.group() in ("should read", "should have been") and _HAS_NUM.search(s.text):
         return s.raw
@@ -678,8 +689,10 @@ def _own_quantity(s: _Sentence) -> bool:
     return any((q.own or q.bare) and q.value not in s.scene.numbers for q in quantities)
 
 
+_WEEKDAYS = "|".join(d.casefold() for d in DAYS)
 _TODAY = re.compile(
-    rf"\btoday (?:is|was)(?: in fact| actually| really)?(?: a)? (?P<day>{'|'.join(d.casefold() for d in DAYS)})\b"
+    rf"\btoday (?:is|was)(?: in fact| actually| really)?(?: a)? (?P<day>{_WEEKDAYS})\b|\bit is (?P<day2>{_WEEKDAYS}) "
+    rf"today\b"
 )
 _ON_DAY = re.compile(
     rf"\b(?:is|was|leaves?|starts?|takes place|falls|has|had|comes?|begins?) (?:\w+ ){{0,3}}?on (?:a "
@@ -693,7 +706,7 @@ _SHIFT = re.compile(
 
 def _names_day(s: _Sentence) -> bool:
     match = _TODAY.search(s.text)
-    return match is not None and match["day"] not in s.scene.days
+    return match is not None and (match["day"] or match["day2"]) not in s.scene.days
 
 
 def _moves_day(s: _Sentence) -> str | None:
@@ -803,11 +816,17 @@ def _delays(s: _Sentence) -> str | None:
     if not _DELAY.search(s.text) or not _DURATION.search(s.text) or _exempt(s) or _NEGATION.search(s.text):
         return None
     subject = _subject(_clauses(s)[0], s.scene, _People())
-    return (
-        None
-        if subject in (_Subject.OTHER_PERSON, _Subject.OTHER_THING) and not re.search(r"\bhad to wait\b", s.text)
-        else s.raw
-    )
+    if subject is _Subject.OTHER_THING and s.problem.kind is AnswerKind.CLOCK and _DELAYED.search(s.text):
+        return s.raw
+    other = subject in (_Subject.OTHER_PERSON, _Subject.OTHER_THING)
+    return None if other and not re.search(r"\bhad to wait\b", s.text) else s.raw
+
+
+# What is late or stops where the problem's own time is meant.
+_DELAYED = re.compile(
+    r"^(?:then |later |also )?(?:an?|the|this|another|all)? ?(?:\w+ )?"
+    r"(?:break|delay|pause|interruption|clock|watch|start|beginning|everything|whole thing)\b"
+)
 
 
 _START = re.compile(
@@ -1009,7 +1028,7 @@ def _mention(c: _Clause, i: int, scene: Scene, others: _People) -> _Subject | No
         return _Subject.OTHER_PERSON if others.other and inner is _Subject.OWN_PERSON else inner
     if word in _FIRST_PERSON:
         return _Subject.READER
-    if c.values[i] is not None or word in _DETERMINERS:
+    if c.values[i] is not None or word in _DETERMINERS or word in _VAGUE:
         return _noun_phrase(c, i, scene)
     return _Subject.OTHER_PERSON if _looks_like_name(c, i) else _plain_noun(word, scene)
 
@@ -1085,7 +1104,10 @@ def _noun_phrase(c: _Clause, i: int, scene: Scene) -> _Subject:
         if k > i and word in _OF_OWN:
             return _Subject.OWN_THING
         if k > i and word in ("of", "for") and k + 1 < len(c.words) and _looks_like_name(c, k + 1):
-            return _Subject.OWN_PERSON if c.words[k + 1] in scene.people else _Subject.OTHER_PERSON
+            if re.sub(r"['’]s?$", "", c.words[k + 1]) not in scene.people:
+                return _Subject.OTHER_PERSON
+            if c.words[k + 1] in scene.people:
+                return _Subject.OWN_PERSON
         if (known := _known_noun(stem(word), scene)) is not None:
             owner = c.words[k + 2] if c.words[k + 1 : k + 2] == ("of",) and k + 2 < len(c.words) else ""
             others = bool(owner) and _looks_like_name(c, k + 2) and owner not in scene.people
@@ -1125,7 +1147,7 @@ def _labels(c: _Clause, i: int) -> bool:
     ):
         return True
     plain = before.isalpha() and before not in _DETERMINERS | _PREPOSITIONS | _ADJECTIVES | _POSSESSIVES
-    return plain and i > 1 and c.words[i - 2] in ("in", "on", "at", "from", "to", "page", "bus", "line")
+    return plain and i > 1 and c.words[i - 2] in ("in", "on", "at", "from")
 
 
 def _counted(c: _Clause, i: int, scene: Scene) -> tuple[bool, bool, bool]:
@@ -1231,7 +1253,7 @@ def _event(c: _Clause, subject: _Subject, quantities: list[_Quantity], s: _Sente
         or (_ATTRIBUTE.search(c.text) and not _changed_by(c) and not s.scene.words & {"old", "age", "younger", "older"})
     ):
         return None
-    if _METHOD.search(c.text) and subject not in (_Subject.OWN_PERSON, _Subject.OTHER_PERSON):
+    if _METHOD.search(c.text) and subject is not _Subject.OWN_PERSON:
         return None
     rules = {
         _Subject.OWN_PERSON: _own_person, _Subject.OWN_THING: _own_thing, _Subject.OTHER_PERSON: _other_person,
@@ -1334,8 +1356,16 @@ def _restated(q: _Quantity, c: _Clause, s: _Sentence) -> bool:
 _AS_MANY = re.compile(r"\b(?:as (?:much|many)\b.*\bas\b|half as|twice as|the same (?:number|amount)|equally many)\b")
 
 
+_SCALES_UP = re.compile(
+    r"\b(?:doubled|tripled|halved|doubles|triples|multiplied|shrank|grew) (?!the result|the "
+    r"answer|your)"
+)
+
+
 def _relates(c: _Clause, scene: Scene) -> bool:
     """ "it takes as much white as blue": a quantity by another one."""
+    if _SCALES_UP.search(c.text + " ") and _names_own(c.text, scene):
+        return True
     related = _AS_MANY.search(c.text) and c.text.strip(" .") not in scene.text
     return bool(related) and (_names_own(c.text, scene) or len(set(map(stem, c.words)) & scene.words - _COMMON) > 1)
 
@@ -1375,7 +1405,8 @@ _HOLDS = frozenset(
     "holds hold held has have had contains contain takes take fits do does did needs need costs cost".split()
 )
 _NEVER_DONE = re.compile(
-    r"\b(?:never|not|n't) (?:been )?(?:finished|delivered|counted|sent|used|sold|there|paid|valid|usable)\b"
+    r"\b(?:was|were|is|are|been|got|get) (?:never|not) (?:been )?(?:finished|delivered|counted|sent|used|sold|there|"
+    r"paid|valid|usable)\b"
 )
 _DESCRIBES = re.compile(
     r"\b(?:is|are|was|were|has|have|had|can|may|might|could|looks?|seems?|weighs?|costs?|comes? from|came from|likes?|"
@@ -1435,7 +1466,8 @@ def _other_person(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool
         return True
     if counted and _related(c, s.scene) and _verb(c, _GRABS):
         return True
-    if counted and ((_definite(c, s.scene) and not _verb(c, _WATCHES)) or (takes and _unnamed(c))):
+    firm = takes or gives or any(q.value is not None for q in counted)
+    if counted and ((_definite(c, s.scene) and firm and not _verb(c, _WATCHES)) or (takes and _unnamed(c))):
         return True
     if _arrive(c, quantities, s):
         return True
