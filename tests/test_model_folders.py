@@ -1,19 +1,30 @@
 """Facts about model folders of all sorts in both engines: prompts, end tokens, completions, training, export."""
 
+from contextlib import closing
+
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import TEMPLATE, change_model, save_model, session_answers
 
+from seirenes_app.inference import sampling
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import Chunk, Finish, Message, RenderRequest, SampleRequest, ScoreRequest
+from seirenes_app.inference.sampling import draw
 from training.core.answers import AnswerGrader
 from training.core.chat_template import NoteKind
 from training.core.types import AnswerKind, Outcome, Problem
-from training.engine.base import LossParams, SamplingParams, TrainRow
+from training.engine.base import REPETITION_WINDOW, LossParams, SamplingParams, TrainRow
 from training.engine.chat_tokenizer import ChatTokenizer
+from training.engine.sampler import draw_tokens, restrict_logits
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.torch_evaluator import sample_texts
 from training.export.gguf_model import export_gguf
+from training.runner import RunCallbacks, Runner
+from training.runs.config import from_dict
+from training.runs.control import ProcessControl
+from training.runs.events import EventLog, EventTail
+from training.runs.paths import new_run
 
 PATIENCE_S = 60
 QUESTION = "Mia has 2 apples and 3 pears. How many fruits are there?"
@@ -172,3 +183,35 @@ def test_greedy_text_and_stop_strings_are_the_same_in_both_engines(made, name):
             assert (theirs.finish is Finish.STOP) == (not ours.truncated)
     assert stop not in ours.text
     assert not ours.truncated
+
+
+def test_training_a_base_model_goes_on_with_a_warning(made, tmp_path):
+    config = from_dict({"model": {"path": str(made("no template")[0]), "threads": 1}, "data": {"pool": 4}}, "test")
+    paths = new_run(tmp_path, config)
+    with closing(EventLog(paths.events)) as log:
+        control = ProcessControl(paths.commands, log, None, None)
+        Runner(paths, config, log, RunCallbacks(log, control)).set_up()
+    (warning,) = [e.data for e in EventTail(paths.events).poll() if e.kind == "warning"]
+    assert warning["code"] == "chat_template"
+    assert "no chat template" in warning["message"]
+    assert "instruction-tuned" in warning["remedy"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"top_k": 5}, {"top_p": 0.7}, {"min_p": 0.1}, {"repetition_penalty": 1.8}, {"temperature": 0.0},
+     {"temperature": 1.5, "top_k": 40, "top_p": 0.9, "min_p": 0.02, "repetition_penalty": 1.3}],
+    ids=str,
+)  # fmt: skip
+def test_both_engines_draw_the_same_tokens_by_the_same_settings(settings):
+    rng = np.random.default_rng(11)
+    logits = (rng.standard_normal((400, 130)) * 2).astype(np.float32)
+    recent, uniforms = rng.integers(0, 130, (400, 64)), rng.random(400)
+    params = SamplingParams(1, **settings)
+    theirs = draw(logits, uniforms, recent=recent.tolist(), **settings)
+    torch_logits = torch.from_numpy(logits)
+    chosen_from = None if params.plain else restrict_logits(torch_logits, params, torch.from_numpy(recent))
+    ours = draw_tokens(torch_logits, params.temperature, torch.from_numpy(uniforms).float(), chosen_from)
+    # A uniform number that falls on the edge between two tokens may round to either side.
+    assert (ours.tokens.numpy() != theirs.tokens).mean() <= 0.005
+    assert REPETITION_WINDOW == sampling.REPETITION_WINDOW

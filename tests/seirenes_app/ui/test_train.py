@@ -317,3 +317,12 @@ def test_settings_of_a_run_come_back_with_its_own_prompts(page):
     config = replace(RunConfig(), model=ModelConfig(prompts="neutral-edited"), profile=edited)
     page.show_new(load_config(new_run(page.new._library.runs_root, config).config))
     assert page.new.form.config().profile == edited
+
+
+def test_a_model_without_a_chat_template_is_warned_of_before_it_is_trained(tmp_path):
+    plain = model_folder(tmp_path / "plain", without=("tokenizer_config.json",))
+    _, _, warnings = preflight.check_prompts(RunConfig(model=ModelConfig(path=str(plain))))
+    assert any("no chat template" in text for text in warnings)
+    assert any("Choose an instruct model" in text for text in warnings)
+    _, _, warnings = preflight.check_prompts(RunConfig())
+    assert not any("template" in text for text in warnings)

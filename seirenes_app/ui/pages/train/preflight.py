@@ -56,18 +56,24 @@ def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) ->
 def check_prompts(config: RunConfig) -> tuple[PromptProfile, TokenLimits, tuple[str, ...]]:
     """The profile that fits the model, the token limits that suit it, and warnings. Reads the model's small files."""
     fitting, kind = choose_profile(AUTO, config.model.path), ModelKind.COMPACT
+    found: list[str] = []
     if config.model.path != STARTER:
         try:
             files = read_files(locate_model(config.model.path))
-            kind = kind_of(files, template_of(files))
+            template = template_of(files)
+            kind = kind_of(files, template)
+            if template.note:
+                found.append(template.note.text)
+            if template.plain:
+                found.append("A model without a chat template seldom ends its answers. Choose an instruct model.")
         except UserError:
             # Another warning says what is wrong with the model.
             kind = ModelKind.INSTRUCT
     try:
         used = profile_of(config)
     except UserError as error:
-        return fitting, fitting.limits_for(kind), (str(error),)
-    limits, found = used.limits_for(kind), []
+        return fitting, fitting.limits_for(kind), (*found, str(error))
+    limits = used.limits_for(kind)
     compact = used.digest == built_in(COMPACT).digest
     if compact and kind is not ModelKind.COMPACT:
         found.append(
