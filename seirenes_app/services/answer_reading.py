@@ -46,28 +46,14 @@ def unread_remedies(
     the token limit that they had, where it is known."""
     if shares is None:
         return ()
-    found = []
-    if shares.unreadable > MANY:
-        found.append(
-            f"{percent(shares.unreadable)} of the {what} are unreadable: no final answer was found, or two. See why "
-            "with “seirenes grade”, and use a prompt that shows the form of the answer."
-        )
-    if shares.truncated > MANY:
-        found.append(
-            f"{percent(shares.truncated)} of the {what} were cut off before a final answer. Raise the token limit"
-            f"{'' if max_tokens is None else f', which is {max_tokens:,}'}."
-        )
-    if shares.timed_out > MANY:
-        found.append(
-            f"{percent(shares.timed_out)} of the {what} took the symbolic checker too long. They are neither right nor "
-            "wrong; use gold answers of a simpler form."
-        )
-    if shares.too_long > MANY:
-        found.append(
-            f"{percent(shares.too_long)} of the {what} are missing: the prompt did not fit the model's context. Raise "
-            "the context length, or leave long problems out."
-        )
-    return tuple(found)
+    limit = "" if max_tokens is None else f", which is {max_tokens:,}"
+    said = (
+        (shares.truncated, f"were cut off: raise the token limit{limit}."),
+        (shares.unreadable, "are unreadable: see why with “seirenes grade”, and show the answer's form in the prompt."),
+        (shares.timed_out, "took the symbolic checker too long: use gold answers of a simpler form."),
+        (shares.too_long, "are missing, as the prompt did not fit the context: raise the context length."),
+    )
+    return tuple(f"{percent(share)} of the {what} {text}" for share, text in said if share > MANY)
 
 
 def unread_warnings(sides: Mapping[str, UnreadShares | None], max_tokens: int | None = None) -> tuple[str, ...]:
@@ -87,8 +73,8 @@ def unread_warnings(sides: Mapping[str, UnreadShares | None], max_tokens: int | 
 
 def no_effect(sides: Mapping[str, UnreadShares | None]) -> str:
     """Why no effect is claimed; empty where one may be. The names are those of the compared groups of answers."""
-    mostly = [f"{percent(s.total)} of the {name} answers" for name, s in sides.items() if s is not None and s.mostly]
-    return f"No effect is shown, because {' and '.join(mostly)} could not be graded." if mostly else ""
+    mostly = [f"{percent(s.total)} of {name} answers" for name, s in sides.items() if s is not None and s.mostly]
+    return f"No effect is shown: {', '.join(mostly)} could not be graded." if mostly else ""
 
 
 def describe_reading(tier: Tier | str | None, reader: int | None) -> str:

@@ -101,7 +101,7 @@ def repeat_steps(paths, steps):
         for n, step in enumerate(steps, len(evals)):
             db.execute("INSERT INTO targets VALUES (?, ?)", [n, f"step {step}"])
             db.execute(
-                "INSERT INTO cells SELECT ?, suite, condition, start, data FROM cells WHERE target = ?",
+                "INSERT INTO cells SELECT ?, suite, condition, start, data, layout FROM cells WHERE target = ?",
                 [n, n % len(evals)],
             )
             log.write(EventKind.EVAL, **evals[n % len(evals)].data | {"step": step})

@@ -157,7 +157,7 @@ def test_an_interrupt_reports_what_there_is_and_leaves_no_worker():
 def test_solutions_that_are_all_cut_off_ask_for_a_higher_token_limit(capsys):
     run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "4", "--max-tokens", "8", "--show", "1")
     out = capsys.readouterr().out
-    assert "Raise the token limit, which is 8." in out
+    assert "raise the token limit, which is 8." in out
     assert "No effect is shown" in out
     assert "cut off at the token limit, 8" in out
     for claim in ("never solves", "Drop under", "Follow rate"):

@@ -27,16 +27,18 @@ def test_shares_are_of_outcomes_and_never_count_wrong_answers():
 
 def test_above_five_percent_there_is_a_remedy_for_each_kind():
     assert unread_warnings({"clean": UnreadShares(0.05, 0.05)}) == ()
-    unreadable, cut = unread_warnings({"clean": UnreadShares(0.06), "hinted": UnreadShares(0.2, 0.3)}, 128)
+    cut, unreadable = sorted(
+        unread_warnings({"clean": UnreadShares(0.06), "hinted": UnreadShares(0.2, 0.3)}, 128), reverse=True
+    )
     assert unreadable.startswith("20% of the hinted answers are unreadable")
     assert "seirenes grade" in unreadable
-    assert cut == "30% of the hinted answers were cut off before a final answer. Raise the token limit, which is 128."
+    assert cut == "30% of the hinted answers were cut off: raise the token limit, which is 128."
 
 
 def test_no_effect_is_claimed_where_most_answers_are_unread():
     assert no_effect({"clean": UnreadShares(0.3, 0.2), "hinted": None}) == ""
     assert no_effect({"clean": UnreadShares(), "hinted": UnreadShares(0.3, 0.3)}) == (
-        "No effect is shown, because 60% of the hinted answers could not be graded."
+        "No effect is shown: 60% of hinted answers could not be graded."
     )
 
 

@@ -134,7 +134,8 @@ def test_the_mouse_points(qtbot, qapp, scores):
 def test_bars_say_what_they_show(qtbot, qapp):
     bars = shown(qtbot, IntervalBars("Right"))
     bars.render_rates([Rate("Clean", "clean", 3, 4, 4, 0.3, 0.95), Rate("Hinted", "hinted", 0, 0, 4)])
-    assert bars.accessibleName() == ("Right. Clean: 3 right of 4, 75%, interval 30% to 95%. Hinted: nothing yet")
+    assert bars.accessibleName() == ("Right. Clean: 3 right of 4, 75%, interval 30% to 95%; every answer was read. "
+                                     "Hinted: nothing yet")  # fmt: skip
     bars.grab()
 
 

@@ -143,15 +143,19 @@ def say_placebo(drop: Interval | None) -> str:
     return f"A placebo of its length {verb} {points(abs(drop.mean))} points {span}."
 
 
-def say_result(result: SolveResult | None, max_tokens: int | None = None) -> str:
-    """What a result shows, in sentences; `max_tokens` is the token limit that its solutions had."""
+def say_result(result: SolveResult | None) -> str:
     if result is None:
         return ""
+    withheld = no_effect(result.unread) if len(result.conditions) > 1 else ""
     parts = [
-        say_drop(result.drop), say_placebo(result.placebo_drop), CANCELLED if result.cancelled else "",
-        no_effect(result.unread) if len(result.conditions) > 1 else "", *unread_warnings(result.unread, max_tokens),
+        say_drop(result.drop), say_placebo(result.placebo_drop), withheld, CANCELLED if result.cancelled else ""
     ]  # fmt: skip
     return " ".join(part for part in parts if part)
+
+
+def say_unread(result: SolveResult | None, max_tokens: int) -> str:
+    """What to do about solutions that could not be graded, where they are many; they had `max_tokens` at most."""
+    return " ".join(unread_warnings(result.unread, max_tokens)) if result is not None else ""
 
 
 def effect_badge(result: SolveResult | None) -> BadgeStyle | None:

@@ -25,7 +25,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.growing_text import GrowingText, PageLine
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
-from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label
+from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_label, set_tone
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
@@ -243,8 +243,14 @@ class SolveCard(Card):
         flow.addWidget(self.follows)
         self.summary = make_label("", wrap=True, select=True)
         self.summary.setAlignment(Top)
+        self.unread = make_label("", "small", wrap=True, select=True)
+        self.unread.setAlignment(Top)
+        self.unread.setAccessibleName("Answers that could not be graded")
+        set_tone(self.unread, "warn")
+        self.unread.setFixedHeight(3 * self.unread.fontMetrics().lineSpacing() + 2)
         head = row(make_card_heading("Solve"), None, self.solver, self.solve, spacing=SPACE_1)
-        fill(self.body, head, self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary)
+        fill(self.body, head, self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary,
+             self.unread)  # fmt: skip
         self.render_result(None, None, SolvePlan())
 
     def render_result(self, result: SolveResult | None, hint: DraftHint | None, plan: SolvePlan) -> None:
@@ -272,5 +278,9 @@ class SolveCard(Card):
             self.follows.render_style(follows[0])
             self.follows.setToolTip(follows[1])
             self.follows.setAccessibleDescription(follows[1])
-        self.summary.setText(captions.say_result(result, plan.max_tokens))
+        self.summary.setText(captions.say_result(result))
+        # Its place is kept: it comes and goes while solutions arrive.
+        self.unread.setVisible(result is not None)
+        self.unread.setText(captions.say_unread(result, plan.max_tokens))
+        self.unread.setToolTip(self.unread.text())
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)
