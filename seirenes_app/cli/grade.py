@@ -50,7 +50,7 @@ def grade(options: argparse.Namespace) -> int:
         grader = AnswerGrader(symbolic)
 
         def facts(given: Fields) -> dict[str, Any]:
-            # Grading needs no question, except to know whether it asks for percent.
+            # A question is not needed; it tells which numbers are given, and what is asked for.
             question = str(given.get("question") or "")
             options = tuple(map(str, given.get("options") or ()))
             problem = Problem("typed", "typed", question, _text(given, "gold"), _kind(given), "", options)
