@@ -8,6 +8,7 @@ from seirenes_app.services.formatting import (
     count_of,
     decimal,
     describe_change,
+    describe_prompts,
     duration,
     is_clear,
     p_clause,
@@ -136,3 +137,10 @@ def test_a_change_has_a_colour_only_where_it_is_clear():
         "good", "muted", "muted", "muted",
     )  # fmt: skip
     assert change_tone(Interval(-0.04, -0.07, -0.01)) == "bad"
+
+
+def test_prompts_that_differ_are_a_caution_and_their_names_do_not_matter():
+    assert describe_prompts({}) == ""
+    assert describe_prompts({"a": "neutral@12", "b": "mine@12"}) == "Prompts neutral@12."
+    text = describe_prompts({"a": "neutral@12", "b": "compact@34"})
+    assert text == "Prompts differ (neutral@12 for a, compact@34 for b): a difference may come from them."

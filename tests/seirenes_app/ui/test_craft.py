@@ -3,12 +3,13 @@
 import os
 import signal
 import sqlite3
+from dataclasses import replace
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import psutil
 import pytest
-from helpers.craft_bench import Craft
+from helpers.craft_bench import HINT, QUESTION, Craft
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
@@ -21,12 +22,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.hint_authoring.draft import Origin
+from seirenes_app.services.hint_authoring.draft import Origin, SolverChoice
 from seirenes_app.services.hint_authoring.session import open_session
 from seirenes_app.store.workspace import CraftStore
 from seirenes_app.ui.pages.craft.attribution_views import AttributionTab
 from seirenes_app.ui.theme import apply_theme
+from training.core.prompts import Sampling
 from training.core.types import Condition
+from training.prompt_files import NEUTRAL, built_in
 
 
 @pytest.fixture
@@ -506,3 +509,42 @@ def test_opening_another_draft_ends_the_task_and_adds_nothing_to_it(craft):
     craft.wait(lambda: not craft.controller.task)
     assert craft.controller.draft.hints == ()
     assert craft.page.hint_list.empty.isVisible()
+
+
+def test_prompts_are_chosen_for_both_roles_and_shown_as_the_model_gets_them(craft):
+    craft.type_problem()
+    craft.write()
+    prompts, controller = craft.page.prompt_card.prompts, craft.controller
+    assert (prompts.picker.currentText(), prompts.profile) == ("Auto: compact", None)
+    dialog = prompts.open_exact()
+    craft.wait(lambda: dialog.list.count() == 3)
+    dialog.list.setCurrentRow(1)
+    assert dialog.text.toPlainText() == f"<|user|>{QUESTION} {HINT}<|assistant|>"
+    assert dialog.figures.text().split()[0].isdigit()
+    dialog.accept()
+    warm = replace(built_in(NEUTRAL), name="warm", sampling=Sampling(temperature=0.5, top_k=40))
+    prompts._take(warm)
+    draft = controller.draft
+    assert (draft.solver.prompts, draft.adversary.prompts, draft.plan.temperature) == (warm, warm, 0.5)
+    assert craft.page.solve_card.plan.temperature.value() == 0.5
+    assert prompts.picker.currentText() == "warm"
+    craft.do("solve")
+    assert craft.result().complete
+    controller.undo()
+    assert (controller.draft.solver.prompts, prompts.profile) == (None, None)
+    assert craft.result() is None
+
+
+def test_the_token_limit_goes_with_the_model_until_it_is_set(craft, smollm2_gguf):
+    controller = craft.controller
+    assert controller.draft.plan.max_tokens == 192
+    controller.load_file(smollm2_gguf)
+    craft.wait(lambda: controller.draft.solver.model == str(smollm2_gguf))
+    assert controller.draft.plan.max_tokens == 512
+    craft.wait(lambda: controller.fitting == built_in(NEUTRAL))
+    assert craft.page.prompt_card.prompts.picker.currentText() == "Auto: neutral"
+    controller.edit(lambda d: replace(d, plan=replace(d.plan, max_tokens=100)), "change the plan")
+    craft.wait(lambda: not controller.task)
+    controller.load_model(SolverChoice(), {"solver": "Solver"})
+    craft.wait(lambda: controller.draft.solver.model == "")
+    assert controller.draft.plan.max_tokens == 100

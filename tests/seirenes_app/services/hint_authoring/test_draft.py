@@ -23,7 +23,7 @@ from seirenes_app.services.hint_authoring.draft import (
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
-from training.prompt_files import BUILT_IN, built_in
+from training.prompt_files import BUILT_IN, COMPACT, INSTRUCT, built_in
 
 texts = st.text(max_size=30)
 all_hints = st.builds(
@@ -103,3 +103,12 @@ def test_a_hint_is_replaced_in_its_place_and_a_new_one_added_at_the_end():
 def test_a_draft_without_a_title_is_called_by_its_question():
     assert title_of(new_draft()) == "Untitled"
     assert title_of(new_draft(DraftProblem("word " * 40))) == ("word " * 12)[:59].rstrip() + "…"
+
+
+def test_a_draft_of_version_01_keeps_its_style_as_a_whole_profile():
+    text = json.dumps({"v": 1, "id": "a", "solver": {"model": "/m.gguf", "style": "instruct"},
+                       "adversary": {"style": "compact"}})  # fmt: skip
+    draft = from_json(text)
+    assert (draft.solver.prompts, draft.adversary.prompts) == (built_in(INSTRUCT), built_in(COMPACT))
+    assert from_json(to_json(draft)) == draft
+    assert from_json('{"v": 1, "id": "a", "solver": {"style": null}}').solver.prompts is None

@@ -1,17 +1,26 @@
 """Facts about a crafting session: its saving, and its results under undo."""
 
 import dataclasses
+import hashlib
 import json
 import sqlite3
 
 import pytest
 
 from seirenes_app.inference.protocol import Finish
-from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft, replace_hint
+from seirenes_app.services.hint_authoring.draft import (
+    DraftHint,
+    DraftProblem,
+    Origin,
+    SolverChoice,
+    new_draft,
+    replace_hint,
+)
 from seirenes_app.services.hint_authoring.results import (
     ConditionResult,
     SolvedSample,
     SolveResult,
+    _stamp,
     rank,
     result_from_json,
     result_to_json,
@@ -28,6 +37,7 @@ from seirenes_app.services.hint_authoring.session import (
 from seirenes_app.store.workspace import CraftStore, Workspace
 from training.core.types import Condition, HintType, Outcome
 from training.errors import UserError
+from training.prompt_files import COMPACT, INSTRUCT, NEUTRAL, built_in
 
 PROBLEM = DraftProblem("Tom has 5 apples. He buys 7. How many has Tom?", "12")
 A, B = (DraftHint(i, f"Text {i}.", HintType.SEMANTIC_MISLEADING, Origin.HAND, suggested="20") for i in "ab")
@@ -237,3 +247,24 @@ def test_a_draft_that_another_window_deleted_is_saved_again(session, store):
     session.edit(retitle("still ours"), "Type")
     session.flush()
     assert open_session(store, session.draft.id).draft.title == "still ours"
+
+
+def test_results_of_version_01_are_found_where_the_prompt_is_still_the_same():
+    """The key held the style: null, "compact" or "instruct"."""
+    draft = dataclasses.replace(new_draft(), id="a")
+
+    def key(model="", prompts=None):
+        return solve_key(dataclasses.replace(draft, solver=SolverChoice(model, prompts=prompts)), None)
+
+    def old_key(model, style):
+        p, stamps = draft.problem, _stamp(SolverChoice(model))
+        content = [p.question, p.answer, p.kind, None, stamps, style, 0, dataclasses.astuple(draft.plan)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+    assert key() == old_key("", None)
+    assert key(prompts=built_in(COMPACT)) == old_key("", "compact")
+    assert key("/m.gguf", built_in(INSTRUCT)) == old_key("/m.gguf", "instruct")
+    # By the model a foreign one was asked with other instructions than today.
+    assert key("/m.gguf") != old_key("/m.gguf", None)
+    edited = dataclasses.replace(built_in(NEUTRAL), max_hint_characters=99)
+    assert len({key(prompts=p) for p in (None, built_in(COMPACT), built_in(NEUTRAL), edited)}) == 4
