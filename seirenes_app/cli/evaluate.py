@@ -83,7 +83,8 @@ def result_fields(paths: EvalDir, plan: EvalPlan, reader: StoreReader) -> dict[s
         if len(cells.where(target=target.name, suite=suite.name))
     ]
     first = results[0] if len(results) == 1 else {}
-    return {**first, "evaluation": paths.run_id, "root": str(paths.root), "results": results}
+    readers = [{"reader": version, "rows": rows} for version, rows in reader.readers().items()]
+    return {**first, "evaluation": paths.run_id, "root": str(paths.root), "results": results, "readers": readers}
 
 
 def _one_result(plan: EvalPlan, target: Target, suite: SuiteRef, reader: StoreReader) -> dict[str, Any]:
@@ -209,10 +210,8 @@ def targets_table(summaries: list[Summary], title: str) -> Table:
         gap = summary.gap()
         cells = [Text(percent(a.interval.mean)) if a else Text("") for a in found]
         # Of the condition that has most: a mean would hide it.
-        shares = (
-            percent(max(part(a.unread) for a in found if a))
-            for part in (lambda unread: unread.unreadable, lambda unread: unread.truncated)
-        )
+        unread = [a.unread for a in found if a]
+        shares = (percent(max(u.unreadable for u in unread)), percent(max(u.truncated for u in unread)))
         table.add_row(Text(summary.target), *cells, *shares, points_interval(gap.gap, "") if gap else "")
     return table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from training.core.statistics import Interval, Needed
@@ -35,9 +35,11 @@ class UnreadShares:
     @classmethod
     def of_rate(cls, rate: object) -> UnreadShares | None:
         """Of a rate in an `eval` event's metrics; None where it was written without them."""
-        names = ("unparsable", "truncated", "timed_out", "too_long")
-        found = [rate.get(name) for name in names] if isinstance(rate, dict) else []
-        return cls(*map(float, found)) if found and all(isinstance(x, int | float) for x in found) else None
+        if not isinstance(rate, Mapping):
+            return None
+        found = [rate.get(name) for name in ("unparsable", "truncated", "timed_out", "too_long")]
+        known = [float(x) for x in found if isinstance(x, int | float)]
+        return cls(*known) if len(known) == len(found) else None
 
     @property
     def total(self) -> float:

@@ -103,7 +103,8 @@ class OutcomeArrays:
         """Samples a cell that are neither right nor wrong, `[C]`."""
         kinds = (self.data[name].astype(float) for name in ("unparsable", "truncated", "timed_out", "too_long"))
         # Cells of older versions count a sample as truncated also where its outcome is another one.
-        return np.minimum(sum(kinds), self.data["samples"].astype(float) - self.data["right"])
+        unread: NDArray[np.float64] = np.minimum(sum(kinds), self.data["samples"].astype(float) - self.data["right"])
+        return unread
 
     @property
     def unread_shares(self) -> UnreadShares:

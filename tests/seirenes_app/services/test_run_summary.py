@@ -36,3 +36,15 @@ def test_a_change_is_coloured_only_where_its_interval_excludes_zero(after, tone)
     state = RunState(evals=tuple(EvalPoint(i, 0.0, "s", "h", r) for i, r in enumerate(rates)))
     assert change_tone(measure_change(state, "clean").difference) == tone
     assert change_tone(measure_change(with_evals(0.2, 0.9), "clean").difference) == "muted"
+
+
+def test_no_change_is_claimed_where_most_answers_were_not_graded():
+    def point(step, accuracy, unreadable):
+        rate = {"accuracy": accuracy, "unparsable": unreadable, "truncated": 0.0, "timed_out": 0.0, "too_long": 0.0}
+        return EvalPoint(step, 0.0, "s", "h", {"clean": rate})
+
+    state = RunState(status=RunStatus.FINISHED, evals=(point(0, 0.1, 0.9), point(9, 0.6, 0.04)))
+    change = measure_change(state, "clean")
+    assert change.points is None
+    assert str(change) == "10% → 60% (4% unreadable)"
+    assert change.many_unread

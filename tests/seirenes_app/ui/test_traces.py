@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from helpers.rollout_runs import ROWS_A_STEP, make_row, make_run, make_step
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
 
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.models.rollouts_model import RolloutColumn
@@ -583,3 +583,10 @@ def test_a_run_that_was_started_elsewhere_comes_into_the_menu(page, qtbot, root)
     page.chooser.menu.aboutToShow.emit()
     assert any(action.text().startswith("second") for action in page.chooser.menu.actions())
     assert page.paths.run_id == "first"
+
+
+def test_a_solution_says_from_where_its_answer_was_read(page, qtbot, root):
+    read(page, qtbot, root)
+    go_to(page, qtbot, lambda row: row["stage"] == "r1_clean")
+    names = [w.accessibleName() for w in page.inspector.facts.findChildren(QWidget)]
+    assert "Read from: not recorded" in names

@@ -261,3 +261,11 @@ def test_a_hinted_row_stands_beside_a_clean_one_that_is_right():
     assert reading.asked["id"] == 9
     alone = make_reading(TracePair(1, None, clean, None, ()))
     assert (alone.clean_at, alone.hinted_at, alone.alignment) == (0, -1, None)
+
+
+def test_a_harmful_flip_to_no_answer_is_not_called_wrong():
+    row = {"flip": "harmful", "outcome": Outcome.WRONG, "stage": "r3_hinted"}
+    assert outcome_style(row).text == "Right → wrong"
+    unread = outcome_style(row | {"outcome": Outcome.UNPARSABLE})
+    assert (unread.text, unread.tone) == ("Right → unreadable", "warn")
+    assert outcome_style(row | {"flip": "stable", "outcome": Outcome.TRUNCATED}).text == "Truncated"

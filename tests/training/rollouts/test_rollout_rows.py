@@ -1,5 +1,6 @@
 """Facts about a step's rows in the rollout database: what a rollout's clean group is, and what its hint did."""
 
+from training.core.answer_reader import READER_VERSION, Tier
 from training.core.gates import GateResult
 from training.core.problems import problem_stream
 from training.core.types import Hint, HintType, Outcome, Split
@@ -55,3 +56,11 @@ def test_a_question_drawn_twice_has_one_clean_group():
         Round(PROBLEM, TYPE, solved(False, False), [played(PROBLEM, False)]),
     ]
     assert {r.clean_accuracy for r in rows_of(rounds)} == {0.5}
+
+
+def test_solutions_keep_where_and_by_which_reader_they_were_read():
+    round_ = Round(PROBLEM, TYPE, solved(True), [played(PROBLEM, False)])
+    round_.clean[0].tier = Tier.MARKER
+    found = {r.stage: (r.tier, r.reader) for r in rows_of([round_])}
+    assert found["r1_clean"] == (Tier.MARKER, READER_VERSION)
+    assert found["r2_hint"] == (None, None), "a hint is not graded"
