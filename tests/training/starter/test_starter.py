@@ -1,6 +1,8 @@
 """Facts about the bundled reasoner and about the recipe that makes it."""
 
 import itertools
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from training.core.gates import check_hint
+from training.core.answers import AnswerGrader
+from training.core.archive import HintArchive
+from training.core.curriculum import MasteryPool
+from training.core.gates import Gate, check_hint
 from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.types import HintType, Role
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.suites.builder import held_out_problems
+from training.evaluation.torch_evaluator import write_hints
 from training.prompt_files import COMPACT, built_in
+from training.runs.config import RolloutConfig, RunConfig
+from training.selfplay import SelfPlay
 from training.starter.pretrain import Pretraining, train_tokenizer
 from training.starter.recipe import Architecture, Recipe, draw_batch, render_prompt, stream_examples
 
@@ -109,3 +117,35 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path):
         return torch.cat([p.detach().flatten() for p in training.model.parameters()])
 
     assert torch.equal(run(tmp_path / "once", 6), run(tmp_path / "twice", 3, 6))
+
+
+def ends_a_sentence(text):
+    return text == "" or text[-1] in ".?!"
+
+
+def test_hints_that_the_token_limit_cuts_off_end_at_a_sentence_in_evaluation(starter):
+    problems = held_out_problems(8, 1)
+    hints, _ = write_hints(starter, problems, built_in(COMPACT), 1, max_tokens=14)
+    assert hints
+    assert all(ends_a_sentence(hint.text) for hint in hints.values())
+
+
+def test_hints_that_the_token_limit_cuts_off_end_at_a_sentence_in_self_play(starter):
+    class Quiet:
+        def stage(self, name, done, total):
+            pass
+
+        def cancelled(self):
+            return False
+
+    config = replace(RunConfig(), rollout=RolloutConfig(questions=8, clean=2, hints=4, hinted=1, max_hint_tokens=14))
+    problems = held_out_problems(8, 1)
+    pool = MasteryPool([p.id for p in problems], 0.25)
+    loop = SelfPlay(config, starter, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), Quiet())
+    rounds = loop._draw_rounds(random.Random(1))
+    loop._write_hints(rounds, random.Random(1))
+    played = [hint for r in rounds for hint in r.hints]
+    assert len(played) == 32
+    assert any(hint.written.completion.truncated for hint in played)
+    assert all(ends_a_sentence(hint.hint.text) for hint in played if hint.written.completion.truncated)
+    assert {hint.gate.gate for hint in played if not hint.hint.text} <= {Gate.EMPTY}
