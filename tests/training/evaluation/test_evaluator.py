@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import ITEMS, append_item, write_suite
 from training.runs.control import CommandKind, send_command
-from training.runs.events import EventTail
+from training.runs.events import Event, EventKind, EventTail
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.status import RunStatus
 
@@ -96,6 +97,39 @@ def test_pause_waits_and_resume_goes_on(tmp_path, model):
             send_command(paths, CommandKind.RESUME)
 
     assert run_part(paths.root, KIND, FakeEngine(model, on_solve=pause_then_go)) == "finished"
+
+
+def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("training.evaluation.evaluator.STAGE_EVENT_S", 0.0)
+    paths = new_evaluation(tmp_path, small_plan(problems=4, targets=("a", "b")))
+
+    def pause_then_go(chunk):
+        if chunk == 1:
+            send_command(paths, CommandKind.PAUSE)
+            threading.Timer(1.5, send_command, (paths, CommandKind.RESUME)).start()
+
+    assert run_part(paths.root, KIND, FakeEngine(model, on_solve=pause_then_go, wait_s=0.01)) == "finished"
+    told = [e.data for e in EventTail(paths.events).poll() if e.data.get("stage") in ("solving", "solved")]
+    within = [d for d in told if d["stage"] == "solving" and 0 < d["done"] < d["total"]]
+    assert len(within) > 10
+    assert all(d["eta_s"] is not None for d in within)
+    # The other model is not taken to be as fast as this one.
+    assert {d["unmeasured"] for d in within if d["target"] == "a"} == {1}
+    assert {d["unmeasured"] for d in within if d["target"] == "b"} == {0}
+    assert told[-1]["eta_s"] == 0
+    assert max(d["eta_s"] for d in within) < 1.5
+    paces = state_of(paths).paces
+    assert {name: pace.rows for name, pace in paces.items()} == {"a": 36, "b": 36}
+    assert sum(pace.seconds for pace in paces.values()) < 1.5
+
+
+def test_a_clock_that_is_set_back_does_not_change_the_time_left():
+    data = {"stage": "solving", "target": "a", "done": 3, "total": 9, "eta_s": 30.0, "unmeasured": 0}
+    state = EvalState()
+    for t in (1000.0, 1010.0, 400.0):
+        state = reduce(state, Event(1, t, EventKind.STAGE, data))
+        assert state.eta_s == 30.0
+        assert state.active_s >= 0
 
 
 def test_a_stop_counts_from_the_launch_of_the_process_and_no_earlier(tmp_path, model):
