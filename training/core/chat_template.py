@@ -45,6 +45,7 @@ MAX_STEPS = 200_000
 MAX_ITEMS = 100_000
 """Most elements of one list."""
 MAX_S = 2.0
+"""CPU seconds of one rendering."""
 _MAX_BITS = 4096
 _MAX_INDENT = 64
 _MAX_FILE_BYTES = 32 << 20
@@ -212,7 +213,8 @@ class ChatTemplate:
         marked, spans = _take_marks(self._write(marked_turns, variables), opening, closing)
         if marked == text:
             return RenderedPrompt(text, spans)
-        # The template looks at what a content begins or ends with, or changes it.
+        # The template looks at what a content begins or ends with, or changes it. Where its text is not found, what was
+        # written with marks is used: a special token in a content could not be told from the template's own.
         found = _search(text, [t["content"].strip() for t in turns])
         if len(found) == len(turns):
             return RenderedPrompt(text, found)
@@ -344,12 +346,12 @@ class _Budget:
 
     def __init__(self) -> None:
         self._steps, self._characters = MAX_STEPS, MAX_TEXT
-        self._until = time.monotonic() + MAX_S
+        self._until = time.thread_time() + MAX_S
 
     def spend(self, characters: int, steps: int = 1) -> None:
         self._steps -= steps
         self._characters -= characters
-        if self._steps < 0 or self._characters < 0 or time.monotonic() > self._until:
+        if self._steps < 0 or self._characters < 0 or time.thread_time() > self._until:
             raise _Limit("it loops or writes without end")
 
 
