@@ -108,8 +108,8 @@ def test_greedy_text_ends_and_stop_strings_are_the_same_in_both_engines(base, sm
     with WorkerClient() as client:
         client.load(smollm2_f16, threads=1, n_ctx=512).result(PATIENCE_S)
         for stop in ((), (",", "Paris")):
-            ours = sample_texts(base, [CHAT, short], 1, SamplingParams(32, 0.0, stop=stop))
-            assert greedy(client, [CHAT, short], 32, stop=stop) == [(s.text, s.truncated) for (s,) in ours]
+            ours = sample_texts(base, [CHAT, short], 1, SamplingParams(20, 0.0, stop=stop))
+            assert greedy(client, [CHAT, short], 20, stop=stop) == [(s.text, s.truncated) for (s,) in ours]
     assert not ours[1][0].truncated
 
 
@@ -168,7 +168,8 @@ def test_an_evaluation_of_the_file_and_of_the_folder_has_rows_of_both(tmp_path, 
     neutral = find_profile("neutral")
     targets = (Target("file", str(smollm2_f16), TargetKind.GGUF, neutral),
                Target("folder", str(smollm2_folder), TargetKind.TORCH, neutral))  # fmt: skip
-    plan = EvalPlan(targets=targets, suites=(describe_suite("frozen:3", 1),), chunk_items=1, max_tokens=12, threads=1)
+    plan = EvalPlan(targets=targets, suites=(describe_suite("frozen:3", 1),), chunk_items=1, max_tokens=12, threads=1,
+                    conditions=(Condition.CLEAN, Condition.HINTED))  # fmt: skip
     paths = new_evaluation(tmp_path, plan)
     done = subprocess.run(
         [sys.executable, "-m", "seirenes_app.inference.evaluate", str(paths.root)],
@@ -177,7 +178,7 @@ def test_an_evaluation_of_the_file_and_of_the_folder_has_rows_of_both(tmp_path, 
     assert done.returncode == 0, done.stderr
     with StoreReader(paths.rows) as reader:
         rows = {t.name: [trace.row for trace in reader.traces(target=t.name, limit=99)] for t in targets}
-    assert len(rows["file"]) == len(rows["folder"]) > 4
+    assert len(rows["file"]) == len(rows["folder"]) == 5
     same = [a.completion == b.completion for a, b in zip(rows["file"], rows["folder"], strict=True)]
     # Two engines add up in different orders, and a near tie may fall the other way.
     assert sum(same) >= len(same) - 1
