@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from training.errors import exit_code
@@ -37,6 +38,7 @@ def _add_from_gguf(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: by the file's types")
     parser.add_argument("--force", action="store_true", help="replace the model at FOLDER")
+    parser.add_argument("--ask", metavar="JSON", help="then answer this request with it, as `complete` does")
 
 
 def _add_commands_from(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +123,12 @@ def _from_gguf(options: argparse.Namespace) -> int:
     dtype = StoredType(options.dtype) if options.dtype else None
     source, out = options.source.expanduser().absolute(), options.out.expanduser().absolute()
     result = convert_gguf(source, out, dtype=dtype, force=options.force, report=_print_stage)
+    if options.ask:
+        from training.completions import answers, request_of
+
+        _print_stage("Asking the folder", 0, 1)
+        request = replace(request_of(options.ask), model=str(out))
+        result["answers"] = list(answers(request))
     print(json.dumps(result, ensure_ascii=False))
     return 0
 

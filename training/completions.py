@@ -6,7 +6,7 @@ done, and lines with `done` and `total` (prompts) in between. Nothing is written
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -50,11 +50,14 @@ def complete(request: CompletionRequest, out: TextIO) -> None:
     def write(line: dict[str, Any]) -> None:
         print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
 
-    for line in _lines(request, write):
+    for line in answers(request, write):
         write(line)
 
 
-def _lines(request: CompletionRequest, write: Any) -> Iterator[dict[str, Any]]:
+def answers(
+    request: CompletionRequest, write: Callable[[dict[str, Any]], object] = lambda _progress: None
+) -> Iterator[dict[str, Any]]:
+    """The lines of all texts and prompts; `write` gets those of progress."""
     backend = LocalTorchBackend(resolve_model(request.model), device=request.device, threads=request.threads)
     tokenizer = backend.codec.tokenizer
     for text in request.texts:

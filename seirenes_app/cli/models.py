@@ -308,7 +308,6 @@ def _convert(options: argparse.Namespace) -> int:
         out = options.out or default_folder(entry.path)
         result = convert_gguf(entry.path, out, dtype=options.dtype or "", force=options.force, on_progress=progress)
     assert result is not None
-    assert result.comparison is not None
     if options.json:
         fields = {**asdict(result.comparison), "sound": result.comparison.sound}
         found = {"out": str(result.out), "bytes": result.size_bytes, "dtype": result.dtype, "comparison": fields}

@@ -1,11 +1,12 @@
 """GGUF to a Hugging Face folder that can be trained, and the proof that both compute the same. No Qt.
 
-A process of the trainer writes the folder. Then llama.cpp and torch answer the same prompts, one on the file, one on
-the folder, and tokens, texts and log-probabilities are compared.
+llama.cpp answers a few prompts on the file. A process of the trainer writes the folder and answers them with torch.
+Then tokens, texts and log-probabilities are compared.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from seirenes_app.inference.client import Samples, WorkerClient
 from seirenes_app.inference.protocol import SampleRequest, ScoreRequest, ScoreResult
 from seirenes_app.services.formatting import byte_size, decimal
 from seirenes_app.services.model_export import run_verb
-from seirenes_app.services.models.check import Cancelled, complete_prompts, wait_for
+from seirenes_app.services.models.check import Cancelled, wait_for
 from seirenes_app.services.models.facts import ModelFiles, ModelFormat, read_files
 from training.errors import UserError
 from training.model_names import CONVERTIBLE, split_parts
@@ -29,7 +30,6 @@ CLOSE, CLOSE_QUANTISED = 0.02, 0.15
 rounds activations where the weights are quantised, and torch does not."""
 _EXACT = ("F32", "F16", "BF16")
 _BAR = re.compile(r"(\d{1,3})%\|")
-_COMPARING = "Comparing both forms"
 
 PROMPTS = (
     "Nora has 14 stickers and gives 5 of them to Sam. Nora has",
@@ -87,18 +87,16 @@ class FormsComparison:
 
 @dataclass(frozen=True, slots=True)
 class ConvertResult:
-    """The folder that was written. `comparison` is None where it was cancelled after the folder stood."""
+    """The folder that was written, and how it compares with the file."""
 
     out: Path
     size_bytes: int
     dtype: str
-    comparison: FormsComparison | None
+    comparison: FormsComparison
 
     @property
     def sentence(self) -> str:
         written = f"{self.out} ({byte_size(self.size_bytes)}, {self.dtype}) was written."
-        if self.comparison is None:
-            return f"{written} It was not compared with the GGUF file."
         if self.comparison.sound:
             return f"{written} It computes what the GGUF file does."
         return f"{written} It does not compute what the GGUF file does: do not use it."
@@ -145,17 +143,24 @@ def convert_gguf(
 ) -> ConvertResult | None:
     """Write the folder `out` from the GGUF `source` and compare the two. Blocks: off the window's thread.
 
-    `dtype` is float32, float16 or bfloat16; "" keeps those and stores quantised weights in float16. None when cancelled
-    before the folder stood: then nothing is left of it. A UserError for what cannot be converted.
+    `dtype` is float32, float16 or bfloat16; "" keeps those and stores quantised weights in float16. None when cancelled:
+    then nothing half written is left. A UserError for what cannot be converted.
     """
     source, out = user_path(source), user_path(out)
     files = check_convertible(source)
     if out.exists() and not force:
         raise UserError(f"{out} exists already. Name another folder, or let it be replaced (--force).")
-    on_progress(ConvertProgress("Starting"))
-    arguments = ["from-gguf", str(source), "--out", str(out), *(["--force"] if force else [])]
+    # The file first: what llama.cpp cannot read need not be converted.
+    on_progress(ConvertProgress("Asking the file"))
+    try:
+        ours = _by_llama(source, cancelled)
+    except Cancelled:
+        return None
+    ask = {"model": "", "texts": TEXTS, "prompts": PROMPTS, "max_tokens": COMPARED_TOKENS, "device": "cpu"}
+    arguments = ["from-gguf", str(source), "--out", str(out), "--ask", json.dumps(ask), *(["--force"] if force else [])]
     arguments += ["--dtype", dtype] if dtype else []
     stage = "Starting"
+    on_progress(ConvertProgress(stage))
 
     def report(figures: dict[str, Any]) -> None:
         nonlocal stage
@@ -169,11 +174,11 @@ def convert_gguf(
     done = run_verb(arguments, "The conversion failed.", report, cancelled, bar)
     if done is None:
         return None
-    quantised = files.quantisation not in _EXACT
-    try:
-        comparison = compare_forms(source, out, quantised=quantised, on_progress=on_progress, cancelled=cancelled)
-    except Cancelled:
-        comparison = None
+    theirs = _Answers(
+        [_Continued(line["text"], line["logprobs"]) for line in done["answers"] if "text" in line],
+        [line["ids"] for line in done["answers"] if "ids" in line],
+    )
+    comparison = compare_forms(ours, theirs, quantised=files.quantisation not in _EXACT)
     return ConvertResult(out, int(done["bytes"]), str(done["dtype"]), comparison)
 
 
@@ -186,26 +191,22 @@ class _Continued:
     logprobs: Sequence[float]
 
 
-def compare_forms(
-    gguf: Path,
-    folder: Path,
-    *,
-    quantised: bool,
-    on_progress: Callable[[ConvertProgress], object] = lambda _progress: None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> FormsComparison:
-    """Let both forms of a model go on from the same prompts, greedily. Raises `Cancelled`."""
-    on_progress(ConvertProgress(_COMPARING, 0.0))
-    ours, ids = _by_llama(gguf, cancelled)
-    on_progress(ConvertProgress(_COMPARING, 0.3))
-    theirs, other_ids = _by_torch(folder, cancelled)
-    on_progress(ConvertProgress(_COMPARING, 1.0))
-    gaps = [gap for a, b in zip(ours, theirs, strict=True) for gap in _gaps(a, b)]
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """One form's continuations of the prompts, and the ids of the texts' tokens."""
+
+    continued: list[_Continued]
+    ids: list[list[int]]
+
+
+def compare_forms(ours: _Answers, theirs: _Answers, *, quantised: bool) -> FormsComparison:
+    """What both forms of a model answered, compared."""
+    gaps = [gap for a, b in zip(ours.continued, theirs.continued, strict=True) for gap in _gaps(a, b)]
     return FormsComparison(
         texts=len(TEXTS),
-        same_ids=sum(a == b for a, b in zip(ids, other_ids, strict=True)),
+        same_ids=sum(a == b for a, b in zip(ours.ids, theirs.ids, strict=True)),
         prompts=len(PROMPTS),
-        same_text=sum(a.text == b.text for a, b in zip(ours, theirs, strict=True)),
+        same_text=sum(a.text == b.text for a, b in zip(ours.continued, theirs.continued, strict=True)),
         compared_tokens=len(gaps),
         gap=sum(gaps) / len(gaps) if gaps else 0.0,
         largest_gap=max(gaps, default=0.0),
@@ -223,7 +224,7 @@ def _gaps(a: _Continued, b: _Continued) -> list[float]:
     return [abs(x - y) for x, y in pairs]
 
 
-def _by_llama(path: Path, cancelled: Callable[[], bool]) -> tuple[list[_Continued], list[list[int]]]:
+def _by_llama(path: Path, cancelled: Callable[[], bool]) -> _Answers:
     continued, ids = [], []
     with WorkerClient() as client:
         wait_for(client.load(path), cancelled)
@@ -237,13 +238,4 @@ def _by_llama(path: Path, cancelled: Callable[[], bool]) -> tuple[list[_Continue
             scored = wait_for(client.send(ScoreRequest(prompt="\n", completion=text)), cancelled)
             assert isinstance(scored, ScoreResult)
             ids.append(list(scored.token_ids))
-    return continued, ids
-
-
-def _by_torch(folder: Path, cancelled: Callable[[], bool]) -> tuple[list[_Continued], list[list[int]]]:
-    request = {
-        "model": str(folder), "prompts": PROMPTS, "max_tokens": COMPARED_TOKENS, "device": "cpu", "texts": TEXTS,
-    }  # fmt: skip
-    lines = list(complete_prompts(request, cancelled))
-    continued = [_Continued(line["text"], line["logprobs"]) for line in lines if "text" in line]
-    return continued, [line["ids"] for line in lines if "ids" in line]
+    return _Answers(continued, ids)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from seirenes_app.inference.models import GgufFacts, describe_gguf
 from seirenes_app.inference.safetensors_header import SafetensorsHeader, read_safetensors
 from seirenes_app.services import estimate
-from seirenes_app.services.formatting import byte_size
+from seirenes_app.services.formatting import brief, byte_size
 from seirenes_app.services.machine import read_memory
 from seirenes_app.store.resources import starter_folder
 from training.core.chat_template import ChatTemplate, TemplateNote, folder_template
@@ -257,6 +257,10 @@ def _whole(config: Mapping[str, Any], *names: str) -> int:
     return next((v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0), 0)
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _tied(config: Mapping[str, Any], text: Mapping[str, Any]) -> bool | None:
     tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
     return tied if isinstance(tied, bool) else None
@@ -278,11 +282,13 @@ def _weight_headers(folder: Path, files: Sequence[Path]) -> list[SafetensorsHead
         if not isinstance(listed, dict) or not listed:
             raise UserError(f"{INDEX} cannot be read. Copy or download the model again.")
         names = sorted({str(name) for name in listed.values()})
-        missing = [name for name in names if not (folder / name).is_file()]
+        there = {file.name for file in files}
+        missing = [name for name in names if name not in there]
         if missing:
             raise UserError(
                 f"{len(missing)} of its {len(names)} weight files {'are' if len(missing) > 1 else 'is'} missing: "
-                f"{', '.join(missing[:3])}. Download the model again: what is there is not downloaded twice."
+                f"{', '.join(brief(name, 80) for name in missing[:3])}. Download the model again: what is there is not "
+                "downloaded twice."
             )
         return [read_safetensors(folder / name) for name in names]
     weights = [file for file in files if file.suffix == ".safetensors"]
@@ -301,8 +307,8 @@ def _folder_problem(
     found: ModelFiles,
 ) -> str:  # fmt: skip
     """Why the model in a folder with sound weights cannot be used; empty where it can."""
-    names = [str(name) for name in config.get("architectures") or ()]
-    strange = set(text.get("layer_types") or ()) - _LAYERS
+    names = [str(name) for name in _list(config.get("architectures"))]
+    strange = {str(kind) for kind in _list(text.get("layer_types"))} - _LAYERS
     if (folder / "modules.json").is_file() or (folder / "config_sentence_transformers.json").is_file():
         return "It makes vectors of texts (an embedding or ranking model) and writes no text. Choose another model."
     if names and not any(_CAUSAL.search(name) for name in names):
@@ -310,7 +316,7 @@ def _folder_problem(
     if config.get("is_encoder_decoder"):
         return "It is an encoder-decoder, which is not supported. Choose a decoder model, such as Qwen or Llama."
     if strange:
-        return f"It has layers of the kind {', '.join(sorted(map(str, strange)))}, which are not supported here."
+        return f"It has layers of the kind {', '.join(sorted(strange))}, which are not supported here."
     if isinstance(config.get("quantization_config"), dict):
         return (
             f"Its weights are quantised with {found.quantisation}, which is not loaded here. Choose the model without "
@@ -373,9 +379,16 @@ def find_base(name: str, folder: Path) -> Path | None:
         places.append(locate_folder(name))
     for path in places:
         # An adapter that names an adapter, or itself, has no base model here.
-        if path.is_dir() and (path / CONFIG).is_file() and not (path / ADAPTER_CONFIG).is_file():
+        if _is_folder(path) and (path / CONFIG).is_file() and not (path / ADAPTER_CONFIG).is_file():
             return path
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _files(folder: Path) -> list[Path]:
@@ -509,9 +522,9 @@ def _token_texts(folder: Path) -> dict[int, str]:
     texts: dict[int, str] = {}
     if isinstance(vocab, dict):
         texts = {i: text for text, i in vocab.items() if isinstance(i, int)}
-    elif isinstance(vocab, list):
-        texts = {i: str(pair[0]) for i, pair in enumerate(vocab) if isinstance(pair, list) and pair}
-    for token in spec.get("added_tokens") or ():
+    else:
+        texts = {i: str(pair[0]) for i, pair in enumerate(_list(vocab)) if isinstance(pair, list) and pair}
+    for token in _list(spec.get("added_tokens")):
         if isinstance(token, dict) and isinstance(token.get("id"), int):
             texts[token["id"]] = str(token.get("content"))
     return texts

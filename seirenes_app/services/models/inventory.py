@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import json
+import logging
 import os
 import queue
 import threading
@@ -47,6 +48,8 @@ from training.model_names import (
 )
 from training.runs.files import expanded, user_path
 from training.runs.paths import RunPaths
+
+_log = logging.getLogger(__name__)
 
 PLACE_LIMIT_S = 20.0
 """How long one place is searched."""
@@ -188,6 +191,9 @@ class _Search:
             self._queue.put(error)
         except (UserError, OSError) as error:
             self._queue.put(_Ended(f"{self._place.path} cannot be searched: {error}"))
+        except Exception as error:  # noqa: BLE001 - a thread's edge: a bug must not look like a slow drive
+            _log.exception("searching %s failed", self._place.path)
+            self._queue.put(_Ended(f"{self._place.path} cannot be searched ({type(error).__name__})."))
 
     def _look(self) -> None:
         """Called for each file: ends the search that was stopped, takes too long, or sees too much."""

@@ -158,10 +158,7 @@ class ConvertDialog(FileExportDialog):
                 progress(round(100 * (now.share or 0.0)), 0 if now.share is None else 100)
 
             result = convert_gguf(self._entry.path, target, on_progress=report, cancelled=cancelled)
-            if result is None:
-                return None
-            compared = f" {result.comparison.sentence}" if result.comparison is not None else ""
-            return f"{result.sentence}{compared}"
+            return None if result is None else f"{result.sentence} {result.comparison.sentence}"
 
         self.run(write, target)
 
