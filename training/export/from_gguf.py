@@ -8,6 +8,7 @@ be computed differently, and files in several parts.
 import json
 import re
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -19,6 +20,7 @@ import psutil
 import torch
 from gguf import GGUFReader, TokenType
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from training.engine import models  # noqa: F401 - sets transformers offline
@@ -83,10 +85,13 @@ def convert_gguf(
     _check(source, header)
     stored = dtype or _stored_type(reader)
     _check_room(source, out, header.n_params, stored)
-    report(STAGES[1], 0, 1)
-    tokenizer = _read_tokenizer(source, header)
-    report(STAGES[2], 0, 1)
-    model = _read_model(source, header, getattr(torch, stored))
+    with tempfile.TemporaryDirectory() as place:
+        # Alone in a folder: transformers would also read the configuration of another model beside it.
+        (Path(place) / source.name).symlink_to(source.absolute())
+        report(STAGES[1], 0, 1)
+        tokenizer = _read_tokenizer(Path(place), source, header)
+        report(STAGES[2], 0, 1)
+        model = _read_model(Path(place), source, header, getattr(torch, stored))
     report(STAGES[3], 0, 1)
     with new_folder(out, force=force) as temporary:
         model.save_pretrained(temporary)
@@ -114,6 +119,16 @@ class _Header:
         """A value of the header; `key` may leave out the architecture: ".context_length". None where it is absent."""
         field = self._fields.get(self.architecture + key if key.startswith(".") else key)
         return None if field is None else field.contents()
+
+    def token(self, name: str) -> str | None:
+        """The text of the token that the header names bos, eos, padding or unknown; None where it names none."""
+        id_ = self.value(f"tokenizer.ggml.{name}_token_id")
+        return self.tokens[int(id_)] if id_ is not None and 0 <= int(id_) < len(self.tokens) else None
+
+    def adds(self, name: str, usual: bool) -> bool:
+        """Whether the bos or eos token is put around each text."""
+        found = self.value(f"tokenizer.ggml.add_{name}_token")
+        return usual if found is None else bool(found)
 
     @property
     def ends(self) -> list[int]:
@@ -188,42 +203,56 @@ def _check_room(source: Path, out: Path, n_params: int, stored: StoredType) -> N
 # ---------------------------------------------------------------------- tokenizer
 
 
-def _read_tokenizer(source: Path, header: _Header) -> Any:
-    """The tokenizer as a fast one. Its ids are those of the file, each checked."""
+def _read_tokenizer(place: Path, source: Path, header: _Header) -> Any:
+    """The tokenizer as a fast one. Its ids are those of the file, each checked. `place` holds the file alone."""
     try:
-        found = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, local_files_only=True)
+        found = AutoTokenizer.from_pretrained(place, gguf_file=source.name, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise UserError(f"The tokenizer in {source} cannot be converted: {_first_line(error)}") from error
-    backend = found.backend_tokenizer
-    if header.value("tokenizer.ggml.model") == "gpt2":
-        backend = _with_cut(backend, str(header.value("tokenizer.ggml.pre")))
+    backend = _as_in_llama(found.backend_tokenizer, header)
     wrong = [i for i, text in enumerate(header.tokens) if not _same_token(backend, i, text, header)]
     if wrong:
         raise UserError(
             f"The tokenizer in {source} cannot be converted: token {wrong[0]} is {header.tokens[wrong[0]]!r} there and "
             f"{backend.id_to_token(wrong[0])!r} after it ({len(wrong):,} such tokens)."
         )
-    named = {key: getattr(found, key) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    named = {name: header.token(key) for name, key in _NAMED_TOKENS.items()}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, clean_up_tokenization_spaces=False,
-        **{key: text for key, text in named.items() if text is not None},
+        **{name: text for name, text in named.items() if text is not None},
     )  # fmt: skip
     tokenizer.model_max_length = int(header.value(".context_length") or 1 << 20)
     tokenizer.chat_template = header.value("tokenizer.chat_template") or None
     return tokenizer
 
 
-def _with_cut(backend: Tokenizer, name: str) -> Tokenizer:
-    """The tokenizer with llama.cpp's way of cutting text, and the first token that it adds."""
+_NAMED_TOKENS = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+
+
+def _as_in_llama(backend: Tokenizer, header: _Header) -> Tokenizer:
+    """The tokenizer with llama.cpp's way of cutting text, the tokens that it puts around one, and no others."""
     spec = json.loads(backend.to_str())
-    spaced = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    steps = _CUTS[name]
-    spec["pre_tokenizer"] = {
-        "type": "Sequence",
-        "pretokenizers": steps if any(step["type"] == "ByteLevel" for step in steps) else [*steps, spaced],
-    }
-    spec["model"]["ignore_merges"] = name in _SKIP_MERGES
-    return Tokenizer.from_str(json.dumps(spec))
+    # transformers adds "<s>" and "</s>" where a file names no such tokens.
+    spec["added_tokens"] = [token for token in spec["added_tokens"] if token["id"] < len(header.tokens)]
+    if header.value("tokenizer.ggml.model") == "gpt2":
+        name = str(header.value("tokenizer.ggml.pre"))
+        spaced = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        steps = _CUTS[name]
+        steps = steps if any(step["type"] == "ByteLevel" for step in steps) else [*steps, spaced]
+        spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+        spec["model"]["ignore_merges"] = name in _SKIP_MERGES
+    spec["post_processor"] = None
+    made = Tokenizer.from_str(json.dumps(spec))
+    first = header.token("bos") if header.adds("bos", header.value("tokenizer.ggml.model") == "llama") else None
+    last = header.token("eos") if header.adds("eos", False) else None
+    around = [token for token in (first, "$A", last) if token is not None]
+    if len(around) > 1:
+        ids = {token: made.token_to_id(token) for token in (first, last) if token is not None}
+        pair = [token.replace("$A", "$B") for token in around]
+        made.post_processor = TemplateProcessing(
+            single=" ".join(around), pair=" ".join([*around, *pair]), special_tokens=list(ids.items())
+        )
+    return made
 
 
 def _same_token(backend: Tokenizer, id_: int, text: str, header: _Header) -> bool:
@@ -240,14 +269,14 @@ def _same_token(backend: Tokenizer, id_: int, text: str, header: _Header) -> boo
 # ---------------------------------------------------------------------- weights
 
 
-def _read_model(source: Path, header: _Header, dtype: torch.dtype) -> Any:
+def _read_model(place: Path, source: Path, header: _Header, dtype: torch.dtype) -> Any:
     """The model with dequantised weights in `dtype`, and a configuration that computes what llama.cpp does."""
-    place = {"gguf_file": source.name, "local_files_only": True}
+    options = {"gguf_file": source.name, "local_files_only": True}
     try:
-        config = AutoConfig.from_pretrained(source.parent, **place)
+        config = AutoConfig.from_pretrained(place, **options)
         _complete_config(source, header, config)
         read, found = AutoModelForCausalLM.from_pretrained(
-            source.parent, config=config, dtype=torch.float32, output_loading_info=True, **place
+            place, config=config, dtype=torch.float32, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
         raise UserError(f"{source} cannot be converted: {_first_line(error)}") from error

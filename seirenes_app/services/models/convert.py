@@ -143,8 +143,8 @@ def convert_gguf(
 ) -> ConvertResult | None:
     """Write the folder `out` from the GGUF `source` and compare the two. Blocks: off the window's thread.
 
-    `dtype` is float32, float16 or bfloat16; "" keeps those and stores quantised weights in float16. None when cancelled:
-    then nothing half written is left. A UserError for what cannot be converted.
+    `dtype` is float32, float16 or bfloat16; "" keeps those, and stores quantised weights in float16. None when
+    cancelled: nothing half written is left. A UserError for what cannot be converted.
     """
     source, out = user_path(source), user_path(out)
     files = check_convertible(source)

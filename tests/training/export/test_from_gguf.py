@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,12 +66,20 @@ def test_a_folder_survives_the_way_to_gguf_and_back(tmp_path, name):
     assert ChatTokenizer(tmp_path / "back").end_ids >= ChatTokenizer(folder).end_ids
 
 
-def test_the_bundled_gguf_gives_the_bundled_folder(tmp_path):
+@pytest.mark.parametrize("beside", [None, '{"model_type": "llama", "vocab_size": 7}'])
+def test_the_bundled_gguf_gives_the_bundled_folder_whatever_lies_beside_it(tmp_path, beside):
     starter = bundled_starter()
-    result = convert_gguf(starter / "starter-f16.gguf", tmp_path / "out")
+    shutil.copy(starter / "starter-f16.gguf", tmp_path / "m.gguf")
+    if beside:
+        for name in ("config.json", "tokenizer_config.json"):
+            (tmp_path / name).write_text(beside)
+    result = convert_gguf(tmp_path / "m.gguf", tmp_path / "out")
     assert result["dtype"] == "float16"
     first, back = (AutoModelForCausalLM.from_pretrained(f, dtype=torch.float16) for f in (starter, tmp_path / "out"))
     assert all(torch.equal(t, back.state_dict()[k]) for k, t in first.state_dict().items())
+    ours, theirs = (AutoTokenizer.from_pretrained(f) for f in (starter, tmp_path / "out"))
+    assert len(ours) <= len(theirs) <= first.config.vocab_size
+    assert [ours.encode(t) for t in pieces(50)] == [theirs.encode(t) for t in pieces(50)]
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert "quantization_config" not in config
     assert config["rms_norm_eps"] == json.loads((starter / "config.json").read_text())["rms_norm_eps"]
