@@ -99,8 +99,8 @@ class PromptCard(Card):
         self.text = make_label("", "muted", wrap=True, select=True)
         self.gates = GateBadges()
         self.reason = make_label("", "small", wrap=True)
-        head = row(make_card_heading("What the model reads"))
-        fill(self.body, head, self.text, 4, self.gates, self.reason, 4, self.prompts)
+        # The row stands above what changes its height from hint to hint.
+        fill(self.body, make_card_heading("What the model reads"), self.prompts, self.text, 4, self.gates, self.reason)
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
         hint, question = draft.chosen_hint, draft.problem.question.strip()
