@@ -118,8 +118,12 @@ def _run(
 
 
 def _lines(name: str) -> Iterator[tuple[int, str]]:
+    place = Path(name).expanduser()
+    # A pipe that a shell made has its writer; opening another one waits for ever.
+    if name != "-" and place.is_fifo() and not name.startswith(("/dev/", "/proc/")):
+        raise UserError(f"{name} is a named pipe. Name a file of JSON lines, or '-' for standard input.")
     try:
-        file = sys.stdin if name == "-" else Path(name).expanduser().open(encoding="utf-8")
+        file = sys.stdin if name == "-" else place.open(encoding="utf-8")
         with file:
             yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
     except (OSError, UnicodeDecodeError) as error:

@@ -113,7 +113,6 @@ _MARKER = re.compile(
     re.IGNORECASE,
 )
 # Joiners belong to some emoji and scripts; plane 14's tags to flags.
-_JOINERS = "\u200d\u200c"
 _JOINED = re.compile(
     r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff\u20e3]\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])|"
     r"(?<=[\u0600-\u06ff\u0900-\u0dff])[\u200c\u200d](?=[\u0600-\u06ff\u0900-\u0dff])|"

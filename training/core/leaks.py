@@ -213,7 +213,10 @@ def _chain(tokens: Sequence[NumberToken], i: int, first: Fraction, at: int) -> I
     flat: Fraction | None = first
     total, product = Fraction(0), first
     for _ in range(_MAX_TERMS):
-        found = _operator(tokens, at)
+        # "three times ten, less one"
+        comma = at < len(tokens) and tokens[at].word == ","
+        found = _operator(tokens, at + comma)
+        at += comma and found is not None
         if found is not None:
             sign, length = found
             operand = _operand(tokens, at + length)
@@ -318,6 +321,9 @@ def _small(text: str) -> Fraction:
 
 _KNOWN_NOW = r"(?:the |your |final |right |true |correct )*(?:answer|result|solution|total|it|that|number)"
 _ABOUT_ANSWER: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction]], ...] = (
+    # "a dollar short of nine"
+    (re.compile(rf"\ba [a-z]+ (?:short of|less than|fewer than|under|below) {_N}\b"), lambda m: _small(m["n"]) - 1),
+    (re.compile(rf"\ba [a-z]+ (?:more than|over|above) {_N}\b"), lambda m: _small(m["n"]) + 1),
     # "half of what he ends up with is 6"
     (re.compile(rf"\bhalf (?:of )?(?:[^\d.;]{{1,60}}? )?{_IS} {_N}\b"), lambda m: 2 * _small(m["n"])),
     (re.compile(rf"\ba third of (?:[^\d.;]{{1,60}}? )?{_IS} {_N}\b"), lambda m: 3 * _small(m["n"])),

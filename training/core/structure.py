@@ -91,10 +91,8 @@ def _own_subject(s: _Sentence) -> bool:
 
 _FRAME = re.compile(
     r"^(?:[^.;:?!]{0,70}?\b)?(?:note|remember|mind|mentioning|noting|forget|shows?|showed|realis(?:es|ed)|"
-    r"realiz(?:es|ed)|out|reveals?|"
-    r"revealed|discover(?:s|ed)|sa(?:ys|id)|noticed|notices|fact is|truth is|true|known|learns?|learned|hears?|heard|"
-    r"clear|seems|"
-    r"appears|happened|obvious|aware|consider|given) that (?=\w)",
+    r"realiz(?:es|ed)|out|reveals?|revealed|discover(?:s|ed)|sa(?:ys|id)|noticed|notices|fact is|truth is|true|known|"
+    r"learns?|learned|hears?|heard|clear|seems|appears|happened|obvious|aware|consider|given) that (?=\w)",
     re.IGNORECASE,
 )
 
@@ -131,112 +129,92 @@ _NUMBER_WORDS = "|".join([*list(SMALL_NUMBERS)[1:], *TENS, "hundred", "dozen"])
 _NUM = rf"(?:\d[\d.,]*|(?:{_NUMBER_WORDS})\b(?:-\w+)?)"
 _HAS_NUM = re.compile(rf"(?<![\w:]){_NUM}|\bhalf an?\b|\ba quarter of\b")
 
+# Another place, another story: nothing said of it is said of the problem.
 _ELSEWHERE = re.compile(
     r"\b(?:another|a different|some other|a second|the other) (?:story|book|town|city|village|school|class|world|"
-    r"country|problem|"
-    r"puzzle|game|life|text|shop|house|place|room|universe|version|exercise|example|album|farm|street|bakery|bus|"
-    r"train|tank|"
-    r"library|theatre|theater|planet|family|team|group|day)\b|\bnext door\b|\bthe next (?:town|village|city|street)\b|"
-    r"\bneighbou?ring\b|"
-    r"\bacross the (?:road|street|river|border)\b|\bin (?:a|the|his|her) (?:dreams?|film|movie|novel|fairy tale|"
-    r"song)\b|"
-    r"\bdream(?:s|t|ed) (?:of|about|that)\b|\babroad\b|\belsewhere\b|\bon (?:a )?holidays?\b|\bsomewhere else\b|"
-    r"\b(?:have|has|had) nothing to do with\b|\bunrelated\b|\bnot part of\b|\bfar away\b|\bplays no (?:role|part)\b"
+    r"country|problem|puzzle|game|life|text|shop|house|place|room|universe|version|exercise|example|album|farm|"
+    r"street|bakery|bus|train|tank|library|theatre|theater|planet|family|team|group|day)\b|\bnext door\b|\bthe next "
+    r"(?:town|village|city|street)\b|\bneighbou?ring\b|\bacross the (?:road|street|river|border)\b|\bin (?:a|the|his|"
+    r"her) (?:dreams?|film|movie|novel|fairy tale|song)\b|\bdream(?:s|t|ed) (?:of|about|that)\b|\babroad\b|"
+    r"\belsewhere\b|\bon (?:a )?holidays?\b|\bsomewhere else\b|\b(?:have|has|had) nothing to do with\b|\bunrelated\b|"
+    r"\bnot part of\b|\bfar away\b|\bplays no (?:role|part)\b"
 )
+# Before or after the story. "Then" and "later that day" are part of it.
 _OTHER_TIME = re.compile(
     r"\b(?:last|next|previous|the following|past) (?:week|month|year|summer|spring|winter|autumn|fall|time|night|"
-    r"match|game|race|round|visit|exam|"
-    r"season|term|"
-    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|christmas)\b|\byesterday\b|\btomorrow\b|"
-    r"\b(?:years?|months?|weeks?|decades?|days|long) (?:ago|before|earlier)\b|(?<!at )(?<!all at )\bonce\b(?! "
-    r"more)(?! he| she| they)|"
-    r"\bused to\b|\bin (?:1[5-9]|20)\d\d\b|\bin (?:the )?(?:winter|summer|spring|autumn|january|february|march|april|"
-    r"may|june|july|"
-    r"august|september|october|november|december)\b|\bwhen (?:he|she|they|\w+) (?:was|were) (?!done|finished|home|"
-    r"there)|"
-    r"\bas a (?:child|kid|boy|girl|student|teenager|baby)\b|\bin (?:his|her|their) (?:old|former|last|previous|"
-    r"first|second|early|childhood|youth)\b|"
-    r"\b(?:his|her|their) (?:first|last|earlier|previous|former|second) (?:trip|visit|try|game|match|time|year|"
-    r"holiday|week|job)\b|"
-    r"\b(?:the other|one|another) day\b|\b(?:some day|someday|in the future|in the old days|all year|usually|"
-    r"normally)\b|"
-    r"\bat the age of\b|\b(?:the|a) (?:week|month|year|day) (?:before|earlier|later)\b|\byears? later\b|\bcentur(?:y|"
-    r"ies)\b"
+    r"match|game|race|round|visit|exam|season|term|monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|"
+    r"christmas)\b|\byesterday\b|\btomorrow\b|\b(?:years?|months?|weeks?|decades?|days|long) (?:ago|before|"
+    r"earlier)\b|(?<!at )(?<!all at )\bonce\b(?! more)(?! he| she| they)|\bused to\b|\bin (?:1[5-9]|20)\d\d\b|\bin "
+    r"(?:the )?(?:winter|summer|spring|autumn|january|february|march|april|may|june|july|august|september|october|"
+    r"november|december)\b|\bwhen (?:he|she|they|\w+) (?:was|were) (?!done|finished|home|there)|\bas a (?:child|kid|"
+    r"boy|girl|student|teenager|baby)\b|\bin (?:his|her|their) (?:old|former|last|previous|first|second|early|"
+    r"childhood|youth)\b|\b(?:his|her|their) (?:first|last|earlier|previous|former|second) (?:trip|visit|try|game|"
+    r"match|time|year|holiday|week|job)\b|\b(?:the other|one|another) day\b|\b(?:some day|someday|in the future|in "
+    r"the old days|all year|usually|normally)\b|\bat the age of\b|\b(?:the|a) (?:week|month|year|day) (?:before|"
+    r"earlier|later)\b|\byears? later\b|\bcentur(?:y|ies)\b"
 )
+# What did not happen: counterfactual, wished, planned.
 _UNREAL = re.compile(
     r"\bwould\b|\b(?:could|might|should) have\b|\bif\b.*\bcould\b|\b(?:wants?|wanted|plans?|planned|hopes?|hoped|"
-    r"wishes|wished|"
-    r"dreams?|dreamt|dreamed|intends?|expects?|expected|likes?|loves?|hates?|prefers?|thinks?|knows?|remembers?) "
-    r"(?:to|of|about|that|having)\b|"
-    r"\bnearly\b|\balmost\b|\bfor example\b|\be\.g\."
+    r"wishes|wished|dreams?|dreamt|dreamed|intends?|expects?|expected|likes?|loves?|hates?|prefers?|thinks?|knows?|"
+    r"remembers?) (?:to|of|about|that|having)\b|\bnearly\b|\balmost\b|\bfor example\b|\be\.g\."
 )
+# Talk about problems, answers and methods in general.
 _META = re.compile(
     r"\b(?:problems?|puzzles?|questions?|riddles?|exercises?|tasks?|stories|story|answers?|results?|reply|replies|"
-    r"solutions?|"
-    r"calculations?|methods?|rules?|(?:the|last|first|one|two|next|second|each|every|all|single|few|more) steps?|"
-    r"tricks?|formulas?|outcomes?|numbers? (?:is|are|in|of the)|first number|"
-    r"last number|guess(?:es|ed)?|"
+    r"solutions?|calculations?|methods?|rules?|(?:the|last|first|one|two|next|second|each|every|all|single|few|more) "
+    r"steps?|tricks?|formulas?|outcomes?|numbers? (?:is|are|in|of the)|first number|last number|guess(?:es|ed)?|"
     r"means|comes? out|end(?:s)? up at|in general|my calculator)\b"
 )
+# Talk about how to calculate.
 _METHOD = re.compile(
     r"\b(?:add|adding|subtract|subtracting|subtracted|multiply|multiplying|multiplied|divide|dividing|divided|sum|"
-    r"doubl(?:e|ing)|halv(?:e|ing)|"
-    r"round|compute|calculate|solve|count(?:ing)? (?:from|the words|in|up)|take \d+ times|plus|minus|times)\b"
+    r"doubl(?:e|ing)|halv(?:e|ing)|round|compute|calculate|solve|count(?:ing)? (?:from|the words|in|up)|take \d+ "
+    r"times|plus|minus|times)\b"
 )
+# A guess at the answer, or somebody's belief.
 _GUESS = re.compile(
     r"\b(?:i|we|one|you|somebody|someone|people|they) (?:think|thought|guess|believe|suppose|would say|'d say|say|"
-    r"said|feel|measured|estimate|bet|"
-    r"heard)\b|\bi'd (?:say|guess|bet)\b|\bsounds?\b|\bseems?\b|\blooks?\b|\b(?:must|should|could|might|may|can|"
-    r"cannot|can't|will) (?:not )?(?:be|come|end|turn|amount)\b|"
-    r"^(?:perhaps|maybe|probably|possibly)\b|\bmy (?:first )?(?:guess|thought|feeling)\b|\bcould it\b|\bis it\b|\bis "
-    r"the\b"
+    r"said|feel|measured|estimate|bet|heard)\b|\bi'd (?:say|guess|bet)\b|\bsounds?\b|\bseems?\b|\blooks?\b|\b(?:must|"
+    r"should|could|might|may|can|cannot|can't|will) (?:not )?(?:be|come|end|turn|amount)\b|^(?:perhaps|maybe|"
+    r"probably|possibly)\b|\bmy (?:first )?(?:guess|thought|feeling)\b|\bcould it\b|\bis it\b|\bis the\b"
 )
 _IMPERATIVE = frozenset(
     "answer reply say write give state put tell show print output respond choose pick take use start stop skip round "
-    "multiply "
-    "divide subtract double solve work treat read look remember note keep try do don't please just always never simply "
-    "report return ignore forget turn go leave sum halve compute calculate make consider check think".split()
+    "multiply divide subtract double solve work treat read look remember note keep try do don't please just always "
+    "never simply report return ignore forget turn go leave sum halve compute calculate make consider "
+    "check think".split()
 )
 _LEAD = frozenset(
     "then later afterwards afterward however but and also so besides next still meanwhile finally moreover yet well "
-    "oh btw fyi "
-    "actually too again home here there today now outside tonight inside upstairs before dinner after that sadly "
-    "luckily "
-    "unfortunately obviously clearly maybe perhaps probably possibly in fact really anyway though although because "
-    "since while when "
-    "as if note remember that this please sorry suddenly soon immediately afterwords ok okay hey wait no yes only "
-    "even just already "
-    "or nor".split()
+    "oh btw fyi actually too again home here there today now outside tonight inside upstairs before dinner after "
+    "that sadly luckily unfortunately obviously clearly maybe perhaps probably possibly in fact really anyway though "
+    "although because since while when as if note remember that this please sorry suddenly soon immediately "
+    "afterwords ok okay hey wait no yes only even just already or nor".split()
 )
 _PREPOSITIONS = frozenset(
     "with in on at for from of after before during by near under behind beside inside outside without around about "
-    "between through into "
-    "onto over towards until per since like due despite to".split()
+    "between through into onto over towards until per since like due despite to".split()
 )
 _DETERMINERS = frozenset(
     "a an the this that these those some any every each all both no his her their its my your our one other".split()
 )
 _ADJECTIVES = frozenset(
     "last first next second third fourth fifth sixth same whole old new little big small other following own young "
-    "older younger "
-    "best good long short dear entire poor very".split()
+    "older younger best good long short dear entire poor very".split()
 )
 _PRONOUNS = frozenset("he she they him them hers theirs himself herself themselves".split())
 _POSSESSIVES = frozenset("his her their its".split())
 _FIRST_PERSON = frozenset("i you we me us my your our it's that's i'm i'd i've you're we're".split())
 _PERSON_NOUNS = frozenset(
     "brother sister cousin aunt uncle mother father mom mum mommy dad daddy grandma grandpa grandmother grandfather "
-    "grandparent parent son "
-    "daughter wife husband friend neighbour neighbor teacher boss colleague classmate baker farmer carpenter "
-    "customer woman man boy girl lady "
-    "child kid baby dog cat bird puppy mouse goat horse thief stranger visitor guest passenger cashier clerk waiter "
-    "driver doctor nurse "
-    "librarian player student pupil family team guy people somebody someone person nobody everybody everyone anybody "
-    "uncle niece nephew twin "
-    "roommate coach partner gardener shopkeeper seller owner manager assistant helper fox squirrel rat crow monkey "
-    "raccoon police officer "
-    "landlord tenant king queen pirate tourist hiker runner singer artist painter worker engineer pilot captain mate "
-    "pal buddy granny".split()
+    "grandparent parent son daughter wife husband friend neighbour neighbor teacher boss colleague classmate baker "
+    "farmer carpenter customer woman man boy girl lady child kid baby dog cat bird puppy mouse goat horse thief "
+    "stranger visitor guest passenger cashier clerk waiter driver doctor nurse librarian player student pupil family "
+    "team guy people somebody someone person nobody everybody everyone anybody uncle niece nephew twin roommate "
+    "coach partner gardener shopkeeper seller owner manager assistant helper fox squirrel rat crow monkey raccoon "
+    "police officer landlord tenant king queen pirate tourist hiker runner singer artist painter worker engineer "
+    "pilot captain mate pal buddy granny".split()
 )
 _ANIMALS = frozenset("dog cat bird puppy mouse goat horse fox squirrel rat crow monkey raccoon thief".split())
 _PEOPLE_WORDS = frozenset(
@@ -265,9 +243,8 @@ _GIVE = _forms(
 ) | frozenset("gave given sent lent sold paid brought left fed threw bought".split())
 _TAKE = _forms(
     "steal borrow grab snatch chew swallow chase scare confiscate rob take eat break lose drop destroy damage use "
-    "sell throw return bring smash "
-    "knock pop burn tear remove spill keep deduct withhold charge collect buy hide ruin crack swap fetch bend drink "
-    "step trip sit drive frighten"
+    "sell throw return bring smash knock pop burn tear remove spill keep deduct withhold charge collect buy hide "
+    "ruin crack swap fetch bend drink step trip sit drive frighten"
 ) | frozenset(
     "stole stolen took taken ate eaten broke broken lost threw brought tore kept spilt bought hid sold".split()
 )
@@ -276,41 +253,35 @@ _TAKE_ALWAYS = _forms(
 ) | frozenset("stole stolen".split())
 _MOVE = _forms(
     "join leave arrive come enter exit land end return board depart escape hatch appear disappear vanish die fall "
-    "roll flow melt break burst pop rot "
-    "crack wilt expire shatter land go fly fade spoil sink spill evaporate leak drown starve burn tear move stay get "
-    "turn run"
+    "roll flow melt break burst pop rot crack wilt expire shatter land go fly fade spoil sink spill evaporate leak "
+    "drown starve burn tear move stay get turn run"
 ) | frozenset("left came went flew flown died fell fallen broke broken burst gone ran born got".split())
 _LOST = frozenset(
     "rotten broken lost gone missing damaged spoiled stolen empty spilled spilt burned burnt eaten sold given taken "
-    "thrown dropped bad "
-    "used cracked smashed ruined torn bent destroyed removed cut born hatched dead bruised mouldy moldy stale "
-    "unusable crushed wasted "
-    "repaired replaced fixed back added returned donated half-full half full away bought found sent brought left "
-    "hidden free".split()
+    "thrown dropped bad used cracked smashed ruined torn bent destroyed removed cut born hatched dead bruised mouldy "
+    "moldy stale unusable crushed wasted repaired replaced fixed back added returned donated half-full half full "
+    "away bought found sent brought left hidden free".split()
 )
 _CHANGE = (
     _GIVE | _TAKE | _MOVE
     | _forms(
         "find receive win collect pick gather add bake make build earn gain catch order produce grow plant discover "
-        "inherit obtain "
-        "acquire adopt hire invite print knit paint craft sew cook save deposit spend waste discard bin trash scrap "
-        "consume misplace "
-        "forget cut chop "
-        "crush trade exchange split skip miss rest pause pack fill empty sharpen glue toss need work sleep stop"
+        "inherit obtain acquire adopt hire invite print knit paint craft sew cook save deposit spend waste discard "
+        "bin trash scrap consume misplace forget cut chop crush trade exchange split skip miss rest pause pack fill "
+        "empty sharpen glue toss need work sleep stop"
     )
     | frozenset("found won caught grew grown built made spent forgot got gets get".split())
 )  # fmt: skip
 _STATE = frozenset(
     "has have had owns own owned keeps kept holds hold held contains contained is are was were counts counted "
-    "possesses "
-    "starts started begins began fits fit".split()
+    "possesses starts started begins began fits fit".split()
 )
+# Age, size and labels: nothing is computed from them.
 _ATTRIBUTE = re.compile(
     r"\b(?:years?|months?|days?) (?:old|older|younger)\b|\bturn(?:s|ed) \d|\b(?:tall|wide|long|thick|deep|high|heavy|"
-    r"old|large)\b|\bweighs?\b|"
-    r"\bit (?:rain|snow|thunder)|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)|\bage\b|\bbirthday\b|\bit (?:rain|"
-    r"snow)(?:s|ed)\b|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)\b|\bhas a number\b|\bnumber \d|\b(?:page|"
-    r"room|house|bus|line|gate|seat|chapter|grade|class) \d"
+    r"old|large)\b|\bweighs?\b|\bit (?:rain|snow|thunder)|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)|\bage\b|"
+    r"\bbirthday\b|\bit (?:rain|snow)(?:s|ed)\b|\bit (?:is|was) (?:raining|snowing|hot|cold|warm)\b|\bhas a number\b|"
+    r"\bnumber \d|\b(?:page|room|house|bus|line|gate|seat|chapter|grade|class) \d"
 )
 _NEGATION = re.compile(r"\b(?:not|n't|never|nobody|none|neither|nothing|no|without|nor|hardly)\b|n['’]t\b")
 _NO_NEGATION = re.compile(
@@ -325,17 +296,14 @@ _MORE = frozenset("more another extra additional".split())
 
 _UNIT_WORDS = (
     r"pairs?|dozens?|couples|groups?|weeks?|days?|months?|years?|hours?|minutes?|seconds?|cents?|euros?|dollars?|"
-    r"pounds?|pence|"
-    r"pennies|yen|cm|mm|km|centi-?met(?:er|re)s?|milli-?met(?:er|re)s?|kilo-?met(?:er|re)s?|met(?:er|re)s?|feet|"
-    r"inches|yards|miles|grams?|"
-    r"kilograms?|kilos?|kg|lit(?:er|re)s?|milliliters?|percent|per ?cent|percentages?|thousands|hundreds|tens|scores|"
-    r"halves|quarters|"
-    r"pallets|cartons|cases|piles|boxes|packs|packets|bags|baskets|chapters|trays|crates|rows|teams|sets|bundles|stacks"
+    r"pounds?|pence|pennies|yen|cm|mm|km|centi-?met(?:er|re)s?|milli-?met(?:er|re)s?|kilo-?met(?:er|re)s?|met(?:er|"
+    r"re)s?|feet|inches|yards|miles|grams?|kilograms?|kilos?|kg|lit(?:er|re)s?|milliliters?|percent|per ?cent|"
+    r"percentages?|thousands|hundreds|tens|scores|halves|quarters|pallets|cartons|cases|piles|boxes|packs|packets|"
+    r"bags|baskets|chapters|trays|crates|rows|teams|sets|bundles|stacks"
 )
 _REPLY = (
     r"(?:answer|reply|respond|give|express|state|convert|report|write|tell|say|put|count|measure|present|show|"
-    r"specify|have|want|like|"
-    r"turn|provide|return|calculate|compute|we (?:want|need)|i (?:want|need))"
+    r"specify|have|want|like|turn|provide|return|calculate|compute|we (?:want|need)|i (?:want|need))"
 )
 _IN_UNIT = re.compile(
     rf"\b{_REPLY}(?:ed|ing|s)?\b[^.;]{{0,50}}?\b(?:in|into|as|to)(?: a| an| the| whole| full)? "
@@ -343,9 +311,7 @@ _IN_UNIT = re.compile(
 )
 _UNIT_ONLY = re.compile(
     rf"^(?:please |but |and |now |only )*(?:in|as)(?: a| an| whole)? (?P<unit>{_UNIT_WORDS})(?: of \d+)?(?:,? please|"
-    rf",? thanks|$|"
-    rf"[.!]|,? not\b)|"
-    rf"^(?:please |but |and |now )*as an? (?P<unit4>fraction|share|part|percentage) of|"
+    rf",? thanks|$|[.!]|,? not\b)|^(?:please |but |and |now )*as an? (?P<unit4>fraction|share|part|percentage) of|"
     rf"^(?P<unit2>{_UNIT_WORDS}),? (?:please|only|not)\b|\b(?:give|want|use|say)(?: me| us)?(?: only| just)? "
     rf"(?P<unit3>{_UNIT_WORDS})(?:[.!]|$|,? please)"
 )
@@ -368,30 +334,25 @@ def _changes_unit(s: _Sentence) -> str | None:
 
 _WH = (
     r"(?:how (?:many|much|long|far|old|often|tall|big)|what(?: is| was|'s| were| are) (?:the|his|her|their|its)|what "
-    r"time|what day|(?:on )?which day|"
-    r"what (?:percentage|share|fraction|part|proportion|percent)|which of|who (?:is|was|has|had|comes?|came|arrives|"
-    r"wins?|gets)"
-    r"|what (?:matters|is asked|counts|we want)|how (?:\w+ )?(?:is|are) )"
+    r"time|what day|(?:on )?which day|what (?:percentage|share|fraction|part|proportion|percent)|which of|who (?:is|"
+    r"was|has|had|comes?|came|arrives|wins?|gets)|what (?:matters|is asked|counts|we want)|how (?:\w+ )?(?:is|are) )"
 )
 _ASKS = re.compile(
     rf"^(?:(?:and|but|so|now|ok|better|instead|rather|also|then|just|only|please|or)[, ]+)*{_WH}\b", re.IGNORECASE
 )
 _TELL = re.compile(
     rf"\b(?:tell|say|state|find|work out|calculate|compute|answer|reply|give|determine|report|want(?: to know)?|know|"
-    rf"asked? (?:is|for)|"
-    rf"matters is|question (?:is|should be|was|asks)|wonder)\b(?: me| us| to| with| out| instead| rather| only| just|"
-    rf",)*\s+(?:is )?{_WH}\b"
+    rf"asked? (?:is|for)|matters is|question (?:is|should be|was|asks)|wonder)\b(?: me| us| to| with| out| instead| "
+    rf"rather| only| just|,)*\s+(?:is )?{_WH}\b"
 )
 _ABOUT = re.compile(
     r"\bquestion (?:should be|is really|is actually|is) (?:about|how|who|what|which)\b|\bwhat (?:matters|is asked|we "
-    r"want|counts) is\b|"
-    r"\b(?:tell|give|reply|answer|want|say|need|state|report|find)\b[^.;]{0,30}\bnumber of (?:the |all |all the |her "
-    r"|his |their )?(?P<noun>\w+)"
+    r"want|counts) is\b|\b(?:tell|give|reply|answer|want|say|need|state|report|find)\b[^.;]{0,30}\bnumber of (?:the |"
+    r"all |all the |her |his |their )?(?P<noun>\w+)"
 )
 _SUPERLATIVE = re.compile(
     r"\b(?:say|tell|name|give|find|answer|reply)\b[^.;]{0,30}\bwho (?:is|arrives|gets|comes|wins|finishes)\b|\bwho "
-    r"(?:is|was|arrives|"
-    r"gets)\b[^.;]{0,30}\?"
+    r"(?:is|was|arrives|gets)\b[^.;]{0,30}\?"
 )
 _OTHER_RESULT = re.compile(
     r"\b(?:work out|find|calculate|compute|determine|tell me|give me|give us)(?: only| just)? (?:the|their|his|her) "
@@ -399,9 +360,8 @@ _OTHER_RESULT = re.compile(
 )
 _INSTEAD = re.compile(
     r"\b(?:actually|rather|instead|better)\b[^.;]{0,20}\b(?:give|tell|name|say|find|compute|"
-    r"calculate)\b[^.;]{0,20}\b(?:price|cost|total|sum|age|"
-    r"time|amount|weight|length|number|name)\b|"
-    r"\b(?:sum up|add up|total|compute|count|find|work out|name|give|list|determine|look for)\b[^.;]{0,60}\binstead\b"
+    r"calculate)\b[^.;]{0,20}\b(?:price|cost|total|sum|age|time|amount|weight|length|number|name)\b|\b(?:sum up|add "
+    r"up|total|compute|count|find|work out|name|give|list|determine|look for)\b[^.;]{0,60}\binstead\b"
 )
 _RHETORICAL = re.compile(
     r"\bwho (?:knows|cares|likes)\b|\bno matter (?:how|what|who)\b|\bwhatever\b|\bhow (?:nice|lovely|funny)\b"
@@ -444,8 +404,7 @@ def _replaces_question(s: _Sentence) -> str | None:
 
 _COMMON = frozenset(
     "how many much the a is are do does did of in to it that what which who was were there be have has and or at for "
-    "on with long time "
-    "day will can you say".split()
+    "on with long time day will can you say".split()
 )
 
 
@@ -464,12 +423,11 @@ def _about_scene(s: _Sentence) -> bool:
 # ---------------------------------------------------------------------- suppositions, exclusions, corrections
 
 _SUPPOSE = re.compile(
-    r"(?:^|[,;:] |\b(?:now|please|just|but|so|and|let's|let us|we can|you can|you may|first) )"
-    r"(?:suppose|supposing|assume|assuming|imagine|imagining|pretend|say that|let's say|let us say|let's pretend|"
-    r"consider(?: that| the case| what|ing that| an? \w+ (?:where|in which|that))|in (?:a|the) (?:case|scenario|"
-    r"situation) (?:where|that|in which)|picture|"
-    r"what if|what would|what happens if|what about if|how would|act as (?:if|though)|as though|take it that|granted "
-    r"that|provided that|let (?:the|\w+) be|as if|given that)\b"
+    r"(?:^|[,;:] |\b(?:now|please|just|but|so|and|let's|let us|we can|you can|you may|first) )(?:suppose|supposing|"
+    r"assume|assuming|imagine|imagining|pretend|say that|let's say|let us say|let's pretend|consider(?: that| the "
+    r"case| what|ing that| an? \w+ (?:where|in which|that))|in (?:a|the) (?:case|scenario|situation) (?:where|that|"
+    r"in which)|picture|what if|what would|what happens if|what about if|how would|act as (?:if|though)|as though|"
+    r"take it that|granted that|provided that|let (?:the|\w+) be|as if|given that)\b"
 )
 
 
@@ -499,8 +457,7 @@ def _supposes(s: _Sentence) -> str | None:
     own = _names_own(rest, s.scene) or re.search(r"\b(?:he|she|they|we|it|you|there)\b", rest)
     quantity = _HAS_NUM.search(rest) or re.search(
         r"\b(?:every|each|had|was|were|never happened|did not|didn't|nothing|nobody|none|all|half|twice|double|no|"
-        r"more|fewer|less|everyone|"
-        r"both|than)\b",
+        r"more|fewer|less|everyone|both|than)\b",
         rest,
     )
     return s.raw if own and quantity else None
@@ -512,15 +469,14 @@ def _names_own(text: str, scene: Scene) -> bool:
 
 
 _EXCLUDE = re.compile(
-    r"\b(?:ignore|ignoring|forget(?: about)?|disregard|skip|leave out|leaving out|drop|omit|exclude|excluding|"
-    r"(?:do not|don't|never|not) (?:count|include|consider|use|look at|add)|without (?:counting|the)|no need to "
-    r"count|discount)\b(?P<what>[^.;:!?]{0,80})"
+    r"\b(?:ignore|ignoring|forget(?: about)?|disregard|skip|leave out|leaving out|drop|omit|exclude|excluding|(?:do "
+    r"not|don't|never|not) (?:count|include|consider|use|look at|add)|without (?:counting|the)|no need to count|"
+    r"discount)\b(?P<what>[^.;:!?]{0,80})"
 )
 _LEAVE_OUT = re.compile(
     r"\b(?:not|n't|needn't|no need to|never) (?:have to |need to )?take (?P<what3>[^.;:!?]{1,60}?) into account\b|"
     r"\bleave (?P<what>[^.;:!?]{1,60}?) (?:out|aside|away)\b|(?P<what2>[^.;:!?,]{1,60}?) (?:(?:can|may|should|must) "
-    r"be|is|are|was|were) "
-    r"(?:left out|not counted|excluded|ignored|skipped|disregarded)\b"
+    r"be|is|are|was|were) (?:left out|not counted|excluded|ignored|skipped|disregarded)\b"
 )
 _ONLY_COUNT = re.compile(
     r"\b(?:only|just)(?: want| need| look at| consider| use| take| care about)? (?:count|counts|counting|counted|the|"
@@ -532,9 +488,8 @@ _NO_COUNT = re.compile(
 )
 _OF_WORKING = re.compile(
     r"\b(?:steps?|parts?|working|workings|story|question|words?|text|sentences?|lines?|hint|result|answer|rest|"
-    r"everything|remark|instructions?|"
-    r"problem|first number|last number|numbers|calculation|rules?|format|above|task|details?)\b|^\s*(?:this|that|it|"
-    r",|$)"
+    r"everything|remark|instructions?|problem|first number|last number|numbers|calculation|rules?|format|above|task|"
+    r"details?)\b|^\s*(?:this|that|it|,|$)"
 )
 _SUBSET = re.compile(
     r"\bones?\b|\b(?:red|green|blue|black|white|brown|big|small|old|new|broken|ripe|children|adults)\b"
@@ -581,23 +536,17 @@ _EXCLUDED_NOUNS = _PERSON_NOUNS | frozenset(
 
 _CORRECTION = re.compile(
     r"\bcorrection\b|\bcorrected\b|\btypo\b|\bmisprint\b|\bmistakes?\b|\berrors?\b|\boops\b|\bmy bad\b|\bsorry\b|\bi "
-    r"mean\b|\bi meant\b|\bwait,|"
-    r"\bmake (?:that|it)\b|\bshould have (?:been|said)\b|(?<!clock )\bshould (?:say|read)\b(?! about| around)|"
-    r"\bthere should be\b|\bwrong\b|"
-    r"\bchanged? to\b|\bin truth\b|"
-    r"\bin reality\b|\b(?:is|are|was|were) (?:off|outdated|incorrect|false|inaccurate|too (?:low|high))\b|"
-    r"\bon second thoughts?\b|\bin fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|"
-    r"\btruth is\b|"
-    r"\bmiscounted\b|\bmisread\b|"
-    r"\bthe real (?:number|amount|count)\b|\berratum\b|\bupdate:|\bedit:|\breally\b|\binstead\b|\bat first\b|\bat "
-    r"the start\b|\bin the beginning\b|\binitially\b|"
-    r"\boriginally\b|\bnote:|"
-    r"^(?:no|nope)[,:.!]|\bnot (?:quite )?right\b|\bin place of\b|\brather\b|\bnow\b|\bto tell the truth\b|\bmeant to\b"
+    r"mean\b|\bi meant\b|\bwait,|\bmake (?:that|it)\b|\bshould have (?:been|said)\b|(?<!clock )\bshould (?:say|"
+    r"read)\b(?! about| around)|\bthere should be\b|\bwrong\b|\bchanged? to\b|\bin truth\b|\bin reality\b|\b(?:is|"
+    r"are|was|were) (?:off|outdated|incorrect|false|inaccurate|too (?:low|high))\b|\bon second thoughts?\b|\bin "
+    r"fact\b|\bactually\b|\bto be (?:exact|precise|honest|fair)\b|\bturns? out\b|\btruth is\b|\bmiscounted\b|"
+    r"\bmisread\b|\bthe real (?:number|amount|count)\b|\berratum\b|\bupdate:|\bedit:|\breally\b|\binstead\b|\bat "
+    r"first\b|\bat the start\b|\bin the beginning\b|\binitially\b|\boriginally\b|\bnote:|^(?:no|nope)[,:.!]|\bnot "
+    r"(?:quite )?right\b|\bin place of\b|\brather\b|\bnow\b|\bto tell the truth\b|\bmeant to\b"
 )
 _NOT_BUT = re.compile(
     rf"\bnot (?:just |at |on )?{_NUM}[^.;]{{0,30}}?\bbut\b|,? (?:and )?not {_NUM}|, not (?:more|fewer|less)\b|"
-    rf"\b(?:instead "
-    rf"of|rather than) (?:the )?{_NUM}"
+    rf"\b(?:instead of|rather than) (?:the )?{_NUM}"
 )
 _WEAK = frozenset(
     ("really", "now", "rather", "instead", "in fact", "actually", "to be honest", "to be fair", "at first")
@@ -607,14 +556,13 @@ _WEAK = frozenset(
 def _corrects(s: _Sentence) -> str | None:
     cue, contrast = _CORRECTION.search(s.text), _NOT_BUT.search(s.text)
     moved = s.problem.kind is AnswerKind.CLOCK and re.search(r"\b(?:changed|moved|shifted) to\b.*\d:\d\d", s.text)
-    if moved or _states_anew(s) or _true_value(s):
+    if moved or _restates(s) or _true_value(s):
         return s.raw
     if not (cue or contrast) or (
         _META.search(s.text)
         and not re.search(
             r"\b(?:in the story|at the start|in the beginning|initially|originally|at first|mistake|typo|wrong|is "
-            r"off|are off|incorrect|"
-            r"outdated)\b",
+            r"off|are off|incorrect|outdated)\b",
             s.text,
         )
     ):
@@ -658,10 +606,11 @@ def _true_value(s: _Sentence) -> bool:
     )
 
 
+# Another number for a quantity of the problem: "on Wednesday it was eight".
 _IT_IS = re.compile(rf"^(?P<where>[^;]*?)\b(?:it's|it is|it was|there were|they were) (?P<n>{_NUM})(?P<rest>[^.;!?]*)")
 
 
-def _states_anew(s: _Sentence) -> bool:
+def _restates(s: _Sentence) -> bool:
     """ "It's 9 rows", "on Wednesday it was eight": another number where the problem has one."""
     match = _IT_IS.search(s.text)
     if match is None or _GUESS.search(s.text) or _exempt(s) or "?" in s.raw:
@@ -671,7 +620,10 @@ def _states_anew(s: _Sentence) -> bool:
     where = {stem(w) for w in re.findall(r"[^\W\d_]+", match["where"])} & s.scene.words - _COMMON
     what = {stem(w) for w in re.findall(r"[^\W\d_]+", match["rest"])[:2]} & s.scene.things
     who = {w for w in re.findall(r"[^\W\d_]+", match["rest"]) if w in s.scene.people}
-    return bool(where or who or what - s.scene.asked)
+    about = {
+        stem(w) for w in re.findall(r"[^\W\d_]+", match["rest"])
+    } & s.scene.words - _COMMON - s.scene.things - _PRONOUNS
+    return bool(where or who or about or what - s.scene.asked)
 
 
 def _subject_person(s: _Sentence) -> bool:
@@ -772,15 +724,13 @@ def _first_word(text: str) -> str:
 _INCLUDE = re.compile(
     r"\b(?:these|those|they|which|it|this|and|also|too) (?:also |too )?counts?\b(?! (?:from|on|in|"
     r"as))(?:[^.;]{0,20})?|\b(?:must|should|has to|have to|need to) (?:also )?be (?:counted|included)\b|\b(?:has|"
-    r"have) to be counted\b|"
-    r"\bcount(?:ed|s)? (?:him|hers?|his|theirs|them|it|these|those|three|four|\w+'s)\b[^.;]{0,12}(?:too|as well|also|"
-    r"in)?|"
+    r"have) to be counted\b|\bcount(?:ed|s)? (?:him|hers?|his|theirs|them|it|these|those|three|four|"
+    r"\w+'s)\b[^.;]{0,12}(?:too|as well|also|in)?|"
     rf"\b(?:don't|do not|never) (?:overlook|forget|miss|neglect) (?:about )?(?:the|his|her|their|another)? ?{_NUM}|"
-    r"\bso (?:they|these|those|it) (?:do |does |still )?counts?\b|\balso includes?\b|"
-    r"\b(?:don't|do not) forget\b[^.;]{0,60}\b(?:total|sum|count|too|as well)\b|\bare (?:hers|his|theirs) (?:too|as "
-    r"well|also)\b|"
-    r"\b(?:they|these|those) (?:are|were) (?:also )?\w+,? (?:too|as well)\b|"
-    r"\b(?:puts?|adds?|mixes|mixed) (?:them|it|these|those) (?:with|to|together with|into)\b|\bbelongs? to the total\b"
+    r"\bso (?:they|these|those|it) (?:do |does |still )?counts?\b|\balso includes?\b|\b(?:don't|do not) "
+    r"forget\b[^.;]{0,60}\b(?:total|sum|count|too|as well)\b|\bare (?:hers|his|theirs) (?:too|as well|also)\b|"
+    r"\b(?:they|these|those) (?:are|were) (?:also )?\w+,? (?:too|as well)\b|\b(?:puts?|adds?|mixes|mixed) (?:them|it|"
+    r"these|those) (?:with|to|together with|into)\b|\bbelongs? to the total\b"
 )
 
 
@@ -797,8 +747,7 @@ def _includes(s: _Sentence) -> str | None:
 
 _DELAY = re.compile(
     r"\b(?:break|stands? still|stood still|held up|delay|delayed|pause|paused|pauses|stops?|stopped|waits?|waited|"
-    r"waiting|rests?|rested|late|slow|fast|"
-    r"longer|earlier|later|asleep|sleeps?|slept|in between|interruption|gap|"
+    r"waiting|rests?|rested|late|slow|fast|longer|earlier|later|asleep|sleeps?|slept|in between|interruption|gap|"
     r"shorter|broken|stuck|interrupted|naps?)\b"
 )
 _DURATION = re.compile(
@@ -824,14 +773,14 @@ def _delays(s: _Sentence) -> str | None:
 
 # What is late or stops where the problem's own time is meant.
 _DELAYED = re.compile(
-    r"^(?:then |later |also )?(?:an?|the|this|another|all)? ?(?:\w+ )?"
-    r"(?:break|delay|pause|interruption|clock|watch|start|beginning|everything|whole thing)\b"
+    r"^(?:then |later |also )?(?:an?|the|this|another|all)? ?(?:\w+ )?(?:break|delay|pause|interruption|clock|watch|"
+    r"start|beginning|everything|whole thing)\b"
 )
 
 
 _START = re.compile(
-    r"\b(?:start(?:s|ed)?|beg[iau]ns?|leaves?|left|gets? up|got up|was(?: already)?|went|goes) (?:\w+,? ){0,5}?(?:at |"
-    r"already )?(?P<t>\d{1,2}:\d{2})\b"
+    r"\b(?:start(?:s|ed)?|beg[iau]ns?|leaves?|left|gets? up|got up|was(?: already)?|went|goes) (?:\w+,? ){0,5}?(?:at "
+    r"|already )?(?P<t>\d{1,2}:\d{2})\b"
 )
 
 
@@ -848,12 +797,11 @@ def _restarts(s: _Sentence) -> str | None:
 
 _MONEY = re.compile(
     r"\b(?:(?:percent|%|dollars?|euros?) off|coupon|discount|voucher|fees?|tax|taxes|tips?|refund|surcharge|deposit|"
-    r"fine|bonus|rebate|rebates|shipping|"
-    r"cheaper)\b"
+    r"fine|bonus|rebate|rebates|shipping|cheaper)\b"
 )
 _FREE = re.compile(
-    r"\b(?:get|gets|got|go|goes|are|is|were|was|comes?) (?:in |it |them )?(?:for )?free\b|\bfree of "
-    r"charge\b|\bhalf[ -]price\b"
+    r"\b(?:get|gets|got|go|goes|are|is|were|was|comes?) (?:in |it |them )?(?:for )?free\b|\bfree of charge\b|\bhalf[ "
+    r"-]price\b"
 )
 _MONEY_NUM = re.compile(rf"[$€£]\s?\d|{_NUM} (?:dollars?|euros?|cents?|pounds?|percent|%)|\d%")
 
@@ -1186,8 +1134,7 @@ def _of_other(c: _Clause, k: int, scene: Scene) -> bool:
 _WITHIN = frozenset("of more the other ones one those these extra additional".split())
 _AFTER_BARE = frozenset(
     "back away again too now today yesterday later and but or if when while that who which in at first left only "
-    "each every a an more "
-    "already yet altogether together sorry instead".split()
+    "each every a an more already yet altogether together sorry instead".split()
 )
 
 
@@ -1204,7 +1151,7 @@ def _events(s: _Sentence, others: _People) -> str | None:
         quantities = _quantities(c, s.scene)
         if _continues(c, subject, previous[0]):
             subject = previous[0]
-            quantities = quantities or previous[1]
+            quantities = quantities or (previous[1] if subject is _Subject.OWN_THING else [])
         if subject is _Subject.OTHER_PERSON:
             others.other = True
         elif subject is _Subject.OWN_PERSON and any(w in s.scene.people for w in c.words):
@@ -1238,8 +1185,7 @@ def _other_time(c: _Clause, s: _Sentence, away: bool) -> bool:
     if match is not None and match.group() not in s.scene.text:
         return True
     day = next((d for d in map(str.casefold, DAYS) if d in c.words or d + "s" in c.words), None)
-    total = re.search(r"\b(?:total|altogether|in all|together|overall)\b", s.scene.text)
-    if total and _ADDITIVE.search(s.text):
+    if _ADDITIVE.search(s.text):
         return away
     if day is not None and s.scene.days and day not in s.scene.days:
         return True
@@ -1253,7 +1199,8 @@ def _event(c: _Clause, subject: _Subject, quantities: list[_Quantity], s: _Sente
         or (_ATTRIBUTE.search(c.text) and not _changed_by(c) and not s.scene.words & {"old", "age", "younger", "older"})
     ):
         return None
-    if _METHOD.search(c.text) and subject is not _Subject.OWN_PERSON:
+    bare = subject is _Subject.OWN_THING and not any(q.own for q in quantities)
+    if _METHOD.search(s.text if bare else c.text) and subject is not _Subject.OWN_PERSON:
         return None
     rules = {
         _Subject.OWN_PERSON: _own_person, _Subject.OWN_THING: _own_thing, _Subject.OTHER_PERSON: _other_person,
@@ -1290,6 +1237,7 @@ def _known(q: _Quantity, scene: Scene) -> bool:
 _ADDITIVE = re.compile(
     r"\b(?:then|also|again|however|another|more|later|afterwards|after that|too|as well|besides|extra)\b"
 )
+# Prices, where no money is asked for.
 _PRICE = re.compile(
     rf"\b(?:sells?|buys?|costs?|sold|bought|cost|pays?|paid)\b[^.;]*\bfor {_NUM}|\b(?:for|costs?) {_NUM} (?:dollars|"
     rf"euros|cents|coins)"
@@ -1353,12 +1301,12 @@ def _restated(q: _Quantity, c: _Clause, s: _Sentence) -> bool:
     return said and len(words & s.scene.words) >= 0.7 * len(words)
 
 
+# A quantity that is given by another one.
 _AS_MANY = re.compile(r"\b(?:as (?:much|many)\b.*\bas\b|half as|twice as|the same (?:number|amount)|equally many)\b")
 
 
 _SCALES_UP = re.compile(
-    r"\b(?:doubled|tripled|halved|doubles|triples|multiplied|shrank|grew) (?!the result|the "
-    r"answer|your)"
+    r"\b(?:doubled|tripled|halved|doubles|triples|multiplied|shrank|grew) (?!the result|the answer|your)"
 )
 
 
@@ -1394,6 +1342,10 @@ def _own_thing(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
         return True
     if _relates(c, s.scene):
         return True
+    if any(w.endswith("ed") and w in s.scene.words for w in c.words) and any(
+        q.value is not None and not _known(q, s.scene) for q in counted
+    ):
+        return True
     if each and holds and any(q.own and q.at > 1 for q in counted):
         return True
     # "5 chairs collapse", "3 of the letters were never finished": something happens to a number of them.
@@ -1409,8 +1361,8 @@ _NEVER_DONE = re.compile(
     r"paid|valid|usable)\b"
 )
 _DESCRIBES = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|can|may|might|could|looks?|seems?|weighs?|costs?|comes? from|came from|likes?|"
-    r"sounds?|smells?|tastes?|lasts?|shows?|sits?|in|on|like)\b"
+    r"\b(?:is|are|was|were|has|have|had|can|may|might|could|looks?|seems?|weighs?|costs?|comes? from|came from|"
+    r"likes?|sounds?|smells?|tastes?|lasts?|shows?|sits?|in|on|like)\b"
 )
 
 
@@ -1561,8 +1513,7 @@ def _arrive(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
         return False
     arrives = re.search(
         r"\b(?:come|comes|came|go|goes|went|take|takes|took|sit|sits|sat|leave|leaves|left|arrive|arrives|arrived|"
-        r"enter|enters|get|"
-        r"gets)\b",
+        r"enter|enters|get|gets)\b",
         c.text,
     )
     return bool(

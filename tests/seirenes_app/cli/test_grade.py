@@ -1,6 +1,7 @@
 """Facts about `seirenes grade` and `seirenes gate`: one text, many, and lines that cannot be used."""
 
 import json
+import os
 
 import pytest
 
@@ -58,6 +59,22 @@ def test_a_line_that_cannot_be_used_is_named_and_the_others_are_graded(tmp_path,
     found = printed(capsys)
     assert found[0]["outcome"] == "right"
     assert [f"line {n}" in f["error"] for n, f in enumerate(found[1:], 2)] == [True] * 4
+
+
+def test_a_named_pipe_and_a_link_to_itself_are_refused(tmp_path):
+    pipe, loop = tmp_path / "pipe.jsonl", tmp_path / "loop.jsonl"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for place, words in ((pipe, "named pipe"), (loop, "Cannot read"), (tmp_path, "Cannot read")):
+        with pytest.raises(UserError, match=words):
+            run("gate", "--batch", place)
+
+
+def test_the_reason_names_what_a_hint_claims(capsys):
+    assert run("gate", "Tom eats 2 of the apples.", "--question", QUESTION, "--answer", "12") == 0
+    shown = capsys.readouterr().out
+    assert "adds_fact (structure)" in shown
+    assert "“Tom eats 2 of the apples”" in shown
 
 
 def test_nothing_to_grade_and_a_missing_file_are_refused():
