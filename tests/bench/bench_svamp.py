@@ -22,13 +22,11 @@ from seirenes_app.inference.client import Samples, WorkerClient
 from seirenes_app.inference.protocol import Finish, Message, SampleRequest
 from training.core.answer_reader import READER_VERSION
 from training.core.answers import AnswerGrader
+from training.core.prompts import reasoner_messages
 from training.core.types import AnswerKind, Outcome, Problem
+from training.prompt_files import NEUTRAL, built_in
 
 DATA = ROOT.parent / "shared" / "data" / "svamp.json"
-SYSTEM = (
-    "Solve the problem step by step. End with a line that has only the answer, after four hash signs. "
-    "For example, a solution whose answer is 42 ends with this line:\n#### 42"
-)
 
 
 def smollm2():
@@ -49,12 +47,13 @@ def problems(count):
 
 
 def solve(model, wanted, max_tokens, temperature):
-    """The problems with their completions, one line each in `wanted`'s order; prints the speed."""
+    """The problems with their completions under the neutral prompts, in `wanted`'s order; prints the speed."""
+    prompts = built_in(NEUTRAL)
     started, tokens = time.perf_counter(), 0
     with WorkerClient() as client:
         client.load(model, threads=1).result(600)
         for number, row in enumerate(wanted, 1):
-            messages = (Message("system", SYSTEM), Message("user", row["question"]))
+            messages = tuple(Message(**turn) for turn in reasoner_messages(row["question"], prompts))
             request = SampleRequest(messages=messages, max_tokens=max_tokens, temperature=temperature, seed=number)
             answer = client.send(request, lambda _: None).result(600)
             assert isinstance(answer, Samples)

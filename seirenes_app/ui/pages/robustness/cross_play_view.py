@@ -14,6 +14,7 @@ from PySide6.QtCore import QModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
+from seirenes_app.services.answer_reading import describe_unread
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.formatting import percent, percent_interval, percent_limits
@@ -102,7 +103,10 @@ class MatrixModel(TableModel):
         writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
         what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
         result = "not solved yet" if value is None else f"{percent_interval(value)} right"
-        problems = f", {cell.problems} problems" if cell is not None and cell.value is not None else ""
+        problems = ""
+        if cell is not None and cell.value is not None:
+            unread = describe_unread(cell.unread)
+            problems = f", {cell.problems} problems{f', {unread}' if unread else ''}"
         return f"{who}, {what}: {result}{problems}{', its own' if cell is not None and cell.own else ''}"
 
 
