@@ -64,6 +64,13 @@ class ModelInventory(QObject):
         self.changed.emit()
         self._tasks.run_task(find_all, self._on_found, progress=self._on_progress, key="find")
 
+    def stop(self) -> None:
+        """End the search; what it has found so far stays."""
+        if self.scanning:
+            self._tasks.cancel("find")
+            self.was_loaded, self.scanning, self._loaded_at, self.place = True, False, monotonic(), ""
+            self.changed.emit()
+
     def _on_progress(self, found: Found) -> None:
         self.place = found.place
         if not self.was_loaded:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import keyring
@@ -13,10 +14,10 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from seirenes_app.inference.models import bundled_model
-from seirenes_app.services.models import downloads
+from seirenes_app.services.models import downloads, inventory
 from seirenes_app.services.models.check import CheckRow
 from seirenes_app.services.models.downloads import DownloadDir
-from seirenes_app.services.models.inventory import ModelSource, model_folders
+from seirenes_app.services.models.inventory import ModelSource, find_models, model_folders
 from seirenes_app.store.resources import starter_folder
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
@@ -157,11 +158,30 @@ def test_a_file_that_is_listed_under_another_path_is_selected_there(models, tmp_
 
 
 def test_what_is_no_model_is_refused_in_words(models, tmp_path):
-    note = tmp_path / "notes.txt"
+    note, pipe, loop = tmp_path / "notes.txt", tmp_path / "pipe.gguf", tmp_path / "loop.gguf"
     note.write_text("nothing")
-    models.page.add_path(note)
-    models.wait(lambda: models.problems)
-    assert str(note) in models.problems[0][1]
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for n, place in enumerate((note, pipe, loop, tmp_path / "gone.gguf"), 1):
+        models.page.add_path(place)
+        models.wait(lambda n=n: len(models.problems) == n)
+        assert str(place) in models.problems[-1][1]
+    assert model_folders() == ()
+
+
+def test_a_search_that_takes_long_can_be_stopped_and_keeps_what_it_found(models, gguf, monkeypatch):
+    def slow(cancelled, progress):
+        yield from find_models(cancelled, progress)
+        while not cancelled():
+            time.sleep(0.01)
+
+    monkeypatch.setattr(inventory, "find_models", slow)
+    models.page.add_path(gguf)
+    models.wait(models.page.stop_search.isVisible)
+    models.qtbot.mouseClick(models.page.stop_search, Qt.MouseButton.LeftButton)
+    assert not models.inventory.scanning
+    assert models.names()
+    assert models.page.count.text().endswith("models")
 
 
 def test_an_unusable_model_is_hidden_until_it_is_asked_for_and_says_why(models, tmp_path):

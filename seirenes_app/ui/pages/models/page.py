@@ -45,10 +45,10 @@ from seirenes_app.ui.pages.models.views import DownloadList, FactsPanel, ModelTa
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
-from seirenes_app.ui.widgets.buttons import action_button, make_button, open_menu
+from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button, open_menu
 from seirenes_app.ui.widgets.cards import Card, EmptyState, centred
 from seirenes_app.ui.widgets.drop_overlay import DropOverlay
-from seirenes_app.ui.widgets.labels import IconLabel, make_label, wrap_anywhere
+from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label, wrap_anywhere
 from training.model_names import HubId, find_cached
 
 FILE_FILTER = "Models (*.gguf);;All files (*)"
@@ -120,7 +120,9 @@ class ModelsPage(Page):
         self.add = make_button("Add…", "plus", tip="A file or a folder; it stays where it is",
                                clicked=lambda: open_menu(self.add_menu, self.add))  # fmt: skip
         self.download = action_button(self.actions_["download"], kind="primary")
-        self.count, self.unusable = make_label("", "small"), QCheckBox()
+        self.count, self.unusable = ElidedLabel("small"), QCheckBox()
+        self.stop_search = make_icon_button("stop", "Stop looking for models", clicked=self.inventory.stop)
+        self.stop_search.setProperty("tight", "true")
         self.facts = FactsPanel(self.actions_)
         none = make_button("Clear the filter", "close", clicked=self._clear_filter)
         self.no_hits = EmptyState("search", "No model matches", "No model on this machine matches the filter.", (none,))
@@ -129,7 +131,7 @@ class ModelsPage(Page):
         self._table_stack.addWidget(self.table)
         self._table_stack.addWidget(centred(self.no_hits))
         left = QWidget()
-        foot = row(self.count, None, self.unusable)
+        foot = row((self.count, 1), self.stop_search, None, self.unusable)
         self.first_steps = self._build_first_steps()
         column((holder, 1), self.first_steps, foot, spacing=SPACE_2, parent=left)
         self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=14)
@@ -226,9 +228,8 @@ class ModelsPage(Page):
         inventory, model = self.inventory, self.model
         shown, hidden = model.rowCount(), model.hidden
         looking = f"Looking for models… {inventory.place}".rstrip() if inventory.scanning else ""
-        places = f"{count_of(len(inventory.problems), 'place')} could not be searched" if inventory.problems else ""
-        self.count.setText(looking or "  ·  ".join(filter(None, (count_of(shown, "model"), places))))
-        self.count.setToolTip("\n".join(inventory.problems))
+        self.count.setText(looking or "  ·  ".join((count_of(shown, "model"), *inventory.problems)))
+        self.stop_search.setVisible(inventory.scanning)
         on = self.actions_["unusable"].isChecked()
         self.unusable.setText(f"Show {count_of(hidden, 'unusable model')}" if hidden else "Show unusable models")
         self.unusable.setVisible(bool(hidden) or on)
