@@ -33,7 +33,8 @@ UNUSABLE, UNKNOWN = BadgeStyle("warning", "Unusable", "muted"), BadgeStyle("", "
 
 
 def source_name(source: ModelSource) -> str:
-    name = SOURCE_NAMES[source]
+    # "Folder" is a format here.
+    name = "added" if source is ModelSource.FOLDER else SOURCE_NAMES[source]
     return name[:1].upper() + name[1:] if name != "llama.cpp" else name
 
 
@@ -81,7 +82,7 @@ class ModelsModel(TableModel):
 
         return (
             column(ModelColumn.NAME, "Model", _name_of, picture=lambda e: icon(SOURCE_ICONS[e.source], "muted")),
-            column(ModelColumn.SOURCE, "Source", lambda e: source_name(e.source), 150, hidden_below=840),
+            column(ModelColumn.SOURCE, "Source", lambda e: source_name(e.source), 176, hidden_below=840),
             column(ModelColumn.FORMAT, "Format", _format_of, 132, "Kind of files, with quantisation or number type"),
             column(ModelColumn.SIZE, "Size", lambda e: byte_size(e.size_bytes), 82, "All its files", right=True),
             column(ModelColumn.CONTEXT, "Context", lambda e: format_count(e.files.n_ctx) if e.files.n_ctx else "", 96,
