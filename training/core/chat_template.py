@@ -214,7 +214,7 @@ class ChatTemplate:
         if marked == text:
             return RenderedPrompt(text, spans)
         # The template looks at what a content begins or ends with, or changes it. Where its text is not found, what was
-        # written with marks is used: a special token in a content could not be told from the template's own.
+        # written with marks is used: a special token in a content could not be distinguished from the template's own.
         found = _search(text, [t["content"].strip() for t in turns])
         if len(found) == len(turns):
             return RenderedPrompt(text, found)
