@@ -9,6 +9,7 @@ from helpers.tiny_models import TEMPLATE, change_model, save_model, session_answ
 
 from seirenes_app.inference import sampling
 from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Chunk, Finish, Message, RenderRequest, SampleRequest, ScoreRequest
 from seirenes_app.inference.sampling import draw
 from training.core.answers import AnswerGrader
@@ -16,6 +17,7 @@ from training.core.chat_template import NoteKind
 from training.core.types import AnswerKind, Outcome, Problem
 from training.engine.base import REPETITION_WINDOW, LossParams, SamplingParams, TrainRow
 from training.engine.chat_tokenizer import ChatTokenizer
+from training.engine.models import bundled_starter
 from training.engine.sampler import draw_tokens, restrict_logits
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.torch_evaluator import sample_texts
@@ -67,6 +69,8 @@ def made(tmp_path_factory):
     kept = {}
 
     def get(name):
+        if name == "bundled":
+            return bundled_starter(), bundled_model()
         if name not in kept:
             (kind, tokenizer, options), changes = FOLDERS[name]
             folder = change_model(save_model(root / str(len(kept)), kind, tokenizer, **options), **changes)
@@ -76,7 +80,7 @@ def made(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*FOLDERS, "bundled"])
 def test_both_engines_give_a_chat_the_same_tokens_and_end_at_the_same_ones(made, name):
     folder, gguf = made(name)
     codec = ChatTokenizer(folder)
@@ -89,7 +93,7 @@ def test_both_engines_give_a_chat_the_same_tokens_and_end_at_the_same_ones(made,
     assert theirs["note"] == codec.note.text
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*FOLDERS, "bundled"])
 def test_special_tokens_written_by_a_user_stay_text_in_every_folder(made, name):
     codec = ChatTokenizer(made(name)[0])
     control = {codec.tokenizer.convert_tokens_to_ids(text) for text in codec.special_texts()}
