@@ -192,7 +192,7 @@ def check_safetensors(file: Path) -> None:
 
 def check_vocabulary(folder: Path, model: nn.Module, tokenizer: Any) -> None:
     """UserError where the tokenizer has tokens that the model does not know: it is the tokenizer of another model."""
-    rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator, union-attr]
+    rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= rows:
         raise UserError(
