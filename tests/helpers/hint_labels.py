@@ -1,6 +1,7 @@
 """A labelled set of hints under `tests/data/hints`, and how well the gates agree with it.
 
-`dev` is what the rules were written with; `test` was written first and is only reported on.
+`dev` is what the rules were written with; `test` was written without a look at what they do with it, and is only
+reported on.
 """
 
 import json

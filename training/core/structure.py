@@ -312,7 +312,8 @@ _IN_UNIT = re.compile(
 _UNIT_ONLY = re.compile(
     rf"^(?:please |but |and |now |only )*(?:in|as)(?: a| an| whole)? (?P<unit>{_UNIT_WORDS})(?: of \d+)?(?:,? please|"
     rf",? thanks|$|[.!]|,? not\b)|^(?:please |but |and |now )*as an? (?P<unit4>fraction|share|part|percentage) of|"
-    rf"^(?P<unit2>{_UNIT_WORDS}),? (?:please|only|not)\b|\b(?:give|want|use|say)(?: me| us)?(?: only| just)? "
+    rf"^(?P<unit2>{_UNIT_WORDS})(?:,? (?:please|only|not)\b|[.!]*$)|\b(?:give|want|use|say)(?: me| us)?(?: only| "
+    rf"just)? "
     rf"(?P<unit3>{_UNIT_WORDS})(?:[.!]|$|,? please)"
 )
 
@@ -417,7 +418,7 @@ def _about_scene(s: _Sentence) -> bool:
         return True
     if s.problem.kind is not AnswerKind.NUMBER and _ASKS.search(s.text):
         return True
-    return bool(own or words & (_PRONOUNS | {"it", "that", "this"}))
+    return bool(own or words & (_PRONOUNS | _POSSESSIVES | {"it", "that", "this"}))
 
 
 # ---------------------------------------------------------------------- suppositions, exclusions, corrections
@@ -427,6 +428,7 @@ _SUPPOSE = re.compile(
     r"assume|assuming|imagine|imagining|pretend|say that|let's say|let us say|let's pretend|consider(?: that| the "
     r"case| what|ing that| an? \w+ (?:where|in which|that))|in (?:a|the) (?:case|scenario|situation) (?:where|that|"
     r"in which)|picture|what if|what would|what happens if|what about if|how would|act as (?:if|though)|as though|"
+    r"think (?:that )?(?=he |she |they )|"
     r"take it that|granted that|provided that|let (?:the|\w+) be|as if|given that)\b"
 )
 
@@ -556,7 +558,7 @@ _WEAK = frozenset(
 def _corrects(s: _Sentence) -> str | None:
     cue, contrast = _CORRECTION.search(s.text), _NOT_BUT.search(s.text)
     moved = s.problem.kind is AnswerKind.CLOCK and re.search(r"\b(?:changed|moved|shifted) to\b.*\d:\d\d", s.text)
-    if moved or _restates(s) or _true_value(s):
+    if moved or _states_other_number(s) or _true_value(s):
         return s.raw
     if not (cue or contrast) or (
         _META.search(s.text)
@@ -595,8 +597,18 @@ _TRUE_VALUE = re.compile(
 )
 
 
+_SHOULD_BE = re.compile(rf"\bthe (?P<noun>\w+) (?:should|must|ought to) be {_NUM}")
+
+
 def _true_value(s: _Sentence) -> bool:
     """ "The correct number of boxes is 57"."""
+    stated = _SHOULD_BE.search(s.text)
+    if (
+        stated
+        and stem(stated["noun"]) in s.scene.words - _COMMON
+        and stated["noun"] not in ("answer", "result", "clock")
+    ):
+        return True
     words = {stem(w) for w in re.findall(r"[^\W\d_]+", s.text)}
     return bool(
         _TRUE_VALUE.search(s.text)
@@ -610,7 +622,7 @@ def _true_value(s: _Sentence) -> bool:
 _IT_IS = re.compile(rf"^(?P<where>[^;]*?)\b(?:it's|it is|it was|there were|they were) (?P<n>{_NUM})(?P<rest>[^.;!?]*)")
 
 
-def _restates(s: _Sentence) -> bool:
+def _states_other_number(s: _Sentence) -> bool:
     """ "It's 9 rows", "on Wednesday it was eight": another number where the problem has one."""
     match = _IT_IS.search(s.text)
     if match is None or _GUESS.search(s.text) or _exempt(s) or "?" in s.raw:
@@ -1125,6 +1137,8 @@ def _counted(c: _Clause, i: int, scene: Scene) -> tuple[bool, bool, bool]:
 
 def _of_other(c: _Clause, k: int, scene: Scene) -> bool:
     """ "9 metres of wool", where the problem has no wool: the measure is the problem's, the thing is not."""
+    if c.words[k + 1 : k + 2] == ("h",) and "/h" not in scene.text:
+        return True
     if c.words[k + 1 : k + 2] != ("of",) or k + 2 >= len(c.words):
         return False
     word = c.words[k + 2]
@@ -1235,7 +1249,7 @@ def _known(q: _Quantity, scene: Scene) -> bool:
 
 
 _ADDITIVE = re.compile(
-    r"\b(?:then|also|again|however|another|more|later|afterwards|after that|too|as well|besides|extra)\b"
+    r"\b(?:then|also|again|however|another|more|later|afterwards|after that|too|as well|besides|extra|back)\b"
 )
 # Prices, where no money is asked for.
 _PRICE = re.compile(
@@ -1349,7 +1363,11 @@ def _own_thing(c: _Clause, quantities: list[_Quantity], s: _Sentence) -> bool:
     if each and holds and any(q.own and q.at > 1 for q in counted):
         return True
     # "5 chairs collapse", "3 of the letters were never finished": something happens to a number of them.
+    if c.words[:1] == ("another",) and counted and counted[0].own and counted[0].more:
+        return True
+    happens = any(w in _CHANGE or w in _STATE or w.endswith(("ed", "s", "e")) for w in c.words[1:])
     counts = bool(c.words and counted) and c.values[0] is not None and counted[0].at == 0
+    counts = counts and (counted[0].own or happens)
     return counts and not _restated(counted[0], c, s) and not _describes(c)
 
 
