@@ -198,30 +198,31 @@ def flat_warning(figures: Mapping[str, Any], steps: int) -> tuple[str, str, str]
 
 def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
     """Every completion of a step as a row of the rollout database."""
-    # A pool smaller than a step's questions draws some twice: their clean solutions are one group.
+    # A pool smaller than a step's questions draws some twice: the accuracy is that of all their clean solutions.
     groups: dict[str, list[float]] = defaultdict(list)
     for r in result.rounds:
         groups[r.problem.id] += [float(x.outcome is Outcome.RIGHT) for x in r.clean]
     clean = {id_: sum(right) / len(right) for id_, right in groups.items() if right}
     rows = []
     for r in result.rounds:
-        rows += [_row(result.step, x, Stage.CLEAN, r.problem, None, clean) for x in r.clean]
-        rows += [_row(result.step, t.written, Stage.HINT, r.problem, t, clean) for t in r.hints if t.written]
+        rows += [_row(result.step, x, Stage.CLEAN, r.key, r.problem, None, clean) for x in r.clean]
+        rows += [_row(result.step, t.written, Stage.HINT, r.key, r.problem, t, clean) for t in r.hints if t.written]
     for t in result.hints:
-        rows += [_row(result.step, x, Stage.HINTED, t.problem, t, clean) for x in t.solutions]
+        rows += [_row(result.step, x, Stage.HINTED, t.problem.id, t.problem, t, clean) for x in t.solutions]
     return rows
 
 
 def _row(
-    step: int, x: Rollout, stage: Stage, problem: Problem, played: PlayedHint | None, clean: Mapping[str, float]
-) -> RolloutRow:
+    step: int, x: Rollout, stage: Stage, key: str, problem: Problem, played: PlayedHint | None,
+    clean: Mapping[str, float],
+) -> RolloutRow:  # fmt: skip
     hinted = played if stage is Stage.HINTED else None
     accuracy = clean.get(problem.id)
     return RolloutRow(
         step=step,
         stage=stage,
         role=Role.ADVERSARY if stage is Stage.HINT else Role.REASONER,
-        group_key=f"{problem.id}|{hinted.id if hinted else stage}",
+        group_key=f"{key}|{hinted.id if hinted else stage}",
         problem_id=problem.id,
         family=problem.family,
         question=problem.question,

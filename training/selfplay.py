@@ -22,6 +22,7 @@ through a `StepCallbacks`, and what it returns is a `StepResult`.
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -103,6 +104,13 @@ class Round:
     type: HintType
     clean: list[Rollout] = field(default_factory=list)
     hints: list[PlayedHint] = field(default_factory=list)
+    draw: int = 0
+    """How often the step has drawn the question before: a pool can be smaller than a step."""
+
+    @property
+    def key(self) -> str:
+        """Different for each round of a step."""
+        return f"{self.problem.id}~{self.draw + 1}" if self.draw else self.problem.id
 
     @property
     def accuracy(self) -> float:
@@ -195,7 +203,12 @@ class SelfPlay:
             count = round(r.questions * (r.clean + r.hints * (1 + r.hinted)) / r.clean)
         drawn = self.pool.draw(rng, count)
         types = type_quota(rng, len(drawn), self.types)
-        return [Round(self.problems[id_], type_) for id_, type_ in zip(drawn, types, strict=True)]
+        seen: Counter[str] = Counter()
+        rounds = []
+        for id_, type_ in zip(drawn, types, strict=True):
+            rounds.append(Round(self.problems[id_], type_, draw=seen[id_]))
+            seen[id_] += 1
+        return rounds
 
     def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
         chats = [reasoner_messages(r.problem.question, self.profile) for r in rounds]
@@ -210,7 +223,7 @@ class SelfPlay:
         if self.config.mode is Mode.RANDOM:
             for r in rounds:
                 hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
-                r.hints = [self._check(r.problem, hint, f"{r.problem.id}#{k}", []) for k, hint in enumerate(hints)]
+                r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
             return
         longest = self.config.gates.max_characters
         chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
@@ -220,7 +233,7 @@ class SelfPlay:
             for k, rollout in enumerate(rollouts):
                 text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
                 hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
-                played = self._check(r.problem, hint, f"{r.problem.id}#{k}", seen)
+                played = self._check(r.problem, hint, f"{r.key}#{k}", seen)
                 played.written = rollout
                 seen.append(played.hint.text)
                 r.hints.append(played)
@@ -295,18 +308,15 @@ class SelfPlay:
 
     # ------------------------------------------------------------------ update
 
-    def _groups(self, result: StepResult) -> dict[Role, dict[tuple[str, str], list[Rollout]]]:
-        """Rollouts that share one exact prompt and role. Roles and prompts are never pooled."""
-        reasoner = {(r.problem.id, ""): r.clean for r in result.rounds}
-        reasoner |= {(t.problem.id, t.id): t.solutions for t in result.hints if t.solutions}
+    def _groups(self, result: StepResult) -> dict[Role, list[list[Rollout]]]:
+        """Rollouts of one prompt as it was drawn, by role. Neither roles nor two draws of a prompt are pooled."""
+        reasoner = [r.clean for r in result.rounds] + [t.solutions for t in result.hints]
         if self.config.reasoner.truncated is Truncated.MASK:
-            reasoner = {k: [x for x in v if not x.completion.truncated] for k, v in reasoner.items()}
-        adversary: dict[tuple[str, str], list[Rollout]] = {}
+            reasoner = [[x for x in group if not x.completion.truncated] for group in reasoner]
+        adversary: list[list[Rollout]] = []
         if self.config.mode is Mode.SEIRENES:
-            for r in result.rounds:
-                written = [t.written for t in r.hints if t.written is not None]
-                adversary[r.problem.id, r.type] = written
-        return {Role.REASONER: {k: v for k, v in reasoner.items() if v}, Role.ADVERSARY: adversary}
+            adversary = [[t.written for t in r.hints if t.written is not None] for r in result.rounds]
+        return {Role.REASONER: [g for g in reasoner if g], Role.ADVERSARY: adversary}
 
     def _update(self, result: StepResult) -> None:
         a, u = self.config.advantage, self.config.update
@@ -314,12 +324,12 @@ class SelfPlay:
         self.callbacks.stage("update", 0, u.epochs)
         for role, groups in self._groups(result).items():
             advantages, zero, self.baselines[role] = assign_advantages(
-                {key: [x.reward for x in rollouts] for key, rollouts in groups.items()},
+                [[x.reward for x in rollouts] for rollouts in groups],
                 baseline=a.baseline, scale=a.scale, fallback=a.fallback, ema=self.baselines[role],
             )  # fmt: skip
             result.groups[role], result.zero_variance[role] = len(groups), zero
-            for key, rollouts in groups.items():
-                for rollout, advantage in zip(rollouts, advantages[key], strict=True):
+            for rollouts, values in zip(groups, advantages, strict=True):
+                for rollout, advantage in zip(rollouts, values, strict=True):
                     rollout.advantage, rollout.trained = advantage, advantage != 0.0
                 rows = [self._row(role, x) for x in rollouts if x.trained]
                 if rows:
@@ -371,6 +381,7 @@ class SelfPlay:
         for played in result.replayed:
             assert played.archived is not None
             self.archive.report(played.archived, played.accuracy, result.step)
+        mastered: dict[str, tuple[bool, bool]] = {}
         for r in result.rounds:
             with_solutions = [t for t in r.hints if t.solutions]
             for t in with_solutions:
@@ -379,7 +390,10 @@ class SelfPlay:
             hinted_right = bool(with_solutions) and all(t.accuracy == 1.0 for t in with_solutions)
             if self.config.mode is Mode.CLEAN_RL:
                 hinted_right = True
-            self.pool.report(r.problem.id, r.accuracy == 1.0, hinted_right)
+            clean, hinted = mastered.get(r.problem.id, (True, True))
+            mastered[r.problem.id] = (clean and r.accuracy == 1.0, hinted and hinted_right)
+        for id_, right in mastered.items():
+            self.pool.report(id_, *right)
 
 
 class _Clock:

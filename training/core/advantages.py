@@ -5,7 +5,7 @@ are ours.
 """
 
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -71,27 +71,26 @@ def group_advantages(rewards: Sequence[float], scale: str = "group") -> list[flo
     return [c / (std + EPSILON) for c in centred]
 
 
-Key = TypeVar("Key", bound=Hashable)
-Row = TypeVar("Row")
-
-
 def assign_advantages(
-    groups: Mapping[Key, Sequence[float]], *, baseline: str, scale: str, fallback: bool, ema: RoleBaseline
-) -> tuple[dict[Key, list[float]], int, RoleBaseline]:
+    groups: Sequence[Sequence[float]], *, baseline: str, scale: str, fallback: bool, ema: RoleBaseline
+) -> tuple[list[list[float]], int, RoleBaseline]:
     """Advantages of one role's groups, how many groups carry none, and the baseline after these rewards."""
     before = ema.value
-    flat = [r for rewards in groups.values() for r in rewards]
+    flat = [r for rewards in groups for r in rewards]
     start = before if before is not None else (sum(flat) / len(flat) if flat else 0.0)
-    result: dict[Key, list[float]] = {}
+    result: list[list[float]] = []
     zero = 0
-    for key, rewards in groups.items():
+    for rewards in groups:
         spread = bool(rewards) and max(rewards) - min(rewards) >= EPSILON
         zero += not spread
         if baseline == "role_ema" or (fallback and not spread):
-            result[key] = [r - start for r in rewards]
+            result.append([r - start for r in rewards])
         else:
-            result[key] = group_advantages(rewards, scale)
+            result.append(group_advantages(rewards, scale))
     return result, zero, ema.update(flat)
+
+
+Row = TypeVar("Row")
 
 
 class GroupBuffer(Generic[Row]):

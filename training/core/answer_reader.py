@@ -867,10 +867,11 @@ class _Reader:
         """
         given: ReadAnswer | None = None
         for age, sentence in enumerate(reversed(sentences[-4:])):
-            if self.asked.restates(sentence):
-                continue
             text = plain(sentence)
             numbers = _quantities(text)
+            if self.asked.restates(sentence) or (numbers and not _HAS_NUMBER.search(_CONDITION.sub(" ", text))):
+                # What stands under a condition is no result either.
+                continue
             if _is_unevaluated(text):
                 break
             found = self._number_in(sentence)
@@ -1132,10 +1133,10 @@ class _Reader:
         return ReadAnswer(Reading.FOUND, answer=word[1].strip())
 
 
+_CONDITION = re.compile(r"\b(?:if|where|when|out\s+of\s+a\s+total)\b[^,;]*", re.IGNORECASE)
 _EQUALS_BEFORE = re.compile(r"=\s*[$€£]?$")
 _CONCLUDES = re.compile(
-    r"\b(?:so|therefore|thus|hence|altogether|total|in\s+all|left|remain\w*|now|equals?|answer|result|final(?:ly)?|only|"
-    r"would|will)\b|=",
+    r"\b(?:so|therefore|thus|hence|altogether|in\s+(?:total|all)|left|remain\w*|equals?|answer|result|final(?:ly)?)\b|=",
     re.IGNORECASE,
 )
 _OPERATION = re.compile(

@@ -182,6 +182,7 @@ BOOKS = "Each shelf holds 12 books. How many books do 5 shelves hold?"
     ("text", "answer"),
     [("60 books can be held by 5 shelves if each holds 12.", "60"), ("5 shelves x 12 books = 60 books, about 12 a shelf", "60"),
      ("Number of books: 60. Each shelf holds 12 books.", "60"), ("12 books.", "12"),
+     ("So there are 60 books. That is what you have if you had 5 shelves.", "60"),
      ("We have 5 shelves. Each shelf holds 12 books.", Reading.NOTHING), ("The shelves hold 5 x 12 books.", Reading.NOTHING)],
 )  # fmt: skip
 def test_the_question_s_own_numbers_are_no_results(text, answer):

@@ -49,21 +49,21 @@ def test_group_advantages_by_hand():
 
 
 def test_groups_are_never_pooled_and_the_baseline_is_read_before_it_moves():
-    groups = {"a": [1.0, 0.0], "b": [1.0, 1.0]}
+    groups = [[1.0, 0.0], [1.0, 1.0]]
     plain, zero_variance, _ = assign_advantages(
         groups, baseline="group", scale="none", fallback=False, ema=RoleBaseline(0.5)
     )
-    assert plain == {"a": [0.5, -0.5], "b": [0.0, 0.0]}
+    assert plain == [[0.5, -0.5], [0.0, 0.0]]
     assert zero_variance == 1
     averaged, _, ema = assign_advantages(
         groups, baseline="role_ema", scale="none", fallback=False, ema=RoleBaseline(0.5, 0.25)
     )
-    assert averaged == {"a": [0.75, -0.25], "b": [0.75, 0.75]}
+    assert averaged == [[0.75, -0.25], [0.75, 0.75]]
     assert ema.value == pytest.approx(RoleBaseline(0.5, 0.25).update([1, 0, 1, 1]).value)
     fallback, _, _ = assign_advantages(
         groups, baseline="group", scale="none", fallback=True, ema=RoleBaseline(0.5, 0.25)
     )
-    assert fallback["b"] == [0.75, 0.75]
+    assert fallback[1] == [0.75, 0.75]
 
 
 def test_the_buffer_gives_whole_groups_oldest_first_and_forgets_the_oldest():
