@@ -81,6 +81,14 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return names[dtype]
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated: on CUDA with what torch keeps of tensors that are gone."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + kept)
+
+
 def available_cores() -> int:
     """Physical cores this process may use: affinity, container quota and OMP_NUM_THREADS respected; at least 1."""
     limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
@@ -227,6 +235,11 @@ def hidden_states(model: nn.Module, **inputs: Any) -> Tensor:
     """Last hidden states `[B, T, hidden]` of the decoder below the language-model head."""
     hidden: Tensor = model.get_decoder()(**inputs).last_hidden_state  # type: ignore[operator]
     return hidden
+
+
+def vocabulary_size(model: nn.Module) -> int:
+    """Tokens that the language-model head scores."""
+    return int(model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]
 
 
 def head_logits(model: nn.Module, hidden: Tensor) -> Tensor:

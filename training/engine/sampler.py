@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
-from training.engine.models import context_length, head_logits, hidden_states
+from training.engine.models import context_length, free_memory, head_logits, hidden_states, vocabulary_size
 from training.errors import UserError
 
 MAX_SEQUENCES = 512
@@ -338,7 +337,9 @@ class Sampler:
         if not jobs:
             return
         tokens = len(jobs[-1].prompt) + params.max_new_tokens
-        cap = max(1, min(MAX_SEQUENCES, cache_budget(self._device) // (tokens * self._cache_bytes())))
+        # Drawing a token takes about five float32 numbers for each of the vocabulary.
+        bytes_each = tokens * self._cache_bytes() + 20 * vocabulary_size(self._model)
+        cap = max(1, min(MAX_SEQUENCES, cache_budget(self._device) // bytes_each))
         parts = -(-len(jobs) // cap)
         bounds = [len(jobs) * part // parts for part in range(parts + 1)]
         for start, stop in zip(bounds, bounds[1:], strict=False):
@@ -510,7 +511,6 @@ def _finish(job: _Job, end_ids: frozenset[int]) -> Completion:
 
 
 def cache_budget(device: torch.device) -> int:
-    """Bytes that keys and values may take: half of the free GPU memory, or a quarter of the free memory up to 4 GiB."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * 0.5)
-    return min(4 * 2**30, int(psutil.virtual_memory().available * 0.25))
+    """Bytes that sampling may take: half of the free GPU memory, or a quarter of the free memory up to 4 GiB."""
+    free = free_memory(device)
+    return free // 2 if device.type == "cuda" else min(4 * 2**30, free // 4)

@@ -9,11 +9,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import load_peft_weights, set_peft_model_state_dict
@@ -45,26 +45,20 @@ MAX_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 65_536}
 class _Tally:
     """Sums over the tokens of one update."""
 
-    loss: float = 0.0
     tokens: int = 0
-    clipped: float = 0.0
-    kl: float = 0.0
-    gap: float = 0.0
-    gap_max: float = 0.0
+    figures: list[Tensor] = field(default_factory=list)
+    """Of each micro-batch: loss, clipped tokens, KL, sum and maximum of the gaps. Left on the device until the end, as
+    reading a number waits for all work before it."""
 
     def add(self, loss: Tensor, clipped: Tensor, kl: Tensor, gaps_N: Tensor) -> None:
-        self.loss += loss.item()
         self.tokens += len(gaps_N)
-        self.clipped += clipped.item()
-        self.kl += kl.item()
-        self.gap += gaps_N.sum().item()
-        self.gap_max = max(self.gap_max, gaps_N.max().item())
+        self.figures.append(torch.stack([loss, clipped.to(loss.dtype), kl, gaps_N.sum(), gaps_N.max()]))
 
     def stats(self, rows: int) -> UpdateStats:
         n = max(1, self.tokens)
-        return UpdateStats(
-            self.loss, rows, self.tokens, self.clipped / n, self.kl / n, self.gap / n, self.gap_max
-        )  # fmt: skip
+        columns = zip(*torch.stack(self.figures).tolist(), strict=True) if self.figures else [(0.0,)] * 5
+        losses, clipped, kl, gaps, largest = columns
+        return UpdateStats(sum(losses), rows, self.tokens, sum(clipped) / n, sum(kl) / n, sum(gaps) / n, max(largest))
 
 
 class LocalTorchBackend:
@@ -125,7 +119,9 @@ class LocalTorchBackend:
         else:
             models.check_safetensors(self.model_dir / "adapter_model.safetensors")
             model = models.load_causal_lm(models.base_of_adapter(self.model_dir), self.dtype, self.device)
-            self._peft = PeftModel.from_pretrained(model, str(self.model_dir), is_trainable=True)
+            self._peft = PeftModel.from_pretrained(
+                model, str(self.model_dir), is_trainable=True, autocast_adapter_dtype=False
+            )  # fmt: skip
         core: nn.Module = self._peft.get_base_model()
         return core.eval()
 
@@ -174,7 +170,7 @@ class LocalTorchBackend:
         figures_5R = torch.tensor(figures, dtype=torch.float32, device=self.device).T
         trees = update.plan_trees(rows, range(len(rows)))
         for batch in update.cut_batches(trees, self._token_budget()):
-            packed = update.pack(batch, rows, self.codec.pad_id)
+            packed = update.pack(batch, rows, self.codec.pad_id, self.device)
             self._accumulate(packed, rows, figures_5R, loss, tally)
         return tally.stats(len(rows))
 
@@ -211,10 +207,9 @@ class LocalTorchBackend:
         if loss.kl > 0.0:
             with torch.no_grad(), self._reference_model() as model:
                 reference = self._logprobs(model, packed, loss.temperature)
-        owners = packed.owners.to(self.device)
         old = torch.tensor([x for row in packed.row_order for x in rows[row].logprobs], dtype=torch.float32)
         old = old.to(self.device)
-        advantages, weights, low, high, scales = figures_5R[:, owners]
+        advantages, weights, low, high, scales = figures_5R[:, packed.owners]
         batch = update.TokenBatch(logprobs, old, advantages, weights, low, high, scales, reference)
         result = update.policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
         result.loss.backward()  # type: ignore[no-untyped-call]
@@ -222,13 +217,13 @@ class LocalTorchBackend:
 
     def _logprobs(self, model: nn.Module, packed: update.PackedBatch, temperature: float) -> Tensor:
         """Log-probabilities `[N]` of the completion tokens; the head runs on their positions only."""
-        inputs: dict[str, Any] = {"input_ids": packed.ids.to(self.device)}
-        if packed.mask is not None and packed.positions is not None:
-            inputs |= {"position_ids": packed.positions.to(self.device)}
-            inputs |= {"attention_mask": packed.mask.to(self.device)}
-        hidden = models.hidden_states(model, use_cache=False, **inputs).flatten(0, 1)
-        logits = models.head_logits(model, hidden.index_select(0, packed.sources.to(self.device)))
-        return update.chosen_logprobs(logits, packed.targets.to(self.device), temperature)
+        inputs: dict[str, Any] = {"input_ids": packed.ids}
+        if packed.mask is not None:
+            inputs |= {"position_ids": packed.positions, "attention_mask": packed.mask}
+        hidden = models.hidden_states(model, use_cache=False, **inputs).flatten(0, 1).index_select(0, packed.sources)
+        head = partial(models.head_logits, model)
+        vocabulary = models.vocabulary_size(model)
+        return update.chunked_logprobs(head, hidden, packed.targets, temperature, vocabulary, update.MAX_LOGITS)
 
     @contextmanager
     def _reference_model(self) -> Iterator[nn.Module]:
@@ -245,12 +240,12 @@ class LocalTorchBackend:
         """Padded tokens of a micro-batch, from what a token's activations weigh and the memory that is free."""
         config: Any = self.model.config.get_text_config()  # type: ignore[operator, union-attr]
         width = 20 * config.hidden_size + 4 * getattr(config, "intermediate_size", 4 * config.hidden_size)
-        token_bytes = config.num_hidden_layers * width * self.dtype.itemsize + 12 * config.vocab_size
-        if self.device.type == "cuda":
-            memory = torch.cuda.mem_get_info(self.device)[0] * 0.4
-        else:
-            memory = psutil.virtual_memory().available * 0.2
-        return int(max(1, min(MAX_BATCH_TOKENS[self.device.type], memory // token_bytes)))
+        token_bytes = config.num_hidden_layers * width * self.dtype.itemsize
+        logit_bytes = 12 * config.vocab_size
+        memory = models.free_memory(self.device) * (0.4 if self.device.type == "cuda" else 0.2)
+        # Either the logits of all tokens fit, or no more than `MAX_LOGITS` are held at once.
+        tokens = max(memory // (token_bytes + logit_bytes), (memory - 12 * update.MAX_LOGITS) // token_bytes)
+        return int(max(1, min(MAX_BATCH_TOKENS[self.device.type], tokens)))
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -319,12 +314,16 @@ def _choose_tuning(folder: Path, tuning: str | None) -> Tuning:
 
 
 def _add_adapter(model: nn.Module, folder: Path, rank: int, alpha: int, seed: int) -> PeftModel:
-    """A fresh adapter on every linear layer of the blocks (attention and MLP), none on the head."""
+    """A fresh adapter on every linear layer of the blocks (attention and MLP), none on the head.
+
+    It has the number type of the model: PEFT's own choice, float32 beside bfloat16, converts the input of every layer
+    and multiplies in float32. The optimiser's masters keep the precision.
+    """
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
     device = next(model.parameters()).device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        peft_model = get_peft_model(model, config)
+        peft_model = get_peft_model(model, config, autocast_adapter_dtype=False)
     for adapter in peft_model.peft_config.values():
         adapter.base_model_name_or_path = str(folder)
     return peft_model

@@ -11,12 +11,13 @@ float32 master: gradients are accumulated into it, it is stepped, and the weight
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from training.core.types import Aggregation
 from training.engine.base import OptimStats, TrainRow
@@ -82,7 +83,8 @@ def cut_batches(trees: Sequence[Tree], token_budget: int) -> Iterator[list[Tree]
         yield batch
 
 
-def pack(trees: Sequence[Tree], rows: Sequence[TrainRow], pad_id: int) -> PackedBatch:
+def pack(trees: Sequence[Tree], rows: Sequence[TrainRow], pad_id: int, device: torch.device) -> PackedBatch:
+    """Lay out `trees` on `device`; the mask is made there, as it is the square of what the rest is."""
     width = max(tree.length for tree in trees)
     ids = torch.full((len(trees), width), pad_id)
     positions = torch.zeros((len(trees), width), dtype=torch.long)
@@ -109,15 +111,17 @@ def pack(trees: Sequence[Tree], rows: Sequence[TrainRow], pad_id: int) -> Packed
             start = stop
     shared = any(len(tree.rows) > 1 for tree in trees)
     order = tuple(index for tree in trees for index in tree.rows)
-    mask = tree_mask(segments) if shared else None
-    places, wanted, rows_N = map(torch.tensor, (sources, targets, owners))
-    return PackedBatch(ids, positions if shared else None, mask, places, wanted, rows_N, order)
+    mask = tree_mask(segments.to(device)) if shared else None
+    places, wanted, rows_N = (torch.tensor(numbers, device=device) for numbers in (sources, targets, owners))
+    return PackedBatch(
+        ids.to(device), positions.to(device) if shared else None, mask, places, wanted, rows_N, order
+    )  # fmt: skip
 
 
 def tree_mask(segments: Tensor) -> Tensor:
     """`[B, 1, T, T]`, True where a column of the same segment or of the prompt stands before (or at) the row's."""
     width = segments.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool).tril()
+    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
     same = segments[:, :, None] == segments[:, None, :]
     prompt = (segments == 0)[:, None, :]
     return ((same | prompt) & causal)[:, None]
@@ -200,6 +204,34 @@ def chosen_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tenso
     if temperature not in (0.0, 1.0):
         logits = logits / temperature
     return logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
+
+
+MAX_LOGITS = 2**26
+"""Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
+
+
+def chunked_logprobs(
+    head: Callable[[Tensor], Tensor],
+    hidden_NH: Tensor,
+    tokens_N: Tensor,
+    temperature: float,
+    vocabulary: int,
+    max_logits: int,
+) -> Tensor:
+    """`chosen_logprobs` `[N]` of the logits that `head` makes of `hidden_NH`, at most `max_logits` of them at a time.
+
+    Where all fit, they are made once. Otherwise those of each chunk are made a second time in the backward pass.
+    """
+    size = max(1, max_logits // vocabulary)
+    if len(hidden_NH) <= size:
+        return chosen_logprobs(head(hidden_NH), tokens_N, temperature)
+
+    def of_chunk(hidden: Tensor, tokens: Tensor) -> Tensor:
+        return chosen_logprobs(head(hidden), tokens, temperature)
+
+    chunks = zip(torch.split(hidden_NH, size), torch.split(tokens_N, size), strict=True)
+    # Nothing in a head is random, so no generator state need be kept.
+    return torch.cat([checkpoint(of_chunk, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks])
 
 
 BETAS = (0.9, 0.95)

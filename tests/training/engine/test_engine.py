@@ -12,10 +12,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from training.core.types import Aggregation
+from training.engine import update
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
+from training.engine.update import chosen_logprobs, chunked_logprobs
 from training.errors import UserError
 
 TEMPLATE = "{% for m in messages %}<u>{{ m['content'] }}{% endfor %}<a>"
@@ -123,6 +125,51 @@ def test_one_update_equals_a_naive_float64_reference(model_dir, aggregation, kl)
     total.backward()
     naive = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     assert torch.allclose(ours, naive, atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logprobs_made_in_chunks_equal_those_made_at_once(temperature):
+    torch.manual_seed(0)
+    weight = torch.randn(151, 16, requires_grad=True)
+    hidden = torch.randn(23, 16, requires_grad=True)
+    tokens, upstream, seen = torch.randint(151, (23,)), torch.randn(23), []
+
+    def head(part):
+        seen.append(part.shape[0])
+        return part @ weight.T
+
+    def results(logprobs):
+        return logprobs.detach(), *torch.autograd.grad((logprobs * upstream).sum(), (hidden, weight))
+
+    whole = results(chosen_logprobs(hidden @ weight.T, tokens, temperature))
+    chunked = results(chunked_logprobs(head, hidden, tokens, temperature, 151, max_logits=151 * 4 + 3))
+    assert max(seen) == 4
+    for mine, theirs in zip(chunked, whole, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-6)
+
+
+def test_an_update_in_chunks_of_the_vocabulary_has_the_same_gradient(model_dir, monkeypatch):
+    one, other = backend(model_dir), backend(model_dir)
+    rows = rows_of(one)
+    whole = one.forward_backward(rows, LossParams(kl=0.1))
+    monkeypatch.setattr(update, "MAX_LOGITS", 1000)
+    chunked = other.forward_backward(rows, LossParams(kl=0.1))
+    assert chunked.loss == pytest.approx(whole.loss, abs=1e-6)
+    torch.testing.assert_close(gradients(other), gradients(one), atol=1e-6, rtol=1e-5)
+
+
+def test_an_adapter_in_bfloat16_is_bfloat16_with_float32_masters(model_dir, tmp_path):
+    engine = backend(model_dir, tuning="lora", dtype="bfloat16")
+    trained = [p for p in engine.model.parameters() if p.requires_grad]
+    assert {p.dtype for p in trained} == {torch.bfloat16}
+    engine.forward_backward(rows_of(engine), LossParams())
+    engine.optim_step()
+    engine.save(tmp_path / "saved")
+    again = backend(tmp_path / "saved", dtype="bfloat16")
+    again.load(tmp_path / "saved")
+    assert {m.dtype for m in again._optim()._masters} == {torch.float32}
+    for mine, theirs in zip(again._optim()._masters, engine._optim()._masters, strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_zero_advantage_rows_change_nothing(model_dir):
