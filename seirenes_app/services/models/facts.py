@@ -157,7 +157,7 @@ def _read_gguf(path: Path, identity: FileIdentity) -> ModelFiles:
 
 def _reason(error: UserError, path: Path) -> str:
     """The error's text without the path that a list shows already, as a sentence."""
-    text = str(error).removeprefix(f"{path}:").replace(f"{path}{os.sep}", "").strip()
+    text = str(error).removeprefix(f"{path}:").removeprefix(f"{path} ").replace(f"{path}{os.sep}", "").strip()
     # A file's name keeps its own spelling.
     return text[:1].upper() + text[1:] if text.split(" ", 1)[0].isalpha() else text
 

@@ -1,6 +1,7 @@
 """What is said of a model: read from its files, without torch and llama.cpp."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 
@@ -149,3 +150,8 @@ def test_a_gguf_runs_in_main_memory_whatever_the_gpu_has(monkeypatch):
 def test_a_gguf_without_an_end_token_is_cautioned_about(tmp_path):
     (tmp_path / "m.gguf").write_bytes(gguf_bytes(model_values(), {"token_embd.weight": np.zeros((3, 8))}))
     assert "names no end token" in describe_model(tmp_path / "m.gguf").notes[0]
+
+
+def test_a_pipe_in_place_of_a_gguf_is_described_as_unusable(tmp_path):
+    os.mkfifo(tmp_path / "m.gguf")
+    assert read_files(tmp_path / "m.gguf").problem == "Cannot be read as a file: it is a pipe. Name another file."
