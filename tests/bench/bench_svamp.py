@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -81,7 +82,8 @@ def main():
     parser.add_argument("--model", type=Path, default=smollm2())
     parser.add_argument("--max-tokens", type=int, default=320)
     parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--rows", type=Path, default=Path("svamp_rows.jsonl"), help="where the rows are written")
+    parser.add_argument("--rows", type=Path, default=Path(tempfile.gettempdir()) / "svamp_rows.jsonl",
+                        help="where the rows are written (default: %(default)s)")  # fmt: skip
     parser.add_argument("--from", type=Path, dest="stored", metavar="FILE", help="rows of an earlier run, read again")
     parser.add_argument("--show", action="store_true", help="print every row")
     options = parser.parse_args()
