@@ -1,0 +1,61 @@
+"""Facts about the self-play loop, with the bundled model."""
+
+from training.core.answers import AnswerGrader
+from training.core.archive import HintArchive
+from training.core.curriculum import MasteryPool
+from training.core.types import Outcome, Role
+from training.engine.models import resolve_model
+from training.engine.torch_local import LocalTorchBackend
+from training.metrics import rollout_rows
+from training.problem_files import make_problems
+from training.runs.config import from_dict, parse_overrides
+from training.selfplay import SelfPlay
+
+SMALL = ["rollout.questions=8", "rollout.clean=4", "rollout.hints=2", "rollout.hinted=2", "model.threads=1",
+         "rollout.max_solution_tokens=48", "rollout.max_hint_tokens=24"]  # fmt: skip
+
+
+class Quiet:
+    """Callbacks that neither report nor stop."""
+
+    def stage(self, name, done, total):
+        pass
+
+    def cancelled(self):
+        return False
+
+
+def make_loop(*overrides, questions=40):
+    config = from_dict(parse_overrides([*SMALL, *overrides]), "test")
+    problems = make_problems(config.data)[:questions]
+    backend = LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1, learning_rate=1e-3)
+    pool = MasteryPool([p.id for p in problems])
+    return SelfPlay(config, backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), Quiet())
+
+
+def test_each_draw_of_a_question_is_a_group_of_its_own():
+    loop = make_loop("rollout.temperature=1.3", "curriculum.replay_share=0", questions=2)
+    result = loop.step()
+    solved = [t for r in result.rounds for t in r.hints if t.solutions]
+    assert len(result.rounds) == 8
+    assert result.groups == {Role.REASONER: 8 + len(solved), Role.ADVERSARY: 8}
+    for group in [r.clean for r in result.rounds] + [t.solutions for t in solved]:
+        rewards = {x.reward for x in group}
+        assert all((x.advantage != 0.0) == (len(rewards) > 1) for x in group)
+    rows = rollout_rows(result, loop.config)
+    clean = [row.group_key for row in rows if row.stage == "r1_clean"]
+    assert sorted(map(clean.count, set(clean))) == [4] * 8
+    assert len({row.hint_id for row in rows if row.hint_id}) == 16
+
+
+def test_a_question_drawn_twice_is_mastered_only_where_every_draw_was_solved():
+    loop = make_loop("mode=clean_rl", "rollout.questions=2", "rollout.clean=2", questions=1)
+    result = loop.step()
+    right = [x.outcome is Outcome.RIGHT for r in result.rounds for x in r.clean]
+    loop._remember(result)
+    assert loop.pool.mastered_count == all(right)
+    for x in result.rounds[-1].clean:
+        x.outcome = Outcome.RIGHT
+    result.rounds[0].clean[0].outcome = Outcome.WRONG
+    loop._remember(result)
+    assert loop.pool.mastered_count == 0
