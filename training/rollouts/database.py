@@ -7,6 +7,8 @@ sorted by, led by the id: it is scanned ten times as fast as the table, and only
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -155,26 +157,51 @@ _CACHE_KIB = 32_768
 """With the usual two megabytes a step's pages are written several times over."""
 
 
-class RolloutWriter:
-    """Appends steps. A resumed run drops the rows of steps after its checkpoint."""
+LOCK_SLICE_S = 1.0
+LOCK_PATIENCE_S = 300.0
 
-    def __init__(self, path: Path, resume_from: int | None = None) -> None:
-        self._path = path
-        try:
-            self._db = Database(path)
-            pragmas = (
-                f"page_size={_PAGE_BYTES}",
-                "journal_mode=WAL",
-                "synchronous=NORMAL",
-                f"cache_size={-_CACHE_KIB}",
-            )
-            for pragma in pragmas:
-                self._db.conn.execute(f"PRAGMA {pragma}")
-            migrations.apply(self._db)
-            if resume_from is not None:
-                self._drop_after(resume_from)
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+
+class RolloutWriter:
+    """Appends steps. A resumed run drops the rows of steps after its checkpoint.
+
+    Another program's lock on the file is waited for, `patience_s` seconds at most; `waiting` is called about once a
+    second meanwhile, and what it raises ends the wait with nothing written.
+    """
+
+    def __init__(
+        self, path: Path, resume_from: int | None = None, *,
+        waiting: Callable[[], None] = lambda: None, patience_s: float = LOCK_PATIENCE_S,
+    ) -> None:  # fmt: skip
+        self._path, self._waiting, self._patience_s = path, waiting, patience_s
+        self._db = Database(path)
+        self._write(lambda: self._open(resume_from))
+
+    def _open(self, resume_from: int | None) -> None:
+        pragmas = (
+            f"busy_timeout={LOCK_SLICE_S * 1000:.0f}",
+            f"page_size={_PAGE_BYTES}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"cache_size={-_CACHE_KIB}",
+        )
+        for pragma in pragmas:
+            self._db.conn.execute(f"PRAGMA {pragma}")
+        migrations.apply(self._db)
+        if resume_from is not None:
+            self._drop_after(resume_from)
+
+    def _write(self, work: Callable[[], None]) -> None:
+        """Do `work`, which does all or nothing; again while the file is locked. Errors become a UserError."""
+        began = time.monotonic()
+        while True:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                # The low byte is the kind, the rest says more of it.
+                locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not locked or time.monotonic() - began > self._patience_s:
+                    raise self._explain(error, locked) from error
+            self._waiting()
 
     def _drop_after(self, step: int) -> None:
         with self._db.atomic():
@@ -186,26 +213,30 @@ class RolloutWriter:
 
     def add_step(self, rows: list[RolloutRow]) -> None:
         """All rows of one step in one transaction; the search index takes them in one batch."""
-        if not rows:
-            return
-        try:
-            with self._db.atomic():
-                last = self._db.conn.execute("SELECT coalesce(max(id), 0) FROM rollouts").fetchone()[0]
-                self._db.conn.executemany(_INSERT, map(_VALUES, rows))
-                self._db.conn.execute(
-                    "INSERT INTO rollouts_fts(rowid, prompt, completion, hint) "
-                    "SELECT id, prompt, completion, hint FROM rollouts WHERE id > ?",
-                    [last],
-                )
-                _count_facets(self._db.conn, last)
-                self._db.conn.execute(
-                    "INSERT INTO steps VALUES (?, ?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
-                    [rows[0].step, len(rows)],
-                )
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+        if rows:
+            self._write(lambda: self._add(rows))
 
-    def _explain(self, error: sqlite3.Error) -> UserError:
+    def _add(self, rows: list[RolloutRow]) -> None:
+        with self._db.atomic():
+            last = self._db.conn.execute("SELECT coalesce(max(id), 0) FROM rollouts").fetchone()[0]
+            self._db.conn.executemany(_INSERT, map(_VALUES, rows))
+            self._db.conn.execute(
+                "INSERT INTO rollouts_fts(rowid, prompt, completion, hint) "
+                "SELECT id, prompt, completion, hint FROM rollouts WHERE id > ?",
+                [last],
+            )
+            _count_facets(self._db.conn, last)
+            self._db.conn.execute(
+                "INSERT INTO steps VALUES (?, ?) ON CONFLICT DO UPDATE SET rows = rows + excluded.rows",
+                [rows[0].step, len(rows)],
+            )
+
+    def _explain(self, error: sqlite3.Error, locked: bool) -> UserError:
+        if locked:
+            return UserError(
+                f"{self._path} is locked by another program, and was not free within {self._patience_s:.0f} s. Close "
+                "the program that has it open (a database browser, a backup), then resume the run."
+            )
         return UserError(
             f"Writing to {self._path} failed ({error}). If the disk is full, free some space; steps written before are "
             "kept. If the file is damaged, move it away and resume: the run continues without its older rollouts."
