@@ -19,6 +19,7 @@ import psutil
 from training.errors import UserError
 from training.runs.events import EventKind, EventLog
 from training.runs.files import explained
+from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 
 
@@ -89,10 +90,12 @@ class StopRequested(Exception):
 
 
 class StopSignal:
-    """SIGTERM and SIGINT as a request to stop. A second one raises KeyboardInterrupt at once."""
+    """SIGTERM and SIGINT as a request to stop. A second one raises KeyboardInterrupt at once, until `closing`."""
 
     def __init__(self) -> None:
         self.received = False
+        self.closing = False
+        """Whether the process only writes how it ended, which no further signal interrupts."""
 
     def install(self) -> StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,15 +103,23 @@ class StopSignal:
         return self
 
     def _on_signal(self, *_: object) -> None:
-        if self.received:
+        if self.received and not self.closing:
             raise KeyboardInterrupt
         self.received = True
 
 
 class ProcessControl:
-    """Commands and signals. Commands before the byte `start` (None: those so far) were meant for an earlier process."""
+    """Commands and signals. Commands before the byte `start` (None: those so far) were meant for an earlier process.
 
-    def __init__(self, commands: Path, log: EventLog, start: int | None, stop_signal: StopSignal | None) -> None:
+    With the `lock` of the folder a folder that was moved or removed is a UserError wherever commands are read: what was
+    commanded at its new place would never be seen, and what is written would make the old place again.
+    """
+
+    def __init__(
+        self, commands: Path, log: EventLog, start: int | None, stop_signal: StopSignal | None,
+        lock: RunLock | None = None,
+    ) -> None:  # fmt: skip
+        self._lock = lock
         self._tail = CommandTail(commands, commands_size(commands) if start is None else start)
         self._clock = log.clock
         self._signal = stop_signal or StopSignal()
@@ -146,8 +157,18 @@ class ProcessControl:
         asked, self._checkpoint = self._checkpoint, False
         return asked
 
+    def check_place(self) -> None:
+        """Raise a UserError if the folder is no longer at its path."""
+        if self._lock is not None:
+            self._lock.check_place()
+
+    def closing(self) -> None:
+        """From here on the process only says how it ended."""
+        self._signal.closing = True
+
     def _poll(self) -> None:
         self._polled = time.monotonic()
+        self.check_place()
         for command in self._tail.poll():
             if command.kind is CommandKind.STOP:
                 self._stop = True

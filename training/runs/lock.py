@@ -54,6 +54,17 @@ class LockHolder:
     host: str
 
 
+class FolderMovedError(UserError):
+    """A folder was moved or removed while a process was at work in it. `place`: where it is now, if that is known."""
+
+    def __init__(self, folder: Path, place: Path | None) -> None:
+        if place is None:
+            text = f"{folder} was moved or removed while it was in use. Start it again at its new place."
+        else:
+            text = f"{folder} was moved to {place} while it was in use. Start it again there."
+        super().__init__(f"{text} Nothing was written to the old place, and what was saved before is intact.")
+
+
 class RunLock:
     """Held from `acquire` to `release` or the end of the process, however it ends."""
 
@@ -65,7 +76,9 @@ class RunLock:
         """Take the lock, or raise a UserError that names the process that has it."""
         with explained("Opening the lock", self._path):
             file = self._path.open("a+", encoding="utf-8")
-        if not _acquire(file):
+        with explained("Locking", self._path):
+            free = _acquire(file)
+        if not free:
             held = _read(self._path)
             file.close()
             who = f"process {held.pid} on {held.host}" if held else "another process"
@@ -77,6 +90,27 @@ class RunLock:
             file.write(json.dumps(me))
             file.flush()
         self._file = file
+
+    def check_place(self) -> None:
+        """Raise FolderMovedError if the lock that is held is no longer at its path."""
+        if self._file is None:
+            return
+        try:
+            if os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
+                return
+        except OSError as error:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                # A disk that does not answer for a while is no folder that was moved.
+                return
+        raise FolderMovedError(self._path.parent, self._place())
+
+    def _place(self) -> Path | None:
+        """Where the held file is now, as far as the system says so."""
+        assert self._file is not None
+        with suppress(OSError):
+            path = Path(os.readlink(f"/proc/self/fd/{self._file.fileno()}"))
+            return path.parent if path.exists() else None
+        return None
 
     def release(self) -> None:
         if self._file is not None:

@@ -88,14 +88,17 @@ def _wrote_done(paths: RunPaths, since: float) -> bool:
 
 
 def local_process(held: LockHolder, root: Path) -> psutil.Process | None:
-    """The process that holds a lock, if it is one of this machine: same start time, or the folder in its command.
+    """The process that holds a lock, if it is one of this machine.
 
-    A lock of another host may be of this machine before it was renamed; its number alone proves nothing.
+    A lock of another host may be of this machine before it was renamed, and a clock that was set moves start times.
+    The number alone proves nothing, nor does the folder in the command of, say, a file manager.
     """
     with suppress(psutil.Error):
         process = psutil.Process(held.pid)
         same_start = abs(process.create_time() - held.started) < SAME_START_S
-        if (same_start and held.host == socket.gethostname()) or str(root) in process.cmdline():
+        command = process.cmdline()
+        named = str(root) in command
+        if (same_start and (named or held.host == socket.gethostname())) or (named and "-m" in command):
             return process
     return None
 

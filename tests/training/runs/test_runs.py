@@ -253,14 +253,6 @@ def test_a_lock_that_a_dead_process_left_under_another_host_name_is_free(paths):
     lock.release()
 
 
-@pytest.fixture
-def sleeper():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    yield child
-    child.kill()
-    child.wait()
-
-
 def hold(paths):
     child = subprocess.Popen([sys.executable, "-c", HOLD, str(paths.lock), str(paths.root)], stdout=subprocess.PIPE,
                              cwd=ROOT)  # fmt: skip
@@ -271,15 +263,19 @@ def hold(paths):
 FORCE_NOW = StopTimes(None, 0.0, 0.5, give_up_s=1.5)
 
 
-def test_a_stop_never_ends_an_unrelated_process_that_has_the_number_in_a_foreign_lock(paths, sleeper):
+@pytest.mark.parametrize("names_the_folder", [False, True])
+def test_a_stop_never_ends_an_unrelated_process_that_has_the_number_in_a_foreign_lock(paths, names_the_folder):
     child = hold(paths)
-    write_holder(paths, sleeper.pid, "another-host")
+    arguments = [str(paths.root)] * names_the_folder
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *arguments])
+    paths.lock.write_text(json.dumps({"pid": sleeper.pid, "started": 1.0, "host": "another-host"}))
     phases = []
     assert not StopEscalation(paths, FORCE_NOW).run(phases.append)
     assert phases == [StopPhase.ASKED, StopPhase.OUT_OF_REACH, StopPhase.GAVE_UP]
     assert sleeper.poll() is None
-    child.kill()
-    child.wait()
+    for process in (child, sleeper):
+        process.kill()
+        process.wait()
 
 
 def test_a_process_of_this_machine_is_stopped_although_the_machine_was_renamed(paths):
