@@ -16,15 +16,14 @@ from typing import Any
 import psutil
 
 from training import metrics
-from training.core.advantages import RoleBaseline
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
 from training.core.prompts import Message
-from training.core.types import HintType, Role
+from training.core.types import HintType
 from training.engine.base import Cancelled, SamplingParams
-from training.engine.checkpoint import atomic_folder, latest_valid
-from training.engine.models import resolve_model
+from training.engine.checkpoint import atomic_folder, damage, latest_valid, remove_partial
+from training.engine.models import available_cores, resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
@@ -45,6 +44,7 @@ from training.runs.status import FailureKind
 from training.selfplay import SelfPlay, StepResult
 
 STAGE_EVENT_S = 0.5
+LOOP_FILE = "loop.json"
 
 
 @dataclass
@@ -87,12 +87,19 @@ class Runner:
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
     good: Path | None = None
+    """The newest checkpoint with an evaluation of its weights that raised no alarm."""
     rollouts: int = 0
+    waited: bool = False
+    """Whether the step under way waited for another program to release the database."""
     flat_steps: int = 0
     """How many steps in a row all rewards were equal within every group."""
     resumed_from: int | None = None
-    sound: bool = True
-    """Whether the weights, the loop's memory and what was recorded are of one step."""
+    recorded: int = 0
+    """The newest step whose rollouts and figures were written."""
+    evaluated: int | None = None
+    """The step whose evaluation was made with the present weights."""
+    saved: bool = False
+    """Whether the newest checkpoint holds the present state."""
     launched: bool = False
     """Whether there are checkpoints, so that the settings have worked before, or it has announced itself."""
 
@@ -101,12 +108,16 @@ class Runner:
     def set_up(self) -> None:
         """Load the newest sound checkpoint, or the starting model; announce the launch."""
         c = self.config
+        remove_partial(self.paths.checkpoints)
         start, damaged = latest_valid(self.paths.checkpoints)
         self.launched = start is not None
+        saved = json.loads((start / LOOP_FILE).read_text(encoding="utf-8")) if start is not None else {}
         m = c.model
+        # Measured once a run: other counts add up in another order.
+        threads = m.threads or saved.get("threads", {}).get(str(available_cores()), 0)
         self.backend = LocalTorchBackend(
             resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
-            dtype=m.dtype, threads=m.threads, learning_rate=c.update.learning_rate,
+            dtype=m.dtype, threads=threads, learning_rate=c.update.learning_rate,
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
             max_grad_norm=c.update.max_grad_norm, seed=c.data.seed,
         )  # fmt: skip
@@ -124,7 +135,7 @@ class Runner:
             self.paths, suite, c.evaluation.seed, max_tokens=c.evaluation.max_new_tokens, prompts=self.loop.profile
         )
         if start is not None:
-            self._restore(start)
+            self._restore(start, saved)
         self.log.write(EventKind.LAUNCH, **self._launch_facts())
         self.launched = True
         if self.backend.codec.template.plain:
@@ -142,51 +153,73 @@ class Runner:
             "threads": self.backend.threads, "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
         }  # fmt: skip
 
-    def _restore(self, folder: Path) -> None:
+    def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
         self.backend.load(folder)
-        saved = json.loads((folder / "loop.json").read_text(encoding="utf-8"))
-        loop = self.loop
-        loop.step_number = self.resumed_from = saved["step"]
-        loop.pool = MasteryPool.from_state(saved["pool"])
-        loop.archive = HintArchive.from_state(saved["archive"])
-        decay = self.config.advantage.ema_decay
-        loop.baselines = {Role(k): RoleBaseline(decay, v) for k, v in saved["baselines"].items()}
+        self.loop.restore(saved)
+        step = self.loop.step_number
+        self.resumed_from = self.recorded = self.callbacks.step = step
         self.guard = CleanGuard(**saved["guard"])
-        self.rollouts = saved["rollouts"]
-        self.good = folder
-        self.callbacks.step = loop.step_number
+        self.rollouts, self.flat_steps = saved["rollouts"], saved.get("flat_steps", 0)
+        # Checkpoints of earlier versions do not say these two: all had been evaluated where one was due, and the best
+        # evaluation is a good one.
+        self.evaluated = saved.get("evaluated", step)
+        good = saved.get("good", _folder_name(self.guard.best_step))
+        self.good = self.paths.checkpoints / good if good else None
+        self.saved = True
 
     # ------------------------------------------------------------------ the run
 
     def run(self) -> str:
         """Evaluate, play the steps, evaluate; returns the outcome, "finished" or "stopped"."""
-        c, loop = self.config, self.loop
-        writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number)
+        loop = self.loop
+        writer = None
         try:
-            if self.resumed_from is None:
+            writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number, waiting=self._wait_for_lock)
+            if self.evaluated != loop.step_number and self._evaluation_due():
                 self.evaluate()
                 self.save_checkpoint()
-            while loop.step_number < c.steps and not self._spent():
+            while not self._over():
                 self.callbacks.step = loop.step_number + 1
-                started, self.sound = self.log.clock.now(), False
+                started = self.log.clock.now()
                 result = loop.step()
                 self._record(result, writer, self.log.clock.now() - started)
-                self.sound = True
                 self._after_step()
             return "finished"
         except (StopRequested, Cancelled):
-            # Raised before an update only: weights and loop are still those of the last step.
-            self.sound = True
+            self._save_last()
             return "stopped"
+        except Exception:
+            # The first error is reported, not one that follows from it.
+            if writer is not None:
+                with suppress(UserError):
+                    self._save_last()
+            raise
         finally:
-            if self.sound:
-                self._save_if_new()
-            writer.close()
+            if writer is not None:
+                writer.close()
+
+    def _save_last(self) -> None:
+        """Keep the state of the newest step. One that was begun and not recorded belongs to none: the checkpoint before
+        it stays the newest."""
+        if not self.saved and not self.loop.updating and self.recorded == self.loop.step_number:
+            self.save_checkpoint()
+
+    def _wait_for_lock(self) -> None:
+        if not self.waited:
+            self.warn("rollouts_locked", f"Another program has locked {self.paths.rollouts}: the run waits for it.",
+                      "Close the program that has the file open: a database browser, a backup.")  # fmt: skip
+        self.waited = True
+        if self.callbacks.cancelled():
+            raise StopRequested
+
+    def _over(self) -> bool:
+        return self.loop.step_number >= self.config.steps or self._spent()
 
     def _spent(self) -> bool:
         return 0 < self.config.max_rollouts <= self.rollouts
 
     def _record(self, result: StepResult, writer: RolloutWriter, seconds: float) -> None:
+        self.saved = self.waited = False
         writer.add_step(metrics.rollout_rows(result, self.config))
         self.rollouts += metrics.count_rollouts(result)
         figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
@@ -198,23 +231,39 @@ class Runner:
         self.flat_steps = self.flat_steps + 1 if metrics.is_flat(figures) else 0
         if self.flat_steps and self.flat_steps % metrics.FLAT_STEPS == 0:
             self.warn(*metrics.flat_warning(figures, self.flat_steps))
+        self.recorded = result.step
 
     def _after_step(self) -> None:
-        c, step = self.config, self.loop.step_number
-        last = step >= c.steps or self._spent()
-        if last or (c.evaluation.every and step % c.evaluation.every == 0):
-            self.evaluate()
+        every, step = self.config.checkpoint.every, self.loop.step_number
+        rolled_back = self._evaluation_due() and self.evaluate()
         asked = self.callbacks.control.take_checkpoint_request()
-        if last or asked or (c.checkpoint.every and step % c.checkpoint.every == 0):
+        if self._over() or asked or rolled_back or (every and step % every == 0):
             self.save_checkpoint()
+
+    def _evaluation_due(self) -> bool:
+        every, step = self.config.evaluation.every, self.loop.step_number
+        return step == 0 or self._over() or bool(every and step % every == 0)
 
     # ------------------------------------------------------------------ evaluation
 
-    def evaluate(self) -> None:
-        """The frozen suite on the current weights: rows to the store, figures to the event log, the guard informed."""
-        data = self.evaluations.evaluate(self.loop.step_number, self._solve, self.loop.grader)
+    def evaluate(self) -> bool:
+        """The frozen suite on the present weights: rows to the store, figures to the event log, the guard informed.
+
+        True if it raised the alarm, the weights of the last good checkpoint were restored, and the evaluation was made
+        again with them.
+        """
+        if not self._evaluate() or not self._roll_back():
+            return False
+        self._evaluate()
+        return True
+
+    def _evaluate(self) -> bool:
+        self.callbacks.control.check_place()
+        step = self.loop.step_number
+        data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
         self.log.write(EventKind.EVAL, **data)
-        self._guard(data["step"], data["metrics"]["clean"]["accuracy"])
+        self.evaluated, self.saved = step, False
+        return self.guard.observe(step, data["metrics"]["clean"]["accuracy"])
 
     def _solve(self, chats: Sequence[list[Message]]) -> list[list[Sampled]]:
         self.callbacks.stage("eval", 0, len(chats))
@@ -223,46 +272,47 @@ class Runner:
             progress=lambda done, total: self.callbacks.stage("eval", done, total), cancelled=self.callbacks.cancelled,
         )  # fmt: skip
 
-    def _guard(self, step: int, accuracy: float) -> None:
-        if not self.guard.observe(step, accuracy):
-            return
-        action = self.config.curriculum.guard_action
+    def _roll_back(self) -> bool:
+        """Warn that clean accuracy fell, and restore the last good checkpoint where that is wanted and possible."""
         text = (
-            f"Clean accuracy on held-out problems fell to {accuracy:.3f} at step {step}, from {self.guard.best:.3f} at "
-            f"step {self.guard.best_step}."
+            f"Clean accuracy on held-out problems fell by more than {self.guard.margin:g} from {self.guard.best:.3f}, "
+            f"its best, at step {self.guard.best_step}."
         )
-        if action is OnDrop.ROLL_BACK and self.good is not None:
-            self.backend.load(self.good)
-            self.warn("clean_guard", text + f" The weights of {self.good.name} were restored.", "Nothing to do.")
-        else:
+        if self.config.curriculum.guard_action is not OnDrop.ROLL_BACK:
             self.warn("clean_guard", text, "Lower update.learning_rate, or set curriculum.guard_action = 'roll_back'.")
+            return False
+        if self.good is None or damage(self.good) is not None:
+            text += " There is no good checkpoint to go back to."
+            self.warn("clean_guard", text, "Lower update.learning_rate.")
+            return False
+        self.backend.load(self.good)
+        self.evaluated, self.saved = None, False
+        self.warn("clean_guard", text + f" The weights of {self.good.name} were restored.", "Nothing to do.")
+        return True
 
     # ------------------------------------------------------------------ checkpoints
 
     def save_checkpoint(self) -> None:
-        """Weights, optimiser and the loop's memory, all or nothing; old ones pruned as configured."""
-        loop = self.loop
-        folder = self.paths.checkpoints / f"step_{loop.step_number:06d}"
-        self.log.write(EventKind.STAGE, step=loop.step_number, stage="checkpoint", done=0, total=1)
-        state = {
-            "step": loop.step_number,
-            "pool": loop.pool.state_dict(),
-            "archive": loop.archive.state_dict(),
-            "baselines": {role: b.value for role, b in loop.baselines.items()},
+        """Weights, optimiser and all that the next steps depend on, all or nothing; old ones pruned as configured."""
+        step = self.loop.step_number
+        folder = self.paths.checkpoints / _folder_name(step)
+        self.callbacks.control.check_place()
+        self.log.write(EventKind.STAGE, step=step, stage="checkpoint", done=0, total=1)
+        good = folder if self.evaluated == step and not self.guard.alarmed else self.good
+        state = self.loop.state_dict() | {
             "guard": self.guard.state_dict(),
             "rollouts": self.rollouts,
+            "flat_steps": self.flat_steps,
+            "evaluated": self.evaluated,
+            "good": good.name if good is not None else None,
+            "threads": {available_cores(): self.backend.threads},
         }
         with atomic_folder(folder) as temporary:
             self.backend.save_into(temporary)
-            (temporary / "loop.json").write_text(json.dumps(state), encoding="utf-8")
-        self.log.write(EventKind.CHECKPOINT, step=loop.step_number, path=str(folder.relative_to(self.paths.root)))
-        if not self.guard.alarmed:
-            self.good = folder
+            (temporary / LOOP_FILE).write_text(json.dumps(state), encoding="utf-8")
+        self.saved, self.good = True, good
+        self.log.write(EventKind.CHECKPOINT, step=step, path=str(folder.relative_to(self.paths.root)))
         self._prune()
-
-    def _save_if_new(self) -> None:
-        if not (self.paths.checkpoints / f"step_{self.loop.step_number:06d}").exists():
-            self.save_checkpoint()
 
     def _prune(self) -> None:
         keep = self.config.checkpoint.keep
@@ -274,6 +324,10 @@ class Runner:
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         self.log.write(EventKind.WARNING, step=self.callbacks.step, code=code, message=message, remedy=remedy)
+
+
+def _folder_name(step: int) -> str:
+    return f"step_{step:06d}"
 
 
 def parse_types(text: str) -> tuple[HintType, ...]:
@@ -296,7 +350,7 @@ def run_directory(root: Path, commands_from: int | None = None, stop_signal: Sto
     lock.acquire()
     log = EventLog(paths.events)
     try:
-        return _run(paths, log, ProcessControl(paths.commands, log, commands_from, stop_signal))
+        return _run(paths, log, ProcessControl(paths.commands, log, commands_from, stop_signal, lock))
     finally:
         with suppress(OSError, UserError):
             log.close()
@@ -312,20 +366,36 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
         runner.set_up()
         with heartbeat(log, lambda: {"step": callbacks.step, "stage": callbacks.name}):
             outcome = runner.run()
+        control.closing()
         message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."
+        if not runner.saved:
+            message += " This step was not recorded: the run continues from its newest checkpoint."
         log.write(EventKind.DONE, outcome=outcome, message=message, error=None)
         return outcome
     except KeyboardInterrupt:
         # The second signal: nothing is saved.
-        log.write(EventKind.DONE, outcome="stopped", message="Interrupted before the last step was saved.", error=None)
+        control.closing()
+        message = "Interrupted before the last step was saved: the run continues from its newest checkpoint."
+        log.write(EventKind.DONE, outcome="stopped", message=message, error=None)
         return "stopped"
     except BaseException as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        control.closing()
         # The disk may be what failed: the log still gets the traceback through the raise below.
         with suppress(OSError, UserError):
             failure = _failure(error, launched=runner is not None and runner.launched)
-            log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__, failure=failure)
+            cause = _cause(error, control)
+            text = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
+            log.write(EventKind.DONE, outcome="failed", message=text, error=type(cause).__name__, failure=failure)
         raise
+
+
+def _cause(error: BaseException, control: ProcessControl) -> BaseException:
+    """Why it failed: a file that is missing is no cause where the folder itself is gone."""
+    try:
+        control.check_place()
+    except UserError as moved:
+        return moved
+    return error
 
 
 def _failure(error: BaseException, *, launched: bool) -> FailureKind:

@@ -25,7 +25,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from training.core.advantages import (
     GroupBuffer,
@@ -156,12 +158,39 @@ class SelfPlay:
     """Seconds, pauses left out: stages are timed with it."""
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
+    updating: bool = False
+    """Whether a step is changing the weights and the loop's memory, so that they belong to no step."""
 
     def __post_init__(self) -> None:
         c = self.config
         self.profile = profile_of(c)
         self.baselines = self.baselines or {role: RoleBaseline(c.advantage.ema_decay) for role in Role}
-        self.buffers: dict[Role, GroupBuffer[TrainRow]] = {r: GroupBuffer(c.update.buffer_rows) for r in Role}
+        self.buffers = self._empty_buffers()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on beside the weights, as JSON values."""
+        return {
+            "step": self.step_number,
+            "pool": self.pool.state_dict(),
+            "archive": self.archive.state_dict(),
+            "baselines": {role: b.value for role, b in self.baselines.items()},
+            "buffers": {role: msgspec.to_builtins(buffer.groups) for role, buffer in self.buffers.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave. States without buffers are of versions that did not keep them."""
+        self.step_number = state["step"]
+        self.pool = MasteryPool.from_state(state["pool"])
+        self.archive = HintArchive.from_state(state["archive"])
+        decay = self.config.advantage.ema_decay
+        self.baselines = {Role(k): RoleBaseline(decay, v) for k, v in state["baselines"].items()}
+        self.buffers = self._empty_buffers()
+        for role, groups in state.get("buffers", {}).items():
+            for group in msgspec.convert(groups, list[list[TrainRow]]):
+                self.buffers[Role(role)].push(group)
+
+    def _empty_buffers(self) -> dict[Role, GroupBuffer[TrainRow]]:
+        return {role: GroupBuffer(self.config.update.buffer_rows) for role in Role}
 
     # ------------------------------------------------------------------ one step, top to bottom
 
@@ -189,7 +218,7 @@ class SelfPlay:
         clock.lap("update")
 
         self._remember(result)
-        self.step_number = step
+        self.step_number, self.updating = step, False
         result.seconds = clock.laps
         return result
 
@@ -322,6 +351,7 @@ class SelfPlay:
         a, u = self.config.advantage, self.config.update
         # The last place to stop: from here on the step changes the loop's memory and the weights.
         self.callbacks.stage("update", 0, u.epochs)
+        self.updating = True
         for role, groups in self._groups(result).items():
             advantages, zero, self.baselines[role] = assign_advantages(
                 [[x.reward for x in rollouts] for rollouts in groups],

@@ -100,6 +100,11 @@ class GroupBuffer(Generic[Row]):
         self._max_rows = max_rows
         self._groups: deque[list[Row]] = deque()
 
+    @property
+    def groups(self) -> list[list[Row]]:
+        """What is in it, oldest first; a new buffer that they are pushed into in this order is equal."""
+        return list(self._groups)
+
     def __len__(self) -> int:
         return sum(map(len, self._groups))
 

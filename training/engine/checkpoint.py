@@ -12,6 +12,8 @@ from training.errors import UserError
 from training.runs.files import explained
 
 MANIFEST = "manifest.json"
+_NEW, _OLD = ".tmp-", ".old-"
+"""Stand in the hidden names of a folder that is written and of one that is replaced, before the process's number."""
 
 
 @contextmanager
@@ -20,11 +22,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises UserError when the disk refuses; an older folder at `path` is then still there.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}{_NEW}{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with explained("Writing the checkpoint", path):
-            temporary.mkdir(parents=True)
+            # Not its parents: those of a run that was moved away must not come back.
+            path.parent.mkdir(exist_ok=True)
+            temporary.mkdir()
             yield temporary
             _seal(temporary)
             _move_into_place(temporary, path)
@@ -44,18 +48,30 @@ def _seal(folder: Path) -> None:
 
 def _move_into_place(temporary: Path, path: Path) -> None:
     """A folder cannot be renamed onto a full one: the old one waits under a hidden name until the new one stands."""
-    old = path.with_name(f".{path.name}.old-{os.getpid()}")
+    old = path.with_name(f".{path.name}{_OLD}{os.getpid()}")
     replaced = path.exists()
     if replaced:
         path.replace(old)
     try:
         temporary.replace(path)
-    except OSError:
-        if replaced:
+    except BaseException:
+        if replaced and not path.exists():
             old.replace(path)
         raise
     _flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed left of `atomic_folder` in `folder`; one that was replaced just then comes
+    back. Only for the process that alone writes there."""
+    for left in folder.glob(f".*{_OLD}*"):
+        path = folder / left.name[1:].rpartition(_OLD)[0]
+        if not path.exists():
+            with explained("Restoring the checkpoint", path):
+                left.replace(path)
+    for left in [*folder.glob(f".*{_OLD}*"), *folder.glob(f".*{_NEW}*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -107,6 +107,7 @@ class LocalTorchBackend:
         models.check_vocabulary(self.model_dir, self.model, self.codec.tokenizer)
         self._reference: nn.Module | None = None
         self._optimiser: update.WarmedAdamW | None = None
+        self._batch_tokens: int | None = None
         self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode)
 
     def _open_model(self, rank: int, alpha: int, seed: int) -> nn.Module:
@@ -190,6 +191,7 @@ class LocalTorchBackend:
             self._write_weights(weights)
             self._optim().refresh_masters()
             self._optim().restore(moments)
+            self._batch_tokens = state.get("batch_tokens")
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"The checkpoint {path} does not fit this run's model ({error}). "
@@ -237,7 +239,11 @@ class LocalTorchBackend:
         yield self._reference
 
     def _token_budget(self) -> int:
-        """Padded tokens of a micro-batch, from what a token's activations weigh and the memory that is free."""
+        """Padded tokens of a micro-batch, from what a token's activations weigh and the memory that is free.
+
+        The first figure is kept, in checkpoints too: sums over other micro-batches differ in their last bits. A
+        smaller one replaces it where memory became short.
+        """
         config: Any = self.model.config.get_text_config()  # type: ignore[operator, union-attr]
         width = 20 * config.hidden_size + 4 * getattr(config, "intermediate_size", 4 * config.hidden_size)
         token_bytes = config.num_hidden_layers * width * self.dtype.itemsize
@@ -245,7 +251,10 @@ class LocalTorchBackend:
         memory = models.free_memory(self.device) * (0.4 if self.device.type == "cuda" else 0.2)
         # Either the logits of all tokens fit, or no more than `MAX_LOGITS` are held at once.
         tokens = max(memory // (token_bytes + logit_bytes), (memory - 12 * update.MAX_LOGITS) // token_bytes)
-        return int(max(1, min(MAX_BATCH_TOKENS[self.device.type], tokens)))
+        fitting = int(max(1, min(MAX_BATCH_TOKENS[self.device.type], tokens)))
+        if self._batch_tokens is None or fitting < self._batch_tokens / 2:
+            self._batch_tokens = fitting
+        return self._batch_tokens
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -264,7 +273,10 @@ class LocalTorchBackend:
         self.codec.save(folder)
         with (folder / OPTIMISER_FILE).open("wb") as file:
             torch.save(self._optim().state(), file)
-        state = {"format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps}
+        state = {
+            "format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps,
+            "batch_tokens": self._batch_tokens,
+        }  # fmt: skip
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
     def _read_state(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

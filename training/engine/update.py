@@ -306,7 +306,11 @@ class WarmedAdamW:
     def state(self) -> dict[str, Any]:
         """What `restore` needs: tensors, numbers and lists only."""
         masters = [m.detach() for p, m in self._pairs if p is not m]
-        return {"adam": self._adam.state_dict(), "masters": masters, "steps": self.steps}
+        adam = self._adam.state_dict()
+        for group in adam["param_groups"]:
+            # Not the rate of the last step, which is set before each one.
+            group["lr"] = self.learning_rate
+        return {"adam": adam, "masters": masters, "steps": self.steps}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:

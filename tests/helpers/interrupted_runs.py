@@ -1,0 +1,161 @@
+"""Runs that are ended at chosen moments and resumed, and what they leave compared with a run that was left alone."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from training.runs.config import from_dict, parse_overrides
+from training.runs.control import CommandKind, commands_size, send_command
+from training.runs.events import EventTail
+from training.runs.paths import new_run
+from training.runs.status import RunState, reduce
+
+SMALL = ["steps=6", "rollout.questions=4", "rollout.clean=3", "rollout.hints=2", "rollout.hinted=2",
+         "rollout.max_solution_tokens=40", "rollout.max_hint_tokens=24", "rollout.temperature=1.2",
+         "evaluation.problems=4", "evaluation.every=2", "evaluation.max_new_tokens=40", "checkpoint.every=3",
+         "model.threads=1", "model.device=cpu", "data.pool=12", "update.learning_rate=0.002"]  # fmt: skip
+PATHS = {
+    "full": [],
+    "lora": ["model.tuning=lora", "model.lora_rank=4", "update.learning_rate=0.01"],
+    "buffer": ["update.max_rows=4", "update.epochs=2", "rollout.temperature=1.5"],
+    "replay": ["curriculum.replay_share=0.6", "data.pool=4"],
+    "roll_back": ["curriculum.guard_action=roll_back", "curriculum.guard_margin=0.0", "update.learning_rate=0.05",
+                  "evaluation.every=1", "reasoner.clean_anchor=0"],
+    "clean_rl": ["mode=clean_rl", "advantage.baseline=role_ema"],
+}  # fmt: skip
+ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "stop", "pause")
+WAIT_S = 120.0
+
+
+class Trainers:
+    """Starts trainer processes by `trainer_forks`; close it at the end."""
+
+    def __init__(self):
+        root = Path(__file__).resolve().parents[2]
+        environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+        self._forks = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("trainer_forks.py")], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
+        )  # fmt: skip
+
+    def start(self, paths):
+        print(paths.root, commands_size(paths.commands), file=self._forks.stdin, flush=True)
+        return int(self._forks.stdout.readline())
+
+    def wait(self):
+        """The exit status of the trainer that was started last, once it is over."""
+        return int(self._forks.stdout.readline())
+
+    def finish(self, paths):
+        self.start(paths)
+        return self.wait()
+
+    def close(self):
+        self._forks.stdin.close()
+        self._forks.wait(30)
+        self._forks.stdout.close()
+
+
+def make_run(folder, name, *overrides):
+    config = from_dict(parse_overrides([*SMALL, *overrides]), "test")
+    return new_run(folder, config, name)
+
+
+def events_of(paths):
+    return EventTail(paths.events).poll()
+
+
+def wait_for_event(paths, kind, **data):
+    deadline = time.monotonic() + WAIT_S
+    while not any(e.kind == kind and data.items() <= e.data.items() for e in events_of(paths)):
+        assert time.monotonic() < deadline, "the trainer wrote nothing for long"
+        time.sleep(0.002)
+
+
+def interrupt(trainers, paths, end, rng, most):
+    """Start the run, end it in the way `end` some milliseconds after a random one of `most` events; its exit status.
+
+    A run that is over before that has finished.
+    """
+    before, pid = len(events_of(paths)), trainers.start(paths)
+    moment, delay = before + rng.randrange(1, most), rng.uniform(0, 0.05)
+    deadline = time.monotonic() + WAIT_S
+    while (events := events_of(paths)) is not None and len(events) < moment and not is_done(events[before:]):
+        assert time.monotonic() < deadline, "the trainer wrote nothing for long"
+        time.sleep(0.002)
+    time.sleep(delay)
+    if end == "pause":
+        send_command(paths, CommandKind.PAUSE)
+        time.sleep(0.4)
+        send_command(paths, CommandKind.RESUME)
+    elif end == "stop":
+        send_command(paths, CommandKind.STOP)
+    else:
+        with suppress(ProcessLookupError):
+            os.kill(pid, getattr(signal, end))
+    return trainers.wait()
+
+
+def is_done(events):
+    return bool(events) and events[-1].kind == "done"
+
+
+def state_of(paths):
+    """What a run is at its end, by names: files of the last checkpoint, rollouts, evaluations, figures."""
+    folders = sorted(paths.checkpoints.iterdir())
+    found = {f"checkpoint {name}": str(file) for name, file in
+             json.loads((folders[-1] / "manifest.json").read_text()).items()}  # fmt: skip
+    found["checkpoints"] = "; ".join(f.name for f in folders if f.name.startswith("."))
+    found["rollouts"] = _rows(paths.rollouts, "rollouts", "steps", "facet_counts")
+    found["search"] = _rows(paths.rollouts, "rollouts_fts")
+    evaluations = paths.evaluations / "rows.db"
+    tables = [t for t in _tables(evaluations) if not t.startswith(("sqlite_", "_"))]
+    found |= {f"evaluations {table}": _rows(evaluations, table) for table in tables}
+    state = RunState()
+    for event in events_of(paths):
+        state = reduce(state, event)
+    found["status"] = f"{state.status} {state.message}"
+    found["evals"] = json.dumps([(p.step, p.metrics) for p in state.evals])
+    found["figures"] = json.dumps([state.history.series(n) for n in sorted(state.history.names()) if not _timed(n)])
+    return found
+
+
+def _timed(name):
+    return name.startswith("seconds") or name in ("tokens_per_s", "rss_mb")
+
+
+def _tables(path):
+    with sqlite3.connect(path) as db:
+        return [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+
+
+def _rows(path, *tables):
+    digest = hashlib.sha256()
+    with sqlite3.connect(path) as db:
+        for table in tables:
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] not in ("seconds", "t")]
+            rows = sorted(map(repr, db.execute(f"SELECT {', '.join(columns)} FROM {table}")))
+            digest.update("\n".join(rows).encode())
+    return digest.hexdigest()
+
+
+def differences(paths, reference):
+    """Names of what differs between two runs."""
+    mine, theirs = state_of(paths), state_of(reference)
+    return [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
+
+
+def moments(seed, path, count):
+    """`count` seeded (end, random source) for one path: each way of ending in turn."""
+    ends = list(ENDS)
+    rng = random.Random(f"{seed}:{path}")
+    rng.shuffle(ends)
+    return [(ends[k % len(ends)], random.Random(f"{seed}:{path}:{k}")) for k in range(count)]

@@ -1,0 +1,49 @@
+"""Trainer processes without the seconds of importing: one process imports all, and forks a trainer for each line read.
+
+    python trainer_forks.py        reads lines: ROOT COMMANDS_FROM; writes lines: PID of the trainer, then, when it is
+                                   over, its exit status as `os.waitstatus_to_exitcode` gives it
+
+A fork runs what `python -m training run` runs, signals included.
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from training.errors import exit_code
+from training.runner import run_directory
+from training.runs.control import StopSignal
+
+torch.set_num_threads(1)
+
+
+def train(root, commands_from):
+    stop_signal = StopSignal().install()
+    return 0 if run_directory(Path(root), commands_from, stop_signal) == "finished" else 3
+
+
+def main():
+    for line in sys.stdin:
+        root, _, start = line.rstrip("\n").rpartition(" ")
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = exit_code(lambda: train(root, int(start)))  # noqa: B023 - the child ends before the next line
+            except BaseException:  # noqa: BLE001 - the edge of the child
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A run that is interrupted and resumed equals one that was left alone, to the bit.
+
+`tests/bench/bench_resume.py` is the long form: every path, every way of ending, many moments.
+"""
+
+import os
+import random
+import signal
+
+import pytest
+from helpers.interrupted_runs import PATHS, Trainers, differences, events_of, interrupt, make_run, wait_for_event
+
+SHORT = ["steps=4", "checkpoint.every=2", "rollout.questions=3"]
+
+
+@pytest.fixture(scope="module")
+def trainers():
+    forks = Trainers()
+    yield forks
+    forks.close()
+
+
+def test_a_buffered_run_equals_one_left_alone_after_a_kill_a_signal_and_a_stop(trainers, tmp_path):
+    settings = [*PATHS["buffer"], *SHORT]
+    whole, cut = make_run(tmp_path, "whole", *settings), make_run(tmp_path, "cut", *settings)
+    assert trainers.finish(whole) == 0
+    most = len(events_of(whole))
+    ended = [interrupt(trainers, cut, end, random.Random(end), most // 3) for end in ("SIGTERM", "SIGKILL", "stop")]
+    assert set(ended) <= {3, -signal.SIGKILL}
+    assert trainers.finish(cut) == 0
+    assert differences(cut, whole) == []
+
+
+def test_a_lora_run_equals_one_left_alone_after_a_stop_within_its_last_evaluation(trainers, tmp_path):
+    settings = [*PATHS["lora"], *SHORT, "steps=2"]
+    whole, cut = make_run(tmp_path, "whole", *settings), make_run(tmp_path, "cut", *settings)
+    assert trainers.finish(whole) == 0
+    pid = trainers.start(cut)
+    wait_for_event(cut, "stage", stage="eval", step=2)
+    os.kill(pid, signal.SIGINT)
+    assert trainers.wait() in (0, 3)
+    trainers.finish(cut)
+    assert differences(cut, whole) == []
+
+
+def test_a_second_signal_ends_a_run_as_stopped_within_an_update(trainers, tmp_path):
+    paths = make_run(tmp_path, "r", *SHORT, "steps=400")
+    pid = trainers.start(paths)
+    wait_for_event(paths, "stage", stage="update", step=2)
+    for _ in range(4):
+        os.kill(pid, signal.SIGTERM)
+    assert trainers.wait() == 3
+    last = events_of(paths)[-1]
+    assert (last.kind, last.data["outcome"], last.data["error"]) == ("done", "stopped", None)

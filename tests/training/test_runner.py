@@ -1,0 +1,157 @@
+"""Facts about a run directory's life: what a checkpoint is, locked files, moved folders, going back."""
+
+import json
+import os
+import sqlite3
+import threading
+import time
+
+import pytest
+from helpers.interrupted_runs import events_of, make_run
+
+from training.engine.checkpoint import atomic_folder, latest_valid, remove_partial
+from training.rollouts.database import RolloutWriter
+from training.runner import run_directory
+from training.runs.control import CommandKind, send_command
+from training.runs.lock import FolderMovedError
+
+ONE = ["steps=3", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1", "checkpoint.every=1",
+       "evaluation.every=0"]  # fmt: skip
+
+
+def when(condition, then):
+    """Do `then` in a thread once `condition` is true."""
+
+    def wait():
+        deadline = time.monotonic() + 90
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        then()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def has(paths, kind, **data):
+    return any(e.kind == kind and all(e.data.get(k) == v for k, v in data.items()) for e in events_of(paths))
+
+
+def checkpoints(paths):
+    return sorted(p.name for p in paths.checkpoints.iterdir())
+
+
+def test_a_stop_while_the_step_cannot_be_recorded_keeps_the_checkpoint_before_it(tmp_path):
+    paths = make_run(tmp_path, "r", *ONE)
+    others = []
+
+    def lock():
+        others.append(sqlite3.connect(paths.rollouts, isolation_level=None, check_same_thread=False, timeout=30))
+        others[0].execute("BEGIN IMMEDIATE")
+
+    when(lambda: has(paths, "checkpoint", step=1), lock)
+    when(lambda: has(paths, "warning", code="rollouts_locked"), lambda: send_command(paths, CommandKind.STOP))
+    assert run_directory(paths.root) == "stopped"
+    others[0].close()
+    assert "not recorded" in events_of(paths)[-1].data["message"]
+    (recorded,) = sqlite3.connect(paths.rollouts).execute("SELECT max(step) FROM rollouts").fetchone()
+    assert checkpoints(paths)[-1] == f"step_{recorded:06d}"
+    assert run_directory(paths.root) == "finished"
+    assert sqlite3.connect(paths.rollouts).execute("SELECT count(DISTINCT step) FROM rollouts").fetchone() == (3,)
+
+
+def test_the_rollout_writer_waits_for_a_lock_and_says_whose_fault_it_is(tmp_path):
+    path, calls = tmp_path / "rollouts.db", []
+    RolloutWriter(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def release():
+        calls.append(1)
+        if other.in_transaction:
+            other.execute("ROLLBACK")
+
+    RolloutWriter(path, 0, waiting=release).close()
+    assert calls == [1]
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Exception, match=r"locked by another program.*[Cc]lose"):
+        RolloutWriter(path, 0, patience_s=0.0)
+
+
+def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(tmp_path):
+    paths, new = make_run(tmp_path, "r", *ONE, "steps=400"), tmp_path / "else where"
+    when(lambda: has(paths, "checkpoint", step=1), lambda: paths.root.rename(new))
+    with pytest.raises(FolderMovedError):
+        run_directory(paths.root)
+    assert not paths.root.exists()
+    moved = type(paths)(new)
+    last = events_of(moved)[-1]
+    assert (last.kind, last.data["outcome"]) == ("done", "failed")
+    assert f"was moved to {new} while it was in use" in last.data["message"]
+    kept = int(checkpoints(moved)[-1].removeprefix("step_"))
+    when(lambda: has(moved, "step", step=kept + 1), lambda: send_command(moved, CommandKind.STOP))
+    assert run_directory(moved.root) == "stopped"
+    assert has(moved, "launch", resumed_from=kept)
+
+
+def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path):
+    paths = make_run(tmp_path, "r", *ONE, "steps=1")
+    when(lambda: has(paths, "stage", stage="eval", step=0), lambda: send_command(paths, CommandKind.STOP))
+    assert run_directory(paths.root) == "stopped"
+    assert checkpoints(paths) == ["step_000000"]
+    if not has(paths, "eval", step=0):
+        assert json.loads((paths.checkpoints / "step_000000/loop.json").read_text())["evaluated"] is None
+    assert run_directory(paths.root) == "finished"
+    assert [e.data["step"] for e in events_of(paths) if e.kind == "eval"] == [0, 1]
+
+
+def test_a_roll_back_restores_what_was_evaluated_and_is_evaluated_itself(tmp_path):
+    paths = make_run(
+        tmp_path, "r", "steps=3", "curriculum.guard_action=roll_back", "curriculum.guard_margin=0", "evaluation.every=2",
+        "update.learning_rate=0.1", "checkpoint.every=1", "reasoner.clean_anchor=0",
+    )  # fmt: skip
+    assert run_directory(paths.root) == "finished"
+    assert has(paths, "warning", code="clean_guard")
+    evaluations = {}
+    for event in events_of(paths):
+        if event.kind == "eval":
+            evaluations.setdefault(event.data["step"], []).append(event.data["metrics"])
+    # Step 1 was not evaluated: it is no good checkpoint, whatever it can do.
+    assert len(evaluations[2]) == 2
+    assert evaluations[2][1] == evaluations[0][0] != evaluations[2][0]
+    digests = [json.loads((paths.checkpoints / f"step_{s:06d}/manifest.json").read_text()) for s in range(4)]
+    weights = [files["model.safetensors"]["sha256"] for files in digests]
+    assert weights[2] == weights[0] != weights[1]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path):
+    paths = make_run(tmp_path, "r", *ONE, "steps=2")
+    when(lambda: has(paths, "step", step=1), lambda: send_command(paths, CommandKind.STOP))
+    assert run_directory(paths.root) == "stopped"
+    newest, _ = latest_valid(paths.checkpoints)
+    files = {p.name: p.read_bytes() for p in newest.iterdir() if p.name != "manifest.json"}
+    state = json.loads(files["loop.json"])
+    for name in ("buffers", "flat_steps", "evaluated", "good", "threads"):
+        del state[name]
+    files["loop.json"] = json.dumps(state).encode()
+    with atomic_folder(newest) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    assert run_directory(paths.root) == "finished"
+
+
+def test_what_killed_processes_left_of_checkpoints_is_removed_and_a_replaced_one_comes_back(tmp_path):
+    with atomic_folder(tmp_path / "step_000001") as folder:
+        (folder / "a").write_text("whole")
+    (tmp_path / "step_000001").rename(tmp_path / ".step_000001.old-123")
+    for name in (".step_000001.tmp-123", ".step_000002.tmp-77", ".step_000003.old-9"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text("half")
+    with atomic_folder(tmp_path / "step_000003") as folder:
+        (folder / "a").write_text("new")
+    remove_partial(tmp_path)
+    assert checkpoints_of(tmp_path) == {"step_000001": "whole", "step_000003": "new"}
+
+
+def checkpoints_of(folder):
+    return {name: (folder / name / "a").read_text() for name in os.listdir(folder)}
