@@ -36,6 +36,7 @@ LEARNING_SHARE = 0.35  # rollouts in groups with any spread; the others carry no
 EVAL_CONDITIONS = 9
 """Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
 LEARNING_ROWS = 64  # rows of one learning batch
+LOGITS = 2**26  # logits held at once (training.engine.update.MAX_LOGITS)
 ACTIVATIONS = 12  # values kept a token, layer and unit of width between forward and backward
 LIBRARIES_MB = 650.0
 PARALLEL = 0.85  # what each further core adds
@@ -136,7 +137,8 @@ def estimate_memory(config: RunConfig, parameters: int | None = None, shape: Sha
     r = config.rollout
     tokens = PROMPT_TOKENS + r.max_solution_tokens
     cache = r.questions * r.hints * r.hinted * tokens * shape.layers * 2 * shape.cache_width
-    learning = LEARNING_ROWS * tokens * (shape.layers * shape.width * ACTIVATIONS + 3 * shape.vocabulary * LENGTH_SHARE)
+    logits = min(LOGITS, LEARNING_ROWS * tokens * shape.vocabulary * LENGTH_SHARE)
+    learning = LEARNING_ROWS * tokens * shape.layers * shape.width * ACTIVATIONS + 3 * logits
     parts = (
         ("weights", 4 * millions * copies),
         ("gradients, optimiser", 12 * millions if full else 0.24 * millions),

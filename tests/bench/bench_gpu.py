@@ -425,7 +425,9 @@ def environment(device: str) -> dict[str, Any]:
 def collect(part: str, options: argparse.Namespace, folder: Path, left_s: float) -> list[dict[str, Any]]:
     """The rows of one part, run as a process; its end, if it was not a good one, is a row too."""
     if left_s < 5:
-        return [{"part": part, "measure": "all", "skipped": f"no time left of {options.minutes:g} minutes"}]
+        skipped = {"part": part, "measure": "all", "skipped": f"no time left of {options.minutes:g} minutes"}
+        print(describe(skipped), flush=True)
+        return [skipped]
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder), "--device", options.device]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:

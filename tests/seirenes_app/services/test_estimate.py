@@ -89,3 +89,12 @@ def test_a_damaged_model_file_is_no_count(tmp_path, content):
     assert count_parameters(tmp_path) is None
     (tmp_path / "config.json").write_bytes(content)
     assert read_shape(tmp_path) == Shape()
+
+
+def test_a_large_vocabulary_costs_no_more_than_the_logits_held_at_once():
+    def learning(vocabulary):
+        shape = Shape(layers=28, width=1024, cache_width=1024, vocabulary=vocabulary)
+        return dict(estimate_memory(DEMO, 600_000_000, shape).parts)["learning batch"]
+
+    assert learning(151_936) == learning(300_000)
+    assert learning(151_936) - learning(1) < 900
