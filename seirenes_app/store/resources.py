@@ -4,28 +4,21 @@ installed wheel, or SEIRENES_RESOURCES.
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from training.errors import UserError
+from training.resources import resources_folder
 
 
 def resources_root() -> Path:
-    """The folder with starter/, presets/ and icons/.
-
-    Raises a `UserError` that lists the places looked in.
-    """
-    override = os.environ.get("SEIRENES_RESOURCES")
-    shared = Path(sys.prefix) / "share" / "seirenes"
-    places = [Path(override)] if override else [Path(__file__).resolve().parents[2] / "resources", shared]
-    for place in places:
-        if place.is_dir():
-            return place
-    looked = ", ".join(str(p) for p in places)
-    raise UserError(
-        f"The program's own files were not found (looked in {looked}). Reinstall seirenes, or set SEIRENES_RESOURCES."
-    )
+    """The folder with starter/, presets/ and icons/. Raises a `UserError` that names the place looked in."""
+    place = resources_folder()
+    if not place.is_dir():
+        raise UserError(
+            f"The program's own files were not found (looked in {place}). Reinstall seirenes, or set "
+            "SEIRENES_RESOURCES."
+        )
+    return place
 
 
 def icon_path(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import pytest
 from helpers.rollout_runs import make_run, make_step
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from seirenes_app.cli import traces as verbs_traces
 from training.errors import UserError
+from training.resources import resources_folder
 from training.rollouts.database import RolloutWriter
 
 
@@ -130,9 +132,11 @@ def test_mistakes_are_found_with_what_to_write(run, arguments, said):
 
 
 def test_the_recorded_run_is_found_by_its_name(tmp_path, monkeypatch, capsys):
+    prompts = resources_folder() / "prompts"
     monkeypatch.setenv("SEIRENES_RESOURCES", str(tmp_path))
     monkeypatch.chdir(tmp_path / "..")
     with pytest.raises(UserError, match="recorded run is not there"):
         call("recorded")
+    shutil.copytree(prompts, tmp_path / "prompts")
     make_run(tmp_path, run_id="recorded")
     assert asked(capsys, "recorded")["run"] == "recorded"
