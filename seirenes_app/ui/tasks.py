@@ -22,6 +22,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from PySide6.QtCore import QObject, QThreadPool, Signal, Slot
+from shiboken6 import isValid
 
 from training.errors import UserError
 
@@ -176,7 +177,7 @@ class TaskRunner(QObject):
     def _on_progressed(self, task: Task) -> None:
         values = task.take_report()
         handlers = self._handlers.get(task)
-        if handlers is not None and handlers[2] is not None:
+        if handlers is not None and handlers[2] is not None and _has_receiver(handlers[2]):
             handlers[2](*values)
 
     @Slot(object, object, object)
@@ -186,9 +187,16 @@ class TaskRunner(QObject):
         done, failed, _progress = self._handlers[task]
         self.forget(task)
         if error is None:
-            if done is not None:
+            if done is not None and _has_receiver(done):
                 done(result)
         elif isinstance(error, UserError) and failed is not None:
-            failed(str(error))
+            if _has_receiver(failed):
+                failed(str(error))
         else:
             raise error
+
+
+def _has_receiver(handler: Callable[..., object]) -> bool:
+    """False for a method of a Qt object that was deleted while the task ran, such as a closed dialog."""
+    receiver = getattr(handler, "__self__", None)
+    return not isinstance(receiver, QObject) or isValid(receiver)

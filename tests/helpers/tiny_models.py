@@ -90,7 +90,8 @@ def generated_texts(count, seed=26):
             return rng.choice(TEXT.split())
         if kind == 2:
             code = rng.choice([rng.randrange(0x3000), rng.randrange(0x110000)])
-            return "?" if 0xD800 <= code < 0xE000 else chr(code)
+            # Characters of the newest Unicode are letters for one tokenizer's tables and nothing for another's.
+            return "?" if unicodedata.category(chr(code)) in ("Cs", "Cn") else chr(code)
         return rng.choice(pieces)
 
     made = ("".join(piece() for _ in range(rng.randrange(1, 14))) for _ in range(count))

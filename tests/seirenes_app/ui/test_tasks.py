@@ -4,6 +4,8 @@ import threading
 import time
 
 import pytest
+import shiboken6
+from PySide6.QtWidgets import QLabel
 
 from seirenes_app.ui.tasks import TaskRunner
 from training.errors import UserError
@@ -114,3 +116,14 @@ def test_a_closed_runner_takes_no_work_and_delivers_nothing(qtbot, runner):
     runner.run(lambda: 1, seen.append)
     qtbot.wait(30)
     assert seen == []
+
+
+def test_a_result_for_a_deleted_widget_is_dropped(qtbot, runner):
+    label, seen, gate = QLabel(), [], threading.Event()
+    with qtbot.captureExceptions() as caught:
+        runner.run(lambda: gate.wait(5) and "late", label.setText)
+        shiboken6.delete(label)
+        gate.set()
+        runner.run(lambda: None, seen.append)
+        qtbot.waitUntil(lambda: bool(seen))
+    assert not caught

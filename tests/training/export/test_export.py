@@ -40,6 +40,7 @@ def run_root(tmp_path_factory):
 
 def make_run(root, model, step, **options):
     backend = LocalTorchBackend(model, device="cpu", threads=1, **options)
+    (root / "checkpoints").mkdir(parents=True)
     with atomic_folder(root / "checkpoints" / f"step_{step:06d}") as folder:
         backend.save_into(folder)
     (root / "config.json").write_text("{}")
