@@ -15,7 +15,7 @@ from pathlib import Path
 from training.core.prompts import PromptProfile, check_name, parse_profile, profile_to_toml
 from training.errors import UserError
 from training.model_names import locate_model
-from training.resources import resources_folder, user_folder
+from training.resources import data_folder, resources_folder
 from training.runs.files import explained, open_regular, write_whole
 
 AUTO = "auto"
@@ -43,7 +43,7 @@ class ListedProfile:
 
 def prompts_folder() -> Path:
     """The folder of the user's profiles; it need not exist."""
-    return user_folder() / "prompts"
+    return data_folder() / "prompts"
 
 
 def built_in(name: str) -> PromptProfile:

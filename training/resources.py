@@ -16,6 +16,6 @@ def resources_folder() -> Path:
     return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "seirenes"
 
 
-def user_folder() -> Path:
+def data_folder() -> Path:
     """SEIRENES_DATA, or the user's data folder."""
     return Path(os.environ.get("SEIRENES_DATA") or platformdirs.user_data_dir("seirenes", appauthor=False))

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import ERR, OUT
-from seirenes_app.store.workspace import data_folder
 from training.core.symbolic import SymbolicCheck
 from training.errors import UserError
 from training.evaluation.problem_sets.hub import PRESETS, Preset, open_source
@@ -31,6 +30,7 @@ from training.evaluation.problem_sets.importing import (
 )
 from training.evaluation.problem_sets.sources import RowSource
 from training.evaluation.problem_sets.types import ColumnMapping, ImportReport, Preview, PreviewRow, ReadOptions
+from training.resources import data_folder
 
 _SHOWN = 10  # rejected rows on the screen; all of them are in the report file
 

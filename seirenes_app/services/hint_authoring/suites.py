@@ -8,12 +8,12 @@ from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin
 from seirenes_app.services.hint_authoring.gate_report import check_draft, failures
 from seirenes_app.services.hint_authoring.models import placebo_of
 from seirenes_app.services.hint_authoring.problems import as_problem
-from seirenes_app.store.workspace import data_folder
 from training.core.types import Hint, Split
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.io import MANIFEST, SavedSuite, append_item, read_manifest, write_suite
 from training.evaluation.suites.repository import suite_name
+from training.resources import data_folder
 
 
 def suites_folder() -> Path:

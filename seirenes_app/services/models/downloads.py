@@ -31,9 +31,9 @@ from seirenes_app.services.formatting import byte_size
 from seirenes_app.services.models import hub
 from seirenes_app.services.models.hub import HubError, HubProblem, RemoteFile, RemoteModel
 from seirenes_app.services.run_repository import log_tail
-from seirenes_app.store.workspace import data_folder
 from training.errors import UserError, exit_code
 from training.model_names import MAIN, HubId, cache_folder, choose_gguf_file, find_cached, group_gguf_files, split_parts
+from training.resources import data_folder
 from training.runs.control import ProcessControl, StopSignal, heartbeat
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.files import FileError, decode_format, explained, read_text, write_whole

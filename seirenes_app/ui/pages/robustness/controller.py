@@ -21,12 +21,12 @@ from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Comparison, Origin, Panel, Point, Trace, TraceRef, Track
 from seirenes_app.services.run_summary import MODE_LABELS
-from seirenes_app.store.workspace import data_folder
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Stage
 from training.errors import NotReadyError, UserError
 from training.evaluation.eval_dir import EvalDir
+from training.resources import data_folder
 from training.rollouts.reader import RolloutQuery
 from training.runs.files import write_whole
 from training.runs.paths import RunPaths
