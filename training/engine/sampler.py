@@ -21,6 +21,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
 from training.engine.models import context_length, free_memory, head_logits, hidden_states, vocabulary_size
 from training.errors import UserError
+from training.runs.timing import StageTimer, TimePart
 
 MAX_SEQUENCES = 512
 """Sequences decoded together at most."""
@@ -268,10 +269,16 @@ class Sampler:
     """Samples from one causal language model whose weights somebody else may change between calls."""
 
     def __init__(
-        self, model: nn.Module, end_ids: frozenset[int], pad_id: int, decode: Callable[[Tokens], str] | None = None
+        self,
+        model: nn.Module,
+        end_ids: frozenset[int],
+        pad_id: int,
+        decode: Callable[[Tokens], str] | None = None,
+        timer: StageTimer | None = None,
     ) -> None:
         """`decode` gives the text in which stop strings are looked for; without it they are refused."""
         self._model, self._end_ids, self._pad_id, self._decode_text = model, end_ids, pad_id, decode
+        self._timer = timer or StageTimer()
 
     @torch.inference_mode()
     def sample(
@@ -355,15 +362,18 @@ class Sampler:
     # ------------------------------------------------------------------ running
 
     def _run(self, batch: _Batch, params: SamplingParams, tick: "_Ticker") -> None:
-        logits = self._prefill(batch)
+        with self._timer.lap(TimePart.PREFILL):
+            logits = self._prefill(batch)
         uniforms = _Uniforms(batch.jobs, params.seed, self._device)
         longest = max(job.limit for job in batch.jobs)
+        drawing, decoding = self._timer.lap(TimePart.DRAWING), self._timer.lap(TimePart.DECODE)
         stops = _Stops(batch.jobs, params.stop, self._decode_text) if params.stop else None
         if not params.plain:
             batch.look_back()
         for step in range(longest):
-            chosen_from = None if batch.recent is None else restrict_logits(logits, params, batch.recent)
-            draw = draw_tokens(logits, params.temperature, uniforms.at(step), chosen_from)
+            with drawing:
+                chosen_from = None if batch.recent is None else restrict_logits(logits, params, batch.recent)
+                draw = draw_tokens(logits, params.temperature, uniforms.at(step), chosen_from)
             if stops is not None:
                 stops.record(batch, draw, step)
             batch.record(draw, step)
@@ -382,7 +392,8 @@ class Sampler:
                     uniforms.keep(kept)
                     if stops is not None:
                         stops.keep(kept)
-            logits = self._decode(batch, tokens, step)
+            with decoding:
+                logits = self._decode(batch, tokens, step)
         batch.flush()
 
     def _prefill(self, batch: _Batch) -> Tensor:

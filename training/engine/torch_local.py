@@ -35,6 +35,7 @@ from training.engine.chat_tokenizer import ChatTokenizer
 from training.engine.sampler import Sampler
 from training.errors import UserError
 from training.runs.config import Tuning
+from training.runs.timing import StageTimer
 
 STATE_FILE = "backend.json"
 OPTIMISER_FILE = "optimizer.pt"
@@ -68,7 +69,7 @@ class LocalTorchBackend:
     machine. `tuning` None takes what the folder is: an adapter goes on as LoRA (with its own rank and alpha),
     anything else is tuned whole. An adapter cannot be tuned whole (UserError). The reference of the KL term is the
     base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed. `seed`
-    is for the starting weights of a fresh adapter.
+    is for the starting weights of a fresh adapter. `timer` is told where sampling spends its time.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class LocalTorchBackend:
         weight_decay: float = 0.0,
         max_grad_norm: float = 1.0,
         seed: int = 0,
+        timer: StageTimer | None = None,
     ) -> None:
         self.model_dir = Path(model_dir)
         self.tuning = _choose_tuning(self.model_dir, tuning)
@@ -108,7 +110,7 @@ class LocalTorchBackend:
         self._reference: nn.Module | None = None
         self._optimiser: update.WarmedAdamW | None = None
         self._batch_tokens: int | None = None
-        self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode)
+        self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode, timer)
 
     def _open_model(self, rank: int, alpha: int, seed: int) -> nn.Module:
         """The causal language model; with LoRA its linear layers carry the adapter."""
