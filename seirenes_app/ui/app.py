@@ -253,7 +253,13 @@ def _catch_faults(window: MainWindow) -> None:
     threading.excepthook = thread_hook
 
 
+DRAWING_S = 10.0
+"""How long a picture waits at most for the charts in it."""
+
+
 def _paint_all(app: QApplication, settings: Settings, folder: Path | None) -> int:
+    from seirenes_app.ui.charts.canvas import ChartCanvas
+
     window = build_window(app, settings)
     _catch_faults(window)
     window.show()
@@ -269,6 +275,10 @@ def _paint_all(app: QApplication, settings: Settings, folder: Path | None) -> in
                     app.processEvents()
                     # There is no event loop here: let background tasks end.
                     time.sleep(0.05)
+                until = time.monotonic() + DRAWING_S
+                while any(c.drawing for c in window.findChildren(ChartCanvas)) and time.monotonic() < until:
+                    app.processEvents()
+                    time.sleep(0.01)
                 for _ in range(4):
                     app.processEvents()
                 picture = window.grab()

@@ -141,7 +141,7 @@ class Bench:
         if page.root != paths.root or page.track is None or page.track.root.name != paths.root.name:
             return False
         cards = [c for c in page.grid.cards.values() if not c.visibleRegion().isEmpty()]
-        return bool(cards) and not any(c.empty.text() == WAITING or c.waits for c in cards)
+        return bool(cards) and not any(c.empty.text() == WAITING or c.waits or c.plot.drawing for c in cards)
 
     def tour(self, runs: list[RunPaths]) -> None:
         """Open, change, scroll, read, switch the theme."""

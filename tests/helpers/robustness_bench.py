@@ -57,7 +57,7 @@ class Robustness:
 
     def draw(self):
         """Wait until what is in view is drawn; the cards."""
-        self.wait(lambda: self.in_view() and not any(c.waits for c in self.in_view()))
+        self.wait(lambda: self.in_view() and not any(c.waits or c.plot.drawing for c in self.in_view()))
         return self.in_view()
 
     def in_view(self):
@@ -73,7 +73,7 @@ class Robustness:
         def drawn():
             # The sentences of its neighbours may have moved it since.
             self.page.stack.areas[View.CHARTS].ensureWidgetVisible(card)
-            return card.chart is not None and not card.waits
+            return card.chart is not None and not card.waits and not card.plot.drawing
 
         self.wait(drawn)
         card.plot.setFocus()

@@ -1,13 +1,14 @@
 """The picture of a chart with a cursor on it, and the legend that reads the values at the cursor.
 
-matplotlib's Agg picture is painted by the widget itself: a resize shows it scaled until its turn to be drawn comes, and
-the cursor is painted over it without a new draw.
+matplotlib draws in a thread, as a draw takes longer than the window may stand still. The widget paints the newest
+picture: a resize shows it scaled until the next one is there, and the cursor is painted over it without a new draw.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -25,10 +26,11 @@ from PySide6.QtGui import (
     QPolygonF,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
-from seirenes_app.services.charts.style import DASHES
+from seirenes_app.services.charts.style import DASHES, Palette
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, current_theme, sized_font
 
 SAMPLE, GAP, BETWEEN, ROW = 26, 6, 18, 20
@@ -192,6 +194,46 @@ ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
 MOVES = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A drawn chart. `data` turns data coordinates into pixels of the image, counted from its lower left corner."""
+
+    chart: ChartData
+    image: QImage
+    data: Any
+    bottom: float
+    top: float
+
+
+def draw_picture(chart: ChartData, size: tuple[int, int], ratio: float, palette: Palette) -> Picture:
+    """Draw `chart`, `size` in logical pixels, with `ratio` device pixels to one of them."""
+    from seirenes_app.services.charts.drawing import DPI, draw_chart, make_figure
+
+    figure = make_figure((size[0] / DPI, size[1] / DPI))
+    figure.set_dpi(DPI * ratio)
+    axes = draw_chart(figure, chart, size, palette)
+    figure.canvas.draw()
+    pixels = figure.canvas.buffer_rgba()  # type: ignore[attr-defined]
+    rows, columns = pixels.shape[:2]
+    image = QImage(pixels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
+    image.setDevicePixelRatio(ratio)
+    return Picture(chart, image, axes.transData.frozen(), axes.bbox.y0, axes.bbox.y1)
+
+
+_drawing: TaskRunner | None = None
+
+
+def drawing_tasks() -> TaskRunner:
+    """The one thread that draws: two would only take turns at the interpreter."""
+    global _drawing
+    if _drawing is None:
+        app = QApplication.instance()
+        _drawing = TaskRunner(app, threads=1)
+        if app is not None:
+            app.aboutToQuit.connect(_drawing.close)
+    return _drawing
+
+
 class ChartCanvas(QWidget):
     """Left, Right, Home, End move the cursor, Escape hides it.
 
@@ -205,11 +247,7 @@ class ChartCanvas(QWidget):
     def __init__(self, *, pick: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._pick = pick
-        self._image: QImage | None = None
-        self._figure: Any = None
-        self._axes: Any = None
-        self._ratio = 1.0
-        self.chart = ChartData(())
+        self._picture: Picture | None = None
         self.cursor_x: float | None = None
         self.current = -1
         """The series at the cursor, -1 for none."""
@@ -218,20 +256,23 @@ class ChartCanvas(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def draw(self, chart: ChartData) -> None:
-        from seirenes_app.services.charts.drawing import DPI, draw_chart, make_figure
+        """Draw `chart` at the present size, in a thread. What was asked for before and is not drawn yet is dropped."""
+        size, ratio = (max(80, self.width()), max(60, self.height())), self.devicePixelRatioF()
+        theme = current_theme()
+        drawing_tasks().run(lambda: draw_picture(chart, size, ratio, theme), self._render_picture, key=self)
 
-        self.chart = chart
-        width, height, ratio = max(80, self.width()), max(60, self.height()), self.devicePixelRatioF()
-        self._figure = self._figure or make_figure((1, 1))
-        self._figure.set_dpi(DPI * ratio)
-        self._figure.set_size_inches(width / DPI, height / DPI)
-        self._axes = draw_chart(self._figure, chart, (width, height), current_theme())
-        self._figure.canvas.draw()
-        pixels = self._figure.canvas.buffer_rgba()
-        rows, columns = pixels.shape[:2]
-        self._image = QImage(pixels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
-        self._image.setDevicePixelRatio(ratio)
-        self._ratio = ratio
+    @property
+    def drawing(self) -> bool:
+        """Whether a picture is asked for and not there yet."""
+        return drawing_tasks().is_running(self)
+
+    @property
+    def chart(self) -> ChartData:
+        """The chart of the picture that is shown."""
+        return ChartData(()) if self._picture is None else self._picture.chart
+
+    def _render_picture(self, picture: Picture) -> None:
+        self._picture = picture
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -249,12 +290,18 @@ class ChartCanvas(QWidget):
         series, x = self.chart.series[i], self.cursor_x or 0.0
         at = nearest(series.x, x)
         value = series.base[at] + series.y[at] / 2 if series.area else series.y[at]
-        left, top = self._axes.transData.transform((x + series.shift, value))
-        return QPointF(left / self._ratio, self.height() - top / self._ratio)
+        return self._pixel(x + series.shift, value)
+
+    def _pixel(self, x: float, y: float) -> QPointF:
+        """Where data coordinates are, in the widget's pixels."""
+        assert self._picture is not None
+        left, above = self._picture.data.transform((x, y))
+        image = self._picture.image
+        return QPointF(left * self.width() / image.width(), self.height() * (1 - above / image.height()))
 
     def at_cursor(self) -> list[int]:
         """Series that have a point at the cursor, from the highest down."""
-        if self.cursor_x is None or self._axes is None:
+        if self.cursor_x is None or self._picture is None:
             return []
         found = (i for i, s in enumerate(self.chart.series) if s.keyed and self.cursor_x in s.x)
         return sorted(found, key=lambda i: self.position(i).y())
@@ -268,9 +315,10 @@ class ChartCanvas(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """The nearest place, and the nearest point there."""
         places = self.chart.places
-        if self._axes is None or not places:
+        if self._picture is None or not places:
             return
-        wanted = self._axes.transData.inverted().transform((event.position().x() * self._ratio, 0))[0]
+        left = event.position().x() * self._picture.image.width() / max(1, self.width())
+        wanted = self._picture.data.inverted().transform((left, 0))[0]
         self.move_cursor(places[nearest(places, wanted)], self.current)
         if self._pick:
             y = event.position().y()
@@ -318,22 +366,21 @@ class ChartCanvas(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self._image is not None:
-            painter.drawImage(QRectF(self.rect()), self._image)
-        if self.cursor_x is not None and self._axes is not None:
-            self._paint_cursor(painter, self.cursor_x)
+        if self._picture is not None:
+            painter.drawImage(QRectF(self.rect()), self._picture.image)
+            if self.cursor_x is not None:
+                self._paint_cursor(painter, self.cursor_x, self._picture)
         if self.hasFocus():
             painter.setPen(QPen(current_theme().colour("accent"), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 6, 6)
 
-    def _paint_cursor(self, painter: QPainter, x: float) -> None:
-        theme, box = current_theme(), self._axes.bbox
-        left = self._axes.transData.transform((x, 0))[0] / self._ratio
+    def _paint_cursor(self, painter: QPainter, x: float, picture: Picture) -> None:
+        theme, height = current_theme(), picture.image.height()
+        left = self._pixel(x, 0).x()
+        top, bottom = (self.height() * (1 - edge / height) for edge in (picture.top, picture.bottom))
         painter.setPen(QPen(theme.colour("muted"), 1))
-        painter.drawLine(
-            QPointF(left, self.height() - box.y1 / self._ratio), QPointF(left, self.height() - box.y0 / self._ratio)
-        )
+        painter.drawLine(QPointF(left, top), QPointF(left, bottom))
         for i in self.at_cursor():
             chosen, at = i == self.current, self.position(i)
             colour = QColor(theme.hex(self.chart.series[i].style.colour))

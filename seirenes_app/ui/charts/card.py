@@ -202,7 +202,7 @@ class FigureCard(QFrame):
 
     @property
     def waits(self) -> bool:
-        """Whether it is still to be drawn, at the size it has."""
+        """Whether a draw is still to be asked for, at the size it has."""
         shown = self._stack.currentWidget() is getattr(self, "picture", None)
         return shown and (self._stale or self._drawn_size != self.picture.size())
 

@@ -51,7 +51,7 @@ def test_a_live_card_draws_what_its_source_gives_and_says_when_there_is_nothing(
     card.render_source(lambda: ChartData([A, B], Scale.SHARE))
     assert card.draw_if_stale()
     assert card.plot.isVisible()
-    qtbot.waitUntil(lambda: not card.draw_if_stale())
+    qtbot.waitUntil(lambda: not card.draw_if_stale() and not card.plot.drawing)
     card.plot.setFocus()
     qtbot.keyClick(card.plot, Qt.Key.Key_Home)
     assert card.place.text() == "step 0"
