@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from training import metrics
+from training import memory, metrics
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
@@ -71,7 +69,9 @@ class RunCallbacks:
 
     def _write(self, name: str, done: int, total: int) -> None:
         self.name = name
-        self.log.write(EventKind.STAGE, step=self.step, stage=name, done=done, total=total)
+        self.log.write(
+            EventKind.STAGE, step=self.step, stage=name, done=done, total=total, peak_mb=round(memory.peak_mb(), 1)
+        )
 
 
 @dataclass
@@ -151,6 +151,7 @@ class Runner:
             "run_id": self.paths.run_id, "pid": os.getpid(), "mode": c.mode, "model": c.model.path, "steps": c.steps,
             "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
             "threads": self.backend.threads, "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
+            **memory.memory_figures(),
         }  # fmt: skip
 
     def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
@@ -223,8 +224,7 @@ class Runner:
         writer.add_step(metrics.rollout_rows(result, self.config))
         self.rollouts += metrics.count_rollouts(result)
         figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
-        rss_mb = psutil.Process().memory_info().rss / 2**20
-        figures |= {"rollouts_total": self.rollouts, "rss_mb": rss_mb, "seconds": seconds}
+        figures |= {"rollouts_total": self.rollouts, "seconds": seconds, **memory.memory_figures()}
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
         for warning in metrics.health_warnings(figures):
             self.warn(*warning)
@@ -261,7 +261,7 @@ class Runner:
         self.callbacks.control.check_place()
         step = self.loop.step_number
         data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
-        self.log.write(EventKind.EVAL, **data)
+        self.log.write(EventKind.EVAL, **data, peak_mb=round(memory.peak_mb(), 1))
         self.evaluated, self.saved = step, False
         return self.guard.observe(step, data["metrics"]["clean"]["accuracy"])
 

@@ -15,6 +15,7 @@ from training.errors import UserError
 VERBS = {
     "demo": ("runs", "self-play with the bundled model, start to finish"),
     "train": ("runs", "start a run from a config file or a preset"),
+    "estimate": ("runs", "time, memory and disk of a run before it starts"),
     "presets": ("runs", "list the presets for `train`"),
     "runs": ("runs", "list the runs; rename, tag or group one"),
     "stop": ("runs", "ask a run to save and stop"),

@@ -1,4 +1,4 @@
-"""Runs in the terminal: `demo`, `train`, `resume`, `runs`, `presets`, `stop`; and `doctor`."""
+"""Runs in the terminal: `demo`, `train`, `estimate`, `resume`, `runs`, `presets`, `stop`; and `doctor`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from seirenes_app.cli.common import (
     OUT,
     ProgressLine,
     call_name,
+    display_progress,
     find_run,
     follow,
     interruptible,
@@ -26,7 +27,10 @@ from seirenes_app.cli.common import (
 )
 from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.doctor import check_all
-from seirenes_app.services.formatting import duration, percent
+from seirenes_app.services.dry_run import keep_measurement, measure_run
+from seirenes_app.services.estimate import Basis
+from seirenes_app.services.formatting import duration, megabytes, percent
+from seirenes_app.services.preflight import find_needs, find_warnings, read_machine_state
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
@@ -48,9 +52,17 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_run_options(demo)
 
     train = verbs.add_parser("train")
-    train.add_argument("config", metavar="CONFIG", help="a TOML file, or a preset's name: see seirenes presets")
+    train.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     train.add_argument("--detach", action="store_true", help="start it in the background and return")
     _add_run_options(train)
+
+    estimate = verbs.add_parser("estimate")
+    estimate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    estimate.add_argument(
+        "--measure", action="store_true", help="play two steps of it, in place of an older measurement"
+    )
+    _add_overrides(estimate)
+    estimate.add_argument("--json", action="store_true")
 
     presets = verbs.add_parser("presets")
     presets.add_argument("--json", action="store_true")
@@ -82,12 +94,17 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 RUN_HELP = "a run's id, name, the beginning of one, or its folder"
+CONFIG_HELP = "a TOML file, or a preset's name: see seirenes presets"
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="e.g. update.kl=0.01"
     )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_overrides(parser)
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="the run's folder (default: a new one)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -96,14 +113,62 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def demo(options: argparse.Namespace) -> int:
-    return _start(load_config(_config_file("demo"), options.overrides), options, detach=False)
+    return _start(load_config(config_file("demo"), options.overrides), options, detach=False)
 
 
 def train(options: argparse.Namespace) -> int:
-    return _start(load_config(_config_file(options.config), options.overrides), options, detach=options.detach)
+    return _start(load_config(config_file(options.config), options.overrides), options, detach=options.detach)
 
 
-def _config_file(name: str) -> Path:
+def estimate(options: argparse.Namespace) -> int:
+    """What a run will take here: time, memory, disk, by part; with --measure after two steps that are played."""
+    config = load_config(config_file(options.config), options.overrides)
+    library = RunRepository()
+    if options.measure:
+        measure_config(config, library)
+    needs = find_needs(config, library.list_runs(), library.workspace)
+    machine = read_machine_state(library.runs_root)
+    warnings = find_warnings(config, needs, machine)
+    if options.json:
+        parts = {
+            name: [{"part": p.name, unit: round(p.value, 2), "basis": p.basis} for p in found.parts]
+            for name, unit, found in (("time", "seconds", needs.time), ("memory", "megabytes", needs.memory))
+        }
+        print(json.dumps({"seconds": needs.time.seconds, "memory_mb": needs.memory.megabytes, "disk_mb": needs.disk_mb,
+                          "basis": needs.time.basis, **parts, "warnings": warnings}, ensure_ascii=False))  # fmt: skip
+        return 0
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("")
+    table.add_column("estimate", justify="right")
+    table.add_column("basis")
+    for title, figure, found, show in (
+        ("Time", needs.time.text, needs.time, duration),
+        ("Memory", f"about {megabytes(needs.memory.megabytes)}", needs.memory, megabytes),
+    ):  # fmt: skip
+        table.add_row(f"[bold]{title}[/]", f"[bold]{figure}[/]", "")
+        for part in found.parts:
+            table.add_row(f"  {part.name}", show(part.value), part.basis)
+    table.add_row("[bold]Disk[/], for checkpoints", f"[bold]about {megabytes(needs.disk_mb)}[/]", "")
+    print_table(table)
+    OUT.print(f"Time is estimated {needs.time.basis}.", highlight=False)
+    for warning in warnings:
+        OUT.print(f"! {warning}", highlight=False, markup=False, soft_wrap=True)
+    if not options.measure and needs.time.parts[0].basis is not Basis.MEASURED:
+        OUT.print("Add --measure to play two steps, which takes as long as they do.", highlight=False)
+    return 0
+
+
+def measure_config(config: RunConfig, library: RunRepository) -> None:
+    """Play two steps with progress, and keep what they took. Ctrl+C ends it and leaves nothing behind."""
+    with interruptible(), display_progress() as show:
+        found = measure_run(
+            config, library.runs_root, lambda text, share: show(ProgressLine("measuring", share, 1.0, text))
+        )
+    assert found is not None
+    keep_measurement(library.workspace, config, found)
+
+
+def config_file(name: str) -> Path:
     path = Path(name).expanduser()
     preset = presets_folder() / f"{name}.toml"
     if path.exists() or path.suffix or len(path.parts) > 1:

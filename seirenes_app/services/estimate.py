@@ -1,30 +1,39 @@
-"""How long a run will take here, and how much memory, before it starts. A guess with its basis, never a refusal.
+"""How long a run will take here, how much memory, and how much disk, before it starts. Never a refusal.
 
-Per-token costs were measured on one core (AVX2, float32): sampling 31.5 µs + 69.6 µs for each million parameters, from
-0.87 M at batch 256 and 5.8 M at batch 64; learning 6 N floating-point operations a token (Kaplan et al. 2020,
-arXiv 2001.08361, section 2.1) at 45 GFLOP/s. The shares below are those of the bundled reasoner's demo run, where
-this guess and the clock agreed to a tenth on one core. Finished runs of the same model here replace its scale.
+Three bases, the best that there is: a dry run of the same settings (`dry_run`), finished runs of the same model here,
+or a guess from the model's size. The constants of the guess were measured on one core; learning takes 6 N
+floating-point operations a token (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+`tests/bench/bench_estimate.py` compares estimates with runs.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from seirenes_app.inference.safetensors_header import read_safetensors
 from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
+from training.memory import LIBRARIES_MB, Part, Shape, memory_parts
 from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
+__all__ = ["LIBRARIES_MB", "Shape"]
+
+EVAL_CONDITIONS = 9
+"""Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
 STARTER_PARAMETERS = 2_070_000  # used while the starter's own file cannot be read
+START_S = 8.0
 SAMPLE_BASE_US = 31.5
 SAMPLE_PER_MILLION_US = 69.6
 LEARN_GFLOP_PER_S = 45.0
@@ -33,21 +42,62 @@ LEARN_OVERHEAD = 1.2
 LENGTH_SHARE = 0.3  # mean completion over the limit
 PROMPT_TOKENS = 64
 LEARNING_SHARE = 0.35  # rollouts in groups with any spread; the others carry no gradient and cost nothing
-EVAL_CONDITIONS = 9
-"""Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
-LEARNING_ROWS = 64  # rows of one learning batch
-LOGITS = 2**26  # logits held at once (training.engine.update.MAX_LOGITS)
-ACTIVATIONS = 12  # values kept a token, layer and unit of width between forward and backward
-LIBRARIES_MB = 650.0
 PARALLEL = 0.85  # what each further core adds
+DISK_MB_PER_S = 150.0  # of a checkpoint: written, flushed and hashed
+BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
+
+
+@dataclass(frozen=True)
+class RunMeasurement:
+    """What a dry run took: seconds (`_s`), MiB of the process at its peak up to then (`_mb`), and counts."""
+
+    start_s: float
+    """From the launch to the first evaluation."""
+    first_s: float
+    """What the first step and evaluation take beyond the others: the starting model is loaded, memory allocated."""
+    eval_s: float
+    eval_problems: int
+    checkpoint_s: float
+    stages: dict[str, float]
+    """Seconds of r1, r2, update and what is between the steps, of a usual step."""
+    hinted_s: float
+    """Of one solution under a hint."""
+    hinted: float
+    """Solutions a step under fresh hints."""
+    archived: float
+    """Hints a step that the archive keeps."""
+    loaded_mb: float
+    evaluated_mb: float
+    sampled_mb: float
+    peak_mb: float
+    checkpoint_mb: float
+    gpu_mb: float = 0.0
+    threads: int = 0
+    measured_at: float = 0.0
+
+
+class Basis(StrEnum):
+    """What a figure rests on."""
+
+    GUESS = "guess"
+    EARLIER = "earlier runs"
+    MEASURED = "measured"
+
+
+class EstimatePart(NamedTuple):
+    """Seconds or MiB of one part."""
+
+    name: str
+    value: float
+    basis: Basis
 
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds for the whole run, its parts, and what the guess rests on."""
+    """Seconds for the whole run, its parts, and what the estimate rests on."""
 
     seconds: float
-    parts: tuple[tuple[str, float], ...]
+    parts: tuple[EstimatePart, ...]
     basis: str
 
     @property
@@ -57,34 +107,85 @@ class TimeEstimate:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
+    """MiB of main memory at the peak, and the parts that it is made of."""
+
     megabytes: float
-    parts: tuple[tuple[str, float], ...]
+    parts: tuple[EstimatePart, ...]
 
 
 def estimate_time(
-    config: RunConfig, *, cores: int | None = None, parameters: int | None = None, past: Sequence[RunSummary] = ()
-) -> TimeEstimate:
-    """Estimate a run on `cores` CPU cores (default: this machine's), corrected by `past` runs on this machine."""
+    config: RunConfig, *, cores: int | None = None, parameters: int | None = None, past: Sequence[RunSummary] = (),
+    measured: RunMeasurement | None = None,
+) -> TimeEstimate:  # fmt: skip
+    """Estimate a run on `cores` CPU cores (default: this machine's), corrected by `past` runs on this machine; or by
+    what a dry run `measured`, which then decides alone."""
+    if measured is not None:
+        return _measured_time(config, measured)
     cores = config.model.threads or cores or usable_cores()
     parameters = parameters or model_parameters(config)
     step, evaluation = step_seconds(config, parameters, cores), eval_seconds(config, parameters, cores)
     scale, seen = learn_scale(config, cores, past)
-    evaluations = 2 + ((config.steps - 1) // config.evaluation.every if config.evaluation.every else 0)
+    steps, evaluations, checkpoints = count_steps(config), count_evaluations(config), count_checkpoints(config)
+    basis = Basis.EARLIER if seen else Basis.GUESS
+    checkpoint = checkpoint_mb(config, parameters) / DISK_MB_PER_S
     parts = (
-        ("starting", 8.0),
-        (f"{config.steps} steps", scale * step * config.steps),
-        (f"{evaluations} evaluations", scale * evaluation * evaluations),
+        EstimatePart("starting", START_S, Basis.GUESS),
+        EstimatePart(_count(steps, "step"), scale * step * steps, basis),
+        EstimatePart(_count(evaluations, "evaluation"), scale * evaluation * evaluations, basis),
+        EstimatePart(_count(checkpoints, "checkpoint"), checkpoint * checkpoints, Basis.GUESS),
     )
-    basis = (
+    words = (
         f"from {seen} earlier {'run' if seen == 1 else 'runs'} here"
         if seen
         else f"from the model's size and {cores} CPU {'core' if cores == 1 else 'cores'}"
     )
-    return TimeEstimate(sum(s for _, s in parts), parts, basis)
+    return TimeEstimate(sum(p.value for p in parts), parts, words)
+
+
+def _measured_time(config: RunConfig, found: RunMeasurement) -> TimeEstimate:
+    steps, evaluations, checkpoints = count_steps(config), count_evaluations(config), count_checkpoints(config)
+    # The archive fills: replays begin with what the first steps have put there.
+    replays = sum(min(replays_a_step(config), step * found.archived) for step in range(steps))
+    stepping = steps * (sum(found.stages.values()) + found.hinted_s * found.hinted)
+    stepping += found.hinted_s * replays * config.rollout.hinted
+    evaluating = found.eval_s * config.evaluation.problems / found.eval_problems
+    parts = tuple(
+        EstimatePart(name, seconds, Basis.MEASURED)
+        for name, seconds in (
+            ("starting", found.start_s + found.first_s),
+            (_count(steps, "step"), stepping),
+            (_count(evaluations, "evaluation"), evaluations * evaluating),
+            (_count(checkpoints, "checkpoint"), checkpoints * found.checkpoint_s),
+        )
+    )
+    return TimeEstimate(sum(p.value for p in parts), parts, "from two steps that were played here")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def count_steps(config: RunConfig) -> int:
+    """Steps that it plays: `max_rollouts` may end it before the last one."""
+    if not config.max_rollouts:
+        return config.steps
+    return min(config.steps, math.ceil(config.max_rollouts / max(1, sum(rollouts_a_step(config)))))
+
+
+def count_evaluations(config: RunConfig) -> int:
+    every = config.evaluation.every
+    return 2 + ((count_steps(config) - 1) // every if every else 0)
+
+
+def count_checkpoints(config: RunConfig) -> int:
+    """How many it writes; `checkpoint.keep` says how many of them stay."""
+    every = config.checkpoint.every
+    return 2 + ((count_steps(config) - 1) // every if every else 0)
 
 
 def step_seconds(config: RunConfig, parameters: int, cores: int) -> float:
-    """One step: sampling of all rollouts, learning on those with spread."""
+    """One step: sampling of all rollouts, learning on those with spread, and on clean solutions that are held to the
+    starting model."""
     reasoner, adversary = rollouts_a_step(config)
     solution, hint = config.rollout.max_solution_tokens, config.rollout.max_hint_tokens
     sampled = LENGTH_SHARE * (reasoner * solution + adversary * hint)
@@ -110,6 +211,14 @@ def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
     return reasoner, 0 if config.mode is Mode.RANDOM else hints
 
 
+def replays_a_step(config: RunConfig) -> int:
+    """Archived hints a step once the archive has enough of them."""
+    if config.mode is Mode.CLEAN_RL:
+        return 0
+    share, fresh = config.curriculum.replay_share, config.rollout.questions * config.rollout.hints
+    return round(fresh * share / (1 - share)) if share < 1 else fresh
+
+
 def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tuple[float, int]:
     """Measured over guessed step times of finished runs of the same model, median; and how many there were."""
     ratios = []
@@ -127,36 +236,45 @@ def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tu
     return (statistics.median(ratios), len(ratios)) if ratios else (1.0, 0)
 
 
-def estimate_memory(config: RunConfig, parameters: int | None = None, shape: Shape | None = None) -> MemoryEstimate:
-    """Weights in float32 with what AdamW keeps, the key-value cache of a step's widest batch, and a learning batch."""
-    millions = (parameters or model_parameters(config)) / 1e6
+def estimate_memory(
+    config: RunConfig, parameters: int | None = None, shape: Shape | None = None,
+    measured: RunMeasurement | None = None,
+) -> MemoryEstimate:  # fmt: skip
+    """Main memory at its peak: what a dry run `measured`, or a guess from the model's size and the settings."""
+    if measured is not None:
+        return _measured_memory(measured)
+    found = memory_parts(config, parameters or model_parameters(config), shape or read_shape(model_folder(config)))
+    # Sampling and learning take turns.
+    less, more = sorted((Part.SAMPLING, Part.LEARNING), key=lambda part: found[part])
+    del found[less]
+    parts = tuple(EstimatePart(str(part), mb, Basis.GUESS) for part, mb in found.items() if mb or part is more)
+    return MemoryEstimate(sum(p.value for p in parts), parts)
+
+
+def _measured_memory(found: RunMeasurement) -> MemoryEstimate:
+    levels = [found.loaded_mb]
+    for level in (found.evaluated_mb, found.sampled_mb, found.peak_mb):
+        levels.append(max(level, levels[-1]))
+    names = ("libraries, weights", "evaluation", "sampling, beyond that", "learning, beyond that")
+    taken = [levels[0], *(after - before for before, after in zip(levels, levels[1:], strict=False))]
+    parts = tuple(EstimatePart(name, mb, Basis.MEASURED) for name, mb in zip(names, taken, strict=True))
+    return MemoryEstimate(levels[-1], parts)
+
+
+def checkpoint_mb(config: RunConfig, parameters: int, shape: Shape | None = None) -> float:
+    """Of one checkpoint: weights and moments, or those of the adapter."""
+    if config.model.tuning is Tuning.FULL:
+        return BYTES_PER_PARAMETER * parameters / 2**20
     shape = shape or read_shape(model_folder(config))
-    full = config.model.tuning is Tuning.FULL
-    referenced = config.update.kl or config.adversary.kl or config.reasoner.clean_anchor
-    copies = 2 if full and referenced else 1
-    r = config.rollout
-    tokens = PROMPT_TOKENS + r.max_solution_tokens
-    cache = r.questions * r.hints * r.hinted * tokens * shape.layers * 2 * shape.cache_width
-    logits = min(LOGITS, LEARNING_ROWS * tokens * shape.vocabulary * LENGTH_SHARE)
-    learning = LEARNING_ROWS * tokens * shape.layers * shape.width * ACTIVATIONS + 3 * logits
-    parts = (
-        ("weights", 4 * millions * copies),
-        ("gradients, optimiser", 12 * millions if full else 0.24 * millions),
-        ("sampling cache", 4 * cache / 2**20),
-        ("learning batch", 4 * learning / 2**20),
-        ("libraries", LIBRARIES_MB),
-    )
-    return MemoryEstimate(sum(m for _, m in parts), parts)
+    # Of the adapter's 12 bytes a parameter in memory, gradients stay there.
+    return memory_parts(config, parameters, shape)[Part.OPTIMISER]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What of a model's architecture decides its memory; the defaults are the bundled reasoner's."""
-
-    layers: int = 4
-    width: int = 192
-    cache_width: int = 96  # key-value heads times their width
-    vocabulary: int = 1536
+def disk_mb(config: RunConfig, parameters: int, measured: RunMeasurement | None = None) -> float:
+    """What its checkpoints take on the disk in the end."""
+    one = measured.checkpoint_mb if measured is not None else checkpoint_mb(config, parameters)
+    count, keep = count_checkpoints(config), config.checkpoint.keep
+    return one * (min(count, keep + 1) if keep else count)
 
 
 def read_shape(folder: Path | None) -> Shape:
@@ -167,7 +285,8 @@ def read_shape(folder: Path | None) -> Shape:
         width, heads = int(found["hidden_size"]), int(found["num_attention_heads"])
         head = int(found.get("head_dim") or width // heads)
         cache = head * int(found.get("num_key_value_heads") or heads)
-        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]))
+        inner = int(found.get("intermediate_size") or 0)
+        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]), inner)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):
         return Shape()
 

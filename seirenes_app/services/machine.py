@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from training.environment import versions
+from training.memory import container_memory
 
 PACKAGES = ("torch", "transformers", "peft", "PySide6-Essentials", "llama-cpp-python", "sqlite-utils")
 
@@ -67,14 +68,8 @@ def read_memory() -> Memory:
     """What a model can have here; a container's limit counts. The GPU is asked at most every few seconds."""
     memory = psutil.virtual_memory()
     total, free = memory.total, memory.available
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-        used = int((group / "memory.current").read_text(encoding="ascii")) - int(stat["inactive_file"])
-        total, free = min(total, limit), min(free, max(0, limit - used))
-    except (OSError, ValueError, KeyError):
-        pass  # no container, or one without a limit
+    if (limit := container_memory()) is not None:
+        total, free = min(total, limit[0]), min(free, limit[1])
     gpu = _gpu_now(int(time.monotonic() / _GPU_KEPT_S))
     if gpu is None:
         return Memory(total, free)

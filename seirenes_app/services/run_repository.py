@@ -32,7 +32,7 @@ class RunRepository:
         self, runs_root: Path | None = None, presets: Path | None = None, workspace: Path | None = None
     ) -> None:
         self.runs_root = runs_root or default_runs_root()
-        self._workspace = workspace or (workspace_path() if runs_root is None else None)
+        self.workspace = workspace or (workspace_path() if runs_root is None else None)
         self._presets = presets
         self._over: dict[Path, tuple[Stamp, RunSummary]] = {}
 
@@ -43,7 +43,7 @@ class RunRepository:
     def folders(self) -> list[Path]:
         """The folders of all runs, in no order."""
         inside = [f for f in self.runs_root.iterdir() if not f.name.startswith(".")] if self.runs_root.is_dir() else []
-        elsewhere = read_known_runs(self._workspace) if self._workspace is not None else ()
+        elsewhere = read_known_runs(self.workspace) if self.workspace is not None else ()
         there = {f.resolve() for f in inside}
         folders = [*inside, *(f for f in elsewhere if f.resolve() not in there)]
         return [f for f in folders if (f / "config.json").exists() or (f / "events.jsonl").exists()]
@@ -60,15 +60,15 @@ class RunRepository:
 
     def marks(self) -> dict[str, RunMark]:
         """Names, tags, pins and notes by run id; for callers that have no open workspace."""
-        if self._workspace is None or not self._workspace.is_file():
+        if self.workspace is None or not self.workspace.is_file():
             return {}
-        with closing(Workspace(self._workspace)) as workspace:
+        with closing(Workspace(self.workspace)) as workspace:
             return workspace.marks()
 
     def remember(self, paths: RunPaths) -> None:
         """List a run that is not under the root from now on."""
-        if self._workspace is not None and paths.root.parent.resolve() != self.runs_root.resolve():
-            with closing(Workspace(self._workspace)) as workspace:
+        if self.workspace is not None and paths.root.parent.resolve() != self.runs_root.resolve():
+            with closing(Workspace(self.workspace)) as workspace:
                 workspace.remember_run(paths.root)
 
     def presets(self) -> Mapping[str, Preset]:

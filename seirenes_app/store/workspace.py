@@ -1,4 +1,5 @@
-"""The workspace database: marks of runs, recent files, drafts with their results. It holds no runs, those are folders.
+"""The workspace database: marks of runs, recent files, drafts with their results, the queue of runs, what dry runs
+measured. It holds no runs, those are folders.
 
 `SEIRENES_DATA` names the folder to use in place of the platform's own.
 """
@@ -18,6 +19,7 @@ from training.resources import data_folder
 from training.sqlite import Database, Migrations, open_read_only
 
 MAX_RECENT = 12
+KEPT_MEASUREMENTS = 200
 BUSY_S = 0.25
 """How long a call waits for another program that holds the file: the window waits with it."""
 _REMEDIES = (
@@ -68,6 +70,20 @@ def m004_run_names(db: Database) -> None:
 def m005_model_folders(db: Database) -> None:
     """Folders and files in which the user has models."""
     db["model_folders"].create({"path": str, "added_at": float}, pk="path", not_null={"added_at"})
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m006_run_queue(db: Database) -> None:
+    """Runs that wait to be started, see `QueueStore`; what dry runs measured, by settings and machine."""
+    db["run_queue"].create(
+        {"id": str, "place": int, "added_at": float, "body": str, "folder": str, "problem": str, "approved": int},
+        pk="id", not_null={"place", "added_at", "body", "folder", "problem", "approved"},
+        defaults={"folder": "", "problem": "", "approved": 0},
+    )  # fmt: skip
+    db["run_queue_state"].create({"key": str, "value": str}, pk="key", not_null={"value"})
+    db["run_measurements"].create(
+        {"key": str, "measured_at": float, "body": str}, pk="key", not_null={"measured_at", "body"}
+    )
 
 
 @dataclass(frozen=True)
@@ -177,6 +193,17 @@ class Workspace:
         with self.writing("The model folder was not dropped"):
             self._db.execute("delete from model_folders where path = ?", [str(path)])
 
+    def keep_measurement(self, key: str, body: str, now: float | None = None) -> None:
+        """Keep what a dry run measured; the oldest beyond `KEPT_MEASUREMENTS` are forgotten."""
+        row = {"key": key, "body": body, "measured_at": time.time() if now is None else now}
+        with self.writing("The measurement was not kept"):
+            self._db["run_measurements"].upsert(row, pk="key")
+            self._db.execute(
+                "delete from run_measurements where key not in "
+                "(select key from run_measurements order by measured_at desc limit ?)",
+                [KEPT_MEASUREMENTS],
+            )
+
     @contextmanager
     def writing(self, problem: str) -> Iterator[None]:
         """One transaction; trouble with the file is a `UserError` that begins with `problem`."""
@@ -240,6 +267,16 @@ def read_model_folders(path: Path) -> tuple[Path, ...]:
     except sqlite3.Error:
         return ()
     return tuple(Path(text) for (text,) in rows)
+
+
+def read_measurement(path: Path, key: str) -> str | None:
+    """What a dry run measured, from any thread; None where there is none or the file cannot be read or is older."""
+    try:
+        with closing(open_read_only(path)) as connection:
+            row = connection.execute("select body from run_measurements where key = ?", [key]).fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else str(row[0])
 
 
 def workspace_path() -> Path:
@@ -332,3 +369,87 @@ class CraftStore:
     def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         with self._workspace.explained("What was saved cannot be read"):
             return list(self._db.query(query, values))
+
+
+@dataclass(frozen=True)
+class QueuedRow:
+    """One entry of the queue as it is stored; `body` may be of any version, or damaged."""
+
+    id: str
+    added_at: float
+    body: str
+    folder: str
+    """Of the run that was made for it and whose trainer may not have been launched; "" before."""
+    problem: str
+    """Why it could not be started; "" where that was not tried or it may be tried again."""
+    approved: bool
+    """Whether it is to be started although it does not fit."""
+
+
+class QueueStore:
+    """The runs that wait, in their order. Several windows and commands may change it: each call is one transaction."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._db = workspace, workspace.database
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that starts the runs."""
+        return self._workspace.path.with_name("queue.lock")
+
+    def rows(self) -> tuple[QueuedRow, ...]:
+        with self._workspace.explained("The queue cannot be read"):
+            found = list(self._db.query("select * from run_queue order by place, added_at, id"))
+        return tuple(
+            QueuedRow(
+                str(r["id"]), float(r["added_at"]), str(r["body"]), r["folder"], r["problem"], bool(r["approved"])
+            )
+            for r in found
+        )
+
+    def add(self, id_: str, body: str, *, at: int | None = None, now: float | None = None) -> None:
+        """Add an entry at the end, or as number `at`."""
+        with self._workspace.writing("The run was not added to the queue"):
+            ids = self._ids()
+            row = {"id": id_, "place": len(ids), "added_at": time.time() if now is None else now, "body": body}
+            self._db["run_queue"].insert(row)
+            if at is not None:
+                ids.insert(at, id_)
+                self._number(ids)
+
+    def move(self, id_: str, to: int) -> None:
+        """Make an entry number `to`, counted from 0."""
+        with self._workspace.writing("The queue's order was not kept"):
+            ids = self._ids()
+            if id_ in ids:
+                ids.remove(id_)
+                ids.insert(max(0, to), id_)
+                self._number(ids)
+
+    def remove(self, id_: str) -> None:
+        with self._workspace.writing("The run was not taken out of the queue"):
+            self._db.execute("delete from run_queue where id = ?", [id_])
+
+    def change(self, id_: str, **values: str | int) -> None:
+        """Set `body`, `folder`, `problem` or `approved`; an entry that is gone stays gone."""
+        names = ", ".join(f"{name} = :{name}" for name in values)
+        with self._workspace.writing("The queue was not changed"):
+            self._db.execute(f"update run_queue set {names} where id = :id", {**values, "id": id_})
+
+    @property
+    def running(self) -> bool:
+        """Whether its runs are to be started."""
+        with self._workspace.explained("The queue cannot be read"):
+            return any(row["value"] == "1" for row in self._db.query(
+                "select value from run_queue_state where key = 'running'"))  # fmt: skip
+
+    def set_running(self, on: bool) -> None:
+        with self._workspace.writing("The queue was not changed"):
+            self._db["run_queue_state"].upsert({"key": "running", "value": str(int(on))}, pk="key")
+
+    def _ids(self) -> list[str]:
+        return [str(row["id"]) for row in self._db.query("select id from run_queue order by place, added_at, id")]
+
+    def _number(self, ids: Iterable[str]) -> None:
+        for place, id_ in enumerate(ids):
+            self._db.execute("update run_queue set place = ? where id = ?", [place, id_])

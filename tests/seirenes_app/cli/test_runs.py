@@ -58,3 +58,23 @@ def test_a_finished_run_is_not_resumed(capsys):
 def test_presets_are_listed(capsys):
     assert main(["presets"]) == 0
     assert "demo: The bundled model against itself" in capsys.readouterr().out
+
+
+SMALL = ["rollout.questions=2", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=1", "rollout.max_hint_tokens=8",
+         "rollout.max_solution_tokens=16", "evaluation.problems=4", "evaluation.max_new_tokens=8"]  # fmt: skip
+
+
+def test_an_estimate_is_a_guess_until_two_steps_were_played_and_then_remembered(capsys):
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    assert main(["estimate", "quick", *settings]) == 0
+    out = capsys.readouterr().out
+    assert "8 steps" in out
+    assert "guess" in out
+    assert "--measure" in out
+    assert main(["estimate", "quick", *settings, "--measure"]) == 0
+    assert "Loading the model" in capsys.readouterr().err
+    assert main(["estimate", "quick", *settings, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {part["basis"] for part in [*found["time"], *found["memory"]]} == {"measured"}
+    assert sum(part["seconds"] for part in found["time"]) == pytest.approx(found["seconds"], abs=0.1)
+    assert len(listed(capsys)) == 2

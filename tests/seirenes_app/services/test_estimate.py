@@ -7,14 +7,18 @@ from dataclasses import replace
 import pytest
 
 from seirenes_app.services.estimate import (
+    Basis,
+    RunMeasurement,
     Shape,
     count_parameters,
+    disk_mb,
     estimate_memory,
     estimate_time,
     read_shape,
     rollouts_a_step,
     step_seconds,
 )
+from training.memory import Part, memory_parts
 from training.runs.config import Mode, RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
@@ -39,20 +43,21 @@ def test_more_steps_take_longer_and_more_cores_less():
 
 @pytest.mark.parametrize(("section", "name"), [("update", "kl"), ("adversary", "kl"), ("reasoner", "clean_anchor")])
 def test_every_pull_to_the_starting_model_needs_a_copy_of_it(section, name):
-    def weights(config):
-        return dict(estimate_memory(config, parameters=2_000_000).parts)["weights"]
+    def copies(config):
+        parts = {p.name: p.value for p in estimate_memory(config, parameters=2_000_000).parts}
+        return parts["weights"] + parts.get("starting model, for the KL", 0.0)
 
     def pulled(config, section, name, weight):
         return replace(config, **{section: replace(getattr(config, section), **{name: weight})})
 
     free = pulled(pulled(pulled(DEMO, "update", "kl", 0.0), "adversary", "kl", 0.0), "reasoner", "clean_anchor", 0.0)
-    assert weights(pulled(free, section, name, 0.1)) == pytest.approx(2 * weights(free))
+    assert copies(pulled(free, section, name, 0.1)) == pytest.approx(2 * copies(free))
 
 
 def test_the_parts_make_the_whole():
     time, memory = estimate_time(DEMO, cores=2), estimate_memory(DEMO)
-    assert sum(s for _, s in time.parts) == pytest.approx(time.seconds)
-    assert sum(m for _, m in memory.parts) == pytest.approx(memory.megabytes)
+    assert sum(p.value for p in time.parts) == pytest.approx(time.seconds)
+    assert sum(p.value for p in memory.parts) == pytest.approx(memory.megabytes)
     assert time.text.startswith("about ")
 
 
@@ -94,7 +99,42 @@ def test_a_damaged_model_file_is_no_count(tmp_path, content):
 def test_a_large_vocabulary_costs_no_more_than_the_logits_held_at_once():
     def learning(vocabulary):
         shape = Shape(layers=28, width=1024, cache_width=1024, vocabulary=vocabulary)
-        return dict(estimate_memory(DEMO, 600_000_000, shape).parts)["learning batch"]
+        return memory_parts(DEMO, 600_000_000, shape)[Part.LEARNING]
 
     assert learning(151_936) == learning(300_000)
     assert learning(151_936) - learning(1) < 900
+
+
+MEASURED = RunMeasurement(
+    start_s=6.0, first_s=2.0, eval_s=5.0, eval_problems=50, checkpoint_s=0.5,
+    stages={"r1": 1.0, "r2": 0.5, "update": 2.0, "between": 0.1}, hinted_s=0.01, hinted=100.0, archived=25.0,
+    loaded_mb=400.0, evaluated_mb=700.0, sampled_mb=650.0, peak_mb=900.0, checkpoint_mb=24.0,
+)  # fmt: skip
+
+
+def test_a_measurement_is_scaled_to_the_steps_evaluations_and_checkpoints_of_the_run():
+    config = replace(
+        DEMO, steps=40, evaluation=replace(DEMO.evaluation, every=20, problems=200),
+        checkpoint=replace(DEMO.checkpoint, every=10),
+        rollout=replace(DEMO.rollout, questions=10, hints=4, hinted=4),
+    )  # fmt: skip
+    found = estimate_time(config, measured=MEASURED)
+    parts = {part.name: part.value for part in found.parts}
+    # Ten archived hints are replayed in each step but the first, four solutions each.
+    assert parts["40 steps"] == pytest.approx(40 * (3.6 + 1.0) + 39 * 10 * 4 * 0.01)
+    assert parts["3 evaluations"] == pytest.approx(3 * 4 * 5.0)
+    assert parts["5 checkpoints"] == pytest.approx(2.5)
+    assert parts["starting"] == pytest.approx(8.0)
+    assert {part.basis for part in found.parts} == {Basis.MEASURED}
+    assert disk_mb(config, 2_000_000, MEASURED) == pytest.approx(5 * 24.0)
+
+
+def test_measured_memory_is_the_peak_and_its_parts_never_fall():
+    found = estimate_memory(DEMO, measured=MEASURED)
+    assert found.megabytes == 900.0
+    assert [part.value for part in found.parts] == [400.0, 300.0, 0.0, 200.0]
+
+
+def test_a_limit_of_rollouts_ends_a_run_before_its_last_step():
+    few = replace(DEMO, max_rollouts=2 * sum(rollouts_a_step(DEMO)))
+    assert estimate_time(few, cores=2).parts[1].name == "2 steps"

@@ -8,14 +8,14 @@ from helpers.model_folders import model_folder
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel
 
+from seirenes_app.services import preflight
+from seirenes_app.services.preflight import MachineState
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
-from seirenes_app.ui.pages.train import preflight
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.page import TrainPage
-from seirenes_app.ui.pages.train.preflight import MachineState
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.config_form import Field

@@ -15,13 +15,13 @@ from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.models.facts import ModelFormat
+from seirenes_app.services.preflight import Preflight, check_run
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.resources import presets_folder, starter_folder
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
-from seirenes_app.ui.pages.train.preflight import Preflight, check_run
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
@@ -197,9 +197,9 @@ class LaunchPanel(QScrollArea):
 
     def render_preflight(self, found: Preflight) -> None:
         """What it will take, and warnings; with a warning the button says that it starts all the same."""
-        self.time.render_parts(found.time.text, [(name, duration(s)) for name, s in found.time.parts])
+        self.time.render_parts(found.time.text, [(p.name, duration(p.value)) for p in found.time.parts])
         self.basis.setText(f"Estimated {found.time.basis}.")
-        parts = [(name, megabytes(mb)) for name, mb in found.memory.parts]
+        parts = [(p.name, megabytes(p.value)) for p in found.memory.parts]
         self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
         _clear(self.warnings)
         for text in found.warnings:
@@ -370,8 +370,10 @@ class NewRun(QWidget):
 
     def _estimate(self) -> None:
         if not self._render_wrong():
-            config, past, root = self.form.config(), self._past, self._library.runs_root
-            self._tasks.run(lambda: check_run(config, past, root), self._on_checked, key="preflight")
+            config, past, library = self.form.config(), self._past, self._library
+            self._tasks.run(
+                lambda: check_run(config, past, library.runs_root, library.workspace), self._on_checked, key="preflight"
+            )
 
     def _on_checked(self, found: Preflight) -> None:
         if self.form.first_wrong() is None and found.config == self.form.config():

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.machine import read_machine
+from seirenes_app.services.preflight import live_runs
 from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
 from seirenes_app.services.run_report import before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
@@ -24,7 +25,6 @@ from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train.actions import ACTIONS, RUN_ACTIONS
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.new_run import NewRun
-from seirenes_app.ui.pages.train.preflight import live_runs
 from seirenes_app.ui.pages.train.run_view import RunView
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import Theme

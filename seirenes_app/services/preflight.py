@@ -1,4 +1,5 @@
-"""What a run will take, and what a person should know before they start it. No widgets; nothing here refuses a run."""
+"""What a run will take, whether it fits now, and what a person should know before they start it. Nothing here refuses
+a run."""
 
 from __future__ import annotations
 
@@ -7,20 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from seirenes_app.services import estimate
+from seirenes_app.services.dry_run import known_measurement
 from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.machine import read_memory
 from seirenes_app.services.models.facts import kind_of, read_files, template_of
 from training.core.prompts import ModelKind, PromptProfile, TokenLimits
 from training.errors import UserError
+from training.memory import LIBRARIES_MB
 from training.model_names import locate_folder, locate_model
 from training.prompt_files import AUTO, COMPACT, STARTER, built_in, choose_profile
 from training.runs.config import RunConfig, profile_of
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
 
-BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
 NAME_CHARACTERS = 32
 
 
@@ -30,7 +31,21 @@ class MachineState:
 
     memory_free_mb: float
     disk_free_mb: float
-    live: tuple[str, ...]  # Runs that have a trainer
+    live: tuple[str, ...]
+    """Runs that have a trainer."""
+    gpu_free_mb: float = 0.0
+    """0 where there is no GPU."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a configuration takes: as measured by a dry run, or guessed."""
+
+    time: estimate.TimeEstimate
+    memory: estimate.MemoryEstimate
+    disk_mb: float
+    gpu_mb: float = 0.0
+    """Of a GPU's memory, where one is used and it was measured; otherwise `memory` stands for it."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +53,41 @@ class Preflight:
     """What a configuration will take, and warnings: a sentence or two each."""
 
     config: RunConfig
-    time: estimate.TimeEstimate
-    memory: estimate.MemoryEstimate
+    needs: Needs
     warnings: tuple[str, ...]
-    fitting: PromptProfile  # The profile that goes with the model
-    limits: TokenLimits  # Suggested for the model and the chosen prompts
+    fitting: PromptProfile
+    """The profile that goes with the model."""
+    limits: TokenLimits
+    """Suggested for the model and the chosen prompts."""
+
+    @property
+    def time(self) -> estimate.TimeEstimate:
+        return self.needs.time
+
+    @property
+    def memory(self) -> estimate.MemoryEstimate:
+        return self.needs.memory
 
 
-def check_run(config: RunConfig, past: Sequence[RunSummary], runs_root: Path) -> Preflight:
+def find_needs(config: RunConfig, past: Sequence[RunSummary] = (), workspace: Path | None = None) -> Needs:
+    """Read the model's small files and what was measured before: call it off the window's thread."""
+    measured = known_measurement(workspace, config)
+    parameters = estimate.model_parameters(config)
+    return Needs(
+        estimate.estimate_time(config, parameters=parameters, past=past, measured=measured),
+        estimate.estimate_memory(config, parameters, measured=measured),
+        estimate.disk_mb(config, parameters, measured), measured.gpu_mb if measured is not None else 0.0,
+    )  # fmt: skip
+
+
+def check_run(
+    config: RunConfig, past: Sequence[RunSummary], runs_root: Path, workspace: Path | None = None
+) -> Preflight:
     """Estimate and warn. Reads the machine and the locks of all runs: call it off the window's thread."""
-    memory = estimate.estimate_memory(config)
-    warnings = find_warnings(config, memory.megabytes, estimate.model_parameters(config), read_machine_state(runs_root))
+    needs = find_needs(config, past, workspace)
     fitting, limits, cautions = check_prompts(config)
-    return Preflight(config, estimate.estimate_time(config, past=past), memory, warnings + cautions, fitting, limits)
+    return Preflight(config, needs, find_warnings(config, needs, read_machine_state(runs_root)) + cautions, fitting,
+                     limits)  # fmt: skip
 
 
 def check_prompts(config: RunConfig) -> tuple[PromptProfile, TokenLimits, tuple[str, ...]]:
@@ -93,8 +130,8 @@ def check_prompts(config: RunConfig) -> tuple[PromptProfile, TokenLimits, tuple[
 
 def read_machine_state(runs_root: Path) -> MachineState:
     existing = next((p for p in (runs_root, *runs_root.parents) if p.exists()), Path.cwd())
-    free_mb = shutil.disk_usage(existing).free / 2**20
-    return MachineState(psutil.virtual_memory().available / 2**20, free_mb, live_runs(runs_root))
+    memory, free_mb = read_memory(), shutil.disk_usage(existing).free / 2**20
+    return MachineState(memory.free / 2**20, free_mb, live_runs(runs_root), memory.gpu_free / 2**20)
 
 
 def live_runs(runs_root: Path) -> tuple[str, ...]:
@@ -103,13 +140,27 @@ def live_runs(runs_root: Path) -> tuple[str, ...]:
     return tuple(lock.parent.name for lock in locks if holder(lock) is not None)
 
 
-def checkpoints_mb(config: RunConfig, parameters: int) -> float:
-    every, keep = config.checkpoint.every, config.checkpoint.keep
-    count = 2 + (config.steps // every if every else 0)
-    return (min(count, keep + 1) if keep else count) * BYTES_PER_PARAMETER * parameters / 2**20
+def find_shortages(config: RunConfig, needs: Needs, machine: MachineState) -> tuple[str, ...]:
+    """Why the run does not fit now: memory, disk. Empty where it does."""
+    found = []
+    on_gpu = machine.gpu_free_mb > 0 and config.model.device in ("auto", "cuda")
+    # On a GPU the libraries stay in main memory, and nearly all else does not.
+    needed = (needs.gpu_mb or max(0.0, needs.memory.megabytes - LIBRARIES_MB)) if on_gpu else needs.memory.megabytes
+    free, where = (machine.gpu_free_mb, "the GPU's memory") if on_gpu else (machine.memory_free_mb, "memory")
+    if needed > free:
+        found.append(
+            f"It needs about {megabytes(needed)} of {where} and {megabytes(free)} are free. The system may end it; "
+            "fewer questions or shorter solutions need less."
+        )
+    if needs.disk_mb > machine.disk_free_mb:
+        found.append(
+            f"Its checkpoints take about {megabytes(needs.disk_mb)} and {megabytes(machine.disk_free_mb)} of disk are "
+            "free. Set checkpoint.keep to keep fewer."
+        )
+    return tuple(found)
 
 
-def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine: MachineState) -> tuple[str, ...]:
+def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tuple[str, ...]:
     found = []
     if config.model.path != "starter":
         try:
@@ -118,17 +169,7 @@ def find_warnings(config: RunConfig, memory_mb: float, parameters: int, machine:
             found.append(str(error))
     if config.data.problems and not Path(config.data.problems).is_file():
         found.append(f"There is no problem file “{config.data.problems}”.")
-    if memory_mb > machine.memory_free_mb:
-        found.append(
-            f"It needs about {megabytes(memory_mb)} of memory and {megabytes(machine.memory_free_mb)} are free. The "
-            "system may end it; fewer questions or shorter solutions need less."
-        )
-    disk_mb = checkpoints_mb(config, parameters)
-    if disk_mb > machine.disk_free_mb:
-        found.append(
-            f"Its checkpoints take about {megabytes(disk_mb)} and {megabytes(machine.disk_free_mb)} of disk are free. "
-            "Set checkpoint.keep to keep fewer."
-        )
+    found += find_shortages(config, needs, machine)
     if machine.live:
         name = machine.live[0] if len(machine.live[0]) <= NAME_CHARACTERS else f"{machine.live[0][:NAME_CHARACTERS]}…"
         running = f"{name} is" if len(machine.live) == 1 else f"{len(machine.live)} runs are"
