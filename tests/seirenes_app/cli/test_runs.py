@@ -72,7 +72,7 @@ def test_an_estimate_is_a_guess_until_two_steps_were_played_and_then_remembered(
     assert "guess" in out
     assert "--measure" in out
     assert main(["estimate", "quick", *settings, "--measure"]) == 0
-    assert "Loading the model" in capsys.readouterr().err
+    assert "Starting the trainer" in capsys.readouterr().err
     assert main(["estimate", "quick", *settings, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {part["basis"] for part in [*found["time"], *found["memory"]]} == {"measured"}
