@@ -1,14 +1,12 @@
-"""Turn a step's result into figures and database rows, and find what a healthy run does not show. No I/O.
+"""Turn a step's result into figures and database rows. No I/O.
 
 The names are the contract with everything that draws or reads a run.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from training.core.answer_reader import READER_VERSION
 from training.core.statistics import wilson_clustered
@@ -129,71 +127,6 @@ def _learning(result: StepResult) -> dict[str, float | None]:
         figures["logprob_gap/mean"] = sum(s.logprob_gap_mean * s.tokens for s in stats_all) / tokens
         figures["logprob_gap/max"] = max(s.logprob_gap_max for s in stats_all)
     return figures
-
-
-def health_warnings(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(code, what happened, what to do) for figures that a healthy run does not show."""
-    found = []
-
-    def below(name: str, limit: float) -> bool:
-        value = figures.get(name)
-        return value is not None and value < limit
-
-    if below("gate_pass_rate", 0.5):
-        found.append(("gates", f"Only {figures['gate_pass_rate']:.0%} of the hints pass the gates.",
-                      "Raise adversary.kl or lower adversary.loss_weight."))  # fmt: skip
-    if below("hint_unique_share", 0.5):
-        found.append(("narrow", f"Only {figures['hint_unique_share']:.0%} of the hints differ from one another.",
-                      "Raise adversary.kl, rollout.temperature or curriculum.replay_share."))  # fmt: skip
-    if below("entropy/adversary", 0.05):
-        found.append(("entropy", "The Adversary's entropy is close to zero: it writes the same hint again and again.",
-                      "Raise adversary.kl or lower update.learning_rate."))  # fmt: skip
-    found += _unread_warnings(figures)
-    gap = figures.get("logprob_gap/max")
-    if gap is not None and gap > 0.5:
-        found.append(("logprob_gap", f"Sampler and trainer disagree by {gap:.2f} nats on a token.",
-                      "Use float32, or lower the batch; the update is biased while this lasts."))  # fmt: skip
-    norm = figures.get("grad_norm")
-    if norm is not None and not math.isfinite(norm):
-        found.append(("gradient", "The gradient is not finite; the step was skipped.", "Lower update.learning_rate."))
-    return found
-
-
-MANY_UNREAD = 0.05
-FLAT_STEPS = 3
-"""After so many steps without a difference of rewards there is a warning."""
-
-
-def _unread_warnings(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    found = []
-    unreadable, truncated = (figures.get(name) or 0.0 for name in ("unparsable_rate", "truncated_rate"))
-    if unreadable > MANY_UNREAD:
-        found.append(("unreadable", f"{unreadable:.0%} of the solutions are unreadable, and count as failures.",
-                      "Read some of them, see with `seirenes grade` how one is read, and choose a prompt that shows "
-                      "the model the form of the answer."))  # fmt: skip
-    if truncated > MANY_UNREAD:
-        found.append(("truncated", f"{truncated:.0%} of the solutions are cut off by the token limit: no reward.",
-                      "Raise rollout.max_solution_tokens."))  # fmt: skip
-    return found
-
-
-def is_flat(figures: Mapping[str, Any]) -> bool:
-    """Whether all rewards were equal within every group of a step, so that nothing was learned from it."""
-    groups, flat = (sum(figures.get(f"{name}/{role}") or 0.0 for role in Role) for name in ("groups", "zero_variance"))
-    return bool(groups) and flat >= groups
-
-
-def flat_warning(figures: Mapping[str, Any], steps: int) -> tuple[str, str, str]:
-    """The warning of `steps` flat steps in a row, with the remedy that fits the last one's figures."""
-    accuracy = figures.get("clean_accuracy") or 0.0
-    if _unread_warnings(figures):
-        remedy = "Most likely few answers are read: see the warnings on unreadable and truncated solutions first."
-    elif accuracy > 0.5:
-        remedy = "The problems are too easy for this model: use harder ones, or raise rollout.temperature."
-    else:
-        remedy = "The problems are too hard for this model: use easier ones, or a stronger model."
-    message = f"In {steps} steps in a row all rewards of a group were equal, so nothing was learned."
-    return "equal_rewards", message, remedy
 
 
 def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:

@@ -34,11 +34,13 @@ from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter
 from training.runs.config import OnDrop, RunConfig, load_config, to_dict
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
-from training.runs.events import EventKind, EventLog
+from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.files import FileError
+from training.runs.health import CLEAN_GUARD, Change, HealthChange, HealthMonitor
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
-from training.runs.status import FailureKind
+from training.runs.status import FailureKind, RunState, reduce
+from training.runs.timing import StageTimer, TimePart
 from training.selfplay import SelfPlay, StepResult
 
 STAGE_EVENT_S = 0.5
@@ -82,17 +84,17 @@ class Runner:
     config: RunConfig
     log: EventLog
     callbacks: RunCallbacks
+    timer: StageTimer = field(init=False)
     backend: LocalTorchBackend = field(init=False)
     loop: SelfPlay = field(init=False)
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
+    health: HealthMonitor = field(init=False)
     good: Path | None = None
     """The newest checkpoint with an evaluation of its weights that raised no alarm."""
     rollouts: int = 0
     waited: bool = False
     """Whether the step under way waited for another program to release the database."""
-    flat_steps: int = 0
-    """How many steps in a row all rewards were equal within every group."""
     resumed_from: int | None = None
     recorded: int = 0
     """The newest step whose rollouts and figures were written."""
@@ -102,6 +104,10 @@ class Runner:
     """Whether the newest checkpoint holds the present state."""
     launched: bool = False
     """Whether there are checkpoints, so that the settings have worked before, or it has announced itself."""
+
+    def __post_init__(self) -> None:
+        self.timer = StageTimer(self.log.clock.now)
+        self.health = HealthMonitor(to_dict(self.config))
 
     # ------------------------------------------------------------------ set-up
 
@@ -119,14 +125,14 @@ class Runner:
             resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
             dtype=m.dtype, threads=threads, learning_rate=c.update.learning_rate,
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
-            max_grad_norm=c.update.max_grad_norm, seed=c.data.seed,
+            max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer,
         )  # fmt: skip
         problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
-            now=self.log.clock.now,
+            self.timer,
         )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
@@ -151,7 +157,7 @@ class Runner:
             "run_id": self.paths.run_id, "pid": os.getpid(), "mode": c.mode, "model": c.model.path, "steps": c.steps,
             "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
             "threads": self.backend.threads, "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
-            **memory.memory_figures(),
+            "alarms": self.health.raised, **memory.memory_figures(),
         }  # fmt: skip
 
     def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
@@ -160,7 +166,8 @@ class Runner:
         step = self.loop.step_number
         self.resumed_from = self.recorded = self.callbacks.step = step
         self.guard = CleanGuard(**saved["guard"])
-        self.rollouts, self.flat_steps = saved["rollouts"], saved.get("flat_steps", 0)
+        self.rollouts = saved["rollouts"]
+        self._catch_up_health(step)
         # Checkpoints of earlier versions do not say these two: all had been evaluated where one was due, and the best
         # evaluation is a good one.
         self.evaluated = saved.get("evaluated", step)
@@ -168,14 +175,27 @@ class Runner:
         self.good = self.paths.checkpoints / good if good else None
         self.saved = True
 
+    def _catch_up_health(self, step: int) -> None:
+        """Which alarms stand, from what the event log has of the steps up to this one."""
+        past = RunState()
+        for event in EventTail(self.paths.events).poll():
+            past = reduce(past, event)
+        self.health.catch_up(past.history.until(step).entries())
+        clean = [p.metrics["clean"]["accuracy"] for p in past.evals if p.step <= step]
+        if clean and clean[-1] < self.guard.best - self.guard.margin:
+            self.health.report(step, CLEAN_GUARD, "", "")
+
     # ------------------------------------------------------------------ the run
 
     def run(self) -> str:
         """Evaluate, play the steps, evaluate; returns the outcome, "finished" or "stopped"."""
         loop = self.loop
         writer = None
+        # What was counted until here is no part of a step.
+        self.timer.take()
         try:
-            writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number, waiting=self._wait_for_lock)
+            with self.timer.lap(TimePart.RECORDING):
+                writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number, waiting=self._wait_for_lock)
             if self.evaluated != loop.step_number and self._evaluation_due():
                 self.evaluate()
                 self.save_checkpoint()
@@ -183,7 +203,8 @@ class Runner:
                 self.callbacks.step = loop.step_number + 1
                 started = self.log.clock.now()
                 result = loop.step()
-                self._record(result, writer, self.log.clock.now() - started)
+                with self.timer.lap(TimePart.RECORDING):
+                    self._record(result, writer, self.log.clock.now() - started)
                 self._after_step()
             return "finished"
         except (StopRequested, Cancelled):
@@ -225,12 +246,12 @@ class Runner:
         self.rollouts += metrics.count_rollouts(result)
         figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
         figures |= {"rollouts_total": self.rollouts, "seconds": seconds, **memory.memory_figures()}
+        figures |= {f"time/{part}": spent for part, spent in self.timer.take().items()}
+        if result.step == (self.resumed_from or 0) + 1:
+            figures["warming_up"] = 1.0
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
-        for warning in metrics.health_warnings(figures):
-            self.warn(*warning)
-        self.flat_steps = self.flat_steps + 1 if metrics.is_flat(figures) else 0
-        if self.flat_steps and self.flat_steps % metrics.FLAT_STEPS == 0:
-            self.warn(*metrics.flat_warning(figures, self.flat_steps))
+        for change in self.health.observe(result.step, figures):
+            self._tell(change)
         self.recorded = result.step
 
     def _after_step(self) -> None:
@@ -260,10 +281,16 @@ class Runner:
     def _evaluate(self) -> bool:
         self.callbacks.control.check_place()
         step = self.loop.step_number
-        data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
+        with self.timer.whole(TimePart.EVALUATION):
+            data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
         self.log.write(EventKind.EVAL, **data, peak_mb=round(memory.peak_mb(), 1))
         self.evaluated, self.saved = step, False
-        return self.guard.observe(step, data["metrics"]["clean"]["accuracy"])
+        accuracy = data["metrics"]["clean"]["accuracy"]
+        alarmed = self.guard.observe(step, accuracy)
+        if not alarmed:
+            text = f"Clean accuracy on held-out problems is {accuracy:.3f}; its best was {self.guard.best:.3f}."
+            self._tell(self.health.clear(CLEAN_GUARD, text))
+        return alarmed
 
     def _solve(self, chats: Sequence[list[Message]]) -> list[list[Sampled]]:
         self.callbacks.stage("eval", 0, len(chats))
@@ -279,22 +306,27 @@ class Runner:
             f"its best, at step {self.guard.best_step}."
         )
         if self.config.curriculum.guard_action is not OnDrop.ROLL_BACK:
-            self.warn("clean_guard", text, "Lower update.learning_rate, or set curriculum.guard_action = 'roll_back'.")
+            remedy = "Lower update.learning_rate, or set curriculum.guard_action = 'roll_back'."
+            self._alarm(CLEAN_GUARD, text, remedy)
             return False
         if self.good is None or damage(self.good) is not None:
             text += " There is no good checkpoint to go back to."
-            self.warn("clean_guard", text, "Lower update.learning_rate.")
+            self._alarm(CLEAN_GUARD, text, "Lower update.learning_rate.")
             return False
         self.backend.load(self.good)
         self.evaluated, self.saved = None, False
-        self.warn("clean_guard", text + f" The weights of {self.good.name} were restored.", "Nothing to do.")
+        text += f" The weights of {self.good.name} were restored."
+        self._alarm(CLEAN_GUARD, text, "Nothing to do.", always=True)
         return True
 
     # ------------------------------------------------------------------ checkpoints
 
     def save_checkpoint(self) -> None:
         """Weights, optimiser and all that the next steps depend on, all or nothing; old ones pruned as configured."""
-        step = self.loop.step_number
+        with self.timer.lap(TimePart.CHECKPOINT):
+            self._save_checkpoint(self.loop.step_number)
+
+    def _save_checkpoint(self, step: int) -> None:
         folder = self.paths.checkpoints / _folder_name(step)
         self.callbacks.control.check_place()
         self.log.write(EventKind.STAGE, step=step, stage="checkpoint", done=0, total=1)
@@ -302,7 +334,6 @@ class Runner:
         state = self.loop.state_dict() | {
             "guard": self.guard.state_dict(),
             "rollouts": self.rollouts,
-            "flat_steps": self.flat_steps,
             "evaluated": self.evaluated,
             "good": good.name if good is not None else None,
             "threads": {available_cores(): self.backend.threads},
@@ -321,6 +352,21 @@ class Runner:
         for folder in folders[1:-keep] if keep else []:
             if folder != self.good:
                 shutil.rmtree(folder)
+
+    def _alarm(self, code: str, message: str, remedy: str, *, always: bool = False) -> None:
+        self._tell(self.health.report(self.callbacks.step, code, message, remedy, always=always))
+
+    def _tell(self, change: HealthChange | None) -> None:
+        """Write what became of an alarm."""
+        if change is None:
+            return
+        step, code, message = self.callbacks.step, change.code, change.message
+        if change.change is Change.CLEARED:
+            self.log.write(EventKind.CLEARED, step=step, code=code, message=message)
+        else:
+            self.log.write(
+                EventKind.WARNING, step=step, code=code, message=message, remedy=change.remedy, alarm=change.change
+            )
 
     def warn(self, code: str, message: str, remedy: str) -> None:
         self.log.write(EventKind.WARNING, step=self.callbacks.step, code=code, message=message, remedy=remedy)
@@ -370,7 +416,7 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
         message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."
         if not runner.saved:
             message += " This step was not recorded: the run continues from its newest checkpoint."
-        log.write(EventKind.DONE, outcome=outcome, message=message, error=None)
+        log.write(EventKind.DONE, outcome=outcome, message=message, error=None, time=runner.timer.take())
         return outcome
     except KeyboardInterrupt:
         # The second signal: nothing is saved.

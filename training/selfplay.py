@@ -21,7 +21,6 @@ through a `StepCallbacks`, and what it returns is a `StepResult`.
 """
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +48,7 @@ from training.core.prompts import Message, adversary_messages, join_hint, reason
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
 from training.runs.config import Mode, RunConfig, Truncated, profile_of
+from training.runs.timing import StageTimer, TimePart
 
 
 class StepCallbacks(Protocol):
@@ -154,8 +154,8 @@ class SelfPlay:
     grader: AnswerGrader
     callbacks: StepCallbacks
     types: tuple[HintType, ...] = tuple(HintType)
-    now: Callable[[], float] = time.monotonic
-    """Seconds, pauses left out: stages are timed with it."""
+    timer: StageTimer = field(default_factory=StageTimer)
+    """What the time goes into; the backend may count its part in the same one."""
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
     updating: bool = False
@@ -198,7 +198,7 @@ class SelfPlay:
         """Play R1, R2, R3, reward, update; then remember what happened."""
         step = self.step_number + 1
         rng = random.Random(f"{self.config.data.seed}:{step}")
-        clock = _Clock(self.now)
+        clock = _Clock(self.timer.now)
 
         rounds = self._draw_rounds(rng)
         self._play_clean(rounds, rng)
@@ -252,7 +252,8 @@ class SelfPlay:
         if self.config.mode is Mode.RANDOM:
             for r in rounds:
                 hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
-                r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
+                with self.timer.lap(TimePart.GATES):
+                    r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
             return
         longest = self.config.gates.max_characters
         chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
@@ -260,9 +261,10 @@ class SelfPlay:
         seen: list[str] = []
         for r, rollouts in zip(rounds, sampled, strict=True):
             for k, rollout in enumerate(rollouts):
-                text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
-                hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
-                played = self._check(r.problem, hint, f"{r.key}#{k}", seen)
+                with self.timer.lap(TimePart.GATES):
+                    text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
+                    hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
+                    played = self._check(r.problem, hint, f"{r.key}#{k}", seen)
                 played.written = rollout
                 seen.append(played.hint.text)
                 r.hints.append(played)
@@ -292,29 +294,31 @@ class SelfPlay:
             self._grade(rollouts, played.problem)
 
     def _grade(self, rollouts: list[Rollout], problem: Problem) -> None:
-        for rollout in rollouts:
-            graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
-            rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
+        with self.timer.lap(TimePart.GRADING):
+            for rollout in rollouts:
+                graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
+                rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
         codec, r = self.backend.codec, self.config.rollout
-        prompts = [codec.encode_chat(chat, self.profile.template) for chat in chats]
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
-        total = len(prompts) * n
+        total = len(chats) * n
         self.callbacks.stage(stage, 0, total)
-        if not prompts:
+        if not chats:
             return []
-        sampled = self.backend.sample(
-            prompts,
-            n,
-            SamplingParams(longest, r.temperature, rng.getrandbits(48)),
-            progress=lambda done, _: self.callbacks.stage(stage, done, total),
-            cancelled=self.callbacks.cancelled,
-        )
-        return [
-            [Rollout(prompt, c, codec.completion_text(prompt, c.tokens)) for c in completions]
-            for prompt, completions in zip(prompts, sampled, strict=True)
-        ]
+        with self.timer.lap(TimePart.SAMPLING):
+            prompts = [codec.encode_chat(chat, self.profile.template) for chat in chats]
+            sampled = self.backend.sample(
+                prompts,
+                n,
+                SamplingParams(longest, r.temperature, rng.getrandbits(48)),
+                progress=lambda done, _: self.callbacks.stage(stage, done, total),
+                cancelled=self.callbacks.cancelled,
+            )
+            return [
+                [Rollout(prompt, c, codec.completion_text(prompt, c.tokens)) for c in completions]
+                for prompt, completions in zip(prompts, sampled, strict=True)
+            ]
 
     # ------------------------------------------------------------------ reward
 
@@ -370,10 +374,13 @@ class SelfPlay:
                 if rows:
                     # Left-over groups and later epochs are off-policy: their ratio is the real one.
                     on_policy = epoch == 0 and u.max_rows == 0
-                    result.updates[role] = self.backend.forward_backward(rows, self._loss(role, on_policy))
-            anchored = self._anchor(result.rounds)
+                    with self.timer.lap(TimePart.GRADIENT):
+                        result.updates[role] = self.backend.forward_backward(rows, self._loss(role, on_policy))
+            with self.timer.lap(TimePart.GRADIENT):
+                anchored = self._anchor(result.rounds)
             if anchored or any(batches.values()):
-                result.grad_norm = self.backend.optim_step().grad_norm
+                with self.timer.lap(TimePart.OPTIMISER):
+                    result.grad_norm = self.backend.optim_step().grad_norm
             self.callbacks.stage("update", epoch + 1, u.epochs)
 
     def _anchor(self, rounds: Sequence[Round]) -> bool:

@@ -129,7 +129,7 @@ def state_of(paths):
 
 
 def _timed(name):
-    return name.startswith("seconds") or name in ("tokens_per_s", "rss_mb")
+    return name.startswith(("seconds", "time/")) or name in ("tokens_per_s", "rss_mb", "warming_up")
 
 
 def _tables(path):

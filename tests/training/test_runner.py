@@ -131,7 +131,7 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path):
     newest, _ = latest_valid(paths.checkpoints)
     files = {p.name: p.read_bytes() for p in newest.iterdir() if p.name != "manifest.json"}
     state = json.loads(files["loop.json"])
-    for name in ("buffers", "flat_steps", "evaluated", "good", "threads"):
+    for name in ("buffers", "evaluated", "good", "threads"):
         del state[name]
     files["loop.json"] = json.dumps(state).encode()
     with atomic_folder(newest) as folder:

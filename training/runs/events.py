@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     EVAL = "eval"
     CHECKPOINT = "checkpoint"
     WARNING = "warning"
+    CLEARED = "cleared"
+    """What a warning of the same code was about is fine again."""
     HEARTBEAT = "heartbeat"
     DONE = "done"
 

@@ -56,6 +56,8 @@ class ProcessWarning:
     code: str
     message: str
     remedy: str
+    alarm: bool = False
+    """Whether it stands until it is cleared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,8 @@ class ProcessState:
     error: str = ""
     failure: FailureKind | None = None
     warnings: tuple[ProcessWarning, ...] = ()
+    raised: tuple[str, ...] = ()
+    """The codes of the alarms that stand, oldest first."""
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,7 +104,7 @@ def reduce_process(state: State, event: Event) -> State:
     if event.kind == "launch":
         return replace(
             state, status=RunStatus.RUNNING, pid=int(d.get("pid", 0)), launched_t=event.t, stage="setup", message="",
-            error="", failure=None, launched_active_s=state.active_s,
+            error="", failure=None, launched_active_s=state.active_s, raised=tuple(map(str, d.get("alarms") or ())),
             # Two processes of one evaluation know one engine each.
             machine={**state.machine, **(d.get("machine") or {})},
             versions={**state.versions, **(d.get("versions") or {})},
@@ -109,8 +113,13 @@ def reduce_process(state: State, event: Event) -> State:
         stage = str(d.get("stage", ""))
         return replace(state, stage=stage, status=RunStatus.PAUSED if stage == "paused" else RunStatus.RUNNING)
     if event.kind == "warning":
-        text = [str(d.get(k, "")) for k in ("code", "message", "remedy")]
-        return replace(state, warnings=(*state.warnings, ProcessWarning(int(d.get("step") or 0), event.t, *text)))
+        code, message, remedy = (str(d.get(key, "")) for key in ("code", "message", "remedy"))
+        alarm = bool(d.get("alarm"))
+        warning = ProcessWarning(int(d.get("step") or 0), event.t, code, message, remedy, alarm)
+        raised = (*state.raised, warning.code) if alarm and warning.code not in state.raised else state.raised
+        return replace(state, warnings=(*state.warnings, warning), raised=raised)
+    if event.kind == "cleared":
+        return replace(state, raised=tuple(code for code in state.raised if code != d.get("code")))
     if event.kind == "done":
         outcome = d.get("outcome")
         status = RunStatus(outcome) if outcome in DONE else RunStatus.FAILED
@@ -202,6 +211,18 @@ class History:
         kept = [entry for entry in self._log[: self._length] if entry[0] <= step]
         return History(kept, len(kept))
 
+    def first(self, steps: int) -> list[Mapping[str, Any]]:
+        """The metrics of the first steps."""
+        return [metrics for _, metrics in self._log[: min(steps, self._length)]]
+
+    def entries(self) -> list[tuple[int, Mapping[str, Any]]]:
+        """Every step with its metrics."""
+        return self._log[: self._length]
+
+    def newest(self, steps: int) -> list[Mapping[str, Any]]:
+        """The metrics of the newest steps, oldest first."""
+        return [metrics for _, metrics in self._log[max(0, self._length - steps) : self._length]]
+
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of one metric, where it was measured."""
         found = [(s, m[name]) for s, m in self._log[: self._length] if m.get(name) is not None]
@@ -234,6 +255,10 @@ class RunState(ProcessState):
     evals: tuple[EvalPoint, ...] = ()
     checkpoints: tuple[tuple[int, str], ...] = ()
     threads: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration of the newest launch, nested."""
+    time_outside: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by part that were spent after the last step of a launch: its last evaluation and checkpoint."""
 
     @property
     def can_edit_settings(self) -> bool:
@@ -271,12 +296,14 @@ def _launch(s: RunState, e: Event) -> RunState:
     d = e.data
     s = replace(
         s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=d.get("steps", 0),
-        threads=d.get("threads", 0), paced_from_s=s.active_s, stepped_s=s.active_s,
+        threads=d.get("threads", 0), settings=d.get("config") or {}, paced_from_s=s.active_s, stepped_s=s.active_s,
     )  # fmt: skip
     since = d.get("resumed_from")
     if since is None:
         # A run that crashed before its first checkpoint starts over.
-        return replace(s, history=History(), evals=(), checkpoints=(), step=0, latest={}, launched_step=0)
+        return replace(
+            s, history=History(), evals=(), checkpoints=(), step=0, latest={}, launched_step=0, time_outside={}
+        )
     kept = s.history.until(since)
     return replace(
         s, history=kept, step=since, launched_step=since,
@@ -312,4 +339,13 @@ def _checkpoint(s: RunState, e: Event) -> RunState:
     return replace(s, checkpoints=(*(c for c in s.checkpoints if c[0] != found[0]), found))
 
 
-_HANDLERS = {"launch": _launch, "stage": _stage, "step": _step, "eval": _eval, "checkpoint": _checkpoint}
+def _done(s: RunState, e: Event) -> RunState:
+    spent = {**s.time_outside}
+    for part, seconds in (e.data.get("time") or {}).items():
+        spent[part] = spent.get(part, 0.0) + float(seconds)
+    return replace(s, time_outside=spent)
+
+
+_HANDLERS = {
+    "launch": _launch, "stage": _stage, "step": _step, "eval": _eval, "checkpoint": _checkpoint, "done": _done,
+}  # fmt: skip

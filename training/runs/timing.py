@@ -6,7 +6,8 @@ from enum import StrEnum
 
 
 class TimePart(StrEnum):
-    """What a run spends time on; a step's event has the seconds of each as `time/<part>`."""
+    """What a run spends time on. A step's event has the seconds of each since the event of the step before, pauses left
+    out, as `time/<part>`; they sum to all that passed. What follows the last step is in the `done` event's `time`."""
 
     PREFILL = "prefill"
     """Prompts through the model."""
@@ -41,12 +42,14 @@ class StageTimer:
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
-        self._now = now
+        self.now = now
         self._since = now()
         self._seconds: dict[str, float] = {}
         self._open: list[str] = [TimePart.OTHER]
         self._whole: str | None = None
         self._laps: dict[str, _Lap] = {}
+        self.ticks = 0
+        """How often a lap began or ended: it stands still where nothing goes on. Another thread may read it."""
 
     def lap(self, part: str) -> "_Lap":
         """`with timer.lap(part):` counts the block as `part`."""
@@ -71,9 +74,10 @@ class StageTimer:
         return taken
 
     def _charge(self) -> None:
-        now, part = self._now(), self._open[-1]
+        now, part = self.now(), self._open[-1]
         self._seconds[part] = self._seconds.get(part, 0.0) + now - self._since
         self._since = now
+        self.ticks += 1
 
 
 class _Lap:

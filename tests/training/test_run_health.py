@@ -1,0 +1,86 @@
+"""Facts about the alarms and the seconds of real runs."""
+
+import json
+
+import pytest
+
+from training.runner import run_directory
+from training.runs.config import from_dict, parse_overrides
+from training.runs.events import EventKind, EventTail
+from training.runs.health import FLAT_STEPS
+from training.runs.paths import new_run
+from training.runs.processes import watch_run
+from training.runs.timing import TimePart
+
+SMALL = ("rollout.questions=2", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=4",
+         "evaluation.every=0", "checkpoint.every=0", "model.threads=1", "data.pool=20")  # fmt: skip
+
+
+def play(folder, *settings):
+    """A finished run; its alarms as (step, code, what), and its paths."""
+    paths = new_run(folder, from_dict(parse_overrides([*SMALL, *settings]), "test"), "r")
+    assert run_directory(paths.root) == "finished"
+    return alarms(paths), paths
+
+
+def alarms(paths):
+    events = [e for e in EventTail(paths.events).poll() if e.kind in (EventKind.WARNING, EventKind.CLEARED)]
+    return [(e.data["step"], e.data["code"], e.data.get("alarm", "cleared")) for e in events]
+
+
+def test_a_run_of_which_nothing_is_read_says_so_once(tmp_path):
+    found, paths = play(tmp_path, "steps=5", "rollout.max_solution_tokens=8")
+    assert [entry for entry in found if entry[1] in ("truncated", "equal_rewards")] == [
+        (1, "truncated", "raised"), (FLAT_STEPS, "equal_rewards", "raised"),
+    ]  # fmt: skip
+    assert set(watch_run(paths).poll().raised) >= {"truncated", "equal_rewards"}
+
+
+def test_a_model_that_is_always_wrong_learns_nothing_and_the_run_says_why(tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    lines = [{"question": f"Anna has {n} pens and buys 2 more. How many pens does Anna have now?", "answer": "987654"}
+             for n in range(3, 9)]  # fmt: skip
+    problems.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    for mode in ("seirenes", "clean_rl"):
+        found, paths = play(tmp_path / mode, "steps=3", f"mode={mode}", f"data.problems={problems}")
+        assert (FLAT_STEPS, "equal_rewards", "raised") in found, mode
+        (warning,) = [w for w in watch_run(paths).poll().warnings if w.code == "equal_rewards"]
+        assert "too hard" in warning.remedy
+
+
+def test_a_learning_rate_that_breaks_the_model_raises_alarms(tmp_path):
+    found, _ = play(tmp_path, "steps=5", "update.learning_rate=0.3", "update.warmup_steps=4")
+    assert {code for _, code, what in found if what == "raised"} & {"gradient", "kl", "gates", "narrow", "entropy"}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A run of six steps with nothing wrong, evaluated and saved on the way."""
+    return play(
+        tmp_path_factory.mktemp("sound"), "steps=6", "rollout.questions=3", "rollout.clean=4", "rollout.hints=4",
+        "rollout.hinted=4", "data.pool=60", "evaluation.every=4", "checkpoint.every=4",
+    )  # fmt: skip
+
+
+def test_a_run_with_nothing_wrong_raises_no_alarm(sound):
+    assert sound[0] == []
+
+
+def test_the_parts_of_a_step_sum_to_the_time_between_two_steps_events(sound):
+    _, paths = sound
+    steps = [e for e in EventTail(paths.events).poll() if e.kind == EventKind.STEP]
+    for before, event in zip(steps, steps[1:], strict=False):
+        parts = {k: v for k, v in event.data["metrics"].items() if k.startswith("time/")}
+        assert sum(parts.values()) == pytest.approx(event.data["active_s"] - before.data["active_s"], abs=0.05)
+        assert {f"time/{p}" for p in TimePart} >= set(parts)
+        assert parts["time/other"] < 0.1 * sum(parts.values())
+        assert min(parts.values()) >= 0.0
+    assert steps[4].data["metrics"]["time/evaluation"] > 0
+    assert "time/evaluation" not in steps[5].data["metrics"]
+
+
+def test_the_last_evaluation_is_in_the_time_after_the_steps(sound):
+    state = watch_run(sound[1]).poll()
+    assert state.time_outside["evaluation"] > 0
+    steps = sum(sum(state.history.series(name)[1]) for name in state.history.names() if name.startswith("time/"))
+    assert steps + sum(state.time_outside.values()) == pytest.approx(state.active_s, rel=0.3)
