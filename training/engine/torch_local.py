@@ -69,7 +69,7 @@ class LocalTorchBackend:
     machine. `tuning` None takes what the folder is: an adapter goes on as LoRA (with its own rank and alpha),
     anything else is tuned whole. An adapter cannot be tuned whole (UserError). The reference of the KL term is the
     base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed. `seed`
-    is for the starting weights of a fresh adapter. `timer` is told where sampling spends its time.
+    is for the starting weights of a fresh adapter. `timer` counts what sampling spends its time on.
     """
 
     def __init__(
