@@ -429,6 +429,7 @@ class SelfPlay:
                 hinted_right = True
             clean, hinted = mastered.get(r.problem.id, (True, True))
             mastered[r.problem.id] = (clean and r.accuracy == 1.0, hinted and hinted_right)
+        self.archive.trim()
         for id_, right in mastered.items():
             self.pool.report(id_, *right)
 

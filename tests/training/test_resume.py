@@ -6,6 +6,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import pytest
 from helpers.interrupted_runs import PATHS, Trainers, differences, events_of, interrupt, make_run, wait_for_event
@@ -52,3 +54,24 @@ def test_a_second_signal_ends_a_run_as_stopped_within_an_update(trainers, tmp_pa
     assert trainers.wait() == 3
     last = events_of(paths)[-1]
     assert (last.kind, last.data["outcome"], last.data["error"]) == ("done", "stopped", None)
+
+
+def test_a_closed_terminal_stops_a_run_that_was_not_started_with_nohup(trainers, tmp_path):
+    paths = make_run(tmp_path, "r", *SHORT, "steps=400")
+    pid = trainers.start(paths)
+    wait_for_event(paths, "step", step=1)
+    for _ in range(3):
+        os.kill(pid, signal.SIGHUP)
+    assert trainers.wait() == 3
+    assert events_of(paths)[-1].data["outcome"] == "stopped"
+    newest = sorted(paths.checkpoints.iterdir())[-1].name
+    assert newest == f"step_{max(e.data['step'] for e in events_of(paths) if e.kind == 'step'):06d}"
+
+
+def test_nohup_is_kept():
+    code = (
+        "import signal; from training.runs.control import StopSignal; "
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); StopSignal().install(); "
+        "assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,5 +1,6 @@
 """Every valid hint with its success, replayed by prioritised fictitious self-play; and the quality-diversity grid."""
 
+import heapq
 import random
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,7 +42,7 @@ class Entry:
 
 
 class HintArchive:
-    """Bounded; when full, the easiest and oldest hint leaves."""
+    """Bounded by `trim`; beyond its capacity the easiest and oldest hints leave."""
 
     def __init__(self, capacity: int = 4000, smoothing: float = 0.5) -> None:
         self._capacity, self._smoothing = capacity, smoothing
@@ -59,10 +60,13 @@ class HintArchive:
         self._entries[id_] = Entry(id_, hint, success, hint.step)
         if drop > self._elites.get(hint.cell, (0.0, ""))[0]:
             self._elites[hint.cell] = (drop, hint.text)
-        if len(self._entries) > self._capacity:
-            easiest = max(self._entries.values(), key=lambda e: (e.success, -e.seen))
-            del self._entries[easiest.id]
         return id_
+
+    def trim(self) -> None:
+        """Let the hints beyond the capacity leave: once a step, as it looks at every entry."""
+        excess = max(0, len(self._entries) - self._capacity)
+        for easiest in heapq.nlargest(excess, self._entries.values(), key=lambda e: (e.success, -e.seen)):
+            del self._entries[easiest.id]
 
     def draw(self, rng: random.Random, n: int) -> list[Entry]:
         """Up to `n` distinct entries, by weight (1 − w)² (prioritised fictitious self-play)."""

@@ -90,7 +90,8 @@ class StopRequested(Exception):
 
 
 class StopSignal:
-    """SIGTERM and SIGINT as a request to stop. A second one raises KeyboardInterrupt at once, until `closing`."""
+    """SIGTERM, SIGINT, and SIGHUP (a terminal that was closed) as a request to stop. A second SIGTERM or SIGINT raises
+    KeyboardInterrupt at once, until `closing`."""
 
     def __init__(self) -> None:
         self.received = False
@@ -100,7 +101,15 @@ class StopSignal:
     def install(self) -> StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        hangup = getattr(signal, "SIGHUP", None)
+        # Started with nohup, it is to outlive the terminal.
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+            signal.signal(hangup, self._on_hangup)
         return self
+
+    def _on_hangup(self, *_: object) -> None:
+        # Closing a terminal often sends several: they are one request.
+        self.received = True
 
     def _on_signal(self, *_: object) -> None:
         if self.received and not self.closing:
