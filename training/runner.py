@@ -213,7 +213,7 @@ class Runner:
         except Exception:
             # The first error is reported, not one that follows from it.
             if writer is not None:
-                with suppress(UserError):
+                with suppress(Exception):
                     self._save_last()
             raise
         finally:

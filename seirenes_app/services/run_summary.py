@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +16,7 @@ from seirenes_app.services.formatting import percent
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
 from training.evaluation.metric_types import UnreadShares
+from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary, StopPhase
 from training.runs.status import RunState, RunStatus
 
@@ -136,7 +139,7 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
             state.can_edit_settings,
         )  # fmt: skip
-    return RunProblem(f"{name} crashed", f"{_cause(state, log)} {describe_saved(state)}", log, True)
+    return RunProblem(f"{name} crashed", f"{_cause(summary.paths, state, log)} {describe_saved(state)}", log, True)
 
 
 def describe_saved(state: RunState) -> str:
@@ -149,7 +152,18 @@ def describe_saved(state: RunState) -> str:
     return kept if lost <= 0 else f"{kept} {lost} later {'step is' if lost == 1 else 'steps are'} lost."
 
 
-def _cause(state: RunState, log: tuple[str, ...]) -> str:
+FULL_BYTES = 64 * 1024
+"""A disk with less free space is full: a trainer may not even be able to write how it ended."""
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < FULL_BYTES
+    except OSError:
+        return False
+
+
+def _cause(paths: RunPaths, state: RunState, log: tuple[str, ...]) -> str:
     text = "\n".join(log).lower()
     if not state.launched_t:
         said = "its log is below" if text else "it wrote nothing"
@@ -157,6 +171,8 @@ def _cause(state: RunState, log: tuple[str, ...]) -> str:
     when = f" at {datetime.fromtimestamp(state.last_t):%H:%M on %d %B}" if state.last_t else ""
     if "out of memory" in text or "memoryerror" in text or "cannot allocate memory" in text:
         return f"The trainer ran out of memory{when}. Fewer questions a step, or a shorter solution limit, need less."
+    if _is_full(paths.root):
+        return f"The disk with {paths.root} is full, and the trainer could not go on{when}. Free some space."
     if "traceback" in text or "error:" in text:
         return f"The trainer stopped on an error{when}; its log is below."
     if state.last_t and state.last_t < psutil.boot_time():

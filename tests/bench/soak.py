@@ -218,8 +218,11 @@ def judge(samples, windows, warm_up):
         print("too short for a word on memory")
     if len(windows) >= 6:
         growth, half = cost_growth(windows)
-        say(growth <= FLAT_COST or growth <= half, f"CPU seconds a step at equal tokens and trained rows: {growth:+.1%} "
-            f"(95%: {growth - half:+.1%} to {growth + half:+.1%}) from step {windows[0].first} to {windows[-1].last}")
+        say(
+            growth <= FLAT_COST or growth <= half,
+            f"CPU seconds a step at equal tokens and trained rows: {growth:+.1%} "
+            f"(95%: {growth - half:+.1%} to {growth + half:+.1%}) from step {windows[0].first} to {windows[-1].last}",
+        )
         costs = [1000 * w.cpu_s / w.tokens for w in windows]
         third = max(1, len(costs) // 3)
         print(f"     seconds per 1,000 tokens: {np.mean(costs[:third]):.4f} in the first third, "
@@ -253,7 +256,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--warm-up", type=float, help="minutes that are not judged (default: 10, a fifth of a short run)")
+    parser.add_argument(
+        "--warm-up", type=float, help="minutes that are not judged (default: 10, a fifth of a short run)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the run")
     parser.add_argument("--folder", type=Path, help="where the run is made (default: a temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep the run")

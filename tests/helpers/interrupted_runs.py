@@ -12,15 +12,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+from helpers.tiny_models import make_config, make_tokenizer
+from transformers import LlamaForCausalLM
+
 from training.runs.config import from_dict, parse_overrides
 from training.runs.control import CommandKind, commands_size, send_command
 from training.runs.events import EventTail
 from training.runs.paths import new_run
 from training.runs.status import RunState, reduce
 
-SMALL = ["steps=6", "rollout.questions=4", "rollout.clean=3", "rollout.hints=2", "rollout.hinted=2",
-         "rollout.max_solution_tokens=40", "rollout.max_hint_tokens=24", "rollout.temperature=1.2",
-         "evaluation.problems=4", "evaluation.every=2", "evaluation.max_new_tokens=40", "checkpoint.every=3",
+SMALL = ["steps=6", "rollout.questions=3", "rollout.clean=3", "rollout.hints=2", "rollout.hinted=2",
+         "rollout.max_solution_tokens=32", "rollout.max_hint_tokens=16", "rollout.temperature=1.3",
+         "evaluation.problems=4", "evaluation.every=2", "evaluation.max_new_tokens=20", "checkpoint.every=3",
          "model.threads=1", "model.device=cpu", "data.pool=12", "update.learning_rate=0.002"]  # fmt: skip
 PATHS = {
     "full": [],
@@ -31,6 +35,8 @@ PATHS = {
                   "evaluation.every=1", "reasoner.clean_anchor=0"],
     "clean_rl": ["mode=clean_rl", "advantage.baseline=role_ema"],
 }  # fmt: skip
+MODELS = ("starter", "llama")
+LLAMA = ["update.learning_rate=0.003", "rollout.temperature=1.0", "rollout.questions=6", "rollout.hints=4"]
 ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "stop", "pause")
 WAIT_S = 120.0
 
@@ -67,6 +73,40 @@ class Trainers:
 def make_run(folder, name, *overrides):
     config = from_dict(parse_overrides([*SMALL, *overrides]), "test")
     return new_run(folder, config, name)
+
+
+def settings_of(path, folder, model="starter"):
+    """The overrides of a kind of run on the bundled model or a llama, which is made in `folder`, once."""
+    if model == "starter":
+        return PATHS[path]
+    llama, problems = folder / "llama", folder / "sums.jsonl"
+    if not problems.exists():
+        make_llama(llama)
+        sums = [(a, b) for a in range(1, 4) for b in range(1, 5) if a + b < 6]
+        lines = [{"question": f"Mia has {a} apples and gets {b} more. How many apples has she?", "answer": str(a + b)}
+                 for a, b in sums]  # fmt: skip
+        problems.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return [*LLAMA, f"model.path={llama}", f"data.problems={problems}", *PATHS[path]]
+
+
+def make_llama(folder):
+    """A random llama with a tokenizer of its own, inclined to single tokens that are answers or hints, so that rewards
+    differ."""
+    tokenizer = make_tokenizer("llama-3")
+    answers = [f"#### {n}" for n in range(2, 6)]
+    hints = [f"{who} also saw some {what} trees there." for who in ("Tom", "Ann", "Ben") for what in ("tall", "old")]
+    tokenizer.add_tokens([*answers, *hints])
+    torch.manual_seed(11)
+    model = LlamaForCausalLM(make_config("llama", vocab_size=len(tokenizer), max_position_embeddings=1024))
+    with torch.no_grad():
+        # One direction of every token's embedding is constant; the head reads from it which tokens are likely.
+        model.model.embed_tokens.weight[:, 0] = 20.0
+        model.lm_head.weight[:, 0] = -2.0
+        likely = tokenizer.convert_tokens_to_ids([*answers, *hints])
+        model.lm_head.weight[likely, 0] = 0.0
+        model.lm_head.weight[tokenizer.eos_token_id, 0] = 0.4
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def events_of(paths):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -60,6 +60,37 @@ class _Tally:
         columns = zip(*torch.stack(self.figures).tolist(), strict=True) if self.figures else [(0.0,)] * 5
         losses, clipped, kl, gaps, largest = columns
         return UpdateStats(sum(losses), rows, self.tokens, sum(clipped) / n, sum(kl) / n, sum(gaps) / n, max(largest))
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raise an OSError for what the system refused: safetensors and tokenizers hide it in the text of their errors.
+    Whoever made the folder knows what to say of an OSError."""
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if isinstance(error, OSError) or found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+
+
+class _Sink:
+    """Writes to a file, and keeps the error that ended that."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 class LocalTorchBackend:
@@ -262,19 +293,19 @@ class LocalTorchBackend:
 
     def save_into(self, folder: Path) -> None:
         """Write the files of a checkpoint into `folder`, which exists (see `checkpoint.atomic_folder`)."""
-        try:
+        with _system_errors():
             if self._peft is not None:
                 self._peft.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
             else:
                 self.model.save_pretrained(str(folder))  # type: ignore[operator]
-        except SafetensorError as error:
-            # safetensors hides the system's error in its text; whoever made the folder knows what to say of an OSError.
-            if (found := re.search(r"os error (\d+)", str(error))) is None:
-                raise
-            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-        self.codec.save(folder)
+            self.codec.save(folder)
         with (folder / OPTIMISER_FILE).open("wb") as file:
-            torch.save(self._optim().state(), file)
+            sink = _Sink(file)
+            try:
+                torch.save(self._optim().state(), sink)
+            except RuntimeError as error:
+                # torch reports a file that could only be written in part as an error of its own.
+                raise sink.error or error from error
         state = {
             "format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps,
             "batch_tokens": self._batch_tokens,

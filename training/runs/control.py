@@ -201,8 +201,10 @@ def heartbeat(log: EventLog, describe: Callable[[], Mapping[str, Any]] = dict) -
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
+    log.clock.watched = True
     try:
         yield
     finally:
+        log.clock.watched = False
         over.set()
         thread.join(timeout=HEARTBEAT_S)

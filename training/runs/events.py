@@ -52,23 +52,43 @@ def _finite(value: Any) -> Any:
     return value
 
 
+SUSPENDED_S = 30.0
+"""A process that reads its clock every few seconds and has not done so for this long was suspended."""
+
+
 class ActiveClock:
-    """Seconds that this process has worked, from a monotonic clock; pauses do not count."""
+    """Seconds that this process has worked, from a monotonic clock; pauses do not count. For any thread.
+
+    Nor does the time in which the process was suspended (a stop signal, or a sleep of the machine where the system's
+    clock counts it), as long as it is `watched`: read every few seconds.
+    """
 
     def __init__(self) -> None:
-        self._from = time.monotonic()
+        self.watched = False
+        self._lock = threading.Lock()
+        self._from = self._read = time.monotonic()
         self._paused_at: float | None = None
 
     def now(self) -> float:
-        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._from
+        with self._lock:
+            now = time.monotonic()
+            gap, self._read = now - self._read, now
+            if self._paused_at is not None:
+                return self._paused_at - self._from
+            if self.watched and gap > SUSPENDED_S:
+                self._from += gap
+            return now - self._from
 
     def pause(self) -> None:
-        self._paused_at = time.monotonic()
+        with self._lock:
+            self._paused_at = time.monotonic()
 
     def resume(self) -> None:
-        if self._paused_at is not None:
-            self._from += time.monotonic() - self._paused_at
-            self._paused_at = None
+        with self._lock:
+            if self._paused_at is not None:
+                self._read = time.monotonic()
+                self._from += self._read - self._paused_at
+                self._paused_at = None
 
 
 class EventLog:

@@ -53,10 +53,16 @@ def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = Tr
             [sys.executable, "-m", *module, str(paths.root), "--commands-from", start],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=detached,
         )  # fmt: skip
-    with suppress(psutil.Error):
-        born = psutil.Process(process.pid).create_time()
-        launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": now}
-        write_whole(paths.launch, json.dumps(launched))
+    try:
+        with suppress(psutil.Error):
+            born = psutil.Process(process.pid).create_time()
+            launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": now}
+            write_whole(paths.launch, json.dumps(launched))
+    except UserError:
+        # What is told to have failed must not go on: on a full disk it would not get far.
+        kill_tree(process.pid)
+        process.wait()
+        raise
     return process.pid
 
 
@@ -239,6 +245,9 @@ class ProcessWatch(Generic[State]):
         self.events: list[Event] = []
         self._tail = EventTail(paths.events)
         self._state, self._reduce, self._resolve = state, reduce, resolve
+        self._silence_s: float | None = None
+        """Age of the newest event at the monotonic time `_looked`."""
+        self._looked = 0.0
 
     @property
     def problems(self) -> list[str]:
@@ -252,7 +261,18 @@ class ProcessWatch(Generic[State]):
         self.events = self._tail.poll()
         for event in self.events:
             self._state = self._reduce(self._state, event)
-        return self._resolve(self._state, running, time.time(), launched=self.paths.launch.is_file())
+        now = self._state.last_t + self._age_s() if self._state.last_t else time.time()
+        return self._resolve(self._state, running, now, launched=self.paths.launch.is_file())
+
+    def _age_s(self) -> float:
+        """Seconds since the newest event. Only that of the first look is taken from the wall clock, which may be set,
+        and which goes on while the machine sleeps."""
+        before, self._looked = self._looked, time.monotonic()
+        if self._silence_s is None:
+            self._silence_s = max(0.0, time.time() - self._state.last_t)
+        else:
+            self._silence_s = 0.0 if self.events else self._silence_s + self._looked - before
+        return self._silence_s
 
 
 def watch_run(paths: RunPaths) -> ProcessWatch[RunState]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal, Slot
@@ -105,7 +104,8 @@ class ActiveRuns(QObject):
         super().__init__(parent)
         self._runs = runs
         self._watchers: dict[Path, RunWatcher] = {}
-        self._started: dict[Path, float] = {}
+        self._before: dict[Path, float | None] = {}
+        """For runs that were started here and have not been seen at work since: when they had ended before."""
         """When a run was launched here, in seconds since 1970; until it is over."""
         runs.loaded.connect(self._on_runs_loaded)
         control.started.connect(self._on_started)
@@ -123,7 +123,7 @@ class ActiveRuns(QObject):
         self._watchers.clear()
 
     def _on_started(self, paths: RunPaths) -> None:
-        self._started[paths.root] = time.time()
+        self._before[paths.root] = None
         self._watch(paths)
         self._runs.refresh()
 
@@ -145,13 +145,22 @@ class ActiveRuns(QObject):
         self.changed.emit()
 
     def _on_state_changed(self, paths: RunPaths, state: RunState) -> None:
-        # From launch to first event a run is shown as it was before: a trainer needs seconds to import its libraries.
-        if state.over and state.last_t > self._started.get(paths.root, 0.0):
+        if not state.over:
+            self._before.pop(paths.root, None)
+        if state.over and not self._is_earlier_end(paths.root, state.last_t):
             self._drop(paths)
             self.ended.emit(paths, state)
             self._runs.refresh()
         else:
             self.changed.emit()
+
+    def _is_earlier_end(self, root: Path, ended_t: float) -> bool:
+        """Until a trainer that was resumed is seen at work, its run is shown as it was before."""
+        if root not in self._before:
+            return False
+        if self._before[root] is None:
+            self._before[root] = ended_t
+        return self._before[root] == ended_t
 
     def _on_start_failed(self, paths: RunPaths) -> None:
         self._drop(paths)
@@ -159,7 +168,7 @@ class ActiveRuns(QObject):
 
     def _drop(self, paths: RunPaths) -> None:
         watcher = self._watchers.pop(paths.root, None)
-        self._started.pop(paths.root, None)
+        self._before.pop(paths.root, None)
         if watcher is not None:
             watcher.stop()
             watcher.deleteLater()

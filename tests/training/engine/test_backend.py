@@ -186,7 +186,7 @@ def test_a_checkpoint_of_another_size_is_refused_and_changes_nothing(model_dir, 
     assert torch.equal(before, weights(other))
 
 
-@pytest.mark.parametrize("file", ["optimizer.pt", "backend.json"])
+@pytest.mark.parametrize("file", ["tokenizer.json", "optimizer.pt", "backend.json"])
 def test_a_full_disk_is_told_whichever_file_meets_it(model_dir, tmp_path, file):
     engine = backend(model_dir)
     train(engine, 1)

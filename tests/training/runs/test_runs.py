@@ -39,7 +39,7 @@ from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, new_run
-from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer, watch_run
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -307,6 +307,35 @@ def test_events_carry_the_time_of_work_without_pauses(tmp_path):
     assert 0.04 < second - first < 0.25
 
 
+BEAT_AND_STOP = """
+import os, sys, time
+from pathlib import Path
+from training.runs import control, events
+control.HEARTBEAT_S, events.SUSPENDED_S = 0.1, 1.0
+log = events.EventLog(Path(sys.argv[1]))
+with control.heartbeat(log):
+    log.write(events.EventKind.STAGE, stage="setup")
+    print("beating", flush=True)
+    sys.stdin.readline()
+    log.write(events.EventKind.STEP, step=1, metrics={})
+"""
+
+
+def test_time_in_which_a_process_was_suspended_is_no_time_of_work(tmp_path):
+    events = tmp_path / "events.jsonl"
+    child = subprocess.Popen([sys.executable, "-c", BEAT_AND_STOP, events], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)  # fmt: skip
+    child.stdout.readline()
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    child.send_signal(signal.SIGCONT)
+    child.communicate("\n", timeout=30)
+    written = EventTail(events).poll()
+    passed = written[-1].t - written[0].t
+    assert passed > 2.5
+    assert written[-1].data["active_s"] < passed - 2
+
+
 # ---------------------------------------------------------------------- state
 
 
@@ -389,6 +418,50 @@ def test_sleep_and_a_clock_that_was_set_back_count_as_no_time():
     set_back = at(*four_steps(), (-31500, *BEAT), (-31495, *step(5)))
     assert set_back.active_s == 50.0
     assert set_back.eta_s == 50.0
+
+
+@pytest.fixture
+def live(paths):
+    """A run at work and what follows it: its log, and the watch."""
+    child = hold(paths)
+    log, watch = EventLog(paths.events), watch_run(paths)
+    log.write(EventKind.LAUNCH, steps=3, pid=child.pid, resumed_from=None)
+    log.write(EventKind.STAGE, step=1, stage="r1_clean")
+    yield log, watch
+    child.kill()
+    child.wait()
+
+
+YEAR_S, DAY_S = 365 * 86400.0, 86400.0
+
+
+@pytest.mark.parametrize("jump_s", [-YEAR_S, DAY_S], ids=["set back by a year", "forward by a day"])
+def test_a_clock_that_is_set_makes_no_run_stalled_and_changes_no_figure(live, monkeypatch, jump_s):
+    log, watch = live
+    log.write(EventKind.STEP, step=1, metrics={"loss": 1.0})
+    before = watch.poll()
+    wall, monotonic = time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: wall() + jump_s)
+    assert watch.poll() == before
+    log.write(EventKind.HEARTBEAT)
+    log.write(EventKind.STEP, step=2, metrics={"loss": 2.0})
+    after = watch.poll()
+    assert (after.status, after.done_steps) == (RunStatus.RUNNING, 2)
+    assert after.active_s - before.active_s < 1.0
+    assert after.eta_s < 1.0
+    assert after.history.series("loss") == ([1, 2], [1.0, 2.0])
+    # A minute of the monotonic clock without an event is a minute of silence, whatever the wall clock says.
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 61.0)
+    assert watch.poll().status is RunStatus.STALLED
+
+
+def test_a_machine_that_slept_has_no_stalled_run_when_it_wakes(live, monkeypatch):
+    _, watch = live
+    assert watch.poll().status is RunStatus.RUNNING
+    wall = time.time
+    # The monotonic clock stands still meanwhile.
+    monkeypatch.setattr(time, "time", lambda: wall() + 8 * 3600)
+    assert watch.poll().status is RunStatus.RUNNING
 
 
 def test_time_between_two_launches_is_not_elapsed():
