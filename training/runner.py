@@ -36,11 +36,12 @@ from training.runs.config import OnDrop, RunConfig, load_config, to_dict
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.files import FileError
-from training.runs.health import CLEAN_GUARD, Change, HealthChange, HealthMonitor
+from training.runs.health import CLEAN_GUARD, STALLED_STAGE, Change, HealthChange, HealthMonitor
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 from training.runs.status import FailureKind, RunState, reduce
 from training.runs.timing import StageTimer, TimePart
+from training.runs.watchdog import Watchdog, describe_children
 from training.selfplay import SelfPlay, StepResult
 
 STAGE_EVENT_S = 0.5
@@ -55,10 +56,15 @@ class RunCallbacks:
     control: ProcessControl
     step: int = 0
     name: str = "setup"
+    done: int = 0
+    total: int = 0
+    reports: int = 0
+    """How often a stage was reported: a sign of progress."""
     _last: float = 0.0
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Report progress (a few times a second at most) and obey what was commanded meanwhile."""
+        self.done, self.total, self.reports = done, total, self.reports + 1
         now = time.monotonic()
         if name != self.name or now - self._last >= STAGE_EVENT_S:
             self._write(name, done, total)
@@ -319,6 +325,58 @@ class Runner:
         self._alarm(CLEAN_GUARD, text, "Nothing to do.", always=True)
         return True
 
+    # ------------------------------------------------------------------ stalls
+
+    def watchdog(self) -> Watchdog:
+        """Watches for a stage that makes no progress, while the run goes on."""
+        return Watchdog(
+            self.log.clock.now, lambda: (self.timer.ticks, self.callbacks.reports), lambda: self.timer.part,
+            self._report_stall, self._report_progress, self.paths.log,
+        )  # fmt: skip
+
+    def _report_stall(self, part: str, seconds: float) -> None:
+        doing, remedy = self._describe_wait(part)
+        children = describe_children()
+        message = f"No progress for {seconds:.0f} s while {doing}."
+        message += f" It may wait for {children}." if children else ""
+        self._write_quietly(
+            EventKind.WARNING, code=STALLED_STAGE, message=message, alarm=Change.RAISED,
+            remedy=f"{remedy} {self.paths.log.name} says where it stands.",
+        )  # fmt: skip
+
+    def _report_progress(self, part: str, seconds: float) -> None:
+        message = f"It went on after {seconds:.0f} s of {part}."
+        self._write_quietly(EventKind.CLEARED, code=STALLED_STAGE, message=message)
+
+    def _write_quietly(self, kind: EventKind, **data: Any) -> None:
+        # From a thread: what is wrong with the log, the run itself reports.
+        with suppress(UserError, ValueError):
+            self.log.write(kind, step=self.callbacks.step, **data)
+
+    def _describe_wait(self, part: str) -> tuple[str, str]:
+        """What is under way, and what to do if it does not go on."""
+        c = self.callbacks
+        stage = {"r1_clean": "R1 (clean)", "r2_hint": "R2 (hints)", "r3_hinted": "R3 (hinted)"}.get(c.name, c.name)
+        compute = "See what else uses the machine; stop and resume the run if it does not go on."
+        if part in (TimePart.PREFILL, TimePart.DECODE, TimePart.DRAWING, TimePart.SAMPLING):
+            return f"sampling {stage}, at {c.done} of {c.total} completions", compute
+        if part == TimePart.EVALUATION:
+            return f"evaluating, at {c.done} of {c.total} solutions", compute
+        if part == TimePart.GRADING:
+            return f"grading the answers of {stage}", compute
+        if part == TimePart.GATES:
+            return "checking hints at the gates", compute
+        if part == TimePart.RECORDING and self.waited:
+            remedy = "Close the program that has the file open: a database browser, a backup."
+            return f"{self.paths.rollouts} is locked by another program", remedy
+        if part == TimePart.RECORDING:
+            return f"writing to {self.paths.rollouts}", "See whether the disk answers."
+        if part == TimePart.CHECKPOINT:
+            return f"writing a checkpoint to {self.paths.checkpoints}", "See whether the disk answers and has room."
+        if part in (TimePart.GRADIENT, TimePart.OPTIMISER):
+            return f"updating the weights ({part})", compute
+        return f"the stage {stage} is under way", compute
+
     # ------------------------------------------------------------------ checkpoints
 
     def save_checkpoint(self) -> None:
@@ -410,7 +468,7 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
         callbacks = RunCallbacks(log, control)
         runner = Runner(paths, config, log, callbacks)
         runner.set_up()
-        with heartbeat(log, lambda: {"step": callbacks.step, "stage": callbacks.name}):
+        with heartbeat(log, lambda: {"step": callbacks.step, "stage": callbacks.name}), runner.watchdog().watch():
             outcome = runner.run()
         control.closing()
         message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."

@@ -169,7 +169,8 @@ def state_of(paths):
 
 
 def _timed(name):
-    return name.startswith(("seconds", "time/")) or name in ("tokens_per_s", "rss_mb", "warming_up")
+    measured = ("tokens_per_s", "rss_mb", "peak_mb", "free_mb", "gpu_peak_mb", "warming_up")
+    return name.startswith(("seconds", "time/")) or name in measured
 
 
 def _tables(path):
