@@ -32,7 +32,7 @@ PATHS = {
     "buffer": ["update.max_rows=4", "update.epochs=2", "rollout.temperature=1.5"],
     "replay": ["curriculum.replay_share=0.6", "data.pool=4"],
     "roll_back": ["curriculum.guard_action=roll_back", "curriculum.guard_margin=0.0", "update.learning_rate=0.05",
-                  "evaluation.every=1", "reasoner.clean_anchor=0"],
+                  "evaluation.every=1", "reasoner.clean_anchor=0", "evaluation.max_new_tokens=60"],
     "clean_rl": ["mode=clean_rl", "advantage.baseline=role_ema"],
 }  # fmt: skip
 MODELS = ("starter", "llama")

@@ -108,7 +108,7 @@ def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path):
 def test_a_roll_back_restores_what_was_evaluated_and_is_evaluated_itself(tmp_path):
     paths = make_run(
         tmp_path, "r", "steps=3", "curriculum.guard_action=roll_back", "curriculum.guard_margin=0", "evaluation.every=2",
-        "update.learning_rate=0.1", "checkpoint.every=1", "reasoner.clean_anchor=0",
+        "update.learning_rate=0.1", "checkpoint.every=1", "reasoner.clean_anchor=0", "evaluation.max_new_tokens=60",
     )  # fmt: skip
     assert run_directory(paths.root) == "finished"
     assert has(paths, "warning", code="clean_guard")
