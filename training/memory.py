@@ -3,6 +3,7 @@ runs out. It imports no engine: a GPU is asked only where one is loaded already.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,6 +110,20 @@ class Shape:
     @property
     def inner_width(self) -> int:
         return self.inner or 3 * self.width
+
+
+def read_shape(folder: Path | None) -> Shape:
+    """The shape in a Hugging Face ``config.json``; the defaults where there is none or it lacks a field."""
+    try:
+        config = folder / "config.json" if folder is not None else None
+        found = json.loads(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else {}
+        width, heads = int(found["hidden_size"]), int(found["num_attention_heads"])
+        head = int(found.get("head_dim") or width // heads)
+        cache = head * int(found.get("num_key_value_heads") or heads)
+        inner = int(found.get("intermediate_size") or 0)
+        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]), inner)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):
+        return Shape()
 
 
 class Part(StrEnum):

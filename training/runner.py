@@ -133,6 +133,7 @@ class Runner:
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
             max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer,
         )  # fmt: skip
+        self.backend.on_shortage = self._warn_shortage
         problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
@@ -426,6 +427,10 @@ class Runner:
                 EventKind.WARNING, step=step, code=code, message=message, remedy=change.remedy, alarm=change.change
             )
 
+    def _warn_shortage(self, done: str) -> None:
+        self.warn("memory_short", f"An allocation failed and was tried again with less. {done} The run becomes slower.",
+                  "Close other programs, or set rollout.max_solution_tokens or rollout.questions lower.")  # fmt: skip
+
     def warn(self, code: str, message: str, remedy: str) -> None:
         self.log.write(EventKind.WARNING, step=self.callbacks.step, code=code, message=message, remedy=remedy)
 
@@ -489,8 +494,30 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
             failure = _failure(error, launched=runner is not None and runner.launched)
             cause = _cause(error, control)
             text = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
-            log.write(EventKind.DONE, outcome="failed", message=text, error=type(cause).__name__, failure=failure)
+            proposed: dict[str, str] = {}
+            if runner is not None and memory.ran_out(cause):
+                text, found = _explain_shortage(runner)
+                proposed = {"key": found.key, "value": found.value} if found is not None else {}
+            log.write(EventKind.DONE, outcome="failed", message=text, error=type(cause).__name__, failure=failure,
+                      proposed=proposed)  # fmt: skip
         raise
+
+
+_DOING = {
+    "setup": "the model was loaded", "eval": "the frozen suite was measured", "r1_clean": "clean questions were solved",
+    "r2_hint": "hints were written", "r3_hinted": "hinted questions were solved", "update": "the weights were updated",
+}  # fmt: skip
+
+
+def _explain_shortage(runner: Runner) -> tuple[str, memory.Remedy | None]:
+    """What to say of a run whose memory ran out, and the setting to lower."""
+    path = runner.config.model.path
+    folder = resolve_model(path) if path else None
+    parameters = sum(f.stat().st_size for f in folder.glob("*.safetensors")) // 4 if folder is not None else 0
+    if hasattr(runner, "backend"):
+        parameters = sum(p.numel() for p in runner.backend.model.parameters())
+    doing = _DOING.get(runner.callbacks.name, "it was at work")
+    return memory.explain_shortage(runner.config, parameters, memory.read_shape(folder), doing)
 
 
 def _cause(error: BaseException, control: ProcessControl) -> BaseException:
@@ -503,6 +530,8 @@ def _cause(error: BaseException, control: ProcessControl) -> BaseException:
 
 
 def _failure(error: BaseException, *, launched: bool) -> FailureKind:
+    if memory.ran_out(error):
+        return FailureKind.RESOURCES
     if isinstance(error, UserError) and not isinstance(error, FileError):
         return FailureKind.RESOURCES if launched else FailureKind.SETTINGS
-    return FailureKind.RESOURCES if isinstance(error, (FileError, MemoryError)) else FailureKind.INTERNAL
+    return FailureKind.RESOURCES if isinstance(error, FileError) else FailureKind.INTERNAL

@@ -34,7 +34,13 @@ from seirenes_app.services.preflight import find_needs, find_warnings, read_mach
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
-from seirenes_app.services.run_summary import STAGE_LABELS, describe_saved, measure_change
+from seirenes_app.services.run_summary import (
+    STAGE_LABELS,
+    describe_problem,
+    describe_saved,
+    measure_change,
+    memory_remedy,
+)
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Stage
@@ -42,7 +48,7 @@ from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig, load_config, profile_of
 from training.runs.files import user_path
-from training.runs.paths import RunPaths, default_runs_root, new_run
+from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
 from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
 from training.runs.status import RunState, RunStatus
 
@@ -86,6 +92,10 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     resume = verbs.add_parser("resume")
     resume.add_argument("run", help=RUN_HELP)
+    resume.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="go on with another value, e.g. rollout.questions=8",
+    )  # fmt: skip
     resume.add_argument("--detach", action="store_true")
     resume.add_argument("--json", action="store_true")
 
@@ -199,6 +209,8 @@ def resume(options: argparse.Namespace) -> int:
         raise UserError(f"{paths.run_id} is finished: all {state.steps} steps are done. Start a new run instead.")
     if state is not None and state.can_edit_settings:
         raise UserError(f"{paths.run_id} failed on its settings ({state.message}) {_EDIT_SETTINGS}")
+    if options.overrides:
+        change_settings(paths, options.overrides)
     return _launch(paths, options, detach=options.detach)
 
 
@@ -299,14 +311,18 @@ def _report_end(paths: RunPaths, state: RunState) -> None:
     def say(text: str) -> None:
         ERR.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    say(f"The run {state.status if state.over else 'is ' + state.status}. {state.message}")
+    problem = describe_problem(RunSummary(paths, None, state)) if state.status is RunStatus.CRASHED else None
+    say(problem.text if problem else f"The run {state.status if state.over else 'is ' + state.status}. {state.message}")
     log = "\n".join(log_tail(paths, 12))
     if state.status in (RunStatus.FAILED, RunStatus.CRASHED) and (not state.message or state.message not in log):
         say(log)
     if state.can_edit_settings:
         say(_EDIT_SETTINGS)
     elif state.can_resume:
-        say(f"{describe_saved(state)} Resume it with: seirenes resume {call_name(paths)}")
+        remedy = memory_remedy(RunSummary(paths, None, state))
+        change = f" --set {remedy['key']}={remedy['value']}" if remedy else ""
+        saved = "" if problem else f"{describe_saved(state)} "
+        say(f"{saved}Resume it with: seirenes resume {call_name(paths)}{change}")
 
 
 def _change_facts(line: HeadlineLine) -> dict[str, Any]:

@@ -8,7 +8,6 @@ floating-point operations a token (Kaplan et al. 2020, arXiv 2001.08361, section
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -22,13 +21,13 @@ from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
-from training.memory import LIBRARIES_MB, Part, Shape, memory_parts
+from training.memory import LIBRARIES_MB, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
-__all__ = ["LIBRARIES_MB", "Shape"]
+__all__ = ["LIBRARIES_MB", "Shape", "read_shape"]
 
 EVAL_CONDITIONS = 9
 """Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
@@ -275,20 +274,6 @@ def disk_mb(config: RunConfig, parameters: int, measured: RunMeasurement | None 
     one = measured.checkpoint_mb if measured is not None else checkpoint_mb(config, parameters)
     count, keep = count_checkpoints(config), config.checkpoint.keep
     return one * (min(count, keep + 1) if keep else count)
-
-
-def read_shape(folder: Path | None) -> Shape:
-    """The shape in a Hugging Face ``config.json``; the defaults where there is none or it lacks a field."""
-    try:
-        config = folder / "config.json" if folder is not None else None
-        found = json.loads(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else {}
-        width, heads = int(found["hidden_size"]), int(found["num_attention_heads"])
-        head = int(found.get("head_dim") or width // heads)
-        cache = head * int(found.get("num_key_value_heads") or heads)
-        inner = int(found.get("intermediate_size") or 0)
-        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]), inner)
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):
-        return Shape()
 
 
 def model_parameters(config: RunConfig) -> int:

@@ -11,11 +11,15 @@ from typing import Any
 
 import psutil
 
+from seirenes_app.services import estimate
 from seirenes_app.services.answer_reading import MANY, describe_unread
-from seirenes_app.services.formatting import percent
+from seirenes_app.services.formatting import megabytes, percent
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
+from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
+from training.memory import find_remedies, memory_parts
+from training.runs.config import load_config
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary, StopPhase
 from training.runs.status import RunState, RunStatus
@@ -139,7 +143,10 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
             state.can_edit_settings,
         )  # fmt: skip
-    return RunProblem(f"{name} crashed", f"{_cause(summary.paths, state, log)} {describe_saved(state)}", log, True)
+    proposed = memory_remedy(summary)
+    change = f"Set {proposed['key']} = {proposed['value']} to take less. " if proposed else ""
+    cause = _cause(summary.paths, state, log)
+    return RunProblem(f"{name} crashed", f"{cause} {change}{describe_saved(state)}", log, True)
 
 
 def describe_saved(state: RunState) -> str:
@@ -177,7 +184,37 @@ def _cause(paths: RunPaths, state: RunState, log: tuple[str, ...]) -> str:
         return f"The trainer stopped on an error{when}; its log is below."
     if state.last_t and state.last_t < psutil.boot_time():
         return f"The machine was switched off or restarted while it ran; its last event was{when}."
-    return (
-        f"The trainer process ended{when} without saying why: it was killed from outside, most often by the system "
-        "when memory ran out."
-    )
+    return f"The trainer process ended{when} without saying why: {_killer(state)}"
+
+
+SHORT_SHARE, SHORT_MB = 0.08, 300.0
+"""Memory is short where less than this is free, as a share of the machine's or in MiB."""
+
+
+def memory_was_short(state: RunState) -> bool:
+    """Whether little memory was free when it was read last, some seconds at most before the process ended."""
+    total = state.machine.get("memory_mb") or 0
+    return state.free_mb is not None and state.free_mb < max(SHORT_MB, SHORT_SHARE * float(total))
+
+
+def _killer(state: RunState) -> str:
+    if state.free_mb is None:
+        return "it was killed from outside, most often by the system when memory ran out."
+    figures = f"it held {megabytes(state.rss_mb)}, and {megabytes(state.free_mb)} were free"
+    if memory_was_short(state):
+        return f"it may have been ended by the system for lack of memory. Shortly before, {figures}."
+    return f"it was killed from outside. Memory was not short: shortly before, {figures}."
+
+
+def memory_remedy(summary: RunSummary) -> Mapping[str, str]:
+    """`key` and `value` of the setting that lets a run that ended for lack of memory go on; empty for any other."""
+    state = summary.state
+    if state is None or state.proposed or state.status is not RunStatus.CRASHED or not memory_was_short(state):
+        return state.proposed if state is not None else {}
+    try:
+        config = summary.config or load_config(summary.paths.config)
+    except UserError:
+        return {}
+    shape = estimate.read_shape(estimate.model_folder(config))
+    remedies = find_remedies(config, memory_parts(config, estimate.model_parameters(config), shape))
+    return {"key": remedies[0].key, "value": remedies[0].value} if remedies else {}

@@ -21,6 +21,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
 from training.engine.models import context_length, free_memory, head_logits, hidden_states, vocabulary_size
 from training.errors import UserError
+from training.memory import ran_out
 from training.runs.timing import StageTimer, TimePart
 
 MAX_SEQUENCES = 512
@@ -161,6 +162,10 @@ class _Job:
     stopped_at: int | None = None
     """Tokens up to and with the one that completed a stop string."""
 
+    def forget(self) -> None:
+        """Back to before the first token."""
+        self.tokens, self.logprobs, self.entropies, self.stopped_at = [], [], [], None
+
 
 class _Uniforms:
     """Numbers in [0, 1) of each sequence, from its own counter-based stream, so that batching cannot change them."""
@@ -279,6 +284,9 @@ class Sampler:
         """`decode` gives the text in which stop strings are looked for; without it they are refused."""
         self._model, self._end_ids, self._pad_id, self._decode_text = model, end_ids, pad_id, decode
         self._timer = timer or StageTimer()
+        self.on_shortage: Callable[[str], object] | None = None
+        """Called with what is done about it when an allocation failed."""
+        self._most_rows = 0
 
     @torch.inference_mode()
     def sample(
@@ -299,8 +307,7 @@ class Sampler:
         tick = _Ticker(len(prompts) * n, progress, cancelled, 1 if self._device.type == "cpu" else 8)
         ends = torch.tensor(sorted(self._end_ids), device=self._device)
         for chunk in self._chunks(jobs, params):
-            self._run(_Batch(chunk, self._device, self._dtype, ends), params, tick)
-            tick.chunk_done(chunk)
+            self._run_fitting(chunk, params, tick, ends)
         results: list[list[Completion | None]] = [[None] * n for _ in prompts]
         for job in jobs:
             completion = _finish(job, self._end_ids)
@@ -360,6 +367,32 @@ class Sampler:
         return int(2 * config.num_hidden_layers * heads * width * self._dtype.itemsize)
 
     # ------------------------------------------------------------------ running
+
+    def _run_fitting(self, chunk: list[_Job], params: SamplingParams, tick: "_Ticker", ends: Tensor) -> None:
+        """Run the sequences of a chunk together; where an allocation fails, in halves from then on."""
+        waiting = [chunk]
+        while waiting:
+            part, *waiting = waiting
+            size = self._most_rows or len(part)
+            if len(part) > size:
+                waiting = [part[i : i + size] for i in range(0, len(part), size)] + waiting
+                continue
+            try:
+                self._run(_Batch(part, self._device, self._dtype, ends), params, tick)
+            except (MemoryError, RuntimeError) as error:
+                if len(part) == 1 or not ran_out(error):
+                    raise
+            else:
+                tick.chunk_done(part)
+                continue
+            # Only here is the failed batch out of reach, and its memory free.
+            self._most_rows = (len(part) + 1) // 2
+            for job in part:
+                job.forget()
+            tick.restart()
+            waiting.insert(0, part)
+            if self.on_shortage is not None:
+                self.on_shortage(f"{len(part)} sequences do not fit: {self._most_rows} are sampled at a time.")
 
     def _run(self, batch: _Batch, params: SamplingParams, tick: "_Ticker") -> None:
         with self._timer.lap(TimePart.PREFILL):
@@ -497,6 +530,10 @@ class _Ticker:
 
     def leave(self, batch: _Batch) -> None:
         self._left += self._count(batch)
+
+    def restart(self) -> None:
+        """The chunk under way begins again."""
+        self._left = 0
 
     def chunk_done(self, jobs: list[_Job]) -> None:
         self._done, self._left = self._done + sum(len(job.slots) for job in jobs), 0

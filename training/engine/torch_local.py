@@ -34,11 +34,14 @@ from training.engine.base import (
 from training.engine.chat_tokenizer import ChatTokenizer
 from training.engine.sampler import Sampler
 from training.errors import UserError
+from training.memory import ran_out
 from training.runs.config import Tuning
 from training.runs.timing import StageTimer
 
 STATE_FILE = "backend.json"
 OPTIMISER_FILE = "optimizer.pt"
+LEAST_BATCH_TOKENS = 64
+"""A micro-batch is made no smaller where memory is short."""
 MAX_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 65_536}
 
 
@@ -141,6 +144,8 @@ class LocalTorchBackend:
         self._reference: nn.Module | None = None
         self._optimiser: update.WarmedAdamW | None = None
         self._batch_tokens: int | None = None
+        self._calls: list[tuple[Sequence[TrainRow], LossParams]] = []
+        """Of `forward_backward` since the last step."""
         self._sampler = Sampler(self.model, self.codec.end_ids, self.codec.pad_id, self.codec.decode, timer)
 
     def _open_model(self, rank: int, alpha: int, seed: int) -> nn.Module:
@@ -158,6 +163,15 @@ class LocalTorchBackend:
             )  # fmt: skip
         core: nn.Module = self._peft.get_base_model()
         return core.eval()
+
+    @property
+    def on_shortage(self) -> Callable[[str], object] | None:
+        """Called with what is done about it when an allocation failed."""
+        return self._sampler.on_shortage
+
+    @on_shortage.setter
+    def on_shortage(self, call: Callable[[str], object] | None) -> None:
+        self._sampler.on_shortage = call
 
     @property
     def context(self) -> int:
@@ -192,8 +206,29 @@ class LocalTorchBackend:
     def forward_backward(self, rows: Sequence[TrainRow], loss: LossParams) -> UpdateStats:
         """Add the gradient of the loss over `rows`, normalised over the whole call whatever the micro-batches.
 
-        Rows of advantage 0 are left out, of the normaliser too, unless `loss.kl` > 0.
+        Rows of advantage 0 are left out, of the normaliser too, unless `loss.kl` > 0. Where an allocation fails, the
+        gradients since the last step are made again, in smaller micro-batches.
         """
+        self._calls.append((rows, loss))
+        redo = False
+        while True:
+            try:
+                if redo:
+                    for earlier in self._calls[:-1]:
+                        self._add_gradients(*earlier)
+                return self._add_gradients(rows, loss)
+            except (MemoryError, RuntimeError) as error:
+                budget = self._token_budget() // 2
+                if budget < LEAST_BATCH_TOKENS or not ran_out(error):
+                    raise
+            # Only here are the tensors of the failed attempt out of reach. A backward pass that was cut off has left a
+            # part of its gradients.
+            self._optim().drop_gradients()
+            redo, self._batch_tokens = True, budget
+            if self.on_shortage is not None:
+                self.on_shortage(f"Micro-batches have {budget:,} tokens from now on.")
+
+    def _add_gradients(self, rows: Sequence[TrainRow], loss: LossParams) -> UpdateStats:
         rows = [r for r in rows if r.completion and (r.advantage != 0.0 or loss.kl > 0.0)]
         tally = _Tally()
         if not rows:
@@ -209,6 +244,7 @@ class LocalTorchBackend:
         return tally.stats(len(rows))
 
     def optim_step(self) -> OptimStats:
+        self._calls = []
         return self._optim().step()
 
     def save(self, path: Path) -> None:
@@ -216,7 +252,7 @@ class LocalTorchBackend:
             self.save_into(temporary)
 
     def load(self, path: Path) -> None:
-        path = Path(path)
+        path, self._calls = Path(path), []
         checkpoint.verify(path)
         state, moments = self._read_state(path)
         weights = self._read_weights(path)

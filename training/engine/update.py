@@ -290,6 +290,11 @@ class WarmedAdamW:
         self._adam.zero_grad(set_to_none=True)
         return OptimStats(grad_norm=norm, skipped=not math.isfinite(norm))
 
+    def drop_gradients(self) -> None:
+        for pair in self._pairs:
+            for tensor in pair:
+                tensor.grad = None
+
     @torch.no_grad()
     def _round(self) -> None:
         for parameter, master in self._pairs:

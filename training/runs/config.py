@@ -434,6 +434,32 @@ def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str
     return parsed
 
 
+RESUMABLE = (
+    "steps", "max_rollouts", "model.device", "model.dtype", "model.threads", "rollout.questions", "rollout.clean",
+    "rollout.hints", "rollout.hinted", "rollout.max_solution_tokens", "rollout.max_hint_tokens", "adversary.kl",
+    "reasoner.clean_anchor", "update.learning_rate", "update.kl", "update.max_rows", "evaluation.every",
+    "checkpoint.every", "checkpoint.keep",
+)  # fmt: skip
+"""What may be changed when a run is resumed: the others decide what its figures before and after can be compared on,
+or are kept in its checkpoints."""
+
+
+def change_for_resume(config: RunConfig, overrides: Sequence[str], source: str = "--set") -> RunConfig:
+    """The configuration that an existing run goes on with; a UserError for an option that it must keep."""
+    changed = parse_overrides(overrides, source)
+    kept = next((key for key in changed if key not in RESUMABLE), None)
+    if kept is not None:
+        raise UserError(
+            f"{source} {kept}: a run keeps this option. When it is resumed, these can be changed: "
+            f"{', '.join(RESUMABLE)}."
+        )
+    data = to_dict(config)
+    for key, value in changed.items():
+        section, _, leaf = key.rpartition(".")
+        (data[section] if section else data)[leaf] = value
+    return from_dict(data, source)
+
+
 def _read(option: OptionInfo, text: str) -> Any:
     if option.type is bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower(), text)

@@ -14,9 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from training.errors import UserError
+from training.memory import memory_figures
 from training.runs.events import EventKind, EventLog
 from training.runs.files import explained
 from training.runs.lock import RunLock
@@ -191,13 +190,12 @@ class ProcessControl:
 def heartbeat(log: EventLog, describe: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
     """Write an event every few seconds while the block runs; none is written after it."""
     over = threading.Event()
-    process = psutil.Process()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_S):
             with suppress(UserError, ValueError):
                 # A full disk or a closed file: the loop reports it.
-                log.write(EventKind.HEARTBEAT, **describe(), rss_mb=process.memory_info().rss / 2**20)
+                log.write(EventKind.HEARTBEAT, **describe(), **memory_figures())
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from training.errors import UserError
-from training.runs.config import RunConfig, to_dict, with_profile
+from training.runs.config import RunConfig, change_for_resume, load_config, to_dict, with_profile
 from training.runs.files import explained, make_folder, write_whole
 
 
@@ -79,3 +80,9 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
     with explained("Making the folder", paths.checkpoints):
         paths.checkpoints.mkdir(exist_ok=True)
     return paths
+
+
+def change_settings(paths: RunPaths, overrides: Sequence[str], source: str = "--set") -> None:
+    """Change what a run that is not going is resumed with. Its launch events keep what it had before."""
+    config = change_for_resume(load_config(paths.config), overrides, source)
+    write_whole(paths.config, json.dumps(to_dict(config), indent=1) + "\n")

@@ -78,6 +78,12 @@ class ProcessState:
     message: str = ""
     error: str = ""
     failure: FailureKind | None = None
+    proposed: Mapping[str, str] = field(default_factory=dict)
+    """`key` and `value` of a setting that the process proposes for a resume; empty for none."""
+    rss_mb: float = 0.0
+    """Memory of the process when it was read last, in MiB; 0 where it was not."""
+    free_mb: float | None = None
+    """Memory that was free then; None in events of earlier versions."""
     warnings: tuple[ProcessWarning, ...] = ()
     raised: tuple[str, ...] = ()
     """The codes of the alarms that stand, oldest first."""
@@ -99,12 +105,13 @@ State = TypeVar("State", bound="ProcessState")
 
 def reduce_process(state: State, event: Event) -> State:
     """The part of an event's effect that all processes share: times, launch, warning, done."""
-    state = _advance_time(state, event)
+    state = _read_memory(_advance_time(state, event), event.data)
     d = event.data
     if event.kind == "launch":
         return replace(
             state, status=RunStatus.RUNNING, pid=int(d.get("pid", 0)), launched_t=event.t, stage="setup", message="",
-            error="", failure=None, launched_active_s=state.active_s, raised=tuple(map(str, d.get("alarms") or ())),
+            error="", failure=None, proposed={}, launched_active_s=state.active_s,
+            raised=tuple(map(str, d.get("alarms") or ())),
             # Two processes of one evaluation know one engine each.
             machine={**state.machine, **(d.get("machine") or {})},
             versions={**state.versions, **(d.get("versions") or {})},
@@ -125,8 +132,20 @@ def reduce_process(state: State, event: Event) -> State:
         status = RunStatus(outcome) if outcome in DONE else RunStatus.FAILED
         failure = _failure(state, d) if status is RunStatus.FAILED else None
         message, error = str(d.get("message") or ""), str(d.get("error") or "")
-        return replace(state, status=status, failure=failure, message=message, error=error, stage="")
+        found = d.get("proposed")
+        proposed = {name: str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
+        return replace(state, status=status, failure=failure, message=message, error=error, stage="", proposed=proposed)
     return state
+
+
+def _read_memory(state: State, data: Mapping[str, Any]) -> State:
+    figures = data if "rss_mb" in data else data.get("metrics")
+    if not isinstance(figures, Mapping):
+        return state
+    rss_mb, free_mb = figures.get("rss_mb"), figures.get("free_mb")
+    if not isinstance(rss_mb, int | float):
+        return state
+    return replace(state, rss_mb=float(rss_mb), free_mb=float(free_mb) if isinstance(free_mb, int | float) else None)
 
 
 def _advance_time(state: State, event: Event) -> State:

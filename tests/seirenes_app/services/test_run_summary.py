@@ -3,7 +3,11 @@
 import pytest
 
 from seirenes_app.services.formatting import change_tone
-from seirenes_app.services.run_summary import Change, measure_change, status_sentence
+from seirenes_app.services.run_summary import Change, describe_problem, measure_change, memory_remedy, status_sentence
+from training.runs.config import RunConfig
+from training.runs.events import EventKind, EventLog
+from training.runs.paths import new_run
+from training.runs.processes import RunSummary, read_run
 from training.runs.status import EvalPoint, RunState, RunStatus
 
 
@@ -48,3 +52,26 @@ def test_no_change_is_claimed_where_most_answers_were_not_graded():
     assert change.points is None
     assert str(change) == "10% → 60% (4% unreadable)"
     assert change.many_unread
+
+
+def killed(root, free_mb):
+    """A run whose process wrote a sign of life and then nothing."""
+    paths = new_run(root, RunConfig(), "killed")
+    log = EventLog(paths.events)
+    log.write(EventKind.LAUNCH, steps=9, mode="seirenes", model="starter", machine={"memory_mb": 16_000})
+    log.write(EventKind.HEARTBEAT, step=2, stage="r1_clean", rss_mb=9000.0, free_mb=free_mb)
+    log.close()
+    return read_run(paths)
+
+
+def test_a_killed_run_shows_the_memory_it_held_and_proposes_a_setting_only_where_memory_was_short(tmp_path):
+    short, roomy = killed(tmp_path / "a", 120.0), killed(tmp_path / "b", 9000.0)
+    assert short.state.status is RunStatus.CRASHED
+    text = describe_problem(short).text
+    assert "lack of memory" in text
+    assert "120 MB were free" in text
+    remedy = memory_remedy(short)
+    assert f"Set {remedy['key']} = {remedy['value']}" in text
+    assert "Memory was not short" in describe_problem(roomy).text
+    assert memory_remedy(roomy) == {}
+    assert memory_remedy(RunSummary(short.paths, None, None)) == {}
