@@ -35,7 +35,7 @@ from training.rollouts.database import RolloutWriter
 from training.runs.config import OnDrop, RunConfig, load_config, to_dict
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
-from training.runs.files import FileError
+from training.runs.files import FileError, check_database_path
 from training.runs.health import CLEAN_GUARD, STALLED_STAGE, Change, HealthChange, HealthMonitor
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
@@ -145,7 +145,12 @@ class Runner:
         import_rows(self.paths, run_eval_dir(self.paths))
         suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
         self.evaluations = RunEvaluations(
-            self.paths, suite, c.evaluation.seed, max_tokens=c.evaluation.max_new_tokens, prompts=self.loop.profile
+            self.paths,
+            suite,
+            c.evaluation.seed,
+            max_tokens=c.evaluation.max_new_tokens,
+            prompts=self.loop.profile,
+            now=self.log.clock.now,
         )
         if start is not None:
             self._restore(start, saved)
@@ -469,6 +474,7 @@ def run_directory(root: Path, commands_from: int | None = None, stop_signal: Sto
 def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
     runner = None
     try:
+        check_database_path(paths.evaluations / "rows.db")
         config = load_config(paths.config)
         callbacks = RunCallbacks(log, control)
         runner = Runner(paths, config, log, callbacks)

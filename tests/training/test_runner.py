@@ -7,12 +7,14 @@ import threading
 import time
 
 import pytest
-from helpers.interrupted_runs import events_of, make_run
+from helpers.interrupted_runs import events_of, make_run, settings_of
 
 from training.engine.checkpoint import atomic_folder, latest_valid, remove_partial
+from training.errors import UserError
 from training.rollouts.database import RolloutWriter
 from training.runner import run_directory
 from training.runs.control import CommandKind, send_command
+from training.runs.files import LONGEST_DATABASE_PATH
 from training.runs.lock import FolderMovedError
 
 ONE = ["steps=3", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1", "checkpoint.every=1",
@@ -92,6 +94,23 @@ def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(t
     when(lambda: has(moved, "step", step=kept + 1), lambda: send_command(moved, CommandKind.STOP))
     assert run_directory(moved.root) == "stopped"
     assert has(moved, "launch", resumed_from=kept)
+
+
+def test_a_run_whose_path_a_database_cannot_have_is_refused_before_it_is_made(tmp_path):
+    folder = tmp_path
+    while len(str(folder)) < 400:
+        folder = folder / ("long" * 10)
+    settings = [*settings_of("full", tmp_path, "llama"), "steps=1"]
+    longest = LONGEST_DATABASE_PATH - len(str(folder)) - len("//evaluations/rows.db")
+    paths = make_run(folder, "r" * longest, *settings)
+    assert run_directory(paths.root) == "finished"
+    with pytest.raises(UserError, match=r"501 bytes, 500 are possible\. Choose"):
+        make_run(folder, "s" * (longest + 1), *settings)
+    assert [p.name[0] for p in folder.iterdir()] == ["r"]
+    moved = paths.root.rename(paths.root.with_name("m" * (longest + 1)))
+    with pytest.raises(UserError, match="shorter path"):
+        run_directory(moved)
+    assert events_of(type(paths)(moved))[-1].data["failure"] == "resources"
 
 
 def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path):

@@ -17,7 +17,7 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json,
 from training.evaluation.store import PromptText, StoredItem
 from training.evaluation.suites.builder import SuiteItem, frozen_suite
 from training.evaluation.suites.io import MANIFEST, read_suite
-from training.runs.files import explained, make_folder, open_regular, read_text, write_whole
+from training.runs.files import check_database_path, explained, make_folder, open_regular, read_text, write_whole
 from training.runs.paths import FileAt, RunPaths
 
 PLAN = "plan.json"
@@ -40,6 +40,7 @@ def new_evaluation(root: Path, plan: EvalPlan, name: str = "") -> EvalDir:
     """Make an evaluation's folder under `root` with its plan; a name that is taken gets a suffix."""
     slug = re.sub(r"[^\w.-]+", "-", name or plan.title).strip("-.")[:60] or "evaluation"
     wanted = f"{datetime.now():%Y%m%d-%H%M%S}-{slug}"
+    check_database_path(EvalDir(root / wanted).rows)
     with explained("Making the evaluation's folder", root / wanted):
         root.mkdir(parents=True, exist_ok=True)
         paths = EvalDir(make_folder(root, wanted))

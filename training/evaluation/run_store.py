@@ -87,15 +87,20 @@ def extend_plan(
 
 
 class RunEvaluations:
-    def __init__(self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, prompts: PromptProfile) -> None:
+    """`now` gives seconds, pauses left out: chunks are timed with it."""
+
+    def __init__(
+        self, run: RunPaths, suite: Suite, seed: int, *, max_tokens: int, prompts: PromptProfile,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._run_id, self._paths = run.run_id, run_eval_dir(run)
         self._ref = SuiteRef(suite.name, f"{FROZEN}{seed}", suite.digest(), len(suite.items))
         self._items: tuple[StoredItem, ...] = tuple(map(stored_item, suite.items))
-        self._max_tokens, self._prompts = max_tokens, prompts
+        self._max_tokens, self._prompts, self._now = max_tokens, prompts, now
 
     def evaluate(self, step: int, solve: Solve, grader: AnswerGrader) -> dict[str, Any]:
         """Solve the suite, keep the rows, and return the data of an `eval` event."""
-        started = time.monotonic()
+        started = self._now()
         plan, ref = extend_plan(
             self._paths, self._run_id, [step], self._ref, max_tokens=self._max_tokens, prompts=self._prompts
         )
@@ -107,7 +112,7 @@ class RunEvaluations:
             grade_rows(chunk, part, [next(solved) for _ in part], grader)
             for chunk, part in zip(chunks, prompts, strict=True)
         ]
-        seconds = (time.monotonic() - started) / len(chunks)
+        seconds = (self._now() - started) / len(chunks)
         with StoreWriter(self._paths.rows, plan) as store:
             store.add_suite(ref.name, ref.digest, ref.placement, self._items)
             store.replace(list(zip(chunks, rows, repeat(seconds))), {source_key(step): REPLACED})

@@ -157,6 +157,20 @@ def write_whole(path: Path, text: str) -> None:
             raise
 
 
+LONGEST_DATABASE_PATH = 500
+"""Bytes. SQLite takes 512, with the names of the files that it puts beside a database."""
+
+
+def check_database_path(path: Path) -> None:
+    """A FileError where SQLite cannot open a database at this path, as it is too long."""
+    length = len(os.fsencode(os.path.realpath(path)))
+    if length > LONGEST_DATABASE_PATH:
+        raise FileError(
+            f"{path.parent} cannot hold a database: its path would have {length} bytes, {LONGEST_DATABASE_PATH} are "
+            "possible. Choose a folder with a shorter path."
+        )
+
+
 def make_folder(root: Path, name: str) -> Path:
     """Make a folder under `root`; a name that is taken gets a number, from 2."""
     for number in itertools.count(1):

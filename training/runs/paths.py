@@ -15,7 +15,7 @@ import platformdirs
 
 from training.errors import UserError
 from training.runs.config import RunConfig, change_for_resume, load_config, to_dict, with_profile
-from training.runs.files import explained, make_folder, write_whole
+from training.runs.files import check_database_path, explained, make_folder, write_whole
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
     slug = re.sub(r"[^\w.-]+", "-", config.name).strip("-.") or "run"
     wanted = run_id or f"{datetime.now():%Y%m%d-%H%M}-{slug}"
     root = runs_root / wanted
+    check_database_path(RunPaths(root).evaluations / "rows.db")
     with explained("Making the run folder", root):
         runs_root.mkdir(parents=True, exist_ok=True)
         if run_id is None:

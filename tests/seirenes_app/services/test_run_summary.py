@@ -3,12 +3,19 @@
 import pytest
 
 from seirenes_app.services.formatting import change_tone
-from seirenes_app.services.run_summary import Change, describe_problem, measure_change, memory_remedy, status_sentence
+from seirenes_app.services.run_summary import (
+    Change,
+    describe_problem,
+    describe_saved,
+    measure_change,
+    memory_remedy,
+    status_sentence,
+)
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 from training.runs.processes import RunSummary, read_run
-from training.runs.status import EvalPoint, RunState, RunStatus
+from training.runs.status import EvalPoint, History, RunState, RunStatus
 
 
 def with_evals(*accuracies):
@@ -75,3 +82,19 @@ def test_a_killed_run_shows_the_memory_it_held_and_proposes_a_setting_only_where
     assert "Memory was not short" in describe_problem(roomy).text
     assert memory_remedy(roomy) == {}
     assert memory_remedy(RunSummary(short.paths, None, None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("saved", "played", "words"),
+    [
+        ((), 3, "Nothing was saved yet: resuming starts it over."),
+        ((2,), 2, "Saved up to step 2; resuming continues from there."),
+        ((1, 2), 3, "Saved up to step 2; resuming continues from there. 1 later step is lost."),
+        ((2,), 6, "Saved up to step 2; resuming continues from there. 4 later steps are lost."),
+    ],
+)
+def test_what_is_lost_is_said_beside_what_is_saved(saved, played, words):
+    history = History()
+    for step in range(1, played + 1):
+        history = history.append(step, {})
+    assert describe_saved(RunState(history=history, checkpoints=tuple((s, "") for s in saved))) == words

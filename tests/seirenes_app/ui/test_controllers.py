@@ -260,7 +260,8 @@ def test_a_run_that_did_not_start_is_not_live(qtbot, tmp_path, crew, monkeypatch
     assert active.live == ()
 
 
-def test_a_resumed_run_counts_as_live_although_it_was_over(qtbot, tmp_path, crew, monkeypatch):
+@pytest.mark.parametrize("set_back_s", [0.0, 365 * 86400.0], ids=["", "after which the clock is set back by a year"])
+def test_a_resumed_run_counts_as_live_although_it_was_over(qtbot, tmp_path, crew, monkeypatch, set_back_s):
     _runs, control, active = crew
     paths, writer = open_run(tmp_path)
     writer.write(EventKind.DONE, outcome="stopped", message="", error=None)
@@ -273,6 +274,8 @@ def test_a_resumed_run_counts_as_live_although_it_was_over(qtbot, tmp_path, crew
     assert [p for p, _ in active.live] == [paths]
     ended = []
     active.ended.connect(lambda *args: ended.append(args))
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() - set_back_s)
     writer.write(EventKind.LAUNCH, run_id="a-run", steps=9, resumed_from=0)
     writer.write(EventKind.DONE, outcome="finished", message="", error=None)
     qtbot.waitUntil(lambda: bool(ended))
