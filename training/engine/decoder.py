@@ -4,17 +4,24 @@
 it answer None, and the caller goes through transformers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Any
 
+import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 from transformers.activations import SiLUActivation
 from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
+
+from training.engine.base import Tokens
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose frequencies do not depend on the length of the sequence."""
@@ -220,3 +227,344 @@ def _weight(tensor: Tensor) -> Tensor:
 def _demand(holds: bool) -> None:
     if not holds:
         raise _Unknown
+
+
+# ---------------------------------------------------------------------- decoding
+
+COPIED_BYTES = 2**27
+"""Most bytes of weights that are copied, to join projections and to add adapters to them."""
+PREFILL_TOKENS = 2048
+"""Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
+PLACE_COST = 0.25
+"""Cost of one more copy of a prompt's keys and values, in rows."""
+
+
+class _Projection:
+    """Linear layers over the same input, their outputs side by side: `[R, in]` to `[R, Σ out]`.
+
+    `joined` copies them into one matrix, with the adapters added where the numbers are float32. Otherwise the weights
+    are the model's own, and each adapter is two more products.
+    """
+
+    def __init__(self, parts: tuple[LinearWeights, ...], joined: bool) -> None:
+        if joined and parts[0].weight.dtype is torch.float32:
+            parts = tuple(LinearWeights(_with_adapters(part), part.bias) for part in parts)
+        self._width = sum(part.weight.shape[0] for part in parts)
+        if len(parts) > 1 and joined and not any(part.adapters for part in parts):
+            biases = [p.weight.new_zeros(p.weight.shape[0]) if p.bias is None else p.bias for p in parts]
+            bias = torch.cat(biases) if any(part.bias is not None for part in parts) else None
+            parts = (LinearWeights(torch.cat([part.weight for part in parts]), bias),)
+        self._parts = parts
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if len(self._parts) == 1 and not self._parts[0].adapters:
+            return functional.linear(x, self._parts[0].weight, self._parts[0].bias)
+        out = x.new_empty((x.shape[0], self._width))
+        start = 0
+        for part in self._parts:
+            stop = start + part.weight.shape[0]
+            piece = out[:, start:stop]
+            if part.bias is None:
+                torch.mm(x, part.weight.T, out=piece)
+            else:
+                torch.addmm(part.bias, x, part.weight.T, out=piece)
+            _add_adapters(piece, x, part)
+            start = stop
+        return out
+
+    def add_to(self, residual: Tensor, x: Tensor) -> None:
+        """Add the output to `residual` in place; for a projection of one layer."""
+        (part,) = self._parts
+        residual.addmm_(x, part.weight.T)
+        if part.bias is not None:
+            residual.add_(part.bias)
+        _add_adapters(residual, x, part)
+
+
+def _with_adapters(part: LinearWeights) -> Tensor:
+    weight = part.weight
+    for adapter in part.adapters:
+        weight = torch.addmm(weight, adapter.up, adapter.down, alpha=adapter.scale)
+    return weight
+
+
+def _add_adapters(out: Tensor, x: Tensor, part: LinearWeights) -> None:
+    for adapter in part.adapters:
+        out.addmm_(x @ adapter.down.T, adapter.up.T, alpha=adapter.scale)
+
+
+class _Layer:
+    """One block, made ready to run."""
+
+    def __init__(self, decoder: Decoder, weights: LayerWeights, joined: bool) -> None:
+        self.attention_norm, self.mlp_norm = weights.attention_norm, weights.mlp_norm
+        self.qkv = _Projection((weights.q, weights.k, weights.v), joined)
+        self.o = _Projection((weights.o,), joined)
+        self.gate_up = _Projection((weights.gate, weights.up), joined)
+        self.down = _Projection((weights.down,), joined)
+        self.head_norms: Tensor | None = None
+        if weights.q_norm is not None and weights.k_norm is not None:
+            norms = (weights.q_norm.expand(decoder.heads, -1), weights.k_norm.expand(decoder.kv_heads, -1))
+            self.head_norms = torch.cat(norms)
+        self.feed_forward = weights.gate.weight.shape[0]
+
+
+class Network:
+    """The layers of a decoder over rows of hidden states, for up to `positions` tokens; attention is the caller's."""
+
+    def __init__(self, decoder: Decoder, positions: int) -> None:
+        layers = decoder.layers
+        copied = sum(
+            part.weight.numel() for layer in layers for part in (layer.q, layer.k, layer.v, layer.gate, layer.up)
+        )
+        joined = copied * decoder.embedding.element_size() <= COPIED_BYTES
+        self.decoder = decoder
+        self.layers = [_Layer(decoder, layer, joined) for layer in layers]
+        self._head = _Projection((decoder.head,), joined=False)
+        angles = torch.arange(positions, device=decoder.frequencies.device)[:, None] * decoder.frequencies.float()
+        dtype = decoder.embedding.dtype
+        cos, sin = ((f(angles) * decoder.rope_scale).to(dtype) for f in (torch.cos, torch.sin))
+        self._cos, self._sin = torch.cat([cos, cos], -1)[:, None], sin[:, None]
+
+    def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """cos `[R, 1, head_dim]` and sin `[R, 1, head_dim / 2]` of each row's position."""
+        return self._cos.index_select(0, positions), self._sin.index_select(0, positions)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.decoder.embedding.index_select(0, ids)
+
+    def project(self, layer: _Layer, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries `[R, heads, head_dim]`, keys and values `[R, kv_heads, head_dim]`; the first two are rotated."""
+        d = self.decoder
+        h = functional.rms_norm(x, (x.shape[1],), layer.attention_norm, d.eps)
+        heads = layer.qkv(h).view(x.shape[0], d.heads + 2 * d.kv_heads, d.head_dim)
+        qk, v = heads[:, : d.heads + d.kv_heads], heads[:, d.heads + d.kv_heads :]
+        if layer.head_norms is not None:
+            qk = functional.rms_norm(qk, (d.head_dim,), None, d.eps).mul_(layer.head_norms)
+        cos, sin = angles
+        half = d.head_dim // 2
+        rotated = qk * cos
+        rotated[..., :half].addcmul_(qk[..., half:], sin, value=-1)
+        rotated[..., half:].addcmul_(qk[..., :half], sin)
+        return rotated[:, : d.heads], rotated[:, d.heads :], v
+
+    def finish(self, layer: _Layer, x: Tensor, attended: Tensor) -> None:
+        """Add to the residual stream `x` `[R, hidden]`, in place, what follows attention `[R, heads · head_dim]`."""
+        layer.o.add_to(x, attended)
+        gate_up = layer.gate_up(functional.rms_norm(x, (x.shape[1],), layer.mlp_norm, self.decoder.eps))
+        gate = functional.silu(gate_up[:, : layer.feed_forward])
+        layer.down.add_to(x, gate.mul_(gate_up[:, layer.feed_forward :]))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits `[R, vocabulary]` in float32."""
+        return self._head(functional.rms_norm(x, (x.shape[1],), self.decoder.norm, self.decoder.eps)).float()
+
+
+@dataclass
+class _Prefix:
+    """Keys and values of the prompts in one layer, `[N · kv_heads, P, head_dim]`, aligned left."""
+
+    keys: Tensor
+    values: Tensor
+
+
+def arrange(counts: Sequence[int]) -> tuple[int, list[tuple[int, int]]]:
+    """Lay groups of `counts` rows out as places of equally many slots.
+
+    Returns the slots of a place, and for each place its group and the rows in it. A group that has more rows than a
+    place has slots gets several, each with a copy of the prompt's keys and values; what is cheapest overall is chosen.
+    """
+
+    def cost(slots: int) -> float:
+        return sum(-(-count // slots) for count in counts) * (slots + PLACE_COST)
+
+    slots = min(sorted(set(counts), reverse=True), key=cost)
+    places = [
+        (group, min(slots, count - start)) for group, count in enumerate(counts) for start in range(0, count, slots)
+    ]
+    return slots, places
+
+
+class Decoding:
+    """Rows that decode together, several of them after each prompt; a prompt's keys and values are held once.
+
+    Layout: N places of S slots, and a slot holds one row. Rows are numbered 0 … B-1 in the order of the prompts; a slot
+    without a row computes what nobody reads. Of each layer there are the prompts' keys and values `[N · kv_heads, P,
+    head_dim]` and those of the rows' own tokens `[N · kv_heads · S, T, head_dim]`, written in place. The slots of a
+    place are one matrix against its prompt's keys. Scores over prompt and own tokens share one softmax.
+    """
+
+    def __init__(self, network: Network, prompts: Sequence[Tokens], counts: Sequence[int], new_tokens: int) -> None:
+        """`counts[i]` rows, each of at most `new_tokens`, follow `prompts[i]`."""
+        self._longest = max(map(len, prompts))
+        self._network, self._decoder = network, network.decoder
+        self._device = network.decoder.embedding.device
+        # An odd width: rows whose distance is a power of two would share few lines of the processor's cache.
+        self._prompts, self._new = list(prompts), new_tokens | 1
+        self._groups = [group for group, count in enumerate(counts) for _ in range(count)]
+        self._step = 0
+        self._lay_out(counts)
+
+    def _lay_out(self, counts: Sequence[int]) -> list[tuple[int, int]]:
+        """Set the tensors that say where rows and places are; returns the places (see `arrange`)."""
+        self._slots, places = arrange(counts)
+        lengths = torch.tensor([len(self._prompts[group]) for group, _ in places])
+        self._prefix_length = int(lengths.max())
+        slots = torch.arange(self._slots)
+        used = slots < torch.tensor([rows for _, rows in places])[:, None]
+        self._rows = used.flatten().nonzero().squeeze(1).to(self._device)
+        # A slot without a row computes with the row before it.
+        self._row_of = (used.flatten().cumsum(0) - 1).to(self._device)
+        self._full = bool(used.all())
+        self._positions = lengths.repeat_interleave(self._slots).to(self._device)
+        self._gap: Tensor | None = None
+        if int(lengths.min()) < self._prefix_length:
+            gap = torch.arange(self._prefix_length) >= lengths[:, None]
+            mask = torch.zeros(gap.shape).masked_fill_(gap, -torch.inf).repeat_interleave(self._decoder.kv_heads, 0)
+            self._gap = mask[:, None].to(self._device, self._decoder.embedding.dtype)
+        return places
+
+    # ------------------------------------------------------------------ prompts
+
+    def prefill(self) -> Tensor:
+        """Run each prompt once; logits `[B, vocabulary]` of the first token of each row."""
+        d = self._decoder
+        counts = [len(list(same)) for _, same in groupby(self._groups)]
+        shape = (len(counts), d.kv_heads, self._longest, d.head_dim)
+        # Zeros, as what follows a short prompt is read (and masked), and garbage there could be NaN.
+        kept = [_Prefix(*(d.embedding.new_zeros(shape) for _ in range(2))) for _ in d.layers]
+        size = max(1, PREFILL_TOKENS // self._longest)
+        starts = range(0, len(counts), size)
+        last = [self._prefill_part(kept, start, self._prompts[start : start + size]) for start in starts]
+        logits = self._network.logits(torch.cat(last))
+        places = self._places = self._lay_out(counts)
+        sources = torch.tensor([group for group, _ in places], device=self._device)
+        split = len(places) > len(counts)
+        self._prefixes = [
+            _Prefix(*((t.index_select(0, sources) if split else t).flatten(0, 1) for t in (p.keys, p.values)))
+            for p in kept
+        ]
+        own = (len(places) * d.kv_heads * self._slots, self._new, d.head_dim)
+        self._own = [_Prefix(*(d.embedding.new_empty(own) for _ in range(2))) for _ in d.layers]
+        return logits.index_select(0, torch.tensor(self._groups, device=self._device))
+
+    def _prefill_part(self, kept: list[_Prefix], start: int, prompts: Sequence[Tokens]) -> Tensor:
+        """Run some prompts, their tokens one after the other; returns the last hidden state of each, `[n, hidden]`."""
+        d, network, device = self._decoder, self._network, self._device
+        lengths = [len(prompt) for prompt in prompts]
+        width = max(lengths)
+        ids = torch.tensor([token for prompt in prompts for token in prompt], device=device)
+        positions = torch.cat([torch.arange(length) for length in lengths]).to(device)
+        offsets = torch.tensor(lengths).cumsum(0).to(device) - 1
+        # Where the tokens are in a rectangle of prompts, each padded right to the longest.
+        spread = None
+        if min(lengths) < width:
+            owners = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(lengths)).to(device)
+            spread = owners * width + positions
+        x, angles = network.embed(ids), network.angles(positions)
+        for index, layer in enumerate(network.layers):
+            q, k, v = (
+                self._rectangle(t, spread, len(prompts), width).transpose(1, 2)
+                for t in network.project(layer, x, angles)
+            )
+            kept[index].keys[start : start + len(prompts), :, :width] = k
+            kept[index].values[start : start + len(prompts), :, :width] = v
+            is_last = index + 1 == len(network.layers)
+            if is_last:
+                ends = torch.tensor(lengths, device=device) - 1
+                q = q[torch.arange(len(prompts), device=device), :, ends][:, :, None]
+                mask = (torch.arange(width, device=device) <= ends[:, None])[:, None, None]
+            attended = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask if is_last else None, is_causal=not is_last, scale=d.score_scale,
+                enable_gqa=d.heads != d.kv_heads,
+            ).transpose(1, 2).flatten(0, 1).flatten(1)  # fmt: skip
+            if is_last:
+                x = x.index_select(0, offsets)
+            elif spread is not None:
+                attended = attended.index_select(0, spread)
+            network.finish(layer, x, attended)
+        return x
+
+    @staticmethod
+    def _rectangle(rows: Tensor, spread: Tensor | None, count: int, width: int) -> Tensor:
+        """`[tokens, heads, head_dim]` as `[count, width, heads, head_dim]`."""
+        if spread is not None:
+            rows = rows.new_zeros((count * width, *rows.shape[1:])).index_copy_(0, spread, rows)
+        return rows.view(count, width, *rows.shape[1:])
+
+    # ------------------------------------------------------------------ tokens
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Feed one token a row, `[B]`; logits `[B, vocabulary]` of the next one."""
+        network = self._network
+        x = network.embed(tokens if self._full else tokens.index_select(0, self._row_of))
+        angles = network.angles(self._positions)
+        for layer, prefix, own in zip(network.layers, self._prefixes, self._own, strict=True):
+            network.finish(layer, x, self._attend(prefix, own, *network.project(layer, x, angles)))
+        self._step += 1
+        self._positions += 1
+        return network.logits(x if self._full else x.index_select(0, self._rows))
+
+    def _attend(self, prefix: _Prefix, own: _Prefix, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the cache."""
+        d, slots, used = self._decoder, self._slots, self._step + 1
+        n, groups = len(q) // slots, d.heads // d.kv_heads
+        for cache, new in ((own.keys, k), (own.values, v)):
+            place = cache[:, self._step].view(n, d.kv_heads, slots, d.head_dim)
+            place.copy_(new.view(n, slots, d.kv_heads, d.head_dim).transpose(1, 2))
+        q = q.view(n, slots, d.kv_heads, groups, d.head_dim).transpose(1, 2).contiguous()
+        by_place, by_slot = (n * d.kv_heads, slots * groups), (n * d.kv_heads * slots, groups)
+        columns = self._prefix_length
+        to_prompt = torch.baddbmm(
+            self._nothing if self._gap is None else self._gap, q.view(*by_place, -1),
+            prefix.keys[:, :columns].transpose(1, 2), beta=0 if self._gap is None else 1, alpha=d.score_scale,
+        )  # fmt: skip
+        to_own = torch.baddbmm(
+            self._nothing, q.view(*by_slot, -1), own.keys[:, :used].transpose(1, 2), beta=0, alpha=d.score_scale
+        )
+        shares = torch.cat([to_prompt, to_own.view(*by_place, used)], -1).softmax(-1)
+        out = torch.bmm(shares[:, :, :columns], prefix.values[:, :columns])
+        out.view(*by_slot, d.head_dim).baddbmm_(shares.view(*by_slot, -1)[:, :, columns:], own.values[:, :used])
+        return out.view(n, d.kv_heads, slots, -1).transpose(1, 2).reshape(n * slots, -1)
+
+    @cached_property
+    def _nothing(self) -> Tensor:
+        return self._decoder.embedding.new_zeros((1, 1, 1))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+        d, slots = self._decoder, self._slots
+        kv = torch.arange(d.kv_heads)
+        old_slots = self._rows.tolist()
+        old_kv_slots = slots
+        kept_groups = [self._groups[row] for row in rows]
+        numbers = {group: i for i, group in enumerate(dict.fromkeys(kept_groups))}
+        place_of_group = {group: place for place, (group, _) in reversed(list(enumerate(self._places)))}
+        counts = [kept_groups.count(group) for group in numbers]
+        self._prompts = [self._prompts[group] for group in numbers]
+        self._groups = [numbers[group] for group in kept_groups]
+        step = self._step
+        names = list(numbers)
+        self._places = self._lay_out(counts)
+        self._positions += step
+        sources = torch.tensor([place_of_group[names[group]] for group, _ in self._places])
+        old_of_row = torch.tensor([old_slots[row] for row in rows])
+        # A slot without a row takes the numbers of some row, so that it computes with finite ones.
+        from_slot = old_of_row[self._row_of.cpu()].view(len(self._places), 1, self._slots)
+        place, slot = from_slot // old_kv_slots, from_slot % old_kv_slots
+        own_rows = ((place * d.kv_heads + kv[:, None]) * old_kv_slots + slot).flatten().to(self._device)
+        prefix_rows = (sources[:, None] * d.kv_heads + kv).flatten().to(self._device)
+        for prefix, own in zip(self._prefixes, self._own, strict=True):
+            for cache, index, used, width in (
+                (prefix, prefix_rows, self._prefix_length, self._prefix_length), (own, own_rows, step, self._new)
+            ):  # fmt: skip
+                cache.keys, cache.values = (
+                    _selected(tensor, index, used, width) for tensor in (cache.keys, cache.values)
+                )
+
+
+def _selected(cache: Tensor, rows: Tensor, used: int, width: int) -> Tensor:
+    """The first `used` columns of some rows of a cache, in a new one of `width` columns."""
+    selected = cache.new_empty((len(rows), width, cache.shape[2]))
+    selected[:, :used] = cache[:, :used].index_select(0, rows)
+    return selected

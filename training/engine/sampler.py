@@ -1,17 +1,16 @@
-"""Sample completions from a Hugging Face model, many at once. Owns no weights and no optimiser.
+"""Sample completions from a causal language model, many at once. Owns no weights and no optimiser.
 
 Departs from `generate` in four ways that matter on a CPU: a distinct prompt is prefilled once and its keys and values
-are handed to all its samples; the cache is written in place; tokens are drawn by inverting the cumulative
-distribution; and finished sequences leave the batch.
-
-Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, aligned left, with a gap after a prompt
-shorter than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
+serve all its samples; the cache is written in place; tokens are drawn by inverting the cumulative distribution; and
+finished sequences leave the batch. Forward passes are those of `training.engine.decoder` for the architectures that it
+knows, and of transformers for all others.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
+from training.engine.decoder import Decoding, Network, describe
 from training.engine.models import context_length, free_memory, head_logits, hidden_states, vocabulary_size
 from training.errors import UserError
 from training.memory import ran_out
@@ -27,11 +27,11 @@ from training.runs.timing import StageTimer, TimePart
 MAX_SEQUENCES = 512
 """Sequences decoded together at most."""
 PREFILL_TOKENS = 8192
-"""Padded prompt tokens of one prefill at most."""
+"""Padded prompt tokens that transformers runs at once at most."""
 ALIVE_SHARE = 0.6
 """The batch is compacted when fewer than this share of its rows still run."""
 FIRST_COLUMNS = 64
-"""Cache columns allocated for completions at first; doubled when they are full."""
+"""Cache columns that transformers gets for completions at first; doubled when they are full."""
 UNIFORM_BLOCK = 64
 
 
@@ -194,20 +194,130 @@ def _stream_key(seed: int, job: _Job) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-class _Batch:
-    """Sequences that run together: their cache, masks, positions and what was drawn since the last compaction."""
+class _Decoding(Protocol):
+    """Forward passes over rows that follow shared prompts: `decoder.Decoding` or `TransformersDecoding`."""
 
-    def __init__(self, jobs: list[_Job], device: torch.device, dtype: torch.dtype, end_ids: Tensor) -> None:
+    def prefill(self) -> Tensor:
+        """Run each prompt once; logits `[B, vocabulary]` of the first token of each row."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Feed one token a row, `[B]`; logits `[B, vocabulary]` of the next one."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+
+
+class TransformersDecoding:
+    """Decodes with a transformers model's own forward pass, whatever its architecture.
+
+    Layout of the cache, one row a sequence: columns `0 … P-1` hold the prompt, aligned left, with a gap after a prompt
+    shorter than the longest; column `P+t` holds token t of the completion. The gap is masked, positions skip it.
+    """
+
+    def __init__(
+        self, model: nn.Module, pad_id: int, prompts: Sequence[Tokens], counts: Sequence[int], new_tokens: int
+    ) -> None:
+        """`counts[i]` rows, each of at most `new_tokens`, follow `prompts[i]`."""
+        weight: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
+        self._model, self._pad_id, self._device = model, pad_id, weight.device
+        self._prompts, self._counts = prompts, counts
+        lengths = [len(prompt) for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
+        self._lengths = torch.tensor(lengths, device=self._device)
+        self._prefix, self._step = max(lengths), 0
+        self._cache = Cache(layers=[])
+        self._longest = self._prefix + new_tokens
+        self._columns = min(self._prefix + FIRST_COLUMNS, self._longest)
+        self._mask = self._make_mask(weight.dtype) if min(lengths) < self._prefix else None
+
+    def _make_mask(self, dtype: torch.dtype) -> Tensor:
+        """What attention adds to its scores, `[B, 1, 1, columns]`: the gap after a short prompt is shut."""
+        index = torch.arange(self._columns, device=self._device)
+        gap = (index >= self._lengths[:, None]) & (index < self._prefix)
+        mask = torch.zeros(gap.shape, dtype=dtype, device=self._device)
+        return mask.masked_fill_(gap, torch.finfo(dtype).min)[:, None, None]
+
+    def prefill(self) -> Tensor:
+        """Run each prompt once, spread its keys and values over its rows; logits `[B, V]` of the first tokens."""
+        size = max(1, PREFILL_TOKENS // self._prefix)
+        pieces: list[Tensor] = []
+        row = 0
+        for start in range(0, len(self._prompts), size):
+            part, counts = self._prompts[start : start + size], self._counts[start : start + size]
+            cache, logits = self._prefill_part(part)
+            rows = torch.repeat_interleave(torch.arange(len(part)), torch.tensor(counts)).to(self._device)
+            self._spread(cache, rows, row)
+            pieces.append(logits.index_select(0, rows))
+            row += len(rows)
+        for layer in self._cache.layers:
+            layer.length = self._prefix
+        return torch.cat(pieces)
+
+    def _prefill_part(self, prompts: Sequence[Tokens]) -> tuple[DynamicCache, Tensor]:
+        longest = max(map(len, prompts))
+        ids = torch.full((len(prompts), longest), self._pad_id)
+        for i, prompt in enumerate(prompts):
+            ids[i, : len(prompt)] = torch.tensor(prompt)
+        cache = DynamicCache()
+        # Padding stands right of the prompts, where a causal model cannot see it: no mask is needed.
+        hidden = hidden_states(self._model, input_ids=ids.to(self._device), past_key_values=cache, use_cache=True)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
+        return cache, head_logits(self._model, hidden[torch.arange(len(prompts), device=self._device), last])
+
+    def _spread(self, cache: DynamicCache, rows: Tensor, start: int) -> None:
+        if not self._cache.layers:
+            for layer in cache.layers:
+                _, heads, _, width = layer.keys.shape
+                # Zeros, as the gap is read (and masked), and garbage there could be NaN.
+                shape = (len(self._lengths), heads, self._columns, width)
+                values = layer.values.new_zeros((*shape[:3], layer.values.shape[-1]))
+                self._cache.layers.append(SharedPrefixLayer(layer.keys.new_zeros(shape), values, 0))
+        for source, target in zip(cache.layers, self._cache.layers, strict=True):
+            columns = source.keys.shape[-2]
+            target.keys[start : start + len(rows), :, :columns] = source.keys.index_select(0, rows)
+            target.values[start : start + len(rows), :, :columns] = source.values.index_select(0, rows)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Feed one token a row, `[B]`; logits `[B, V]` of the next one."""
+        used = self._prefix + self._step + 1
+        self._reserve(used)
+        hidden = hidden_states(
+            self._model,
+            input_ids=tokens[:, None],
+            position_ids=(self._lengths + self._step)[:, None],
+            attention_mask=None if self._mask is None else self._mask[..., :used],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._step += 1
+        return head_logits(self._model, hidden[:, -1])
+
+    def _reserve(self, columns: int) -> None:
+        """Make the cache, and the mask over it, at least `columns` columns wide."""
+        if columns <= self._columns:
+            return
+        self._columns = min(2 * self._columns, self._longest)
+        for layer in self._cache.layers:
+            layer.grow(self._columns)
+        if self._mask is not None:
+            self._mask = self._make_mask(self._mask.dtype)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+        index = torch.tensor(rows, device=self._device)
+        self._lengths = self._lengths[index]
+        if self._mask is not None:
+            self._mask = self._mask[index]
+        for layer in self._cache.layers:
+            layer.keep(index)
+
+
+class _Batch:
+    """Sequences that run together, and what was drawn since the last compaction."""
+
+    def __init__(self, jobs: list[_Job], device: torch.device, end_ids: Tensor) -> None:
         self.jobs, self.device, self.end_ids = jobs, device, end_ids
-        lengths = [len(job.prompt) for job in jobs]
-        self.prefix = max(lengths)
-        self.lengths = torch.tensor(lengths, device=device)
         self.limits = torch.tensor([job.limit for job in jobs], device=device)
         self.finished = torch.zeros(len(jobs), dtype=torch.bool, device=device)
-        self.cache = Cache(layers=[])
-        self.longest = self.prefix + max(job.limit for job in jobs)
-        self.columns = min(self.prefix + FIRST_COLUMNS, self.longest)
-        self.mask = self._make_mask(dtype) if min(lengths) < self.prefix else None
         self.recent: Tensor | None = None
         self._draws: list[Draw] = []
 
@@ -223,23 +333,6 @@ class _Batch:
         w = REPETITION_WINDOW
         tails = [[job.prompt[-1]] * (w - len(job.prompt)) + list(job.prompt[-w:]) for job in self.jobs]
         self.recent = torch.tensor(tails, device=self.device)
-
-    def _make_mask(self, dtype: torch.dtype) -> Tensor:
-        """What attention adds to its scores, `[B, 1, 1, columns]`: the gap after a short prompt is shut."""
-        index = torch.arange(self.columns, device=self.device)
-        gap = (index >= self.lengths[:, None]) & (index < self.prefix)
-        mask = torch.zeros(gap.shape, dtype=dtype, device=self.device)
-        return mask.masked_fill_(gap, torch.finfo(dtype).min)[:, None, None]
-
-    def reserve(self, columns: int) -> None:
-        """Make the cache, and the mask over it, at least `columns` columns wide."""
-        if columns <= self.columns:
-            return
-        self.columns = min(2 * self.columns, self.longest)
-        for layer in self.cache.layers:
-            layer.grow(self.columns)
-        if self.mask is not None:
-            self.mask = self._make_mask(self.mask.dtype)
 
     def flush(self) -> None:
         """Hand the draws since the last flush to their jobs. A job ignores what follows its end."""
@@ -260,13 +353,9 @@ class _Batch:
         rows = (~self.finished).nonzero().squeeze(1)
         kept: list[int] = rows.tolist()
         self.jobs = [self.jobs[row] for row in kept]
-        self.lengths, self.limits, self.finished = self.lengths[rows], self.limits[rows], self.finished[rows]
-        if self.mask is not None:
-            self.mask = self.mask[rows]
+        self.limits, self.finished = self.limits[rows], self.finished[rows]
         if self.recent is not None:
             self.recent = self.recent[rows]
-        for layer in self.cache.layers:
-            layer.keep(rows)
         return kept
 
 
@@ -306,8 +395,9 @@ class Sampler:
         jobs = self._plan(prompts, n, params)
         tick = _Ticker(len(prompts) * n, progress, cancelled, 1 if self._device.type == "cpu" else 8)
         ends = torch.tensor(sorted(self._end_ids), device=self._device)
-        for chunk in self._chunks(jobs, params):
-            self._run_fitting(chunk, params, tick, ends)
+        network = self._network(jobs)
+        for chunk in self._chunks(jobs, params, network is not None):
+            self._run_fitting(chunk, network, params, tick, ends)
         results: list[list[Completion | None]] = [[None] * n for _ in prompts]
         for job in jobs:
             completion = _finish(job, self._end_ids)
@@ -346,14 +436,34 @@ class Sampler:
                 jobs += [_Job(prompt, stream, limit, [slot]) for stream, slot in enumerate(wanted)]
         return sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
 
-    def _chunks(self, jobs: list[_Job], params: SamplingParams) -> Iterator[list[_Job]]:
-        """Even parts of `jobs`, as few as the cap on sequences and the memory for the cache allow."""
+    def _network(self, jobs: list[_Job]) -> Network | None:
+        """The model read anew, as its weights may have changed; None where transformers must run it."""
+        longest = max((len(job.prompt) + job.limit for job in jobs), default=0)
+        decoder = describe(self._model)
+        if decoder is None or decoder.embedding.dtype is not torch.float32:
+            return None
+        return Network(decoder, longest) if decoder.window is None or longest <= decoder.window else None
+
+    def _decoding(self, jobs: list[_Job], network: Network | None) -> _Decoding:
+        groups = [(prompt, len(list(same))) for prompt, same in groupby(jobs, key=lambda job: job.prompt)]
+        prompts, counts = [prompt for prompt, _ in groups], [count for _, count in groups]
+        new_tokens = max(job.limit for job in jobs)
+        if network is not None:
+            return Decoding(network, prompts, counts, new_tokens)
+        return TransformersDecoding(self._model, self._pad_id, prompts, counts, new_tokens)
+
+    def _chunks(self, jobs: list[_Job], params: SamplingParams, shared: bool) -> Iterator[list[_Job]]:
+        """Even parts of `jobs`, as few as the cap on sequences and the memory for the cache allow.
+
+        `shared`: the keys and values of a prompt are held once, not once a row.
+        """
         if not jobs:
             return
-        tokens = len(jobs[-1].prompt) + params.max_new_tokens
+        copies = len({job.prompt for job in jobs}) / len(jobs) if shared else 1.0
+        tokens = len(jobs[-1].prompt) * copies + params.max_new_tokens
         # Drawing a token takes about five float32 numbers for each of the vocabulary.
         bytes_each = tokens * self._cache_bytes() + 20 * vocabulary_size(self._model)
-        cap = max(1, min(MAX_SEQUENCES, cache_budget(self._device) // bytes_each))
+        cap = max(1, min(MAX_SEQUENCES, int(cache_budget(self._device) / bytes_each)))
         parts = -(-len(jobs) // cap)
         bounds = [len(jobs) * part // parts for part in range(parts + 1)]
         for start, stop in zip(bounds, bounds[1:], strict=False):
@@ -368,7 +478,9 @@ class Sampler:
 
     # ------------------------------------------------------------------ running
 
-    def _run_fitting(self, chunk: list[_Job], params: SamplingParams, tick: "_Ticker", ends: Tensor) -> None:
+    def _run_fitting(
+        self, chunk: list[_Job], network: Network | None, params: SamplingParams, tick: "_Ticker", ends: Tensor
+    ) -> None:
         """Run the sequences of a chunk together; where an allocation fails, in halves from then on."""
         waiting = [chunk]
         while waiting:
@@ -378,7 +490,7 @@ class Sampler:
                 waiting = [part[i : i + size] for i in range(0, len(part), size)] + waiting
                 continue
             try:
-                self._run(_Batch(part, self._device, self._dtype, ends), params, tick)
+                self._run(_Batch(part, self._device, ends), self._decoding(part, network), params, tick)
             except (MemoryError, RuntimeError) as error:
                 if len(part) == 1 or not ran_out(error):
                     raise
@@ -394,12 +506,12 @@ class Sampler:
             if self.on_shortage is not None:
                 self.on_shortage(f"{len(part)} sequences do not fit: {self._most_rows} are sampled at a time.")
 
-    def _run(self, batch: _Batch, params: SamplingParams, tick: "_Ticker") -> None:
+    def _run(self, batch: _Batch, decoding: _Decoding, params: SamplingParams, tick: "_Ticker") -> None:
         with self._timer.lap(TimePart.PREFILL):
-            logits = self._prefill(batch)
+            logits = decoding.prefill()
         uniforms = _Uniforms(batch.jobs, params.seed, self._device)
         longest = max(job.limit for job in batch.jobs)
-        drawing, decoding = self._timer.lap(TimePart.DRAWING), self._timer.lap(TimePart.DECODE)
+        drawing, forward = self._timer.lap(TimePart.DRAWING), self._timer.lap(TimePart.DECODE)
         stops = _Stops(batch.jobs, params.stop, self._decode_text) if params.stop else None
         if not params.plain:
             batch.look_back()
@@ -422,68 +534,13 @@ class Sampler:
                     tokens = tokens[~batch.finished]
                     tick.leave(batch)
                     kept = batch.compact()
+                    decoding.keep(kept)
                     uniforms.keep(kept)
                     if stops is not None:
                         stops.keep(kept)
-            with decoding:
-                logits = self._decode(batch, tokens, step)
+            with forward:
+                logits = decoding.step(tokens)
         batch.flush()
-
-    def _prefill(self, batch: _Batch) -> Tensor:
-        """Run each distinct prompt once, spread its keys and values over its rows; first logits `[B, V]`."""
-        prompts = [(prompt, len(list(same))) for prompt, same in groupby(batch.jobs, key=lambda job: job.prompt)]
-        size = max(1, PREFILL_TOKENS // batch.prefix)
-        pieces: list[Tensor] = []
-        row = 0
-        for start in range(0, len(prompts), size):
-            part = prompts[start : start + size]
-            counts = torch.tensor([count for _, count in part], device=self._device)
-            cache, logits = self._prefill_part([prompt for prompt, _ in part])
-            rows = torch.repeat_interleave(torch.arange(len(part), device=self._device), counts)
-            self._spread(batch, cache, rows, row)
-            pieces.append(logits.index_select(0, rows))
-            row += len(rows)
-        for layer in batch.cache.layers:
-            layer.length = batch.prefix
-        return torch.cat(pieces)
-
-    def _prefill_part(self, prompts: list[tuple[int, ...]]) -> tuple[DynamicCache, Tensor]:
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), self._pad_id)
-        for i, prompt in enumerate(prompts):
-            ids[i, : len(prompt)] = torch.tensor(prompt)
-        cache = DynamicCache()
-        # Padding stands right of the prompts, where a causal model cannot see it: no mask is needed.
-        hidden = hidden_states(self._model, input_ids=ids.to(self._device), past_key_values=cache, use_cache=True)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
-        return cache, head_logits(self._model, hidden[torch.arange(len(prompts), device=self._device), last])
-
-    def _spread(self, batch: _Batch, cache: DynamicCache, rows: Tensor, start: int) -> None:
-        if not batch.cache.layers:
-            for layer in cache.layers:
-                _, heads, _, width = layer.keys.shape
-                # Zeros, as the gap is read (and masked), and garbage there could be NaN.
-                shape = (len(batch.jobs), heads, batch.columns, width)
-                values = layer.values.new_zeros((*shape[:3], layer.values.shape[-1]))
-                batch.cache.layers.append(SharedPrefixLayer(layer.keys.new_zeros(shape), values, 0))
-        for source, target in zip(cache.layers, batch.cache.layers, strict=True):
-            columns = source.keys.shape[-2]
-            target.keys[start : start + len(rows), :, :columns] = source.keys.index_select(0, rows)
-            target.values[start : start + len(rows), :, :columns] = source.values.index_select(0, rows)
-
-    def _decode(self, batch: _Batch, tokens: Tensor, step: int) -> Tensor:
-        """Feed token `step` of every row; logits `[B, V]` of the next one."""
-        used = batch.prefix + step + 1
-        batch.reserve(used)
-        hidden = hidden_states(
-            self._model,
-            input_ids=tokens[:, None],
-            position_ids=(batch.lengths + step)[:, None],
-            attention_mask=None if batch.mask is None else batch.mask[..., :used],
-            past_key_values=batch.cache,
-            use_cache=True,
-        )
-        return head_logits(self._model, hidden[:, -1])
 
 
 class _Stops:

@@ -1,13 +1,19 @@
 """Facts about the decoders of our own: what they read, what they refuse, and that they compute what transformers does."""
 
+from pathlib import Path
+
 import peft
 import pytest
 import torch
-from helpers.tiny_models import make_config
+from helpers.tiny_models import ROOT, make_config
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, GemmaConfig, MistralConfig, Phi3Config
 
-from training.engine.decoder import describe
+from training.engine.decoder import Decoding, Network, arrange, describe
+from training.engine.models import load_causal_lm
+from training.engine.sampler import TransformersDecoding
 
 ROPES = {
     "default": {"rope_type": "default", "rope_theta": 5000.0},
@@ -52,7 +58,7 @@ def make_model(name, lora=False, **options):
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter.ndim == 1 or "lora_B" in parameter_name:
-                parameter.add_(torch.randn(parameter.shape) * 0.2)
+                parameter.add_(torch.randn(parameter.shape) * (0.2 if parameter.ndim == 1 else 0.05))
     return model
 
 
@@ -191,3 +197,96 @@ def test_another_architecture_is_not_described():
     for config in (GemmaConfig(**sizes, head_dim=8), Phi3Config(**sizes)):
         assert describe(AutoModelForCausalLM.from_config(config)) is None
     assert describe(torch.nn.Linear(2, 2)) is None
+
+
+# ---------------------------------------------------------------------- decoding
+
+
+def open_decoding(kind, model, prompts, counts, new_tokens):
+    if kind == "transformers":
+        return TransformersDecoding(model, 1, prompts, counts, new_tokens)
+    decoder = describe(model)
+    assert decoder is not None
+    return Decoding(Network(decoder, max(map(len, prompts)) + new_tokens), prompts, counts, new_tokens)
+
+
+def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8)):
+    """Difference of the logits of random tokens from those of plain forward passes, rows being dropped on the way.
+
+    The third of the rows that goes is chosen at random, so that groups get unequal and prompts lose all their rows.
+    """
+    generator = torch.Generator().manual_seed(1)
+    vocabulary = model.config.vocab_size
+    prompts = [tuple(torch.randint(3, vocabulary, (n,), generator=generator).tolist()) for n in lengths]
+    rows = [list(prompt) for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
+    worst = 0.0
+    with torch.inference_mode():
+        decoding = open_decoding(kind, model, prompts, counts, new_tokens)
+        logits = decoding.prefill()
+        for step in range(new_tokens):
+            expected = torch.stack([model(torch.tensor([row])).logits[0, -1].float() for row in rows])
+            worst = max(worst, float(((logits - expected).abs() / expected.abs().clamp(min=1)).max()))
+            if step in drop_at and len(rows) > 1:
+                kept = sorted(torch.randperm(len(rows), generator=generator)[: len(rows) * 2 // 3].tolist())
+                decoding.keep(kept)
+                rows = [rows[i] for i in kept]
+            if step + 1 < new_tokens:
+                tokens = torch.randint(3, vocabulary, (len(rows),), generator=generator)
+                for row, token in zip(rows, tokens.tolist(), strict=True):
+                    row.append(token)
+                logits = decoding.step(tokens)
+    return worst
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["whole", "lora"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits_of_decoding_are_those_of_a_plain_forward(name, lora):
+    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["qwen3", "llama yarn"])
+def test_decoding_through_transformers_gives_the_logits_of_a_plain_forward(name):
+    assert largest_error("transformers", make_model(name), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("lengths", "counts"),
+    [((12,), (1,)), ((12,), (7,)), ((4, 4, 4), (5, 5, 5)), ((3, 30), (1, 12)), ((2, 3, 4, 5, 6), (1,) * 5), ((1, 1), (2, 3))],
+)  # fmt: skip
+def test_decoding_is_exact_whatever_the_prompts_and_their_numbers_of_rows(lengths, counts):
+    assert largest_error("ours", make_model("qwen3"), lengths, counts) < 1e-5
+
+
+def test_decoding_is_exact_where_weights_are_too_large_to_be_copied(monkeypatch):
+    monkeypatch.setattr("training.engine.decoder.COPIED_BYTES", 0)
+    for name in ("qwen3", "qwen2", "llama tied, biased"):
+        assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < 1e-5
+
+
+def test_prompts_that_are_prefilled_in_parts_decode_as_all_at_once(monkeypatch):
+    monkeypatch.setattr("training.engine.decoder.PREFILL_TOKENS", 20)
+    assert largest_error("ours", make_model("llama"), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+
+
+def test_the_bundled_model_decodes_as_transformers_does():
+    model = load_causal_lm(Path(ROOT) / "resources" / "starter", torch.float32, torch.device("cpu"))
+    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < 1e-5
+
+
+def test_a_real_instruct_model_decodes_as_transformers_does(smollm2_folder):
+    model = load_causal_lm(smollm2_folder, torch.float32, torch.device("cpu"))
+    # Its hidden states reach the thousands, so the last digits of float32 are coarser.
+    assert largest_error("ours", model, (9, 12), (2, 1), new_tokens=3, drop_at=(1,)) < 1e-4
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_places_hold_every_row_of_every_group_in_order(counts):
+    slots, places = arrange(counts)
+    held = [0] * len(counts)
+    for group, rows in places:
+        assert 1 <= rows <= slots
+        held[group] += rows
+    assert held == counts
+    assert [group for group, _ in places] == sorted(group for group, _ in places)
+    if len(set(counts)) == 1:
+        assert (slots, len(places)) == (counts[0], len(counts))

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import GemmaConfig, GemmaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from training.engine import sampler as sampler_module
 from training.engine.base import SamplingParams, until_stop
@@ -46,6 +46,29 @@ def test_logprobs_and_entropy_are_those_of_a_plain_forward(model, temperature):
             assert c.logprobs == pytest.approx(chosen, abs=1e-5)
             entropy = float(-(expected.exp() * expected).sum(-1).mean())
             assert c.entropy == pytest.approx(entropy, abs=1e-4)
+
+
+def test_both_ways_to_decode_draw_the_same_tokens(model, monkeypatch):
+    params = SamplingParams(40, 1.0, 8)
+    ours = sampler(model).sample(PROMPTS, 7, params)
+    monkeypatch.setattr(sampler_module, "describe", lambda _: None)
+    theirs = sampler(model).sample(PROMPTS, 7, params)
+    for mine, other in zip(chain(*ours), chain(*theirs), strict=True):
+        assert (mine.tokens, mine.truncated) == (other.tokens, other.truncated)
+        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+        assert mine.entropy == pytest.approx(other.entropy, abs=1e-5)
+
+
+def test_a_model_of_an_unknown_architecture_is_sampled_exactly():
+    torch.manual_seed(1)
+    config = GemmaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, head_dim=8, intermediate_size=48, max_position_embeddings=64,
+                         pad_token_id=1, initializer_range=0.3)  # fmt: skip
+    gemma = GemmaForCausalLM(config).eval()
+    for prompt, completions in zip(PROMPTS, sampler(gemma).sample(PROMPTS, 4, SamplingParams(30)), strict=True):
+        for c in completions:
+            chosen = naive_logprobs(gemma, prompt, c.tokens).gather(1, torch.tensor(c.tokens)[:, None])
+            assert c.logprobs == pytest.approx(chosen.squeeze(1).tolist(), abs=1e-5)
 
 
 def test_the_first_token_is_distributed_as_the_model_says(model):
