@@ -73,6 +73,8 @@ class Decoder:
     """
 
     embedding: Tensor
+    padding_id: int | None
+    """Token whose embedding gets no gradient."""
     layers: tuple[LayerWeights, ...]
     norm: Tensor
     head: LinearWeights
@@ -152,6 +154,7 @@ def _read(model: nn.Module) -> Decoder:
     _demand(embedding.max_norm is None)
     decoder = Decoder(
         embedding=_weight(embedding.weight),
+        padding_id=embedding.padding_idx,
         layers=layers,
         norm=_weight(core.norm.weight),
         head=_read_linear(model.get_output_embeddings()),

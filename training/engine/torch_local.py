@@ -20,7 +20,7 @@ from peft.utils import load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from training.engine import checkpoint, models, update
+from training.engine import checkpoint, flat_forward, models, update
 from training.engine.base import (
     Completion,
     LossParams,
@@ -32,6 +32,7 @@ from training.engine.base import (
     UpdateStats,
 )
 from training.engine.chat_tokenizer import ChatTokenizer
+from training.engine.decoder import Decoder, describe
 from training.engine.sampler import Sampler
 from training.errors import UserError
 from training.memory import ran_out
@@ -238,9 +239,13 @@ class LocalTorchBackend:
         figures = [(r.advantage, r.weight, r.clip_low, r.clip_high, s) for r, s in zip(rows, scales, strict=True)]
         figures_5R = torch.tensor(figures, dtype=torch.float32, device=self.device).T
         trees = update.plan_trees(rows, range(len(rows)))
+        decoder = describe(self.model) if self.device.type == "cpu" else None
         for batch in update.cut_batches(trees, self._token_budget()):
-            packed = update.pack(batch, rows, self.codec.pad_id, self.device)
-            self._accumulate(packed, rows, figures_5R, loss, tally)
+            if decoder is not None and flat_forward.fits(batch, rows, decoder):
+                self._accumulate_flat(decoder, batch, rows, figures_5R, loss, tally)
+            else:
+                packed = update.pack(batch, rows, self.codec.pad_id, self.device)
+                self._accumulate(packed, rows, figures_5R, loss, tally)
         return tally.stats(len(rows))
 
     def optim_step(self) -> OptimStats:
@@ -285,6 +290,30 @@ class LocalTorchBackend:
         result = update.policy_loss(batch, kl=loss.kl, on_policy=loss.on_policy)
         result.loss.backward()  # type: ignore[no-untyped-call]
         tally.add(result.loss.detach(), result.clipped_sum, result.kl_sum, (logprobs.detach() - old).abs())
+
+    def _accumulate_flat(
+        self, decoder: Decoder, trees: Sequence[update.Tree], rows: Sequence[TrainRow], figures_5R: Tensor,
+        loss: LossParams, tally: _Tally,
+    ) -> None:  # fmt: skip
+        """The same without padding, for a model whose decoder is known; see `training.engine.flat_forward`."""
+        batch = flat_forward.lay_out(trees, rows, self.codec.pad_id, decoder)
+        reference = None
+        if loss.kl > 0.0:
+            with torch.no_grad(), self._reference_model() as model:
+                frozen = describe(model)
+                assert frozen is not None, "the reference is the same architecture"
+                reference = flat_forward.logprobs(frozen, batch, loss.temperature)
+        old = torch.tensor([x for row in batch.row_order for x in rows[row].logprobs], dtype=torch.float32)
+        figures_5N = figures_5R[:, batch.owners]
+
+        def loss_of(logprobs: Tensor, part: slice) -> update.TokenLoss:
+            advantages, weights, low, high, scales = figures_5N[:, part]
+            compared = None if reference is None else reference[part]
+            tokens = update.TokenBatch(logprobs, old[part], advantages, weights, low, high, scales, compared)
+            return update.policy_loss(tokens, kl=loss.kl, on_policy=loss.on_policy)
+
+        logprobs, result = flat_forward.policy_gradient(decoder, batch, loss.temperature, loss_of)
+        tally.add(result.loss, result.clipped_sum, result.kl_sum, (logprobs - old).abs())
 
     def _logprobs(self, model: nn.Module, packed: update.PackedBatch, temperature: float) -> Tensor:
         """Log-probabilities `[N]` of the completion tokens; the head runs on their positions only."""
