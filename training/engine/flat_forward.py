@@ -1,11 +1,11 @@
 """Training pass of a known decoder: trees of rows as one matrix of tokens without padding, gradients by hand.
 
-For models that `training.engine.decoder` describes, on the CPU. Linear layers see `[N, width]` of all tokens, so a shared
-prompt is computed once and nothing is padded. Attention is computed in sequences: the tokens of a prompt see that
-prompt, those of a completion see its prompt and themselves; sequences of like size share a bucket, where padding is
-bounded. Each block is one autograd function whose backward pass is written out: few operations, few saved tensors, and
-what is cheap is computed again. The head makes logits, loss and gradient a slice of tokens at a time, so that the logits
-of a batch never exist at once. Equal to transformers up to rounding; attention is in float32 for every number type.
+For models that `training.engine.decoder` describes, on the CPU. Linear layers see `[N, width]` of all tokens, so a
+shared prompt is computed once and nothing is padded. Attention is computed in sequences: the tokens of a prompt see
+that prompt, those of a completion see its prompt and themselves; sequences of like size share a bucket, where padding
+is bounded. Each block is one autograd function whose backward pass is written out: few operations, few saved tensors,
+and what is cheap is computed again. The head makes logits, loss and gradient a slice of tokens at a time, so that the
+logits of a batch never exist at once. Equal to transformers up to rounding; attention is in float32 at least.
 """
 
 from collections.abc import Callable, Sequence
@@ -240,7 +240,7 @@ def _wide(x: Tensor) -> Tensor:
 
 def _rms(x: Tensor, eps: float) -> Tensor:
     """1 / root mean square of the last dimension, `[..., 1]`, at least float32."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=_wide_type(x))
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=_wide_type(x))
     return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
@@ -390,11 +390,10 @@ class _Block(torch.autograd.Function):
             torch.bmm(dscores, k, out=dq.view_as(q))
             torch.bmm(dscores.transpose(1, 2), q, out=dk)
         dqk = q_rows.new_zeros(n, d.heads + d.kv_heads, d.head_dim)
-        torch.mul(
-            dq_rows.index_select(0, batch.token_rows).view(n, d.heads, -1), d.score_scale, out=dqk[:, : d.heads]
-        )
+        torch.mul(dq_rows.index_select(0, batch.token_rows).view(n, d.heads, -1), d.score_scale, out=dqk[:, : d.heads])
         dk_tokens, dv = (
-            rows.new_zeros(n * d.kv_heads, d.head_dim).index_add_(0, batch.key_rows, rows) for rows in (dk_rows, dv_rows)
+            rows.new_zeros(n * d.kv_heads, d.head_dim).index_add_(0, batch.key_rows, rows)
+            for rows in (dk_rows, dv_rows)
         )
         dqk[:, d.heads :] = dk_tokens.view(n, d.kv_heads, -1)
         # The token that stands for padding was gathered with somebody else's gradient.
@@ -419,7 +418,8 @@ class _Block(torch.autograd.Function):
 
 def _head_weights(layer: LayerWeights, d: Decoder) -> Tensor:
     """Weights of the norms of queries and keys, `[heads + kv_heads, head_dim]`, float32."""
-    assert layer.q_norm is not None and layer.k_norm is not None
+    assert layer.q_norm is not None
+    assert layer.k_norm is not None
     return _wide(torch.cat([layer.q_norm.expand(d.heads, -1), layer.k_norm.expand(d.kv_heads, -1)]))
 
 
@@ -526,7 +526,9 @@ class _Head(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         (factor,) = grad_outputs
-        dhidden, *rest = (None if g is None else g * factor.to(g.dtype) for g in ctx.saved_tensors)
+        if float(factor) != 1.0:
+            raise ValueError("the loss is differentiated alone: its gradients are made ahead")
+        dhidden, *rest = ctx.saved_tensors
         return dhidden, None, None, None, None, None, *rest
 
 
