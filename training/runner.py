@@ -96,6 +96,7 @@ class Runner:
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
     health: HealthMonitor = field(init=False)
+    writer: RolloutWriter | None = None
     good: Path | None = None
     """The newest checkpoint with an evaluation of its weights that raised no alarm."""
     rollouts: int = 0
@@ -202,12 +203,13 @@ class Runner:
     def run(self) -> str:
         """Evaluate, play the steps, evaluate; returns the outcome, "finished" or "stopped"."""
         loop = self.loop
-        writer = None
         # What was counted until here is no part of a step.
         self.timer.take()
         try:
             with self.timer.lap(TimePart.RECORDING):
-                writer = RolloutWriter(self.paths.rollouts, resume_from=loop.step_number, waiting=self._wait_for_lock)
+                self.writer = RolloutWriter(
+                    self.paths.rollouts, resume_from=loop.step_number, waiting=self._wait_for_lock
+                )
             if self.evaluated != loop.step_number and self._evaluation_due():
                 self.evaluate()
                 self.save_checkpoint()
@@ -216,7 +218,7 @@ class Runner:
                 started = self.log.clock.now()
                 result = loop.step()
                 with self.timer.lap(TimePart.RECORDING):
-                    self._record(result, writer, self.log.clock.now() - started)
+                    self._record(result, self.writer, self.log.clock.now() - started)
                 self._after_step()
             return "finished"
         except (StopRequested, Cancelled):
@@ -224,13 +226,13 @@ class Runner:
             return "stopped"
         except Exception:
             # The first error is reported, not one that follows from it.
-            if writer is not None:
+            if self.writer is not None:
                 with suppress(Exception):
                     self._save_last()
             raise
         finally:
-            if writer is not None:
-                writer.close()
+            if self.writer is not None:
+                self.writer.close()
 
     def _save_last(self) -> None:
         """Keep the state of the newest step. One that was begun and not recorded belongs to none: the checkpoint before
@@ -402,6 +404,10 @@ class Runner:
             "good": good.name if good is not None else None,
             "threads": {available_cores(): self.backend.threads},
         }
+        # A checkpoint that outlives a loss of power must not be newer than the records of its steps.
+        self.log.sync()
+        if self.writer is not None:
+            self.writer.sync()
         with atomic_folder(folder) as temporary:
             self.backend.save_into(temporary)
             (temporary / LOOP_FILE).write_text(json.dumps(state), encoding="utf-8")

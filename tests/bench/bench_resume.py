@@ -1,6 +1,8 @@
 """End runs at random moments, resume them, and compare what they end with to runs that were left alone.
 
-    python tests/bench/bench_resume.py [--moments 20] [--models starter llama] [--paths full lora …] [--seed 0] [--set a.b=c …]
+    python tests/bench/bench_resume.py                                           a minute
+    python tests/bench/bench_resume.py --moments 20 --models starter llama       all of it: a quarter of an hour
+    … [--paths full lora …] [--seed 0] [--set a.b=c …] [--keep]
 
 A path is a kind of run: all weights, LoRA, left-over groups in a buffer, replay, roll-back, clean questions only; on
 the bundled model, and on a small random llama with a tokenizer of its own. Ways
@@ -68,8 +70,8 @@ def compare(run, whole, ends):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=20)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--moments", type=int, default=5)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["llama"])
     parser.add_argument("--paths", nargs="+", choices=list(PATHS), default=list(PATHS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of every run")

@@ -2,6 +2,7 @@
 
     python tests/bench/soak.py --minutes 60 [--set a.b=c …] [--keep]     one hour of self-play on the bundled model
     python tests/bench/soak.py --steps 120                               step time against step number and archive size
+    python tests/bench/soak.py --growth                                  what a step pays for a long past: archive, database
 
 One row a minute says what the process holds, one row a window of steps (from evaluation to evaluation) what a step
 costs. Costs are CPU seconds, so that other work on the machine changes them little. Completions get longer or shorter as
@@ -12,6 +13,7 @@ Exit status: 0 if all is flat, 1 if something grows, 2 if the run did not last.
 """
 
 import argparse
+import random
 import shutil
 import sys
 import tempfile
@@ -27,6 +29,9 @@ sys.path[:0] = [str(ROOT)]
 import numpy as np
 import psutil
 
+from training.core.archive import ArchivedHint, HintArchive
+from training.core.types import HintType
+from training.rollouts.database import RolloutRow, RolloutWriter
 from training.runs.config import load_config
 from training.runs.paths import new_run
 from training.runs.processes import StopEscalation, kill_tree, start_trainer, watch_run
@@ -232,6 +237,67 @@ def judge(samples, windows, warm_up):
     return good
 
 
+ADDED, REPLAYED = 128, 32
+"""Hints that a step of the preset adds at most, and replays."""
+
+
+def archive_ms(size):
+    """Milliseconds of a step's work on an archive of `size` hints."""
+    rng, archive = random.Random(0), HintArchive()
+    types, steps = list(HintType), 5
+
+    def add(count, step):
+        for _ in range(count):
+            hint = ArchivedHint("p", rng.choice(types), f"There are {rng.random()} more.", step, "change")
+            archive.add(hint, success=rng.choice([0.0, 0.25, 0.5, 0.75, 1.0]), drop=0.1)
+
+    add(size, 0)
+    archive.trim()
+    began = time.process_time()
+    for step in range(1, steps + 1):
+        for entry in archive.draw(rng, REPLAYED):
+            archive.report(entry.id, 0.5, step)
+        add(ADDED, step)
+        archive.trim()
+        archive.evenness()
+    return 1000 * (time.process_time() - began) / steps
+
+
+def database_ms(writer, first, rows, per_step):
+    """Milliseconds of writing a step, after `rows` more rows were written before it."""
+    text = "Mia has 12 apples and gets 7 more; Tom takes 3 of them. " * 3
+
+    def step_rows(step):
+        return [RolloutRow(step, "r1_clean", "reasoner", f"g{k // 4}", f"p{k // 4}", "change", text, "1", None, None, None,
+                           text, text, "right", 1.0, 0.5, 30, False, None, None, None, -0.1, k, True, False)
+                for k in range(per_step)]  # fmt: skip
+
+    steps = rows // per_step
+    for step in range(first, first + steps):
+        writer.add_step(step_rows(step))
+    measured = [step_rows(step) for step in range(first + steps, first + steps + 5)]
+    spent = []
+    for each in measured:
+        began = time.process_time()
+        writer.add_step(each)
+        spent.append(1000 * (time.process_time() - began))
+    return first + steps + 5, median(spent)
+
+
+def print_growth():
+    print(f"{'archive':>10} {'ms a step':>10}")
+    for size in (0, 1000, 2000, 4000):
+        print(f"{size:10} {archive_ms(size):10.1f}", flush=True)
+    print(f"{'rows':>10} {'ms a step':>10}   (a step of 896 rollouts)")
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        writer, step, total = RolloutWriter(Path(folder) / "rollouts.db"), 1, 0
+        for rows in (0, 20_000, 80_000):
+            total += rows
+            step, spent = database_ms(writer, step, rows, 896)
+            print(f"{total:10} {spent:10.1f}", flush=True)
+        writer.close()
+
+
 def soak(trainer, options):
     """Sample until the time or the steps are over; the samples, and whether the trainer lasted."""
     samples, due = [], ROW_S
@@ -262,7 +328,11 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the run")
     parser.add_argument("--folder", type=Path, help="where the run is made (default: a temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep the run")
+    parser.add_argument("--growth", action="store_true", help="measure the archive and the database alone")
     options = parser.parse_args()
+    if options.growth:
+        print_growth()
+        return 0
     if not options.minutes and not options.steps:
         options.minutes = 60.0
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soak-"))

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from helpers.interrupted_runs import events_of, make_run, settings_of
@@ -94,6 +95,20 @@ def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(t
     when(lambda: has(moved, "step", step=kept + 1), lambda: send_command(moved, CommandKind.STOP))
     assert run_directory(moved.root) == "stopped"
     assert has(moved, "launch", resumed_from=kept)
+
+
+def test_a_checkpoint_is_on_the_disk_no_earlier_than_the_rollouts_of_its_steps(tmp_path):
+    paths, copy = make_run(tmp_path, "r", *ONE), tmp_path / "copy.db"
+
+    def stop():
+        # What was written and not forced to the disk is in a file beside the database.
+        copy.write_bytes(paths.rollouts.read_bytes())
+        send_command(paths, CommandKind.STOP)
+
+    when(lambda: has(paths, "checkpoint", step=1), stop)
+    assert run_directory(paths.root) == "stopped"
+    with closing(sqlite3.connect(copy)) as db:
+        assert db.execute("SELECT min(step) FROM rollouts").fetchone() == (1,)
 
 
 def test_a_run_whose_path_a_database_cannot_have_is_refused_before_it_is_made(tmp_path):

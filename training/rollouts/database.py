@@ -231,6 +231,10 @@ class RolloutWriter:
                 [rows[0].step, len(rows)],
             )
 
+    def sync(self) -> None:
+        """Force what was written to the disk: a transaction alone may be lost with the power."""
+        self._write(lambda: self._db.conn.execute("PRAGMA wal_checkpoint(PASSIVE)").close())
+
     def _explain(self, error: sqlite3.Error, locked: bool) -> UserError:
         if locked:
             return UserError(

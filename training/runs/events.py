@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -117,6 +118,11 @@ class EventLog:
             }  # fmt: skip
             self._file.write(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
             self._file.flush()
+
+    def sync(self) -> None:
+        """Force what was written to the disk."""
+        with self._lock, explained("Writing to", self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         with self._lock, explained("Closing", self._path):

@@ -182,7 +182,8 @@ def _writing(folder: Path) -> Iterator[None]:
             break
         except FileExistsError as error:
             with suppress(OSError):
-                if time.time() - lock.stat().st_mtime > _LOCK_STALE_S:
+                # A lock of the future was left before the clock was set back.
+                if abs(time.time() - lock.stat().st_mtime) > _LOCK_STALE_S:
                     lock.unlink(missing_ok=True)
             if time.monotonic() > until:
                 raise UserError(f"{folder} is being written by another process. Try again in a moment.") from error

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -57,6 +59,17 @@ def test_hints_of_one_problem_become_one_item(started):
     assert len(saved.suite.items[0].placebos) == 2
     assert saved.manifest.authors == {"hand": 2}
     assert saved.manifest.splits["problems"] == {"none": 1}
+
+
+@pytest.mark.parametrize("age_s", [60, -365 * 86400], ids=["left a minute ago", "left before the clock was set back"])
+def test_a_lock_that_its_owner_left_behind_is_taken_away(started, age_s):
+    lock = started / ".writing"
+    lock.touch()
+    left = time.time() - age_s
+    os.utime(lock, (left, left))
+    append_item(started, hand("Could it be 20?"))
+    assert len(read_suite(started).suite.items) == 1
+    assert not lock.exists()
 
 
 def test_the_same_hint_twice_is_refused(started):
