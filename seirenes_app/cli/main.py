@@ -16,6 +16,7 @@ VERBS = {
     "demo": ("runs", "self-play with the bundled model, start to finish"),
     "train": ("runs", "start a run from a config file or a preset"),
     "estimate": ("runs", "time, memory and disk of a run before it starts"),
+    "queue": ("queue", "the runs that wait: list, add, move, remove, start"),
     "presets": ("runs", "list the presets for `train`"),
     "runs": ("runs", "list the runs; rename, tag or group one"),
     "stop": ("runs", "ask a run to save and stop"),

@@ -67,7 +67,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     estimate.add_argument(
         "--measure", action="store_true", help="play two steps of it, in place of an older measurement"
     )
-    _add_overrides(estimate)
+    add_overrides(estimate)
     estimate.add_argument("--json", action="store_true")
 
     presets = verbs.add_parser("presets")
@@ -107,14 +107,14 @@ RUN_HELP = "a run's id, name, the beginning of one, or its folder"
 CONFIG_HELP = "a TOML file, or a preset's name: see seirenes presets"
 
 
-def _add_overrides(parser: argparse.ArgumentParser) -> None:
+def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="e.g. update.kl=0.01"
     )
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    _add_overrides(parser)
+    add_overrides(parser)
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="the run's folder (default: a new one)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -136,7 +136,7 @@ def estimate(options: argparse.Namespace) -> int:
     library = RunRepository()
     if options.measure:
         measure_config(config, library)
-    needs = find_needs(config, library.list_runs(), library.workspace)
+    needs = find_needs(config, library.list_runs(), library.shared_file)
     machine = read_machine_state(library.runs_root)
     warnings = find_warnings(config, needs, machine)
     if options.json:
@@ -175,7 +175,7 @@ def measure_config(config: RunConfig, library: RunRepository) -> None:
             config, library.runs_root, lambda text, share: show(ProgressLine("measuring", share, 1.0, text))
         )
     assert found is not None
-    keep_measurement(library.workspace, config, found)
+    keep_measurement(library.shared_file, config, found)
 
 
 def config_file(name: str) -> Path:
@@ -235,17 +235,34 @@ def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> in
         if detach:
             _print_launch(paths, pid, options.json)
             return 0
+        return follow_run(paths, poll, as_json=options.json)
+
+
+def follow_run(paths: RunPaths, poll: Callable[[], RunState | None] | None = None, *, as_json: bool) -> int:
+    """Show a run's progress until it ends, then its figures; Ctrl+C stops it. Returns the exit code."""
+    with interruptible():
         try:
-            if not options.json:
+            if not as_json:
                 prompts = profile_of(load_config(paths.config)).label
                 ERR.print(
                     f"Run [bold]{paths.run_id}[/] in {paths.root}\nPrompts {prompts}", highlight=False, soft_wrap=True
                 )
-            state = follow(paths, poll, _progress_line)
+            state = follow(paths, poll or _poll_all(paths), _progress_line)
         except KeyboardInterrupt:
             stop_process(paths, FORCE)
             state = read_run(paths).state or RunState()
-    return _conclude(paths, state, options.json)
+    return _conclude(paths, state, as_json)
+
+
+def _poll_all(paths: RunPaths) -> Callable[[], RunState | None]:
+    """The state of a run whose only trainer was started just now; None until that has written something."""
+    watch = watch_run(paths)
+
+    def poll() -> RunState | None:
+        state = watch.poll()
+        return state if state.last_t else None
+
+    return poll
 
 
 def _print_launch(paths: RunPaths, pid: int, as_json: bool) -> None:

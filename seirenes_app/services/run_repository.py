@@ -36,6 +36,11 @@ class RunRepository:
         self._presets = presets
         self._over: dict[Path, tuple[Stamp, RunSummary]] = {}
 
+    @property
+    def shared_file(self) -> Path:
+        """The workspace that holds the queue and the measurements of these runs; of a given root one beside it."""
+        return self.workspace or self.runs_root.with_name("workspace.db")
+
     def list_runs(self) -> list[RunSummary]:
         """Newest first; broken run folders are listed with their `problem`. A missing root has no runs."""
         return order_runs(self._read(RunPaths(folder)) for folder in self.folders())

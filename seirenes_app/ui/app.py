@@ -167,6 +167,7 @@ PRELOADED_LATER = (
     "seirenes_app.services.models.inventory",
     "seirenes_app.services.robustness.result_source",
     "seirenes_app.services.evaluations",
+    "seirenes_app.services.run_queue",
     "seirenes_app.services.traces",
 )
 """The same for the other pages."""
@@ -199,7 +200,7 @@ class _Startup:
         fill_window(self._app, self._window, self._settings)
         if moved:
             self._window.show_error("The workspace is new", moved)
-        self._tasks.run(lambda: _import_all(PRELOADED_LATER))
+        self._tasks.run(lambda: _import_all(PRELOADED_LATER), lambda _none: self._window.continue_queue())
         QTimer.singleShot(CHARTS_AFTER_MS, lambda: self._tasks.run(lambda: _import_all(CHARTS)))
 
 

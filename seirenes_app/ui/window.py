@@ -465,6 +465,14 @@ class MainWindow(QMainWindow):
         if self.closing.dialog is None and "train" in self.pages:
             self.page("train").next_in_queue()
 
+    def continue_queue(self) -> None:
+        """After the start: the Train page, which starts the runs of the queue, is made where the queue was left on."""
+        from seirenes_app.services.run_queue import RunQueue
+
+        state = RunQueue.of(self._library).state()
+        if state.entries and state.on:
+            self.page("train")
+
     def _on_stop_changed(self, _paths: RunPaths, text: str) -> None:
         self.toast.say(text)
         self._render_run()

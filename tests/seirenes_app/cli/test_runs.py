@@ -78,3 +78,28 @@ def test_an_estimate_is_a_guess_until_two_steps_were_played_and_then_remembered(
     assert {part["basis"] for part in [*found["time"], *found["memory"]]} == {"measured"}
     assert sum(part["seconds"] for part in found["time"]) == pytest.approx(found["seconds"], abs=0.1)
     assert len(listed(capsys)) == 2
+
+
+def test_the_queue_is_changed_and_started_from_the_terminal(capsys, monkeypatch):
+    settings = [word for setting in [*SMALL, "steps=1", "model.threads=1"] for word in ("--set", setting)]
+    for name in ("first", "second"):
+        assert main(["queue", "add", "quick", "--set", f"name={name}", *settings]) == 0
+    assert main(["queue", "add", "quick", "--set", "name=huge", "--set", "data.problems=/nowhere.jsonl"]) == 0
+    assert main(["queue", "move", "2", "1"]) == 0
+    capsys.readouterr()
+    assert main(["queue", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in found["entries"]] == ["second", "first", "huge"]
+    assert all(entry["seconds"] > 0 for entry in found["entries"])
+    assert main(["queue", "remove", "9"]) == 2
+    assert main(["queue", "remove", "2"]) == 0
+    capsys.readouterr()
+    # One is played, the other cannot be started and stays.
+    assert main(["queue", "start"]) == 1
+    said = capsys.readouterr()
+    assert "huge waits: It could not be started" in said.err
+    assert [run["status"] for run in listed(capsys) if "second" in run["run"]] == ["finished"]
+    assert main(["queue"]) == 0
+    out = capsys.readouterr().out
+    assert "huge" in out
+    assert "paused" in out

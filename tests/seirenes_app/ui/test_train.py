@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from seirenes_app.services import preflight
 from seirenes_app.services.preflight import MachineState
+from seirenes_app.services.run_queue import RunQueue
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -23,7 +24,15 @@ from seirenes_app.ui.widgets.dialogs import MessageDialog
 from training.engine.checkpoint import atomic_folder
 from training.errors import UserError
 from training.prompt_files import NEUTRAL, built_in
-from training.runs.config import DataConfig, ModelConfig, RunConfig, describe_options, load_config
+from training.runs.config import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    RolloutConfig,
+    RunConfig,
+    describe_options,
+    load_config,
+)
 from training.runs.events import EventKind, EventLog
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
@@ -326,3 +335,134 @@ def test_a_model_without_a_chat_template_is_warned_of_before_it_is_trained(tmp_p
     assert any("Choose an instruct model" in text for text in warnings)
     _, _, warnings = preflight.check_prompts(RunConfig())
     assert not any("template" in text for text in warnings)
+
+
+def open_page(qtbot, root):
+    """The page as at the start of a window."""
+    tasks = TaskRunner()
+    made = TrainPage(TrainerControl(root), RunRepository(root), ModelInventory(), tasks=tasks)
+    qtbot.addWidget(made)
+    made.resize(1100, 900)
+    made.show()
+    made.said = []
+    made.toast.connect(made.said.append)
+    return made, tasks
+
+
+@pytest.fixture
+def waiting(root):
+    """Three runs wait; the queue is paused."""
+    queue = RunQueue.of(RunRepository(root))
+    for name in ("a", "b", "c"):
+        queue.add(RunConfig(name))
+    return queue
+
+
+def queued(page):
+    return [entry.name for entry in page.queue.state.entries]
+
+
+def test_the_queue_is_reordered_by_keys_and_what_is_taken_out_comes_back(qtbot, root, waiting, page):
+    card = page.new.panel.queue
+    assert queued(page) == ["a", "b", "c"]
+    card.list.setCurrentRow(2)
+    qtbot.keyClick(card.list, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    qtbot.keyClick(card.list, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    assert queued(page) == ["c", "a", "b"]
+    assert card.chosen.name == "c"
+    qtbot.keyClick(card.list, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    qtbot.keyClick(card.list, Qt.Key.Key_Delete)
+    assert queued(page) == ["a", "b"]
+    qtbot.keyClick(card.list, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(card.list, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert queued(page) == ["a", "c", "b", "b"]
+    card.list.dropped.emit(card.list.item(3).data(Qt.ItemDataRole.UserRole).id, 0)
+    assert queued(page) == ["b", "a", "c", "b"]
+    assert [entry.name for entry in waiting.state().entries] == queued(page)
+
+
+def test_a_paused_queue_asks_at_the_start_and_starts_nothing(qtbot, root, waiting, page):
+    page.queue.refresh()
+    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3, timeout=20_000)
+    assert page.new.banner.title.text() == "Continue the queue?"
+    assert page.new.panel.queue.switch.accessibleName() == "Start the queue"
+    assert list(root.glob("*")) == []
+
+
+def test_what_does_not_fit_waits_with_its_reason_and_start_anyway_starts_it(qtbot, root, waiting, page, monkeypatch):
+    tight = lambda _root: MachineState(1.0, 500_000.0, ())  # noqa: E731
+    monkeypatch.setattr("seirenes_app.ui.controllers.run_queue.read_machine_state", tight)
+    launched = []
+    monkeypatch.setattr(page._control, "resume", launched.append)
+    page.queue.set_on(True)
+    assert page.new.banner.isHidden()
+    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3, timeout=20_000)
+    card = page.new.panel.queue
+    card.list.setCurrentRow(1)
+    assert "of memory" in card.reason.text()
+    assert launched == []
+    card.anyway.click()
+    qtbot.waitUntil(lambda: len(launched) == 1, timeout=20_000)
+    assert load_config(launched[0].config).name == "b"
+    assert queued(page) == ["a", "c"]
+    page.queue.close()
+
+
+def test_a_queued_run_is_edited_in_the_form_and_keeps_its_place(qtbot, root, waiting, page):
+    card = page.new.panel.queue
+    card.list.setCurrentRow(1)
+    qtbot.keyClick(card.list, Qt.Key.Key_Return)
+    assert "Editing b of the queue" in page.new.differs.text()
+    page.new.form.fields["steps"].take("7")
+    page.actions_["queue"].trigger()
+    assert [entry.config.steps for entry in waiting.state().entries] == [80, 7, 80]
+    assert page.actions_["queue"].text() == "Add to queue"
+
+
+def test_two_windows_share_the_queue_and_one_starts_its_runs(qtbot, root, waiting, page, monkeypatch):
+    launched = []
+    monkeypatch.setattr(page._control, "resume", launched.append)
+    other, tasks = open_page(qtbot, root)
+    monkeypatch.setattr(other._control, "resume", launched.append)
+    page.queue.set_on(True)
+    qtbot.waitUntil(lambda: len(launched) == 1, timeout=20_000)
+    other.queue.refresh()
+    qtbot.waitUntil(lambda: queued(other) == ["b", "c"] and len(other.queue.outlooks) == 2, timeout=20_000)
+    # The other one sees what waits, and starts none of it.
+    assert load_config(launched[0].config).name == "a"
+    assert other.queue._queue._lock is None
+    page.queue.close()
+    other.queue.close()
+    other.deactivate()
+    tasks.close()
+
+
+TINY = RunConfig(
+    "tiny", steps=1, model=ModelConfig(threads=1), evaluation=EvalConfig(problems=4, max_new_tokens=8),
+    rollout=RolloutConfig(questions=2, clean=2, hints=2, hinted=1, max_solution_tokens=16, max_hint_tokens=8),
+)  # fmt: skip
+
+
+def test_two_steps_are_measured_from_the_window_and_replace_the_guess(qtbot, root, page):
+    page.new.render_config(TINY)
+    panel = page.new.panel
+    place = panel.measure.mapTo(panel, panel.measure.rect().topLeft()).y()
+    page.actions_["measure"].trigger()
+    assert page.new.measuring
+    assert panel.measuring.isVisible()
+    assert panel.measuring.mapTo(panel, panel.measuring.rect().topLeft()).y() == pytest.approx(place, abs=6)
+    with qtbot.waitSignal(page.new.measured, timeout=120_000):
+        pass
+    qtbot.waitUntil(lambda: "measured" in panel.time.accessibleName(), timeout=20_000)
+    assert "two steps that were played" in panel.basis.text()
+    assert RunRepository(root).list_runs() == []
+
+
+def test_a_measurement_is_cancelled_and_leaves_nothing(qtbot, root, page):
+    page.new.render_config(TINY)
+    page.actions_["measure"].trigger()
+    qtbot.waitUntil(lambda: (root / ".dry-runs").is_dir(), timeout=20_000)
+    page.new.panel.measuring.cancel.click()
+    assert not page.new.measuring
+    assert page.new.panel.measure.isVisible()
+    qtbot.waitUntil(lambda: not (root / ".dry-runs").exists(), timeout=20_000)

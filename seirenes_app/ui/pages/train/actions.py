@@ -22,13 +22,28 @@ FORM_ACTIONS = (
         "Add to queue",
         "",
         "plus",
-        "Start it when no run is live, while this window is open",
+        "Start it when no run is live and it fits, while a window is open",
         seen_first=True,
+    ),
+    ActionSpec(
+        "train.measure", "Measure with two steps", "", "clock", "Play two steps of it: time and memory become exact"
     ),
     ActionSpec("train.copy-command", "Copy as command", "", "copy", "The line that starts this run in a terminal"),
     ActionSpec("train.open-file", "Open…", "", "file", "Fill the form from a TOML or JSON file"),
     ActionSpec("train.save-file", "Save…", "", "save", "Save the form as a TOML file"),
 )
+QUEUE_ACTIONS = (
+    ActionSpec("train.queue-up", "Move up in the queue", "", "up", "Alt+Up in the list"),
+    ActionSpec("train.queue-down", "Move down in the queue", "", "chevron-down", "Alt+Down in the list"),
+    ActionSpec("train.queue-edit", "Edit the queued run", "", "pencil", "Its settings in the form; Enter in the list"),
+    ActionSpec("train.queue-duplicate", "Duplicate the queued run", "", "copy", "Ctrl+D in the list"),
+    ActionSpec(
+        "train.queue-remove", "Take out of the queue", "", "discard", "Delete in the list; it can be undone",
+        destructive=True,
+    ),
+    ActionSpec("train.queue-undo", "Put back into the queue", "", "undo", "What was taken out; Ctrl+Z in the list"),
+    ActionSpec("train.queue-anyway", "Start anyway", "", "play", "Start the chosen run although it does not fit"),
+)  # fmt: skip
 RUN_ACTIONS = (
     ActionSpec("train.traces", "Traces", "", "traces", "Read this run's rollouts"),
     ActionSpec("train.robustness", "Robustness", "", "chart", "This run over its checkpoints"),
@@ -41,4 +56,4 @@ RUN_ACTIONS = (
     ActionSpec("train.discard", "Discard…", "", "discard", "Stop the run and move it to the trash", destructive=True),
 )
 ACTIONS = (ActionSpec("train.find", "Find", "Ctrl+F", "search", "Find an option, or text in the log"), *FORM_ACTIONS,
-           *RUN_ACTIONS)  # fmt: skip
+           *QUEUE_ACTIONS, *RUN_ACTIONS)  # fmt: skip

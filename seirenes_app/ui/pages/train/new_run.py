@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QFont, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QAbstractButton, QBoxLayout, QButtonGroup, QLabel, QScrollArea, QSizePolicy, QWidget
+from PySide6.QtGui import QAction, QFont, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QBoxLayout,
+    QButtonGroup,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QStackedLayout,
+    QWidget,
+)
 
+from seirenes_app.services.dry_run import keep_measurement, measure_run
+from seirenes_app.services.estimate import EstimatePart
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import duration, megabytes
 from seirenes_app.services.models.facts import ModelFormat
 from seirenes_app.services.preflight import Preflight, check_run
+from seirenes_app.services.run_queue import QueueEntry
 from seirenes_app.services.run_repository import RunRepository
-from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.store.resources import presets_folder, starter_folder
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
+from seirenes_app.ui.controllers.run_queue import QueueControl
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.pages.train.actions import PRESET_TITLES
-from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.pages.train.queue_card import QueueCard
+from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
+from seirenes_app.ui.widgets.banner import Banner
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
-from seirenes_app.ui.widgets.buttons import action_button, make_button, make_icon_button
+from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label, wrap_anywhere
+from seirenes_app.ui.widgets.labels import IconLabel, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
+from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.core.prompts import PromptProfile, TokenLimits
 from training.errors import UserError
@@ -123,49 +138,46 @@ class PresetTiles(QWidget):
 
 
 class Breakdown(QWidget):
-    """A figure, and its parts below it in two columns."""
+    """A figure, and its parts below it: name, value, and what the value rests on."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._name = name
         self.figure = make_label("…", "figure", wrap=True)
         self._grid = make_grid(gaps=(SPACE_3, 2), stretched=0)
-        self._cells: list[tuple[QLabel, QLabel]] = []
+        self._cells: list[tuple[QLabel, QLabel, QLabel]] = []
         column(make_label(name, "small"), self.figure, self._grid, spacing=SPACE_1, parent=self)
 
-    def render_parts(self, figure: str, parts: Sequence[tuple[str, str]]) -> None:
+    def render_parts(self, figure: str, parts: Sequence[tuple[str, str, str]]) -> None:
         self.figure.setText(figure[0].upper() + figure[1:])
         while len(self._cells) < len(parts):
-            cells = make_label("", "small", wrap=True), make_label("", "small")
+            cells = make_label("", "small", wrap=True), make_label("", "small"), make_label("", "small")
             for place, cell in enumerate(cells):
                 # Names fill their column: an aligned label that wraps is laid out narrower than its text.
-                side = Qt.AlignmentFlag.AlignRight if place else Qt.AlignmentFlag(0)
+                side = Qt.AlignmentFlag.AlignRight if place == 1 else Qt.AlignmentFlag(0)
                 self._grid.addWidget(cell, len(self._cells), place, side | Qt.AlignmentFlag.AlignTop)
+            cells[2].setEnabled(False)
             self._cells.append(cells)
         for i, cells in enumerate(self._cells):
-            for cell, text in zip(cells, parts[i] if i < len(parts) else ("", ""), strict=True):
+            for cell, text in zip(cells, parts[i] if i < len(parts) else ("", "", ""), strict=True):
                 cell.setText(text)
                 cell.setVisible(i < len(parts))
-        said = ", ".join(f"{name} {value}" for name, value in parts)
+        said = ", ".join(f"{name} {value} ({basis})" for name, value, basis in parts)
         self.setAccessibleName(f"{self._name}: {figure}. {said}")
 
 
 class LaunchPanel(QScrollArea):
     """Beside the form: the buttons, then what may change its height: warnings, what the run will take, the queue."""
 
-    unqueueRequested = Signal(int)
     revealRequested = Signal()
 
-    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
+    def __init__(self, actions: Mapping[str, QAction], queue: QueueControl, parent: QWidget | None = None) -> None:
         super().__init__(parent, widgetResizable=True)
         self._actions = actions
         self.setFixedWidth(344)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.queue, self.rows = Card(), column(spacing=SPACE_1)
-        note = make_label("The next one starts when no run is live and this window is open.", "small", wrap=True)
-        fill(self.queue.body, make_card_heading("Queue"), self.rows, note)
-        self.queue.hide()
+        self.queue = QueueCard(queue, actions)
         inside = QWidget()
         column(self._build_launch(), self.queue, None, spacing=SPACE_3, margins=(0, 32, 24, 32), parent=inside)
         self.setWidget(inside)
@@ -176,6 +188,18 @@ class LaunchPanel(QScrollArea):
         self.start = action_button(self._actions["start"], kind="primary", large=True)
         self.time, self.memory = Breakdown("Time"), Breakdown("Memory")
         self.basis = make_label("", "small", wrap=True)
+        self.basis.setMinimumHeight(2 * QFontMetrics(sized_font(self.basis.font(), SMALL_PX)).lineSpacing())
+        self.basis.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # One place for the button and for its progress, so that nothing below moves.
+        self.measure = action_button(self._actions["measure"])
+        self.measuring = Progress("End the two steps; nothing of them is kept")
+        self.measuring.label.setMinimumWidth(0)
+        place = QWidget()
+        stack = QStackedLayout(place)
+        for widget in (self.measure, self.measuring):
+            stack.addWidget(widget)
+        place.setFixedHeight(max(self.measure.sizeHint().height(), self.measuring.sizeHint().height()))
+        self._measure_stack = stack
         self.warnings = column()
         self.wrong = wrap_anywhere(make_label("", wrap=True, tone="bad"))
         self.reveal = make_button("Show the option", "search", kind="quiet", clicked=self.revealRequested.emit)
@@ -184,22 +208,33 @@ class LaunchPanel(QScrollArea):
         # The buttons stand above everything that comes and goes: a late warning must not move them.
         queue, copy = action_button(self._actions["queue"]), action_button(self._actions["copy-command"], kind="quiet")
         fill(card.body, self.start, queue, copy, make_rule(), self.wrong, self.reveal, self.warnings)
-        fill(card.body, self.time, self.basis, make_rule(), self.memory)
+        fill(card.body, self.time, self.basis, place, make_rule(), self.memory)
         return card
+
+    def render_measuring(self, text: str | None, share: float = 0.0) -> None:
+        """How far a measurement is; None where none is under way."""
+        busy = self.measuring if text is not None else self.measure
+        if self._measure_stack.currentWidget() is not busy:
+            self._measure_stack.setCurrentWidget(busy)
+            (self.measuring.cancel if text is not None else self.measure).setFocus(Qt.FocusReason.OtherFocusReason)
+        if text is not None:
+            # The panel is narrow: what the step does is in the tooltip.
+            self.measuring.render_progress(text.partition(":")[0], share, 1.0)
+            self.measuring.setToolTip(text)
 
     def render_wrong(self, reason: str) -> None:
         """A value is not accepted: name it. "" when all are."""
         self.wrong.setText(reason)
         self.wrong.setVisible(bool(reason))
         self.reveal.setVisible(bool(reason))
-        for name in ("start", "queue"):
+        for name in ("start", "queue", "measure"):
             self._actions[name].setEnabled(not reason)
 
     def render_preflight(self, found: Preflight) -> None:
         """What it will take, and warnings; with a warning the button says that it starts all the same."""
-        self.time.render_parts(found.time.text, [(p.name, duration(p.value)) for p in found.time.parts])
+        self.time.render_parts(found.time.text, [_cells(p, duration) for p in found.time.parts])
         self.basis.setText(f"Estimated {found.time.basis}.")
-        parts = [(p.name, megabytes(p.value)) for p in found.memory.parts]
+        parts = [_cells(p, megabytes) for p in found.memory.parts]
         self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
         _clear(self.warnings)
         for text in found.warnings:
@@ -210,17 +245,9 @@ class LaunchPanel(QScrollArea):
         self._actions["start"].setText("Start anyway" if found.warnings else "Start")
         self.start.setAccessibleDescription(" ".join(found.warnings))
 
-    def render_queue(self, waiting: Sequence[RunConfig]) -> None:
-        self.queue.setVisible(bool(waiting))
-        _clear(self.rows)
-        for number, config in enumerate(waiting):
-            entry, label = QWidget(), ElidedLabel()
-            mode = MODE_LABELS.get(config.mode, config.mode)
-            label.setText(f"{number + 1}.  {config.name}  ·  {mode}, {config.steps} steps")
-            remove = make_icon_button("close", f"Take {config.name} out of the queue",
-                                      clicked=lambda n=number: self.unqueueRequested.emit(n))  # fmt: skip
-            row((label, 1), remove, parent=entry)
-            self.rows.addWidget(entry)
+
+def _cells(part: EstimatePart, show: Callable[[float], str]) -> tuple[str, str, str]:
+    return part.name, show(part.value), part.basis
 
 
 def _clear(layout: QBoxLayout) -> None:
@@ -254,13 +281,15 @@ class NewRun(QWidget):
     """Presets and the form, with the launch panel beside them."""
 
     downloadRequested = Signal(str)  # Hub id of a model, "" for none
+    problem = Signal(str, str)  # A title and what happened
+    measured = Signal()  # A measurement is over, however it ended
 
     def __init__(
         self, library: RunRepository, models: ModelInventory, tasks: TaskRunner, actions: Mapping[str, QAction],
-        parent: QWidget | None = None,
+        queue: QueueControl, parent: QWidget | None = None,
     ) -> None:  # fmt: skip
         super().__init__(parent)
-        self._library, self._models, self._tasks = library, models, tasks
+        self._library, self._models, self._tasks, self._actions = library, models, tasks, actions
         self._presets = library.presets()
         self._past: Sequence[RunSummary] = ()
         self._model, self._limits = STARTER, SUGGESTED_FOR_STARTER
@@ -271,7 +300,9 @@ class NewRun(QWidget):
         self.column = Column(1320)
         self.column.body.setSpacing(SPACE_4)
         self.column.body.setContentsMargins(40, 32, 24, 40)
-        self.panel = LaunchPanel(actions)
+        self.panel = LaunchPanel(actions, queue)
+        self._measurement: Task | None = None
+        self.editing: QueueEntry | None = None
         self.start = self.panel.start
         row((self.column, 1), self.panel, spacing=0, parent=self)
         files = [action_button(actions[name], kind="quiet") for name in ("open-file", "save-file")]
@@ -279,11 +310,13 @@ class NewRun(QWidget):
         self.differs = make_label("", "muted")
         self.form = ConfigForm(PromptRow(tasks, self._exact_prompts, narrow=True))
         head = row(make_label("New run", "title"), None, *files)
-        fill(self.column.body, head, self.tiles, self.differs, self.form, None)
+        self.banner = Banner()
+        fill(self.column.body, head, self.banner, self.tiles, self.differs, self.form, None)
         self.tiles.chosen.connect(self.take_preset)
         self.form.changed.connect(self._on_changed)
         self.form.modelRequested.connect(self.choose_model)
         self.panel.revealRequested.connect(self._reveal)
+        self.panel.measuring.cancelRequested.connect(self.cancel_measurement)
         self.take_preset(DEMO)
 
     def render_config(self, config: RunConfig) -> None:
@@ -295,11 +328,19 @@ class NewRun(QWidget):
             file = shlex.quote(str(presets_folder() / f"{name}.toml"))
             self._fill(Origin(name, "seirenes demo" if name == DEMO else f"seirenes train {file}", preset.config))
 
+    def edit_queued(self, entry: QueueEntry) -> None:
+        """Show the settings of a run that waits; adding to the queue changes it in its place."""
+        assert entry.config is not None
+        self.render_config(entry.config)
+        self.editing = entry
+        self._on_changed()
+
     def take_file(self, path: Path) -> None:
         """Fill the form from a file; a `UserError` says what is wrong with it."""
         self._fill(Origin(path.name, f"seirenes train {shlex.quote(str(path))}", load_config(path)))
 
     def _fill(self, origin: Origin) -> None:
+        self.editing = None
         self._origin = origin
         self.tiles.render_chosen(origin.name)
         self.form.render_config(origin.config)
@@ -329,11 +370,19 @@ class NewRun(QWidget):
         self.form.reveal(MODEL_KEY)
         QTimer.singleShot(SETTLE_MS, field, lambda: self.column.ensureWidgetVisible(field, 0, FIELD_MARGIN))
 
+    def refresh_words(self) -> None:
+        """Say again what the form shows: a run of the queue is edited, or no longer."""
+        self._on_changed()
+
     def _on_changed(self) -> None:
         count = len(self.form.changed_keys())
         options = "1 option differs" if count == 1 else f"{count} options differ"
         same = f"The settings of {self._origin.name}."
-        self.differs.setText(f"{options} from {self._origin.name}, marked with a dot." if count else same)
+        text = f"{options} from {self._origin.name}, marked with a dot." if count else same
+        if self.editing is not None:
+            text = f"Editing {self.editing.name} of the queue. {text}"
+        self.differs.setText(text)
+        self._actions["queue"].setText("Add to queue" if self.editing is None else "Keep in the queue")
         self._render_wrong()
         self._timer.start()
 
@@ -372,7 +421,7 @@ class NewRun(QWidget):
         if not self._render_wrong():
             config, past, library = self.form.config(), self._past, self._library
             self._tasks.run(
-                lambda: check_run(config, past, library.runs_root, library.workspace), self._on_checked, key="preflight"
+                lambda: check_run(config, past, library.runs_root, library.shared_file), self._on_checked, key="preflight"
             )
 
     def _on_checked(self, found: Preflight) -> None:
@@ -381,6 +430,42 @@ class NewRun(QWidget):
             self.form.prompts.render_fitting(found.fitting)
             self._take_limits(found.limits)
             self.panel.render_preflight(found)
+
+    @property
+    def measuring(self) -> bool:
+        return self._measurement is not None
+
+    def measure(self) -> None:
+        """Play two steps of what is in the form, in another process, and estimate from what they take."""
+        if self._measurement is not None:
+            return
+        config, library = self.form.config(), self._library
+
+        def work(task: Task) -> None:
+            found = measure_run(config, library.runs_root, task.report, lambda: task.cancelled)
+            if found is not None:
+                keep_measurement(library.shared_file, config, found)
+
+        self._measurement = self._tasks.run_task(
+            work, lambda _found: self._on_measured(), self._on_measure_failed, progress=self.panel.render_measuring,
+            key="measure",
+        )  # fmt: skip
+        self.panel.render_measuring("Starting the trainer")
+
+    def cancel_measurement(self) -> None:
+        if self._measurement is not None:
+            self._measurement.cancel()
+            self._on_measured()
+
+    def _on_measured(self) -> None:
+        self._measurement = None
+        self.panel.render_measuring(None)
+        self._estimate()
+        self.measured.emit()
+
+    def _on_measure_failed(self, text: str) -> None:
+        self._on_measured()
+        self.problem.emit("Two steps could not be measured", text)
 
     def _take_limits(self, limits: TokenLimits) -> None:
         """Token limits that are the suggested ones go with the model and its prompts."""

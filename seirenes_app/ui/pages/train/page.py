@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -11,23 +12,26 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from seirenes_app.services.diagnostics import describe, shorten_home
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.machine import read_machine
-from seirenes_app.services.preflight import live_runs
 from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
+from seirenes_app.services.run_queue import QueueEntry
 from seirenes_app.services.run_report import before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import status_sentence
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
+from seirenes_app.ui.controllers.run_queue import QueueControl
 from seirenes_app.ui.controllers.run_watchers import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
-from seirenes_app.ui.pages.train.actions import ACTIONS, RUN_ACTIONS
+from seirenes_app.ui.pages.train.actions import ACTIONS, QUEUE_ACTIONS, RUN_ACTIONS
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.new_run import NewRun
 from seirenes_app.ui.pages.train.run_view import RunView
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import Theme
+from seirenes_app.ui.widgets.banner import BannerAction, BannerKind
 from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
 from training.errors import UserError
 from training.runs.config import RunConfig, Tuning, load_config, to_toml
@@ -59,7 +63,7 @@ class TrainPage(Page):
         self._control, self._library, self._tasks = control, library, tasks
         self._watcher: RunWatcher | None = None
         self._state = RunState()
-        self.queue: list[RunConfig] = []  # Runs that wait, the next one first
+        self.queue = QueueControl(control, library, tasks, self)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._meter_timer = QTimer(self, interval=METERS_MS)
@@ -68,6 +72,8 @@ class TrainPage(Page):
             "find": lambda: (self.new if self._watcher is None else self.view).start_search(),
             "start": lambda: self._with_form(self._start),
             "queue": lambda: self._with_form(self._enqueue),
+            "measure": lambda: self._with_form(lambda _config: self.new.measure()),
+            **{spec.name: partial(self._act_on_queue, spec.name.removeprefix("queue-")) for spec in QUEUE_ACTIONS},
             "copy-command": lambda: self._with_form(lambda _config: self._copy(self.new.as_command(), "Command")),
             "open-file": self._open_file,
             "save-file": lambda: self._with_form(self._save_file),
@@ -82,15 +88,23 @@ class TrainPage(Page):
             "discard": lambda: self._with_run(self._discard),
         })  # fmt: skip
         self._stack = QStackedLayout(self)
-        self.new = NewRun(self._library, models, self._tasks, self.actions_)
+        self.new = NewRun(self._library, models, self._tasks, self.actions_, self.queue)
         self.view = RunView(self.actions_)
         self._stack.addWidget(self.new)
         self._stack.addWidget(self.view)
         self._render_actions()
         self._connect()
+        self._render_queue()
+        self._greet_queue()
 
     def _connect(self) -> None:
-        self.new.panel.unqueueRequested.connect(self._unqueue)
+        self.new.problem.connect(self._show_message)
+        self.new.measured.connect(self.queue.refresh)
+        self.new.panel.queue.editRequested.connect(self._edit_queued)
+        self.queue.held = lambda: self.new.measuring
+        self.queue.changed.connect(self._render_queue)
+        self.queue.runStarted.connect(self._on_queue_started)
+        self.queue.problem.connect(self._show_message)
         self.new.downloadRequested.connect(self.downloadRequested)
         self.view.head.newRequested.connect(lambda: self.show_new(None))
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
@@ -256,38 +270,51 @@ class TrainPage(Page):
                 self._show_message("The configuration was not saved", str(error))
 
     def _start(self, config: RunConfig) -> None:
+        # It would be measured beside the run, and slow it down.
+        self.new.cancel_measurement()
         self._try("The run did not start", lambda: self.open_run(self._control.start(config)))
 
     def _enqueue(self, config: RunConfig) -> None:
-        self.queue.append(config)
-        self._render_queue()
-        self.next_in_queue()
+        entry, self.new.editing = self.new.editing, None
+        if entry is None:
+            self.queue.add(config)
+        else:
+            self.queue.replace(entry.id, config)
+            self.toast.emit(f"{config.name} was changed in the queue.")
+        self.new.refresh_words()
 
-    def _unqueue(self, row: int) -> None:
-        if 0 <= row < len(self.queue):
-            del self.queue[row]
-            self._render_queue()
+    def _act_on_queue(self, name: str) -> None:
+        self.new.panel.queue.act(name)
+
+    def _edit_queued(self, entry: QueueEntry) -> None:
+        self.show_new(None)
+        self.new.edit_queued(entry)
 
     def _render_queue(self) -> None:
-        self.new.panel.render_queue(self.queue)
-        self.view.render_queue(self.queue)
+        self.view.render_queue([entry.config for entry in self.queue.state.entries if entry.config is not None])
+        if self.queue.state.on or not self.queue.state.entries:
+            self.new.banner.clear()
+
+    def _greet_queue(self) -> None:
+        """At the start: say that runs wait from before, and what becomes of them."""
+        state = self.queue.state
+        if not state.entries:
+            return
+        waiting = f"{count_of(len(state.entries), 'run')} from before {'waits' if len(state.entries) == 1 else 'wait'}"
+        if state.on:
+            # The window listens once the page is made.
+            QTimer.singleShot(0, self, lambda: self.toast.emit(f"The queue goes on: {waiting}."))
+            return
+        self.new.banner.show_message(
+            BannerKind.INFO, "Continue the queue?", f"{waiting}. The queue is paused: nothing is started by itself.",
+            actions=[BannerAction("Continue", lambda: self.queue.set_on(True), "play", primary=True)], dismissable=True,
+        )  # fmt: skip
 
     def next_in_queue(self) -> None:
         """Start the next run that waits, unless one is live."""
-        if self.queue and not self._tasks.is_running("queue"):
-            root = self._library.runs_root
-            self._tasks.run(lambda: live_runs(root), self._on_live_read, key="queue")
+        self.queue.refresh()
 
-    def _on_live_read(self, live: tuple[str, ...]) -> None:
-        if live or self._control.starting() or not self.queue:
-            return
-        config = self.queue.pop(0)
-        self._render_queue()
-        try:
-            paths = self._control.start(config)
-        except UserError as error:
-            self._show_message("The next run of the queue did not start", str(error))
-            return
+    def _on_queue_started(self, paths: RunPaths) -> None:
         if self._watcher is not None and self._state.status not in LIVE:
             self.open_run(paths)
         self.new.refresh()
