@@ -37,10 +37,7 @@ QUEUE_ACTIONS = (
     ActionSpec("train.queue-down", "Move down in the queue", "", "chevron-down", "Alt+Down in the list"),
     ActionSpec("train.queue-edit", "Edit the queued run", "", "pencil", "Its settings in the form; Enter in the list"),
     ActionSpec("train.queue-duplicate", "Duplicate the queued run", "", "copy", "Ctrl+D in the list"),
-    ActionSpec(
-        "train.queue-remove", "Take out of the queue", "", "discard", "Delete in the list; it can be undone",
-        destructive=True,
-    ),
+    ActionSpec("train.queue-remove", "Take out of the queue", "", "discard", "Delete in the list; it can be undone"),
     ActionSpec("train.queue-undo", "Put back into the queue", "", "undo", "What was taken out; Ctrl+Z in the list"),
     ActionSpec("train.queue-anyway", "Start anyway", "", "play", "Start the chosen run although it does not fit"),
 )  # fmt: skip

@@ -419,10 +419,9 @@ class NewRun(QWidget):
 
     def _estimate(self) -> None:
         if not self._render_wrong():
-            config, past, library = self.form.config(), self._past, self._library
-            self._tasks.run(
-                lambda: check_run(config, past, library.runs_root, library.shared_file), self._on_checked, key="preflight"
-            )
+            config, past = self.form.config(), self._past
+            root, file = self._library.runs_root, self._library.shared_file
+            self._tasks.run(lambda: check_run(config, past, root, file), self._on_checked, key="preflight")
 
     def _on_checked(self, found: Preflight) -> None:
         if self.form.first_wrong() is None and found.config == self.form.config():
