@@ -29,9 +29,10 @@ from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.dry_run import keep_measurement, measure_run
 from seirenes_app.services.estimate import Basis
-from seirenes_app.services.formatting import duration, megabytes, percent
+from seirenes_app.services.formatting import count_of, duration, megabytes, percent
 from seirenes_app.services.preflight import find_needs, find_warnings, read_machine_state
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
+from seirenes_app.services.run_health import alarm_title, count_alarms, health_lines
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
 from seirenes_app.services.run_summary import (
@@ -41,6 +42,7 @@ from seirenes_app.services.run_summary import (
     measure_change,
     memory_remedy,
 )
+from seirenes_app.services.run_time import describe_time, run_parts
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Stage
@@ -247,7 +249,8 @@ def follow_run(paths: RunPaths, poll: Callable[[], RunState | None] | None = Non
                 ERR.print(
                     f"Run [bold]{paths.run_id}[/] in {paths.root}\nPrompts {prompts}", highlight=False, soft_wrap=True
                 )
-            state = follow(paths, poll or _poll_all(paths), _progress_line)
+            said = _Warnings()
+            state = follow(paths, poll or _poll_all(paths), lambda state: _progress_line(said.say_new(state)))
         except KeyboardInterrupt:
             stop_process(paths, FORCE)
             state = read_run(paths).state or RunState()
@@ -287,6 +290,29 @@ def _poll_from_now(paths: RunPaths) -> Callable[[], RunState | None]:
     return poll
 
 
+class _Warnings:
+    """Prints what a run warns of, and that it is fine again, as it comes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._raised: tuple[str, ...] = ()
+
+    def say_new(self, state: RunState) -> RunState:
+        for warning in state.warnings[self._count :]:
+            # Those of an earlier launch were said then.
+            if warning.t >= state.launched_t:
+                self._say(f"Warning at step {warning.step}: {warning.message} {warning.remedy}")
+        for code in self._raised:
+            if code not in state.raised:
+                self._say(f"Fine again at step {state.step}: {alarm_title(code)}.")
+        self._count, self._raised = len(state.warnings), state.raised
+        return state
+
+    @staticmethod
+    def _say(text: str) -> None:
+        ERR.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _progress_line(state: RunState) -> ProgressLine:
     latest = state.latest
     figures = [
@@ -296,13 +322,17 @@ def _progress_line(state: RunState) -> ProgressLine:
     ]
     unread = UnreadShares(latest.get("unparsable_rate") or 0.0, latest.get("truncated_rate") or 0.0)
     figures += [describe_unread(unread)] if unread.total > MANY else []
+    figures += [alarms] if (alarms := count_alarms(state)) else []
     left = [f"about {duration(state.eta_s)} left"] if state.eta_s else []
     part = 0.0
     if state.stage in tuple(Stage) and state.stage_total:
         # The three stages of a step are about a third of it each.
         part = (tuple(Stage).index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
+    doing = STAGE_LABELS.get(state.stage, state.stage or str(state.status))
+    if state.status is RunStatus.STALLED:
+        doing = f"no sign of life for {duration(state.silent_s)}"
     return ProgressLine(
-        STAGE_LABELS.get(state.stage, state.stage or str(state.status)), min(state.steps, state.done_steps + part),
+        doing, min(state.steps, state.done_steps + part),
         max(state.steps, 1), f"step {state.done_steps}/{state.steps}", " · ".join([*figures, *left]),
     )  # fmt: skip
 
@@ -312,16 +342,36 @@ def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
     code = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3}.get(state.status, 1)
     if as_json:
         print(json.dumps({"run": paths.run_id, "root": str(paths.root), "status": state.status,
-                          "message": state.message, "before_after": [_change_facts(c) for c in before_after(paths)],
+                          "message": state.message, "alarms": _alarm_facts(state), "time": run_parts(state),
+                          "before_after": [_change_facts(c) for c in before_after(paths)],
                           "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
         return code
     if changes := before_after(paths):
         print_table(_change_table(changes))
+    _print_health(state)
     for name, path in written.items():
         OUT.print(f"{name}: {path}", highlight=False, soft_wrap=True)
     if code:
         _report_end(paths, state)
     return code
+
+
+def _print_health(state: RunState) -> None:
+    """The alarms that stand, and where the time went."""
+    raised = [line for line in health_lines(state) if line.raised]
+    for line in raised:
+        OUT.print(f"{line.title}: {line.figure}, healthy: {line.limit}. {line.status}. {line.remedy}".rstrip(),
+                  highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+    if len(state.history) and not raised:
+        OUT.print("Health: no alarm stands.", highlight=False)
+    if spent := describe_time(state):
+        OUT.print(f"Time: {spent}", highlight=False, soft_wrap=True)
+
+
+def _alarm_facts(state: RunState) -> list[dict[str, Any]]:
+    lines = [line for line in health_lines(state) if line.raised]
+    return [{"code": x.code, "title": x.title, "now": x.figure, "healthy": x.limit, "status": x.status,
+             "message": x.message, "remedy": x.remedy} for x in lines]  # fmt: skip
 
 
 def _report_end(paths: RunPaths, state: RunState) -> None:
@@ -393,7 +443,8 @@ def runs(options: argparse.Namespace) -> int:
     for run, f in zip(found, facts, strict=True):
         outside = run.paths.root.parent.resolve() != library.runs_root.resolve()
         name = str(run.paths.root) if outside else f["run"]
-        cells = [f"{f['name']} ({name})" if f["name"] else name, f["status"], f["mode"] or ""]
+        alarms = f", {count_of(len(f['alarms']), 'alarm')}" if f["alarms"] else ""
+        cells = [f"{f['name']} ({name})" if f["name"] else name, f"{f['status']}{alarms}", f["mode"] or ""]
         cells += [f"{f['step']}/{f['steps']}", *(_arrow(f, name) for name in ("clean", "hinted"))]
         labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
         table.add_row(*cells, *([labels] if labelled else []))
@@ -414,14 +465,14 @@ def _run_facts(summary: RunSummary, mark: RunMark) -> dict[str, Any]:
              "group": mark.group}  # fmt: skip
     if summary.problem or state is None:
         return facts | {"status": "unreadable", "mode": None, "step": 0, "steps": 0, "clean": [], "hinted": [],
-                        "problem": summary.problem}  # fmt: skip
+                        "alarms": [], "problem": summary.problem}  # fmt: skip
     ends = [*state.evals[:1], *state.evals[1:][-1:]]
     return facts | {
         "status": state.status, "mode": state.mode, "step": state.done_steps, "steps": state.steps,
         "clean": [e.metrics["clean"]["accuracy"] for e in ends],
         "hinted": [e.metrics["hinted"]["accuracy"] for e in ends],
         "unread": {name: measure_change(state, name).unread_text for name in ("clean", "hinted")},
-        "problem": None,
+        "alarms": list(state.raised), "problem": None,
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 
 from seirenes_app.services import estimate
 from seirenes_app.services.answer_reading import MANY, describe_unread
-from seirenes_app.services.formatting import megabytes, percent
+from seirenes_app.services.formatting import duration, megabytes, percent
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
 from training.errors import UserError
@@ -21,7 +22,7 @@ from training.evaluation.metric_types import UnreadShares
 from training.memory import find_remedies, memory_parts
 from training.runs.config import load_config
 from training.runs.paths import RunPaths
-from training.runs.processes import RunSummary, StopPhase
+from training.runs.processes import RunSummary, StopPhase, local_process, running_process
 from training.runs.status import RunState, RunStatus
 
 STATUS_LABELS = {status: status.capitalize() for status in RunStatus} | {RunStatus.STALLED: "Not responding"}
@@ -134,9 +135,8 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
-        return RunProblem(
-            f"{name} is not responding", "Its process is there but has written nothing for over a minute.", log, False
-        )
+        silence = f"No sign of life for {duration(state.silent_s)}."
+        return RunProblem(f"{name} is not responding", f"{silence} {_why_silent(summary.paths)}", log, False)
     if state.status is RunStatus.FAILED:
         remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)
         return RunProblem(
@@ -157,6 +157,31 @@ def describe_saved(state: RunState) -> str:
     lost = state.done_steps - saved
     kept = f"Saved up to step {saved}; resuming continues from there."
     return kept if lost <= 0 else f"{kept} {lost} later {'step is' if lost == 1 else 'steps are'} lost."
+
+
+LITTLE_MEMORY = 0.03
+"""Share of the machine's memory below which it is short."""
+
+
+def _why_silent(paths: RunPaths) -> str:
+    """What can be seen from here of a process that writes nothing."""
+    held = running_process(paths)
+    process = local_process(held, paths.root) if held is not None else None
+    status = ""
+    with suppress(psutil.Error):
+        status = process.status() if process is not None else ""
+    memory = psutil.virtual_memory()
+    if status == psutil.STATUS_STOPPED and process is not None:
+        return f"Its process is stopped. Continue it with: kill -CONT {process.pid}"
+    if status == psutil.STATUS_DISK_SLEEP:
+        return "It waits for a disk that does not answer."
+    if memory.available < LITTLE_MEMORY * memory.total:
+        free = megabytes(memory.available / 2**20)
+        return f"The machine is almost out of memory ({free} free): close other programs, or stop the run."
+    return (
+        "The machine may be suspended, overloaded or out of memory. It goes on by itself when the machine does; "
+        "otherwise stop it, and resume it."
+    )
 
 
 FULL_BYTES = 64 * 1024

@@ -75,6 +75,8 @@ class ProcessState:
     """Time spent working, over all launches: neither pauses nor sleep nor the time between two launches."""
     launched_active_s: float = 0.0
     paused_s: float = 0.0
+    silent_s: float = 0.0
+    """Of a stalled process: how long it has written nothing, in whole steps of ten seconds."""
     message: str = ""
     error: str = ""
     failure: FailureKind | None = None
@@ -192,7 +194,7 @@ def resolve_status(
         message = state.message or f"{process} exited unexpectedly."
         return replace(state, status=RunStatus.CRASHED, message=message)
     if state.last_t and now - state.last_t > STALLED_AFTER_S:
-        return replace(state, status=RunStatus.STALLED)
+        return replace(state, status=RunStatus.STALLED, silent_s=(now - state.last_t) // 10 * 10)
     return state
 
 

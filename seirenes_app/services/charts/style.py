@@ -121,11 +121,25 @@ GATES = tuple(
 )  # fmt: skip
 """Styles of the gates, in the order of `Gate`."""
 
+TIME_PARTS = {
+    "prefill": SeriesStyle("#1a63a8/#74b9ff"), "decode": SeriesStyle("#0a6870/#55c7cb", hatch="////"),
+    "drawing": SeriesStyle("#4338ca/#a9b2ff", hatch=".."), "sampling": SeriesStyle("#57636f/#a3b0bd", hatch="||||"),
+    "grading": SeriesStyle("#14703f/#63cf95", hatch="xxxx"), "gates": SeriesStyle("#5c6b00/#c9d65a", hatch="++++"),
+    "gradient": SeriesStyle("#83369c/#d9a3f2", hatch="\\\\\\\\"),
+    "optimiser": SeriesStyle("#a3195b/#ff9cc7", hatch="oo"),
+    "evaluation": SeriesStyle("#a84a06/#ffb26b", hatch="----"), "recording": SeriesStyle("#835200/#e8c063", hatch="**"),
+    "checkpoint": SeriesStyle("#ac211b/#ff9188", hatch="////"),
+    "r1": SeriesStyle("#1a63a8/#74b9ff"), "r2": SeriesStyle("#83369c/#d9a3f2", hatch="////"),
+    "r3": SeriesStyle("#a84a06/#ffb26b", hatch=".."), "update": SeriesStyle("#14703f/#63cf95", hatch="----"),
+    "other": SeriesStyle("#57636f/#a3b0bd", hatch=".."),
+}  # fmt: skip
+"""Styles of the parts of a run's time by their key."""
+
 
 def colour_pairs() -> dict[str, str]:
     """Every light colour that a chart can have, with its dark one."""
     pairs = {v: getattr(DARK, k) for k, v in vars(LIGHT).items() if k != "accent_text" and str(v).startswith("#")}
-    for style in (*HINT_TYPES.values(), *NUMBERED, *GATES):
+    for style in (*HINT_TYPES.values(), *NUMBERED, *GATES, *TIME_PARTS.values()):
         light, _, dark = style.colour.partition("/")
         pairs[light] = dark
     return pairs

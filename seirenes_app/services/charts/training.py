@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
-from seirenes_app.services.charts.style import GATES, HINT_TYPES, NAMED, OVERLAID, SeriesStyle
+from seirenes_app.services.charts.style import GATES, HINT_TYPES, NAMED, OVERLAID, TIME_PARTS, SeriesStyle
+from seirenes_app.services.run_time import PART_LABELS, main_parts, step_parts
 from training.core.gates import Gate
 from training.runs.status import RunState
 
@@ -113,6 +114,26 @@ def _gates(state: RunState) -> list[Series]:
     return found
 
 
+def _time(state: RunState) -> list[Series]:
+    """Shares of each step's time, stacked; parts that are small in the whole run are put together."""
+    shown = main_parts(state)
+    steps: list[float] = []
+    shares: dict[str, list[float]] = {part: [] for part in (*shown, "other")}
+    for step, metrics in state.history.entries():
+        parts = step_parts(metrics)
+        if (whole := sum(parts.values())) <= 0.0:
+            continue
+        steps.append(float(step))
+        for part in shown:
+            shares[part].append(parts.get(part, 0.0) / whole)
+        shares["other"].append(max(0.0, 1.0 - sum(shares[part][-1] for part in shown)))
+    found, base = [], [0.0] * len(steps)
+    for part, values in shares.items():
+        found.append(Series(PART_LABELS[part], TIME_PARTS[part], steps, values, base=tuple(base)))
+        base = [low + value for low, value in zip(base, values, strict=True)]
+    return found
+
+
 _entropy = _lines(("entropy/reasoner", "Reasoner", "clean", "-"), ("entropy/adversary", "Adversary", "adversary", "--"))
 _lengths = _lines(
     ("length/solution_tokens", "solutions", "clean", "-"), ("length/hint_tokens", "hints", "adversary", "--")
@@ -131,4 +152,5 @@ RUN_CHARTS = (
     RunChart("lengths", "Length", "mean tokens", _lengths, overlaid=2),
     RunChart("unread", "Unreadable and cut off", "share of a step's solutions", _unread, Scale.SHARE, overlaid=2),
     RunChart("speed", "Throughput", "while sampling", _speed),
+    RunChart("time", "Where the time goes", "share of a step; pauses left out", _time, Scale.SHARE, overlaid=0),
 )  # fmt: skip

@@ -28,6 +28,8 @@ from seirenes_app.services.robustness.types import (
     Track,
     Value,
 )
+from seirenes_app.services.run_health import alarm_title
+from seirenes_app.services.run_time import describe_time
 from training.core.statistics import expected_half_width
 from training.core.types import Condition, Outcome
 from training.evaluation.plan import USUAL_HINTS, plan_to_json
@@ -332,7 +334,8 @@ def _source_facts(source: Source) -> Facts:
     if state is not None:
         facts += [
             ("mode", state.mode), ("model", state.model), ("steps", f"{state.step} of {state.steps}"),
-            ("status", f"{state.status}. {state.message}".rstrip(". ")),
+            ("status", f"{state.status}. {state.message}".rstrip(". ")), ("time", describe_time(state)),
+            ("alarms that stand", "; ".join(alarm_title(code) for code in state.raised)),
         ]  # fmt: skip
     if source.config is not None:
         facts.append(("seed", str(source.config.data.seed)))

@@ -20,7 +20,6 @@ from seirenes_app.ui.pages.train.page import TrainPage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.config_form import Field
-from seirenes_app.ui.widgets.dialogs import MessageDialog
 from training.engine.checkpoint import atomic_folder
 from training.errors import UserError
 from training.prompt_files import NEUTRAL, built_in
@@ -181,17 +180,39 @@ def test_a_health_warning_moves_nothing(page, qtbot, run):
     qtbot.waitUntil(lambda: page.view.progress.figures["step"].text() == "1 of 60")
     before = page.view.grid.y()
     run.write(EventKind.WARNING, step=1, code="entropy", message="Entropy fell. " * 30, remedy="Raise the KL weight.")
-    qtbot.waitUntil(lambda: bool(page.view.progress.health.groups))
+    health = page.view.progress.health
+    qtbot.waitUntil(lambda: bool(health.warnings))
     QApplication.processEvents()
     assert page.view.grid.y() == before
-    assert page.view.progress.health.all.text() == "1 health warning"
-    page.view.progress.health.all.click()
-    dialog = page.findChild(MessageDialog)
-    assert any("Raise the KL weight." in label.text() for label in dialog.findChildren(QLabel))
-    dialog.close()
+    health.open_button.click()
+    assert any("Raise the KL weight." in label.text() for label in health.dialog.findChildren(QLabel))
+    health.dialog.close()
     page._on_stop_changed(run.paths, "Asked the trainer to save and stop.")
     QApplication.processEvents()
     assert page.view.grid.y() == before
+
+
+def test_an_alarm_is_shown_until_it_is_cleared_and_the_dialog_follows(page, qtbot, run):
+    open_run(page, qtbot, run.paths)
+    health = page.view.progress.health
+    text = {"message": "40% of the solutions are cut off.", "remedy": "Raise rollout.max_solution_tokens."}
+    run.write(EventKind.WARNING, step=2, code="truncated", alarm="raised", **text)
+    qtbot.waitUntil(lambda: "cut off" in health.accessibleName())
+    health.show_dialog()
+    dialog = health.dialog
+    lines = {line.code: line for line in dialog.rows.rows}
+    assert lines["truncated"].status == "Raised at step 2"
+    assert "max_solution_tokens" in dialog.about.text()
+    assert "More than" not in dialog.about.text()
+    assert "more than 5%" in dialog.about.text()
+    place = dialog.table.currentIndex().row()
+    run.write(EventKind.CLEARED, step=5, code="truncated", message="Cut-off solutions: 1%.")
+    qtbot.waitUntil(lambda: health.accessibleName() == "No health warnings")
+    assert {line.code: line.status for line in dialog.rows.rows}["truncated"] == "Fine (raised at step 2)"
+    assert dialog.table.currentIndex().row() == place
+    dialog.close()
+    QApplication.processEvents()
+    assert health.dialog is None
 
 
 # ---------------------------------------------------------------------- the form

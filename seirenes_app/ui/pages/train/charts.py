@@ -15,10 +15,10 @@ from training.runs.status import LIVE, RunState
 PLACES = {
     2: {"accuracy": (0, 0, 1, 2), "types": (1, 0, 1, 1), "reward": (1, 1, 1, 1), "gates": (2, 0, 1, 1),
         "entropy": (2, 1, 1, 1), "lengths": (3, 0, 1, 1), "unread": (3, 1, 1, 1),
-        "speed": (4, 0, 1, 2)},
+        "speed": (4, 0, 1, 1), "time": (4, 1, 1, 1)},
     3: {"accuracy": (0, 0, 2, 2), "types": (0, 2, 1, 1), "gates": (1, 2, 1, 1), "reward": (2, 0, 1, 1),
         "entropy": (2, 1, 1, 1), "lengths": (2, 2, 1, 1), "unread": (3, 0, 1, 1),
-        "speed": (3, 1, 1, 2)},
+        "speed": (3, 1, 1, 1), "time": (3, 2, 1, 1)},
 }  # fmt: skip
 """Row, column, rows, columns of each chart by the number of columns."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
+from seirenes_app.ui.pages.train.health import HealthRow
 from seirenes_app.ui.theme import SPACE_3, SPACE_4, SPACE_6, current_theme, sized_font
 from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
@@ -24,8 +24,7 @@ from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.cards import Column as PageColumn
-from seirenes_app.ui.widgets.dialogs import MessageDialog
-from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_card_heading, make_label
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.log_tail import LogTail
 from seirenes_app.ui.widgets.resource_monitor import ResourceMonitor
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
@@ -34,7 +33,7 @@ from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
-from training.runs.status import LIVE, EvalPoint, ProcessWarning, RunState, RunStatus
+from training.runs.status import LIVE, EvalPoint, RunState, RunStatus
 
 MORE_ACTIONS = ("checkpoint", "export-model", "diagnostics", "discard")
 """In the menu at the end of the header; what discards is not beside what is pressed often."""
@@ -240,7 +239,7 @@ class ProgressCard(Card):
         for key, text in _figures(state).items():
             self.figures[key].setText(text)
             self.figures[key].setAccessibleDescription(text)
-        self.health.render_warnings(state.warnings)
+        self.health.render_state(state)
 
 
 def _figures(state: RunState) -> dict[str, str]:
@@ -254,74 +253,6 @@ def _figures(state: RunState) -> dict[str, str]:
         "rollouts": formatting.format_count(rollouts) if rollouts else "—",
         "saved": f"step {state.checkpoints[-1][0]}" if state.checkpoints else "none yet",
     }
-
-
-@dataclass(frozen=True)
-class HealthWarning:
-    """The newest warning of one code, and how often that code was raised."""
-
-    newest: ProcessWarning
-    times: int
-
-    @property
-    def detail(self) -> str:
-        step = f"step {self.newest.step}"
-        when = step if self.times == 1 else f"{step}, {self.times} times in all"
-        return "  ·  ".join(filter(None, (self.newest.remedy, when)))
-
-
-def group_warnings(warnings: Sequence[ProcessWarning]) -> list[HealthWarning]:
-    """One entry per code, the one that was raised last on top."""
-    times = Counter(warning.code for warning in warnings)
-    newest: dict[str, ProcessWarning] = {}
-    for warning in reversed(warnings):
-        newest.setdefault(warning.code, warning)
-    return [HealthWarning(warning, times[code]) for code, warning in newest.items()]
-
-
-class HealthRow(QWidget):
-    """One line, always there, so that nothing below moves: a stop under way, the newest health warning, or none."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._stop_text = ""
-        self._warnings: Sequence[ProcessWarning] = ()
-        self.groups: list[HealthWarning] = []
-        self.icon = IconLabel("check", 18, "good")
-        self.text = ElidedLabel(fill=True)
-        self.all = make_button("Details", "warning", kind="quiet", tip="All health warnings", clicked=self._show_all)
-        self.setFixedHeight(self.all.sizeHint().height())
-        row(self.icon, (self.text, 1), self.all, parent=self)
-        self._render()
-
-    def render_stop(self, text: str) -> None:
-        """The phase of a stop under way, "" for none."""
-        self._stop_text = text
-        self._render()
-
-    def render_warnings(self, warnings: Sequence[ProcessWarning]) -> None:
-        """Health warnings of the run; the same ones again cost nothing."""
-        if warnings is not self._warnings:
-            self._warnings = warnings
-            self.groups = group_warnings(warnings)
-            self._render()
-
-    def _render(self) -> None:
-        count, icon, tone, text = len(self.groups), "check", "good", "No health warnings"
-        if self._stop_text:
-            icon, tone, text = "clock", "muted", self._stop_text
-        elif self.groups:
-            newest = self.groups[0]
-            icon, tone, text = "warning", "warn", f"{newest.newest.message or newest.newest.code}  {newest.detail}"
-        self.icon.render_icon(icon, tone)
-        self.text.setText(text)
-        self.setAccessibleName(text)
-        self.all.setVisible(bool(self.groups))
-        self.all.setText("1 health warning" if count == 1 else f"{count} health warnings")
-
-    def _show_all(self) -> None:
-        entries = (f"{group.newest.message or group.newest.code}\n{group.detail}" for group in self.groups)
-        MessageDialog("Health warnings", "\n\n".join(entries), self).open()
 
 
 LOG_LINES = 6
@@ -523,7 +454,7 @@ class RunView(QWidget):
         self.evaluation.setVisible(bool(state.evals))
         self.evaluation_note.setText(PAIRED_NOTE if state.evals else NO_EVAL)
         # The problem reads the end of the log: once per status, not once per event.
-        problem = (state.status, state.message, state.step)
+        problem = (state.status, state.message, state.step, state.silent_s)
         if problem != self._shown_problem and self._paths is not None:
             self._shown_problem = problem
             self._render_problem(describe_problem(RunSummary(self._paths, None, state)))
