@@ -296,16 +296,19 @@ class _Warnings:
     def __init__(self) -> None:
         self._count = 0
         self._raised: tuple[str, ...] = ()
+        self._launched_t = 0.0
 
     def say_new(self, state: RunState) -> RunState:
         for warning in state.warnings[self._count :]:
             # Those of an earlier launch were said then.
             if warning.t >= state.launched_t:
                 self._say(f"Warning at step {warning.step}: {warning.message} {warning.remedy}")
+        # A launch from an earlier step takes back what was raised since, which is no recovery.
+        same_launch = state.launched_t == self._launched_t
         for code in self._raised:
-            if code not in state.raised:
+            if same_launch and code not in state.raised:
                 self._say(f"Fine again at step {state.step}: {alarm_title(code)}.")
-        self._count, self._raised = len(state.warnings), state.raised
+        self._count, self._raised, self._launched_t = len(state.warnings), state.raised, state.launched_t
         return state
 
     @staticmethod
