@@ -158,7 +158,7 @@ def state_of(paths):
     found["search"] = _rows(paths.rollouts, "rollouts_fts")
     evaluations = paths.evaluations / "rows.db"
     tables = [t for t in _tables(evaluations) if not t.startswith(("sqlite_", "_"))]
-    found |= {f"evaluations {table}": _rows(evaluations, table) for table in tables}
+    found |= {f"evaluations {table}": _rows(evaluations, table, numbered=False) for table in tables}
     state = RunState()
     for event in events_of(paths):
         state = reduce(state, event)
@@ -178,11 +178,13 @@ def _tables(path):
         return [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
 
 
-def _rows(path, *tables):
+def _rows(path, *tables, numbered=True):
+    """A digest of what the tables hold. An evaluation that is made again gets new row numbers, which nothing reads."""
+    left_out = ("seconds", "t") if numbered else ("seconds", "t", "id")
     digest = hashlib.sha256()
     with sqlite3.connect(path) as db:
         for table in tables:
-            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] not in ("seconds", "t")]
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] not in left_out]
             rows = sorted(map(repr, db.execute(f"SELECT {', '.join(columns)} FROM {table}")))
             digest.update("\n".join(rows).encode())
     return digest.hexdigest()
