@@ -125,6 +125,8 @@ class RunProblem:
     log: tuple[str, ...]
     can_resume: bool
     can_edit_settings: bool = False
+    proposed: Mapping[str, str] = field(default_factory=dict)
+    """`key` and `value` of a setting to resume with, where memory ran out."""
 
 
 def describe_problem(summary: RunSummary) -> RunProblem | None:
@@ -141,12 +143,12 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
         remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)
         return RunProblem(
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
-            state.can_edit_settings,
+            state.can_edit_settings, state.proposed,
         )  # fmt: skip
     proposed = memory_remedy(summary)
     change = f"Set {proposed['key']} = {proposed['value']} to take less. " if proposed else ""
     cause = _cause(summary.paths, state, log)
-    return RunProblem(f"{name} crashed", f"{cause} {change}{describe_saved(state)}", log, True)
+    return RunProblem(f"{name} crashed", f"{cause} {change}{describe_saved(state)}", log, True, proposed=proposed)
 
 
 def describe_saved(state: RunState) -> str:

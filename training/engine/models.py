@@ -24,6 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from training.errors import UserError
+from training.memory import available
 from training.model_names import locate_folder
 from training.resources import resources_folder
 
@@ -84,7 +85,7 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated: on CUDA with what torch keeps of tensors that are gone."""
     if device.type != "cuda":
-        return int(psutil.virtual_memory().available)
+        return available()
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0] + kept)
 

@@ -487,3 +487,18 @@ def test_a_measurement_is_cancelled_and_leaves_nothing(qtbot, root, page):
     assert not page.new.measuring
     assert page.new.panel.measure.isVisible()
     qtbot.waitUntil(lambda: not (root / ".dry-runs").exists(), timeout=20_000)
+
+
+def test_a_run_whose_memory_ran_out_is_resumed_with_the_setting_that_it_proposes(page, qtbot, run, monkeypatch):
+    page.open_run(run.paths)
+    message = "Memory ran out while the weights were updated. Set rollout.questions = 16 (it is 32), and resume."
+    run.end(outcome="failed", message=message, error="MemoryError", failure="resources",
+            proposed={"key": "rollout.questions", "value": "16"})  # fmt: skip
+    resumed = []
+    monkeypatch.setattr(page._control, "resume", resumed.append)
+    title = "Resume with rollout.questions = 16"
+    qtbot.waitUntil(lambda: title in page.view.banner.buttons, timeout=10_000)
+    assert "Memory ran out" in page.view.banner.text.text()
+    page.view.banner.buttons[title].click()
+    assert resumed == [run.paths]
+    assert load_config(run.paths.config).rollout.questions == 16

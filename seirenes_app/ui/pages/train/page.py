@@ -35,7 +35,7 @@ from seirenes_app.ui.widgets.banner import BannerAction, BannerKind
 from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
 from training.errors import UserError
 from training.runs.config import RunConfig, Tuning, load_config, to_toml
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, change_settings
 from training.runs.status import LIVE, RunState, RunStatus
 
 TICK_MS = 400
@@ -109,6 +109,8 @@ class TrainPage(Page):
         self.view.head.newRequested.connect(lambda: self.show_new(None))
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)
+        self.view.resumeChangedRequested.connect(lambda change: self._with_run(lambda paths: self._resume_changed(
+            paths, change)))  # fmt: skip
         grid = self.view.grid
         grid.overlay.runsRequested.connect(
             lambda: self._tasks.run(self._library.list_runs, grid.show_runs, key="overlay")
@@ -216,6 +218,10 @@ class TrainPage(Page):
     def _toggle_pause(self, paths: RunPaths) -> None:
         paused = self._state.status is RunStatus.PAUSED
         (self._control.unpause if paused else self._control.pause)(paths)
+
+    def _resume_changed(self, paths: RunPaths, change: str) -> None:
+        change_settings(paths, [change], "the setting")
+        self._control.resume(paths)
 
     def _discard(self, paths: RunPaths) -> None:
         ask_discard(paths.run_id, self, lambda: self._control.discard(paths))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -405,6 +405,7 @@ PAIRED_NOTE = (
 class RunView(QWidget):
     """`render` is the only place that touches the widgets."""
 
+    resumeChangedRequested = Signal(str)  # A setting as KEY=VALUE that the run is to be resumed with
     evaluated = Signal()  # There are new evaluations: the paired changes can be read again
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
@@ -468,6 +469,13 @@ class RunView(QWidget):
             return
         names = ["resume"] * problem.can_resume + ["edit-settings"] * problem.can_edit_settings + ["log", "diagnostics"]
         actions = [self._banner_actions[name] for name in names]
+        if problem.proposed and problem.can_resume:
+            key, value = problem.proposed["key"], problem.proposed["value"]
+            actions.insert(0, BannerAction(
+                f"Resume with {key} = {value}", lambda: self.resumeChangedRequested.emit(f"{key}={value}"), "resume",
+                "Change this setting of the run, and continue from the newest checkpoint", primary=True,
+            ))  # fmt: skip
+            actions[1] = replace(actions[1], primary=False)
         log = problem.log[-LOG_LINES:]
         self.banner.show_message(BannerKind.ERROR, problem.title, problem.text, log=log, actions=actions)
 
