@@ -182,7 +182,7 @@ def read_events(paths: RunPaths, config: RunConfig) -> RunMeasurement:
         archived=first.get("archive/size") or 0.0,
         loaded_mb=launch.data.get("rss_mb", 0.0),
         evaluated_mb=max((mb for e, mb in peaks if e.t <= steps[0].t and e.kind == EventKind.EVAL), default=0.0),
-        sampled_mb=max((mb for e, mb in peaks if e.data.get("stage") == "update" and e.t <= steps[0].t), default=0.0),
+        trained_mb=_number(steps[-1], "rss_mb"),
         peak_mb=max(final, *(mb for _, mb in peaks)), checkpoint_mb=max(sizes, default=0) / 2**20,
         gpu_mb=max(_number(e, "gpu_peak_mb") for e in steps), threads=int(launch.data.get("threads") or 0),
         measured_at=time.time(),

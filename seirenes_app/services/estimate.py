@@ -21,7 +21,7 @@ from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
-from training.memory import LIBRARIES_MB, Part, Shape, memory_parts, read_shape
+from training.memory import LIBRARIES_MB, SAMPLED_ROWS, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
@@ -66,8 +66,10 @@ class RunMeasurement:
     archived: float
     """Hints a step that the archive keeps."""
     loaded_mb: float
+    trained_mb: float
+    """What the process holds between two steps."""
     evaluated_mb: float
-    sampled_mb: float
+    """The peak up to the end of the first evaluation."""
     peak_mb: float
     checkpoint_mb: float
     gpu_mb: float = 0.0
@@ -241,7 +243,7 @@ def estimate_memory(
 ) -> MemoryEstimate:  # fmt: skip
     """Main memory at its peak: what a dry run `measured`, or a guess from the model's size and the settings."""
     if measured is not None:
-        return _measured_memory(measured)
+        return _measured_memory(config, measured)
     found = memory_parts(config, parameters or model_parameters(config), shape or read_shape(model_folder(config)))
     # Sampling and learning take turns.
     less, more = sorted((Part.SAMPLING, Part.LEARNING), key=lambda part: found[part])
@@ -250,14 +252,18 @@ def estimate_memory(
     return MemoryEstimate(sum(p.value for p in parts), parts)
 
 
-def _measured_memory(found: RunMeasurement) -> MemoryEstimate:
-    levels = [found.loaded_mb]
-    for level in (found.evaluated_mb, found.sampled_mb, found.peak_mb):
-        levels.append(max(level, levels[-1]))
-    names = ("libraries, weights", "evaluation", "sampling, beyond that", "learning, beyond that")
-    taken = [levels[0], *(after - before for before, after in zip(levels, levels[1:], strict=False))]
-    parts = tuple(EstimatePart(name, mb, Basis.MEASURED) for name, mb in zip(names, taken, strict=True))
-    return MemoryEstimate(levels[-1], parts)
+def _measured_memory(config: RunConfig, found: RunMeasurement) -> MemoryEstimate:
+    """The peak, where the whole suite does not take more than its part took: more is solved together."""
+    rows = min(SAMPLED_ROWS, config.evaluation.problems * EVAL_CONDITIONS)
+    together = rows / max(1, min(SAMPLED_ROWS, found.eval_problems * EVAL_CONDITIONS))
+    evaluation = max(0.0, found.evaluated_mb - found.loaded_mb) * max(1.0, together)
+    stays = max(found.loaded_mb, found.trained_mb)
+    peak = max(found.peak_mb, stays + evaluation)
+    figures = (
+        ("libraries, weights", found.loaded_mb), ("what training keeps", stays - found.loaded_mb),
+        ("at the widest moment, beyond", peak - stays),
+    )  # fmt: skip
+    return MemoryEstimate(peak, tuple(EstimatePart(name, mb, Basis.MEASURED) for name, mb in figures))
 
 
 def checkpoint_mb(config: RunConfig, parameters: int, shape: Shape | None = None) -> float:

@@ -203,7 +203,7 @@ def _cause(paths: RunPaths, state: RunState, log: tuple[str, ...]) -> str:
         said = "its log is below" if text else "it wrote nothing"
         return f"The trainer exited before its first step; {said}."
     when = f" at {datetime.fromtimestamp(state.last_t):%H:%M on %d %B}" if state.last_t else ""
-    if "out of memory" in text or "memoryerror" in text or "cannot allocate memory" in text:
+    if any(part in text for part in ("out of memory", "memoryerror", "cannot allocate memory", "memory allocation of")):
         return f"The trainer ran out of memory{when}. Fewer questions a step, or a shorter solution limit, need less."
     if _is_full(paths.root):
         return f"The disk with {paths.root} is full, and the trainer could not go on{when}. Free some space."

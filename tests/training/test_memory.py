@@ -163,13 +163,14 @@ def test_figures_of_a_process_are_plausible():
 LIMITED = """
 import resource, sys, psutil, torch
 from pathlib import Path
-from training.runner import Runner, run_directory
-play = Runner.run
-def run(self):
+from training.runner import run_directory
+from training.selfplay import SelfPlay
+play = SelfPlay.step
+def step(self):
     used = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]) * 2**20,) * 2)
     return play(self)
-Runner.run = run
+SelfPlay.step = step
 print(run_directory(Path(sys.argv[1])))
 """
 
@@ -184,7 +185,7 @@ def test_a_run_beyond_a_real_limit_says_which_setting_to_lower_and_is_resumed_wi
     )  # fmt: skip
     paths = new_run(tmp_path, config, "limited")
     child = [sys.executable, "-c", LIMITED, str(paths.root)]
-    ended = subprocess.run([*child, "6"], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    ended = subprocess.run([*child, "0"], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert ended.returncode != 0, ended.stdout
     state = read_run(paths).state
     assert state.failure is FailureKind.RESOURCES, (state.message, ended.stderr[-2000:])

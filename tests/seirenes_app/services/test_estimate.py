@@ -108,7 +108,7 @@ def test_a_large_vocabulary_costs_no_more_than_the_logits_held_at_once():
 MEASURED = RunMeasurement(
     start_s=6.0, first_s=2.0, eval_s=5.0, eval_problems=50, checkpoint_s=0.5,
     stages={"r1": 1.0, "r2": 0.5, "update": 2.0, "between": 0.1}, hinted_s=0.01, hinted=100.0, archived=25.0,
-    loaded_mb=400.0, evaluated_mb=700.0, sampled_mb=650.0, peak_mb=900.0, checkpoint_mb=24.0,
+    loaded_mb=400.0, trained_mb=500.0, evaluated_mb=700.0, peak_mb=900.0, checkpoint_mb=24.0,
 )  # fmt: skip
 
 
@@ -129,10 +129,13 @@ def test_a_measurement_is_scaled_to_the_steps_evaluations_and_checkpoints_of_the
     assert disk_mb(config, 2_000_000, MEASURED) == pytest.approx(5 * 24.0)
 
 
-def test_measured_memory_is_the_peak_and_its_parts_never_fall():
+def test_measured_memory_is_the_peak_or_what_the_whole_suite_takes_beyond_its_part():
     found = estimate_memory(DEMO, measured=MEASURED)
     assert found.megabytes == 900.0
-    assert [part.value for part in found.parts] == [400.0, 300.0, 0.0, 200.0]
+    assert [part.value for part in found.parts] == [400.0, 100.0, 400.0]
+    # Half as many solutions were sampled together as will be.
+    small = replace(MEASURED, eval_problems=28)
+    assert estimate_memory(DEMO, measured=small).megabytes == pytest.approx(500 + 300 * 512 / 252)
 
 
 def test_a_limit_of_rollouts_ends_a_run_before_its_last_step():
