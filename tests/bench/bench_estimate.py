@@ -1,6 +1,6 @@
 """Estimates against runs: time of the whole run, and memory at its peak; by two dry steps, and by the guess.
 
-    python tests/bench/bench_estimate.py [--all] [--steps 6]
+    python tests/bench/bench_estimate.py [--all] [--steps 4]
 
 For each model: estimate from the configuration, play two dry steps and estimate again, run the real thing, and play two
 dry steps once more, all one after the other on the same cores. A ratio is estimate over run; within 20% passes, for time
@@ -52,15 +52,15 @@ def cases(folder, steps, everything):
         RunConfig(
             "bundled",
             steps=steps,
-            rollout=RolloutConfig(questions=16),
-            evaluation=EvalConfig(every=steps // 2, problems=60),
+            rollout=RolloutConfig(questions=12),
+            evaluation=EvalConfig(every=steps // 2, problems=48),
         ),
     )
     make_25m(folder / "qwen3-25m")
     yield "random, 25M", RunConfig(
         "random", steps=steps, model=ModelConfig(path=str(folder / "qwen3-25m"), prompts="compact"),
-        rollout=RolloutConfig(questions=6, clean=4, hints=2, hinted=2, max_solution_tokens=64, max_hint_tokens=32),
-        evaluation=EvalConfig(every=0, problems=12, max_new_tokens=64),
+        rollout=RolloutConfig(questions=4, clean=4, hints=2, hinted=2, max_solution_tokens=48, max_hint_tokens=24),
+        evaluation=EvalConfig(every=0, problems=6, max_new_tokens=48),
     )  # fmt: skip
     if everything:
         from helpers.smollm2 import cached, find_gguf
@@ -87,7 +87,7 @@ def play(config, runs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--only", default="", help="cases whose name begins with this")
     options = parser.parse_args()
     print(f"{'':22}{'run':>18}{'by two steps':>20}{'ratios':>14}      {'guess':>18}{'ratios':>14}")
