@@ -8,12 +8,13 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from seirenes_app.services.charts.data import kept_points
+from seirenes_app.services.run_queue import RunQueue
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
 from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.dialogs import ShortcutsDialog
-from training.runs.config import RunConfig
+from training.runs.config import DataConfig, RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 
@@ -198,3 +199,18 @@ def test_the_palette_gives_the_keyboard_back_without_touching_what_lies_between(
     QApplication.instance().removeEventFilter(ear)
     assert QApplication.focusWidget() is start
     assert Qt.FocusReason.TabFocusReason not in reasons
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_queue_that_was_left_on_goes_on_after_the_start_and_a_paused_one_does_not(window, qtbot, tmp_path, on):
+    queue = RunQueue.of(window._library)
+    queue.add(RunConfig("later", data=DataConfig(problems=str(tmp_path / "none.jsonl"))))
+    queue.set_running(on)
+    window.continue_queue()
+    assert ("train" in window.pages) is on
+    if on:
+        qtbot.waitUntil(lambda: "The queue goes on: 1 run" in window.toast.text, timeout=5000)
+        # The run cannot be started; it stays, with its reason.
+        qtbot.waitUntil(lambda: bool(queue.state().entries[0].problem), timeout=20_000)
+    else:
+        assert not queue.state().entries[0].problem

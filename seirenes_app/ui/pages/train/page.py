@@ -189,6 +189,10 @@ class TrainPage(Page):
         self._timer.stop()
         self._meter_timer.stop()
 
+    def close_down(self) -> None:
+        self.new.cancel_measurement()
+        self.queue.close()
+
     def themed(self, theme: Theme) -> None:
         self.view.grid.mark_stale()
         self._timer.setInterval(FILLING_MS)

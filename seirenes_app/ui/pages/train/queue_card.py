@@ -204,11 +204,13 @@ class QueueCard(Card):
         return "On: the next one that fits starts when no run is live, while this window is open."
 
     def _render_entry(self, item: QListWidgetItem, number: int, entry: QueueEntry, outlook: Outlook | None) -> None:
-        about = "…"
+        needs = outlook.needs if outlook is not None else None
+        figures = [duration(needs.time.seconds), megabytes(needs.memory.megabytes)] if needs is not None else []
+        what = []
         if entry.config is not None:
-            about = f"{MODE_LABELS.get(entry.config.mode, entry.config.mode)}, {entry.config.steps} steps"
-        if outlook is not None and outlook.needs is not None:
-            about += f"  ·  {duration(outlook.needs.time.seconds)}, {megabytes(outlook.needs.memory.megabytes)}"
+            what = [f"{entry.config.steps} steps", MODE_LABELS.get(entry.config.mode, str(entry.config.mode))]
+        # What does not fit into the line is at its end.
+        about = "  ·  ".join([*figures, *what])
         if entry.config is None:
             status, icon, tone = entry.problem, "error", "bad"
         elif outlook is None:
