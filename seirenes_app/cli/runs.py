@@ -32,7 +32,7 @@ from seirenes_app.services.estimate import Basis
 from seirenes_app.services.formatting import count_of, duration, megabytes, percent
 from seirenes_app.services.preflight import find_needs, find_warnings, read_machine_state
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
-from seirenes_app.services.run_health import alarm_title, count_alarms, health_lines
+from seirenes_app.services.run_health import alarm_title, count_alarms, health_lines, standing_warnings
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
 from seirenes_app.services.run_summary import (
@@ -41,6 +41,7 @@ from seirenes_app.services.run_summary import (
     describe_saved,
     measure_change,
     memory_remedy,
+    status_sentence,
 )
 from seirenes_app.services.run_time import describe_time, run_parts
 from seirenes_app.store.resources import presets_folder
@@ -78,6 +79,10 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     runs = verbs.add_parser("runs")
     runs.add_argument("--json", action="store_true")
     edits = runs.add_subparsers(dest="edit", metavar="EDIT")
+    show = edits.add_parser("show", help="status, every alarm with its figure and limit, and where the time goes")
+    show.add_argument("run", help=RUN_HELP)
+    # Not its own default: `runs --json show RUN` means the same.
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     rename = edits.add_parser("rename", help="give a run another name; its folder keeps its own")
     rename.add_argument("run", help=RUN_HELP)
     rename.add_argument("name", help="the name that is shown; '' shows the id again")
@@ -423,8 +428,10 @@ def _change_table(changes: Sequence[HeadlineLine]) -> Table:
 
 
 def runs(options: argparse.Namespace) -> int:
-    """List the runs, newest first; or rename, tag or group one."""
+    """List the runs, newest first; or show, rename, tag or group one."""
     library = RunRepository()
+    if options.edit == "show":
+        return _show(find_run(options.run), as_json=options.json)
     if options.edit:
         return _edit(options)
     marks = library.marks()
@@ -452,6 +459,34 @@ def runs(options: argparse.Namespace) -> int:
         labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
         table.add_row(*cells, *([labels] if labelled else []))
     print_table(table)
+    return 0
+
+
+def _show(paths: RunPaths, *, as_json: bool) -> int:
+    summary = read_run(paths)
+    state = summary.state
+    if state is None:
+        raise UserError(f"{paths.run_id} cannot be read: {summary.problem}")
+    lines = health_lines(state)
+    if as_json:
+        health = [asdict(line) for line in lines]
+        facts = {"run": paths.run_id, "root": str(paths.root), "status": state.status, "step": state.done_steps,
+                 "steps": state.steps, "message": state.message, "health": health, "time": run_parts(state)}  # fmt: skip
+        print(json.dumps(facts, ensure_ascii=False))
+        return 0
+    OUT.print(f"{paths.run_id}: {status_sentence(state)}", highlight=False, markup=False, soft_wrap=True)
+    table = Table(title="Health", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("", min_width=20)
+    for heading in ("now", "healthy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status")
+    for line in lines:
+        table.add_row(line.title, line.figure, line.limit, f"! {line.status}" if line.raised else line.status)
+    print_table(table)
+    for warning in standing_warnings(state):
+        OUT.print(f"{warning.text} {warning.detail}", highlight=False, markup=False, soft_wrap=True)
+    if spent := describe_time(state):
+        OUT.print(f"Time: {spent}", highlight=False, soft_wrap=True)
     return 0
 
 

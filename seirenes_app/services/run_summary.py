@@ -15,6 +15,7 @@ import psutil
 from seirenes_app.services import estimate
 from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.formatting import duration, megabytes, percent
+from seirenes_app.services.run_health import alarm_title
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
 from training.errors import UserError
@@ -111,10 +112,11 @@ def _accuracy(metrics: Any, condition: str) -> Interval | None:
 
 
 def status_sentence(state: RunState) -> str:
-    """Status and accuracy in one line, for screen readers and tooltips."""
+    """Status, accuracy and alarms in one line, for screen readers and tooltips."""
+    alarms = f" Alarms: {', '.join(map(alarm_title, state.raised))}." if state.raised else ""
     return (
         f"{STATUS_LABELS[state.status]} at step {state.step} of {state.steps}. "
-        f"Clean {measure_change(state, 'clean')}; hinted {measure_change(state, 'hinted')}."
+        f"Clean {measure_change(state, 'clean')}; hinted {measure_change(state, 'hinted')}.{alarms}"
     )
 
 

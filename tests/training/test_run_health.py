@@ -1,17 +1,27 @@
 """Facts about the alarms and the seconds of real runs."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from seirenes_app.services.run_summary import describe_problem
 from training.runner import run_directory
+from training.runs import status
 from training.runs.config import from_dict, parse_overrides
 from training.runs.events import EventKind, EventTail
 from training.runs.health import FLAT_STEPS
 from training.runs.paths import new_run
-from training.runs.processes import watch_run
+from training.runs.processes import RunSummary, watch_run
+from training.runs.status import RunStatus
 from training.runs.timing import TimePart
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("rollout.questions=2", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=4",
          "evaluation.every=0", "checkpoint.every=0", "model.threads=1", "data.pool=20")  # fmt: skip
 
@@ -84,3 +94,48 @@ def test_the_last_evaluation_is_in_the_time_after_the_steps(sound):
     assert state.time_outside["evaluation"] > 0
     steps = sum(sum(state.history.series(name)[1]) for name in state.history.names() if name.startswith("time/"))
     assert steps + sum(state.time_outside.values()) == pytest.approx(state.active_s, rel=0.3)
+
+
+SHORT_LIMITS = """
+import sys
+from pathlib import Path
+from training.runs import events, watchdog
+events.SUSPENDED_S, watchdog.STALLED_S, watchdog.POLL_S = 4.0, 4.0, 0.2
+from training.runner import run_directory
+run_directory(Path(sys.argv[1]))
+"""
+
+
+def test_a_process_that_was_stopped_is_said_to_be_and_none_of_its_figures_suffers(tmp_path, monkeypatch):
+    monkeypatch.setattr(status, "STALLED_AFTER_S", 3.0)
+    paths = new_run(tmp_path, from_dict(parse_overrides([*SMALL, "steps=40"]), "test"), "r")
+    watch, stopped_s = watch_run(paths), 9.0
+    trainer = subprocess.Popen([sys.executable, "-c", SHORT_LIMITS, str(paths.root)], cwd=ROOT)
+    try:
+        _wait(lambda: watch.poll().done_steps >= 2)
+        os.kill(trainer.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        _wait(lambda: watch.poll().status is RunStatus.STALLED)
+        problem = describe_problem(RunSummary(paths, None, watch.poll()))
+        assert "No sign of life for" in problem.text
+        assert f"Its process is stopped. Continue it with: kill -CONT {trainer.pid}" in problem.text
+        time.sleep(max(0.0, stopped_s - (time.monotonic() - began)))
+        before = watch.poll()
+        os.kill(trainer.pid, signal.SIGCONT)
+        _wait(lambda: watch.poll().done_steps >= before.done_steps + 3)
+        state = watch.poll()
+        assert state.status is RunStatus.RUNNING
+        assert state.active_s - before.active_s < time.monotonic() - began - stopped_s + 2.0
+        seconds = state.history.series("seconds")[1]
+        assert max(seconds) < stopped_s
+        assert not {w.code for w in state.warnings} & {"stalled_stage", "slow_step"}
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+def _wait(condition, patience_s=120.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from seirenes_app.cli.main import main
+from seirenes_app.cli.runs import _Warnings
 from training.runs.config import RunConfig
-from training.runs.events import EventKind, EventLog
+from training.runs.events import Event, EventKind, EventLog
 from training.runs.paths import new_run
+from training.runs.status import RunState, reduce
 
 LONG = "20261128-1204-" + "a-very-long-name-" * 7 + "end"
 
@@ -103,3 +105,53 @@ def test_the_queue_is_changed_and_started_from_the_terminal(capsys, monkeypatch)
     out = capsys.readouterr().out
     assert "huge" in out
     assert "paused" in out
+
+
+@pytest.fixture
+def alarmed(tmp_path):
+    paths = new_run(tmp_path / "runs", RunConfig(), "alarmed")
+    log = EventLog(paths.events)
+    log.write(EventKind.LAUNCH, steps=9, mode="seirenes", model="starter", resumed_from=None)
+    log.write(EventKind.STEP, step=1, metrics={"truncated_rate": 0.4, "time/decode": 3.0, "time/gradient": 1.0})
+    log.write(EventKind.WARNING, step=1, code="truncated", message="40% of the solutions are cut off by [the] limit.",
+              remedy="Raise rollout.max_solution_tokens.", alarm="raised")  # fmt: skip
+    log.write(EventKind.DONE, outcome="stopped", message="", error=None, time={"evaluation": 4.0})
+    log.close()
+    return paths
+
+
+def test_a_run_is_shown_with_every_alarm_its_limit_and_where_the_time_went(alarmed, capsys):
+    assert main(["runs", "show", "alarmed"]) == 0
+    out = capsys.readouterr().out
+    assert "Alarms: Cut-off solutions." in out
+    assert "at most 5%" in out
+    assert "! Raised at step 1" in out
+    assert "cut off by [the] limit. Raise rollout.max_solution_tokens." in out
+    assert "Time: 50% evaluation, 38% decode, 12% forward and backward" in out
+    assert main(["runs", "show", "alarmed", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["time"] == {"decode": 3.0, "gradient": 1.0, "evaluation": 4.0}
+    (line,) = [line for line in shown["health"] if line["raised"]]
+    assert (line["code"], line["figure"], line["limit"]) == ("truncated", "40%", "at most 5%")
+
+
+def test_the_list_counts_the_alarms_that_stand(alarmed, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["runs"]) == 0
+    assert "stopped, 1 alarm" in capsys.readouterr().out
+    assert {r["run"]: r["alarms"] for r in listed(capsys)}["alarmed"] == ["truncated"]
+
+
+def test_a_followed_run_says_each_warning_once_and_that_it_is_fine_again(capsys):
+    state = RunState()
+    said = _Warnings()
+    events = [
+        ("launch", {"steps": 9}), ("warning", {"step": 1, "code": "gates", "message": "m.", "remedy": "r.", "alarm": "raised"}),
+        ("heartbeat", {}), ("step", {"step": 5, "metrics": {}}), ("cleared", {"step": 5, "code": "gates"}),
+    ]  # fmt: skip
+    for seq, (kind, data) in enumerate(events):
+        state = reduce(state, Event(seq, float(seq + 1), kind, data))
+        said.say_new(state)
+    assert capsys.readouterr().err.splitlines() == [
+        "Warning at step 1: m. r.", "Fine again at step 5: Hints that pass the gates.",
+    ]  # fmt: skip
