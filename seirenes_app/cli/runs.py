@@ -471,7 +471,8 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
     if as_json:
         health = [asdict(line) for line in lines]
         facts = {"run": paths.run_id, "root": str(paths.root), "status": state.status, "step": state.done_steps,
-                 "steps": state.steps, "message": state.message, "health": health, "time": run_parts(state)}  # fmt: skip
+                 "steps": state.steps, "message": state.message, "health": health,
+                 "time": run_parts(state)}  # fmt: skip
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     OUT.print(f"{paths.run_id}: {status_sentence(state)}", highlight=False, markup=False, soft_wrap=True)

@@ -223,7 +223,8 @@ def _band(
             return None
         low = max(least, fall * start) if start is not None else least
         high = max(most, growth * start) if start is not None else math.inf
-        limit = f"{_number(low)} to {_number(high)}" if start is not None else f"above {_number(low)}"
+        begun = f"above {_number(low)}" if low else f"after {FIRST_STEPS} steps"
+        limit = f"{_number(low)} to {_number(high)}" if start is not None else begun
         which = "low" if now < low else "high"
         message, remedy = says[which]
         bound, began = (low, "below") if which == "low" else (high, "above")
