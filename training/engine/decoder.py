@@ -6,7 +6,7 @@ it answer None, and the caller goes through transformers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
@@ -238,6 +238,11 @@ COPIED_BYTES = 2**27
 """Most bytes of weights that are copied, to join projections and to add adapters to them."""
 PREFILL_TOKENS = 2048
 """Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
+BLOCK_TOKENS = (16, 128)
+"""Tokens of the first block of a row's own keys and values, and of a block at most; each is as long as all before it.
+
+What is read lies close together: spread over a buffer of the final length, it was read three times slower.
+"""
 PLACE_COST = 0.25
 """Cost of one more copy of a prompt's keys and values, in rows."""
 
@@ -254,9 +259,7 @@ class _Projection:
             parts = tuple(LinearWeights(_with_adapters(part), part.bias) for part in parts)
         self._width = sum(part.weight.shape[0] for part in parts)
         if len(parts) > 1 and joined and not any(part.adapters for part in parts):
-            biases = [p.weight.new_zeros(p.weight.shape[0]) if p.bias is None else p.bias for p in parts]
-            bias = torch.cat(biases) if any(part.bias is not None for part in parts) else None
-            parts = (LinearWeights(torch.cat([part.weight for part in parts]), bias),)
+            parts = (_join(parts),)
         self._parts = parts
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -275,13 +278,14 @@ class _Projection:
             start = stop
         return out
 
-    def add_to(self, residual: Tensor, x: Tensor) -> None:
-        """Add the output to `residual` in place; for a projection of one layer."""
+    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        """`residual` with the output added in place; for a projection of one layer."""
         (part,) = self._parts
         residual.addmm_(x, part.weight.T)
         if part.bias is not None:
             residual.add_(part.bias)
         _add_adapters(residual, x, part)
+        return residual
 
 
 def _with_adapters(part: LinearWeights) -> Tensor:
@@ -296,34 +300,99 @@ def _add_adapters(out: Tensor, x: Tensor, part: LinearWeights) -> None:
         out.addmm_(x @ adapter.down.T, adapter.up.T, alpha=adapter.scale)
 
 
+def _join(parts: Sequence[LinearWeights]) -> LinearWeights:
+    """Layers without adapters as one."""
+    biases = [p.weight.new_zeros(p.weight.shape[0]) if p.bias is None else p.bias for p in parts]
+    bias = torch.cat(biases) if any(part.bias is not None for part in parts) else None
+    return LinearWeights(torch.cat([part.weight for part in parts]), bias)
+
+
+class _Packed:
+    """A linear layer in oneDNN's own order of weights, which multiplies few rows faster and fuses what follows."""
+
+    def __init__(self, *parts: LinearWeights) -> None:
+        joined = _join([LinearWeights(_with_adapters(part), part.bias) for part in parts])
+        self._weight, self._bias = torch.ops.mkldnn._reorder_linear_weight(joined.weight.detach()), joined.bias
+
+    def __call__(self, x: Tensor, then: str = "none") -> Tensor:
+        """The output `[R, out]`, or `then` of it."""
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, then, [], "")
+        return out
+
+    def with_other(self, x: Tensor, other: Tensor, how: str) -> Tensor:
+        """The output and `other` `[R, out]`, added or multiplied."""
+        out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, self._weight, self._bias, how)
+        return out
+
+
+@cache
+def packing_works() -> bool:
+    """Whether this build of torch has the oneDNN layers of `_Packed`, and they compute what they should."""
+    try:
+        generator = torch.Generator().manual_seed(0)
+        x, other, weight = (torch.rand(shape, generator=generator) - 0.5 for shape in ((5, 24), (5, 8), (8, 24)))
+        bias = torch.arange(8.0)
+        made, expected = _Packed(LinearWeights(weight, bias)), functional.linear(x, weight, bias)
+        pairs = (
+            (made(x), expected),
+            (made(x, "swish"), functional.silu(expected)),
+            (made.with_other(x, other, "add"), expected + other),
+            (made.with_other(x, other, "mul"), expected * other),
+        )
+        return all(torch.allclose(found, wanted, atol=1e-5) for found, wanted in pairs)
+    except (RuntimeError, AttributeError, TypeError):
+        return False
+
+
 class _Layer:
     """One block, made ready to run."""
 
-    def __init__(self, decoder: Decoder, weights: LayerWeights, joined: bool) -> None:
-        self.attention_norm, self.mlp_norm = weights.attention_norm, weights.mlp_norm
-        self.qkv = _Projection((weights.q, weights.k, weights.v), joined)
-        self.o = _Projection((weights.o,), joined)
-        self.gate_up = _Projection((weights.gate, weights.up), joined)
-        self.down = _Projection((weights.down,), joined)
+    def __init__(self, decoder: Decoder, weights: LayerWeights, joined: bool, packed: bool) -> None:
+        self.attention_norm, self.mlp_norm, self._eps = weights.attention_norm, weights.mlp_norm, decoder.eps
+        self._packed = packed
+        self.qkv: _Packed | _Projection
+        if packed:
+            self.qkv = _Packed(weights.q, weights.k, weights.v)
+            self._o_packed, self._down_packed = _Packed(weights.o), _Packed(weights.down)
+            self._gate, self._up = _Packed(weights.gate), _Packed(weights.up)
+        else:
+            self.qkv = _Projection((weights.q, weights.k, weights.v), joined)
+            self._o, self._down = (_Projection((w,), joined) for w in (weights.o, weights.down))
+            self._gate_up = _Projection((weights.gate, weights.up), joined)
         self.head_norms: Tensor | None = None
         if weights.q_norm is not None and weights.k_norm is not None:
             norms = (weights.q_norm.expand(decoder.heads, -1), weights.k_norm.expand(decoder.kv_heads, -1))
             self.head_norms = torch.cat(norms)
-        self.feed_forward = weights.gate.weight.shape[0]
+        self._feed_forward = weights.gate.weight.shape[0]
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The residual stream `[R, hidden]` with the output of attention `[R, heads · head_dim]` and of the
+        feed-forward part added. `x` may be overwritten."""
+        if self._packed:
+            x = self._o_packed.with_other(attended, x, "add")
+            h = functional.rms_norm(x, (x.shape[1],), self.mlp_norm, self._eps)
+            return self._down_packed.with_other(self._up.with_other(h, self._gate(h, "swish"), "mul"), x, "add")
+        x = self._o.add_to(x, attended)
+        gate_up = self._gate_up(functional.rms_norm(x, (x.shape[1],), self.mlp_norm, self._eps))
+        gate = functional.silu(gate_up[:, : self._feed_forward])
+        return self._down.add_to(x, gate.mul_(gate_up[:, self._feed_forward :]))
 
 
 class Network:
     """The layers of a decoder over rows of hidden states, for up to `positions` tokens; attention is the caller's."""
 
     def __init__(self, decoder: Decoder, positions: int) -> None:
-        layers = decoder.layers
-        copied = sum(
-            part.weight.numel() for layer in layers for part in (layer.q, layer.k, layer.v, layer.gate, layer.up)
+        copied = decoder.head.weight.numel() + sum(
+            part.weight.numel()
+            for layer in decoder.layers
+            for part in (layer.q, layer.k, layer.v, layer.o, layer.gate, layer.up, layer.down)
         )
-        joined = copied * decoder.embedding.element_size() <= COPIED_BYTES
+        weight = decoder.embedding
+        joined = copied * weight.element_size() <= COPIED_BYTES
+        packed = joined and weight.device.type == "cpu" and weight.dtype is torch.float32 and packing_works()
         self.decoder = decoder
-        self.layers = [_Layer(decoder, layer, joined) for layer in layers]
-        self._head = _Projection((decoder.head,), joined=False)
+        self.layers = [_Layer(decoder, layer, joined, packed) for layer in decoder.layers]
+        self._head = _Packed(decoder.head) if packed else _Projection((decoder.head,), joined=False)
         angles = torch.arange(positions, device=decoder.frequencies.device)[:, None] * decoder.frequencies.float()
         dtype = decoder.embedding.dtype
         cos, sin = ((f(angles) * decoder.rope_scale).to(dtype) for f in (torch.cos, torch.sin))
@@ -351,21 +420,15 @@ class Network:
         rotated[..., half:].addcmul_(qk[..., :half], sin)
         return rotated[:, : d.heads], rotated[:, d.heads :], v
 
-    def finish(self, layer: _Layer, x: Tensor, attended: Tensor) -> None:
-        """Add to the residual stream `x` `[R, hidden]`, in place, what follows attention `[R, heads · head_dim]`."""
-        layer.o.add_to(x, attended)
-        gate_up = layer.gate_up(functional.rms_norm(x, (x.shape[1],), layer.mlp_norm, self.decoder.eps))
-        gate = functional.silu(gate_up[:, : layer.feed_forward])
-        layer.down.add_to(x, gate.mul_(gate_up[:, layer.feed_forward :]))
-
     def logits(self, x: Tensor) -> Tensor:
         """Logits `[R, vocabulary]` in float32."""
         return self._head(functional.rms_norm(x, (x.shape[1],), self.decoder.norm, self.decoder.eps)).float()
 
 
 @dataclass
-class _Prefix:
-    """Keys and values of the prompts in one layer, `[N · kv_heads, P, head_dim]`, aligned left."""
+class _Cached:
+    """Keys and values of one layer: of the prompts, `[N · kv_heads, P, head_dim]`, aligned left, or of a block of the
+    rows' own tokens, `[N · kv_heads · S, tokens, head_dim]`."""
 
     keys: Tensor
     values: Tensor
@@ -392,9 +455,9 @@ class Decoding:
     """Rows that decode together, several of them after each prompt; a prompt's keys and values are held once.
 
     Layout: N places of S slots, and a slot holds one row. Rows are numbered 0 … B-1 in the order of the prompts; a slot
-    without a row computes what nobody reads. Of each layer there are the prompts' keys and values `[N · kv_heads, P,
-    head_dim]` and those of the rows' own tokens `[N · kv_heads · S, T, head_dim]`, written in place. The slots of a
-    place are one matrix against its prompt's keys. Scores over prompt and own tokens share one softmax.
+    without a row computes what nobody reads. Of each layer there are the keys and values of the prompts and, in blocks,
+    those of the rows' own tokens, written in place. The slots of a place are one matrix against its prompt's keys.
+    Scores over prompt and own tokens share one softmax.
     """
 
     def __init__(self, network: Network, prompts: Sequence[Tokens], counts: Sequence[int], new_tokens: int) -> None:
@@ -402,10 +465,11 @@ class Decoding:
         self._longest = max(map(len, prompts))
         self._network, self._decoder = network, network.decoder
         self._device = network.decoder.embedding.device
-        # An odd width: rows whose distance is a power of two would share few lines of the processor's cache.
-        self._prompts, self._new = list(prompts), new_tokens | 1
+        self._prompts, self._new = list(prompts), new_tokens
         self._groups = [group for group, count in enumerate(counts) for _ in range(count)]
-        self._step = 0
+        # Of each block of own tokens: its length, and the tensors of each layer.
+        self._step, self._capacity = 0, 0
+        self._blocks: list[tuple[int, list[_Cached]]] = []
         self._lay_out(counts)
 
     def _lay_out(self, counts: Sequence[int]) -> list[tuple[int, int]]:
@@ -435,7 +499,7 @@ class Decoding:
         counts = [len(list(same)) for _, same in groupby(self._groups)]
         shape = (len(counts), d.kv_heads, self._longest, d.head_dim)
         # Zeros, as what follows a short prompt is read (and masked), and garbage there could be NaN.
-        kept = [_Prefix(*(d.embedding.new_zeros(shape) for _ in range(2))) for _ in d.layers]
+        kept = [_Cached(*(d.embedding.new_zeros(shape) for _ in range(2))) for _ in d.layers]
         size = max(1, PREFILL_TOKENS // self._longest)
         starts = range(0, len(counts), size)
         last = [self._prefill_part(kept, start, self._prompts[start : start + size]) for start in starts]
@@ -444,14 +508,12 @@ class Decoding:
         sources = torch.tensor([group for group, _ in places], device=self._device)
         split = len(places) > len(counts)
         self._prefixes = [
-            _Prefix(*((t.index_select(0, sources) if split else t).flatten(0, 1) for t in (p.keys, p.values)))
+            _Cached(*((t.index_select(0, sources) if split else t).flatten(0, 1) for t in (p.keys, p.values)))
             for p in kept
         ]
-        own = (len(places) * d.kv_heads * self._slots, self._new, d.head_dim)
-        self._own = [_Prefix(*(d.embedding.new_empty(own) for _ in range(2))) for _ in d.layers]
         return logits.index_select(0, torch.tensor(self._groups, device=self._device))
 
-    def _prefill_part(self, kept: list[_Prefix], start: int, prompts: Sequence[Tokens]) -> Tensor:
+    def _prefill_part(self, kept: list[_Cached], start: int, prompts: Sequence[Tokens]) -> Tensor:
         """Run some prompts, their tokens one after the other; returns the last hidden state of each, `[n, hidden]`."""
         d, network, device = self._decoder, self._network, self._device
         lengths = [len(prompt) for prompt in prompts]
@@ -485,7 +547,7 @@ class Decoding:
                 x = x.index_select(0, offsets)
             elif spread is not None:
                 attended = attended.index_select(0, spread)
-            network.finish(layer, x, attended)
+            x = layer.finish(x, attended)
         return x
 
     @staticmethod
@@ -500,34 +562,52 @@ class Decoding:
     def step(self, tokens: Tensor) -> Tensor:
         """Feed one token a row, `[B]`; logits `[B, vocabulary]` of the next one."""
         network = self._network
+        if self._step == self._capacity:
+            self._add_block()
         x = network.embed(tokens if self._full else tokens.index_select(0, self._row_of))
         angles = network.angles(self._positions)
-        for layer, prefix, own in zip(network.layers, self._prefixes, self._own, strict=True):
-            network.finish(layer, x, self._attend(prefix, own, *network.project(layer, x, angles)))
+        for index, (layer, prefix) in enumerate(zip(network.layers, self._prefixes, strict=True)):
+            own = [cached[index] for _, cached in self._blocks]
+            x = layer.finish(x, self._attend(prefix, own, *network.project(layer, x, angles)))
         self._step += 1
         self._positions += 1
         return network.logits(x if self._full else x.index_select(0, self._rows))
 
-    def _attend(self, prefix: _Prefix, own: _Prefix, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the cache."""
-        d, slots, used = self._decoder, self._slots, self._step + 1
+    def _add_block(self) -> None:
+        d, (least, most) = self._decoder, BLOCK_TOKENS
+        size = min(max(least, min(most, self._capacity)), self._new - self._capacity)
+        shape = (len(self._places) * d.kv_heads * self._slots, size, d.head_dim)
+        made = [_Cached(*(d.embedding.new_empty(shape) for _ in range(2))) for _ in d.layers]
+        self._blocks.append((size, made))
+        self._capacity += size
+
+    def _attend(self, prefix: _Cached, own: list[_Cached], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the last block."""
+        d, slots, columns = self._decoder, self._slots, self._prefix_length
         n, groups = len(q) // slots, d.heads // d.kv_heads
-        for cache, new in ((own.keys, k), (own.values, v)):
-            place = cache[:, self._step].view(n, d.kv_heads, slots, d.head_dim)
+        sizes = [size for size, _ in self._blocks]
+        sizes[-1] = self._step + 1 - sum(sizes[:-1])
+        for cached, new in ((own[-1].keys, k), (own[-1].values, v)):
+            place = cached[:, sizes[-1] - 1].view(n, d.kv_heads, slots, d.head_dim)
             place.copy_(new.view(n, slots, d.kv_heads, d.head_dim).transpose(1, 2))
         q = q.view(n, slots, d.kv_heads, groups, d.head_dim).transpose(1, 2).contiguous()
         by_place, by_slot = (n * d.kv_heads, slots * groups), (n * d.kv_heads * slots, groups)
-        columns = self._prefix_length
-        to_prompt = torch.baddbmm(
-            self._nothing if self._gap is None else self._gap, q.view(*by_place, -1),
-            prefix.keys[:, :columns].transpose(1, 2), beta=0 if self._gap is None else 1, alpha=d.score_scale,
-        )  # fmt: skip
-        to_own = torch.baddbmm(
-            self._nothing, q.view(*by_slot, -1), own.keys[:, :used].transpose(1, 2), beta=0, alpha=d.score_scale
-        )
-        shares = torch.cat([to_prompt, to_own.view(*by_place, used)], -1).softmax(-1)
+        scores = [
+            torch.baddbmm(
+                self._nothing if self._gap is None else self._gap, q.view(*by_place, -1),
+                prefix.keys[:, :columns].transpose(1, 2), beta=0 if self._gap is None else 1, alpha=d.score_scale,
+            )
+        ]  # fmt: skip
+        q = q.view(*by_slot, -1)
+        for block, used in zip(own, sizes, strict=True):
+            keys = block.keys[:, :used].transpose(1, 2)
+            scores.append(torch.baddbmm(self._nothing, q, keys, beta=0, alpha=d.score_scale).view(*by_place, used))
+        shares = torch.cat(scores, -1).softmax(-1)
         out = torch.bmm(shares[:, :, :columns], prefix.values[:, :columns])
-        out.view(*by_slot, d.head_dim).baddbmm_(shares.view(*by_slot, -1)[:, :, columns:], own.values[:, :used])
+        shares, mixed, start = shares.view(*by_slot, -1), out.view(*by_slot, d.head_dim), columns
+        for block, used in zip(own, sizes, strict=True):
+            mixed.baddbmm_(shares[:, :, start : start + used], block.values[:, :used])
+            start += used
         return out.view(n, d.kv_heads, slots, -1).transpose(1, 2).reshape(n * slots, -1)
 
     @cached_property
@@ -557,17 +637,10 @@ class Decoding:
         place, slot = from_slot // old_kv_slots, from_slot % old_kv_slots
         own_rows = ((place * d.kv_heads + kv[:, None]) * old_kv_slots + slot).flatten().to(self._device)
         prefix_rows = (sources[:, None] * d.kv_heads + kv).flatten().to(self._device)
-        for prefix, own in zip(self._prefixes, self._own, strict=True):
-            for cache, index, used, width in (
-                (prefix, prefix_rows, self._prefix_length, self._prefix_length), (own, own_rows, step, self._new)
-            ):  # fmt: skip
-                cache.keys, cache.values = (
-                    _selected(tensor, index, used, width) for tensor in (cache.keys, cache.values)
-                )
+        self._prefixes = [_selected(prefix, prefix_rows, self._prefix_length) for prefix in self._prefixes]
+        self._blocks = [(size, [_selected(cached, own_rows, size) for cached in made]) for size, made in self._blocks]
 
 
-def _selected(cache: Tensor, rows: Tensor, used: int, width: int) -> Tensor:
-    """The first `used` columns of some rows of a cache, in a new one of `width` columns."""
-    selected = cache.new_empty((len(rows), width, cache.shape[2]))
-    selected[:, :used] = cache[:, :used].index_select(0, rows)
-    return selected
+def _selected(cached: _Cached, rows: Tensor, columns: int) -> _Cached:
+    """Some rows of the first columns of a cache."""
+    return _Cached(*(tensor[:, :columns].index_select(0, rows) for tensor in (cached.keys, cached.values)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, GemmaConfig, MistralConfig, Phi3Config
 
-from training.engine.decoder import Decoding, Network, arrange, describe
+from training.engine.decoder import Decoding, Network, arrange, describe, packing_works
 from training.engine.models import load_causal_lm
 from training.engine.sampler import TransformersDecoding
 
@@ -261,6 +261,30 @@ def test_decoding_is_exact_where_weights_are_too_large_to_be_copied(monkeypatch)
     monkeypatch.setattr("training.engine.decoder.COPIED_BYTES", 0)
     for name in ("qwen3", "qwen2", "llama tied, biased"):
         assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen2", "llama tied, biased"])
+def test_decoding_is_exact_without_the_layers_of_onednn(name, monkeypatch):
+    monkeypatch.setattr("training.engine.decoder.packing_works", lambda: False)
+    assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < 1e-5
+
+
+def test_decoding_is_exact_over_many_blocks_of_tokens(monkeypatch):
+    monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (2, 4))
+    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=17, drop_at=(4, 9)) < 1e-5
+
+
+def test_the_layers_of_onednn_work_with_this_build_of_torch():
+    assert packing_works() == torch.backends.mkldnn.is_available()
+
+
+def test_weights_changed_after_a_decoding_began_are_seen_by_the_next():
+    model = make_model("llama")
+    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < 1e-5
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < 1e-5
 
 
 def test_prompts_that_are_prefilled_in_parts_decode_as_all_at_once(monkeypatch):
