@@ -172,15 +172,17 @@ def print_windows(windows):
         print(line + "".join(f" {w.stages_s[n]:11.3f}" for n in names))
 
 
-def slope(x, y):
-    """Theil-Sen: the median slope of all pairs, which single outliers do not move."""
-    pairs = [(y[j] - y[i]) / (x[j] - x[i]) for i in range(len(x)) for j in range(i + 1, len(x)) if x[j] != x[i]]
-    return median(pairs) if pairs else 0.0
-
-
 def drift(x, y):
-    """Change of the trend over the range of `x`, as a share of the median of `y`."""
-    return slope(x, y) * (max(x) - min(x)) / median(y)
+    """Change of the trend over the range of `x`, as a share of the median of `y`, with its 95% interval.
+
+    Theil-Sen: the median slope of all pairs, which single outliers do not move; the interval by Kendall's tau.
+    """
+    n = len(x)
+    slopes = sorted((y[j] - y[i]) / (x[j] - x[i]) for i in range(n) for j in range(i + 1, n))
+    half = 1.96 * (n * (n - 1) * (2 * n + 5) / 18) ** 0.5
+    low, high = (min(len(slopes) - 1, max(0, round((len(slopes) + sign * half) / 2))) for sign in (-1, 1))
+    scale = (max(x) - min(x)) / median(y)
+    return median(slopes) * scale, slopes[low] * scale, slopes[high] * scale
 
 
 def cost_growth(windows):
@@ -213,9 +215,12 @@ def judge(samples, windows, warm_up):
         minutes = [s.minutes for s in kept]
         for name in ("peak_mb", "rss_mb", "uss_mb"):
             values = [getattr(s, name) for s in kept]
-            change = drift(minutes, values)
-            say(change <= FLAT_MEMORY, f"{name}: {change:+.2%} from minute {minutes[0]:.0f} to {minutes[-1]:.0f} "
-                f"(limit {FLAT_MEMORY:.0%}), {min(values):.1f} to {max(values):.1f}")  # fmt: skip
+            change, low, high = drift(minutes, values)
+            say(
+                change <= FLAT_MEMORY or low <= 0,
+                f"{name}: {change:+.2%} (95%: {low:+.2%} to {high:+.2%}) from minute "
+                f"{minutes[0]:.0f} to {minutes[-1]:.0f} (limit {FLAT_MEMORY:.0%}), {min(values):.1f} to {max(values):.1f}",
+            )
         for name in ("descriptors", "threads", "children"):
             early, late = (max(getattr(s, name) for s in part) for part in (kept[: len(kept) // 2], kept[-2:]))
             say(late <= early, f"{name}: {early} at most in the first half, {late} at the end")
