@@ -7,7 +7,7 @@ knows, and of transformers for all others.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
@@ -376,6 +376,7 @@ class Sampler:
         self.on_shortage: Callable[[str], object] | None = None
         """Called with what is done about it when an allocation failed."""
         self._most_rows = 0
+        self._bytes: int | None = None
 
     @torch.inference_mode()
     def sample(
@@ -463,11 +464,26 @@ class Sampler:
         tokens = len(jobs[-1].prompt) * copies + params.max_new_tokens
         # Drawing a token takes about five float32 numbers for each of the vocabulary.
         bytes_each = tokens * self._cache_bytes() + 20 * vocabulary_size(self._model)
-        cap = max(1, min(MAX_SEQUENCES, int(cache_budget(self._device) / bytes_each)))
+        cap = max(1, min(MAX_SEQUENCES, int(self._budget() / bytes_each)))
         parts = -(-len(jobs) // cap)
         bounds = [len(jobs) * part // parts for part in range(parts + 1)]
         for start, stop in zip(bounds, bounds[1:], strict=False):
             yield jobs[start:stop]
+
+    def _budget(self) -> int:
+        """Bytes that sampling may take. The first figure is kept, in checkpoints too: logits of other batches differ in
+        their last bits, and then so do tokens. It is lowered where much less is free."""
+        found = cache_budget(self._device)
+        if self._bytes is None or found < self._bytes // 2:
+            self._bytes = 1 << (max(1, found).bit_length() - 1)
+        return self._bytes
+
+    def limits(self) -> dict[str, int | None]:
+        """What decides which sequences run together beside the sequences: for `set_limits`, after a resume."""
+        return {"bytes": self._bytes, "rows": self._most_rows}
+
+    def set_limits(self, limits: Mapping[str, int | None]) -> None:
+        self._bytes, self._most_rows = limits.get("bytes"), limits.get("rows") or 0
 
     def _cache_bytes(self) -> int:
         """Bytes of keys and values of one token."""

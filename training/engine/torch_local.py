@@ -267,6 +267,7 @@ class LocalTorchBackend:
             self._optim().refresh_masters()
             self._optim().restore(moments)
             self._batch_tokens = state.get("batch_tokens")
+            self._sampler.set_limits(state.get("sampling") or {})
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"The checkpoint {path} does not fit this run's model ({error}). "
@@ -374,7 +375,7 @@ class LocalTorchBackend:
                 raise sink.error or error from error
         state = {
             "format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps,
-            "batch_tokens": self._batch_tokens,
+            "batch_tokens": self._batch_tokens, "sampling": self._sampler.limits(),
         }  # fmt: skip
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from training.core.types import Aggregation
+from training.engine import sampler
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.torch_local import LocalTorchBackend
@@ -161,6 +162,27 @@ def test_training_goes_on_after_a_load_as_if_nothing_had_happened(model_dir, tmp
         train(engine, 2, kl=0.1)
     assert torch.allclose(weights(straight), weights(resumed), atol=1e-6)
     assert straight.learning_rate == resumed.learning_rate
+
+
+def test_sequences_run_in_the_same_batches_after_a_load_whatever_memory_is_free_then(model_dir, tmp_path, monkeypatch):
+    sizes = []
+    run = sampler.Sampler._run_fitting
+    monkeypatch.setattr(sampler.Sampler, "_run_fitting", lambda self, chunk, *rest: sizes.append(len(chunk)) or
+                        run(self, chunk, *rest))  # fmt: skip
+
+    def sample(engine, free):
+        monkeypatch.setattr(sampler, "free_memory", lambda _device: free)
+        sizes.clear()
+        engine.sample([[5, 6, 7]], 24, SamplingParams(4, 1.0, 0))
+        return list(sizes)
+
+    straight, resumed = backend(model_dir), backend(model_dir)
+    first = sample(straight, 400_000)
+    straight.save(tmp_path / "step_000001")
+    resumed.load(tmp_path / "step_000001")
+    assert len(first) > 1
+    assert sample(straight, 10**9) == sample(resumed, 10**9) == first
+    assert len(sample(resumed, 100_000)) > len(first)
 
 
 @pytest.mark.parametrize(("saved", "asked"), [("full", "lora"), ("lora", "full")])
