@@ -19,7 +19,15 @@ from typing import Any
 
 import psutil
 
-from seirenes_app.services.estimate import EVAL_CONDITIONS, RunMeasurement, replays_a_step, rollouts_a_step
+from seirenes_app.services.estimate import (
+    EVAL_CONDITIONS,
+    RunMeasurement,
+    checkpoint_mb,
+    model_parameters,
+    replays_a_step,
+    rollouts_a_step,
+)
+from seirenes_app.services.formatting import megabytes
 from seirenes_app.services.machine import processor_name, usable_cores
 from seirenes_app.services.run_repository import log_tail, startable
 from seirenes_app.services.run_summary import STAGE_LABELS
@@ -85,6 +93,7 @@ def measure_run(
     """
     config = dry_config(startable(config))
     place = runs_root / FOLDER
+    _check_disk(config, runs_root)
     place.mkdir(parents=True, exist_ok=True)
     _remove_left(place)
     folder = Path(tempfile.mkdtemp(dir=place))
@@ -96,6 +105,18 @@ def measure_run(
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             place.rmdir()
+
+
+def _check_disk(config: RunConfig, runs_root: Path) -> None:
+    """The two steps have a checkpoint before and one after them, as every run."""
+    needed = 2 * checkpoint_mb(config, model_parameters(config))
+    existing = next((p for p in (runs_root, *runs_root.parents) if p.exists()), Path.cwd())
+    free = shutil.disk_usage(existing).free / 2**20
+    if needed > free:
+        raise UserError(
+            f"Two steps write two checkpoints, about {megabytes(needed)}, and {megabytes(free)} of the disk with "
+            f"{runs_root} are free. Free some space, or start the run without measuring."
+        )
 
 
 def dry_config(config: RunConfig) -> RunConfig:

@@ -90,6 +90,13 @@ def free_memory(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0] + kept)
 
 
+def release_memory(device: torch.device) -> None:
+    """Give back what torch keeps of tensors that are gone, after an allocation failed: what is asked for next may be
+    larger than any piece of it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def available_cores() -> int:
     """Physical cores this process may use: affinity, container quota and OMP_NUM_THREADS respected; at least 1."""
     limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]

@@ -19,7 +19,14 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
 from training.engine.decoder import Decoding, Network, describe
-from training.engine.models import context_length, free_memory, head_logits, hidden_states, vocabulary_size
+from training.engine.models import (
+    context_length,
+    free_memory,
+    head_logits,
+    hidden_states,
+    release_memory,
+    vocabulary_size,
+)
 from training.errors import UserError
 from training.memory import ran_out
 from training.runs.timing import StageTimer, TimePart
@@ -518,6 +525,7 @@ class Sampler:
             for job in part:
                 job.forget()
             tick.restart()
+            release_memory(self._device)
             waiting.insert(0, part)
             if self.on_shortage is not None:
                 self.on_shortage(f"{len(part)} sequences do not fit: {self._most_rows} are sampled at a time.")

@@ -226,6 +226,7 @@ class LocalTorchBackend:
             # Only here are the tensors of the failed attempt out of reach. A backward pass that was cut off has left a
             # part of its gradients.
             self._optim().drop_gradients()
+            models.release_memory(self.device)
             redo, self._batch_tokens = True, budget
             if self.on_shortage is not None:
                 self.on_shortage(f"Micro-batches have {budget:,} tokens from now on.")

@@ -1,5 +1,6 @@
 """Facts about dry runs: the real trainer plays two steps, leaves nothing behind, and says what they took."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,14 @@ def test_a_cancelled_dry_run_ends_its_trainer_and_leaves_nothing(tmp_path):
 def test_a_run_that_cannot_be_played_says_why(tmp_path):
     with pytest.raises(UserError, match=r"model\.path"):
         measure_run(replace(SMALL, model=ModelConfig(path=str(tmp_path / "none"))), tmp_path)
+
+
+def test_a_disk_too_small_for_its_checkpoints_is_said_before_anything_is_played(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2**20))
+    with pytest.raises(UserError, match="two checkpoints"):
+        measure_run(SMALL, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_measurement_holds_for_other_lengths_of_a_run_and_not_for_other_steps(tmp_path, measured):
