@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from seirenes_app.services.run_summary import describe_problem
 from training.runner import run_directory
 from training.runs import status
 from training.runs.config import from_dict, parse_overrides
+from training.runs.control import CommandKind, send_command
 from training.runs.events import EventKind, EventTail
 from training.runs.health import FLAT_STEPS
 from training.runs.paths import new_run
@@ -98,6 +100,7 @@ def test_the_last_evaluation_is_in_the_time_after_the_steps(sound):
 
 SHORT_LIMITS = """
 import sys
+import threading
 from pathlib import Path
 from training.runs import events, watchdog
 events.SUSPENDED_S, watchdog.STALLED_S, watchdog.POLL_S = 4.0, 4.0, 0.2
@@ -139,3 +142,25 @@ def _wait(condition, patience_s=120.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_resumed_run_knows_which_alarms_stand_and_does_not_raise_them_again(tmp_path):
+    settings = [*SMALL, "steps=4", "rollout.max_solution_tokens=8", "checkpoint.every=1"]
+    paths = new_run(tmp_path, from_dict(parse_overrides(settings), "test"), "r")
+
+    def stop():
+        _wait(lambda: any(e.kind == EventKind.STEP for e in EventTail(paths.events).poll()))
+        send_command(paths, CommandKind.STOP)
+
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
+    outcome = run_directory(paths.root)
+    thread.join()
+    assert outcome == "stopped"
+    before = alarms(paths)
+    assert (1, "truncated", "raised") in before
+    assert run_directory(paths.root) == "finished"
+    launches = [e.data for e in EventTail(paths.events).poll() if e.kind == EventKind.LAUNCH]
+    assert [("truncated" in launch["alarms"]) for launch in launches] == [False, True]
+    assert [code for _, code, _ in alarms(paths)].count("truncated") == 1
+    assert "truncated" in watch_run(paths).poll().raised
