@@ -21,7 +21,14 @@ from training.core.prompts import Message
 from training.core.types import HintType
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.checkpoint import atomic_folder, damage, latest_valid, remove_partial
-from training.engine.models import available_cores, resolve_model
+from training.engine.models import (
+    NumberType,
+    available_cores,
+    choose_device,
+    choose_dtype,
+    choose_number_type,
+    resolve_model,
+)
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
@@ -92,6 +99,7 @@ class Runner:
     callbacks: RunCallbacks
     timer: StageTimer = field(init=False)
     backend: LocalTorchBackend = field(init=False)
+    number_type: NumberType = field(init=False)
     loop: SelfPlay = field(init=False)
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
@@ -128,9 +136,14 @@ class Runner:
         m = c.model
         # Measured once a run: other counts add up in another order.
         threads = m.threads or saved.get("threads", {}).get(str(available_cores()), 0)
+        folder = resolve_model(m.path)
+        # A run keeps its number type. Checkpoints that do not name it are of versions with one type a device.
+        device = choose_device(m.device)
+        kept = saved.get("dtype") or (str(choose_dtype("auto", device)).removeprefix("torch.") if saved else None)
+        self.number_type = choose_number_type(m.dtype, device, folder, kept)
         self.backend = LocalTorchBackend(
-            resolve_model(m.path), tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
-            dtype=m.dtype, threads=threads, learning_rate=c.update.learning_rate,
+            folder, tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
+            dtype=self.number_type.name, threads=threads, learning_rate=c.update.learning_rate,
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
             max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer,
         )  # fmt: skip
@@ -160,8 +173,14 @@ class Runner:
         if self.backend.codec.template.plain:
             self.warn("chat_template", f"{self.backend.codec.note.text} Such a model seldom ends its answers.",
                       "Train an instruction-tuned model, or add chat_template.jinja to its folder.")  # fmt: skip
-        for folder, reason in damaged:
-            self.warn("damaged_checkpoint", f"{folder.name} is damaged ({reason}) and was passed over.",
+        if faster := self.number_type.faster:
+            name, rates = self.number_type.name, self.number_type.gflops
+            self.warn("slow_number_type",
+                      f"model.dtype is {name}, which is slow on this machine: {rates[name]:.0f} GFLOP/s, and "
+                      f"{rates[faster]:.0f} in {faster}.",
+                      "Set model.dtype = 'auto' for a new run; this one goes on as it began.")  # fmt: skip
+        for bad, reason in damaged:
+            self.warn("damaged_checkpoint", f"{bad.name} is damaged ({reason}) and was passed over.",
                       "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip
 
     def _launch_facts(self) -> dict[str, Any]:
@@ -169,7 +188,8 @@ class Runner:
         return {
             "run_id": self.paths.run_id, "pid": os.getpid(), "mode": c.mode, "model": c.model.path, "steps": c.steps,
             "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
-            "threads": self.backend.threads, "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
+            "threads": self.backend.threads, "dtype": self.number_type.name, "dtype_gflops": self.number_type.gflops,
+            "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
             "alarms": self.health.raised, **memory.memory_figures(),
         }  # fmt: skip
 
@@ -403,6 +423,7 @@ class Runner:
             "evaluated": self.evaluated,
             "good": good.name if good is not None else None,
             "threads": {available_cores(): self.backend.threads},
+            "dtype": self.number_type.name,
         }
         # A checkpoint that outlives a loss of power must not be newer than the records of its steps.
         self.log.sync()

@@ -13,7 +13,7 @@ from helpers.interrupted_runs import events_of, make_run, settings_of
 from training.engine.checkpoint import atomic_folder, latest_valid, remove_partial
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
-from training.runner import run_directory
+from training.runner import LOOP_FILE, run_directory
 from training.runs.control import CommandKind, send_command
 from training.runs.files import LONGEST_DATABASE_PATH
 from training.runs.lock import FolderMovedError
@@ -42,6 +42,16 @@ def has(paths, kind, **data):
 
 def checkpoints(paths):
     return sorted(p.name for p in paths.checkpoints.iterdir())
+
+
+def test_a_run_says_and_keeps_its_number_type(tmp_path):
+    paths = make_run(tmp_path, "r", *ONE, "steps=1", "mode=clean_rl", "model.dtype=bfloat16")
+    assert run_directory(paths.root) == "finished"
+    (launch,) = (e for e in events_of(paths) if e.kind == "launch")
+    assert launch.data["dtype"] == "bfloat16"
+    assert set(launch.data["dtype_gflops"]) == {"float32", "bfloat16"}
+    newest, _ = latest_valid(paths.checkpoints)
+    assert json.loads((newest / LOOP_FILE).read_text())["dtype"] == "bfloat16"
 
 
 def test_a_stop_while_the_step_cannot_be_recorded_keeps_the_checkpoint_before_it(tmp_path):

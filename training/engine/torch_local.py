@@ -43,7 +43,7 @@ STATE_FILE = "backend.json"
 OPTIMISER_FILE = "optimizer.pt"
 LEAST_BATCH_TOKENS = 64
 """A micro-batch is made no smaller where memory is short."""
-MAX_BATCH_TOKENS = {"cpu": 2048, "mps": 8192, "cuda": 65_536}
+MAX_BATCH_TOKENS = {"cpu": 1536, "mps": 8192, "cuda": 65_536}
 """Tokens of a micro-batch. On a CPU more of them only leave its caches."""
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from training.core.types import Aggregation
+from training.engine import models as number_types
 from training.engine import sampler
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
@@ -286,3 +288,51 @@ def test_a_fresh_adapter_starts_from_the_seed_and_leaves_other_random_numbers_al
     assert not any(torch.equal(first[n], other[n]) for n in first)
     torch.manual_seed(123)
     assert after == after_again == torch.rand(1)
+
+
+# ---------------------------------------------------------------------- number type
+
+CPU = torch.device("cpu")
+
+
+def test_a_small_model_is_trained_in_float32_on_every_cpu(model_dir, monkeypatch):
+    monkeypatch.setattr(number_types, "_time_types", lambda folder: pytest.fail("measured"))
+    assert number_types.choose_number_type("auto", CPU, model_dir) == number_types.NumberType("float32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "bfloat16", "name", "faster"),
+    [
+        ("auto", 190.0, "bfloat16", None),
+        ("auto", 100.0, "float32", None),
+        ("auto", 12.0, "float32", None),
+        ("float32", 190.0, "float32", "bfloat16"),
+        ("bfloat16", 12.0, "bfloat16", "float32"),
+        ("bfloat16", 70.0, "bfloat16", None),
+    ],
+)
+def test_a_large_model_takes_bfloat16_where_it_is_clearly_faster(model_dir, monkeypatch, asked, bfloat16, name, faster):
+    monkeypatch.setattr(number_types, "LARGE_PARAMETERS", 1)
+    monkeypatch.setattr(number_types, "_time_types", lambda folder: {"float32": 72.0, "bfloat16": bfloat16})
+    chosen = number_types.choose_number_type(asked, CPU, model_dir)
+    assert (chosen.name, chosen.faster) == (name, faster)
+
+
+def test_both_types_are_measured_in_a_fraction_of_a_second(model_dir, monkeypatch):
+    monkeypatch.setattr(number_types, "LARGE_PARAMETERS", number_types.count_parameters(model_dir))
+    started = time.process_time()
+    chosen = number_types.choose_number_type("auto", CPU, model_dir)
+    assert time.process_time() - started < 2
+    assert min(chosen.gflops.values()) > 0
+    assert set(chosen.gflops) == {"float32", "bfloat16"}
+
+
+def test_a_run_keeps_the_type_that_it_has_begun_with(model_dir, monkeypatch):
+    monkeypatch.setattr(number_types, "LARGE_PARAMETERS", 1)
+    monkeypatch.setattr(number_types, "_time_types", lambda folder: pytest.fail("measured"))
+    assert number_types.choose_number_type("auto", CPU, model_dir, "bfloat16").name == "bfloat16"
+
+
+def test_parameters_are_counted_without_reading_the_weights(model_dir):
+    engine = backend(model_dir)
+    assert number_types.count_parameters(model_dir) == sum(p.numel() for p in engine.model.parameters())

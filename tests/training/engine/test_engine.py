@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from tests.training.test_selfplay import make_loop
+from training.core.advantages import RoleBaseline, assign_advantages
 from training.core.types import Aggregation
-from training.engine import update
+from training.engine import torch_local, update
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
-from training.engine.update import chosen_logprobs, chunked_logprobs
+from training.engine.update import chosen_logprobs, chunked_logprobs, k3
 from training.errors import UserError
 
 TEMPLATE = "{% for m in messages %}<u>{{ m['content'] }}{% endfor %}<a>"
@@ -176,6 +179,88 @@ def test_zero_advantage_rows_change_nothing(model_dir):
     engine = backend(model_dir)
     stats = engine.forward_backward(rows_of(engine, advantages=(0.0, 0.0)), LossParams())
     assert stats.rows == 0
+
+
+def logprobs_by_transformers(model, prompt, completion):
+    """One row alone: the log-probability of each completion token, read where the token before it stands."""
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *completion]])).logits[0]
+    return [logits[len(prompt) - 1 + t].log_softmax(-1)[token].item() for t, token in enumerate(completion)]
+
+
+@pytest.mark.parametrize("path", ["flat", "padded"])
+def test_a_token_is_scored_where_the_token_before_it_stands_whatever_rows_are_beside_it(model_dir, monkeypatch, path):
+    if path == "padded":
+        monkeypatch.setattr(torch_local, "describe", lambda model: None)
+    engine = backend(model_dir)
+    completions = [(7, 9, 30, 0), (40,), tuple(range(20, 60)), (5, 5, 5, 5, 5, 0)]
+    prompts = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[2]]
+    rows = [
+        TrainRow(p, c, tuple(logprobs_by_transformers(engine.model, p, c)), 1.0)
+        for p, c in zip(prompts, completions, strict=True)
+    ]
+    stats = engine.forward_backward(rows, LossParams())
+    assert stats.tokens == sum(map(len, completions))
+    assert stats.logprob_gap_max < 1e-5
+
+
+def test_the_end_token_is_an_action_that_is_learnt(model_dir):
+    prompt, end = PROMPTS[0], 0
+    engine = backend(model_dir)
+
+    def end_probability():
+        return math.exp(logprobs_by_transformers(engine.model, prompt, (7, end))[1])
+
+    before = end_probability()
+    for _ in range(3):
+        engine.forward_backward([TrainRow(prompt, (7, end), (-5.0, -5.0), 1.0)], LossParams())
+        engine.optim_step()
+    assert end_probability() > 3 * before
+
+
+def test_a_group_of_one_row_teaches_nothing(model_dir):
+    engine = backend(model_dir)
+    rewards = [[1.0], [0.0]]
+    advantages, flat, _ = assign_advantages(
+        rewards, baseline="group", scale="group", fallback=False, ema=RoleBaseline()
+    )
+    assert (advantages, flat) == ([[0.0], [0.0]], 2)
+    rows = rows_of(engine)[:2]
+    alone = [replace(row, advantage=a) for row, (a,) in zip(rows, advantages, strict=True)]
+    assert engine.forward_backward(alone, LossParams()).rows == 0
+    assert engine.optim_step().grad_norm == 0.0
+
+
+def test_what_is_trained_is_the_tokens_that_were_sampled_and_not_their_text_encoded_again():
+    loop = make_loop("rollout.temperature=2.5", "reasoner.clean_anchor=0", "curriculum.replay_share=0", questions=8)
+    trained = []
+    train = loop.backend.forward_backward
+
+    def record(rows, loss):
+        trained.extend(rows)
+        return train(rows, loss)
+
+    loop.backend.forward_backward = record
+    result = loop.step()
+    hints = [t for r in result.rounds for t in r.hints]
+    rollouts = [*(x for r in result.rounds for x in r.clean), *(t.written for t in hints)]
+    rollouts += [x for t in hints for x in t.solutions]
+    sampled = {(x.prompt, x.completion.tokens, x.completion.logprobs) for x in rollouts}
+    assert trained
+    assert {(row.prompt, row.completion, row.logprobs) for row in trained} <= sampled
+    codec = loop.backend.codec
+    encoded = [tuple(codec.tokenizer(codec.decode(row.completion))["input_ids"]) for row in trained]
+    assert any(ids != row.completion[: len(ids)] for ids, row in zip(encoded, trained, strict=True))
+
+
+def test_the_kl_term_of_fresh_samples_has_the_gradient_of_the_divergence_from_the_reference():
+    scores = torch.randn(7, dtype=torch.float64, requires_grad=True)
+    reference = torch.randn(7, dtype=torch.float64).log_softmax(0)
+    logprobs = scores.log_softmax(0)
+    probabilities = logprobs.detach().exp()
+    (estimated,) = torch.autograd.grad((probabilities * k3(logprobs, reference)).sum(), scores, retain_graph=True)
+    (exact,) = torch.autograd.grad((reference.exp() * (reference - logprobs)).sum(), scores)
+    assert torch.allclose(estimated, exact)
 
 
 def test_a_two_armed_bandit_converges(model_dir):
