@@ -253,12 +253,12 @@ def estimate_memory(
 
 
 def _measured_memory(config: RunConfig, found: RunMeasurement) -> MemoryEstimate:
-    """The peak, where the whole suite does not take more than its part took: more is solved together."""
+    """The peak, and what more solutions take that are sampled together in the whole suite than in its part."""
     rows = min(SAMPLED_ROWS, config.evaluation.problems * EVAL_CONDITIONS)
     together = rows / max(1, min(SAMPLED_ROWS, found.eval_problems * EVAL_CONDITIONS))
-    evaluation = max(0.0, found.evaluated_mb - found.loaded_mb) * max(1.0, together)
     stays = max(found.loaded_mb, found.trained_mb)
-    peak = max(found.peak_mb, stays + evaluation)
+    # Memory that was given up stays with the process for a while, so that stages do not add up.
+    peak = found.peak_mb + max(0.0, found.evaluated_mb - found.loaded_mb) * max(0.0, together - 1.0)
     figures = (
         ("libraries, weights", found.loaded_mb), ("what training keeps", stays - found.loaded_mb),
         ("at the widest moment, beyond", peak - stays),

@@ -166,8 +166,8 @@ def test_a_long_name_never_widens_the_page(page, qtbot, root):
     failed = Run(root, name, RunConfig(name="m" * 300))
     failed.end(outcome="failed", failure="resources", message=f"/{'path' * 60} is full.", error="UserError")
     open_run(page, qtbot, failed.paths)
-    page.queue.append(failed_config := RunConfig(name="m" * 300))
-    page._render_queue()
+    page.queue.held = lambda: True
+    page.queue.add(failed_config := RunConfig(name="m" * 300))
     page.view.render(page._state)
     assert page.minimumSizeHint().width() <= 824
     assert page.view.column.widget().minimumSizeHint().width() <= 824
