@@ -150,11 +150,27 @@ def test_no_prompts_give_no_completions(model):
     assert sampler(model).sample([], 4, SamplingParams(8)) == []
 
 
+@pytest.mark.parametrize("vocabulary", [96, 100])
+def test_tokens_are_drawn_in_proportion_to_their_probability(vocabulary):
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randn(vocabulary, generator=generator) * 2
+    logits[::3] = -torch.inf
+    # Evenly spread uniform numbers: each token gets its share of them to within one or two.
+    count = 200_000
+    uniforms = (torch.arange(count) + 0.5) / count
+    drawn = draw_tokens(logits.expand(1000, -1), 1.0, uniforms[:1000]).tokens
+    assert (drawn % 3 != 0).all()
+    every = torch.cat([draw_tokens(logits.expand(len(u), -1), 1.0, u).tokens for u in uniforms.split(20_000)])
+    shares = torch.bincount(every, minlength=vocabulary) / count
+    torch.testing.assert_close(shares, logits.softmax(-1), atol=5 / count, rtol=1e-3)
+
+
 @pytest.mark.parametrize("uniform", [0.0, 1.0 - 2**-24, 1.0])
 def test_a_token_of_no_probability_is_never_drawn(uniform):
-    logits = torch.full((1, 8), -200.0)
-    logits[0, 2:5] = torch.tensor([0.3, 1.0, -0.5])
-    assert int(draw_tokens(logits, 1.0, torch.tensor([uniform])).tokens) in (2, 3, 4)
+    for vocabulary in (8, 96):
+        logits = torch.full((1, vocabulary), -200.0)
+        logits[0, 2:5] = torch.tensor([0.3, 1.0, -0.5])
+        assert int(draw_tokens(logits, 1.0, torch.tensor([uniform])).tokens) in (2, 3, 4)
 
 
 def test_weights_changed_between_calls_are_the_weights_sampled(model):
