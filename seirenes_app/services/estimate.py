@@ -33,14 +33,14 @@ EVAL_CONDITIONS = 9
 """Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
 STARTER_PARAMETERS = 2_070_000  # used while the starter's own file cannot be read
 START_S = 8.0
-SAMPLE_BASE_US = 31.5
-SAMPLE_PER_MILLION_US = 69.6
-LEARN_GFLOP_PER_S = 45.0
-SAMPLE_OVERHEAD = 1.6  # prefill, padding, checking and writing: measured over the sum of the parts
+SAMPLE_BASE_US = 15.0
+SAMPLE_PER_MILLION_US = 30.0
+LEARN_GFLOP_PER_S = 60.0
+SAMPLE_OVERHEAD = 1.3  # padding, checking and writing: measured over the sum of the parts
 LEARN_OVERHEAD = 1.2
 LENGTH_SHARE = 0.3  # mean completion over the limit
-PROMPT_TOKENS = 64
-LEARNING_SHARE = 0.35  # rollouts in groups with any spread; the others carry no gradient and cost nothing
+PROMPT_TOKENS, LONG_PROMPT_TOKENS = 64, 140  # of the bundled model's prompts, and of those for other models
+LEARNING_SHARE = 0.2  # rollouts with an advantage, and clean ones held to the starting model; shared prompts count once
 PARALLEL = 0.85  # what each further core adds
 DISK_MB_PER_S = 150.0  # of a checkpoint: written, flushed and hashed
 BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
@@ -190,15 +190,18 @@ def step_seconds(config: RunConfig, parameters: int, cores: int) -> float:
     reasoner, adversary = rollouts_a_step(config)
     solution, hint = config.rollout.max_solution_tokens, config.rollout.max_hint_tokens
     sampled = LENGTH_SHARE * (reasoner * solution + adversary * hint)
-    learned = LEARNING_SHARE * config.update.epochs * (sampled + PROMPT_TOKENS * (reasoner + adversary))
-    sampling = SAMPLE_OVERHEAD * sampled * _sample_s(parameters)
+    prompt, r = _prompt_tokens(config), config.rollout
+    learned = LEARNING_SHARE * config.update.epochs * (sampled + prompt * (reasoner + adversary))
+    prompts = reasoner // r.clean if config.mode is Mode.CLEAN_RL else r.questions * (2 + r.hints)
+    sampling = SAMPLE_OVERHEAD * sampled * _sample_s(parameters) + prompts * prompt * _read_s(parameters)
     learning = LEARN_OVERHEAD * learned * 6e-9 * parameters / LEARN_GFLOP_PER_S
     return (sampling + learning) / _speed_up(cores)
 
 
 def eval_seconds(config: RunConfig, parameters: int, cores: int) -> float:
-    tokens = config.evaluation.problems * EVAL_CONDITIONS * LENGTH_SHARE * config.evaluation.max_new_tokens
-    return SAMPLE_OVERHEAD * tokens * _sample_s(parameters) / _speed_up(cores)
+    rows = config.evaluation.problems * EVAL_CONDITIONS
+    sampling = SAMPLE_OVERHEAD * LENGTH_SHARE * config.evaluation.max_new_tokens * _sample_s(parameters)
+    return rows * (sampling + _prompt_tokens(config) * _read_s(parameters)) / _speed_up(cores)
 
 
 def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
@@ -307,6 +310,15 @@ def count_parameters(folder: Path) -> int | None:
 
 def _sample_s(parameters: int) -> float:
     return (SAMPLE_BASE_US + SAMPLE_PER_MILLION_US * parameters / 1e6) * 1e-6
+
+
+def _prompt_tokens(config: RunConfig) -> int:
+    return PROMPT_TOKENS if config.model.path == "starter" else LONG_PROMPT_TOKENS
+
+
+def _read_s(parameters: int) -> float:
+    """Seconds to read one token of a prompt: 2 N floating-point operations."""
+    return 2e-9 * parameters / LEARN_GFLOP_PER_S
 
 
 def _speed_up(cores: int) -> float:
