@@ -101,8 +101,8 @@ def compare(sizes: Sequence[str], rows: Sequence[int], repeats: int) -> None:
     for size in sizes:
         model = make_model(size)
         for count in rows:
-            # Of a large model at many rows each call of `generate` takes half a minute.
-            often = repeats if size in ("0.87M", "bundled") or count < 256 else min(repeats, 3)
+            # Of a larger model each call of `generate` takes up to half a minute.
+            often = repeats if size in ("0.87M", "bundled") else min(repeats, 3 if count < 256 else 1)
             line = measure(model, count, PROMPT, NEW, often, with_generate=True)
             print(f"{size:>8}  {count:>3} rows  {line}  (median of {often})", flush=True)
 

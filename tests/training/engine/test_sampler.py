@@ -110,6 +110,11 @@ def test_another_seed_and_another_sample_draw_something_else(model):
     assert len({c.tokens for c in found} | {c.tokens for c in other}) == 16
 
 
+def test_a_call_made_again_gives_the_same_bits(model):
+    params = SamplingParams(40, 1.0, 2)
+    assert sampler(model).sample(PROMPTS, 5, params) == sampler(model).sample(PROMPTS, 5, params)
+
+
 def test_equal_prompts_of_one_call_get_samples_of_their_own(model):
     first, second = sampler(model).sample([PROMPTS[0], PROMPTS[0]], 3, SamplingParams(20, 1.0, 4))
     (joined,) = sampler(model).sample([PROMPTS[0]], 6, SamplingParams(20, 1.0, 4))
