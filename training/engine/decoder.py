@@ -615,7 +615,7 @@ class Decoding:
         return self._decoder.embedding.new_zeros((1, 1, 1))
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+        """Drop all rows but `rows`, which are in ascending order; they get new numbers in that order."""
         d, slots = self._decoder, self._slots
         kv = torch.arange(d.kv_heads)
         old_slots = self._rows.tolist()

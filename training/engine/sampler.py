@@ -229,7 +229,7 @@ class _Decoding(Protocol):
         """Feed one token a row, `[B]`; logits `[B, vocabulary]` of the next one."""
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+        """Drop all rows but `rows`, which are in ascending order; they get new numbers in that order."""
 
 
 class TransformersDecoding:
@@ -327,7 +327,7 @@ class TransformersDecoding:
             self._mask = self._make_mask(self._mask.dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but `rows`, which are in ascending order; they are numbered anew."""
+        """Drop all rows but `rows`, which are in ascending order; they get new numbers in that order."""
         index = torch.tensor(rows, device=self._device)
         self._lengths = self._lengths[index]
         if self._mask is not None:
@@ -463,7 +463,7 @@ class Sampler:
         return sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
 
     def _network(self, jobs: list[_Job]) -> Network | None:
-        """The model read anew, as its weights may have changed; None where transformers must run it."""
+        """The model read once more, as its weights may have changed; None where transformers must run it."""
         longest = max((len(job.prompt) + job.limit for job in jobs), default=0)
         decoder = describe(self._model)
         # Measured and exact for float32 on a CPU; scores in a half type would be rounded before the softmax.
