@@ -203,7 +203,7 @@ def notes(summary: Summary, max_tokens: int) -> list[str]:
 
 def targets_table(summaries: list[Summary], title: str) -> Table:
     table = _table(title)
-    for heading in ("target", "clean", "hinted", "placebo", "unread.", "trunc.", "gap, points [95%]"):
+    for heading in ("target", "clean", "hinted", "placebo", "needed", "unread.", "trunc.", "gap, points [95%]"):
         table.add_column(heading, no_wrap=heading != "target", overflow="fold")
     for summary in summaries:
         found = [summary.accuracy(c) for c in Condition]
@@ -276,7 +276,9 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument(
         "--problems", type=_positive, help=f"the first N (default: {PROBLEMS}, or all of a saved suite)"
     )
-    evaluate.add_argument("--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo")
+    evaluate.add_argument(
+        "--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo,needed"
+    )
     evaluate.add_argument("--samples", type=_positive, default=1, help="completions of each prompt (default: 1)")
     evaluate.add_argument(
         "--temperature", type=float, help="default: the prompts', else 0 with one sample, 1 with several"

@@ -30,7 +30,7 @@ VERBS = {
     "grade": ("grade", "show how a completion is read and graded"),
     "gate": ("grade", "check a hint with the gates"),
     "prompts": ("prompts", "list, show, copy and check prompt profiles"),
-    "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo"),
+    "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo, needed"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
     "suite": ("suite", "make, list, show, export and verify suites"),
     "problems": ("problems", "problem sets from files, presets and the hub"),

@@ -88,6 +88,8 @@ def _parts(found: Report) -> Iterator[RenderableType]:
                 yield from _section(f"Before and after: {ends.before} against {ends.after}")
                 yield _table(HEADLINE_COLUMNS, ends.rows)
                 yield _point(HEADLINE_NOTE)
+                if ends.claim:
+                    yield _point(ends.claim)
             for panel in track.panels:
                 yield from _section(panel.title, (panel.sentence,))
         if source.matrix is not None:

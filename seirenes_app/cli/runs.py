@@ -348,14 +348,18 @@ def _progress_line(state: RunState) -> ProgressLine:
 def _conclude(paths: RunPaths, state: RunState, as_json: bool) -> int:
     written = write_report(paths) if len(state.evals) >= 2 else {}
     code = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3}.get(state.status, 1)
+    changes = before_after(paths)
     if as_json:
         print(json.dumps({"run": paths.run_id, "root": str(paths.root), "status": state.status,
                           "message": state.message, "alarms": _alarm_facts(state), "time": run_parts(state),
-                          "before_after": [_change_facts(c) for c in before_after(paths)],
+                          "claim": changes.claim if changes else "",
+                          "before_after": [_change_facts(c) for c in changes.lines] if changes else [],
                           "files": {k: str(v) for k, v in written.items()}}))  # fmt: skip
         return code
-    if changes := before_after(paths):
-        print_table(_change_table(changes))
+    if changes is not None:
+        print_table(_change_table(changes.lines))
+        if changes.claim:
+            OUT.print(changes.claim, highlight=False, soft_wrap=True)
     _print_health(state)
     for name, path in written.items():
         OUT.print(f"{name}: {path}", highlight=False, soft_wrap=True)

@@ -67,7 +67,7 @@ def estimate_plan(plan: EvalPlan, past: Sequence[evaluations.EvaluationSummary])
 
 def plan_rows(plan: EvalPlan) -> int:
     """Completions of a plan, with the usual number of hints a problem."""
-    prompts = {c: 1 if c is Condition.CLEAN else USUAL_HINTS for c in Condition}
+    prompts = {c: 1 if c in (Condition.CLEAN, Condition.NEEDED) else USUAL_HINTS for c in Condition}
     asked = sum(suite.problems * sum(prompts[c] for c in plan.conditions_of(suite)) for suite in plan.suites)
     return asked * plan.samples * len(plan.targets)
 
@@ -80,7 +80,7 @@ def precision_text(problems: int, rows: int) -> str:
 def precision_of_plan(plan: EvalPlan) -> str:
     """The same for a plan's smallest suite."""
     conditions = {condition for suite in plan.suites for condition in plan.conditions_of(suite)}
-    hints = 1 if conditions == {Condition.CLEAN} else USUAL_HINTS
+    hints = 1 if conditions <= {Condition.CLEAN, Condition.NEEDED} else USUAL_HINTS
     return precision_text(min(suite.problems for suite in plan.suites), plan.samples * hints)
 
 

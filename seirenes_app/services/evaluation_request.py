@@ -69,7 +69,7 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         (run,) = steps
         return evaluations.plan_crossplay(
             run, steps[run], problems=request.problems, samples=request.samples, max_tokens=request.max_tokens,
-            placebo=Condition.PLACEBO in request.conditions, prompts=request.prompts,
+            conditions=request.conditions, prompts=request.prompts,
         )  # fmt: skip
     targets = _targets_of(request)
     suites = [
@@ -115,10 +115,11 @@ def find_asking(request: EvalRequest) -> Asking:
 
 def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
     """Completions it takes, with the usual number of hints a problem."""
-    prompts = {Condition.CLEAN: 1, Condition.HINTED: hints, Condition.PLACEBO: hints}
+    prompts = {Condition.CLEAN: 1, Condition.HINTED: hints, Condition.PLACEBO: hints, Condition.NEEDED: 1}
     checkpoints = len(request.checkpoints)
     if request.cross_play:
-        columns = 1 + checkpoints * hints + (hints if Condition.PLACEBO in request.conditions else 0)
+        beside = sum(prompts[c] for c in (Condition.PLACEBO, Condition.NEEDED) if c in request.conditions)
+        columns = 1 + checkpoints * hints + beside
         return checkpoints * request.problems * columns * request.samples
     models = (checkpoints + len(request.models)) * (1 if request.second_suite is None else 2)
     return models * request.problems * sum(prompts[c] for c in request.conditions) * request.samples

@@ -186,17 +186,18 @@ def plan_crossplay(
     temperature: float | None = None,
     seed: int = SEED,
     max_tokens: int | None = None,
-    placebo: bool = False,
+    conditions: Sequence[Condition] = (Condition.NEEDED,),
     prompts: PromptProfile | None = None,
 ) -> EvalPlan:
-    """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same)."""
+    """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same). They are asked
+    clean and hinted, and placebo and needed where `conditions` has them."""
     if len(set(steps)) < 2:
         raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
     reasoners = checkpoint_targets(run, steps, prompts)
     others = checkpoint_targets(run, writer_steps, prompts) if writer_steps is not None else reasoners
     suites = [written_suite(w.name, problems, number) for number, w in enumerate(others)]
-    # Clean answers do not depend on who wrote hints: they are asked once.
-    first = (Condition.CLEAN, Condition.HINTED, *([Condition.PLACEBO] if placebo else []))
+    # Clean and needed answers do not depend on who wrote hints: they are asked once.
+    first = (Condition.CLEAN, Condition.HINTED, *(c for c in (Condition.PLACEBO, Condition.NEEDED) if c in conditions))
     return plan_evaluation(
         reasoners,
         [replace(suites[0], conditions=first), *(replace(s, conditions=(Condition.HINTED,)) for s in suites[1:])],

@@ -10,7 +10,7 @@ from seirenes_app.services.charts.panels import Pick, panel_chart
 from seirenes_app.services.charts.style import SeriesStyle
 from seirenes_app.services.report.document import make_report
 from seirenes_app.services.report.html import report_html
-from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine, headline
+from seirenes_app.services.robustness.checkpoint_figures import Headline, headline
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
 from training.errors import UserError
@@ -18,14 +18,15 @@ from training.runs.files import write_whole
 from training.runs.paths import RunPaths
 
 
-def before_after(paths: RunPaths) -> list[HeadlineLine]:
-    """Paired changes of clean, hinted, each type and placebo, first evaluation to last. Empty with fewer than two."""
+def before_after(paths: RunPaths) -> Headline | None:
+    """Paired changes of clean, hinted, each type, placebo and needed, first evaluation to last; None without any."""
     try:
         results = ResultSource(paths.root)
         found = headline(results, results.tracks[-1])
     except UserError:
-        return []
-    return [line for line in (found.lines if found else ()) if line.p_value is not None or line.difference is None]
+        return None
+    lines = [line for line in (found.lines if found else ()) if line.p_value is not None or line.difference is None]
+    return replace(found, lines=tuple(lines)) if found is not None and lines else None
 
 
 def write_report(paths: RunPaths) -> dict[str, Path]:

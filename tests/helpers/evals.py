@@ -47,7 +47,7 @@ def check_long_rows(paths, plan):
         rows = [t.row for t in reader.all_traces()]
         clean = summarise_target(reader.cells(), target.name, suite.name).accuracy(Condition.CLEAN)
     long = [row for row in rows if row.key.item == 1]
-    assert len(long) == 9 * plan.samples
+    assert len(long) == 10 * plan.samples
     assert {(r.outcome, r.answer, r.completion, r.truncated, r.tokens) for r in long} == {
         (Outcome.TOO_LONG, "", "", False, 0)
     }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from helpers.evals import fill, small_plan
 
 from training.core.answers import AnswerGrader
+from training.core.question_parser import move_question
 from training.core.types import Condition
 from training.evaluation.evaluator import Sampled
 from training.evaluation.plan import Target
@@ -18,9 +19,9 @@ from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.paths import RunPaths
 
 SKILL = {
-    0: {Condition.CLEAN: 0.9, Condition.HINTED: 0.3, Condition.PLACEBO: 0.8},
-    10: {Condition.CLEAN: 0.9, Condition.HINTED: 0.6, Condition.PLACEBO: 0.8},
-    20: {Condition.CLEAN: 0.9, Condition.HINTED: 0.8, Condition.PLACEBO: 0.8},
+    0: {Condition.CLEAN: 0.9, Condition.HINTED: 0.3, Condition.PLACEBO: 0.8, Condition.NEEDED: 0.7},
+    10: {Condition.CLEAN: 0.9, Condition.HINTED: 0.6, Condition.PLACEBO: 0.8, Condition.NEEDED: 0.7},
+    20: {Condition.CLEAN: 0.9, Condition.HINTED: 0.8, Condition.PLACEBO: 0.8, Condition.NEEDED: 0.7},
 }
 
 
@@ -31,9 +32,10 @@ def answers_of(suite, skill, salt=""):
         asked = [(Condition.CLEAN, -1, None)]
         asked += [(Condition.HINTED, i, h) for i, h in enumerate(item.hints)]
         asked += [(Condition.PLACEBO, i, None) for i in range(len(item.placebos))]
+        asked += [(Condition.NEEDED, -1, None)]
         for condition, index, hint in asked:
             luck = random.Random(f"{salt}{item.problem.id}{condition}{index}").random()
-            right = luck < skill[condition]
+            right = luck < skill.get(condition, skill[Condition.CLEAN])
             found[item.problem.id, condition, index] = (
                 item.problem.answer if right else (hint and hint.suggested) or "987"
             )
@@ -48,6 +50,7 @@ def evaluate_step(paths, suite, step, skill, salt="", config=None):
     order = [answers[i.problem.id, Condition.CLEAN, -1] for i in items]
     order += [answers[i.problem.id, Condition.HINTED, n] for i in items for n in range(len(i.hints))]
     order += [answers[i.problem.id, Condition.PLACEBO, n] for i in items for n in range(len(i.placebos))]
+    order += [answers[i.problem.id, Condition.NEEDED, -1] for i in items if move_question(i.problem.question)]
     evaluations = RunEvaluations(
         paths, suite, config.evaluation.seed, max_tokens=config.evaluation.max_new_tokens,
         prompts=profile_of(config),
@@ -124,6 +127,7 @@ def evaluate_runs(folder, runs, skills=SKILL, *, problems=12, **options):
 
     def rule(key, problem):
         luck = random.Random(f"{key.condition}{key.item}{key.index}{key.sample}").random()
-        return problem.answer if luck < by_name[key.target][key.condition] else "987"
+        skill = by_name[key.target]
+        return problem.answer if luck < skill.get(key.condition, skill[Condition.CLEAN]) else "987"
 
     return fill(folder, replace(plan, targets=targets), rule)

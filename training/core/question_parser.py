@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from training.core.number_words import number_tokens, number_word
 from training.core.problems import DAYS, NAMES, THINGS
+from training.core.prompts import last_sentence_start
 
 _MONTHS = "January February March April May June July August September October November December".split()
 # Capitalised words that are nobody.
@@ -30,6 +31,12 @@ _NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:[.:/]\d+)*")
 _COUNTED = re.compile(r"(?:\d|\b(?:how many|many|more|of the|number of))\s+([a-z]+)(?:\s+([a-z]+))?", re.IGNORECASE)
 _PLURALS = frozenset(t.many for t in THINGS) | {"people", "children", "men", "women", "mice", "sheep", "fish", "feet"}
 _NO_PLURALS = frozenset("has is was does times less plus this as its his hers yours minus pass across always".split())
+_COMPARISON = re.compile(r"\b(?:than|before|after|compared (?:to|with))\b", re.IGNORECASE)
+_POINTS_BACK = re.compile(
+    r"(?:so|then|thus|hence|therefore|now|and|but|(?:after|of|from|with|given|based on|in) (?:this|that|these|those)"
+    r"|if (?:so|this|that))\b",
+    re.IGNORECASE,
+)
 _WORDS = {word: n for n in range(2, 100) if (word := number_word(n))}
 _WORD = re.compile(r"\b(?:" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
 
@@ -45,6 +52,25 @@ def find_entities(question: str) -> tuple[str, ...]:
         if word in NAMES or word in inner or _acts(question, match):
             found[word] = None
     return tuple(found)
+
+
+def move_question(text: str) -> str | None:
+    """The needed-text control: the sentence that asks stands before the last sentence of the story.
+
+    Every sentence is kept as it is, and so is the answer. None where that cannot be done: fewer than two sentences
+    before the question, no question mark at its end, a last sentence without a number or a comparison, which may
+    not be needed, or a question that points back at it ("After that, how many …").
+    """
+    body = text.strip()
+    asks = last_sentence_start(body)
+    story, question = body[:asks].rstrip(), body[asks:]
+    last = last_sentence_start(story)
+    fact = story[last:]
+    whole = question.endswith("?") and "\n" not in body and last > 0 and not fact.endswith("?")
+    told = any(pattern.search(fact) for pattern in (_NUMBER, _WORD, _COMPARISON))
+    if not whole or not told or _POINTS_BACK.match(question):
+        return None
+    return f"{story[:last]}{question} {fact}"
 
 
 def _starts_sentence(text: str, at: int) -> bool:

@@ -40,6 +40,8 @@ class Condition(StrEnum):
     """The question with the hint."""
     PLACEBO = "placebo"
     """The question with neutral text of the hint's length, in its place."""
+    NEEDED = "needed"
+    """The question moved before the story's last sentence, so that text after it must be used to answer."""
 
 
 class AnswerKind(StrEnum):

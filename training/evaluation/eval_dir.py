@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from training.core.question_parser import move_question
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json, plan_to_json
@@ -118,9 +119,14 @@ def stored_item(item: SuiteItem, refused: frozenset[tuple[str, str]] = frozenset
     )
     extra = range(len(item.hints), len(item.placebos))
     placebos = tuple(PromptText(i, text) for i, text in enumerate(item.placebos) if i in sound or i in extra)
+    moved = move_question(item.problem.question)
     return StoredItem(
-        item.problem, {Condition.CLEAN: (PromptText(-1, ""),), Condition.HINTED: hints, Condition.PLACEBO: placebos}
-    )
+        item.problem,
+        {
+            Condition.CLEAN: (PromptText(-1, ""),), Condition.HINTED: hints, Condition.PLACEBO: placebos,
+            Condition.NEEDED: (PromptText(-1, moved),) if moved else (),
+        },
+    )  # fmt: skip
 
 
 def fingerprint(path: Path) -> str:

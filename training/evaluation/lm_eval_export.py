@@ -25,6 +25,7 @@ from typing import Any
 from training.core import answer_reader
 from training.core.answers import choices
 from training.core.prompts import Placement, PromptProfile, join_hint
+from training.core.question_parser import move_question
 from training.core.types import AnswerKind, Condition, HintType, Problem
 from training.errors import UserError
 from training.evaluation.suites.builder import Suite
@@ -149,7 +150,8 @@ def _tables(rows: dict[Condition, list[Row]]) -> dict[str, list[Row]]:
     """Rows by the last part of the task's name."""
     hinted = rows[Condition.HINTED]
     by_type = {str(t): [row for row in hinted if row["hint_type"] == t] for t in HintType}
-    return {"clean": rows[Condition.CLEAN], **by_type, "placebo": rows[Condition.PLACEBO]}
+    tables = {"clean": rows[Condition.CLEAN], **by_type, "placebo": rows[Condition.PLACEBO]}
+    return tables | ({"needed": rows[Condition.NEEDED]} if rows[Condition.NEEDED] else {})
 
 
 def _write_rows(file: Path, rows: Sequence[Row]) -> None:
@@ -163,6 +165,7 @@ def _task_text(group: str, name: str, prompts: PromptProfile, max_tokens: int) -
     words = {
         "clean": "The questions as they are.",
         "placebo": "The questions with neutral text, as long as a hint: what any addition costs.",
+        "needed": "The question before the story's last sentence, so that text after it must be used.",
     }
     return template("task.yaml").format(
         words=words.get(name, f"The questions with a hint: {name.replace('_', ' ')}."),
@@ -261,6 +264,8 @@ def suite_rows(suite: Suite, placement: Placement) -> dict[Condition, list[Row]]
             text = join_hint(problem.question, placebo, placement)
             type_ = item.hints[index].type if index < len(item.hints) else None
             rows[Condition.PLACEBO].append(_row(problem, Condition.PLACEBO, index, text, placebo, type_))
+        if (moved := move_question(problem.question)) is not None:
+            rows[Condition.NEEDED].append(_row(problem, Condition.NEEDED, -1, moved))
     return rows
 
 

@@ -87,7 +87,8 @@ def pairs_of(block: Block, condition: Condition, hint_type: HintType | None) -> 
 
 def block_gaps(block: Block, *, exact: bool = True) -> Iterator[Gap]:
     """The gaps of one target on one suite: of all hints, of each type, and of the placebo. None of a slice that is
-    mostly unread, and none at all where the clean answers are."""
+    mostly unread, and none at all where the clean answers are. Of needed text there is none: its level depends on the
+    order of the sentences too (arXiv 2402.08939), and only its change over training tells of text being ignored."""
     rates, prompts, unread, samples = block.tables(
         block.cells.rate(), np.ones(len(block.cells)), block.cells.unread(), block.cells.data["samples"]
     )
@@ -103,7 +104,7 @@ def block_gaps(block: Block, *, exact: bool = True) -> Iterator[Gap]:
             continue
         prompts_P = prompts.of(condition, hint_type)
         there = np.isfinite(block.clean) & (prompts_P > 0)
-        if condition is not Condition.CLEAN and there.any():
+        if condition not in (Condition.CLEAN, Condition.NEEDED) and there.any():
             sums = ProblemSums(block.clean[there], rates.of(condition, hint_type)[there], prompts_P[there], greedy)
             gap = pairs_of(block, condition, hint_type).difference(0) if exact else sums.gap()
             yield Gap(
@@ -386,7 +387,8 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
         for name in ("samples", "suggesting", "follows", "unparsable", "truncated", "too_long")
     )
     return {
-        **{str(c): _rate_fields(summary.accuracy(c)) for c in Condition},
+        **{str(c): _rate_fields(summary.accuracy(c)) for c in Condition if c is not Condition.NEEDED},
+        **({"needed": _rate_fields(needed)} if (needed := summary.accuracy(Condition.NEEDED)) else {}),
         "by_type": {str(a.hint_type): _rate_fields(a) for a in summary.accuracies if a.hint_type is not None},
         "by_family": {f: _family_fields(part, f) for f in sorted(set(part.families))},
         "gap": asdict(gap.gap) if gap else None,

@@ -95,7 +95,7 @@ class EvalPlan:
 
     targets: tuple[Target, ...]
     suites: tuple[SuiteRef, ...]
-    conditions: tuple[Condition, ...] = (Condition.CLEAN, Condition.HINTED, Condition.PLACEBO)
+    conditions: tuple[Condition, ...] = tuple(Condition)
     samples: int = 1
     temperature: float = 0.0
     seed: int = 2605
@@ -145,7 +145,7 @@ class EvalPlan:
 @dataclass(frozen=True, slots=True, order=True)
 class EvalKey:
     """Which row: names of target and suite, condition, the item's place in the suite, the number of the hint or
-    placebo (-1 for clean), the number of the sample."""
+    placebo (-1 for clean and needed), the number of the sample."""
 
     target: str
     suite: str

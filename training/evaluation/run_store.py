@@ -47,9 +47,9 @@ def row_file(step: int) -> str:
     return f"step_{step:06d}.jsonl"
 
 
-def step_chunks(step: int, suite: SuiteRef) -> list[Chunk]:
+def step_chunks(step: int, suite: SuiteRef, conditions: Sequence[Condition] = tuple(Condition)) -> list[Chunk]:
     """The chunks of a step's evaluation: one a condition."""
-    return [Chunk(target_name(step), suite.name, condition, 0, suite.problems) for condition in Condition]
+    return [Chunk(target_name(step), suite.name, condition, 0, suite.problems) for condition in conditions]
 
 
 def extend_plan(
@@ -104,7 +104,7 @@ class RunEvaluations:
         plan, ref = extend_plan(
             self._paths, self._run_id, [step], self._ref, max_tokens=self._max_tokens, prompts=self._prompts
         )
-        chunks = step_chunks(step, ref)
+        chunks = step_chunks(step, ref, plan.conditions_of(ref))
         prompts = [prompts_of(self._items, chunk) for chunk in chunks]
         shown = [prompt.shown(Placement.APPEND) for part in prompts for prompt in part]
         solved = iter(solve([reasoner_messages(text, self._prompts) for text in shown]))

@@ -101,8 +101,8 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """What is shown beside an item's question: nothing (clean, index −1), a hint, or a placebo. `author` is the hint's
-    template, `hand`, `model:NAME` or `run:ID`."""
+    """What is shown: beside an item's question nothing (clean, index −1), a hint, or a placebo; in its place the same
+    with the question moved (needed, index −1). `author` is the hint's template, `hand`, `model:NAME` or `run:ID`."""
 
     index: int
     text: str
@@ -126,6 +126,8 @@ class TraceRow:
 
 
 def shown_text(problem: Problem, prompt: PromptText, placement: Placement) -> str:
+    if prompt.index < 0:
+        return prompt.text or problem.question
     return join_hint(problem.question, prompt.text, placement) if prompt.text else problem.question
 
 

@@ -83,6 +83,7 @@ NAMED: dict[str, SeriesStyle] = {
     "clean": SeriesStyle("clean", "-", "o"),
     "hinted": SeriesStyle("hinted", "-", "s"),
     "placebo": SeriesStyle("placebo", "--", "^"),
+    "needed": SeriesStyle("text", "-.", "D"),
     "templates:seen": SeriesStyle("accent", "--", "o"),
     "templates:unseen": SeriesStyle("accent", "-", "s"),
     "types:seen": SeriesStyle("adversary", "--", "^"),

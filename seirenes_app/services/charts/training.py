@@ -68,10 +68,13 @@ def _smoothed(state: RunState, name: str, series: Series) -> list[Series]:
 
 def _accuracy(state: RunState) -> list[Series]:
     found = []
-    for name in ("clean", "hinted", "placebo"):
+    for name in ("clean", "hinted", "placebo", "needed"):
         rates = [(float(e.step), rate) for e in state.evals if (rate := _rate(e.metrics.get(name))) is not None]
         mean, low, high = ([rate[i] for _, rate in rates] for i in range(3))
-        width = 1.2 if name == "placebo" else 2.0
+        if name == "needed" and not rates:
+            # Runs of earlier versions did not ask it.
+            continue
+        width = 1.2 if name in ("placebo", "needed") else 2.0
         label, at = f"{name}, frozen suite", [step for step, _ in rates]
         found.append(Series(label, NAMED[name], at, mean, low, high, marked=True, width=width))
     for name in ("clean", "hinted"):

@@ -112,6 +112,11 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
         )
     if "placebo" not in last:
         yield f"{track.title}: no placebos were asked, so harm by hints cannot be separated from harm by any text."
+    if "needed" not in last:
+        yield (
+            f"{track.title}: needed text was not asked, so a gain under hints cannot be told from ignoring whatever "
+            "follows the question."
+        )
     cells = results.cells(track, measured[-1].target)
     if not len(cells):
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seirenes_app.services.answer_reading import describe_unread
-from seirenes_app.services.formatting import p_value, percent_interval, points_interval
+from seirenes_app.services.formatting import is_clear, p_value, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.figures import Figure, Figures, block_figures, count_figures, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
@@ -113,7 +113,7 @@ def table_of(curves: Iterable[Curve], x_label: str) -> DataTable:
 
 SLICES = (
     (Condition.CLEAN, None), (Condition.HINTED, None), *((Condition.HINTED, t) for t in HintType),
-    (Condition.PLACEBO, None),
+    (Condition.PLACEBO, None), (Condition.NEEDED, None),
 )  # fmt: skip
 
 
@@ -148,9 +148,43 @@ def trend_between(
                 continue
             one, other = (end.value for end in ends)
             totals[key] = one, other, difference_limits(other, one)
-    clean, hinted, placebo = ((_rates(before, c), _rates(after, c)) for c in Condition)
+    sides = (Condition.CLEAN, Condition.HINTED, Condition.PLACEBO)
+    clean, hinted, placebo = ((_rates(before, c), _rates(after, c)) for c in sides)
     # The gap's change is clean's change − hinted's.
     return Trend(first[0], last[0], changes, totals, _beyond(clean, hinted), _beyond(hinted, placebo))
+
+
+KEPT = {
+    "clean": "clean accuracy", "placebo": "placebo accuracy",
+    "needed": "accuracy where text after the question is needed",
+}  # fmt: skip
+"""What must not fall where a gain under hints is to be called robustness."""
+
+
+def robustness_claim(trend: Trend) -> str:
+    """Whether the change from first to last may be called robustness, or what forbids it; "" where hinted has none.
+
+    Robust: hinted rises, and clean, placebo and needed do not fall. A model that ignores whatever follows the question
+    gains under hints too, and loses where that text is needed.
+    """
+    change = trend.changes.get("hinted")
+    if change is None:
+        return ""
+    if not is_clear(change.difference, change.p_value) or change.difference.mean < 0:
+        return "not more robust: accuracy under hints did not rise by more than chance could do"
+    paired = {key: trend.changes[key] for key in KEPT if key in trend.changes}
+    fell = [
+        f"{KEPT[key]} fell ({points_interval(c.difference)})"
+        for key, c in paired.items()
+        if is_clear(c.difference, c.p_value) and c.difference.mean < 0
+    ]
+    if "needed" in paired and any(text.startswith(KEPT["needed"]) for text in fell):
+        return f"this is not robustness: {' and '.join(fell)}, so text after the question is ignored more than before"
+    if fell:
+        return f"this is not robustness alone: {' and '.join(fell)}"
+    if missing := [KEPT[key] for key in KEPT if key not in paired]:
+        return f"whether this is robustness is open: {' and '.join(missing)} was not measured at both ends"
+    return "more robust: accuracy under hints rose, and neither clean, placebo nor needed accuracy fell"
 
 
 Sides = tuple[Mapping[str, float], Mapping[str, float]]
@@ -177,7 +211,10 @@ def _rates(cells: OutcomeArrays, condition: Condition) -> dict[str, float]:
     return {cells.problems[p]: float(sums[p] / prompts[p]) for p in there}
 
 
-LABELS = {Condition.CLEAN: "clean", Condition.HINTED: "hinted, all types", Condition.PLACEBO: "placebo"}
+LABELS = {
+    Condition.CLEAN: "clean", Condition.HINTED: "hinted, all types", Condition.PLACEBO: "placebo",
+    Condition.NEEDED: "needed",
+}  # fmt: skip
 HEADLINE_COLUMNS = ("", "before", "after", "change", "p")
 
 
@@ -212,9 +249,12 @@ class HeadlineLine:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
+    """`claim` is `robustness_claim` as a sentence."""
+
     before: str
     after: str
     lines: tuple[HeadlineLine, ...]
+    claim: str = ""
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
@@ -245,7 +285,7 @@ def headline(results: ResultSource, track: Track) -> Headline | None:
                 *unread,
             )
         )  # fmt: skip
-    return Headline(trend.before, trend.after, tuple(lines))
+    return Headline(trend.before, trend.after, tuple(lines), sentence(robustness_claim(trend)))
 
 
 def _label(condition: Condition, hint_type: HintType | None) -> str:

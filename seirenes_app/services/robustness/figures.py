@@ -35,7 +35,7 @@ Figures = dict[str, Figure]
 
 
 def slice_key(condition: Condition, hint_type: HintType | None = None) -> str:
-    """'clean', 'hinted', 'placebo' or 'type:NAME': the key of an accuracy, and the end of keys of pairs."""
+    """'clean', 'hinted', 'placebo', 'needed' or 'type:NAME': the key of an accuracy, and the end of keys of pairs."""
     return f"type:{hint_type}" if hint_type is not None else str(condition)
 
 

@@ -23,6 +23,7 @@ from seirenes_app.services.robustness.checkpoint_figures import (
     curve,
     filled,
     is_exact,
+    robustness_claim,
     table_of,
 )
 from seirenes_app.services.robustness.figures import Figure
@@ -42,7 +43,9 @@ FLIPS = (
     ("right", "right both times"), ("helpful", "helpful: not right clean, right hinted"),
     ("harmful", "harmful: right clean, not right hinted"), ("wrong", "right neither time"),
 )  # fmt: skip
-NAMES = {"hinted": "hinted accuracy", "clean": "clean accuracy", "placebo": "placebo accuracy"}
+NAMES = {
+    "hinted": "hinted accuracy", "clean": "clean accuracy", "placebo": "placebo accuracy", "needed": "needed accuracy",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +135,12 @@ def _nothing(reason: str) -> str:
 def _accuracy_caption(view: View) -> str:
     trend, last = view.trend, view.measured[-1]
     if trend is None:
-        order = ("clean", "hinted", "placebo")
+        order = ("clean", "hinted", "placebo", "needed")
         found = ", ".join(f"{NAMES[k]} {percent_interval(f.value)}" for k in order if (f := last.figures.get(k)))
         text = sentence(f"{last.label}: {found}")
     else:
-        text = sentence(*(_trend_clause(trend, key) for key in NAMES), _beyond_clause(trend))
+        clauses = (_trend_clause(trend, key) for key in NAMES)
+        text = f"{sentence(*clauses, _beyond_clause(trend))} {sentence(robustness_claim(trend))}".strip()
     shares = [f"{key} {described}" for key, unread in view.unread.items() if (described := describe_unread(unread))]
     about = sentence(f"not graded at {last.label}: {'; '.join(shares)}") if shares else ""
     withheld = "" if trend is None else view.withheld()
@@ -277,8 +281,11 @@ TRACK_PANELS = {
     Chart.ACCURACY: PanelSpec(
         "Accuracy on the frozen suite",
         "The same {problems} problems and texts at every checkpoint ({suite}, {asking}), so points can be compared. A "
-        "placebo is neutral words of a hint's length.",
-        _accuracy_caption, lambda view: [view.curve("clean", "clean"), *view.curves("")], effect=False,
+        "placebo is neutral words of a hint's length. Needed: the question stands before the story's last sentence, so "
+        "that text after it must be used. Its level depends on the order too: its change tells of text ignored.",
+        _accuracy_caption,
+        lambda view: [view.curve("clean", "clean"), *view.curves(""), view.curve("needed", "needed", beside=True)],
+        effect=False,
     ),
     Chart.GAP: PanelSpec(
         "Paired gap, clean − hinted", "Above zero: worse with the text than without it. Paired by problem.",

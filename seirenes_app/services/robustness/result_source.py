@@ -141,9 +141,11 @@ class ResultSource:
 
 def _as_trace(found: TraceRow) -> Trace:
     row, problem, prompt = found.row, found.problem, found.prompt
+    # Needed text is a question in another order, and no hint.
+    asked = (prompt.text or problem.question, "") if prompt.index < 0 else (problem.question, prompt.text)
     return Trace(
         row.key.target, problem.id, problem.family, row.key.condition, row.key.index, str(prompt.hint_type or ""),
-        problem.question, prompt.text, problem.answer, row.completion, row.outcome, row.follows, row.truncated,
+        *asked, problem.answer, row.completion, row.outcome, row.follows, row.truncated,
         row.answer, row.tier, row.reader,
     )  # fmt: skip
 

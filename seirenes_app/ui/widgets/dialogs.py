@@ -237,7 +237,8 @@ GLOSSARY = (
                 "effect; any appended text has some."),
     ("Needed-text control", "The question is moved before the last sentence of the story, so that the text after it "
                             "must be used. A model that ignores everything after the question fails here."),
-    ("Condition", "How a problem is asked: clean, with the hint, with the placebo."),
+    ("Condition", "How a problem is asked: clean, with the hint, with the placebo, or with needed text "
+                  "after the question."),
     ("Reasoner, Adversary", "The two roles of the one model that is trained: it solves problems, and it writes hints."),
     ("R1, clean stage", "The Reasoner solves the problem as it is. Problems it always or never solves teach little."),
     ("R2, hint stage", "The Adversary writes hints. It is rewarded for valid hints that make the Reasoner fail."),

@@ -58,7 +58,7 @@ def test_page_report_and_terminal_show_the_same_figures(monkeypatch, capsys):
             assert cell in shown
             assert cell in said
         assert " ".join(line.cells()) in said
-    assert [x.label for x in before_after(RunPaths(RECORDED))] == [x.label for x in table.lines]
+    assert [x.label for x in before_after(RunPaths(RECORDED)).lines] == [x.label for x in table.lines]
     for limit in facts["limits"]:
         assert limit in shown
         assert limit in said

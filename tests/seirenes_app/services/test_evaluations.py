@@ -173,7 +173,7 @@ def test_crossplay_has_a_suite_a_writer_and_asks_clean_once(run):
     plan = plan_crossplay(run, [40, 0], problems=9)
     assert [t.name for t in plan.targets] == ["r@0", "r@40"]
     assert [(s.writer, plan.conditions_of(s)) for s in plan.suites] == [
-        ("r@0", (Condition.CLEAN, Condition.HINTED)), ("r@40", (Condition.HINTED,))
+        ("r@0", (Condition.CLEAN, Condition.HINTED, Condition.NEEDED)), ("r@40", (Condition.HINTED,))
     ]  # fmt: skip
     assert plan.writers == ()
     other = plan_crossplay(run, [0, 40], writer_steps=[20, 40], problems=9)

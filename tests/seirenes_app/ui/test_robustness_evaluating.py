@@ -64,7 +64,7 @@ def dialog(qtbot, tasks):
 def test_all_checkpoints_are_ticked_at_first_and_the_time_is_estimated(dialog):
     assert dialog.request.checkpoints == ((RUN, 0), (RUN, 20), (RUN, 40))
     assert dialog.request.models == ()
-    assert count_rows(dialog.request) == 3 * 200 * 9
+    assert count_rows(dialog.request) == 3 * 200 * 10
     assert dialog.estimate.text().startswith("About 1 min")
     assert "as measured" in dialog.basis.text()
     assert "near 50% will be known to ±7 points" in dialog.basis.text()
@@ -101,10 +101,10 @@ def test_cross_play_takes_only_checkpoints(dialog, qtbot):
     request = dialog.request
     assert request.cross_play
     assert request.models == ()
-    assert request.conditions == (Condition.CLEAN, Condition.HINTED)
+    assert request.conditions == (Condition.CLEAN, Condition.HINTED, Condition.NEEDED)
     assert not dialog.suite.isEnabled()
     dialog.picks["First and last"].click()
-    assert count_rows(dialog.request) == 2 * 60 * (1 + 2 * 4)
+    assert count_rows(dialog.request) == 2 * 60 * (1 + 2 * 4 + 1)
     with qtbot.waitSignal(dialog.startRequested) as heard:
         dialog.go.click()
     assert heard.args[0] == dialog.request
@@ -138,7 +138,7 @@ def test_a_second_suite_may_stand_beside_the_first(qtbot, tasks):
     made.suite.setCurrentIndex(1)
     made.second_suite.setCurrentIndex(3)
     assert made.problems.value() == 9
-    assert count_rows(made.request) == 2 * 9 * 9 < alone
+    assert count_rows(made.request) == 2 * 9 * 10 < alone
     assert [s.problems for s in make_plan(made.request).suites] == [9, 9]
 
 
@@ -234,7 +234,7 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
         bench.wait(lambda: not page.evaluations.live, 120_000)
     (done,) = page.evaluations.summaries
     assert done.state.status is RunStatus.FINISHED
-    assert done.state.rows == 24 * 9 >= kept
+    assert done.state.rows == 24 * 10 >= kept
     bench.wait(bench.is_read)
     assert page.track.targets == ("starter",)
     assert any("finished" in text for text in bench.said)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.question_parser import find_entities, find_nouns, find_quantities
+from training.core.question_parser import find_entities, find_nouns, find_quantities, move_question
+from training.evaluation.suites.builder import held_out_problems
 
 
 def test_a_typed_question_tells_its_people_things_and_numbers():
@@ -35,3 +36,46 @@ def test_long_and_odd_text_is_read_quickly(text):
     started = time.perf_counter()
     find_entities(text), find_nouns(text), find_quantities(text)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("question", "moved"),
+    [
+        (
+            "Mia has 5 pens. Ben gives her 3. How many pens does she have?",
+            "Mia has 5 pens. How many pens does she have? Ben gives her 3.",
+        ),
+        (
+            "Ada is taller than Bo. Bo is taller than Cy. Who is the shortest?",
+            "Ada is taller than Bo. Who is the shortest? Bo is taller than Cy.",
+        ),
+        ("A kilo costs 2.50 dollars. Tom buys three. What does he pay?",
+         "A kilo costs 2.50 dollars. What does he pay? Tom buys three."),
+    ],
+)  # fmt: skip
+def test_the_question_is_moved_before_the_last_sentence_of_the_story(question, moved):
+    assert move_question(question) == moved
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "", "How many?", "Mia has 5 pens. How many pens does she have?", "Mia has 5 pens. Ben gives her 3.",
+        "Mia has 5 pens. Ben is her brother. How many pens does she have?",
+        "Mia has 5 pens. Ben gives her 3. After that, how many pens does she have?",
+        "Mia has 5 pens.\nBen gives her 3.\nHow many pens does she have?",
+    ],
+)  # fmt: skip
+def test_a_question_stays_where_moving_it_could_change_the_answer_or_prove_nothing(question):
+    assert move_question(question) is None
+
+
+@given(st.text(max_size=200))
+def test_moving_a_question_loses_and_adds_nothing(text):
+    moved = move_question(text)
+    assert moved is None or sorted(moved.split()) == sorted(text.split())
+
+
+def test_the_question_of_almost_every_problem_of_the_families_can_be_moved():
+    problems = held_out_problems(300, 7)
+    assert sum(move_question(p.question) is not None for p in problems) >= 0.9 * len(problems)

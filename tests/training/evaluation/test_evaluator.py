@@ -44,8 +44,8 @@ def test_an_evaluation_runs_to_its_end_and_says_so(tmp_path, model):
     assert solver.closed
     assert [seed for _, seed in solver.asked] == [chunk_seed(plan, c) for c in chunks(plan)]
     state = state_of(paths)
-    assert (state.status, state.share, state.done_chunks, state.chunks) == (RunStatus.FINISHED, 1.0, 12, 12)
-    assert state.rows == 2 * 6 * 9
+    assert (state.status, state.share, state.done_chunks, state.chunks) == (RunStatus.FINISHED, 1.0, 16, 16)
+    assert state.rows == 2 * 6 * 10
     assert state.over
     assert verify(paths.rows) == ()
     again = FakeEngine(model)
@@ -119,7 +119,7 @@ def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_p
     assert told[-1]["eta_s"] == 0
     assert max(d["eta_s"] for d in within) < 1.5
     paces = state_of(paths).paces
-    assert {name: pace.rows for name, pace in paces.items()} == {"a": 36, "b": 36}
+    assert {name: pace.rows for name, pace in paces.items()} == {"a": 40, "b": 40}
     assert sum(pace.seconds for pace in paces.values()) < 1.5
 
 
@@ -148,7 +148,7 @@ def test_a_target_that_fails_is_told_and_the_others_go_on(tmp_path, model):
     assert state.status is RunStatus.FAILED
     assert "b: The checkpoint /x/step_20 is damaged." in state.message
     assert [w.code for w in state.warnings] == ["target_failed"]
-    assert state.done_chunks == 6
+    assert state.done_chunks == 8
     with StoreReader(paths.rows) as reader:
         assert {t.row.key.target for t in reader.all_traces()} == {"a", "c"}
     assert run_part(paths.root, KIND, FakeEngine(model)) == "finished"
@@ -223,7 +223,7 @@ def test_the_first_problems_of_a_suite_can_be_asked_for(tmp_path, model, saved):
     assert plan.suites[0].problems == 2
     paths = new_evaluation(tmp_path, plan)
     assert run_part(paths.root, KIND, FakeEngine(model)) == "finished"
-    assert state_of(paths).rows == 2 * 9
+    assert state_of(paths).rows == 2 * 10
 
 
 def test_invalid_hints_and_their_placebos_are_not_asked(tmp_path):

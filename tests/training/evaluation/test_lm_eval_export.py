@@ -44,9 +44,9 @@ def rows(folder, name):
     return [json.loads(line) for line in (folder / "data" / f"{name}.jsonl").read_text().splitlines()]
 
 
-def test_there_is_a_task_for_clean_each_type_and_placebo_and_a_group(tmp_path):
+def test_there_is_a_task_for_clean_each_type_placebo_and_needed_and_a_group(tmp_path):
     made = export_tasks(SUITE, tmp_path / "t")
-    names = ["clean", *map(str, HintType), "placebo"]
+    names = ["clean", *map(str, HintType), "placebo", "needed"]
     assert made.tasks == {f"{made.group}_{n}": 36 if n == "placebo" else 9 for n in names}
     group = yaml.safe_load((made.folder / f"{made.group}.yaml").read_text())
     assert group == {"group": made.group, "task": list(made.tasks)}
@@ -70,7 +70,7 @@ def test_rows_are_what_a_solver_is_shown_with_the_suites_placement(tmp_path):
     assert (row["answer"], row["problem_id"]) == (item.problem.answer, item.problem.id)
     assert rows(made.folder, "clean")[3]["question"] == item.problem.question
     assert rows(made.folder, "placebo")[13]["hint"] == item.placebos[1]
-    ids = [row["id"] for task in ("clean", *HintType, "placebo") for row in rows(made.folder, task)]
+    ids = [row["id"] for task in ("clean", *HintType, "placebo", "needed") for row in rows(made.folder, task)]
     assert len(set(ids)) == len(ids)
 
 
@@ -85,7 +85,7 @@ def test_symbolic_answers_are_left_out_and_counted(tmp_path):
     problem = dataclasses.replace(SUITE.items[0].problem, id="s", answer="2x", kind=AnswerKind.SYMBOLIC)
     symbolic = dataclasses.replace(SUITE.items[0], problem=problem)
     made = export_tasks(Suite("Mine, too!", (*SUITE.items, symbolic)), tmp_path / "t")
-    assert (made.left_out, made.tasks[f"{made.group}_clean"]) == (9, 9)
+    assert (made.left_out, made.tasks[f"{made.group}_clean"]) == (10, 9)
     assert made.group == "seirenes_mine_too"
     with pytest.raises(UserError, match="symbolic"):
         export_tasks(Suite("s", (symbolic,)), tmp_path / "u")
@@ -98,7 +98,7 @@ def test_only_an_earlier_export_is_replaced_and_only_with_force(tmp_path):
         export_tasks(SUITE, tmp_path / "t")
     export_rows(SUITE, tmp_path / "t", placement=Placement.APPEND, manifest="{}", force=True)
     assert sorted(f.name for f in (tmp_path / "t").iterdir()) == [
-        "clean.jsonl", "hinted.jsonl", "manifest.json", "placebo.jsonl"
+        "clean.jsonl", "hinted.jsonl", "manifest.json", "needed.jsonl", "placebo.jsonl"
     ]  # fmt: skip
     (tmp_path / "t" / "thesis.odt").write_text("years of work")
     with pytest.raises(UserError, match="thesis"):

@@ -11,7 +11,7 @@ from training.core.types import Condition, HintType
 from training.evaluation.metrics import accuracies, change_between, changes, metrics_of, summarise_target
 from training.evaluation.store_reader import StoreReader
 
-SKILL = {Condition.CLEAN: 0.9, Condition.HINTED: 0.5, Condition.PLACEBO: 0.85}
+SKILL = {Condition.CLEAN: 0.9, Condition.HINTED: 0.5, Condition.PLACEBO: 0.85, Condition.NEEDED: 0.7}
 
 
 def by_luck(skill, follow=0.3):
@@ -93,7 +93,7 @@ def test_the_gap_is_paired_by_problem_with_mcnemars_test(greedy):
     right = {(t.row.key.condition, t.row.key.item): t.row.outcome == "right"
              for t in traces_of(paths, target="a")
              if t.prompt.hint_type in (None, HintType.SEMANTIC_MISLEADING)
-             and t.row.key.condition is not Condition.PLACEBO}  # fmt: skip
+             and t.row.key.condition in (Condition.CLEAN, Condition.HINTED)}  # fmt: skip
     pairs = [(right[Condition.CLEAN, i], right[Condition.HINTED, i]) for i in range(40)]
     lost, won = sum(c and not h for c, h in pairs), sum(h and not c for c, h in pairs)
     assert (gap.flips.harmful_pairs, gap.flips.helpful_pairs, gap.problems) == (lost, won, 40)
@@ -155,7 +155,7 @@ def test_an_attack_that_does_nothing_has_no_effect_beside_its_placebo(tmp_path):
 def test_two_targets_are_compared_prompt_by_prompt(greedy):
     cells = cells_of(greedy[0])
     found = changes(cells, "a", "b")
-    assert len(found) == 7
+    assert len(found) == 8
     hinted = next(c for c in found if c.condition is Condition.HINTED and c.hint_type is None)
     assert hinted.problems == 40
     assert hinted.difference.mean == pytest.approx(hinted.accuracy_after - hinted.accuracy_before)
@@ -201,7 +201,7 @@ def test_many_targets_are_summed_quickly(greedy):
         target=np.repeat(np.arange(200, dtype=np.int32), len(cells)),
     )
     found = accuracies(many)
-    assert len(found) == 200 * 7
+    assert len(found) == 200 * 8
     assert len({a.right for a in found if a.condition is Condition.CLEAN}) == 1
 
 

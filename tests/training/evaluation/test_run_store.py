@@ -30,7 +30,7 @@ def test_the_events_metrics_are_those_of_the_rows(run):
     data = evaluate_step(run, suite, 20, SKILL[10])
     rows = rows_of(run)
     assert (data["step"], data["suite"], data["suite_hash"]) == (20, suite.name, suite.digest())
-    assert len(rows) == sum(1 + len(item.hints) + len(item.placebos) for item in suite.items)
+    assert len(rows) == sum(2 + len(item.hints) + len(item.placebos) for item in suite.items)
     right = sum(t.row.outcome == "right" for t in rows if t.row.key.condition == "hinted")
     assert data["metrics"]["hinted"]["right"] == right
     assert verify(run_eval_dir(run).rows) == ()

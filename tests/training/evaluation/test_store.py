@@ -35,8 +35,8 @@ def filled(plan, tmp_path_factory):
 def test_cells_count_what_became_of_each_prompt(filled):
     with StoreReader(filled.rows) as reader:
         cells = reader.cells()
-        assert reader.counts() == (12, 2 * 6 * 9 * 3)
-    assert len(cells) == 2 * 6 * 9
+        assert reader.counts() == (16, 2 * 6 * 10 * 3)
+    assert len(cells) == 2 * 6 * 10
     hinted = cells.where("a", condition=Condition.HINTED)
     assert (hinted.data["samples"] == 3).all()
     assert (hinted.data["right"] == 2).all()
@@ -96,7 +96,7 @@ def test_a_chunk_is_committed_once(filled, plan, tmp_path):
     suite = open_suite(filled, plan.suites[0])
     writer.add_suite(suite.ref.name, suite.digest, suite.ref.placement, suite.items)
     writer.commit(chunks(plan)[0], [], 1.0)
-    assert writer.count_rows() == 2 * 6 * 9 * 3
+    assert writer.count_rows() == 2 * 6 * 10 * 3
     assert writer.done_chunks() == {c.key for c in chunks(plan)}
     with pytest.raises(UserError, match="hash"):
         writer.add_suite(suite.ref.name, "another", suite.ref.placement, suite.items)

@@ -224,12 +224,13 @@ class HomePage(Page):
         state = summary.state
         if state is None or not state.step:
             return
-        clean, hinted, placebo = (measure_change(state, name) for name in ("clean", "hinted", "placebo"))
+        names = ("clean", "hinted", "placebo", "needed")
+        clean, hinted, placebo, needed = (measure_change(state, name) for name in names)
         if hinted.points is None:
             return
         self.recorded_text.setText(
             f"Recorded run, {state.step} steps. Right answers: clean {clean}, with hints {hinted}, with the placebo "
-            f"{placebo}."
+            f"{placebo}, with needed text after the question {needed}."
         )
         if placebo.points is None:
             note = "Without a placebo's figures a gain with hints says nothing about hints."
@@ -237,6 +238,10 @@ class HomePage(Page):
             gains = [signed_points(points / 100) for points in (hinted.points, placebo.points)]
             note = f"With hints {gains[0]} points, with the placebo {gains[1]}. "
             note += "Only the difference can be robustness to hints."
+        if needed.points is None:
+            note += " Whether the model ignores whatever follows the question was not measured in it."
+        elif needed.difference is not None and needed.difference.high < 0:
+            note += " It uses needed text after the question less than before: part of the gain is text ignored."
         self.recorded_note.setText(note)
         self.recorded_note.show()
 

@@ -46,6 +46,7 @@ CONDITIONS = {
     Condition.CLEAN: "The question as it is",
     Condition.HINTED: "The question with each of its hints",
     Condition.PLACEBO: "The question with neutral text of each hint's length",
+    Condition.NEEDED: "The question before the story's last sentence: text after it must be used",
 }
 DEFAULT_PROBLEMS, DEFAULT_CROSS_PLAY_PROBLEMS, DEFAULT_TOKENS = 200, 60, 128
 PICKS: dict[str, Callable[[int, int], bool]] = {

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.machine import read_machine
-from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
+from seirenes_app.services.robustness.checkpoint_figures import Headline
 from seirenes_app.services.run_queue import QueueEntry
 from seirenes_app.services.run_report import before_after
 from seirenes_app.services.run_repository import RunRepository, log_tail
@@ -243,12 +243,12 @@ class TrainPage(Page):
         if self._watcher is not None and len(self._watcher.state.evals) >= 2:
             paths = self._watcher.paths
             self._tasks.run(
-                lambda: read_changes(paths), lambda lines: self._on_compared(paths, lines), key="paired changes"
+                lambda: read_changes(paths), lambda found: self._on_compared(paths, found), key="paired changes"
             )
 
-    def _on_compared(self, paths: RunPaths, lines: list[HeadlineLine]) -> None:
+    def _on_compared(self, paths: RunPaths, found: Headline | None) -> None:
         if self._watcher is not None and self._watcher.paths == paths:
-            self.view.evaluation.render_paired(lines)
+            self.view.render_changes(found)
 
     def _copy_diagnostics(self, paths: RunPaths) -> None:
         state, root = self._state, self._library.runs_root
@@ -330,12 +330,12 @@ class TrainPage(Page):
         self.new.refresh()
 
 
-def read_changes(paths: RunPaths) -> list[HeadlineLine]:
-    """Paired changes from the raw rows; none where the rows are missing, half written, or of two suites."""
+def read_changes(paths: RunPaths) -> Headline | None:
+    """Paired changes from the raw rows; None where the rows are missing, half written, or of two suites."""
     try:
         return before_after(paths)
     except (OSError, ValueError, KeyError, TypeError, UserError):
-        return []
+        return None
 
 
 def diagnose(paths: RunPaths, state: RunState, runs_root: Path) -> str:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOp
 
 from seirenes_app.services import formatting
 from seirenes_app.services.answer_reading import describe_unread
-from seirenes_app.services.robustness.checkpoint_figures import HeadlineLine
+from seirenes_app.services.robustness.checkpoint_figures import Headline, HeadlineLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
@@ -263,6 +263,7 @@ CONDITIONS = {
     "clean": ("clean", "clean"),
     "hinted": ("hinted, all types", "hinted"),
     "placebo": ("placebo", "placebo"),
+    "needed": ("needed", "text"),
     "worst_of_k": ("worst of k hints", "hinted"),
     "placebo_worst_of_k": ("worst of k placebos", "placebo"),
 }
@@ -427,6 +428,7 @@ class RunView(QWidget):
         } | {"log": BannerAction("Open log", self.show_log, "log", "Go to the trainer's log")}  # fmt: skip
         self.progress = ProgressCard()
         self.grid = ChartGrid()
+        self._claim = ""
         self.evaluation_note = make_label(NO_EVAL, "small", wrap=True)
         self.evaluation = EvaluationTable()
         self.log = LogTail()
@@ -444,7 +446,7 @@ class RunView(QWidget):
         self.progress.health.render_stop("")
         self.progress.meters.render_use(None)
         self.grid.forget()
-        self.evaluation.render_paired(())
+        self.render_changes(None)
         self.column.verticalScrollBar().setValue(0)
 
     def render(self, state: RunState, *, stopping: bool = False) -> None:  # type: ignore[override]  # not QWidget's painting
@@ -453,7 +455,7 @@ class RunView(QWidget):
         self.grid.render_state(state)
         self.evaluation.render_evals(state.evals)
         self.evaluation.setVisible(bool(state.evals))
-        self.evaluation_note.setText(PAIRED_NOTE if state.evals else NO_EVAL)
+        self._render_note(measured=bool(state.evals))
         # The problem reads the end of the log: once per status, not once per event.
         problem = (state.status, state.message, state.step, state.silent_s)
         if problem != self._shown_problem and self._paths is not None:
@@ -462,6 +464,15 @@ class RunView(QWidget):
         if state.evals is not self._evals:
             self._evals = state.evals
             self.evaluated.emit()
+
+    def render_changes(self, found: Headline | None) -> None:
+        """Paired changes from the first evaluation to the last, read from the raw rows, and what may be claimed."""
+        self.evaluation.render_paired(found.lines if found is not None else ())
+        self._claim = found.claim if found is not None else ""
+        self._render_note(measured=self.evaluation_note.text() != NO_EVAL)
+
+    def _render_note(self, *, measured: bool) -> None:
+        self.evaluation_note.setText(f"{self._claim} {PAIRED_NOTE}".strip() if measured else NO_EVAL)
 
     def _render_problem(self, problem: RunProblem | None) -> None:
         if problem is None:

@@ -172,7 +172,7 @@ def test_a_run_gets_its_chart_and_report(tmp_path):
     written = write_report(paths)
     assert written["chart"].read_bytes().startswith(b"\x89PNG")
     assert "<h2>Before and after</h2>" in written["report"].read_text()
-    labels = [x.label for x in before_after(paths)]
+    labels = [x.label for x in before_after(paths).lines]
     assert labels[:2] == ["clean", "hinted, all types"]
-    assert labels[-1] == "placebo"
-    assert before_after(write_run(tmp_path / "one", {0: {"clean": 1, "hinted": 1, "placebo": 1}})) == []
+    assert labels[-2:] == ["placebo", "needed"]
+    assert before_after(write_run(tmp_path / "one", {0: {"clean": 1, "hinted": 1, "placebo": 1}})) is None

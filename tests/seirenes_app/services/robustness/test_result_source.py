@@ -177,5 +177,29 @@ def test_two_hundred_checkpoints_open_at_once(tmp_path):
     book = ResultSource(paths.root)
     panel = book.panel(book.tracks[0], Chart.ACCURACY)
     assert time.process_time() - started < 2
-    assert [len(c.points) for c in panel.curves] == [200] * 7
+    assert [len(c.points) for c in panel.curves] == [200] * 8
     assert "closed form" in book.panel(book.tracks[0], Chart.GAP).note
+
+
+C, H, P, N = Condition.CLEAN, Condition.HINTED, Condition.PLACEBO, Condition.NEEDED
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({C: 0.9, H: 0.3, P: 0.8, N: 0.7}, {C: 0.9, H: 0.8, P: 0.8, N: 0.7}, "More robust:"),
+        ({C: 0.9, H: 0.3, P: 0.8, N: 0.9}, {C: 0.9, H: 0.8, P: 0.8, N: 0.4}, "ignored more than before"),
+        ({C: 0.9, H: 0.3, P: 0.8, N: 0.7}, {C: 0.5, H: 0.8, P: 0.8, N: 0.7}, "This is not robustness alone: clean"),
+        ({C: 0.9, H: 0.3, P: 0.8, N: 0.7}, {C: 0.9, H: 0.3, P: 0.8, N: 0.7}, "Not more robust:"),
+    ],
+)
+def test_a_gain_under_hints_is_robustness_only_where_nothing_else_fell(tmp_path, before, after, said):
+    book = ResultSource(write_run(tmp_path / "r", {0: before, 20: after}, problems=60).root)
+    found = headline(book, book.tracks[0])
+    assert said in found.claim
+    assert found.claim in book.panel(book.tracks[0], Chart.ACCURACY).sentence
+
+
+def test_without_needed_text_it_is_open_whether_a_gain_is_robustness():
+    book = ResultSource(RECORDED)
+    assert "was not measured" in headline(book, book.tracks[0]).claim
