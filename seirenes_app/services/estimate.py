@@ -29,8 +29,8 @@ from training.runs.status import RunStatus
 
 __all__ = ["LIBRARIES_MB", "Shape", "read_shape"]
 
-EVAL_CONDITIONS = 9
-"""Solutions an evaluation takes for each problem: clean, one a type, and a placebo for each of those."""
+EVAL_CONDITIONS = 10
+"""Solutions an evaluation takes for each problem: clean, needed, one a type, and a placebo for each of those."""
 STARTER_PARAMETERS = 2_070_000  # used while the starter's own file cannot be read
 START_S = 8.0
 SAMPLE_BASE_US = 15.0
