@@ -73,7 +73,7 @@ def draw_tokens(
             tokens_B1, _ = _invert(chances_BV, uniforms_B[:, None])
         else:
             # The block first, then the token in it: sums of blocks are faster than one running sum over all.
-            blocks_BNK = chances_BV.unflatten(-1, (-1, CDF_BLOCK))
+            blocks_BNK = chances_BV.reshape(len(chances_BV), -1, CDF_BLOCK)
             block_B1, rest_B1 = _invert(blocks_BNK.sum(-1), uniforms_B[:, None])
             inside_BK = blocks_BNK.gather(1, block_B1[..., None].expand(-1, -1, CDF_BLOCK)).squeeze(1)
             tokens_B1 = block_B1 * CDF_BLOCK + _invert(inside_BK, rest_B1)[0]

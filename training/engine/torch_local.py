@@ -370,7 +370,7 @@ class LocalTorchBackend:
         with (folder / OPTIMISER_FILE).open("wb") as file:
             sink = _Sink(file)
             try:
-                torch.save(self._optim().state(), sink)
+                torch.save(self._optim().state(), sink)  # type: ignore[arg-type]
             except RuntimeError as error:
                 # torch reports a file that could only be written in part as an error of its own.
                 raise sink.error or error from error

@@ -197,7 +197,7 @@ def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
     """Token estimates of KL(policy ‖ reference), `[N]`, never negative: exp(Δ) − Δ − 1 with Δ = reference − policy.
 
     As a loss on samples of the policy it has the gradient of KL(reference ‖ policy): it keeps the reference's whole
-    range likely, which is what the term is for. TRL multiplies it by the importance ratio unless told otherwise
+    range likely, which is what the term is for. By default TRL multiplies it by the importance ratio
     (`use_bias_correction_kl`); that has the gradient of KL(policy ‖ reference), which lets a policy drop what the
     reference can do, and on samples of older weights it is unbiased, where this one is not. Such samples are few here
     (left-over groups, later epochs), and the weights of the KL terms were chosen for this one.

@@ -114,8 +114,8 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
         yield f"{track.title}: no placebos were asked, so harm by hints cannot be separated from harm by any text."
     if "needed" not in last:
         yield (
-            f"{track.title}: needed text was not asked, so a gain under hints cannot be told from ignoring whatever "
-            "follows the question."
+            f"{track.title}: needed text was not asked, so a gain under hints cannot be distinguished from ignoring "
+            "whatever follows the question."
         )
     cells = results.cells(track, measured[-1].target)
     if not len(cells):
