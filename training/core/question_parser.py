@@ -67,8 +67,8 @@ def move_question(text: str) -> str | None:
     last = last_sentence_start(story)
     fact = story[last:]
     whole = question.endswith("?") and "\n" not in body and last > 0 and not fact.endswith("?")
-    told = any(pattern.search(fact) for pattern in (_NUMBER, _WORD, _COMPARISON))
-    if not whole or not told or _POINTS_BACK.match(question):
+    holds_fact = any(pattern.search(fact) for pattern in (_NUMBER, _WORD, _COMPARISON))
+    if not whole or not holds_fact or _POINTS_BACK.match(question):
         return None
     return f"{story[:last]}{question} {fact}"
 

@@ -59,7 +59,7 @@ def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = Tr
             launched = {"pid": process.pid, "born": born, "host": socket.gethostname(), "t": now}
             write_whole(paths.launch, json.dumps(launched))
     except UserError:
-        # What is told to have failed must not go on: on a full disk it would not get far.
+        # The caller reports a failure, so the trainer must not go on; on a full disk it would not get far.
         kill_tree(process.pid)
         process.wait()
         raise
