@@ -4,6 +4,7 @@
 it answer None, and the caller goes through transformers.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -22,6 +23,11 @@ from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
 
 from training.engine.base import Tokens
+
+# oneDNN and its wrapper in torch keep code and buffers for each of the last 1,024 shapes, and every batch has other
+# shapes: a run grew by 20 MB with each call. The layers of one network need six. Read when the first layer runs.
+for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(name, "32")
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose frequencies do not depend on the length of the sequence."""

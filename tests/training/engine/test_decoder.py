@@ -1,5 +1,7 @@
 """Facts about the decoders of our own: what they read, what they refuse, and that they compute what transformers does."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import peft
@@ -314,3 +316,25 @@ def test_places_hold_every_row_of_every_group_in_order(counts):
     assert [group for group, _ in places] == sorted(group for group, _ in places)
     if len(set(counts)) == 1:
         assert (slots, len(places)) == (counts[0], len(counts))
+
+
+GROWTH = """
+import random, sys
+import psutil
+from training.engine.base import SamplingParams
+from training.engine.models import bundled_starter
+from training.engine.torch_local import LocalTorchBackend
+
+backend, chance, held = LocalTorchBackend(bundled_starter(), threads=1), random.Random(0), []
+for call in range(int(sys.argv[1])):
+    lengths = [chance.randrange(20, 60) for _ in range(chance.randrange(10, 40))]
+    prompts = [tuple(chance.randrange(2, 1500) for _ in range(length)) for length in lengths]
+    backend.sample(prompts, 4, SamplingParams(16, 1.0, call))
+    held.append(psutil.Process().memory_info().rss / 2**20)
+print(min(held[-4:]) - min(held[4:8]))
+"""
+
+
+def test_batches_of_ever_new_shapes_leave_no_memory_behind():
+    found = subprocess.run([sys.executable, "-c", GROWTH, "16"], capture_output=True, text=True, check=True)
+    assert float(found.stdout) < 30, "MB, between the calls 4 to 8 and the last four"
