@@ -69,7 +69,7 @@ def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     assert call("eval", gguf, "--problems", 3, "--rows", tmp_path / "rows.jsonl") == 0
     printed = capsys.readouterr()
     out = printed.out
-    assert "About 27 completions" in printed.err
+    assert "About 30 completions" in printed.err
     assert "guessed from the model's size" in printed.err
     assert "near 50% will be known to" in printed.err
     for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):

@@ -88,9 +88,9 @@ def test_verify_ends_with_2_and_names_the_line(capsys, data):
 def test_exports_are_counted_and_say_how_to_go_on(capsys, tmp_path):
     call("make", "mine", "--from", "families", "--problems", 3)
     rows = asked(capsys.readouterr() and capsys, "export", "mine", "--to", "jsonl", "-o", tmp_path / "rows")
-    assert rows["rows"] == {"clean.jsonl": 3, "hinted.jsonl": 12, "placebo.jsonl": 12}
+    assert rows["rows"] == {"clean.jsonl": 3, "hinted.jsonl": 12, "placebo.jsonl": 12, "needed.jsonl": 3}
     tasks = asked(capsys, "export", "mine", "--to", "lm-eval", "-o", tmp_path / "tasks")
-    assert (tasks["group"], tasks["left_out"], len(tasks["rows"])) == ("seirenes_mine", 0, 6)
+    assert (tasks["group"], tasks["left_out"], len(tasks["rows"])) == ("seirenes_mine", 0, 7)
     call("export", "mine", "--to", "lm-eval", "-o", tmp_path / "tasks", "--force", "--style", "instruct")
     assert "--tasks seirenes_mine" in capsys.readouterr().out
     assert "system turn" in (tmp_path / "tasks" / "README.md").read_text()

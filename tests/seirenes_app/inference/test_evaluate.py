@@ -63,7 +63,7 @@ def test_gguf_and_torch_of_the_bundled_model_agree_on_most_greedy_answers(tmp_pa
         same = [(a.row.answer == b.row.answer, a.row.outcome == b.row.outcome) for a, b in pairs]
     share = sum(answers for answers, _ in same) / len(same)
     record_property("agreement", share)
-    assert len(same) == 8 * 9
+    assert len(same) == 8 * 10
     assert share >= 0.95
     engines = [e.data["engine"] for e in EventTail(paths.events).poll() if e.kind == "launch"]
     assert engines == ["gguf", "torch"]

@@ -135,7 +135,7 @@ def test_measured_memory_is_the_peak_and_what_the_whole_suite_takes_beyond_its_p
     assert [part.value for part in found.parts] == [400.0, 100.0, 400.0]
     # Half as many solutions were sampled together as will be.
     small = replace(MEASURED, eval_problems=28)
-    assert estimate_memory(DEMO, measured=small).megabytes == pytest.approx(900 + 300 * (512 / 252 - 1))
+    assert estimate_memory(DEMO, measured=small).megabytes == pytest.approx(900 + 300 * (512 / 280 - 1))
 
 
 def test_a_limit_of_rollouts_ends_a_run_before_its_last_step():

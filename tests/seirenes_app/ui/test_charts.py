@@ -115,7 +115,7 @@ def test_checkpoint_curves_of_another_run_lie_over_those_of_the_open_one(qtbot, 
         bench.open(bench.write("mine"))
         grid = bench.page.grid
         grid.overlay.choose((other.root,))
-        bench.wait(lambda: len(bench.card("accuracy").chart.curves) == 4)
+        bench.wait(lambda: len(bench.card("accuracy").chart.curves) == 5)
         assert bench.card("accuracy").chart.curves[-1].label == "hinted, all types · other"
         assert any("other" in name for name in bench.card("accuracy").model.table.columns)
         assert any("other" in str(row) for row in bench.card("accuracy").csv_table().rows)
@@ -123,7 +123,7 @@ def test_checkpoint_curves_of_another_run_lie_over_those_of_the_open_one(qtbot, 
         bench.wait(lambda: grid.overlay.chosen == (other.root,))
         assert "no evaluation on this suite" in bench.said[-1]
         grid.overlay.choose(())
-        bench.wait(lambda: len(bench.card("accuracy").chart.curves) == 3)
+        bench.wait(lambda: len(bench.card("accuracy").chart.curves) == 4)
         assert Chart.FLIPS in grid._panels
     finally:
         bench.close()

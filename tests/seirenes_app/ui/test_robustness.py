@@ -84,7 +84,7 @@ def test_the_frozen_suite_and_the_moving_adversary_are_apart_and_labelled(bench)
     assert moving.badge.accessibleName() == "Moving Adversary"
     assert "NOT COMPARABLE" in moving.note.text()
     assert not moving.note.isHidden()
-    assert {c.key for c in bench.card("accuracy").chart.curves} == {"clean", "hinted", "placebo"}
+    assert {c.key for c in bench.card("accuracy").chart.curves} == {"clean", "hinted", "placebo", "needed"}
     assert all(c.key.startswith("type:") for c in bench.card("types").chart.curves)
     assert all(p.basis is Basis.STEP for c in moving.chart.curves for p in c.points)
 
@@ -175,7 +175,7 @@ def test_the_rows_behind_a_point_are_reached_by_keys_and_left_by_escape(bench):
     card = bench.hold("accuracy")
     press(bench, card.plot, Qt.Key.Key_Home, Qt.Key.Key_Right)
     assert card.place.text().startswith("step 10")
-    press(bench, card.plot, Qt.Key.Key_Down, Qt.Key.Key_Down)
+    press(bench, card.plot, *[Qt.Key.Key_Down] * 3)
     assert card.plot.accessibleDescription().startswith("hinted, all types, step 10: ")
     press(bench, card.plot, Qt.Key.Key_Return)
     panel = bench.page.rows

@@ -112,7 +112,7 @@ def test_a_run_that_waits_for_a_locked_database_says_so_with_its_stack_and_that_
     monkeypatch.setattr(watchdog, "STALLED_S", 1.5)
     monkeypatch.setattr(watchdog, "USUAL_TIMES", 0.0)
     monkeypatch.setattr(watchdog, "POLL_S", 0.1)
-    paths = make_run(tmp_path, "r", "steps=2", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1",
+    paths = make_run(tmp_path, "r", "steps=12", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1",
                      "checkpoint.every=1", "evaluation.every=0")  # fmt: skip
 
     def said(kind):
