@@ -245,9 +245,10 @@ COPIED_BYTES = 2**27
 PREFILL_TOKENS = 2048
 """Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
 BLOCK_TOKENS = (16, 128)
-"""Tokens of the first block of a row's own keys and values, and of a block at most; each is as long as all before it.
+"""Tokens of a block of a row's own keys and values at first and at most; a block that is full becomes twice as long.
 
-What is read lies close together: spread over a buffer of the final length, it was read three times slower.
+What is read lies close together: spread over a buffer of the final length, it was read three times slower. And it is
+multiplied at once: a product of few rows costs as much as one of many.
 """
 PLACE_COST = 0.25
 """Cost of one more copy of a prompt's keys and values, in rows."""
@@ -580,12 +581,16 @@ class Decoding:
         return network.logits(x if self._full else x.index_select(0, self._rows))
 
     def _add_block(self) -> None:
+        """Make room: the last block becomes twice as long, or, at its longest, another one begins."""
         d, (least, most) = self._decoder, BLOCK_TOKENS
-        size = min(max(least, min(most, self._capacity)), self._new - self._capacity)
+        before, old = self._blocks.pop() if self._blocks and self._blocks[-1][0] < most else (0, None)
+        size = min(max(least, 2 * before), most, before + self._new - self._capacity)
         shape = (len(self._places) * d.kv_heads * self._slots, size, d.head_dim)
         made = [_Cached(*(d.embedding.new_empty(shape) for _ in range(2))) for _ in d.layers]
+        for new, cached in zip(made, old or (), strict=False):
+            new.keys[:, :before], new.values[:, :before] = cached.keys, cached.values
         self._blocks.append((size, made))
-        self._capacity += size
+        self._capacity += size - before
 
     def _attend(self, prefix: _Cached, own: list[_Cached], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the last block."""
