@@ -75,12 +75,12 @@ def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     for words in ("clean", "correlation trap", "all 4 hints", "all 4 placebos", "gap, points"):
         assert words in out
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 3 * 9
+    assert len(rows) == 3 * 10
     assert {r["condition"] for r in rows} == set(Condition)
     (found,) = EvaluationRepository().list_evaluations()
     assert found.state.status == "finished"
     (pace,) = found.state.paces.values()
-    assert pace.rows == 27
+    assert pace.rows == 30
     assert "measured in an earlier evaluation" in estimate_plan(found.plan, [found]).basis
     assert call("eval", "--list", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)
