@@ -89,7 +89,11 @@ def ran_out(error: BaseException | None) -> bool:
     return False
 
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad allocation", "bad_alloc")
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "bad allocation", "bad_alloc",
+    # oneDNN's words for a buffer or for code that it has no room for: the shapes themselves are plain.
+    "could not create a primitive", "could not execute a primitive",
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- what a configuration takes

@@ -194,6 +194,7 @@ class RolloutWriter:
         """Do `work`, which does all or nothing; again while the file is locked. Errors become a UserError."""
         began = time.monotonic()
         while True:
+            tried = time.monotonic()
             try:
                 return work()
             except sqlite3.Error as error:
@@ -202,6 +203,8 @@ class RolloutWriter:
                 if not locked or time.monotonic() - began > self._patience_s:
                     raise self._explain(error, locked) from error
             self._waiting()
+            # SQLite gives up at once where waiting could end in a deadlock.
+            time.sleep(max(0.0, min(LOCK_SLICE_S, LOCK_SLICE_S - (time.monotonic() - tried))))
 
     def _drop_after(self, step: int) -> None:
         with self._db.atomic():

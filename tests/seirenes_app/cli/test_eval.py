@@ -84,7 +84,7 @@ def test_a_gguf_is_evaluated_and_printed(gguf, tmp_path, capsys):
     assert "measured in an earlier evaluation" in estimate_plan(found.plan, [found]).basis
     assert call("eval", "--list", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)
-    assert (listed["evaluation"], listed["status"], listed["rows"]) == (found.paths.run_id, "finished", 27)
+    assert (listed["evaluation"], listed["status"], listed["rows"]) == (found.paths.run_id, "finished", 30)
     assert call("eval", "--resume", found.paths.run_id, "--json") == 0
     assert json.loads(capsys.readouterr().out)["evaluation"] == found.paths.run_id
 
