@@ -186,9 +186,16 @@ def memory_parts(config: RunConfig, parameters: int, shape: Shape) -> dict[Part,
 
 def has_reference(config: RunConfig) -> bool:
     """Whether a term of the loss compares with the starting model."""
-    anchored = config.reasoner.clean_anchor > 0 and config.mode is not Mode.CLEAN_RL
-    adversary = config.adversary.kl > 0 and config.mode is Mode.SEIRENES
-    return config.update.kl > 0 or anchored or adversary
+    return bool(_reference_weights(config))
+
+
+def _reference_weights(config: RunConfig) -> dict[str, float]:
+    """The settings above 0 that need the starting model in the run's mode."""
+    weights = {
+        "update.kl": config.update.kl, "adversary.kl": config.adversary.kl if config.mode is Mode.SEIRENES else 0.0,
+        "reasoner.clean_anchor": config.reasoner.clean_anchor if config.mode is not Mode.CLEAN_RL else 0.0,
+    }  # fmt: skip
+    return {key: weight for key, weight in weights.items() if weight > 0}
 
 
 def _adapter_parameters(config: RunConfig, shape: Shape) -> int:
@@ -233,11 +240,7 @@ def _halve(key: str, part: Part, low: int) -> Callable[[RunConfig], Remedy | Non
 
 def _drop_reference(config: RunConfig) -> Remedy | None:
     """Of the three weights that need the starting model the one that is left when the others are 0."""
-    weights = {
-        "update.kl": config.update.kl, "adversary.kl": config.adversary.kl if config.mode is Mode.SEIRENES else 0.0,
-        "reasoner.clean_anchor": config.reasoner.clean_anchor if config.mode is not Mode.CLEAN_RL else 0.0,
-    }  # fmt: skip
-    used = {key: weight for key, weight in weights.items() if weight > 0}
+    used = _reference_weights(config)
     if len(used) != 1 or config.model.tuning is not Tuning.FULL:
         return None
     ((key, weight),) = used.items()

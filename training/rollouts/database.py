@@ -204,7 +204,7 @@ class RolloutWriter:
                     raise self._explain(error, locked) from error
             self._waiting()
             # SQLite gives up at once where waiting could end in a deadlock.
-            time.sleep(max(0.0, min(LOCK_SLICE_S, LOCK_SLICE_S - (time.monotonic() - tried))))
+            time.sleep(max(0.0, LOCK_SLICE_S - (time.monotonic() - tried)))
 
     def _drop_after(self, step: int) -> None:
         with self._db.atomic():

@@ -173,15 +173,16 @@ def robustness_claim(trend: Trend) -> str:
     if not is_clear(change.difference, change.p_value) or change.difference.mean < 0:
         return "not more robust: accuracy under hints did not rise by more than chance could do"
     paired = {key: trend.changes[key] for key in KEPT if key in trend.changes}
-    fell = [
-        f"{KEPT[key]} fell ({points_interval(c.difference)})"
+    fell = {
+        key: f"{KEPT[key]} fell ({points_interval(c.difference)})"
         for key, c in paired.items()
         if is_clear(c.difference, c.p_value) and c.difference.mean < 0
-    ]
-    if "needed" in paired and any(text.startswith(KEPT["needed"]) for text in fell):
-        return f"this is not robustness: {' and '.join(fell)}, so text after the question is ignored more than before"
+    }
+    losses = " and ".join(fell.values())
+    if "needed" in fell:
+        return f"this is not robustness: {losses}, so text after the question is ignored more than before"
     if fell:
-        return f"this is not robustness alone: {' and '.join(fell)}"
+        return f"this is not robustness alone: {losses}"
     if missing := [KEPT[key] for key in KEPT if key not in paired]:
         return f"whether this is robustness is open: {' and '.join(missing)} was not measured at both ends"
     return "more robust: accuracy under hints rose, and neither clean, placebo nor needed accuracy fell"
