@@ -145,12 +145,13 @@ class Part(StrEnum):
 LIBRARIES_MB = 460.0
 """Of a trainer that has loaded torch, transformers and a model of no size."""
 PROMPT_TOKENS = 64
-SAMPLED_ROWS = 512
-"""Sequences that are sampled together (`engine.sampler.MAX_SEQUENCES`)."""
-LEARNED_TOKENS = 4096
-"""Tokens of a micro-batch on a CPU (`engine.torch_local.MAX_BATCH_TOKENS`)."""
-LOGITS = 2**26
-"""Logits held at once in an update (`engine.update.MAX_LOGITS`)."""
+# Limits of the engine, which takes them from here: an estimate needs them where torch is not loaded.
+MAX_SEQUENCES = 512
+"""Sequences decoded together at most."""
+CPU_BATCH_TOKENS = 1536
+"""Tokens of a micro-batch on a CPU. More of them only leave its caches."""
+MAX_LOGITS = 2**26
+"""Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
 TOKEN_BYTES = 90
 """Of a sampled token with its log-probability and entropy, until its step is over."""
 LENGTH_SHARE = 0.5
@@ -165,12 +166,12 @@ def memory_parts(config: RunConfig, parameters: int, shape: Shape) -> dict[Part,
     masters = 4 if size == 2 else 0
     solution = PROMPT_TOKENS + LENGTH_SHARE * max(r.max_solution_tokens, config.evaluation.max_new_tokens)
     asked = max(r.questions * max(r.clean, r.hints * r.hinted), 5 * config.evaluation.problems)
-    rows = min(SAMPLED_ROWS, asked)
+    rows = min(MAX_SEQUENCES, asked)
     cell = 2 * shape.layers * shape.cache_width * size
     drawing = 4 * rows * shape.vocabulary * 4
-    tokens = min(LEARNED_TOKENS, r.questions * r.clean * solution)
+    tokens = min(CPU_BATCH_TOKENS, r.questions * r.clean * solution)
     learned = tokens * shape.layers * (20 * shape.width + 4 * shape.inner_width) * size
-    logits = 12 * min(LOGITS, tokens * LENGTH_SHARE * shape.vocabulary)
+    logits = 12 * min(MAX_LOGITS, tokens * LENGTH_SHARE * shape.vocabulary)
     sampled = r.questions * (r.clean + r.hints * r.hinted) * LENGTH_SHARE * r.max_solution_tokens
     found = {
         Part.LIBRARIES: LIBRARIES_MB * MIB,

@@ -21,7 +21,7 @@ from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.errors import UserError
-from training.memory import LIBRARIES_MB, SAMPLED_ROWS, Part, Shape, memory_parts, read_shape
+from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning
 from training.runs.processes import RunSummary
@@ -257,8 +257,8 @@ def estimate_memory(
 
 def _measured_memory(config: RunConfig, found: RunMeasurement) -> MemoryEstimate:
     """The peak, and what more solutions take that are sampled together in the whole suite than in its part."""
-    rows = min(SAMPLED_ROWS, config.evaluation.problems * EVAL_CONDITIONS)
-    together = rows / max(1, min(SAMPLED_ROWS, found.eval_problems * EVAL_CONDITIONS))
+    rows = min(MAX_SEQUENCES, config.evaluation.problems * EVAL_CONDITIONS)
+    together = rows / max(1, min(MAX_SEQUENCES, found.eval_problems * EVAL_CONDITIONS))
     stays = max(found.loaded_mb, found.trained_mb)
     # Memory that was given up stays with the process for a while, so that stages do not add up.
     peak = found.peak_mb + max(0.0, found.evaluated_mb - found.loaded_mb) * max(0.0, together - 1.0)

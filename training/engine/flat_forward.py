@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.engine.base import TrainRow
+from training.engine.base import Tokens, TrainRow
 from training.engine.decoder import Decoder, LayerWeights, LinearWeights
-from training.engine.update import TokenLoss, Tree
+from training.engine.update import TokenLoss, Tree, cut_batches, plan_trees
+from training.memory import CPU_BATCH_TOKENS
 
 MAX_PADDING = 1.2
 """Padded over needed scores of a bucket."""
@@ -545,3 +546,26 @@ def policy_gradient(
     found = [result for _, result in parts]
     clipped, kl = (torch.stack(x).sum() for x in ([r.clipped_sum for r in found], [r.kl_sum for r in found]))
     return torch.cat([logprobs_n for logprobs_n, _ in parts]), TokenLoss(loss.detach(), clipped, kl)
+
+
+def supervised_gradient(
+    decoder: Decoder, pairs: Sequence[tuple[Tokens, Tokens]], pad_id: int, scale: float
+) -> tuple[float, int]:
+    """Add the gradient of scale · Σ −log p over the completion tokens of `pairs` (prompt, completion).
+
+    Returns the sum of −log p in nats, without `scale`, and the tokens; micro-batches are cut here. ValueError for a
+    sequence that `fits` refuses.
+    """
+    rows = [TrainRow(tuple(prompt), tuple(completion), (), 1.0) for prompt, completion in pairs if completion]
+    none = torch.zeros(())
+
+    def loss_of(logprobs_N: Tensor, part: slice) -> TokenLoss:
+        return TokenLoss(-scale * logprobs_N.sum(), none, none)
+
+    total, count = 0.0, 0
+    for trees in cut_batches(plan_trees(rows, range(len(rows))), CPU_BATCH_TOKENS):
+        if not fits(trees, rows, decoder):
+            raise ValueError("a sequence is too long for the training pass without padding")
+        logprobs_N, _ = policy_gradient(decoder, lay_out(trees, rows, pad_id, decoder), 1.0, loss_of)
+        total, count = total - float(logprobs_N.sum()), count + len(logprobs_N)
+    return total, count

@@ -28,11 +28,9 @@ from training.engine.models import (
     vocabulary_size,
 )
 from training.errors import UserError
-from training.memory import ran_out
+from training.memory import MAX_SEQUENCES, ran_out
 from training.runs.timing import StageTimer, TimePart
 
-MAX_SEQUENCES = 512
-"""Sequences decoded together at most."""
 PREFILL_TOKENS = 8192
 """Padded prompt tokens that transformers runs at once at most."""
 ALIVE_SHARE = 0.6

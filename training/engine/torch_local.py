@@ -35,7 +35,7 @@ from training.engine.chat_tokenizer import ChatTokenizer
 from training.engine.decoder import Decoder, describe
 from training.engine.sampler import Sampler
 from training.errors import UserError
-from training.memory import ran_out
+from training.memory import CPU_BATCH_TOKENS, MAX_LOGITS, ran_out
 from training.runs.config import Tuning
 from training.runs.timing import StageTimer
 
@@ -43,8 +43,8 @@ STATE_FILE = "backend.json"
 OPTIMISER_FILE = "optimizer.pt"
 LEAST_BATCH_TOKENS = 64
 """A micro-batch is made no smaller where memory is short."""
-MAX_BATCH_TOKENS = {"cpu": 1536, "mps": 8192, "cuda": 65_536}
-"""Tokens of a micro-batch. On a CPU more of them only leave its caches."""
+MAX_BATCH_TOKENS = {"cpu": CPU_BATCH_TOKENS, "mps": 8192, "cuda": 65_536}
+"""Tokens of a micro-batch."""
 
 
 @dataclass
@@ -326,7 +326,7 @@ class LocalTorchBackend:
         hidden = models.hidden_states(model, use_cache=False, **inputs).flatten(0, 1).index_select(0, packed.sources)
         head = partial(models.head_logits, model)
         vocabulary = models.vocabulary_size(model)
-        return update.chunked_logprobs(head, hidden, packed.targets, temperature, vocabulary, update.MAX_LOGITS)
+        return update.chunked_logprobs(head, hidden, packed.targets, temperature, vocabulary, MAX_LOGITS)
 
     @contextmanager
     def _reference_model(self) -> Iterator[nn.Module]:
@@ -351,7 +351,7 @@ class LocalTorchBackend:
         logit_bytes = 12 * config.vocab_size
         memory = models.free_memory(self.device) * (0.4 if self.device.type == "cuda" else 0.2)
         # Either the logits of all tokens fit, or no more than `MAX_LOGITS` are held at once.
-        tokens = max(memory // (token_bytes + logit_bytes), (memory - 12 * update.MAX_LOGITS) // token_bytes)
+        tokens = max(memory // (token_bytes + logit_bytes), (memory - 12 * MAX_LOGITS) // token_bytes)
         fitting = int(max(1, min(MAX_BATCH_TOKENS[self.device.type], tokens)))
         if self._batch_tokens is None or fitting < self._batch_tokens / 2:
             self._batch_tokens = fitting

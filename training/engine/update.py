@@ -213,10 +213,6 @@ def chosen_logprobs(logits: Tensor, tokens: Tensor, temperature: float) -> Tenso
     return logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
 
 
-MAX_LOGITS = 2**26
-"""Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
-
-
 def chunked_logprobs(
     head: Callable[[Tensor], Tensor],
     hidden_NH: Tensor,

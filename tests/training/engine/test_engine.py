@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from tests.training.test_selfplay import make_loop
 from training.core.advantages import RoleBaseline, assign_advantages
 from training.core.types import Aggregation
-from training.engine import torch_local, update
+from training.engine import torch_local
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.checkpoint import atomic_folder, latest_valid
 from training.engine.models import resolve_model
@@ -155,7 +155,7 @@ def test_an_update_in_chunks_of_the_vocabulary_has_the_same_gradient(model_dir, 
     one, other = backend(model_dir), backend(model_dir)
     rows = rows_of(one)
     whole = one.forward_backward(rows, LossParams(kl=0.1))
-    monkeypatch.setattr(update, "MAX_LOGITS", 1000)
+    monkeypatch.setattr(torch_local, "MAX_LOGITS", 1000)
     chunked = other.forward_backward(rows, LossParams(kl=0.1))
     assert chunked.loss == pytest.approx(whole.loss, abs=1e-6)
     torch.testing.assert_close(gradients(other), gradients(one), atol=1e-6, rtol=1e-5)

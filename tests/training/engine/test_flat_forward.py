@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from tests.helpers.tiny_models import save_model
@@ -94,6 +95,23 @@ def test_loss_and_gradients_equal_transformers(name, lora):
     assert max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) < 1e-4
     assert our_loss == pytest.approx(their_loss, rel=1e-5)
     assert largest_relative(our_gradients, their_gradients) < 1e-5
+
+
+def test_supervised_gradients_are_those_of_cross_entropy_through_transformers(monkeypatch):
+    monkeypatch.setattr(flat_forward, "CPU_BATCH_TOKENS", 60)
+    model, rows = make_model("qwen3"), make_rows()
+    model.zero_grad()
+    pairs = [(row.prompt, row.completion) for row in rows]
+    total, count = flat_forward.supervised_gradient(describe(model), pairs, PAD, 0.25)
+    ours = gradients(model)
+    model.zero_grad()
+    expected = torch.zeros(())
+    for prompt, completion in pairs:
+        logits = model(torch.tensor([[*prompt, *completion]])).logits[0, len(prompt) - 1 : -1]
+        expected = expected + functional.cross_entropy(logits, torch.tensor(completion), reduction="sum")
+    (0.25 * expected).backward()
+    assert (total, count) == (pytest.approx(expected.item(), rel=1e-5), sum(len(row.completion) for row in rows))
+    assert largest_relative(ours, gradients(model)) < 1e-5
 
 
 def test_attention_weights_made_twice_give_the_same_gradients(monkeypatch):
