@@ -1,38 +1,12 @@
-"""A labelled set of hints under `tests/data/hints`, and how well the gates agree with it.
+"""How well the gates agree with the labelled hints that ship (`training.evaluation.hint_labels`)."""
 
-`dev` is what the rules were written with; `test` was written without a look at what they do with it, and is only
-reported on.
-"""
-
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from training.core.gates import GateResult, check_hint
-from training.core.question_parser import find_entities, find_nouns, find_quantities
-from training.core.types import AnswerKind, HintType, Problem
+from training.evaluation.hint_labels import PARTS, LabelledHint, labelled_hints
 
-FOLDER = Path(__file__).resolve().parents[1] / "data" / "hints"
-PARTS = ("dev", "test")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledHint:
-    """One hint with its problem. `valid` says whether the true answer stays, and is not given away."""
-
-    part: str
-    line: int
-    problem: Problem
-    text: str
-    type: HintType
-    valid: bool
-    cls: str
-
-    @property
-    def place(self) -> str:
-        """Where the label stands."""
-        return f"{self.part}.jsonl:{self.line}"
+__all__ = ["PARTS", "Checked", "LabelledHint", "Score", "check", "labelled_hints", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +42,6 @@ class Score:
     def precision(self) -> float:
         refusals = self.refused + self.valid - self.kept
         return self.refused / refusals if refusals else float("nan")
-
-
-def labelled_hints(part: str) -> Iterator[LabelledHint]:
-    """The hints of one part, in the order of the file."""
-    for line, text in enumerate((FOLDER / f"{part}.jsonl").read_text(encoding="utf-8").splitlines(), 1):
-        fields = json.loads(text)
-        question = fields["question"]
-        problem = Problem(
-            f"{part}-{line}", "typed", question, fields["gold"], AnswerKind(fields["kind"]), "",
-            find_entities(question), find_nouns(question), find_quantities(question),
-        )  # fmt: skip
-        yield LabelledHint(
-            part, line, problem, fields["hint"], HintType(fields["type"]), fields["label"] == "valid", fields["class"]
-        )
 
 
 def check(hint: LabelledHint) -> Checked:
