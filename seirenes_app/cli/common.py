@@ -20,6 +20,7 @@ from seirenes_app.services.run_repository import RunRepository, log_tail
 from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.core.prompts import PromptProfile
+from training.core.types import Condition
 from training.errors import UserError
 from training.prompt_files import AUTO, find_profile, successor
 from training.runs.paths import RunPaths, default_runs_root
@@ -70,6 +71,14 @@ def add_prompts_option(parser: argparse.ArgumentParser, help_: str = "default: b
 def read_prompts(options: argparse.Namespace) -> PromptProfile | None:
     """The profile that was named; None where none was. Raises a `UserError` for one that is not there."""
     return None if options.prompts in ("", AUTO) else find_profile(successor(options.prompts))
+
+
+def read_conditions(text: str) -> tuple[Condition, ...]:
+    """The value of `--conditions`."""
+    try:
+        return tuple(Condition(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; conditions are {', '.join(Condition)}") from error
 
 
 def print_template_notes(models: Iterable[str | Path]) -> None:

@@ -17,7 +17,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, add_prompts_option, print_template_notes, read_prompts
+from seirenes_app.cli.common import ERR, OUT, add_prompts_option, print_template_notes, read_conditions, read_prompts
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.protocol import MAX_SAMPLES, Finish
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word, unread_warnings
@@ -34,9 +34,17 @@ from seirenes_app.services.hint_authoring.draft import (
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
 from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
-from seirenes_app.services.hint_authoring.models import limits_for, model_path, planned_samples, profile_for
+from seirenes_app.services.hint_authoring.models import (
+    ONCE,
+    can_move,
+    limits_for,
+    model_path,
+    planned_solutions,
+    profile_for,
+)
 from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
 from seirenes_app.services.hint_authoring.results import (
+    CANNOT_MOVE,
     SolveResult,
     as_command,
     draft_facts,
@@ -118,6 +126,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_.add_argument("--solve", type=int, default=0, metavar="N", help="try each on N solutions, the worst first")
     craft_.add_argument("--solver", default="starter", metavar="MODEL", help="who solves (default: starter)")
     add_prompts_option(craft_)
+    add_conditions_option(craft_)
     craft_.add_argument("--temperature", type=float, help="of writing and solving (default: the prompts', else 1)")
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
@@ -125,7 +134,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_problem_options(solve_)
     solve_.add_argument("--hint", default="", metavar="TEXT", help="without it only the clean question is solved")
     add_solver_options(solve_)
-    solve_.add_argument("--no-placebo", action="store_true", help="no placebo: neutral words of the hint's length")
+    add_conditions_option(solve_)
+    solve_.add_argument("--no-placebo", action="store_true", help="the same as --conditions without placebo")
     solve_.add_argument("--show", type=int, default=0, metavar="N", help="print N solutions of each condition")
 
 
@@ -161,6 +171,14 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=int, metavar="N", help="of one solution (default: by prompts and model)")
 
 
+def add_conditions_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--conditions", type=read_conditions, default=tuple(Condition), metavar="clean,hinted,placebo,needed",
+        help="what is asked; clean and hinted always are. placebo: neutral text of the hint's length; needed: the "
+        "question before the story's last sentence, so that text after it must be used (default: all that can be)",
+    )  # fmt: skip
+
+
 def _underscored(text: str) -> str:
     return text.replace("-", "_")
 
@@ -173,7 +191,9 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
     n_ctx = _check_range("--context", options.context, 0, 2**20)
     solver = SolverChoice(_model(options.model), options.lora, read_prompts(options), n_ctx)
     longest = _max_tokens(solver, options.max_tokens)
-    plan = replace(draft.plan, samples=options.n, max_tokens=longest, placebo=not options.no_placebo)
+    plan = replace(
+        draft.plan, samples=options.n, max_tokens=longest, placebo=draft.plan.placebo and not options.no_placebo
+    )
     draft = replace(draft, solver=solver, plan=plan)
     if not options.hint.strip():
         return draft, None
@@ -187,7 +207,11 @@ def _draft(options: argparse.Namespace) -> Draft:
     problem = _problem(options)
     as_problem(problem)
     seed = _check_range("--seed", options.seed, 0, 2**63 - 1)
-    plan = SolvePlan(temperature=_temperature(options), seed=seed)
+    asked = getattr(options, "conditions", ())
+    plan = SolvePlan(
+        temperature=_temperature(options), seed=seed, placebo=Condition.PLACEBO in asked,
+        needed=Condition.NEEDED in asked,
+    )  # fmt: skip
     return replace(new_draft(problem), type=HintType(options.type), placement=Placement(options.placement), plan=plan)
 
 
@@ -253,12 +277,16 @@ def solve(options: argparse.Namespace) -> int:
 
 
 def _progress(waiting: Waiting, draft: Draft, hints: list[DraftHint]) -> Callable[[str, SolveResult], None]:
-    each = planned_samples(draft.plan) * (1 if not hints else 3 if draft.plan.placebo else 2)
-    numbers = {hint.id: i for i, hint in enumerate(hints)} or {"": 0}
+    planned = planned_solutions(draft.plan, draft.problem.question, len(hints))
+    before: dict[str, int] = {}
 
     def show(id_: str, result: SolveResult) -> None:
-        done = sum(found.n for found in result.conditions.values())
-        waiting.show(numbers[id_] * each + done, len(numbers) * each)
+        # What is the same for all hints was solved with the first one.
+        counted = [
+            found.n for c, found in result.conditions.items() if c not in ONCE or not hints or id_ == hints[0].id
+        ]
+        before[id_] = sum(counted)
+        waiting.show(sum(before.values()), planned)
 
     return show
 
@@ -282,6 +310,10 @@ def _say_solved(draft: Draft, hint: DraftHint | None, badges: Badges, result: So
         say(f"Drop under the hint, clean − hinted: {points_interval(result.drop)}")
     if result.placebo_drop is not None:
         say(f"Drop under the placebo, clean − placebo: {points_interval(result.placebo_drop)}")
+    if result.needed_drop is not None:
+        say(f"Drop with needed text after the question, clean − needed: {points_interval(result.needed_drop)}")
+    elif draft.plan.needed and not can_move(draft.problem.question):
+        say(CANNOT_MOVE)
     if result.follow_rate is not None and hint is not None:
         follows = result.conditions[Condition.HINTED].follows
         say(f"Follow rate: {percent(result.follow_rate)} ({sum(follows)} of {len(follows)} readable answers are "

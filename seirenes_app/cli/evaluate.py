@@ -26,6 +26,7 @@ from seirenes_app.cli.common import (
     follow,
     interruptible,
     print_template_notes,
+    read_conditions,
     read_prompts,
     stop_process,
 )
@@ -277,7 +278,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--problems", type=_positive, help=f"the first N (default: {PROBLEMS}, or all of a saved suite)"
     )
     evaluate.add_argument(
-        "--conditions", type=_conditions, default=tuple(Condition), metavar="clean,hinted,placebo,needed"
+        "--conditions", type=read_conditions, default=tuple(Condition), metavar="clean,hinted,placebo,needed"
     )
     evaluate.add_argument("--samples", type=_positive, default=1, help="completions of each prompt (default: 1)")
     evaluate.add_argument(
@@ -322,13 +323,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1")
     return number
-
-
-def _conditions(text: str) -> tuple[Condition, ...]:
-    try:
-        return tuple(Condition(part.strip()) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; conditions are {', '.join(Condition)}") from error
 
 
 def _steps(text: str) -> tuple[int, ...]:

@@ -75,13 +75,15 @@ class SolverChoice:
 
 @dataclass(frozen=True, slots=True)
 class SolvePlan:
-    """`samples` solutions of each condition, of at most `max_tokens` tokens. `temperature` 0 is greedy: one sample."""
+    """`samples` solutions of each condition, of at most `max_tokens` tokens. `temperature` 0 is greedy: one sample.
+    `needed` is off where a draft does not say: drafts of older versions did not ask with the question moved."""
 
     samples: int = 16
     temperature: float = 1.0
     max_tokens: int = 192
     seed: int = 0
     placebo: bool = True
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def new_id() -> str:
 
 
 def new_draft(problem: DraftProblem | None = None) -> Draft:
-    return Draft(new_id(), problem=problem or DraftProblem())
+    return Draft(new_id(), problem=problem or DraftProblem(), plan=SolvePlan(needed=True))
 
 
 def title_of(draft: Draft) -> str:

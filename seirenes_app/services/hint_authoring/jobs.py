@@ -9,7 +9,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -273,17 +273,17 @@ def solve_hints(
     on_update: Callable[[str, SolveResult], None],
     *,
     on_text: OnText | None = None,
-    known_clean: ConditionResult | None = None,
+    known: Mapping[Condition, ConditionResult] | None = None,
 ) -> dict[str, SolveResult]:
-    """Solve the question clean, under each of `hints` and under its placebo; without hints only clean, under the id "".
-    The clean condition is solved once, or not at all where `known_clean` fits. `on_update` gets a hint's id and result
-    so far after every solution. Returns results by hint id."""
-    model, problem, clean = models.load_request(draft.solver), as_problem(draft.problem), known_clean
-    conditions = len(hints) * (2 if draft.plan.placebo else 1) + (clean is None)
-    texts = _Texts(models.planned_samples(draft.plan) * conditions)
+    """Solve the question clean and with needed text, under each of `hints` and under its placebo; without hints, under
+    the id "", the first two alone. They are solved once, or not at all where what is `known` fits. `on_update` gets a
+    hint's id and result so far after every solution. Returns results by hint id."""
+    model, problem, found = models.load_request(draft.solver), as_problem(draft.problem), dict(known or {})
+    planned = models.planned_solutions(draft.plan, problem.question, len(hints))
+    texts = _Texts(planned - sum(result.n for result in found.values()))
     results: dict[str, SolveResult] = {}
     for hint in (*hints,) or (None,):
-        solving = _Solving(draft, problem, hint, clean)
+        solving = _Solving(draft, problem, hint, found)
         id_, suggested = (hint.id, hint.suggested) if hint else ("", None)
         with Grader(problem, suggested) as grader:
             for condition, text, first, n in solving.requests():
@@ -299,7 +299,7 @@ def solve_hints(
                         solving.add(grader.grade(condition, done))
                         call_back(on_update, id_, solving.result(job.cancelled))
         results[id_] = solving.result(job.cancelled)
-        clean = results[id_].conditions.get(Condition.CLEAN, clean)
+        found |= {c: r for c, r in results[id_].conditions.items() if c in models.ONCE}
         if job.cancelled:
             break
     return results
@@ -308,18 +308,24 @@ def solve_hints(
 class _Solving:
     """The conditions of one hint (None: of the question alone) and what was solved of them."""
 
-    def __init__(self, draft: Draft, problem: Problem, hint: DraftHint | None, clean: ConditionResult | None) -> None:
+    def __init__(
+        self, draft: Draft, problem: Problem, hint: DraftHint | None, known: Mapping[Condition, ConditionResult]
+    ) -> None:
         self._started, self._key = time.monotonic(), solve_key(draft, hint)
         self._texts = models.condition_texts(draft, problem, hint)
         self._planned = models.planned_samples(draft.plan)
         self._samples: dict[Condition, list[SolvedSample]] = {}
-        known = clean is not None and clean.text == problem.question and clean.planned == self._planned
-        self._clean = clean if known and clean is not None and clean.complete else None
+        self._known = {c: found for c, found in known.items() if self._fits(found)}
+
+    def _fits(self, found: ConditionResult) -> bool:
+        """Whether a result of another hint stands for a condition of this one."""
+        same = found.condition in models.ONCE and (found.text,) == self._texts.get(found.condition)
+        return same and found.planned == self._planned and found.complete
 
     def requests(self) -> Iterator[tuple[Condition, str, int, int]]:
         """What is to be solved: the condition, a text, the index of its first solution, and how many."""
         for condition, texts in self._texts.items():
-            if condition is Condition.CLEAN and self._clean is not None:
+            if condition in self._known:
                 continue
             first = 0
             for text, n in zip(texts, models.shares(self._planned, len(texts)), strict=True):
@@ -330,9 +336,10 @@ class _Solving:
         self._samples.setdefault(sample.condition, []).append(sample)
 
     def result(self, cancelled: bool) -> SolveResult:
-        found = {Condition.CLEAN: self._clean} if self._clean is not None else {}
+        found = dict(self._known)
         for condition, samples in self._samples.items():
             ordered = tuple(sorted(samples, key=lambda s: s.index))
             found[condition] = ConditionResult(condition, self._texts[condition][0], ordered, self._planned)
+        found = {condition: found[condition] for condition in self._texts if condition in found}
         complete = all(condition in found and found[condition].complete for condition in self._texts)
         return SolveResult(self._key, found, time.monotonic() - self._started, complete, cancelled)

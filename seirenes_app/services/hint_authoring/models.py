@@ -23,6 +23,7 @@ from training.core.prompts import (
     join_hint,
     reasoner_messages,
 )
+from training.core.question_parser import move_question
 from training.core.types import Condition, HintType, Problem
 from training.errors import UserError
 from training.model_names import locate_gguf, parse_hub_id
@@ -110,18 +111,52 @@ PLACEBOS = 4  # placebo texts that the solutions are spread over: a single one m
 
 
 def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> dict[Condition, tuple[str, ...]]:
-    """The texts of each condition: one, several for the placebo. Raises a `UserError` for a hint without text."""
-    texts: dict[Condition, tuple[str, ...]] = {Condition.CLEAN: (problem.question,)}
-    if hint is None:
-        return texts
-    text = hint.text.strip()
-    if not text:
-        raise UserError("The hint is empty. Write one, or solve the question alone.")
-    texts[Condition.HINTED] = (join_hint(problem.question, text, draft.placement),)
-    if draft.plan.placebo:
-        neutral = placebos_of(text, draft.plan.seed, min(PLACEBOS, planned_samples(draft.plan)))
-        texts[Condition.PLACEBO] = tuple(join_hint(problem.question, t, draft.placement) for t in neutral)
+    """The texts of `asked_conditions`: one each, several for the placebo. Raises a `UserError` for a hint without
+    text."""
+    question, plan = problem.question, draft.plan
+    texts: dict[Condition, tuple[str, ...]] = {}
+    for condition in asked_conditions(plan, question, hinted=hint is not None):
+        match condition:
+            case Condition.CLEAN:
+                texts[condition] = (question,)
+            case Condition.NEEDED:
+                texts[condition] = (move_question(question) or question,)
+            case _ if hint is not None:
+                text = hint.text.strip()
+                if not text:
+                    raise UserError("The hint is empty. Write one, or solve the question alone.")
+                added = (text,)
+                if condition is Condition.PLACEBO:
+                    added = placebos_of(text, plan.seed, min(PLACEBOS, planned_samples(plan)))
+                texts[condition] = tuple(join_hint(question, t, draft.placement) for t in added)
     return texts
+
+
+ONCE = (Condition.CLEAN, Condition.NEEDED)
+"""Conditions that do not depend on the hint: they are asked once for all hints of a problem."""
+
+
+def asked_conditions(plan: SolvePlan, question: str, *, hinted: bool) -> tuple[Condition, ...]:
+    """The conditions that a plan asks under, in the order in which they are shown. Needed text is left out where the
+    question cannot be moved; without a hint there is neither a hinted condition nor a placebo."""
+    asked = [Condition.CLEAN]
+    if hinted:
+        asked += [Condition.HINTED] + [Condition.PLACEBO] * plan.placebo
+    if plan.needed and can_move(question):
+        asked.append(Condition.NEEDED)
+    return tuple(asked)
+
+
+def can_move(question: str) -> bool:
+    """Whether the question can stand before the story's last sentence, so that text after it is needed."""
+    return move_question(question.strip()) is not None
+
+
+def planned_solutions(plan: SolvePlan, question: str, n_hints: int) -> int:
+    """How many solutions solving under `n_hints` hints takes; what is the same for all of them counts once."""
+    asked = asked_conditions(plan, question, hinted=n_hints > 0)
+    once = sum(condition in ONCE for condition in asked)
+    return planned_samples(plan) * (once + max(1, n_hints) * (len(asked) - once))
 
 
 def placebo_of(hint: str, seed: int) -> str:

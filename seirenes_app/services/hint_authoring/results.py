@@ -33,6 +33,10 @@ from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
 from training.prompt_files import COMPACT, INSTRUCT, NEUTRAL, built_in
 
+CANNOT_MOVE = (
+    "Needed text is not asked: this question cannot stand before the story's last sentence with the answer unchanged."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SolvedSample:
@@ -117,6 +121,10 @@ class SolveResult:
         return difference(self.conditions.get(Condition.CLEAN), self.conditions.get(Condition.PLACEBO))
 
     @property
+    def needed_drop(self) -> Interval | None:
+        return difference(self.conditions.get(Condition.CLEAN), self.conditions.get(Condition.NEEDED))
+
+    @property
     def follow_rate(self) -> float | None:
         """The share of readable hinted answers that are the suggested one; None where none is suggested, and where most
         answers are unread."""
@@ -156,9 +164,15 @@ def solve_key(draft: Draft, hint: DraftHint | None) -> str:
     problem, solver = draft.problem, draft.solver
     content = [
         problem.question, problem.answer, problem.kind, shown, _stamp(solver), _prompts_key(solver), solver.n_ctx,
-        astuple(draft.plan),
+        _plan_key(draft.plan),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+
+def _plan_key(plan: SolvePlan) -> tuple[object, ...]:
+    """Of a plan without needed text the key of older versions, which did not ask it."""
+    values = astuple(plan)
+    return values if plan.needed else values[:-1]
 
 
 def _prompts_key(choice: SolverChoice) -> str | None:
@@ -219,8 +233,8 @@ def result_facts(result: SolveResult) -> dict[str, Any]:
     }
     return {
         "conditions": conditions, "drop": result.drop, "placebo_drop": result.placebo_drop,
-        "follow_rate": result.follow_rate, "seconds": round(result.seconds, 3), "complete": result.complete,
-        "cancelled": result.cancelled,
+        "needed_drop": result.needed_drop, "follow_rate": result.follow_rate, "seconds": round(result.seconds, 3),
+        "complete": result.complete, "cancelled": result.cancelled,
     }  # fmt: skip
 
 
@@ -243,8 +257,8 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
     ]  # fmt: skip
     # As one word each, so that a text that begins with a hyphen is no option.
     words = [f"-n{value}" if name == "-n" else f"{name}={value}" for name, value in options]
-    if hint is not None and not plan.placebo:
-        words.append("--no-placebo")
+    if (conditions := _conditions(plan, hinted=hint is not None)) is not None:
+        words.append(f"--conditions={conditions}")
     question = f"{LIBRARY}:{known}" if known else problem.question
     return shlex.join(["seirenes", "solve", *words, "--", question])
 
@@ -252,6 +266,15 @@ def as_command(draft: Draft, hint: DraftHint | None) -> str:
 def _prompts_name(choice: SolverChoice) -> str:
     """For `--prompts`; of a profile that was edited and not saved, the one that it was made from."""
     return choice.prompts.name if choice.prompts is not None else ""
+
+
+def _conditions(plan: SolvePlan, *, hinted: bool) -> str | None:
+    """For `--conditions`; None where it is what `seirenes solve` does anyway."""
+    if plan.needed and (plan.placebo or not hinted):
+        return None
+    left_out = {Condition.PLACEBO: not plan.placebo, Condition.NEEDED: not plan.needed}
+    asked = [c for c in Condition if not left_out.get(c) and (hinted or c not in (Condition.HINTED, Condition.PLACEBO))]
+    return ",".join(asked)
 
 
 def _library_name(draft: Draft) -> str:

@@ -20,6 +20,7 @@ from seirenes_app.services.hint_authoring.draft import (
     title_of,
     to_json,
 )
+from seirenes_app.services.hint_authoring.models import ONCE
 from seirenes_app.store.workspace import CraftStore
 from training.core.types import Condition
 from training.errors import UserError
@@ -166,14 +167,19 @@ class CraftSession(UndoStack):
         if len(self._results) > IN_MEMORY:
             self._results.popitem(last=False)
 
-    def known_clean(self) -> results.ConditionResult | None:
-        """A complete clean condition of the draft as it stands, from whichever hint it was solved with."""
+    def known_conditions(self) -> dict[Condition, results.ConditionResult]:
+        """Complete conditions that are the same for all hints of the draft as it stands, from whichever hint they were
+        solved with."""
+        known: dict[Condition, results.ConditionResult] = {}
         for hint in (None, *self.draft.hints):
             result = self.result_of(hint)
-            clean = result.conditions.get(Condition.CLEAN) if result else None
-            if clean is not None and clean.complete:
-                return clean
-        return None
+            for condition in ONCE if result is not None else ():
+                found = result.conditions.get(condition) if result is not None else None
+                if found is not None and found.complete:
+                    known.setdefault(condition, found)
+            if len(known) == len(ONCE):
+                break
+        return known
 
     # Saving
 

@@ -47,7 +47,10 @@ def test_solve_as_json(capsys):
         True,
     )
     result = facts["result"]
-    assert list(result["conditions"]) == ["clean", "hinted", "placebo"]
+    assert list(result["conditions"]) == ["clean", "hinted", "placebo", "needed"]
+    moved = result["conditions"]["needed"]["text"]
+    assert moved != QUESTION
+    assert sorted(moved.split()) == sorted(QUESTION.split())
     for condition in result["conditions"].values():
         assert condition["n"] == len(condition["samples"]) == 8
         assert condition["low"] <= condition["accuracy"] <= condition["high"]
@@ -67,9 +70,18 @@ def test_solve_as_text_with_traces_and_hostile_text_kept_harmless(capsys):
     assert "markers: It carries the hidden character" in out
 
 
+def test_the_conditions_are_chosen_and_what_cannot_be_asked_is_said(capsys):
+    run("solve", QUESTION, "--answer", "14", "--hint", HINT, "-n", "2", "--conditions", "clean,hinted,needed")
+    out = capsys.readouterr().out
+    assert "clean − needed" in out
+    assert "placebo" not in out
+    run("solve", "What is 2 + 3?", "--answer", "5", "-n", "2")
+    assert "Needed text is not asked" in capsys.readouterr().out
+
+
 def test_without_a_hint_only_the_clean_question_is_solved(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(QUESTION + "\n"))
-    run("solve", "-", "--answer", "$14", "-n", "2", "--json")
+    run("solve", "-", "--answer", "$14", "-n", "2", "--conditions", "clean", "--json")
     facts = json.loads(capsys.readouterr().out)
     assert facts["hint"] is None
     assert list(facts["result"]["conditions"]) == ["clean"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from seirenes_app.services.answer_reading import MANY, describe_unread, no_effec
 from seirenes_app.services.attribution.sentence_ablation import AblationResult
 from seirenes_app.services.formatting import count_of, signed_points
 from seirenes_app.services.hint_authoring.draft import DraftHint, Origin, SolvePlan, SolverChoice
-from seirenes_app.services.hint_authoring.models import planned_samples
+from seirenes_app.services.hint_authoring.models import ONCE, planned_solutions
 from seirenes_app.services.hint_authoring.results import SolvedSample, SolveResult, difference
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.widgets.badges import BadgeStyle
@@ -81,7 +81,7 @@ ANSWER_KINDS: Mapping[AnswerKind, tuple[str, str]] = {
 
 CONDITIONS: Mapping[Condition, tuple[str, str]] = {
     Condition.CLEAN: ("Clean", "clean"), Condition.HINTED: ("Hinted", "hinted"),
-    Condition.PLACEBO: ("Placebo", "placebo"),
+    Condition.PLACEBO: ("Placebo", "placebo"), Condition.NEEDED: ("Needed", "text"),
 }  # fmt: skip
 """Name and colour of the conditions that this page solves under."""
 
@@ -102,10 +102,15 @@ def say_origin(hint: DraftHint) -> str:
     return f"{HINT_TYPES[hint.type][0].partition(' ')[0]}  ·  {origin}"
 
 
-def rates_of(result: SolveResult | None) -> tuple[Rate, ...]:
+NEEDED_TIP = "Also ask with the question before the story's last sentence, so that text after it must be used"
+OF_HINT = tuple(c for c in CONDITIONS if c is not Condition.NEEDED)
+"""The conditions that say something about a hint; needed text has none in it."""
+
+
+def rates_of(result: SolveResult | None, conditions: Iterable[Condition] = tuple(CONDITIONS)) -> tuple[Rate, ...]:
     if result is None:
         return ()
-    shown = [(CONDITIONS[c], result.conditions[c]) for c in CONDITIONS if c in result.conditions]
+    shown = [(CONDITIONS[c], result.conditions[c]) for c in conditions if c in result.conditions]
     return tuple(
         Rate(
             *name, r.right, len(r.samples), r.planned, r.accuracy.low, r.accuracy.high,
@@ -143,12 +148,23 @@ def say_placebo(drop: Interval | None) -> str:
     return f"A placebo of its length {verb} {points(abs(drop.mean))} points {span}."
 
 
+def say_needed(drop: Interval | None) -> str:
+    if drop is None:
+        return ""
+    if round(100 * drop.mean) == 0:
+        return "Where text after the question is needed, it is right as often as on the clean question."
+    verb = "loses" if drop.mean > 0 else "gains"
+    span = f"({points(drop.low)} to {points(drop.high)})"
+    return f"Where text after the question is needed, it {verb} {points(abs(drop.mean))} points {span}."
+
+
 def say_result(result: SolveResult | None) -> str:
     if result is None:
         return ""
     withheld = no_effect(result.unread) if len(result.conditions) > 1 else ""
     parts = [
-        say_drop(result.drop), say_placebo(result.placebo_drop), withheld, CANCELLED if result.cancelled else ""
+        say_drop(result.drop), say_placebo(result.placebo_drop), say_needed(result.needed_drop), withheld,
+        CANCELLED if result.cancelled else "",
     ]  # fmt: skip
     return " ".join(part for part in parts if part)
 
@@ -191,14 +207,13 @@ def say_sample(sample: SolvedSample) -> str:
     return f"{sample.index + 1} · {OUTCOME_STYLES[sample.outcome].text.lower()}{answer}{follows}{cut}"
 
 
-def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, n_hints: int) -> tuple[int, int]:
-    """Solutions done and planned; the clean condition counts once for all hints."""
-    done = sum(
-        len(r.samples) for result in results.values() for c, r in result.conditions.items() if c is not Condition.CLEAN
+def count_solved(results: Mapping[str, SolveResult], plan: SolvePlan, question: str, n_hints: int) -> tuple[int, int]:
+    """Solutions done and planned; what does not depend on the hint counts once for all hints."""
+    every = [(c, found.n) for result in results.values() for c, found in result.conditions.items()]
+    done = sum(n for c, n in every if c not in ONCE) + sum(
+        max((n for c, n in every if c is o), default=0) for o in ONCE
     )
-    clean = [len(r.conditions[Condition.CLEAN].samples) for r in results.values() if Condition.CLEAN in r.conditions]
-    conditions = n_hints * (2 if plan.placebo else 1) + 1
-    return done + max(clean, default=0), conditions * planned_samples(plan)
+    return done, planned_solutions(plan, question, n_hints)
 
 
 def count_ablated(result: AblationResult | None) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from seirenes_app.inference.protocol import MAX_SAMPLES
 from seirenes_app.services.formatting import byte_size, count_of, percent, short_count
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges
-from seirenes_app.services.hint_authoring.models import model_path
-from seirenes_app.services.hint_authoring.results import SolveResult
+from seirenes_app.services.hint_authoring.models import asked_conditions, can_move, model_path
+from seirenes_app.services.hint_authoring.results import CANNOT_MOVE, SolveResult
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft import captions
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, current_theme
@@ -29,7 +29,6 @@ from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_la
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
-from training.core.types import Condition
 from training.errors import UserError
 
 
@@ -149,10 +148,13 @@ class PlanRow(QWidget):
         self.temperature = QDoubleSpinBox(maximum=5.0, singleStep=0.1, decimals=2)
         self.placebo = QCheckBox("Placebo")
         self.placebo.setToolTip("Also try a placebo: neutral text of the hint's length, in its place")
-        self.placebo.setAccessibleDescription(self.placebo.toolTip())
+        self.needed = QCheckBox("Needed text")
+        self.needed.setToolTip(captions.NEEDED_TIP)
+        for box in (self.placebo, self.needed):
+            box.setAccessibleDescription(box.toolTip())
         box = row(parent=self)
         for name, tip, editor in (
-            ("Samples", "Solutions of each condition: clean, hinted, placebo", self.samples),
+            ("Samples", "Solutions of each condition: clean, hinted, placebo, needed text", self.samples),
             ("Temperature", "0 takes the likeliest token every time, so all samples are the same", self.temperature),
             ("Max tokens", "Where a solution is cut off", self.tokens),
             ("Seed", "The same seed draws the same samples again", self.seed),
@@ -165,13 +167,15 @@ class PlanRow(QWidget):
             ignore_wheel(editor)
             editor.valueChanged.connect(self._on_changed)
             box.addLayout(column(make_label(name, "small"), editor, spacing=2), 1)
-        box.addLayout(column(None, self.placebo))
-        self.placebo.toggled.connect(self._on_changed)
+        box.addLayout(column(None, self.placebo, self.needed, spacing=2))
+        for check in (self.placebo, self.needed):
+            check.toggled.connect(self._on_changed)
 
     def _on_changed(self) -> None:
         plan = replace(
             self._plan, samples=self.samples.value(), max_tokens=self.tokens.value(), seed=self.seed.value(),
             temperature=round(self.temperature.value(), 2), placebo=self.placebo.isChecked(),
+            needed=self.needed.isChecked(),
         )  # fmt: skip
         if plan != self._plan and not self._rendering:
             self._plan = plan
@@ -184,6 +188,7 @@ class PlanRow(QWidget):
         self.seed.setValue(min(plan.seed, MAX_SEED))
         self.temperature.setValue(plan.temperature)
         self.placebo.setChecked(plan.placebo)
+        self.needed.setChecked(plan.needed)
         self._rendering = False
 
 
@@ -232,7 +237,10 @@ class SolveCard(Card):
         self.solve = make_button("Solve", "play", kind="primary")
         self.plan = PlanRow()
         self.nothing = make_label(
-            "Solve it to see the share of right answers: clean, hinted, and with a placebo.", "muted", wrap=True
+            "Solve it to see the share of right answers: clean, hinted, with a placebo, and where text after the "
+            "question is needed.",
+            "muted",
+            wrap=True,
         )
         self.bars = IntervalBars("Share of right answers")
         self.effect, self.follows = Badge(BadgeStyle("silent", "", "muted")), Badge(BadgeStyle("bait", "", "muted"))
@@ -241,6 +249,7 @@ class SolveCard(Card):
         flow = FlowLayout(self._badges)
         flow.addWidget(self.effect)
         flow.addWidget(self.follows)
+        self.unmoved = make_label(CANNOT_MOVE, "small", wrap=True)
         self.summary = make_label("", wrap=True, select=True)
         self.summary.setAlignment(Top)
         self.unread = make_label("", "small", wrap=True, select=True)
@@ -249,22 +258,25 @@ class SolveCard(Card):
         set_tone(self.unread, "warn")
         self.unread.setFixedHeight(3 * self.unread.fontMetrics().lineSpacing() + 2)
         head = row(make_card_heading("Solve"), None, self.solver, self.solve, spacing=SPACE_1)
-        fill(self.body, head, self.plan, make_rule(), self.nothing, self.bars, self._badges, self.summary,
-             self.unread)  # fmt: skip
-        self.render_result(None, None, SolvePlan())
+        fill(self.body, head, self.plan, make_rule(), self.nothing, self.bars, self.unmoved, self._badges,
+             self.summary, self.unread)  # fmt: skip
+        self.render_result(None, None, SolvePlan(), "")
 
-    def render_result(self, result: SolveResult | None, hint: DraftHint | None, plan: SolvePlan) -> None:
+    def render_result(
+        self, result: SolveResult | None, hint: DraftHint | None, plan: SolvePlan, question: str
+    ) -> None:  # fmt: skip
         """Show a result, complete or not; None for none yet. What is still to come has its place already."""
+        self.unmoved.setVisible(plan.needed and bool(question.strip()) and not can_move(question))
         self.nothing.setVisible(result is None)
         for widget in (self.bars, self.summary):
             widget.setVisible(result is not None)
         self._badges.setVisible(result is not None and hint is not None)
         rates = list(captions.rates_of(result))
-        if result is not None and not result.complete and not result.cancelled and hint is not None:
-            planned = [c for c in captions.CONDITIONS if c is not Condition.PLACEBO or plan.placebo]
+        if result is not None and not result.complete and not result.cancelled:
             rates += [
-                Rate(*captions.CONDITIONS[c], 0, 0, rates[0].planned) for c in planned if c not in result.conditions
-            ]
+                Rate(*captions.CONDITIONS[c], 0, 0, rates[0].planned)
+                for c in asked_conditions(plan, question, hinted=hint is not None) if c not in result.conditions
+            ]  # fmt: skip
         self.bars.render_rates(rates)
         effect, follows = (
             captions.effect_badge(result),

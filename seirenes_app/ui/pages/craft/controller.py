@@ -113,6 +113,7 @@ class WorkerTask:
     n: int
     session: CraftSession
     plan: SolvePlan
+    question: str
     bridge: JobBridge
     key: str = ""  # `solve_key` of the hint that is attributed
     job: jobs.Job | None = None
@@ -132,7 +133,7 @@ class WorkerTask:
     def counts(self) -> tuple[int, int]:
         """Solutions done and planned, (0, 0) where nothing is counted."""
         if self.kind is TaskKind.SOLVE:
-            return count_solved(self.results, self.plan, self.n)
+            return count_solved(self.results, self.plan, self.question, self.n)
         return count_ablated(self.ablation)
 
     @property
@@ -474,10 +475,8 @@ class CraftController(QObject):
         if task is None:
             return
         self.solvingChanged.emit({})
-        known = self._known_clean() if hints else None
-        task.job = self._job(task)(
-            jobs.solve_hints, draft, hints, task.bridge.put, known_clean=known, on_text=task.put_text
-        )
+        known = self._known_conditions() if hints else None
+        task.job = self._job(task)(jobs.solve_hints, draft, hints, task.bridge.put, known=known, on_text=task.put_text)
 
     def solve_all(self) -> None:
         """Solve under every hint that passes the gates and is not solved yet."""
@@ -599,7 +598,10 @@ class CraftController(QObject):
         if self.task is not None or self._closed:
             return None
         model = model_name(choice) if choice.model or choice.lora else "The bundled reasoner"
-        task = self.task = WorkerTask(kind, model, n, self.session, self.draft.plan, JobBridge(self))
+        draft = self.draft
+        task = self.task = WorkerTask(
+            kind, model, n, self.session, draft.plan, draft.problem.question, JobBridge(self)
+        )  # fmt: skip
         task.bridge.progressed.connect(lambda values: self._on_progress(task, values))
         task.bridge.ended.connect(lambda result, error: self._on_end(task, result, error))
         self.taskChanged.emit()
@@ -609,9 +611,9 @@ class CraftController(QObject):
         """Starts a job whose results reach `task`: it is called with the work and its arguments."""
         return partial(jobs.Job, self._inference.client(), task.bridge.done, task.bridge.failed)
 
-    def _known_clean(self) -> Any:
+    def _known_conditions(self) -> Any:
         try:
-            return self.session.known_clean()
+            return self.session.known_conditions()
         except UserError as error:
             self._report_save_error(str(error))
             return None

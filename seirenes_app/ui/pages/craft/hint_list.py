@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QSpinBox, QVBoxLayout, QWidget
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint
 from seirenes_app.services.hint_authoring.gate_report import Badges
 from seirenes_app.services.hint_authoring.results import SolveResult
-from seirenes_app.ui.pages.craft.captions import rates_of, say_origin
+from seirenes_app.ui.pages.craft.captions import OF_HINT, rates_of, say_origin
 from seirenes_app.ui.pages.craft.cards import ModelButton
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
@@ -89,7 +89,7 @@ class HintCard(QWidget):
         self.setAccessibleName(f"Being generated: {text}")
 
     def render_result(self, result: SolveResult | None) -> None:
-        self.bars.render_rates(rates_of(result))
+        self.bars.render_rates(rates_of(result, OF_HINT))
         if self._hint is not None:
             parts = [
                 *(["Selected"] if self._selected else []), self._hint.text or NO_TEXT,

@@ -188,7 +188,8 @@ class CraftPage(Page):
     def _render_result(self) -> None:
         controller, hint = self.controller, self.controller.hint
         result = controller.result_of(hint)
-        self.solve_card.render_result(result, hint, controller.session.draft.plan)
+        draft = controller.session.draft
+        self.solve_card.render_result(result, hint, draft.plan, draft.problem.question)
         self.attribution.traces.render_result(result)
         self.attribution.sentences.render_ablation(controller.ablation())
         can_score = not controller.usable or bool(controller.solution())

@@ -22,8 +22,10 @@ from seirenes_app.services.hint_authoring.draft import (
 from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints
 from seirenes_app.services.hint_authoring.models import (
     PLACEBOS,
+    asked_conditions,
     condition_texts,
     load_request,
+    planned_solutions,
     profile_for,
     shares,
     solve_messages,
@@ -32,6 +34,7 @@ from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import rank, solve_key
 from training.core.hint_reader import clean_hint
 from training.core.prompts import reasoner_messages
+from training.core.question_parser import move_question
 from training.core.types import AnswerKind, Condition, HintType, Outcome
 from training.prompt_files import BUILT_IN, CAUTIOUS, COMPACT, NEUTRAL, built_in
 
@@ -117,11 +120,37 @@ def test_a_known_clean_condition_is_not_solved_again(shared, heard):
     known = heard.result(solve(shared, heard, draft)).conditions[Condition.CLEAN]
     marked = dataclasses.replace(known)
     heard.done.clear()
-    result = heard.result(solve(shared, heard, draft, hand("A."), known_clean=marked))
+    result = heard.result(solve(shared, heard, draft, hand("A."), known={Condition.CLEAN: marked}))
     assert result.conditions[Condition.CLEAN] is marked
     heard.done.clear()
     other = make(plan=dataclasses.replace(PLAN, samples=4))
-    assert heard.result(solve(shared, heard, other, known_clean=marked)).conditions[Condition.CLEAN].planned == 4
+    assert (
+        heard.result(solve(shared, heard, other, known={Condition.CLEAN: marked})).conditions[Condition.CLEAN].planned
+        == 4
+    )
+
+
+def test_needed_text_is_asked_once_for_all_hints_with_the_question_moved(shared, heard):
+    draft = make(plan=dataclasses.replace(PLAN, samples=4, placebo=False, needed=True))
+    hints = [dataclasses.replace(hand(text), id=text) for text in ("It was a quiet day.", "Double the result.")]
+    first, second = heard.result(
+        Job(shared, heard.finish, heard.fail, solve_hints, draft, hints, heard.update)
+    ).values()
+    needed = first.conditions[Condition.NEEDED]
+    assert list(first.conditions) == list(second.conditions) == [Condition.CLEAN, Condition.HINTED, Condition.NEEDED]
+    assert needed is second.conditions[Condition.NEEDED]
+    assert needed.text == move_question(TRANSFER.question) != TRANSFER.question
+    assert needed.n == needed.planned == 4
+    assert first.needed_drop.mean == first.conditions[Condition.CLEAN].accuracy.mean - needed.accuracy.mean
+    assert planned_solutions(draft.plan, TRANSFER.question, 2) == 4 * (2 + 2)
+
+
+def test_a_question_that_cannot_be_moved_is_asked_without_needed_text():
+    problem = DraftProblem("What is 2 + 3?", "5")
+    plan = dataclasses.replace(PLAN, needed=True)
+    shown = condition_texts(make(problem, plan=plan), as_problem(problem), hand("Double the result."))
+    assert list(shown) == [Condition.CLEAN, Condition.HINTED, Condition.PLACEBO]
+    assert list(asked_conditions(plan, problem.question, hinted=False)) == [Condition.CLEAN]
 
 
 def test_the_text_of_a_solution_streams_in(shared, heard):

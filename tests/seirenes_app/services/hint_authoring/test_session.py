@@ -12,9 +12,12 @@ from seirenes_app.services.hint_authoring.draft import (
     DraftHint,
     DraftProblem,
     Origin,
+    SolvePlan,
     SolverChoice,
+    from_json,
     new_draft,
     replace_hint,
+    to_json,
 )
 from seirenes_app.services.hint_authoring.results import (
     ConditionResult,
@@ -139,7 +142,16 @@ def test_after_a_crash_draft_and_results_are_there(session, store):
     assert again.draft == session.draft
     assert again.result_of(A) == result
     assert not again.can_undo
-    assert again.known_clean() == result.conditions[Condition.CLEAN]
+    assert again.known_conditions() == {Condition.CLEAN: result.conditions[Condition.CLEAN]}
+
+
+def test_a_plan_of_an_older_version_keeps_its_results(session):
+    """Needed text came later: results of a plan without it are found under the key that they were saved with."""
+    draft = dataclasses.replace(session.draft, plan=SolvePlan(samples=4))
+    old = json.loads(to_json(draft))
+    del old["plan"]["needed"]
+    assert solve_key(from_json(json.dumps(old)), A) == solve_key(draft, A)
+    assert solve_key(dataclasses.replace(draft, plan=SolvePlan(samples=4, needed=True)), A) != solve_key(draft, A)
 
 
 def test_a_title_changes_no_key_and_a_plan_does(session):

@@ -141,10 +141,10 @@ worded = lines.filter(lambda t: t and not t.startswith("library:") and t != "-")
 
 @given(
     worded, worded, st.sampled_from(Placement), st.none() | st.sampled_from(["20", "x", "-3"]), st.booleans(),
-    st.floats(0, 5), st.integers(1, 256),
+    st.booleans(), st.floats(0, 5), st.integers(1, 256),
 )  # fmt: skip
-def test_the_command_repeats_the_draft(question, hint, placement, suggested, placebo, temperature, samples):
-    plan = SolvePlan(samples, temperature, 100, 7, placebo)
+def test_the_command_repeats_the_draft(question, hint, placement, suggested, placebo, needed, temperature, samples):
+    plan = SolvePlan(samples, temperature, 100, 7, placebo, needed)
     draft = with_hints(
         hand(hint, suggested=suggested), problem=DraftProblem(question, "-5", AnswerKind.NUMBER), placement=placement,
         plan=plan, solver=SolverChoice("/a b/m.gguf", "/l.gguf", built_in(COMPACT), 99),
