@@ -23,7 +23,7 @@ VERBS = {
     "resume": ("runs", "resume a run that was stopped or crashed"),
     "doctor": ("runs", "check this machine and the installation"),
     "craft": ("craft", "write hints for a problem, from templates or with a local model"),
-    "solve": ("craft", "solve a problem clean, with a hint and with a placebo"),
+    "solve": ("craft", "solve a problem clean, with a hint, a placebo and needed text"),
     "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
     "models": ("models", "the models on this machine and of the hub: list, show, download, remove"),
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),

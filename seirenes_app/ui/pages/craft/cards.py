@@ -295,4 +295,4 @@ class SolveCard(Card):
         self.unread.setVisible(result is not None)
         self.unread.setText(captions.say_unread(result, plan.max_tokens))
         self.unread.setToolTip(self.unread.text())
-        self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)
+        self.summary.setMinimumHeight(3 * self.summary.fontMetrics().lineSpacing() + 4 if hint is not None else 0)
