@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from training.core.answer_reader import READER_VERSION
 from training.core.statistics import wilson_clustered
@@ -21,27 +22,34 @@ from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
 def rollouts_per_step(config: RunConfig) -> int:
     """How many completions a step samples at most, replays included."""
     r = config.rollout
+    asked = r.clean * (1 + config.reasoner.needed_share)
     if config.mode is Mode.CLEAN_RL:
-        return round(r.questions * (r.clean + r.hints * (1 + r.hinted)) / r.clean) * r.clean
+        questions = round(r.questions * (asked + r.hints * (1 + r.hinted)) / asked)
+        return (questions + round(questions * config.reasoner.needed_share)) * r.clean
     share = config.curriculum.replay_share
     hints = r.questions * r.hints
     replays = round(hints * share / (1 - share)) if share < 1 else hints
     written = 0 if config.mode is Mode.RANDOM else hints
-    return r.questions * r.clean + written + (hints + replays) * r.hinted
+    moved = round(r.questions * config.reasoner.needed_share)
+    return (r.questions + moved) * r.clean + written + (hints + replays) * r.hinted
 
 
 def count_rollouts(result: StepResult) -> int:
     """How many completions a step sampled."""
     written = sum(t.written is not None for t in result.hints)
-    return sum(len(r.clean) for r in result.rounds) + written + sum(len(t.solutions) for t in result.hints)
+    return (
+        sum(len(r.clean) + len(r.needed) for r in result.rounds) + written + sum(len(t.solutions) for t in result.hints)
+    )
 
 
 def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> dict[str, float | None]:
     """Every figure of a step by its name; None where a step has nothing to measure."""
-    clean = [x for r in result.rounds for x in r.clean]
+    clean = [x for r in result.rounds for x in (*r.clean, *r.needed)]
     hinted = [x for t in result.hints for x in t.solutions]
     figures: dict[str, float | None] = {}
     figures |= _accuracy("clean", [(r.problem.id, x) for r in result.rounds for x in r.clean])
+    if loop.config.reasoner.needed_share:
+        figures |= _accuracy("needed", [(r.problem.id, x) for r in result.rounds for x in r.needed])
     figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.hints for x in t.solutions])
     figures |= _adversary(result)
     figures |= _texts(clean, hinted, result)
@@ -139,6 +147,9 @@ def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
     rows = []
     for r in result.rounds:
         rows += [_row(result.step, x, Stage.CLEAN, r.key, r.problem, None, clean) for x in r.clean]
+        for x in r.needed:
+            row = _row(result.step, x, Stage.NEEDED, r.key, r.problem, None, clean)
+            rows.append(replace(row, prompt=str(r.moved)))
         rows += [_row(result.step, t.written, Stage.HINT, r.key, r.problem, t, clean) for t in r.hints if t.written]
     for t in result.hints:
         rows += [_row(result.step, x, Stage.HINTED, t.problem.id, t.problem, t, clean) for x in t.solutions]
@@ -163,7 +174,7 @@ def _row(
         hint_id=played.id if played else None,
         hint_type=played.hint.type if played else None,
         hint=played.hint.text if played else None,
-        prompt=_prompt_text(problem.question, hinted),
+        prompt=hinted.shown if hinted else problem.question,
         completion=x.text,
         outcome=x.outcome,
         reward=x.reward,
@@ -181,8 +192,5 @@ def _row(
         flip=flip_of(x.outcome is Outcome.RIGHT, accuracy) if hinted else None,
         tier=x.tier,
         reader=READER_VERSION if x.outcome is not None else None,
+        placement=hinted.placement if hinted else None,
     )
-
-
-def _prompt_text(question: str, played: PlayedHint | None) -> str:
-    return f"{question} {played.hint.text}" if played else question

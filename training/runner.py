@@ -43,7 +43,16 @@ from training.runs.config import OnDrop, RunConfig, load_config, to_dict
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.files import FileError, check_database_path
-from training.runs.health import CLEAN_GUARD, STALLED_STAGE, Change, HealthChange, HealthMonitor
+from training.runs.health import (
+    CLEAN_GUARD,
+    DEAFNESS,
+    STALLED_STAGE,
+    Change,
+    HealthChange,
+    HealthMonitor,
+    Reading,
+    read_deafness,
+)
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 from training.runs.status import FailureKind, RunState, reduce
@@ -217,6 +226,9 @@ class Runner:
         clean = [p.metrics["clean"]["accuracy"] for p in past.evals if p.step <= step]
         if clean and clean[-1] < self.guard.best - self.guard.margin:
             self.health.report(step, CLEAN_GUARD, "", "")
+        newest = [p.metrics for p in past.evals if p.step <= step][-1:]
+        if newest and (reading := read_deafness(newest[0].get("since_start", {}))) and reading.exceeded:
+            self.health.report(step, DEAFNESS, "", "")
 
     # ------------------------------------------------------------------ the run
 
@@ -319,12 +331,19 @@ class Runner:
             data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
         self.log.write(EventKind.EVAL, **data, peak_mb=round(memory.peak_mb(), 1))
         self.evaluated, self.saved = step, False
+        self._watch_needed(read_deafness(data["metrics"].get("since_start", {})))
         accuracy = data["metrics"]["clean"]["accuracy"]
         alarmed = self.guard.observe(step, accuracy)
         if not alarmed:
             text = f"Clean accuracy on held-out problems is {accuracy:.3f}; its best was {self.guard.best:.3f}."
             self._tell(self.health.clear(CLEAN_GUARD, text))
         return alarmed
+
+    def _watch_needed(self, reading: Reading | None) -> None:
+        if reading is not None and reading.exceeded:
+            self._alarm(DEAFNESS, reading.message, reading.remedy)
+        elif reading is not None:
+            self._tell(self.health.clear(DEAFNESS, f"Needed text: {reading.figure}."))
 
     def _solve(self, chats: Sequence[list[Message]]) -> list[list[Sampled]]:
         self.callbacks.stage("eval", 0, len(chats))

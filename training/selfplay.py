@@ -1,6 +1,7 @@
 """The Seirênes loop: one model, two roles, one step. Start reading here.
 
     R1  the Reasoner solves each question               G1 solutions
+        (and a share of them once more with the question moved before the story's last sentence)
     R2  the Adversary writes hints for each question     G2 hints, of one type
     R3  the Reasoner solves each question + hint         G3 solutions a hint
     reward   the Reasoner is paid for the right answer, the Adversary for the drop from R1 to R3
@@ -13,6 +14,8 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
   - Questions that are mastered, clean and hinted, are drawn less often and come back when they fail.
   - The baselines are the same loop with a stage left out: no hints (clean_rl), an Adversary that does not learn
     (static), templates in its place (random). `clean_rl` spends the rollouts it saves on more questions.
+  - With `reasoner.needed_share`, text after a question is sometimes needed; with `reasoner.placement`, a hint may stand
+    elsewhere: against learning to ignore whatever follows the question. Neither counts in p_clean.
   - Clean solutions are held to the starting model by a KL of their own (the clean anchor, which `clean_rl` has no need
     of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
@@ -44,11 +47,15 @@ from training.core.gates import GateResult, check_hint
 from training.core.hint_reader import clean_hint
 from training.core.hint_templates import write_hint
 from training.core.implied_answer import read_suggestion
-from training.core.prompts import Message, adversary_messages, join_hint, reasoner_messages
+from training.core.prompts import Message, Placement, adversary_messages, join_hint, reasoner_messages
+from training.core.question_parser import move_question
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.runs.config import Mode, RunConfig, Truncated, profile_of
+from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of
 from training.runs.timing import StageTimer, TimePart
+
+VARIED = (Placement.APPEND, Placement.BEFORE_QUESTION, Placement.BETWEEN_FACTS)
+"""Where hints stand by turns with `reasoner.placement = varied`."""
 
 
 class StepCallbacks(Protocol):
@@ -91,6 +98,13 @@ class PlayedHint:
     archived: str | None = None
     """The archive's id, for a replayed hint."""
     solutions: list[Rollout] = field(default_factory=list)
+    placement: Placement = Placement.APPEND
+    """Where it stands in R3. A replayed hint draws its place like a new one."""
+
+    @property
+    def shown(self) -> str:
+        """The question with the hint in it."""
+        return join_hint(self.problem.question, self.hint.text, self.placement)
 
     @property
     def accuracy(self) -> float:
@@ -108,6 +122,10 @@ class Round:
     hints: list[PlayedHint] = field(default_factory=list)
     draw: int = 0
     """How often the step has drawn the question before: a pool can be smaller than a step."""
+    moved: str | None = None
+    """The question before the story's last sentence, where it is asked so too."""
+    needed: list[Rollout] = field(default_factory=list)
+    """Solutions of the moved question: a group of its own, and no part of p_clean."""
 
     @property
     def key(self) -> str:
@@ -229,7 +247,8 @@ class SelfPlay:
         count = r.questions
         if self.config.mode is Mode.CLEAN_RL:
             # The rollouts that hints would have cost, spent on clean questions.
-            count = round(r.questions * (r.clean + r.hints * (1 + r.hinted)) / r.clean)
+            asked = r.clean * (1 + self.config.reasoner.needed_share)
+            count = round(r.questions * (asked + r.hints * (1 + r.hinted)) / asked)
         drawn = self.pool.draw(rng, count)
         types = type_quota(rng, len(drawn), self.types)
         seen: Counter[str] = Counter()
@@ -237,14 +256,29 @@ class SelfPlay:
         for id_, type_ in zip(drawn, types, strict=True):
             rounds.append(Round(self.problems[id_], type_, draw=seen[id_]))
             seen[id_] += 1
+        self._move_questions(rounds, rng)
         return rounds
 
+    def _move_questions(self, rounds: list[Round], rng: random.Random) -> None:
+        """Draw the rounds whose question is asked moved too; those that cannot be moved are never drawn."""
+        count = round(len(rounds) * self.config.reasoner.needed_share)
+        if not count:
+            return
+        movable = [(r, moved) for r in rounds if (moved := move_question(r.problem.question)) is not None]
+        for r, moved in rng.sample(movable, min(count, len(movable))):
+            r.moved = moved
+
     def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
-        chats = [reasoner_messages(r.problem.question, self.profile) for r in rounds]
-        sampled = self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng)
-        for round_, rollouts in zip(rounds, sampled, strict=True):
-            round_.clean = rollouts
-            self._grade(rollouts, round_.problem)
+        needed = [r for r in rounds if r.moved is not None]
+        questions = [r.problem.question for r in rounds] + [str(r.moved) for r in needed]
+        chats = [reasoner_messages(text, self.profile) for text in questions]
+        sampled = iter(self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng))
+        for r in rounds:
+            r.clean = next(sampled)
+            self._grade(r.clean, r.problem)
+        for r in needed:
+            r.needed = next(sampled)
+            self._grade(r.needed, r.problem)
 
     def _write_hints(self, rounds: list[Round], rng: random.Random) -> None:
         if self.config.mode is Mode.CLEAN_RL:
@@ -287,7 +321,10 @@ class SelfPlay:
         return PlayedHint(problem, hint, f"archive:{entry.id}", GateResult(None, ""), archived=entry.id)
 
     def _play_hinted(self, played_hints: list[PlayedHint], rng: random.Random) -> None:
-        chats = [reasoner_messages(join_hint(t.problem.question, t.hint.text), self.profile) for t in played_hints]
+        if self.config.reasoner.placement is HintPlacement.VARIED:
+            for played in played_hints:
+                played.placement = rng.choice(VARIED)
+        chats = [reasoner_messages(t.shown, self.profile) for t in played_hints]
         sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
         for played, rollouts in zip(played_hints, sampled, strict=True):
             played.solutions = rollouts
@@ -325,7 +362,9 @@ class SelfPlay:
     def _pay(self, rounds: list[Round], replayed: list[PlayedHint]) -> None:
         a = self.config.adversary
         for solutions in (
-            [r.clean for r in rounds] + [t.solutions for r in rounds for t in r.hints] + [t.solutions for t in replayed]
+            [s for r in rounds for s in (r.clean, r.needed)]
+            + [t.solutions for r in rounds for t in r.hints]
+            + [t.solutions for t in replayed]
         ):
             for rollout in solutions:
                 assert rollout.outcome is not None
@@ -343,7 +382,7 @@ class SelfPlay:
 
     def _groups(self, result: StepResult) -> dict[Role, list[list[Rollout]]]:
         """Rollouts of one prompt as it was drawn, by role. Neither roles nor two draws of a prompt are pooled."""
-        reasoner = [r.clean for r in result.rounds] + [t.solutions for t in result.hints]
+        reasoner = [s for r in result.rounds for s in (r.clean, r.needed)] + [t.solutions for t in result.hints]
         if self.config.reasoner.truncated is Truncated.MASK:
             reasoner = [[x for x in group if not x.completion.truncated] for group in reasoner]
         adversary: list[list[Rollout]] = []
@@ -384,12 +423,13 @@ class SelfPlay:
             self.callbacks.stage("update", epoch + 1, u.epochs)
 
     def _anchor(self, rounds: Sequence[Round]) -> bool:
-        """Add the pull of clean solutions towards the starting model. They carry no advantage here, only the KL: what
-        the Reasoner learns under hints must not be paid for with what it could do without them."""
+        """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage
+        here, only the KL: what the Reasoner learns under hints must not be paid for with what it could do without
+        them."""
         weight = self.config.reasoner.clean_anchor
         if weight == 0.0 or self.config.mode is Mode.CLEAN_RL:
             return False
-        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for r in rounds for x in r.clean]
+        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for r in rounds for x in (*r.clean, *r.needed)]
         return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
 
     def _row(self, role: Role, rollout: Rollout) -> TrainRow:
@@ -428,10 +468,11 @@ class SelfPlay:
             if self.config.mode is Mode.CLEAN_RL:
                 hinted_right = True
             clean, hinted = mastered.get(r.problem.id, (True, True))
-            mastered[r.problem.id] = (clean and r.accuracy == 1.0, hinted and hinted_right)
+            right = r.accuracy == 1.0 and all(x.outcome is Outcome.RIGHT for x in r.needed)
+            mastered[r.problem.id] = (clean and right, hinted and hinted_right)
         self.archive.trim()
-        for id_, right in mastered.items():
-            self.pool.report(id_, *right)
+        for id_, both in mastered.items():
+            self.pool.report(id_, *both)
 
 
 class _Clock:

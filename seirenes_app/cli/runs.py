@@ -325,7 +325,7 @@ def _progress_line(state: RunState) -> ProgressLine:
     latest = state.latest
     figures = [
         f"{name} {percent(latest[f'{name}_accuracy'])}"
-        for name in ("clean", "hinted")
+        for name in ("clean", "needed", "hinted")
         if latest.get(f"{name}_accuracy") is not None
     ]
     unread = UnreadShares(latest.get("unparsable_rate") or 0.0, latest.get("truncated_rate") or 0.0)
@@ -333,9 +333,10 @@ def _progress_line(state: RunState) -> ProgressLine:
     figures += [alarms] if (alarms := count_alarms(state)) else []
     left = [f"about {duration(state.eta_s)} left"] if state.eta_s else []
     part = 0.0
-    if state.stage in tuple(Stage) and state.stage_total:
+    stages = (Stage.CLEAN, Stage.HINT, Stage.HINTED)
+    if state.stage in stages and state.stage_total:
         # The three stages of a step are about a third of it each.
-        part = (tuple(Stage).index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
+        part = (stages.index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
     doing = STAGE_LABELS.get(state.stage, state.stage or str(state.status))
     if state.status is RunStatus.STALLED:
         doing = f"no sign of life for {duration(state.silent_s)}"

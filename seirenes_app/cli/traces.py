@@ -18,7 +18,7 @@ from rich.text import Text
 from seirenes_app.cli.common import ERR, OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.answer_reading import outcome_word
 from seirenes_app.services.formatting import byte_size, visible
-from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces, is_right, make_reading
+from seirenes_app.services.traces import NOTEWORTHY, TraceSource, export_traces, is_right, locate_hint, make_reading
 from training.core.types import HintType, Outcome, Role, Stage
 from training.errors import UserError
 from training.rollouts.database import PASSED
@@ -125,8 +125,10 @@ def _list(source: TraceSource, query: RolloutQuery, options: argparse.Namespace)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    kind = "clean" if row["stage"] == Stage.CLEAN else str(row["hint_type"]).replace("_", " ")
-    stage = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}.get(row["stage"], row["stage"])
+    kinds = {Stage.CLEAN: "clean", Stage.NEEDED: "needed"}
+    kind = kinds.get(row["stage"]) or str(row["hint_type"]).replace("_", " ")
+    tags = {Stage.CLEAN: "R1", Stage.NEEDED: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
+    stage = tags.get(row["stage"], row["stage"])
     text = row["hint"] if row["stage"] == Stage.HINTED else row["completion"]
     return (str(row["id"]), str(row["step"]), f"{stage} {kind}", _outcome(row), _brief(text))
 
@@ -155,16 +157,17 @@ def _show_pair(pair: TracePair, as_json: bool) -> int:
         }, ensure_ascii=False))  # fmt: skip
         return 0
     row = pair.hinted or pair.hint or pair.clean[0]
-    _print_text("Question", row["question"])
+    name = "Needed" if row["stage"] == Stage.NEEDED else "Clean"
+    _print_text("Question", locate_hint(row)[0] if name == "Needed" else row["question"])
     _print_text("Answer", row["gold"])
     if row["hint"]:
         gate = f", failed {row['gate']}: {row['gate_reason'] or ''}" if row["gate"] else ""
         _print_text(f"Hint ({str(row['hint_type']).replace('_', ' ')}{gate})", row["hint"])
     right = sum(map(is_right, pair.clean))
-    OUT.print(f"Clean: {right} of {len(pair.clean)} right" if pair.clean else "No clean solutions in that step.")
+    OUT.print(f"{name}: {right} of {len(pair.clean)} right" if pair.clean else "No clean solutions in that step.")
     if alignment is None or pair.hinted is None or counterpart is None:
         for number, solution in enumerate(pair.clean, 1):
-            _print_text(f"Clean solution {number} ({outcome_word(solution['outcome'])})", solution["completion"])
+            _print_text(f"{name} solution {number} ({outcome_word(solution['outcome'])})", solution["completion"])
         if pair.hinted:
             _print_text(f"Hinted solution ({outcome_word(pair.hinted['outcome'])})", pair.hinted["completion"])
         return 0

@@ -209,7 +209,8 @@ def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
     modes spend on hints, so that runs compare at equal rollouts."""
     r = config.rollout
     hints = r.questions * r.hints
-    reasoner = r.questions * r.clean + hints * r.hinted
+    moved = round(r.questions * config.reasoner.needed_share)
+    reasoner = (r.questions + moved) * r.clean + hints * r.hinted
     if config.mode is Mode.CLEAN_RL:
         return reasoner + hints, 0
     return reasoner, 0 if config.mode is Mode.RANDOM else hints

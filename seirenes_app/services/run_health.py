@@ -11,12 +11,14 @@ from training.runs.health import (
     ALARMS,
     BEFORE_STEPS,
     CLEAN_GUARD,
+    DEAFNESS,
     FIRST_STEPS,
     RECENT_STEPS,
     STALLED_STAGE,
     Alarm,
     Reading,
     Trend,
+    read_deafness,
 )
 from training.runs.status import LIVE, ProcessWarning, RunState
 
@@ -95,6 +97,9 @@ def health_lines(state: RunState) -> list[HealthLine]:
 def _reading(state: RunState, alarm: Alarm, trend: Trend) -> Reading | None:
     if alarm.code == CLEAN_GUARD:
         return _guard_reading(state, trend)
+    if alarm.code == DEAFNESS:
+        since = state.evals[-1].metrics.get("since_start") if state.evals else None
+        return read_deafness(since) if isinstance(since, dict) else None
     if alarm.code == STALLED_STAGE:
         return Reading("none" if STALLED_STAGE in state.raised else "yes", "yes") if state.status in LIVE else None
     return alarm.measure(trend)

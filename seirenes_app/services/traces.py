@@ -124,11 +124,13 @@ def _place(rows: Sequence[Row], fits: Callable[[Row], bool]) -> int:
 
 
 def locate_hint(row: Row) -> tuple[str, tuple[int, int] | None]:
-    """The question with the hint in it, and the hint's span; the question alone where there is no hint.
+    """The question with the hint in it, and the hint's span; the question as it was asked where there is no hint.
 
     The hint is searched for: a run may place it anywhere, and the Adversary's own row holds the question alone.
     """
     question, hint = str(row["question"]), str(row["hint"] or "")
+    if row["stage"] == Stage.NEEDED:
+        return str(row["prompt"]), None
     if not hint:
         return question, None
     text = str(row["prompt"]) if row["stage"] == Stage.HINTED else ""
@@ -166,7 +168,7 @@ OUR_COLUMNS: dict[str, type] = {
     "gold": str, "hint_id": str, "hint_type": str, "hint": str, "outcome": str, "tokens": int, "truncated": bool,
     "gate": str, "gate_reason": str, "follows_hint": bool, "logprob_mean": float, "seed": int, "trained": bool,
     "archived": bool, "clean_accuracy": float, "flip": str, "tier": str, "reader": int,
-    "prompts": str,
+    "placement": str, "prompts": str,
 }  # fmt: skip
 COLUMNS = TRL_COLUMNS | OUR_COLUMNS
 

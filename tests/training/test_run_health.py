@@ -98,6 +98,18 @@ def test_the_last_evaluation_is_in_the_time_after_the_steps(sound):
     assert steps + sum(state.time_outside.values()) == pytest.approx(state.active_s, rel=0.3)
 
 
+def test_an_evaluation_says_what_changed_since_the_first_one(sound):
+    evals = [e.data["metrics"] for e in EventTail(sound[1].events).poll() if e.kind == EventKind.EVAL]
+    assert "since_start" not in evals[0]
+    for metrics in evals[1:]:
+        since = metrics["since_start"]
+        assert (since["step"], set(since)) == (0, {"step", "clean", "hinted", "placebo", "needed"})
+        for condition in ("clean", "placebo", "needed"):
+            gained = metrics[condition]["accuracy"] - evals[0][condition]["accuracy"]
+            assert since[condition]["mean"] == pytest.approx(gained)
+            assert since[condition]["low"] <= gained <= since[condition]["high"]
+
+
 SHORT_LIMITS = """
 import sys
 import threading

@@ -1,15 +1,19 @@
 """Facts about the self-play loop, with the bundled model."""
 
+from collections import Counter
+
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import MasteryPool
+from training.core.prompts import Placement, join_hint
+from training.core.question_parser import move_question
 from training.core.types import Outcome, Role
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
-from training.metrics import rollout_rows
+from training.metrics import count_rollouts, rollout_rows, rollouts_per_step, step_metrics
 from training.problem_files import make_problems
 from training.runs.config import from_dict, parse_overrides
-from training.selfplay import SelfPlay
+from training.selfplay import VARIED, SelfPlay
 
 SMALL = ["rollout.questions=8", "rollout.clean=4", "rollout.hints=2", "rollout.hinted=2", "model.threads=1",
          "rollout.max_solution_tokens=48", "rollout.max_hint_tokens=24"]  # fmt: skip
@@ -59,3 +63,47 @@ def test_a_question_drawn_twice_is_mastered_only_where_every_draw_was_solved():
     result.rounds[0].clean[0].outcome = Outcome.WRONG
     loop._remember(result)
     assert loop.pool.mastered_count == 0
+
+
+def test_a_share_of_questions_is_asked_moved_too_as_groups_of_their_own_and_outside_of_p_clean():
+    loop = make_loop("reasoner.needed_share=0.5", "curriculum.replay_share=0", "rollout.temperature=1.3")
+    result = loop.step()
+    asked = [r for r in result.rounds if r.moved is not None]
+    assert len(asked) == 4
+    for r in asked:
+        assert r.moved == move_question(r.problem.question)
+        assert len(r.needed) == 4
+        assert r.accuracy == sum(x.outcome is Outcome.RIGHT for x in r.clean) / 4
+    assert not any(r.needed for r in result.rounds if r.moved is None)
+    solved = [t for r in result.rounds for t in r.hints if t.solutions]
+    assert result.groups[Role.REASONER] == 8 + len(asked) + len(solved)
+    rows = [row for row in rollout_rows(result, loop.config) if row.stage == "r1_needed"]
+    assert [row.prompt for row in rows] == [r.moved for r in asked for _ in r.needed]
+    assert {row.question for row in rows} == {r.problem.question for r in asked}
+    assert sorted(Counter(row.group_key for row in rows).values()) == [4] * 4
+    assert {row.flip for row in rows} == {None}
+    figures = step_metrics(result, loop, 0.0)
+    right = [x.outcome is Outcome.RIGHT for r in asked for x in r.needed]
+    assert figures["needed_accuracy"] == sum(right) / len(right)
+    assert count_rollouts(result) <= rollouts_per_step(loop.config)
+    assert count_rollouts(result) == len(rollout_rows(result, loop.config))
+
+
+def test_hints_stand_in_all_three_places_and_their_rows_say_where():
+    loop = make_loop("reasoner.placement=varied", "rollout.hints=4")
+    loop.step()
+    result = loop.step()
+    solved = [t for t in result.hints if t.solutions]
+    assert {t.placement for t in solved} == set(VARIED)
+    assert any(t.archived and t.placement is not Placement.APPEND for t in solved)
+    rows = [row for row in rollout_rows(result, loop.config) if row.stage == "r3_hinted"]
+    for row in rows:
+        assert row.prompt == join_hint(row.question, row.hint, Placement(row.placement))
+
+
+def test_without_the_options_a_step_is_what_it_was():
+    loop = make_loop()
+    rows = rollout_rows(loop.step(), loop.config)
+    assert {row.stage for row in rows} == {"r1_clean", "r2_hint", "r3_hinted"}
+    assert {row.placement for row in rows if row.stage == "r3_hinted"} == {"append"}
+    assert all(row.prompt == f"{row.question} {row.hint}" for row in rows if row.stage == "r3_hinted")

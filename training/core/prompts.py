@@ -35,12 +35,14 @@ _ABBREVIATION = re.compile(r"(?:\b(?i:mr|mrs|ms|dr|prof|st|vs|etc|approx|e\.g|i\
 
 
 class Placement(StrEnum):
-    """Where a hint goes. Append is the paper's; the other two are ours."""
+    """Where a hint goes. Append is the paper's; the others are ours."""
 
     APPEND = "append"
     """After the question."""
     BEFORE_QUESTION = "before_question"
     """Before the question's last sentence, which asks; of a single sentence the same as PREPEND."""
+    BETWEEN_FACTS = "between_facts"
+    """Before the last sentence of the story; the same as PREPEND where the story has a single one or none."""
     PREPEND = "prepend"
     """Before everything."""
 
@@ -69,8 +71,10 @@ def _seam(question: str, placement: Placement) -> tuple[int, str, str]:
     """Where the question is cut, and what stands before and after the hint there."""
     if placement is Placement.APPEND:
         return len(question), " ", ""
-    at = last_sentence_start(question) if placement is Placement.BEFORE_QUESTION else 0
-    return at, "", " "
+    if placement is Placement.PREPEND:
+        return 0, "", " "
+    asks = last_sentence_start(question)
+    return asks if placement is Placement.BEFORE_QUESTION else last_sentence_start(question[:asks]), "", " "
 
 
 def last_sentence_start(text: str) -> int:

@@ -25,6 +25,8 @@ class Stage(StrEnum):
 
     CLEAN = "r1_clean"
     """R1: the Reasoner on the question alone."""
+    NEEDED = "r1_needed"
+    """R1: the Reasoner on the question moved before the story's last sentence."""
     HINT = "r2_hint"
     """R2: the Adversary's hint for the question."""
     HINTED = "r3_hinted"

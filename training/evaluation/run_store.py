@@ -6,9 +6,10 @@ of the same step replaces it. Runs of version 0.1 kept a JSON-lines file a step:
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
@@ -18,7 +19,8 @@ from training.core.prompts import Message, Placement, PromptProfile, reasoner_me
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir, read_plan, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
-from training.evaluation.metrics import metrics_of
+from training.evaluation.metrics import change_between, metrics_of
+from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.plan import FROZEN, Chunk, EvalPlan, SuiteRef, Target, plan_to_json
 from training.evaluation.store import StoredItem, StoreWriter
 from training.evaluation.store_reader import StoreReader
@@ -117,13 +119,36 @@ class RunEvaluations:
             store.add_suite(ref.name, ref.digest, ref.placement, self._items)
             store.replace(list(zip(chunks, rows, repeat(seconds))), {source_key(step): REPLACED})
         with StoreReader(self._paths.rows) as reader:
-            metrics = metrics_of(reader.cells(), target_name(step), ref.name)
+            cells = reader.cells()
+        metrics = metrics_of(cells, target_name(step), ref.name)
+        if since := _changes_since(cells, min(map(step_of, plan.targets)), step, ref.name):
+            metrics["since_start"] = since
         # The store has the details.
         del metrics["details"]
         return {
             "step": step, "suite": self._ref.name, "suite_hash": ref.digest, "prompts": self._prompts.label,
             "metrics": metrics,
         }  # fmt: skip
+
+
+def step_of(target: Target) -> int:
+    """The step of a run's target; a large number for a target that is none."""
+    return target.step if target.step is not None else sys.maxsize
+
+
+def _changes_since(cells: OutcomeArrays, first: int, step: int, suite: str) -> dict[str, Any]:
+    """What each condition gained or lost since the first evaluation, with its interval over problems."""
+    if first >= step:
+        return {}
+    before, after = (cells.where(target=target_name(s), suite=suite) for s in (first, step))
+    if not len(before) or not len(after):
+        return {}
+    found: dict[str, Any] = {}
+    for condition in Condition:
+        change = change_between(before, after, condition)
+        if change is not None:
+            found[str(condition)] = asdict(change.difference) | {"problems": change.problems}
+    return found | {"step": first} if found else {}
 
 
 def source_key(step: int) -> str:

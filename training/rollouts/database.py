@@ -62,9 +62,12 @@ class RolloutRow:
     """Where the answer was found: an `answer_reader.Tier`; None for hints."""
     reader: int | None = None
     """The version of the answer reader that graded it; None for hints."""
+    placement: str | None = None
+    """Where the hint stands in the prompt: a `prompts.Placement`; None for rows that are not hinted, and of versions
+    that always appended it."""
 
 
-_LATER = ("clean_accuracy", "flip", "tier", "reader")
+_LATER = ("clean_accuracy", "flip", "tier", "reader", "placement")
 NARROW = "rollouts_narrow"
 _NARROW_COLUMNS = (
     "id", "step", "stage", "role", "hint_type", "family", "outcome", "gate", "flip", "follows_hint",
@@ -134,6 +137,12 @@ def keep_tier_and_reader(db: Any) -> None:
     """Where an answer was read, and by which version of the reader; NULL in rows that are there already."""
     db.execute("ALTER TABLE rollouts ADD COLUMN tier TEXT")
     db.execute("ALTER TABLE rollouts ADD COLUMN reader INTEGER")
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def keep_placement(db: Any) -> None:
+    """Where a hint stands; NULL in rows that are there already, whose hints are appended."""
+    db.execute("ALTER TABLE rollouts ADD COLUMN placement TEXT")
 
 
 def _count_facets(db: Any, after: int) -> None:

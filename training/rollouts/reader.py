@@ -98,7 +98,8 @@ class Facets:
 class TracePair:
     """A hinted solution beside the clean ones of the same question and step, and the hint as the Adversary wrote it.
 
-    Asked of a clean row: `clean` is its group, the others are empty. Asked of a hint: `hinted` is its first solution.
+    Asked of a clean row, or of one with the question moved: `clean` is its group, the others are empty. Asked of a
+    hint: `hinted` is its first solution.
     """
 
     asked: int
@@ -414,8 +415,8 @@ class RolloutReader:
     def _looked_up(self, where: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         cursor = self._quick.execute(self._layout.rows(where), list(values))
         names = [column[0] for column in cursor.description]
-        # Databases of older versions have neither.
-        unknown = {"tier": None, "reader": None}
+        # Databases of older versions lack them.
+        unknown = {"tier": None, "reader": None, "placement": None}
         return [unknown | dict(zip(names, row, strict=True)) for row in cursor]
 
     def row(self, id: int) -> dict[str, Any] | None:
@@ -431,8 +432,9 @@ class RolloutReader:
         with self._quick_lock, self._explained():
             around = self._looked_up("step = ? AND problem_id = ? ORDER BY id", [row["step"], row["problem_id"]])
         clean = tuple(r for r in around if r["stage"] == "r1_clean")
-        if row["stage"] == "r1_clean":
-            return TracePair(id, None, clean, None, ())
+        if row["stage"] in ("r1_clean", "r1_needed"):
+            group = tuple(r for r in around if r["stage"] == row["stage"])
+            return TracePair(id, None, group, None, ())
         same = [r for r in around if r["hint_id"] == row["hint_id"]]
         siblings = tuple(r for r in same if r["stage"] == "r3_hinted")
         hint = next((r for r in same if r["stage"] == "r2_hint"), None)

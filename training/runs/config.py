@@ -71,6 +71,13 @@ class Truncated(StrEnum):
     MASK = "mask"
 
 
+class HintPlacement(StrEnum):
+    """Where a hint stands in R3. `append` is the paper's; `varied` is ours."""
+
+    APPEND = "append"
+    VARIED = "varied"
+
+
 class Tuning(StrEnum):
     """Which weights learn."""
 
@@ -150,6 +157,14 @@ class ReasonerConfig:
     clean_anchor: float = option(
         8.0, "Weight of a KL to the starting model on clean solutions: keeps skill without hints.", low=0, high=100
     )
+    needed_share: float = option(
+        0.0, "Share of a step's questions that R1 asks once more with the question before the story's last sentence: "
+        "text after it must be used.", low=0.0, high=1.0,
+    )  # fmt: skip
+    placement: HintPlacement = option(
+        HintPlacement.APPEND, "Where hints stand in R3. append: after the question, as in the paper. varied: for each "
+        "hint drawn from after the question, before it, and between two facts.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -419,11 +419,33 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def read_deafness(since_start: Mapping[str, Any]) -> Reading | None:
+    """Whether text after the question is used less while hints do less harm: the Reasoner then learns to ignore what
+    follows a question, not to see through a hint. Takes the `since_start` of an evaluation's metrics."""
+    needed, hinted = since_start.get("needed"), since_start.get("hinted")
+    if not isinstance(needed, Mapping) or not isinstance(hinted, Mapping):
+        return None
+    falls, rises = needed["high"] < 0, hinted["low"] > 0
+    message = (
+        f"Since step {since_start['step']} accuracy where the text after the question is needed fell by "
+        f"{-100 * needed['mean']:.1f} points ({_points(needed)}), while hinted accuracy rose by "
+        f"{100 * hinted['mean']:.1f} ({_points(hinted)}): what follows a question is ignored more."
+    )
+    remedy = "Start a run with reasoner.needed_share = 0.4 and reasoner.placement = 'varied', or a lower learning rate."
+    figure = f"needed {100 * needed['mean']:+.1f} points ({_points(needed)})"
+    return Reading(figure, "no fall beyond its interval while hinted rises", falls and rises, message, remedy)
+
+
+def _points(change: Mapping[str, Any]) -> str:
+    return f"95% interval {100 * change['low']:+.1f} to {100 * change['high']:+.1f}"
+
+
 def _elsewhere(_trend: Trend) -> Reading | None:
     return None
 
 
 CLEAN_GUARD = "clean_guard"
+DEAFNESS = "deafness"
 STALLED_STAGE = "stalled_stage"
 
 ALARMS = (
@@ -434,6 +456,9 @@ ALARMS = (
             "had equal rewards.", _flat(role)) for role, name in ROLES.items()),
     Alarm(CLEAN_GUARD, "Clean accuracy, held-out",
           "It fell by more than curriculum.guard_margin below its best evaluation.", _elsewhere),
+    Alarm(DEAFNESS, "Needed text, held-out",
+          "Since the first evaluation needed accuracy fell and hinted accuracy rose, each beyond its paired interval: "
+          "what follows a question is ignored.", _elsewhere),
     Alarm("unreadable", "Unreadable solutions",
           f"More than {UNREAD_MOST:.0%} in the newest {RECENT_STEPS} steps.", _unreadable),
     Alarm("truncated", "Cut-off solutions",

@@ -17,14 +17,19 @@ from training.rollouts.reader import Sort
 
 Row = Mapping[str, Any]
 
-STAGE_TAGS = {Stage.CLEAN: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
-STAGE_TONES = {Stage.CLEAN: "clean", Stage.HINT: "adversary", Stage.HINTED: "hinted"}
-STAGE_WORDS = {Stage.CLEAN: "Reasoner, clean", Stage.HINT: "Adversary, hint", Stage.HINTED: "Reasoner, hinted"}
+STAGE_TAGS = {Stage.CLEAN: "R1", Stage.NEEDED: "R1", Stage.HINT: "R2", Stage.HINTED: "R3"}
+STAGE_TONES = {Stage.CLEAN: "clean", Stage.NEEDED: "clean", Stage.HINT: "adversary", Stage.HINTED: "hinted"}
+STAGE_WORDS = {
+    Stage.CLEAN: "Reasoner, clean", Stage.NEEDED: "Reasoner, needed", Stage.HINT: "Adversary, hint",
+    Stage.HINTED: "Reasoner, hinted",
+}  # fmt: skip
 STAGE_HELP = {
     Stage.CLEAN: "R1: the Reasoner solves the question as it is",
+    Stage.NEEDED: "R1: the Reasoner solves the question moved before the story's last sentence",
     Stage.HINT: "R2: the Adversary writes a hint that should mislead",
     Stage.HINTED: "R3: the Reasoner solves the question with a hint",
 }
+WITHOUT_HINT = (Stage.CLEAN, Stage.NEEDED)
 OUTCOME_STYLES = {
     Outcome.RIGHT: BadgeStyle("check-circle", "Right", "good"),
     Outcome.WRONG: BadgeStyle("error", "Wrong", "bad"),
@@ -62,9 +67,9 @@ def is_flip(row: Row) -> bool:
 
 
 def say_kind(row: Row) -> str:
-    """What a rollout is, beside its stage's tag: "clean", or the type of its hint."""
-    if row["stage"] == Stage.CLEAN:
-        return "clean"
+    """What a rollout is, beside its stage's tag: "clean", "needed", or the type of its hint."""
+    if row["stage"] in WITHOUT_HINT:
+        return "clean" if row["stage"] == Stage.CLEAN else "needed"
     return say(row["hint_type"]) if row["hint_type"] else "no type"
 
 
@@ -114,7 +119,7 @@ def _stage_and_kind(row: Row) -> str:
     if stage is None:
         return say(row["stage"])
     words = f"{STAGE_TAGS[stage]} {STAGE_WORDS[stage]}"
-    return words if stage is Stage.CLEAN else f"{words}: {say_kind(row)}"
+    return words if stage in WITHOUT_HINT else f"{words}: {say_kind(row)}"
 
 
 class RolloutColumn(IntEnum):

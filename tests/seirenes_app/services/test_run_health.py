@@ -65,6 +65,15 @@ def test_the_guard_is_measured_against_the_best_evaluation_and_the_runs_margin()
     assert (line.figure, line.limit) == ("91.0%", "at least 93.0%")
 
 
+def test_needed_text_is_read_from_the_newest_evaluation():
+    change = {"mean": -0.05, "low": -0.08, "high": -0.02, "problems": 200}
+    clean = {"clean": {"accuracy": 0.9}}
+    since = {"since_start": {"step": 0, "needed": change, "hinted": change}}
+    state = state_of(LAUNCH, ("eval", {"step": 0, "metrics": clean}), ("eval", {"step": 2, "metrics": clean | since}))
+    assert line_of(state, "deafness").figure == "needed -5.0 points (95% interval -8.0 to -2.0)"
+    assert line_of(state_of(LAUNCH, ("eval", {"step": 0, "metrics": clean})), "deafness").status == "Not measured"
+
+
 def test_time_is_summed_over_steps_and_what_came_after_them():
     state = state_of(
         LAUNCH, step(1, **{"time/decode": 6.0, "time/gradient": 2.0, "time/gates": 0.05}),

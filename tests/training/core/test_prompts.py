@@ -49,6 +49,14 @@ def test_before_the_question_is_before_its_last_sentence():
     )
 
 
+def test_between_facts_is_before_the_last_sentence_of_the_story():
+    assert join_hint(Q, "H.", Placement.BETWEEN_FACTS) == (
+        "Tom has 2.5 litres. H. Mr. Lee gives him 3 more. How much has Tom?"
+    )
+    one = "Tom has 2 pens. How many has Tom?"
+    assert join_hint(one, "H.", Placement.BETWEEN_FACTS) == join_hint(one, "H.", Placement.PREPEND)
+
+
 @pytest.mark.parametrize("question", ["How much has Tom?", "Tom, Mr. Lee and J. Smith have 3.5 apples: how many?", ""])
 def test_of_a_single_sentence_before_the_question_is_before_everything(question):
     assert join_hint(question, "H.", Placement.BEFORE_QUESTION) == join_hint(question, "H.", Placement.PREPEND)

@@ -32,7 +32,7 @@ def write_old(path, rows):
     """The first schema, as runs made before flips were kept have it."""
     db = sqlite_utils.Database(path)
     migrations.apply(db, stop_before="keep_flips_and_counts")
-    later = ("clean_accuracy", "flip", "tier", "reader")
+    later = ("clean_accuracy", "flip", "tier", "reader", "placement")
     plain = [{k: v for k, v in asdict(row).items() if k not in later} for row in rows]
     db["rollouts"].insert_all({"id": i, **row} for i, row in enumerate(plain, 1))
     for step in sorted({row.step for row in rows}):

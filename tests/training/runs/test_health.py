@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from seirenes_app.store.resources import resources_folder
 from training.runs.events import EventTail
-from training.runs.health import ALARMS, CLEAR_AFTER, FIRST_STEPS, REPEAT_AFTER, Change, HealthMonitor, Trend
+from training.runs.health import (
+    ALARMS,
+    CLEAR_AFTER,
+    FIRST_STEPS,
+    REPEAT_AFTER,
+    Change,
+    HealthMonitor,
+    Trend,
+    read_deafness,
+)
 
 HEALTHY = {
     "groups/reasoner": 160.0, "zero_variance/reasoner": 140.0, "groups/adversary": 32.0, "zero_variance/adversary": 8.0,
@@ -77,7 +86,7 @@ def test_an_alarm_is_raised_once_at_its_step_and_cleared_when_its_figure_is_heal
 
 
 def test_every_alarm_of_figures_has_a_case_here():
-    measured = {alarm.code for alarm in ALARMS} - {"clean_guard", "stalled_stage"}
+    measured = {alarm.code for alarm in ALARMS} - {"clean_guard", "deafness", "stalled_stage"}
     assert {code for _, code, _ in CASES} == measured
 
 
@@ -204,3 +213,26 @@ def test_any_figures_are_measured_without_an_error(steps):
     monitor = HealthMonitor({})
     for step, figures in enumerate(steps):
         monitor.observe(step, figures)
+
+
+def change(mean, half):
+    return {"mean": mean, "low": mean - half, "high": mean + half, "problems": 200}
+
+
+def test_deafness_needs_needed_to_fall_and_hinted_to_rise_each_beyond_its_interval():
+    def raised(needed, hinted):
+        return read_deafness({"step": 0, "needed": needed, "hinted": hinted}).exceeded
+
+    assert raised(change(-0.05, 0.03), change(0.3, 0.05))
+    assert not raised(change(-0.05, 0.06), change(0.3, 0.05))
+    assert not raised(change(-0.05, 0.03), change(0.02, 0.05))
+    assert not raised(change(0.05, 0.03), change(0.3, 0.05))
+    assert read_deafness({"step": 0, "hinted": change(0.3, 0.05)}) is None
+    assert read_deafness({}) is None
+
+
+def test_the_message_of_deafness_has_both_changes_with_their_intervals():
+    reading = read_deafness({"step": 0, "needed": change(-0.05, 0.03), "hinted": change(0.325, 0.065)})
+    assert "fell by 5.0 points (95% interval -8.0 to -2.0)" in reading.message
+    assert "rose by 32.5 (95% interval +26.0 to +39.0)" in reading.message
+    assert "reasoner.needed_share" in reading.remedy

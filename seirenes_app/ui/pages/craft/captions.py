@@ -68,6 +68,7 @@ HINT_TYPES: Mapping[HintType, tuple[str, str, str]] = {
 PLACEMENTS: Mapping[Placement, tuple[str, str]] = {
     Placement.APPEND: ("Append", "After the problem: the paper's own placement."),
     Placement.BEFORE_QUESTION: ("Before the question", "Between the story and the sentence that asks."),
+    Placement.BETWEEN_FACTS: ("Between facts", "Before the last sentence of the story."),
     Placement.PREPEND: ("Prepend", "Ahead of the problem."),
 }
 

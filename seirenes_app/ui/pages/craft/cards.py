@@ -78,7 +78,7 @@ class HintTypeCard(Card):
         types = [Segment(str(type_), *texts) for type_, texts in captions.HINT_TYPES.items()]
         self.type = Segmented("Hint type", types, columns=2)
         places = [Segment(str(place), name, tip=tip) for place, (name, tip) in captions.PLACEMENTS.items()]
-        self.placement = Segmented("Placement", places)
+        self.placement = Segmented("Placement", places, columns=2)
         self.about = make_label("", "small")
         fill(self.body, make_card_heading("Hint type"), self.type, self.placement, self.about)
 

@@ -214,11 +214,12 @@ class Solutions(Card):
         self._at = (reading.clean_at, reading.hinted_at)
         self.clean.render_group(pair.clean, reading.clean_at)
         self.hinted.render_group(pair.siblings, reading.hinted_at)
+        name = "Needed" if reading.asked["stage"] == Stage.NEEDED else "Clean"
         self.clean.setVisible(bool(pair.clean))
         self.hinted.setVisible(bool(pair.siblings))
         self.between.setVisible(bool(pair.clean and pair.siblings))
         titles = (
-            f"Clean {reading.clean_at + 1} of {len(pair.clean)}",
+            f"{name} {reading.clean_at + 1} of {len(pair.clean)}",
             f"Hinted {reading.hinted_at + 1} of {len(pair.siblings)}",
         )
         self.pair.setVisible(reading.alignment is not None)
@@ -243,7 +244,7 @@ class Solutions(Card):
 
 def _why_unpaired(reading: Reading) -> str:
     pair = reading.pair
-    if reading.asked["stage"] == Stage.CLEAN:
+    if reading.asked["stage"] in rollouts.WITHOUT_HINT:
         return ""
     if pair.hint is not None and pair.hint["gate"]:
         return "A gate refused this hint, so nothing was solved with it."
@@ -368,7 +369,8 @@ class Inspector(QWidget):
 def _list_facts(reading: Reading) -> list[tuple[str, str]]:
     row = reading.asked
     facts = [("Family", rollouts.say(row["family"])), ("Gold answer", str(row["gold"]))]
-    for name, group in (("Clean", reading.pair.clean), ("With this hint", reading.pair.siblings)):
+    first = "Needed" if row["stage"] == Stage.NEEDED else "Clean"
+    for name, group in ((first, reading.pair.clean), ("With this hint", reading.pair.siblings)):
         facts += [(name, format_group(group))] if group else []
     if row["follows_hint"] is not None:
         facts.append(("Follows the hint", "yes" if row["follows_hint"] else "no"))
