@@ -104,7 +104,7 @@ _KINDS = (
             "from the {place} / shows a {colour} door / can be seen from the {place} / feels {quality} at night / is "
             "{quality} after the rain / was quite {quality} yesterday / is full of light / stands on a hill / is being "
             "repaired",
-            "seems {quality} / became {quality} long ago / is known for the smell of {smell} / gets {quality} in {season} / was "
+            "seems {quality} / became {quality} long ago / is known for the smell of {smell} / grows {quality} in {season} / was "
             "closed for repairs / is covered with {colour} tiles / lies behind the {place} / is always {quality} on {day} / "
             "looks out on the {place}",
         ),
@@ -140,7 +140,7 @@ _KINDS = (
             "hangs above the {spot} / came from a sale in {season} / was made by a {job} / makes a soft noise / is covered with "
             "{material} / fell from the {spot}",
             "rests beside the {spot} / was left in the {room} / is partly {colour} / was designed by a {job} / needs to be "
-            "cleaned / reminds {name} of {season} / has a handle of {material} / gleams in the sun",
+            "cleaned / reminds {name} of {season} / comes with a handle of {material} / gleams in the sun",
         ),
         _lines(
             "is {k} years old / weighs {k} pounds / was made in 19{kk} / shows the number {k} / is {k} inches wide / stands in "
@@ -262,6 +262,6 @@ def write_placebo(words: int, rng: random.Random, problem: Problem | None = None
 
 
 def avoided(problem: Problem) -> frozenset[str]:
-    """Words that neutral text for this problem must not hold: its people, its answer, and what would be read with it."""
+    """Words that neutral text for this problem must not hold: its people, things, numbers and answer."""
     words = {*problem.entities, *problem.nouns, problem.answer, *map(str, problem.quantities)}
     return frozenset(words | (set(DAYS) if problem.answer in DAYS else set()))

@@ -13,7 +13,7 @@ from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan, SolverChoice
 from seirenes_app.services.models.facts import describe_model, profile_of, read_files
-from training.core.hint_templates import write_placebo
+from training.core.neutral_text import write_placebo
 from training.core.prompts import Message as Turn
 from training.core.prompts import (
     ModelKind,
@@ -127,7 +127,7 @@ def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> d
                     raise UserError("The hint is empty. Write one, or solve the question alone.")
                 added = (text,)
                 if condition is Condition.PLACEBO:
-                    added = placebos_of(text, plan.seed, min(PLACEBOS, planned_samples(plan)))
+                    added = placebos_of(text, problem, plan.seed, min(PLACEBOS, planned_samples(plan)))
                 texts[condition] = tuple(join_hint(question, t, draft.placement) for t in added)
     return texts
 
@@ -159,16 +159,16 @@ def planned_solutions(plan: SolvePlan, question: str, n_hints: int) -> int:
     return planned_samples(plan) * (once + max(1, n_hints) * (len(asked) - once))
 
 
-def placebo_of(hint: str, seed: int) -> str:
-    """Neutral text of the hint's length in words; the same for the same seed and length."""
-    return placebos_of(hint, seed, 1)[0]
+def placebo_of(hint: str, problem: Problem, seed: int) -> str:
+    """Neutral text of the hint's length in words; the same for the same seed, length and problem."""
+    return placebos_of(hint, problem, seed, 1)[0]
 
 
-def placebos_of(hint: str, seed: int, n: int) -> tuple[str, ...]:
+def placebos_of(hint: str, problem: Problem, seed: int, n: int) -> tuple[str, ...]:
     """Up to `n` different neutral texts of about the hint's length; there may be fewer for a very short hint."""
     words, found = len(hint.split()), dict[str, None]()
     for attempt in range(4 * n):
-        found[write_placebo(words, random.Random(f"{seed}:placebo" + f":{attempt}" * (attempt > 0)))] = None
+        found[write_placebo(words, random.Random(f"{seed}:placebo" + f":{attempt}" * (attempt > 0)), problem)] = None
         if len(found) == n:
             break
     return tuple(found)

@@ -48,7 +48,8 @@ def suite_item(draft: Draft, hint: DraftHint) -> SuiteItem:
     """A hint as a suite holds it; the placebo is the one that solving uses."""
     text = hint.text.strip()
     made = Hint(hint.type, text, _author(hint), _split(hint), hint.suggested)
-    return SuiteItem(as_problem(draft.problem), (made,), (placebo_of(text, draft.plan.seed),))
+    problem = as_problem(draft.problem)
+    return SuiteItem(problem, (made,), (placebo_of(text, problem, draft.plan.seed),))
 
 
 def _author(hint: DraftHint) -> str:
