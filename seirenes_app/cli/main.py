@@ -32,6 +32,7 @@ VERBS = {
     "prompts": ("prompts", "list, show, copy and check prompt profiles"),
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo, needed"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
+    "study": ("study", "variants × seeds with a best response to each: new, run, show, list, stop"),
     "suite": ("suite", "make, list, show, export and verify suites"),
     "problems": ("problems", "problem sets from files, presets and the hub"),
     "report": ("report", "figures of runs and evaluations, with their intervals"),

@@ -30,6 +30,11 @@ def presets_folder() -> Path:
     return resources_root() / "presets"
 
 
+def studies_folder() -> Path:
+    """Definitions of studies."""
+    return resources_root() / "studies"
+
+
 def starter_folder() -> Path:
     return resources_root() / "starter"
 

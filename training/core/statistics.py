@@ -3,8 +3,9 @@
 Which for what: one outcome a problem `wilson`; several samples or hints a problem `wilson_clustered`; clean against
 hinted on the same problems `paired_bootstrap`, `flips`, `pdr`; the same in closed form, for hundreds of points of a
 chart, `robust_mean` with `limited`; two unrelated shares `newcombe`, or `difference_limits` of their intervals; k hints
-against k placebos `worst_of_k_effect`. Samples and hints of one problem are alike, problems are not, so only the spread
-between problems says how sure a mean is. How often each interval holds the truth: tests/bench/bench_coverage.py.
+against k placebos `worst_of_k_effect`; several seeds on the same problems `seed_mean`. Samples and hints of one
+problem are alike, problems are not, so only the spread between problems says how sure a mean is. How often each
+interval holds the truth: tests/bench/bench_coverage.py.
 """
 
 import itertools
@@ -382,6 +383,52 @@ def _distances(sums: Floats, sizes: Floats, found: ClusteredMean, samples: int, 
         with np.errstate(divide="ignore", invalid="ignore"):
             result[start : start + size] = np.where(flat, np.inf, np.abs(mean) / error)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMean:
+    """A mean over seeds and problems with its interval over both. `problems` are those that every seed has; with one
+    seed (`seeds` 1) the interval is over problems alone and says nothing of other seeds."""
+
+    interval: Interval
+    seeds: int
+    problems: int
+
+
+def seed_mean(values_SP: npt.ArrayLike, *, confidence: float = 0.95, limits: Limits | None = (-1.0, 1.0)) -> SeedMean:
+    """The mean of `values_SP` `[seeds, problems]` and its interval over seeds and over problems, which are crossed.
+
+    Seeds and problems are both samples: value = μ + seed + problem + rest. With the mean squares of that layout, A of
+    the seeds, B of the problems and E of the rest, the mean's variance is estimated without bias by
+    (A + B − E) / (S P) (Searle, Casella and McCulloch 1992, chapter 4), here never below that of either factor alone,
+    and Student's t has the degrees of freedom of Satterthwaite (1946). For a paired difference between two variants
+    give first − second of each seed and problem.
+    Not the percentiles of a bootstrap that draws seeds and problems: three seeds drawn with replacement have two
+    thirds of their variance, and it covered in 86 of 100 cases where seeds differ by 6 points, this in 96
+    (300 simulated studies of 200 problems; 95 to 99 with 2 to 5 seeds and smaller differences).
+    A problem that any seed lacks (NaN) is left out. With one seed the interval is `paired_bootstrap`'s over problems.
+    ValueError: no seed, or no problem that all seeds have.
+    """
+    values = np.atleast_2d(np.asarray(values_SP, dtype=float))
+    values = values[:, np.isfinite(values).all(axis=0)]
+    seeds, problems = values.shape
+    if not seeds or not problems:
+        raise ValueError("no problem has a value of every seed")
+    if seeds == 1:
+        return SeedMean(paired_bootstrap(values[0].tolist(), confidence=confidence, limits=limits), 1, problems)
+    mean = float(values.mean())
+    of_seed, of_problem = values.mean(axis=1) - mean, values.mean(axis=0) - mean
+    rest = values - mean - of_seed[:, None] - of_problem[None]
+    df = np.array([seeds - 1, max(1, problems - 1), (seeds - 1) * max(1, problems - 1)], dtype=float)
+    squares = np.array([problems * (of_seed**2).sum(), seeds * (of_problem**2).sum(), (rest**2).sum()])
+    parts = squares / df / values.size
+    variance = max(float(parts[0] + parts[1] - parts[2]), float(parts[0]), float(parts[1]))
+    if variance <= _NO_SPREAD**2:
+        return SeedMean(limited(ClusteredMean(mean, 0.0, 1.0, problems), 1.0, limits, confidence), seeds, problems)
+    freedom = max(1.0, variance**2 / float((parts**2 / df).sum()))
+    quantile = t_quantile(0.5 + confidence / 2, freedom)
+    found = ClusteredMean(mean, math.sqrt(variance), freedom, problems)
+    return SeedMean(limited(found, quantile, limits, confidence), seeds, problems)
 
 
 def sign_flip(differences: Sequence[float], *, samples: int = 9999, seed: int = 0) -> float:

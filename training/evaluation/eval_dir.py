@@ -37,14 +37,16 @@ class EvalDir(RunPaths):
     suites = FileAt("suites")
 
 
-def new_evaluation(root: Path, plan: EvalPlan, name: str = "") -> EvalDir:
-    """Make an evaluation's folder under `root` with its plan; a name that is taken gets a suffix."""
+def new_evaluation(root: Path, plan: EvalPlan, name: str = "", *, folder: str = "") -> EvalDir:
+    """Make an evaluation's folder under `root` with its plan; a name that is taken gets a suffix. With `folder` it has
+    this name, and one without a plan that is there already is taken: what a crash left."""
     slug = re.sub(r"[^\w.-]+", "-", name or plan.title).strip("-.")[:60] or "evaluation"
-    wanted = f"{datetime.now():%Y%m%d-%H%M%S}-{slug}"
+    wanted = folder or f"{datetime.now():%Y%m%d-%H%M%S}-{slug}"
     check_database_path(EvalDir(root / wanted).rows)
     with explained("Making the evaluation's folder", root / wanted):
         root.mkdir(parents=True, exist_ok=True)
-        paths = EvalDir(make_folder(root, wanted))
+        paths = EvalDir(root / folder if folder else make_folder(root, wanted))
+        paths.root.mkdir(exist_ok=True)
     write_whole(paths.plan, plan_to_json(plan))
     return paths
 

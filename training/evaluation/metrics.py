@@ -280,7 +280,7 @@ def _worst(block: Block, exact: bool) -> WorstOfK | None:
     sides = {condition: block.cells.where(condition=condition) for condition in Condition}
     # A side that is mostly unread is as good as not asked.
     sides = {condition: side.take(slice(0 if side.mostly_unread else None)) for condition, side in sides.items()}
-    hinted_P, count_P = _all_right(sides[Condition.HINTED])
+    hinted_P, count_P = all_right(sides[Condition.HINTED])
     asked = count_P[count_P > 0]
     if not len(asked):
         return None
@@ -290,7 +290,7 @@ def _worst(block: Block, exact: bool) -> WorstOfK | None:
     (neutral, against_neutral), (resampled, against_resampled) = (
         _beside(hinted_P, beside_P, whole_P & (n_P == k), exact)
         for beside_P, n_P in (
-            _all_right(sides[Condition.PLACEBO]),
+            all_right(sides[Condition.PLACEBO]),
             _all_resampled(sides[Condition.CLEAN], k),
         )
     )
@@ -323,7 +323,7 @@ def _effect(hinted: Floats, beside: Floats, exact: bool) -> Effect:
     return Effect(mean_interval(differences, np.ones(len(differences))), p_value, len(differences))
 
 
-def _all_right(cells: OutcomeArrays) -> tuple[Floats, Ints]:
+def all_right(cells: OutcomeArrays) -> tuple[Floats, Ints]:
     """`[P]` the product of each problem's rates, and how many prompts it has."""
     product, count = np.ones(len(cells.problems)), np.zeros(len(cells.problems), dtype=np.int64)
     np.multiply.at(product, cells.problem, cells.rate())

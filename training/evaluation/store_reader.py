@@ -154,6 +154,18 @@ class StoreReader(AbstractContextManager["StoreReader"]):
         with self._explained():
             return tuple(_prompt(*row) for row in found)
 
+    def lengths(self, target: str, suite: str, condition: Condition) -> list[tuple[str, int]]:
+        """(problem's id, tokens) of every completion of a slice."""
+        return [
+            (problem, tokens)
+            for problem, tokens in self._all(
+                "SELECT i.problem_id, r.tokens FROM rows AS r JOIN targets AS t ON t.id = r.target "
+                "JOIN suites AS s ON s.id = r.suite JOIN items AS i ON i.suite = r.suite AND i.item = r.item "
+                "WHERE t.name = ? AND s.name = ? AND r.condition = ?",
+                [target, suite, condition],
+            )
+        ]
+
     def all_traces(self) -> Iterator[TraceRow]:
         """Every row in the order of the plan, for export."""
         for target in self.targets():

@@ -468,6 +468,15 @@ def change_for_resume(config: RunConfig, overrides: Sequence[str], source: str =
             f"{source} {kept}: a run keeps this option. When it is resumed, these can be changed: "
             f"{', '.join(RESUMABLE)}."
         )
+    return _changed(config, changed, source)
+
+
+def with_overrides(config: RunConfig, overrides: Sequence[str], source: str = "--set") -> RunConfig:
+    """The configuration with KEY=VALUE texts on top; a UserError names `source` for one that it cannot take."""
+    return _changed(config, parse_overrides(overrides, source), source)
+
+
+def _changed(config: RunConfig, changed: Mapping[str, Any], source: str) -> RunConfig:
     data = to_dict(config)
     for key, value in changed.items():
         section, _, leaf = key.rpartition(".")

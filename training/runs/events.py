@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     CLEARED = "cleared"
     """What a warning of the same code was about is fine again."""
     HEARTBEAT = "heartbeat"
+    PART = "part"
+    """What became of one part of a study."""
     DONE = "done"
 
 

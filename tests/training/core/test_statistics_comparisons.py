@@ -25,6 +25,7 @@ from training.core.statistics import (
     pass_at_k,
     pdr,
     robust_mean,
+    seed_mean,
     t_quantile,
     wilson,
     worst_of_k_effect,
@@ -238,3 +239,47 @@ def test_holm_refuses_no_probabilities_and_takes_no_tests():
     assert holm([]) == []
     with pytest.raises(ValueError, match="p-value"):
         holm([1.2])
+
+
+# ---------------------------------------------------------------------- seeds and problems
+
+
+def test_a_mean_over_seeds_is_as_wide_as_seeds_differ():
+    """Problems that all agree leave the seeds alone: then it is Student's interval of the seeds' means."""
+    values = np.array([[0.1], [0.2], [0.3]]) + np.zeros((3, 50))
+    found = seed_mean(values)
+    half = t_quantile(0.975, 2) * 0.1 / math.sqrt(3)
+    assert (found.seeds, found.problems) == (3, 50)
+    assert found.interval.mean == pytest.approx(0.2)
+    assert found.interval.high - 0.2 == pytest.approx(half, rel=1e-6)
+
+
+def test_a_mean_over_seeds_that_agree_is_that_over_problems():
+    rng = np.random.default_rng(0)
+    one = rng.choice([-1.0, 0.0, 1.0], 200)
+    found = seed_mean(np.stack([one, one, one])).interval
+    half = t_quantile(0.975, 199) * one.std(ddof=1) / math.sqrt(200)
+    assert found.high - found.mean == pytest.approx(half, rel=0.02)
+
+
+def test_one_seed_has_the_interval_over_problems_and_a_gap_leaves_a_problem_out():
+    rng = np.random.default_rng(0)
+    one = rng.choice([-1.0, 0.0, 1.0], 60)
+    assert seed_mean(one).interval == paired_bootstrap(one.tolist())
+    assert seed_mean(one).seeds == 1
+    two = np.stack([one, one])
+    two[1, :10] = np.nan
+    assert seed_mean(two).problems == 50
+    with pytest.raises(ValueError, match="no problem"):
+        seed_mean(np.full((2, 3), np.nan))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.06])
+def test_the_interval_over_seeds_and_problems_holds_the_truth(spread):
+    rng, hits, studies = np.random.default_rng(1), 0, 200
+    for _ in range(studies):
+        skill = 0.6 + rng.normal(0, spread / math.sqrt(2), (2, 3, 1)) + 0.2 * rng.normal(size=120)
+        right = rng.random((2, 3, 120)) < np.clip(skill, 0, 1)
+        found = seed_mean(right[0].astype(float) - right[1]).interval
+        hits += found.low <= 0 <= found.high
+    assert hits / studies >= 0.92

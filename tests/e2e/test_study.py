@@ -1,0 +1,102 @@
+"""A whole study in real processes with the bundled model: killed in the middle, run again, read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from seirenes_app.services.study.definition import StudyDir
+from seirenes_app.services.study.execution import PartStatus, StudyWatch
+from training.runs.lock import holder
+from training.runs.paths import RunPaths
+from training.runs.processes import FORCE, StopEscalation
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFINITION = """
+config = "quick"
+modes = ["seirenes", "random"]
+seeds = [0, 1]
+rollouts = 50
+problems = 8
+set = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=4",
+  "evaluation.every=0", "checkpoint.every=0", "model.threads=1", "data.pool=16"]
+"""
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "seirenes_app.cli.main", "study", *arguments]
+
+
+@pytest.fixture
+def env(tmp_path):
+    folders = {"SEIRENES_RUNS": str(tmp_path / "runs"), "SEIRENES_DATA": str(tmp_path / "data")}
+    return {**os.environ, **folders, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_study_that_is_killed_goes_on_and_its_table_says_what_was_shown(env, tmp_path):
+    def call(*arguments):
+        done = subprocess.run(command(*arguments), env=env, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    file = tmp_path / "small.toml"
+    file.write_text(DEFINITION)
+    made = json.loads(call("new", str(file), "--json").stdout)
+    assert made["parts"] == 5
+    plan = json.loads(call("run", "small", "--dry-run", "--json").stdout)
+    assert plan["seconds_left"] == pytest.approx(sum(p["seconds"] for p in plan["parts"]), abs=1)
+
+    paths, first = StudyDir(Path(made["root"])), RunPaths(tmp_path / "runs" / "small-seirenes-0")
+    pid = json.loads(call("run", "small", "--detach", "--json").stdout)["pid"]
+    wait_for(lambda: holder(first.lock) is not None)
+    trainer = holder(first.lock).pid
+    os.kill(pid, signal.SIGKILL)
+    # The run outlives the study, and the next launch finds it again.
+    wait_for(lambda: holder(paths.lock) is None)
+    assert psutil.pid_exists(trainer)
+    assert StudyWatch(paths).poll().of("run/seirenes/0").status is PartStatus.RUNNING
+
+    done = call("run", "small", "--json")
+    assert "parts · training" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "finished"
+    assert {r["status"] for r in found["runs"]} == {"finished"}
+    assert all(r["rollouts"] >= 50 for r in found["runs"])
+    measured = {(f["variant"], f["measure"]): f for f in found["figures"] if f["basis"] == "rollouts"}
+    assert measured["seirenes", "pool"]["seeds"] == 2
+    assert measured["random", "clean"]["problems"] == 8
+    assert found["conclusions"]
+    shown = call("show", "small", "--parts", "--by-seed", "--all", "--csv", str(tmp_path / "f.csv")).stdout
+    assert "Under the pool" in shown
+    assert (tmp_path / "f.csv").read_text().startswith("basis,variant,measure,seed,mean")
+    runs = subprocess.run(
+        [sys.executable, "-m", "seirenes_app.cli.main", "runs", "--json"], env=env, capture_output=True, text=True
+    )  # fmt: skip
+    assert {tuple(r["tags"]) for r in json.loads(runs.stdout)} == {("small",)}
+
+
+def test_a_stopped_study_stops_what_it_is_running(env, tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(DEFINITION.replace("rollouts = 50", "rollouts = 5000"))
+    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=120)
+    subprocess.run(command("run", "small", "--detach"), env=env, check=True, capture_output=True, timeout=120)
+    paths, run = StudyDir(tmp_path / "data" / "studies" / "small"), RunPaths(tmp_path / "runs" / "small-seirenes-0")
+    wait_for(lambda: holder(run.lock) is not None)
+    assert StopEscalation(paths, FORCE).run()
+    wait_for(lambda: holder(run.lock) is None)
+    state = StudyWatch(paths).poll()
+    assert state.status == "stopped"
+    assert state.of("run/seirenes/0").status is PartStatus.STOPPED

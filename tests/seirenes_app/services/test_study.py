@@ -1,0 +1,263 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.studies import DEFINITION, SKILL, define, measured_study
+
+from seirenes_app.services.run_repository import RunRepository
+from seirenes_app.services.study.definition import (
+    START,
+    BestResponse,
+    PartKind,
+    Variant,
+    base_config,
+    bundled_definitions,
+    find_study,
+    list_studies,
+    new_study,
+    parts_of,
+    read_definition,
+    read_study,
+    run_config,
+)
+from seirenes_app.services.study.execution import (
+    PartState,
+    PartStatus,
+    StudyState,
+    expected_seconds,
+    reduce,
+    run_folder,
+    step_within,
+)
+from seirenes_app.services.study.results import (
+    Basis,
+    GoalKind,
+    GoalStatus,
+    Measure,
+    all_figures,
+    conclusions,
+    differences_table,
+    goal_sentence,
+    main_table,
+    read_results,
+    seeds_table,
+)
+from training.errors import UserError
+from training.runs.config import Mode
+from training.runs.events import Event
+from training.runs.status import History, RunState
+
+
+def with_responses(study, rollouts=100):
+    return replace(study, response=BestResponse(rollouts))
+
+
+# ---------------------------------------------------------------------- definition and parts
+
+
+def test_every_variant_and_seed_is_a_run_and_the_measures_come_last(tmp_path):
+    study = define(tmp_path)
+    parts = parts_of(study)
+    assert [p.kind for p in parts] == [PartKind.RUN] * 9 + [PartKind.MEASURES]
+    assert [(p.variant, p.seed) for p in parts[:3]] == [("seirenes", 0), ("static", 0), ("random", 0)]
+    assert len({p.id for p in parts}) == len(parts)
+
+
+def test_a_best_response_waits_for_its_run_and_is_made_to_the_start_too(tmp_path):
+    parts = parts_of(with_responses(define(tmp_path)))
+    responses = [p for p in parts if p.kind is PartKind.RESPONSE]
+    assert [(p.variant, p.seed) for p in responses if p.variant == START] == [(START, 0)]
+    assert len(responses) == 10
+    known = set()
+    for part in parts:
+        assert set(part.needs) <= known
+        known.add(part.id)
+
+
+def test_all_runs_of_a_study_have_the_same_rollouts_and_differ_by_mode_and_seed(tmp_path):
+    study = define(tmp_path)
+    configs = {(v.name, s): run_config(study, v.name, s) for v in study.variants for s in study.seeds}
+    assert {c.max_rollouts for c in configs.values()} == {400}
+    assert {c.data.seed for c in configs.values()} == {0, 1, 2}
+    assert {c.mode for c in configs.values()} == {Mode.SEIRENES, Mode.STATIC, Mode.RANDOM}
+    assert {c.rollout.questions for c in configs.values()} == {4}
+    # Steps never end a run before its rollouts do, even if every hint is refused.
+    assert all(c.steps * c.rollout.questions * c.rollout.clean >= 400 for c in configs.values())
+
+
+def test_a_definition_is_kept_whole_so_that_a_changed_preset_changes_no_study(tmp_path):
+    study = define(tmp_path)
+    paths = new_study(study, tmp_path / "studies")
+    assert read_study(paths) == study
+    assert base_config(read_study(paths)).evaluation.problems == 60
+    assert find_study("made", tmp_path / "studies").root == paths.root
+    assert new_study(study, tmp_path / "studies").run_id == "made-2"
+    assert len(list_studies(tmp_path / "studies")) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('rollouts = 400', 'rollouts = 0'), "rollouts is 0"),
+        (('modes = ["seirenes", "static", "random"]', 'modes = []'), "no variant"),
+        (('"static"', '"seirenes"'), "two variants are called 'seirenes'"),
+        (('seeds = [0, 1, 2]', 'seeds = [0, 0]'), "a seed is named twice"),
+        (('problems = 12', 'problem = 12'), "problem"),
+        (('rollouts = 400', ''), "rollouts"),
+        (('"data.pool=16"', '"data.pol=16"'), "data.pool"),
+        (('config = "quick"', 'config = "nosuch"'), "nosuch"),
+        (('[0, 1, 2]', '[0, 1'), "not a readable study definition"),
+    ],
+)  # fmt: skip
+def test_a_definition_with_a_mistake_says_which(tmp_path, change, said):
+    with pytest.raises(UserError, match=said):
+        define(tmp_path, DEFINITION.replace(*change))
+
+
+def test_a_variant_is_a_group_of_settings(tmp_path):
+    study = define(tmp_path, DEFINITION + '[[variants]]\nname = "no archive"\nset = ["curriculum.replay_share=0"]\n')
+    assert study.variants[-1] == Variant("no archive", Mode.SEIRENES, ("curriculum.replay_share=0",))
+    assert run_config(study, "no archive", 1).curriculum.replay_share == 0
+    with pytest.raises(UserError, match="no archive"):
+        define(tmp_path, DEFINITION + '[[variants]]\nname = "no archive"\nset = ["curriculum.replay=0"]\n')
+
+
+def test_what_ships_can_be_read():
+    found = {name: read_definition(path) for name, path in bundled_definitions().items()}
+    assert len(found["comparison"].variants) == 4
+
+
+def test_the_time_of_every_part_is_estimated(tmp_path):
+    study = define(tmp_path)
+    seconds = expected_seconds(study, RunRepository(tmp_path / "runs"))
+    assert set(seconds) == {p.id for p in parts_of(study)}
+    assert all(s > 0 for s in seconds.values())
+
+
+# ---------------------------------------------------------------------- state
+
+
+def event(kind, **data):
+    return Event(1, 100.0, kind, data)
+
+
+def test_a_part_keeps_the_last_that_was_recorded_of_it():
+    state = StudyState()
+    for status in ("running", "finished"):
+        state = reduce(state, event("part", part="run/a/0", status=status, folder="/r", seconds=3))
+    state = reduce(state, event("part", part="run/a/0", status="of a later version"))
+    assert state.of("run/a/0") == PartState(PartStatus.FINISHED, "/r", "", 3.0)
+    assert state.of("run/b/0").status is PartStatus.WAITING
+    assert reduce(state, event("launch", pid=2)).of("run/a/0").status is PartStatus.FINISHED
+
+
+def test_the_folder_of_a_run_is_decided_by_study_and_part(tmp_path):
+    paths, library = new_study(define(tmp_path), tmp_path / "studies"), RunRepository(tmp_path / "runs")
+    parts = [p for p in parts_of(with_responses(define(tmp_path))) if p.kind in (PartKind.RUN, PartKind.RESPONSE)]
+    assert len({run_folder(paths, library, p).run_id for p in parts}) == len(parts)
+    assert run_folder(paths, library, parts_of(define(tmp_path))[0]).run_id == "made-seirenes-0"
+
+
+def test_equal_time_takes_the_newest_checkpoint_within_it():
+    history = History()
+    for step in (1, 2, 3, 4):
+        history = history.append(step, {"seconds": 10.0})
+    state = RunState(history=history)
+    assert step_within(state, (0, 2, 4), 25.0) == 2
+    assert step_within(state, (0, 2, 4), 40.0) == 4
+    assert step_within(state, (2, 4), 5.0) == 2
+
+
+# ---------------------------------------------------------------------- results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    study = with_responses(define(folder))
+    return read_results(measured_study(folder, study))
+
+
+def test_a_figure_is_the_mean_over_seeds_and_problems(results):
+    figure = results.figure("seirenes", Measure.POOL)
+    assert figure.mean.seeds == 3
+    assert figure.mean.problems == 12
+    assert figure.mean.interval.mean == pytest.approx(np.mean([i.mean for _, i in figure.by_seed]))
+    assert abs(figure.mean.interval.mean - SKILL["seirenes"]) < 0.08
+    assert results.figure(START, Measure.EXPLOITABILITY).mean.seeds == 1
+
+
+def test_all_measures_are_there_and_exploitability_is_of_equal_rollouts_only(results):
+    assert set(results.measures()) == set(Measure) - {Measure.HELD_OUT_TYPES}
+    assert Measure.EXPLOITABILITY not in results.measures(Basis.TIME)
+    assert results.rows() == (START, "seirenes", "static", "random")
+    # The quickest run was measured once; it stands in both tables.
+    assert results.figure("random", Measure.POOL) == results.figure("random", Measure.POOL, Basis.TIME)
+
+
+def test_goals_are_typed_and_met_only_with_an_interval_above_zero(results):
+    found = {(g.measure, g.second): g.status for g in results.goals}
+    assert found[Measure.EXPLOITABILITY, "static"] is GoalStatus.MET
+    assert found[Measure.POOL, "random"] is GoalStatus.MET
+    assert {g.measure for g in results.goals if g.kind is GoalKind.KEPT} == {
+        Measure.CLEAN, Measure.PLACEBO, Measure.NEEDED
+    }  # fmt: skip
+    assert all(goal_sentence(g) for g in results.goals)
+
+
+def test_the_words_say_what_was_shown_and_what_was_not(results):
+    text = " ".join(conclusions(results))
+    assert "Seirenes is ahead of static" in text
+    assert "3 seeds of 3" in text
+    assert "At equal time" in text
+
+
+def test_one_seed_shows_no_difference_however_large(tmp_path):
+    study = with_responses(define(tmp_path))
+    found = read_results(measured_study(tmp_path, study, seeds=(0,)))
+    assert not any(d.shown for d in found.differences[Basis.ROLLOUTS])
+    assert {g.status for g in found.goals if g.kind is GoalKind.AHEAD} == {GoalStatus.NOT_MET}
+    assert "One seed says nothing of other seeds" in conclusions(found)[0]
+
+
+def test_without_a_best_response_exploitability_is_said_not_to_be_measured(tmp_path):
+    found = read_results(measured_study(tmp_path, define(tmp_path), seeds=(0,), exploits=False))
+    assert Measure.EXPLOITABILITY not in found.measures()
+    assert {g.status for g in found.goals if g.measure is Measure.EXPLOITABILITY} == {GoalStatus.OPEN}
+    assert "not measured, as the study has no best response" in " ".join(conclusions(found))
+
+
+def test_equal_variants_are_not_called_different(tmp_path):
+    same = dict.fromkeys(SKILL, 0.7)
+    found = read_results(measured_study(tmp_path, with_responses(define(tmp_path, seeds=(0, 1))), same))
+    assert not any(d.shown for d in found.differences[Basis.ROLLOUTS] if d.measure is Measure.EXPLOITABILITY)
+    assert "no difference between seirenes and static is shown" in " ".join(conclusions(found)).lower()
+
+
+def test_a_study_without_measures_says_so(tmp_path):
+    found = read_results(new_study(define(tmp_path), tmp_path / "studies"))
+    assert conclusions(found) == ("Nothing is measured yet.",)
+    assert main_table(found).rows == ()
+    assert all(run.status is PartStatus.WAITING for run in found.runs)
+
+
+def test_types_that_no_run_trains_with_are_a_measure_of_their_own(tmp_path):
+    text = DEFINITION.replace('"data.pool=16"', '"data.pool=16", "adversary.types=information_overload"')
+    found = read_results(measured_study(tmp_path, define(tmp_path, text), seeds=(0,), exploits=False))
+    assert Measure.HELD_OUT_TYPES in found.measures()
+
+
+def test_tables_have_a_row_a_variant_and_the_csv_every_figure(results):
+    table = main_table(results)
+    assert [row[0] for row in table.rows] == [START, "seirenes", "static", "random"]
+    assert len(seeds_table(results).rows) == 9
+    assert all(len(row) == len(differences_table(results).columns) for row in differences_table(results).rows)
+    figures = all_figures(results)
+    assert len(figures.csv().splitlines()) == len(figures.rows) + 1
+    json.dumps([list(row) for row in figures.rows])
+
+
+def test_answers_that_grow_are_counted_beside_the_clean_ones(results):
+    # All answers of the test are equally short.
+    assert results.figure("seirenes", Measure.LONGER_2).mean.interval.mean == 0
