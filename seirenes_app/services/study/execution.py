@@ -43,11 +43,13 @@ from seirenes_app.services.study.definition import (
     StudyDefinition,
     StudyDir,
     base_config,
+    list_studies,
     parts_of,
     read_study,
     response_config,
     run_config,
     run_part,
+    studies_root,
 )
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Condition
@@ -71,7 +73,7 @@ from training.runs.processes import (
 from training.runs.status import ProcessState, RunState, RunStatus, reduce_process, resolve_status
 
 POLL_S = 0.5
-REPORT_S = 2.0
+REPORT_S = 3.0
 CRASHES = 2
 """How often a part's process is started again after a crash, in one launch of the study."""
 MODULE = "seirenes_app.services.study.execution"
@@ -169,14 +171,43 @@ class StudySummary:
     launched: bool = False
     problem: str | None = None
 
+    @property
+    def started(self) -> bool:
+        return self.launched or (self.state is not None and self.state.last_t > 0)
 
-def read_summary(paths: StudyDir) -> StudySummary:
+    @property
+    def live(self) -> bool:
+        """Whether its process is at work, or is about to be."""
+        return self.started and self.state is not None and not self.state.over
+
+    @property
+    def parts(self) -> int:
+        return len(parts_of(self.study)) if self.study is not None else 0
+
+
+def read_summary(paths: StudyDir, watch: StudyWatch | None = None) -> StudySummary:
     study = None
     try:
         study = read_study(paths)
-        return StudySummary(paths, study, StudyWatch(paths).poll(), paths.launch.is_file())
+        return StudySummary(paths, study, (watch or StudyWatch(paths)).poll(), paths.launch.is_file())
     except (UserError, OSError) as error:
         return StudySummary(paths, study, None, problem=str(error))
+
+
+class StudyRepository:
+    """All studies under one root, their states read forward. Call it off the window's thread, from one at a time."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or studies_root()
+        self._watches: dict[Path, StudyWatch] = {}
+
+    def summaries(self) -> list[StudySummary]:
+        """Newest first; broken folders are listed with their `problem`."""
+        return [self._read(paths) for paths in list_studies(self.root)]
+
+    def _read(self, paths: StudyDir) -> StudySummary:
+        watch = self._watches.setdefault(paths.root, StudyWatch(paths))
+        return read_summary(paths, watch)
 
 
 def start_study(paths: StudyDir) -> int:

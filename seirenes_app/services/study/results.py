@@ -26,7 +26,6 @@ from seirenes_app.services.formatting import (
     percent,
     percent_interval,
     points_interval,
-    sentence,
 )
 from seirenes_app.services.robustness.types import DataTable, Value
 from seirenes_app.services.study.definition import (
@@ -161,6 +160,8 @@ class GoalKind(StrEnum):
 class GoalStatus(StrEnum):
     MET = "met"
     NOT_MET = "not met"
+    UNDECIDED = "not decided"
+    """Kept by the mean, while the interval does not exclude a larger loss."""
     OPEN = "not measured"
 
 
@@ -181,13 +182,10 @@ class Goal:
             return GoalStatus.OPEN
         found = self.difference.mean.interval
         if self.kind is GoalKind.KEPT:
-            return GoalStatus.MET if found.mean >= -self.points else GoalStatus.NOT_MET
+            if found.mean < -self.points:
+                return GoalStatus.NOT_MET
+            return GoalStatus.MET if found.low >= -self.points else GoalStatus.UNDECIDED
         return GoalStatus.MET if found.mean >= self.points and self.difference.shown else GoalStatus.NOT_MET
-
-    @property
-    def sure(self) -> bool:
-        """Of a KEPT goal that is met: whether the whole interval keeps it."""
-        return self.difference is not None and self.difference.mean.interval.low >= -self.points
 
 
 EXPLOITABILITY_POINTS, POOL_POINTS, KEPT_POINTS = 0.08, 0.15, 0.02
@@ -537,9 +535,7 @@ def goal_sentence(goal: Goal) -> str:
     if goal.difference is None:
         return f"{what}: not measured."
     found = points_interval(goal.difference.mean.interval)
-    doubt = ""
-    if goal.kind is GoalKind.KEPT and goal.status is GoalStatus.MET and not goal.sure:
-        doubt = ", a larger loss is not excluded"
+    doubt = "; a larger loss is not excluded" if goal.status is GoalStatus.UNDECIDED else ""
     return f"{what}: {goal.status}, {found}{doubt}."
 
 
@@ -581,7 +577,7 @@ def _ahead(results: StudyResults, measure: Measure) -> list[str]:
         else:
             word = "ahead of" if d.mean.interval.mean > 0 else "behind"
             clauses.append(f"{d.first} is {word} {d.second} ({detail})")
-    return [f"{TEXTS[measure].title}: {sentence(*clauses)}"]
+    return [f"{TEXTS[measure].title}: {_joined(clauses)}"]
 
 
 def _price(results: StudyResults) -> list[str]:
@@ -602,14 +598,13 @@ def _price(results: StudyResults) -> list[str]:
             kept.append(text)
     if not (lost or kept or open_):
         return []
-    return [
-        f"The price of {first}, beside the start: "
-        + sentence(
-            f"more than {100 * KEPT_POINTS:g} points are lost: {', '.join(lost)}" if lost else "",
-            f"a loss of more is not excluded: {', '.join(open_)}" if open_ else "",
-            f"kept: {', '.join(kept)}" if kept else "",
-        )
-    ]
+    limit = f"{100 * KEPT_POINTS:g} points"
+    clauses = (
+        f"more than {limit} lost in {', '.join(lost)}" if lost else "",
+        f"a loss of more than {limit} is not excluded in {', '.join(open_)}" if open_ else "",
+        f"kept within {limit}: {', '.join(kept)}" if kept else "",
+    )
+    return [f"The price of {first}, beside the start: {_joined(clauses)}"]
 
 
 def _deafness(results: StudyResults) -> list[str]:
@@ -627,7 +622,12 @@ def _deafness(results: StudyResults) -> list[str]:
 def _at_equal_time(results: StudyResults) -> list[str]:
     wanted = [d for d in results.differences[Basis.TIME] if d.measure is Measure.POOL and d.second != START]
     clauses = [f"{d.first} − {d.second} {points_interval(d.mean.interval)}" for d in wanted]
-    return [f"At equal time, {TEXTS[Measure.POOL].title.lower()}: {sentence(*clauses)}"] if clauses else []
+    return [f"At equal time, {TEXTS[Measure.POOL].title.lower()}: {_joined(clauses)}"] if clauses else []
+
+
+def _joined(clauses: Sequence[str]) -> str:
+    # Not `sentence`: a variant's name keeps its small letter.
+    return "; ".join(filter(None, clauses)) + "."
 
 
 def describe_unread(results: StudyResults) -> str:

@@ -208,7 +208,7 @@ def test_goals_are_typed_and_met_only_with_an_interval_above_zero(results):
 
 def test_the_words_say_what_was_shown_and_what_was_not(results):
     text = " ".join(conclusions(results))
-    assert "Seirenes is ahead of static" in text
+    assert "seirenes is ahead of static" in text
     assert "3 seeds of 3" in text
     assert "At equal time" in text
 

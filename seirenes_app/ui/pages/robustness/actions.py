@@ -19,5 +19,6 @@ ACTIONS = (
     ActionSpec("robustness.cross-play", "Cross-play", "Alt+2"),
     ActionSpec("robustness.replay", "Checkpoint replay", "Alt+3"),
     ActionSpec("robustness.compare", "Compare runs", "Alt+4"),
+    ActionSpec("robustness.studies", "Studies", "Alt+5"),
     ActionSpec("robustness.table", "Show the chart or its table", "Ctrl+T"),
 )

@@ -52,6 +52,7 @@ from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog,
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
+from seirenes_app.ui.pages.robustness.study_view import NewStudyDialog, StudyMonitor, StudyView
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
@@ -84,6 +85,7 @@ class View(StrEnum):
     CROSS_PLAY = "cross-play"
     REPLAY = "replay"
     COMPARE = "compare"
+    STUDIES = "studies"
 
 
 SEGMENTS = (
@@ -91,6 +93,7 @@ SEGMENTS = (
     Segment(View.CROSS_PLAY, "Cross-play", tip="Reasoners of checkpoints against hints of others (Alt+2)"),
     Segment(View.REPLAY, "Checkpoint replay", tip="One problem on every checkpoint (Alt+3)"),
     Segment(View.COMPARE, "Compare runs", tip="Several runs on the same suite (Alt+4)"),
+    Segment(View.STUDIES, "Studies", tip="Variants × seeds with a best response to each (Alt+5)"),
 )
 
 
@@ -118,7 +121,7 @@ class RobustnessHeader(QWidget):
         self.report = action_button(actions["report"], "Report")
         self.evaluate = action_button(actions["evaluate"], kind="primary")
         self.views = Segmented("View", SEGMENTS)
-        self.views.setMaximumWidth(720)
+        self.views.setMaximumWidth(860)
         title = make_label("Robustness", "title")
         column(
             row(title, SPACE_2, self.source_menu, None, self.report, self.evaluate, spacing=SPACE_3), SPACE_2,
@@ -179,7 +182,7 @@ class ViewStack(QWidget):
 
 
 class RobustnessPage(Page):
-    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+4 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
+    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+5 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
 
@@ -231,10 +234,13 @@ class RobustnessPage(Page):
         self.source_menu.run_name = self._runs.name_of
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
         self.compare = CompareView()
-        self.stack = ViewStack(dict(zip(View, (self.grid, self.cross_play, self.replay, self.compare), strict=True)))
+        self.studies = StudyMonitor(parent=self)
+        self.study_view = StudyView(self.studies)
+        views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view)
+        self.stack = ViewStack(dict(zip(View, views, strict=True)))
         self.cards = (
             *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.cross_play.card,
-            self.replay.card,
+            self.replay.card, *self.study_view.cards,
         )  # fmt: skip
         # Below the views: what comes late moves nothing under the pointer.
         self.evaluation_bar = EvaluationBar()
@@ -268,6 +274,9 @@ class RobustnessPage(Page):
         self.cross_play.openRequested.connect(self.open_source)
         for card in self.cards:
             card.messageRequested.connect(self.toast)
+        self.study_view.newRequested.connect(self._ask_study)
+        self.studies.failed.connect(self.problem)
+        self.studies.started.connect(lambda name: self.toast.emit(f"The study {name} has started."))
         for panel in (*self.grid.cards.values(), *self.compare.panels):
             panel.pointRequested.connect(self._open_point)
         self.rows.replayRequested.connect(self._open_replay)
@@ -289,6 +298,7 @@ class RobustnessPage(Page):
         self._draw_timer.start()
         self._check_timer.start()
         self.evaluations.refresh()
+        self.studies.refresh()
         self._on_sources()
 
     def deactivate(self) -> None:
@@ -304,7 +314,8 @@ class RobustnessPage(Page):
     def close_down(self) -> None:
         self.deactivate()
         self._leave_replay()
-        for part in (self._replay_tasks, self._tasks, self._prompt_tasks, self.evaluations, self.controller):
+        tasks = (self._replay_tasks, self._tasks, self._prompt_tasks)
+        for part in (*tasks, self.evaluations, self.studies, self.controller):
             part.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -317,6 +328,8 @@ class RobustnessPage(Page):
             drew = self.grid.draw_next()
         elif self.stack.view is View.COMPARE:
             drew = any(card.draw_if_stale() for card in (*self.compare.panels, self.compare.differences))
+        elif self.stack.view is View.STUDIES:
+            drew = self.study_view.draw_next()
         # One draw a tick. Where there may be more to draw, the next tick comes as soon as events have been handled.
         self._draw_timer.setInterval(BUSY_MS if drew else DRAW_MS)
 
@@ -393,10 +406,11 @@ class RobustnessPage(Page):
         self.source_menu.render_sources(self.root, self._runs.summaries, self.evaluations.summaries)
         start = make_button("Start the demo run", "play", clicked=self.demoRequested.emit)
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
+        studies = make_button("Studies", "compare", clicked=lambda: self.show_view(View.STUDIES))
         self.stack.show_empty(
             "chart", "No evaluations yet",
             "Evaluate the bundled model or any other on a suite, or start a run: it evaluates itself while it trains.",
-            (start, evaluate),
+            (studies, start, evaluate),
         )  # fmt: skip
         self._render_tools()
 
@@ -414,10 +428,17 @@ class RobustnessPage(Page):
         self.header.render_view(self.stack.view)
 
     def show_view(self, view: View) -> None:
-        """Make a view the current one."""
-        if self._opened is not None:
+        """Make a view the current one. Studies are there without anything that is open."""
+        if view is View.STUDIES or self._opened is not None:
             self.stack.show_view(view)
             self._render_tools()
+        elif self.root is None:
+            self.show_nothing()
+
+    def _ask_study(self) -> None:
+        dialog = NewStudyDialog(self._prompt_tasks, parent=self)
+        dialog.createRequested.connect(self.studies.create)
+        self.dialogs.show_dialog(dialog)
 
     def toggle_table(self) -> None:
         """Chart or table, of the card with the focus."""

@@ -1,0 +1,129 @@
+"""Facts about studies in the window: the list, what stands of the chosen one, and the dialog that makes one."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.robustness_bench import Robustness
+from helpers.studies import define, measured_study
+from PySide6.QtWidgets import QAbstractButton, QApplication
+
+from seirenes_app.services.study.definition import BestResponse, list_studies, new_study, read_study
+from seirenes_app.services.study.results import Basis, Measure
+from seirenes_app.ui.pages.robustness.page import View
+from seirenes_app.ui.theme import apply_theme
+from training.runs.events import EventKind, EventLog
+
+SHOTS = os.environ.get("STUDY_SHOTS", "")
+
+
+@pytest.fixture
+def bench(qtbot, qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    made = Robustness(qtbot, qapp, tmp_path)
+    yield made
+    made.close()
+
+
+def studied(tmp_path):
+    return replace(define(tmp_path, name="comparison.toml"), response=BestResponse(20_000), rollouts=46_000)
+
+
+def show_studies(bench):
+    page = bench.page
+    page.studies.refresh()
+    page.show_view(View.STUDIES)
+    return page.study_view
+
+
+def picture(bench, name):
+    if SHOTS:
+        view = bench.page.study_view
+        for _ in range(6):
+            view.draw_next()
+            QApplication.processEvents()
+        bench.page.grab().save(str(Path(SHOTS) / f"{name}.png"))
+
+
+def test_studies_are_there_without_a_run_and_the_first_one_can_be_made(bench):
+    buttons = {b.text(): b for b in bench.page.stack.empty.findChildren(QAbstractButton)}
+    buttons["Studies"].click()
+    view = bench.page.study_view
+    bench.wait(lambda: view.empty.isVisible())
+    picture(bench, "empty")
+    view.newRequested.emit()
+    dialog = bench.page.dialogs.open_dialog
+    bench.wait(lambda: dialog.go.isEnabled())
+    assert "About" in dialog.estimate.text()
+    if SHOTS:
+        dialog.grab().save(str(Path(SHOTS) / "dialog.png"))
+    dialog.name.setText("first")
+    dialog.seeds.setText("0, one")
+    dialog.seeds.textEdited.emit("")
+    assert "whole numbers" in dialog.error.text()
+    assert not dialog.go.isEnabled()
+    dialog.seeds.setText("0, 1")
+    dialog.rollouts.setValue(500)
+    bench.wait(lambda: dialog.only.isEnabled())
+    dialog.only.click()
+    bench.wait(lambda: bool(bench.page.studies.summaries))
+    (paths,) = list_studies(bench.page.studies.root)
+    found = read_study(paths)
+    assert (found.name, found.seeds, found.rollouts) == ("first", (0, 1), 500)
+    bench.wait(lambda: view.start.isVisible())
+    assert view.start.text() == "Start"
+    assert view.badge.accessibleName() == "Not started"
+
+
+def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_path):
+    measured_study(tmp_path, studied(tmp_path))
+    view = show_studies(bench)
+    bench.wait(lambda: view.results is not None)
+    assert view.measure.currentData() == Measure.EXPLOITABILITY
+    bench.wait(lambda: view.chart.chart is not None and bool(view.chart.chart.series))
+    assert [s.label for s in view.chart.chart.series] == ["mean over seeds", "seed 0", "seed 1", "seed 2"]
+    assert [row[0] for row in view.table.model.rows] == ["start", "seirenes", "static", "random"]
+    texts = [view.lines.itemAt(i).widget().text() for i in range(view.lines.count())]
+    assert any("seirenes is ahead of static" in text for text in texts)
+    assert not view.start.isVisible()
+    assert not view.stop.isVisible()
+    picture(bench, "light")
+    view.by_seed.setChecked(True)
+    assert len(view.table.model.rows) == 9
+    view.basis.buttons[Basis.TIME].click()
+    assert "equal time" in view.table.heading.text()
+    assert view.chart.empty.text() == "It is measured at equal rollouts only."
+    view.measure.setCurrentIndex(1)
+    view.measure.activated.emit(1)
+    assert view.chart.chart.series
+    if SHOTS:
+        apply_theme(QApplication.instance(), "dark")
+        bench.page.themed(None)
+        view.by_seed.setChecked(False)
+        view.basis.buttons[Basis.ROLLOUTS].click()
+        area = bench.page.stack.areas[View.STUDIES]
+        picture(bench, "dark")
+        area.ensureWidgetVisible(view.chart)
+        picture(bench, "chart")
+        apply_theme(QApplication.instance(), "light")
+
+
+def test_a_study_that_crashed_can_be_resumed_and_says_how_far_it_is(bench, tmp_path):
+    paths = new_study(studied(tmp_path), tmp_path / "studies")
+    log = EventLog(paths.events)
+    log.write(EventKind.LAUNCH, pid=1)
+    log.write(EventKind.PART, part="run/seirenes/0", status="finished", folder="/r", seconds=100)
+    log.write(EventKind.STAGE, stage="run", part="run/static/0", part_share=0.4, share=0.1, eta_s=3700)
+    log.close()
+    paths.launch.write_text("{}")
+    view = show_studies(bench)
+    bench.wait(lambda: view.start.isVisible())
+    assert view.start.text() == "Resume"
+    assert view.badge.accessibleName() == "Crashed"
+    assert "1 of" in view.progress.figures.text()
+    picture(bench, "crashed")
