@@ -33,8 +33,7 @@ from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
 from training.evaluation.evaluator import Sampled
-from training.evaluation.run_store import RunEvaluations, run_eval_dir
-from training.evaluation.suites.builder import frozen_suite
+from training.evaluation.run_store import RunEvaluations, run_eval_dir, run_suite
 from training.evaluation.torch_evaluator import sample_texts
 from training.evaluation.v01_rows import import_rows
 from training.problem_files import load_problems, make_problems
@@ -166,7 +165,7 @@ class Runner:
         )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
-        suite = frozen_suite(c.evaluation.problems, c.evaluation.seed)
+        suite = run_suite(self.paths, c.evaluation.problems, c.evaluation.seed)
         self.evaluations = RunEvaluations(
             self.paths,
             suite,

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from helpers.hint_labels import PARTS, check, labelled_hints, score
 
 from training.core.gates import Gate, check_hint
-from training.core.hint_templates import write_hint
+from training.core.hint_language import write_hint
 from training.core.problems import FAMILIES, sample_problem
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.types import HintType, Problem, Split
@@ -55,7 +55,7 @@ def print_templates(count=4000):
         hint = write_hint(problem, rng.choice(list(HintType)), rng, split)
         total[problem.family] += 1
         failed[problem.family] += not check_hint(hint.text, problem).passed
-    print(f"\nTemplate hints that pass: {1 - sum(failed.values()) / count:.2%} of {count}")
+    print(f"\nHints of the language that pass: {1 - sum(failed.values()) / count:.2%} of {count}")
     for family in FAMILIES:
         print(f"  {family:12}{1 - failed[family] / total[family]:8.2%} of {total[family]}")
 

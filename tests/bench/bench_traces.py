@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from training.core.hint_templates import write_hint
+from training.core.hint_language import write_hint
 from training.core.problems import problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.rollouts.database import RolloutRow, RolloutWriter

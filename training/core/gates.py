@@ -1,7 +1,8 @@
 """What a hint must pass before the Reasoner sees it. Each gate has a name and a reason for the person. No I/O.
 
 Two tiers decide without a model: rules for what is certain (`leaks` and here), and structure for what a hint claims
-about the problem (`structure`, which says what claims are refused and what instructions are not).
+about the problem. A hint of the hint language is parsed, and its clauses decide (`hint_language`); of any other text
+`structure` says what claims are refused and what instructions are not.
 """
 
 import re
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from training.core.hint_language import decides, invalid_claim, parse_hint
 from training.core.leaks import find_leak, normalise
 from training.core.options import option
 from training.core.structure import Claim, find_claims
@@ -34,7 +36,16 @@ class Gate(StrEnum):
     """Adds an event or a quantity to the problem's own people and things, which would change the true answer."""
     REPLACES_QUESTION = "replaces_question"
     """Asks for something else, or for the answer in another unit."""
+    OUTSIDE_LANGUAGE = "outside_language"
+    """No hint of the hint language, in a run that is kept to it."""
     NEAR_DUPLICATE = "near_duplicate"
+
+
+class Texts(StrEnum):
+    """Which texts may be hints."""
+
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 class GateTier(StrEnum):
@@ -46,7 +57,7 @@ class GateTier(StrEnum):
     """By what the hint claims about the problem, read by plain rules."""
 
 
-_STRUCTURE = frozenset({Gate.REWRITES_PROBLEM, Gate.ADDS_FACT, Gate.REPLACES_QUESTION})
+_STRUCTURE = frozenset({Gate.REWRITES_PROBLEM, Gate.ADDS_FACT, Gate.REPLACES_QUESTION, Gate.OUTSIDE_LANGUAGE})
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,12 @@ class GateLimits:
     max_number: int = option(10_000, "Largest number a hint may carry that is not round, as 250,000 is.", low=10)
     max_numbers: int = option(6, "Most numbers a hint may carry.", low=0, high=100)
     near_duplicate: float = option(0.9, "Similarity at which two hints count as one.", low=0.1, high=1.0)
+    language: str = option(
+        Texts.OPEN,
+        "open: any text that the gates let through; closed: only hints of the hint language, whose validity is decided "
+        "by their form.",
+        choices=map(str, Texts),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +106,18 @@ class _Case:
     others: Sequence[str]
     special: frozenset[str]
     found: dict[Claim, str] | None = None
+    parsed: bool = False
 
     def claims(self) -> dict[Claim, str]:
-        """What the hint claims, read once for all gates that ask."""
+        """What the hint claims that would change the answer, read once for all gates that ask."""
         if self.found is None:
-            self.found = find_claims(self.raw, self.problem)
+            hint = parse_hint(self.raw, self.problem)
+            self.parsed = hint is not None
+            invalid = invalid_claim(hint, self.problem) if hint else None
+            if hint and (invalid or decides(hint, self.problem)):
+                self.found = dict([invalid] if invalid else [])
+            else:
+                self.found = find_claims(self.raw, self.problem)
         return self.found
 
 
@@ -192,6 +216,13 @@ def _claims(claim: Claim) -> Callable[[_Case], str | None]:
     return lambda c: c.claims().get(claim)
 
 
+def _outside_language(c: _Case) -> str | None:
+    if c.limits.language != Texts.CLOSED:
+        return None
+    c.claims()
+    return None if c.parsed else "It is no sentence of the hint language, to which this run is kept."
+
+
 def _near_duplicate(c: _Case) -> str | None:
     mine = _trigrams(c.text)
     for other in c.others:
@@ -216,6 +247,7 @@ _CHECKS: dict[Gate, Callable[[_Case], str | None]] = {
     Gate.REWRITES_PROBLEM: _claims(Claim.REVISES_FACT),
     Gate.ADDS_FACT: _claims(Claim.ADDS_FACT),
     Gate.REPLACES_QUESTION: _claims(Claim.REPLACES_QUESTION),
+    Gate.OUTSIDE_LANGUAGE: _outside_language,
     Gate.NEAR_DUPLICATE: _near_duplicate,
 }
 

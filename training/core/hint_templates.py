@@ -1,4 +1,6 @@
-"""Hint templates of the four hint types, separate by split, how they are filled from a problem, and placebos. No I/O.
+"""Templates of the first frozen suite and of earlier runs, which are read and reproduced; and placebos. No I/O.
+
+New hints are of the hint language (`hint_language`).
 
 Slots: {other} a person not in the problem, {who} one of its people, {thing} what it counts, {k} {j} numbers that are
 neither the answer nor in the problem, {n} a number near the answer (the anchor), {day} {time} wrong answers for
@@ -8,9 +10,10 @@ the drop under a placebo: neutral text of its length.
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from training.core.hint_language import computed_answer
 from training.core.problems import DAYS, NAMES, THINGS
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 
@@ -89,21 +92,6 @@ def _values(problem: Problem, rng: random.Random) -> dict[str, str]:
         "day": rng.choice([d for d in DAYS if d != problem.answer]),
         "time": f"{hour}:{minute:02d}",
     }
-
-
-def computed_answer(rule: str, problem: Problem, k: str) -> str | None:
-    """The wrong answer that a rule makes of the problem's numbers (`k` is the hint's own); None where it makes none."""
-    numbers = problem.quantities if len(problem.quantities) > 1 else ()
-    whole = int(problem.answer) if problem.answer.isdecimal() else None
-    rules: dict[str, Callable[[], int | None]] = {
-        "first": lambda: numbers[0] if numbers else None,
-        "last": lambda: numbers[-1] if numbers else None,
-        "sum": lambda: sum(numbers) if numbers else None,
-        "double": lambda: None if whole is None else 2 * whole,
-        "plus": lambda: None if whole is None or not k else whole + int(k),
-    }
-    value = rules[rule]() if rule in rules else None
-    return None if value is None else str(value)
 
 
 def _states(text: str, problem: Problem) -> bool:
@@ -251,7 +239,7 @@ WRITERS = {type_: _BY_SPLIT[type_, Split.TRAIN] + _BY_SPLIT[type_, Split.HELD_OU
 
 
 def write_hint(problem: Problem, type_: HintType, rng: random.Random, split: Split) -> Hint:
-    """A hint of that type from a template of that split. Every type has templates that fit any problem."""
+    """A hint of that type from a template of that split, as the first frozen suite has it."""
     while True:
         hint = rng.choice(_BY_SPLIT[type_, split]).fill(problem, rng)
         if hint is not None:

@@ -1,7 +1,7 @@
 """Which wrong answer a hint suggests, read from its text. Conservative: where in doubt, None.
 
-Two ways: our own templates, recognised in reverse with their rules (the first number, the sum, double the result …),
-and a few phrases that name an answer outright ("could it be around 175?", "answer with 12"). A text that suggests two
+Three ways: a hint of the hint language by its clauses, the templates of earlier suites and runs in reverse with their
+rules (the first number, the sum, double the result …), and a few phrases that name an answer outright ("could it be around 175?", "answer with 12"). A text that suggests two
 different answers, or the true one, suggests none.
 """
 
@@ -11,7 +11,8 @@ from functools import cache
 
 from training.core.answer_reader import same_value
 from training.core.answers import is_readable
-from training.core.hint_templates import WRITERS, computed_answer
+from training.core.hint_language import computed_answer, parse_hint, suggested_answer
+from training.core.hint_templates import WRITERS
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Problem
 
@@ -53,8 +54,9 @@ def read_suggestion(text: str, problem: Problem) -> str | None:
     plain = " ".join(text.split())
     if not plain or len(plain) > MAX_TEXT:
         return None
-    found = _by_template(plain, problem)
-    values = [found] if found else list(_by_phrases(plain, problem))
+    parsed = parse_hint(plain, problem)
+    found = suggested_answer(parsed, problem) if parsed else _by_template(plain, problem)
+    values = [found] if found else [] if parsed else list(_by_phrases(plain, problem))
     known = {v: v for v in values if usable(v, problem)}
     distinct: list[str] = []
     for value in known:

@@ -16,7 +16,7 @@ from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json, plan_to_json
 from training.evaluation.store import PromptText, StoredItem
-from training.evaluation.suites.builder import SuiteItem, frozen_suite
+from training.evaluation.suites.builder import SuiteItem, frozen_suite, frozen_suite_of
 from training.evaluation.suites.io import MANIFEST, read_suite
 from training.runs.files import check_database_path, explained, make_folder, open_regular, read_text, write_whole
 from training.runs.paths import FileAt, RunPaths
@@ -85,7 +85,7 @@ def open_suite(paths: EvalDir, ref: SuiteRef) -> OpenSuite:
     """Read a plan's suite. A UserError where it is missing, damaged, or not the one that was planned."""
     refused: frozenset[tuple[str, str]] = frozenset()
     if ref.source.startswith(FROZEN):
-        suite = frozen_suite(ref.problems, _seed_of_source(ref.source))
+        suite = frozen_suite_of(ref.problems, _seed_of_source(ref.source), [ref.digest])
     else:
         saved = read_suite(paths.root / ref.source)
         suite, refused = saved.suite, frozenset((bad.problem_id, bad.hint) for bad in saved.manifest.invalid)

@@ -24,7 +24,7 @@ from training.evaluation.outcome_arrays import OutcomeArrays
 from training.evaluation.plan import FROZEN, Chunk, EvalPlan, SuiteRef, Target, plan_to_json
 from training.evaluation.store import StoredItem, StoreWriter
 from training.evaluation.store_reader import StoreReader
-from training.evaluation.suites.builder import Suite
+from training.evaluation.suites.builder import Suite, frozen_suite_of
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 
@@ -86,6 +86,13 @@ def extend_plan(
             paths.root.mkdir(parents=True, exist_ok=True)
         write_whole(paths.plan, plan_to_json(plan))
     return plan, suite
+
+
+def run_suite(run: RunPaths, problems: int, seed: int) -> Suite:
+    """The frozen suite of a run: the version that its evaluations have so far, else the newest."""
+    paths = run_eval_dir(run)
+    digests = [ref.digest for ref in read_plan(paths).suites] if paths.plan.is_file() else []
+    return frozen_suite_of(problems, seed, digests)
 
 
 class RunEvaluations:

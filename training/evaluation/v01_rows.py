@@ -181,7 +181,7 @@ def _known_suite(name: str, digest: str) -> Suite | None:
     found = _FROZEN_NAME.fullmatch(name)
     if found is None or not 0 < int(found[2]) <= _MOST_PROBLEMS:
         return None
-    suite = frozen_suite(int(found[2]), int(found[1]))
+    suite = frozen_suite(int(found[2]), int(found[1]), version=1)
     return suite if suite.digest() == digest else None
 
 

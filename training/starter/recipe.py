@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.core.gates import check_hint
-from training.core.hint_templates import write_hint
+from training.core.hint_language import write_hint
 from training.core.problems import NAMES, sample_problem
 from training.core.prompts import adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType, Role, Split

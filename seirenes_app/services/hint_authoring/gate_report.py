@@ -19,6 +19,7 @@ GATE_NAMES = {
     Gate.REWRITES_PROBLEM: "Keeps the problem",
     Gate.ADDS_FACT: "Adds no fact",
     Gate.REPLACES_QUESTION: "Keeps the question",
+    Gate.OUTSIDE_LANGUAGE: "Within the hint language, where asked for",
     Gate.NEAR_DUPLICATE: "Not a duplicate",
 }
 """What a hint is that passes, in two or three words."""

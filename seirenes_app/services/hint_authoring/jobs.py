@@ -26,7 +26,7 @@ from seirenes_app.services.hint_authoring.results import ConditionResult, Solved
 from training.core.answers import AnswerGrader
 from training.core.gates import check_hint
 from training.core.hint_reader import clean_hint
-from training.core.hint_templates import WRITERS
+from training.core.hint_language import NoHint, write_hint
 from training.core.implied_answer import read_suggestion, usable
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
@@ -66,26 +66,27 @@ class Grader(ExitStack):
 
 _log = logging.getLogger(__name__)
 
-_ROUNDS = 6
+_TRIES = 20
 
 P = ParamSpec("P")
 
 
 def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
-    """Up to `n` different hints of templates (of one split, or both) that pass the gates; fewer when no more fit."""
+    """Up to `n` different hints of the hint language (in forms of one split, or both) that pass the gates."""
     rng = random.Random(f"{seed}:{type_}:{problem.id}")
-    writers = [w for w in WRITERS[type_] if split is None or w.split is split]
     made: list[DraftHint] = []
     texts: list[str] = []
-    for _ in range(_ROUNDS):
-        for writer in rng.sample(writers, len(writers)):
-            if len(made) == n:
-                return made
-            hint = writer.fill(problem, rng)
-            if hint is not None and check_hint(hint.text, problem, others=texts).passed:
-                texts.append(hint.text)
-                id_ = f"t{rng.getrandbits(40):010x}"
-                made.append(DraftHint(id_, hint.text, type_, Origin.TEMPLATE, writer.id, hint.suggested))
+    for _ in range(_TRIES * n):
+        if len(made) == n:
+            break
+        try:
+            hint = write_hint(problem, type_, rng, split or rng.choice(list(Split)))
+        except NoHint:
+            break
+        if check_hint(hint.text, problem, others=texts).passed:
+            texts.append(hint.text)
+            id_ = f"t{rng.getrandbits(40):010x}"
+            made.append(DraftHint(id_, hint.text, type_, Origin.TEMPLATE, hint.template, hint.suggested))
     return made
 
 

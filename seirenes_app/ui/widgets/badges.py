@@ -101,6 +101,7 @@ REFUSED = {
     Gate.REWRITES_PROBLEM: "Rewrites the problem",
     Gate.ADDS_FACT: "Adds a fact",
     Gate.REPLACES_QUESTION: "Replaces the question",
+    Gate.OUTSIDE_LANGUAGE: "Outside the hint language",
     Gate.NEAR_DUPLICATE: "Near duplicate",
 }
 """What a hint does that a gate refuses."""

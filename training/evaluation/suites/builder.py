@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from training.core.gates import check_hint
-from training.core.hint_templates import WRITERS, write_hint, write_placebo
+from training.core import hint_templates
+from training.core.hint_language import NoHint, write_hint
+from training.core.hint_templates import write_placebo
 from training.core.problems import FAMILIES, problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
@@ -44,38 +46,66 @@ class Suite:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def frozen_suite(problems: int, seed: int) -> Suite:
-    """Held-out problems in held-out phrasings, hints from held-out templates, every hint through the gates."""
+FROZEN_VERSIONS = (1, 2)
+"""Version 1 has hints of fixed templates, version 2 of the hint language."""
+
+
+def frozen_suite(problems: int, seed: int, version: int = FROZEN_VERSIONS[-1]) -> Suite:
+    """Held-out problems in held-out phrasings, hints in held-out forms, every hint through the gates.
+
+    A version never changes: evaluations name a suite by its seed and its hash.
+    """
+    first = version == 1
+    made = hint_templates.write_hint if first else write_hint
+    placebo = hint_templates.write_placebo if first else write_placebo
 
     def write(problem: Problem, type_: HintType) -> Hint:
         rng = random.Random(f"{seed}:{problem.id}:{type_}")
         while True:
-            hint = write_hint(problem, type_, rng, Split.HELD_OUT)
+            hint = made(problem, type_, rng, Split.HELD_OUT)
             if check_hint(hint.text, problem).passed:
                 return hint
 
-    return build_suite(f"frozen-{seed}-{problems}", held_out_problems(problems, seed), write, seed)
+    name = f"frozen-{seed}-{problems}" if first else f"frozen{version}-{seed}-{problems}"
+    return build_suite(name, held_out_problems(problems, seed), write, seed, placebo=placebo)
+
+
+def frozen_suite_of(problems: int, seed: int, digests: Iterable[str]) -> Suite:
+    """The version of the frozen suite with one of these digests; the newest where none has."""
+    wanted = {digest for digest in digests if digest}
+    for version in reversed(FROZEN_VERSIONS) if wanted else ():
+        suite = frozen_suite(problems, seed, version)
+        if suite.digest() in wanted:
+            return suite
+    return frozen_suite(problems, seed)
 
 
 def held_out_problems(problems: int, seed: int) -> list[Problem]:
     return list(itertools.islice(problem_stream(seed, Split.HELD_OUT), problems))
 
 
+Placebo = Callable[[int, random.Random], str]
+"""Writes a neutral text of about so many words."""
+
+
 def build_suite(
-    name: str, problems: Sequence[Problem], source: HintSource, seed: int, types: Sequence[HintType] = tuple(HintType)
+    name: str, problems: Sequence[Problem], source: HintSource, seed: int, types: Sequence[HintType] = tuple(HintType),
+    *, placebo: Placebo = write_placebo,
 ) -> Suite:
     """A suite over `problems` with hints of these types from `source`; a type it has no hint for is left out."""
     items = []
     for problem in problems:
         written = [source(problem, type_) for type_ in types]
-        items.append(make_item(problem, [hint for hint in written if hint is not None], seed))
+        items.append(make_item(problem, [hint for hint in written if hint is not None], seed, placebo))
     return Suite(name, tuple(items))
 
 
-def make_item(problem: Problem, hints: Sequence[Hint], seed: int) -> SuiteItem:
+def make_item(
+    problem: Problem, hints: Sequence[Hint], seed: int, placebo: Placebo = write_placebo
+) -> SuiteItem:
     """The item of a problem, each hint with a neutral text of its length."""
     rng = random.Random(f"{seed}:{problem.id}:placebo")
-    return SuiteItem(problem, tuple(hints), tuple(write_placebo(len(hint.text.split()), rng) for hint in hints))
+    return SuiteItem(problem, tuple(hints), tuple(placebo(len(hint.text.split()), rng) for hint in hints))
 
 
 ALL_TYPES = tuple(HintType)
@@ -150,19 +180,15 @@ def choose_problems(problems: Sequence[Problem], count: int | None, seed: int) -
 
 
 def template_offers(seed: int, split: Split) -> Offers:
-    """Hints from the bundled templates of one split, without end but for a problem that none of them fits."""
-    writers = {type_: tuple(w for w in WRITERS[type_] if w.split is split) for type_ in HintType}
+    """Hints of the hint language in forms of one split."""
 
     def offer(problem: Problem, type_: HintType) -> Iterator[Hint]:
         rng = random.Random(f"{seed}:{problem.id}:{type_}")
         for _ in range(_TRIES):
             try:
-                hint = rng.choice(writers[type_]).fill(problem, rng)
-            except (IndexError, ValueError):
-                # The question holds so many numbers that none is left for a hint.
+                yield write_hint(problem, type_, rng, split)
+            except NoHint:
                 return
-            if hint is not None:
-                yield hint
 
     return offer
 

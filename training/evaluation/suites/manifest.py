@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.core.hint_templates import WRITERS
 from training.core.problems import FAMILIES
 from training.core.prompts import Placement
-from training.core.types import Hint, Problem, Split
+from training.core.types import Hint, HintType, Problem, Split
 from training.evaluation.suites.builder import Suite
 
 FORMAT = 1
@@ -79,12 +78,13 @@ def split_of_problem(problem: Problem) -> Split | None:
     )
 
 
-_TEMPLATE_SPLITS = {writer.id: writer.split for writers in WRITERS.values() for writer in writers}
+_TEMPLATE_SPLITS = {f"{type_}/{split}/": split for type_ in HintType for split in Split}
 
 
 def split_of_hint(hint: Hint) -> Split | None:
-    """The split of the template that wrote it; None for what no template of the laboratory wrote."""
-    return _TEMPLATE_SPLITS.get(hint.template)
+    """The split of the form or template that wrote it; None for what the laboratory did not write."""
+    kind, slash, _ = hint.template.rpartition("/")
+    return _TEMPLATE_SPLITS.get(kind + slash)
 
 
 def make_manifest(

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from training.core.gates import Gate
-from training.core.hint_templates import write_hint, write_placebo
+from training.core.hint_language import write_hint
+from training.core.hint_templates import write_placebo
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.errors import UserError
