@@ -44,8 +44,8 @@ from training.core.answers import AnswerGrader
 from training.core.archive import ArchivedHint, Entry, HintArchive
 from training.core.curriculum import MasteryPool, type_quota
 from training.core.gates import GateResult, check_hint
-from training.core.hint_reader import clean_hint
 from training.core.hint_language import write_hint
+from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, Placement, adversary_messages, join_hint, reasoner_messages
 from training.core.question_parser import move_question

@@ -92,8 +92,8 @@ class Verb:
 
 
 def _verbs(kind: str, text: str, held_out: bool) -> list[Verb]:
-    rows = (row.split("/") for row in text.split("|"))
-    return [Verb(*(form.strip() for form in row), kind=kind, held_out=held_out) for row in rows]
+    rows = ([form.strip() for form in row.split("/")] for row in text.split("|"))
+    return [Verb(does, did, do, done, kind, held_out) for does, did, do, done in rows]
 
 
 VERBS: tuple[Verb, ...] = (
@@ -172,7 +172,8 @@ WORDS: dict[str, Words] = {
     "order": _words("before|after"),
     "takes": _words("it takes|this takes|it lasts|it goes on for", "the break takes|the break lasts"),
     "unit": _words("minutes|hours"),
-    "starts": _words("starts to work|leaves home|gets up|starts to read|leaves the house", "starts to write|comes home"),
+    "starts": _words("starts to work|leaves home|gets up|starts to read|leaves the house",
+                     "starts to write|comes home"),
     "event": Words(CALENDAR_EVENTS),
     "street": _words("street|town|house", "building"),
     "parts": _words("doors|windows|trees|rooms", "walls|lamps and doors"),
@@ -210,7 +211,8 @@ WORDS: dict[str, Words] = {
                      "the last sentence|the first sentence|the question",
                      "the number in the middle|the last two numbers|the first two numbers"),
     "method": _words("add all the numbers|multiply all the numbers|subtract all the numbers|count from the end|"
-                     "guess first|round every number|work from the end|do it in a single step|add the first two numbers",
+                     "guess first|round every number|work from the end|do it in a single step|"
+                     "add the first two numbers",
                      "add the last two numbers|take the numbers by size|work in tens"),
     "alone": _words("one could read this as a question about|this may look like a question about|"
                     "it is easy to think only of", "the story seems to be only about|a reader may look only at"),
@@ -233,13 +235,16 @@ WORDS: dict[str, Words] = {
     "invent": _words("write|make up|think of", "imagine|draw"),
     "astory": _words("another story|a new story|a poem|a song|a short film", "a fairy tale|a different story"),
     "skip": _words("skip|leave out|forget about", "cut|leave away"),
-    "step": _words("the first step|the last step|the working|all steps but the first", "the second step|the middle step"),
+    "step": _words("the first step|the last step|the working|all steps but the first",
+                   "the second step|the middle step"),
 }  # fmt: skip
 
 _OPEN = {
     "who": r"(?:an? )?[^\W\d_]+", "who2": r"(?:an? )?[^\W\d_]+",
     "cue_who": r"(?:an? )?[^\W\d_]+", "rival": r"[^\W\d_]+", "things": r"[^\W\d_]+",
-    "cue_things": r"[^\W\d_]+", "n": "[0-9]{1,6}", "m": "[0-9]{1,6}", "clock": "[0-9]{1,2}:[0-9]{2}", "day": "|".join(d.casefold() for d in DAYS),
+    "cue_things": r"[^\W\d_]+",
+    "n": "[0-9]{1,6}", "m": "[0-9]{1,6}", "clock": "[0-9]{1,2}:[0-9]{2}",
+    "day": "|".join(d.casefold() for d in DAYS),
 }  # fmt: skip
 
 
@@ -344,20 +349,47 @@ def _traps() -> Iterator[Form]:
     for cue, words in (("thing", "{with} {cue_things}"), ("person", "{with} {cue_who}"), ("kind", "{like}")):
         subject = f"{{many}} {{kind}} {words}"
         yield Form(f"end-{cue}", t, f"{subject} {{end}} {{about}}{{n}}.", suggests="n", kinds=_NUMBER, near_share=0.5)
-        yield Form(f"end-things-{cue}", t, f"{subject} {{endwith}} {{n}} {{things}}.", suggests="n", kinds=_NUMBER,
-                   near_share=0.5)
+        yield Form(
+            f"end-things-{cue}",
+            t,
+            f"{subject} {{endwith}} {{n}} {{things}}.",
+            suggests="n",
+            kinds=_NUMBER,
+            near_share=0.5,
+        )
         yield Form(f"solved-{cue}", t, f"{subject} are {{usually}} {{solved}}.", suggests="solved")
         yield Form(f"number-{cue}", t, f"in {subject}, {{target}} is {{usually}} {{right}}.", suggests="target")
-        yield Form(f"event-{cue}", t, f"in {{many}} other {{kind}} {words}, {{who}} {{does}} {{n}} {{things}}{{tail}}.",
-                   "general", "event", weight=1.5)
-        yield Form(f"give-{cue}", t, f"in {{many}} other {{kind}} {words}, {{who}} {{gives}} {{n}} {{things}} to a friend.",
-                   "general", "event", weight=0.7)
+        yield Form(
+            f"event-{cue}",
+            t,
+            f"in {{many}} other {{kind}} {words}, {{who}} {{does}} {{n}} {{things}}{{tail}}.",
+            "general",
+            "event",
+            weight=1.5,
+        )
+        yield Form(
+            f"give-{cue}",
+            t,
+            f"in {{many}} other {{kind}} {words}, {{who}} {{gives}} {{n}} {{things}} to a friend.",
+            "general",
+            "event",
+            weight=0.7,
+        )
         yield Form(f"day-{cue}", t, f"{subject} {{endwith}} {{day}}.", suggests="day", families=("calendar",))
-        yield Form(f"clock-{cue}", t, f"{subject} {{end}} {{clock}}.", suggests="clock", families=("clock",), kinds=_CLOCK)
+        yield Form(
+            f"clock-{cue}", t, f"{subject} {{end}} {{clock}}.", suggests="clock", families=("clock",), kinds=_CLOCK
+        )
         yield Form(f"rival-{cue}", t, f"{subject} {{endwith}} {{rival}}.", suggests="rival", families=("ordering",))
         for id_, core, families in _CORES[:6]:
-            yield Form(f"core-{id_}-{cue}", t, f"in {{many}} other {{kind}} {words}, {core}.", "general", "core",
-                       weight=0.1, families=families)
+            yield Form(
+                f"core-{id_}-{cue}",
+                t,
+                f"in {{many}} other {{kind}} {words}, {core}.",
+                "general",
+                "core",
+                weight=0.1,
+                families=families,
+            )
 
 
 def _readings() -> Iterator[Form]:
@@ -458,7 +490,9 @@ _NOT_THINGS = frozenset({"more", "fewer", "days", "minutes", "hours", "of", "the
 
 
 @lru_cache(maxsize=2048)
-def _read(question: str, entities: tuple[str, ...], nouns: tuple[str, ...], quantities: tuple[int, ...], answer: str) -> _Scene:
+def _read(
+    question: str, entities: tuple[str, ...], nouns: tuple[str, ...], quantities: tuple[int, ...], answer: str
+) -> _Scene:
     inorder = _TOKEN.findall(question.casefold())
     words = frozenset(inorder)
     people = tuple(dict.fromkeys(e for e in entities if _WORD.fullmatch(e)))
@@ -467,7 +501,9 @@ def _read(question: str, entities: tuple[str, ...], nouns: tuple[str, ...], quan
     numbers = {*quantities, *(int(n) for n in re.findall(r"(?<![\d:])\d{1,6}(?![\d:])", question))}
     gold = int(answer) if answer.isdecimal() else None
     known = _NAMES | {e.casefold() for e in people}
-    return _Scene(f" {' '.join(inorder)} ", words, people, things, frozenset(numbers), gold, known, frozenset(_MANY) | set(named))
+    return _Scene(
+        f" {' '.join(inorder)} ", words, people, things, frozenset(numbers), gold, known, frozenset(_MANY) | set(named)
+    )
 
 
 def _scene(problem: Problem) -> _Scene:
@@ -684,7 +720,10 @@ def _invalid_clause(c: ParsedClause, problem: Problem) -> tuple[Claim, str] | No
     if not c.frame and f" {' '.join(_TOKEN.findall(c.text))} " in _scene(problem).text:
         return None  # The problem says so itself.
     if c.claims == "core":
-        return Claim.ADDS_FACT, "It adds what the answer could be computed from, and nothing takes it out of the problem."
+        return (
+            Claim.ADDS_FACT,
+            "It adds what the answer could be computed from, and nothing takes it out of the problem.",
+        )
     if not own_thing:
         return None
     if c.frame == "denied":
@@ -764,7 +803,6 @@ def write_hint(problem: Problem, type_: HintType, rng: random.Random, split: Spl
     """A hint of that type in forms of that split, drawn uniformly, which leaves the answer as it is and does not state
     it. Raises `NoHint`."""
     forms, weights = _drawable(type_, split, problem.family, problem.kind)
-    scene = _scene(problem)
     count = rng.choices(_CLAUSES, _CLAUSE_WEIGHTS)[0]
     for attempt in range(_MAX_TRIES):
         if attempt % 8 == 7:
@@ -784,7 +822,9 @@ _MAX_TRIES = 400
 
 
 @lru_cache(maxsize=256)
-def _drawable(type_: HintType, split: Split, family: str, kind: AnswerKind) -> tuple[tuple[Form, ...], tuple[float, ...]]:
+def _drawable(
+    type_: HintType, split: Split, family: str, kind: AnswerKind
+) -> tuple[tuple[Form, ...], tuple[float, ...]]:
     found = []
     for form in _BY_TYPE[type_]:
         weight = form.weight

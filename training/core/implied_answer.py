@@ -1,8 +1,8 @@
 """Which wrong answer a hint suggests, read from its text. Conservative: where in doubt, None.
 
 Three ways: a hint of the hint language by its clauses, the templates of earlier suites and runs in reverse with their
-rules (the first number, the sum, double the result …), and a few phrases that name an answer outright ("could it be around 175?", "answer with 12"). A text that suggests two
-different answers, or the true one, suggests none.
+rules (the first number, the sum, double the result …), and a few phrases that name an answer outright ("could it be
+around 175?", "answer with 12"). A text that suggests two different answers, or the true one, suggests none.
 """
 
 import re

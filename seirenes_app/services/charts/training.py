@@ -16,7 +16,8 @@ GATE_LABELS = {
     Gate.EMPTY: "empty", Gate.TOO_LONG: "too long", Gate.STATES_ANSWER: "states the answer",
     Gate.MARKERS: "contains markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "invents numbers",
     Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.ADDS_FACT: "adds a fact",
-    Gate.REPLACES_QUESTION: "replaces the question", Gate.OUTSIDE_LANGUAGE: "outside the language", Gate.NEAR_DUPLICATE: "near duplicate",
+    Gate.REPLACES_QUESTION: "replaces the question", Gate.OUTSIDE_LANGUAGE: "outside the language",
+    Gate.NEAR_DUPLICATE: "near duplicate",
 }  # fmt: skip
 
 

@@ -25,8 +25,8 @@ from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
 from training.core.answers import AnswerGrader
 from training.core.gates import check_hint
-from training.core.hint_reader import clean_hint
 from training.core.hint_language import NoHint, write_hint
+from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion, usable
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split

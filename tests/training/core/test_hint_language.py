@@ -77,7 +77,9 @@ def test_every_form_can_be_written_and_its_id_names_it_alone():
     assert len({form.id for form in FORMS}) == len(FORMS)
     rng = random.Random(1)
     for form in (form for form in FORMS if form.weight):
-        family = FAMILIES[form.families[0] if form.families else "ordering" if form.kinds == (AnswerKind.CHOICE,) else "change"]
+        family = FAMILIES[
+            form.families[0] if form.families else "ordering" if form.kinds == (AnswerKind.CHOICE,) else "change"
+        ]
         for _ in range(20):
             problem = family.generate(rng, Split.TRAIN, 2)
             text = write_clause(form, problem, rng)
@@ -194,7 +196,9 @@ def test_a_closed_run_refuses_what_is_outside_the_language_and_an_open_one_does_
     assert result.tier == "structure"
 
 
-@pytest.mark.parametrize("text", ["", ".", "In another story, .", "Tom", "a" * 5000, "Tom loses 3 apples", "\x00", "Tom loses ３ apples."])
+@pytest.mark.parametrize(
+    "text", ["", ".", "In another story, .", "Tom", "a" * 5000, "Tom loses 3 apples", "\x00", "Tom loses ３ apples."]
+)
 def test_other_texts_are_none_of_the_language(text):
     assert parse_hint(text, TOM) is None
 

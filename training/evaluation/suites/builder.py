@@ -14,8 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from training.core.gates import check_hint
 from training.core import hint_templates
+from training.core.gates import check_hint
 from training.core.hint_language import NoHint, write_hint
 from training.core.hint_templates import write_placebo
 from training.core.problems import FAMILIES, problem_stream
@@ -89,8 +89,13 @@ Placebo = Callable[[int, random.Random], str]
 
 
 def build_suite(
-    name: str, problems: Sequence[Problem], source: HintSource, seed: int, types: Sequence[HintType] = tuple(HintType),
-    *, placebo: Placebo = write_placebo,
+    name: str,
+    problems: Sequence[Problem],
+    source: HintSource,
+    seed: int,
+    types: Sequence[HintType] = tuple(HintType),
+    *,
+    placebo: Placebo = write_placebo,
 ) -> Suite:
     """A suite over `problems` with hints of these types from `source`; a type it has no hint for is left out."""
     items = []
@@ -100,9 +105,7 @@ def build_suite(
     return Suite(name, tuple(items))
 
 
-def make_item(
-    problem: Problem, hints: Sequence[Hint], seed: int, placebo: Placebo = write_placebo
-) -> SuiteItem:
+def make_item(problem: Problem, hints: Sequence[Hint], seed: int, placebo: Placebo = write_placebo) -> SuiteItem:
     """The item of a problem, each hint with a neutral text of its length."""
     rng = random.Random(f"{seed}:{problem.id}:placebo")
     return SuiteItem(problem, tuple(hints), tuple(placebo(len(hint.text.split()), rng) for hint in hints))
