@@ -1,6 +1,6 @@
-"""Templates of the first frozen suite and of earlier runs, which are read and reproduced; and placebos. No I/O.
+"""Templates and placebos of the first frozen suite and of earlier runs, which are read and reproduced. No I/O.
 
-New hints are of the hint language (`hint_language`).
+New hints are of the hint language (`hint_language`), new placebos of `neutral_text`.
 
 Slots: {other} a person not in the problem, {who} one of its people, {thing} what it counts, {k} {j} numbers that are
 neither the answer nor in the problem, {n} a number near the answer (the anchor), {day} {time} wrong answers for

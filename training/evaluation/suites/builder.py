@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from training.core import hint_templates
 from training.core.gates import check_hint
 from training.core.hint_language import NoHint, write_hint
-from training.core.hint_templates import write_placebo
+from training.core.neutral_text import write_placebo
 from training.core.problems import FAMILIES, problem_stream
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
@@ -47,7 +47,7 @@ class Suite:
 
 
 FROZEN_VERSIONS = (1, 2)
-"""Version 1 has hints of fixed templates, version 2 of the hint language."""
+"""Version 1 has fixed templates for hints and placebos, version 2 the hint language and generated neutral text."""
 
 
 def frozen_suite(problems: int, seed: int, version: int = FROZEN_VERSIONS[-1]) -> Suite:
@@ -57,7 +57,6 @@ def frozen_suite(problems: int, seed: int, version: int = FROZEN_VERSIONS[-1]) -
     """
     first = version == 1
     made = hint_templates.write_hint if first else write_hint
-    placebo = hint_templates.write_placebo if first else write_placebo
 
     def write(problem: Problem, type_: HintType) -> Hint:
         rng = random.Random(f"{seed}:{problem.id}:{type_}")
@@ -67,7 +66,13 @@ def frozen_suite(problems: int, seed: int, version: int = FROZEN_VERSIONS[-1]) -
                 return hint
 
     name = f"frozen-{seed}-{problems}" if first else f"frozen{version}-{seed}-{problems}"
-    return build_suite(name, held_out_problems(problems, seed), write, seed, placebo=placebo)
+    return build_suite(
+        name, held_out_problems(problems, seed), write, seed, placebo=_first_placebo if first else write_placebo
+    )
+
+
+def _first_placebo(words: int, rng: random.Random, problem: Problem) -> str:
+    return hint_templates.write_placebo(words, rng)
 
 
 def frozen_suite_of(problems: int, seed: int, digests: Iterable[str]) -> Suite:
@@ -84,8 +89,8 @@ def held_out_problems(problems: int, seed: int) -> list[Problem]:
     return list(itertools.islice(problem_stream(seed, Split.HELD_OUT), problems))
 
 
-Placebo = Callable[[int, random.Random], str]
-"""Writes a neutral text of about so many words."""
+Placebo = Callable[[int, random.Random, Problem], str]
+"""Writes a neutral text of about so many words for a problem."""
 
 
 def build_suite(
@@ -108,7 +113,7 @@ def build_suite(
 def make_item(problem: Problem, hints: Sequence[Hint], seed: int, placebo: Placebo = write_placebo) -> SuiteItem:
     """The item of a problem, each hint with a neutral text of its length."""
     rng = random.Random(f"{seed}:{problem.id}:placebo")
-    return SuiteItem(problem, tuple(hints), tuple(placebo(len(hint.text.split()), rng) for hint in hints))
+    return SuiteItem(problem, tuple(hints), tuple(placebo(len(hint.text.split()), rng, problem) for hint in hints))
 
 
 ALL_TYPES = tuple(HintType)

@@ -12,6 +12,7 @@ from training.evaluation.suites.builder import (
     choose_problems,
     families_problems,
     frozen_suite,
+    frozen_suite_of,
     hinted_suite,
     make_suite,
     template_offers,
@@ -176,3 +177,13 @@ def test_problems_are_drawn_by_the_seed_in_their_order():
 def test_what_cannot_be_made_is_refused_with_words(call, words):
     with pytest.raises(UserError, match=words):
         call()
+
+
+def test_the_first_version_of_the_frozen_suite_can_be_made_again_and_is_found_by_its_hash():
+    first = frozen_suite(12, 2605, version=1)
+    assert first.name == "frozen-2605-12"
+    assert first.digest() == "b4a33148b4a40686"
+    assert frozen_suite_of(12, 2605, ["0", first.digest()]) == first
+    newest = frozen_suite(12, 2605)
+    assert newest.name == "frozen2-2605-12"
+    assert frozen_suite_of(12, 2605, []) == frozen_suite_of(12, 2605, ["0"]) == newest

@@ -12,7 +12,7 @@ import pytest
 
 from training.core.gates import Gate
 from training.core.hint_language import write_hint
-from training.core.hint_templates import write_placebo
+from training.core.neutral_text import write_placebo
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.errors import UserError
