@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from training.runs.config import Mode, RunConfig, Tuning
+from training.core.types import Role
+from training.runs.config import Mode, RunConfig, Tuning, trained_roles
 
 MIB = 2**20
 
@@ -158,11 +159,16 @@ LENGTH_SHARE = 0.5
 """Of the longest completion: how far a batch is filled when it takes most."""
 
 
-def memory_parts(config: RunConfig, parameters: int, shape: Shape) -> dict[Part, float]:
-    """MiB of each part on a CPU. Sampling and learning take turns: a run's peak has the larger of the two."""
+def memory_parts(config: RunConfig, parameters: int, shape: Shape, adversary: int = 0) -> dict[Part, float]:
+    """MiB of each part on a CPU. Sampling and learning take turns: a run's peak has the larger of the two.
+
+    `adversary`: parameters of an Adversary's own model, 0 without one.
+    """
     full, r = config.model.tuning is Tuning.FULL, config.rollout
     size = 2 if config.model.dtype == "bfloat16" else 4
-    trained = parameters if full else _adapter_parameters(config, shape)
+    roles = trained_roles(config)
+    learning = parameters * (Role.REASONER in roles or not adversary) + adversary * (Role.ADVERSARY in roles)
+    trained = learning if full else round(_adapter_parameters(config, shape) * learning / max(1, parameters))
     masters = 4 if size == 2 else 0
     solution = PROMPT_TOKENS + LENGTH_SHARE * max(r.max_solution_tokens, config.evaluation.max_new_tokens)
     asked = max(r.questions * max(r.clean, r.hints * r.hinted), 5 * config.evaluation.problems)
@@ -175,8 +181,8 @@ def memory_parts(config: RunConfig, parameters: int, shape: Shape) -> dict[Part,
     sampled = r.questions * (r.clean + r.hints * r.hinted) * LENGTH_SHARE * r.max_solution_tokens
     found = {
         Part.LIBRARIES: LIBRARIES_MB * MIB,
-        Part.WEIGHTS: size * parameters,
-        Part.REFERENCE: size * parameters if full and has_reference(config) else 0.0,
+        Part.WEIGHTS: size * (parameters + adversary),
+        Part.REFERENCE: size * learning if full and has_reference(config) else 0.0,
         Part.OPTIMISER: (12 + masters) * trained,
         Part.ROLLOUTS: TOKEN_BYTES * sampled,
         Part.SAMPLING: rows * solution * cell + drawing,
@@ -192,10 +198,13 @@ def has_reference(config: RunConfig) -> bool:
 
 def _reference_weights(config: RunConfig) -> dict[str, float]:
     """The settings above 0 that need the starting model in the run's mode."""
+    roles = trained_roles(config)
+    anchored = Role.REASONER in roles and config.mode is not Mode.CLEAN_RL
     weights = {
-        "update.kl": config.update.kl, "adversary.kl": config.adversary.kl if config.mode is Mode.SEIRENES else 0.0,
-        "reasoner.clean_anchor": config.reasoner.clean_anchor if config.mode is not Mode.CLEAN_RL else 0.0,
-    }  # fmt: skip
+        "update.kl": config.update.kl if Role.REASONER in roles else 0.0,
+        "adversary.kl": config.adversary.kl if Role.ADVERSARY in roles else 0.0,
+        "reasoner.clean_anchor": config.reasoner.clean_anchor if anchored else 0.0,
+    }
     return {key: weight for key, weight in weights.items() if weight > 0}
 
 
@@ -264,9 +273,11 @@ _FINDERS: dict[Part, Callable[[RunConfig], Remedy | None]] = {
 }
 
 
-def explain_shortage(config: RunConfig, parameters: int, shape: Shape, doing: str) -> tuple[str, Remedy | None]:
+def explain_shortage(
+    config: RunConfig, parameters: int, shape: Shape, doing: str, adversary: int = 0
+) -> tuple[str, Remedy | None]:  # fmt: skip
     """What to say of a run whose memory ran out while it was `doing` something, and the setting to lower."""
-    parts = memory_parts(config, parameters, shape)
+    parts = memory_parts(config, parameters, shape, adversary)
     remedies = find_remedies(config, parts)
     figures = memory_figures()
     held = f"it held {_size(figures['rss_mb'])}, {_size(figures['free_mb'])} were free"

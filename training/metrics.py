@@ -144,6 +144,7 @@ def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
     for r in result.rounds:
         groups[r.problem.id] += [float(x.outcome is Outcome.RIGHT) for x in r.clean]
     clean = {id_: sum(right) / len(right) for id_, right in groups.items() if right}
+    clean |= {r.problem.id: r.known for r in result.rounds if r.known is not None}
     rows = []
     for r in result.rounds:
         rows += [_row(result.step, x, Stage.CLEAN, r.key, r.problem, None, clean) for x in r.clean]

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
 from training.core.prompts import Message
-from training.core.types import HintType
+from training.core.types import HintType, Role
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.checkpoint import atomic_folder, damage, latest_valid, remove_partial
 from training.engine.models import (
+    STARTER,
     NumberType,
     available_cores,
     choose_device,
@@ -36,12 +38,14 @@ from training.evaluation.evaluator import Sampled
 from training.evaluation.run_store import RunEvaluations, run_eval_dir, run_suite
 from training.evaluation.torch_evaluator import sample_texts
 from training.evaluation.v01_rows import import_rows
+from training.export.from_gguf import convert_gguf
+from training.model_names import locate_model
 from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter
-from training.runs.config import OnDrop, RunConfig, load_config, to_dict
+from training.runs.config import OnDrop, RunConfig, check_roles, has_own_adversary, load_config, to_dict, trained_roles
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
-from training.runs.files import FileError, check_database_path
+from training.runs.files import FileError, check_database_path, explained
 from training.runs.health import (
     CLEAN_GUARD,
     DEAFNESS,
@@ -53,7 +57,7 @@ from training.runs.health import (
     read_deafness,
 )
 from training.runs.lock import RunLock
-from training.runs.paths import RunPaths
+from training.runs.paths import ADVERSARY_FOLDER, RunPaths
 from training.runs.status import FailureKind, RunState, reduce
 from training.runs.timing import StageTimer, TimePart
 from training.runs.watchdog import Watchdog, describe_children
@@ -107,7 +111,11 @@ class Runner:
     callbacks: RunCallbacks
     timer: StageTimer = field(init=False)
     backend: LocalTorchBackend = field(init=False)
+    """The Reasoner's, and the Adversary's where that has none of its own."""
     number_type: NumberType = field(init=False)
+    adversary: LocalTorchBackend | None = None
+    """The Adversary's own model."""
+    adversary_type: NumberType = field(init=False)
     loop: SelfPlay = field(init=False)
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
@@ -141,27 +149,23 @@ class Runner:
         start, damaged = latest_valid(self.paths.checkpoints)
         self.launched = start is not None
         saved = json.loads((start / LOOP_FILE).read_text(encoding="utf-8")) if start is not None else {}
-        m = c.model
+        check_roles(c)
         # Measured once a run: other counts add up in another order.
-        threads = m.threads or saved.get("threads", {}).get(str(available_cores()), 0)
-        folder = resolve_model(m.path)
+        threads = c.model.threads or saved.get("threads", {}).get(str(available_cores()), 0)
         # A run keeps its number type. Checkpoints that do not name it are of versions with one type a device.
-        device = choose_device(m.device)
-        kept = saved.get("dtype") or (str(choose_dtype("auto", device)).removeprefix("torch.") if saved else None)
-        self.number_type = choose_number_type(m.dtype, device, folder, kept)
-        self.backend = LocalTorchBackend(
-            folder, tuning=m.tuning, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha, device=m.device,
-            dtype=self.number_type.name, threads=threads, learning_rate=c.update.learning_rate,
-            warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
-            max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer,
-        )  # fmt: skip
-        self.backend.on_shortage = self._warn_shortage
+        kept = saved.get("dtype")
+        if saved and not kept:
+            kept = str(choose_dtype("auto", choose_device(c.model.device))).removeprefix("torch.")
+        self.backend, self.number_type = self._open_model(Role.REASONER, threads, kept)
+        if has_own_adversary(c):
+            kept = saved.get("adversary_dtype")
+            self.adversary, self.adversary_type = self._open_model(Role.ADVERSARY, self.backend.threads, kept)
         problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
-            self.timer,
+            self.timer, adversary=self.adversary,
         )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
@@ -191,10 +195,59 @@ class Runner:
             self.warn("damaged_checkpoint", f"{bad.name} is damaged ({reason}) and was passed over.",
                       "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip
 
+    def _open_model(self, role: Role, threads: int, kept: str | None) -> tuple[LocalTorchBackend, NumberType]:
+        """A role's model, and what it computes in. One that is not trained is taken as it is, whatever its tuning."""
+        c, m, reasoner = self.config, self.config.model, role is Role.REASONER
+        # One model of both roles is trained where either is.
+        trained = role in trained_roles(c) or (reasoner and not has_own_adversary(c))
+        folder = self._folder_of(role, trained)
+        number_type = choose_number_type(m.dtype, choose_device(m.device), folder, kept)
+        backend = LocalTorchBackend(
+            folder, tuning=m.tuning if trained else None, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha,
+            device=m.device, dtype=number_type.name, threads=threads, learning_rate=c.update.learning_rate,
+            warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
+            max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer, trained=trained,
+        )  # fmt: skip
+        backend.on_shortage = self._warn_shortage
+        return backend, number_type
+
+    def _folder_of(self, role: Role, trained: bool) -> Path:
+        """The folder of a role's model. A GGUF file is converted to one in the run's folder, once."""
+        key = "model.path" if role is Role.REASONER else "adversary.model"
+        name = self.config.model.path if role is Role.REASONER else self.config.adversary.model
+        if name == STARTER:
+            return resolve_model(name)
+        place = locate_model(name)
+        if place.suffix.lower() != ".gguf" or not place.is_file():
+            return resolve_model(name)
+        if trained:
+            raise UserError(
+                f"{key}: {name} is a GGUF file, which cannot be trained. Convert it first: seirenes models convert "
+                f"{shlex.quote(name)}"
+            )
+        folder = self.paths.converted / role
+        if not (folder / "config.json").is_file():
+            with explained("Making the folder", folder.parent):
+                folder.parent.mkdir(exist_ok=True)
+            convert_gguf(place, folder, force=True)
+        return folder
+
+    @property
+    def models(self) -> tuple[LocalTorchBackend, ...]:
+        """The models of the run: one, or the Reasoner's and the Adversary's."""
+        return (self.backend,) if self.adversary is None else (self.backend, self.adversary)
+
+    def _load(self, folder: Path) -> None:
+        """The weights of a checkpoint, those of both models."""
+        self.backend.load(folder)
+        if self.adversary is not None and self.adversary.trained:
+            self.adversary.load_from(folder / ADVERSARY_FOLDER)
+
     def _launch_facts(self) -> dict[str, Any]:
         c = self.config
         return {
             "run_id": self.paths.run_id, "pid": os.getpid(), "mode": c.mode, "model": c.model.path, "steps": c.steps,
+            "adversary_model": c.adversary.model if self.adversary is not None else "",
             "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
             "threads": self.backend.threads, "dtype": self.number_type.name, "dtype_gflops": self.number_type.gflops,
             "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
@@ -202,7 +255,7 @@ class Runner:
         }  # fmt: skip
 
     def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
-        self.backend.load(folder)
+        self._load(folder)
         self.loop.restore(saved)
         step = self.loop.step_number
         self.resumed_from = self.recorded = self.callbacks.step = step
@@ -289,7 +342,8 @@ class Runner:
         self.saved = self.waited = False
         writer.add_step(metrics.rollout_rows(result, self.config))
         self.rollouts += metrics.count_rollouts(result)
-        figures = metrics.step_metrics(result, self.loop, self.backend.learning_rate)
+        rate = next(model.learning_rate for model in self.models if model.trained)
+        figures = metrics.step_metrics(result, self.loop, rate)
         figures |= {"rollouts_total": self.rollouts, "seconds": seconds, **memory.memory_figures()}
         figures |= {f"time/{part}": spent for part, spent in self.timer.take().items()}
         if result.step == (self.resumed_from or 0) + 1:
@@ -365,7 +419,7 @@ class Runner:
             text += " There is no good checkpoint to go back to."
             self._alarm(CLEAN_GUARD, text, "Lower update.learning_rate.")
             return False
-        self.backend.load(self.good)
+        self._load(self.good)
         self.evaluated, self.saved = None, False
         text += f" The weights of {self.good.name} were restored."
         self._alarm(CLEAN_GUARD, text, "Nothing to do.", always=True)
@@ -443,12 +497,17 @@ class Runner:
             "threads": {available_cores(): self.backend.threads},
             "dtype": self.number_type.name,
         }
+        if self.adversary is not None:
+            state["adversary_dtype"] = self.adversary_type.name
         # A checkpoint that outlives a loss of power must not be newer than the records of its steps.
         self.log.sync()
         if self.writer is not None:
             self.writer.sync()
         with atomic_folder(folder) as temporary:
             self.backend.save_into(temporary)
+            if self.adversary is not None and self.adversary.trained:
+                (temporary / ADVERSARY_FOLDER).mkdir()
+                self.adversary.save_into(temporary / ADVERSARY_FOLDER)
             (temporary / LOOP_FILE).write_text(json.dumps(state), encoding="utf-8")
         self.saved, self.good = True, good
         self.log.write(EventKind.CHECKPOINT, step=step, path=str(folder.relative_to(self.paths.root)))
@@ -563,12 +622,13 @@ _DOING = {
 def _explain_shortage(runner: Runner) -> tuple[str, memory.Remedy | None]:
     """What to say of a run whose memory ran out, and the setting to lower."""
     path = runner.config.model.path
-    folder = resolve_model(path) if path else None
+    folder = resolve_model(path) if path and not path.lower().endswith(".gguf") else None
     parameters = sum(f.stat().st_size for f in folder.glob("*.safetensors")) // 4 if folder is not None else 0
     if hasattr(runner, "backend"):
         parameters = sum(p.numel() for p in runner.backend.model.parameters())
+    adversary = sum(p.numel() for p in runner.adversary.model.parameters()) if runner.adversary is not None else 0
     doing = _DOING.get(runner.callbacks.name, "it was at work")
-    return memory.explain_shortage(runner.config, parameters, memory.read_shape(folder), doing)
+    return memory.explain_shortage(runner.config, parameters, memory.read_shape(folder), doing, adversary)
 
 
 def _cause(error: BaseException, control: ProcessControl) -> BaseException:

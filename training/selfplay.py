@@ -1,4 +1,4 @@
-"""The Seirênes loop: one model, two roles, one step. Start reading here.
+"""The Seirênes loop: two roles, of one model or two, one step. Start reading here.
 
     R1  the Reasoner solves each question               G1 solutions
         (and a share of them once more with the question moved before the story's last sentence)
@@ -19,10 +19,14 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
   - Clean solutions are held to the starting model by a KL of their own (the clean anchor, which `clean_rl` has no need
     of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
+With `adversary.model` each role has a backend of its own; texts pass between them, never tokens. A Reasoner that is not
+trained does not change: its R1 of a question is sampled once and p_clean kept, so that the rollouts go into R2 and R3.
+
 The loop knows the backend by four verbs only (`training.engine.base.Backend`) and does no I/O: what it sees goes out
 through a `StepCallbacks`, and what it returns is a `StepResult`.
 """
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -51,7 +55,7 @@ from training.core.prompts import Message, Placement, adversary_messages, join_h
 from training.core.question_parser import move_question
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of
+from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of, trained_roles
 from training.runs.timing import StageTimer, TimePart
 
 VARIED = (Placement.APPEND, Placement.BEFORE_QUESTION, Placement.BETWEEN_FACTS)
@@ -120,6 +124,8 @@ class Round:
     type: HintType
     clean: list[Rollout] = field(default_factory=list)
     hints: list[PlayedHint] = field(default_factory=list)
+    known: float | None = None
+    """p_clean as it was measured earlier, of a Reasoner that is not trained; R1 is then not sampled."""
     draw: int = 0
     """How often the step has drawn the question before: a pool can be smaller than a step."""
     moved: str | None = None
@@ -135,7 +141,7 @@ class Round:
     @property
     def accuracy(self) -> float:
         """p_clean: the share of right clean solutions."""
-        return _accuracy(self.clean)
+        return _accuracy(self.clean) if self.known is None else self.known
 
 
 @dataclass(slots=True)
@@ -166,6 +172,7 @@ class SelfPlay:
 
     config: RunConfig
     backend: Backend
+    """The Reasoner's, and the Adversary's where that has none of its own."""
     pool: MasteryPool
     problems: dict[str, Problem]
     archive: HintArchive
@@ -176,12 +183,17 @@ class SelfPlay:
     """What the time goes into; the backend may count its part in the same one."""
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
+    adversary: Backend | None = None
+    """The Adversary's own."""
+    known_clean: dict[str, float] = field(default_factory=dict)
+    """p_clean by problem, of a Reasoner that is not trained."""
     updating: bool = False
     """Whether a step is changing the weights and the loop's memory, so that they belong to no step."""
 
     def __post_init__(self) -> None:
         c = self.config
         self.profile = profile_of(c)
+        self.learning = trained_roles(c)
         self.baselines = self.baselines or {role: RoleBaseline(c.advantage.ema_decay) for role in Role}
         self.buffers = self._empty_buffers()
 
@@ -193,6 +205,7 @@ class SelfPlay:
             "archive": self.archive.state_dict(),
             "baselines": {role: b.value for role, b in self.baselines.items()},
             "buffers": {role: msgspec.to_builtins(buffer.groups) for role, buffer in self.buffers.items()},
+            "known_clean": self.known_clean,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -200,12 +213,17 @@ class SelfPlay:
         self.step_number = state["step"]
         self.pool = MasteryPool.from_state(state["pool"])
         self.archive = HintArchive.from_state(state["archive"])
+        self.known_clean = dict(state.get("known_clean", {}))
         decay = self.config.advantage.ema_decay
         self.baselines = {Role(k): RoleBaseline(decay, v) for k, v in state["baselines"].items()}
         self.buffers = self._empty_buffers()
         for role, groups in state.get("buffers", {}).items():
             for group in msgspec.convert(groups, list[list[TrainRow]]):
                 self.buffers[Role(role)].push(group)
+
+    def backend_of(self, role: Role) -> Backend:
+        """Whose weights play a role."""
+        return self.adversary if role is Role.ADVERSARY and self.adversary is not None else self.backend
 
     def _empty_buffers(self) -> dict[Role, GroupBuffer[TrainRow]]:
         return {role: GroupBuffer(self.config.update.buffer_rows) for role in Role}
@@ -262,18 +280,21 @@ class SelfPlay:
     def _move_questions(self, rounds: list[Round], rng: random.Random) -> None:
         """Draw the rounds whose question is asked moved too; those that cannot be moved are never drawn."""
         count = round(len(rounds) * self.config.reasoner.needed_share)
-        if not count:
+        if not count or Role.REASONER not in self.learning:
             return
         movable = [(r, moved) for r in rounds if (moved := move_question(r.problem.question)) is not None]
         for r, moved in rng.sample(movable, min(count, len(movable))):
             r.moved = moved
 
     def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
+        for r in rounds:
+            r.known = self.known_clean.get(r.problem.id)
+        asked = [r for r in rounds if r.known is None]
         needed = [r for r in rounds if r.moved is not None]
-        questions = [r.problem.question for r in rounds] + [str(r.moved) for r in needed]
+        questions = [r.problem.question for r in asked] + [str(r.moved) for r in needed]
         chats = [reasoner_messages(text, self.profile) for text in questions]
         sampled = iter(self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng))
-        for r in rounds:
+        for r in asked:
             r.clean = next(sampled)
             self._grade(r.clean, r.problem)
         for r in needed:
@@ -289,6 +310,8 @@ class SelfPlay:
                 with self.timer.lap(TimePart.GATES):
                     r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
             return
+        # Where hints are known to be of no use none are written.
+        rounds = [r for r in rounds if r.known is None or should_run_hinted(r.known)]
         longest = self.config.gates.max_characters
         chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
         sampled = self._sample(Stage.HINT, chats, self.config.rollout.hints, rng)
@@ -304,12 +327,13 @@ class SelfPlay:
                 r.hints.append(played)
 
     def _check(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> PlayedHint:
-        special = self.backend.codec.special_texts()
+        special = self.backend.codec.special_texts() | self.backend_of(Role.ADVERSARY).codec.special_texts()
         result = check_hint(hint.text, problem, self.config.gates, others=others, special_texts=special)
         return PlayedHint(problem, hint, id_, result)
 
     def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[PlayedHint]:
-        share = self.config.curriculum.replay_share
+        # Replays keep old defences; a Reasoner that is not trained forgets none.
+        share = self.config.curriculum.replay_share if Role.REASONER in self.learning else 0.0
         fresh = sum(len(r.hints) for r in rounds)
         count = round(fresh * share / (1 - share)) if share < 1 else fresh
         entries = self.archive.draw(rng, count) if count else []
@@ -337,7 +361,8 @@ class SelfPlay:
                 rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
 
     def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
-        codec, r = self.backend.codec, self.config.rollout
+        backend, r = self.backend_of(Role.ADVERSARY if stage is Stage.HINT else Role.REASONER), self.config.rollout
+        codec = backend.codec
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
         total = len(chats) * n
         self.callbacks.stage(stage, 0, total)
@@ -345,7 +370,7 @@ class SelfPlay:
             return []
         with self.timer.lap(TimePart.SAMPLING):
             prompts = [codec.encode_chat(chat, self.profile.template) for chat in chats]
-            sampled = self.backend.sample(
+            sampled = backend.sample(
                 prompts,
                 n,
                 SamplingParams(longest, r.temperature, rng.getrandbits(48)),
@@ -385,10 +410,9 @@ class SelfPlay:
         reasoner = [s for r in result.rounds for s in (r.clean, r.needed)] + [t.solutions for t in result.hints]
         if self.config.reasoner.truncated is Truncated.MASK:
             reasoner = [[x for x in group if not x.completion.truncated] for group in reasoner]
-        adversary: list[list[Rollout]] = []
-        if self.config.mode is Mode.SEIRENES:
-            adversary = [[t.written for t in r.hints if t.written is not None] for r in result.rounds]
-        return {Role.REASONER: [g for g in reasoner if g], Role.ADVERSARY: adversary}
+        adversary = [[t.written for t in r.hints if t.written is not None] for r in result.rounds]
+        groups = {Role.REASONER: reasoner, Role.ADVERSARY: adversary}
+        return {role: [g for g in found if g] if role in self.learning else [] for role, found in groups.items()}
 
     def _update(self, result: StepResult) -> None:
         a, u = self.config.advantage, self.config.update
@@ -414,20 +438,27 @@ class SelfPlay:
                     # Left-over groups and later epochs are off-policy: their ratio is the real one.
                     on_policy = epoch == 0 and u.max_rows == 0
                     with self.timer.lap(TimePart.GRADIENT):
-                        result.updates[role] = self.backend.forward_backward(rows, self._loss(role, on_policy))
+                        stats = self.backend_of(role).forward_backward(rows, self._loss(role, on_policy))
+                        result.updates[role] = stats
             with self.timer.lap(TimePart.GRADIENT):
                 anchored = self._anchor(result.rounds)
-            if anchored or any(batches.values()):
+            changed = [role for role in Role if batches[role] or (anchored and role is Role.REASONER)]
+            if changed:
                 with self.timer.lap(TimePart.OPTIMISER):
-                    result.grad_norm = self.backend.optim_step().grad_norm
+                    result.grad_norm = self._take_step(changed)
             self.callbacks.stage("update", epoch + 1, u.epochs)
+
+    def _take_step(self, roles: Sequence[Role]) -> float:
+        """One optimiser step of the models of these roles; the norm of their gradients together."""
+        models = {id(backend): backend for backend in map(self.backend_of, roles)}
+        return math.hypot(*(backend.optim_step().grad_norm for backend in models.values()))
 
     def _anchor(self, rounds: Sequence[Round]) -> bool:
         """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage
         here, only the KL: what the Reasoner learns under hints must not be paid for with what it could do without
         them."""
         weight = self.config.reasoner.clean_anchor
-        if weight == 0.0 or self.config.mode is Mode.CLEAN_RL:
+        if weight == 0.0 or self.config.mode is Mode.CLEAN_RL or Role.REASONER not in self.learning:
             return False
         rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for r in rounds for x in (*r.clean, *r.needed)]
         return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
@@ -454,7 +485,13 @@ class SelfPlay:
     # ------------------------------------------------------------------ memory
 
     def _remember(self, result: StepResult) -> None:
-        """Archive valid hints, re-weigh replayed ones, move questions in and out of the mastered set."""
+        """Archive valid hints, re-weigh replayed ones, move questions in and out of the mastered set; keep the p_clean
+        of a Reasoner that stays as it is."""
+        if Role.REASONER not in self.learning:
+            solved: dict[str, list[Rollout]] = {}
+            for r in result.rounds:
+                solved.setdefault(r.problem.id, []).extend(r.clean)
+            self.known_clean |= {id_: _accuracy(clean) for id_, clean in solved.items() if clean}
         for played in result.replayed:
             assert played.archived is not None
             self.archive.report(played.archived, played.accuracy, result.step)

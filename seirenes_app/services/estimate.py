@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,11 @@ from seirenes_app.inference.safetensors_header import read_safetensors
 from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
+from training.core.types import Role
 from training.errors import UserError
 from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
-from training.runs.config import Mode, RunConfig, Tuning
+from training.runs.config import Mode, RunConfig, Tuning, has_own_adversary, trained_roles
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
@@ -248,7 +249,10 @@ def estimate_memory(
     """Main memory at its peak: what a dry run `measured`, or a guess from the model's size and the settings."""
     if measured is not None:
         return _measured_memory(config, measured)
-    found = memory_parts(config, parameters or model_parameters(config), shape or read_shape(model_folder(config)))
+    found = memory_parts(
+        config, parameters or model_parameters(config), shape or read_shape(model_folder(config)),
+        adversary_parameters(config),
+    )  # fmt: skip
     # Sampling and learning take turns.
     less, more = sorted((Part.SAMPLING, Part.LEARNING), key=lambda part: found[part])
     del found[less]
@@ -273,7 +277,8 @@ def _measured_memory(config: RunConfig, found: RunMeasurement) -> MemoryEstimate
 def checkpoint_mb(config: RunConfig, parameters: int, shape: Shape | None = None) -> float:
     """Of one checkpoint: weights and moments, or those of the adapter."""
     if config.model.tuning is Tuning.FULL:
-        return BYTES_PER_PARAMETER * parameters / 2**20
+        own = adversary_parameters(config) if Role.ADVERSARY in trained_roles(config) else 0
+        return BYTES_PER_PARAMETER * (parameters + own) / 2**20
     shape = shape or read_shape(model_folder(config))
     # Of the adapter's 12 bytes a parameter in memory, gradients stay there.
     return memory_parts(config, parameters, shape)[Part.OPTIMISER]
@@ -290,6 +295,13 @@ def model_parameters(config: RunConfig) -> int:
     """Parameters of the configured model, read from its files; the starter's size where they cannot be read."""
     folder = model_folder(config)
     return (count_parameters(folder) if folder is not None else None) or STARTER_PARAMETERS
+
+
+def adversary_parameters(config: RunConfig) -> int:
+    """Of an Adversary's own model, read as the Reasoner's are; 0 where one model plays both roles."""
+    if not has_own_adversary(config):
+        return 0
+    return model_parameters(replace(config, model=replace(config.model, path=config.adversary.model)))
 
 
 def model_folder(config: RunConfig) -> Path | None:

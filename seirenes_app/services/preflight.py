@@ -13,12 +13,14 @@ from seirenes_app.services.dry_run import known_measurement
 from seirenes_app.services.formatting import megabytes
 from seirenes_app.services.machine import read_memory
 from seirenes_app.services.models.facts import kind_of, read_files, template_of
+from seirenes_app.services.run_repository import find_checkpoint
 from training.core.prompts import ModelKind, PromptProfile, TokenLimits
+from training.core.types import Role
 from training.errors import UserError
 from training.memory import LIBRARIES_MB
 from training.model_names import locate_folder, locate_model
 from training.prompt_files import AUTO, COMPACT, STARTER, built_in, choose_profile
-from training.runs.config import RunConfig, profile_of
+from training.runs.config import RunConfig, check_roles, has_own_adversary, profile_of
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
 
@@ -160,13 +162,25 @@ def find_shortages(config: RunConfig, needs: Needs, machine: MachineState) -> tu
     return tuple(found)
 
 
+def wrong_model(name: str) -> str:
+    """Why a model cannot be found, "" where it can be."""
+    try:
+        if name not in ("", STARTER) and find_checkpoint(name, Role.REASONER) is None:
+            locate_model(name) if name.lower().endswith(".gguf") else locate_folder(name)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tuple[str, ...]:
     found = []
-    if config.model.path != "starter":
-        try:
-            locate_folder(config.model.path)
-        except UserError as error:
-            found.append(str(error))
+    found += [wrong for wrong in map(wrong_model, (config.model.path, config.adversary.model)) if wrong]
+    if config.adversary.model and not has_own_adversary(config):
+        found.append(f"adversary.model is not used: in the mode {config.mode} no model writes hints.")
+    try:
+        check_roles(config)
+    except UserError as error:
+        found.append(str(error))
     if config.data.problems and not Path(config.data.problems).is_file():
         found.append(f"There is no problem file “{config.data.problems}”.")
     found += find_shortages(config, needs, machine)

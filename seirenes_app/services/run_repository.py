@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,21 @@ from pathlib import Path
 from seirenes_app.services.models.facts import require_usable
 from seirenes_app.store.resources import presets_folder
 from seirenes_app.store.workspace import RunMark, Workspace, read_known_runs, workspace_path
+from training.core.types import Role
 from training.errors import UserError
-from training.model_names import locate_folder, pinned
-from training.runs.config import Preset, RunConfig, load_presets
+from training.model_names import locate_folder, locate_model, pinned
+from training.prompt_files import STARTER
+from training.runs.config import (
+    Preset,
+    RunConfig,
+    check_roles,
+    has_own_adversary,
+    load_config,
+    load_presets,
+    trained_roles,
+)
 from training.runs.files import expanded, trash_folder
-from training.runs.paths import RunPaths, default_runs_root
+from training.runs.paths import RunPaths, adversary_of, default_runs_root
 from training.runs.processes import RunSummary, read_run, running_process
 from training.runs.status import DONE
 
@@ -133,19 +143,63 @@ def started_at(summary: RunSummary) -> float:
 def startable(config: RunConfig) -> RunConfig:
     """The configuration to start with: a hub id gets the commit that is on this machine, so that it stays the same.
 
-    A UserError where a file or folder that it names is not there: before anything is started.
+    A run or RUN@STEP becomes the folder of its checkpoint. A UserError where a file or folder that it names is not
+    there, or nothing would be trained: before anything is started.
     """
-    name = config.model.path
-    if name != "starter":
-        try:
-            require_usable(locate_folder(name))
-        except UserError as error:
-            raise UserError(f"model.path: {error}") from error
-        config = replace(config, model=replace(config.model, path=pinned(name)))
+    check_roles(config)
+    trained = trained_roles(config)
+    path = _startable_model("model.path", config.model.path, Role.REASONER, trained)
+    config = replace(config, model=replace(config.model, path=path))
+    if config.adversary.model:
+        path = _startable_model("adversary.model", config.adversary.model, Role.ADVERSARY, trained)
+        config = replace(config, adversary=replace(config.adversary, model=path))
     problems = expanded(config.data.problems)
     if config.data.problems and not problems.is_file():
         raise UserError(f"data.problems: there is no file {problems}. Name a JSONL file, or leave the option empty.")
     return config
+
+
+def _startable_model(key: str, name: str, role: Role, trained: Set[Role]) -> str:
+    if name == STARTER:
+        return name
+    try:
+        checkpoint = find_checkpoint(name, role)
+        if checkpoint is not None:
+            return str(checkpoint)
+        if role not in trained and locate_model(name).suffix.lower() == ".gguf":
+            require_usable(locate_model(name))
+        else:
+            require_usable(locate_folder(name))
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+    return pinned(name)
+
+
+def find_checkpoint(name: str, role: Role) -> Path | None:
+    """The model that plays a role in the checkpoint that RUN (its newest) or RUN@STEP means; None for another name."""
+    run, at, step = name.rpartition("@") if "@" in name else (name, "", "")
+    place = expanded(run)
+    if (at and not step.isdigit()) or (place.exists() and not (place / "checkpoints").is_dir()):
+        return None
+    if not place.exists() and "/" in run:
+        return None
+    try:
+        paths = RunRepository().find_named(run)
+    except UserError:
+        return None
+    there = {int(f.name.removeprefix("step_")): f for f in paths.checkpoints.glob("step_*") if f.is_dir()}
+    wanted = int(step) if step else max(there, default=0)
+    if wanted not in there:
+        listed = ", ".join(map(str, sorted(there))) or "none"
+        raise UserError(f"{paths.run_id} has no checkpoint of step {wanted}. It has those of: {listed}.")
+    config = load_config(paths.config)
+    if role is Role.ADVERSARY and has_own_adversary(config) and role not in trained_roles(config):
+        raise UserError(
+            f"The Adversary of {paths.run_id} is not trained: its checkpoints do not hold it. Name its model itself: "
+            f"{config.adversary.model}"
+        )
+    folder = there[wanted].resolve()
+    return adversary_of(folder) if role is Role.ADVERSARY else folder
 
 
 def _stamp(path: Path) -> tuple[float, int]:

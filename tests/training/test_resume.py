@@ -12,6 +12,8 @@ import sys
 import pytest
 from helpers.interrupted_runs import PATHS, Trainers, differences, events_of, interrupt, make_run, wait_for_event
 
+from training.runs.control import CommandKind, send_command
+
 SHORT = ["steps=4", "checkpoint.every=2", "rollout.questions=3"]
 
 
@@ -40,6 +42,19 @@ def test_a_lora_run_equals_one_left_alone_after_a_stop_within_its_last_evaluatio
     pid = trainers.start(cut)
     wait_for_event(cut, "stage", stage="eval", step=2)
     os.kill(pid, signal.SIGINT)
+    assert trainers.wait() in (0, 3)
+    trainers.finish(cut)
+    assert differences(cut, whole) == []
+
+
+@pytest.mark.parametrize("path", ["two_models", "best_response"])
+def test_a_run_of_two_models_equals_one_left_alone_after_a_stop(trainers, tmp_path, path):
+    settings = [*PATHS[path], *SHORT, "evaluation.every=0"]
+    whole, cut = make_run(tmp_path, "whole", *settings), make_run(tmp_path, "cut", *settings)
+    assert trainers.finish(whole) == 0
+    trainers.start(cut)
+    wait_for_event(cut, "step", step=3)
+    send_command(cut, CommandKind.STOP)
     assert trainers.wait() in (0, 3)
     trainers.finish(cut)
     assert differences(cut, whole) == []

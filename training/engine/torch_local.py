@@ -105,7 +105,8 @@ class LocalTorchBackend:
     machine. `tuning` None takes what the folder is: an adapter goes on as LoRA (with its own rank and alpha),
     anything else is tuned whole. An adapter cannot be tuned whole (UserError). The reference of the KL term is the
     base model with the adapter off, or, tuned whole, a frozen copy of `model_dir`, loaded when first needed. `seed`
-    is for the starting weights of a fresh adapter. `timer` counts what sampling spends its time on.
+    is for the starting weights of a fresh adapter. `timer` counts what sampling spends its time on. `trained` False:
+    the weights stay as they are, and its checkpoints have no optimiser.
     """
 
     def __init__(
@@ -124,7 +125,9 @@ class LocalTorchBackend:
         max_grad_norm: float = 1.0,
         seed: int = 0,
         timer: StageTimer | None = None,
+        trained: bool = True,
     ) -> None:
+        self.trained = trained
         self.model_dir = Path(model_dir)
         self.tuning = _choose_tuning(self.model_dir, tuning)
         self.device = models.choose_device(device)
@@ -259,14 +262,19 @@ class LocalTorchBackend:
             self.save_into(temporary)
 
     def load(self, path: Path) -> None:
-        path, self._calls = Path(path), []
-        checkpoint.verify(path)
+        checkpoint.verify(Path(path))
+        self.load_from(Path(path))
+
+    def load_from(self, path: Path) -> None:
+        """Restore what `save_into` wrote into a folder of a checkpoint, which the caller has verified."""
+        self._calls = []
         state, moments = self._read_state(path)
         weights = self._read_weights(path)
         try:
             self._write_weights(weights)
-            self._optim().refresh_masters()
-            self._optim().restore(moments)
+            if moments is not None:
+                self._optim().refresh_masters()
+                self._optim().restore(moments)
             self._batch_tokens = state.get("batch_tokens")
             self._sampler.set_limits(state.get("sampling") or {})
         except (KeyError, ValueError, RuntimeError) as error:
@@ -367,23 +375,31 @@ class LocalTorchBackend:
             else:
                 self.model.save_pretrained(str(folder))  # type: ignore[operator]
             self.codec.save(folder)
-        with (folder / OPTIMISER_FILE).open("wb") as file:
+        if self.trained:
+            self._save_optimiser(folder / OPTIMISER_FILE)
+        steps = self._optim().steps if self.trained else 0
+        state = {
+            "format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": steps, "trained": self.trained,
+            "batch_tokens": self._batch_tokens, "sampling": self._sampler.limits(),
+        }  # fmt: skip
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+
+    def _save_optimiser(self, place: Path) -> None:
+        with place.open("wb") as file:
             sink = _Sink(file)
             try:
                 torch.save(self._optim().state(), sink)  # type: ignore[arg-type]
             except RuntimeError as error:
                 # torch reports a file that could only be written in part as an error of its own.
                 raise sink.error or error from error
-        state = {
-            "format": 1, "tuning": self.tuning, "model": str(self.model_dir), "steps": self._optim().steps,
-            "batch_tokens": self._batch_tokens, "sampling": self._sampler.limits(),
-        }  # fmt: skip
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
-    def _read_state(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _read_state(self, path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The state, and the optimiser's of a model that is trained."""
+        moments: dict[str, Any] | None = None
         try:
             state = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
-            moments = torch.load(path / OPTIMISER_FILE, map_location="cpu", weights_only=True)
+            if self.trained:
+                moments = torch.load(path / OPTIMISER_FILE, map_location="cpu", weights_only=True)
         except (OSError, ValueError, RuntimeError, EOFError) as error:
             raise UserError(f"{path} is not a checkpoint of this program: {error}. Resume from another one.") from error
         # Checkpoints of the first format do not say how they were tuned; their files do.

@@ -20,7 +20,7 @@ from training.core.gates import GateLimits
 from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
 from training.core.prompts import ProfileError, PromptProfile, Sampling, profile_from_dict, profile_to_toml
-from training.core.types import Aggregation, HintType
+from training.core.types import Aggregation, HintType, Role
 from training.errors import UserError
 from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
 
@@ -136,6 +136,11 @@ class RolloutConfig:
 class AdversaryConfig:
     """How the Adversary is asked and paid."""
 
+    model: str = option(
+        "", "A model of the Adversary's own: 'starter', a folder, a hub id, RUN or RUN@STEP; a GGUF file too where "
+        "it is not trained. Empty: one model plays both roles.",
+    )  # fmt: skip
+    train: bool = option(True, "Train the Adversary. Otherwise it writes as its model does.")
     reward: AdversaryReward = option(AdversaryReward.DROP, "drop (the paper's), indicator or margin.")
     margin: float = option(0.25, "δ of the margin reward.", low=0.0, high=1.0)
     gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
@@ -152,6 +157,9 @@ class AdversaryConfig:
 class ReasonerConfig:
     """How the Reasoner learns."""
 
+    train: bool = option(
+        True, "Train the Reasoner. Otherwise it stays as it is, and an Adversary of its own model learns against it."
+    )
     loss_weight: float = option(1.0, "Weight of the Reasoner's loss.", low=0.0, high=10.0)
     truncated: Truncated = option(Truncated.KEEP, "Keep truncated solutions with reward 0, or mask them out.")
     clean_anchor: float = option(
@@ -307,9 +315,21 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def profile_of(config: RunConfig) -> PromptProfile:
     """How a run prompts its model: the profile that is kept with it, or the one that `model.prompts` names."""
-    if config.profile is not None:
-        return config.profile
-    return choose_profile(config.model.prompts, config.model.path)
+    return config.profile if config.profile is not None else _choose_profile(config)
+
+
+def _choose_profile(config: RunConfig) -> PromptProfile:
+    """What `model.prompts` names. An Adversary of another kind of model is asked as that kind is."""
+    profile = choose_profile(config.model.prompts, config.model.path)
+    if not has_own_adversary(config):
+        return profile
+    other = choose_profile(config.model.prompts, config.adversary.model)
+    if other.digest == profile.digest:
+        return profile
+    return replace(
+        profile, name=f"{profile.name}+{other.name}", adversary=other.adversary, types=other.types,
+        max_hint_characters=other.max_hint_characters,
+    )  # fmt: skip
 
 
 def with_profile(config: RunConfig) -> RunConfig:
@@ -317,10 +337,36 @@ def with_profile(config: RunConfig) -> RunConfig:
     if config.model.prompts != AUTO and config.profile is not None:
         made = config
     else:
-        made = replace(config, profile=choose_profile(config.model.prompts, config.model.path))
+        made = replace(config, profile=_choose_profile(config))
     assert made.profile is not None
     _check_sampling(made.profile)
     return made
+
+
+def has_own_adversary(config: RunConfig) -> bool:
+    """Whether a second model writes the hints."""
+    return bool(config.adversary.model) and config.mode in (Mode.SEIRENES, Mode.STATIC)
+
+
+def trained_roles(config: RunConfig) -> frozenset[Role]:
+    """The roles whose rollouts change weights."""
+    trained = {Role.REASONER: config.reasoner.train}
+    trained[Role.ADVERSARY] = config.adversary.train and config.mode is Mode.SEIRENES
+    return frozenset(role for role, learns in trained.items() if learns)
+
+
+def check_roles(config: RunConfig) -> None:
+    """A UserError where nothing would be trained, or a Reasoner that shall stay as it is shares its weights."""
+    if not trained_roles(config):
+        why = "adversary.train is false" if config.mode is Mode.SEIRENES else f"mode {config.mode} trains no Adversary"
+        raise UserError(
+            f"Nothing would be trained: reasoner.train is false, and {why}. Set one of the two to be trained."
+        )
+    if not config.reasoner.train and not has_own_adversary(config):
+        raise UserError(
+            "reasoner.train is false, and the Adversary has no model of its own: training it would change the "
+            "Reasoner. Set adversary.model, for example to 'starter'."
+        )
 
 
 def _check_sampling(profile: PromptProfile) -> None:

@@ -17,6 +17,17 @@ from training.errors import UserError
 from training.runs.config import RunConfig, change_for_resume, load_config, to_dict, with_profile
 from training.runs.files import check_database_path, explained, make_folder, write_whole
 
+ADVERSARY_FOLDER = "adversary"
+"""In a checkpoint's folder: the model of an Adversary that has its own and is trained. The folder itself is the
+Reasoner's."""
+
+
+def adversary_of(checkpoint: Path) -> Path:
+    """The folder of the model that plays the Adversary in a checkpoint: its own, or the one that plays both roles. Of
+    one that has its own and is not trained, the checkpoint holds none: `adversary.model` names it."""
+    own = checkpoint / ADVERSARY_FOLDER
+    return own if own.is_dir() else checkpoint
+
 
 @dataclass(frozen=True)
 class FileAt:
@@ -52,6 +63,8 @@ class RunPaths:
     """Which process was started last; written by the window and the command."""
     lock = FileAt("trainer.lock")
     report = FileAt("report.html")
+    converted = FileAt("converted")
+    """Models of GGUF files as folders, by role."""
 
 
 def default_runs_root() -> Path:

@@ -11,13 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from seirenes_app.services.run_repository import RunRepository, log_tail, move_to_trash, order_runs, startable
+from seirenes_app.services.run_repository import (
+    RunRepository,
+    find_checkpoint,
+    log_tail,
+    move_to_trash,
+    order_runs,
+    startable,
+)
 from seirenes_app.services.run_summary import describe_problem
 from seirenes_app.store.workspace import RunMark, Workspace
+from training.core.types import Role
 from training.errors import UserError
-from training.runs.config import RunConfig, load_config
+from training.runs.config import AdversaryConfig, RunConfig, load_config
 from training.runs.events import EventKind, EventLog
-from training.runs.paths import new_run
+from training.runs.paths import ADVERSARY_FOLDER, new_run
 from training.runs.status import RunStatus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -178,6 +186,36 @@ def test_what_a_configuration_names_and_is_not_there_is_refused_before_the_launc
     with pytest.raises(UserError, match=said):
         startable(load_config(ROOT / "resources/presets/demo.toml", [setting]))
     startable(RunConfig())
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A run with checkpoints of the steps 0 and 40, where the Adversary of the latter has its own model."""
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    paths = new_run(tmp_path / "runs", RunConfig(), "played")
+    for step in (0, 40):
+        (paths.checkpoints / f"step_{step:06d}").mkdir()
+    (paths.checkpoints / "step_000040" / ADVERSARY_FOLDER).mkdir()
+    return paths
+
+
+def test_a_run_and_a_step_mean_the_model_that_plays_the_role_there(trained):
+    newest = (trained.checkpoints / "step_000040").resolve()
+    assert find_checkpoint("played", Role.REASONER) == find_checkpoint("played@40", Role.REASONER) == newest
+    assert find_checkpoint("played@40", Role.ADVERSARY) == newest / "adversary"
+    assert find_checkpoint("played@0", Role.ADVERSARY) == newest.with_name("step_000000")
+    assert find_checkpoint(str(trained.root), Role.REASONER) == newest
+    assert find_checkpoint("org/name", Role.REASONER) is None
+    assert find_checkpoint("starter", Role.REASONER) is None
+    config = RunConfig(adversary=AdversaryConfig(model="played@0"))
+    assert startable(config).adversary.model == str(newest.with_name("step_000000"))
+    with pytest.raises(UserError, match=r"adversary\.model: played has no checkpoint of step 7\. .* 0, 40"):
+        startable(RunConfig(adversary=AdversaryConfig(model="played@7")))
+
+
+def test_a_run_that_trains_nothing_is_refused_before_the_launch():
+    with pytest.raises(UserError, match="Nothing would be trained"):
+        startable(load_config(ROOT / "resources/presets/static.toml", ["reasoner.train=false"]))
 
 
 def test_a_running_run_is_not_moved(tmp_path, held):
