@@ -68,6 +68,7 @@ from training.evaluation.store import TraceRow
 from training.evaluation.store_reader import StoreReader
 from training.model_names import parse_hub_id
 from training.runs.files import expanded, write_whole
+from training.runs.paths import RunPaths
 from training.runs.processes import FORCE
 from training.runs.status import RunStatus
 
@@ -374,7 +375,7 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
     if options.hints_from:
         if options.suite:
             raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
-        (writer,) = _targets(options.hints_from, None, prompts)
+        (writer,) = _targets(options.hints_from, None, prompts, of_run=evaluations.writer_targets)
         writers = [] if writer in targets else [_renamed(writer, targets)]
         suites = [evaluations.written_suite((writers or [writer])[0].name, options.problems or PROBLEMS)]
     return evaluations.plan_evaluation(
@@ -389,7 +390,12 @@ def _renamed(writer: Target, targets: list[Target]) -> Target:
     return replace(writer, name=f"{writer.name} (writer)") if taken else writer
 
 
-def _targets(name: str, step: int | None, prompts: PromptProfile | None) -> tuple[Target, ...]:
+def _targets(
+    name: str, step: int | None, prompts: PromptProfile | None,
+    of_run: Callable[[RunPaths, Sequence[int] | None, PromptProfile | None], tuple[Target, ...]] | None = None,
+) -> tuple[Target, ...]:  # fmt: skip
+    """What a name means; `of_run` gives the models of a run's checkpoints, by default those that play the Reasoner."""
+    of_run = of_run or evaluations.checkpoint_targets
     path = expanded(name)
     if name == evaluations.STARTER or path.suffix == ".gguf" or path.is_file() or evaluations.is_model_folder(path):
         return (evaluations.model_target(name, prompts),)
@@ -402,12 +408,12 @@ def _targets(name: str, step: int | None, prompts: PromptProfile | None) -> tupl
         )
     paths = find_run_or_recorded(run)
     if wanted == "all":
-        return evaluations.checkpoint_targets(paths, None, prompts)
+        return of_run(paths, None, prompts)
     if wanted and not wanted.isdigit():
         raise UserError(f"{name!r}: after @ comes a step or 'all', as in {run}@40.")
     there = evaluations.checkpoint_steps(paths)
     chosen = int(wanted) if wanted else step if step is not None else max(there, default=0)
-    return evaluations.checkpoint_targets(paths, [chosen], prompts)
+    return of_run(paths, [chosen], prompts)
 
 
 def _suites(options: argparse.Namespace) -> list[SuiteRef]:

@@ -21,8 +21,9 @@ from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.models.facts import kind_of, read_files, require_usable, template_of
 from seirenes_app.services.run_repository import log_tail
 from training.core.prompts import ModelKind, PromptProfile
-from training.core.types import Condition
+from training.core.types import Condition, Role
 from training.errors import UserError
+from training.evaluation.crossplay import own_adversary_name
 from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
@@ -30,9 +31,9 @@ from training.evaluation.store_reader import StoreReader
 from training.model_names import describe_path, locate_model, refuse_odd_files
 from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.resources import data_folder
-from training.runs.config import load_config, profile_of
+from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
 from training.runs.files import expanded, user_path
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, adversary_of
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
 
@@ -104,6 +105,28 @@ def checkpoint_targets(
         raise UserError(f"{run.run_id} has no checkpoint of step {missing[0]}. It has those of: {listed}.")
     chosen = prompts or profile_of(load_config(run.config))
     return tuple(_checkpoint(run, step, chosen) for step in (there if steps is None else sorted(set(steps))))
+
+
+def writer_targets(
+    run: RunPaths, steps: Sequence[int] | None = None, prompts: PromptProfile | None = None
+) -> tuple[Target, ...]:
+    """The models that play the Adversary in these checkpoints: those of `checkpoint_targets`, where one model plays
+    both roles. Of an Adversary that has its own model and is not trained there is one, whatever the steps."""
+    config, targets = load_config(run.config), checkpoint_targets(run, steps, prompts)
+    if not has_own_adversary(config):
+        return targets
+    if Role.ADVERSARY in trained_roles(config):
+        return tuple(_own_adversary(target) for target in targets)
+    converted = run.converted / Role.ADVERSARY
+    model = str(converted) if is_model_folder(converted) else config.adversary.model
+    return (replace(model_target(model, targets[0].prompts), name=own_adversary_name(run.run_id)),)
+
+
+def _own_adversary(checkpoint: Target) -> Target:
+    folder = adversary_of(Path(checkpoint.path))
+    return replace(
+        checkpoint, name=own_adversary_name(checkpoint.name), path=str(folder), fingerprint=fingerprint(folder)
+    )  # fmt: skip
 
 
 def _checkpoint(run: RunPaths, step: int, prompts: PromptProfile) -> Target:
@@ -194,7 +217,7 @@ def plan_crossplay(
     if len(set(steps)) < 2:
         raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
     reasoners = checkpoint_targets(run, steps, prompts)
-    others = checkpoint_targets(run, writer_steps, prompts) if writer_steps is not None else reasoners
+    others = writer_targets(run, steps if writer_steps is None else writer_steps, prompts)
     suites = [written_suite(w.name, problems, number) for number, w in enumerate(others)]
     # Clean and needed answers do not depend on who wrote hints: they are asked once.
     first = (Condition.CLEAN, Condition.HINTED, *(c for c in (Condition.PLACEBO, Condition.NEEDED) if c in conditions))

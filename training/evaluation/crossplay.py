@@ -95,6 +95,19 @@ class CrossPlay:
     cycling: Contrast | None
 
 
+OWN_ADVERSARY = " (adversary)"
+
+
+def own_adversary_name(checkpoint: str) -> str:
+    """What the model of a checkpoint's Adversary is called where that is not its Reasoner's."""
+    return f"{checkpoint}{OWN_ADVERSARY}"
+
+
+def same_checkpoint(reasoner: str, writer: str) -> bool:
+    """Whether Reasoner and writer are of one checkpoint, by their names."""
+    return writer in (reasoner, own_adversary_name(reasoner))
+
+
 def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPlay:
     """The matrix of a plan whose suites have writers; a ValueError where none has."""
     columns = [suite for suite in plan.suites if suite.writer]
@@ -113,7 +126,7 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
                 read_RWP[i, j] = rates_RWP[i, j]
         matrix.append(tuple(map(_cell, repeat(reasoner), columns, parts)))
     # Which writer is the Reasoner itself; −1 where it wrote nothing.
-    own = [writers.index(name) if name in writers else -1 for name in reasoners]
+    own = [next((j for j, writer in enumerate(writers) if same_checkpoint(name, writer)), -1) for name in reasoners]
     both = range(len(reasoners)), range(len(writers))
     last = len(reasoners) - 1
     old = [(i, j) for i, j in enumerate(own) if 0 <= j < own[last]]

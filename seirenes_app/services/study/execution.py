@@ -31,6 +31,7 @@ from seirenes_app.services.evaluations import (
     launch,
     model_target,
     plan_evaluation,
+    writer_targets,
     written_suite,
 )
 from seirenes_app.services.machine import usable_cores
@@ -345,7 +346,7 @@ def exploit_plan(study: StudyDefinition, reasoner: Target, adversary: Target, ti
 
 def adversary_target(run: RunPaths, name: str) -> Target:
     """The Adversary of a run's last checkpoint."""
-    (target,) = checkpoint_targets(run, [last_step(run)])
+    (target,) = writer_targets(run, [last_step(run)])
     return replace(target, name=name)
 
 

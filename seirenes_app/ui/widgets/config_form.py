@@ -23,19 +23,23 @@ from training.prompt_files import AUTO
 from training.runs import config as schema
 from training.runs.config import OptionInfo, RunConfig
 
-MODELS = frozenset({"model.path"})
+MODELS = frozenset({"model.path", "adversary.model"})
 FILES = frozenset({"data.problems"})
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
     "model.path": "Model", "model.prompts": "Prompts", "data.pool": "Question pool", "update.kl": "KL weight",
     "adversary.kl": "KL weight", "advantage.ema_decay": "EMA decay", "model.lora_rank": "LoRA rank",
     "model.lora_alpha": "LoRA alpha", "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit",
-    "adversary.types": "Hint types",
+    "adversary.types": "Hint types", "adversary.model": "Adversary's own model",
+    "adversary.train": "Train the Adversary",
+    "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
+    "reasoner.placement": "Where hints stand",
 }  # fmt: skip
 COMMON = frozenset({
     "name", "mode", "steps", "model.path", "model.tuning", "model.prompts", "rollout.questions", "rollout.clean",
     "rollout.hints", "rollout.hinted", "update.learning_rate", "data.seed", "data.families",
-    "evaluation.every", "evaluation.problems", "adversary.reward", "checkpoint.every",
+    "evaluation.every", "evaluation.problems", "adversary.model", "adversary.reward", "checkpoint.every",
+    "reasoner.needed_share", "reasoner.placement",
 })  # fmt: skip
 """Options that are not folded away."""
 SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}
@@ -293,7 +297,7 @@ class ConfigForm(QWidget):
     """`render_config` fills it; `config` reads it."""
 
     changed = Signal()
-    modelRequested = Signal()
+    modelRequested = Signal(str)  # The key of the option whose model is to be chosen
 
     def __init__(self, prompts: PromptRow, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -319,7 +323,7 @@ class ConfigForm(QWidget):
                 sections.addWidget(self.sections[key])
             field.setParent(self.sections[key])
             field.edited.connect(lambda f=field: self._on_edited(f))
-            field.modelRequested.connect(self.modelRequested)
+            field.modelRequested.connect(lambda key=field.option.key: self.modelRequested.emit(key))
             self.sections[key].fields.append(field)
         self._arrange()
 

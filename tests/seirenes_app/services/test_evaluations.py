@@ -23,16 +23,18 @@ from seirenes_app.services.evaluations import (
     plan_crossplay,
     plan_evaluation,
     starter_target,
+    writer_targets,
 )
 from seirenes_app.services.run_repository import move_to_trash
 from training.core.types import Condition
 from training.errors import UserError
+from training.evaluation.crossplay import same_checkpoint
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.plan import TargetKind
 from training.prompt_files import COMPACT, NEUTRAL, built_in
-from training.runs.config import RunConfig
+from training.runs.config import AdversaryConfig, Mode, RunConfig
 from training.runs.lock import RunLock
-from training.runs.paths import new_run
+from training.runs.paths import ADVERSARY_FOLDER, new_run
 from training.runs.processes import StopEscalation, StopPhase, StopTimes
 from training.runs.status import RunStatus
 
@@ -181,6 +183,34 @@ def test_crossplay_has_a_suite_a_writer_and_asks_clean_once(run):
     assert [s.writer for s in other.suites] == ["r@20", "r@40"]
     with pytest.raises(UserError, match="at least two"):
         plan_crossplay(run, [40])
+
+
+def test_an_adversary_with_a_model_of_its_own_writes_the_hints_of_its_checkpoints(tmp_path):
+    run = new_run(tmp_path, RunConfig(adversary=AdversaryConfig(model="starter")), "r")
+    for step in (0, 40):
+        model_folder(run.checkpoints / f"step_{step:06d}")
+        model_folder(run.checkpoints / f"step_{step:06d}" / ADVERSARY_FOLDER)
+    plan = plan_crossplay(run, [0, 40], problems=9)
+    assert [t.name for t in plan.targets] == ["r@0", "r@40"]
+    assert [(w.name, w.path) for w in plan.writers] == [
+        (f"r@{step} (adversary)", str((run.checkpoints / f"step_{step:06d}" / "adversary").resolve()))
+        for step in (0, 40)
+    ]
+    assert [s.writer for s in plan.suites] == [w.name for w in plan.writers]
+    assert same_checkpoint("r@40", "r@40 (adversary)")
+    assert not same_checkpoint("r@4", "r@40 (adversary)")
+
+
+def test_an_adversary_that_is_not_trained_writes_the_hints_of_every_checkpoint(tmp_path):
+    config = RunConfig(mode=Mode.STATIC, adversary=AdversaryConfig(model="starter"))
+    run = new_run(tmp_path, config, "r")
+    for step in (0, 40):
+        model_folder(run.checkpoints / f"step_{step:06d}")
+    (writer,) = writer_targets(run, [0, 40])
+    assert (writer.name, writer.path) == ("r (adversary)", "starter")
+    model_folder(run.converted / "adversary")
+    (writer,) = writer_targets(run, [0, 40])
+    assert writer.path == str((run.converted / "adversary").resolve())
 
 
 def test_the_prompt_profile_goes_with_the_model(tmp_path):

@@ -632,6 +632,13 @@ def test_a_model_leads_on_to_a_run_and_the_form_offers_others(window, qtbot):
     qtbot.waitUntil(lambda: "Training all weights" in picker.preview.text(), timeout=PATIENCE_MS)
     picker.choose.click()
     assert field.text() == "starter"
+    own = train.new.form.fields["adversary.model"]
+    picker = train.new.choose_model("adversary.model")
+    assert {entry.format for entry in picker.model.rows} > {"folder"}
+    qtbot.keyClicks(picker.search, "step 40")
+    picker.choose.click()
+    assert own.text().endswith("step_000040")
+    assert field.text() == "starter"
 
 
 def test_a_missing_hub_id_in_a_picker_opens_the_download_dialog(window, qtbot):

@@ -28,6 +28,7 @@ from seirenes_app.ui.widgets.cards import EmptyState
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.table_model import Column, Index, Role, TableModel
 from training.core.statistics import Interval
+from training.evaluation.crossplay import OWN_ADVERSARY
 
 MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 240, 46
 
@@ -112,7 +113,7 @@ class MatrixModel(TableModel):
 
 def short_name(name: str) -> str:
     """ "step 40" of "20261125-1755-demo@40": all of them are of one run."""
-    run, at, step = name.rpartition("@")
+    run, at, step = name.removesuffix(OWN_ADVERSARY).rpartition("@")
     return f"step {step}" if at and run and step.isdigit() else name
 
 

@@ -265,6 +265,8 @@ HINT_LIMIT = "rollout.max_hint_tokens"
 LIMITS = (HINT_LIMIT, "rollout.max_solution_tokens", "evaluation.max_new_tokens")
 SUGGESTED_FOR_STARTER = TokenLimits(EvalConfig().max_new_tokens, RolloutConfig().max_hint_tokens)
 TRAINABLE = frozenset({ModelFormat.FOLDER, ModelFormat.ADAPTER})
+WRITERS = TRAINABLE | {ModelFormat.GGUF}
+WRITER_NOTE = "A GGUF file writes hints as it is, untrained. To train it, convert it to a folder on the Models page."
 GGUF_NOTE = "Hugging Face folders can be trained. A GGUF file is converted to one on the Models page."
 
 
@@ -348,26 +350,31 @@ class NewRun(QWidget):
     def _exact_prompts(self, profile: PromptProfile) -> list[ExactPrompt]:
         return render_prompts(self._model, prompts_to_show(profile), profile)
 
-    def choose_model(self) -> ModelPicker:
-        """Let the model be chosen of those on this machine."""
-        now = self.form.fields[MODEL_KEY].text()
+    def choose_model(self, key: str = MODEL_KEY) -> ModelPicker:
+        """Let the model of an option be chosen of those on this machine."""
+        now = self.form.fields[key].text().strip()
         past = [s.config.model.path for s in self._past if s.config is not None]
+        title, use, formats, about, trained = (
+            ("The model to train", "Train this model", TRAINABLE, GGUF_NOTE, True)
+            if key == MODEL_KEY
+            else ("The Adversary's own model", "Use this model", WRITERS, WRITER_NOTE, False)
+        )
         picker = ModelPicker(
-            "The model to train", "Train this model", self._models, formats=TRAINABLE,
-            current=starter_folder() if now == STARTER else Path(now), about=GGUF_NOTE,
-            recent=[Path(name) for name in dict.fromkeys(past) if name != STARTER], training=True, parent=self,
+            title, use, self._models, formats=formats, current=starter_folder() if now == STARTER else Path(now),
+            about=about, recent=[Path(name) for name in dict.fromkeys(past) if name != STARTER], training=trained,
+            parent=self,
         )  # fmt: skip
-        picker.chosen.connect(lambda entry: self.take_model(argument_of(entry)))
+        picker.chosen.connect(lambda entry: self.take_model(argument_of(entry), key))
         picker.downloadRequested.connect(self.downloadRequested)
         picker.finished.connect(lambda _code: picker.deleteLater())
         picker.open()
         return picker
 
-    def take_model(self, name: str) -> None:
+    def take_model(self, name: str, key: str = MODEL_KEY) -> None:
         """Put a model into the form and the keyboard there."""
-        field = self.form.fields[MODEL_KEY]
+        field = self.form.fields[key]
         field.take(name)
-        self.form.reveal(MODEL_KEY)
+        self.form.reveal(key)
         QTimer.singleShot(SETTLE_MS, field, lambda: self.column.ensureWidgetVisible(field, 0, FIELD_MARGIN))
 
     def refresh_words(self) -> None:
