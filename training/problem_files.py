@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from training.core.problems import FAMILIES, problem_stream
+from training.core.problems import problem_stream, require_families
 from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 from training.evaluation.problem_sets.importing import read_problem_set
@@ -13,11 +13,12 @@ from training.runs.config import DataConfig
 
 
 def make_problems(data: DataConfig) -> list[Problem]:
-    """The seeded training pool of the configured families, in training phrasings."""
+    """The seeded training pool of the configured families, in their training split."""
     families = None if data.families == "all" else [f.strip() for f in data.families.split(",") if f.strip()]
-    unknown = [f for f in families or [] if f not in FAMILIES]
-    if unknown:
-        raise UserError(f"data.families: unknown family {', '.join(unknown)}. Known: {', '.join(FAMILIES)}; or 'all'.")
+    try:
+        require_families(families or [])
+    except UserError as error:
+        raise UserError(f"data.families: {error}") from error
     return list(itertools.islice(problem_stream(data.seed, Split.TRAIN, families), data.pool))
 
 

@@ -1,4 +1,4 @@
-"""The verb `seirenes problems`: known problem sets, a preview of a file, and its import as JSON lines with a report."""
+"""The verb `seirenes problems`: problem sets and families, a preview of a file, and problems written as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli.common import ERR, OUT
+from training.core.gym import DOMAINS, NOT_INSTALLED, installed
+from training.core.problems import FAMILIES, find_family, problem_stream, require_families
 from training.core.symbolic import SymbolicCheck
+from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 from training.evaluation.problem_sets.hub import PRESETS, Preset, open_source
 from training.evaluation.problem_sets.importing import (
@@ -43,6 +46,20 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         ("presets", "list the published sets that are known by name"),
     ):
         commands.add_parser(name, help=text).add_argument("--json", action="store_true")
+    families = commands.add_parser(
+        "families", help="list the families that generate problems, those of reasoning-gym too"
+    )
+    families.add_argument("--json", action="store_true")
+    make = commands.add_parser("make", help="write generated problems of families as JSON lines")
+    make.add_argument("families", nargs="+", metavar="FAMILY", help="of `problems families`")
+    make.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.jsonl")
+    make.add_argument("--problems", type=_count, default=100, metavar="N", help="how many (default: 100)")
+    make.add_argument("--seed", type=int, default=0)
+    make.add_argument(
+        "--split", type=lambda text: text.replace("-", "_"), choices=[s.value for s in Split],
+        default=Split.HELD_OUT.value, help="for training or for tests; they share no question (default: held_out)",
+    )  # fmt: skip
+    make.add_argument("--json", action="store_true")
     preview_ = commands.add_parser("preview", help="show the first rows and how their columns would be read")
     _add_source(preview_)
     preview_.add_argument("--rows", type=_count, default=5, metavar="N", help="how many (default: 5)")
@@ -80,7 +97,10 @@ def sets_folder() -> Path:
 
 
 def problems(options: argparse.Namespace) -> int:
-    commands = {"list": _list, "presets": _presets, "preview": _preview, "import": _import}
+    commands = {
+        "list": _list, "presets": _presets, "families": _families, "make": _make, "preview": _preview,
+        "import": _import,
+    }  # fmt: skip
     return commands[options.command](options)
 
 
@@ -124,6 +144,58 @@ def _answers(preset: Preset) -> str:
 
 def _preset_fields(preset: Preset) -> dict[str, Any]:
     return asdict(preset) | {"kind": _answers(preset), "mapping": preset.mapping.columns()}
+
+
+# ---------------------------------------------------------------------- families
+
+
+def _families(options: argparse.Namespace) -> int:
+    known: list[tuple[str, str, AnswerKind, int]] = [
+        (name, family.title, family.kind, family.max_difficulty)
+        for name, family in ((n, find_family(n)) for n in (*FAMILIES, *DOMAINS)) if family is not None
+    ]  # fmt: skip
+    if options.json:
+        rows = [
+            {"name": name, "title": title, "answers": kind.value, "difficulties": levels,
+             "installed": name in FAMILIES or installed()}
+            for name, title, kind, levels in known
+        ]  # fmt: skip
+        print(json.dumps({"families": rows}, ensure_ascii=False))
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("Name", "Problems", "Answers"):
+        table.add_column(title)
+    table.add_column("Difficulties", justify="right")
+    for name, title, kind, levels in known:
+        table.add_row(Text(name), Text(title), kind.value, str(levels))
+    OUT.print(table)
+    OUT.print(Text(f"\n{_GYM_NOTE if installed() else NOT_INSTALLED}"), soft_wrap=True)
+    return 0
+
+
+_GYM_NOTE = (
+    "Families named gym:… are of reasoning-gym. 'scored' answers are graded by the family itself, in a process of its "
+    "own; all others by this program."
+)
+
+
+def _make(options: argparse.Namespace) -> int:
+    require_families(options.families)
+    stream = problem_stream(options.seed, Split(options.split), options.families)
+    with _progress(options.json) as on_progress:
+
+        def reported() -> Iterator[Problem]:
+            for number, problem in enumerate(itertools.islice(stream, options.problems), 1):
+                if on_progress is not None:
+                    on_progress(number)
+                yield problem
+
+        written = write_problems(reported(), options.out)
+    if options.json:
+        print(json.dumps({"problems": written, "out": str(options.out)}, ensure_ascii=False))
+    else:
+        OUT.print(Text(f"{written:,} problems written to {options.out}"), soft_wrap=True)
+    return 0
 
 
 # ---------------------------------------------------------------------- preview
@@ -202,8 +274,8 @@ def _progress(quiet: bool) -> Iterator[Any]:
     if quiet:
         yield None
         return
-    with ERR.status("reading") as status:
-        yield lambda rows: status.update(f"reading: {rows:,} rows")
+    with ERR.status("starting") as status:
+        yield lambda rows: status.update(f"{rows:,} rows")
 
 
 def _print_report(report: ImportReport, options: argparse.Namespace) -> None:

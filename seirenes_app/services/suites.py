@@ -26,6 +26,7 @@ from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
 from seirenes_app.store.workspace import CraftStore
 from training.core.implied_answer import read_suggestion
+from training.core.problems import require_families
 from training.core.prompts import Placement, PromptProfile
 from training.core.types import Hint, HintType, Problem, Split
 from training.errors import UserError
@@ -211,9 +212,9 @@ def check_order(order: SuiteOrder) -> None:
     if not own and order.writer is Writer.ARCHIVE:
         raise UserError("Only a run has an archive of hints: --from run RUN --hints archive.")
     if order.families and order.source in (Source.PROBLEMS, Source.DRAFT):
-        raise UserError("--families chooses among the bundled families: with --from families, or of a run's hints.")
+        raise UserError("--families chooses among families that generate: with --from families, or of a run's hints.")
     if order.source is Source.FAMILIES:
-        builder.known_families(order.families)
+        require_families(order.families)
     wanted = {Source.FAMILIES: 0, Source.PROBLEMS: 1, Source.RUN: 1}.get(order.source, max(1, len(order.named)))
     if len(order.named) != wanted:
         what = {Source.FAMILIES: "no name", Source.PROBLEMS: "one file or preset", Source.RUN: "one run"}

@@ -20,7 +20,7 @@ from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftPr
 from seirenes_app.services.hint_authoring.problems import as_problem
 from training.core.answers import parse_clock, parse_number
 from training.core.implied_answer import read_suggestion
-from training.core.problems import FAMILIES
+from training.core.problems import find_family
 from training.core.types import AnswerKind, HintType, Outcome, Stage
 from training.errors import UserError
 from training.rollouts.reader import Cancelled, Facets, Flip, RolloutReader, TracePair
@@ -151,7 +151,7 @@ def _implied_answer(hint: str, problem: DraftProblem) -> str | None:
 
 def _answer_kind(row: Row) -> AnswerKind:
     """How the gold answer is compared. Rollouts do not store it: the family knows, else the form of the answer."""
-    family, gold = FAMILIES.get(row["family"]), row["gold"]
+    family, gold = find_family(row["family"]), row["gold"]
     if family is not None:
         return family.kind
     if parse_number(gold) is not None:

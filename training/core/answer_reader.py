@@ -850,6 +850,9 @@ class _Reader:
             formulas = [f for found in _FORMULA.findall(text) for f in found if f]
             last = formulas[-1] if formulas else text if len(text) < 60 else ""
             return self._result(last.rsplit("=", 1)[-1].strip().rstrip("."))
+        if self.kind in _WHOLE_LINES:
+            lines = [line for line in text.splitlines() if line.strip()]
+            return self._result(_line_answer(lines[0]) if len(lines) == 1 and len(lines[0]) <= MAX_ANSWER else "")
         sentences = self._statements(text[-MAX_RESULT:])
         if self.kind is AnswerKind.NUMBER and self.asked.known:
             return self._result_to_question(sentences)
@@ -1075,6 +1078,8 @@ class _Reader:
     def _value(self, content: str, lenient: bool) -> ReadAnswer:
         if self.kind is AnswerKind.SYMBOLIC:
             return _found_or_nothing(_formula(content, lenient))
+        if self.kind in _WHOLE_LINES:
+            return _found_or_nothing(_line_answer(content[:MAX_ANSWER]))
         cleaned = plain(content).strip()
         if self.kind is AnswerKind.CHOICE:
             return self._choice(cleaned, lenient)
@@ -1210,6 +1215,26 @@ def _formula(content: str, lenient: bool) -> str:
     return re.sub(r"^[*_`$\s]+|[*_`$\s.]+$", "", content)
 
 
+_WHOLE_LINES = frozenset({AnswerKind.TEXT, AnswerKind.SCORED})
+"""Kinds whose answer is a line as it is written."""
+
+
+def _line_answer(content: str) -> str:
+    """A line without emphasis, dollar signs and quotation marks around all of it."""
+    return re.sub(r"^[*_`$\s]+|[*_`$\s]+$", "", content).strip('"“”')
+
+
+_LIST_MARKS = re.compile(r"[\[\](){}\"'`*]")
+_LIST_SIGN = re.compile(r"\s*[,;]\s*")
+
+
+def plain_text(text: str) -> str:
+    """The form in which TEXT answers are compared: without case, quotes, brackets, emphasis, a full stop at the end and
+    spaces around commas."""
+    text = _LIST_MARKS.sub("", text.translate(_CHARACTERS)).casefold()
+    return _LIST_SIGN.sub(", ", " ".join(text.split())).strip(" .,")
+
+
 def same_answer(one: str, other: str) -> bool:
     """Whether two answers that this reader gave are the same text but for case, spaces and emphasis."""
     return "".join(plain(one).split()).casefold() == "".join(plain(other).split()).casefold()
@@ -1241,8 +1266,11 @@ def same_value(answer: str, gold: str, kind: AnswerKind, question: str = "") -> 
     """Whether an answer that was read equals the gold answer in value; None where `gold` cannot be read.
 
     12% equals 0.12, and 12 where the question asks for percent or the gold answer is one. An answer that cannot be read
-    equals none. Not for symbolic answers, which the symbolic checker compares.
+    equals none. Not for symbolic answers, which the symbolic checker compares, nor for scored ones but to see whether
+    two are the same text.
     """
+    if kind in _WHOLE_LINES:
+        return plain_text(answer) == plain_text(gold) if plain_text(gold) else None
     if kind is AnswerKind.CHOICE:
         return same_answer(answer.rstrip("."), gold.rstrip("."))
     if kind is AnswerKind.CLOCK:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from training.core.answer_reader import MAX_ANSWER, Reading, Tier, exact_clock, exact_quantity, read_answer, same_value
+from training.core.gym import score_answer
 from training.core.problems import DAYS
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
@@ -89,6 +90,8 @@ class AnswerGrader:
             if self.symbolic is None:
                 raise UserError(f"{problem.id}: a symbolic answer needs the symbolic checker, which is not running.")
             return self.symbolic.check(answer, problem.answer)
+        if problem.kind is AnswerKind.SCORED:
+            return score_answer(answer, problem)
         equal = same_value(answer, problem.answer, problem.kind, problem.question)
         if equal is None:
             raise UserError(f"{problem.id}: {_bad_gold(problem.answer, problem.kind)}")
@@ -97,6 +100,8 @@ class AnswerGrader:
 
 def choices(problem: Problem) -> tuple[str, ...]:
     """The words that a CHOICE answer may be, where the problem tells."""
+    if problem.options:
+        return problem.options
     gold = problem.answer.casefold()
     for words in (DAYS, problem.entities):
         if gold in (word.casefold() for word in words):

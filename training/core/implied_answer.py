@@ -52,7 +52,7 @@ _NEGATED = re.compile(r"\b(?:not|never|n't|don't|cannot) (?:\w+ )?$", re.IGNOREC
 def read_suggestion(text: str, problem: Problem) -> str | None:
     """The answer that `text` suggests, as one would type it; None where it suggests none, two, or the true one."""
     plain = " ".join(text.split())
-    if not plain or len(plain) > MAX_TEXT:
+    if not plain or len(plain) > MAX_TEXT or problem.kind not in _VALUE:
         return None
     parsed = parse_hint(plain, problem)
     found = suggested_answer(parsed, problem) if parsed else _by_template(plain, problem)

@@ -44,7 +44,7 @@ def find_leak(text: str, problem: Problem) -> str | None:
     if problem.kind is AnswerKind.CLOCK:
         minutes = parse_clock(problem.answer)
         return None if minutes is None else _find_time(normalise(text), minutes)
-    if problem.kind is AnswerKind.SYMBOLIC:
+    if problem.kind in (AnswerKind.SYMBOLIC, AnswerKind.TEXT, AnswerKind.SCORED):
         plain, gold = normalise(text), normalise(problem.answer)
         found = re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", plain)
         return gold if found or (len(gold) > 3 and _squeeze(gold) in _squeeze(plain)) else None

@@ -8,10 +8,13 @@ from typing import Any
 
 def option(
     default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None,
-    choices: Iterable[str] = (), many: bool = False,
+    choices: Iterable[str] = (), many: bool = False, more: Iterable[str] = (),
 ) -> Any:  # fmt: skip
-    """A dataclass field with its help, unit, inclusive range and, for text, its usual values."""
-    metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "many": many}
+    """A dataclass field with its help, unit, inclusive range and, for text, its usual values and `more` of them."""
+    metadata = {
+        "help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "many": many,
+        "more": tuple(more),
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from training.core.gym import NOT_INSTALLED, family_line, gym_family, installed
 from training.core.types import AnswerKind, Problem, Split
+from training.errors import UserError
 
 NAMES = (
     "Amara Anton Bilal Bruno Carla Chen Daria Diego Elif Emil Farah Felix Gita Hana Hugo Ines Ivan Jonas Kaito Karim "
@@ -629,25 +631,53 @@ FAMILIES: dict[str, Family] = {
     f.name: f for f in (Change(), Compare(), Rate(), Transfer(), Ordering(), Clock(), Calendar())
 }
 
+
+def find_family(name: str) -> Family | None:
+    """The bundled family or the gym family of that name; None where there is none."""
+    return FAMILIES.get(name) or gym_family(name)
+
+
+def require_families(names: Sequence[str]) -> None:
+    """Raise a `UserError` that names what there is, where a name is no family's or its package is not installed."""
+    if unknown := [name for name in names if find_family(name) is None]:
+        raise UserError(f"There is no family {', '.join(unknown)}. There are: {family_line(tuple(FAMILIES))}.")
+    if any(name not in FAMILIES for name in names) and not installed():
+        raise UserError(NOT_INSTALLED)
+
+
 DIFFICULTY_WEIGHTS = (30, 40, 22, 8)
+_MOST_REPEATS = 5_000
 
 
 def sample_problem(
     rng: random.Random, split: Split, families: Sequence[str] | None = None, difficulty: int | None = None
 ) -> Problem:
     """One problem of an evenly drawn family; difficulty 1 to 4 in shares 30/40/22/8 unless given."""
-    family = FAMILIES[rng.choice(tuple(families or FAMILIES))]
+    name = rng.choice(tuple(families or FAMILIES))
+    family = find_family(name)
+    assert family is not None, name
     if difficulty is None:
         difficulty = rng.choices((1, 2, 3, 4), DIFFICULTY_WEIGHTS)[0]
     return family.generate(rng, split, min(difficulty, family.max_difficulty))
 
 
 def problem_stream(seed: int, split: Split, families: Sequence[str] | None = None) -> Iterator[Problem]:
-    """Endless distinct problems; the same seed gives the same stream in every process."""
+    """Endless distinct problems; the same seed gives the same stream in every process.
+
+    A `UserError` where the families have no more that are distinct.
+    """
     rng = random.Random(f"{seed}:{split}")
     seen: set[str] = set()
+    repeats = 0
     while True:
         problem = sample_problem(rng, split, families)
+        repeats += 1
         if problem.id not in seen:
             seen.add(problem.id)
+            repeats = 0
             yield problem
+        elif repeats > _MOST_REPEATS:
+            raise UserError(
+                f"{', '.join(families or FAMILIES)}: after {len(seen):,} different problems none is new. Ask for fewer, or "
+                "name more families."
+            )

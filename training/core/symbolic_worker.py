@@ -4,19 +4,11 @@ Run as `python -m training.core.symbolic_worker MEMORY_MB`. Math-Verify parses L
 results may still be expressions whose evaluation never ends, which is why this is a process and not a function.
 """
 
-import json
 import sys
 
 from math_verify import parse, verify
 
-
-def limit_memory(megabytes: int) -> None:
-    """Bound the address space where the system can, so that a huge power cannot take the machine's memory."""
-    try:
-        import resource
-    except ImportError:  # no such limit on this system; the parent's deadline remains
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+from training.core.child_process import limit_memory, serve
 
 
 def compare(given: str, gold: str) -> str:
@@ -32,19 +24,17 @@ def compare(given: str, gold: str) -> str:
     return "right" if verify(wanted, found, timeout_seconds=None) else "wrong"
 
 
-def main() -> None:
-    limit_memory(int(sys.argv[1]))
-    print(json.dumps("ready"), flush=True)
-    for line in sys.stdin:
-        given, gold = json.loads(line)
-        try:
-            outcome = compare(given, gold)
-        except MemoryError:
-            outcome = "timed_out"
-        except Exception:  # noqa: BLE001 - a parser that fails on model text has failed to parse it
-            outcome = "unparsable"
-        print(json.dumps(outcome), flush=True)
+def answer(request: list[str]) -> str:
+    """The outcome of one comparison."""
+    given, gold = request
+    try:
+        return compare(given, gold)
+    except MemoryError:
+        return "timed_out"
+    except Exception:  # noqa: BLE001 - a parser that fails on model text has failed to parse it
+        return "unparsable"
 
 
 if __name__ == "__main__":
-    main()
+    limit_memory(int(sys.argv[1]))
+    serve(answer)

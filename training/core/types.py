@@ -57,6 +57,10 @@ class AnswerKind(StrEnum):
     """One word out of the question (a name, a weekday): compared case-insensitively."""
     SYMBOLIC = "symbolic"
     """A mathematical expression: compared by tier 1, in a killable child."""
+    TEXT = "text"
+    """A line of text or a list: compared without regard to case, quotes, brackets and spaces around commas."""
+    SCORED = "scored"
+    """What only its family can score, as one of many right answers: by `training.core.gym`, in a killable child."""
 
 
 class HintType(StrEnum):
@@ -114,6 +118,10 @@ class Problem:
     template: str = ""
     split: Split = Split.TRAIN
     difficulty: int = 1
+    options: tuple[str, ...] = ()
+    """Words that a CHOICE answer may be, where they are no names of the question."""
+    scoring: str = ""
+    """What the family's own scorer needs, as JSON; for SCORED answers alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.answer_reader import Tier, same_value
+from training.core.answer_reader import Tier, plain_text, same_value
 from training.core.answers import AnswerGrader, SymbolicChecker, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome, Problem
 from training.errors import UserError
@@ -54,6 +54,8 @@ def follows_hint(
 
 def vote_of(answer: str, kind: AnswerKind) -> str:
     """A form that equal answers share; empty where the answer cannot be read."""
+    if kind in (AnswerKind.TEXT, AnswerKind.SCORED):
+        return plain_text(answer)
     if kind is AnswerKind.CHOICE:
         return answer.strip().rstrip(".").casefold()
     if kind is AnswerKind.CLOCK:

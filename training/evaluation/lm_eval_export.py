@@ -43,7 +43,7 @@ _TEMPLATES = Path(__file__).with_name("lm_eval_templates")
 
 @dataclass(frozen=True, slots=True)
 class ExportedTasks:
-    """What was written. `tasks` counts rows by task; `left_out` the rows with symbolic answers."""
+    """What was written. `tasks` counts rows by task; `left_out` the rows with symbolic or scored answers."""
 
     folder: Path
     group: str
@@ -70,7 +70,8 @@ def export_tasks(
     named = {name: found for name, found in named.items() if found}
     if not named:
         raise UserError(
-            f"The suite {suite.name!r} has no answer that exact match can compare: all {left_out} are symbolic."
+            f"The suite {suite.name!r} has no answer that exact match can compare: all {left_out} are symbolic "
+            "or scored by their family."
         )
     group, used = task_slug(suite.name), prompts or built_in(COMPACT)
     tasks = {f"{group}_{name}": found for name, found in named.items()}
@@ -232,7 +233,7 @@ def _readme(
     licence: str,
     separation: str,
 ) -> str:
-    left = f"\n{left_out} rows with symbolic answers were left out: a string match cannot compare mathematics.\n"
+    left = f"\n{left_out} rows with symbolic or scored answers were left out: a string match cannot compare them.\n"
     return template("README.md").format(
         name=suite.name,
         digest=suite.digest(),
@@ -297,8 +298,8 @@ def _row(
 
 
 def comparable(rows: list[Row]) -> list[Row]:
-    """Those whose answer a string can be compared with: not the symbolic ones."""
-    return [row for row in rows if row["kind"] != AnswerKind.SYMBOLIC]
+    """Those whose answer a string can be compared with: not the symbolic ones, nor those that a family scores."""
+    return [row for row in rows if row["kind"] not in (AnswerKind.SYMBOLIC, AnswerKind.SCORED)]
 
 
 _STANDALONE_ENUMS = """
@@ -311,6 +312,7 @@ except ImportError:  # Python 3.10
 
 class AnswerKind(StrEnum):
     NUMBER, CLOCK, CHOICE, SYMBOLIC = "number", "clock", "choice", "symbolic"
+    TEXT, SCORED = "text", "scored"
 """
 
 

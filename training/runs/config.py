@@ -17,6 +17,7 @@ from typing import Any, cast, get_type_hints
 import msgspec
 
 from training.core.gates import GateLimits
+from training.core.gym import DOMAINS
 from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
 from training.core.prompts import ProfileError, PromptProfile, Sampling, profile_from_dict, profile_to_toml
@@ -113,7 +114,10 @@ class ModelConfig:
 class DataConfig:
     """Which questions are asked."""
 
-    families: str = option("all", "Problem families, comma separated, or 'all'.", choices=FAMILIES, many=True)
+    families: str = option(
+        "all", "Problem families, comma separated, or 'all' of the bundled ones; gym:NAME with reasoning-gym.",
+        choices=FAMILIES, many=True, more=DOMAINS,
+    )  # fmt: skip
     problems: str = option("", "A JSONL file of problems in place of the generated families.")
     pool: int = option(4000, "Questions in the training pool.", low=4, high=1_000_000)
     seed: int = option(0, "Seed of the run: questions, sampling, order.", low=0)
@@ -267,6 +271,8 @@ class OptionInfo:
     choices: tuple[str, ...]
     """The usual values of text, all values of a StrEnum; for `many`, the names for a comma-separated list or 'all'."""
     many: bool
+    more: tuple[str, ...]
+    """Values that are known besides `choices`, too many to show at once."""
     section: str
     section_help: str
 
@@ -298,7 +304,7 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
         choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else m["choices"]
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
-        known = {name: m[name] for name in ("help", "unit", "low", "high", "many")}
+        known = {name: m[name] for name in ("help", "unit", "low", "high", "many", "more")}
         found.append(OptionInfo(key, kind, f.default, choices=choices, section=section, section_help=help_, **known))
     return found
 
@@ -457,12 +463,13 @@ def _check(option: OptionInfo, value: Any, source: str) -> Any:
 def find_unknown(option: OptionInfo, text: str) -> str:
     """What is wrong with a comma-separated list, "" if nothing is. Not part of reading: stored runs stay readable."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in option.choices] if names != ["all"] else []
-    return f"{option.key}: {unknown[0]!r} {_not_among(unknown[0], option.choices)}" if unknown else ""
+    known = (*option.choices, *option.more)
+    unknown = [name for name in names if name not in known] if names != ["all"] else []
+    return f"{option.key}: {unknown[0]!r} {_not_among(unknown[0], option.choices, option.more)}" if unknown else ""
 
 
-def _not_among(value: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value, choices, n=1)
+def _not_among(value: str, choices: Sequence[str], more: Sequence[str] = ()) -> str:
+    near = difflib.get_close_matches(value, [*choices, *more], n=1)
     return f"is none of {', '.join(choices)}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 

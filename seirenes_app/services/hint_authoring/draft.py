@@ -38,7 +38,8 @@ class Origin(StrEnum):
 class DraftProblem:
     """A problem as it stands in the editor: it may be empty or wrong. `problems.as_problem` checks it. `source` says
     where it came from ("typed", "library", a file's name, a run's id). `id` and `family` are those of the library or
-    the run, empty for a typed problem. `solution` is a worked solution, where there is one."""
+    the run, empty for a typed problem. `solution` is a worked solution, where there is one. `scoring` is what a scored
+    answer's family needs (`Problem.scoring`)."""
 
     question: str = ""
     answer: str = ""
@@ -47,6 +48,7 @@ class DraftProblem:
     id: str = ""
     family: str = ""
     solution: str = ""
+    scoring: str = ""
 
 
 @dataclass(frozen=True, slots=True)

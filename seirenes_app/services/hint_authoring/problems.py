@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from seirenes_app.services.hint_authoring.draft import DraftProblem
-from training.core.answer_reader import MAX_ANSWER
+from training.core.answer_reader import MAX_ANSWER, plain_text
 from training.core.answers import ANSWER_MARKER, parse_clock, parse_number
+from training.core.gym import DOMAINS, choices_of, gym_family, installed, scoring_record
 from training.core.problems import FAMILIES
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.symbolic import SymbolicCheck
@@ -35,6 +36,8 @@ _EXPECTED = {
     AnswerKind.CLOCK: "a time such as 7:45",
     AnswerKind.CHOICE: "one word or a few",
     AnswerKind.SYMBOLIC: "an expression such as 2x + 1",
+    AnswerKind.TEXT: "a line of text or a list such as red, green",
+    AnswerKind.SCORED: "the answer that the problem was made with",
 }
 
 
@@ -50,7 +53,8 @@ def as_problem(draft: DraftProblem) -> Problem:
     if known is not None and (known.question, known.answer) == (question, answer) and known.kind is draft.kind:
         return known
     digest = hashlib.sha256(f"{question}\n{answer}\n{draft.kind}".encode(errors="replace")).hexdigest()[:12]
-    return Problem(
+    options = choices_of(draft.family, question) if draft.kind is AnswerKind.CHOICE else ()
+    problem = Problem(
         id=f"typed-{digest}",
         family=draft.family or "typed",
         question=question,
@@ -60,7 +64,12 @@ def as_problem(draft: DraftProblem) -> Problem:
         entities=find_entities(question),
         nouns=find_nouns(question),
         quantities=find_quantities(question),
+        options=options if answer in options else (),
+        scoring=draft.scoring if draft.kind is AnswerKind.SCORED else "",
     )
+    if draft.kind is AnswerKind.SCORED:
+        scoring_record(problem)
+    return problem
 
 
 def read_answer(text: str, kind: AnswerKind) -> str:
@@ -97,6 +106,8 @@ def _plain(answer: str, kind: AnswerKind) -> str | None:
             return None if minutes is None else f"{minutes // 60 or 12}:{minutes % 60:02d}"
         case AnswerKind.CHOICE:
             return answer.rstrip(".").strip() or None
+        case AnswerKind.TEXT:
+            return answer if plain_text(answer) and "\n" not in answer else None
     return answer
 
 
@@ -136,8 +147,35 @@ def _library() -> dict[str, Problem]:
     return found
 
 
+_GYM_EACH = 8
+
+
+def gym_titles() -> dict[str, str]:
+    """The families of reasoning-gym by name, none where the package is not installed."""
+    return {name: domain.title for name, domain in DOMAINS.items()} if installed() else {}
+
+
+@cache
+def gym_problems(family: str) -> tuple[DraftProblem, ...]:
+    """A few problems of a gym family, held out and easy ones first; the same ones each time. Takes seconds the first
+    time: a process is started. Raises a `UserError` where the package is missing."""
+    source = gym_family(family)
+    if source is None:
+        raise UserError(f"There is no family {family}. See: seirenes problems families")
+    rng = random.Random(f"{_LIBRARY_SEED}:{family}")
+    made: dict[str, Problem] = {}
+    for _ in range(4 * _GYM_EACH):
+        problem = source.generate(rng, Split.HELD_OUT, 1 + len(made) * source.max_difficulty // _GYM_EACH)
+        made[problem.id] = problem
+        if len(made) == _GYM_EACH:
+            break
+    return tuple(
+        DraftProblem(p.question, p.answer, p.kind, family, p.id, p.family, scoring=p.scoring) for p in made.values()
+    )
+
+
 MAX_BYTES = 100 * 2**20  # all problems of a file are held at once
-_INFERRED = frozenset(AnswerKind) - {AnswerKind.SYMBOLIC}
+_INFERRED = frozenset({AnswerKind.NUMBER, AnswerKind.CLOCK, AnswerKind.CHOICE})
 _UNCHECKED = (Reason.UNREADABLE, Reason.MANY_ANSWERS)
 
 
@@ -193,4 +231,5 @@ def _draft(problem: Problem, source: str, mapping: ColumnMapping) -> DraftProble
         id=problem.id if mapping.id else "",
         family=problem.family if mapping.type else "",
         solution=problem.solution if worked else "",
+        scoring=problem.scoring,
     )

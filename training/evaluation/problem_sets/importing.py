@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from training.core.answers import ANSWER_MARKER, SymbolicChecker
+from training.core.gym import MAX_SCORING
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.types import AnswerKind, Problem
 from training.errors import UserError
@@ -324,7 +325,22 @@ def make_problem(
         quantities=find_quantities(question),
         template=group if len(group) <= 40 else hashlib.sha256(group.encode()).hexdigest()[:12],
         split=options.split,
+        options=_choices(row) if gold.kind is AnswerKind.CHOICE else (),
+        scoring=_scoring(row) if gold.kind is AnswerKind.SCORED else "",
     )
+
+
+def _choices(row: Row) -> tuple[str, ...]:
+    """The words that an answer may be, as `problem_fields` writes them."""
+    value = row.cells.get("options")
+    return tuple(text for part in value if (text := cell_text(part))) if isinstance(value, list | tuple) else ()
+
+
+def _scoring(row: Row) -> str:
+    text = _cell(row, "scoring")
+    if not text or len(text) > MAX_SCORING:
+        raise _Refused(Reason.UNREADABLE, "it is scored by its family, and what that needs is not in column 'scoring'")
+    return text
 
 
 def _question(row: Row, mapping: ColumnMapping) -> str:
@@ -403,13 +419,14 @@ def _key(question: str) -> bytes:
     return hashlib.blake2b(_SPACE.sub(" ", question).casefold().encode(), digest_size=12).digest()
 
 
-def problem_fields(problem: Problem) -> dict[str, str]:
+def problem_fields(problem: Problem) -> dict[str, Any]:
     """A row of a written set. Names are those that are recognised when it is read again."""
-    fields = {
+    fields: dict[str, Any] = {
         "id": problem.id, "question": problem.question, "answer": problem.answer, "kind": problem.kind.value,
         "type": problem.family, "solution": problem.solution,
     }  # fmt: skip
-    return fields | ({"group": problem.template} if problem.template else {})
+    more = {"group": problem.template, "options": list(problem.options), "scoring": problem.scoring}
+    return fields | {name: value for name, value in more.items() if value}
 
 
 def write_problems(problems: Iterable[Problem], path: Path) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.core.problems import FAMILIES
+from training.core.problems import find_family
 from training.core.prompts import Placement
 from training.core.types import Hint, HintType, Problem, Split
 from training.evaluation.suites.builder import Suite
@@ -69,9 +69,9 @@ def author_of(hint: Hint) -> str:
 
 
 def split_of_problem(problem: Problem) -> Split | None:
-    """The split of the phrasing that a bundled family made it of, by template or id; None for any other problem."""
+    """The split that a family made it for, by template or id; None for any other problem."""
     name = problem.family
-    if name not in FAMILIES:
+    if find_family(name) is None:
         return None
     return next(
         (s for s in Split if problem.template.startswith(f"{name}/{s}/") or problem.id.startswith(f"{name}-{s}-")), None

@@ -77,6 +77,8 @@ ANSWER_KINDS: Mapping[AnswerKind, tuple[str, str]] = {
     AnswerKind.CLOCK: ("time of day", "times of day"),
     AnswerKind.CHOICE: ("word", "words"),
     AnswerKind.SYMBOLIC: ("expression", "expressions"),
+    AnswerKind.TEXT: ("line of text", "lines of text"),
+    AnswerKind.SCORED: ("scored answer", "its family scores them"),
 }
 """Singular and plural."""
 
