@@ -39,8 +39,10 @@ from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 
 MAX_CHARACTERS = 240
 """Longest hint that is written."""
-OWN_SHARE = 0.25
+OWN_SHARE = 0.4
 """Share of draws in which a slot for a person or a thing takes one of the problem's own."""
+OWN_VERB_SHARE = 0.35
+"""The same for a verb."""
 NEAR = 15
 """A number is near the answer where it differs by no more than this."""
 _CLAUSES, _CLAUSE_WEIGHTS = (1, 2, 3), (60, 28, 12)
@@ -653,7 +655,7 @@ def _features(text: str, form: Form, slots: Mapping[str, str], scene: _Scene) ->
     verb = next((slots[s] for s in _VERB_SLOTS if s in slots), "")
     known = _VERB_FORMS.get(verb)
     forms = (known.does, known.did, known.do, known.done) if known else (verb, _GIVES.get(verb, verb))
-    relation = known.does if known else _GIVES.get(verb, verb)
+    relation = _present(verb)
     numbers = tuple(_use(int(slots[s]), scene) for s in ("n", "m") if s in slots)
     held_out = any(WORDS[s].is_held_out(v) for s, v in slots.items() if s in WORDS and v)
     return ParsedClause(
@@ -716,15 +718,16 @@ def _invalid_clause(c: ParsedClause, problem: Problem) -> tuple[Claim, str] | No
     if c.claims == "age":
         asked = problem.family == "ordering" and c.subject == "own"
         return (Claim.ADDS_FACT, "It gives the age of a person of the problem.") if asked else None
-    own_thing = c.thing == "own" or any(w in ("boxes",) and "box" in problem.question for w in (c.words.get("things"),))
     if not c.frame and f" {' '.join(_TOKEN.findall(c.text))} " in _scene(problem).text:
         return None  # The problem says so itself.
+    if not c.frame and c.subject == "other" and problem.family not in FAMILIES:
+        return None  # Of other persons only the question can say: `decides` leaves it to the rules of `structure`.
     if c.claims == "core":
         return (
             Claim.ADDS_FACT,
             "It adds what the answer could be computed from, and nothing takes it out of the problem.",
         )
-    if not own_thing:
+    if c.thing != "own":
         return None
     if c.frame == "denied":
         own = any(n.relation == "own" for n in c.numbers)
@@ -819,6 +822,12 @@ def write_hint(problem: Problem, type_: HintType, rng: random.Random, split: Spl
 
 
 _MAX_TRIES = 400
+_DRAWN_VERBS = ("does", "did", "acts", "do", "done", "gives", "gave")
+
+
+def _present(verb: str) -> str:
+    known = _VERB_FORMS.get(verb)
+    return known.does if known else _GIVES.get(verb, verb)
 
 
 @lru_cache(maxsize=256)
@@ -848,6 +857,8 @@ def write_clause(form: Form, problem: Problem, rng: random.Random, split: Split 
     for slot in form.slots:
         if slot in WORDS:
             choices = WORDS[slot].of(split)
+            if slot in _DRAWN_VERBS and rng.random() < OWN_VERB_SHARE:
+                choices = tuple(v for v in choices if f" {_present(v)} " in scene.text) or choices
             empty = choices[0] == "" and slot == "tail"
             fillers[slot] = "" if empty and rng.random() < _NO_TAIL else rng.choice(choices)
         else:
