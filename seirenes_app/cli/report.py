@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from seirenes_app.services.report.document import Report, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.types import MatrixPanel
+from seirenes_app.services.study.definition import find_study
+from seirenes_app.services.study.results import MAIN, Basis, main_table
 from training.errors import UserError
 from training.evaluation.eval_dir import PLAN
 from training.runs.files import write_whole
@@ -32,7 +35,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     report_ = verbs.add_parser("report")
     report_.add_argument(
         "runs", metavar="RUN", nargs="+",
-        help=f"a run or an evaluation, by id or folder, or '{RECORDED}' for the run that ships; several are compared",
+        help=f"a run, an evaluation or a study, by id or folder, or '{RECORDED}' for the run that ships; several runs "
+        "are compared",
     )  # fmt: skip
     report_.add_argument("-o", "--out", type=Path, metavar="FILE", help="write it as one HTML file")
     report_.add_argument("--json", action="store_true", help="everything as JSON")
@@ -63,11 +67,11 @@ def find_source(name: str) -> Path:
         return folder
     try:
         return find_run_or_recorded(name).root
-    except UserError as no_run:
-        try:
-            return EvaluationRepository().find(name).root
-        except UserError:
-            raise no_run from None
+    except UserError:
+        for find in (EvaluationRepository().find, find_study):
+            with suppress(UserError):
+                return find(name).root
+        raise
 
 
 # ---------------------------------------------------------------------- for people
@@ -77,6 +81,7 @@ def _parts(found: Report) -> Iterator[RenderableType]:
     yield _bold(found.title)
     if found.comparison is not None:
         yield from _section("Runs compared", (*found.comparison.refused, *found.comparison.sentences))
+    yield from _study_parts(found)
     for source in found.sources:
         if len(found.sources) > 1:
             yield from _section(source.name)
@@ -99,6 +104,17 @@ def _parts(found: Report) -> Iterator[RenderableType]:
     yield from _section("Limits of this evidence", found.limits)
     yield ""
     yield _plain_text("The whole report, with charts, tables and answers side by side: add -o report.html")
+
+
+def _study_parts(found: Report) -> Iterator[RenderableType]:
+    """Of every study what was shown, and its main measures; the file has all of them."""
+    for study in found.studies:
+        yield from _section(f"Study {study.results.name}", (*study.sentences, *study.goals))
+        for basis in Basis:
+            if study.results.figures[basis]:
+                rows = main_table(study.results, basis, MAIN)
+                yield from _section(f"Share right with its 95% interval, at equal {basis}")
+                yield _table(rows.columns, ([str(value) for value in line] for line in rows.rows))
 
 
 def _section(title: str, points: Iterable[str] = ()) -> Iterator[RenderableType]:
@@ -128,7 +144,7 @@ def _matrix_rows(found: MatrixPanel) -> Iterator[tuple[str, ...]]:
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for i, name in enumerate(columns):
-        table.add_column(Text(visible(name)), justify="right" if i else "left")
+        table.add_column(Text(visible(name)), justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     return table

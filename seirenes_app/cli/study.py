@@ -46,12 +46,12 @@ from seirenes_app.services.study.results import (
     StudyResults,
     all_figures,
     conclusions,
-    describe_unread,
     differences_table,
     goal_sentence,
     main_table,
     read_results,
     seeds_table,
+    unread_sentence,
 )
 from training.core.statistics import SeedMean
 from training.runs.files import expanded, write_whole
@@ -308,7 +308,7 @@ def _print_results(paths: StudyDir, state: StudyState, options: argparse.Namespa
     if not whole and not results.figures[Basis.ROLLOUTS]:
         return
     _print_tables(results, MAIN if not getattr(options, "all", False) else (), getattr(options, "by_seed", False))
-    for text in (*conclusions(results), describe_unread(results)):
+    for text in (*conclusions(results), unread_sentence(results)):
         if text:
             _say(text)
 

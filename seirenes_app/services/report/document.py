@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from seirenes_app.services.robustness.types import (
     Basis,
     Chart,
     Comparison,
+    DataTable,
     MatrixPanel,
     Panel,
     Trace,
@@ -30,8 +31,21 @@ from seirenes_app.services.robustness.types import (
 )
 from seirenes_app.services.run_health import alarm_title
 from seirenes_app.services.run_time import describe_time
+from seirenes_app.services.study.definition import STUDY, StudyDir
+from seirenes_app.services.study.results import Basis as StudyBasis
+from seirenes_app.services.study.results import (
+    StudyResults,
+    conclusions,
+    differences_table,
+    goal_sentence,
+    main_table,
+    read_results,
+    seeds_table,
+    unread_sentence,
+)
 from training.core.statistics import expected_half_width
 from training.core.types import Condition, Outcome
+from training.errors import NotReadyError
 from training.evaluation.plan import USUAL_HINTS, plan_to_json
 from training.runs.config import to_toml
 
@@ -267,6 +281,16 @@ class SourceSection:
 
 
 @dataclass(frozen=True, slots=True)
+class StudySection:
+    """One study: what was shown and what was not, then its figures."""
+
+    results: StudyResults
+    sentences: tuple[str, ...]
+    goals: tuple[str, ...]
+    tables: tuple[tuple[str, DataTable], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     title: str
     made: str
@@ -274,6 +298,7 @@ class Report:
     sources: tuple[SourceSection, ...]
     comparison: Comparison | None
     limits: tuple[str, ...]
+    studies: tuple[StudySection, ...] = ()
 
 
 def make_report(opened: Sequence[ResultSource]) -> Report:
@@ -305,8 +330,41 @@ def tracks_to_compare(opened: Sequence[ResultSource]) -> list[tuple[ResultSource
 
 
 def report_of(roots: Sequence[Path]) -> Report:
-    """Open these folders and report on them; a UserError where one has no figures yet."""
-    return make_report([ResultSource(root) for root in roots])
+    """Open these folders of runs, evaluations and studies and report on them; a UserError where one has no figures
+    yet."""
+    studies = [StudyDir(root) for root in roots if (root / STUDY).is_file()]
+    found = make_report([ResultSource(root) for root in roots if not (root / STUDY).is_file()])
+    if not studies:
+        return found
+    names = [paths.run_id for paths in studies] + [s.name for s in found.sources]
+    return replace(
+        found, title=" and ".join(names), studies=tuple(map(_study, studies)), limits=(*STUDY_LIMITS, *found.limits)
+    )
+
+
+STUDY_LIMITS = (
+    "A study's intervals are over its seeds and its held-out problems, not over other data, models or settings.",
+    "A best response is the best that one new Adversary found with its budget: a stronger one may find more.",
+    "The pool favours the variants that train an Adversary; the best response does not.",
+)
+
+
+def _study(paths: StudyDir) -> StudySection:
+    results = read_results(paths)
+    if not results.figures[StudyBasis.ROLLOUTS]:
+        raise NotReadyError(f"The study {paths.run_id} has no figures yet. They come when its runs are measured.")
+    tables = [
+        table
+        for basis in StudyBasis
+        if results.figures[basis]
+        for table in (
+            (f"Share right with its 95% interval, at equal {basis}", main_table(results, basis)),
+            (f"Every seed, at equal {basis}", seeds_table(results, basis)),
+            (f"Paired differences in points, at equal {basis}", differences_table(results, basis)),
+        )
+    ]
+    said = tuple(filter(None, (*conclusions(results), unread_sentence(results))))
+    return StudySection(results, said, tuple(f"Goal: {goal_sentence(g)}" for g in results.goals), tuple(tables))
 
 
 def _program_version() -> str:

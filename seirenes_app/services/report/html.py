@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seirenes_app.services.charts.panels import panel_chart
+from seirenes_app.services.charts.study import study_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.report.document import Report, panel_table
+from seirenes_app.services.report.document import Report, StudySection, panel_table
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
+from seirenes_app.services.study.results import TEXTS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,8 +38,17 @@ def report_html(report: Report) -> str:
         label = f"{panel.title}. {panel.sentence}"
         return Markup(visible_controls(chart_svg(found, label)) if found.curves else "")
 
+    def study_charts(section: StudySection) -> list[tuple[str, str, Markup]]:
+        found = []
+        for measure in section.results.measures():
+            text = TEXTS[measure]
+            svg = chart_svg(study_chart(section.results, measure), f"{text.title}. {text.help}")
+            found.append((text.title, text.help, Markup(visible_controls(svg))))
+        return found
+
     return _environment().get_template("report.html.j2").render(
-        report=report, chart=chart, panel_table=panel_table, matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
+        report=report, chart=chart, study_charts=study_charts, panel_table=panel_table,
+        matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
         headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
         light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
     )  # fmt: skip

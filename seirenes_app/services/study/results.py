@@ -630,7 +630,7 @@ def _joined(clauses: Sequence[str]) -> str:
     return "; ".join(filter(None, clauses)) + "."
 
 
-def describe_unread(results: StudyResults) -> str:
+def unread_sentence(results: StudyResults) -> str:
     """The largest shares of answers that are neither right nor wrong, and whose; "" where there are none."""
     worst = max(results.figures[Basis.ROLLOUTS], key=lambda f: f.unread.total, default=None)
     if worst is None or worst.unread.total == 0:

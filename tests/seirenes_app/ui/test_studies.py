@@ -92,6 +92,11 @@ def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_pa
     assert any("seirenes is ahead of static" in text for text in texts)
     assert not view.start.isVisible()
     assert not view.stop.isVisible()
+    view.report.click()
+    bench.wait(bench.page.report_banner.isVisible)
+    text = (tmp_path / "reports" / "comparison-robustness.html").read_text()
+    assert "seirenes is ahead of static" in text
+    assert text.count("<svg") == len(view.results.measures())
     picture(bench, "light")
     view.by_seed.setChecked(True)
     assert len(view.table.model.rows) == 9

@@ -275,6 +275,7 @@ class RobustnessPage(Page):
         for card in self.cards:
             card.messageRequested.connect(self.toast)
         self.study_view.newRequested.connect(self._ask_study)
+        self.study_view.reportRequested.connect(self._write_report_of)
         self.studies.failed.connect(self.problem)
         self.studies.started.connect(lambda name: self.toast.emit(f"The study {name} has started."))
         for panel in (*self.grid.cards.values(), *self.compare.panels):
@@ -706,15 +707,16 @@ class RobustnessPage(Page):
 
     def write_report(self) -> None:
         """Write one file with everything; a banner says where it is and opens it."""
-        root = self.root
-        if root is None or self._opened is None:
-            return
+        if self.root is not None and self._opened is not None:
+            self._write_report_of(self.root)
+
+    def _write_report_of(self, root: Path) -> None:
         self.actions_["report"].setEnabled(False)
         self.toast.emit("Writing the report…")
         self._tasks.run(lambda: write_report([root]), self._on_report, self._on_report_failed, key="report")
 
     def _on_report(self, path: Path) -> None:
-        self.actions_["report"].setEnabled(True)
+        self.actions_["report"].setEnabled(self._opened is not None)
         self.report_banner.show_message(
             BannerKind.SUCCESS, "The report is written", str(path), dismissable=True,
             actions=(
@@ -724,5 +726,5 @@ class RobustnessPage(Page):
         )  # fmt: skip
 
     def _on_report_failed(self, text: str) -> None:
-        self.actions_["report"].setEnabled(True)
+        self.actions_["report"].setEnabled(self._opened is not None)
         self.problem.emit("The report was not written", text)

@@ -51,12 +51,12 @@ from seirenes_app.services.study.results import (
     StudyResults,
     all_figures,
     conclusions,
-    describe_unread,
     differences_table,
     goal_sentence,
     main_table,
     read_results,
     seeds_table,
+    unread_sentence,
 )
 from seirenes_app.ui.charts.card import ChartCard, FigureCard, fit_columns
 from seirenes_app.ui.icons import set_icon
@@ -499,6 +499,8 @@ class StudyView(QWidget):
     """The list, the chosen study's progress, and its figures."""
 
     newRequested = Signal()
+    reportRequested = Signal(object)
+    """Path of the study's folder"""
     messageRequested = Signal(str)
 
     def __init__(self, monitor: StudyMonitor, parent: QWidget | None = None) -> None:
@@ -524,10 +526,12 @@ class StudyView(QWidget):
         self.start = make_button("Start", "play", kind="primary", clicked=lambda: self._act(self.monitor.start))
         self.stop = make_button("Stop", "stop", kind="quiet", tip=STOPPABLE, destructive=True,
                                 clicked=lambda: self._act(self.monitor.stop))  # fmt: skip
+        self.report = make_button("Report", "file", kind="quiet", tip="One HTML file with all figures of the study")
+        self.report.clicked.connect(lambda: self._act(lambda paths: self.reportRequested.emit(paths.root)))
         self.top = Card()
         fill(
             self.top.body, row(make_card_heading("Studies"), None, self.new), self.list, SPACE_2,
-            row(self.badge, SPACE_2, (self.progress, 1), self.stop, self.start, spacing=SPACE_3),
+            row(self.badge, SPACE_2, (self.progress, 1), self.report, self.stop, self.start, spacing=SPACE_3),
         )  # fmt: skip
         about = (
             "A study trains every variant with several seeds at the same number of rollouts, trains a new Adversary "
@@ -595,9 +599,10 @@ class StudyView(QWidget):
     def render_results(self, results: StudyResults | None) -> None:
         self.results = results
         self.figures.setVisible(results is not None)
+        self.report.setVisible(results is not None and bool(results.measures()))
         if results is None:
             return
-        _fill_lines(self.lines, [("", "", text) for text in (*conclusions(results), describe_unread(results)) if text])
+        _fill_lines(self.lines, [("", "", text) for text in (*conclusions(results), unread_sentence(results)) if text])
         _fill_lines(self.goals, [(*GOAL_ICONS[g.status], f"Goal: {goal_sentence(g)}") for g in results.goals])
         measures = results.measures()
         before = self.measure.currentData()
