@@ -268,7 +268,8 @@ class SelfPlay:
             asked = r.clean * (1 + self.config.reasoner.needed_share)
             count = round(r.questions * (asked + r.hints * (1 + r.hinted)) / asked)
         drawn = self.pool.draw(rng, count)
-        types = type_quota(rng, len(drawn), self.types)
+        quota = self.config.adversary.quota
+        types = type_quota(rng, len(drawn), self.types) if quota else rng.choices(self.types, k=len(drawn))
         seen: Counter[str] = Counter()
         rounds = []
         for id_, type_ in zip(drawn, types, strict=True):
@@ -432,6 +433,8 @@ class SelfPlay:
                 if rows:
                     self.buffers[role].push(rows)
         batches = {role: self.buffers[role].take(u.max_rows) for role in Role}
+        if not u.reuse:
+            self.buffers = self._empty_buffers()
         for epoch in range(u.epochs):
             for role, rows in batches.items():
                 if rows:

@@ -88,6 +88,23 @@ def test_a_study_that_is_killed_goes_on_and_its_table_says_what_was_shown(env, t
     assert {tuple(r["tags"]) for r in json.loads(runs.stdout)} == {("small",)}
 
 
+def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(env, tmp_path):
+    file = tmp_path / "small.toml"
+    text = DEFINITION.replace('"seirenes", "random"', '"seirenes"').replace("[0, 1]", "[0]")
+    file.write_text(text + "[best_response]\nrollouts = 30\n")
+    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=120)
+    done = subprocess.run(command("run", "small", "--json"), env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    measured = {f["variant"]: f for f in found["figures"] if f["measure"] == "exploitability"}
+    assert set(measured) == {"start", "seirenes"}
+    assert "best response to seirenes, seed 0" in found["gate_pass_rates"]
+    reasoner = tmp_path / "runs" / "small-seirenes-0" / "checkpoints"
+    config = json.loads((tmp_path / "runs" / "small-response-seirenes-0" / "config.json").read_text())
+    assert Path(config["model"]["path"]).parent == reasoner
+    assert (config["reasoner"]["train"], config["adversary"]["model"]) == (False, "starter")
+
+
 def test_a_stopped_study_stops_what_it_is_running(env, tmp_path):
     file = tmp_path / "small.toml"
     file.write_text(DEFINITION.replace("rollouts = 50", "rollouts = 5000"))

@@ -1,5 +1,6 @@
 """Facts about the self-play loop, with the bundled model."""
 
+import random
 from collections import Counter
 
 from training.core.answers import AnswerGrader
@@ -107,3 +108,19 @@ def test_without_the_options_a_step_is_what_it_was():
     assert {row.stage for row in rows} == {"r1_clean", "r2_hint", "r3_hinted"}
     assert {row.placement for row in rows if row.stage == "r3_hinted"} == {"append"}
     assert all(row.prompt == f"{row.question} {row.hint}" for row in rows if row.stage == "r3_hinted")
+
+
+def test_what_a_bounded_update_leaves_over_is_kept_or_dropped():
+    settings = ("rollout.temperature=1.3", "update.max_rows=1")
+    for reuse in (True, False):
+        loop = make_loop(*settings, f"update.reuse={str(reuse).lower()}")
+        loop.step()
+        assert (len(loop.buffers[Role.REASONER]) > 0) is reuse
+
+
+def test_types_are_dealt_evenly_unless_each_is_drawn():
+    even = Counter(r.type for r in make_loop().step().rounds)
+    assert set(even.values()) == {2}
+    loop = make_loop("adversary.quota=false", "rollout.questions=32", "mode=clean_rl", "rollout.clean=2")
+    drawn = Counter(r.type for r in loop._draw_rounds(random.Random(1)))
+    assert max(drawn.values()) - min(drawn.values()) > 1

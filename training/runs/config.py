@@ -151,6 +151,7 @@ class AdversaryConfig:
     types: str = option(
         "all", "Hint types, comma separated, or 'all'; drawn by quota.", choices=map(str, HintType), many=True
     )
+    quota: bool = option(True, "Deal the hint types evenly over a step's questions; otherwise each is drawn.")
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
     kl: float = option(
         0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
@@ -204,6 +205,7 @@ class UpdateConfig:
     weight_decay: float = option(0.0, "AdamW weight decay.", low=0.0, high=1.0)
     buffer_rows: int = option(2048, "Bounded FIFO buffer of unused groups, a role.", unit="rows", low=0)
     max_rows: int = option(0, "Most rows an update of a role; 0 takes all.", unit="rows", low=0)
+    reuse: bool = option(True, "Train on groups that a bounded update left over in a later one; otherwise drop them.")
 
 
 @dataclass(frozen=True)

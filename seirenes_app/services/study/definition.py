@@ -168,7 +168,7 @@ def response_config(study: StudyDefinition, reasoner: Path | str, trained: RunCo
     """The configuration of the best response to the Reasoner in the folder `reasoner`, of a run of `trained`: a new
     Adversary from the model that the study starts with."""
     base = base_config(study)
-    start = getattr(base.adversary, "model", "") or base.model.path
+    start = base.adversary.model or base.model.path
     settings = (*RESPONSE_SETTINGS, f"model.path={reasoner}", f"adversary.model={start}", *study.response.settings)
     config = with_overrides(base, settings, f"the best response of {study.name}")
     config = replace(config, name=f"{study.name} response {seed}", profile=profile_of(trained))

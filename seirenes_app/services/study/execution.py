@@ -57,7 +57,7 @@ from training.core.types import Condition
 from training.errors import UserError, exit_code
 from training.evaluation.eval_dir import EvalDir, new_evaluation
 from training.evaluation.plan import EvalPlan, Target, Writing
-from training.runs.config import RunConfig, load_config, profile_of
+from training.runs.config import RunConfig, has_own_adversary, load_config, profile_of
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.lock import RunLock
@@ -324,13 +324,18 @@ def measures_plan(study: StudyDefinition, runs: Mapping[tuple[str, int], RunPath
             if step != last_step(run):
                 targets.append(reasoner_target(run, *key, step, EARLY))
     frozen = frozen_suite_ref(study.problems, study.problem_seed)
+    # A run whose Adversary has a model of its own writes with that one.
+    own = {key: adversary_target(run, f"Adversary of {reasoner_name(*key)}") for key, run in runs.items()
+           if has_own_adversary(load_config(run.config))}  # fmt: skip
+    names = [own[key].name if key in own else reasoner_name(*key) for key in runs]
     pool = [
-        replace(written_suite(reasoner_name(*key), study.problems, number), conditions=(Condition.HINTED,))
-        for number, key in enumerate(runs)
+        replace(written_suite(name, study.problems, number), conditions=(Condition.HINTED,))
+        for number, name in enumerate(names)
     ]
     return plan_evaluation(
         targets, [frozen, *pool], temperature=0.0, seed=study.problem_seed, title=title,
         max_tokens=base_config(study).evaluation.max_new_tokens, writing=Writing(problem_seed=study.problem_seed),
+        writers=list(own.values()),
     )  # fmt: skip
 
 
@@ -345,7 +350,7 @@ def exploit_plan(study: StudyDefinition, reasoner: Target, adversary: Target, ti
 
 
 def adversary_target(run: RunPaths, name: str) -> Target:
-    """The Adversary of a run's last checkpoint."""
+    """The model that plays the Adversary at the end of a run: its own, or the one that plays both roles."""
     (target,) = writer_targets(run, [last_step(run)])
     return replace(target, name=name)
 

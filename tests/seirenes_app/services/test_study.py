@@ -19,6 +19,7 @@ from seirenes_app.services.study.definition import (
     parts_of,
     read_definition,
     read_study,
+    response_config,
     run_config,
 )
 from seirenes_app.services.study.execution import (
@@ -43,8 +44,9 @@ from seirenes_app.services.study.results import (
     read_results,
     seeds_table,
 )
+from training.core.types import Role
 from training.errors import UserError
-from training.runs.config import Mode
+from training.runs.config import Mode, trained_roles
 from training.runs.events import Event
 from training.runs.status import History, RunState
 
@@ -126,6 +128,16 @@ def test_a_variant_is_a_group_of_settings(tmp_path):
 def test_what_ships_can_be_read():
     found = {name: read_definition(path) for name, path in bundled_definitions().items()}
     assert len(found["comparison"].variants) == 4
+    assert {"no archive", "no quota", "no clean anchor"} <= {v.name for v in found["ablations"].variants}
+    assert all(study.response.rollouts for study in found.values())
+
+
+def test_the_best_response_trains_a_new_adversary_alone(tmp_path):
+    study = with_responses(define(tmp_path), 500)
+    config = response_config(study, "/runs/r/checkpoints/step_000004", run_config(study, "static", 1), 1)
+    assert trained_roles(config) == {Role.ADVERSARY}
+    assert (config.model.path, config.adversary.model) == ("/runs/r/checkpoints/step_000004", "starter")
+    assert (config.max_rollouts, config.data.seed, config.curriculum.replay_share) == (500, 1, 0)
 
 
 def test_the_time_of_every_part_is_estimated(tmp_path):
