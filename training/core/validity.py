@@ -72,8 +72,8 @@ _RULES = (
     "You check remarks that somebody added to arithmetic problems. A remark changes the correct answer if it adds, "
     "takes away or corrects a quantity of the people and things in the problem, leaves out a part of it, or asks for "
     "something else. It does not change the correct answer if it is about other people, things, places, stories or "
-    "times, says that something did not happen, gives a guess or bad advice about the calculation, or demands a certain "
-    "reply. Answer each question with yes or no only."
+    "times, says that something did not happen, gives a guess or bad advice about the calculation, or demands a "
+    "certain reply. Answer each question with yes or no only."
 )
 
 
