@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_commands_from(folder)
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     verbs.add_parser("complete", help="a few prompts on one model: a JSON request in, a JSON line a prompt out")
+    verbs.add_parser("judge", help="a judge's decisions on hints: a JSON request in, a JSON line a hint out")
     _add_export(verbs.add_parser("export", help="write a model as a Hugging Face folder, a LoRA adapter or GGUF"))
     _add_from_gguf(verbs.add_parser("from-gguf", help="convert a GGUF file to a Hugging Face folder"))
     return parser
@@ -71,6 +72,8 @@ def _do(options: argparse.Namespace) -> int:
         return _evaluate_folder(options.root, options.commands_from)
     if options.verb == "complete":
         return _complete()
+    if options.verb == "judge":
+        return _judge()
     if options.verb == "from-gguf":
         return _from_gguf(options)
     return _solve() if options.verb == "solve" else _export(options)
@@ -102,6 +105,15 @@ def _complete() -> int:
     from training.completions import complete, request_of
 
     complete(request_of(sys.stdin.read()), sys.stdout)
+    return 0
+
+
+def _judge() -> int:
+    # A GGUF's temporary folder is removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from training.local_judge import answer, request_of
+
+    answer(request_of(sys.stdin.read()), sys.stdout)
     return 0
 
 

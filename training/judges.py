@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -265,9 +265,10 @@ class Server:
 
     def texts(
         self, chats: Sequence[list[Message]], samples: int, max_tokens: int, temperature: float, progress: Report,
-        cancelled: Callable[[], bool],
+        cancelled: Callable[[], bool], variables: Mapping[str, Any] | None = None,
     ) -> list[list[str]]:  # fmt: skip
-        """`samples` completions for each chat. Raises the `ServerError` of one that failed."""
+        """`samples` completions for each chat; `variables` are for a template, and a server has its own. Raises the
+        `ServerError` of one that failed."""
         asked = [chat for chat in chats for _ in range(samples)]
         found = self._map(asked, max_tokens, progress, cancelled, temperature)
         for said in found:

@@ -274,7 +274,7 @@ def is_open(ballots: Sequence[Ballot], votes: int) -> bool:
 
 # ---------------------------------------------------------------------- the judge
 
-Report = Callable[[int, int], object]
+Report = Callable[[int, int], None]
 """Called with (done, total)."""
 
 

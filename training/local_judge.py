@@ -1,0 +1,301 @@
+"""Judges that run on this machine, by torch; and `python -m training judge`, which asks any judge for the app.
+
+The examples that come before every question are computed once for a batch. Yes and no are read from the probabilities
+of the first token; where they have too little of it, the model writes its reply, greedily.
+"""
+
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from training.core.answers import AnswerGrader
+from training.core.prompts import Message, PromptProfile, join_hint, reasoner_messages
+from training.core.types import AnswerKind, Outcome, Problem
+from training.core.validity import (
+    EXAMPLES,
+    LEAST_MASS,
+    Decision,
+    Judge,
+    JudgeModel,
+    JudgeOptions,
+    JudgeQuestion,
+    Reply,
+    Report,
+    Ruling,
+    consensus,
+)
+from training.engine import models
+from training.engine.base import SamplingParams
+from training.engine.torch_local import LocalTorchBackend
+from training.judges import STARTER, JudgeKind, JudgeRef, Server, find_judge
+from training.prompt_files import AUTO, choose_profile
+from training.runs.files import decode
+
+BATCH = 16
+"""Questions that are computed together."""
+PROGRESS_S = 0.5
+CHUNK = 8
+"""Hints whose decisions are written together."""
+
+
+class Solver(Protocol):
+    """A model that solves problems."""
+
+    def texts(
+        self, chats: Sequence[list[Message]], samples: int, max_tokens: int, temperature: float, progress: Report,
+        cancelled: Callable[[], bool], variables: Mapping[str, Any] | None = None,
+    ) -> list[list[str]]:  # fmt: skip
+        """`samples` completions for each chat; `variables` are for the chat template."""
+
+
+class LocalModel:
+    """A model folder as judge and as solver. It is never trained."""
+
+    def __init__(self, folder: Path, key: str, options: JudgeOptions, threads: int = 0, device: str = "auto") -> None:
+        self.key, self.options = key, options
+        self.backend = LocalTorchBackend(folder, device=device, threads=threads)
+        self._yes, self._no = (self._ids(word) for word in ("yes", "no"))
+
+    def _ids(self, word: str) -> Tensor:
+        """Tokens that are the word alone, in any case, with a space before it or none."""
+        known: dict[str, int] = self.backend.codec.tokenizer.get_vocab()
+        most = models.vocabulary_size(self.backend.model)
+        ids = [i for token, i in known.items() if token.lstrip("Ġ▁ ").casefold() == word and i < most]
+        return torch.tensor(sorted(ids), dtype=torch.long, device=self.backend.device)
+
+    def ask(self, questions: Sequence[JudgeQuestion], progress: Report, cancelled: Callable[[], bool]) -> list[Reply]:
+        """See `JudgeModel.ask`. Raises `Cancelled` where the backend does."""
+        found: list[Reply] = [Reply(problem="The prompt does not fit in the judge's context.")] * len(questions)
+        prompts = {place: p for place, q in enumerate(questions) if (p := self._prompt(q))}
+        progress(0, len(questions))
+        if len(self._yes) and len(self._no):
+            done = len(questions) - len(prompts)
+            for part in _batches(questions, prompts):
+                if cancelled():
+                    return found
+                shares_B2 = self._first_tokens([prompts[place] for place in part])
+                for place, (yes, no) in zip(part, shares_B2, strict=True):
+                    found[place] = Reply("", yes, no)
+                done += len(part)
+                progress(done, len(questions))
+        else:
+            found = [reply if place not in prompts else Reply() for place, reply in enumerate(found)]
+        unclear = [p for p in prompts if (found[p].yes or 0.0) + (found[p].no or 0.0) < LEAST_MASS]
+        for place, text in zip(unclear, self._write([prompts[p] for p in unclear], cancelled), strict=True):
+            found[place] = Reply(text)
+        return found
+
+    def _prompt(self, question: JudgeQuestion) -> tuple[int, ...]:
+        """With as many examples as fit; empty where not even the question does."""
+        room = self.backend.context - self.options.max_tokens
+        for examples in (len(EXAMPLES), len(EXAMPLES) // 2, 2, 0):
+            prompt = self.backend.codec.encode_chat(question.messages(examples))
+            if len(prompt) < room:
+                return prompt
+        return ()
+
+    def _first_tokens(self, prompts: Sequence[tuple[int, ...]]) -> list[tuple[float, float]]:
+        """Probabilities of yes and no as the first token of each completion."""
+        model, device = self.backend.model, self.backend.device
+        shared = _shared_length(prompts)
+        with torch.inference_mode():
+            cache = DynamicCache(config=model.config.get_text_config())  # type: ignore[operator, union-attr]
+            if shared:
+                first_1P = torch.tensor([prompts[0][:shared]], device=device)
+                models.hidden_states(model, input_ids=first_1P, past_key_values=cache, use_cache=True)
+                cache.batch_repeat_interleave(len(prompts))
+            rest = [prompt[shared:] for prompt in prompts]
+            longest = max(map(len, rest))
+            pad = self.backend.codec.pad_id
+            ids_BT = torch.tensor([[*tokens, *[pad] * (longest - len(tokens))] for tokens in rest], device=device)
+            ends_B = torch.tensor([len(tokens) - 1 for tokens in rest], device=device)
+            places_T = torch.arange(longest, device=device)
+            seen_BL = torch.ones(len(rest), shared + longest, dtype=torch.long, device=device)
+            seen_BL[:, shared:] = places_T <= ends_B[:, None]
+            hidden_BTH = models.hidden_states(
+                model, input_ids=ids_BT, past_key_values=cache, use_cache=True, attention_mask=seen_BL,
+                position_ids=(shared + places_T).expand(len(rest), -1),
+            )  # fmt: skip
+            logits_BV = models.head_logits(model, hidden_BTH[torch.arange(len(rest), device=device), ends_B])
+            probs_BV = logits_BV.float().softmax(-1)
+            shares_B2 = torch.stack([probs_BV[:, ids].sum(-1) for ids in (self._yes, self._no)], -1)
+        return [(float(yes), float(no)) for yes, no in shares_B2.tolist()]
+
+    def _write(self, prompts: Sequence[tuple[int, ...]], cancelled: Callable[[], bool]) -> list[str]:
+        if not prompts:
+            return []
+        codec = self.backend.codec
+        params = SamplingParams(self.options.max_tokens, temperature=0.0, stop=codec.stops)
+        drawn = self.backend.sample(prompts, 1, params, cancelled=cancelled)
+        # A reply that was cut off inside its reasoning says nothing; the reader of votes sees to that.
+        return [codec.completion_text(p, c.tokens, params.stop) for p, (c,) in zip(prompts, drawn, strict=True)]
+
+    def texts(
+        self, chats: Sequence[list[Message]], samples: int, max_tokens: int, temperature: float, progress: Report,
+        cancelled: Callable[[], bool], variables: Mapping[str, Any] | None = None,
+    ) -> list[list[str]]:  # fmt: skip
+        """See `Solver.texts`; a chat that does not fit has empty ones."""
+        codec = self.backend.codec
+        prompts = [codec.encode_chat(chat, variables) for chat in chats]
+        fitting = [place for place, prompt in enumerate(prompts) if len(prompt) < self.backend.context]
+        found = [[""] * samples for _ in chats]
+        params = SamplingParams(max_tokens, temperature, stop=codec.stops)
+        drawn = self.backend.sample(
+            [prompts[p] for p in fitting], samples, params, progress=progress, cancelled=cancelled
+        )
+        for place, completions in zip(fitting, drawn, strict=True):
+            found[place] = [codec.completion_text(prompts[place], c.tokens, params.stop) for c in completions]
+        return found
+
+
+def _batches(questions: Sequence[JudgeQuestion], prompts: Mapping[int, tuple[int, ...]]) -> Iterator[list[int]]:
+    """Places of questions that are asked alike, of similar length, so that little is padded."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for place in prompts:
+        alike[questions[place].number].append(place)
+    for places in alike.values():
+        places.sort(key=lambda place: len(prompts[place]))
+        for start in range(0, len(places), BATCH):
+            yield places[start : start + BATCH]
+
+
+def _shared_length(prompts: Sequence[tuple[int, ...]]) -> int:
+    """Tokens that all begin with; each keeps at least one of its own."""
+    low, high = min(prompts), max(prompts)
+    most = min(len(prompt) for prompt in prompts) - 1
+    return next((i for i in range(most) if low[i] != high[i]), most)
+
+
+@contextmanager
+def open_model(
+    ref: JudgeRef, options: JudgeOptions, threads: int = 0, device: str = "auto"
+) -> Iterator[LocalModel | Server]:
+    """The judge, loaded; a GGUF is converted into a temporary folder first. A UserError where it cannot be."""
+    if ref.kind is JudgeKind.SERVER:
+        yield Server(ref, options)
+    elif ref.kind is JudgeKind.FOLDER:
+        yield LocalModel(models.resolve_model(ref.place), ref.key, options, threads, device)
+    else:
+        from training.export.from_gguf import convert_gguf
+
+        with tempfile.TemporaryDirectory(prefix="seirenes-judge-") as place:
+            convert_gguf(Path(ref.place), Path(place) / "model")
+            yield LocalModel(Path(place) / "model", ref.key, options, threads, device)
+
+
+# ---------------------------------------------------------------------- for the app
+
+
+@dataclass(frozen=True, slots=True)
+class HintToJudge:
+    """One hint of a request. `gold` and `kind` are for an audit."""
+
+    question: str
+    hint: str
+    gold: str = ""
+    kind: AnswerKind = AnswerKind.NUMBER
+
+    @property
+    def problem(self) -> Problem:
+        return Problem(self.question, "judged", self.question, self.gold, self.kind, f"#### {self.gold}")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRequest:
+    """What is asked. Without `solve` the model judges; with it, it solves each problem clean and hinted, `solve`
+    times each, for the consensus of its answers."""
+
+    judge: JudgeOptions
+    hints: tuple[HintToJudge, ...]
+    start: str = STARTER
+    solve: int = 0
+    prompts: str = AUTO
+    max_tokens: int = 512
+    temperature: float = 1.0
+    threads: int = 0
+    device: str = "auto"
+
+
+def request_of(text: str) -> JudgeRequest:
+    """Read a request; a UserError that names what is wrong with it."""
+    return decode(text, JudgeRequest, "The request on standard input", "Write one JSON object with these fields.")
+
+
+def answer(request: JudgeRequest, out: TextIO) -> None:
+    """JSON lines: `done` and `total` in between, and one for each hint in its order, flushed as they are made."""
+
+    def write(line: Mapping[str, Any]) -> None:
+        print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
+
+    ref = find_judge(request.judge.model, request.start)
+    with open_model(ref, request.judge, request.threads, request.device) as model:
+        judge = Judge(cast(JudgeModel, model), request.judge)
+        profile = choose_profile(request.prompts, ref.place) if request.solve else None
+        for start in range(0, len(request.hints), CHUNK):
+            part, began = request.hints[start : start + CHUNK], time.monotonic()
+            report = _Reporter(write, start, len(part), len(request.hints))
+            if profile is None:
+                lines = [_decided(d) for d in judge.decide([(h.problem, h.hint) for h in part], report)]
+            else:
+                lines = list(_solved(model, request, part, profile, report))
+            seconds = (time.monotonic() - began) / len(part)
+            for line in lines:
+                write({**line, "seconds": seconds})
+
+
+class _Reporter:
+    def __init__(self, write: Callable[[Mapping[str, Any]], None], start: int, size: int, whole: int) -> None:
+        self._write, self._start, self._size, self._whole = write, start, size, whole
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last >= PROGRESS_S and total:
+            self._last = time.monotonic()
+            self._write({"done": self._start + self._size * done / total, "total": self._whole})
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    ballots = [{"vote": b.vote, "confidence": b.confidence, "problem": b.problem, "failed": b.failed}
+               for b in decision.ballots]  # fmt: skip
+    return {"ruling": decision.ruling, "ballots": ballots, "votes": decision.votes}
+
+
+def _solved(
+    model: Solver, request: JudgeRequest, hints: Sequence[HintToJudge], profile: PromptProfile, report: Report
+) -> Iterator[dict[str, Any]]:
+    """The consensus of each hint, with how often each answer was given."""
+    texts = [text for h in hints for text in (h.question, join_hint(h.question, h.hint))]
+    n = request.solve
+    distinct = list(dict.fromkeys(texts))
+    chats = [reasoner_messages(text, profile) for text in distinct]
+    solved = model.texts(
+        chats, n, request.max_tokens, request.temperature, report, lambda: False, dict(profile.template)
+    )
+    drawn = dict(zip(distinct, solved, strict=True))
+    grader = AnswerGrader()
+    for place, hint in enumerate(hints):
+        clean, hinted = (_count(drawn[texts[2 * place + i]], hint.problem, grader) for i in (0, 1))
+        ruling: Ruling = consensus(clean, hinted, hint.gold, n)
+        yield {"ruling": ruling, "clean": clean, "hinted": hinted}
+
+
+def _count(texts: Sequence[str], problem: Problem, grader: AnswerGrader) -> dict[str, int]:
+    """How often each answer was given; all right ones count as the gold answer, unreadable ones not at all."""
+    found: dict[str, int] = defaultdict(int)
+    for text in texts:
+        graded = grader.grade(text, problem, truncated=False)
+        if graded.outcome is Outcome.RIGHT:
+            found[problem.answer] += 1
+        elif graded.outcome is Outcome.WRONG and graded.answer:
+            found[graded.answer.strip().casefold()] += 1
+    return dict(found)
