@@ -35,7 +35,7 @@ from training.errors import UserError
 from training.evaluation.hint_labels import Agreement, labels_version
 from training.model_names import locate_model
 from training.resources import data_folder, resources_folder
-from training.runs.files import expanded, file_identity, read_text, write_whole
+from training.runs.files import expanded, explained, file_identity, read_text, write_whole
 
 STARTER = "starter"
 SERVICE = "seirenes"
@@ -489,7 +489,7 @@ class RulingFile(MutableMapping[str, Decision]):
     def __setitem__(self, key: str, decision: Decision) -> None:
         short = _short(key)
         self._kept[short] = decision
-        with self._path.open("ab") as file:
+        with explained("Writing", self._path), self._path.open("ab") as file:
             file.write(msgspec.json.encode(_RulingRow(short, decision)) + b"\n")
 
     def __delitem__(self, key: str) -> None:

@@ -9,10 +9,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, Protocol, TextIO
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ from training.core.validity import (
     LEAST_MASS,
     Decision,
     Judge,
-    JudgeModel,
     JudgeOptions,
     JudgeQuestion,
     Reply,
@@ -176,21 +174,17 @@ def _shared_length(prompts: Sequence[tuple[int, ...]]) -> int:
     return next((i for i in range(most) if low[i] != high[i]), most)
 
 
-@contextmanager
-def open_model(
-    ref: JudgeRef, options: JudgeOptions, threads: int = 0, device: str = "auto"
-) -> Iterator[LocalModel | Server]:
-    """The judge, loaded; a GGUF is converted into a temporary folder first. A UserError where it cannot be."""
+def load_judge(ref: JudgeRef, options: JudgeOptions, threads: int = 0, device: str = "auto") -> LocalModel | Server:
+    """The judge, ready to be asked; a GGUF is converted first, which takes a minute. A UserError where it cannot be."""
     if ref.kind is JudgeKind.SERVER:
-        yield Server(ref, options)
-    elif ref.kind is JudgeKind.FOLDER:
-        yield LocalModel(models.resolve_model(ref.place), ref.key, options, threads, device)
-    else:
-        from training.export.from_gguf import convert_gguf
+        return Server(ref, options)
+    if ref.kind is JudgeKind.FOLDER:
+        return LocalModel(models.resolve_model(ref.place), ref.key, options, threads, device)
+    from training.export.from_gguf import convert_gguf
 
-        with tempfile.TemporaryDirectory(prefix="seirenes-judge-") as place:
-            convert_gguf(Path(ref.place), Path(place) / "model")
-            yield LocalModel(Path(place) / "model", ref.key, options, threads, device)
+    with tempfile.TemporaryDirectory(prefix="seirenes-judge-", ignore_cleanup_errors=True) as place:
+        convert_gguf(Path(ref.place), Path(place) / "model")
+        return LocalModel(Path(place) / "model", ref.key, options, threads, device)
 
 
 # ---------------------------------------------------------------------- for the app
@@ -238,19 +232,19 @@ def answer(request: JudgeRequest, out: TextIO) -> None:
         print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
 
     ref = find_judge(request.judge.model, request.start)
-    with open_model(ref, request.judge, request.threads, request.device) as model:
-        judge = Judge(cast(JudgeModel, model), request.judge)
-        profile = choose_profile(request.prompts, ref.place) if request.solve else None
-        for start in range(0, len(request.hints), CHUNK):
-            part, began = request.hints[start : start + CHUNK], time.monotonic()
-            report = _Reporter(write, start, len(part), len(request.hints))
-            if profile is None:
-                lines = [_decided(d) for d in judge.decide([(h.problem, h.hint) for h in part], report)]
-            else:
-                lines = list(_solved(model, request, part, profile, report))
-            seconds = (time.monotonic() - began) / len(part)
-            for line in lines:
-                write({**line, "seconds": seconds})
+    model = load_judge(ref, request.judge, request.threads, request.device)
+    judge = Judge(model, request.judge)
+    profile = choose_profile(request.prompts, ref.place) if request.solve else None
+    for start in range(0, len(request.hints), CHUNK):
+        part, began = request.hints[start : start + CHUNK], time.monotonic()
+        report = _Reporter(write, start, len(part), len(request.hints))
+        if profile is None:
+            lines = [_decided(d) for d in judge.decide([(h.problem, h.hint) for h in part], report)]
+        else:
+            lines = list(_solved(model, request, part, profile, report))
+        seconds = (time.monotonic() - began) / len(part)
+        for line in lines:
+            write({**line, "seconds": seconds})
 
 
 class _Reporter:

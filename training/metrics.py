@@ -18,6 +18,9 @@ from training.rollouts.reader import flip_of
 from training.runs.config import Mode, RunConfig
 from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
 
+NOBODY = "nobody"
+"""In place of a `GateTier`: nothing was found against a hint, and nothing vouches for it."""
+
 
 def rollouts_per_step(config: RunConfig) -> int:
     """How many completions a step samples at most, replays included."""
@@ -100,6 +103,8 @@ def _adversary(result: StepResult) -> dict[str, float | None]:
         solutions = [x.outcome is Outcome.RIGHT for t in played_hints for x in t.solutions]
         figures[f"hinted/{type_}"] = _mean(map(float, solutions))
         figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in played_hints if t.written)
+    for tier, count in Counter(t.gate.tier for t in fresh).items():
+        figures[f"decided_by/{tier or NOBODY}"] = count / len(fresh)
     for gate, count in Counter(t.gate.gate for t in fresh if t.gate.gate is not None).items():
         figures[f"gate_fail/{gate}"] = count / len(fresh)
     follows = [follows_hint(x.answer, t.problem, t.hint.suggested) for t in result.hints for x in t.solutions]

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from training import memory, metrics
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
 from training.core.prompts import Message
 from training.core.types import HintType, Role
+from training.core.validity import OFF, Judge
 from training.engine.base import Cancelled, SamplingParams
 from training.engine.checkpoint import atomic_folder, damage, latest_valid, remove_partial
 from training.engine.models import (
@@ -39,6 +42,8 @@ from training.evaluation.run_store import RunEvaluations, run_eval_dir, run_suit
 from training.evaluation.torch_evaluator import sample_texts
 from training.evaluation.v01_rows import import_rows
 from training.export.from_gguf import convert_gguf
+from training.judges import JudgeRef, RulingFile, find_judge, find_measurement
+from training.local_judge import load_judge
 from training.model_names import locate_model
 from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter
@@ -133,6 +138,9 @@ class Runner:
     """The step whose evaluation was made with the present weights."""
     saved: bool = False
     """Whether the newest checkpoint holds the present state."""
+    judge_ref: JudgeRef | None = None
+    judge_failed: bool = False
+    """Whether the judge could not be asked in the newest step."""
     launched: bool = False
     """Whether there are checkpoints, so that the settings have worked before, or it has announced itself."""
 
@@ -165,7 +173,7 @@ class Runner:
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
-            self.timer, adversary=self.adversary,
+            self.timer, self._load_judge(), adversary=self.adversary,
         )  # fmt: skip
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
@@ -251,8 +259,31 @@ class Runner:
             "resumed_from": self.resumed_from, "versions": versions(), "machine": describe_machine(),
             "threads": self.backend.threads, "dtype": self.number_type.name, "dtype_gflops": self.number_type.gflops,
             "rollouts_per_step": metrics.rollouts_per_step(c), "config": to_dict(c),
-            "alarms": self.health.raised, **memory.memory_figures(),
+            "alarms": self.health.raised, **self._judge_facts(), **memory.memory_figures(),
         }  # fmt: skip
+
+    def _load_judge(self) -> Judge | None:
+        """The model that decides on hints, where the run names one."""
+        options = self.config.judge
+        if options.model == OFF:
+            return None
+        self.judge_ref = find_judge(options.model, self.config.model.path)
+        model = load_judge(self.judge_ref, options, self.backend.threads, self.config.model.device)
+        return Judge(model, options, RulingFile(self.paths.rulings))
+
+    def _judge_facts(self) -> dict[str, Any]:
+        if self.judge_ref is None:
+            return {}
+        found = find_measurement(self.judge_ref, self.config.judge)
+        return {"judge": {"name": self.judge_ref.name, "measured": found and msgspec.to_builtins(found)}}
+
+    def _report_judge(self) -> None:
+        """Say once that the judge cannot be asked; what it was not asked about is refused meanwhile."""
+        failure = self.loop.judge.failure if self.loop.judge is not None else ""
+        if failure and not self.judge_failed:
+            self.warn("judge_unavailable", f"The judge could not be asked about every hint. {failure} Hints that are "
+                      "not decided are refused.", "See to the judge; the run goes on meanwhile.")  # fmt: skip
+        self.judge_failed = bool(failure)
 
     def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
         self._load(folder)
@@ -349,6 +380,7 @@ class Runner:
         if result.step == (self.resumed_from or 0) + 1:
             figures["warming_up"] = 1.0
         self.log.write(EventKind.STEP, step=result.step, metrics=figures)
+        self._report_judge()
         for change in self.health.observe(result.step, figures):
             self._tell(change)
         self.recorded = result.step
@@ -464,6 +496,8 @@ class Runner:
             return f"evaluating, at {c.done} of {c.total} solutions", compute
         if part == TimePart.GRADING:
             return f"grading the answers of {stage}", compute
+        if part == TimePart.GATES and c.name == "judge":
+            return f"asking the judge, at {c.done} of {c.total} hints", "See whether the judge's server answers."
         if part == TimePart.GATES:
             return "checking hints at the gates", compute
         if part == TimePart.RECORDING and self.waited:
@@ -615,7 +649,8 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
 
 _DOING = {
     "setup": "the model was loaded", "eval": "the frozen suite was measured", "r1_clean": "clean questions were solved",
-    "r2_hint": "hints were written", "r3_hinted": "hinted questions were solved", "update": "the weights were updated",
+    "r2_hint": "hints were written", "judge": "the judge decided on hints", "r3_hinted": "hinted questions were solved",
+    "update": "the weights were updated",
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, Placement, adversary_messages, join_hint, reasoner_messages
 from training.core.question_parser import move_question
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
+from training.core.validity import Judge
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
 from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of, trained_roles
 from training.runs.timing import StageTimer, TimePart
@@ -181,6 +182,8 @@ class SelfPlay:
     types: tuple[HintType, ...] = tuple(HintType)
     timer: StageTimer = field(default_factory=StageTimer)
     """What the time goes into; the backend may count its part in the same one."""
+    judge: Judge | None = None
+    """Asked about hints for which neither a rule nor their structure vouches; None lets them pass."""
     step_number: int = 0
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
     adversary: Backend | None = None
@@ -241,6 +244,7 @@ class SelfPlay:
         clock.lap("r1")
 
         self._write_hints(rounds, rng)
+        self._ask_judge(rounds)
         clock.lap("r2")
 
         replayed = self._draw_replays(rounds, rng)
@@ -331,6 +335,18 @@ class SelfPlay:
         special = self.backend.codec.special_texts() | self.backend_of(Role.ADVERSARY).codec.special_texts()
         result = check_hint(hint.text, problem, self.config.gates, others=others, special_texts=special)
         return PlayedHint(problem, hint, id_, result)
+
+    def _ask_judge(self, rounds: list[Round]) -> None:
+        if self.judge is None:
+            return
+        asked = [t for r in rounds for t in r.hints if t.gate.passed and t.gate.tier is None]
+        with self.timer.lap(TimePart.GATES):
+            decisions = self.judge.decide(
+                [(t.problem, t.hint.text) for t in asked],
+                lambda done, total: self.callbacks.stage("judge", done, total), self.callbacks.cancelled,
+            )  # fmt: skip
+        for played, decision in zip(asked, decisions, strict=True):
+            played.gate = decision.gate_result
 
     def _draw_replays(self, rounds: list[Round], rng: random.Random) -> list[PlayedHint]:
         # Replays keep old defences; a Reasoner that is not trained forgets none.

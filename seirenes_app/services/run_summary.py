@@ -33,6 +33,7 @@ STAGE_LABELS = {
     "eval": "measuring the frozen suite",
     "r1_clean": "solving clean questions",
     "r2_hint": "writing hints",
+    "judge": "asking the judge about hints",
     "r3_hinted": "solving hinted questions",
     "update": "updating the weights",
     "checkpoint": "saving a checkpoint",

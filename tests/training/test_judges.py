@@ -6,6 +6,7 @@ import time
 import pytest
 from helpers import keyring_file
 from helpers.chat_server import ChatServer
+from helpers.interrupted_runs import events_of, make_run
 
 from training.core.types import AnswerKind, Problem
 from training.core.validity import Ballot, Decision, Judge, JudgeOptions, JudgeQuestion, Ruling, Vote
@@ -24,6 +25,7 @@ from training.judges import (
     known_measurements,
     save_server_key,
 )
+from training.runner import run_directory
 
 PROBLEM = Problem(
     "p", "typed", "Tom buys 7 apples and gets 5 more. How many has he?", "12", AnswerKind.NUMBER, "#### 12"
@@ -210,3 +212,37 @@ def test_a_measurement_counts_for_the_judge_and_options_that_it_was_made_with(tm
     assert find_measurement(find_judge("http://127.0.0.1:1/v1#other"), options) is None
     (tmp_path / "judges.json").write_text("[{")
     assert known_measurements() == []
+
+
+def one_step(tmp_path, *overrides):
+    paths = make_run(
+        tmp_path, "r", "mode=random", "steps=1", "rollout.questions=4", "rollout.clean=2", "rollout.hints=2",
+        "rollout.hinted=1", "evaluation.every=0", "evaluation.problems=4", "judge.votes=1", *overrides,
+    )  # fmt: skip
+    assert run_directory(paths.root) == "finished"
+    found = events_of(paths)
+    (step,) = (e.data["metrics"] for e in found if e.kind == "step")
+    return paths, found, step
+
+
+def test_a_run_refuses_what_its_judge_refuses_and_counts_who_decided(tmp_path):
+    with ChatServer(lambda _: "yes") as chat:  # of one vote: "yes, it changes the answer"
+        paths, found, step = one_step(tmp_path, f"judge.model={chat.address}#m")
+    asked = 1 - step.get("decided_by/structure", 0) - step.get("decided_by/rule", 0)
+    assert step.get("gate_fail/judge", 0) == pytest.approx(asked)
+    assert step.get("decided_by/judge", 0) == pytest.approx(asked)
+    assert "decided_by/nobody" not in step
+    launch = next(e for e in found if e.kind == "launch")
+    assert launch.data["judge"] == {"name": f"m at {chat.address[7:-3]}", "measured": None}
+    assert (len(chat.requests) > 0) == (asked > 0)
+    assert paths.rulings.is_file() == (asked > 0)
+
+
+def test_a_run_goes_on_without_its_judge_and_says_so(tmp_path):
+    with ChatServer() as chat:
+        pass
+    _, found, step = one_step(tmp_path, f"judge.model={chat.address}")
+    if step.get("gate_fail/judge"):
+        (warning,) = (e for e in found if e.kind == "warning" and e.data["code"] == "judge_unavailable")
+        assert "did not answer" in warning.data["message"]
+    assert found[-1].data["outcome"] == "finished"

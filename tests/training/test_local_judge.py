@@ -14,7 +14,7 @@ from training.core.validity import JudgeOptions, JudgeQuestion, Ruling, read_yes
 from training.engine.models import head_logits, hidden_states
 from training.evaluation.hint_labels import judged_hints
 from training.judges import find_judge
-from training.local_judge import answer, open_model, request_of
+from training.local_judge import answer, load_judge, request_of
 from training.runs.processes import child_environment
 
 OPTIONS = JudgeOptions(votes=3, max_tokens=8)
@@ -36,14 +36,12 @@ def never():
 @pytest.fixture(scope="module")
 def starter():
     ref = find_judge("starter")
-    with open_model(ref, OPTIONS, threads=1, device="cpu") as model:
-        yield model
+    return load_judge(ref, OPTIONS, threads=1, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def smollm2(smollm2_folder):
-    with open_model(find_judge(str(smollm2_folder)), OPTIONS, threads=1, device="cpu") as model:
-        yield model
+    return load_judge(find_judge(str(smollm2_folder)), OPTIONS, threads=1, device="cpu")
 
 
 def alone(model, prompt):

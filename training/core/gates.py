@@ -2,7 +2,8 @@
 
 Two tiers decide without a model: rules for what is certain (`leaks` and here), and structure for what a hint claims
 about the problem. A hint of the hint language is parsed, and its clauses decide (`hint_language`); of any other text
-`structure` says what claims are refused and what instructions are not.
+`structure` says what claims are refused and what instructions are not. What they leave
+open a judge can be asked about (`validity`).
 """
 
 import re
@@ -39,6 +40,8 @@ class Gate(StrEnum):
     OUTSIDE_LANGUAGE = "outside_language"
     """No hint of the hint language, in a run that is kept to it."""
     NEAR_DUPLICATE = "near_duplicate"
+    JUDGE = "judge"
+    """A model says that it changes the answer, or does not decide. Asked last, and only where a run names a judge."""
 
 
 class Texts(StrEnum):
@@ -55,6 +58,8 @@ class GateTier(StrEnum):
     """By what is written: markers, lengths, numbers, the answer in any form."""
     STRUCTURE = "structure"
     """By what the hint claims about the problem, read by plain rules."""
+    JUDGE = "judge"
+    """By the votes of a model."""
 
 
 _STRUCTURE = frozenset({Gate.REWRITES_PROBLEM, Gate.ADDS_FACT, Gate.REPLACES_QUESTION, Gate.OUTSIDE_LANGUAGE})
@@ -79,10 +84,14 @@ class GateLimits:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """`gate` is the gate that failed, None where none did; `reason` says why, in words."""
+    """`gate` is the gate that failed, None where none did; `reason` says why, in words.
+
+    `passed_by` says what vouches for a hint that passed: None where only nothing was found against it.
+    """
 
     gate: Gate | None
     reason: str
+    passed_by: GateTier | None = None
 
     @property
     def passed(self) -> bool:
@@ -90,9 +99,11 @@ class GateResult:
 
     @property
     def tier(self) -> GateTier | None:
-        """How the gate that failed decides, None where none did."""
+        """How it was decided: by the gate that failed, or by what vouches for it; None where neither is so."""
         if self.gate is None:
-            return None
+            return self.passed_by
+        if self.gate is Gate.JUDGE:
+            return GateTier.JUDGE
         return GateTier.STRUCTURE if self.gate in _STRUCTURE else GateTier.RULE
 
 

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from training.core.answer_reader import split_reasoning
+from training.core.gates import Gate, GateResult, GateTier
 from training.core.options import option
 from training.core.prompts import Message
 from training.core.types import Problem
@@ -246,6 +247,12 @@ class Decision:
         return f"The judge did not decide ({self.count_text}), which refuses a hint."
 
     @property
+    def gate_result(self) -> GateResult:
+        """The same as the result of a gate."""
+        passed = self.ruling is Ruling.KEPT
+        return GateResult(None, "", GateTier.JUDGE) if passed else GateResult(Gate.JUDGE, self.reason)
+
+    @property
     def count_text(self) -> str:
         """The votes, as in "2 for changes, 1 for keeps"."""
         counts = Counter(b.vote for b in self.ballots)
@@ -295,6 +302,8 @@ class Judge:
 
     def __init__(self, model: JudgeModel, options: JudgeOptions, kept: MutableMapping[str, Decision] | None = None):
         self.model, self.options = model, options
+        self.failure = ""
+        """Why the model could not be asked about a hint of the last call; "" where it could."""
         self._kept: MutableMapping[str, Decision] = {} if kept is None else kept
 
     def decide(
@@ -322,6 +331,7 @@ class Judge:
             for (key, question), reply in zip(asked, replies, strict=True):
                 ballots[key].append(read_ballot(reply, question.phrasing, self.options.confidence))
         made = {key: tally(found, votes) for key, found in ballots.items()}
+        self.failure = next((decision.failure for decision in made.values() if decision.failure), "")
         self._kept.update((key, decision) for key, decision in made.items() if not decision.failure)
         return [made[key] if key in made else self._kept[key] for key in keys]
 

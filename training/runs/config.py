@@ -22,6 +22,7 @@ from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
 from training.core.prompts import ProfileError, PromptProfile, Sampling, profile_from_dict, profile_to_toml
 from training.core.types import Aggregation, HintType, Role
+from training.core.validity import JudgeOptions
 from training.errors import UserError
 from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
 
@@ -250,6 +251,7 @@ class RunConfig:
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     gates: GateLimits = field(default_factory=GateLimits)
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     update: UpdateConfig = field(default_factory=UpdateConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)

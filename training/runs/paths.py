@@ -56,6 +56,8 @@ class RunPaths:
     """What was asked; written by the window and the command."""
     log = FileAt("trainer.log")
     rollouts = FileAt("rollouts.db")
+    rulings = FileAt("rulings.jsonl")
+    """What the judge said of each hint; written by the trainer."""
     checkpoints = FileAt("checkpoints")
     """The folder of step_000000, step_000020, …"""
     evaluations = FileAt("evaluations")

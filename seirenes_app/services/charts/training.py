@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import GATES, HINT_TYPES, NAMED, OVERLAID, TIME_PARTS, SeriesStyle
 from seirenes_app.services.run_time import PART_LABELS, main_parts, step_parts
-from training.core.gates import Gate
+from training.core.gates import Gate, GateTier
 from training.runs.status import RunState
 
 MEAN_OF = 5  # steps in the trailing mean that is drawn over a noisy series
@@ -17,7 +17,7 @@ GATE_LABELS = {
     Gate.MARKERS: "contains markers", Gate.REPETITION: "repeats itself", Gate.NUMBERS: "invents numbers",
     Gate.REWRITES_PROBLEM: "rewrites the problem", Gate.ADDS_FACT: "adds a fact",
     Gate.REPLACES_QUESTION: "replaces the question", Gate.OUTSIDE_LANGUAGE: "outside the language",
-    Gate.NEAR_DUPLICATE: "near duplicate",
+    Gate.NEAR_DUPLICATE: "near duplicate", Gate.JUDGE: "refused by the judge",
 }  # fmt: skip
 
 
@@ -115,6 +115,10 @@ def _gates(state: RunState) -> list[Series]:
             values = [known.get(step, 0.0) for step in steps]
             found.append(Series(GATE_LABELS[gate], style, steps, values, base=tuple(base)))
             base = [low + value for low, value in zip(base, values, strict=True)]
+    for tier, colour, label in ((GateTier.STRUCTURE, "clean", "structure"), (GateTier.JUDGE, "accent", "the judge")):
+        x, shares = state.history.series(f"decided_by/{tier}")
+        if x and any(shares):
+            found.append(Series(f"decided by {label}", SeriesStyle(colour, ":"), x, shares, width=1.4))
     return found
 
 

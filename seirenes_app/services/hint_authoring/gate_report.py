@@ -21,6 +21,7 @@ GATE_NAMES = {
     Gate.REPLACES_QUESTION: "Keeps the question",
     Gate.OUTSIDE_LANGUAGE: "Within the hint language, where asked for",
     Gate.NEAR_DUPLICATE: "Not a duplicate",
+    Gate.JUDGE: "Passes the judge",
 }
 """What a hint is that passes, in two or three words."""
 

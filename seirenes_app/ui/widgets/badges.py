@@ -103,6 +103,7 @@ REFUSED = {
     Gate.REPLACES_QUESTION: "Replaces the question",
     Gate.OUTSIDE_LANGUAGE: "Outside the hint language",
     Gate.NEAR_DUPLICATE: "Near duplicate",
+    Gate.JUDGE: "Refused by the judge",
 }
 """What a hint does that a gate refuses."""
 PENDING = BadgeStyle("clock", "Not checked yet", "muted")
