@@ -111,7 +111,7 @@ def _complete() -> int:
 def _judge() -> int:
     # A GGUF's temporary folder is removed on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from training.local_judge import answer, request_of
+    from training.judge_requests import answer, request_of
 
     answer(request_of(sys.stdin.read()), sys.stdout)
     return 0

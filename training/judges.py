@@ -1,6 +1,6 @@
 """Judges by name: what `judge.model` means, servers as judges, and what was measured about each. No torch.
 
-A judge is asked through `training.core.validity`; the local ones run in `training.local_judge`. A server speaks the
+A judge is asked through `training.core.validity`; the local ones are in `training.local_judge`. A server speaks the
 OpenAI chat API. Its key comes from the system keyring and goes to that server alone, and over plain HTTP to this
 machine alone.
 """

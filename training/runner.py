@@ -42,8 +42,8 @@ from training.evaluation.run_store import RunEvaluations, run_eval_dir, run_suit
 from training.evaluation.torch_evaluator import sample_texts
 from training.evaluation.v01_rows import import_rows
 from training.export.from_gguf import convert_gguf
+from training.judge_requests import load_judge
 from training.judges import JudgeRef, RulingFile, find_judge, find_measurement
-from training.local_judge import load_judge
 from training.model_names import locate_model
 from training.problem_files import load_problems, make_problems
 from training.rollouts.database import RolloutWriter

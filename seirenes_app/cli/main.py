@@ -29,6 +29,7 @@ VERBS = {
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
     "grade": ("grade", "show how a completion is read and graded"),
     "gate": ("grade", "check a hint with the gates"),
+    "judge": ("judge", "models as judges of hints: measure, ask, list, keep a server's key"),
     "prompts": ("prompts", "list, show, copy and check prompt profiles"),
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo, needed"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from seirenes_app.services import estimate
 from seirenes_app.services.dry_run import known_measurement
 from seirenes_app.services.formatting import megabytes
+from seirenes_app.services.judging import judge_warnings
 from seirenes_app.services.machine import read_memory
 from seirenes_app.services.models.facts import kind_of, read_files, template_of
 from seirenes_app.services.run_repository import find_checkpoint
@@ -184,6 +185,7 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
     if config.data.problems and not Path(config.data.problems).is_file():
         found.append(f"There is no problem file “{config.data.problems}”.")
     found += find_shortages(config, needs, machine)
+    found += judge_warnings(config)
     if machine.live:
         name = machine.live[0] if len(machine.live[0]) <= NAME_CHARACTERS else f"{machine.live[0][:NAME_CHARACTERS]}…"
         running = f"{name} is" if len(machine.live) == 1 else f"{len(machine.live)} runs are"

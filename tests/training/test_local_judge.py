@@ -13,8 +13,8 @@ from helpers.hint_labels import labelled_hints
 from training.core.validity import JudgeOptions, JudgeQuestion, Ruling, read_yes_no
 from training.engine.models import head_logits, hidden_states
 from training.evaluation.hint_labels import judged_hints
+from training.judge_requests import answer, load_judge, request_of
 from training.judges import find_judge
-from training.local_judge import answer, load_judge, request_of
 from training.runs.processes import child_environment
 
 OPTIONS = JudgeOptions(votes=3, max_tokens=8)

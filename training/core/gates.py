@@ -2,8 +2,8 @@
 
 Two tiers decide without a model: rules for what is certain (`leaks` and here), and structure for what a hint claims
 about the problem. A hint of the hint language is parsed, and its clauses decide (`hint_language`); of any other text
-`structure` says what claims are refused and what instructions are not. What they leave
-open a judge can be asked about (`validity`).
+`structure` says what claims are refused and what instructions are not. What they leave open a judge can be asked about
+(`validity`).
 """
 
 import re
@@ -118,6 +118,8 @@ class _Case:
     special: frozenset[str]
     found: dict[Claim, str] | None = None
     parsed: bool = False
+    vouched: bool = False
+    """Whether a valid hint is decided by its forms alone, so that its structure vouches for it."""
 
     def claims(self) -> dict[Claim, str]:
         """What the hint claims that would change the answer, read once for all gates that ask."""
@@ -125,7 +127,8 @@ class _Case:
             hint = parse_hint(self.raw, self.problem)
             self.parsed = hint is not None
             invalid = invalid_claim(hint, self.problem) if hint else None
-            if hint and (invalid or decides(hint, self.problem)):
+            self.vouched = hint is not None and invalid is None and decides(hint, self.problem)
+            if invalid or self.vouched:
                 self.found = dict([invalid] if invalid else [])
             else:
                 self.found = find_claims(self.raw, self.problem)
@@ -272,7 +275,10 @@ def check_gates(
     special_texts: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Gate, str | None]]:
     """Every gate with its reason for refusing, None where it lets the hint through."""
-    case = _Case(normalise(text), text, problem, limits or GateLimits(), others, special_texts)
+    yield from _check_all(_Case(normalise(text), text, problem, limits or GateLimits(), others, special_texts))
+
+
+def _check_all(case: _Case) -> Iterator[tuple[Gate, str | None]]:
     for gate, check in _CHECKS.items():
         yield gate, check(case)
 
@@ -286,5 +292,8 @@ def check_hint(
     special_texts: frozenset[str] = frozenset(),
 ) -> GateResult:
     """The result of the first gate that refuses the hint, or a passed one."""
-    results = check_gates(text, problem, limits, others=others, special_texts=special_texts)
-    return next((GateResult(gate, reason) for gate, reason in results if reason is not None), GateResult(None, ""))
+    case = _Case(normalise(text), text, problem, limits or GateLimits(), others, special_texts)
+    for gate, reason in _check_all(case):
+        if reason is not None:
+            return GateResult(gate, reason)
+    return GateResult(None, "", GateTier.STRUCTURE if case.vouched else None)

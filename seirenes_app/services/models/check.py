@@ -284,10 +284,18 @@ def _answers_of_folder(
 
 def complete_prompts(request: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     """The lines of a `python -m training complete` process. Raises a UserError with its error, `Cancelled`."""
+    return ask_process("complete", request, cancelled)
+
+
+def ask_process(verb: str, request: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """The lines of a `python -m training` process that reads one JSON request and writes JSON lines.
+
+    Raises a UserError with its error, `Cancelled`. The process ends with the iteration.
+    """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as asked, tempfile.TemporaryFile() as errors:
         json.dump(request, asked)
         asked.seek(0)
-        with _child(asked, errors, cancelled) as child:
+        with _child(verb, asked, errors, cancelled) as child:
             assert child.stdout is not None
             for line in child.stdout:
                 if cancelled():
@@ -302,10 +310,10 @@ def complete_prompts(request: Mapping[str, Any], cancelled: Callable[[], bool]) 
 
 
 @contextmanager
-def _child(asked: Any, errors: Any, cancelled: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
+def _child(verb: str, asked: Any, errors: Any, cancelled: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
     """The process, which ends when the block ends or `cancelled` becomes true, whatever it is doing."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "training", "complete"], stdin=asked, stdout=subprocess.PIPE, stderr=errors,
+        [sys.executable, "-m", "training", verb], stdin=asked, stdout=subprocess.PIPE, stderr=errors,
         text=True, encoding="utf-8", errors="replace", env=child_environment(),
     )  # fmt: skip
     ended = threading.Event()

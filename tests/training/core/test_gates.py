@@ -89,8 +89,8 @@ def test_a_near_duplicate_of_the_batch_is_caught_and_another_hint_is_not():
     assert check_hint("A lamp costs 8 coins.", APPLES, others=others).passed
 
 
-def test_every_gate_gives_its_result():
-    assert [gate for gate, _ in check_gates("fine text", APPLES)] == list(Gate)
+def test_every_gate_that_needs_no_model_gives_its_result():
+    assert [gate for gate, _ in check_gates("fine text", APPLES)] == [gate for gate in Gate if gate is not Gate.JUDGE]
 
 
 def problem(question, gold, kind=AnswerKind.NUMBER):

@@ -1,0 +1,157 @@
+"""Judges in the app: what is known of one, asking it about hints, measuring it on the labelled hints. No Qt.
+
+The judge itself runs in a `python -m training judge` process, so that the window never waits for it and can end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from seirenes_app.services.formatting import duration, percent, percent_interval
+from seirenes_app.services.models.check import Cancelled, ask_process
+from training.core.types import Problem
+from training.core.validity import OFF, Ballot, Decision, JudgeOptions, Ruling
+from training.errors import UserError
+from training.evaluation.hint_labels import USEFUL, Agreement, judged_hints, measure_agreement
+from training.judges import STARTER, JudgeMeasurement, find_judge, find_measurement, keep_measurement
+from training.runs.config import Mode, RunConfig
+
+__all__ = ["Cancelled", "JudgeStanding", "ask_judge", "judge_standing", "judge_warnings", "measure_judge"]
+
+OnProgress = Callable[[float, int], object]
+"""Called with the hints that are done, in part, and their number."""
+SLOW_STEP_S = 60.0
+"""A judge that takes longer than this a step is warned of."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStanding:
+    """What is known of a judge: its `name`, its measurement, or why it cannot be used."""
+
+    name: str
+    measured: JudgeMeasurement | None = None
+    problem: str = ""
+
+    @property
+    def useful(self) -> bool:
+        return self.measured is not None and self.measured.agreement.useful
+
+    @property
+    def text(self) -> str:
+        """In a line, for a person."""
+        if self.problem:
+            return self.problem
+        if self.measured is None:
+            return f"{self.name}: not measured"
+        return f"{self.name}: {describe_agreement(self.measured.agreement)}"
+
+    @property
+    def warning(self) -> str:
+        """Why its decisions should not be relied on; "" where they can be."""
+        if self.problem:
+            return self.problem
+        if self.measured is None:
+            return (
+                f"The judge {self.name} has not been measured with these options: how often it is right is not known. "
+                "Measure it first."
+            )
+        found = self.measured.agreement
+        if found.useful:
+            return ""
+        return (
+            f"The judge {self.name} is not reliable: {describe_agreement(found)}. The lower limits of precision and "
+            f"recall should reach {percent(USEFUL)}."
+        )
+
+
+def describe_agreement(found: Agreement) -> str:
+    """Precision and recall with their limits, n and what was not decided, in a line."""
+    right, caught = percent_interval(found.precision), percent_interval(found.recall)
+    return f"precision {right}, recall {caught}, {percent(found.abstained)} not decided (n = {found.n})"
+
+
+def judge_standing(options: JudgeOptions, start: str = STARTER) -> JudgeStanding:
+    """What is known of the judge that the options name. Reads small files: call it off the window's thread."""
+    try:
+        ref = find_judge(options.model, start)
+    except UserError as error:
+        return JudgeStanding(options.model, problem=str(error))
+    return JudgeStanding(ref.name, find_measurement(ref, options))
+
+
+def judge_warnings(config: RunConfig) -> tuple[str, ...]:
+    """What to know about a run's judge before it starts."""
+    if config.judge.model == OFF or config.mode is Mode.CLEAN_RL:
+        return ()
+    found = judge_standing(config.judge, config.model.path)
+    warnings = [found.warning] if found.warning else []
+    if found.measured is not None:
+        # At most: hints that a rule decides cost nothing.
+        step_s = config.rollout.questions * config.rollout.hints * found.measured.agreement.seconds
+        if step_s > SLOW_STEP_S:
+            warnings.append(
+                f"The judge {found.name} takes up to {duration(step_s)} of each step. Fewer votes (judge.votes) or "
+                "another judge take less."
+            )
+    return tuple(warnings)
+
+
+# ---------------------------------------------------------------------- asking
+
+
+def ask_judge(
+    options: JudgeOptions, hints: Sequence[tuple[Problem, str]], *, start: str = STARTER,
+    on_progress: OnProgress = lambda _done, _total: None, cancelled: Callable[[], bool] = lambda: False,
+) -> list[Decision]:  # fmt: skip
+    """A decision on each hint, in their order. Blocks: off the window's thread. Raises a UserError, `Cancelled`."""
+    return [decision for decision, _ in _decide(options, hints, start, on_progress, cancelled)]
+
+
+def _decide(
+    options: JudgeOptions, hints: Sequence[tuple[Problem, str]], start: str, on_progress: OnProgress,
+    cancelled: Callable[[], bool],
+) -> list[tuple[Decision, float]]:  # fmt: skip
+    """Decisions with the seconds that each took."""
+    request = {
+        "judge": msgspec.to_builtins(options), "start": start,
+        "hints": [{"question": problem.question, "hint": hint} for problem, hint in hints],
+    }  # fmt: skip
+    found: list[tuple[Decision, float]] = []
+    on_progress(0, len(hints))
+    for line in ask_process("judge", request, cancelled):
+        if "ruling" in line:
+            found.append((_decision(line), float(line["seconds"])))
+            on_progress(len(found), len(hints))
+        else:
+            on_progress(float(line["done"]), len(hints))
+    return found
+
+
+def _decision(line: Mapping[str, Any]) -> Decision:
+    return Decision(Ruling(line["ruling"]), msgspec.convert(line["ballots"], tuple[Ballot, ...]), int(line["votes"]))
+
+
+def measure_judge(
+    options: JudgeOptions, limit: int = 0, *, start: str = STARTER,
+    on_progress: OnProgress = lambda _done, _total: None, cancelled: Callable[[], bool] = lambda: False,
+) -> JudgeMeasurement:  # fmt: skip
+    """Ask the judge about the labelled hints (`limit`: so many of them) and keep how it agrees with them.
+
+    Blocks, for minutes: off the window's thread. Raises a UserError, also where the judge could not be asked about
+    every hint; `Cancelled`.
+    """
+    ref = find_judge(options.model, start)
+    hints = judged_hints(limit)
+    decided = _decide(options, [(h.problem, h.text) for h in hints], start, on_progress, cancelled)
+    failed = next((decision.failure for decision, _ in decided if decision.failure), "")
+    if failed:
+        raise UserError(f"The judge could not be asked about every hint, so it is not measured. {failed}")
+    agreement = measure_agreement(
+        [h.valid for h in hints], [decision.ruling for decision, _ in decided], [h.problem.question for h in hints],
+        sum(seconds for _, seconds in decided),
+    )  # fmt: skip
+    return keep_measurement(ref, options, agreement)
