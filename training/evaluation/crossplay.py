@@ -77,7 +77,8 @@ class CrossPlay:
     Reasoners; above 0: later hints are harder. `cycling`: over Reasoners that have both, accuracy under earlier
     writers' hints − under later ones'; above 0 each beats the past better than the future.
     `forgetting`: the last Reasoner − each earlier writer's own contemporary, under that writer's hints; below 0 it has
-    forgotten. `cycling` and `forgetting` need Reasoners and writers of the same names.
+    forgotten. `cycling` and `forgetting` need Reasoners and writers of the same names. None of them, nor `steps`, is
+    formed of models of several runs, which have no order.
     """
 
     reasoners: tuple[str, ...]
@@ -130,6 +131,9 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
     both = range(len(reasoners)), range(len(writers))
     last = len(reasoners) - 1
     old = [(i, j) for i, j in enumerate(own) if 0 <= j < own[last]]
+    # Earlier and later are steps of one run: models of several runs have no order.
+    ordered = len({t.run for t in plan.targets}) == 1
+    attacks = ordered and len({plan.model(name).run for name in writers}) == 1
     return CrossPlay(
         tuple(reasoners),
         tuple(writers),
@@ -138,11 +142,11 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         tuple(_mean(name, rates_RWP, [(i, j) for j in both[1]]) for i, name in enumerate(reasoners)),
         tuple(_mean(name, rates_RWP, [(i, j) for i in both[0]]) for j, name in enumerate(writers)),
         _mean("own hints", rates_RWP, [(i, j) for i, j in enumerate(own) if j >= 0]),
-        tuple(_step(name, i, own[i], read_RWP, seed) for i, name in enumerate(reasoners) if own[i] >= 0),
-        _halves(read_RWP, seed),
-        _turn(_halves(read_RWP.swapaxes(0, 1), seed)),
-        _contrast(read_RWP, [(last, j) for _, j in old], old, seed),
-        _cycling(read_RWP, own, seed),
+        tuple(_step(name, i, own[i], read_RWP, seed) for i, name in enumerate(reasoners) if attacks and own[i] >= 0),
+        _halves(read_RWP, seed) if ordered else None,
+        _turn(_halves(read_RWP.swapaxes(0, 1), seed)) if attacks else None,
+        _contrast(read_RWP, [(last, j) for _, j in old], old, seed) if attacks else None,
+        _cycling(read_RWP, own, seed) if attacks else None,
     )
 
 

@@ -311,6 +311,10 @@ def played_seconds(state: RunState) -> float:
     return sum(state.history.series("seconds")[1])
 
 
+def _writing(study: StudyDefinition) -> Writing:
+    return Writing(problem_seed=study.problem_seed, max_tokens=base_config(study).rollout.max_hint_tokens)
+
+
 def measures_plan(study: StudyDefinition, runs: Mapping[tuple[str, int], RunPaths], title: str) -> EvalPlan:
     """All Reasoners of these finished runs, and the start, on the frozen suite and under the hints of every run's last
     Adversary. The problems are the same throughout."""
@@ -334,7 +338,7 @@ def measures_plan(study: StudyDefinition, runs: Mapping[tuple[str, int], RunPath
     ]
     return plan_evaluation(
         targets, [frozen, *pool], temperature=0.0, seed=study.problem_seed, title=title,
-        max_tokens=base_config(study).evaluation.max_new_tokens, writing=Writing(problem_seed=study.problem_seed),
+        max_tokens=base_config(study).evaluation.max_new_tokens, writing=_writing(study),
         writers=list(own.values()),
     )  # fmt: skip
 
@@ -344,7 +348,7 @@ def exploit_plan(study: StudyDefinition, reasoner: Target, adversary: Target, ti
     suite = replace(written_suite(adversary.name, study.problems), conditions=(Condition.HINTED,))
     return plan_evaluation(
         [reasoner], [suite], conditions=(Condition.HINTED,), temperature=0.0, seed=study.problem_seed, title=title,
-        max_tokens=base_config(study).evaluation.max_new_tokens, writing=Writing(problem_seed=study.problem_seed),
+        max_tokens=base_config(study).evaluation.max_new_tokens, writing=_writing(study),
         writers=[adversary],
     )  # fmt: skip
 

@@ -11,9 +11,10 @@ from training.evaluation.store_reader import StoreReader
 NAMES = ("r@0", "r@1", "r@2", "r@3")
 
 
-def played(folder, rule, problems=24):
+def played(folder, rule, problems=24, runs=("",) * 4):
     """A cross-play whose suites are the frozen one under the names of four writers."""
     base = small_plan(problems, NAMES, chunk_items=12)
+    base = replace(base, targets=tuple(replace(t, run=run) for t, run in zip(base.targets, runs, strict=True)))
     (ref,) = base.suites
     suites = tuple(
         SuiteRef(f"hints by {w}", ref.source, ref.digest, problems,
@@ -77,3 +78,12 @@ def test_without_writers_there_is_no_matrix(tmp_path):
     paths = fill(tmp_path, small_plan(), lambda key, problem: problem.answer)
     with StoreReader(paths.rows) as reader, pytest.raises(ValueError, match="no hints"):
         crossplay(small_plan(), reader.cells())
+
+
+def test_models_of_several_runs_have_no_order_and_so_no_contrast(tmp_path):
+    def rule(key, problem):
+        return problem.answer if place(key)[0] > 1 else "99999"
+
+    found = played(tmp_path, rule, problems=8, runs=("a", "a", "b", "b"))
+    assert [m.accuracy.mean for m in found.row_means] == [0.0, 0.0, 1.0, 1.0]
+    assert (found.progress, found.attack, found.forgetting, found.cycling, found.steps) == (None, None, None, None, ())
