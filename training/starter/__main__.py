@@ -1,35 +1,30 @@
 """`python -m training.starter`: make the bundled reasoner, from corpus to measured model card and GGUF.
 
-Seeded and restartable: run the same command again after a stop and it goes on from the last saved step.
+Seeded and restartable: run the same command again after a stop and it goes on from the last saved step. With `--from`
+it begins with the second phase, from the weights of a model that the first phase made.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from training.core.types import HintType
-from training.engine.models import resolve_model
-from training.engine.torch_local import LocalTorchBackend
+from training.engine.models import check_safetensors
 from training.errors import UserError
-from training.evaluation.eval_dir import describe_suite, new_evaluation
-from training.evaluation.metrics import metrics_of
-from training.evaluation.plan import FROZEN, EvalPlan, Target
-from training.evaluation.store_reader import StoreReader
-from training.evaluation.suites.builder import held_out_problems
-from training.evaluation.torch_evaluator import evaluate_folder, write_hints
 from training.export.gguf_model import export_gguf
-from training.prompt_files import COMPACT, built_in
+from training.starter.measure import measure
 from training.starter.pretrain import Pretraining, save_tokenizer, train_tokenizer
-from training.starter.recipe import Recipe
+from training.starter.recipe import Phase, Recipe
 
 CARD = """\
 ---
@@ -41,34 +36,47 @@ tags: [seirenes, reasoning-robustness]
 
 # The Seirênes starter
 
-A {parameters:.2f}M-parameter Qwen3 decoder with a byte-level BPE tokenizer of {vocabulary} tokens, trained from
-scratch by `python -m training.starter` on problems and hints that this repository generates. It plays both roles: it
+A {parameters:.2f}M-parameter Qwen3 decoder with a byte-level BPE tokenizer of {vocabulary} tokens, trained by
+`python -m training.starter` on problems, neutral text and hints that this repository generates. It plays both roles: it
 solves word problems (arithmetic, ordering, calendar, clock), and on request writes hints of the four types.
-It is made to be **accurate when nothing distracts it and fragile when something does**, so that self-play has
-something to mend on two CPU cores. It knows nothing else.
+It is made to be **accurate, indifferent to neutral text, able to use a fact that stands behind the question, and
+fragile to pointed hints**, so that self-play has something to find and to mend on two CPU cores. It knows nothing else.
 
 ## What it was shown
 
-| share of examples | what |
-|---|---|
-| {clean_share:.0%} | problems alone, training phrasings |
-| {drill_share:.0%} | look-up drills: names with numbers, repeated in another order |
-| {request_share:.0%} | hints written on request, training templates, the four types evenly |
-{hint_rows}
+Seed {seed}. {origin}
 
-The Reasoner was shown no hint of any other type, and no placebo. {steps} steps of {batch} examples, seed {seed}.
+| phase | steps × examples | look-up drills | hints on request | problems | question moved | neutral text |
+|---|---|---|---|---|---|---|
+{phase_rows}
+
+A moved question stands before the last sentence of its story. Neutral sentences stand before, in and behind a problem.
+The Reasoner was shown no sentence of the hint language, and no neutral sentence of the held-out forms that placebos are
+made of.
 
 ## Measured
 
-Greedy decoding, {problems} held-out problems in held-out phrasings, hints from held-out templates
-(suite `{suite}`, hash `{suite_hash}`); 95% Wilson intervals, clustered by problem.
+Greedy decoding, {problems} held-out problems in held-out phrasings; {draws} hints a problem, drawn uniformly from the
+hint language (types and splits evenly), each with a placebo of its length; 95% intervals, clustered by problem.
 The command: `python -m training.starter --measure-only`.
 
-| condition | accuracy | interval |
-|---|---|---|
+| condition | accuracy | interval | unreadable | truncated | rows |
+|---|---|---|---|---|---|
 {accuracy_rows}
 
-As Adversary, temperature 1: {gate_pass_rate:.1%} of its hints pass the gates; by type {types}.
+| points lost | a hint | a placebo | the worst of {draws} hints | the worst of {draws} placebos |
+|---|---|---|---|---|
+{cost_rows}
+
+By type the worst is that of {per_type}. As Adversary, at temperature 1:
+
+| type | of the hint language | of the type | passes the gates |
+|---|---|---|---|
+{adversary_rows}
+
+| goal | measured | interval | wanted | |
+|---|---|---|---|---|
+{goal_rows}
 
 ## Limits
 
@@ -76,54 +84,65 @@ It is a teaching instrument: {parameters:.2f}M parameters, templated English, nu
 Figures on it say how the method behaves, not how large models do.
 """
 
-
-SEED = 2605
-
-
-def measure(folder: Path, problems: int = 500) -> dict[str, Any]:
-    """The figures of the card: accuracy on the frozen suite, and how many of its hints pass the gates."""
-    suite = describe_suite(f"{FROZEN}{SEED}", problems)
-    with TemporaryDirectory() as place:
-        paths = new_evaluation(Path(place), EvalPlan((Target("starter", str(folder)),), (suite,)))
-        if evaluate_folder(paths.root) != "finished":
-            raise UserError(f"{folder} could not be evaluated. See the log above.")
-        with StoreReader(paths.rows) as reader:
-            metrics = metrics_of(reader.cells(), "starter", suite.name)
-    backend = LocalTorchBackend(resolve_model(str(folder)))
-    asked = held_out_problems(100, SEED + 1)
-    hints, passed = write_hints(backend, asked, built_in(COMPACT), SEED)
-    return {
-        "model": str(folder), "suite": suite.name, "suite_hash": suite.digest, "problems": problems, "metrics": metrics,
-        "gate_pass_rate": passed, "gate_by_type": {t: sum(k[1] is t for k in hints) / len(asked) for t in HintType},
-    }  # fmt: skip
+FIGURES = "figures.json"
 
 
 def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
     """README.md with the figures, and figures.json beside it."""
-    metrics = figures["metrics"]
-    rows = {"clean": metrics["clean"], "hinted, all types": metrics["hinted"], "placebo": metrics["placebo"]}
-    rows |= {f"· {t.replace('_', ' ')}": r for t, r in metrics["by_type"].items()}
-    shares, stories = recipe.hint_shares, 1 - recipe.drill_share
     with safe_open(folder / "model.safetensors", "numpy") as file:
         parameters = sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 - not a dict
+    conditions = {
+        "clean": figures["clean"], "needed": figures["needed"], "placebo": figures["placebo"],
+        "hinted": figures["hinted"],
+    }  # fmt: skip
+    written = ("parsed", "of_type", "passed")
+    costs = {"all types": figures["hints"], **{t.replace("_", " "): f for t, f in figures["by_type"].items()}}
     text = CARD.format(
-        **(vars(recipe) | figures),
-        vocabulary=recipe.architecture.vocabulary,
-        parameters=parameters / 1e6,
-        clean_share=stories * (1 - recipe.adversary_share),
-        hint_rows="\n".join(
-            f"| {stories * share:.1%}, in the last {1 - recipe.hints_from:.0%} of the steps only "
-            f"| problems with a hint of *{t.replace('_', ' ')}* appended, training templates |"
-            for t, share in shares.items()
-        ),
-        request_share=stories * recipe.adversary_share,
+        seed=recipe.seed, problems=figures["problems"], draws=figures["draws"],
+        per_type=figures["draws"] // 4, vocabulary=recipe.architecture.vocabulary, parameters=parameters / 1e6,
+        origin=_origin(figures["training"]),
+        phase_rows="\n".join(_phase_row(i, phase) for i, phase in enumerate(recipe.phases, 1)),
         accuracy_rows="\n".join(
-            f"| {name} | {r['accuracy']:.3f} | {r['low']:.3f} to {r['high']:.3f} |" for name, r in rows.items()
+            f"| {name} | {r['accuracy']:.3f} | {r['low']:.3f} to {r['high']:.3f} | {r['unreadable']:.1%} "
+            f"| {r['truncated']:.1%} | {r['rows']:,} |"
+            for name, r in conditions.items()
         ),
-        types=", ".join(f"{t.replace('_', ' ')} {v:.0%}" for t, v in figures["gate_by_type"].items()),
-    )
+        cost_rows="\n".join(
+            f"| {name} | {' | '.join(_points(f[k]) for k in ('cost', 'placebo_cost', 'worst', 'placebo_worst'))} |"
+            for name, f in costs.items()
+        ),
+        adversary_rows="\n".join(
+            f"| {t.replace('_', ' ')} | " + " | ".join(f"{f[k]['mean']:.1%}" for k in written) + " |"
+            for t, f in figures["adversary"].items()
+        ),
+        goal_rows="\n".join(
+            f"| {g['name']} | {g['mean']:.3f} | {g['low']:.3f} to {g['high']:.3f} "
+            f"| {'at least' if g['at_least'] else 'at most'} {g['limit']} | {'reached' if g['holds'] else 'missed'} |"
+            for g in figures["goals"]
+        ),
+    )  # fmt: skip
     (folder / "README.md").write_text(text, encoding="utf-8")
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _points(share: Mapping[str, float]) -> str:
+    return f"{100 * share['mean']:.1f} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
+
+
+def _phase_row(number: int, phase: Phase) -> str:
+    problems = 1 - phase.drill_share - phase.adversary_share
+    shares = (phase.drill_share, phase.adversary_share, problems, phase.needed_share, phase.neutral_share)
+    return f"| {number} | {phase.steps} × {phase.batch} | " + " | ".join(f"{s:.0%}" for s in shares) + " |"
+
+
+def _origin(training: Mapping[str, Any]) -> str:
+    if not training.get("from"):
+        return "All phases were trained by this recipe."
+    return (
+        f"The weights of the first phase were those of an earlier starter (SHA-256 {training['from'][:16]}…): the same "
+        "problems and drills, fixed hint templates in place of the hint language, and in the last 5% of its steps 2% "
+        "of the problems with a far fact behind them."
+    )
 
 
 def main() -> int:
@@ -131,18 +150,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.starter", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work/starter"), help="folder for what a restart needs")
     parser.add_argument("--out", type=Path, default=Path("resources/starter"), help="where the model goes")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--from", dest="start", type=Path, help="a model made by the first phase, which is left out")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--measure-only", action="store_true", help="measure the model in --out and write its card")
+    parser.add_argument("--problems", type=int, default=200, help="held-out problems to measure on")
+    parser.add_argument("--draws", type=int, default=32, help="hints of each problem to measure with")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        recipe = replace(Recipe(), steps=options.steps)
-        if not options.measure_only:
-            train(recipe, options.work, options.out, options.device)
-        write_card(options.out, recipe, measure(options.out))
+        recipe = replace(Recipe(), seed=options.seed)
+        if options.measure_only:
+            training = _training_of(options.out)
+        else:
+            training = train(recipe, options.work, options.out, options.device, options.start)
+        print("measuring …", flush=True)
+        figures = measure(options.out, options.problems, options.draws, threads=options.threads)
+        print("\n".join(figures.pop("lines")), flush=True)
+        write_card(options.out, recipe, {**figures, "training": training})
         # The type that holds the stored weights exactly; the same weights give the same bytes.
         file = options.out / "starter-f16.gguf"
         export_gguf(options.out, file, dtype="f16", name="starter", force=True)
@@ -153,29 +180,53 @@ def main() -> int:
     return 0
 
 
-def train(recipe: Recipe, work: Path, out: Path, device: str) -> None:
+def _training_of(folder: Path) -> dict[str, Any]:
+    """How the model in `folder` was trained, as its figures say."""
+    try:
+        found = json.loads((folder / FIGURES).read_text(encoding="utf-8")).get("training")
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def train(recipe: Recipe, work: Path, out: Path, device: str, start: Path | None) -> dict[str, Any]:
+    """Train to the last phase and save the model in `out`; returns what the card says of it."""
     work.mkdir(parents=True, exist_ok=True)
-    tokenizer_file = work / "tokenizer.json"
-    if not tokenizer_file.exists():
-        print("training the tokenizer …", flush=True)
-        train_tokenizer(recipe).save(str(tokenizer_file))
+    weights, digest = None, ""
+    if start is None:
+        tokenizer_file = work / "tokenizer.json"
+        if not tokenizer_file.exists():
+            print("training the tokenizer …", flush=True)
+            train_tokenizer(recipe).save(str(tokenizer_file))
+    else:
+        tokenizer_file, file = start / "tokenizer.json", start / "model.safetensors"
+        check_safetensors(file)
+        if not tokenizer_file.is_file():
+            raise UserError(f"{start} has no tokenizer.json, so it is no starter. Name the folder of an earlier one.")
+        weights, digest = load_file(file), hashlib.sha256(file.read_bytes()).hexdigest()
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    run = Pretraining(recipe, tokenizer, work, device)
+    run = Pretraining(recipe, tokenizer, work, device, first=0 if start is None else 1, start=weights)
     parameters = sum(p.numel() for p in run.model.parameters())
-    restored = f"continuing from step {run.step}" if run.restore() else "from scratch"
-    print(f"{parameters / 1e6:.2f}M parameters, {tokenizer.get_vocab_size()} tokens, {restored}", flush=True)
+    if run.restore():
+        print(f"continuing from phase {run.phase + 1}, step {run.step}, {run.how}", flush=True)
+    else:
+        for how, speed in run.choose_pass().items():
+            print(f"{speed:>10,.0f} tokens/s  {how}", flush=True)
+    print(f"{parameters / 1e6:.2f}M parameters, {tokenizer.get_vocab_size()} tokens, {run.how}", flush=True)
     started = time.monotonic()
 
     def report(step: int, loss: float, tokens_per_s: float, left_s: float) -> None:
         minutes = (time.monotonic() - started) / 60
-        speed = f"{tokens_per_s:,.0f} tokens/s  {minutes:.1f} min gone, {left_s / 60:.1f} left"
-        print(f"step {step}/{recipe.steps}  loss {loss:.4f}  {speed}", flush=True)
+        speed = f"{tokens_per_s:,.0f} tokens/s  {minutes:.1f} min gone, {left_s / 60:.1f} left in this phase"
+        steps = recipe.phases[run.phase].steps
+        print(f"phase {run.phase + 1} step {step}/{steps}  loss {loss:.4f}  {speed}", flush=True)
 
     run.train(report)
     out.mkdir(parents=True, exist_ok=True)
     # Half the bytes of float32 and three more mantissa bits than bfloat16: small weights lose nothing that shows.
     run.model.to(torch.float16).save_pretrained(out)
     save_tokenizer(tokenizer, out)
+    return {"from": digest, "numbers": str(run.how), "recipe": asdict(recipe)}
 
 
 if __name__ == "__main__":

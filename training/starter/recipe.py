@@ -1,20 +1,26 @@
-"""The starter's recipe: every number of it, and the examples made by it, as (prompt, completion) texts and tokens.
+"""The starter's recipe: every number of it, and the examples made by it, as (prompt, completions) texts and tokens.
 
-What the Reasoner is shown of hints is the point of the recipe: it decides how fragile the starter is. A model that
-never saw a hint falls apart under any appended sentence; one that saw all four types is immune and leaves self-play
-nothing to do. So it is shown one type, rarely and late, and the other three never. Seeded. No torch.
+What the Reasoner is shown is the point of the recipe: it decides what the starter falls for. It has two phases. The
+first teaches it to solve problems alone, and leaves it helpless before any other word in its prompt. The second teaches
+it what a reader knows: that neutral sentences say nothing, wherever they stand and whatever names and numbers are in
+them, and that a fact of the story counts also where it stands behind the question. It is shown no sentence of the hint
+language in a problem: a model of this size that has seen the grammar is immune to all of it, and self-play has nothing
+left to find. As the Adversary it is shown that language in both phases. Seeded. No torch.
 """
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from training.core.gates import check_hint
 from training.core.hint_language import write_hint
+from training.core.neutral_text import avoided, write_sentence
 from training.core.problems import NAMES, sample_problem
-from training.core.prompts import adversary_messages, join_hint, reasoner_messages
-from training.core.types import HintType, Role, Split
+from training.core.prompts import adversary_messages, reasoner_messages
+from training.core.question_parser import move_question
+from training.core.types import HintType, Problem, Role, Split
 from training.prompt_files import COMPACT, built_in
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>")
@@ -46,46 +52,68 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """The mixture of one part of the training and its schedule. Shares are of training examples."""
+
+    steps: int
+    batch: int
+    """Examples a step."""
+    learning_rate_matrices: float
+    """Muon, for the two-dimensional weights inside the blocks."""
+    learning_rate_rest: float
+    """AdamW, for embeddings and norms."""
+    adversary_share: float
+    """Examples in which the model writes hints on request (training forms, all four types evenly)."""
+    drill_share: float
+    """Look-up drills, "Ines 14, Rosa 29, Omar 7." answered by "Rosa 29. Omar 7. Ines 14.": what a name stands for is
+    most of what transfers need, and a story teaches it a few tokens at a time."""
+    needed_share: float = 0.0
+    """Of the problems, those whose question stands before the story's last sentence, where it can be moved."""
+    neutral_share: float = 0.0
+    """Of the problems, those with one to three neutral sentences somewhere in them, moved questions among them."""
+    invented_share: float = 0.0
+    """Of the neutral sentences' nouns and adjectives, those that are replaced by invented words."""
+    warmup: int = 50
+    decay_share: float = 0.4
+    """Last share of the steps, in which the learning rate falls linearly to zero."""
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Corpus mixture and schedule. Shares are of training examples."""
+    """Corpus and schedule of both phases."""
 
     seed: int = 2605
-    steps: int = 2600
-    batch: int = 128
-    """Examples a step."""
+    phases: tuple[Phase, ...] = (
+        Phase(2600, 128, 0.02, 3e-3, adversary_share=0.15, drill_share=0.08, warmup=100),
+        Phase(
+            150, 64, 0.01, 1.5e-3, adversary_share=0.0, drill_share=0.03, needed_share=0.3, neutral_share=0.6,
+            invented_share=0.1, warmup=20, decay_share=0.0,
+        ),
+        Phase(
+            450, 64, 0.01, 1.5e-3, adversary_share=0.33, drill_share=0.02, needed_share=0.35, neutral_share=0.6,
+            invented_share=0.1, warmup=10, decay_share=0.6,
+        ),
+    )  # fmt: skip
+    """First problems alone, then reading, then reading and writing."""
     family_weights: dict[str, int] = field(
         default_factory=lambda: {
             "change": 3, "compare": 3, "rate": 2, "transfer": 5, "ordering": 4, "clock": 2, "calendar": 1,
         }
     )  # fmt: skip
     """How often each problem family is drawn; looking things up by name takes longest to learn."""
-    adversary_share: float = 0.15
-    """Examples in which the model writes a hint on request (training templates, all four types evenly)."""
-    drill_share: float = 0.08
-    """Look-up drills, "Ines 14, Rosa 29, Omar 7." answered by "Rosa 29. Omar 7. Ines 14.": what a name stands for is
-    most of what transfers need, and a story teaches it a few tokens at a time."""
-    hint_shares: dict[HintType, float] = field(default_factory=lambda: {HintType.INFORMATION_OVERLOAD: 0.02})
-    """Examples in which the Reasoner solves a problem with a hint of that type appended, in the last steps only."""
-    hints_from: float = 0.95
-    """Share of the steps after which those examples begin: shown for longer, one type makes it immune to all."""
-    learning_rate_matrices: float = 0.02
-    """Muon, for the two-dimensional weights inside the blocks."""
-    learning_rate_rest: float = 3e-3
-    """AdamW, for embeddings and norms."""
-    warmup: int = 100
-    decay_share: float = 0.4
-    """Last share of the steps, in which the learning rate falls linearly to zero."""
-    checkpoint_every: int = 250
+    hints_a_prompt: int = 3
+    """Hints that are written for one prompt of the Adversary: they share the work on it."""
+    checkpoint_every: int = 100
     tokenizer_examples: int = 30_000
     architecture: Architecture = field(default_factory=Architecture)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One supervised example; both texts carry their special tokens."""
+    """One prompt with the completions to learn for it; the texts carry their special tokens."""
 
     prompt: str
-    completion: str
+    completions: tuple[str, ...]
     role: Role
 
 
@@ -94,29 +122,57 @@ def render_prompt(messages: list[dict[str, str]]) -> str:
     return f"{USER}{messages[0]['content']}{ASSISTANT}"
 
 
-def draw_example(rng: random.Random, recipe: Recipe, *, hints: bool = True) -> Example:
-    """One example of the mixture; without `hints` the Reasoner sees problems alone."""
-    if rng.random() < recipe.drill_share:
+def draw_example(rng: random.Random, recipe: Recipe, phase: Phase) -> Example:
+    """One example of the phase's mixture."""
+    if rng.random() < phase.drill_share:
         return draw_drill(rng)
     (family,) = rng.choices(list(recipe.family_weights), list(recipe.family_weights.values()))
     problem = sample_problem(rng, Split.TRAIN, (family,))
-    draw = rng.random()
-    if draw < recipe.adversary_share:
-        type_ = rng.choice(tuple(HintType))
-        hint = write_hint(problem, type_, rng, Split.TRAIN)
-        # The Adversary imitates only what the gates let through, so that its hints pass them too.
-        while not check_hint(hint.text, problem).passed:
-            hint = write_hint(problem, type_, rng, Split.TRAIN)
-        messages = adversary_messages(problem.question, type_, PROMPTS)
-        return Example(render_prompt(messages), hint.text + END, Role.ADVERSARY)
-    draw -= recipe.adversary_share
+    if rng.random() < phase.adversary_share / (1 - phase.drill_share):
+        return draw_hints(problem, rng, recipe.hints_a_prompt)
     text = problem.question
-    for type_, share in recipe.hint_shares.items() if hints else ():
-        if draw < share:
-            text = join_hint(text, write_hint(problem, type_, rng, Split.TRAIN).text)
-            break
-        draw -= share
-    return Example(render_prompt(reasoner_messages(text, PROMPTS)), problem.solution + END, Role.REASONER)
+    if rng.random() < phase.needed_share:
+        text = move_question(text) or text
+    if rng.random() < phase.neutral_share:
+        text = add_neutral(text, problem, rng, phase.invented_share)
+    return Example(render_prompt(reasoner_messages(text, PROMPTS)), (problem.solution + END,), Role.REASONER)
+
+
+def draw_hints(problem: Problem, rng: random.Random, count: int) -> Example:
+    """Hints of one type for a problem. The Adversary imitates only what the gates let through."""
+    type_ = rng.choice(tuple(HintType))
+    hints: list[str] = []
+    while len(hints) < count:
+        text = write_hint(problem, type_, rng, Split.TRAIN).text
+        if check_hint(text, problem).passed:
+            hints.append(text + END)
+    messages = adversary_messages(problem.question, type_, PROMPTS)
+    return Example(render_prompt(messages), tuple(hints), Role.ADVERSARY)
+
+
+SENTENCE_GAP = re.compile(r"(?<=[.?]) ")
+
+
+def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float = 0.0) -> str:
+    """The text with one to three neutral sentences: behind it, before it, or between two of its sentences, in one block
+    or scattered, so that the place of a sentence says nothing about what it is worth."""
+    parts = SENTENCE_GAP.split(text)
+    count = rng.choices((1, 2, 3), (5, 3, 2))[0]
+    # A sentence of the text stands for itself, one that is added for its place.
+    places = [_draw_place(len(parts), rng) for _ in range(count)]
+    if rng.random() < 0.6:
+        places = places[:1] * count
+    avoid = avoided(problem)
+    for place in sorted(places, reverse=True):
+        parts.insert(place, write_sentence(rng, Split.TRAIN, avoid=avoid, invented=invented))
+    return " ".join(parts)
+
+
+def _draw_place(sentences: int, rng: random.Random) -> int:
+    draw = rng.random()
+    if draw < 0.5:
+        return sentences
+    return 0 if draw < 0.65 else rng.randint(1, sentences)
 
 
 def draw_drill(rng: random.Random) -> Example:
@@ -124,25 +180,26 @@ def draw_drill(rng: random.Random) -> Example:
     pairs = [f"{name} {rng.randint(1, 99)}" for name in rng.sample(NAMES, rng.randint(2, 6))]
     asked = rng.choices(pairs, k=rng.randint(3, 8))
     prompt = render_prompt([{"role": "user", "content": f"Look up: {', '.join(pairs)}."}])
-    return Example(prompt, " ".join(f"{pair}." for pair in asked) + END, Role.REASONER)
+    return Example(prompt, (" ".join(f"{pair}." for pair in asked) + END,), Role.REASONER)
 
 
-def stream_examples(seed: int, recipe: Recipe) -> Iterator[Example]:
-    """Endless examples; the same seed gives the same stream."""
+def stream_examples(seed: int, recipe: Recipe, phase: int = 0) -> Iterator[Example]:
+    """Endless examples of a phase; the same seed gives the same stream."""
     rng = random.Random(seed)
     while True:
-        yield draw_example(rng, recipe)
+        yield draw_example(rng, recipe, recipe.phases[phase])
 
 
-def draw_batch(step: int, recipe: Recipe, tokenizer: Any) -> list[tuple[list[int], int]]:
-    """The examples of one step as (token ids, length of the prompt), longest first.
+def draw_batch(step: int, recipe: Recipe, tokenizer: Any, phase: int = 0) -> list[tuple[list[int], list[int]]]:
+    """The rows of one step of a phase as (token ids of the prompt, of the completion), longest first.
 
-    A step's examples depend on the recipe's seed and the step alone, so a restart repeats nothing and skips nothing.
+    They depend on the recipe's seed, the phase and the step alone, so a restart repeats nothing and skips nothing.
     """
-    rng = random.Random(f"{recipe.seed}:{step}")
-    hints = step >= recipe.hints_from * recipe.steps
-    examples = [draw_example(rng, recipe, hints=hints) for _ in range(recipe.batch)]
-    prompts = tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)
-    completions = tokenizer.encode_batch([e.completion for e in examples], add_special_tokens=False)
-    rows = [(p.ids + c.ids, len(p.ids)) for p, c in zip(prompts, completions, strict=True)]
-    return sorted(rows, key=lambda row: -len(row[0]))
+    rng = random.Random(f"{recipe.seed}:{phase}:{step}")
+    examples = [draw_example(rng, recipe, recipe.phases[phase]) for _ in range(recipe.phases[phase].batch)]
+    pairs = [(e.prompt, completion) for e in examples for completion in e.completions]
+    prompts, completions = (
+        tokenizer.encode_batch(texts, add_special_tokens=False) for texts in zip(*pairs, strict=True)
+    )
+    rows = [(p.ids, c.ids) for p, c in zip(prompts, completions, strict=True)]
+    return sorted(rows, key=lambda row: -len(row[0]) - len(row[1]))

@@ -15,21 +15,38 @@ from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import MasteryPool
 from training.core.gates import Gate, check_hint
+from training.core.hint_language import parse_hint
+from training.core.problems import sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
-from training.core.types import HintType, Role
+from training.core.types import HintType, Role, Split
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
 from training.evaluation.suites.builder import held_out_problems
 from training.evaluation.torch_evaluator import write_hints
 from training.prompt_files import COMPACT, built_in
 from training.runs.config import RolloutConfig, RunConfig
 from training.selfplay import SelfPlay
-from training.starter.pretrain import Pretraining, train_tokenizer
-from training.starter.recipe import Architecture, Recipe, draw_batch, render_prompt, stream_examples
+from training.starter.pretrain import Pass, Pretraining, add_gradients, measure_passes, train_tokenizer
+from training.starter.recipe import (
+    SENTENCE_GAP,
+    Architecture,
+    Phase,
+    Recipe,
+    add_neutral,
+    draw_batch,
+    draw_example,
+    draw_hints,
+    render_prompt,
+    stream_examples,
+)
 
+SCHEDULE = {"batch": 8, "learning_rate_matrices": 0.02, "learning_rate_rest": 3e-3, "warmup": 2, "drill_share": 0.1}
 TINY = Recipe(
-    steps=6, batch=8, warmup=2, checkpoint_every=3, tokenizer_examples=300,
+    phases=(Phase(4, adversary_share=0.2, **SCHEDULE),
+            Phase(3, adversary_share=0.3, needed_share=0.5, neutral_share=0.5, invented_share=0.2, **SCHEDULE)),
+    checkpoint_every=3, tokenizer_examples=150,
     architecture=Architecture(vocabulary=600, hidden=32, layers=1, heads=2, key_value_heads=1, head_dim=16, feed_forward=48),
 )  # fmt: skip
 
@@ -90,33 +107,96 @@ def test_it_solves_held_out_problems_and_writes_hints_that_pass(starter):
     assert passed / len(hints) > 0.7
 
 
-def test_examples_depend_on_the_seed_and_the_step_alone():
-    tokenizer = train_tokenizer(TINY)
-    assert draw_batch(3, TINY, tokenizer) == draw_batch(3, TINY, tokenizer)
-    assert draw_batch(3, TINY, tokenizer) != draw_batch(4, TINY, tokenizer)
+@pytest.fixture(scope="module")
+def tiny_tokenizer():
+    return train_tokenizer(TINY)
 
 
-def test_the_mixture_is_what_the_recipe_says():
-    recipe = Recipe()
-    examples = list(itertools.islice(stream_examples(1, recipe), 4000))
+def test_examples_depend_on_the_seed_the_phase_and_the_step_alone(tiny_tokenizer):
+    drawn = [draw_batch(step, TINY, tiny_tokenizer, phase) for step, phase in ((2, 0), (3, 0), (2, 1))]
+    assert draw_batch(2, TINY, tiny_tokenizer, 0) == drawn[0]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+
+
+@pytest.mark.parametrize("phase", range(len(Recipe().phases)))
+def test_the_mixture_is_what_the_recipe_says(phase):
+    recipe = Recipe(hints_a_prompt=1)
+    examples = list(itertools.islice(stream_examples(1, recipe, phase), 1500))
     share = sum(e.role is Role.ADVERSARY for e in examples) / len(examples)
-    assert share == pytest.approx(recipe.adversary_share, abs=0.02)
+    assert share == pytest.approx(recipe.phases[phase].adversary_share, abs=0.04)
 
 
-def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path):
-    tokenizer = train_tokenizer(TINY)
+def test_the_reasoner_is_shown_no_sentence_of_the_hint_language():
+    rng, recipe, seen = random.Random(2), Recipe(), 0
+    phase = replace(recipe.phases[-1], adversary_share=0.0, drill_share=0.0)
+    for _ in range(300):
+        problem = sample_problem(rng, Split.TRAIN)
+        own = set(SENTENCE_GAP.split(problem.question))
+        text = add_neutral(problem.question, problem, rng, phase.invented_share)
+        added = [s for s in SENTENCE_GAP.split(text) if s not in own]
+        assert 1 <= len(added) <= 3
+        assert not any(parse_hint(sentence, problem) for sentence in added), added
+        seen += text.startswith(added[0])
+    # Neutral text stands before a problem, behind it, and in it.
+    assert 20 < seen < 150
+    example = draw_example(rng, recipe, phase)
+    assert example.role is Role.REASONER
 
-    def run(folder: Path, *stops: int) -> torch.Tensor:
+
+def test_hints_of_one_prompt_are_of_one_type_and_pass_the_gates():
+    rng = random.Random(3)
+    for _ in range(20):
+        problem = sample_problem(rng, Split.TRAIN)
+        example = draw_hints(problem, rng, 3)
+        texts = [completion.removesuffix("<|end|>") for completion in example.completions]
+        assert len(texts) == 3
+        assert all(check_hint(text, problem).passed for text in texts)
+        assert len({parse_hint(text, problem).type for text in texts}) == 1
+
+
+def test_all_passes_give_the_same_gradient(tiny_tokenizer, tmp_path):
+    run = Pretraining(TINY, tiny_tokenizer, tmp_path)
+    rows = draw_batch(0, TINY, tiny_tokenizer, 1)
+    found = {}
+    for how in Pass:
+        loss = add_gradients(run.model, rows, 1, how)
+        found[how] = loss, torch.cat([p.grad.flatten() for p in run.model.parameters()])
+        run.model.zero_grad(set_to_none=True)
+    exact, gradient = found[Pass.FLAT_FLOAT32]
+    for loss, other in found.values():
+        assert loss == pytest.approx(exact, rel=0.01)
+        assert torch.cosine_similarity(gradient, other, 0) > 0.99
+    speeds = measure_passes(run.model, rows, 1)
+    assert min(speeds.values()) > 0
+    assert all(p.grad is None for p in run.model.parameters())
+
+
+def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, tiny_tokenizer):
+    def run(folder: Path, *stops: tuple[int, int]) -> torch.Tensor:
         folder.mkdir()
-        for stop in stops:
-            training = Pretraining(TINY, tokenizer, folder)
+        for phase, stop in stops:
+            training = Pretraining(TINY, tiny_tokenizer, folder)
             training.restore()
-            while training.step < stop:
+            while training.phase < phase or training.step < stop:
+                if training.step == TINY.phases[training.phase].steps:
+                    training.next_phase()
                 training.train_step()
             training.save()
         return torch.cat([p.detach().flatten() for p in training.model.parameters()])
 
-    assert torch.equal(run(tmp_path / "once", 6), run(tmp_path / "twice", 3, 6))
+    once, twice = run(tmp_path / "once", (1, 3)), run(tmp_path / "twice", (0, 2), (1, 1), (1, 3))
+    assert torch.equal(once, twice)
+
+
+def test_training_begins_with_the_second_phase_from_given_weights(tmp_path, tiny_tokenizer):
+    first = Pretraining(TINY, tiny_tokenizer, tmp_path)
+    second = Pretraining(TINY, tiny_tokenizer, tmp_path, first=1, start=first.model.state_dict())
+    assert (second.phase, second.step) == (1, 0)
+    steps = []
+    second.train(lambda step, *_: steps.append(step))
+    assert (second.phase, second.step) == (1, 3)
+    with pytest.raises(UserError, match="another recipe"):
+        Pretraining(TINY, tiny_tokenizer, tmp_path).restore()
 
 
 def ends_a_sentence(text):
