@@ -1,11 +1,12 @@
 """The starter's recipe: every number of it, and the examples made by it, as (prompt, completions) texts and tokens.
 
-What the Reasoner is shown is the point of the recipe: it decides what the starter falls for. It has two phases. The
-first teaches it to solve problems alone, and leaves it helpless before any other word in its prompt. The second teaches
-it what a reader knows: that neutral sentences say nothing, wherever they stand and whatever names and numbers are in
-them, and that a fact of the story counts also where it stands behind the question. It is shown no sentence of the hint
-language in a problem: a model of this size that has seen the grammar is immune to all of it, and self-play has nothing
-left to find. As the Adversary it is shown that language in both phases. Seeded. No torch.
+What the Reasoner is shown is the point of the recipe: it decides what the starter falls for. The first phase teaches it
+to solve problems alone, and leaves it helpless before any other word in its prompt. The others teach it what a reader
+knows: that neutral sentences say nothing, wherever they stand and whatever names and numbers are in them, and that a
+fact of the story counts also where it stands behind the question. It is shown no sentence of the hint language in a
+problem, a stranger's age apart: a model of this size that has seen the grammar is immune to all of it, and self-play
+has nothing left to find. As the Adversary it is shown that language in the first and in the last phase. Seeded. No
+torch.
 """
 
 import random
