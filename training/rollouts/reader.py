@@ -111,6 +111,46 @@ class TracePair:
     siblings: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenHint:
+    """A hint of the Adversary as it was written; `gate` is the one that refused it, "" where it passed all."""
+
+    step: int
+    id: str
+    problem_id: str
+    type: str
+    text: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class HintOutcomes:
+    """The solutions under one hint in one step, counted. `archived`: it was replayed. `clean` is the accuracy on the
+    question alone, in that step or else over the run; None where it was never asked."""
+
+    step: int
+    id: str
+    problem_id: str
+    type: str
+    text: str
+    archived: bool
+    total: int
+    right: int
+    unreadable: int
+    truncated: int
+    clean: float | None
+    placement: str
+
+
+@dataclass(frozen=True, slots=True)
+class HintTables:
+    """All hints of a run, in the order of its steps; `problems` has family, question and gold answer by id."""
+
+    written: tuple[WrittenHint, ...]
+    played: tuple[HintOutcomes, ...]
+    problems: Mapping[str, tuple[str, str, str]]
+
+
 def flip_of(right: bool, clean_accuracy: float | None) -> Flip | None:
     """What the hint did to one solution; None where the question has no clean group to compare with."""
     if clean_accuracy is None:
@@ -401,6 +441,44 @@ class RolloutReader:
             sum(steps.values()), steps, counts["stage"], counts["role"], counts["type"], counts["family"],
             counts["outcome"], counts["gate"], counts["flip"], follows,
         )  # fmt: skip
+
+    def hints(self, cancelled: Callable[[], bool] | None = None) -> HintTables:
+        """Every hint with what became of it. Reads the whole table: not for the window's thread. Raises
+        `Cancelled`."""
+        with self._asking(cancelled) as db:
+            columns = {row[1] for row in db.execute("PRAGMA table_info(rollouts)")}
+            clean = dict(db.execute(
+                "SELECT problem_id, avg(outcome = 'right') FROM rollouts WHERE stage = 'r1_clean' GROUP BY problem_id"
+            ))  # fmt: skip
+            problems = {
+                id_: (family or "", question, gold)
+                for id_, family, question, gold in db.execute(
+                    "SELECT problem_id, family, question, gold FROM rollouts WHERE id IN "
+                    "(SELECT min(id) FROM rollouts GROUP BY problem_id)"
+                )
+            }
+            written = tuple(
+                WrittenHint(step, hint_id or "", problem, type_ or "", text or "", gate or "")
+                for step, hint_id, problem, type_, text, gate in db.execute(
+                    "SELECT step, hint_id, problem_id, hint_type, hint, gate FROM rollouts WHERE stage = 'r2_hint' "
+                    "ORDER BY id"
+                )
+            )
+            here, placed = (name if name in columns else "NULL" for name in ("clean_accuracy", "placement"))
+            played = tuple(
+                HintOutcomes(
+                    step, hint_id or "", problem, type_ or "", text or "", bool(archived), total, right, unreadable,
+                    truncated, clean.get(problem) if accuracy is None else accuracy, placement or "",
+                )
+                for step, hint_id, problem, type_, text, archived, total, right, unreadable, truncated, accuracy,
+                placement in db.execute(
+                    "SELECT step, hint_id, problem_id, min(hint_type), min(hint), max(archived), count(*), "
+                    "sum(outcome = 'right'), sum(outcome IN ('unparsable', 'ambiguous')), sum(outcome = 'truncated'), "
+                    f"avg({here}), min({placed}) FROM rollouts WHERE stage = 'r3_hinted' "
+                    "GROUP BY step, hint_id, problem_id ORDER BY min(id)"
+                )
+            )  # fmt: skip
+        return HintTables(written, played, problems)
 
     def rows(self, ids: Sequence[int]) -> list[dict[str, Any]]:
         """The rows of these ids, in this order: every column of the table by its name, and `id`."""
