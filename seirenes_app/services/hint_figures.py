@@ -14,14 +14,7 @@ import msgspec
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import GATES, HINT_TYPES, NUMBERED, SeriesStyle
-from seirenes_app.services.formatting import (
-    brief,
-    count_of,
-    decimal,
-    percent,
-    points_interval,
-    signed_points,
-)
+from seirenes_app.services.formatting import brief, count_of, decimal, percent, points_interval, signed_points
 from seirenes_app.services.robustness.types import DataTable, Value
 from training.core.prompts import TYPE_LABELS
 from training.core.statistics import Interval
@@ -88,8 +81,7 @@ def summarise(a: HintAnalysis) -> tuple[str, ...]:
     if not a.hints:
         return (NO_VALID if a.written else NO_HINTS,)
     found = [_counts(a)]
-    if a.drop is not None:
-        found.append(_drop_sentence(a.drop))
+    found.append(drop_sentence(a))
     found.append(growth_sentence(a))
     found.append(model_sentence(a.model))
     found.append(replay_sentence(a))
@@ -107,8 +99,10 @@ def _counts(a: HintAnalysis) -> str:
     )
 
 
-def _drop_sentence(d: Difference) -> str:
-    if d.interval is None or d.first is None or d.second is None:
+def drop_sentence(a: HintAnalysis) -> str:
+    """How much harm a hint does, late against early."""
+    d = a.drop
+    if d is None or d.interval is None or d.first is None or d.second is None:
         return "Too few hints with solutions to compare the drop early and late."
     n = f"{d.n_first:,} and {d.n_second:,} hints"
     text = f"from {signed_points(d.first).lstrip('+')} to {signed_points(d.second).lstrip('+')} points"
@@ -149,7 +143,8 @@ def model_sentence(model: SuccessModel | None) -> str:
     )
     area = (
         f"The features of a hint tell wrong solutions from right ones with an area under the ROC curve of "
-        f"{_area(q.auc)} {where}; the problem and the step alone reach {_area(q.base)} (difference {_area(q.gain, signed=True)})."
+        f"{_area(q.auc)} {where}; the problem and the step alone reach {_area(q.base)} "
+        f"(difference {_area(q.gain, signed=True)})."
     )
     worse = [e for e in model.clear if e.interval.mean > 0]
     better = [e for e in model.clear if e.interval.mean < 0]
@@ -165,7 +160,7 @@ def model_sentence(model: SuccessModel | None) -> str:
 def effect_text(e: FeatureEffect) -> str:
     """'thing: the problem's own (odds × 4.5 [2.2, 9.0], 310 hints)'."""
     low, mean, high = (math.exp(x) for x in (e.interval.low, e.interval.mean, e.interval.high))
-    return f"{e.label} (odds × {decimal(mean, 1)} [{decimal(low, 1)}, {decimal(high, 1)}], {count_of(e.hints, 'hint')})"
+    return f"{e.label} (odds × {decimal(mean, 2)} [{decimal(low, 2)}, {decimal(high, 2)}], {count_of(e.hints, 'hint')})"
 
 
 def _area(found: Interval, *, signed: bool = False) -> str:
@@ -308,10 +303,10 @@ def cluster_table(a: HintAnalysis) -> DataTable:
 
 def cluster_text(a: HintAnalysis) -> DataTable:
     """The same to read."""
-    columns = ("form", "type", "hints", "share, early → late", "drop, early → late", "same hints again")
+    columns = ("form", "type", "hints", "share, early → late", "drop, early → late", "replayed", "wrong when replayed")
     return DataTable(columns, tuple(
-        (c.shape, TYPE_LABELS.get(_type(c.types[0]), c.types[0]) if c.types else "", f"{c.hints:,}", _shares(c.share),
-         _drops(c.drop), _replayed(c.replays))
+        (c.shape, c.types[0].partition("_")[0] if c.types else "", f"{c.hints:,}", _shares(c.share),
+         _drops(c.drop), *_replayed(c.replays))
         for c in a.clusters
     ))  # fmt: skip
 
@@ -343,7 +338,7 @@ def effect_rows(a: HintAnalysis) -> DataTable:
 
 def _closing(e: FeatureEffect) -> str:
     """The upper limit, which a comma parts from the rest."""
-    return f", {decimal(math.exp(e.interval.high), 1)}]"
+    return f", {decimal(math.exp(e.interval.high), 2)}]"
 
 
 def replay_table(a: HintAnalysis) -> DataTable:
@@ -380,15 +375,13 @@ def _pair(d: Difference, text: Callable[[float], str]) -> str:
     return f"{mark}{first} → {second}{end}"
 
 
-def _replayed(r: ReplayCheck | None) -> str:
+def _replayed(r: ReplayCheck | None) -> tuple[str, str]:
     if r is None:
-        return "none"
+        return "0", ""
     d = r.outcome
     mark = {Change.ROSE: "▲ ", Change.FELL: "▼ "}.get(d.change, "")
     interval = f" ({points_interval(d.interval, '')})" if d.interval is not None else ""
-    return (
-        f"{mark}{percent(d.second or 0)} wrong, {percent(d.first or 0)} expected{interval}, {count_of(r.hints, 'hint')}"
-    )
+    return f"{r.hints:,}", f"{mark}{percent(d.second or 0)}, {percent(d.first or 0)} expected{interval}"
 
 
 TABLES: Mapping[str, Callable[[HintAnalysis], DataTable]] = {
@@ -424,4 +417,5 @@ def example_lines(c: HintCluster) -> tuple[str, ...]:
 
 def third_text(a: HintAnalysis) -> str:
     """'Early: steps 1 to 26. Late: steps 54 to 80.'"""
-    return f"Early: steps {a.early[0]} to {a.early[1]}. Late: steps {a.late[0]} to {a.late[1]}."
+    early, late = (f"step {low}" if low == high else f"steps {low} to {high}" for low, high in (a.early, a.late))
+    return f"Early: {early}. Late: {late}."

@@ -35,7 +35,7 @@ def sentence(rng, question, *, own_thing):
 
 
 def make_tables(
-    seed, *, problems=80, steps=30, per_step=24, effect=1.5, trend=0.0, form_trend=0.0, replays=0, spread=0.8, base=-1.2
+    seed, *, problems=80, steps=24, per_step=24, effect=1.5, trend=0.0, form_trend=0.0, replays=0, spread=0.8, base=-1.2
 ):
     """Hints of which those with the problem's own thing raise the log-odds of a wrong solution by `effect`.
 

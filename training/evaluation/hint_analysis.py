@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -282,7 +282,7 @@ def analyse_tables(
     if cancelled():
         raise Cancelled
     firsts = _first_replays(kept, every, replays, thirds)
-    model = _success_model(kept, tables, cancelled)
+    model = _success_model(kept, tables, shapes, cancelled)
     if cancelled():
         raise Cancelled
     return HintAnalysis(
@@ -453,6 +453,10 @@ def _value_label(feature: str, value: str, shapes: _Shapes) -> str:
     return "all others" if value == OTHER and feature not in _HAS_OTHER else label_of(feature, value).partition(": ")[2]
 
 
+def _label(feature: str, value: str, shapes: _Shapes) -> str:
+    return f"form: {shapes.text.get(value, value)}" if feature == FORM else label_of(feature, value)
+
+
 _HAS_OTHER = ("subject", "thing", "number", "relation")
 """Features with a value of their own of that name."""
 
@@ -461,7 +465,7 @@ _HAS_OTHER = ("subject", "thing", "number", "relation")
 
 
 def _success_model(
-    hints: Sequence[_Hint], tables: HintTables, cancelled: Callable[[], bool]
+    hints: Sequence[_Hint], tables: HintTables, shapes: _Shapes, cancelled: Callable[[], bool]
 ) -> SuccessModel | None:  # fmt: skip
     played = [h for h in hints if h.total and h.features]
     parts = {id_: _part(id_) for id_ in {h.problem_id for h in played}}
@@ -474,6 +478,7 @@ def _success_model(
         return None
     controls = _controls(played, tables)
     values, features = _feature_matrix(played)
+    names = {(f, v): _label(f, v, shapes) for f, v in values}
     x = np.column_stack([controls, features])
     n = controls.shape[1]
 
@@ -502,7 +507,7 @@ def _success_model(
         has = held[:, j] > 0
         feature, value = values[j - n]
         effects.append(FeatureEffect(
-            feature, value, label_of(feature, value), interval, int(has.sum()), len(set(clusters[has].tolist())),
+            feature, value, names[feature, value], interval, int(has.sum()), len(set(clusters[has].tolist())),
             float(wrong_h[has].sum() / max(1.0, total_h[has].sum())),
             float(wrong_h[~has].sum() / max(1.0, total_h[~has].sum())),
         ))  # fmt: skip
@@ -538,6 +543,7 @@ def _controls(hints: Sequence[_Hint], tables: HintTables) -> Floats:
 def _feature_matrix(hints: Sequence[_Hint]) -> tuple[list[tuple[str, str]], Floats]:
     """Zero-one columns of the values that are common enough; of columns that are equal the first."""
     holders: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    forms = {id_ for id_, _n in Counter(h.cluster for h in hints).most_common(TOP_CLUSTERS)}
     for i, h in enumerate(hints):
         for feature, found in h.features.values.items() if h.features else ():
             for value in found:
@@ -545,6 +551,8 @@ def _feature_matrix(hints: Sequence[_Hint]) -> tuple[list[tuple[str, str]], Floa
                     holders[feature, value].append(i)
         if h.placement:
             holders["placement", h.placement].append(i)
+        if h.cluster in forms:
+            holders[FORM, h.cluster].append(i)
     least = max(LEAST_COUNT, LEAST_SHARE * len(hints))
     kept: dict[tuple[int, ...], tuple[str, str]] = {}
     for key in sorted(holders):
@@ -737,8 +745,3 @@ def _forgetting(firsts: Sequence[_FirstReplay]) -> tuple[ForgettingPoint, ...]:
         if check is not None:
             found.append(ForgettingPoint(check.steps_between, check))
     return tuple(found)
-
-
-def effects_of(model: SuccessModel | None) -> Mapping[str, FeatureEffect]:
-    """The effects of a model by their label."""
-    return {e.label: e for e in model.effects} if model is not None else {}

@@ -197,5 +197,5 @@ def _shape(sentence: str, scene: _Scene) -> str:
         else:
             kind = word
         parts.append(kind)
-    text = _BEFORE_MARK.sub(r"\1", " ".join(parts)).replace("# : #", "#:#")
+    text = _BEFORE_MARK.sub(r"\1", " ".join(parts)).replace("#: #", "#:#")
     return text[:1].upper() + text[1:]

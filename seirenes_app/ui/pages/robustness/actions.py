@@ -20,5 +20,6 @@ ACTIONS = (
     ActionSpec("robustness.replay", "Checkpoint replay", "Alt+3"),
     ActionSpec("robustness.compare", "Compare runs", "Alt+4"),
     ActionSpec("robustness.studies", "Studies", "Alt+5"),
+    ActionSpec("robustness.hints", "What the Adversary learned", "Alt+6"),
     ActionSpec("robustness.table", "Show the chart or its table", "Ctrl+T"),
 )

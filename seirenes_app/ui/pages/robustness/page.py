@@ -19,6 +19,7 @@ from seirenes_app.services.evaluation_estimate import estimate_request
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
 from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
@@ -50,6 +51,8 @@ from seirenes_app.ui.pages.robustness.controller import (
 from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog, RegradeDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
+from seirenes_app.ui.pages.robustness.hints_view import NO_RUN as NO_HINT_RUN
+from seirenes_app.ui.pages.robustness.hints_view import HintsView
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
 from seirenes_app.ui.pages.robustness.study_view import NewStudyDialog, StudyMonitor, StudyView
@@ -86,6 +89,7 @@ class View(StrEnum):
     REPLAY = "replay"
     COMPARE = "compare"
     STUDIES = "studies"
+    HINTS = "hints"
 
 
 SEGMENTS = (
@@ -94,6 +98,7 @@ SEGMENTS = (
     Segment(View.REPLAY, "Checkpoint replay", tip="One problem on every checkpoint (Alt+3)"),
     Segment(View.COMPARE, "Compare runs", tip="Several runs on the same suite (Alt+4)"),
     Segment(View.STUDIES, "Studies", tip="Variants × seeds with a best response to each (Alt+5)"),
+    Segment(View.HINTS, "Hints", tip="What the Adversary of the run learned (Alt+6)"),
 )
 
 
@@ -182,7 +187,7 @@ class ViewStack(QWidget):
 
 
 class RobustnessPage(Page):
-    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+5 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
+    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+6 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
 
@@ -204,6 +209,7 @@ class RobustnessPage(Page):
         self.controller = RobustnessController(self)
         self.evaluations = EvaluationMonitor(evaluations, self)
         self._replay_tasks = TaskRunner(self, threads=1)
+        self._hint_tasks = TaskRunner(self, threads=1)
         self._running_replay: CheckpointReplay | None = None
         self.dialogs = DialogHolder(self)
         self._tasks, self._prompt_tasks = TaskRunner(self, threads=1), TaskRunner(self)
@@ -233,14 +239,14 @@ class RobustnessPage(Page):
         self.source_menu = self.header.source_menu
         self.source_menu.run_name = self._runs.name_of
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
-        self.compare = CompareView()
+        self.compare, self.hints = CompareView(), HintsView()
         self.studies = StudyMonitor(parent=self)
         self.study_view = StudyView(self.studies)
-        views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view)
+        views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view, self.hints)
         self.stack = ViewStack(dict(zip(View, views, strict=True)))
         self.cards = (
             *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.cross_play.card,
-            self.replay.card, *self.study_view.cards,
+            self.replay.card, *self.study_view.cards, *self.hints.cards,
         )  # fmt: skip
         # Below the views: what comes late moves nothing under the pointer.
         self.evaluation_bar = EvaluationBar()
@@ -284,6 +290,8 @@ class RobustnessPage(Page):
         self.replay.problemRequested.connect(self._choose_problem)
         self.replay.replayRequested.connect(self._start_replay)
         self.replay.cancelRequested.connect(self._cancel_replay)
+        self.hints.analyseRequested.connect(self._analyse_hints)
+        self.hints.cancelRequested.connect(self._cancel_hints)
         monitor, bar = self.evaluations, self.evaluation_bar
         monitor.changed.connect(self._on_sources)
         monitor.started.connect(self._on_started)
@@ -315,7 +323,7 @@ class RobustnessPage(Page):
     def close_down(self) -> None:
         self.deactivate()
         self._leave_replay()
-        tasks = (self._replay_tasks, self._tasks, self._prompt_tasks)
+        tasks = (self._replay_tasks, self._hint_tasks, self._tasks, self._prompt_tasks)
         for part in (*tasks, self.evaluations, self.studies, self.controller):
             part.close()
 
@@ -331,6 +339,8 @@ class RobustnessPage(Page):
             drew = any(card.draw_if_stale() for card in (*self.compare.panels, self.compare.differences))
         elif self.stack.view is View.STUDIES:
             drew = self.study_view.draw_next()
+        elif self.stack.view is View.HINTS:
+            drew = self.hints.draw_next()
         # One draw a tick. Where there may be more to draw, the next tick comes as soon as events have been handled.
         self._draw_timer.setInterval(BUSY_MS if drew else DRAW_MS)
 
@@ -342,6 +352,7 @@ class RobustnessPage(Page):
     def open_source(self, root: Path) -> None:
         """Show the folder of a run or of an evaluation."""
         self.rows.hide()
+        self._hint_tasks.cancel()
         self.controller.open(root)
         self.track, self._opened = None, None
         self._on_sources()
@@ -398,9 +409,19 @@ class RobustnessPage(Page):
     def _on_refused(self, text: str, waiting: bool) -> None:
         self._opened = None
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
+        buttons: tuple[QPushButton, ...] = (evaluate,) if waiting else ()
+        if self.root is not None and RunPaths(self.root).rollouts.is_file():
+            # A run has hints long before its first evaluation.
+            hints = make_button("What the Adversary learned", "note", clicked=self._show_hints_alone)
+            buttons = (*buttons, hints)
         title = "No evaluations yet" if waiting else "This cannot be read"
-        self.stack.show_empty("chart" if waiting else "warning", title, text, (evaluate,) if waiting else ())
+        self.stack.show_empty("chart" if waiting else "warning", title, text, buttons)
         self._render_tools()
+
+    def _show_hints_alone(self) -> None:
+        """The hints of a run that has no evaluation yet."""
+        self.stack.show_view(View.HINTS)
+        self._show_hints()
 
     def show_nothing(self) -> None:
         self._opened, self.track = None, None
@@ -432,6 +453,8 @@ class RobustnessPage(Page):
         """Make a view the current one. Studies are there without anything that is open."""
         if view is View.STUDIES or self._opened is not None:
             self.stack.show_view(view)
+            if view is View.HINTS:
+                self._show_hints()
             self._render_tools()
         elif self.root is None:
             self.show_nothing()
@@ -684,6 +707,49 @@ class RobustnessPage(Page):
     def _leave_replay(self) -> None:
         self._replay_tasks.cancel("replay")
         self._cancel_replay()
+
+    # ------------------------------------------------------------------ what the Adversary learned
+
+    def _show_hints(self) -> None:
+        """Read the hints of the shown run, unless they are shown already or being read."""
+        run = self._hint_run()
+        if run is None:
+            self.hints.render_nothing("No run", NO_HINT_RUN)
+        elif self.hints.root != run.root and not self._hint_tasks.is_running(run.root):
+            self._analyse_hints()
+
+    def _hint_run(self) -> RunPaths | None:
+        run = self._shown_run()
+        if run is None and self.root is not None and RunPaths(self.root).rollouts.is_file():
+            return RunPaths(self.root)
+        return run
+
+    def _analyse_hints(self) -> None:
+        run = self._hint_run()
+        if run is None:
+            return
+        root = run.root
+
+        def work(task: Task) -> HintAnalysis:
+            return analyse_hints(run.rollouts, progress=task.report, cancelled=lambda: task.cancelled)
+
+        def failed(text: str) -> None:
+            self.hints.render_nothing("The hints cannot be analysed", text, analyse=True)
+
+        if self.hints.root != root:
+            self.hints.render_nothing("Reading the hints", "Every hint of the run and the solutions under it.")
+        self.hints.render_progress()
+        self._hint_tasks.cancel()
+        self._hint_tasks.run_task(
+            work, lambda found: self.hints.render_analysis(root, found), failed, progress=self.hints.render_progress,
+            key=root,
+        )  # fmt: skip
+
+    def _cancel_hints(self) -> None:
+        self._hint_tasks.cancel()
+        self.hints.progress.clear()
+        if self.hints.root is None:
+            self.hints.render_nothing("Cancelled", "The hints of this run were not analysed.", analyse=True)
 
     # ------------------------------------------------------------------ runs behind what is shown
 
