@@ -46,7 +46,7 @@ TOO_FEW_FOR_MODEL = (
 FEATURES: Mapping[str, str] = {
     FORM: "Forms", "type": "Hint types", "number": "Numbers", "subject": "Persons", "thing": "Things",
     "relation": "Verbs", "frame": "Frames", "cue": "Cues", "operation": "Operations", "target": "Targets",
-    "length": "Length", "style": "Style", "sentences": "Sentences",
+    "length": "Length", "style": "Style", "sentences": "Sentences", "suggests": "Suggested answers",
 }  # fmt: skip
 """What a frequency chart shows, by the feature."""
 FREQUENCY_NOTE = (

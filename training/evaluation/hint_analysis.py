@@ -41,7 +41,7 @@ from training.core.statistics import (
 from training.evaluation.hint_features import HintFeatures, describe_hint, label_of, stored_problem
 from training.rollouts.reader import Cancelled, HintOutcomes, HintTables, RolloutReader
 
-MAX_HINTS = 20_000
+MAX_HINTS = 10_000
 """More hints than these are thinned out evenly."""
 MAX_FIT = 6_000
 """Hints that the features are chosen on, at most."""

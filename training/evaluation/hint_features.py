@@ -7,10 +7,11 @@ described by plain rules under the same names: the problem's people and things, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from training.core.hint_language import ParsedClause, parse_hint
 from training.core.problems import DAYS, NAMES, THINGS
 from training.core.prompts import TYPE_LABELS
 from training.core.question_parser import find_entities, find_nouns, find_quantities
@@ -33,8 +34,8 @@ _DAYS = frozenset(d.casefold() for d in DAYS)
 _BEFORE_MARK = re.compile(r" ([.,?!;:)%])")
 
 _FRAMES = {
-    "another story": r"\b(?:another|different|other) (?:story|book|puzzle|problem|example|film|game|town|place)\b",
-    "dream": r"\bdreams?\b|\bdreamed\b|\bimagin\w+",
+    "story": r"\b(?:another|different|other) (?:story|book|puzzle|problem|example|film|game)\b|\bdreams?\b|\bimagin\w+",
+    "place": r"\b(?:another|different|other) (?:town|street|school|class|place|city|country)\b|\bfar away\b",
     "past": r"\byesterday\b|\bago\b|\blast (?:week|month|year|summer|night)\b|\bbefore (?:this|that)\b",
     "denied": r"\bnobody\b|\bnever\b|\bnot\b|\bno one\b|n't\b",
     "supposed": r"\bif\b|\bwould\b|\bsuppose\b|\bthink\b|\bbelieve\b",
@@ -84,12 +85,14 @@ class HintFeatures:
 LABELS: Mapping[str, str] = {
     "type": "type", "subject": "person", "thing": "thing", "number": "number", "relation": "verb", "frame": "frame",
     "cue": "cue", "target": "target", "operation": "operation", "length": "length", "style": "style",
-    "sentences": "sentences",
+    "sentences": "sentences", "placement": "placement", "suggests": "suggests",
 }  # fmt: skip
 """The features, and what each is called."""
 _NEAREST = ("own", "near_answer", "other")
 VALUE_LABELS = {
     "own": "the problem's own", "near_answer": "near the answer", "other": "another", "none": "none",
+    "story": "another story", "place": "another place", "past": "another time", "before": "before the story",
+    "general": "other problems", "written": "what is written",
     **{str(t): label for t, label in TYPE_LABELS.items()},
 }  # fmt: skip
 
@@ -120,11 +123,30 @@ def describe_hint(text: str, type_: str, problem: Problem) -> HintFeatures:
     plain = " ".join(text[:MAX_CHARACTERS].split())
     scene = _scene(problem)
     values = dict(_plain_values(plain, type_, scene))
-    sentences = tuple(_SENTENCE.findall(plain)[:MAX_SENTENCES])
-    forms = ("",) * len(sentences)
-    return HintFeatures(
-        False, tuple(Sentence(f, _shape(s, scene)) for f, s in zip(forms, sentences, strict=True)), values
-    )
+    sentences = [s for s in _SENTENCE.findall(plain) if s.strip()][:MAX_SENTENCES]
+    parsed = parse_hint(plain, problem)
+    # A hint of the language has a clause for each sentence.
+    clauses = parsed.clauses if parsed is not None and len(parsed.clauses) == len(sentences) else ()
+    if clauses:
+        values |= dict(_parsed_values(clauses))
+    forms = [c.form for c in clauses] or [""] * len(sentences)
+    shapes = tuple(Sentence(f, _shape(s, scene)) for f, s in zip(forms, sentences, strict=True))
+    return HintFeatures(bool(clauses), shapes, values)
+
+
+def _parsed_values(clauses: Sequence[ParsedClause]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What the parse says better than plain rules do."""
+
+    def nearest(found: Iterable[str]) -> tuple[str, ...]:
+        there = set(found)
+        return tuple(r for r in _NEAREST if r in there) or ("none",)
+
+    yield "subject", nearest(c.subject for c in clauses)
+    yield "thing", nearest(c.thing for c in clauses)
+    yield "number", nearest(n.relation for c in clauses for n in c.numbers)
+    yield "relation", nearest("own" if c.relation_own else "other" for c in clauses if c.relation)
+    yield "frame", tuple(dict.fromkeys(c.frame for c in clauses if c.frame)) or ("none",)
+    yield "suggests", ("an answer",) if any(c.suggests for c in clauses) else ("none",)
 
 
 # ---------------------------------------------------------------------- plain rules

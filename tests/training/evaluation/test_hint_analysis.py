@@ -1,6 +1,7 @@
 """Facts about the analysis of a run's hints, on runs whose truth is known and on the recorded one."""
 
 import dataclasses
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from helpers.hint_worlds import make_tables, problem, sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.types import HintType
+from training.core.hint_language import parse_hint, write_hint
+from training.core.problems import problem_stream
+from training.core.types import HintType, Split
 from training.evaluation import hint_analysis
 from training.evaluation.hint_analysis import Change, analyse_hints, analyse_tables, fit_beta
 from training.evaluation.hint_features import describe_hint, stored_problem
@@ -79,15 +82,15 @@ def test_a_form_that_grows_is_seen_to_grow():
 def test_the_drop_of_a_reasoner_that_learns_falls_and_of_one_that_does_not_stays():
     learns = analyse_tables(make_tables(2, trend=-2.5))
     assert learns.drop.change is Change.FELL
-    still = [analyse_tables(make_tables(seed)).drop.change for seed in range(8)]
-    assert still.count(Change.NO_CHANGE) >= 7
+    still = [analyse_tables(make_tables(seed)).drop.change for seed in range(5)]
+    assert still.count(Change.NO_CHANGE) >= 4
 
 
 def test_replayed_hints_of_an_unchanged_reasoner_show_no_change():
     """They are replayed because they succeeded, which alone makes their later success lower."""
-    found = [analyse_tables(make_tables(seed, replays=6, spread=0.4)).replays for seed in range(12)]
+    found = [analyse_tables(make_tables(seed, replays=6, spread=0.4)).replays for seed in range(8)]
     assert all(c.hints > 50 for c in found)
-    assert [c.outcome.change for c in found].count(Change.NO_CHANGE) >= 10
+    assert [c.outcome.change for c in found].count(Change.NO_CHANGE) >= 7
     assert abs(np.mean([c.outcome.second - c.outcome.first for c in found])) < 0.025
 
 
@@ -136,8 +139,8 @@ def test_it_can_be_cancelled():
 def test_very_many_hints_are_thinned_out_evenly(monkeypatch):
     monkeypatch.setattr(hint_analysis, "MAX_HINTS", 200)
     a = analyse_tables(make_tables(7))
-    assert (a.hints, a.analysed) == (30 * 24, 200)
-    assert len(a.frequencies[0].steps) == 30
+    assert (a.hints, a.analysed) == (24 * 24, 200)
+    assert len(a.frequencies[0].steps) == 24
     assert min(a.frequencies[0].hints) > 0
 
 
@@ -159,7 +162,21 @@ def test_text_outside_the_language_is_described_by_plain_rules():
     assert values["operation"] == ("add",)
     assert values["target"] == ("first",)
     assert features("It rained.")["number"] == ("none",)
-    assert features("In a dream there were 20 birds.")["frame"] == ("dream",)
+    assert features("In a dream there were 20 birds.")["frame"] == ("story",)
+
+
+def test_a_hint_of_the_language_is_described_by_its_parse():
+    rng, stream = random.Random(3), problem_stream(3, Split.TRAIN)
+    for _ in range(25):
+        p = next(stream)
+        for type_ in HintType:
+            written = write_hint(p, type_, rng)
+            found = describe_hint(written.text, type_, stored_problem(p.id, p.family, p.question, p.answer))
+            assert found.parsed
+            assert all(s.form for s in found.sentences)
+            parsed = parse_hint(written.text, p)
+            frames = {c.frame for c in parsed.clauses if c.frame}
+            assert set(found.values["frame"]) == (frames or {"none"})
 
 
 @given(st.text(max_size=300))
@@ -189,8 +206,6 @@ def test_a_beta_prior_is_recovered_from_its_counts():
 
 
 def test_the_planted_sentence_names_what_it_says():
-    import random
-
     question = problem(3)[1]
     own = dataclasses.replace(stored_problem("p", *problem(3)))
     assert describe_hint(sentence(random.Random(1), question, own_thing=True), "", own).values["thing"] == ("own",)

@@ -412,16 +412,11 @@ class RobustnessPage(Page):
         buttons: tuple[QPushButton, ...] = (evaluate,) if waiting else ()
         if self.root is not None and RunPaths(self.root).rollouts.is_file():
             # A run has hints long before its first evaluation.
-            hints = make_button("What the Adversary learned", "note", clicked=self._show_hints_alone)
+            hints = make_button("What the Adversary learned", "note", clicked=lambda: self.show_view(View.HINTS))
             buttons = (*buttons, hints)
         title = "No evaluations yet" if waiting else "This cannot be read"
         self.stack.show_empty("chart" if waiting else "warning", title, text, buttons)
         self._render_tools()
-
-    def _show_hints_alone(self) -> None:
-        """The hints of a run that has no evaluation yet."""
-        self.stack.show_view(View.HINTS)
-        self._show_hints()
 
     def show_nothing(self) -> None:
         self._opened, self.track = None, None
@@ -450,8 +445,10 @@ class RobustnessPage(Page):
         self.header.render_view(self.stack.view)
 
     def show_view(self, view: View) -> None:
-        """Make a view the current one. Studies are there without anything that is open."""
-        if view is View.STUDIES or self._opened is not None:
+        """Make a view the current one. Studies are there without anything that is open, the hints of a run before its
+        first evaluation."""
+        alone = view is View.STUDIES or (view is View.HINTS and self._hint_run() is not None)
+        if alone or self._opened is not None:
             self.stack.show_view(view)
             if view is View.HINTS:
                 self._show_hints()
