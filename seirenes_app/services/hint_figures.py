@@ -182,7 +182,7 @@ def replay_sentence(a: HintAnalysis) -> str:
     )
     if r.outcome.interval is None:
         return f"{head}; too few to compare."
-    stopped = [f"{TYPE_LABELS.get(_type(t), t)} ({points_interval(c.outcome.interval)})" for t, c in a.replays_by_type
+    stopped = [f"{_type_label(t)} ({points_interval(c.outcome.interval)})" for t, c in a.replays_by_type
                if c.outcome.change is Change.FELL and c.outcome.interval]  # fmt: skip
     forms = [f"“{brief(c.shape, 70)}” ({points_interval(c.replays.outcome.interval)})" for c in a.clusters
              if c.replays and c.replays.outcome.change is Change.FELL and c.replays.outcome.interval]  # fmt: skip
@@ -196,8 +196,8 @@ def replay_sentence(a: HintAnalysis) -> str:
     return f"{head}. {conclusion}{by}"
 
 
-def _type(name: str) -> HintType | str:
-    return HintType(name) if name in list(HintType) else name
+def _type_label(name: str) -> str:
+    return TYPE_LABELS[HintType(name)] if name in list(HintType) else name
 
 
 # ---------------------------------------------------------------------- charts

@@ -586,14 +586,14 @@ def _difference(
             scores[problem] += sign * (value - (mean or 0.0)) / len(side)
     first, second = means
     if first is None or second is None or min(sizes) < FEWEST_COMPARED or len(scores) < 2:
-        return Difference(first, second, *sizes, None)
+        return Difference(first, second, sizes[0], sizes[1], None)
     all_scores = np.array(list(scores.values()))
     g = all_scores.size
     error = float(np.sqrt(g / (g - 1) * (all_scores**2).sum()))
     df = effective_df(all_scores) if error > 1e-12 else g - 1.0
     found = ClusteredMean(second - first, 0.0 if error <= 1e-12 else error, df, g)
     interval = limited(found, t_quantile(0.975, df), limits, 0.95)
-    return Difference(first, second, *sizes, interval)
+    return Difference(first, second, sizes[0], sizes[1], interval)
 
 
 def _sides(hints: Iterable[_Hint], thirds: tuple[tuple[int, int], tuple[int, int]]) -> tuple[list[_Hint], list[_Hint]]:
@@ -604,7 +604,7 @@ def _sides(hints: Iterable[_Hint], thirds: tuple[tuple[int, int], tuple[int, int
 
 def _drop(hints: Iterable[_Hint], thirds: tuple[tuple[int, int], tuple[int, int]]) -> Difference:
     sides = _sides((h for h in hints if h.drop is not None), thirds)
-    early, late = ([(h.problem_id, h.drop or 0.0) for h in side] for side in sides)
+    early, late = [[(h.problem_id, h.drop or 0.0) for h in side] for side in sides]
     return _difference(early, late, (-2.0, 2.0))
 
 
@@ -617,7 +617,8 @@ def _clusters(
     found = []
     for id_ in sorted(sizes, key=lambda c: (-sizes[c], c))[:TOP_CLUSTERS]:
         mine = [h for h in hints if h.cluster == id_]
-        share = _difference(*([(h.problem_id, float(h.cluster == id_)) for h in side] for side in (early, late)))
+        here = [[(h.problem_id, float(h.cluster == id_)) for h in side] for side in (early, late)]
+        share = _difference(here[0], here[1])
         types = Counter(h.type for h in mine)
         found.append(HintCluster(
             id_, shapes.text.get(id_, id_), shapes.in_language.get(id_, False), len(mine),

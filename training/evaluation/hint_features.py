@@ -75,7 +75,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class HintFeatures:
-    """`values` has each feature's values, the nearest or most telling first: ``{"number": ("own", "other")}``."""
+    """`values` has each feature's values, the one nearest to the problem first: ``{"number": ("own", "other")}``."""
 
     parsed: bool
     sentences: tuple[Sentence, ...]

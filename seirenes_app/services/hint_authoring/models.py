@@ -125,7 +125,7 @@ def condition_texts(draft: Draft, problem: Problem, hint: DraftHint | None) -> d
                 text = hint.text.strip()
                 if not text:
                     raise UserError("The hint is empty. Write one, or solve the question alone.")
-                added = (text,)
+                added: tuple[str, ...] = (text,)
                 if condition is Condition.PLACEBO:
                     added = placebos_of(text, problem, plan.seed, min(PLACEBOS, planned_samples(plan)))
                 texts[condition] = tuple(join_hint(question, t, draft.placement) for t in added)

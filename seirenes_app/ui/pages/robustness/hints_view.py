@@ -83,7 +83,7 @@ class FormsCard(FigureCard):
         self.examples = make_label("", wrap=True, select=True)
         self.examples.setAccessibleName("Examples of the chosen form")
         self.examples.setMinimumHeight(5 * self.examples.fontMetrics().lineSpacing())
-        self.layout().insertWidget(3, self.examples)  # type: ignore[attr-defined]  # its layout is a column
+        self.layout().insertWidget(3, self.examples)
         self._clusters: tuple[HintCluster, ...] = ()
         self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
         self.render_texts("", "", EMPTY, empty=True)
