@@ -47,6 +47,7 @@ from seirenes_app.services.study.results import (
     all_figures,
     conclusions,
     differences_table,
+    gates_sentence,
     goal_sentence,
     main_table,
     read_results,
@@ -308,7 +309,7 @@ def _print_results(paths: StudyDir, state: StudyState, options: argparse.Namespa
     if not whole and not results.figures[Basis.ROLLOUTS]:
         return
     _print_tables(results, MAIN if not getattr(options, "all", False) else (), getattr(options, "by_seed", False))
-    for text in (*conclusions(results), unread_sentence(results)):
+    for text in (*conclusions(results), gates_sentence(results), unread_sentence(results)):
         if text:
             _say(text)
 

@@ -37,6 +37,7 @@ from seirenes_app.services.study.results import (
     StudyResults,
     conclusions,
     differences_table,
+    gates_sentence,
     goal_sentence,
     main_table,
     read_results,
@@ -363,7 +364,7 @@ def _study(paths: StudyDir) -> StudySection:
             (f"Paired differences in points, at equal {basis}", differences_table(results, basis)),
         )
     ]
-    said = tuple(filter(None, (*conclusions(results), unread_sentence(results))))
+    said = tuple(filter(None, (*conclusions(results), gates_sentence(results), unread_sentence(results))))
     return StudySection(results, said, tuple(f"Goal: {goal_sentence(g)}" for g in results.goals), tuple(tables))
 
 

@@ -565,7 +565,9 @@ def _scope(results: StudyResults) -> str:
 
 
 def _ahead(results: StudyResults, measure: Measure) -> list[str]:
-    wanted = [d for d in results.differences[Basis.ROLLOUTS] if d.measure is measure and d.second != START]
+    found = [d for d in results.differences[Basis.ROLLOUTS] if d.measure is measure]
+    # With one variant alone there is only the start to compare it with.
+    wanted = [d for d in found if d.second != START or len(results.variants) == 1]
     if not wanted:
         none = measure is Measure.EXPLOITABILITY and not results.response_rollouts
         return [f"{TEXTS[measure].title}: not measured{', as the study has no best response' if none else ''}."]
@@ -628,6 +630,18 @@ def _at_equal_time(results: StudyResults) -> list[str]:
 def _joined(clauses: Sequence[str]) -> str:
     # Not `sentence`: a variant's name keeps its small letter.
     return "; ".join(filter(None, clauses)) + "."
+
+
+def gates_sentence(results: StudyResults) -> str:
+    """How many of the hints that were tried passed the gates: an attack of which little passes says little."""
+    if not results.writing:
+        return ""
+    least = min(results.writing, key=lambda name: results.writing[name])
+    most = max(results.writing.values())
+    share = percent(results.writing[least])
+    if share == percent(most):
+        return f"Of the hints that were tried, {share} passed the gates."
+    return f"Of the hints that were tried, {share} to {percent(most)} passed the gates; least of {least}."
 
 
 def unread_sentence(results: StudyResults) -> str:

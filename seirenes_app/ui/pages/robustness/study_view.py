@@ -52,6 +52,7 @@ from seirenes_app.services.study.results import (
     all_figures,
     conclusions,
     differences_table,
+    gates_sentence,
     goal_sentence,
     main_table,
     read_results,
@@ -602,7 +603,8 @@ class StudyView(QWidget):
         self.report.setVisible(results is not None and bool(results.measures()))
         if results is None:
             return
-        _fill_lines(self.lines, [("", "", text) for text in (*conclusions(results), unread_sentence(results)) if text])
+        said = (*conclusions(results), gates_sentence(results), unread_sentence(results))
+        _fill_lines(self.lines, [("", "", text) for text in said if text])
         _fill_lines(self.goals, [(*GOAL_ICONS[g.status], f"Goal: {goal_sentence(g)}") for g in results.goals])
         measures = results.measures()
         before = self.measure.currentData()

@@ -1,0 +1,54 @@
+"""Facts about `seirenes study` that need no process: what it makes, lists, plans, shows and refuses."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from helpers.studies import DEFINITION, define, measured_study
+
+from seirenes_app.cli.main import main
+from seirenes_app.services.study.definition import BestResponse, list_studies
+from training.runs.files import write_whole
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+def call(capsys, *arguments, code=0):
+    assert main(["study", *map(str, arguments)]) == code
+    return capsys.readouterr()
+
+
+def test_a_new_study_is_listed_and_its_plan_says_how_long_it_takes(folder, capsys):
+    write_whole(folder / "my.toml", DEFINITION)
+    assert "No study yet" in call(capsys).out
+    made = call(capsys, "new", folder / "my.toml", "--seeds", "3,4", "--set", "update.kl=0.01", "--problems", "8").out
+    assert "3 variants × 2 seeds, 400 rollouts each" in made
+    assert json.loads(call(capsys, "list", "--json").out)[0]["status"] == "not started"
+    plan = call(capsys, "run", "my", "--dry-run").out
+    assert "training static, seed 4" in plan
+    assert "hours" in plan
+    assert "Nothing is measured yet." in call(capsys, "show", "my").out
+    assert "my is not running" in call(capsys, "stop", "my").out
+    (paths,) = list_studies(folder / "studies")
+    assert json.loads(paths.config.read_text())["base"]["update"]["kl"] == 0.01
+
+
+def test_a_measured_study_is_shown_as_tables_words_json_and_csv(folder, capsys):
+    measured_study(folder, replace(define(folder, seeds=(0, 1)), response=BestResponse(100)))
+    shown = call(capsys, "show", "made", "--by-seed", "--all", "--parts", "--csv", folder / "f.csv").out
+    for text in ("Under best response", "Every seed, at equal rollouts", "Goals that were set before", "2 seeds of 2"):
+        assert text in shown
+    assert (folder / "f.csv").read_text().count(",exploitability,") == 11
+    found = json.loads(call(capsys, "show", "made", "--json").out)
+    assert {g["status"] for g in found["goals"]} <= {"met", "not met", "not decided"}
+    assert all({"mean", "low", "high", "seeds", "problems", "unread"} <= set(f) for f in found["figures"])
+
+
+@pytest.mark.parametrize("arguments", [("show", "nosuch"), ("new", "nosuch"), ("run", "nosuch"), ("stop", "nosuch")])
+def test_a_name_that_is_not_there_says_what_is(folder, capsys, arguments):
+    assert "nosuch" in call(capsys, *arguments, code=2).err
