@@ -28,6 +28,7 @@ VERBS = {
     "models": ("models", "the models on this machine and of the hub: list, show, download, remove"),
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
     "analyse": ("analyse", "what the Adversary of a run learned: forms, features that succeed, what is resisted"),
+    "audit": ("audit", "sample a run's late hints for labels: the share that should not have passed"),
     "grade": ("grade", "show how a completion is read and graded"),
     "gate": ("grade", "check a hint with the gates"),
     "judge": ("judge", "models as judges of hints: measure, ask, list, keep a server's key"),

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from seirenes_app.services.answer_reading import describe_unread, unread_remedies
+from seirenes_app.services.audit import audit_of
 from seirenes_app.services.formatting import describe_prompts, percent, points
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
@@ -400,6 +401,7 @@ def _source_facts(source: Source) -> Facts:
             ("mode", state.mode), ("model", state.model), ("steps", f"{state.step} of {state.steps}"),
             ("status", f"{state.status}. {state.message}".rstrip(". ")), ("time", describe_time(state)),
             ("alarms that stand", "; ".join(alarm_title(code) for code in state.raised)),
+            ("audit of hints", audit_of(source.root)),
         ]  # fmt: skip
     if source.config is not None:
         facts.append(("seed", str(source.config.data.seed)))

@@ -1,0 +1,178 @@
+"""An audit of a run's hints: a sample of its late valid ones in a file for a person to label, and how many of them
+should not have passed the gates.
+
+The file `audit.jsonl` has one hint a line. A person sets `valid` to true where the true answer stays with the hint, and
+to false where the hint changes the answer or states it; null is not labelled yet. Labels are never changed or dropped
+here. No Qt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seirenes_app.services.formatting import count_of, percent_interval
+from seirenes_app.services.hint_authoring.problems import as_problem
+from seirenes_app.services.traces import TraceSource, row_problem
+from training.core.hint_language import decides, parse_hint
+from training.core.statistics import Interval, wilson_clustered
+from training.core.types import Problem, Stage
+from training.errors import UserError
+from training.rollouts.database import PASSED
+from training.rollouts.reader import RolloutQuery
+from training.runs.files import explained, write_whole
+from training.runs.paths import RunPaths
+
+HINTS = 300
+LATE = 0.25
+"""Share of the steps, the last ones, whose hints are sampled."""
+_BATCH = 500
+
+
+class DecidedBy(StrEnum):
+    """What let a hint through."""
+
+    FORM = "form"
+    """It is a hint of the hint language whose form leaves the answer as it is."""
+    RULES = "rules"
+    """No rule refused it."""
+
+
+class AuditedHint(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the file. `rollout` is the hint's id in the run's rollouts."""
+
+    rollout: int
+    step: int
+    type: str
+    family: str
+    problem_id: str
+    question: str
+    answer: str
+    hint: str
+    decided_by: DecidedBy
+    valid: bool | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """One text for one question is one hint, however often it was written."""
+        return self.question, self.hint
+
+
+@dataclass(frozen=True, slots=True)
+class FalsePasses:
+    """`invalid` of `labelled` hints should not have passed. `rate` is None where none is labelled; its interval is
+    Wilson's, clustered by question."""
+
+    sampled: int
+    labelled: int
+    invalid: int
+    rate: Interval | None
+
+
+def audit_file(paths: RunPaths) -> Path:
+    return paths.root / "audit.jsonl"
+
+
+def read_audit(file: Path) -> list[AuditedHint]:
+    """The hints of an audit's file with their labels. A UserError names the line that cannot be read."""
+    with explained("Reading", file):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(msgspec.json.decode(line, type=AuditedHint))
+            except msgspec.MsgspecError as error:
+                raise UserError(
+                    f"{file}, line {number}, is no hint of an audit: {error}. Write true, false or null for `valid`, "
+                    "and leave the rest of the line as it is."
+                ) from error
+    return found
+
+
+def sample_hints(
+    source: TraceSource,
+    wanted: int = HINTS,
+    *,
+    late: float = LATE,
+    seed: int = 0,
+    before: Sequence[AuditedHint] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[AuditedHint]:
+    """`before`, and hints drawn beside them until there are `wanted`, or no more: different ones that passed the gates
+    in the last steps of a run. A UserError where the run has no hint of an Adversary. Cancelled: those found so far."""
+    steps = [step for step, rows in source.step_counts().items() if rows]
+    if not source.facets().stages.get(Stage.HINT):
+        raise UserError("This run has no hints that an Adversary wrote, so there is nothing to audit.")
+    first = max(steps) - max(1, round(late * len(steps))) + 1
+    ids = list(source.ids(RolloutQuery(stages=(Stage.HINT,), gates=(PASSED,), steps=(first, max(steps)))))
+    random.Random(seed).shuffle(ids)
+    found = {hint.key: hint for hint in before}
+    for start in range(0, len(ids), _BATCH):
+        if len(found) >= wanted or cancelled():
+            break
+        for row in source.rows(ids[start : start + _BATCH]):
+            if len(found) < wanted and (hint := _audited(row, source.paths.run_id)).hint:
+                found.setdefault(hint.key, hint)
+        progress(min(len(found), wanted), wanted)
+    return list(found.values())
+
+
+def _audited(row: dict[str, Any], run_id: str) -> AuditedHint:
+    text = str(row["hint"] or row["completion"]).strip()
+    return AuditedHint(
+        rollout=row["id"], step=row["step"], type=row["hint_type"] or "", family=row["family"],
+        problem_id=row["problem_id"], question=row["question"], answer=row["gold"], hint=text,
+        decided_by=_decided_by(text, row, run_id),
+    )  # fmt: skip
+
+
+def _decided_by(text: str, row: dict[str, Any], run_id: str) -> DecidedBy:
+    try:
+        problem: Problem = as_problem(row_problem(row, run_id))
+    except UserError:
+        return DecidedBy.RULES
+    parsed = parse_hint(text, problem)
+    return DecidedBy.FORM if parsed is not None and decides(parsed, problem) else DecidedBy.RULES
+
+
+def write_audit(file: Path, hints: Sequence[AuditedHint]) -> None:
+    """Replace the file in one move."""
+    with explained("Making the folder", file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, "".join(msgspec.json.encode(hint).decode() + "\n" for hint in hints))
+
+
+def false_passes(hints: Sequence[AuditedHint]) -> FalsePasses:
+    """How many of the labelled hints should not have passed."""
+    labelled = [hint for hint in hints if hint.valid is not None]
+    wrong = [float(hint.valid is False) for hint in labelled]
+    rate = wilson_clustered(wrong, [hint.question for hint in labelled]) if labelled else None
+    return FalsePasses(len(hints), len(labelled), sum(map(int, wrong)), rate)
+
+
+def describe_audit(found: FalsePasses) -> str:
+    """One sentence: the false-pass rate with its interval, or that nothing is labelled yet."""
+    sampled = f"{count_of(found.sampled, 'late valid hint')} sampled"
+    if found.rate is None:
+        return f"{sampled}, none labelled yet."
+    return (
+        f"{sampled}, {found.labelled} labelled: {found.invalid} should not have passed, a false-pass rate of "
+        f"{percent_interval(found.rate)}."
+    )
+
+
+def audit_of(root: Path) -> str:
+    """What is said of a run's audit in the report and by `runs show`; "" where it has none."""
+    file = audit_file(RunPaths(root))
+    try:
+        return describe_audit(false_passes(read_audit(file))) if file.is_file() else ""
+    except UserError as error:
+        return f"not readable. {error}"

@@ -1,0 +1,87 @@
+"""Facts about `seirenes audit`: what it samples, what it keeps of a person's labels, what it prints."""
+
+import argparse
+import json
+from contextlib import closing
+
+import pytest
+from helpers.rollout_runs import make_run
+
+from seirenes_app.cli import audit as cli_audit
+from seirenes_app.services.audit import audit_file, audit_of, read_audit, sample_hints
+from seirenes_app.services.traces import TraceSource
+from training.errors import UserError
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path))
+    return make_run(tmp_path, steps=range(1, 13))
+
+
+def call(*arguments):
+    parser = argparse.ArgumentParser()
+    cli_audit.add_parsers(parser.add_subparsers(dest="verb"))
+    return cli_audit.audit(parser.parse_args(["audit", *arguments]))
+
+
+def label(run, values):
+    file = audit_file(run)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line, value in zip(lines, values, strict=False):
+        line["valid"] = value
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return lines
+
+
+def test_it_samples_different_hints_that_passed_in_the_last_steps(run):
+    with closing(TraceSource(run)) as source:
+        hints = sample_hints(source, 100, late=0.25)
+        by_id = {row["id"]: row for row in source.rows([hint.rollout for hint in hints])}
+        fewer = sample_hints(source, 4, late=0.25)
+    assert {hint.step for hint in hints} == {10, 11, 12}
+    assert all(by_id[h.rollout]["stage"] == "r2_hint" and by_id[h.rollout]["gate"] is None for h in hints)
+    assert len({hint.key for hint in hints}) == len(hints)
+    assert all(hint.valid is None for hint in hints)
+    assert [h.rollout for h in fewer] == [h.rollout for h in hints[:4]]
+
+
+def test_labels_are_kept_and_give_the_rate(run, capsys):
+    assert call("r", "--hints", "4") == 0
+    assert "none labelled yet" in capsys.readouterr().out
+    label(run, [True, False, True, True])
+    assert call("r", "--hints", "6", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["sampled"], found["labelled"], found["invalid"]) == (6, 4, 1)
+    assert 0 < found["rate"]["low"] < found["rate"]["mean"] == 0.25 < found["rate"]["high"]
+    assert sum(part["sampled"] for part in found["decided_by"].values()) == 6
+    assert [hint.valid for hint in read_audit(audit_file(run))] == [True, False, True, True, None, None]
+    assert call("r", "--hints", "6") == 0
+    out = capsys.readouterr().out
+    assert "1 should not have passed" in out
+    assert "4 labelled" in audit_of(run.root)
+
+
+def test_a_line_that_cannot_be_read_is_named_and_the_file_is_left_alone(run, capsys):
+    call("r", "--hints", "3")
+    label(run, [True, "perhaps"])
+    before = audit_file(run).read_text()
+    with pytest.raises(UserError, match=r"line 2, is no hint of an audit"):
+        call("r", "--hints", "5")
+    assert audit_file(run).read_text() == before
+    assert audit_of(run.root).startswith("not readable")
+
+
+def test_the_recorded_run_is_audited_into_a_file_of_choice(tmp_path, capsys):
+    file = tmp_path / "labels" / "audit.jsonl"
+    assert call("recorded", "--hints", "20", "--file", str(file), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sampled"] == 20
+    assert len(read_audit(file)) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--hints", "0"], "at least 1"), (["--late", "2"], "share of the steps")]
+)
+def test_numbers_that_make_no_sample_are_refused(run, arguments, said):
+    with pytest.raises(UserError, match=said):
+        call("r", *arguments)
