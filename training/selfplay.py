@@ -19,6 +19,9 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
   - Clean solutions are held to the starting model by a KL of their own (the clean anchor, which `clean_rl` has no need
     of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
+With `rollout.hinted_first` the solutions of a hint end where the first ones are all right or all wrong: such a group
+has no gradient for the Reasoner, and p_hint is estimated without the bias of stopping (`sequential_share`).
+
 With `adversary.model` each role has a backend of its own; texts pass between them, never tokens. A Reasoner that is not
 trained does not change: its R1 of a question is sampled once and p_clean kept, so that the rollouts go into R2 and R3.
 
@@ -41,6 +44,7 @@ from training.core.advantages import (
     adversary_reward,
     assign_advantages,
     reasoner_reward,
+    sequential_share,
     should_run_hinted,
 )
 from training.core.answer_reader import Tier
@@ -105,6 +109,8 @@ class PlayedHint:
     solutions: list[Rollout] = field(default_factory=list)
     placement: Placement = Placement.APPEND
     """Where it stands in R3. A replayed hint draws its place like a new one."""
+    first: int = 0
+    """How many solutions decided whether there are more; 0: none did."""
 
     @property
     def shown(self) -> str:
@@ -114,7 +120,9 @@ class PlayedHint:
     @property
     def accuracy(self) -> float:
         """p_hint: the share of right solutions under the hint."""
-        return _accuracy(self.solutions)
+        if not self.first:
+            return _accuracy(self.solutions)
+        return sequential_share(_count_right(self.solutions), len(self.solutions), self.first)
 
 
 @dataclass(slots=True)
@@ -163,8 +171,12 @@ class StepResult:
         return [t for r in self.rounds for t in r.hints] + self.replayed
 
 
+def _count_right(rollouts: Sequence[Rollout]) -> int:
+    return sum(r.outcome is Outcome.RIGHT for r in rollouts)
+
+
 def _accuracy(rollouts: Sequence[Rollout]) -> float:
-    return sum(r.outcome is Outcome.RIGHT for r in rollouts) / len(rollouts) if rollouts else 0.0
+    return _count_right(rollouts) / len(rollouts) if rollouts else 0.0
 
 
 @dataclass
@@ -365,10 +377,21 @@ class SelfPlay:
         if self.config.reasoner.placement is HintPlacement.VARIED:
             for played in played_hints:
                 played.placement = rng.choice(VARIED)
+        whole, first = self.config.rollout.hinted, self.config.rollout.hinted_first
+        if not 0 < first < whole:
+            self._solve_hinted(played_hints, whole, rng)
+            return
+        self._solve_hinted(played_hints, first, rng)
+        for played in played_hints:
+            played.first = first
+        undecided = [t for t in played_hints if 0 < _count_right(t.solutions) < first]
+        self._solve_hinted(undecided, whole - first, rng, before=first * len(played_hints))
+
+    def _solve_hinted(self, played_hints: list[PlayedHint], n: int, rng: random.Random, before: int = 0) -> None:
         chats = [reasoner_messages(t.shown, self.profile) for t in played_hints]
-        sampled = self._sample(Stage.HINTED, chats, self.config.rollout.hinted, rng)
+        sampled = self._sample(Stage.HINTED, chats, n, rng, before)
         for played, rollouts in zip(played_hints, sampled, strict=True):
-            played.solutions = rollouts
+            played.solutions += rollouts
             self._grade(rollouts, played.problem)
 
     def _grade(self, rollouts: list[Rollout], problem: Problem) -> None:
@@ -377,12 +400,15 @@ class SelfPlay:
                 graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
                 rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
 
-    def _sample(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> list[list[Rollout]]:
+    def _sample(
+        self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random, before: int = 0
+    ) -> list[list[Rollout]]:
+        """`n` completions of each chat; `before` is how many the stage has had already."""
         backend, r = self.backend_of(Role.ADVERSARY if stage is Stage.HINT else Role.REASONER), self.config.rollout
         codec = backend.codec
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
-        total = len(chats) * n
-        self.callbacks.stage(stage, 0, total)
+        total = before + len(chats) * n
+        self.callbacks.stage(stage, before, total)
         if not chats:
             return []
         with self.timer.lap(TimePart.SAMPLING):
@@ -391,7 +417,7 @@ class SelfPlay:
                 prompts,
                 n,
                 SamplingParams(longest, r.temperature, rng.getrandbits(48)),
-                progress=lambda done, _: self.callbacks.stage(stage, done, total),
+                progress=lambda done, _: self.callbacks.stage(stage, before + done, total),
                 cancelled=self.callbacks.cancelled,
             )
             return [

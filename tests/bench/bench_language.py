@@ -15,14 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from training.core.gates import GateLimits, check_hint
-from training.core.hint_language import (
-    FORMS,
-    WORDS,
-    count_forms,
-    invalid_reason,
-    parse_hint,
-    write_hint,
-)
+from training.core.hint_language import FORMS, WORDS, count_forms, invalid_reason, parse_hint, write_hint
 from training.core.problems import FAMILIES, sample_problem
 from training.core.types import HintType, Split
 

@@ -124,3 +124,16 @@ def test_types_are_dealt_evenly_unless_each_is_drawn():
     loop = make_loop("adversary.quota=false", "rollout.questions=32", "mode=clean_rl", "rollout.clean=2")
     drawn = Counter(r.type for r in loop._draw_rounds(random.Random(1)))
     assert max(drawn.values()) - min(drawn.values()) > 1
+
+
+def test_solutions_of_a_hint_end_where_the_first_ones_are_all_right_or_all_wrong():
+    loop = make_loop("rollout.hinted=6", "rollout.hinted_first=2", "rollout.temperature=1.4")
+    result = loop.step()
+    solved = [t for t in result.hints if t.solutions]
+    assert {len(t.solutions) for t in solved} == {2, 6}
+    for t in solved:
+        right = [x.outcome is Outcome.RIGHT for x in t.solutions]
+        assert (len(right) == 6) == (len(set(right[:2])) == 2)
+        assert t.accuracy == (0.5 if len(right) == 6 else float(right[0]))
+        assert t.written.reward == next(r for r in result.rounds if t in r.hints).accuracy - t.accuracy
+    assert count_rollouts(result) < rollouts_per_step(loop.config)

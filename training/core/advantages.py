@@ -7,6 +7,7 @@ are ours.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Generic, TypeVar
 
 from training.core.types import Outcome
@@ -36,6 +37,22 @@ def adversary_reward(kind: str, p_clean: float, p_hint: float, margin: float = 0
 def should_run_hinted(p_clean: float) -> bool:
     """A question that is never solved clean gives no drop: its R3 is not run."""
     return p_clean > 0
+
+
+def sequential_share(right: int, n: int, first: int) -> float:
+    """An unbiased estimate of the share p of right solutions, of which `first` were drawn, and the others only where
+    those were not all equal; `right` of the `n` drawn ones are right.
+
+    The share of all that were drawn is biased towards 0 and 1 by the stopping. This is the share of the first ones,
+    averaged over every order in which the draws could have come (Girshick, Mosteller and Savage 1946, Ann. Math.
+    Statist. 17: the unbiased estimate of a sequential plan).
+    """
+    if n <= first:
+        return right / n if n else 0.0
+    # Of the first draws between 1 and first − 1 were right, or there would be no others.
+    possible = range(max(1, right - n + first), min(first, right + 1))
+    ways = {k: comb(first, k) * comb(n - first, right - k) for k in possible}
+    return sum(k * count for k, count in ways.items()) / (first * sum(ways.values()))
 
 
 EPSILON = 1e-6

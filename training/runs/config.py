@@ -132,6 +132,10 @@ class RolloutConfig:
     clean: int = option(4, "G1: clean solutions a question.", low=2, high=256)
     hints: int = option(4, "G2: hints a question.", low=2, high=256)
     hinted: int = option(4, "G3: solutions a hint.", low=1, high=256)
+    hinted_first: int = option(
+        0, "Solutions that a hint gets first; the others of G3 only where these are neither all right nor all wrong. "
+        "0: all at once.", low=0, high=256,
+    )  # fmt: skip
     temperature: float = option(1.0, "Sampling temperature.", low=0.05, high=3.0)
     max_solution_tokens: int = option(128, "Longest solution.", unit="tokens", low=8, high=65_536)
     max_hint_tokens: int = option(64, "Longest hint.", unit="tokens", low=4, high=4096)

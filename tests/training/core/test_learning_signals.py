@@ -1,5 +1,6 @@
 """Facts about rewards, advantages, statistics, curriculum and archive."""
 
+import itertools
 import math
 import random
 
@@ -17,6 +18,7 @@ from training.core.advantages import (
     assign_advantages,
     group_advantages,
     reasoner_reward,
+    sequential_share,
     should_run_hinted,
 )
 from training.core.archive import ArchivedHint, HintArchive
@@ -168,3 +170,24 @@ def test_the_archive_replays_what_still_hurts_and_keeps_the_best_of_a_cell():
     assert again.state_dict() == archive.state_dict()
     assert again.coverage() == pytest.approx(1 / 84)
     assert easy != hard
+
+
+@pytest.mark.parametrize(("first", "whole"), [(2, 4), (2, 8), (3, 4), (3, 8), (4, 6)])
+@pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.9])
+def test_p_hint_of_a_group_that_ended_early_is_unbiased(first, whole, p):
+    estimate = share_of_all = drawn = 0.0
+    for draws in itertools.product((0, 1), repeat=whole):
+        chance = math.prod(p if right else 1 - p for right in draws)
+        n = first if sum(draws[:first]) in (0, first) else whole
+        estimate += chance * sequential_share(sum(draws[:n]), n, first)
+        share_of_all += chance * sum(draws[:n]) / n
+        drawn += chance * n
+    assert estimate == pytest.approx(p)
+    assert drawn < whole
+    assert p == 0.5 or share_of_all != pytest.approx(p, abs=0.003)
+
+
+def test_p_hint_of_a_group_that_was_decided_is_that_of_its_draws():
+    assert [sequential_share(right, 2, 2) for right in (0, 2)] == [0.0, 1.0]
+    assert {sequential_share(right, 4, 2) for right in (1, 2, 3)} == {0.5}
+    assert sequential_share(0, 0, 2) == 0.0
