@@ -36,8 +36,9 @@ VERBS = {
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo, needed"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
     "study": ("study", "variants × seeds with a best response to each: new, run, show, list, stop"),
+    "domains": ("domains", "what training on some families of problems did to others, as a matrix"),
     "suite": ("suite", "make, list, show, export and verify suites"),
-    "problems": ("problems", "problem sets from files, presets and the hub"),
+    "problems": ("problems", "problem sets and families: import, generate, list"),
     "report": ("report", "figures of runs and evaluations, with their intervals"),
     "export": ("export", "write a model as a Hugging Face folder, a LoRA adapter or GGUF"),
 }

@@ -23,7 +23,8 @@ from seirenes_app.services.formatting import percent_interval, visible
 from seirenes_app.services.report.document import Report, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
-from seirenes_app.services.robustness.types import MatrixPanel
+from seirenes_app.services.robustness.domain_transfer import DomainTransfer
+from seirenes_app.services.robustness.types import Comparison, MatrixPanel
 from seirenes_app.services.study.definition import find_study
 from seirenes_app.services.study.results import MAIN, Basis, main_table
 from training.errors import UserError
@@ -80,7 +81,7 @@ def find_source(name: str) -> Path:
 def _parts(found: Report) -> Iterator[RenderableType]:
     yield _bold(found.title)
     if found.comparison is not None:
-        yield from _section("Runs compared", (*found.comparison.refused, *found.comparison.sentences))
+        yield from _compared(found.comparison)
     yield from _study_parts(found)
     for source in found.sources:
         if len(found.sources) > 1:
@@ -115,6 +116,12 @@ def _study_parts(found: Report) -> Iterator[RenderableType]:
                 rows = main_table(study.results, basis, MAIN)
                 yield from _section(f"Share right with its 95% interval, at equal {basis}")
                 yield _table(rows.columns, ([str(value) for value in line] for line in rows.rows))
+
+
+def _compared(found: Comparison) -> Iterator[RenderableType]:
+    yield from _section("Runs compared", (*found.refused, *found.sentences))
+    if found.transfer is not None:
+        yield from _section("Transfer between domains", (*found.transfer.sentences, found.transfer.note))
 
 
 def _section(title: str, points: Iterable[str] = ()) -> Iterator[RenderableType]:
@@ -153,8 +160,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 # ---------------------------------------------------------------------- for programs
 
 
-def report_facts(found: Report) -> dict[str, Any]:
-    """The whole report as JSON values; paths as text, what is not finite as null."""
+def report_facts(found: Report | DomainTransfer) -> dict[str, Any]:
+    """The whole report, or a part of it, as JSON values; paths as text, what is not finite as null."""
     facts: dict[str, Any] = _as_json(dataclasses.asdict(found))
     return facts
 

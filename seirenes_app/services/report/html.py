@@ -14,6 +14,7 @@ from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.report.document import Report, StudySection, panel_table
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
+from seirenes_app.services.robustness.domain_transfer import CONDITIONS
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 from seirenes_app.services.study.results import TEXTS
 
@@ -50,6 +51,7 @@ def report_html(report: Report) -> str:
         report=report, chart=chart, study_charts=study_charts, panel_table=panel_table,
         matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
         headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
+        transfer_conditions=CONDITIONS,
         light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
     )  # fmt: skip
 

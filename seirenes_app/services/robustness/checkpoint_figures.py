@@ -131,17 +131,18 @@ class Trend:
 
 
 def trend_between(
-    before: OutcomeArrays, after: OutcomeArrays, first: tuple[str, Figures], last: tuple[str, Figures]
-) -> Trend:
+    before: OutcomeArrays, after: OutcomeArrays, first: tuple[str, Figures], last: tuple[str, Figures],
+    slices: Sequence[tuple[Condition, HintType | None]] = SLICES,
+) -> Trend:  # fmt: skip
     """Both sides' cells (one target on one suite each, or none) and figures."""
     changes: dict[str, Change] = {}
     if len(before) and len(after):
-        for condition, hint_type in SLICES:
+        for condition, hint_type in slices:
             found = change_between(before, after, condition, hint_type)
             if found is not None:
                 changes[slice_key(condition, hint_type)] = found
     totals = {}
-    for key in [slice_key(*s) for s in SLICES]:
+    for key in [slice_key(*s) for s in slices]:
         if key not in changes and key in first[1] and key in last[1]:
             ends = first[1][key], last[1][key]
             if any(end.unread is not None and end.unread.mostly for end in ends):

@@ -13,6 +13,7 @@ import numpy as np
 from seirenes_app.services.answer_reading import describe_unread, no_effect, unread_warnings
 from seirenes_app.services.formatting import describe_prompts, is_clear, p_clause, percent, points_interval, sentence
 from seirenes_app.services.robustness.checkpoint_figures import Measured, curve, table_of
+from seirenes_app.services.robustness.domain_transfer import DomainTransfer, domain_transfer
 from seirenes_app.services.robustness.generalisation import mode_of
 from seirenes_app.services.robustness.panels import BANDS
 from seirenes_app.services.robustness.result_source import ResultSource
@@ -62,7 +63,14 @@ def compare_runs(sources: Sequence[tuple[ResultSource, Track]]) -> Comparison:
     runs = tuple(
         RunOnSuite(s.name, s.mode, s.track, s.rows[-1].x, s.rows[-1].target) for s in sides
     )  # fmt: skip
-    return Comparison(runs, tuple(lines), panels, _sentences(sides, lines), tuple(refused), _table(lines))
+    transfer = domain_transfer([(s.name, s.results, s.track) for s in sides], crossed=True)
+    return Comparison(runs, tuple(lines), panels, _sentences(sides, lines), tuple(refused), _table(lines), transfer)
+
+
+def transfer_of(sources: Sequence[tuple[ResultSource, Track]]) -> tuple[DomainTransfer | None, tuple[str, ...]]:
+    """The transfer between families of these runs, and why some of them are left out: the first sets the suite."""
+    sides, refused = _admit(sources)
+    return domain_transfer([(s.name, s.results, s.track) for s in sides]), tuple(refused)
 
 
 def _admit(sources: Sequence[tuple[ResultSource, Track]]) -> tuple[list[_Side], list[str]]:

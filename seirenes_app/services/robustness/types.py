@@ -8,12 +8,16 @@ import io
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seirenes_app.services.formatting import p_value, percent, points_interval
 from training.core.answer_reader import Tier
 from training.core.statistics import Interval
 from training.core.types import Condition, HintType, Outcome
 from training.evaluation.metric_types import UnreadShares
+
+if TYPE_CHECKING:
+    from seirenes_app.services.robustness.domain_transfer import DomainTransfer
 
 
 class Chart(StrEnum):
@@ -276,6 +280,8 @@ class Comparison:
     sentences: tuple[str, ...]
     refused: tuple[str, ...]
     table: DataTable
+    transfer: DomainTransfer | None = None
+    """Between families of problems; None where every run was trained on all of them."""
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
