@@ -259,6 +259,8 @@ class _Collector:
         self.places: dict[str, int] = {}
         self.found: dict[_Key, dict[Measure, _Values]] = {}
         self.writing: dict[str, float] = {}
+        self.early = False
+        """Whether any Reasoner was measured at an earlier checkpoint, for a comparison at equal time."""
 
     def add(self, key: _Key, measure: Measure, values_P: Floats, ids: Sequence[str], unread: UnreadShares) -> None:
         for id_ in ids:
@@ -305,6 +307,7 @@ def _collect_measures(found: _Collector, paths: EvalDir) -> None:
     frozen = next(s.name for s in plan.suites if s.source.startswith(FROZEN))
     pool = [s.name for s in plan.suites if s.writer]
     targets = {t.name for t in plan.targets}
+    found.early |= any(name.endswith(EARLY) for name in targets)
     with open_rows(paths) as reader:
         cells = reader.cells()
         for suite in plan.suites:
@@ -385,9 +388,10 @@ def read_results(paths: StudyDir, state: StudyState | None = None) -> StudyResul
                 _collect_exploit(found, part, EvalDir(Path(recorded.folder)))
             else:
                 _collect_measures(found, EvalDir(Path(recorded.folder)))
-    figures = {basis: tuple(_figures(found, basis)) for basis in Basis}
-    if not study.equal_time:
-        figures[Basis.TIME] = ()
+    # Without any, the runs took equally long, or there is one alone.
+    figures = {
+        basis: tuple(_figures(found, basis)) if basis is Basis.ROLLOUTS or found.early else () for basis in Basis
+    }
     differences = {basis: tuple(_differences(found, basis)) if figures[basis] else () for basis in Basis}
     return StudyResults(
         study.name, study.description, tuple(v.name for v in study.variants), study.seeds, study.problems,

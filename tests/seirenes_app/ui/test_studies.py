@@ -16,7 +16,9 @@ from seirenes_app.services.study.definition import BestResponse, list_studies, n
 from seirenes_app.services.study.results import Basis, Measure
 from seirenes_app.ui.pages.robustness.page import View
 from seirenes_app.ui.theme import apply_theme
+from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
+from training.runs.paths import new_run
 
 SHOTS = os.environ.get("STUDY_SHOTS", "")
 
@@ -93,7 +95,7 @@ def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_pa
     assert not view.start.isVisible()
     assert not view.stop.isVisible()
     view.report.click()
-    bench.wait(bench.page.report_banner.isVisible)
+    bench.wait(bench.page.report_banner.isVisible, timeout=60_000)
     text = (tmp_path / "reports" / "comparison-robustness.html").read_text()
     assert "seirenes is ahead of static" in text
     assert text.count("<svg") == len(view.results.measures())
@@ -132,3 +134,14 @@ def test_a_study_that_crashed_can_be_resumed_and_says_how_far_it_is(bench, tmp_p
     assert view.badge.accessibleName() == "Crashed"
     assert "1 of" in view.progress.figures.text()
     picture(bench, "crashed")
+
+
+def test_a_folder_that_is_opened_meanwhile_leaves_the_studies_in_view(bench, tmp_path):
+    measured_study(tmp_path, replace(define(tmp_path), seeds=(0,)), exploits=False)
+    show_studies(bench)
+    run = new_run(tmp_path / "runs", RunConfig(), "empty")
+    bench.page.open_source(run.root)
+    bench.wait(lambda: bench.page._refused is not None)
+    assert bench.page.stack.view is View.STUDIES
+    bench.page.show_view(View.CHARTS)
+    assert bench.page.stack.empty.accessibleName().startswith("No evaluations yet")

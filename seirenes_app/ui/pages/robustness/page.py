@@ -215,6 +215,8 @@ class RobustnessPage(Page):
         self._tasks, self._prompt_tasks = TaskRunner(self, threads=1), TaskRunner(self)
         self.track: Track | None = None
         self._opened: Opened | None = None
+        self._refused: tuple[str, bool] | None = None
+        """Why the folder that was opened last has no figures, and whether it only has none yet."""
         self._compare_next = False
         """Whether the next evaluation to start was asked for by Compare."""
         self._to_compare: set[Path] = set()
@@ -354,7 +356,7 @@ class RobustnessPage(Page):
         self.rows.hide()
         self._hint_tasks.cancel()
         self.controller.open(root)
-        self.track, self._opened = None, None
+        self.track, self._opened, self._refused = None, None, None
         self._on_sources()
 
     def open_run(self, paths: RunPaths) -> None:
@@ -390,7 +392,10 @@ class RobustnessPage(Page):
         else:
             self._on_matrix(None)
         view = self.stack.view or View(self.header.views.value or View.CHARTS)
-        if not opened.tracks and not refreshed:
+        if view is View.STUDIES:
+            # What is opened meanwhile does not take its place.
+            pass
+        elif not opened.tracks and not refreshed:
             view = View.CROSS_PLAY
         elif not opened.has_matrix and not refreshed and view is View.CROSS_PLAY and opened.tracks:
             view = View.CHARTS
@@ -407,7 +412,14 @@ class RobustnessPage(Page):
             self.controller.show(track)
 
     def _on_refused(self, text: str, waiting: bool) -> None:
-        self._opened = None
+        self._opened, self._refused = None, (text, waiting)
+        if self.stack.view is View.STUDIES:
+            # What cannot be opened does not take its place: the other views say so.
+            self._render_tools()
+        else:
+            self._show_refused(text, waiting)
+
+    def _show_refused(self, text: str, waiting: bool) -> None:
         evaluate = make_button("Evaluate…", "play", kind="primary", clicked=self.open_evaluate)
         buttons: tuple[QPushButton, ...] = (evaluate,) if waiting else ()
         if self.root is not None and RunPaths(self.root).rollouts.is_file():
@@ -455,6 +467,8 @@ class RobustnessPage(Page):
             self._render_tools()
         elif self.root is None:
             self.show_nothing()
+        elif self._refused is not None:
+            self._show_refused(*self._refused)
 
     def _ask_study(self) -> None:
         dialog = NewStudyDialog(self._prompt_tasks, parent=self)
