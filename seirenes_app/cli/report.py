@@ -20,7 +20,8 @@ from rich.text import Text
 from seirenes_app.cli.common import OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.formatting import percent_interval, visible
-from seirenes_app.services.report.document import Report, report_of
+from seirenes_app.services.hint_figures import summarise
+from seirenes_app.services.report.document import Report, SourceSection, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.domain_transfer import DomainTransfer
@@ -98,13 +99,20 @@ def _parts(found: Report) -> Iterator[RenderableType]:
                     yield _point(ends.claim)
             for panel in track.panels:
                 yield from _section(panel.title, (panel.sentence,))
-        if source.matrix is not None:
-            yield from _section(source.matrix.title)
-            yield _table(("Reasoner \\ hints of", *source.matrix.writers, "row mean"), _matrix_rows(source.matrix))
-            yield from map(_point, source.matrix.sentences)
+        yield from _beside_tracks(source)
     yield from _section("Limits of this evidence", found.limits)
     yield ""
     yield _plain_text("The whole report, with charts, tables and answers side by side: add -o report.html")
+
+
+def _beside_tracks(source: SourceSection) -> Iterator[RenderableType]:
+    """Cross-play, and what the Adversary learned."""
+    if source.matrix is not None:
+        yield from _section(source.matrix.title)
+        yield _table(("Reasoner \\ hints of", *source.matrix.writers, "row mean"), _matrix_rows(source.matrix))
+        yield from map(_point, source.matrix.sentences)
+    if source.hints is not None:
+        yield from _section("What the Adversary learned", summarise(source.hints))
 
 
 def _study_parts(found: Report) -> Iterator[RenderableType]:

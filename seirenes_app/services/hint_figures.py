@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -272,6 +273,33 @@ def forgetting_chart(a: HintAnalysis) -> ChartData | None:
                 [min(1.0, v) for v in high], marked=True)),
         Scale.SHARE, "steps since the hint was made",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HintFigure:
+    """One chart of a report with what stands around it."""
+
+    title: str
+    chart: ChartData
+    sentence: str
+    note: str
+
+
+REPORTED = (FORM, "number", "subject", "thing", "cue")
+"""The features whose frequencies a report shows."""
+
+
+def figures_of(a: HintAnalysis) -> tuple[HintFigure, ...]:
+    """The charts of a report."""
+    found = [
+        HintFigure(f"Hints by {FEATURES[f.feature].lower()}", frequency_chart(f), "", FREQUENCY_NOTE)
+        for f in a.frequencies if f.feature in REPORTED
+    ]  # fmt: skip
+    if (effects := effects_chart(a.model)) is not None:
+        found.append(HintFigure("Which features go with wrong solutions", effects, "", EFFECTS_NOTE))
+    if (replays := forgetting_chart(a)) is not None:
+        found.append(HintFigure("The same hints, shown again", replays, "", REPLAY_NOTE))
+    return tuple(found)
 
 
 # ---------------------------------------------------------------------- tables

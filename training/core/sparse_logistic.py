@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from training.core.statistics import Floats, Interval, normal_quantile, t_quantile
+
+Codes = npt.NDArray[np.signedinteger[Any]]
 
 PATH = 10
 """Strengths of the penalty that are tried, from the one that leaves no column to one fiftieth of it."""
@@ -195,7 +199,7 @@ def discrimination(
     return Discrimination(*(_limits(a) for a in (areas[0], areas[1], areas[0] - areas[1])))
 
 
-def _areas(score: Floats, wrong: Floats, right: Floats, codes: Floats, weights: Floats) -> Floats:
+def _areas(score: Floats, wrong: Floats, right: Floats, codes: Codes, weights: Floats) -> Floats:
     """The area for each row of cluster weights. Scores are cut to 200 levels, to add up a level in one product."""
     levels = np.unique(np.quantile(score, np.linspace(0, 1, 201)))
     place = np.clip(np.searchsorted(levels, score, side="right") - 1, 0, len(levels) - 1)

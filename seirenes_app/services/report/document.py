@@ -13,6 +13,7 @@ from pathlib import Path
 from seirenes_app.services.answer_reading import describe_unread, unread_remedies
 from seirenes_app.services.audit import audit_of
 from seirenes_app.services.formatting import describe_prompts, percent, points
+from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -47,9 +48,11 @@ from seirenes_app.services.study.results import (
 )
 from training.core.statistics import expected_half_width
 from training.core.types import Condition, Outcome
-from training.errors import NotReadyError
+from training.errors import NotReadyError, UserError
 from training.evaluation.plan import USUAL_HINTS, plan_to_json
+from training.rollouts.reader import NoRollouts
 from training.runs.config import to_toml
+from training.runs.paths import RunPaths
 
 MANY_FIGURES = (
     "Intervals are for one figure at a time. Many figures are shown, so some of their 95% intervals miss the truth by "
@@ -280,6 +283,8 @@ class SourceSection:
     warnings: tuple[str, ...]
     tracks: tuple[TrackSection, ...]
     matrix: MatrixPanel | None
+    hints: HintAnalysis | None = None
+    """What the Adversary of a run learned; None for evaluations, and for runs without hints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,10 +388,26 @@ def _source(results: ResultSource) -> SourceSection:
     sections = tuple(
         TrackSection(t, headline(results, t), results.panels(t), select_flips(results, t)) for t in results.tracks
     )  # fmt: skip
+    hints, unread = _hints(results)
     return SourceSection(
         source.name, _source_facts(source), _facts(state.machine if state else {}),
-        _facts(state.versions if state else {}), configuration, results.warnings, sections, results.crossplay(),
+        _facts(state.versions if state else {}), configuration, (*results.warnings, *unread), sections,
+        results.crossplay(), hints,
     )  # fmt: skip
+
+
+def _hints(results: ResultSource) -> tuple[HintAnalysis | None, tuple[str, ...]]:
+    """The analysis of a run's hints, and why there is none where that is an error."""
+    database = RunPaths(results.source.root).rollouts
+    if results.source.state is None or not database.is_file():
+        return None, ()
+    try:
+        found = analyse_hints(database)
+    except NoRollouts:
+        return None, ()
+    except UserError as error:
+        return None, (str(error),)
+    return (found if found.hints else None), ()
 
 
 def _facts(found: Mapping[str, object]) -> Facts:

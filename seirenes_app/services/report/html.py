@@ -7,10 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seirenes_app.services import hint_figures
 from seirenes_app.services.charts.panels import panel_chart
 from seirenes_app.services.charts.study import study_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
+from seirenes_app.services.hint_figures import HintAnalysis
 from seirenes_app.services.report.document import Report, StudySection, panel_table
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
@@ -47,9 +49,15 @@ def report_html(report: Report) -> str:
             found.append((text.title, text.help, Markup(visible_controls(svg))))
         return found
 
+    def hint_charts(found: HintAnalysis) -> list[tuple[str, str, str, Markup]]:
+        return [
+            (f.title, f.sentence, f.note, Markup(visible_controls(chart_svg(f.chart, f"{f.title}. {f.sentence}"))))
+            for f in hint_figures.figures_of(found)
+        ]
+
     return _environment().get_template("report.html.j2").render(
-        report=report, chart=chart, study_charts=study_charts, panel_table=panel_table,
-        matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
+        report=report, chart=chart, study_charts=study_charts, hints=hint_figures, hint_charts=hint_charts,
+        panel_table=panel_table, matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
         headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
         transfer_conditions=CONDITIONS,
         light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),

@@ -150,8 +150,8 @@ class PlanRow(QWidget):
         self.placebo.setToolTip("Also try a placebo: neutral text of the hint's length, in its place")
         self.needed = QCheckBox("Needed text")
         self.needed.setToolTip(captions.NEEDED_TIP)
-        for box in (self.placebo, self.needed):
-            box.setAccessibleDescription(box.toolTip())
+        for check in (self.placebo, self.needed):
+            check.setAccessibleDescription(check.toolTip())
         box = row(parent=self)
         for name, tip, editor in (
             ("Samples", "Solutions of each condition: clean, hinted, placebo, needed text", self.samples),
