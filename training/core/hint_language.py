@@ -259,8 +259,8 @@ class Form:
 
     `frame` is how a claim in it is taken out of the problem ("" where nothing does, see the module). `claims` says
     what the clause claims: `event` (somebody and a number of things), `core` (an order, a duration, a day, a time, a
-    comparison, a share: what a family computes with), or "" for nothing about the problem. `suggests` is the wrong
-    answer it pushes: a slot, or a rule of `computed_answer`. `weight` 0: read, never written.
+    comparison, a share: what a family computes with), `age`, `place`, or "" for nothing about any problem. `suggests`
+    is the wrong answer it pushes: a slot, or a rule of `computed_answer`. `weight` 0: read, never written.
     """
 
     id: str
@@ -312,7 +312,7 @@ _CORES = (
     ("ratio", "{who} {has} {n} times as many {things} as {who2}", ("compare",)),
     ("groups", "{who} {has} {n} {boxes} with {m} {things} in each", ("rate",)),
     ("give", "{who} {gives} {n} {things} to {who2}", ("transfer",)),
-    ("passive", "{n} {things} are {done}{tail}", ("change", "rate")),
+    ("passive", "{n} {things} are {done}", ("change", "rate")),
 )
 
 
@@ -332,8 +332,8 @@ def _information() -> Iterator[Form]:
     for id_, core, families in _CORES:
         yield Form(f"story-{id_}", t, f"{{story}}, {core}.", "story", "core", weight=0.5, families=families)
     yield Form("age", t, "{who} is {n} years old.", "", "age", weight=0.5)
-    yield Form("lives", t, "{who} lives in a {street} with {n} {parts}.", weight=0.7)
-    yield Form("room", t, "the {room} of {who} has {n} {parts}.", weight=0.7)
+    yield Form("lives", t, "{who} lives in a {street} with {n} {parts}.", "", "place", weight=0.7)
+    yield Form("room", t, "the {room} of {who} has {n} {parts}.", "", "place", weight=0.7)
     # Read only, and refused where they speak of the problem.
     for id_, core, _ in _CORES:
         if id_ != "give":

@@ -33,7 +33,7 @@ from training.runs.config import Mode, RunConfig, load_config
 from training.runs.paths import RunPaths, default_runs_root
 
 Splits = Mapping[tuple[str, str, int], Split | None]
-"""(suite, problem id, index of the hint) → the split of the template that wrote it; None: no template did."""
+"""(suite, problem id, index of the hint) → the split of the form that wrote it; None: no form did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Sides:
     unseen: str
 
 
-TEMPLATES = Sides("templates", "training's templates", "held-out templates")
+TEMPLATES = Sides("templates", "training's forms", "held-out forms")
 KINDS = Sides("types", "types in training", "types never in training")
 
 
@@ -177,15 +177,15 @@ def _one_sided(sides: Sides, lines: Mapping[str, Sequence[Point]]) -> str:
     if lines["unseen"]:
         last: Interval = lines["unseen"][-1].value
         return (
-            f"all hints whose template is known are of held-out templates ({percent_interval(last)} right at the end): "
-            "evaluate a suite of the same problems with training's templates beside it to see a generalisation gap"
+            f"all hints whose form is known are of held-out forms ({percent_interval(last)} right at the end): "
+            "evaluate a suite of the same problems with training's forms beside it to see a generalisation gap"
         )
     if lines["seen"]:
         return (
-            "all hints whose template is known are of training's own templates: evaluate a held-out suite beside it to "
+            "all hints whose form is known are of training's own forms: evaluate a held-out suite beside it to "
             "see a generalisation gap"
         )
-    return "no template of this program wrote these hints, so nothing says which of them training knows"
+    return "this program wrote none of these hints, so nothing says which of them training knows"
 
 
 def hint_splits(source: Source) -> Splits:

@@ -185,6 +185,7 @@ def test_a_hint_suggests_the_answer_that_it_pushes(text, suggested):
 def test_outside_the_bundled_families_only_a_frame_of_any_story_decides():
     plain, framed = "Mei sells 5 peaches.", "In another story, Mei sells 5 peaches."
     assert not decides(parse_hint(plain, FRUIT), FRUIT)
+    assert not decides(parse_hint("The house of Zoe has 5 windows.", FRUIT), FRUIT)
     assert decides(parse_hint(framed, FRUIT), FRUIT)
 
 

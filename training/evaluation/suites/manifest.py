@@ -173,13 +173,13 @@ def _hint_origin(manifest: SuiteManifest) -> str:
     if is_mixed(counts):
         return f"MIXED hints: {_listed(counts)}."
     if manifest.recipe.get("run") and not manifest.recipe.get(APPENDED):
-        who = "drawn from training's templates" if manifest.recipe.get("mode") == "random" else "written"
+        who = "drawn in training's forms" if manifest.recipe.get("mode") == "random" else "written"
         return f"Hints {who} in that run, chosen for their strength there: what they do to its own models is flattered."
     authors = ", ".join(f"{name} {n}" for name, n in manifest.authors.items() if name != "templates")
     texts = {
-        Split.HELD_OUT: "Hints of held-out templates, which training never uses",
-        Split.TRAIN: "Hints of training's own templates",
-        OUTSIDE: f"Hints that no template wrote ({authors})",
+        Split.HELD_OUT: "Hints in held-out forms, which training never uses",
+        Split.TRAIN: "Hints in training's own forms",
+        OUTSIDE: f"Hints from elsewhere ({authors})",
     }
     return _one_or_both(counts, texts, "No hints.")
 

@@ -126,7 +126,7 @@ class EvaluateDialog(PageDialog):
         self.second_suite.insertItem(0, "None", None)
         self.second_suite.setCurrentIndex(0)
         self.second_suite.setToolTip(
-            "The same problems with training's templates and with held-out ones show a generalisation gap"
+            "The same problems with training's forms of hints and with held-out ones show a generalisation gap"
         )
         self.conditions = {condition: QCheckBox(condition.capitalize()) for condition in CONDITIONS}
         for condition, box in self.conditions.items():
@@ -156,7 +156,7 @@ class EvaluateDialog(PageDialog):
     def _make_suites(self, name: str) -> QComboBox:
         box = QComboBox()
         box.setAccessibleName(name)
-        box.addItem("The built-in frozen suite: held-out problems, phrasings and templates", FROZEN)
+        box.addItem("The built-in frozen suite: held-out problems, phrasings and hints", FROZEN)
         for folder, manifest in self._suites.items():
             box.addItem(f"{manifest.name}: {count_of(manifest.problems, 'problem')}", str(folder))
         ignore_wheel(box)

@@ -131,7 +131,7 @@ def test_a_run_without_rows_says_so(tmp_path):
 def test_limits_say_what_was_not_measured(tmp_path):
     limits = "\n".join(report_of([RECORDED]).limits)
     for words in (
-        "One run with one seed (seed 0)", "on one machine", "200 problems", "±7 points near 50%", "±5 near", "held-out templates",
+        "One run with one seed (seed 0)", "on one machine", "200 problems", "±7 points near 50%", "±5 near", "held-out forms",
         "greedy", "no clean resamples", "by luck alone",
     ):  # fmt: skip
         assert words in limits

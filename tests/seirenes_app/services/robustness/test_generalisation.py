@@ -38,7 +38,7 @@ def test_training_templates_beside_held_out_ones_show_the_gap(tmp_path):
         for track in book.tracks:
             panel = book.panel(track, Chart.GENERALISATION)
             assert {c.key for c in panel.curves} >= {"templates:seen", "templates:unseen"}
-            gap = next(row for row in panel.table.rows if row[2] == "training's templates − held-out templates")
+            gap = next(row for row in panel.table.rows if row[2] == "training's forms − held-out forms")
             assert 0.3 < gap[3] < 0.7
             assert gap[4] > 0
             assert gap[7] == (60 if name == "unpaired" else 30)

@@ -166,7 +166,7 @@ def test_types_that_training_never_used_show_a_gap(tmp_path):
     panel = book.panel(book.tracks[0], Chart.GENERALISATION)
     assert {"types:seen", "types:unseen", "templates:unseen"} == {c.key for c in panel.curves}
     assert "types never in training" in panel.sentence
-    assert "held-out templates" in panel.sentence
+    assert "held-out forms" in panel.sentence
 
 
 def test_two_hundred_checkpoints_open_at_once(tmp_path):
