@@ -129,6 +129,8 @@ class Runner:
     good: Path | None = None
     """The newest checkpoint with an evaluation of its weights that raised no alarm."""
     rollouts: int = 0
+    cpu_s: float = 0.0
+    """Seconds of processor time, over all threads, that the newest step took."""
     waited: bool = False
     """Whether the step under way waited for another program to release the database."""
     resumed_from: int | None = None
@@ -330,8 +332,9 @@ class Runner:
                 self.save_checkpoint()
             while not self._over():
                 self.callbacks.step = loop.step_number + 1
-                started = self.log.clock.now()
+                started, cpu = self.log.clock.now(), time.process_time()
                 result = loop.step()
+                self.cpu_s = time.process_time() - cpu
                 with self.timer.lap(TimePart.RECORDING):
                     self._record(result, self.writer, self.log.clock.now() - started)
                 self._after_step()
@@ -375,7 +378,12 @@ class Runner:
         self.rollouts += metrics.count_rollouts(result)
         rate = next(model.learning_rate for model in self.models if model.trained)
         figures = metrics.step_metrics(result, self.loop, rate)
-        figures |= {"rollouts_total": self.rollouts, "seconds": seconds, **memory.memory_figures()}
+        figures |= {
+            "rollouts_total": self.rollouts,
+            "seconds": seconds,
+            "cpu_seconds": self.cpu_s,
+            **memory.memory_figures(),
+        }
         figures |= {f"time/{part}": spent for part, spent in self.timer.take().items()}
         if result.step == (self.resumed_from or 0) + 1:
             figures["warming_up"] = 1.0

@@ -171,7 +171,7 @@ def state_of(paths):
 
 
 def _timed(name):
-    measured = ("tokens_per_s", "rss_mb", "peak_mb", "free_mb", "gpu_peak_mb", "warming_up")
+    measured = ("tokens_per_s", "cpu_seconds", "rss_mb", "peak_mb", "free_mb", "gpu_peak_mb", "warming_up")
     return name.startswith(("seconds", "time/")) or name in measured
 
 

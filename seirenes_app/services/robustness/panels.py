@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seirenes_app.services.answer_reading import describe_unread, no_effect, unread_warnings
 from seirenes_app.services.formatting import (
@@ -314,6 +315,31 @@ TRACK_PANELS = {
         lambda view: view.curves("follow/"), "no hint of the suite suggests an answer, or rows are gone",
     ),
 }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- over processor time
+
+CPU_LABEL = "CPU seconds"
+
+
+def cpu_seconds(history: History) -> tuple[tuple[int, float], ...]:
+    """Processor seconds that training took up to each step, evaluations left out; empty for a run of a version that
+    did not measure them. They compare loops that spend their rollouts differently, which steps do not."""
+    steps, seconds = history.series("cpu_seconds")
+    if not steps or len(steps) < len(history.series("seconds")[0]):
+        return ()
+    return ((0, 0.0), *zip(steps, itertools.accumulate(seconds), strict=True))
+
+
+def over_cpu_time(panel: Panel) -> Panel:
+    """The panel with processor seconds in place of steps; the same one where they are not known for all its points."""
+    at = {step: round(seconds) for step, seconds in panel.cpu_s}
+    if not at or any(p.x not in at for c in panel.curves for p in c.points):
+        return panel
+    curves = tuple(replace(c, points=tuple(replace(p, x=at[p.x]) for p in c.points)) for c in panel.curves)
+    rows = tuple((at[int(row[0] or 0)], *row[1:]) for row in panel.table.rows)
+    table = DataTable((CPU_LABEL, *panel.table.columns[1:]), rows)
+    return replace(panel, curves=curves, table=table, x_label=CPU_LABEL)
 
 
 # ---------------------------------------------------------------------- the moving adversary

@@ -3,12 +3,13 @@ asked for and kept until the folder changes. Use it off the window's thread, one
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from seirenes_app.services.robustness.checkpoint_figures import Measured, Trend, measure, trend_between
 from seirenes_app.services.robustness.cross_play import cross_panel
 from seirenes_app.services.robustness.generalisation import generalisation_panel, hint_splits, trained_types
-from seirenes_app.services.robustness.panels import TRACK_PANELS, View, adversary_panel
+from seirenes_app.services.robustness.panels import TRACK_PANELS, View, adversary_panel, cpu_seconds
 from seirenes_app.services.robustness.sources import Source, folder_stamp, open_source
 from seirenes_app.services.robustness.types import Chart, MatrixPanel, Origin, Panel, Trace, TraceRef, Track
 from training.core.prompts import Placement
@@ -61,11 +62,18 @@ class ResultSource:
         """One chart of a track. A UserError for a chart that it has not."""
         key = track.key, chart
         if key not in self._panels:
-            self._panels[key] = self._make(track, chart)
+            self._panels[key] = self._timed(track, chart, self._make(track, chart))
         return self._panels[key]
 
     def panels(self, track: Track) -> tuple[Panel, ...]:
         return tuple(self.panel(track, chart) for chart in self.charts(track))
+
+    def _timed(self, track: Track, chart: Chart, panel: Panel) -> Panel:
+        """With the processor seconds of its steps, for the figures of a run's own checkpoints."""
+        state = self.source.state
+        if chart is Chart.ADVERSARY or track.origin is not Origin.RUN or not track.by_step or state is None:
+            return panel
+        return replace(panel, cpu_s=cpu_seconds(state.history))
 
     def _make(self, track: Track, chart: Chart) -> Panel:
         if chart in TRACK_PANELS:

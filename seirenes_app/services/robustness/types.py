@@ -171,6 +171,8 @@ class Panel:
     table: DataTable
     x_label: str = "step"
     stacked: bool = False
+    cpu_s: tuple[tuple[int, float], ...] = ()
+    """(step, processor seconds of training until then), for `panels.over_cpu_time`; empty where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 from helpers.evals import fill, small_plan
+from helpers.robust_runs import write_run
 from helpers.robustness_bench import Robustness
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,14 +17,16 @@ from PySide6.QtCore import Qt
 from seirenes_app.services.charts.export import save_matrix
 from seirenes_app.services.robustness.checkpoint_replay import replay_result
 from seirenes_app.services.robustness.result_source import ResultSource
-from seirenes_app.services.robustness.types import DataTable, ReplayStep
+from seirenes_app.services.robustness.types import Chart, DataTable, ReplayStep
 from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import DataModel, cell_text
+from seirenes_app.ui.pages.robustness.chart_views import ChartGrid
 from seirenes_app.ui.pages.robustness.cross_play_view import MatrixTable
 from seirenes_app.ui.pages.robustness.page import View
 from seirenes_app.ui.pages.robustness.replay_view import ReplayCard, StepStrip
 from training.core.types import Condition, Outcome
 from training.evaluation.plan import SuiteRef, Writing, plan_to_json
+from training.runs.events import EventKind, EventLog
 
 NAMES = ("r@0", "r@40", "r@80")
 
@@ -181,3 +184,28 @@ def test_the_badge_names_a_missing_checkpoint(qtbot):
     assert card.badge.accessibleName() == "Robust since step 40 or before"
     card.render_result(replay_result([steps[0], steps[2]], 2))
     assert card.badge.accessibleName() == "Robust since step 40"
+
+
+def test_charts_change_to_processor_time_where_it_was_measured(qtbot, tmp_path):
+    paths = write_run(tmp_path / "r", steps=0)
+    log = EventLog(paths.events)
+    for step in range(1, 21):
+        log.write(EventKind.STEP, step=step, metrics={"seconds": 9.0, "cpu_seconds": 2.0})
+    log.close()
+    book = ResultSource(paths.root)
+    (track,) = book.tracks
+    grid = ChartGrid()
+    qtbot.addWidget(grid)
+    grid.render_track(track)
+    assert grid.axis.isHidden()
+    for chart in (Chart.ACCURACY, Chart.ADVERSARY):
+        grid.render_panel(chart, book.panel(track, chart))
+    assert not grid.axis.isHidden()
+    card = grid.cards["accuracy"]
+    steps = card.chart.places
+    grid.axis.buttons["cpu"].click()
+    assert card.chart.places == tuple(2 * x for x in steps)
+    assert "CPU seconds 40" in card.chart.describe(0, 40)
+    assert grid.adversary.chart is None or grid.adversary.chart.x_label == "step"
+    grid.axis.buttons["steps"].click()
+    assert card.chart.places == steps

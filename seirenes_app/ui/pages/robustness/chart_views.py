@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
 from seirenes_app.services.formatting import describe_prompts
-from seirenes_app.services.robustness.panels import text_table
+from seirenes_app.services.robustness.panels import over_cpu_time, text_table
 from seirenes_app.services.robustness.types import (
     COMPARISON_COLUMNS,
     Chart,
@@ -31,6 +31,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.segmented import Segment, Segmented
 
 
 class PanelCard(ChartCard):
@@ -126,6 +127,11 @@ CARDS = (
     CardSpec("follow", "Follow rate", Chart.FOLLOW_RATE),
     CardSpec("adversary", "Against the Adversary of each step", Chart.ADVERSARY, Pick.ALL, 190),
 )
+STEPS, CPU = "steps", "cpu"
+AXES = (
+    Segment(STEPS, "Steps", tip="Training steps on the axis"),
+    Segment(CPU, "CPU time", tip="Processor seconds of training on the axis: what an accuracy cost"),
+)
 MOVING = BadgeStyle("warning", "Moving Adversary", "warn")
 MOVING_NOTE = (
     "Each step's own problems and hints. Both change with every step, so these curves are kept apart: they show how "
@@ -151,12 +157,16 @@ class ChartGrid(CardGrid):
         self._panels: dict[Chart, Panel] = {}
         self._others: Mapping[Chart, Sequence[tuple[str, Panel]]] = {}
         self.about = make_label("", "muted", wrap=True)
+        self.axis = Segmented("Axis", AXES)
+        self.axis.render_value(STEPS)
+        self.axis.chosen.connect(self._on_axis_chosen)
+        self._over_cpu = False
         self._moving = QWidget()
         column(
             make_label("Current Adversary", "heading"), make_label(MOVING_NOTE, "muted", wrap=True), self.adversary,
             margins=(0, SPACE_6, 0, 0), parent=self._moving,
         )  # fmt: skip
-        head = row((make_label("Frozen suite", "heading"), 1), self.overlay)
+        head = row((make_label("Frozen suite", "heading"), 1), self.axis, self.overlay)
         column(head, self.about, SPACE_2, self.grid, self._moving, parent=self)
         self.lay_out()
 
@@ -164,6 +174,7 @@ class ChartGrid(CardGrid):
         """Every card waits for its panel."""
         self._by_step = track is None or track.by_step
         self._panels, self._others = {}, {}
+        self._render_axis()
         self.overlay.setEnabled(track is not None and track.by_step)
         self.overlay.choose(())
         self._moving.setVisible(track is not None and track.origin is Origin.RUN)
@@ -178,9 +189,25 @@ class ChartGrid(CardGrid):
 
     def render_panel(self, chart: Chart, panel: Panel) -> None:
         self._panels[chart] = panel
-        found = overlay_panel(panel, self._others.get(chart, ()))
+        self._render_axis()
+        others = self._others.get(chart, ())
+        if self._over_cpu and (timed := over_cpu_time(panel)) is not panel:
+            # A run whose processor time was not measured has no place on this axis.
+            mapped = [(name, other, over_cpu_time(other)) for name, other in others]
+            panel, others = timed, [(name, found) for name, other, found in mapped if found is not other]
+        found = overlay_panel(panel, others)
         for card in self._cards_of(chart):
             card.render_panel(found, by_step=self._by_step or chart is Chart.ADVERSARY)
+
+    def _render_axis(self) -> None:
+        """Offered only where the run measured its processor time."""
+        self.axis.setVisible(any(panel.cpu_s for panel in self._panels.values()))
+        self.axis.render_value(CPU if self._over_cpu else STEPS)
+
+    def _on_axis_chosen(self, value: str) -> None:
+        self._over_cpu = value == CPU
+        for chart, panel in tuple(self._panels.items()):
+            self.render_panel(chart, panel)
 
     def render_others(self, others: Mapping[Chart, Sequence[tuple[str, Panel]]]) -> None:
         """Other runs' panels of the same suite, to draw in the same charts."""

@@ -8,6 +8,7 @@ import pytest
 from helpers.robust_runs import SKILL, evaluate_run, repeat_steps, write_run
 
 from seirenes_app.services.robustness.checkpoint_figures import headline
+from seirenes_app.services.robustness.panels import over_cpu_time
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Basis, Chart, Origin
 from training.core.types import Condition, HintType
@@ -203,3 +204,32 @@ def test_a_gain_under_hints_is_robustness_only_where_nothing_else_fell(tmp_path,
 def test_without_needed_text_it_is_open_whether_a_gain_is_robustness():
     book = ResultSource(RECORDED)
     assert "was not measured" in headline(book, book.tracks[0]).claim
+
+
+def with_steps(paths, **measured):
+    """Give the run a step event a training step up to 20, with these figures."""
+    log = EventLog(paths.events)
+    for step in range(1, 21):
+        log.write(EventKind.STEP, step=step, metrics={"seconds": 9.0, **measured})
+    log.close()
+    return ResultSource(paths.root)
+
+
+def test_accuracy_is_charted_over_the_processor_seconds_that_training_took(tmp_path):
+    book = with_steps(write_run(tmp_path / "r", steps=0), cpu_seconds=1.5)
+    panel = book.panel(book.tracks[0], Chart.ACCURACY)
+    timed = over_cpu_time(panel)
+    steps = [p.x for p in curve(panel, "clean").points]
+    points = curve(timed, "clean").points
+    assert [p.x for p in points] == [round(1.5 * step) for step in steps]
+    assert [p.label for p in points] == [f"step {step}" for step in steps]
+    assert timed.x_label == timed.table.columns[0] == "CPU seconds"
+    assert {row[0] for row in timed.table.rows} == {p.x for p in points}
+    assert [row[1:] for row in timed.table.rows] == [row[1:] for row in panel.table.rows]
+
+
+def test_a_run_that_did_not_measure_its_processor_time_stays_over_steps(tmp_path):
+    book = with_steps(write_run(tmp_path / "r", steps=0))
+    panel = book.panel(book.tracks[0], Chart.ACCURACY)
+    assert panel.cpu_s == ()
+    assert over_cpu_time(panel) is panel
