@@ -296,19 +296,27 @@ def reasoner_target(run: RunPaths, variant: str, seed: int, step: int, suffix: s
     return replace(target, name=reasoner_name(variant, seed) + suffix)
 
 
+def played_seconds(state: RunState) -> float:
+    """What a run's steps took, evaluations and checkpoints left out: seconds of the processor over all threads, as
+    other programs do not slow those; of the clock in runs of versions that did not measure them."""
+    return sum(_step_seconds(state).values())
+
+
 def step_within(state: RunState, steps: Sequence[int], seconds: float) -> int:
     """The newest of `steps` that a run had reached after so many seconds of playing; its first where none had."""
     spent, at = 0.0, {0: 0.0}
-    for step, taken in zip(*state.history.series("seconds"), strict=True):
+    for step, taken in _step_seconds(state).items():
         spent += taken
         at[step] = spent
     reached = [step for step in steps if at.get(step, float("inf")) <= seconds * 1.02]
     return max(reached, default=min(steps))
 
 
-def played_seconds(state: RunState) -> float:
-    """Seconds that a run's steps took: no evaluation, no checkpoint."""
-    return sum(state.history.series("seconds")[1])
+def _step_seconds(state: RunState) -> dict[int, float]:
+    processor, clock = (
+        dict(zip(*state.history.series(name), strict=True)) for name in ("cpu_seconds", "seconds")
+    )  # fmt: skip
+    return processor if len(processor) == len(clock) else clock
 
 
 def _writing(study: StudyDefinition) -> Writing:

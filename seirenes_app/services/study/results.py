@@ -193,7 +193,7 @@ EXPLOITABILITY_POINTS, POOL_POINTS, KEPT_POINTS = 0.08, 0.15, 0.02
 
 @dataclass(frozen=True, slots=True)
 class SeedRun:
-    """What one run took. Seconds of its steps, rollouts, steps; None for what is not known yet."""
+    """What one run took: seconds of its steps (see `played_seconds`), rollouts, steps; 0 for what is not known yet."""
 
     variant: str
     seed: int
@@ -491,7 +491,7 @@ def seeds_table(results: StudyResults, basis: Basis = Basis.ROLLOUTS, measures: 
             cells.append(percent_interval(interval) if interval else UNKNOWN)
         took = (run.steps or UNKNOWN, run.rollouts or UNKNOWN, duration(run.seconds) if run.seconds else UNKNOWN)
         rows.append((run.variant, run.seed, *took, *cells))
-    return DataTable(("", "seed", "steps", "rollouts", "time", *(TEXTS[m].title for m in shown)), tuple(rows))
+    return DataTable(("", "seed", "steps", "rollouts", "CPU time", *(TEXTS[m].title for m in shown)), tuple(rows))
 
 
 def differences_table(results: StudyResults, basis: Basis = Basis.ROLLOUTS) -> DataTable:

@@ -27,6 +27,7 @@ from seirenes_app.services.study.execution import (
     PartStatus,
     StudyState,
     expected_seconds,
+    played_seconds,
     reduce,
     run_folder,
     step_within,
@@ -179,6 +180,16 @@ def test_equal_time_takes_the_newest_checkpoint_within_it():
     assert step_within(state, (0, 2, 4), 25.0) == 2
     assert step_within(state, (0, 2, 4), 40.0) == 4
     assert step_within(state, (2, 4), 5.0) == 2
+
+
+def test_time_is_that_of_the_processor_where_every_step_has_it():
+    whole, part = History(), History()
+    for step in (1, 2):
+        whole = whole.append(step, {"seconds": 10.0, "cpu_seconds": 2.0})
+        part = part.append(step, {"seconds": 10.0} | ({"cpu_seconds": 2.0} if step == 2 else {}))
+    assert played_seconds(RunState(history=whole)) == 4.0
+    assert step_within(RunState(history=whole), (0, 1, 2), 2.0) == 1
+    assert played_seconds(RunState(history=part)) == 20.0
 
 
 # ---------------------------------------------------------------------- results
