@@ -152,10 +152,10 @@ class StudyWatch(ProcessWatch[StudyState]):
 
     def poll(self) -> StudyState:
         state = super().poll()
-        if state.status is not RunStatus.CRASHED:
+        tail = log_tail(self.paths, 4) if state.status is RunStatus.CRASHED else ()
+        if not tail:
             return state
-        log = "\n".join([f"{state.message} Its log, {self.paths.log.name}:", *log_tail(self.paths, 4)])
-        return replace(state, message=log)
+        return replace(state, message="\n".join([f"{state.message} Its log, {self.paths.log.name}:", *tail]))
 
 
 def _resolve(state: StudyState, holder: Any, now: float, *, launched: bool = False) -> StudyState:

@@ -25,11 +25,15 @@ from seirenes_app.services.study.definition import (
 from seirenes_app.services.study.execution import (
     PartState,
     PartStatus,
+    StudyRepository,
     StudyState,
+    StudyWatch,
     expected_seconds,
     played_seconds,
+    read_summary,
     reduce,
     run_folder,
+    run_study,
     step_within,
 )
 from seirenes_app.services.study.results import (
@@ -48,7 +52,7 @@ from seirenes_app.services.study.results import (
 from training.core.types import Role
 from training.errors import UserError
 from training.runs.config import Mode, trained_roles
-from training.runs.events import Event
+from training.runs.events import Event, EventTail
 from training.runs.status import History, RunState
 
 
@@ -284,3 +288,32 @@ def test_tables_have_a_row_a_variant_and_the_csv_every_figure(results):
 def test_answers_that_grow_are_counted_beside_the_clean_ones(results):
     # All answers of the test are equally short.
     assert results.figure("seirenes", Measure.LONGER_2).mean.interval.mean == 0
+
+
+# ---------------------------------------------------------------------- the process
+
+
+def test_a_part_that_cannot_be_done_is_recorded_with_its_reason_and_tried_again_the_next_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    text = DEFINITION.replace('modes = ["seirenes", "static", "random"]', "").replace("[0, 1, 2]", "[0]")
+    text += f'[[variants]]\nname = "lost"\nset = ["model.path={tmp_path}/nosuch"]\n'
+    paths = new_study(define(tmp_path, text), tmp_path / "studies")
+    for launch in (1, 2):
+        assert run_study(paths.root, None) == "failed"
+        state = StudyWatch(paths).poll()
+        assert state.of("run/lost/0").status is PartStatus.FAILED
+        assert "nosuch" in state.of("run/lost/0").message
+        assert state.of("measures").message == "No run has finished, so there is nothing to measure."
+        assert (state.status, "0 of 2 parts" in state.message) == ("failed", True)
+        events = [e.kind for e in EventTail(paths.events).poll()]
+        assert events.count("launch") == launch
+    assert read_summary(paths).live is False
+
+
+def test_a_broken_study_is_listed_with_its_problem(tmp_path):
+    paths = new_study(define(tmp_path), tmp_path / "studies")
+    paths.config.write_text("{}")
+    (summary,) = StudyRepository(tmp_path / "studies").summaries()
+    assert "damaged" in summary.problem
+    assert (summary.parts, summary.live) == (0, False)
