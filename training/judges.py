@@ -77,6 +77,11 @@ class JudgeRef:
         return STARTER if Path(self.place) == resources_folder() / STARTER else Path(self.place).name
 
     @property
+    def argument(self) -> str:
+        """What `judge.model` is for it."""
+        return f"{self.place}#{self.model}" if self.model else STARTER if self.name == STARTER else self.place
+
+    @property
     def key(self) -> str:
         """Equal for equal weights: of files their place, size and time of change."""
         if self.kind is JudgeKind.SERVER:
@@ -525,6 +530,8 @@ class JudgeMeasurement:
 
     key: str
     name: str
+    model: str
+    """What `judge.model` is for it."""
     labels: str
     prompts: int
     votes: int
@@ -562,8 +569,8 @@ def find_measurement(ref: JudgeRef, options: JudgeOptions) -> JudgeMeasurement |
 def keep_measurement(ref: JudgeRef, options: JudgeOptions, agreement: Agreement) -> JudgeMeasurement:
     """Keep it in place of an earlier one of the same judge and options. A UserError where it cannot be written."""
     made = JudgeMeasurement(
-        ref.key, ref.name, labels_version(), PROMPT_VERSION, options.votes, options.confidence, options.max_tokens,
-        agreement, time.time(),
+        ref.key, ref.name, ref.argument, labels_version(), PROMPT_VERSION, options.votes, options.confidence,
+        options.max_tokens, agreement, time.time(),
     )  # fmt: skip
     path = measurements_file()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,15 +12,20 @@ from typing import Any
 import msgspec
 
 from seirenes_app.services.formatting import duration, percent, percent_interval
-from seirenes_app.services.models.check import Cancelled, ask_process
+from seirenes_app.services.models.check import ask_process
 from training.core.types import Problem
 from training.core.validity import OFF, Ballot, Decision, JudgeOptions, Ruling
 from training.errors import UserError
 from training.evaluation.hint_labels import USEFUL, Agreement, judged_hints, measure_agreement
-from training.judges import STARTER, JudgeMeasurement, find_judge, find_measurement, keep_measurement
+from training.judges import (
+    STARTER,
+    JudgeMeasurement,
+    find_judge,
+    find_measurement,
+    keep_measurement,
+    known_measurements,
+)
 from training.runs.config import Mode, RunConfig
-
-__all__ = ["Cancelled", "JudgeStanding", "ask_judge", "judge_standing", "judge_warnings", "measure_judge"]
 
 OnProgress = Callable[[float, int], object]
 """Called with the hints that are done, in part, and their number."""
@@ -98,6 +103,12 @@ def judge_warnings(config: RunConfig) -> tuple[str, ...]:
                 "another judge take less."
             )
     return tuple(warnings)
+
+
+def known_judges() -> list[str]:
+    """Values of `judge.model` that were measured, the useful ones first, then the newest; and the bundled model."""
+    newest = sorted(known_measurements(), key=lambda m: (m.agreement.useful, m.measured_at), reverse=True)
+    return list(dict.fromkeys([*(m.model for m in newest), STARTER]))
 
 
 # ---------------------------------------------------------------------- asking

@@ -1,6 +1,8 @@
 """How well the gates agree with the labelled hints: by gate, by class and by hint type, and the time that a hint takes.
 
-python tests/bench/bench_gates.py [--differences] [--recorded]
+python tests/bench/bench_gates.py [--differences] [--recorded] [--judge MODEL [--hints N] [--votes K]]
+
+With --judge: how well a model agrees as a judge, alone and after the gates.
 """
 
 import argparse
@@ -21,6 +23,10 @@ from training.core.hint_language import write_hint
 from training.core.problems import FAMILIES, sample_problem
 from training.core.question_parser import find_entities, find_nouns, find_quantities
 from training.core.types import HintType, Problem, Split
+from training.core.validity import Judge, JudgeOptions, Ruling
+from training.evaluation.hint_labels import judged_hints, labels_version, measure_agreement
+from training.judge_requests import load_judge
+from training.judges import find_judge
 
 
 def percent(value):
@@ -85,11 +91,43 @@ def print_recorded():
         print(f"  {question!r}\n    {text!r}: {result.gate} {result.reason}")
 
 
+def print_judge(model, limit, votes):
+    options = JudgeOptions(model, votes=votes)
+    hints = judged_hints(limit)
+    judge = Judge(load_judge(find_judge(model), options, threads=1), options)
+    started, decisions = time.monotonic(), []
+    for start in range(0, len(hints), 16):
+        decisions += judge.decide([(h.problem, h.text) for h in hints[start : start + 16]])
+        print(f"\r{len(decisions)} of {len(hints)}", end="", file=sys.stderr, flush=True)
+    found = measure_agreement(
+        [h.valid for h in hints], [d.ruling for d in decisions], [h.problem.question for h in hints],
+        time.monotonic() - started,
+    )  # fmt: skip
+    print(f"\n\n== judge {model}: {found.n} labelled hints (version {labels_version()}), {votes} votes")
+    for name in ("precision", "recall"):
+        x = getattr(found, name)
+        print(f"{name:12}{x.mean:7.1%} [{x.low:.1%}, {x.high:.1%}]")
+    print(f"not decided {found.abstained:7.1%}   could not be asked {sum(bool(d.failure) for d in decisions)}")
+    print(f"agreement   {found.agreement:7.1%}   kappa {found.kappa:.3f}   {found.seconds:.2f} s a hint")
+    print("useful" if found.useful else "not useful: a lower limit is below 90%")
+    kept = [(h, d) for h, d in zip(hints, decisions, strict=True) if check_hint(h.text, h.problem).passed]
+    for valid, word in ((False, "invalid"), (True, "valid")):
+        rulings = [d.ruling for h, d in kept if h.valid is valid]
+        refused = sum(ruling is not Ruling.KEPT for ruling in rulings)
+        print(f"of {len(rulings)} {word} hints that the gates let through, the judge refuses {refused}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--differences", action="store_true", help="each hint of the dev part that is decided wrongly")
     parser.add_argument("--recorded", action="store_true", help="also templates and the recorded run's hints")
+    parser.add_argument("--judge", metavar="MODEL", help="only this: how well a model agrees as a judge")
+    parser.add_argument("--hints", type=int, default=0, metavar="N", help="labelled hints for the judge (default: all)")
+    parser.add_argument("--votes", type=int, default=3, metavar="K")
     options = parser.parse_args()
+    if options.judge:
+        print_judge(options.judge, options.hints, options.votes)
+        return
     for part in PARTS:
         hints = list(labelled_hints(part))
         rows = [check(hint) for hint in hints]

@@ -23,7 +23,7 @@ from training.prompt_files import AUTO
 from training.runs import config as schema
 from training.runs.config import OptionInfo, RunConfig
 
-MODELS = frozenset({"model.path", "adversary.model"})
+MODELS = frozenset({"model.path", "adversary.model", "judge.model"})
 FILES = frozenset({"data.problems"})
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
@@ -33,13 +33,13 @@ TITLES = {
     "adversary.types": "Hint types", "adversary.model": "Adversary's own model",
     "adversary.train": "Train the Adversary",
     "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
-    "reasoner.placement": "Where hints stand",
+    "reasoner.placement": "Where hints stand", "judge.model": "Model that judges",
 }  # fmt: skip
 COMMON = frozenset({
     "name", "mode", "steps", "model.path", "model.tuning", "model.prompts", "rollout.questions", "rollout.clean",
     "rollout.hints", "rollout.hinted", "update.learning_rate", "data.seed", "data.families",
     "evaluation.every", "evaluation.problems", "adversary.model", "adversary.reward", "checkpoint.every",
-    "reasoner.needed_share", "reasoner.placement",
+    "reasoner.needed_share", "reasoner.placement", "judge.model",
 })  # fmt: skip
 """Options that are not folded away."""
 SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}

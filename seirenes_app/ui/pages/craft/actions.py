@@ -30,5 +30,8 @@ ACTIONS = (
     ActionSpec("craft.drafts", "Saved drafts…", "Ctrl+Shift+D", "clock", tip="Open, rename or delete saved drafts"),
     ActionSpec("craft.solver", "Choose the Solver's model…", "Ctrl+M", "chip"),
     ActionSpec("craft.adversary", "Choose the Adversary's model…", "", "chip"),
+    ActionSpec("craft.judge", "Ask the judge about the hint", "Ctrl+Shift+J",
+               tip="Ask a model whether the hint changes the answer"),
+    ActionSpec("craft.choose_judge", "Choose the judge…"),
     ActionSpec("craft.cancel", "Cancel the running task", "Esc", "stop", tip="Cancel it and keep what is complete"),
 )  # fmt: skip

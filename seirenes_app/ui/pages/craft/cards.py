@@ -18,6 +18,7 @@ from seirenes_app.services.hint_authoring.models import asked_conditions, can_mo
 from seirenes_app.services.hint_authoring.results import CANNOT_MOVE, SolveResult
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.pages.craft import captions
+from seirenes_app.ui.pages.craft.judge_row import JudgeRow
 from seirenes_app.ui.theme import SPACE_1, SPACE_3, current_theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle, GateBadges
 from seirenes_app.ui.widgets.boxes import FlowLayout, Top, column, fill, ignore_wheel, row
@@ -91,18 +92,20 @@ class HintTypeCard(Card):
 class PromptCard(Card):
     """The text that the model reads with the selected hint marked in it, and the result of every gate."""
 
-    def __init__(self, prompts: PromptRow) -> None:
+    def __init__(self, prompts: PromptRow, judge: JudgeRow) -> None:
         super().__init__()
         self._shown: tuple[object, ...] = ()
-        self.prompts = prompts
+        self.prompts, self.judge = prompts, judge
         self.text = make_label("", "muted", wrap=True, select=True)
         self.gates = GateBadges()
         self.reason = make_label("", "small", wrap=True)
         # The row stands above what changes its height from hint to hint.
-        fill(self.body, make_card_heading("What the model reads"), self.prompts, self.text, 4, self.gates, self.reason)
+        fill(self.body, make_card_heading("What the model reads"), self.prompts, self.text, 4, self.gates, self.reason,
+             self.judge)  # fmt: skip
 
     def render_draft(self, draft: Draft, badges: Badges | None) -> None:
         hint, question = draft.chosen_hint, draft.problem.question.strip()
+        self.judge.render_draft(draft)
         shown = (question, hint, draft.placement, badges, current_theme().name)
         if shown == self._shown:
             return

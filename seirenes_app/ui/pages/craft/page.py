@@ -24,6 +24,7 @@ from seirenes_app.ui.pages.craft.cards import HintTypeCard, ProblemCard, PromptC
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.pages.craft.dialogs import ROLES, CraftDialogs, name_of
 from seirenes_app.ui.pages.craft.hint_list import HintList
+from seirenes_app.ui.pages.craft.judge_row import JudgeRow
 from seirenes_app.ui.pages.craft.layout import CraftHeader, CraftPanes, TaskBar
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3, Theme
@@ -60,18 +61,18 @@ class CraftPage(Page):
         self.dialogs = CraftDialogs(self.controller, tasks, models, self)
         self.dialogs.downloadRequested.connect(self.downloadRequested)
         self.setAcceptDrops(True)
-        self._build(tasks)
+        self._build(tasks, models)
         self._bind_actions()
         self._connect()
         self.controller.start()
         self.render()
 
-    def _build(self, tasks: TaskRunner) -> None:
+    def _build(self, tasks: TaskRunner, models: ModelInventory) -> None:
         self.header = CraftHeader()
         self.banner = Banner()
         self.problem_card, self.hint_type_card = ProblemCard(), HintTypeCard()
         self.hint_list = HintList()
-        self.prompt_card = PromptCard(PromptRow(tasks, self.controller.exact_prompts))
+        self.prompt_card = PromptCard(PromptRow(tasks, self.controller.exact_prompts), JudgeRow(tasks, models))
         self.solve_card, self.attribution = SolveCard(), AttributionCard(tasks)
         self.panes = CraftPanes(
             (self.problem_card, self.hint_type_card), self.hint_list,
@@ -95,7 +96,8 @@ class CraftPage(Page):
             "previous": lambda: hints.step(controller.selected, -1),
             "ablate": self._ablate, "score": self._score, "suite": dialogs.show_suite, "copy": self._copy_command,
             "new": self._open_new, "drafts": dialogs.show_drafts, "solver": lambda: dialogs.show_model("solver"),
-            "adversary": lambda: dialogs.show_model("adversary"), "cancel": controller.cancel,
+            "adversary": lambda: dialogs.show_model("adversary"), "judge": self.prompt_card.judge.start,
+            "choose_judge": self.prompt_card.judge.show_dialog, "cancel": controller.cancel,
         })  # fmt: skip
         header, card = self.header, self.problem_card
         for name, button in {

@@ -41,12 +41,14 @@ from seirenes_app.ui.widgets.banner import Banner
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
-from seirenes_app.ui.widgets.config_form import ConfigForm, value_texts
+from seirenes_app.ui.widgets.config_form import ConfigForm, parse_texts, value_texts
+from seirenes_app.ui.widgets.judge_dialog import JudgeDialog
 from seirenes_app.ui.widgets.labels import IconLabel, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.core.prompts import PromptProfile, TokenLimits
+from training.core.validity import JudgeOptions
 from training.errors import UserError
 from training.runs.config import EvalConfig, Preset, RolloutConfig, RunConfig, load_config
 from training.runs.processes import RunSummary
@@ -260,7 +262,7 @@ def _clear(layout: QBoxLayout) -> None:
 ESTIMATE_MS = 350
 DEMO = "demo"
 SETTLE_MS, FIELD_MARGIN = 40, 80  # Until an unfolded section has its height; pixels around a field in view
-MODEL_KEY = "model.path"
+MODEL_KEY, JUDGE_KEY = "model.path", "judge.model"
 HINT_LIMIT = "rollout.max_hint_tokens"
 LIMITS = (HINT_LIMIT, "rollout.max_solution_tokens", "evaluation.max_new_tokens")
 SUGGESTED_FOR_STARTER = TokenLimits(EvalConfig().max_new_tokens, RolloutConfig().max_hint_tokens)
@@ -350,8 +352,27 @@ class NewRun(QWidget):
     def _exact_prompts(self, profile: PromptProfile) -> list[ExactPrompt]:
         return render_prompts(self._model, prompts_to_show(profile), profile)
 
-    def choose_model(self, key: str = MODEL_KEY) -> ModelPicker:
+    def choose_judge(self) -> JudgeDialog:
+        """Let the judge be chosen, and measured."""
+        texts = {key: field.text().strip() for key, field in self.form.fields.items() if key.startswith("judge.")}
+        try:
+            options = parse_texts([f"{key}={text}" for key, text in texts.items()], "form").judge
+        except UserError:
+            # The form says which value is not accepted; the judge can be chosen meanwhile.
+            options = JudgeOptions(texts[JUDGE_KEY])
+        dialog = JudgeDialog(
+            self._tasks, self._models, options, self.form.fields[MODEL_KEY].text().strip() or STARTER, parent=self
+        )
+        dialog.chosen.connect(lambda name: self.take_model(name, JUDGE_KEY))
+        dialog.measured.connect(self._on_changed)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+        return dialog
+
+    def choose_model(self, key: str = MODEL_KEY) -> ModelPicker | JudgeDialog:
         """Let the model of an option be chosen of those on this machine."""
+        if key == JUDGE_KEY:
+            return self.choose_judge()
         now = self.form.fields[key].text().strip()
         past = [s.config.model.path for s in self._past if s.config is not None]
         title, use, formats, about, trained = (
