@@ -50,9 +50,12 @@ class JudgeStanding:
         """In a line, for a person."""
         if self.problem:
             return self.problem
-        if self.measured is None:
-            return f"{self.name}: not measured"
-        return f"{self.name}: {describe_agreement(self.measured.agreement)}"
+        return f"{self.name}: {self.figures}"
+
+    @property
+    def figures(self) -> str:
+        """Its precision and recall, or that they are not measured."""
+        return describe_agreement(self.measured.agreement) if self.measured is not None else "not measured"
 
     @property
     def warning(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QDialog, QWidget
 
 from seirenes_app.services.formatting import count_of
@@ -22,6 +22,7 @@ from seirenes_app.ui.widgets.progress import Progress
 from training.core.validity import REFERENCE, JudgeOptions
 from training.judges import STARTER
 
+WIDE = 640
 REST_MS = 300  # How long a typed name rests before it is looked up
 SIZES = (0, 300, 100)  # Labelled hints that a judge is measured on; 0: all
 ABOUT = (
@@ -45,6 +46,9 @@ class JudgeDialog(PageDialog):
         super().__init__("Judge of hints", parent)
         self._tasks, self._models, self._options, self._start = tasks, models, options, start
         self._task: Task | None = None
+        # Wide enough for all figures of a judge in a line, and with room for what is said of it: nothing moves.
+        self.body.addStrut(WIDE)
+        about = make_label(ABOUT, "muted", wrap=True)
         self.model = QComboBox(editable=True)
         self.model.setAccessibleName("Model that judges")
         self.model.addItems([*([REFERENCE] if start else []), *known_judges()])
@@ -56,6 +60,10 @@ class JudgeDialog(PageDialog):
         self.pick = make_button("Choose…", tip="Of the models on this machine", clicked=self.choose_model)
         self.standing = make_label("", wrap=True, select=True)
         self.warning = make_label("", "small", wrap=True)
+        for label, lines in ((about, 2), (self.standing, 2), (self.warning, 3)):
+            label.ensurePolished()
+            label.setMinimumHeight(lines * label.fontMetrics().lineSpacing())
+            label.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.sizes = QComboBox()
         self.sizes.setAccessibleName("Labelled hints to measure it on")
         for n in SIZES:
@@ -64,10 +72,13 @@ class JudgeDialog(PageDialog):
         self.measure = make_button("Measure", "chart", tip="Ask it about hints whose answers are known",
                                    clicked=self.start_measuring)  # fmt: skip
         self.progress = Progress("Stop measuring; nothing is kept")
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(policy)
         self.progress.cancelRequested.connect(self.cancel_measuring)
         fill(
-            self.body, make_label(ABOUT, "muted", wrap=True), SPACE_2, row((self.model, 1), self.pick), self.standing,
-            self.warning, row(self.measure, self.sizes, None), self.progress,
+            self.body, about, SPACE_2, row((self.model, 1), self.pick), self.standing, self.warning,
+            row(self.measure, self.sizes, (self.progress, 1)),
         )  # fmt: skip
         self.none = make_button("No judge", clicked=lambda: self._take(""))
         self.cancel = make_button("Cancel", clicked=self.reject)
@@ -118,7 +129,6 @@ class JudgeDialog(PageDialog):
         set_tone(self.standing, tone)
         self.warning.setText(warning)
         set_tone(self.warning, "warn" if warning else "")
-        self.warning.setVisible(bool(warning))
 
     def choose_model(self) -> ModelPicker:
         """Of the models on this machine."""
@@ -137,7 +147,7 @@ class JudgeDialog(PageDialog):
         options, start, limit = self.options, self._start or STARTER, int(self.sizes.currentData())
         for widget in (self.measure, self.sizes, self.use):
             widget.setEnabled(False)
-        self.progress.render_progress("Loading the judge…")
+        self.progress.render_progress("Loading…")
         self._task = self._tasks.run_task(
             lambda task: measure_judge(
                 options, limit, start=start, on_progress=task.report, cancelled=lambda: task.cancelled
@@ -147,7 +157,7 @@ class JudgeDialog(PageDialog):
 
     def _on_progress(self, done: float, total: int) -> None:
         figures = f"{int(done)} of {total}"
-        self.progress.render_progress("Asking the judge" if done else "Loading the judge…", done, total, figures)
+        self.progress.render_progress("Asking" if done else "Loading…", done, total, figures)
 
     def cancel_measuring(self) -> None:
         if self._task is not None:

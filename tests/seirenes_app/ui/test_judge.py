@@ -49,13 +49,13 @@ def test_the_judge_of_craft_is_asked_by_its_button_alone_and_shows_its_votes(jud
         judge_row.take(f"{chat.address}#m")
         assert not judge_row.ask.isEnabled()
         judge_row.render_draft(draft_with("Tom eats 2 of them."))
-        qtbot.waitUntil(lambda: "not measured" in judge_row.name.text(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: "has not been measured" in judge_row.standing.text(), timeout=PATIENCE_MS)
         assert not chat.requests
         judge_row.ask.click()
         assert judge_row.progress.isVisible()
         qtbot.waitUntil(lambda: judge_row._task is None, timeout=PATIENCE_MS)
     # Of three votes two mean "changes" where the reply is yes.
-    assert judge_row.votes.text().startswith("2 for changes, 1 for keeps")
+    assert judge_row.votes.text().startswith("2 of 3 votes: the answer changes")
     assert judge_row.badge.accessibleName() == "Refused by the judge"
     judge_row.render_draft(draft_with("Another hint."))
     assert not judge_row.votes.isVisible()

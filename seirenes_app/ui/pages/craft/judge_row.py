@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from PySide6.QtWidgets import QWidget
 
-from seirenes_app.services.formatting import percent
+from seirenes_app.services.formatting import count_of, percent
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.judging import JudgeStanding, ask_judge, judge_standing, known_judges
@@ -20,7 +20,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.judge_dialog import JudgeDialog
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, set_tone
 from seirenes_app.ui.widgets.progress import Progress
-from training.core.validity import Ballot, Decision, JudgeOptions, Ruling
+from training.core.validity import Decision, JudgeOptions, Ruling, Vote
 
 REMEMBERED = 64
 STYLES = {
@@ -41,8 +41,9 @@ class JudgeRow(QWidget):
         self._task: Task | None = None
         self._asked: tuple[str, str, str] | None = None
         self._decisions: OrderedDict[tuple[str, str, str], Decision] = OrderedDict()
-        self.name = ElidedLabel("small", fill=True)
-        self.choose = make_button("Judge…", kind="quiet", tip="Choose or measure a judge", clicked=self.show_dialog)
+        self.name = ElidedLabel(fill=True)
+        self.standing = make_label("", "small", wrap=True)
+        self.choose = make_button("Choose…", kind="quiet", tip="Choose or measure a judge", clicked=self.show_dialog)
         self.ask = make_button("Ask the judge", clicked=self.start)
         self.progress = Progress("Stop asking the judge")
         self.progress.cancelRequested.connect(self.cancel)
@@ -50,7 +51,8 @@ class JudgeRow(QWidget):
         self.votes = make_label("", "small", wrap=True)
         self._answer = QWidget()
         column(row(self.badge, None), self.votes, spacing=SPACE_2, parent=self._answer)
-        column(row((self.name, 1), self.choose, self.ask), self.progress, self._answer, spacing=SPACE_2, parent=self)
+        column(row((self.name, 1), self.choose, self.ask), self.standing, self.progress, self._answer,
+               spacing=SPACE_2, parent=self)  # fmt: skip
         self.dialog: JudgeDialog | None = None
         self._render()
         tasks.run(lambda: next((name for name in known_judges() if judge_standing(JudgeOptions(name)).useful), ""),
@@ -72,9 +74,13 @@ class JudgeRow(QWidget):
             self._tasks.run(lambda: judge_standing(options), self._on_known, key="craft: judge")
 
     def _on_known(self, found: JudgeStanding) -> None:
-        self.name.setText(f"Judge: {found.text}")
-        self.name.setToolTip(found.warning or found.text)
-        set_tone(self.name, "warn" if found.warning else "")
+        self.name.setText(f"Judge: {found.name}")
+        self._say(found.warning or found.figures.capitalize(), "bad" if found.problem else "warn" if found.warning else "")
+
+    def _say(self, text: str, tone: str = "") -> None:
+        self.standing.setText(text)
+        self.standing.setVisible(bool(text))
+        set_tone(self.standing, tone)
 
     def show_dialog(self) -> JudgeDialog:
         """Choose or measure a judge."""
@@ -102,7 +108,7 @@ class JudgeRow(QWidget):
         key, asking = self.key, self._task is not None
         if not self.options.model:
             self.name.setText("No judge is chosen")
-            set_tone(self.name, "")
+            self._say("")
         self.ask.setEnabled(key is not None and not asking)
         reason = "Choose a judge first" if not self.options.model else "Select a hint first" if key is None else ""
         self.ask.setToolTip(reason or "Ask whether the hint changes the answer; it can take a minute")
@@ -151,18 +157,21 @@ class JudgeRow(QWidget):
 
     def _on_failed(self, text: str) -> None:
         self._end()
-        self.name.setText(text)
-        self.name.setToolTip(text)
-        set_tone(self.name, "bad")
+        self._say(text, "bad")
+
+
+SAID = {
+    Vote.CHANGES: "the answer changes", Vote.KEEPS: "the answer stays", Vote.ABSTAINS: "no clear yes or no",
+}  # fmt: skip
 
 
 def describe_votes(decision: Decision) -> str:
-    """The votes one by one, as in "keeps 93%, changes 71%", or why there was none."""
+    """The votes, as in "2 of 3 votes: the answer changes (95%, 71%)", or why there was none."""
     if decision.failure:
         return decision.reason
-    return f"{decision.count_text}: " + ", ".join(map(_describe, decision.ballots))
-
-
-def _describe(ballot: Ballot) -> str:
-    sure = f" ({percent(ballot.confidence)})" if ballot.confidence else ""
-    return f"{ballot.vote}{sure}"
+    parts = []
+    for vote, said in SAID.items():
+        if found := [b for b in decision.ballots if b.vote is vote]:
+            sure = ", ".join(percent(b.confidence) for b in found if b.confidence)
+            parts.append(f"{len(found)} of {count_of(decision.votes, 'vote')}: {said}{f' ({sure})' if sure else ''}")
+    return ". ".join(parts)
