@@ -75,7 +75,8 @@ class JudgeRow(QWidget):
 
     def _on_known(self, found: JudgeStanding) -> None:
         self.name.setText(f"Judge: {found.name}")
-        self._say(found.warning or found.figures.capitalize(), "bad" if found.problem else "warn" if found.warning else "")
+        tone = "bad" if found.problem else "warn" if found.warning else ""
+        self._say(found.warning or found.figures.capitalize(), tone)
 
     def _say(self, text: str, tone: str = "") -> None:
         self.standing.setText(text)
