@@ -5,6 +5,10 @@ percentage of experiments that cover. 93 to 97 is the goal; what lies outside is
 last column is the share of no-op attacks whose worst-of-k effect has p < 0.05: the goal there is 5 or less.
 `wilson` and `newcombe` treat all samples as independent, as if nothing were clustered: their misses are the reason for
 the columns beside them.
+
+The second table is of studies: two variants without a difference, several seeds of each on the same problems, 4 hints a
+problem; `spread` is how far seeds differ by themselves. `seed_mean` is what is used; beside it the percentiles of a
+bootstrap that draws seeds and problems, and Student's interval of the seeds' means alone.
 """
 
 from __future__ import annotations
@@ -26,7 +30,9 @@ from training.core.statistics import (
     newcombe,
     paired_bootstrap,
     pdr,
+    seed_mean,
     sign_flip,
+    t_quantile,
     wilson,
     wilson_clustered,
 )  # fmt: skip
@@ -96,6 +102,31 @@ def shown(column: int, value: float) -> str:
     return f"{value:.1f}{'-' if value < 93 else '+' if value > 97 else ' '}"
 
 
+STUDIES = ((2, 0.03), (3, 0.0), (3, 0.03), (3, 0.06), (5, 0.03))
+STUDY_PROBLEMS, DRAWS = 200, 400
+
+
+def measure_studies(seeds: int, spread: float, experiments: int, seed: int) -> list[float]:
+    """Percentages of simulated studies whose interval holds the difference, which is zero."""
+    rng, hits = np.random.default_rng(seed), np.zeros(3)
+    for _ in range(experiments):
+        skill = 0.6 + rng.normal(0, spread / np.sqrt(2), (2, seeds, 1)) + 0.25 * rng.normal(size=STUDY_PROBLEMS)
+        right = rng.binomial(4, np.clip(skill + 0.08 * rng.normal(size=(2, seeds, STUDY_PROBLEMS)), 0, 1)) / 4
+        difference = right[0] - right[1]
+        drawn = [
+            difference[np.ix_(rng.integers(0, seeds, seeds), rng.integers(0, STUDY_PROBLEMS, STUDY_PROBLEMS))].mean()
+            for _ in range(DRAWS)
+        ]
+        means = difference.mean(axis=1)
+        half = t_quantile(0.975, seeds - 1) * means.std(ddof=1) / np.sqrt(seeds)
+        found = (
+            limits(seed_mean(difference).interval), tuple(np.quantile(drawn, (0.025, 0.975))),
+            (means.mean() - half, means.mean() + half),
+        )  # fmt: skip
+        hits += [low <= 0 <= high for low, high in found]
+    return list(100 * hits / experiments)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=2000)
@@ -110,6 +141,12 @@ def main() -> int:
             row = measure(World(n, k, icc, clean, hinted), options.experiments, seed=1000 * number)
             entries = "".join(f"{shown(i, value):>12}" for i, value in enumerate(row))
             print(f"{n:>4} {k:>2} {icc:>4}{entries}   {time.perf_counter() - started:>5.1f} s", flush=True)
+    few = max(1, options.experiments // 4)
+    print(f"\nstudies of {STUDY_PROBLEMS} problems; {few} a row")
+    print(f"{'seeds':>5} {'spread':>6}" + "".join(f"{name:>14}" for name in ("seed_mean", "percentiles", "t of seeds")))
+    for number, (seeds, spread) in enumerate(STUDIES):
+        row = measure_studies(seeds, spread, few, seed=number)
+        print(f"{seeds:>5} {spread:>6}" + "".join(f"{shown(0, value):>14}" for value in row), flush=True)
     return 0
 
 

@@ -404,8 +404,8 @@ def seed_mean(values_SP: npt.ArrayLike, *, confidence: float = 0.95, limits: Lim
     and Student's t has the degrees of freedom of Satterthwaite (1946). For a paired difference between two variants
     give first − second of each seed and problem.
     Not the percentiles of a bootstrap that draws seeds and problems: three seeds drawn with replacement have two
-    thirds of their variance, and it covered in 86 of 100 cases where seeds differ by 6 points, this in 96
-    (300 simulated studies of 200 problems; 95 to 99 with 2 to 5 seeds and smaller differences).
+    thirds of their variance, and where seeds differ by 6 points those cover in 86 to 90 of 100 cases, this in 94 to 96
+    (tests/bench/bench_coverage.py prints both).
     A problem that any seed lacks (NaN) is left out. With one seed the interval is `paired_bootstrap`'s over problems.
     ValueError: no seed, or no problem that all seeds have.
     """
