@@ -239,7 +239,7 @@ def effects_chart(model: SuccessModel | None) -> ChartData | None:
     if model is None or not model.effects:
         return None
     shown = model.effects[:8]
-    ticks = tuple((i, e.label) for i, e in enumerate(shown))
+    ticks = tuple((i, _tick(e)) for i, e in enumerate(shown))
 
     def series(label: str, style: SeriesStyle, clear: bool) -> Series:
         some = [(i, e) for i, e in enumerate(shown) if e.clear is clear]
@@ -255,6 +255,14 @@ def effects_chart(model: SuccessModel | None) -> ChartData | None:
          series("includes zero", SeriesStyle("placebo", "-", "o"), False)),
         Scale.NUMBER, "feature", ticks,
     )  # fmt: skip
+
+
+def _tick(e: FeatureEffect) -> str:
+    """A short name for the axis: 'own thing', 'near answer', 'correlation trap'."""
+    feature, _, value = e.label.partition(": ")
+    if e.value in ("own", "other"):
+        return f"{'own' if e.value == 'own' else 'another'} {feature}"
+    return "near answer" if e.value == "near_answer" else value if e.feature in ("type", FORM) else e.label
 
 
 def forgetting_chart(a: HintAnalysis) -> ChartData | None:

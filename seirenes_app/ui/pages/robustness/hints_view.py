@@ -140,8 +140,7 @@ class HintsView(QWidget):
         head.body.addLayout(row((make_label("What the Adversary learned", "heading"), 1), self.again))
         head.body.addWidget(self.summary)
         figures = column(
-            head, self.frequencies, row((self.effects, 3), (self.forgetting, 2), spacing=SPACE_4), self.forms,
-            spacing=SPACE_4,
+            head, self.frequencies, self.effects, self.forgetting, self.forms, spacing=SPACE_4
         )  # fmt: skip
         self.figures, self._nothing = QWidget(), EmptyStateHolder()
         self.figures.setLayout(figures)
