@@ -177,7 +177,7 @@ def replay_sentence(a: HintAnalysis) -> str:
         return "No archived hint was replayed, so there is no hint that was shown early and late."
     r = a.replays
     head = (
-        f"{count_of(r.hints, 'archived hint')} shown again, {r.steps_between:.0f} steps later on average: "
+        f"{count_of(r.hints, 'archived hint')} shown again, {decimal(r.steps_between, 1)} steps later on average: "
         f"{percent(r.outcome.second or 0.0)} wrong, where {percent(r.outcome.first or 0.0)} would be expected of an "
         f"unchanged Reasoner"
     )

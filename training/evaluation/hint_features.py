@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from training.core.hint_language import ParsedClause, parse_hint
+from training.core.hint_language import FORMS, ParsedClause, parse_hint
 from training.core.problems import DAYS, NAMES, THINGS
 from training.core.prompts import TYPE_LABELS
 from training.core.question_parser import find_entities, find_nouns, find_quantities
@@ -67,7 +67,7 @@ _PATTERNS = {
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """One sentence. `form` is the id of its form in the hint language, "" outside it; `shape` is its words with NAME,
-    THING, DAY and # in the place of what varies."""
+    THING, DAY and # in the place of what varies, of a form of the language with the names of its other slots."""
 
     form: str
     shape: str
@@ -130,7 +130,9 @@ def describe_hint(text: str, type_: str, problem: Problem) -> HintFeatures:
     if clauses:
         values |= dict(_parsed_values(clauses))
     forms = [c.form for c in clauses] or [""] * len(sentences)
-    shapes = tuple(Sentence(f, _shape(s, scene)) for f, s in zip(forms, sentences, strict=True))
+    shapes = tuple(
+        Sentence(f, _form_shape(f) if f else _shape(s, scene)) for f, s in zip(forms, sentences, strict=True)
+    )
     return HintFeatures(bool(clauses), shapes, values)
 
 
@@ -201,6 +203,23 @@ def _relation(value: int, scene: _Scene) -> str:
     if value in scene.numbers:
         return "own"
     return "near_answer" if scene.gold is not None and abs(value - scene.gold) <= NEAR_ANSWER else "other"
+
+
+_SLOT = re.compile(r"{(\w+)}")
+_SLOT_NAMES = {
+    **dict.fromkeys(("who", "who2", "cue_who"), "NAME"), **dict.fromkeys(("things", "things2", "cue_things"), "THING"),
+    "n": "#", "m": "#", "clock": "#:#", "day": "DAY",
+    **dict.fromkeys(("tail", "ending", "check", "only", "about", "polite"), ""),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _form_shape(form: str) -> str:
+    """A form of the hint language to read: ``[story], NAME [does] # THING.``; endings that may be missing are left
+    out."""
+    template = next((f.template for f in FORMS if f.id == form), form)
+    text = _SLOT.sub(lambda slot: _SLOT_NAMES.get(slot[1], f"[{slot[1]}]"), template)
+    return text[:1].upper() + text[1:]
 
 
 def _shape(sentence: str, scene: _Scene) -> str:
