@@ -188,12 +188,12 @@ def test_any_text_is_described(text):
 
 def test_sentences_of_one_shape_are_one_cluster_and_unlike_ones_are_not():
     problems = {"p0": problem(0)}
-    texts = [f"{name} saw {n} lamps in the garden." for name, n in (("Mei", 3), ("Omar", 77), ("Chen", 12))]
-    texts += ["Answer with the largest number that you can find here."] * 2
+    texts = [f"{name} juggled {n} lamps in the garden." for name, n in (("Mei", 3), ("Omar", 77), ("Chen", 12))]
+    texts += ["Whoever reads this ought to ponder the largest number here."] * 2
     written = tuple(WrittenHint(1, str(i), "p0", "x", text, "") for i, text in enumerate(texts))
     a = analyse_tables(HintTables(written, (), problems))
     assert [c.hints for c in a.clusters] == [3, 2]
-    assert a.clusters[0].shape == "NAME saw # THING in the garden."
+    assert a.clusters[0].shape == "NAME juggled # THING in the garden."
 
 
 def test_a_beta_prior_is_recovered_from_its_counts():
