@@ -24,6 +24,7 @@ modes = ["seirenes", "random"]
 seeds = [0, 1]
 rollouts = 50
 problems = 8
+equal_time = false
 set = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hinted=2", "evaluation.problems=4",
   "evaluation.every=0", "checkpoint.every=0", "model.threads=1", "data.pool=16"]
 """

@@ -65,6 +65,7 @@ from training.runs.paths import RunPaths, new_run
 from training.runs.processes import (
     ProcessWatch,
     StopEscalation,
+    StopTimes,
     read_run,
     running_process,
     start_process,
@@ -75,6 +76,8 @@ from training.runs.status import ProcessState, RunState, RunStatus, reduce_proce
 
 POLL_S = 0.5
 REPORT_S = 3.0
+ASK_CHILD = StopTimes(None, None, None, give_up_s=20.0)
+"""Shorter than the time after which whoever stops a study ends it with its children."""
 CRASHES = 2
 """How often a part's process is started again after a crash, in one launch of the study."""
 MODULE = "seirenes_app.services.study.execution"
@@ -520,11 +523,14 @@ class StudyProcess:
     ) -> State:  # fmt: skip
         """Start the part's process where it does not run, and wait for its end; a crash starts it again."""
         for _ in range(1 + CRASHES):
-            state = watch.poll()
+            while (state := watch.poll()).over and running_process(paths) is not None:
+                # It has written how it ended and closes down.
+                time.sleep(POLL_S)
+                self._stop_if_asked(part, paths)
             if state.status is RunStatus.FINISHED:
                 return state
-            heard = running_process(paths) is not None
-            if not heard:
+            found = heard = running_process(paths) is not None
+            if not found:
                 start()
             while True:
                 time.sleep(POLL_S)
@@ -536,13 +542,16 @@ class StudyProcess:
                     self._report(part, share(state), state)
                 if (heard and state.over) or gone:
                     break
-            if state.status in (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED):
+            # One that was found running may have been asked to stop by the launch before.
+            ended = (RunStatus.FINISHED, RunStatus.FAILED, *(() if found else (RunStatus.STOPPED,)))
+            if state.status in ended:
                 return state
         return state
 
     def _stop_if_asked(self, part: Part, paths: RunPaths) -> None:
         if self.control.cancelled():
-            StopEscalation(paths).run()
+            # Its process saves and ends by itself, however long that takes: the next launch waits for it.
+            StopEscalation(paths, ASK_CHILD).run()
             self._record(part, PartState(PartStatus.STOPPED, str(paths.root), "It was stopped with the study."))
             raise StopRequested
 
