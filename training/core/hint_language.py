@@ -36,6 +36,7 @@ from training.core.leaks import find_leak
 from training.core.problems import CALENDAR_EVENTS, CONTAINERS, DAYS, FAMILIES, NAMES, PLACES, THINGS
 from training.core.structure import Claim
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
+from training.errors import UserError
 
 MAX_CHARACTERS = 240
 """Longest hint that is written."""
@@ -798,7 +799,7 @@ def _suggested(c: ParsedClause, problem: Problem) -> str | None:
 # ---------------------------------------------------------------------- writing
 
 
-class NoHint(ValueError):
+class NoHint(UserError):
     """No form fits a problem: each would state its answer, or change it."""
 
 
@@ -818,7 +819,10 @@ def write_hint(problem: Problem, type_: HintType, rng: random.Random, split: Spl
             continue
         template = f"{type_}/{split}/{parsed.clauses[0].form}"
         return Hint(type_, text, template, split, suggested_answer(parsed, problem))
-    raise NoHint(f"No hint of type {type_} fits the problem {problem.id}.")
+    raise NoHint(
+        f"No hint of type {type_} can be drawn for the problem {problem.id}: each would state its answer "
+        f"{problem.answer[:40]!r}. Leave the problem out, or let a model write the hints."
+    )
 
 
 _MAX_TRIES = 400

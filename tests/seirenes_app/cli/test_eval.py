@@ -184,7 +184,7 @@ def test_a_saved_suite_by_name_or_folder(tmp_path):
         plan = verbs_eval._plan(parse("eval", "starter", "--suite", name))
         assert (plan.suites[0].problems, plan.suites[0].digest) == (4, frozen_suite(4, 9).digest())
     both = verbs_eval._plan(parse("eval", "starter", "--suite", "mine", "--suite", "frozen", "--problems", 3))
-    assert [(s.name, s.problems) for s in both.suites] == [("frozen-9-4", 3), ("frozen-2605-3", 3)]
+    assert [(s.name, s.problems) for s in both.suites] == [("frozen2-9-4", 3), ("frozen2-2605-3", 3)]
     with pytest.raises(UserError, match="twice"):
         verbs_eval._plan(parse("eval", "starter", "--suite", "mine", "--suite", "mine"))
     with pytest.raises(UserError, match="No suite 'other'"):

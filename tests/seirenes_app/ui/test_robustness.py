@@ -92,7 +92,7 @@ def test_the_frozen_suite_and_the_moving_adversary_are_apart_and_labelled(bench)
 def test_an_evaluation_has_no_moving_adversary(bench):
     bench.open(evaluate_run(bench.evaluations))
     assert bench.page.grid.adversary.isHidden() or not bench.page.grid.adversary.isVisible()
-    assert "r on frozen-1-12" in bench.page.track.title
+    assert "r on frozen2-1-12" in bench.page.track.title
 
 
 def test_an_evaluation_of_the_recorded_run_knows_its_checkpoints(qtbot, qapp, tmp_path, monkeypatch):
