@@ -21,6 +21,7 @@ from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 
 SHOTS = os.environ.get("STUDY_SHOTS", "")
+SIZE = tuple(int(side) for side in os.environ.get("STUDY_SIZE", "1280x800").split("x"))
 
 
 @pytest.fixture
@@ -44,11 +45,12 @@ def show_studies(bench):
 
 
 def picture(bench, name):
+    """Save what is seen, where STUDY_SHOTS names a folder."""
     if SHOTS:
-        view = bench.page.study_view
-        for _ in range(6):
-            view.draw_next()
-            QApplication.processEvents()
+        bench.page.resize(*SIZE)
+        for _ in range(12):
+            bench.page.study_view.draw_next()
+            bench.qtbot.wait(100)
         bench.page.grab().save(str(Path(SHOTS) / f"{name}.png"))
 
 
