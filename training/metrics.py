@@ -55,6 +55,9 @@ def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> di
         figures |= _accuracy("needed", [(r.problem.id, x) for r in result.rounds for x in r.needed])
     figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.hints for x in t.solutions])
     figures |= _adversary(result)
+    if met := [t for r in result.rounds for t in r.hints if t.opponent is not None]:
+        figures["opponent/step"] = float(met[0].opponent or 0)
+        figures["opponent/accuracy"] = _mean(float(x.outcome is Outcome.RIGHT) for t in met for x in t.solutions)
     figures |= _texts(clean, hinted, result)
     figures |= _learning(result)
     tokens = sum(len(x.completion.tokens) for x in [*clean, *hinted, *_written(result)])
@@ -77,7 +80,8 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def _written(result: StepResult) -> list[Rollout]:
-    return [t.written for t in result.hints if t.written is not None]
+    """What the present Adversary wrote."""
+    return [t.written for t in result.hints if t.written is not None and t.opponent is None]
 
 
 def _accuracy(name: str, rollouts: Sequence[tuple[str, Rollout]]) -> dict[str, float | None]:
@@ -90,7 +94,7 @@ def _accuracy(name: str, rollouts: Sequence[tuple[str, Rollout]]) -> dict[str, f
 
 
 def _adversary(result: StepResult) -> dict[str, float | None]:
-    fresh = [t for r in result.rounds for t in r.hints]
+    fresh = [t for r in result.rounds for t in r.hints if t.opponent is None]
     figures: dict[str, float | None] = {
         "adversary_reward": _mean(x.reward for x in _written(result)),
         "gate_pass_rate": _mean(float(t.gate.passed) for t in fresh),
@@ -102,7 +106,9 @@ def _adversary(result: StepResult) -> dict[str, float | None]:
     for type_, played_hints in by_type.items():
         solutions = [x.outcome is Outcome.RIGHT for t in played_hints for x in t.solutions]
         figures[f"hinted/{type_}"] = _mean(map(float, solutions))
-        figures[f"adversary_reward/{type_}"] = _mean(t.written.reward for t in played_hints if t.written)
+        figures[f"adversary_reward/{type_}"] = _mean(
+            t.written.reward for t in played_hints if t.written and t.opponent is None
+        )
     for tier, count in Counter(t.gate.tier for t in fresh).items():
         figures[f"decided_by/{tier or NOBODY}"] = count / len(fresh)
     for gate, count in Counter(t.gate.gate for t in fresh if t.gate.gate is not None).items():

@@ -34,6 +34,7 @@ from training.engine.models import (
     choose_number_type,
     resolve_model,
 )
+from training.engine.snapshots import Snapshots
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
@@ -121,6 +122,7 @@ class Runner:
     adversary: LocalTorchBackend | None = None
     """The Adversary's own model."""
     adversary_type: NumberType = field(init=False)
+    snapshots: Snapshots | None = None
     loop: SelfPlay = field(init=False)
     evaluations: RunEvaluations = field(init=False)
     guard: CleanGuard = field(init=False)
@@ -177,6 +179,9 @@ class Runner:
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
             self.timer, self._load_judge(), adversary=self.adversary,
         )  # fmt: skip
+        if c.adversary.opponents and Role.ADVERSARY in trained_roles(c):
+            self.snapshots = Snapshots(self.paths.opponents, self.adversary or self.backend)
+            self.loop.opponents = self.snapshots
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
         suite = run_suite(self.paths, c.evaluation.problems, c.evaluation.seed)
@@ -552,6 +557,9 @@ class Runner:
                 self.adversary.save_into(temporary / ADVERSARY_FOLDER)
             (temporary / LOOP_FILE).write_text(json.dumps(state), encoding="utf-8")
         self.saved, self.good = True, good
+        if self.snapshots is not None:
+            # Only now: an earlier checkpoint may still name those that have left.
+            self.snapshots.drop_others(self.loop.past.steps)
         self.log.write(EventKind.CHECKPOINT, step=step, path=str(folder.relative_to(self.paths.root)))
         self._prune()
 

@@ -19,6 +19,9 @@ How it departs from the textbook (arXiv 2605.11636 gives the three stages and th
   - Clean solutions are held to the starting model by a KL of their own (the clean anchor, which `clean_rl` has no need
     of): without it the Reasoner learns to ignore the last sentence, also where that sentence is the problem's.
 
+With `adversary.opponents` past Adversaries of the run write the hints of a share of the questions. Those hints are paid
+as others are, for the figures, and train the Reasoner alone: they are not of the present policy.
+
 With `rollout.hinted_first` the solutions of a hint end where the first ones are all right or all wrong: such a group
 has no gradient for the Reasoner, and p_hint is estimated without the bias of stopping (`sequential_share`).
 
@@ -32,7 +35,8 @@ through a `StepCallbacks`, and what it returns is a `StepResult`.
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -49,7 +53,7 @@ from training.core.advantages import (
 )
 from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
-from training.core.archive import ArchivedHint, Entry, HintArchive
+from training.core.archive import ArchivedHint, Entry, HintArchive, PastAdversaries
 from training.core.curriculum import MasteryPool, type_quota
 from training.core.gates import GateResult, check_hint
 from training.core.hint_language import write_hint
@@ -63,6 +67,8 @@ from training.engine.base import Backend, Completion, LossParams, SamplingParams
 from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of, trained_roles
 from training.runs.timing import StageTimer, TimePart
 
+SNAPSHOT_EVERY = 20
+"""Steps between the Adversaries that are kept as opponents, where `checkpoint.every` is 0."""
 VARIED = (Placement.APPEND, Placement.BEFORE_QUESTION, Placement.BETWEEN_FACTS)
 """Where hints stand by turns with `reasoner.placement = varied`."""
 
@@ -75,6 +81,19 @@ class StepCallbacks(Protocol):
 
     def cancelled(self) -> bool:
         """Asked every few tokens; True ends the generation under way."""
+
+
+class OpponentWeights(Protocol):
+    """Where the weights of past Adversaries are."""
+
+    def keep(self, step: int) -> None:
+        """The present weights become those of `step`."""
+
+    def there(self, steps: Collection[int]) -> Sequence[int]:
+        """Those of `steps` whose weights are there."""
+
+    def playing(self, step: int) -> AbstractContextManager[None]:
+        """Inside the block the Adversary's backend samples with the weights of `step`."""
 
 
 @dataclass(slots=True)
@@ -111,6 +130,8 @@ class PlayedHint:
     """Where it stands in R3. A replayed hint draws its place like a new one."""
     first: int = 0
     """How many solutions decided whether there are more; 0: none did."""
+    opponent: int | None = None
+    """The step of the past Adversary that wrote it; None for the present one's."""
 
     @property
     def shown(self) -> str:
@@ -200,6 +221,9 @@ class SelfPlay:
     baselines: dict[Role, RoleBaseline] = field(default_factory=dict)
     adversary: Backend | None = None
     """The Adversary's own."""
+    opponents: OpponentWeights | None = None
+    """None: no past Adversary is kept or met."""
+    past: PastAdversaries = field(default_factory=PastAdversaries)
     known_clean: dict[str, float] = field(default_factory=dict)
     """p_clean by problem, of a Reasoner that is not trained."""
     updating: bool = False
@@ -221,6 +245,7 @@ class SelfPlay:
             "baselines": {role: b.value for role, b in self.baselines.items()},
             "buffers": {role: msgspec.to_builtins(buffer.groups) for role, buffer in self.buffers.items()},
             "known_clean": self.known_clean,
+            "past_adversaries": self.past.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -229,6 +254,9 @@ class SelfPlay:
         self.pool = MasteryPool.from_state(state["pool"])
         self.archive = HintArchive.from_state(state["archive"])
         self.known_clean = dict(state.get("known_clean", {}))
+        if self.opponents is not None:
+            past = state.get("past_adversaries", {})
+            self.past.restore(past, self.opponents.there([int(step) for step in past]))
         decay = self.config.advantage.ema_decay
         self.baselines = {Role(k): RoleBaseline(decay, v) for k, v in state["baselines"].items()}
         self.buffers = self._empty_buffers()
@@ -250,6 +278,7 @@ class SelfPlay:
         step = self.step_number + 1
         rng = random.Random(f"{self.config.data.seed}:{step}")
         clock = _Clock(self.timer.now)
+        self._keep_opponent()
 
         rounds = self._draw_rounds(rng)
         self._play_clean(rounds, rng)
@@ -330,18 +359,48 @@ class SelfPlay:
         # Where hints are known to be of no use none are written.
         rounds = [r for r in rounds if r.known is None or should_run_hinted(r.known)]
         longest = self.config.gates.max_characters
-        chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
-        sampled = self._sample(Stage.HINT, chats, self.config.rollout.hints, rng)
-        seen: list[str] = []
-        for r, rollouts in zip(rounds, sampled, strict=True):
-            for k, rollout in enumerate(rollouts):
-                with self.timer.lap(TimePart.GATES):
-                    text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
-                    hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
-                    played = self._check(r.problem, hint, f"{r.key}#{k}", seen)
-                played.written = rollout
-                seen.append(played.hint.text)
-                r.hints.append(played)
+        chats = {r.key: adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds}
+        opponent, theirs = self._meet_opponent(rounds, rng)
+        ours = [r for r in rounds if r.key not in theirs]
+        n, seen = self.config.rollout.hints, list[str]()
+        sampled = self._sample(Stage.HINT, [chats[r.key] for r in ours], n, rng)
+        for r, rollouts in zip(ours, sampled, strict=True):
+            self._take_hints(r, rollouts, seen, longest)
+        if opponent is not None and self.opponents is not None:
+            met = [r for r in rounds if r.key in theirs]
+            with self.opponents.playing(opponent):
+                sampled = self._sample(Stage.HINT, [chats[r.key] for r in met], n, rng, before=n * len(ours))
+            for r, rollouts in zip(met, sampled, strict=True):
+                self._take_hints(r, rollouts, seen, longest, opponent)
+
+    def _take_hints(
+        self, round_: Round, rollouts: list[Rollout], seen: list[str], longest: int, opponent: int | None = None
+    ) -> None:
+        by = "" if opponent is None else f"past{opponent}-"
+        for k, rollout in enumerate(rollouts):
+            with self.timer.lap(TimePart.GATES):
+                text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
+                hint = Hint(round_.type, text, suggested=read_suggestion(text, round_.problem))
+                played = self._check(round_.problem, hint, f"{round_.key}#{by}{k}", seen)
+            played.written, played.opponent = rollout, opponent
+            seen.append(played.hint.text)
+            round_.hints.append(played)
+
+    def _keep_opponent(self) -> None:
+        """Keep the Adversary as it is before this step, every so many steps."""
+        every, step = self.config.checkpoint.every or SNAPSHOT_EVERY, self.step_number
+        if self.opponents is not None and step % every == 0 and step not in self.past.steps:
+            self.opponents.keep(step)
+            self.past.add(step)
+
+    def _meet_opponent(self, rounds: Sequence[Round], rng: random.Random) -> tuple[int | None, Set[str]]:
+        """The past Adversary of this step, and the keys of the rounds for which it writes. One a step, as its weights
+        take the place of the present ones meanwhile."""
+        count = round(len(rounds) * self.config.adversary.opponents)
+        # Before the second snapshot the only one there is differs little from the present.
+        if self.opponents is None or not count or len(self.past.steps) < 2:
+            return None, frozenset()
+        return self.past.draw(rng), {r.key for r in rng.sample(rounds, count)}
 
     def _check(self, problem: Problem, hint: Hint, id_: str, others: Sequence[str]) -> PlayedHint:
         special = self.backend.codec.special_texts() | self.backend_of(Role.ADVERSARY).codec.special_texts()
@@ -453,7 +512,7 @@ class SelfPlay:
         reasoner = [s for r in result.rounds for s in (r.clean, r.needed)] + [t.solutions for t in result.hints]
         if self.config.reasoner.truncated is Truncated.MASK:
             reasoner = [[x for x in group if not x.completion.truncated] for group in reasoner]
-        adversary = [[t.written for t in r.hints if t.written is not None] for r in result.rounds]
+        adversary = [[t.written for t in r.hints if t.written and t.opponent is None] for r in result.rounds]
         groups = {Role.REASONER: reasoner, Role.ADVERSARY: adversary}
         return {role: [g for g in found if g] if role in self.learning else [] for role, found in groups.items()}
 
@@ -540,6 +599,9 @@ class SelfPlay:
         for played in result.replayed:
             assert played.archived is not None
             self.archive.report(played.archived, played.accuracy, result.step)
+        met = [t for r in result.rounds for t in r.hints if t.opponent is not None and t.solutions]
+        if met and met[0].opponent is not None:
+            self.past.report(met[0].opponent, sum(t.accuracy for t in met) / len(met))
         mastered: dict[str, tuple[bool, bool]] = {}
         for r in result.rounds:
             with_solutions = [t for t in r.hints if t.solutions]

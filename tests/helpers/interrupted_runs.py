@@ -34,6 +34,7 @@ PATHS = {
     "roll_back": ["curriculum.guard_action=roll_back", "curriculum.guard_margin=0.0", "update.learning_rate=0.05",
                   "evaluation.every=1", "reasoner.clean_anchor=0", "evaluation.max_new_tokens=60"],
     "two_models": ["adversary.model=starter", "reasoner.needed_share=0.5", "reasoner.placement=varied"],
+    "opponents": ["adversary.opponents=0.5", "checkpoint.every=1"],
     "best_response": ["adversary.model=starter", "reasoner.train=false", "data.pool=5"],
     "clean_rl": ["mode=clean_rl", "advantage.baseline=role_ema"],
 }  # fmt: skip

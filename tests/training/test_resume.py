@@ -47,8 +47,8 @@ def test_a_lora_run_equals_one_left_alone_after_a_stop_within_its_last_evaluatio
     assert differences(cut, whole) == []
 
 
-@pytest.mark.parametrize("path", ["two_models", "best_response"])
-def test_a_run_of_two_models_equals_one_left_alone_after_a_stop(trainers, tmp_path, path):
+@pytest.mark.parametrize("path", ["two_models", "best_response", "opponents"])
+def test_two_models_and_past_opponents_end_as_in_a_run_left_alone_after_a_stop(trainers, tmp_path, path):
     settings = [*PATHS[path], *SHORT, "evaluation.every=0"]
     whole, cut = make_run(tmp_path, "whole", *settings), make_run(tmp_path, "cut", *settings)
     assert trainers.finish(whole) == 0

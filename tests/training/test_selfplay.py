@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from contextlib import contextmanager
 
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
@@ -13,6 +14,7 @@ from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.metrics import count_rollouts, rollout_rows, rollouts_per_step, step_metrics
 from training.problem_files import make_problems
+from training.rollouts.reader import opponent_step
 from training.runs.config import from_dict, parse_overrides
 from training.selfplay import VARIED, SelfPlay
 
@@ -137,3 +139,41 @@ def test_solutions_of_a_hint_end_where_the_first_ones_are_all_right_or_all_wrong
         assert t.accuracy == (0.5 if len(right) == 6 else float(right[0]))
         assert t.written.reward == next(r for r in result.rounds if t in r.hints).accuracy - t.accuracy
     assert count_rollouts(result) < rollouts_per_step(loop.config)
+
+
+class Kept:
+    """Past weights that are remembered by step and never differ."""
+
+    def __init__(self):
+        self.steps, self.played = [], []
+
+    def keep(self, step):
+        self.steps.append(step)
+
+    def there(self, steps):
+        return [step for step in steps if step in self.steps]
+
+    @contextmanager
+    def playing(self, step):
+        self.played.append(step)
+        yield
+
+
+def test_past_adversaries_write_for_a_share_and_their_hints_train_the_reasoner_alone():
+    loop = make_loop("adversary.opponents=0.5", "checkpoint.every=1", "rollout.temperature=1.4")
+    loop.opponents = Kept()
+    first, second = loop.step(), loop.step()
+    assert loop.opponents.steps == [0, 1]
+    assert not [t for t in first.hints if t.opponent is not None]
+    met = [r for r in second.rounds if r.hints and r.hints[0].opponent is not None]
+    assert len(met) == 4
+    assert {t.opponent for r in met for t in r.hints} == set(loop.opponents.played)
+    assert second.groups[Role.ADVERSARY] == 4
+    assert not any(t.written.trained for r in met for t in r.hints)
+    assert any(x.trained for r in second.rounds for t in r.hints for x in t.solutions)
+    rows = [row for row in rollout_rows(second, loop.config) if row.stage == "r2_hint"]
+    assert Counter(opponent_step(row.hint_id) for row in rows)[None] == 8
+    again = make_loop("adversary.opponents=0.5")
+    again.opponents = loop.opponents
+    again.restore(loop.state_dict())
+    assert again.past.state_dict() == loop.past.state_dict()

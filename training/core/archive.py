@@ -1,7 +1,9 @@
-"""Every valid hint with its success, replayed by prioritised fictitious self-play; and the quality-diversity grid."""
+"""What the Reasoner meets again by prioritised fictitious self-play (PFSP): every valid hint with its success, in a
+quality-diversity grid, and past Adversaries."""
 
 import heapq
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +15,11 @@ LENGTH_BINS = (8, 14)
 FLOOR = 0.02
 """Weight that even a hint without effect keeps, so that a forgotten defence is noticed."""
 FAMILIES_IN_GRID = 7
+
+
+def pfsp_weight(success: float) -> float:
+    """(1 − w)² of the Reasoner's success w: what it fails at is met more often."""
+    return (1 - success) ** 2 + FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class HintArchive:
 
     def draw(self, rng: random.Random, n: int) -> list[Entry]:
         """Up to `n` distinct entries, by weight (1 − w)² (prioritised fictitious self-play)."""
-        keyed = [(rng.random() ** (1 / ((1 - e.success) ** 2 + FLOOR)), e.id) for e in self._entries.values()]
+        keyed = [(rng.random() ** (1 / pfsp_weight(e.success)), e.id) for e in self._entries.values()]
         return [self._entries[id_] for _, id_ in sorted(keyed, reverse=True)[:n]]
 
     def report(self, id_: str, solved: float, step: int) -> None:
@@ -101,3 +108,43 @@ class HintArchive:
             hint = ArchivedHint(e["problem_id"], HintType(e["type"]), e["text"], e["step"], e["family"])
             archive._entries[e["id"]] = Entry(e["id"], hint, e["success"], e["seen"])
         return archive
+
+
+class PastAdversaries:
+    """The steps whose Adversary can be met again, each with w, the Reasoner's success under its hints.
+
+    At most `capacity`: beyond it the one that the Reasoner withstands best leaves. SPIRAL (arXiv 2506.24119) has past
+    checkpoints as opponents too.
+    """
+
+    def __init__(self, capacity: int = 8, smoothing: float = 0.5) -> None:
+        self._capacity, self._smoothing = capacity, smoothing
+        self._success: dict[int, float] = {}
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(self._success)
+
+    def add(self, step: int) -> None:
+        """A new one is as likely to be met as one that succeeds half the time."""
+        self._success[step] = 0.5
+        if len(self._success) > self._capacity:
+            older = [s for s in self._success if s != step]
+            del self._success[max(older, key=lambda s: self._success[s])]
+
+    def draw(self, rng: random.Random) -> int | None:
+        """One of them, by weight (1 − w)²; None where there is none."""
+        if not self._success:
+            return None
+        return rng.choices(self.steps, [pfsp_weight(w) for w in self._success.values()])[0]
+
+    def report(self, step: int, solved: float) -> None:
+        if step in self._success:
+            self._success[step] += self._smoothing * (solved - self._success[step])
+
+    def state_dict(self) -> dict[str, float]:
+        return {str(step): success for step, success in self._success.items()}
+
+    def restore(self, state: dict[str, float], there: Sequence[int]) -> None:
+        """Take up what `state_dict` gave, of the steps whose weights are `there`."""
+        self._success = {int(step): w for step, w in state.items() if int(step) in there}

@@ -6,6 +6,7 @@ flips are computed for every query.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import unicodedata
@@ -159,6 +160,12 @@ def flip_of(right: bool, clean_accuracy: float | None) -> Flip | None:
     if right == mostly_right:
         return Flip.STABLE
     return Flip.HELPFUL if right else Flip.HARMFUL
+
+
+def opponent_step(hint_id: str | None) -> int | None:
+    """The step of the past Adversary that wrote a hint; None where the present one did, or nobody."""
+    found = re.search(r"#past(\d+)-\d+$", hint_id or "")
+    return int(found[1]) if found else None
 
 
 def match_expression(text: str) -> str | None:

@@ -157,6 +157,10 @@ class AdversaryConfig:
         "all", "Hint types, comma separated, or 'all'; drawn by quota.", choices=map(str, HintType), many=True
     )
     quota: bool = option(True, "Deal the hint types evenly over a step's questions; otherwise each is drawn.")
+    opponents: float = option(
+        0.0, "Share of a step's questions whose hints a past Adversary of the run writes, which trains the Reasoner "
+        "alone. One is kept every checkpoint.every steps, eight at most.", low=0.0, high=0.9,
+    )  # fmt: skip
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
     kl: float = option(
         0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0

@@ -65,6 +65,8 @@ class RunPaths:
     """Which process was started last; written by the window and the command."""
     lock = FileAt("trainer.lock")
     report = FileAt("report.html")
+    opponents = FileAt("opponents")
+    """Weights of past Adversaries that write hints again."""
     converted = FileAt("converted")
     """Models of GGUF files as folders, by role."""
 

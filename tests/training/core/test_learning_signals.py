@@ -21,7 +21,7 @@ from training.core.advantages import (
     sequential_share,
     should_run_hinted,
 )
-from training.core.archive import ArchivedHint, HintArchive
+from training.core.archive import ArchivedHint, HintArchive, PastAdversaries
 from training.core.curriculum import CleanGuard, MasteryPool, type_quota
 from training.core.statistics import Interval, evenness, mcnemar_exact, newcombe, paired_bootstrap, pass_at_k, wilson
 from training.core.types import HintType, Outcome
@@ -191,3 +191,20 @@ def test_p_hint_of_a_group_that_was_decided_is_that_of_its_draws():
     assert [sequential_share(right, 2, 2) for right in (0, 2)] == [0.0, 1.0]
     assert {sequential_share(right, 4, 2) for right in (1, 2, 3)} == {0.5}
     assert sequential_share(0, 0, 2) == 0.0
+
+
+def test_past_adversaries_that_are_withstood_are_met_less_often_and_leave_first():
+    past, rng = PastAdversaries(capacity=3), random.Random(5)
+    assert past.draw(rng) is None
+    for step in (0, 20, 40):
+        past.add(step)
+    for _ in range(8):
+        past.report(0, 1.0)
+        past.report(20, 0.3)
+    drawn = [past.draw(rng) for _ in range(400)]
+    assert drawn.count(0) < 40 < drawn.count(40) < drawn.count(20)
+    past.add(60)
+    assert past.steps == (20, 40, 60)
+    again = PastAdversaries(capacity=3)
+    again.restore(past.state_dict(), [20, 60])
+    assert again.steps == (20, 60)

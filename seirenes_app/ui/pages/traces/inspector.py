@@ -21,6 +21,7 @@ from seirenes_app.ui.widgets.cards import Card, EmptyState, centred, make_rule
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
 from training.core.types import Stage
+from training.rollouts.reader import opponent_step
 
 
 class Facts(QWidget):
@@ -178,7 +179,9 @@ class QuestionCard(Card):
         self.reason.setText(hint["gate_reason"] or "")
         self.gate.setVisible(written is not None)
         author = "replayed from the archive" if hint["archived"] else "a template"
-        facts = [("Written by", author if written is None else "the Adversary, in this step")]
+        past = opponent_step(hint["hint_id"])
+        by = "the Adversary, in this step" if past is None else f"the Adversary as it was at step {past}"
+        facts = [("Written by", author if written is None else by)]
         if written is not None:
             self.gate.render_style(rollouts.gate_style(written))
             facts += [(name.capitalize(), decimal(written[name], signed=True)) for name in ("reward", "advantage")]
