@@ -147,3 +147,17 @@ def test_a_folder_that_is_opened_meanwhile_leaves_the_studies_in_view(bench, tmp
     assert bench.page.stack.view is View.STUDIES
     bench.page.show_view(View.CHARTS)
     assert bench.page.stack.empty.accessibleName().startswith("No evaluations yet")
+
+
+def test_another_study_is_never_shown_with_the_figures_of_the_one_before(bench, tmp_path):
+    measured_study(tmp_path, replace(define(tmp_path), seeds=(0,)), exploits=False)
+    empty = new_study(define(tmp_path, name="other.toml"), tmp_path / "studies")
+    view = show_studies(bench)
+    bench.wait(lambda: len(bench.page.studies.summaries) == 2)
+    bench.page.studies.choose(tmp_path / "studies" / "made")
+    bench.wait(lambda: view.results is not None and view.results.name == "made")
+    bench.page.studies.choose(empty.root)
+    assert view.results is None
+    assert not view.figures.isVisible()
+    bench.wait(lambda: view.results is not None)
+    assert view.results.name == "other"

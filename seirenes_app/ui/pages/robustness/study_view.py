@@ -29,6 +29,7 @@ from seirenes_app.services.formatting import count_of, countdown, duration, perc
 from seirenes_app.services.robustness.types import DataTable
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
+    PartKind,
     StudyDefinition,
     StudyDir,
     bundled_definitions,
@@ -93,7 +94,7 @@ class StudyMonitor(QObject):
     changed = Signal()
     """`summaries` is new."""
     resultsFound = Signal(object)
-    """StudyResults of the chosen study."""
+    """StudyResults of the chosen study; None while they are read."""
     failed = Signal(str, str)
     """(title, text)"""
     started = Signal(str)
@@ -106,8 +107,8 @@ class StudyMonitor(QObject):
         self.summaries: tuple[StudySummary, ...] = ()
         self.stopping: set[Path] = set()
         self.chosen: Path | None = None
-        self._shown: tuple[Path, int] | None = None
-        """Of which study, with how many finished parts, the results were read last."""
+        self._shown: tuple[Path, int, str] | None = None
+        """Of which study, with how many finished parts and which measures, the results were read last."""
         self._waits = 0
         self._timer = QTimer(self, interval=CHECK_MS)
         self._timer.timeout.connect(self.refresh)
@@ -127,7 +128,7 @@ class StudyMonitor(QObject):
         self.summaries = tuple(found)
         self.stopping &= {s.paths.root for s in found if s.live}
         if self.find(self.chosen) is None:
-            self.chosen = found[0].paths.root if found else None
+            self._set_chosen(found[0].paths.root if found else None)
         live = any(s.live for s in found)
         self._waits = 0 if live else max(0, self._waits - 1)
         if not live and not self._waits:
@@ -140,9 +141,15 @@ class StudyMonitor(QObject):
     def find(self, root: Path | None) -> StudySummary | None:
         return next((s for s in self.summaries if s.paths.root == root), None)
 
+    def _set_chosen(self, root: Path | None) -> None:
+        if root != self.chosen:
+            self.chosen, self._shown = root, None
+            # Not those of the one before, until its own are read.
+            self.resultsFound.emit(None)
+
     def choose(self, root: Path) -> None:
         """Show this one; `resultsFound` follows."""
-        self.chosen = root
+        self._set_chosen(root)
         self.changed.emit()
         self._read_results()
 
@@ -150,7 +157,8 @@ class StudyMonitor(QObject):
         summary = self.find(self.chosen)
         if summary is None or summary.study is None or summary.state is None:
             return
-        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED))
+        measures = summary.state.of(PartKind.MEASURES).folder
+        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures)
         if key == self._shown:
             return
         self._shown = key
@@ -171,7 +179,7 @@ class StudyMonitor(QObject):
             return paths
 
         def done(paths: StudyDir) -> None:
-            self.chosen = paths.root
+            self._set_chosen(paths.root)
             if start:
                 self._on_started(paths)
             self.refresh()
