@@ -4,6 +4,7 @@ The examples that come before every question are computed once for a batch. Yes 
 of the first token; where they have too little of it, the model writes its reply, greedily.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from training.engine.torch_local import LocalTorchBackend
 
 BATCH = 16
 """Questions that are computed together."""
+MAX_PREFIXES = 4
+MOSTLY = 0.8
+"""Share of what a batch begins with that a kept prefix must have."""
 
 
 class LocalModel:
@@ -29,6 +33,7 @@ class LocalModel:
     def __init__(self, folder: Path, key: str, options: JudgeOptions, threads: int = 0, device: str = "auto") -> None:
         self.key, self.options = key, options
         self.backend = LocalTorchBackend(folder, device=device, threads=threads)
+        self._prefixes: dict[tuple[int, ...], DynamicCache] = {}
         self._yes, self._no = (self._ids(word) for word in ("yes", "no"))
 
     def _ids(self, word: str) -> Tensor:
@@ -48,7 +53,8 @@ class LocalModel:
             for part in _batches(questions, prompts):
                 if cancelled():
                     return found
-                shares_B2 = self._first_tokens([prompts[place] for place in part])
+                other = self._prompt(JudgeQuestion("?", "?", questions[part[0]].number))
+                shares_B2 = self._first_tokens([prompts[place] for place in part], other)
                 for place, (yes, no) in zip(part, shares_B2, strict=True):
                     found[place] = Reply("", yes, no)
                 done += len(part)
@@ -69,16 +75,14 @@ class LocalModel:
                 return prompt
         return ()
 
-    def _first_tokens(self, prompts: Sequence[tuple[int, ...]]) -> list[tuple[float, float]]:
-        """Probabilities of yes and no as the first token of each completion."""
+    def _first_tokens(
+        self, prompts: Sequence[tuple[int, ...]], other: tuple[int, ...] = ()
+    ) -> list[tuple[float, float]]:
+        """Probabilities of yes and no as the first token of each completion. `other`: a prompt for another problem, so
+        that what is kept for later batches ends where problems begin."""
         model, device = self.backend.model, self.backend.device
-        shared = _shared_length(prompts)
         with torch.inference_mode():
-            cache = DynamicCache(config=model.config.get_text_config())  # type: ignore[operator, union-attr]
-            if shared:
-                first_1P = torch.tensor([prompts[0][:shared]], device=device)
-                models.hidden_states(model, input_ids=first_1P, past_key_values=cache, use_cache=True)
-                cache.batch_repeat_interleave(len(prompts))
+            shared, cache = self._shared([*prompts, other] if other else prompts, len(prompts))
             rest = [prompt[shared:] for prompt in prompts]
             longest = max(map(len, rest))
             pad = self.backend.codec.pad_id
@@ -95,6 +99,27 @@ class LocalModel:
             probs_BV = logits_BV.float().softmax(-1)
             shares_B2 = torch.stack([probs_BV[:, ids].sum(-1) for ids in (self._yes, self._no)], -1)
         return [(float(yes), float(no)) for yes, no in shares_B2.tolist()]
+
+    def _shared(self, prompts: Sequence[tuple[int, ...]], rows: int) -> tuple[int, DynamicCache]:
+        """How many tokens all begin with, and their keys and values for so many rows. The examples are most of them:
+        they are kept from batch to batch."""
+        config = self.backend.model.config.get_text_config()  # type: ignore[operator, union-attr]
+        shared = _shared_length(prompts)
+        if not shared:
+            return 0, DynamicCache(config=config)
+        known = [p for p in self._prefixes if len(p) <= shared and p == prompts[0][: len(p)]]
+        prefix = max(known, key=len, default=())
+        if not prefix or len(prefix) < MOSTLY * shared:
+            prefix = prompts[0][:shared]
+            cache = DynamicCache(config=config)
+            first_1P = torch.tensor([prefix], device=self.backend.device)
+            models.hidden_states(self.backend.model, input_ids=first_1P, past_key_values=cache, use_cache=True)
+            self._prefixes[prefix] = cache
+            while len(self._prefixes) > MAX_PREFIXES:
+                self._prefixes.pop(next(iter(self._prefixes)))
+        copied = copy.deepcopy(self._prefixes[prefix])
+        copied.batch_repeat_interleave(rows)
+        return len(prefix), copied
 
     def _write(self, prompts: Sequence[tuple[int, ...]], cancelled: Callable[[], bool]) -> list[str]:
         if not prompts:

@@ -54,11 +54,14 @@ def alone(model, prompt):
 def test_shared_examples_and_padding_change_no_probability(starter):
     prompts = [starter._prompt(JudgeQuestion("Tom has 7 apples.", "It rains." * n, 0)) for n in (1, 4, 2)]
     starter._yes, starter._no = torch.tensor([40, 41]), torch.tensor([55])
+    other = starter._prompt(JudgeQuestion("?", "?", 0))
     try:
-        for (yes, no), prompt in zip(starter._first_tokens(prompts), prompts, strict=True):
-            probs = alone(starter, prompt)
-            assert yes == pytest.approx(float(probs[40] + probs[41]), rel=1e-3)
-            assert no == pytest.approx(float(probs[55]), rel=1e-3)
+        for _ in range(2):  # the second time with what was kept of the first
+            for (yes, no), prompt in zip(starter._first_tokens(prompts, other), prompts, strict=True):
+                probs = alone(starter, prompt)
+                assert yes == pytest.approx(float(probs[40] + probs[41]), rel=1e-3)
+                assert no == pytest.approx(float(probs[55]), rel=1e-3)
+        assert len(starter._prefixes) == 1
     finally:
         starter._yes = starter._no = torch.tensor([], dtype=torch.long)
 
