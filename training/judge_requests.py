@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from training.core.answers import AnswerGrader
 from training.core.prompts import Message, PromptProfile, join_hint, reasoner_messages
+from training.core.question_parser import find_entities, find_nouns, find_quantities
+from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
 from training.core.validity import Decision, Judge, JudgeOptions, Report, consensus
+from training.errors import UserError
 from training.judges import STARTER, JudgeKind, JudgeRef, Server, find_judge
 from training.prompt_files import AUTO, choose_profile
 from training.runs.files import decode
@@ -69,7 +72,10 @@ class HintToJudge:
 
     @property
     def problem(self) -> Problem:
-        return Problem(self.question, "judged", self.question, self.gold, self.kind, f"#### {self.gold}")
+        return Problem(
+            self.question, "judged", self.question, self.gold, self.kind, f"#### {self.gold}",
+            find_entities(self.question), find_nouns(self.question), find_quantities(self.question),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +150,23 @@ def _solved(
         chats, n, request.max_tokens, request.temperature, report, lambda: False, dict(profile.template)
     )
     drawn = dict(zip(distinct, solved, strict=True))
-    grader = AnswerGrader()
-    for place, hint in enumerate(hints):
-        clean, hinted = (_count(drawn[texts[2 * place + i]], hint.problem, grader) for i in (0, 1))
-        ruling = consensus(clean, hinted, hint.gold, n)
-        yield {"ruling": ruling, "clean": clean, "hinted": hinted}
+    with SymbolicCheck() as symbolic:
+        grader = AnswerGrader(symbolic)
+        for place, hint in enumerate(hints):
+            clean, hinted = (_count(drawn[texts[2 * place + i]], hint.problem, grader) for i in (0, 1))
+            ruling = consensus(clean, hinted, hint.gold, n)
+            yield {"ruling": ruling, "clean": clean, "hinted": hinted}
 
 
 def _count(texts: Sequence[str], problem: Problem, grader: AnswerGrader) -> dict[str, int]:
-    """How often each answer was given; all right ones count as the gold answer, unreadable ones not at all."""
+    """How often each answer was given; all right ones count as the gold answer, unreadable ones not at all. Of a
+    problem whose gold answer cannot be compared none counts."""
     found: dict[str, int] = defaultdict(int)
     for text in texts:
-        graded = grader.grade(text, problem, truncated=False)
+        try:
+            graded = grader.grade(text, problem)
+        except UserError:
+            return {}
         if graded.outcome is Outcome.RIGHT:
             found[problem.answer] += 1
         elif graded.outcome is Outcome.WRONG and graded.answer:

@@ -60,7 +60,7 @@ def call_name(paths: RunPaths, folder: Path | None = None) -> str:
     return shlex.quote(paths.run_id if inside else str(paths.root))
 
 
-def add_prompts_option(parser: argparse.ArgumentParser, help_: str = "default: by the model") -> None:
+def add_prompts_option(parser: argparse._ActionsContainer, help_: str = "default: by the model") -> None:
     """`--prompts`, and its older names. For `read_prompts`."""
     parser.add_argument(
         "--prompts", "--style", "--prompt-style", metavar="NAME|FILE", default="",

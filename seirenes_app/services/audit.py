@@ -1,9 +1,13 @@
 """An audit of a run's hints: a sample of its late valid ones in a file for a person to label, and how many of them
-should not have passed the gates.
+should not have passed the gates: by a person's labels, and by the consensus of a solver.
 
 The file `audit.jsonl` has one hint a line. A person sets `valid` to true where the true answer stays with the hint, and
 to false where the hint changes the answer or states it; null is not labelled yet. Labels are never changed or dropped
-here. No Qt."""
+here.
+
+A solver answers each problem with the hint and without. Where it solves the problem by a majority and gives another
+answer by a majority under the hint, its consensus is that the answer changed. A solver that is misled counts as that
+too, so its rate is an upper estimate. No Qt."""
 
 from __future__ import annotations
 
@@ -17,14 +21,20 @@ from typing import Any
 import msgspec
 
 from seirenes_app.services.formatting import count_of, percent_interval
-from seirenes_app.services.hint_authoring.problems import as_problem
+from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
+from seirenes_app.services.models.check import ask_process
 from seirenes_app.services.traces import TraceSource, row_problem
 from training.core.hint_language import decides, parse_hint
 from training.core.statistics import Interval, wilson_clustered
 from training.core.types import Problem, Stage
+from training.core.validity import OFF, Ruling
 from training.errors import UserError
+from training.evaluation.hint_labels import false_pass_rate
+from training.judges import find_judge
+from training.prompt_files import AUTO
 from training.rollouts.database import PASSED
 from training.rollouts.reader import RolloutQuery
+from training.runs.config import load_config
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
 
@@ -39,6 +49,8 @@ class DecidedBy(StrEnum):
 
     FORM = "form"
     """It is a hint of the hint language whose form leaves the answer as it is."""
+    JUDGE = "judge"
+    """The votes of a model."""
     RULES = "rules"
     """No rule refused it."""
 
@@ -57,6 +69,9 @@ class AuditedHint(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: DecidedBy
     valid: bool | None = None
     note: str = ""
+    consensus: Ruling | None = None
+    """What the solver's majorities say; None where it was not asked."""
+    solver: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -111,6 +126,7 @@ def sample_hints(
     steps = [step for step, rows in source.step_counts().items() if rows]
     if not source.facets().stages.get(Stage.HINT):
         raise UserError("This run has no hints that an Adversary wrote, so there is nothing to audit.")
+    judged = _has_judge(source.paths)
     first = max(steps) - max(1, round(late * len(steps))) + 1
     ids = list(source.ids(RolloutQuery(stages=(Stage.HINT,), gates=(PASSED,), steps=(first, max(steps)))))
     random.Random(seed).shuffle(ids)
@@ -119,28 +135,36 @@ def sample_hints(
         if len(found) >= wanted or cancelled():
             break
         for row in source.rows(ids[start : start + _BATCH]):
-            if len(found) < wanted and (hint := _audited(row, source.paths.run_id)).hint:
+            if len(found) < wanted and (hint := _audited(row, source.paths.run_id, judged)).hint:
                 found.setdefault(hint.key, hint)
         progress(min(len(found), wanted), wanted)
     return list(found.values())
 
 
-def _audited(row: dict[str, Any], run_id: str) -> AuditedHint:
+def _has_judge(paths: RunPaths) -> bool:
+    try:
+        return load_config(paths.config).judge.model != OFF
+    except UserError:
+        return False
+
+
+def _audited(row: dict[str, Any], run_id: str, judged: bool) -> AuditedHint:
     text = str(row["hint"] or row["completion"]).strip()
     return AuditedHint(
         rollout=row["id"], step=row["step"], type=row["hint_type"] or "", family=row["family"],
         problem_id=row["problem_id"], question=row["question"], answer=row["gold"], hint=text,
-        decided_by=_decided_by(text, row, run_id),
+        decided_by=_decided_by(text, row, run_id, judged),
     )  # fmt: skip
 
 
-def _decided_by(text: str, row: dict[str, Any], run_id: str) -> DecidedBy:
+def _decided_by(text: str, row: dict[str, Any], run_id: str, judged: bool) -> DecidedBy:
+    others = DecidedBy.JUDGE if judged else DecidedBy.RULES
     try:
         problem: Problem = as_problem(row_problem(row, run_id))
     except UserError:
-        return DecidedBy.RULES
+        return others
     parsed = parse_hint(text, problem)
-    return DecidedBy.FORM if parsed is not None and decides(parsed, problem) else DecidedBy.RULES
+    return DecidedBy.FORM if parsed is not None and decides(parsed, problem) else others
 
 
 def write_audit(file: Path, hints: Sequence[AuditedHint]) -> None:
@@ -169,10 +193,94 @@ def describe_audit(found: FalsePasses) -> str:
     )
 
 
+# ---------------------------------------------------------------------- consensus
+
+
+@dataclass(frozen=True, slots=True)
+class SolverOptions:
+    """Who solves, and how: `samples` answers to each problem, with the hint and without."""
+
+    model: str
+    samples: int = 8
+    temperature: float = 0.7
+    max_tokens: int = 512
+    prompts: str = AUTO
+
+
+def ask_solver(
+    hints: Sequence[AuditedHint], options: SolverOptions, *,
+    on_hint: Callable[[list[AuditedHint]], object] = lambda _hints: None,
+    on_progress: Callable[[float, int], object] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[AuditedHint]:  # fmt: skip
+    """The hints with the consensus of this solver; those that have it are not asked about again. `on_hint` gets all as
+    each is decided, so that an interrupted audit keeps what there is. Raises a UserError, `Cancelled`."""
+    name = find_judge(options.model).name
+    found = list(hints)
+    places = [i for i, hint in enumerate(found) if hint.consensus is None or hint.solver != name]
+    request = {
+        "judge": {"model": options.model}, "solve": options.samples, "temperature": options.temperature,
+        "max_tokens": options.max_tokens, "prompts": options.prompts,
+        "hints": [
+            {"question": h.question, "hint": h.hint, "gold": h.answer, "kind": guess_kind(h.answer)}
+            for h in (found[i] for i in places)
+        ],
+    }  # fmt: skip
+    done = 0
+    on_progress(0, len(places))
+    for line in ask_process("judge", request, cancelled) if places else ():
+        if "ruling" in line:
+            place, done = places[done], done + 1
+            found[place] = msgspec.structs.replace(found[place], consensus=Ruling(line["ruling"]), solver=name)
+            on_hint(found)
+            on_progress(done, len(places))
+        else:
+            on_progress(float(line["done"]), len(places))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusRate:
+    """`changed` of `decided` hints had another answer under the hint; `rate` is None where none was decided."""
+
+    solver: str
+    asked: int
+    decided: int
+    changed: int
+    rate: Interval | None
+
+
+def consensus_rate(hints: Sequence[AuditedHint]) -> ConsensusRate | None:
+    """What the solver's answers say about the gates; None where no solver was asked. Of several solvers the one that
+    was asked about the last hint counts."""
+    solver = next((h.solver for h in reversed(hints) if h.consensus is not None), "")
+    asked = [(h.consensus, h.question) for h in hints if h.consensus is not None and h.solver == solver]
+    if not asked:
+        return None
+    rate, decided = false_pass_rate(asked)
+    changed = sum(ruling is Ruling.CHANGED for ruling, _ in asked)
+    return ConsensusRate(solver, len(asked), decided, changed, rate if decided else None)
+
+
+def describe_consensus(found: ConsensusRate | None) -> str:
+    """One sentence: the rate with its interval; "" where no solver was asked."""
+    if found is None:
+        return ""
+    about = f"{found.solver} was asked about {count_of(found.asked, 'hint')} and decides {found.decided}"
+    if found.rate is None:
+        return f"{about}: it solves too few of the problems."
+    return (
+        f"{about}: {found.changed} change its answer, a false-pass rate of at most {percent_interval(found.rate)}, as "
+        "a solver that is misled counts too."
+    )
+
+
 def audit_of(root: Path) -> str:
     """What is said of a run's audit in the report and by `runs show`; "" where it has none."""
     file = audit_file(RunPaths(root))
     try:
-        return describe_audit(false_passes(read_audit(file))) if file.is_file() else ""
+        hints = read_audit(file) if file.is_file() else []
+        sentences = (describe_audit(false_passes(hints)), describe_consensus(consensus_rate(hints)))
+        return " ".join(filter(None, sentences)) if hints else ""
     except UserError as error:
         return f"not readable. {error}"

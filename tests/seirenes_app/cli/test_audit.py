@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import re
 from contextlib import closing
 
 import pytest
+from helpers.chat_server import ChatServer
 from helpers.rollout_runs import make_run
 
 from seirenes_app.cli import audit as cli_audit
@@ -80,8 +82,47 @@ def test_the_recorded_run_is_audited_into_a_file_of_choice(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["--hints", "0"], "at least 1"), (["--late", "2"], "share of the steps")]
+    ("arguments", "said"),
+    [(["--hints", "0"], "at least 1"), (["--late", "2"], "share of the steps"), (["--samples", "0"], "1 to 256")],
 )
 def test_numbers_that_make_no_sample_are_refused(run, arguments, said):
     with pytest.raises(UserError, match=said):
         call("r", *arguments)
+
+
+def solves(messages):
+    """A solver of these problems that a hint with an even number misleads."""
+    text = messages[-1]["content"]
+    have, more = re.search(r"has (\d+) apples and buys (\d+) more", text).groups()
+    hint = re.search(r"number (\d+)\.", text)
+    return f"#### {int(have) + int(more) + (1000 if hint and int(hint[1]) % 2 == 0 else 0)}"
+
+
+def test_a_solver_decides_by_its_majorities_and_is_asked_once(run, capsys):
+    with ChatServer(solves) as chat:
+        asked = ["r", "--hints", "6", "--solver", f"{chat.address}#m", "--samples", "2", "--prompts", "neutral"]
+        assert call(*asked, "--json") == 0
+        found = json.loads(capsys.readouterr().out)["consensus"]
+        hints = read_audit(audit_file(run))
+        number = len(chat.requests)
+        expected = ["changed" if int(re.search(r"number (\d+)", h.hint)[1]) % 2 == 0 else "kept" for h in hints]
+        assert [h.consensus for h in hints] == expected
+        assert (found["asked"], found["decided"], found["changed"]) == (6, 6, expected.count("changed"))
+        assert call(*asked) == 0
+        assert len(chat.requests) == number
+        assert "false-pass rate of at most" in capsys.readouterr().out
+    assert "decides 6" in audit_of(run.root)
+    label(run, [True] * 6)
+    assert [h.consensus for h in read_audit(audit_file(run))] == expected
+
+
+def test_a_solver_that_fails_leaves_the_file_and_says_why(run, capsys):
+    call("r", "--hints", "3")
+    before = read_audit(audit_file(run))
+    with ChatServer() as chat:
+        chat.always = 404
+        with pytest.raises(UserError, match="code 404"):
+            call("r", "--hints", "3", "--solver", chat.address)
+    assert read_audit(audit_file(run)) == before
+    with pytest.raises(UserError, match="was not found"):
+        call("r", "--solver", "/no/where")
