@@ -1,7 +1,7 @@
 """Problem families of the optional package reasoning-gym, named `gym:<its name>`: more domains than word problems.
 
 A family here is a generator of that package with what this program has to know about it: how its answers are compared,
-what a question says of their form, and settings by difficulty. Problems are made, and where needed scored, in a
+and settings by difficulty. Its questions say in which form to answer. Problems are made, and where needed scored, in a
 child process (`gym_worker`). A problem carries all that grading it needs, so suites and runs stay readable without the
 package; only SCORED answers need it again.
 
@@ -46,14 +46,12 @@ POLYNOMIAL = r"(?:[0-9]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z(])|[-+*/() ]){1,200}"
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A generator of reasoning-gym. `ask` is added to its questions where they do not say how to answer. A CHOICE is
-    among `options`, or among what the groups of `options_in` find in the question. `levels` are its settings by
-    difficulty. A SCORED answer must match `form` before the scorer sees it."""
+    """A generator of reasoning-gym. A CHOICE is among `options`, or among what the groups of `options_in` find in the
+    question. `levels` are its settings by difficulty. A SCORED answer must match `form` before the scorer sees it."""
 
     name: str
     title: str
     kind: AnswerKind
-    ask: str = ""
     options: tuple[str, ...] = ()
     options_in: str = ""
     levels: tuple[Settings, ...] = field(default_factory=lambda: ({},))
@@ -61,7 +59,6 @@ class Domain:
 
 
 _N, _C, _T, _S = AnswerKind.NUMBER, AnswerKind.CHOICE, AnswerKind.TEXT, AnswerKind.SCORED
-_ONE_LINE = "Write the answer on one line."
 
 _DOMAINS = (
     # Logic
@@ -70,18 +67,18 @@ _DOMAINS = (
     Domain("self_reference", "Statements about themselves", _N),
     Domain("syllogism", "Syllogisms", _C, options=YES_NO),
     Domain(
-        "zebra_puzzles", "Zebra puzzles", _C, "Answer with the name alone.", options_in=r"unique name: ([\w, ]+)",
+        "zebra_puzzles", "Zebra puzzles", _C, options_in=r"unique name: ([\w, ]+)",
         levels=({"num_people": 2, "num_characteristics": 2}, {"num_people": 3, "num_characteristics": 3}),
     ),
     # Relations, graphs and space
     Domain("family_relationships", "Family relations", _C),
     Domain("course_schedule", "Course schedules", _C, options=TRUE_FALSE),
     Domain("color_cube_rotation", "Turned cubes", _C, options_in=r"an? (\w+) (?:\w+) side"),
-    Domain("shortest_path", "Shortest paths", _S, _ONE_LINE),
+    Domain("shortest_path", "Shortest paths", _S),
     Domain("maze", "Mazes", _N),
     Domain("largest_island", "Largest islands", _N),
     Domain(
-        "needle_haystack", "A fact among many", _C, "Answer with the name alone.",
+        "needle_haystack", "A fact among many", _C,
         levels=(
             {"min_num_statements": 6, "max_num_statements": 12}, {"min_num_statements": 12, "max_num_statements": 30},
         ),
@@ -204,8 +201,6 @@ def _problem(
     question, answer = question.strip(), answer.strip()
     if split_of_question(question) is not split:
         return None
-    if domain.ask:
-        question = f"{question}\n{domain.ask}"
     options = _options(domain, question)
     scoring = ""
     if domain.kind is AnswerKind.SCORED:

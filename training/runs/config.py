@@ -17,7 +17,7 @@ from typing import Any, cast, get_type_hints
 import msgspec
 
 from training.core.gates import GateLimits
-from training.core.gym import DOMAINS
+from training.core.gym import DOMAINS, NOT_INSTALLED, installed
 from training.core.options import option, toml_value
 from training.core.problems import FAMILIES
 from training.core.prompts import ProfileError, PromptProfile, Sampling, profile_from_dict, profile_to_toml
@@ -476,6 +476,8 @@ def find_unknown(option: OptionInfo, text: str) -> str:
     """What is wrong with a comma-separated list, "" if nothing is. Not part of reading: stored runs stay readable."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = (*option.choices, *option.more)
+    if any(name in DOMAINS for name in names) and not installed():
+        return f"{option.key}: {NOT_INSTALLED}"
     unknown = [name for name in names if name not in known] if names != ["all"] else []
     return f"{option.key}: {unknown[0]!r} {_not_among(unknown[0], option.choices, option.more)}" if unknown else ""
 

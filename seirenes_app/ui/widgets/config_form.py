@@ -8,16 +8,19 @@ from enum import StrEnum
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, QSize, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QFont, QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QWidget
 
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.theme import SPACE_1, SPACE_3, SPACE_4, SPACE_6
+from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_3, SPACE_4, SPACE_6, sized_font
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import make_card_heading, make_label, set_tone
+from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
+from training.core.gym import DOMAINS, NOT_INSTALLED, installed
+from training.core.types import AnswerKind
 from training.errors import UserError
 from training.prompt_files import AUTO
 from training.runs import config as schema
@@ -25,6 +28,7 @@ from training.runs.config import OptionInfo, RunConfig
 
 MODELS = frozenset({"model.path", "adversary.model", "judge.model"})
 FILES = frozenset({"data.problems"})
+FAMILIES = "data.families"
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
     "model.path": "Model", "model.prompts": "Prompts", "data.pool": "Question pool", "update.kl": "KL weight",
@@ -45,6 +49,8 @@ COMMON = frozenset({
 SECTION_TITLES = {"": "Run", "rollout": "Rollouts", "checkpoint": "Checkpoints"}
 SECTION_HELP = {"": "What this run is called, what is trained, and for how long."}
 RESET_SIZE = 28
+CHIP_EDGES = 18
+"""Padding and border of a chip, both sides."""
 NARROW, WIDE = 520, 900  # Widths at which a section goes from one column of fields to two, and to three
 
 
@@ -83,18 +89,32 @@ class ChoiceChips(QWidget):
     """Several of a closed set, or all: a chip each. Its text is a comma-separated list, or "all"."""
 
     edited = Signal()
+    moreRequested = Signal()  # One of further values is to be chosen, with `add`
 
-    def __init__(self, choices: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(self, choices: Sequence[str], *, more: str = "", parent: QWidget | None = None) -> None:
+        """`more` is the text of a button for further values; "" for none."""
         super().__init__(parent)
         self._flow = FlowLayout(self, gap=4, line_gap=4)
         self.chips = {name: self._add_chip(name) for name in ("all", *choices)}
         self._known = len(self.chips)
+        self.more = make_button(more, "plus", kind="quiet", clicked=self.moreRequested.emit) if more else None
+        if self.more is not None:
+            self._flow.addWidget(self.more)
+
+    def add(self, name: str) -> None:
+        """Choose this value too, also one that has no chip yet."""
+        chosen = [other for other in self.text().split(",") if other not in ("", "all", name)]
+        self.set_text(",".join([*chosen, name]))
+        self.edited.emit()
 
     def _add_chip(self, name: str) -> QPushButton:
         chip = make_button(name.replace("_", " "), clicked=lambda: self._on_clicked(name))
         chip.setCheckable(True)
         chip.setProperty("chip", "pick")
         self._flow.addWidget(chip)
+        # A chosen chip is bold, which its size hint does not know.
+        bold = QFontMetrics(sized_font(chip.font(), SMALL_PX, QFont.Weight.DemiBold))
+        chip.setMinimumWidth(bold.horizontalAdvance(chip.text()) + CHIP_EDGES)
         return chip
 
     def _on_clicked(self, name: str) -> None:
@@ -119,8 +139,33 @@ class ChoiceChips(QWidget):
         for name in names:
             if name not in self.chips:
                 self.chips[name] = self._add_chip(name)
+        if self.more is not None:
+            # It stays behind the chips.
+            self._flow.removeWidget(self.more)
+            self._flow.addWidget(self.more)
         for name, chip in self.chips.items():
             chip.setChecked(name in names)
+
+
+def choose_family(chips: ChoiceChips) -> PickerDialog:
+    """Ask for a family of reasoning-gym; where it is not installed, say how to install it."""
+    dialog = PickerDialog(
+        "More domains", "Add this family", lambda name: f"{DOMAINS[name].title}  ·  {name}",
+        search=lambda name: f"{DOMAINS[name].title} {name}", placeholder="Search domains…",
+        preview=lambda name: f"{_ANSWERS[DOMAINS[name].kind]} For instruct models: the bundled one cannot solve them.",
+        empty=NOT_INSTALLED, parent=chips.window(),
+    )  # fmt: skip
+    dialog.render_items(tuple(DOMAINS) if installed() else ())
+    dialog.chosen.connect(chips.add)
+    dialog.open()
+    return dialog
+
+
+_ANSWERS = {
+    AnswerKind.NUMBER: "Answers are numbers.", AnswerKind.CHOICE: "Answers are words to choose from.",
+    AnswerKind.TEXT: "Answers are lines of text or lists.",
+    AnswerKind.SCORED: "Several answers may be right: the family scores them.",
+}  # fmt: skip
 
 
 class Field(QWidget):
@@ -176,8 +221,9 @@ class Field(QWidget):
             box.toggled.connect(lambda _on: self.edited.emit())
             return box, lambda: str(box.isChecked()).lower(), lambda t: box.setChecked(t.lower() == "true")
         if option.many:
-            chips = ChoiceChips(option.choices)
+            chips = ChoiceChips(option.choices, more="More domains…" if option.key == FAMILIES else "")
             chips.edited.connect(self.edited)
+            chips.moreRequested.connect(lambda: choose_family(chips))
             return chips, chips.text, chips.set_text
         if option.choices:
             combo = QComboBox()

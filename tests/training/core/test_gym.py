@@ -233,3 +233,46 @@ def test_without_the_package_all_but_scored_answers_are_still_graded(missing):
 def test_an_unknown_family_is_named_with_those_that_there_are():
     with pytest.raises(UserError, match=r"no family gym:chess\. There are: change, .*gym:syllogism"):
         require_families(["change", "gym:chess"])
+
+
+# ---------------------------------------------------------------------- from end to end
+
+
+@needs_gym
+def test_problems_survive_a_file_and_a_suite_with_what_grading_needs(tmp_path, capsys):
+    from seirenes_app.cli.main import main
+    from training.evaluation.suites.builder import make_suite, template_offers
+    from training.evaluation.suites.io import read_suite, write_suite
+    from training.problem_files import load_problems
+
+    file = tmp_path / "mixed.jsonl"
+    families = ["gym:knights_knaves", "gym:syllogism", "gym:word_sorting"]
+    assert main(["problems", "make", *families, "-o", str(file), "--problems", "6", "--json"]) == 0
+    made = draw(*families, count=6, seed=0, split=Split.HELD_OUT)
+    read = load_problems(file)
+    shared = ("id", "family", "question", "answer", "kind", "options", "scoring")
+    assert [[getattr(p, name) for name in shared] for p in read] == [
+        [getattr(p, name) for name in shared] for p in made
+    ]
+    suite = make_suite("mixed", made, template_offers(1, Split.HELD_OUT), 1).suite
+    assert read_suite(write_suite(tmp_path / "suite", suite).folder).suite == suite
+    assert all(grade(item.problem.answer, item.problem) is Outcome.RIGHT for item in suite.items)
+
+
+def test_a_run_may_name_gym_families_and_a_form_says_where_the_package_is_missing(missing, monkeypatch):
+    from training.runs import config
+
+    option = next(o for o in config.describe_options() if o.key == "data.families")
+    assert config.find_unknown(option, "change,gym:chess").startswith("data.families: 'gym:chess' is none of")
+    monkeypatch.setattr(config, "installed", lambda: True)
+    assert config.find_unknown(option, "change,gym:syllogism") == ""
+    monkeypatch.setattr(config, "installed", lambda: False)
+    assert "pip install" in config.find_unknown(option, "gym:syllogism")
+
+
+def test_a_suite_of_bundled_families_has_the_hash_that_it_had_before_there_were_other_kinds():
+    from training.evaluation.suites.builder import Suite, SuiteItem
+
+    problem = Problem("p", "change", "How many?", "3", AnswerKind.NUMBER, "#### 3")
+    assert Suite("s", (SuiteItem(problem, (), ()),)).digest() == "1294526ffe91ee0e"
+    assert Suite("s", (SuiteItem(dataclasses.replace(problem, options=("a",)), (), ()),)).digest() != "1294526ffe91ee0e"

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from training.core.answer_reader import MAX_ANSWER
-from training.core.answers import ANSWER_MARKER, SymbolicChecker, parse_clock, parse_number
+from training.core.answers import ANSWER_MARKER, SymbolicChecker, is_readable, parse_clock, parse_number
 from training.core.types import AnswerKind, Outcome
 from training.errors import UserError
 from training.evaluation.problem_sets.types import Reason, excerpt
@@ -165,6 +165,9 @@ def _as_claimed(answer: str, kind: AnswerKind, symbolic: SymbolicChecker | None)
         return NoGold(Reason.UNREADABLE, f"{excerpt(answer)!r} is no number") if number is None else Gold(number, kind)
     if kind is AnswerKind.CLOCK and parse_clock(answer) is None:
         return NoGold(Reason.UNREADABLE, f"{excerpt(answer)!r} is no time such as 7:45")
+    if kind in (AnswerKind.TEXT, AnswerKind.SCORED) and is_readable(answer, kind):
+        # As it is written: a scorer is given this very text.
+        return Gold(answer, kind)
     return Gold(answer.rstrip("."), kind) if answer.rstrip(".") else NoGold(Reason.NO_ANSWER, "it is empty")
 
 

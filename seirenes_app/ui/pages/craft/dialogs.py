@@ -15,7 +15,14 @@ from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import count_of, time_ago
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, passed
-from seirenes_app.services.hint_authoring.problems import LoadedProblems, family_titles, library, load_problem_file
+from seirenes_app.services.hint_authoring.problems import (
+    LoadedProblems,
+    family_titles,
+    gym_problems,
+    gym_titles,
+    library,
+    load_problem_file,
+)
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
 from seirenes_app.services.models.facts import ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry
@@ -48,8 +55,12 @@ class LibraryDialog(PickerDialog):
     """The problems of the library and of an imported file."""
 
     importRequested = Signal()
+    familyRequested = Signal(str)  # Problems of this family are to be made
 
-    def __init__(self, families: Mapping[str, str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, families: Mapping[str, str], on_demand: Mapping[str, str], parent: QWidget | None = None
+    ) -> None:
+        """`on_demand` are families whose problems are made when one is chosen."""
         super().__init__(
             "Library of problems", "Take this problem", lambda p: " ".join(p.question.split()),
             preview=lambda p: f"{p.question}\nAnswer: {p.answer}  ·  a {ANSWER_KINDS[p.kind][0]}",
@@ -63,6 +74,11 @@ class LibraryDialog(PickerDialog):
         self.family.addItem("All families", ALL_FAMILIES)
         for name, title in families.items():
             self.family.addItem(title[:1].upper() + title[1:], name)
+        if on_demand:
+            self.family.insertSeparator(self.family.count())
+        for name, title in on_demand.items():
+            self.family.addItem(f"{title}  ·  {name}", name)
+        self._on_demand, self._made = on_demand, dict[str, tuple[DraftProblem, ...]]()
         self.family.currentIndexChanged.connect(self._render_family)
         self.filters.addWidget(self.family)
         self.rejected_rows = QPlainTextEdit(readOnly=True, tabChangesFocus=True)
@@ -98,8 +114,29 @@ class LibraryDialog(PickerDialog):
         self.family.setCurrentIndex(at)
         self._render_family()
 
+    def render_made(self, found: tuple[str, tuple[DraftProblem, ...]]) -> None:
+        """A family that was asked for, and its problems."""
+        family, problems = found
+        self._made[family] = problems
+        if self.family.currentData() == family:
+            self._render_family()
+
+    def render_failed(self, text: str) -> None:
+        """Why the family has none."""
+        if self.family.currentData() in self._on_demand:
+            self.say(text)
+
     def _render_family(self) -> None:
         family = self.family.currentData()
+        if family in self._on_demand:
+            waits = family not in self._made
+            self.say("Making problems of this family…" if waits else "")
+            self.render_items(self._made.get(family, ()))
+            if waits:
+                self.familyRequested.emit(family)
+            return
+        if self._on_demand and family != IMPORTED:
+            self.say("")
         pool = self._imported if family == IMPORTED else self._problems
         self.render_items([p for p in pool if family in (ALL_FAMILIES, IMPORTED, p.family)])
 
@@ -268,12 +305,17 @@ class CraftDialogs(DialogHolder):
         self._controller, self._tasks, self._inventory, self._page = controller, tasks, inventory, page
 
     def show_library(self) -> LibraryDialog:
-        dialog = LibraryDialog(family_titles(), self._page)
+        dialog = LibraryDialog(family_titles(), gym_titles(), self._page)
+        dialog.familyRequested.connect(lambda family: self._make_problems(dialog, family))
         dialog.chosen.connect(lambda problem: self._controller.edit_fields("take a problem", problem=problem))
         dialog.importRequested.connect(self.choose_problem_file)
         self.show_dialog(dialog)
         self._tasks.run(library, dialog.render_problems)
         return dialog
+
+    def _make_problems(self, dialog: LibraryDialog, family: str) -> None:
+        # Bound methods: the dialog may be closed before the problems are there.
+        self._tasks.run(lambda: (family, gym_problems(family)), dialog.render_made, dialog.render_failed, key="family")
 
     def choose_problem_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self._page, "Import problems", "", PROBLEM_FILES)

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
 from seirenes_app.services.formatting import describe_prompts
+from seirenes_app.services.robustness.domain_transfer import CONDITIONS as TRANSFER_CONDITIONS
+from seirenes_app.services.robustness.domain_transfer import DomainTransfer, TransferRow
 from seirenes_app.services.robustness.panels import over_cpu_time, text_table
 from seirenes_app.services.robustness.types import (
     COMPARISON_COLUMNS,
@@ -23,7 +26,7 @@ from seirenes_app.services.robustness.types import (
 )
 from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard, FigureCard, fit_columns
 from seirenes_app.ui.pages.robustness.controller import Comparable
-from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6
+from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, row
@@ -32,6 +35,8 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
+from seirenes_app.ui.widgets.table_model import Column, TableModel
+from training.core.types import Condition
 
 
 class PanelCard(ChartCard):
@@ -260,6 +265,69 @@ class DifferencesCard(FigureCard):
             raise ValueError("the differences are a table: save it as CSV or PNG")
 
 
+class TransferCard(FigureCard):
+    """Transfer between domains in one condition: a line a run, a column a family. Its table has all conditions."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Transfer between domains", None, 150, parent)
+        self._found: DomainTransfer | None = None
+        names = [Segment(str(c), str(c).capitalize()) for c in TRANSFER_CONDITIONS]
+        self.condition = Segmented("Condition", names, columns=len(names))
+        self.condition.render_value(str(Condition.HINTED))
+        self.condition.chosen.connect(lambda _value: self._render_matrix())
+        self.above.addWidget(self.condition)
+        self.cells = TableModel((), self)
+        self.matrix = self._make_table()
+        self.matrix.setModel(self.cells)
+        self.matrix.setAccessibleName("Transfer between domains, change in points")
+        self.put_picture(self.matrix)
+        self.note_shown = True
+        self.render_texts("", "", EMPTY, empty=True)
+
+    def render_transfer(self, found: DomainTransfer) -> None:
+        self._found = found
+        self.render_texts("\n".join(found.sentences), found.note, found.table, empty=False)
+        self.holder.setFixedHeight(max(150, 88 + 24 * len(found.rows)))
+        self._render_matrix()
+
+    def _render_matrix(self) -> None:
+        if (found := self._found) is None:
+            return
+        condition = Condition(self.condition.value)
+        n = len(found.columns)
+        # The two that take families together stand first.
+        places = [n - 2, n - 1, *range(n - 2)]
+        run = Column("run: trained on", lambda row: f"{row.run}: {row.trained_on}", row_tip=lambda row: row.trained_on)
+        self.cells.render_columns((run, *(_transfer_column(found, place, condition) for place in places)))
+        self.cells.render_rows(found.rows)
+        fit_columns(self.matrix)
+
+    def save_picture(self, path: Path) -> None:
+        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
+            raise ValueError("the matrix is a table: save it as CSV or PNG")
+
+
+def _transfer_column(found: DomainTransfer, place: int, condition: Condition) -> Column:
+    """The cells of one family. What may be called a change is bold and coloured."""
+
+    def colour(row: TransferRow) -> QColor | None:
+        tone = row.cells[place].tone(condition)
+        return None if tone == "muted" else current_theme().colour(tone)
+
+    def font(row: TransferRow) -> QFont | None:
+        if not row.cells[place].is_clear(condition):
+            return None
+        bold = QFont()
+        bold.setBold(True)
+        return bold
+
+    return Column(
+        found.columns[place], lambda row: row.cells[place].text(condition),
+        row_tip=lambda row: row.cells[place].describe(condition), right=True,
+        roles={int(Qt.ItemDataRole.ForegroundRole): colour, int(Qt.ItemDataRole.FontRole): font},
+    )  # fmt: skip
+
+
 PROMPT = "Tick two or more and compare them: on the same suite, with the same settings, paired problem by problem."
 
 
@@ -289,9 +357,10 @@ class CompareView(QWidget):
         self.refused = Banner()
         self.panels = [PanelCard(title, None, 240, pick=Pick.ALL) for title in ("Hinted accuracy", "Clean accuracy")]
         self.differences = DifferencesCard()
+        self.transfer = TransferCard()
         self.results = QWidget()
         panels = row(*((panel, 1) for panel in self.panels), spacing=SPACE_4)
-        column(panels, self.differences, spacing=SPACE_4, parent=self.results)
+        column(panels, self.differences, self.transfer, spacing=SPACE_4, parent=self.results)
         self.results.hide()
         column(chooser, self.refused, self.results, None, spacing=SPACE_4, parent=self)
         self._render_buttons()
@@ -339,6 +408,9 @@ class CompareView(QWidget):
             card.render_panel(panel, by_step=True)
         if found.panels:
             self.differences.render_comparison(found)
+        self.transfer.setVisible(found.transfer is not None)
+        if found.transfer is not None:
+            self.transfer.render_transfer(found.transfer)
 
     def render_failed(self, text: str) -> None:
         """Why they could not be compared."""

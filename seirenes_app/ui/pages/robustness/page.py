@@ -247,7 +247,8 @@ class RobustnessPage(Page):
         views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view, self.hints)
         self.stack = ViewStack(dict(zip(View, views, strict=True)))
         self.cards = (
-            *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.cross_play.card,
+            *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.compare.transfer,
+            self.cross_play.card,
             self.replay.card, *self.study_view.cards, *self.hints.cards,
         )  # fmt: skip
         # Below the views: what comes late moves nothing under the pointer.
@@ -338,7 +339,9 @@ class RobustnessPage(Page):
         if self.stack.view is View.CHARTS:
             drew = self.grid.draw_next()
         elif self.stack.view is View.COMPARE:
-            drew = any(card.draw_if_stale() for card in (*self.compare.panels, self.compare.differences))
+            drew = any(
+                card.draw_if_stale() for card in (*self.compare.panels, self.compare.differences, self.compare.transfer)
+            )
         elif self.stack.view is View.STUDIES:
             drew = self.study_view.draw_next()
         elif self.stack.view is View.HINTS:
