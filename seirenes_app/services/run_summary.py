@@ -112,6 +112,31 @@ def _accuracy(metrics: Any, condition: str) -> Interval | None:
     return Interval(float(mean), float(low), float(high))
 
 
+def describe_models(state: RunState) -> str:
+    """The model of a run, or both where the Adversary has its own, and which of them is not trained."""
+    adversary, reasoner = (state.settings.get(name) or {} for name in ("adversary", "reasoner"))
+    own = str(adversary.get("model") or "") if state.mode in ("seirenes", "static") else ""
+    if not own:
+        return state.model
+    frozen = " (not trained)"
+    by = "" if adversary.get("train", True) and state.mode == "seirenes" else frozen
+    return (
+        f"Reasoner {_short_model(state.model)}{'' if reasoner.get('train', True) else frozen}, "
+        f"Adversary {_short_model(own)}{by}"
+    )
+
+
+def _short_model(name: str) -> str:
+    """The last part of a path; of a checkpoint the run too."""
+    path = Path(name)
+    if not path.is_absolute():
+        return name
+    checkpoint = next((p for p in (path, path.parent) if p.parent.name == "checkpoints"), None)
+    if checkpoint is None or not (step := checkpoint.name.removeprefix("step_")).isdigit():
+        return path.name
+    return f"{checkpoint.parent.parent.name}@{int(step)}"
+
+
 def status_sentence(state: RunState) -> str:
     """Status, accuracy and alarms in one line, for screen readers and tooltips."""
     alarms = f" Alarms: {', '.join(map(alarm_title, state.raised))}." if state.raised else ""

@@ -32,6 +32,7 @@ from seirenes_app.services.robustness.types import (
     Value,
 )
 from seirenes_app.services.run_health import alarm_title
+from seirenes_app.services.run_summary import describe_models
 from seirenes_app.services.run_time import describe_time
 from seirenes_app.services.study.definition import STUDY, StudyDir
 from seirenes_app.services.study.results import Basis as StudyBasis
@@ -419,7 +420,7 @@ def _source_facts(source: Source) -> Facts:
     state = source.state
     if state is not None:
         facts += [
-            ("mode", state.mode), ("model", state.model), ("steps", f"{state.step} of {state.steps}"),
+            ("mode", state.mode), ("model", describe_models(state)), ("steps", f"{state.step} of {state.steps}"),
             ("status", f"{state.status}. {state.message}".rstrip(". ")), ("time", describe_time(state)),
             ("alarms that stand", "; ".join(alarm_title(code) for code in state.raised)),
             ("audit of hints", audit_of(source.root)),

@@ -5,6 +5,7 @@ import pytest
 from seirenes_app.services.formatting import change_tone
 from seirenes_app.services.run_summary import (
     Change,
+    describe_models,
     describe_problem,
     describe_saved,
     measure_change,
@@ -98,3 +99,19 @@ def test_what_is_lost_is_said_beside_what_is_saved(saved, played, words):
     for step in range(1, played + 1):
         history = history.append(step, {})
     assert describe_saved(RunState(history=history, checkpoints=tuple((s, "") for s in saved))) == words
+
+
+def test_the_models_of_a_run_are_named_with_what_is_not_trained():
+    def said(model="starter", mode="seirenes", **settings):
+        return describe_models(RunState(model=model, mode=mode, settings=settings))
+
+    checkpoint = "/data/runs/demo/checkpoints/step_000040"
+    assert said() == "starter"
+    assert said(adversary={"model": "org/name"}) == "Reasoner starter, Adversary org/name"
+    assert said(checkpoint, adversary={"model": f"{checkpoint}/adversary"}, reasoner={"train": False}) == (
+        "Reasoner demo@40 (not trained), Adversary demo@40"
+    )
+    assert said(mode="static", adversary={"model": "/m/hints.gguf"}) == (
+        "Reasoner starter, Adversary hints.gguf (not trained)"
+    )
+    assert said(mode="clean_rl", adversary={"model": "starter"}) == "starter"

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOp
 from seirenes_app.services import formatting
 from seirenes_app.services.answer_reading import describe_unread
 from seirenes_app.services.robustness.checkpoint_figures import Headline, HeadlineLine
-from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_problem
+from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_models, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from seirenes_app.ui.pages.train.health import HealthRow
@@ -100,7 +100,7 @@ class RunHeader(QWidget):
 
 def describe(state: RunState) -> list[str]:
     """Mode, model, threads, and what it does now where that is not a stage of the bar."""
-    parts = [MODE_LABELS.get(str(state.mode), str(state.mode)), str(state.model)]
+    parts = [MODE_LABELS.get(str(state.mode), str(state.mode)), describe_models(state)]
     if state.threads:
         parts.append(f"{state.threads} {'thread' if state.threads == 1 else 'threads'}")
     parts.append(str(state.machine.get("gpu") or ""))
