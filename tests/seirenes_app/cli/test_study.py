@@ -52,3 +52,16 @@ def test_a_measured_study_is_shown_as_tables_words_json_and_csv(folder, capsys):
 @pytest.mark.parametrize("arguments", [("show", "nosuch"), ("new", "nosuch"), ("run", "nosuch"), ("stop", "nosuch")])
 def test_a_name_that_is_not_there_says_what_is(folder, capsys, arguments):
     assert "nosuch" in call(capsys, *arguments, code=2).err
+
+
+def test_a_report_of_a_study_has_its_words_and_main_measures(folder, capsys):
+    measured_study(folder, replace(define(folder, seeds=(0,)), response=BestResponse(100)))
+    assert main(["report", "made"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "One seed says nothing of other seeds" in shown
+    assert "a stronger one may find more" in shown
+    assert main(["report", "made", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sources"] == []
+    assert found["studies"][0]["results"]["variants"] == ["seirenes", "static", "random"]
+    assert main(["report", "nosuch"]) == 2
