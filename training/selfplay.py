@@ -60,7 +60,7 @@ from training.core.hint_language import write_hint
 from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, Placement, adversary_messages, join_hint, reasoner_messages
-from training.core.question_parser import move_question
+from training.core.question_parser import move_question, safe_placements
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.core.validity import Judge
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
@@ -69,8 +69,6 @@ from training.runs.timing import StageTimer, TimePart
 
 SNAPSHOT_EVERY = 20
 """Steps between the Adversaries that are kept as opponents, where `checkpoint.every` is 0."""
-VARIED = (Placement.APPEND, Placement.BEFORE_QUESTION, Placement.BETWEEN_FACTS)
-"""Where hints stand by turns with `reasoner.placement = varied`."""
 
 
 class StepCallbacks(Protocol):
@@ -435,7 +433,7 @@ class SelfPlay:
     def _play_hinted(self, played_hints: list[PlayedHint], rng: random.Random) -> None:
         if self.config.reasoner.placement is HintPlacement.VARIED:
             for played in played_hints:
-                played.placement = rng.choice(VARIED)
+                played.placement = rng.choice(safe_placements(played.problem.question))
         whole, first = self.config.rollout.hinted, self.config.rollout.hinted_first
         if not 0 < first < whole:
             self._solve_hinted(played_hints, whole, rng)

@@ -8,7 +8,7 @@ from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import MasteryPool
 from training.core.prompts import Placement, join_hint
-from training.core.question_parser import move_question
+from training.core.question_parser import move_question, safe_placements
 from training.core.types import Outcome, Role
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
@@ -16,7 +16,7 @@ from training.metrics import count_rollouts, rollout_rows, rollouts_per_step, st
 from training.problem_files import make_problems
 from training.rollouts.reader import opponent_step
 from training.runs.config import from_dict, parse_overrides
-from training.selfplay import VARIED, SelfPlay
+from training.selfplay import SelfPlay
 
 SMALL = ["rollout.questions=8", "rollout.clean=4", "rollout.hints=2", "rollout.hinted=2", "model.threads=1",
          "rollout.max_solution_tokens=48", "rollout.max_hint_tokens=24"]  # fmt: skip
@@ -92,12 +92,13 @@ def test_a_share_of_questions_is_asked_moved_too_as_groups_of_their_own_and_outs
     assert count_rollouts(result) == len(rollout_rows(result, loop.config))
 
 
-def test_hints_stand_in_all_three_places_and_their_rows_say_where():
+def test_hints_stand_in_varied_places_that_keep_the_meaning_and_their_rows_say_where():
     loop = make_loop("reasoner.placement=varied", "rollout.hints=4")
     loop.step()
     result = loop.step()
     solved = [t for t in result.hints if t.solutions]
-    assert {t.placement for t in solved} == set(VARIED)
+    assert {t.placement for t in solved} >= {Placement.APPEND, Placement.PREPEND}
+    assert all(t.placement in safe_placements(t.problem.question) for t in solved)
     assert any(t.archived and t.placement is not Placement.APPEND for t in solved)
     rows = [row for row in rollout_rows(result, loop.config) if row.stage == "r3_hinted"]
     for row in rows:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from training.core.number_words import number_tokens, number_word
 from training.core.problems import DAYS, NAMES, THINGS
-from training.core.prompts import last_sentence_start
+from training.core.prompts import Placement, last_sentence_start
 
 _MONTHS = "January February March April May June July August September October November December".split()
 # Capitalised words that are nobody.
@@ -35,6 +35,13 @@ _COMPARISON = re.compile(r"\b(?:than|before|after|compared (?:to|with))\b", re.I
 _POINTS_BACK = re.compile(
     r"(?:so|then|thus|hence|therefore|now|and|but|(?:after|of|from|with|given|based on|in) (?:this|that|these|those)"
     r"|if (?:so|this|that))\b",
+    re.IGNORECASE,
+)
+# A pronoun, or a number without its noun: "gives away 5", "5 more".
+_REFERS_BACK = re.compile(
+    r"\b(?:they|them|their|theirs|he|him|his|she|her|hers|its|this|these|those|then|another|each)\b"
+    r"|\bit\b(?! is (?:known|said)\b)|\b(?:is|was|does|after|before) that\b"
+    r"|(?<![\d:.,])\d+(?![\d:,]|\.\d)(?! (?!is\b|was\b|has\b|does\b|times\b)[a-z]+s\b)",
     re.IGNORECASE,
 )
 _WORDS = {word: n for n in range(2, 100) if (word := number_word(n))}
@@ -71,6 +78,29 @@ def move_question(text: str) -> str | None:
     if not whole or not holds_fact or _POINTS_BACK.match(question):
         return None
     return f"{story[:last]}{question} {fact}"
+
+
+def safe_placements(text: str) -> tuple[Placement, ...]:
+    """Where a hint can stand in a problem without changing what its sentences mean.
+
+    Behind everything and before everything always. Before the question, or before the last fact, only where the
+    sentence that follows names a person and refers to nothing before it: behind "Mei sells 4 lemons." the sentence
+    "5 of them break." would speak of lemons, and "When is it over?" of another time.
+    """
+    body = text.strip()
+    asks = last_sentence_start(body)
+    fact = last_sentence_start(body[:asks])
+    found = [Placement.APPEND, Placement.PREPEND]
+    if asks and _stands_alone(body[asks:], text):
+        found.append(Placement.BEFORE_QUESTION)
+    if fact and _stands_alone(body[fact:asks], text):
+        found.append(Placement.BETWEEN_FACTS)
+    return tuple(found)
+
+
+def _stands_alone(sentence: str, text: str) -> bool:
+    named = any(re.search(rf"\b{re.escape(name)}\b", sentence) for name in find_entities(text))
+    return named and not _REFERS_BACK.search(sentence) and not _POINTS_BACK.match(sentence)
 
 
 def _starts_sentence(text: str, at: int) -> bool:

@@ -185,7 +185,8 @@ class ReasonerConfig:
     )  # fmt: skip
     placement: HintPlacement = option(
         HintPlacement.APPEND, "Where hints stand in R3. append: after the question, as in the paper. varied: for each "
-        "hint drawn from after the question, before it, and between two facts.",
+        "hint drawn from after the question, before the story, and, where the next sentence keeps its meaning, before "
+        "the question or between two facts.",
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.question_parser import find_entities, find_nouns, find_quantities, move_question
+from training.core.prompts import Placement
+from training.core.question_parser import find_entities, find_nouns, find_quantities, move_question, safe_placements
 from training.evaluation.suites.builder import held_out_problems
 
 
@@ -79,3 +80,20 @@ def test_moving_a_question_loses_and_adds_nothing(text):
 def test_the_question_of_almost_every_problem_of_the_families_can_be_moved():
     problems = held_out_problems(300, 7)
     assert sum(move_question(p.question) is not None for p in problems) >= 0.9 * len(problems)
+
+
+@pytest.mark.parametrize(
+    ("question", "also"),
+    [
+        ("Mia has 5 pens. Ben gives her 3. How many pens does Mia have now?", [Placement.BEFORE_QUESTION]),
+        ("Mia has 5 pens. Ben gives 3 pens to Mia. How many pens are left?", [Placement.BETWEEN_FACTS]),
+        ("Mia is taller than Ben. It is known that Ben is taller than Zoe. Who is the tallest?", [Placement.BETWEEN_FACTS]),
+        ("Mia has 5 pens. 3 of them break. How many pens does she have?", []),
+        ("Mia has 5 pens. Ben has 3 more. How many pens do they have?", []),
+        ("Mia starts to read at 7:45. It takes 20 minutes. When is it over?", []),
+        ("Today is Monday. Mia has a race in 3 days. On which day is that?", [Placement.BETWEEN_FACTS]),
+        ("", []), ("How many?", []),
+    ],
+)  # fmt: skip
+def test_a_hint_stands_between_sentences_only_where_what_follows_refers_to_nothing_before_it(question, also):
+    assert safe_placements(question) == (Placement.APPEND, Placement.PREPEND, *also)
