@@ -25,6 +25,7 @@ from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
 from seirenes_app.store.workspace import CraftStore
+from training.core import hint_language
 from training.core.implied_answer import read_suggestion
 from training.core.problems import require_families
 from training.core.prompts import Placement, PromptProfile
@@ -231,7 +232,7 @@ def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints
     if order.writer is Writer.TEMPLATES:
         templates = order.templates or order.split
         offers = builder.template_offers(order.seed, templates)
-        recipe["templates"] = str(templates)
+        recipe |= {"templates": str(templates), "language": hint_language.VERSION}
     else:
         choice = SolverChoice(order.model, prompts=order.prompts)
         recipe |= {"model": model_path(choice).name, "prompts": profile_for(choice).label}

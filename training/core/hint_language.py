@@ -38,6 +38,8 @@ from training.core.structure import Claim
 from training.core.types import AnswerKind, Hint, HintType, Problem, Split
 from training.errors import UserError
 
+VERSION = 1
+"""Of what is written: the same seed writes the same hints within a version."""
 MAX_CHARACTERS = 240
 """Longest hint that is written."""
 OWN_SHARE = 0.4

@@ -21,6 +21,7 @@ from seirenes_app.services.suites import (
     write_hints,
 )
 from seirenes_app.store.workspace import CraftStore, Workspace
+from training.core import hint_language
 from training.core.archive import ArchivedHint, HintArchive
 from training.core.prompts import Placement
 from training.core.types import Hint, HintType, Split
@@ -280,4 +281,5 @@ def test_the_same_problems_with_templates_of_either_split(library, tmp_path):
     assert ids[0] == ids[1]
     assert {h.split for h in made[0].suite.items[0].hints} != {h.split for h in made[1].suite.items[0].hints}
     assert [saved.manifest.recipe["templates"] for saved in made] == [str(t) for t in Split]
+    assert {saved.manifest.recipe["language"] for saved in made} == {hint_language.VERSION}
     assert all(check_suite(saved.folder) == () for saved in made)
