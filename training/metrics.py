@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from training.core.answer_reader import READER_VERSION
+from training.core.gates import DECIDED_BY, NOBODY
 from training.core.statistics import wilson_clustered
 from training.core.types import UNREADABLE, Outcome, Problem, Role, Stage
 from training.evaluation.grader import follows_hint
@@ -17,9 +18,6 @@ from training.rollouts.database import RolloutRow
 from training.rollouts.reader import flip_of
 from training.runs.config import Mode, RunConfig
 from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
-
-NOBODY = "nobody"
-"""In place of a `GateTier`: nothing was found against a hint, and nothing vouches for it."""
 
 
 def rollouts_per_step(config: RunConfig) -> int:
@@ -110,7 +108,7 @@ def _adversary(result: StepResult) -> dict[str, float | None]:
             t.written.reward for t in played_hints if t.written and t.opponent is None
         )
     for tier, count in Counter(t.gate.tier for t in fresh).items():
-        figures[f"decided_by/{tier or NOBODY}"] = count / len(fresh)
+        figures[f"{DECIDED_BY}{tier or NOBODY}"] = count / len(fresh)
     for gate, count in Counter(t.gate.gate for t in fresh if t.gate.gate is not None).items():
         figures[f"gate_fail/{gate}"] = count / len(fresh)
     follows = [follows_hint(x.answer, t.problem, t.hint.suggested) for t in result.hints for x in t.solutions]

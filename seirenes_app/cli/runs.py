@@ -26,7 +26,7 @@ from seirenes_app.cli.common import (
     stop_process,
 )
 from seirenes_app.services.answer_reading import MANY, describe_unread
-from seirenes_app.services.audit import audit_of
+from seirenes_app.services.audit import audit_of, describe_deciders
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.dry_run import keep_measurement, measure_run
 from seirenes_app.services.estimate import Basis
@@ -478,7 +478,8 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
         health = [asdict(line) for line in lines]
         facts = {"run": paths.run_id, "root": str(paths.root), "status": state.status, "step": state.done_steps,
                  "steps": state.steps, "message": state.message, "health": health,
-                 "time": run_parts(state), "audit": audit_of(paths.root)}  # fmt: skip
+                 "time": run_parts(state), "audit": audit_of(paths.root),
+                 "hints_decided_by": describe_deciders(state)}  # fmt: skip
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     OUT.print(f"{paths.run_id}: {status_sentence(state)}", highlight=False, markup=False, soft_wrap=True)
@@ -494,6 +495,8 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
         OUT.print(f"{warning.text} {warning.detail}", highlight=False, markup=False, soft_wrap=True)
     if spent := describe_time(state):
         OUT.print(f"Time: {spent}", highlight=False, soft_wrap=True)
+    if deciders := describe_deciders(state):
+        OUT.print(f"Hints decided by: {deciders}", highlight=False, soft_wrap=True)
     if audited := audit_of(paths.root):
         OUT.print(f"Audit of hints: {audited}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -20,10 +20,11 @@ from typing import Any
 
 import msgspec
 
-from seirenes_app.services.formatting import count_of, percent_interval
+from seirenes_app.services.formatting import count_of, percent, percent_interval
 from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
 from seirenes_app.services.models.check import ask_process
 from seirenes_app.services.traces import TraceSource, row_problem
+from training.core.gates import DECIDED_BY, NOBODY, GateTier
 from training.core.hint_language import decides, parse_hint
 from training.core.statistics import Interval, wilson_clustered
 from training.core.types import Problem, Stage
@@ -37,6 +38,7 @@ from training.rollouts.reader import RolloutQuery
 from training.runs.config import load_config
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths
+from training.runs.status import RunState
 
 HINTS = 300
 LATE = 0.25
@@ -273,6 +275,23 @@ def describe_consensus(found: ConsensusRate | None) -> str:
         f"{about}: {found.changed} change its answer, a false-pass rate of at most {percent_interval(found.rate)}, as "
         "a solver that is misled counts too."
     )
+
+
+DECIDERS = {
+    GateTier.RULE: "rules", GateTier.STRUCTURE: "structure", GateTier.JUDGE: "the judge", NOBODY: "nothing",
+}  # fmt: skip
+
+
+def describe_deciders(state: RunState) -> str:
+    """What decided on the new hints of a run, by the share of all: "structure 82%, the judge 11%, rules 7%". "" where
+    it was not counted, as in runs of earlier versions."""
+    steps = [metrics for _, metrics in state.history.entries() if any(f"{DECIDED_BY}{t}" in metrics for t in DECIDERS)]
+    shares = {
+        name: sum(float(m.get(f"{DECIDED_BY}{tier}") or 0.0) for m in steps) / max(1, len(steps))
+        for tier, name in DECIDERS.items()
+    }
+    shown = sorted(shares.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {percent(share)}" for name, share in shown if share > 0)
 
 
 def audit_of(root: Path) -> str:

@@ -65,7 +65,7 @@ class JudgeStanding:
         if self.measured is None:
             return (
                 f"The judge {self.name} has not been measured with these options: how often it is right is not known. "
-                "Measure it first."
+                "Measure it first, where it is chosen or by: seirenes judge measure"
             )
         found = self.measured.agreement
         if found.useful:

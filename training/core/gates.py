@@ -62,6 +62,9 @@ class GateTier(StrEnum):
     """By the votes of a model."""
 
 
+DECIDED_BY, NOBODY = "decided_by/", "nobody"
+"""A figure of a step for each tier: the share of its new hints. `NOBODY` is for hints that nothing was found against,
+and that nothing vouches for."""
 _STRUCTURE = frozenset({Gate.REWRITES_PROBLEM, Gate.ADDS_FACT, Gate.REPLACES_QUESTION, Gate.OUTSIDE_LANGUAGE})
 
 

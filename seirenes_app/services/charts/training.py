@@ -115,10 +115,13 @@ def _gates(state: RunState) -> list[Series]:
             values = [known.get(step, 0.0) for step in steps]
             found.append(Series(GATE_LABELS[gate], style, steps, values, base=tuple(base)))
             base = [low + value for low, value in zip(base, values, strict=True)]
-    for tier, colour, label in ((GateTier.STRUCTURE, "clean", "structure"), (GateTier.JUDGE, "accent", "the judge")):
+    for tier, label, style in (
+        (GateTier.STRUCTURE, "structure", SeriesStyle("clean", ":")),
+        (GateTier.JUDGE, "the judge", SeriesStyle("adversary", "-.")),
+    ):
         x, shares = state.history.series(f"decided_by/{tier}")
         if x and any(shares):
-            found.append(Series(f"decided by {label}", SeriesStyle(colour, ":"), x, shares, width=1.4))
+            found.append(Series(f"decided by {label}", style, x, shares, width=1.4))
     return found
 
 

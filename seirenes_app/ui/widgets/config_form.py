@@ -38,6 +38,7 @@ TITLES = {
     "adversary.train": "Train the Adversary",
     "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
     "reasoner.placement": "Where hints stand", "judge.model": "Model that judges",
+    "judge.max_tokens": "Longest reply", "judge.timeout_s": "Time limit of a server",
 }  # fmt: skip
 COMMON = frozenset({
     "name", "mode", "steps", "model.path", "model.tuning", "model.prompts", "rollout.questions", "rollout.clean",

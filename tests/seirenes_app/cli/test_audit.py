@@ -10,9 +10,11 @@ from helpers.chat_server import ChatServer
 from helpers.rollout_runs import make_run
 
 from seirenes_app.cli import audit as cli_audit
-from seirenes_app.services.audit import audit_file, audit_of, read_audit, sample_hints
+from seirenes_app.services.audit import audit_file, audit_of, describe_deciders, read_audit, sample_hints
 from seirenes_app.services.traces import TraceSource
 from training.errors import UserError
+from training.runs.events import Event, EventKind
+from training.runs.status import RunState, reduce
 
 
 @pytest.fixture
@@ -126,3 +128,12 @@ def test_a_solver_that_fails_leaves_the_file_and_says_why(run, capsys):
     assert read_audit(audit_file(run)) == before
     with pytest.raises(UserError, match="was not found"):
         call("r", "--solver", "/no/where")
+
+
+def test_what_decided_on_the_hints_is_said_by_its_share(run):
+    state = RunState()
+    assert describe_deciders(state) == ""
+    for step, shares in enumerate(({"structure": 0.5, "judge": 0.5}, {"structure": 1.0}, {}), 1):
+        metrics = {f"decided_by/{tier}": share for tier, share in shares.items()} | {"seconds": 1.0}
+        state = reduce(state, Event(step, float(step), EventKind.STEP, {"step": step, "metrics": metrics}))
+    assert describe_deciders(state) == "structure 75%, the judge 25%"
