@@ -239,12 +239,15 @@ def crossplay_table(matrix: CrossPlay, short: dict[str, str]) -> Table:
     for name in matrix.writers:
         table.add_column(short[name], justify="right")
     table.add_column("mean [95%]", no_wrap=True)
-    table.add_column("clean", justify="right")
+    beside = {"clean": matrix.clean} | ({"needed": matrix.needed} if any(matrix.needed) else {})
+    for what in beside:
+        table.add_column(what, justify="right")
     for i, name in enumerate(matrix.reasoners):
         shares = [percent(c.accuracy.mean) if c.problems else "–" for c in matrix.cells[i]]
-        mean, clean = matrix.row_means[i], matrix.clean[i]
+        mean, without = matrix.row_means[i], [values[i] for values in beside.values()]
         table.add_row(
-            short[name], *shares, percent_interval(mean.accuracy) if mean else "", percent(clean.mean) if clean else ""
+            short[name], *shares, percent_interval(mean.accuracy) if mean else "",
+            *(percent(value.mean) if value else "" for value in without),
         )  # fmt: skip
     table.add_section()
     columns = [percent(m.accuracy.mean) if m else "" for m in matrix.column_means]

@@ -109,7 +109,10 @@ def _beside_tracks(source: SourceSection) -> Iterator[RenderableType]:
     """Cross-play, and what the Adversary learned."""
     if source.matrix is not None:
         yield from _section(source.matrix.title)
-        yield _table(("Reasoner \\ hints of", *source.matrix.writers, "row mean"), _matrix_rows(source.matrix))
+        yield _table(
+            ("Reasoner \\ hints of", *source.matrix.writers, "row mean", *(n for n, _ in source.matrix.beside)),
+            _matrix_rows(source.matrix),
+        )
         yield from map(_point, source.matrix.sentences)
     if source.hints is not None:
         yield from _section("What the Adversary learned", summarise(source.hints))
@@ -151,9 +154,10 @@ def _point(text: str) -> Padding:
 
 
 def _matrix_rows(found: MatrixPanel) -> Iterator[tuple[str, ...]]:
-    for name, cells, mean in zip(found.reasoners, found.cells, found.row_means, strict=True):
+    for i, (name, cells) in enumerate(zip(found.reasoners, found.cells, strict=True)):
         shown = ["not yet" if c.value is None else percent_interval(c.value) for c in cells]
-        yield name, *shown, "" if mean is None else percent_interval(mean)
+        others = (found.row_means[i], *(values[i] for _, values in found.beside))
+        yield name, *shown, *("" if value is None else percent_interval(value) for value in others)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -94,6 +94,8 @@ class CrossPlay:
     attack: Contrast | None
     forgetting: Contrast | None
     cycling: Contrast | None
+    needed: tuple[Interval | None, ...] = ()
+    """The same with the question moved, so that text after it must be used; None where that was not asked."""
 
 
 OWN_ADVERSARY = " (adversary)"
@@ -138,7 +140,7 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         tuple(reasoners),
         tuple(writers),
         tuple(matrix),
-        tuple(_clean(cells.where(target=name)) for name in reasoners),
+        tuple(_accuracy(cells.where(target=name), Condition.CLEAN) for name in reasoners),
         tuple(_mean(name, rates_RWP, [(i, j) for j in both[1]]) for i, name in enumerate(reasoners)),
         tuple(_mean(name, rates_RWP, [(i, j) for i in both[0]]) for j, name in enumerate(writers)),
         _mean("own hints", rates_RWP, [(i, j) for i, j in enumerate(own) if j >= 0]),
@@ -147,6 +149,7 @@ def crossplay(plan: EvalPlan, cells: OutcomeArrays, *, seed: int = 0) -> CrossPl
         _turn(_halves(read_RWP.swapaxes(0, 1), seed)) if attacks else None,
         _contrast(read_RWP, [(last, j) for _, j in old], old, seed) if attacks else None,
         _cycling(read_RWP, own, seed) if attacks else None,
+        tuple(_accuracy(cells.where(target=name), Condition.NEEDED) for name in reasoners),
     )
 
 
@@ -160,8 +163,8 @@ def _cell(reasoner: str, suite: SuiteRef, part: OutcomeArrays) -> CrossCell:
     )  # fmt: skip
 
 
-def _clean(cells: OutcomeArrays) -> Interval | None:
-    part = cells.where(condition=Condition.CLEAN)
+def _accuracy(cells: OutcomeArrays, condition: Condition) -> Interval | None:
+    part = cells.where(condition=condition)
     if not len(part):
         return None
     return share_interval(by_problem(part, part.data["right"]), by_problem(part, part.data["samples"]))[0]

@@ -231,15 +231,17 @@ def draw_matrix(axes: Any, panel: MatrixPanel, palette: Palette) -> None:
                 axes.add_patch(Rectangle(place, 0.94, 0.92, **edge))  # type: ignore[arg-type]
             _write_cell(axes, i, j, cell.value, palette)
         _write_cell(axes, i, columns, panel.row_means[i], palette)
-        _write_cell(axes, i, columns + 1, panel.clean[i], palette)
+        for k, (_name, of_reasoners) in enumerate(panel.beside):
+            _write_cell(axes, i, columns + 1 + k, of_reasoners[i], palette)
     for j in range(columns):
         _write_cell(axes, rows, j, panel.column_means[j], palette)
-    axes.set_xlim(0, columns + 2)
+    names = [*map(plain, panel.writers), "mean", *(name for name, _ in panel.beside)]
+    axes.set_xlim(0, len(names))
     axes.set_ylim(rows + 1, 0)
     axes.spines[:].set_visible(False)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xticks([j + 0.5 for j in range(columns + 2)], [*map(plain, panel.writers), "mean", "clean"])
+    axes.set_xticks([j + 0.5 for j in range(len(names))], names)
     axes.set_yticks([i + 0.5 for i in range(rows + 1)], [*map(plain, panel.reasoners), "mean"])
     axes.tick_params(length=0, labelsize=TICK_PT, colors=palette.muted, labelfontfamily=font_family())
     axes.set_xlabel("hints by", color=palette.muted, fontsize=TICK_PT, loc="left")

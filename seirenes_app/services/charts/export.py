@@ -41,7 +41,7 @@ def save_chart(path: Path, chart: ChartData, title: str, *, context: str = "", t
 
 def save_matrix(path: Path, panel: MatrixPanel) -> None:
     rows, columns = len(panel.reasoners), len(panel.writers)
-    width = max(7.0, 2.2 + 0.78 * (columns + 2))
+    width = max(7.0, 2.2 + 0.78 * (columns + 1 + len(panel.beside)))
     lines = textwrap.wrap(drawing.plain(" ".join(panel.sentences)), round(14.5 * width))[:8]
     height = 1.9 + 0.5 * (rows + 1) + 0.18 * len(lines)
     figure = drawing.make_figure((width, height))

@@ -36,7 +36,8 @@ from training.core.types import Condition
 from training.evaluation.metrics import change_between
 from training.evaluation.outcome_arrays import Floats, OutcomeArrays, by_problem, ratio
 
-COMPARED = (Condition.HINTED, Condition.CLEAN)
+COMPARED = (Condition.HINTED, Condition.CLEAN, Condition.PLACEBO, Condition.NEEDED)
+"""What is compared, as far as both runs were asked it: a gain under hints is robustness only where the others hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def compare_runs(sources: Sequence[tuple[ResultSource, Track]]) -> Comparison:
     """The first track sets suite and manner; needs two that agree for lines. Order of runs is the order given."""
     sides, refused = _admit(sources)
     lines = _adjusted([line for pair in combinations(sides, 2) for line in _pair_lines(*pair)])
-    panels = tuple(_panel(sides, condition) for condition in COMPARED) if len(sides) > 1 else ()
+    asked = [c for c in COMPARED if any(str(c) in m.figures for side in sides for m in side.rows)]
+    panels = tuple(_panel(sides, condition) for condition in asked) if len(sides) > 1 else ()
     runs = tuple(
         RunOnSuite(s.name, s.mode, s.track, s.rows[-1].x, s.rows[-1].target) for s in sides
     )  # fmt: skip

@@ -27,13 +27,14 @@ def cross_panel(root: Path, plan: EvalPlan, cells: OutcomeArrays) -> MatrixPanel
     note = (
         "Rows are Reasoners, columns the Adversaries that wrote the hints, each cell the accuracy under those hints. "
         f"Every Reasoner solves the same problems and hints of a column ({asking(plan)}); problems for which a writer "
-        "had no hint that passed the gates are left out of its column, so columns may differ in their problems."
+        "had no hint that passed the gates are left out of its column, so columns may differ in their problems. "
+        "Needed: the question stands before the story's last sentence, so that text after it must be used."
     )
     return MatrixPanel(
         Chart.CROSS_PLAY, "Cross-play", tuple(names[n] for n in found.reasoners),
         tuple(names[n] for n in found.writers), matrix, found.clean,
         tuple(_value(m) for m in found.row_means), tuple(_value(m) for m in found.column_means),
-        _value(found.diagonal), cross_sentences(found, names), note, _table(found),
+        _value(found.diagonal), cross_sentences(found, names), note, _table(found), found.needed,
     )  # fmt: skip
 
 
@@ -145,9 +146,8 @@ def _table(found: CrossPlay) -> DataTable:
     )
     none = (None,) * (2 + len(_UNREAD))
     rows += [(a, b, *_numbers(m.accuracy), *none) for a, b, m in pairs if m is not None]
-    rows += [
-        (n, "clean", *_numbers(c), *none) for n, c in zip(found.reasoners, found.clean, strict=True) if c
-    ]  # fmt: skip
+    for what, values in (("clean", found.clean), ("needed", found.needed)):
+        rows += [(n, what, *_numbers(v), *none) for n, v in zip(found.reasoners, values, strict=False) if v]
     columns = ("reasoner", "hints of", "accuracy", "low", "high", "problems", "rows", *_UNREAD)
     return DataTable(columns, tuple(rows))
 

@@ -202,6 +202,13 @@ class MatrixPanel:
     sentences: tuple[str, ...]
     note: str
     table: DataTable
+    needed: tuple[Interval | None, ...] = ()
+
+    @property
+    def beside(self) -> tuple[tuple[str, tuple[Interval | None, ...]], ...]:
+        """What each Reasoner does without hints: clean, and with needed text where that was asked."""
+        asked = any(value is not None for value in self.needed)
+        return (("clean", self.clean), *((("needed", self.needed),) if asked else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.charts.panels import PanelChart, Pick, describe_types, has_types, overlay_panel, panel_chart
 from seirenes_app.services.formatting import describe_prompts
+from seirenes_app.services.robustness.comparison import COMPARED
 from seirenes_app.services.robustness.domain_transfer import CONDITIONS as TRANSFER_CONDITIONS
 from seirenes_app.services.robustness.domain_transfer import DomainTransfer, TransferRow
 from seirenes_app.services.robustness.panels import over_cpu_time, text_table
@@ -355,12 +356,14 @@ class CompareView(QWidget):
         head = row(make_label("Compare runs", "heading"), None, self.evaluate, self.compare)
         fill(chooser.body, head, self.status, self.list)
         self.refused = Banner()
-        self.panels = [PanelCard(title, None, 240, pick=Pick.ALL) for title in ("Hinted accuracy", "Clean accuracy")]
+        titles = [f"{str(condition).capitalize()} accuracy" for condition in COMPARED]
+        self.panels = [PanelCard(title, None, 240, pick=Pick.ALL) for title in titles]
         self.differences = DifferencesCard()
         self.transfer = TransferCard()
         self.results = QWidget()
-        panels = row(*((panel, 1) for panel in self.panels), spacing=SPACE_4)
-        column(panels, self.differences, self.transfer, spacing=SPACE_4, parent=self.results)
+        above, below = (row(*((panel, 1) for panel in half), spacing=SPACE_4) for half in
+                        (self.panels[:2], self.panels[2:]))  # fmt: skip
+        column(above, below, self.differences, self.transfer, spacing=SPACE_4, parent=self.results)
         self.results.hide()
         column(chooser, self.refused, self.results, None, spacing=SPACE_4, parent=self)
         self._render_buttons()
@@ -406,6 +409,9 @@ class CompareView(QWidget):
         for card, panel in zip(self.panels, found.panels, strict=False):
             card.heading.setText(panel.title)
             card.render_panel(panel, by_step=True)
+        for place, card in enumerate(self.panels):
+            # What neither run was asked has no chart.
+            card.setVisible(place < len(found.panels))
         if found.panels:
             self.differences.render_comparison(found)
         self.transfer.setVisible(found.transfer is not None)

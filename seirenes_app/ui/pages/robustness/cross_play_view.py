@@ -33,8 +33,12 @@ from training.evaluation.crossplay import OWN_ADVERSARY
 MIN_WIDTH, MAX_WIDTH, HEIGHT = 84, 240, 46
 
 
+BESIDE = {"clean": "clean, without hints", "needed": "text after the question needed, without hints"}
+
+
 class MatrixModel(TableModel):
-    """Rows are Reasoners and a row of means; columns are writers, a column of means, and clean accuracy."""
+    """Rows are Reasoners and a row of means; columns are writers, a column of means, clean accuracy, and accuracy with
+    needed text where it was asked."""
 
     panel: MatrixPanel | None = None
     _range = (0.0, 1.0)
@@ -46,7 +50,7 @@ class MatrixModel(TableModel):
             return
         values = [c.value.mean for row in panel.cells for c in row if c.value is not None]
         self._range = (min(values, default=0.0), max(values, default=1.0))
-        names = (*panel.writers, "mean", "clean")
+        names = (*panel.writers, "mean", *(name for name, _ in panel.beside))
         self.render_columns([self._column(i, name) for i, name in enumerate(names)])
         self.render_rows(range(len(panel.reasoners) + 1))
 
@@ -80,7 +84,7 @@ class MatrixModel(TableModel):
         if row < reasoners and column < writers:
             return self.panel.cells[row][column].value
         if row < reasoners:
-            return self.panel.row_means[row] if column == writers else self.panel.clean[row]
+            return self.panel.row_means[row] if column == writers else self.panel.beside[column - writers - 1][1][row]
         return self.panel.column_means[column] if column < writers else None
 
     def cell(self, row: int, column: int) -> MatrixCell | None:
@@ -101,8 +105,9 @@ class MatrixModel(TableModel):
         assert self.panel is not None
         value, cell = self.value(row, column), self.cell(row, column)
         who = short_name(self.panel.reasoners[row]) if row < len(self.panel.reasoners) else "mean of all Reasoners"
-        writers = (*map(short_name, self.panel.writers), "all writers, mean", "")
-        what = "clean, without hints" if column == len(self.panel.writers) + 1 else f"hints by {writers[column]}"
+        writers = (*map(short_name, self.panel.writers), "all writers, mean")
+        beside = column - len(writers)
+        what = f"hints by {writers[column]}" if beside < 0 else BESIDE[self.panel.beside[beside][0]]
         result = "not solved yet" if value is None else f"{percent_interval(value)} right"
         problems = ""
         if cell is not None and cell.value is not None:

@@ -33,7 +33,7 @@ def test_the_better_run_is_found_and_equal_ones_are_not_told_apart(tmp_path):
         ("self", "seirenes", 20), ("flat", "clean_rl", 20), ("again", "clean_rl", 20)
     ]  # fmt: skip
     lines = {(x.first, x.second, x.measure, x.condition): x for x in found.lines}
-    assert len(lines) == 12
+    assert len(lines) == 24, "three pairs, two measures, four conditions"
     worse = lines["self", "flat", Measure.LAST, Condition.HINTED]
     assert worse.difference.high < 0
     assert worse.p_value <= worse.p_adjusted < 0.05

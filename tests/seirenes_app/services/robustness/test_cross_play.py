@@ -14,7 +14,7 @@ from training.evaluation.plan import SuiteRef, Target, Writing, plan_to_json
 NAMES = ("r@0", "r@1", "r@2", "r@3")
 
 
-def played(folder, rule, problems=24, reasoners=NAMES):
+def played(folder, rule, problems=24, reasoners=NAMES, without=(Condition.CLEAN,)):
     """A cross-play of checkpoints with the hints of four, which are the frozen suite's, said to be theirs."""
     base = small_plan(problems, reasoners, chunk_items=12)
     others = tuple(
@@ -24,9 +24,8 @@ def played(folder, rule, problems=24, reasoners=NAMES):
         base, targets=tuple(replace(t, run="r", step=int(t.name[2:]), fingerprint="f") for t in base.targets)
     )
     (ref,) = base.suites
-    conditions = (Condition.CLEAN, Condition.HINTED)
     suites = tuple(
-        SuiteRef(f"by {w}", ref.source, ref.digest, problems, conditions=conditions[i > 0 :])
+        SuiteRef(f"by {w}", ref.source, ref.digest, problems, conditions=(*without[: None if not i else 0], Condition.HINTED))
         for i, w in enumerate(NAMES)
     )  # fmt: skip
     paths = fill(folder, replace(base, suites=suites), rule)
@@ -59,6 +58,21 @@ def test_an_arms_race_is_told_as_one(tmp_path):
     traces = book.traces(found.cells[0][1].traces)
     assert {t.target for t in traces} == {"r@0"}
     assert sum(t.outcome == "right" for t in traces) / len(traces) == 0.5
+
+
+def test_needed_text_stands_beside_the_clean_accuracy_where_it_was_asked(tmp_path):
+    def deaf(key, problem):
+        return "99999" if key.condition is Condition.NEEDED else problem.answer
+
+    asked = played(tmp_path / "a", deaf, problems=12, without=(Condition.CLEAN, Condition.NEEDED))
+    found = ResultSource(asked.root).crossplay()
+    assert [name for name, _ in found.beside] == ["clean", "needed"]
+    assert [(c.mean, n.mean) for c, n in zip(found.clean, found.needed, strict=True)] == [(1.0, 0.0)] * 4
+    assert sum(row[1] == "needed" for row in found.table.rows) == 4
+    page = report_html(report_of([asked.root]))
+    assert '<th class="n">needed</th>' in page
+    bare = ResultSource(played(tmp_path / "b", deaf, problems=12).root).crossplay()
+    assert [name for name, _ in bare.beside] == ["clean"]
 
 
 def test_hints_of_checkpoints_that_solve_nothing_are_named_too(tmp_path):
