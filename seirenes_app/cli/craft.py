@@ -42,7 +42,16 @@ from seirenes_app.services.hint_authoring.models import (
     planned_solutions,
     profile_for,
 )
-from seirenes_app.services.hint_authoring.problems import LIBRARY, as_problem, family_titles, guess_kind, library
+from seirenes_app.services.hint_authoring.problems import (
+    GYM_EACH,
+    LIBRARY,
+    as_problem,
+    family_titles,
+    guess_kind,
+    gym_problems,
+    gym_titles,
+    library,
+)
 from seirenes_app.services.hint_authoring.results import (
     CANNOT_MOVE,
     SolveResult,
@@ -141,7 +150,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def add_problem_options(parser: argparse.ArgumentParser) -> None:
     """The problem, and where a hint goes; for `solve_draft`."""
-    parser.add_argument("question", metavar="QUESTION", help="the text, '-' for stdin, or library:ID")
+    parser.add_argument(
+        "question",
+        metavar="QUESTION",
+        help="the text, '-' for stdin, or library:ID, as library:change-3 or library:gym:syllogism-3",
+    )
     parser.add_argument("--answer", metavar="A", help="the true answer; a problem of the library knows its own")
     parser.add_argument("--kind", choices=[k.value for k in AnswerKind], help="of the answer (default: by its look)")
     parser.add_argument(
@@ -232,17 +245,28 @@ def _problem(options: argparse.Namespace) -> DraftProblem:
     text = sys.stdin.read() if options.question == "-" else options.question
     kind = AnswerKind(options.kind) if options.kind else None
     if text.startswith(f"{LIBRARY}:"):
-        name, known = text.removeprefix(f"{LIBRARY}:").strip(), {p.id: p for p in library()}
-        if name not in known:
-            each = len(known) // len(family_titles())
-            names = ", ".join(f"{family}-1 … {each}" for family in family_titles())
-            raise UserError(f"The library holds no problem {name[:40]!r}. It holds {names}.")
-        found = known[name]
+        found = _of_library(text.removeprefix(f"{LIBRARY}:").strip())
         answer = found.answer if options.answer is None else options.answer
         return replace(found, answer=answer, kind=kind or found.kind)
     if options.answer is None:
         raise UserError("The true answer is missing: give it with --answer.")
     return DraftProblem(text.strip(), options.answer, kind or guess_kind(options.answer))
+
+
+def _of_library(name: str) -> DraftProblem:
+    """The problem `change-3`, or the third of `gym:syllogism`, which is made."""
+    family, _, number = name.rpartition("-")
+    if family in gym_titles() and number.isdecimal():
+        made = gym_problems(family)
+        if 0 < int(number) <= len(made):
+            return made[int(number) - 1]
+    known = {p.id: p for p in library()}
+    if name not in known:
+        each = len(known) // len(family_titles())
+        names = ", ".join(f"{family}-1 … {each}" for family in family_titles())
+        more = f", and {GYM_EACH} of each gym family, as gym:syllogism-1" if gym_titles() else ""
+        raise UserError(f"The library holds no problem {name[:40]!r}. It holds {names}{more}.")
+    return known[name]
 
 
 def _model(text: str) -> str:

@@ -147,7 +147,7 @@ def _library() -> dict[str, Problem]:
     return found
 
 
-_GYM_EACH = 8
+GYM_EACH = 8
 
 
 def gym_titles() -> dict[str, str]:
@@ -164,10 +164,10 @@ def gym_problems(family: str) -> tuple[DraftProblem, ...]:
         raise UserError(f"There is no family {family}. See: seirenes problems families")
     rng = random.Random(f"{_LIBRARY_SEED}:{family}")
     made: dict[str, Problem] = {}
-    for _ in range(4 * _GYM_EACH):
-        problem = source.generate(rng, Split.HELD_OUT, 1 + len(made) * source.max_difficulty // _GYM_EACH)
+    for _ in range(4 * GYM_EACH):
+        problem = source.generate(rng, Split.HELD_OUT, 1 + len(made) * source.max_difficulty // GYM_EACH)
         made[problem.id] = problem
-        if len(made) == _GYM_EACH:
+        if len(made) == GYM_EACH:
             break
     return tuple(
         DraftProblem(p.question, p.answer, p.kind, family, p.id, p.family, scoring=p.scoring) for p in made.values()
