@@ -80,6 +80,8 @@ def test_a_study_that_is_killed_goes_on_and_its_table_says_what_was_shown(env, t
     assert measured["seirenes", "pool"]["seeds"] == 2
     assert measured["random", "clean"]["problems"] == 8
     assert found["conclusions"]
+    # They are in the order of all evaluations, which is that of the time in their names.
+    assert all(f.name.startswith("20") for f in (tmp_path / "data" / "evaluations").iterdir())
     shown = call("show", "small", "--parts", "--by-seed", "--all", "--csv", str(tmp_path / "f.csv")).stdout
     assert "Under the pool" in shown
     assert (tmp_path / "f.csv").read_text().startswith("basis,variant,measure,seed,mean")

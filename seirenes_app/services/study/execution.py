@@ -504,7 +504,9 @@ class StudyProcess:
         """Make the evaluation, or go on with it. Its folder's name says which plan it is of."""
         known = self.states.get(part.id, PartState())
         essence = json.dumps([[t.name, t.path, t.fingerprint] for t in (*plan.targets, *plan.writers)])
-        name = f"{self.paths.run_id}-{part.id}".replace("/", "-").replace(" ", "-")
+        # As every evaluation's, it begins with a time, by which they are ordered: that of the study.
+        digits = "".join(c for c in self.study.created if c.isdigit())
+        name = f"{digits[:8]}-{digits[8:14]}-{self.paths.run_id}-{part.id}".replace("/", "-").replace(" ", "-")
         root = evaluations_folder() / f"{name}-{hashlib.sha256(essence.encode()).hexdigest()[:6]}"
         paths = EvalDir(root)
         if known.status is PartStatus.FINISHED and known.folder == str(root):
