@@ -570,8 +570,8 @@ def _scope(results: StudyResults) -> str:
 
 def _ahead(results: StudyResults, measure: Measure) -> list[str]:
     found = [d for d in results.differences[Basis.ROLLOUTS] if d.measure is measure]
-    # With one variant alone there is only the start to compare it with.
-    wanted = [d for d in found if d.second != START or len(results.variants) == 1]
+    # Before another variant is measured, and with one alone, there is only the start to compare it with.
+    wanted = [d for d in found if d.second != START] or found
     if not wanted:
         none = measure is Measure.EXPLOITABILITY and not results.response_rollouts
         return [f"{TEXTS[measure].title}: not measured{', as the study has no best response' if none else ''}."]
