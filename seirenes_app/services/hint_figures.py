@@ -39,6 +39,7 @@ from training.evaluation.hint_analysis import (
 __all__ = ["TABLES", "HintAnalysis", "analyse_hints", "as_facts", "summarise"]
 
 NO_HINTS = "This run has no hints: in its mode the Reasoner is trained on clean questions alone."
+FROM_TEMPLATES = "No model wrote these hints: in this mode they are drawn at random, and nothing in them was learned."
 NO_VALID = "No hint of this run has passed the gates yet."
 TOO_FEW_FOR_MODEL = (
     f"Which features go with wrong solutions is estimated from {FEWEST_HINTS} hints with solutions on, with at least "
@@ -69,7 +70,7 @@ REPLAY_NOTE = (
 CLUSTER_NOTE = (
     "Early and late are the first and the last third of the steps. Drop: clean minus hinted accuracy, in points. Each "
     "interval is for one form alone. The Adversary may have changed the hints of a form meanwhile; replays are of the "
-    "same hints. " + REPLAY_NOTE
+    "same hints: the share of wrong solutions at the first replay, and what would be expected. " + REPLAY_NOTE
 )
 _NAMED = 6
 
@@ -80,13 +81,16 @@ _NAMED = 6
 def summarise(a: HintAnalysis) -> tuple[str, ...]:
     """The analysis in sentences, the counts first."""
     if not a.hints:
+        return overview(a)
+    found = (growth_sentence(a), model_sentence(a.model), replay_sentence(a))
+    return (*overview(a), *(text for text in found if text))
+
+
+def overview(a: HintAnalysis) -> tuple[str, ...]:
+    """What the hints are, and how much harm they do; why there is nothing, where there is none."""
+    if not a.hints:
         return (NO_VALID if a.written else NO_HINTS,)
-    found = [_counts(a)]
-    found.append(drop_sentence(a))
-    found.append(growth_sentence(a))
-    found.append(model_sentence(a.model))
-    found.append(replay_sentence(a))
-    return tuple(text for text in found if text)
+    return (_counts(a), *((FROM_TEMPLATES,) if a.from_templates else ()), drop_sentence(a))
 
 
 def _counts(a: HintAnalysis) -> str:
@@ -269,7 +273,8 @@ def forgetting_chart(a: HintAnalysis) -> ChartData | None:
     """Wrong share of first replays by the steps since the hint was made, beside what would be expected."""
     if not a.forgetting:
         return None
-    x = [p.age for p in a.forgetting]
+    x = [float(i) for i in range(len(a.forgetting))]
+    ticks = tuple((i, f"{decimal(p.age, 1)} steps later") for i, p in enumerate(a.forgetting))
     expected = [p.check.outcome.first or 0.0 for p in a.forgetting]
     observed = [p.check.outcome.second or 0.0 for p in a.forgetting]
     limits = [p.check.outcome.interval for p in a.forgetting]
@@ -279,7 +284,7 @@ def forgetting_chart(a: HintAnalysis) -> ChartData | None:
         (Series("of an unchanged Reasoner, expected", SeriesStyle("placebo", "--", "^"), x, expected, marked=True),
          Series("wrong at the replay", NUMBERED[1], x, observed, [max(0.0, v) for v in low],
                 [min(1.0, v) for v in high], marked=True)),
-        Scale.SHARE, "steps since the hint was made",
+        Scale.SHARE, "steps since the hint was made", ticks,
     )  # fmt: skip
 
 
@@ -339,7 +344,7 @@ def cluster_table(a: HintAnalysis) -> DataTable:
 
 def cluster_text(a: HintAnalysis) -> DataTable:
     """The same to read."""
-    columns = ("form", "type", "hints", "share, early → late", "drop, early → late", "replayed", "wrong when replayed")
+    columns = ("form", "type", "hints", "share, early → late", "drop, early → late", "replayed", "wrong / expected")
     return DataTable(columns, tuple(
         (c.shape, c.types[0].partition("_")[0] if c.types else "", f"{c.hints:,}", _shares(c.share),
          _drops(c.drop), *_replayed(c.replays))
@@ -417,7 +422,7 @@ def _replayed(r: ReplayCheck | None) -> tuple[str, str]:
     d = r.outcome
     mark = {Change.ROSE: "▲ ", Change.FELL: "▼ "}.get(d.change, "")
     interval = f" ({points_interval(d.interval, '')})" if d.interval is not None else ""
-    return f"{r.hints:,}", f"{mark}{percent(d.second or 0)}, {percent(d.first or 0)} expected{interval}"
+    return f"{r.hints:,}", f"{mark}{percent(d.second or 0)} / {percent(d.first or 0)}{interval}"
 
 
 TABLES: Mapping[str, Callable[[HintAnalysis], DataTable]] = {

@@ -221,6 +221,11 @@ class HintAnalysis:
     replays_by_type: tuple[tuple[str, ReplayCheck], ...] = ()
     forgetting: tuple[ForgettingPoint, ...] = ()
 
+    @property
+    def from_templates(self) -> bool:
+        """Whether no model wrote the hints."""
+        return self.hints > 0 and self.written == 0
+
 
 @dataclass(slots=True)
 class _Hint:

@@ -92,7 +92,7 @@ _NEAREST = ("own", "near_answer", "other")
 VALUE_LABELS = {
     "own": "the problem's own", "near_answer": "near the answer", "other": "another", "none": "none",
     "story": "another story", "place": "another place", "past": "another time", "before": "before the story",
-    "general": "other problems", "written": "what is written",
+    "1": "one", "2": "two", "3": "three or more", "general": "other problems", "written": "what is written",
     **{str(t): label for t, label in TYPE_LABELS.items()},
 }  # fmt: skip
 
@@ -210,6 +210,8 @@ _SLOT_NAMES = {
     **dict.fromkeys(("who", "who2", "cue_who"), "NAME"), **dict.fromkeys(("things", "things2", "cue_things"), "THING"),
     "n": "#", "m": "#", "clock": "#:#", "day": "DAY",
     **dict.fromkeys(("tail", "ending", "check", "only", "about", "polite"), ""),
+    "it_too": "[it]", "astory": "[a story]", "donot": "[do not]", "notso": "[not so]", "butnot": "[but not]",
+    "endwith": "[end with]",
 }  # fmt: skip
 
 

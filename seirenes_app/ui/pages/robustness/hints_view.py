@@ -26,7 +26,7 @@ from training.evaluation.hint_analysis import HintCluster
 READING = "Reading the rollouts…"
 NO_RUN = "The run of these models is not among your runs, so its hints cannot be read."
 TABLE_ROWS_HEIGHT = 350
-FORM_WIDTH = 290
+FORM_WIDTH = 270
 
 
 class FrequencyCard(ChartCard):
@@ -174,9 +174,7 @@ class HintsView(QWidget):
             self.root = root
             return
         self.root = root
-        counts, *_rest = hint_figures.summarise(found)
-        drop = hint_figures.drop_sentence(found)
-        self.summary.setText(f"{counts}\n{drop}".strip())
+        self.summary.setText("\n".join(hint_figures.overview(found)))
         for card in self.cards:
             card.context = root.name
         self.frequencies.render_analysis(found)
