@@ -44,6 +44,7 @@ PROMPT_TOKENS, LONG_PROMPT_TOKENS = 64, 140  # of the bundled model's prompts, a
 LEARNING_SHARE = 0.2  # rollouts with an advantage, and clean ones held to the starting model; shared prompts count once
 PARALLEL = 0.85  # what each further core adds
 DISK_MB_PER_S = 150.0  # of a checkpoint: written, flushed and hashed
+OPPONENTS = 8  # past Adversaries that a run keeps at most
 BYTES_PER_PARAMETER = 12  # Of a checkpoint: the weights and AdamW's two moments in float32
 
 
@@ -288,7 +289,12 @@ def disk_mb(config: RunConfig, parameters: int, measured: RunMeasurement | None 
     """What its checkpoints take on the disk in the end."""
     one = measured.checkpoint_mb if measured is not None else checkpoint_mb(config, parameters)
     count, keep = count_checkpoints(config), config.checkpoint.keep
-    return one * (min(count, keep + 1) if keep else count)
+    kept = one * (min(count, keep + 1) if keep else count)
+    if not config.adversary.opponents or Role.ADVERSARY not in trained_roles(config):
+        return kept
+    # Past Adversaries are weights alone, without the moments.
+    weights = checkpoint_mb(config, adversary_parameters(config) or parameters) / 3
+    return kept + weights * min(count, OPPONENTS)
 
 
 def model_parameters(config: RunConfig) -> int:

@@ -21,6 +21,7 @@ from seirenes_app.services.hint_authoring.problems import as_problem
 from training.core.answers import parse_clock, parse_number
 from training.core.implied_answer import read_suggestion
 from training.core.problems import find_family
+from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType, Outcome, Stage
 from training.errors import UserError
 from training.rollouts.reader import Cancelled, Facets, Flip, RolloutReader, TracePair
@@ -50,7 +51,7 @@ class TraceSource(RolloutReader):
         return before != self._version
 
     def to_draft(self, row: dict[str, Any]) -> Draft:
-        """A draft for Craft with the row's question, gold answer and, where it has one, its hint."""
+        """A draft for Craft with the row's question, gold answer and, where it has one, its hint in its place."""
         run_id = self.paths.run_id
         problem = row_problem(row, run_id)
         draft = replace(new_draft(problem), title=f"{run_id}, step {row['step']}")
@@ -58,7 +59,8 @@ class TraceSource(RolloutReader):
             return draft
         type_, text = HintType(row["hint_type"]), row["hint"].strip()
         hint = DraftHint(new_id(), text, type_, Origin.RUN, run_id, _implied_answer(text, problem))
-        return replace(draft, type=type_, hints=(hint,), chosen=hint.id)
+        placement = Placement(row["placement"]) if row.get("placement") in list(Placement) else Placement.APPEND
+        return replace(draft, type=type_, placement=placement, hints=(hint,), chosen=hint.id)
 
 
 Row = Mapping[str, Any]

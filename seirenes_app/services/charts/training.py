@@ -78,10 +78,13 @@ def _accuracy(state: RunState) -> list[Series]:
         width = 1.2 if name in ("placebo", "needed") else 2.0
         label, at = f"{name}, frozen suite", [step for step, _ in rates]
         found.append(Series(label, NAMED[name], at, mean, low, high, marked=True, width=width))
-    for name in ("clean", "hinted"):
+    for name in ("clean", "hinted", "needed"):
         steps, values = state.history.series(f"{name}_accuracy")
+        if name == "needed" and not steps:
+            # Only runs with reasoner.needed_share ask it in training.
+            continue
         low, high = (state.history.series(f"{name}_{end}")[1] for end in ("low", "high"))
-        style = SeriesStyle(name, ":")
+        style = replace(NAMED[name], dash=":", marker="")
         found.append(Series(f"{name}, this step", style, steps, values, low, high, width=1.2, alpha=0.8))
     return found
 

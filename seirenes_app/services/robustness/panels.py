@@ -347,10 +347,11 @@ def over_cpu_time(panel: Panel) -> Panel:
 
 def adversary_panel(history: History, questions: int) -> Panel:
     """The accuracies of the training steps themselves, kept apart from the frozen suite."""
-    curves = filled(
-        Curve(key, label, _step_points(history, key, questions))
-        for key, label in (("hinted", "hinted, that step's Adversary"), ("clean", "clean, that step's problems"))
-    )
+    labels = {
+        "hinted": "hinted, that step's Adversary", "clean": "clean, that step's problems",
+        "needed": "needed, that step's problems",
+    }  # fmt: skip
+    curves = filled(Curve(key, label, _step_points(history, key, questions)) for key, label in labels.items())
     note = (
         "NOT COMPARABLE from step to step: the Adversary and the problems change with every one, and so what is hard. "
         "Bands take the rollouts of one question together."

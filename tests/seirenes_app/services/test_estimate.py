@@ -127,6 +127,8 @@ def test_a_measurement_is_scaled_to_the_steps_evaluations_and_checkpoints_of_the
     assert parts["starting"] == pytest.approx(8.0)
     assert {part.basis for part in found.parts} == {Basis.MEASURED}
     assert disk_mb(config, 2_000_000, MEASURED) == pytest.approx(5 * 24.0)
+    met = replace(config, adversary=replace(config.adversary, opponents=0.2))
+    assert disk_mb(met, 2_000_000, MEASURED) == pytest.approx(5 * 24.0 + 5 * 4 * 2_000_000 / 2**20)
 
 
 def test_measured_memory_is_the_peak_and_what_the_whole_suite_takes_beyond_its_part():

@@ -5,6 +5,7 @@ from helpers.rollout_runs import ROWS_A_STEP, make_run, make_step
 
 from seirenes_app.services.hint_authoring.draft import Origin
 from seirenes_app.services.traces import TraceSource
+from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
 from training.errors import UserError
 from training.rollouts.database import RolloutWriter
@@ -40,6 +41,8 @@ def test_a_hinted_row_becomes_a_draft_with_its_hint(source):
     assert (draft.problem.question, draft.problem.answer, draft.problem.source) == (row["question"], "6:30", "r")
     assert draft.problem.kind is AnswerKind.CLOCK
     assert draft.type is hint.type is HintType(row["hint_type"])
+    assert draft.placement is Placement.APPEND
+    assert source.to_draft(row | {"placement": "between_facts"}).placement is Placement.BETWEEN_FACTS
     assert (hint.text, hint.origin, hint.author, hint.suggested) == (
         "Could it be 7:45?",
         Origin.RUN,

@@ -278,7 +278,7 @@ def name_rows(ref: TraceRef) -> str:
 
 def rollouts_behind(key: str, point: Point) -> RolloutQuery:
     """The rollouts of a training step's point."""
-    stage = Stage.CLEAN if key == "clean" else Stage.HINTED
+    stage = {"clean": Stage.CLEAN, "needed": Stage.NEEDED}.get(key, Stage.HINTED)
     return RolloutQuery(steps=(point.x, point.x), stages=(str(stage),))
 
 
