@@ -278,12 +278,7 @@ class _Projection:
         start = 0
         for part in self._parts:
             stop = start + part.weight.shape[0]
-            piece = out[:, start:stop]
-            if part.bias is None:
-                torch.mm(x, part.weight.T, out=piece)
-            else:
-                torch.addmm(part.bias, x, part.weight.T, out=piece)
-            _add_adapters(piece, x, part)
+            write_linear(part, x, out[:, start:stop])
             start = stop
         return out
 
@@ -304,9 +299,29 @@ def _with_adapters(part: LinearWeights) -> Tensor:
     return weight
 
 
-def _add_adapters(out: Tensor, x: Tensor, part: LinearWeights) -> None:
-    for adapter in part.adapters:
-        out.addmm_(x @ adapter.down.T, adapter.up.T, alpha=adapter.scale)
+def _add_adapters(out: Tensor, x: Tensor, part: LinearWeights) -> list[Tensor]:
+    """Add the adapters' part to the layer's output; returns what each made of `x` on the way, `[R, r]`."""
+    lows = [x @ adapter.down.T for adapter in part.adapters]
+    for adapter, low in zip(part.adapters, lows, strict=True):
+        out.addmm_(low, adapter.up.T, alpha=adapter.scale)
+    return lows
+
+
+def write_linear(layer: LinearWeights, x: Tensor, out: Tensor) -> list[Tensor]:
+    """Write the layer of `x` into `out`; what its adapters made of `x` on the way, which a backward pass needs."""
+    if layer.bias is None:
+        torch.mm(x, layer.weight.T, out=out)
+    else:
+        torch.addmm(layer.bias, x, layer.weight.T, out=out)
+    return _add_adapters(out, x, layer)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """`x` `[N, heads, head_dim]` rotated in halves by `cos` `[N, 1, head_dim]` and `sin` `[N, 1, head_dim / 2]`."""
+    out, half = x * cos, x.shape[-1] // 2
+    out[..., :half].addcmul_(x[..., half:], sin, value=-1)
+    out[..., half:].addcmul_(x[..., :half], sin)
+    return out
 
 
 def _join(parts: Sequence[LinearWeights]) -> LinearWeights:
@@ -422,11 +437,7 @@ class Network:
         qk, v = heads[:, : d.heads + d.kv_heads], heads[:, d.heads + d.kv_heads :]
         if layer.head_norms is not None:
             qk = functional.rms_norm(qk, (d.head_dim,), None, d.eps).mul_(layer.head_norms)
-        cos, sin = angles
-        half = d.head_dim // 2
-        rotated = qk * cos
-        rotated[..., :half].addcmul_(qk[..., half:], sin, value=-1)
-        rotated[..., half:].addcmul_(qk[..., :half], sin)
+        rotated = rotate(qk, *angles)
         return rotated[:, : d.heads], rotated[:, d.heads :], v
 
     def logits(self, x: Tensor) -> Tensor:

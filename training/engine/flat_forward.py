@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.engine.base import Tokens, TrainRow
-from training.engine.decoder import Decoder, LayerWeights, LinearWeights
+from training.engine.decoder import Decoder, LayerWeights, LinearWeights, rotate, write_linear
 from training.engine.update import TokenLoss, Tree, cut_batches, plan_trees
 from training.memory import CPU_BATCH_TOKENS
 
@@ -178,20 +178,6 @@ def _head_rows(tokens: list[Tensor], buckets: list[Bucket], decoder: Decoder, *,
 # ---------------------------------------------------------------------- pieces of a block
 
 
-def _linear(layer: LinearWeights, x: Tensor, out: Tensor) -> list[Tensor]:
-    """Write the layer of `x` into `out`; what its adapters made of `x` on the way, for the backward pass."""
-    if layer.bias is None:
-        torch.mm(x, layer.weight.t(), out=out)
-    else:
-        torch.addmm(layer.bias, x, layer.weight.t(), out=out)
-    lows = []
-    for adapter in layer.adapters:
-        low = x @ adapter.down.t()
-        out.addmm_(low, adapter.up.t(), alpha=adapter.scale)
-        lows.append(low)
-    return lows
-
-
 class _Gradients:
     """Gradients of those tensors that are trained, by the tensor's identity."""
 
@@ -259,18 +245,9 @@ def _norm_backward(dy: Tensor, x: Tensor, scale: Tensor, weight: Tensor) -> tupl
     return down.addcmul_(plain, mean, value=-1).mul_(scale), dweight
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`x` `[N, heads, head_dim]` rotated in halves; `cos`, `sin` `[N, 1, head_dim / 2]`."""
-    out, half = torch.empty_like(x), x.shape[-1] // 2
-    a, b, to_a, to_b = x[..., :half], x[..., half:], out[..., :half], out[..., half:]
-    torch.mul(a, cos, out=to_a).addcmul_(b, sin, value=-1)
-    torch.mul(b, cos, out=to_b).addcmul_(a, sin)
-    return out
-
-
 @dataclass(frozen=True)
 class _Pass:
-    """What all blocks of one pass share. `cos`, `sin` `[N + 1, 1, head_dim / 2]`, float32."""
+    """What all blocks of one pass share. `cos` `[N + 1, 1, head_dim]`, `sin` half as wide, float32."""
 
     decoder: Decoder
     batch: FlatBatch
@@ -305,9 +282,9 @@ class _Block(torch.autograd.Function):
         scale1 = _rms(x, d.eps)
         normed = _normed(x, scale1, layer.attention_norm)
         qk, v = x.new_empty(n, wide + narrow), x.new_empty(n, narrow)
-        lows.append(_linear(layer.q, normed, qk[:, :wide]))
-        lows.append(_linear(layer.k, normed, qk[:, wide:]))
-        lows.append(_linear(layer.v, normed, v))
+        lows.append(write_linear(layer.q, normed, qk[:, :wide]))
+        lows.append(write_linear(layer.k, normed, qk[:, wide:]))
+        lows.append(write_linear(layer.v, normed, v))
         del normed
         qk = _wide(qk.view(n, d.heads + d.kv_heads, d.head_dim))
         plain_qk = scale_qk = None
@@ -315,7 +292,7 @@ class _Block(torch.autograd.Function):
         if layer.q_norm is not None:
             plain_qk, scale_qk = qk, _rms(qk, d.eps)
             turned = (qk * scale_qk).mul_(_head_weights(layer, d))
-        turned = _rotate(turned, run.cos, run.sin)
+        turned = rotate(turned, run.cos, run.sin)
         q_rows = turned[:, : d.heads].reshape(-1, d.head_dim).index_select(0, batch.query_rows).mul_(d.score_scale)
         k_rows = turned[:, d.heads :].reshape(-1, d.head_dim).index_select(0, batch.key_rows)
         v_rows = _wide(v.view(-1, d.head_dim).index_select(0, batch.key_rows))
@@ -333,16 +310,16 @@ class _Block(torch.autograd.Function):
         del o_rows
 
         middle = torch.empty_like(x)
-        lows.append(_linear(layer.o, o, middle))
+        lows.append(write_linear(layer.o, o, middle))
         middle += x
         scale2 = _rms(middle, d.eps)
         normed = _normed(middle, scale2, layer.mlp_norm)
         gate, up = (x.new_empty(n, layer.gate.weight.shape[0]) for _ in range(2))
-        lows.append(_linear(layer.gate, normed, gate))
-        lows.append(_linear(layer.up, normed, up))
+        lows.append(write_linear(layer.gate, normed, gate))
+        lows.append(write_linear(layer.up, normed, up))
         inner = functional.silu(gate).mul_(up)
         out = torch.empty_like(x)
-        lows.append(_linear(layer.down, inner, out))
+        lows.append(write_linear(layer.down, inner, out))
         out += middle
         if ctx is not None:
             ctx.layer, ctx.run, ctx.trained = layer, run, trained
@@ -399,7 +376,7 @@ class _Block(torch.autograd.Function):
         dqk[:, d.heads :] = dk_tokens.view(n, d.kv_heads, -1)
         # The token that stands for padding was gathered with somebody else's gradient.
         dqk[-1] = 0.0
-        dqk = _rotate(dqk, run.cos, -run.sin)
+        dqk = rotate(dqk, run.cos, -run.sin)
         if layer.q_norm is not None:
             dqk, dweight = _norm_backward(dqk, plain_qk, scale_qk, _head_weights(layer, d))
             if gradients.wants(layer.q_norm):
@@ -439,7 +416,8 @@ def _tensors(layer: LayerWeights) -> list[Tensor]:
 def hidden_states(decoder: Decoder, batch: FlatBatch) -> Tensor:
     """Output `[N + 1, hidden]` of the last block, before the final norm, with gradient where that is enabled."""
     angles = batch.positions[:, None, None].float() * decoder.frequencies.float()
-    run = _Pass(decoder, batch, angles.cos() * decoder.rope_scale, angles.sin() * decoder.rope_scale)
+    cos, sin = angles.cos() * decoder.rope_scale, angles.sin() * decoder.rope_scale
+    run = _Pass(decoder, batch, torch.cat([cos, cos], -1), sin)
     x = functional.embedding(batch.ids, decoder.embedding, decoder.padding_id)
     for layer in decoder.layers:
         if torch.is_grad_enabled():
