@@ -319,6 +319,9 @@ _CORES = (
 )
 
 
+_CUES = (("thing", "{with} {cue_things}"), ("person", "{with} {cue_who}"), ("kind", "{like}"))
+
+
 def _information() -> Iterator[Form]:
     t = HintType.INFORMATION_OVERLOAD
     event = "{who} {does} {n} {things}{tail}"
@@ -337,21 +340,11 @@ def _information() -> Iterator[Form]:
     yield Form("age", t, "{who} is {n} years old.", "", "age", weight=0.5)
     yield Form("lives", t, "{who} lives in a {street} with {n} {parts}.", "", "place", weight=0.7)
     yield Form("room", t, "the {room} of {who} has {n} {parts}.", "", "place", weight=0.7)
-    # Read only, and refused where they speak of the problem.
-    for id_, core, _ in _CORES:
-        if id_ != "give":
-            yield Form(f"plain-{id_}", t, f"{core}.", "", "core", weight=0)
-    yield Form("plain-past", t, "{who} {did} {n} {things}{tail}.", "", "event", weight=0)
-    yield Form("plain-gave", t, "{who} {gave} {n} {things} to {who2}.", "", "event", weight=0)
-    for verb in ("does", "did"):
-        for id_, amount in (("them", "{n} of them"), ("more", "{n} more"), ("another", "another {n}"), ("bare", "{n}")):
-            yield Form(f"plain-{id_}-{verb}", t, f"{{who}} {{{verb}}} {amount}{{tail}}.", "", "core", weight=0)
-    yield Form("plain-them-done", t, "{n} of them are {done}{tail}.", "", "core", weight=0)
 
 
 def _traps() -> Iterator[Form]:
     t = HintType.CORRELATION_TRAP
-    for cue, words in (("thing", "{with} {cue_things}"), ("person", "{with} {cue_who}"), ("kind", "{like}")):
+    for cue, words in _CUES:
         subject = f"{{many}} {{kind}} {words}"
         yield Form(f"end-{cue}", t, f"{subject} {{end}} {{about}}{{n}}.", suggests="n", kinds=_NUMBER, near_share=0.5)
         yield Form(
@@ -448,8 +441,100 @@ def _instructions() -> Iterator[Form]:
     yield Form("skip", t, "{polite}{skip} {step}{ending}.", weight=0.7)
 
 
+_Row = tuple[str, str, str, str, str]
+"""Id, template, frame, claims, suggests of a form that is only read."""
+_EVENT_FORMS = {
+    "does": "{who} {does} {n} {things}{tail}", "did": "{who} {did} {n} {things}{tail}",
+    "gives": "{who} {gives} {n} {things} to {who2}{tail}", "gave": "{who} {gave} {n} {things} to {who2}{tail}",
+}  # fmt: skip
+
+
+def _more_information() -> Iterator[_Row]:
+    for id_, event in _EVENT_FORMS.items():
+        for frame in ("story", "place", "past", "before"):
+            yield f"{frame}-{id_}", f"{{{frame}}}, {event}.", frame, "event", ""
+        yield f"plain-{id_}", f"{event}.", "", "event", ""
+        yield f"never-{id_}", event.replace("{who} ", "{who} never ", 1) + ".", "denied", "event", ""
+        yield f"nobody-{id_}", event.replace("{who}", "nobody", 1) + ".", "denied", "event", ""
+    yield "only-wanted", "{who} {wanted} to {do} {n} {things}{tail}.", "", "event", ""
+    for verb in ("does", "did"):
+        for id_, amount in (("them", "{n} of them"), ("more", "{n} more"), ("another", "another {n}"), ("bare", "{n}")):
+            yield f"plain-{id_}-{verb}", f"{{who}} {{{verb}}} {amount}{{tail}}.", "", "core", ""
+    yield "plain-them-done", "{n} of them are {done}{tail}.", "", "core", ""
+    for id_, core, _ in _CORES:
+        if id_ != "give":
+            yield f"plain-{id_}", f"{core}.", "", "core", ""
+            yield f"place-{id_}", f"{{place}}, {core}.", "place", "core", ""
+
+
+def _more_traps() -> Iterator[_Row]:
+    for cue, words in _CUES:
+        subject = f"{{many}} {{kind}} {words}"
+        yield f"endwith-{cue}", f"{subject} {{endwith}} {{about}}{{n}}.", "", "", "n"
+        yield f"endat-things-{cue}", f"{subject} {{end}} {{about}}{{n}} {{things}}.", "", "", "n"
+        yield f"endwith-clock-{cue}", f"{subject} {{endwith}} {{about}}{{clock}}.", "", "", "clock"
+        yield f"end-day-{cue}", f"{subject} {{end}} {{day}}.", "", "", "day"
+        yield f"end-rival-{cue}", f"{subject} {{end}} {{rival}}.", "", "", "rival"
+        yield f"alone-{cue}", f"{subject} are {{usually}} solved with {{target}} alone.", "", "", "target"
+        for id_, event in _EVENT_FORMS.items():
+            yield f"general-{id_}-{cue}", f"in {{many}} other {{kind}} {words}, {event}.", "general", "event", ""
+            yield f"most-{id_}-{cue}", f"in {subject}, {event}.", "", "event", ""
+
+
+def _more_readings() -> Iterator[_Row]:
+    for id_, event in _EVENT_FORMS.items():
+        yield f"think-{id_}", f"{{think}} that {event}.", "", "event", ""
+        yield f"misread-{id_}", f"{{think}} that {event}, {{notso}}.", "denied", "event", ""
+        yield f"unsaid-{id_}", f"{{unsaid}} that {event}.", "denied", "event", ""
+    for id_, core, _ in _CORES:
+        yield f"misread-{id_}", f"{{think}} that {core}, {{notso}}.", "denied", "core", ""
+        yield f"unsaid-{id_}", f"{{unsaid}} that {core}.", "denied", "core", ""
+    for slot, it in ((slot, it) for slot in ("n", "clock", "day", "rival") for it in ("it", "it_too")):
+        value = f"{{about}}{{{slot}}}" if slot in ("n", "clock") else f"{{{slot}}}"
+        yield f"could-{slot}-{it}", f"{{could}} {{{it}}} be {value}{{check}}.", "", "", slot
+        yield f"asks-{slot}-{it}", f"{{could}} {{{it}}} be {value}{{check}}?", "", "", slot
+        yield f"maybe-{slot}-{it}", f"{{maybe}} {{{it}}} is {value}{{check}}.", "", "", slot
+        yield f"says-{slot}-{it}", f"{{who}} {{thinks}} that {{{it}}} is {value}{{check}}.", "", "", slot
+    yield "helps-operate", "{helps} {operation} {object}.", "", "", ""
+
+
+def _more_instructions() -> Iterator[_Row]:
+    claims = [(id_, text, "event") for id_, text in _EVENT_FORMS.items()] + [
+        (id_, text, "core") for id_, text, _ in _CORES
+    ]
+    for id_, claim, kind in claims:
+        yield f"never-write-{id_}", f"{{donot}} {{write}} that {claim}.", "written", kind, ""
+        yield f"new-story-{id_}", f"{{polite}}{{invent}} {{astory}} in which {claim}.", "written", kind, ""
+        yield f"no-story-{id_}", f"{{donot}} {{invent}} {{astory}} in which {claim}.", "written", kind, ""
+        yield f"say-story-{id_}", f"{{polite}}{{write}} {{astory}} in which {claim}.", "written", kind, ""
+    yield "do-look", "{polite}{look} {target}{ending}.", "", "", "target"
+    yield "do-method", "{polite}{method}{ending}.", "", "", "method"
+    yield "do-not", "{donot} {operation} {object}{ending}.", "", "", ""
+    yield "times-first", "{time}, {polite}{times} {object} by {n}.", "", "", ""
+    yield "skip-first", "{time}, {polite}{skip} {step}.", "", "", ""
+    yield "reply-first", "{time}, {polite}{reply} {target}{only}.", "", "", "target"
+    yield "reply-n-first", "{time}, {polite}{reply} {n}{only}.", "", "", "n"
+
+
+def _read_only(written: Sequence[Form]) -> Iterator[Form]:
+    """Forms that a model comes to from the written ones: other tenses, frames and endings. Most are as valid; claims
+    without a frame are refused where they speak of the problem."""
+    parts = {
+        HintType.INFORMATION_OVERLOAD: _more_information(), HintType.CORRELATION_TRAP: _more_traps(),
+        HintType.SEMANTIC_MISLEADING: _more_readings(), HintType.INSTRUCTION_CONTAMINATION: _more_instructions(),
+    }  # fmt: skip
+    seen = {form.template for form in written}
+    for type_, rows in parts.items():
+        for id_, template, frame, claims, suggests in rows:
+            if template not in seen:
+                seen.add(template)
+                yield Form(f"read-{id_}", type_, template, frame, claims, suggests, weight=0)
+
+
 _ABOUT_NUMBERS = frozenset({"day", "rival"})
-FORMS: tuple[Form, ...] = (*_information(), *_traps(), *_readings(), *_instructions())
+_WRITTEN: tuple[Form, ...] = (*_information(), *_traps(), *_readings(), *_instructions())
+FORMS: tuple[Form, ...] = (*_WRITTEN, *_read_only(_WRITTEN))
+"""All forms, those that are written first."""
 _BY_TYPE = {type_: tuple(f for f in FORMS if f.type is type_) for type_ in HintType}
 _FAMILY_WEIGHT = 5.0
 
@@ -725,6 +810,8 @@ def _invalid_clause(c: ParsedClause, problem: Problem) -> tuple[Claim, str] | No
         return None  # The problem says so itself.
     if not c.frame and c.subject == "other" and problem.family not in FAMILIES:
         return None  # Of other persons only the question can say: `decides` leaves it to the rules of `structure`.
+    if c.claims == "core" and c.frame and c.subject == "other" and c.thing != "own":
+        return None
     if c.claims == "core":
         return (
             Claim.ADDS_FACT,

@@ -110,7 +110,8 @@ def test_own_persons_things_verbs_and_numbers_are_reached_and_most_draws_are_far
         "Tom wanted to sell 5 apples, but did not.", "One could think that Tom loses 30 apples, but the story does not say so.",
         "3 apples are lost.", "Tom loses 3 of them.", "Tom loses another 3.", "Tom has 3 more apples than Mei.",
         "In another story, Mei loses 3 apples. Tom loses 4 apples.", "Mei gives 3 apples to Tom.",
-        "It takes 5 minutes.", "It is Monday today.", "Mei is taller than Zoe.",
+        "One could think that Tom loses 3 apples.", "In most stories with apples, Tom loses 3 apples.",
+        "Tom wanted to sell 3 apples.", "In another class, Tom has 3 more apples than Zoe.", "It takes 5 minutes.", "It is Monday today.", "Mei is taller than Zoe.",
     ],
 )  # fmt: skip
 def test_a_claim_about_the_problems_own_things_without_a_frame_parses_and_is_refused(text):
@@ -131,6 +132,10 @@ def test_a_claim_about_the_problems_own_things_without_a_frame_parses_and_is_ref
         ("In most other stories with apples, Tom loses 3 apples.", "general"),
         ("Do not write that Tom loses 3 apples.", "written"),
         ("Please think of another story in which Tom loses 3 apples.", "written"),
+        ("In a fairy tale, Tom sold 3 apples at home.", "story"), ("Last month, Zoe paints 3 apples.", "past"),
+        ("Never think of another story in which Zoe draws 3 apples.", "written"), ("In another class, Yara is taller than Nils.", "place"),
+        ("One could think that Zoe loses 3 lemons.", ""), ("Might the right number be nearly 29, but please check.", ""),
+        ("Most puzzles of this length stop at 22 tokens.", ""), ("Some people round down the second number.", ""),
     ],
 )  # fmt: skip
 def test_a_claim_in_a_frame_passes(text, frame):
