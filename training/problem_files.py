@@ -1,8 +1,12 @@
 """Training questions: generated from the families, or read from a file, in which every row must be verifiable."""
 
+import dataclasses
 import itertools
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+from training.core.gym import DOMAINS
 from training.core.problems import problem_stream, require_families
 from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
@@ -10,16 +14,44 @@ from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.sources import open_file
 from training.evaluation.problem_sets.types import ReadOptions
 from training.runs.config import DataConfig
+from training.runs.files import decode, read_text, write_whole
 
 
-def make_problems(data: DataConfig) -> list[Problem]:
+def run_problems(data: DataConfig, kept: Path, report: Callable[[int, int], None] | None = None) -> list[Problem]:
+    """The training pool of a run.
+
+    Problems of gym families are kept in the file `kept`, so that a run resumes with them, and is readable, whatever
+    version of the package there is. `report` is called with (made, wanted).
+    """
+    if data.problems:
+        return load_problems(Path(data.problems))
+    if kept.is_file():
+        return kept_problems(kept)
+    problems = make_problems(data, report)
+    if any(problem.family in DOMAINS for problem in problems):
+        write_whole(kept, "".join(json.dumps(dataclasses.asdict(p), ensure_ascii=False) + "\n" for p in problems))
+    return problems
+
+
+def kept_problems(path: Path) -> list[Problem]:
+    """The problems that `run_problems` kept."""
+    lines = read_text(path).split("\n")
+    return [decode(line, Problem, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
+
+
+def make_problems(data: DataConfig, report: Callable[[int, int], None] | None = None) -> list[Problem]:
     """The seeded training pool of the configured families, in their training split."""
     families = None if data.families == "all" else [f.strip() for f in data.families.split(",") if f.strip()]
     try:
         require_families(families or [])
     except UserError as error:
         raise UserError(f"data.families: {error}") from error
-    return list(itertools.islice(problem_stream(data.seed, Split.TRAIN, families), data.pool))
+    problems = []
+    for problem in itertools.islice(problem_stream(data.seed, Split.TRAIN, families), data.pool):
+        problems.append(problem)
+        if report is not None:
+            report(len(problems), data.pool)
+    return problems
 
 
 def load_problems(path: Path) -> list[Problem]:

@@ -46,7 +46,7 @@ from training.export.from_gguf import convert_gguf
 from training.judge_requests import load_judge
 from training.judges import JudgeRef, RulingFile, find_judge, find_measurement
 from training.model_names import locate_model
-from training.problem_files import load_problems, make_problems
+from training.problem_files import run_problems
 from training.rollouts.database import RolloutWriter
 from training.runs.config import OnDrop, RunConfig, check_roles, has_own_adversary, load_config, to_dict, trained_roles
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
@@ -154,6 +154,12 @@ class Runner:
 
     # ------------------------------------------------------------------ set-up
 
+    def _report_problems(self, made: int, wanted: int) -> None:
+        """Problems of some families take long to make."""
+        self.callbacks.stage("problems", made, wanted)
+        if self.callbacks.cancelled():
+            raise StopRequested
+
     def set_up(self) -> None:
         """Load the newest sound checkpoint, or the starting model; announce the launch."""
         c = self.config
@@ -172,7 +178,7 @@ class Runner:
         if has_own_adversary(c):
             kept = saved.get("adversary_dtype")
             self.adversary, self.adversary_type = self._open_model(Role.ADVERSARY, self.backend.threads, kept)
-        problems = load_problems(Path(c.data.problems)) if c.data.problems else make_problems(c.data)
+        problems = run_problems(c.data, self.paths.problems, self._report_problems)
         pool = MasteryPool([p.id for p in problems], c.curriculum.mastered_weight)
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
@@ -647,6 +653,11 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
         message = "Interrupted before the last step was saved: the run continues from its newest checkpoint."
         log.write(EventKind.DONE, outcome="stopped", message=message, error=None)
         return "stopped"
+    except StopRequested:
+        # The loop handles its own: this was before it.
+        control.closing()
+        log.write(EventKind.DONE, outcome="stopped", message="Stopped while its problems were made.", error=None)
+        return "stopped"
     except BaseException as error:
         control.closing()
         # The disk may be what failed: the log still gets the traceback through the raise below.
@@ -664,7 +675,8 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
 
 
 _DOING = {
-    "setup": "the model was loaded", "eval": "the frozen suite was measured", "r1_clean": "clean questions were solved",
+    "setup": "the model was loaded", "problems": "the problems were made",
+    "eval": "the frozen suite was measured", "r1_clean": "clean questions were solved",
     "r2_hint": "hints were written", "judge": "the judge decided on hints", "r3_hinted": "hinted questions were solved",
     "update": "the weights were updated",
 }  # fmt: skip

@@ -30,6 +30,7 @@ STATUS_LABELS = {status: status.capitalize() for status in RunStatus} | {RunStat
 MODE_LABELS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
 STAGE_LABELS = {
     "setup": "loading the model",
+    "problems": "making the problems",
     "eval": "measuring the frozen suite",
     "r1_clean": "solving clean questions",
     "r2_hint": "writing hints",

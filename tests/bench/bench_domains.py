@@ -72,8 +72,8 @@ def disturbed(problem: Problem, others: list[str]) -> str:
         return next(answer for answer in others if answer.casefold() != problem.answer.casefold())
     if problem.kind is AnswerKind.NUMBER:
         return f"{problem.answer}1" if problem.answer[-1].isdigit() else f"1{problem.answer}"
-    head, space, last = problem.answer.rpartition(" ")
-    # The last word missing, or the last letter where there is one word.
+    # The last word missing, or the last letter where there is one word; what closes a list is no letter.
+    head, space, last = problem.answer.rstrip("]}'\". ").rpartition(" ")
     return head.rstrip(" ,") if space else last[:-1] or f"{last}{last}"
 
 

@@ -56,6 +56,8 @@ class RunPaths:
     """What was asked; written by the window and the command."""
     log = FileAt("trainer.log")
     rollouts = FileAt("rollouts.db")
+    problems = FileAt("problems.jsonl")
+    """The training pool where it is of an optional package's families; written by the trainer."""
     rulings = FileAt("rulings.jsonl")
     """What the judge said of each hint; written by the trainer."""
     checkpoints = FileAt("checkpoints")

@@ -18,7 +18,7 @@ from training.evaluation.problem_sets.hub import open_source
 from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.types import ProblemSet
 from training.evaluation.suites.builder import RankedHint
-from training.problem_files import load_problems, make_problems
+from training.problem_files import kept_problems, load_problems, make_problems
 from training.rollouts.reader import RolloutQuery, RolloutReader
 from training.runs.config import load_config
 from training.runs.paths import RunPaths
@@ -58,7 +58,10 @@ def read_run_hints(paths: RunPaths, to_problem: ToProblem) -> RunHints:
     config = load_config(paths.config)
     try:
         data = config.data
-        drawn = load_problems(Path(data.problems)) if data.problems else make_problems(data)
+        if paths.problems.is_file():
+            drawn = kept_problems(paths.problems)
+        else:
+            drawn = load_problems(Path(data.problems)) if data.problems else make_problems(data)
         pool = {problem.id: problem for problem in drawn}
     except UserError:
         # The rollouts know question and answer of every problem that was drawn.
