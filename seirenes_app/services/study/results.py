@@ -161,8 +161,21 @@ class GoalStatus(StrEnum):
     MET = "met"
     NOT_MET = "not met"
     UNDECIDED = "not decided"
-    """Kept by the mean, while the interval does not exclude a larger loss."""
+    """The interval excludes neither that it is kept nor a larger loss."""
     OPEN = "not measured"
+
+
+class _Loss(StrEnum):
+    KEPT = "kept"
+    LOST = "lost"
+    OPEN = "open"
+
+
+def _loss(difference: Interval, points: float) -> _Loss:
+    """Whether a difference to the start is a loss of more than `points`: one is called so only where it is clear."""
+    if difference.low >= -points:
+        return _Loss.KEPT
+    return _Loss.LOST if difference.mean < -points and difference.high < 0 else _Loss.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +195,11 @@ class Goal:
             return GoalStatus.OPEN
         found = self.difference.mean.interval
         if self.kind is GoalKind.KEPT:
-            if found.mean < -self.points:
+            loss = _loss(found, self.points)
+            if loss is _Loss.LOST:
                 return GoalStatus.NOT_MET
-            return GoalStatus.MET if found.low >= -self.points else GoalStatus.UNDECIDED
+            # What one seed keeps, another may lose.
+            return GoalStatus.MET if loss is _Loss.KEPT and self.difference.mean.seeds > 1 else GoalStatus.UNDECIDED
         return GoalStatus.MET if found.mean >= self.points and self.difference.shown else GoalStatus.NOT_MET
 
 
@@ -589,19 +604,14 @@ def _ahead(results: StudyResults, measure: Measure) -> list[str]:
 def _price(results: StudyResults) -> list[str]:
     """What the first variant lost against the start where nothing misleads."""
     first = results.variants[0]
-    lost, kept, open_ = [], [], []
+    texts: dict[_Loss, list[str]] = {loss: [] for loss in _Loss}
     for measure in (Measure.CLEAN, Measure.PLACEBO, Measure.NEEDED):
         found = next((d for d in results.differences[Basis.ROLLOUTS]
                       if d.measure is measure and (d.first, d.second) == (first, START)), None)  # fmt: skip
-        if found is None:
-            continue
-        text = f"{TEXTS[measure].title.lower()} {points_interval(found.mean.interval)}"
-        if found.mean.interval.mean < -KEPT_POINTS:
-            lost.append(text)
-        elif found.mean.interval.low < -KEPT_POINTS:
-            open_.append(text)
-        else:
-            kept.append(text)
+        if found is not None:
+            text = f"{TEXTS[measure].title.lower()} {points_interval(found.mean.interval)}"
+            texts[_loss(found.mean.interval, KEPT_POINTS)].append(text)
+    lost, kept, open_ = texts[_Loss.LOST], texts[_Loss.KEPT], texts[_Loss.OPEN]
     if not (lost or kept or open_):
         return []
     limit = f"{100 * KEPT_POINTS:g} points"

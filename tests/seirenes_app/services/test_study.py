@@ -38,6 +38,8 @@ from seirenes_app.services.study.execution import (
 )
 from seirenes_app.services.study.results import (
     Basis,
+    Difference,
+    Goal,
     GoalKind,
     GoalStatus,
     Measure,
@@ -49,6 +51,7 @@ from seirenes_app.services.study.results import (
     read_results,
     seeds_table,
 )
+from training.core.statistics import Interval, SeedMean
 from training.core.types import Role
 from training.errors import UserError
 from training.runs.config import Mode, trained_roles
@@ -231,6 +234,24 @@ def test_goals_are_typed_and_met_only_with_an_interval_above_zero(results):
         Measure.CLEAN, Measure.PLACEBO, Measure.NEEDED
     }  # fmt: skip
     assert all(goal_sentence(g) for g in results.goals)
+
+
+@pytest.mark.parametrize(
+    ("limits", "status"),
+    [
+        ((0.0, -0.01, 0.01), GoalStatus.MET),
+        ((0.0, -0.16, 0.16), GoalStatus.UNDECIDED),
+        ((-0.04, -0.17, 0.09), GoalStatus.UNDECIDED),
+        ((-0.04, -0.07, -0.01), GoalStatus.NOT_MET),
+    ],
+)
+def test_a_loss_is_called_one_only_where_it_is_clear(limits, status):
+    difference = Difference("seirenes", START, Measure.NEEDED, SeedMean(Interval(*limits), 3, 200))
+    goal = Goal(GoalKind.KEPT, Measure.NEEDED, "seirenes", START, 0.02, difference)
+    assert goal.status is status
+    alone = replace(goal, difference=replace(difference, mean=SeedMean(Interval(*limits), 1, 200)))
+    assert alone.status is not GoalStatus.MET
+    assert ("larger loss is not excluded" in goal_sentence(goal)) is (status is GoalStatus.UNDECIDED)
 
 
 def test_the_words_say_what_was_shown_and_what_was_not(results):
