@@ -54,7 +54,7 @@ def test_the_report_says_what_the_adversary_learned():
     report = report_of([RECORDED])
     page = report_html(report)
     assert report.sources[0].hints.clusters
-    for text in ("<h2>What the Adversary learned</h2>", "Hints by forms", "area under the ROC curve", "<h3>Forms</h3>"):
+    for text in ("<h2>What the Adversary learned</h2>", "Hints by forms", "wrong solutions", "<h3>Forms</h3>"):
         assert text in page
     facts = verbs_report.report_facts(report)["sources"][0]["hints"]
     assert len(facts["clusters"]) == len(report.sources[0].hints.clusters)
