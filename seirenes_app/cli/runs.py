@@ -31,6 +31,7 @@ from seirenes_app.services.doctor import check_all
 from seirenes_app.services.dry_run import keep_measurement, measure_run
 from seirenes_app.services.estimate import Basis
 from seirenes_app.services.formatting import count_of, duration, megabytes, percent
+from seirenes_app.services.judging import describe_judge
 from seirenes_app.services.preflight import find_needs, find_warnings, read_machine_state
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS, HeadlineLine
 from seirenes_app.services.run_health import alarm_title, count_alarms, health_lines, standing_warnings
@@ -479,7 +480,7 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
         facts = {"run": paths.run_id, "root": str(paths.root), "status": state.status, "step": state.done_steps,
                  "steps": state.steps, "message": state.message, "health": health,
                  "time": run_parts(state), "audit": audit_of(paths.root),
-                 "hints_decided_by": describe_deciders(state)}  # fmt: skip
+                 "judge": describe_judge(state), "hints_decided_by": describe_deciders(state)}  # fmt: skip
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     OUT.print(f"{paths.run_id}: {status_sentence(state)}", highlight=False, markup=False, soft_wrap=True)
@@ -495,6 +496,8 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
         OUT.print(f"{warning.text} {warning.detail}", highlight=False, markup=False, soft_wrap=True)
     if spent := describe_time(state):
         OUT.print(f"Time: {spent}", highlight=False, soft_wrap=True)
+    if judge := describe_judge(state):
+        OUT.print(f"Judge: {judge}", highlight=False, markup=False, soft_wrap=True)
     if deciders := describe_deciders(state):
         OUT.print(f"Hints decided by: {deciders}", highlight=False, soft_wrap=True)
     if audited := audit_of(paths.root):

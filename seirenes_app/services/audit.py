@@ -228,16 +228,16 @@ def ask_solver(
             for h in (found[i] for i in places)
         ],
     }  # fmt: skip
-    done = 0
-    on_progress(0, len(places))
+    done, shown = 0, 0.0
+    on_progress(shown, len(places))
     for line in ask_process("judge", request, cancelled) if places else ():
         if "ruling" in line:
             place, done = places[done], done + 1
             found[place] = msgspec.structs.replace(found[place], consensus=Ruling(line["ruling"]), solver=name)
             on_hint(found)
-            on_progress(done, len(places))
-        else:
-            on_progress(float(line["done"]), len(places))
+        # A part is decided as a whole: its lines come after its progress.
+        shown = max(shown, float(line.get("done", done)))
+        on_progress(shown, len(places))
     return found
 
 

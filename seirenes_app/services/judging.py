@@ -26,6 +26,7 @@ from training.judges import (
     known_measurements,
 )
 from training.runs.config import Mode, RunConfig
+from training.runs.status import RunState
 
 OnProgress = Callable[[float, int], object]
 """Called with the hints that are done, in part, and their number."""
@@ -82,6 +83,17 @@ def describe_agreement(found: Agreement) -> str:
     return f"precision {right}, recall {caught}, {percent(found.abstained)} not decided (n = {found.n})"
 
 
+def describe_judge(state: RunState) -> str:
+    """The judge of a run, and how it was measured when the run was started; "" without one."""
+    if not state.judge:
+        return ""
+    try:
+        measured = msgspec.convert(state.judge.get("measured"), JudgeMeasurement | None)
+    except msgspec.ValidationError:  # of another version
+        measured = None
+    return JudgeStanding(str(state.judge.get("name", "")), measured).text
+
+
 def judge_standing(options: JudgeOptions, start: str = STARTER) -> JudgeStanding:
     """What is known of the judge that the options name. Reads small files: call it off the window's thread."""
     try:
@@ -135,13 +147,14 @@ def _decide(
         "hints": [{"question": problem.question, "hint": hint} for problem, hint in hints],
     }  # fmt: skip
     found: list[tuple[Decision, float]] = []
-    on_progress(0, len(hints))
+    shown = 0.0
+    on_progress(shown, len(hints))
     for line in ask_process("judge", request, cancelled):
         if "ruling" in line:
             found.append((_decision(line), float(line["seconds"])))
-            on_progress(len(found), len(hints))
-        else:
-            on_progress(float(line["done"]), len(hints))
+        # A part is decided as a whole: its lines come after its progress.
+        shown = max(shown, float(line.get("done", len(found))))
+        on_progress(shown, len(hints))
     return found
 
 

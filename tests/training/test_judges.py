@@ -8,6 +8,7 @@ from helpers import keyring_file
 from helpers.chat_server import ChatServer
 from helpers.interrupted_runs import events_of, make_run
 
+from seirenes_app.services.judging import describe_judge
 from training.core.types import AnswerKind, Problem
 from training.core.validity import Ballot, Decision, Judge, JudgeOptions, JudgeQuestion, Ruling, Vote
 from training.errors import UserError
@@ -26,6 +27,7 @@ from training.judges import (
     save_server_key,
 )
 from training.runner import run_directory
+from training.runs.status import RunState, reduce
 
 PROBLEM = Problem(
     "p", "typed", "Tom buys 7 apples and gets 5 more. How many has he?", "12", AnswerKind.NUMBER, "#### 12"
@@ -234,6 +236,7 @@ def test_a_run_refuses_what_its_judge_refuses_and_counts_who_decided(tmp_path):
     assert "decided_by/nobody" not in step
     launch = next(e for e in found if e.kind == "launch")
     assert launch.data["judge"] == {"name": f"m at {chat.address[7:-3]}", "measured": None}
+    assert describe_judge(reduce(RunState(), launch)) == f"m at {chat.address[7:-3]}: not measured"
     assert (len(chat.requests) > 0) == (asked > 0)
     assert paths.rulings.is_file() == (asked > 0)
 

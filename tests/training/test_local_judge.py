@@ -15,6 +15,7 @@ from training.engine.models import head_logits, hidden_states
 from training.evaluation.hint_labels import judged_hints
 from training.judge_requests import answer, load_judge, request_of
 from training.judges import find_judge
+from training.resources import resources_folder
 from training.runs.processes import child_environment
 
 OPTIONS = JudgeOptions(votes=3, max_tokens=8)
@@ -141,3 +142,11 @@ def test_the_bundled_model_is_a_model_that_can_be_asked():
     decided = [line for line in map(json.loads, out.getvalue().splitlines()) if "ruling" in line]
     assert len(decided) == 10
     assert {line["ruling"] for line in decided} <= set(Ruling)
+
+
+def test_a_gguf_judges_as_the_folder_that_it_was_made_of(starter):
+    ref = find_judge(str(resources_folder() / "starter" / "starter-f16.gguf"))
+    model = load_judge(ref, OPTIONS, threads=1, device="cpu")
+    assert model.key == ref.key
+    question = JudgeQuestion("Tom has 7 apples.", "It rains.", 0)
+    assert model._prompt(question) == starter._prompt(question)

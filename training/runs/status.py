@@ -278,6 +278,8 @@ class RunState(ProcessState):
     threads: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The configuration of the newest launch, nested."""
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    """`name` and `measured` (a `training.judges.JudgeMeasurement` as JSON values, or None); empty without a judge."""
     time_outside: Mapping[str, float] = field(default_factory=dict)
     """Seconds by part that were spent after the last step of a launch: its last evaluation and checkpoint."""
 
@@ -318,6 +320,7 @@ def _launch(s: RunState, e: Event) -> RunState:
     s = replace(
         s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=d.get("steps", 0),
         threads=d.get("threads", 0), settings=d.get("config") or {}, paced_from_s=s.active_s, stepped_s=s.active_s,
+        judge=d.get("judge") or {},
     )  # fmt: skip
     since = d.get("resumed_from")
     if since is None:

@@ -14,6 +14,7 @@ from seirenes_app.services.answer_reading import describe_unread, unread_remedie
 from seirenes_app.services.audit import audit_of, describe_deciders
 from seirenes_app.services.formatting import describe_prompts, percent, points
 from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
+from seirenes_app.services.judging import describe_judge
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -423,7 +424,8 @@ def _source_facts(source: Source) -> Facts:
             ("mode", state.mode), ("model", describe_models(state)), ("steps", f"{state.step} of {state.steps}"),
             ("status", f"{state.status}. {state.message}".rstrip(". ")), ("time", describe_time(state)),
             ("alarms that stand", "; ".join(alarm_title(code) for code in state.raised)),
-            ("hints decided by", describe_deciders(state)), ("audit of hints", audit_of(source.root)),
+            ("judge", describe_judge(state)), ("hints decided by", describe_deciders(state)),
+            ("audit of hints", audit_of(source.root)),
         ]  # fmt: skip
     if source.config is not None:
         facts.append(("seed", str(source.config.data.seed)))
