@@ -17,7 +17,6 @@ from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import GATES, HINT_TYPES, NUMBERED, SeriesStyle
 from seirenes_app.services.formatting import brief, count_of, decimal, percent, points_interval, signed_points
 from seirenes_app.services.robustness.types import DataTable, Value
-from training.core.prompts import TYPE_LABELS
 from training.core.statistics import Interval
 from training.core.types import HintType
 from training.evaluation.hint_analysis import (
@@ -187,8 +186,9 @@ def replay_sentence(a: HintAnalysis) -> str:
     )
     if r.outcome.interval is None:
         return f"{head}; too few to compare."
-    stopped = [f"{_type_label(t)} ({points_interval(c.outcome.interval)})" for t, c in a.replays_by_type
-               if c.outcome.change is Change.FELL and c.outcome.interval]  # fmt: skip
+    stopped = [f"{x.label.partition(': ')[2]} ({points_interval(x.check.outcome.interval)})" for x in a.replays_by
+               if x.feature == "type" and x.check.outcome.interval
+               and x.check.outcome.change is Change.FELL]  # fmt: skip
     forms = [f"“{brief(c.shape, 70)}” ({points_interval(c.replays.outcome.interval)})" for c in a.clusters
              if c.replays and c.replays.outcome.change is Change.FELL and c.replays.outcome.interval]  # fmt: skip
     detail = points_interval(r.outcome.interval)
@@ -199,10 +199,6 @@ def replay_sentence(a: HintAnalysis) -> str:
     }[r.outcome.change]
     by = f" It falls less for: {'; '.join([*stopped, *forms][:_NAMED])}." if stopped or forms else ""
     return f"{head}. {conclusion}{by}"
-
-
-def _type_label(name: str) -> str:
-    return TYPE_LABELS[HintType(name)] if name in list(HintType) else name
 
 
 # ---------------------------------------------------------------------- charts
@@ -385,7 +381,7 @@ def _closing(e: FeatureEffect) -> str:
 def replay_table(a: HintAnalysis) -> DataTable:
     """Replays in all, by type and by form, as numbers."""
     rows: list[tuple[Value, ...]] = []
-    found = [("all", "", a.replays), *(("type", t, c) for t, c in a.replays_by_type),
+    found = [("all", "", a.replays), *((r.feature, r.value, r.check) for r in a.replays_by),
              *(("form", c.shape, c.replays) for c in a.clusters)]  # fmt: skip
     for what, name, check in found:
         if check is not None:

@@ -134,6 +134,16 @@ class ReplayCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureReplays:
+    """First replays of hints with one value of a feature."""
+
+    feature: str
+    value: str
+    label: str
+    check: ReplayCheck
+
+
+@dataclass(frozen=True, slots=True)
 class HintCluster:
     """Hints of one form. `shape` is its commonest sentence without names, things and numbers. `share`: of all hints,
     early and late. `drop`: clean minus hinted accuracy, early and late."""
@@ -218,7 +228,7 @@ class HintAnalysis:
     model: SuccessModel | None = None
     drop: Difference | None = None
     replays: ReplayCheck | None = None
-    replays_by_type: tuple[tuple[str, ReplayCheck], ...] = ()
+    replays_by: tuple[FeatureReplays, ...] = ()
     forgetting: tuple[ForgettingPoint, ...] = ()
 
     @property
@@ -294,8 +304,7 @@ def analyse_tables(
         **{name: getattr(found, name) for name in _COUNTS},
         frequencies=_frequencies(kept, steps, shapes), clusters=_clusters(kept, tables, thirds, shapes, firsts),
         model=model, drop=_drop(kept, thirds), replays=_check(firsts),
-        replays_by_type=tuple((t, c) for t in sorted({f.type for f in firsts})
-                              if (c := _check([f for f in firsts if f.type == t])) is not None),
+        replays_by=_replays_by(firsts),
         forgetting=_forgetting(firsts),
     )  # fmt: skip
 
@@ -653,6 +662,8 @@ class _FirstReplay:
     age: int
     expected: float
     observed: float
+    values: tuple[tuple[str, str], ...]
+    """The features of the hint."""
 
 
 def _first_replays(
@@ -661,6 +672,9 @@ def _first_replays(
 ) -> list[_FirstReplay]:  # fmt: skip
     """The first replay of each hint, with the wrong share that its earlier outcomes let one expect."""
     clusters = {h.key: h.cluster for h in kept}
+    features = {
+        h.key: tuple((f, v) for f, found in h.features.values.items() for v in found) for h in kept if h.features
+    }
     originals: defaultdict[tuple[str, str], list[_Hint]] = defaultdict(list)
     for h in every:
         if h.total:
@@ -677,7 +691,8 @@ def _first_replays(
         expected = (mean * weight + wrong) / (weight + total) if np.isfinite(weight) else mean
         age = r.step - before[-1].step
         found[key] = _FirstReplay(
-            r.problem_id, before[-1].type, clusters[key], age, expected, 1 - r.right / r.total
+            r.problem_id, before[-1].type, clusters[key], age, expected, 1 - r.right / r.total,
+            features.get(key, ()),
         )  # fmt: skip
     return list(found.values())
 
@@ -736,6 +751,22 @@ def _check(firsts: Sequence[_FirstReplay]) -> ReplayCheck | None:
         interval = paired_bootstrap([f.observed - f.expected for f in firsts], problems)
     outcome = Difference(expected, observed, len(firsts), len(firsts), interval)
     return ReplayCheck(len(firsts), len(set(problems)), float(np.mean([f.age for f in firsts])), outcome)
+
+
+def _replays_by(firsts: Sequence[_FirstReplay]) -> tuple[FeatureReplays, ...]:
+    """By the values of each feature that enough replayed hints have, types first."""
+    groups: defaultdict[tuple[str, str], list[_FirstReplay]] = defaultdict(list)
+    for first in firsts:
+        for key in first.values:
+            if key[1] != "none":
+                groups[key].append(first)
+    order = sorted(groups, key=lambda key: (key[0] != "type", key))
+    found = []
+    for feature, value in order:
+        check = _check(groups[feature, value])
+        if check is not None and check.hints >= FEWEST_COMPARED:
+            found.append(FeatureReplays(feature, value, label_of(feature, value), check))
+    return tuple(found)
 
 
 def _forgetting(firsts: Sequence[_FirstReplay]) -> tuple[ForgettingPoint, ...]:
