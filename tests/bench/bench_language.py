@@ -41,7 +41,7 @@ def main():
     options = parser.parse_args()
     print_size()
     rng = random.Random(options.seed)
-    failed, total, claims, near, own = Counter(), Counter(), Counter(), Counter(), Counter()
+    failed, total, claims = Counter(), Counter(), Counter()
     features, texts, seconds = Counter(), set(), Counter()
     for _ in range(options.hints):
         split, type_ = rng.choice(list(Split)), rng.choice(list(HintType))

@@ -682,7 +682,7 @@ class Decoding:
 def _matmul(a: Tensor, b: Tensor, out: Tensor) -> None:
     """`a @ b` of many small matrices, written into `out`, which may be a view.
 
-    On a CPU through numpy: its BLAS has kernels for small matrices, and nothing is laid out anew for it. Measured two
+    On a CPU through numpy: its BLAS has kernels for small matrices, and nothing is laid out again for it. Measured two
     to eight times as fast as the batched product of torch.
     """
     if out.device.type == "cpu" and out.dtype is torch.float32:
