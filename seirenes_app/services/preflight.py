@@ -21,7 +21,7 @@ from training.errors import UserError
 from training.memory import LIBRARIES_MB
 from training.model_names import locate_folder, locate_model
 from training.prompt_files import AUTO, COMPACT, STARTER, built_in, choose_profile
-from training.runs.config import RunConfig, check_roles, has_own_adversary, profile_of
+from training.runs.config import RunConfig, check_roles, has_own_adversary, profile_of, trained_roles
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
 
@@ -163,19 +163,21 @@ def find_shortages(config: RunConfig, needs: Needs, machine: MachineState) -> tu
     return tuple(found)
 
 
-def wrong_model(name: str) -> str:
-    """Why a model cannot be found, "" where it can be."""
+def wrong_model(name: str, role: Role, config: RunConfig) -> str:
+    """Why a model cannot play a role, "" where it can. One that is not trained may be a GGUF file."""
     try:
-        if name not in ("", STARTER) and find_checkpoint(name, Role.REASONER) is None:
-            locate_model(name) if name.lower().endswith(".gguf") else locate_folder(name)
+        if name in ("", STARTER) or find_checkpoint(name, role) is not None:
+            return ""
+        if role in trained_roles(config) or locate_model(name).suffix.lower() != ".gguf":
+            locate_folder(name)
     except UserError as error:
         return str(error)
     return ""
 
 
 def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tuple[str, ...]:
-    found = []
-    found += [wrong for wrong in map(wrong_model, (config.model.path, config.adversary.model)) if wrong]
+    names = {Role.REASONER: config.model.path, Role.ADVERSARY: config.adversary.model}
+    found = [wrong for role, name in names.items() if (wrong := wrong_model(name, role, config))]
     if config.adversary.model and not has_own_adversary(config):
         found.append(f"adversary.model is not used: in the mode {config.mode} no model writes hints.")
     try:
