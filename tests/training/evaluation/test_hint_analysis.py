@@ -95,7 +95,11 @@ def test_replayed_hints_of_an_unchanged_reasoner_show_no_change():
 
 
 def test_replayed_hints_show_what_the_reasoner_stopped_falling_for():
-    found = analyse_tables(make_tables(3, replays=6, trend=-3.0)).replays
+    analysis = analyse_tables(make_tables(3, replays=6, trend=-3.0))
+    found = analysis.replays
+    by = {(r.feature, r.value): r.check for r in analysis.replays_by}
+    assert by[PLANTED].outcome.change is Change.FELL
+    assert by[PLANTED].hints < found.hints
     assert found.outcome.change is Change.FELL
     assert found.steps_between > 1
 
