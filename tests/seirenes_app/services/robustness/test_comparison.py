@@ -43,9 +43,9 @@ def test_the_better_run_is_found_and_equal_ones_are_not_told_apart(tmp_path):
     text = "\n".join(found.sentences)
     assert "flat with 27% is below self with 76%" in text
     assert "no difference between flat and again" in text
-    assert [p.chart for p in found.panels] == [Chart.COMPARISON] * 2
+    assert [p.chart for p in found.panels] == [Chart.COMPARISON] * 4
     assert [c.key for c in found.panels[0].curves] == ["self", "flat", "again"]
-    assert len(found.table.rows) == 12
+    assert len(found.table.rows) == 24
 
 
 def test_two_runs_of_one_evaluation_are_compared_with_their_modes(tmp_path):
