@@ -10,7 +10,7 @@ import torch
 from helpers.chat_server import ChatServer
 from helpers.hint_labels import labelled_hints
 
-from training.core.validity import JudgeOptions, JudgeQuestion, Ruling, read_yes_no
+from training.core.validity import JudgeOptions, JudgeQuestion, Ruling
 from training.engine.models import head_logits, hidden_states
 from training.evaluation.hint_labels import judged_hints
 from training.judge_requests import answer, load_judge, request_of
@@ -82,14 +82,13 @@ def test_a_question_that_does_not_fit_is_no_vote_and_fewer_examples_make_room(st
 
 
 def test_a_real_model_says_yes_or_no_by_its_first_token(smollm2):
-    questions = [JudgeQuestion(h.problem.question, h.text, 0) for h in TEN[::5]]
-    shares = smollm2._first_tokens([smollm2._prompt(question) for question in questions])
-    probs = alone(smollm2, smollm2._prompt(questions[0]))
+    chats = [JudgeQuestion(h.problem.question, h.text, 0).messages(examples=1) for h in TEN[::5]]
+    prompts = [smollm2.backend.codec.encode_chat(chat) for chat in chats]
+    shares = smollm2._first_tokens(prompts)
+    probs = alone(smollm2, prompts[0])
     assert shares[0][0] == pytest.approx(float(probs[smollm2._yes].sum()), rel=0.02, abs=1e-4)
     assert shares[0][1] == pytest.approx(float(probs[smollm2._no].sum()), rel=0.02, abs=1e-4)
-    for question, reply in zip(questions, smollm2.ask(questions, quiet, never), strict=True):
-        assert not reply.problem
-        assert reply.yes is not None or read_yes_no(reply.text) in (True, False, None), question
+    assert sum(shares[0]) > 0.5
 
 
 def request(**fields):
