@@ -219,6 +219,35 @@ def write_sentence(
             return _with_articles(text[0].upper() + text[1:]) + "."
 
 
+_JOINING = (
+    "the the the a a of in on at is was and but to with near by for from not it that this when where because than as if "
+    "who which there here some all no every after before under over very only also still soon now then so will would can"
+).split()
+_NAMED, _COUNTED = 0.12, 0.12
+
+
+def write_strange_sentence(rng: random.Random, avoid: Collection[str] = ()) -> str:
+    """Words in no order, invented ones among them, with a name or a number here and there: for training alone. A model
+    that was shown it does not mind a wording that it has not met."""
+    pool = [word for words in _FILLERS.values() for entry in words for word in entry.split()]
+    banned = {word.casefold() for word in avoid}
+    words: list[str] = []
+    while len(words) < rng.randint(4, 12):
+        draw = rng.random()
+        if draw < _NAMED:
+            word = rng.choice(NAMES)
+        elif draw < _NAMED + _COUNTED:
+            word = str(rng.randint(2, 99))
+        elif draw < 0.6:
+            word = rng.choice(_JOINING)
+        else:
+            word = invent_word(rng) if draw < 0.82 else rng.choice(pool)
+        if word.casefold() not in banned:
+            words.append(word)
+    text = " ".join(words)
+    return text[0].upper() + text[1:] + "."
+
+
 def _fill(slot: str, rng: random.Random, split: Split, invented: float) -> str:
     if slot in ("name", "name2"):
         return rng.choice(NAMES)

@@ -17,7 +17,7 @@ from typing import Any
 
 from training.core.gates import check_hint
 from training.core.hint_language import write_hint
-from training.core.neutral_text import avoided, write_sentence
+from training.core.neutral_text import avoided, write_sentence, write_strange_sentence
 from training.core.problems import NAMES, sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.question_parser import move_question
@@ -74,6 +74,8 @@ class Phase:
     """Of the problems, those with one to three neutral sentences somewhere in them, moved questions among them."""
     invented_share: float = 0.0
     """Of the neutral sentences' nouns and adjectives, those that are replaced by invented words."""
+    strange_share: float = 0.0
+    """Of the neutral sentences, those that are words in no order."""
     warmup: int = 50
     decay_share: float = 0.4
     """Last share of the steps, in which the learning rate falls linearly to zero."""
@@ -94,8 +96,12 @@ class Recipe:
             450, 64, 0.01, 1.5e-3, adversary_share=0.33, drill_share=0.02, needed_share=0.35, neutral_share=0.6,
             invented_share=0.1, warmup=10, decay_share=0.6,
         ),
+        Phase(
+            240, 64, 0.01, 1.5e-3, adversary_share=0.33, drill_share=0.02, needed_share=0.35, neutral_share=0.65,
+            invented_share=0.15, strange_share=0.3, warmup=10, decay_share=0.8,
+        ),
     )  # fmt: skip
-    """First problems alone, then reading, then reading and writing."""
+    """First problems alone, then reading, then reading and writing, at last with words in no order too."""
     family_weights: dict[str, int] = field(
         default_factory=lambda: {
             "change": 3, "compare": 3, "rate": 2, "transfer": 5, "ordering": 4, "clock": 2, "calendar": 1,
@@ -135,7 +141,7 @@ def draw_example(rng: random.Random, recipe: Recipe, phase: Phase) -> Example:
     if rng.random() < phase.needed_share:
         text = move_question(text) or text
     if rng.random() < phase.neutral_share:
-        text = add_neutral(text, problem, rng, phase.invented_share)
+        text = add_neutral(text, problem, rng, phase.invented_share, phase.strange_share)
     return Example(render_prompt(reasoner_messages(text, PROMPTS)), (problem.solution + END,), Role.REASONER)
 
 
@@ -154,7 +160,7 @@ def draw_hints(problem: Problem, rng: random.Random, count: int) -> Example:
 SENTENCE_GAP = re.compile(r"(?<=[.?]) ")
 
 
-def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float = 0.0) -> str:
+def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float = 0.0, strange: float = 0.0) -> str:
     """The text with one to three neutral sentences: behind it, before it, or between two of its sentences, in one block
     or scattered, so that the place of a sentence says nothing about what it is worth."""
     parts = SENTENCE_GAP.split(text)
@@ -165,7 +171,11 @@ def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float
         places = places[:1] * count
     avoid = avoided(problem)
     for place in sorted(places, reverse=True):
-        parts.insert(place, write_sentence(rng, Split.TRAIN, avoid=avoid, invented=invented))
+        if strange and rng.random() < strange:
+            sentence = write_strange_sentence(rng, avoid)
+        else:
+            sentence = write_sentence(rng, Split.TRAIN, avoid=avoid, invented=invented)
+        parts.insert(place, sentence)
     return " ".join(parts)
 
 
