@@ -51,8 +51,8 @@ Seed {seed}. {origin}
 {phase_rows}
 
 A moved question stands before the last sentence of its story. Neutral sentences stand before, in and behind a problem.
-The Reasoner was shown no sentence of the hint language, and no neutral sentence of the held-out forms that placebos are
-made of.
+The Reasoner was shown no sentence of the hint language but a stranger's age, and no neutral sentence of the held-out
+forms that placebos are made of.
 
 ## Measured
 
@@ -141,7 +141,8 @@ def _origin(training: Mapping[str, Any]) -> str:
     return (
         f"The weights of the first phase were those of an earlier starter (SHA-256 {training['from'][:16]}…): the same "
         "problems and drills, fixed hint templates in place of the hint language, and in the last 5% of its steps 2% "
-        "of the problems with a far fact behind them."
+        "of the problems with a far fact behind them. Between the third and the fourth phase the hint language came to "
+        "draw the problem's own words more often."
     )
 
 
