@@ -53,7 +53,7 @@ class Task:
         with self._lock:
             waiting, self._reported = self._reported is not None, values
         if not waiting and not self.cancelled:
-            self._runner.progressed.emit(self)
+            _emit(self._runner, "progressed", self)
 
     def take_report(self) -> tuple[Any, ...]:
         with self._lock:
@@ -142,7 +142,7 @@ class TaskRunner(QObject):
             except Exception as caught:  # noqa: BLE001 - a thread's edge: carried over and reported in the window's thread
                 result, error = None, caught
             if not task.cancelled:
-                self._ended.emit(task, result, error)
+                _emit(self, "_ended", task, result, error)
 
         self._pool.start(job)
 
@@ -194,6 +194,15 @@ class TaskRunner(QObject):
                 failed(str(error))
         else:
             raise error
+
+
+def _emit(runner: TaskRunner, signal: str, *values: Any) -> None:
+    """Emit from a pool thread. A runner can be deleted with its dialog while work is under way: nobody waits for it."""
+    try:
+        getattr(runner, signal).emit(*values)
+    except RuntimeError:
+        if isValid(runner):
+            raise
 
 
 def _has_receiver(handler: Callable[..., object]) -> bool:

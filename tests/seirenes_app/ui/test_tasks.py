@@ -127,3 +127,23 @@ def test_a_result_for_a_deleted_widget_is_dropped(qtbot, runner):
         runner.run(lambda: None, seen.append)
         qtbot.waitUntil(lambda: bool(seen))
     assert not caught
+
+
+def test_work_that_outlives_its_runner_ends_in_silence(qtbot, capfd):
+    parent, going, go_on = QLabel(), threading.Event(), threading.Event()
+
+    def work(task):
+        going.set()
+        go_on.wait(5)
+        task.report(1)
+        return 2
+
+    runner = TaskRunner(parent, threads=1)
+    runner.run_task(work, lambda _: None)
+    assert going.wait(5)
+    deleted = threading.Timer(0.2, go_on.set)
+    deleted.start()
+    shiboken6.delete(parent)
+    deleted.join()
+    time.sleep(0.2)
+    assert "deleted" not in capfd.readouterr().err
