@@ -4,15 +4,13 @@
 it answer None, and the caller goes through transformers.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
@@ -448,7 +446,7 @@ class Network:
 @dataclass
 class _Cached:
     """Keys and values of one layer: of the prompts, `[N · kv_heads, P, head_dim]`, aligned left, or of a block of the
-    rows' own tokens, `[N · S, kv_heads, tokens, head_dim]`."""
+    rows' own tokens, `[N · kv_heads · S, tokens, head_dim]`."""
 
     keys: Tensor
     values: Tensor
@@ -490,8 +488,6 @@ class Decoding:
         # Of each block of own tokens: its length, and the tensors of each layer.
         self._step, self._capacity = 0, 0
         self._blocks: list[tuple[int, list[_Cached]]] = []
-        self._scores = self._shares = network.decoder.embedding.new_empty(0)
-        self._nothing = self._scores.new_zeros((1, 1, 1))
         self._lay_out(counts)
 
     def _lay_out(self, counts: Sequence[int]) -> list[tuple[int, int]]:
@@ -600,66 +596,52 @@ class Decoding:
         d, (least, most) = self._decoder, BLOCK_TOKENS
         before, old = self._blocks.pop() if self._blocks and self._blocks[-1][0] < most else (0, None)
         size = min(max(least, 2 * before), most, before + self._new - self._capacity)
-        shape = (len(self._places) * self._slots, d.kv_heads, size, d.head_dim)
+        shape = (len(self._places) * d.kv_heads * self._slots, size, d.head_dim)
         made = [_Cached(*(d.embedding.new_empty(shape) for _ in range(2))) for _ in d.layers]
         for new, cached in zip(made, old or (), strict=False):
-            new.keys[:, :, :before], new.values[:, :, :before] = cached.keys, cached.values
+            new.keys[:, :before], new.values[:, :before] = cached.keys, cached.values
         self._blocks.append((size, made))
         self._capacity += size - before
 
     def _attend(self, prefix: _Cached, own: list[_Cached], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the last block."""
         d, slots, columns = self._decoder, self._slots, self._prefix_length
-        rows, n, groups = len(q), len(q) // slots, d.heads // d.kv_heads
+        n, groups = len(q) // slots, d.heads // d.kv_heads
         sizes = [size for size, _ in self._blocks]
         sizes[-1] = self._step + 1 - sum(sizes[:-1])
-        own[-1].keys[:, :, sizes[-1] - 1] = k
-        own[-1].values[:, :, sizes[-1] - 1] = v
-        # The slots of a place are one matrix against its prompt.
-        by_place = (n, d.kv_heads, slots, groups)
-        scaled = q.new_empty(*by_place, d.head_dim)
-        q = torch.mul(q.view(n, slots, d.kv_heads, groups, -1).transpose(1, 2), d.score_scale, out=scaled)
-        scores, shares = self._score_buffers((n * d.kv_heads, slots * groups, columns + self._step + 1))
-        scores[:, :, :columns] = torch.baddbmm(
-            self._nothing if self._gap is None else self._gap, q.view(n * d.kv_heads, slots * groups, -1),
-            prefix.keys[:, :columns].transpose(1, 2), beta=int(self._gap is not None),
-        )  # fmt: skip
-        # The same numbers in the order of the rows' own tokens.
-        own_scores = scores.view(*by_place, -1)[..., columns:].transpose(1, 2)
-        start = 0
+        for cached, new in ((own[-1].keys, k), (own[-1].values, v)):
+            place = cached[:, sizes[-1] - 1].view(n, d.kv_heads, slots, d.head_dim)
+            place.copy_(new.view(n, slots, d.kv_heads, d.head_dim).transpose(1, 2))
+        q = q.view(n, slots, d.kv_heads, groups, d.head_dim).transpose(1, 2).contiguous()
+        by_place, by_slot = (n * d.kv_heads, slots * groups), (n * d.kv_heads * slots, groups)
+        scores = [
+            torch.baddbmm(
+                self._nothing if self._gap is None else self._gap, q.view(*by_place, -1),
+                prefix.keys[:, :columns].transpose(1, 2), beta=0 if self._gap is None else 1, alpha=d.score_scale,
+            )
+        ]  # fmt: skip
+        q = q.view(*by_slot, -1)
         for block, used in zip(own, sizes, strict=True):
-            keys = block.keys.view(n, slots, d.kv_heads, -1, d.head_dim)[:, :, :, :used].transpose(3, 4)
-            _matmul(q.transpose(1, 2), keys, own_scores[..., start : start + used])
-            start += used
-        torch.softmax(scores, -1, out=shares)
-        of_prompt = torch.bmm(shares[:, :, :columns], prefix.values[:, :columns]).view(*by_place, -1).transpose(1, 2)
-        own_shares = shares.view(*by_place, -1)[..., columns:].transpose(1, 2)
-        out = q.new_empty(n, slots, d.kv_heads, groups, d.head_dim)
-        start = 0
+            keys = block.keys[:, :used].transpose(1, 2)
+            scores.append(torch.baddbmm(self._nothing, q, keys, beta=0, alpha=d.score_scale).view(*by_place, used))
+        shares = torch.cat(scores, -1).softmax(-1)
+        out = torch.bmm(shares[:, :, :columns], prefix.values[:, :columns])
+        shares, mixed, start = shares.view(*by_slot, -1), out.view(*by_slot, d.head_dim), columns
         for block, used in zip(own, sizes, strict=True):
-            values = block.values.view(n, slots, d.kv_heads, -1, d.head_dim)[:, :, :, :used]
-            if start == 0:
-                _matmul(own_shares[..., :used], values, out)
-            else:
-                out += own_shares[..., start : start + used] @ values
+            mixed.baddbmm_(shares[:, :, start : start + used], block.values[:, :used])
             start += used
-        out += of_prompt
-        return out.view(rows, -1)
+        return out.view(n, d.kv_heads, slots, -1).transpose(1, 2).reshape(n * slots, -1)
 
-    def _score_buffers(self, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """Room for scores and for their softmax. It is kept: fresh memory of this size is cleared by the system first,
-        which took a tenth of the time."""
-        needed = math.prod(shape)
-        if len(self._scores) < needed:
-            most = needed // shape[2] * (self._prefix_length + max(self._new, self._step + 1))
-            self._scores, self._shares = (self._decoder.embedding.new_empty(most) for _ in range(2))
-        return self._scores[:needed].view(shape), self._shares[:needed].view(shape)
+    @cached_property
+    def _nothing(self) -> Tensor:
+        return self._decoder.embedding.new_zeros((1, 1, 1))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows but `rows`, which are in ascending order; they get new numbers in that order."""
-        d = self._decoder
+        d, slots = self._decoder, self._slots
         kv = torch.arange(d.kv_heads)
         old_slots = self._rows.tolist()
+        old_kv_slots = slots
         kept_groups = [self._groups[row] for row in rows]
         numbers = {group: i for i, group in enumerate(dict.fromkeys(kept_groups))}
         place_of_group = {group: place for place, (group, _) in reversed(list(enumerate(self._places)))}
@@ -673,24 +655,14 @@ class Decoding:
         sources = torch.tensor([place_of_group[names[group]] for group, _ in self._places])
         old_of_row = torch.tensor([old_slots[row] for row in rows])
         # A slot without a row takes the numbers of some row, so that it computes with finite ones.
-        own_rows = old_of_row[self._row_of.cpu()].to(self._device)
+        from_slot = old_of_row[self._row_of.cpu()].view(len(self._places), 1, self._slots)
+        place, slot = from_slot // old_kv_slots, from_slot % old_kv_slots
+        own_rows = ((place * d.kv_heads + kv[:, None]) * old_kv_slots + slot).flatten().to(self._device)
         prefix_rows = (sources[:, None] * d.kv_heads + kv).flatten().to(self._device)
-        self._prefixes = [_selected(p, prefix_rows, self._prefix_length) for p in self._prefixes]
-        self._blocks = [(size, [_selected(cached, own_rows) for cached in made]) for size, made in self._blocks]
+        self._prefixes = [_selected(prefix, prefix_rows, self._prefix_length) for prefix in self._prefixes]
+        self._blocks = [(size, [_selected(cached, own_rows, size) for cached in made]) for size, made in self._blocks]
 
 
-def _matmul(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """`a @ b` of many small matrices, written into `out`, which may be a view.
-
-    On a CPU through numpy: its BLAS has kernels for small matrices, and nothing is laid out again for it. Measured two
-    to eight times as fast as the batched product of torch.
-    """
-    if out.device.type == "cpu" and out.dtype is torch.float32:
-        np.matmul(a.numpy(), b.numpy(), out=out.numpy())
-    else:
-        out.copy_(a @ b)
-
-
-def _selected(cached: _Cached, rows: Tensor, columns: int | None = None) -> _Cached:
-    """Some rows of a cache, or of its first columns."""
+def _selected(cached: _Cached, rows: Tensor, columns: int) -> _Cached:
+    """Some rows of the first columns of a cache."""
     return _Cached(*(tensor[:, :columns].index_select(0, rows) for tensor in (cached.keys, cached.values)))

@@ -1,6 +1,5 @@
 """Facts about the decoders of our own: what they read, what they refuse, and that they compute what transformers does."""
 
-import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -213,10 +212,8 @@ def open_decoding(kind, model, prompts, counts, new_tokens):
     return Decoding(Network(decoder, max(map(len, prompts)) + new_tokens), prompts, counts, new_tokens)
 
 
-def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8), reference=None):
+def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8)):
     """Difference of the logits of random tokens from those of plain forward passes, rows being dropped on the way.
-
-    The plain passes are those of `reference`, if given, or of the model itself.
 
     The third of the rows that goes is chosen at random, so that groups get unequal and prompts lose all their rows.
     """
@@ -229,7 +226,7 @@ def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8)
         decoding = open_decoding(kind, model, prompts, counts, new_tokens)
         logits = decoding.prefill()
         for step in range(new_tokens):
-            expected = torch.stack([(reference or model)(torch.tensor([row])).logits[0, -1].float() for row in rows])
+            expected = torch.stack([model(torch.tensor([row])).logits[0, -1].float() for row in rows])
             worst = max(worst, float(((logits - expected).abs() / expected.abs().clamp(min=1)).max()))
             if step in drop_at and len(rows) > 1:
                 kept = sorted(torch.randperm(len(rows), generator=generator)[: len(rows) * 2 // 3].tolist())
@@ -297,12 +294,9 @@ def test_prompts_that_are_prefilled_in_parts_decode_as_all_at_once(monkeypatch):
     assert largest_error("ours", make_model("llama"), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
 
 
-def test_the_bundled_model_decodes_as_exactly_as_transformers_does():
+def test_the_bundled_model_decodes_as_transformers_does():
     model = load_causal_lm(Path(ROOT) / "resources" / "starter", torch.float32, torch.device("cpu"))
-    # Its logits are large: transformers in float32 is itself 8e-6 from the truth, so that is what both are compared with.
-    exact, sizes = copy.deepcopy(model).double(), ((20, 40, 40, 60), (3, 2, 1, 3))
-    assert largest_error("transformers", model, *sizes, reference=exact) < 1e-5
-    assert largest_error("ours", model, *sizes, reference=exact) < 1e-5
+    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < 1e-5
 
 
 def test_a_real_instruct_model_decodes_as_transformers_does(smollm2_folder):
