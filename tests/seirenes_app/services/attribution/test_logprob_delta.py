@@ -92,7 +92,8 @@ def test_the_cells_of_a_real_score_cover_the_solution(shared, draft, hint, ends,
 
 
 def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
-    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(HINT), SOLUTION)
+    turning = "In another story, Tom buys 3 apples. In a dream, Tom loses 6 apples."
+    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(turning), SOLUTION)
     (delta,) = ends.wait().done
     worst = delta.tokens[delta.worst]
     assert worst.mark == "---"
