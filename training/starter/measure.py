@@ -95,7 +95,8 @@ def _rates(outcomes: Sequence[Outcome], owners: Sequence[str]) -> Measured:
 def draw_hints(problem: Problem, draws: int, seed: int) -> list[tuple[HintType, str]]:
     """`draws` hints that pass the gates, the types in turn, the splits of the language in turn."""
     rng = random.Random(f"{seed}:{problem.id}:measure")
-    types, found = tuple(HintType), []
+    types = tuple(HintType)
+    found: list[tuple[HintType, str]] = []
     while len(found) < draws:
         type_, split = types[len(found) % len(types)], tuple(Split)[len(found) // len(types) % 2]
         text = write_hint(problem, type_, rng, split).text
