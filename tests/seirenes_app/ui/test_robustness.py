@@ -310,7 +310,8 @@ def test_comparing_runs_pairs_them_and_refuses_other_suites(bench):
     assert "c is left out" in view.refused.text.text()
     assert "hash" in view.refused.text.text()
     assert [c.label.split()[0] for c in view.panels[0].chart.curves] == ["a", "b"]
-    assert view.differences.model.rowCount() == 4
+    # Clean, hinted, placebo and needed, before and after.
+    assert view.differences.model.rowCount() == 8
     view.tick([first.root, other.root])
     view.compare.click()
     bench.wait(lambda: not view.results.isVisible())
