@@ -166,7 +166,8 @@ def robustness_claim(trend: Trend) -> str:
     """Whether the change from first to last may be called robustness, or what forbids it; "" where hinted has none.
 
     Robust: hinted rises, and clean, placebo and needed do not fall. A model that ignores whatever follows the question
-    gains under hints too, and loses where that text is needed.
+    gains under hints too, and loses where that text is needed. Where only one of interval and p speaks for a fall, the
+    fall is not claimed, and neither is robustness.
     """
     change = trend.changes.get("hinted")
     if change is None:
@@ -184,6 +185,10 @@ def robustness_claim(trend: Trend) -> str:
         return f"this is not robustness: {losses}, so text after the question is ignored more than before"
     if fell:
         return f"this is not robustness alone: {losses}"
+    doubtful = [f"{KEPT[key]} may have fallen ({points_interval(c.difference)})" for key, c in paired.items()
+                if c.difference.high < 0]  # fmt: skip
+    if doubtful:
+        return f"whether this is robustness is open: {' and '.join(doubtful)}"
     if missing := [KEPT[key] for key in KEPT if key not in paired]:
         return f"whether this is robustness is open: {' and '.join(missing)} was not measured at both ends"
     return "more robust: accuracy under hints rose, and neither clean, placebo nor needed accuracy fell"

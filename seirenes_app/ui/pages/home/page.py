@@ -237,7 +237,10 @@ class HomePage(Page):
         else:
             gains = [signed_points(points / 100) for points in (hinted.points, placebo.points)]
             note = f"With hints {gains[0]} points, with the placebo {gains[1]}. "
-            note += "Only the difference can be robustness to hints."
+            note += "Only the difference can be robustness to hints"
+            if needed.points is not None:
+                note += f", and only if needed text ({signed_points(needed.points / 100)} points) does not fall"
+            note += "."
         if needed.points is None:
             note += " Whether the model ignores whatever follows the question was not measured in it."
         elif needed.difference is not None and needed.difference.high < 0:

@@ -29,14 +29,14 @@ def test_the_recorded_run_tells_what_it_shows():
     assert (track.origin, track.problems, track.steps, track.by_step) == (Origin.RUN, 200, (0, 20, 40, 60, 80), True)
     accuracy = book.panel(track, Chart.ACCURACY)
     assert accuracy.sentence.startswith(
-        "Hinted accuracy rose from 44% to 72% (paired change +28 points [+23, +32] on 200 problems, p < 0.001); clean "
-        "accuracy: no change that 200 problems could show (−1 point [−4, +2], p = 0.73; about"
+        "Hinted accuracy rose from 70% to 78% (paired change +8 points [+5, +10] on 200 problems, p < 0.001); clean "
+        "accuracy: no change that 200 problems could show (+0.5 points [−1.8, +2.8], p = 1; about"
     )
-    assert "cannot be distinguished from that under placebos" in accuracy.sentence
+    assert "it changed by more than under placebos (+5 points [+2, +9]" in accuracy.sentence
     bases = [p.basis for p in curve(accuracy, "hinted").points]
     assert bases == [Basis.ROWS] * 5
     assert "A placebo is neutral words" in accuracy.note
-    assert "no evidence of an attack" in book.panel(track, Chart.WORST_OF_K).sentence
+    assert "the hints do harm beyond it (+14 points" in book.panel(track, Chart.WORST_OF_K).sentence
     moving = book.panel(track, Chart.ADVERSARY)
     assert len(curve(moving, "hinted").points) == 80
     assert moving.note.startswith("NOT COMPARABLE")
@@ -201,9 +201,16 @@ def test_a_gain_under_hints_is_robustness_only_where_nothing_else_fell(tmp_path,
     assert found.claim in book.panel(book.tracks[0], Chart.ACCURACY).sentence
 
 
-def test_without_needed_text_it_is_open_whether_a_gain_is_robustness():
-    book = ResultSource(RECORDED)
+def test_without_needed_text_it_is_open_whether_a_gain_is_robustness(tmp_path):
+    before, after = {C: 0.9, H: 0.3, P: 0.8}, {C: 0.9, H: 0.8, P: 0.8}
+    book = ResultSource(evaluate_run(tmp_path, {0: before, 20: after}, problems=60, conditions=(C, H, P)).root)
     assert "was not measured" in headline(book, book.tracks[0]).claim
+
+
+def test_where_a_fall_is_in_doubt_robustness_is_neither_claimed_nor_denied():
+    """As in the recorded run: the interval of needed text is below zero, its p is above 0.05."""
+    book = ResultSource(RECORDED)
+    assert "is needed may have fallen" in headline(book, book.tracks[0]).claim
 
 
 def with_steps(paths, **measured):
