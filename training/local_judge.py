@@ -19,6 +19,7 @@ from training.core.validity import EXAMPLES, LEAST_MASS, JudgeOptions, JudgeQues
 from training.engine import models
 from training.engine.base import SamplingParams
 from training.engine.torch_local import LocalTorchBackend
+from training.evaluation.torch_evaluator import sample_texts
 
 BATCH = 16
 """Questions that are computed together."""
@@ -135,17 +136,11 @@ class LocalModel:
         cancelled: Callable[[], bool], variables: Mapping[str, Any] | None = None,
     ) -> list[list[str]]:  # fmt: skip
         """See `judge_requests.Solver`; a chat that does not fit has empty ones."""
-        codec = self.backend.codec
-        prompts = [codec.encode_chat(chat, variables) for chat in chats]
-        fitting = [place for place, prompt in enumerate(prompts) if len(prompt) < self.backend.context]
-        found = [[""] * samples for _ in chats]
-        params = SamplingParams(max_tokens, temperature, stop=codec.stops)
-        drawn = self.backend.sample(
-            [prompts[p] for p in fitting], samples, params, progress=progress, cancelled=cancelled
-        )
-        for place, completions in zip(fitting, drawn, strict=True):
-            found[place] = [codec.completion_text(prompts[place], c.tokens, params.stop) for c in completions]
-        return found
+        sampled = sample_texts(
+            self.backend, chats, samples, SamplingParams(max_tokens, temperature), variables=variables,
+            progress=progress, cancelled=cancelled,
+        )  # fmt: skip
+        return [[completion.text for completion in completions] for completions in sampled]
 
 
 def _batches(questions: Sequence[JudgeQuestion], prompts: Mapping[int, tuple[int, ...]]) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ import msgspec
 
 from seirenes_app.services.formatting import count_of, percent, percent_interval
 from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
-from seirenes_app.services.models.check import ask_process
+from seirenes_app.services.judging import read_rulings
 from seirenes_app.services.traces import TraceSource, row_problem
 from training.core.gates import DECIDED_BY, NOBODY, GateTier
 from training.core.hint_language import decides, parse_hint
@@ -228,16 +228,12 @@ def ask_solver(
             for h in (found[i] for i in places)
         ],
     }  # fmt: skip
-    done, shown = 0, 0.0
-    on_progress(shown, len(places))
-    for line in ask_process("judge", request, cancelled) if places else ():
-        if "ruling" in line:
-            place, done = places[done], done + 1
-            found[place] = msgspec.structs.replace(found[place], consensus=Ruling(line["ruling"]), solver=name)
-            on_hint(found)
-        # A part is decided as a whole: its lines come after its progress.
-        shown = max(shown, float(line.get("done", done)))
-        on_progress(shown, len(places))
+    if not places:
+        on_progress(0.0, 0)
+        return found
+    for line, place in zip(read_rulings(request, on_progress, cancelled), places, strict=False):
+        found[place] = msgspec.structs.replace(found[place], consensus=Ruling(line["ruling"]), solver=name)
+        on_hint(found)
     return found
 
 

@@ -5,7 +5,7 @@ The judge itself runs in a `python -m training judge` process, so that the windo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,16 +146,24 @@ def _decide(
         "judge": msgspec.to_builtins(options), "start": start,
         "hints": [{"question": problem.question, "hint": hint} for problem, hint in hints],
     }  # fmt: skip
-    found: list[tuple[Decision, float]] = []
-    shown = 0.0
-    on_progress(shown, len(hints))
+    lines = read_rulings(request, on_progress, cancelled)
+    return [(_decision(line), float(line["seconds"])) for line in lines]
+
+
+def read_rulings(
+    request: Mapping[str, Any], on_progress: OnProgress, cancelled: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
+    """The rulings of a judge's process on the `hints` of the request, in their order, with progress between them.
+    Raises a UserError, `Cancelled`."""
+    total, found, shown = len(request["hints"]), 0, 0.0
+    on_progress(shown, total)
     for line in ask_process("judge", request, cancelled):
         if "ruling" in line:
-            found.append((_decision(line), float(line["seconds"])))
+            found += 1
+            yield line
         # A part is decided as a whole: its lines come after its progress.
-        shown = max(shown, float(line.get("done", len(found))))
-        on_progress(shown, len(hints))
-    return found
+        shown = max(shown, float(line.get("done", found)))
+        on_progress(shown, total)
 
 
 def _decision(line: Mapping[str, Any]) -> Decision:

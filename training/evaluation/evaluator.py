@@ -28,9 +28,8 @@ from training.evaluation.grader import grade
 from training.evaluation.plan import Chunk, EvalKey, EvalPlan, SuiteRef, Target, TargetKind, chunk_seed, chunks
 from training.evaluation.status import Pace, time_left
 from training.evaluation.store import PromptText, StoredItem, StoredRow, StoreWriter, shown_text
-from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
+from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import EventKind, EventLog
-from training.runs.lock import RunLock
 
 STAGE_EVENT_S = 1.0
 
@@ -337,19 +336,9 @@ def run_part(
     """
     paths = EvalDir(root)
     read_plan(paths)
-    lock = RunLock(paths.lock)
-    lock.acquire()
-    log = EventLog(paths.events)
-    try:
+    with recorded_process(paths.events, paths.lock) as log:
         control = ProcessControl(paths.commands, log, commands_from, stop_signal)
         return _work(Session(paths, kind, engine, log, control), write_suite, last)
-    except BaseException as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
-        raise
-    finally:
-        log.close()
-        lock.release()
 
 
 def _work(session: Session, write_suite: WriteSuite | None, last: bool) -> str:

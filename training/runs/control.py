@@ -116,6 +116,24 @@ class StopSignal:
         self.received = True
 
 
+@contextmanager
+def recorded_process(events: Path, lock: Path) -> Iterator[EventLog]:
+    """The event log of a process that holds its folder's lock. An error that ends the process becomes the `done` event,
+    and is raised again for the log."""
+    held = RunLock(lock)
+    held.acquire()
+    log = EventLog(events)
+    try:
+        yield log
+    except BaseException as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
+        raise
+    finally:
+        log.close()
+        held.release()
+
+
 class ProcessControl:
     """Commands and signals. Commands before the byte `start` (None: those so far) were meant for an earlier process.
 

@@ -58,9 +58,8 @@ from training.errors import UserError, exit_code
 from training.evaluation.eval_dir import EvalDir, new_evaluation
 from training.evaluation.plan import EvalPlan, Target, Writing
 from training.runs.config import RunConfig, has_own_adversary, load_config, profile_of
-from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
+from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import Event, EventKind, EventLog
-from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, new_run
 from training.runs.processes import (
     ProcessWatch,
@@ -604,10 +603,7 @@ def run_study(root: Path, commands_from: int | None, stop_signal: StopSignal | N
     `done` event, and is raised again for the log."""
     paths = StudyDir(root)
     read_study(paths)
-    lock = RunLock(paths.lock)
-    lock.acquire()
-    log = EventLog(paths.events)
-    try:
+    with recorded_process(paths.events, paths.lock) as log:
         control = ProcessControl(paths.commands, log, commands_from, stop_signal)
         process = StudyProcess(paths, log, control, RunRepository())
         with heartbeat(log):
@@ -618,13 +614,6 @@ def run_study(root: Path, commands_from: int | None, stop_signal: StopSignal | N
         log.write(EventKind.DONE, outcome=outcome, message=process.describe_end(outcome),
                   error="UserError" if outcome == "failed" else None)  # fmt: skip
         return outcome
-    except BaseException as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        log.write(EventKind.DONE, outcome="failed", message=text, error=type(error).__name__)
-        raise
-    finally:
-        log.close()
-        lock.release()
 
 
 def main(arguments: list[str] | None = None) -> int:

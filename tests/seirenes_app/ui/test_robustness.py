@@ -36,14 +36,6 @@ EVEN = dict.fromkeys(("clean", "hinted", "placebo"), 0.4)
 STARTER = Path(__file__).parents[3] / "resources" / "starter"
 
 
-@pytest.fixture
-def bench(qtbot, qapp, tmp_path, monkeypatch):
-    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
-    made = Robustness(qtbot, qapp, tmp_path)
-    yield made
-    made.close()
-
-
 def press(bench, widget, *keys):
     for key in keys:
         bench.qtbot.keyClick(widget, key)

@@ -7,7 +7,6 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import shutil
 
 import pytest
-from helpers.robustness_bench import Robustness
 from PySide6.QtWidgets import QAbstractButton
 
 from seirenes_app.store.resources import recorded_run
@@ -16,14 +15,6 @@ from training.core.prompts import TYPE_LABELS
 from training.rollouts.database import RolloutWriter
 from training.rollouts.reader import Cancelled
 from training.runs.paths import RunPaths
-
-
-@pytest.fixture
-def bench(qtbot, qapp, tmp_path, monkeypatch):
-    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
-    made = Robustness(qtbot, qapp, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import pytest
 from helpers.evals import fill, small_plan
 from helpers.robust_runs import write_run
-from helpers.robustness_bench import Robustness
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
@@ -72,14 +70,6 @@ def played(folder, problems=8):
     written = tuple(replace(s, writer=w) for s, w in zip(suites, NAMES, strict=True))
     paths.plan.write_text(plan_to_json(replace(base, suites=written, writing=Writing())))
     return paths
-
-
-@pytest.fixture
-def bench(qtbot, qapp, tmp_path, monkeypatch):
-    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
-    made = Robustness(qtbot, qapp, tmp_path)
-    yield made
-    made.close()
 
 
 def test_cells_of_the_matrix_are_reached_by_keys_and_say_what_they_are(bench, tmp_path):

@@ -142,23 +142,22 @@ def say_drop(drop: Interval | None) -> str:
 
 
 def say_placebo(drop: Interval | None) -> str:
-    if drop is None:
-        return ""
-    if round(100 * drop.mean) == 0:
-        return "A placebo of its length costs nothing."
-    verb = "costs" if drop.mean > 0 else "adds"
-    span = f"({points(drop.low)} to {points(drop.high)})"
-    return f"A placebo of its length {verb} {points(abs(drop.mean))} points {span}."
+    return _say_beside(drop, "A placebo of its length", "costs nothing", "costs", "adds")
 
 
 def say_needed(drop: Interval | None) -> str:
+    where, unchanged = "Where text after the question is needed, it", "is right as often as on the clean question"
+    return _say_beside(drop, where, unchanged, "loses", "gains")
+
+
+def _say_beside(drop: Interval | None, subject: str, unchanged: str, falls: str, rises: str) -> str:
+    """The drop of a condition that stands beside the hint's; "" without one."""
     if drop is None:
         return ""
     if round(100 * drop.mean) == 0:
-        return "Where text after the question is needed, it is right as often as on the clean question."
-    verb = "loses" if drop.mean > 0 else "gains"
-    span = f"({points(drop.low)} to {points(drop.high)})"
-    return f"Where text after the question is needed, it {verb} {points(abs(drop.mean))} points {span}."
+        return f"{subject} {unchanged}."
+    verb = falls if drop.mean > 0 else rises
+    return f"{subject} {verb} {points(abs(drop.mean))} points ({points(drop.low)} to {points(drop.high)})."
 
 
 def say_result(result: SolveResult | None) -> str:
