@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -38,6 +39,10 @@ class Settings:
     """Folder name of the run that was open last."""
     detach: bool = True
     """Runs outlive the window."""
+    ask_cost: float = 1.0
+    """Work on an endpoint that may cost more, in the endpoint's currency, is asked about before it starts."""
+    ask_requests: int = 200
+    """The same in requests, for an endpoint without a price."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:
@@ -66,13 +71,7 @@ class Settings:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Settings:
         """Known fields of the right type; everything else is passed over."""
-        defaults = cls()
-        kept = {
-            f.name: found[f.name]
-            for f in fields(cls)
-            if f.name in found
-            and isinstance(found[f.name], type(getattr(defaults, f.name)) if f.name == "detach" else str)
-        }
+        kept = {f.name: found[f.name] for f in fields(cls) if f.name in found and _fits(found[f.name], f.default)}
         if kept.get("theme") not in tuple(ThemeMode):
             kept.pop("theme", None)
         return cls(**kept)
@@ -87,6 +86,16 @@ class Settings:
             temporary.replace(path)
         except OSError as error:
             raise UserError(f"The settings could not be written to {path} ({error}). Check the folder.") from error
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value may stand for a default: of its type, a number finite and not negative. A whole number is a
+    number too, and a truth value is none."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, (int, float) if isinstance(default, float) else int) and 0 <= value < math.inf
+    return isinstance(value, str)
 
 
 def settings_path() -> Path:

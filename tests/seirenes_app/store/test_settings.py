@@ -17,7 +17,8 @@ JSON = st.recursive(
 
 
 def test_what_was_saved_is_loaded(tmp_path):
-    settings = Settings(theme="dark", geometry="AAEC", last_page="train", last_run="a-run", detach=False)
+    settings = Settings(theme="dark", geometry="AAEC", last_page="train", last_run="a-run", detach=False, ask_cost=2.5,
+                        ask_requests=50)  # fmt: skip
     settings.save(tmp_path / "deep" / "settings.json")
     assert Settings.load(tmp_path / "deep" / "settings.json") == settings
 
@@ -53,5 +54,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path):
 def test_any_object_gives_settings_of_the_right_types(found):
     settings = Settings.from_dict(json.loads(json.dumps(found)))
     for name, default in vars(Settings()).items():
-        assert isinstance(getattr(settings, name), bool if name == "detach" else str), (name, default)
+        assert isinstance(getattr(settings, name), (type(default), int) if name == "ask_cost" else type(default)), name
+    assert settings.ask_cost >= 0
+    assert settings.ask_requests >= 0
     assert settings.theme in ("system", "light", "dark")
