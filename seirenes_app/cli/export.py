@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seirenes_app.cli.common import ERR, OUT, find_run
+from seirenes_app.inference.model_export import FORMATS, QUANTIZATIONS, run_export
 from seirenes_app.services.evaluations import STARTER, is_model_folder
 from seirenes_app.services.formatting import byte_size
-from seirenes_app.services.model_export import FORMATS, QUANTIZATIONS, run_export
 from training.errors import UserError
 from training.model_names import locate_folder, parse_hub_id
 from training.runs.files import expanded

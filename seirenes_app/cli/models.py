@@ -18,8 +18,8 @@ from rich.text import Text
 
 from seirenes_app.cli import downloads
 from seirenes_app.cli.common import ERR, LINE_EVERY_S, OUT, interruptible, print_table
+from seirenes_app.inference.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.formatting import UNKNOWN, byte_size, format_count, percent, short_count, visible
-from seirenes_app.services.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.models.check import PROBLEMS, CheckProgress, CheckResult, CheckRow, check_model
 from seirenes_app.services.models.convert import ConvertProgress, convert_gguf, default_folder
 from seirenes_app.services.models.facts import Fit, FitLevel, ModelDescription, ModelFormat, describe_model

@@ -25,6 +25,8 @@ _POOLING = ".pooling_type"
 _EMBEDDING_NAME = re.compile(r"(?<![a-z])(?:embed(?:ding)?s?|rerank(?:er)?)(?![a-z])", re.IGNORECASE)
 _NO_ATTENTION = frozenset("mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7".split())
 
+_COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
+
 # The numbers of `general.file_type`, as llama.cpp names them; what is not listed is called by its tensors.
 _FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 32: "BF16"} | dict(
     enumerate("Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K".split(), 7)
@@ -121,6 +123,11 @@ def describe_gguf(path: Path) -> GgufFacts:
         end_ids=tuple(dict.fromkeys(i for i in named if i >= 0)),
         parts=tuple(h.path for h in headers),
     )
+
+
+def is_compact(n_vocab: int, n_params: int) -> bool:
+    """Whether a model is the bundled one or was trained from it: no other text model is as small in both."""
+    return 0 < n_vocab <= _COMPACT_VOCAB and n_params <= _COMPACT_PARAMS
 
 
 def _other_parts(first: GgufHeader) -> list[GgufHeader]:

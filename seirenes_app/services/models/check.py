@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.inference.client import Pending, Samples, WorkerClient
+from seirenes_app.inference.model_client import Cancelled
 from seirenes_app.inference.protocol import Chunk, Event, Finish, Loading, Message, SampleRequest
 from seirenes_app.services.formatting import count_of, percent
 from seirenes_app.services.models.facts import ModelFormat, kind_of, profile_of, require_usable, template_of
@@ -172,10 +173,6 @@ class _Ask:
     @property
     def temperature(self) -> float:
         return self.profile.sampling.temperature or 0.0
-
-
-class Cancelled(Exception):
-    """The user cancelled."""
 
 
 def check_model(

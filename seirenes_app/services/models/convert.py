@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.inference.client import Samples, WorkerClient
+from seirenes_app.inference.model_client import Cancelled
+from seirenes_app.inference.model_export import run_verb
 from seirenes_app.inference.protocol import SampleRequest, ScoreRequest, ScoreResult
 from seirenes_app.services.formatting import byte_size, decimal
-from seirenes_app.services.model_export import run_verb
-from seirenes_app.services.models.check import Cancelled, wait_for
+from seirenes_app.services.models.check import wait_for
 from seirenes_app.services.models.facts import ModelFiles, ModelFormat, read_files
 from training.errors import UserError
 from training.model_names import CONVERTIBLE, split_parts

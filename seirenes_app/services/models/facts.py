@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seirenes_app.inference.models import GgufFacts, describe_gguf
+from seirenes_app.inference.models import GgufFacts, describe_gguf, is_compact
 from seirenes_app.inference.safetensors_header import SafetensorsHeader, read_safetensors
 from seirenes_app.services import estimate
 from seirenes_app.services.formatting import brief, byte_size
@@ -44,8 +44,6 @@ CONTEXT_USED = 4096
 COMPUTE_BYTES = 160 << 20  # llama.cpp's work space and this program's worker process
 ROOMY, USABLE = 0.85, 0.95  # shares of the free, and of all, memory that a model may take
 
-# The bundled model and what was trained from it: no other text model is as small in both.
-_COMPACT_VOCAB, _COMPACT_PARAMS = 2048, 10_000_000
 _CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|ForConditionalGeneration)$")
 _LAYERS = {"full_attention", "sliding_attention"}
 _DTYPE_BITS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -453,7 +451,7 @@ def profile_of(files: ModelFiles) -> PromptProfile:
 
 
 def _is_compact(files: ModelFiles) -> bool:
-    return 0 < files.n_vocab <= _COMPACT_VOCAB and files.n_params <= _COMPACT_PARAMS
+    return is_compact(files.n_vocab, files.n_params)
 
 
 def read_end_ids(folder: Path) -> tuple[int, ...]:

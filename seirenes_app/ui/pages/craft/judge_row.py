@@ -6,11 +6,11 @@ from collections import OrderedDict
 
 from PySide6.QtWidgets import QWidget
 
+from seirenes_app.inference.model_client import Cancelled
 from seirenes_app.services.formatting import count_of, percent
 from seirenes_app.services.hint_authoring.draft import Draft
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.judging import JudgeStanding, ask_judge, judge_standing, known_judges
-from seirenes_app.services.models.check import Cancelled
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2

@@ -9,9 +9,9 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
+from seirenes_app.inference.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import byte_size
-from seirenes_app.services.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.models.convert import (
     ConvertProgress,
     check_convertible,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
 
+from seirenes_app.inference.model_export import QUANTIZATIONS, run_export
 from seirenes_app.services.formatting import byte_size
-from seirenes_app.services.model_export import QUANTIZATIONS, run_export
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
 from training.runs.config import Tuning
