@@ -943,12 +943,17 @@ def _drawable(
     return tuple(f for f, _ in found), tuple(w for _, w in found)
 
 
-def write_clause(form: Form, problem: Problem, rng: random.Random, split: Split = Split.TRAIN) -> str:
-    """One clause of a form, its slots drawn. It may still be one that `invalid_claim` refuses."""
+def write_clause(
+    form: Form, problem: Problem, rng: random.Random, split: Split = Split.TRAIN, fixed: Mapping[str, str] | None = None
+) -> str:
+    """One clause of a form, its slots drawn but for those that are `fixed`. It may still be one that `invalid_claim`
+    refuses."""
     scene = _scene(problem)
     fillers: dict[str, str] = {}
     for slot in form.slots:
-        if slot in WORDS:
+        if fixed and slot in fixed:
+            fillers[slot] = fixed[slot]
+        elif slot in WORDS:
             choices = WORDS[slot].of(split)
             if slot in _DRAWN_VERBS and rng.random() < OWN_VERB_SHARE:
                 choices = tuple(v for v in choices if f" {_present(v)} " in scene.text) or choices
