@@ -103,24 +103,43 @@ def split_reasoning(completion: str, opened: bool = False) -> tuple[str, bool]:
     `opened` says that the chat template already wrote the opening tag. A closing tag without an opening one ends a
     block that began with the completion.
     """
+    outside, _, unfinished = _walk_reasoning(completion, opened)
+    return outside, unfinished
+
+
+def separate_reasoning(completion: str) -> tuple[str, str]:
+    """The text outside reasoning blocks and the text inside of them, which may be unfinished, both without tags."""
+    outside, inside, unfinished = _walk_reasoning(completion, False)
+    if outside == completion:
+        return outside, ""
+    # A channel that was left unfinished is what follows its marker.
+    return ("", f"{inside}{outside}".strip()) if unfinished and _CHANNEL.search(completion) else (
+        outside.strip(), inside.strip()
+    )  # fmt: skip
+
+
+def _walk_reasoning(completion: str, opened: bool) -> tuple[str, str, bool]:
     channels = list(_CHANNEL.finditer(completion))
     if channels:
         last = channels[-1]
-        return completion[last.end() :], last.group(1).casefold() != "final"
-    outside, position, depth = [], 0, int(opened)
+        before = _CHANNEL.sub("", completion[: last.start()])
+        return completion[last.end() :], before, last.group(1).casefold() != "final"
+    outside: list[str] = []
+    inside: list[str] = []
+    position, depth = 0, int(opened)
     for tag in sorted([*_OPEN.finditer(completion), *_CLOSE.finditer(completion)], key=re.Match.start):
+        part = completion[position : tag.start()]
         if tag.re is _OPEN:
-            if not depth:
-                outside.append(completion[position : tag.start()])
+            (inside if depth else outside).append(part)
             depth = 1
         else:
             if not depth:
-                outside = []
+                inside, outside = [*inside, *outside], []
+            inside.append(part)
             depth = 0
         position = tag.end()
-    if depth:
-        return "\n".join(outside), True
-    return "\n".join([*outside, completion[position:]]), False
+    (inside if depth else outside).append(completion[position:])
+    return "\n".join(outside), "\n".join(inside), bool(depth)
 
 
 _OPEN_AT_END = re.compile(rf"(?:{_OPEN.pattern})\s*\Z", re.IGNORECASE)

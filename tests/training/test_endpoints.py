@@ -1,0 +1,444 @@
+"""Endpoints: what is kept about them, and a session against a server in all its moods."""
+
+import json
+import time
+
+import pytest
+from helpers import keyring_file
+from helpers.openai_server import FakeServer
+
+import training.endpoints as module
+from training.endpoints import (
+    Budget,
+    ChatReply,
+    ChatRequest,
+    Endpoint,
+    EndpointError,
+    EndpointProblem,
+    EndpointSession,
+    EndpointStore,
+    Finish,
+    KeySource,
+    Price,
+    Usage,
+    endpoint_file,
+    estimate,
+    find_endpoint,
+    key_source,
+    list_endpoints,
+    remove_endpoint,
+    save_endpoint,
+    save_server_key,
+)
+from training.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    import keyring as library
+
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
+    monkeypatch.setattr(module, "BACKOFF_S", 0.01)
+    before = library.get_keyring()
+    library.set_keyring(keyring_file.FileKeyring())
+    yield tmp_path / "data"
+    library.set_keyring(before)
+
+
+def ask_for(text, **options):
+    return ChatRequest([{"role": "user", "content": text}], options.pop("max_tokens", 32), **options)
+
+
+def requests_of(count, **options):
+    return [ask_for(f"Question {i}", **options) for i in range(count)]
+
+
+def session_of(server, *, budget=None, on_meter=None, fresh=False, **fields):
+    endpoint = Endpoint(
+        fields.pop("name", ""), server.address, fields.pop("model", "m"), **{"timeout_s": 5.0, **fields}
+    )
+    return EndpointSession(endpoint, budget=budget, on_meter=on_meter, fresh=fresh)
+
+
+def test_replies_come_in_the_order_of_the_requests_and_are_asked_once():
+    with FakeServer(lambda body: body["messages"][-1]["content"][9:]) as server:
+        with session_of(server) as session:
+            replies = session.complete(requests_of(40))
+            assert [r.text for r in replies] == [str(i) for i in range(40)]
+            assert not any(r.cached for r in replies)
+            again = session.complete(requests_of(40))
+            assert all(r.cached for r in again)
+            assert session.meter.requests == session.meter.replies == session.meter.cached == 40
+        with session_of(server) as session:
+            assert [r.text for r in session.complete(requests_of(40))] == [str(i) for i in range(40)]
+            assert session.meter.requests == 0
+    assert server.bills == 40
+    assert 1 < server.most_at_once <= 8
+
+
+# ---------------------------------------------------------------------- what is kept
+
+
+def test_endpoints_are_kept_by_name_and_the_key_is_not_among_them(data):
+    made = save_endpoint(Endpoint("big", "https://example.com/v1/", "gpt", Price(1.0, 2.0), extra={"top_k": 4}))
+    save_endpoint(Endpoint("Alpha", "http://127.0.0.1:8000/v1"))
+    assert made.base_url == "https://example.com/v1"
+    assert [e.name for e in list_endpoints()] == ["Alpha", "big"]
+    assert find_endpoint("endpoint:BIG") == made
+    assert (made.argument, made.key) == ("endpoint:big", "https://example.com/v1#gpt")
+    unsaved = find_endpoint("http://127.0.0.1:9/v1#q")
+    assert (unsaved.argument, unsaved.name) == ("http://127.0.0.1:9/v1#q", "")
+    save_server_key(made.base_url, "sk-planted")
+    assert "sk-planted" not in endpoint_file().read_text()
+    remove_endpoint("big")
+    with pytest.raises(UserError, match=r"no endpoint named 'alpa'\. Did you mean endpoint:Alpha"):
+        find_endpoint("endpoint:alpa")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "two words"}, {"name": ""}, {"base_url": "ftp://host"}, {"base_url": "https://key@host/v1"},
+        {"base_url": "https://host/v1?key=1"}, {"concurrency": 0}, {"timeout_s": float("nan")}, {"price": Price(-1, 0)},
+        {"requests_per_minute": 0}, {"extra": {"api_key": "x"}}, {"extra": {"messages": []}}, {"base_url": "http://h:p"},
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_cannot_work_is_refused_with_its_field(wrong):
+    with pytest.raises(UserError):
+        save_endpoint(Endpoint(**{"name": "a", "base_url": "https://host/v1", **wrong}))
+    assert list_endpoints() == []
+
+
+def test_a_key_comes_from_the_keyring_or_the_environment_and_goes_over_tls_only(monkeypatch):
+    plain = Endpoint("my-server", "http://example.com/v1")
+    secure = Endpoint("my-server", "https://example.com/v1")
+    for endpoint in (plain, secure):
+        assert key_source(endpoint) is KeySource.NONE
+        save_server_key(endpoint.base_url, "sk-1")
+    assert (key_source(plain), key_source(secure)) == (KeySource.NONE, KeySource.KEYRING)
+    monkeypatch.setenv("SEIRENES_ENDPOINT_KEY_MY_SERVER", "sk-2")
+    assert (key_source(plain), key_source(secure)) == (KeySource.NONE, KeySource.ENVIRONMENT)
+    save_server_key(secure.base_url, "")
+    monkeypatch.delenv("SEIRENES_ENDPOINT_KEY_MY_SERVER")
+    assert key_source(secure) is KeySource.NONE
+    monkeypatch.setenv("TEST_KEYRING_LOCKED", "1")
+    with pytest.raises(UserError, match="SEIRENES_ENDPOINT_KEY_NAME"):
+        save_server_key(secure.base_url, "sk-1")
+
+
+# ---------------------------------------------------------------------- errors and retries
+
+
+def test_a_key_goes_to_its_own_server_and_nothing_comes_from_the_environment(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_BASE_URL", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/sk-foreign")
+    with FakeServer() as server, FakeServer(key="sk-mine") as other:
+        save_server_key(other.address, "sk-mine")
+        for each in (server, other):
+            with session_of(each) as session:
+                assert isinstance(session.complete([ask_for("q")])[0], ChatReply)
+    assert server.requests[0]["key"] is None
+    assert other.requests[0]["key"] == "Bearer sk-mine"
+    assert "sk-foreign" not in json.dumps([server.requests, other.requests])
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem", "bills"),
+    [("drop", "", 1), (503, "", 1), (429, "", 1), (500, "", 1), ("drop_after", "", 1), ("stream_cut", "", 1)],
+)
+def test_a_passing_fault_is_tried_again_with_the_same_idempotency_key(fault, problem, bills):
+    with FakeServer() as server, session_of(server) as session:
+        server.faults = [fault]
+        (reply,) = session.complete([ask_for("q")])
+        assert isinstance(reply, ChatReply), reply
+        assert server.bills == bills
+        assert len({r["idempotency"] for r in server.requests}) == 1
+        meter = session.meter
+        unsure = fault in ("drop", 500, "drop_after")
+        assert (meter.maybe_paid, meter.retried, meter.failed) == (unsure, len(server.requests) - 1, 0)
+        assert session._store.usage()[0].maybe_paid == unsure
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem", "said", "asked"),
+    [
+        ("garbage", "unreadable", "cannot be read", 1), ("not_json", "unreadable", "cannot be read", 1),
+        ("html", "unreadable", "web page", 1), ("empty", "unreadable", "no completion", 1),
+        ("tools", "unreadable", "called a tool", 1), ("error_in_reply", "unreadable", "an error in place", 1),
+        ("endless", "unreadable", "more than", 1), ("packed", "unreadable", "packed", 1),
+        ("redirect", "refused", "elsewhere", 1), (401, "refused", "wants a key", 1), (404, "refused", "ends with /v1", 1),
+        ("no_credit", "refused", "credit", 1), ("too_long", "too_long", "Allow fewer tokens", 1),
+        (400, "refused", "code 400", 1), (500, "busy", "code 500", 3), (503, "busy", "try again later", 3),
+        ("drop", "unreachable", "broke off", 3), ("drop_after", "unreachable", "broke off", 3),
+    ],
+)  # fmt: skip
+def test_a_lasting_fault_is_an_error_with_a_remedy_and_never_an_answer(fault, problem, said, asked):
+    with FakeServer() as server, session_of(server) as session:
+        server.always = fault
+        (error,) = session.complete([ask_for("q")])
+        assert isinstance(error, EndpointError)
+        assert (error.problem, len(server.requests)) == (problem, asked)
+        assert said in str(error)
+        assert session.meter.failed == 1
+        assert error.maybe_paid == (problem == "unreadable" or fault in (500, "drop", "drop_after"))
+        server.always = ""
+        assert isinstance(session.complete([ask_for("q")])[0], ChatReply)
+
+
+@pytest.mark.parametrize("fault", ["slow", "drip_head", "drip_body"])
+def test_a_server_that_is_too_slow_is_left_at_the_time_limit(fault):
+    with FakeServer() as server, session_of(server, timeout_s=1.0, attempts=1) as session:
+        session.complete([ask_for("warm")])
+        server.always, began = fault, time.monotonic()
+        (error,) = session.complete([ask_for("q")])
+    assert (error.problem, error.maybe_paid) == (EndpointProblem.TIMEOUT, True)
+    assert time.monotonic() - began < 2.5
+
+
+def test_no_server_is_said_at_once_and_known_to_be_unpaid():
+    with FakeServer() as server:
+        pass
+    with session_of(server) as session:
+        errors = session.complete(requests_of(100))
+        assert {e.problem for e in errors} == {EndpointProblem.UNREACHABLE}
+        assert "Connection refused" in str(errors[0])
+        assert session.meter.maybe_paid == 0
+        assert session.meter.requests < 60
+
+
+def test_after_a_failure_that_all_would_have_the_rest_is_not_sent():
+    with FakeServer() as server, session_of(server) as session:
+        server.always = 401
+        errors = session.complete(requests_of(100))
+        assert {e.problem for e in errors} == {EndpointProblem.REFUSED}
+    assert len(server.requests) <= 16
+
+
+@pytest.mark.parametrize("retry_after", ["0.3", "date"])
+def test_a_rate_limit_is_waited_out(retry_after):
+    with FakeServer(limit=(5, 0.8), retry_after=retry_after) as server, session_of(server) as session:
+        replies = session.complete(requests_of(12))
+        assert all(isinstance(r, ChatReply) for r in replies)
+        assert server.bills == 12
+        assert session.meter.maybe_paid == 0
+
+
+def test_requests_a_minute_are_spaced():
+    with FakeServer() as server, session_of(server, requests_per_minute=1200) as session:
+        session.complete([ask_for("warm")])
+        began = time.monotonic()
+        session.complete(requests_of(10))
+        assert time.monotonic() - began >= 9 * 0.05
+
+
+def test_a_cancelled_batch_ends_within_a_second_and_keeps_what_came():
+    with FakeServer(delay_s=3.0) as server, session_of(server, concurrency=4, timeout_s=30.0) as session:
+        server.delay_s = 0.0
+        session.complete([ask_for("warm")])
+        server.delay_s = 3.0
+        began = time.monotonic()
+        found = session.complete(requests_of(50), cancelled=lambda: time.monotonic() - began > 0.3)
+        assert time.monotonic() - began < 1.3
+        assert {e.problem for e in found} == {EndpointProblem.CANCELLED}
+        assert 1 <= sum(e.maybe_paid for e in found) <= 4
+        assert session.meter.maybe_paid == sum(e.maybe_paid for e in found)
+        server.delay_s = 0.0
+        assert all(isinstance(r, ChatReply) for r in session.complete(requests_of(50)))
+    assert server.bills == 51
+
+
+# ---------------------------------------------------------------------- parameters
+
+
+def test_what_a_server_refuses_by_name_is_left_out_and_said():
+    refused = {"seed", "temperature", "top_p", "logprobs", "stop"}
+    with (
+        FakeServer(
+            lambda _: "one END two", refuses=refused, max_tokens_name="max_completion_tokens", system=False
+        ) as server,
+        session_of(server, concurrency=1) as session,
+    ):
+        chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "q"}]
+        request = ChatRequest(chat, 16, 0.5, 0.9, 7, ("END",), logprobs=True)
+        (reply,) = session.complete([request])
+        assert set(reply.left_out) == {*refused, "system role"}
+        assert reply.text == "one "
+        sent = server.requests[-1]
+        assert (sent["max_completion_tokens"], "max_tokens" in sent) == (16, False)
+        assert sent["messages"] == [{"role": "user", "content": "Be brief.\n\nq"}]
+        asked = len(server.requests)
+        session.complete([ask_for("another", seed=1)])
+        assert len(server.requests) == asked + 1
+        assert any("seed" in note for note in session.notes)
+
+
+def test_reasoning_is_kept_apart_from_the_text():
+    with FakeServer(lambda _: "<think>hm</think>\n\n42", reasoning="first") as server, session_of(server) as session:
+        (reply,) = session.complete([ask_for("q")])
+        assert (reply.text, reply.reasoning) == ("42", "first\nhm")
+
+
+@pytest.mark.parametrize(
+    ("fault", "finish"), [("length", Finish.LENGTH), ("filtered", Finish.CONTENT_FILTER), ("no_finish", Finish.STOP)]
+)
+def test_a_completion_says_how_it_ended(fault, finish):
+    with FakeServer() as server, session_of(server) as session:
+        server.always = fault
+        (reply,) = session.complete([ask_for("q")])
+        assert reply.finish is finish
+
+
+def test_half_a_character_is_replaced():
+    with FakeServer() as server, session_of(server) as session:
+        server.always = "half_character"
+        assert session.complete([ask_for("q")])[0].text == "ends in ?"
+
+
+def test_log_probabilities_are_read_where_they_are_given():
+    with FakeServer(lambda _: {"Yes": -2.0, "no": -0.2}) as server, session_of(server) as session:
+        (reply,) = session.complete([ask_for("q", logprobs=True, top_logprobs=20)])
+        assert reply.first_logprobs == {"Yes": -2.0, "no": -0.2}
+
+
+# ---------------------------------------------------------------------- budget and usage
+
+
+@pytest.mark.parametrize(
+    ("usage", "kind"),
+    [("true", Usage.REPORTED), ("none", Usage.ESTIMATED), ("negative", Usage.CORRECTED), ("zero", Usage.CORRECTED),
+     ("absurd", Usage.REPORTED), ("words", Usage.CORRECTED)],
+)  # fmt: skip
+def test_tokens_are_counted_whatever_a_server_reports(usage, kind):
+    with FakeServer(lambda _: "some words " * 50) as server, session_of(server) as session:
+        server.usage = usage
+        (reply,) = session.complete([ask_for("a question " * 50, max_tokens=200)])
+        assert reply.usage is kind
+        assert reply.prompt_tokens >= 50
+        assert reply.completion_tokens >= 50
+        assert session.meter.tokens == reply.prompt_tokens + reply.completion_tokens
+        assert bool(session.notes) == (usage != "true")
+
+
+def test_a_budget_of_requests_is_kept_to_the_request_retries_included():
+    with FakeServer() as server, session_of(server, budget=Budget(requests=10)) as session:
+        server.faults = [503, 503]
+        found = session.complete(requests_of(30))
+        assert len(server.requests) == session.meter.requests == 10
+        assert sum(isinstance(r, ChatReply) for r in found) == 8
+        assert {e.problem for e in found if isinstance(e, EndpointError)} == {EndpointProblem.BUDGET}
+        assert session.meter.left.requests == 0
+        assert session.meter.failed == 0
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=900), Budget(money=0.0009)])
+def test_a_budget_of_tokens_or_money_is_never_passed_and_well_used(budget):
+    with FakeServer() as server, session_of(server, budget=budget, price=Price(1.0, 1.0)) as session:
+        session.complete(requests_of(100))
+        meter = session.meter
+        assert 700 <= meter.tokens <= 900
+        assert meter.cost == pytest.approx(meter.tokens / 1e6)
+        assert server.bills == meter.replies
+
+
+def test_money_without_a_price_is_refused_and_minutes_end():
+    with FakeServer() as server:
+        with pytest.raises(UserError, match="no price"):
+            session_of(server, budget=Budget(money=1.0))
+        with session_of(server, budget=Budget(minutes=0.0)) as session:
+            assert session.complete([ask_for("q")])[0].problem is EndpointProblem.BUDGET
+        assert not server.requests
+
+
+def test_an_estimate_is_between_what_is_usual_and_the_most():
+    endpoint = Endpoint("a", "https://h/v1", "m", Price(2.0, 4.0, "EUR"))
+    found = estimate(endpoint, 1000, 100, 500, 50)
+    assert (found.requests, found.tokens, found.currency) == (1000, 150_000, "EUR")
+    assert found.cost == pytest.approx(0.4)
+    assert found.at_most > 2.0
+    assert estimate(Endpoint("a", "https://h/v1"), 1, 1, 1, 1).cost is None
+
+
+# ---------------------------------------------------------------------- cache and streams
+
+
+def test_a_sample_index_or_a_parameter_makes_another_request_and_a_repeat_does_not():
+    with FakeServer() as server, session_of(server) as session:
+        first = session.complete([ask_for("q", temperature=1.0, sample=i % 3) for i in range(6)])
+        assert [r.text for r in first[:3]] == [r.text for r in first[3:]]
+        assert server.bills == 3
+        session.complete([ask_for("q", temperature=1.0, max_tokens=33), ask_for("q", temperature=0.9)])
+        assert server.bills == 5
+    with FakeServer() as server, session_of(server, fresh=True) as session:
+        session.complete([ask_for("q")])
+        session.complete([ask_for("q")])
+        assert server.bills == 2
+
+
+def test_the_ledger_outlives_the_cache():
+    with FakeServer() as server:
+        with session_of(server, price=Price(1.0, 1.0, "EUR")) as session:
+            session.complete(requests_of(5))
+        with EndpointStore() as store:
+            assert store.clear() == 5
+            (usage,) = store.usage()
+            assert (usage.requests, usage.paid, usage.maybe_paid, usage.currency) == (5, 5, 0, "EUR")
+            assert usage.cost == pytest.approx((usage.prompt_tokens + usage.completion_tokens) / 1e6)
+            assert store.usage(time.time() + 1) == []
+        with session_of(server) as session:
+            session.complete(requests_of(5))
+    assert server.bills == 10
+
+
+def test_a_row_that_another_session_asks_for_is_waited_for():
+    import threading
+
+    with FakeServer(delay_s=0.3) as server, session_of(server) as one, session_of(server) as two:
+        found = []
+        threads = [threading.Thread(target=lambda s=s: found.extend(s.complete([ask_for("q")]))) for s in (one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({r.text for r in found}) == 1
+        assert server.bills == 1
+
+
+def test_a_stream_is_shown_as_it_comes_and_kept():
+    with FakeServer(lambda _: "a b c d", reasoning="hm") as server, session_of(server) as session:
+        parts = []
+        reply = session.stream(ask_for("q"), parts.append)
+        assert (reply.text, reply.reasoning, "".join(parts)) == ("a b c d", "hm", "a b c d")
+        assert reply.usage is Usage.REPORTED
+        assert session.complete([ask_for("q")])[0].cached
+        again = []
+        assert session.stream(ask_for("q"), again.append).cached
+        assert again == ["a b c d"]
+
+
+@pytest.mark.parametrize(("fault", "problem"), [("stream_garbage", "unreadable"), ("stream_cut", "unreachable")])
+def test_a_stream_that_breaks_is_an_error_and_its_text_is_not_shown_twice(fault, problem):
+    with FakeServer(lambda _: "a b c d") as server, session_of(server) as session:
+        server.always, parts = fault, []
+        with pytest.raises(EndpointError) as caught:
+            session.stream(ask_for("q"), parts.append)
+        assert (caught.value.problem, caught.value.maybe_paid) == (problem, True)
+        assert "".join(parts) == "a b"
+
+
+def test_a_stream_can_be_cancelled():
+    with FakeServer(lambda _: "a b c d e f g h") as server, session_of(server) as session:
+        server.always, parts = "stream_slow", []
+        with pytest.raises(EndpointError) as caught:
+            session.stream(ask_for("q"), parts.append, cancelled=lambda: bool(parts))
+        assert caught.value.problem is EndpointProblem.CANCELLED
+
+
+def test_the_meter_is_reported_while_requests_are_asked():
+    seen = []
+    with FakeServer(delay_s=0.3) as server, session_of(server, on_meter=seen.append, concurrency=2) as session:
+        session.complete(requests_of(6))
+    assert len(seen) >= 3
+    assert [m.replies for m in seen] == sorted(m.replies for m in seen)
+    assert seen[-1].replies == 6
+    assert seen[-1].requests_per_s > 0
