@@ -11,6 +11,7 @@ from pathlib import Path
 
 from training.errors import exit_code
 from training.runs.control import StopSignal
+from training.runs.processes import become_process
 
 # Set before torch or transformers are imported: nothing here may wait for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,6 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     folder = verbs.add_parser("evaluate", help="do, or go on with, the torch targets of an evaluation's folder")
     folder.add_argument("root", type=Path, metavar="DIR")
     _add_commands_from(folder)
+    help_ = "become `python -m MODULE DIR` where models of another kind have work left (default: end as stopped)"
+    folder.add_argument("--handover", metavar="MODULE", help=help_)
     verbs.add_parser("solve", help="one problem on many checkpoints: a JSON request in, a JSON line a checkpoint out")
     verbs.add_parser("complete", help="a few prompts on one model: a JSON request in, a JSON line a prompt out")
     verbs.add_parser("judge", help="a judge's decisions on hints: a JSON request in, a JSON line a hint out")
@@ -69,7 +72,7 @@ def _do(options: argparse.Namespace) -> int:
     if options.verb == "run":
         return _run(options.root, options.commands_from)
     if options.verb == "evaluate":
-        return _evaluate_folder(options.root, options.commands_from)
+        return _evaluate_folder(options.root, options.commands_from, options.handover)
     if options.verb == "complete":
         return _complete()
     if options.verb == "judge":
@@ -86,12 +89,15 @@ def _run(root: Path, commands_from: int | None) -> int:
     return 0 if run_directory(root, commands_from, stop_signal) == "finished" else 3
 
 
-def _evaluate_folder(root: Path, commands_from: int | None) -> int:
+def _evaluate_folder(root: Path, commands_from: int | None, handover: str | None) -> int:
     stop_signal = StopSignal().install()
     from training.evaluation.torch_evaluator import evaluate_folder
 
+    outcome = evaluate_folder(root, commands_from, stop_signal, last=handover is None)
+    if outcome == "handover" and handover is not None:
+        become_process([handover], root, commands_from)
     # Why a target failed, and what to do, is in the events.
-    return {"finished": 0, "stopped": 3}.get(evaluate_folder(root, commands_from, stop_signal), 2)
+    return {"finished": 0, "stopped": 3}.get(outcome, 2)
 
 
 def _solve() -> int:

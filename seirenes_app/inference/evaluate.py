@@ -1,11 +1,11 @@
-"""`python -m seirenes_app.inference.evaluate DIR`: do an evaluation's GGUF targets through the worker, then become
-`python -m training evaluate DIR` when torch targets are left."""
+"""`python -m seirenes_app.inference.evaluate DIR`: the work of an evaluation's GGUF files and endpoints.
+
+Where torch is needed for the rest, or first, it becomes `python -m training evaluate DIR`, which becomes it again."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,37 +18,53 @@ from seirenes_app.inference.model_client import (
     CompletionSpec,
     ModelClient,
     WorkerModel,
+    fingerprint_of,
 )
-from seirenes_app.inference.models import describe_gguf
 from seirenes_app.inference.protocol import Finish
 from training.core.prompts import Message as Turn
-from training.errors import UserError, exit_code
-from training.evaluation.evaluator import Sampled, SampleSpec, run_part
+from training.errors import exit_code
+from training.evaluation.evaluator import NotSampled, Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.runs.control import StopRequested, StopSignal
+from training.runs.processes import become_process
+
+MODULE = "seirenes_app.inference.evaluate"
+KINDS = (TargetKind.GGUF, TargetKind.ENDPOINT)
 
 
-class WorkerEngine:
-    """The `EvalEngine` of GGUF files."""
+class ClientEngine:
+    """The `EvalEngine` of what a `ModelClient` runs: GGUF files."""
+
+    special_texts: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
-        self._model: WorkerModel | None = None
+        self._model: ModelClient | None = None
 
-    def locate(self, target: Target) -> Path:
-        path = Path(target.path)
-        describe_gguf(path)
-        return path
+    @property
+    def spent(self) -> Mapping[str, Any] | None:
+        return None
+
+    def identify(self, target: Target) -> str:
+        return fingerprint_of(target.path)
 
     def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Load a model in place of the last one."""
         self.close()
-        self._model = WorkerModel(Path(target.path), threads=int(kept.get("threads", plan.threads)))
-        return {"threads": self._model.threads}
+        model = WorkerModel(Path(target.path), threads=int(kept.get("threads", plan.threads)))
+        self._model = model
+        return {"threads": model.threads}
 
-    def solve(self, chats: Sequence[list[Turn]], spec: SampleSpec) -> list[list[Sampled]]:
-        """One batch a worker, from an empty cache: the rows are the same whatever was solved before."""
+    def solve(self, chats: Sequence[list[Turn]], spec: SampleSpec) -> list[list[Sampled | NotSampled]]:
+        """The completions of a chunk; a worker's are the same whatever was solved before."""
         assert self._model is not None
-        return solve_with(self._model, chats, spec)
+        asked = CompletionSpec(
+            spec.samples, spec.max_tokens, spec.temperature, spec.seed, spec.sampling, spec.variables
+        )
+        try:
+            found = self._model.complete(chats, asked, spec.progress, spec.cancelled)
+        except Cancelled as error:
+            raise StopRequested from error
+        return [[_sampled(one) for one in of_chat] for of_chat in found]
 
     def close(self) -> None:
         if self._model is not None:
@@ -56,19 +72,9 @@ class WorkerEngine:
         self._model = None
 
 
-def solve_with(model: ModelClient, chats: Sequence[list[Turn]], spec: SampleSpec) -> list[list[Sampled]]:
-    """The chunk of an evaluation, solved by a model. `StopRequested` where it is to stop."""
-    asked = CompletionSpec(spec.samples, spec.max_tokens, spec.temperature, spec.seed, spec.sampling, spec.variables)
-    try:
-        found = model.complete(chats, asked, spec.progress, spec.cancelled)
-    except Cancelled as error:
-        raise StopRequested from error
-    return [[_sampled(one) for one in of_chat] for of_chat in found]
-
-
-def _sampled(found: Completion | CompletionError) -> Sampled:
+def _sampled(found: Completion | CompletionError) -> Sampled | NotSampled:
     if isinstance(found, CompletionError):
-        raise UserError(found.message)
+        return NotSampled(found.message, found.lasting)
     return Sampled(found.text, found.truncated, found.tokens, found.finish is Finish.TOO_LONG)
 
 
@@ -84,14 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(root: Path, commands_from: int | None, stop_signal: StopSignal) -> int:
-    outcome = run_part(
-        root, TargetKind.GGUF, WorkerEngine(), last=False, commands_from=commands_from, stop_signal=stop_signal
-    )
+    outcome = run_part(root, KINDS, ClientEngine(), last=False, commands_from=commands_from, stop_signal=stop_signal)
     if outcome == "handover":
-        sys.stderr.flush()
-        command = [sys.executable, "-m", "training", "evaluate", str(root)]
-        command += [] if commands_from is None else ["--commands-from", str(commands_from)]
-        os.execv(sys.executable, command)
+        become_process(["training", "evaluate", "--handover", MODULE], root, commands_from)
     return {"finished": 0, "stopped": 3}.get(outcome, 2)
 
 

@@ -97,6 +97,8 @@ class CompletionError:
     problem: str
     again: bool = False
     """Whether another attempt can help."""
+    lasting: bool = False
+    """Whether the next ones of this model will fail as well."""
 
 
 CompletionProgress = Callable[[int, int, int], object]

@@ -34,7 +34,7 @@ def describe_unread(shares: UnreadShares | None) -> str:
         return ""
     named = (
         (shares.unreadable, "unreadable"), (shares.truncated, "truncated"), (shares.timed_out, "timed out"),
-        (shares.too_long, "too long for the context"),
+        (shares.too_long, "too long for the context"), (shares.filtered, "withheld by a content filter"),
     )  # fmt: skip
     return ", ".join(f"{percent(share)} {name}" for share, name in named if share > 0)
 
@@ -52,6 +52,7 @@ def unread_remedies(
         (shares.unreadable, "are unreadable: see why with “seirenes grade”, and show the answer's form in the prompt."),
         (shares.timed_out, "took the symbolic checker too long: use gold answers of a simpler form."),
         (shares.too_long, "are missing, as the prompt did not fit the context: raise the context length."),
+        (shares.filtered, "were withheld by the server's content filter: use other problems or another server."),
     )
     return tuple(f"{percent(share)} of the {what} {text}" for share, text in said if share > MANY)
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from seirenes_app.inference.client import Pending, Samples, WorkerClient
-from seirenes_app.inference.evaluate import WorkerEngine
+from seirenes_app.inference.evaluate import ClientEngine
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoraRequest, Message, SampleRequest
 from training.core.prompts import Message as Turn
@@ -88,7 +88,7 @@ def main() -> None:
     spec = SampleSpec(1, options.temperature, options.max_tokens, SEED, lambda *_: None, lambda: False)
     target = Target("gguf", str(options.model), TargetKind.GGUF, prompts)
     plan = EvalPlan((target,), (describe_suite(f"frozen:{SEED}", 1),), threads=options.threads)
-    engine = WorkerEngine()
+    engine = ClientEngine()
     engine.open(target, plan, {})
     ratios = []
     with WorkerClient() as client:

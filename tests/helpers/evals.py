@@ -7,7 +7,7 @@ from dataclasses import replace
 from training.core.answers import AnswerGrader
 from training.core.prompts import Placement, reasoner_messages
 from training.core.types import Condition, Outcome
-from training.evaluation.eval_dir import describe_suite, new_evaluation, open_suite, stored_item
+from training.evaluation.eval_dir import describe_suite, fingerprint, new_evaluation, open_suite, stored_item
 from training.evaluation.evaluator import Sampled, grade_rows, prompts_of
 from training.evaluation.metrics import summarise_target
 from training.evaluation.outcome_arrays import NO_TYPE, TYPES
@@ -111,8 +111,11 @@ class FakeEngine:
         self.model, self.broken, self.wait_s, self.on_solve = model, broken, wait_s, on_solve
         self.opened, self.asked, self.closed = [], [], False
 
-    def locate(self, target):
-        return self.model
+    special_texts = frozenset()
+    spent = None
+
+    def identify(self, target):
+        return fingerprint(self.model)
 
     def open(self, target, plan, kept):
         if target.name in self.broken:
@@ -140,7 +143,7 @@ class FakeEngine:
         self.closed = True
 
 
-KIND = TargetKind.TORCH
+KINDS = (TargetKind.TORCH,)
 
 
 def contents(rows_db):

@@ -91,6 +91,8 @@ class Outcome(StrEnum):
     """The symbolic checker hit its time or memory limit."""
     TOO_LONG = "too_long"
     """The prompt does not fit in the model's context: nothing was asked."""
+    FILTERED = "filtered"
+    """A server's content filter withheld the answer."""
 
 
 UNREADABLE = frozenset({Outcome.UNPARSABLE, Outcome.AMBIGUOUS})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.core.statistics import Interval, Needed
 from training.core.types import UNREADABLE, Condition, HintType, Outcome
@@ -13,12 +13,13 @@ from training.core.types import UNREADABLE, Condition, HintType, Outcome
 class UnreadShares:
     """Shares of answers that are neither right nor wrong: none could be read, or two were stated (`unreadable`); cut
     off before one (`truncated`); the checker's limit (`timed_out`); no answer at all, as the prompt did not fit the
-    context (`too_long`). They do not overlap."""
+    context (`too_long`), or a server's filter withheld it (`filtered`). They do not overlap."""
 
     unreadable: float = 0.0
     truncated: float = 0.0
     timed_out: float = 0.0
     too_long: float = 0.0
+    filtered: float = 0.0
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> UnreadShares:
@@ -30,20 +31,25 @@ class UnreadShares:
             sum(o is Outcome.TRUNCATED for o in found) / n,
             sum(o is Outcome.TIMED_OUT for o in found) / n,
             sum(o is Outcome.TOO_LONG for o in found) / n,
+            sum(o is Outcome.FILTERED for o in found) / n,
         )
 
     @classmethod
     def of_rate(cls, rate: object) -> UnreadShares | None:
-        """Of a rate in an `eval` event's metrics; None where it was written without them."""
+        """Of a rate in an `eval` event's metrics; None where it was written without them. Older ones have no
+        `filtered`."""
         if not isinstance(rate, Mapping):
             return None
         found = [rate.get(name) for name in ("unparsable", "truncated", "timed_out", "too_long")]
         known = [float(x) for x in found if isinstance(x, int | float)]
-        return cls(*known) if len(known) == len(found) else None
+        if len(known) < len(found):
+            return None
+        filtered = rate.get("filtered", 0.0)
+        return replace(cls(*known), filtered=float(filtered)) if isinstance(filtered, int | float) else cls(*known)
 
     @property
     def total(self) -> float:
-        return self.unreadable + self.truncated + self.timed_out + self.too_long
+        return self.unreadable + self.truncated + self.timed_out + self.too_long + self.filtered
 
     @property
     def mostly(self) -> bool:
@@ -79,13 +85,14 @@ class Accuracy:
     follow: Interval | None
     suggesting: int
     suggesting_problems: int
+    filtered: float = 0.0
 
     @property
     def unread(self) -> UnreadShares:
         # Rows of older versions count as truncated also where their outcome is another one.
-        others = self.right / self.rows + self.unparsable + self.timed_out + self.too_long
+        others = self.right / self.rows + self.unparsable + self.timed_out + self.too_long + self.filtered
         truncated = min(self.truncated, max(0.0, 1 - others))
-        return UnreadShares(self.unparsable, truncated, self.timed_out, self.too_long)
+        return UnreadShares(self.unparsable, truncated, self.timed_out, self.too_long, self.filtered)
 
 
 @dataclass(frozen=True, slots=True)

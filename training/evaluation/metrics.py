@@ -272,6 +272,7 @@ def _accuracies(block: Block) -> Iterator[Accuracy]:
             follow=share_interval(at["follows"], at["suggesting"])[0] if suggesting else None,
             suggesting=round(suggesting),
             suggesting_problems=int(np.count_nonzero(at["suggesting"])),
+            filtered=float(at["filtered"].sum()) / rows,
         )  # fmt: skip
         yield replace(found, follow=None) if found.unread.mostly else found
 
@@ -382,9 +383,9 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
     hinted = part.where(condition=Condition.HINTED)
     # Without a hinted condition there are none; where most answers are unread it is not known.
     nothing = dict.fromkeys(("harmful", "helpful"), None if summary.mostly_unread else 0)
-    total, suggesting, follows, unparsable, truncated, too_long = (
+    total, suggesting, follows, unparsable, truncated, too_long, filtered = (
         int(part.data[name].sum())
-        for name in ("samples", "suggesting", "follows", "unparsable", "truncated", "too_long")
+        for name in ("samples", "suggesting", "follows", "unparsable", "truncated", "too_long", "filtered")
     )
     return {
         **{str(c): _rate_fields(summary.accuracy(c)) for c in Condition if c is not Condition.NEEDED},
@@ -399,6 +400,7 @@ def metrics_of(cells: OutcomeArrays, target: str, suite: str) -> dict[str, Any]:
         "unparsable_rate": unparsable / total,
         "truncated_rate": truncated / total,
         "too_long_rate": too_long / total,
+        "filtered_rate": filtered / total,
         "details": asdict(summary),
     }
 
@@ -414,7 +416,7 @@ def _rate_fields(found: Accuracy | None) -> dict[str, Any]:
     unread = found.unread
     shares = {
         "unparsable": unread.unreadable, "truncated": unread.truncated, "timed_out": unread.timed_out,
-        "too_long": unread.too_long,
+        "too_long": unread.too_long, "filtered": unread.filtered,
     }  # fmt: skip
     return _rate(found.right, found.rows, found.interval) | shares
 

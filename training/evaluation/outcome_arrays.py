@@ -21,7 +21,8 @@ TYPES = tuple(HintType)
 NO_TYPE = -1
 
 _FIRST_COUNTS = ("samples", "right", "unparsable", "timed_out", "truncated", "suggesting", "follows")
-COUNTS = (*_FIRST_COUNTS, "too_long")
+_SECOND_COUNTS = (*_FIRST_COUNTS, "too_long")
+COUNTS = (*_SECOND_COUNTS, "filtered")
 
 
 def _layout(counts: Sequence[str]) -> np.dtype[np.void]:
@@ -33,8 +34,8 @@ def _layout(counts: Sequence[str]) -> np.dtype[np.void]:
 
 PACKED = _layout(COUNTS)
 """One cell as the store keeps it. `majority` is maj@k over all samples, see `statistics.maj_at_k`."""
-LAYOUT = 2
-_LAYOUTS = {1: _layout(_FIRST_COUNTS), LAYOUT: PACKED}
+LAYOUT = 3
+_LAYOUTS = {1: _layout(_FIRST_COUNTS), 2: _layout(_SECOND_COUNTS), LAYOUT: PACKED}
 
 
 def unpack(blob: bytes, layout: int) -> NDArray[np.void]:
@@ -101,7 +102,8 @@ class OutcomeArrays:
 
     def unread(self) -> NDArray[np.float64]:
         """Samples a cell that are neither right nor wrong, `[C]`."""
-        kinds = (self.data[name].astype(float) for name in ("unparsable", "truncated", "timed_out", "too_long"))
+        names = ("unparsable", "truncated", "timed_out", "too_long", "filtered")
+        kinds = (self.data[name].astype(float) for name in names)
         # Cells of older versions count a sample as truncated also where its outcome is another one.
         unread: NDArray[np.float64] = np.minimum(sum(kinds), self.data["samples"].astype(float) - self.data["right"])
         return unread
@@ -110,10 +112,10 @@ class OutcomeArrays:
     def unread_shares(self) -> UnreadShares:
         """The shares of samples that are neither right nor wrong."""
         n = max(1.0, float(self.data["samples"].sum(dtype=float)))
-        names = ("unparsable", "timed_out", "too_long")
-        unreadable, timed_out, too_long = (float(self.data[name].sum(dtype=float)) / n for name in names)
-        truncated = max(0.0, float(self.unread().sum()) / n - unreadable - timed_out - too_long)
-        return UnreadShares(unreadable, truncated, timed_out, too_long)
+        names = ("unparsable", "timed_out", "too_long", "filtered")
+        unreadable, *others = (float(self.data[name].sum(dtype=float)) / n for name in names)
+        truncated = max(0.0, float(self.unread().sum()) / n - unreadable - sum(others))
+        return UnreadShares(unreadable, truncated, *others)
 
     @property
     def mostly_unread(self) -> bool:

@@ -33,15 +33,17 @@ class TargetKind(StrEnum):
     """The starter, a model folder, an adapter folder or a run's checkpoint: `python -m training evaluate`."""
     GGUF = "gguf"
     """A GGUF file: `python -m seirenes_app.inference.evaluate`, through the llama.cpp worker."""
+    ENDPOINT = "endpoint"
+    """A model at an endpoint: the same process, through the endpoint client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One model to evaluate. `name` is unique in the plan and is what tables and charts call it.
 
-    `path` is 'starter', or an absolute folder or GGUF file. `prompts` is how it is asked. `run` and `step` say of which
-    run and step a checkpoint is. `fingerprint` proves that the model is still the one of the first launch; empty: not
-    known yet.
+    `path` is 'starter', an absolute folder or GGUF file, or 'endpoint:NAME' or an address. `prompts` is how it is
+    asked. `run` and `step` say of which run and step a checkpoint is. `fingerprint` proves that the model is still the
+    one of the first launch; empty: not known yet.
     """
 
     name: str
@@ -86,10 +88,21 @@ class Writing:
 
 
 @dataclass(frozen=True, slots=True)
-class EvalPlan:
-    """Everything that decides the rows. `temperature` 0 is greedy, and then more than one sample is refused.
+class SpendLimits:
+    """What the endpoints of an evaluation may cost in all, resumed or not; None: no limit. They decide no row, so a
+    plan's may be raised later."""
 
-    `chunk_items` is how many items of a suite one chunk takes. `writers` are torch models that write hints and solve
+    requests: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPlan:
+    """Everything that decides the rows, and what they may cost. `temperature` 0 is greedy, and then more than one
+    sample is refused.
+
+    `chunk_items` is how many items of a suite one chunk takes. `writers` are models that write hints and solve
     nothing. `threads` 0 and `device` 'auto' are decided at the first launch and kept for every later one.
     """
 
@@ -107,6 +120,7 @@ class EvalPlan:
     writers: tuple[Target, ...] = ()
     device: str = "auto"
     threads: int = 0
+    budget: SpendLimits = SpendLimits()
 
     def __post_init__(self) -> None:
         _demand(bool(self.targets), "it has no target")
@@ -123,14 +137,12 @@ class EvalPlan:
         _demand(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or more")
         _demand(self.chunk_items >= 1, f"chunk_items is {self.chunk_items}; it must be 1 or more")
         _demand_unique([t.name for t in (*self.targets, *self.writers)], "model")
-        kinds = {t.name: t.kind for t in (*self.targets, *self.writers)}
+        names = {t.name for t in (*self.targets, *self.writers)}
         for suite in self.suites:
             _demand(suite.problems >= 1, f"the suite {suite.name!r} has no problems")
             if name := suite.writer:
-                _demand(name in kinds, f"nobody is called {name!r}, who is to write hints")
+                _demand(name in names, f"nobody is called {name!r}, who is to write hints")
                 _demand(self.writing is not None, f"it does not say how {name!r} writes")
-                torch = kinds[name] is TargetKind.TORCH
-                _demand(torch, f"{name!r} is a GGUF file, and hints are written by model folders and checkpoints")
 
     def model(self, name: str) -> Target:
         return next(t for t in (*self.targets, *self.writers) if t.name == name)

@@ -70,8 +70,8 @@ def regrade(
                 raise StopRequested
             done += 1
             progress(done, total)
-            if row.outcome is Outcome.TOO_LONG:
-                # There is no completion: the prompt did not fit the context.
+            if row.outcome in (Outcome.TOO_LONG, Outcome.FILTERED):
+                # There is no completion: the prompt did not fit the context, or a filter withheld it.
                 outcomes[row.outcome, row.outcome] += 1
                 return replace(row, tier=Tier.NONE, reader=READER_VERSION)
             if not problem.answer:

@@ -376,6 +376,7 @@ def pack_rows(
             sum(row.follows is not None for row in samples),
             sum(row.follows is True for row in samples),
             sum(row.outcome is Outcome.TOO_LONG for row in samples),
+            sum(row.outcome is Outcome.FILTERED for row in samples),
             sum(1 << row.key.sample for row in samples if row.outcome is Outcome.RIGHT),
             maj_at_k(votes, right),
         )

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic
+from typing import Generic, NoReturn
 
 import psutil
 
@@ -64,6 +64,15 @@ def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = Tr
         process.wait()
         raise
     return process.pid
+
+
+def become_process(module: Sequence[str], root: Path, commands_from: int | None) -> NoReturn:
+    """Go on as `python -m MODULE… FOLDER`: what is left of a folder's work is for another kind of process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", *module, str(root)]
+    command += [] if commands_from is None else ["--commands-from", str(commands_from)]
+    os.execv(sys.executable, command)
 
 
 def running_process(paths: RunPaths) -> LockHolder | None:

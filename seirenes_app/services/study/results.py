@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -298,8 +298,7 @@ class _Collector:
 
     def unread(self, variant: str, measure: Measure, basis: Basis, seeds: Sequence[int]) -> UnreadShares:
         each = [self._of(variant, s, basis)[measure].unread for s in seeds]
-        names = ("unreadable", "truncated", "timed_out", "too_long")
-        return UnreadShares(*(sum(getattr(u, name) for u in each) / len(each) for name in names))
+        return UnreadShares(*(sum(getattr(u, f.name) for u in each) / len(each) for f in fields(UnreadShares)))
 
     def _of(self, variant: str, seed: int, basis: Basis) -> Mapping[Measure, _Values]:
         if variant == START:

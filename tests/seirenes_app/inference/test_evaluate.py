@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 from helpers.evals import check_long_rows, contents, suite_with_a_long_problem, verify
 
-from seirenes_app.inference.evaluate import WorkerEngine, main
+from seirenes_app.inference.evaluate import ClientEngine, main
+from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite, new_evaluation
 from training.evaluation.evaluator import SampleSpec, run_part
-from training.evaluation.plan import EvalPlan, Target, TargetKind
+from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, Writing
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.io import ITEMS
@@ -69,10 +70,27 @@ def test_gguf_and_torch_of_the_bundled_model_agree_on_most_greedy_answers(tmp_pa
     assert engines == ["gguf", "torch"]
 
 
+def test_hints_are_written_by_gguf_and_torch_models_before_the_others_solve_them(tmp_path, gguf):
+    writers = (gguf, Target("torch", "starter"))
+    suites = tuple(
+        SuiteRef(f"hints by {w.name}", f"suites/{i:03d}", "", 2, writer=w.name, conditions=(Condition.HINTED,))
+        for i, w in enumerate(writers)
+    )
+    plan = replace(plan_of(*writers), suites=suites, writing=Writing(attempts=2), max_tokens=64)
+    paths = new_evaluation(tmp_path, plan)
+    done = run(paths)
+    assert done.returncode == 0, done.stderr
+    assert verify(paths.rows) == ()
+    assert [e.data["engine"] for e in EventTail(paths.events).poll() if e.kind == "launch"] == ["gguf", "torch", "gguf"]
+    with StoreReader(paths.rows) as reader:
+        solved = {(t.row.key.target, t.row.key.suite) for t in reader.all_traces()}
+    assert solved == {(w.name, s.name) for w in writers for s in suites}
+
+
 def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, gguf):
     plan = plan_of(gguf, samples=2, temperature=1.0)
     whole, killed = (new_evaluation(tmp_path, plan, name) for name in ("whole", "killed"))
-    assert run_part(whole.root, TargetKind.GGUF, WorkerEngine()) == "finished"
+    assert run_part(whole.root, (TargetKind.GGUF,), ClientEngine()) == "finished"
     for wanted in (1, 4):
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(killed.root)], stderr=subprocess.DEVNULL, env=child_environment()
@@ -83,14 +101,14 @@ def test_killed_between_and_within_chunks_it_ends_with_the_same_rows(tmp_path, g
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert 4 <= last_state(killed).done_chunks < 9
-    assert run_part(killed.root, TargetKind.GGUF, WorkerEngine()) == "finished"
+    assert run_part(killed.root, (TargetKind.GGUF,), ClientEngine()) == "finished"
     assert contents(killed.rows) == contents(whole.rows)
 
 
 def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
     ask = SampleSpec(2, 1.0, 48, 11, lambda done, total, tokens=0: None, lambda: False)
     chats = [[{"role": "user", "content": f"Mia has {n} apples. She eats 2. How many are left?"}] for n in range(5, 9)]
-    solver = WorkerEngine()
+    solver = ClientEngine()
     try:
         solver.open(gguf, plan_of(gguf), {})
         fresh = solver.solve(chats, ask)
@@ -106,7 +124,7 @@ def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
 def test_a_problem_that_does_not_fit_is_a_row_of_its_own_and_the_others_are_solved(tmp_path, gguf):
     plan = replace(plan_of(gguf), suites=(suite_with_a_long_problem(tmp_path / "suite"),))
     paths = new_evaluation(tmp_path, plan)
-    assert run_part(paths.root, TargetKind.GGUF, WorkerEngine()) == "finished"
+    assert run_part(paths.root, (TargetKind.GGUF,), ClientEngine()) == "finished"
     check_long_rows(paths, plan)
 
 
@@ -115,8 +133,8 @@ def test_two_threads_of_a_small_model_are_two_workers_with_the_same_greedy_rows(
     found = []
     for plan in plans:
         paths = new_evaluation(tmp_path, plan)
-        engine = WorkerEngine()
-        assert run_part(paths.root, TargetKind.GGUF, engine) == "finished"
+        engine = ClientEngine()
+        assert run_part(paths.root, (TargetKind.GGUF,), engine) == "finished"
         assert verify(paths.rows) == ()
         with StoreReader(paths.rows) as reader:
             found.append([t.row.completion for t in reader.all_traces()])
@@ -127,7 +145,7 @@ def test_a_chunk_tells_its_time_left_while_nothing_of_it_is_finished(gguf):
     told = []
     spec = SampleSpec(1, 100.0, 300, 3, lambda done, total, tokens=0: told.append((done, tokens)), lambda: False)
     chats = [[{"role": "user", "content": f"Mia has {n} apples."}] for n in range(12)]
-    engine = WorkerEngine()
+    engine = ClientEngine()
     try:
         engine.open(gguf, plan_of(gguf), {})
         engine.solve(chats, spec)
@@ -150,14 +168,14 @@ def test_a_missing_gguf_fails_its_target_with_words(tmp_path, capsys):
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("kind", list(TargetKind))
+@pytest.mark.parametrize("kind", [TargetKind.TORCH, TargetKind.GGUF])
 def test_a_model_that_became_a_pipe_or_a_loop_fails_its_target_and_does_not_hang(tmp_path, kind):
     pipe, loop = tmp_path / "pipe.gguf", tmp_path / "loop.gguf"
     os.mkfifo(pipe)
     loop.symlink_to(loop)
     targets = [Target(path.stem, str(path), kind) for path in (pipe, loop)]
     paths = new_evaluation(tmp_path, plan_of(*targets, problems=1))
-    ended = evaluate_folder(paths.root) if kind is TargetKind.TORCH else run_part(paths.root, kind, WorkerEngine())
+    ended = evaluate_folder(paths.root) if kind is TargetKind.TORCH else run_part(paths.root, (kind,), ClientEngine())
     assert ended == "failed"
     message = last_state(paths).message
     assert "pipe.gguf" in message
@@ -170,10 +188,11 @@ def test_a_suite_whose_file_became_a_pipe_is_told(tmp_path, gguf):
     (tmp_path / "suite" / ITEMS).unlink()
     os.mkfifo(tmp_path / "suite" / ITEMS)
     with pytest.raises(UserError, match=ITEMS):
-        run_part(paths.root, TargetKind.GGUF, WorkerEngine())
+        run_part(paths.root, (TargetKind.GGUF,), ClientEngine())
 
 
-def test_a_damaged_gguf_is_told_when_it_is_located(tmp_path):
+def test_a_damaged_gguf_fails_its_target_with_words(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\0" * 100)
-    with pytest.raises(UserError, match=r"bad\.gguf"):
-        WorkerEngine().locate(Target("bad", str(tmp_path / "bad.gguf"), TargetKind.GGUF))
+    paths = new_evaluation(tmp_path, plan_of(Target("bad", str(tmp_path / "bad.gguf"), TargetKind.GGUF), problems=1))
+    assert run_part(paths.root, (TargetKind.GGUF,), ClientEngine()) == "failed"
+    assert "bad.gguf" in last_state(paths).message

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from helpers.evals import KIND, FakeEngine, contents, small_plan, verify
+from helpers.evals import KINDS, FakeEngine, contents, small_plan, verify
 
 from training.core.types import Condition, Hint, HintType
 from training.errors import UserError
@@ -39,7 +39,7 @@ def test_an_evaluation_runs_to_its_end_and_says_so(tmp_path, model):
     plan = small_plan(problems=6, targets=("a", "b"))
     paths = new_evaluation(tmp_path, plan)
     solver = FakeEngine(model)
-    assert run_part(paths.root, KIND, solver) == "finished"
+    assert run_part(paths.root, KINDS, solver) == "finished"
     assert [name for name, _ in solver.opened] == ["a", "b"]
     assert solver.closed
     assert [seed for _, seed in solver.asked] == [chunk_seed(plan, c) for c in chunks(plan)]
@@ -49,19 +49,19 @@ def test_an_evaluation_runs_to_its_end_and_says_so(tmp_path, model):
     assert state.over
     assert verify(paths.rows) == ()
     again = FakeEngine(model)
-    assert run_part(paths.root, KIND, again) == "finished"
+    assert run_part(paths.root, KINDS, again) == "finished"
     assert (again.opened, again.asked) == ([], [])
 
 
 def test_machine_and_versions_are_told_and_those_of_both_processes_are_kept(tmp_path, model):
     plan = replace(small_plan(), targets=(Target("g", "/models/g", TargetKind.GGUF), Target("a", "/models/a")))
     paths = new_evaluation(tmp_path, plan)
-    assert run_part(paths.root, TargetKind.GGUF, FakeEngine(model), last=False) == "handover"
+    assert run_part(paths.root, (TargetKind.GGUF,), FakeEngine(model), last=False) == "handover"
     first = state_of(paths)
     assert {"cpu", "cores", "memory_mb", "system"} <= first.machine.keys()
     assert {"python", "seirenes", "llama-cpp-python"} <= first.versions.keys()
     assert "torch" not in first.versions
-    assert run_part(paths.root, TargetKind.TORCH, FakeEngine(model)) == "finished"
+    assert run_part(paths.root, (TargetKind.TORCH,), FakeEngine(model)) == "finished"
     versions = state_of(paths).versions
     assert versions.items() >= first.versions.items()
     assert "torch" in versions
@@ -70,20 +70,20 @@ def test_machine_and_versions_are_told_and_those_of_both_processes_are_kept(tmp_
 def test_stop_is_obeyed_between_chunks_and_resume_ends_with_the_same_rows(tmp_path, model):
     plan = small_plan(problems=6, samples=2, temperature=1.0)
     whole, cut = (new_evaluation(tmp_path, plan, name) for name in ("whole", "cut"))
-    run_part(whole.root, KIND, FakeEngine(model))
+    run_part(whole.root, KINDS, FakeEngine(model))
 
     def stop_in_the_second(chunk):
         if chunk == 2:
             send_command(cut, CommandKind.STOP)
 
     solver = FakeEngine(model, on_solve=stop_in_the_second, wait_s=0.05)
-    assert run_part(cut.root, KIND, solver) == "stopped"
+    assert run_part(cut.root, KINDS, solver) == "stopped"
     state = state_of(cut)
     assert state.status is RunStatus.STOPPED
     assert 1 <= state.done_chunks <= 2
     assert "Resume" in state.message
     resumed = FakeEngine(model)
-    assert run_part(cut.root, KIND, resumed) == "finished"
+    assert run_part(cut.root, KINDS, resumed) == "finished"
     assert resumed.opened == [("a", {"threads": 3})]
     assert contents(cut.rows) == contents(whole.rows)
 
@@ -96,7 +96,7 @@ def test_pause_waits_and_resume_goes_on(tmp_path, model):
             send_command(paths, CommandKind.PAUSE)
             send_command(paths, CommandKind.RESUME)
 
-    assert run_part(paths.root, KIND, FakeEngine(model, on_solve=pause_then_go)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model, on_solve=pause_then_go)) == "finished"
 
 
 def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_path, model, monkeypatch):
@@ -108,7 +108,7 @@ def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_p
             send_command(paths, CommandKind.PAUSE)
             threading.Timer(1.5, send_command, (paths, CommandKind.RESUME)).start()
 
-    assert run_part(paths.root, KIND, FakeEngine(model, on_solve=pause_then_go, wait_s=0.01)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model, on_solve=pause_then_go, wait_s=0.01)) == "finished"
     told = [e.data for e in EventTail(paths.events).poll() if e.data.get("stage") in ("solving", "solved")]
     within = [d for d in told if d["stage"] == "solving" and 0 < d["done"] < d["total"]]
     assert len(within) > 10
@@ -136,14 +136,14 @@ def test_a_stop_counts_from_the_launch_of_the_process_and_no_earlier(tmp_path, m
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     line = {"id": "x", "t": 1000.0, "command": "stop"}
     paths.commands.write_text(json.dumps(line) + "\n")
-    assert run_part(paths.root, KIND, FakeEngine(model), commands_from=0) == "stopped"
-    assert run_part(paths.root, KIND, FakeEngine(model), commands_from=paths.commands.stat().st_size) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model), commands_from=0) == "stopped"
+    assert run_part(paths.root, KINDS, FakeEngine(model), commands_from=paths.commands.stat().st_size) == "finished"
 
 
 def test_a_target_that_fails_is_told_and_the_others_go_on(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2, targets=("a", "b", "c")))
     broken = {"b": UserError("The checkpoint /x/step_20 is damaged.")}
-    assert run_part(paths.root, KIND, FakeEngine(model, broken=broken)) == "failed"
+    assert run_part(paths.root, KINDS, FakeEngine(model, broken=broken)) == "failed"
     state = state_of(paths)
     assert state.status is RunStatus.FAILED
     assert "b: The checkpoint /x/step_20 is damaged." in state.message
@@ -151,26 +151,26 @@ def test_a_target_that_fails_is_told_and_the_others_go_on(tmp_path, model):
     assert state.done_chunks == 8
     with StoreReader(paths.rows) as reader:
         assert {t.row.key.target for t in reader.all_traces()} == {"a", "c"}
-    assert run_part(paths.root, KIND, FakeEngine(model)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model)) == "finished"
 
 
 def test_targets_of_the_other_kind_are_left_for_the_other_process(tmp_path, model):
     plan = small_plan(problems=2)
     plan = replace(plan, targets=(*plan.targets, Target("g", "g.gguf", TargetKind.GGUF)))
     paths = new_evaluation(tmp_path, plan)
-    assert run_part(paths.root, TargetKind.GGUF, FakeEngine(model), last=False) == "handover"
+    assert run_part(paths.root, (TargetKind.GGUF,), FakeEngine(model), last=False) == "handover"
     assert state_of(paths).stage == "handover"
     assert not resolve_eval_status(state_of(paths), None, state_of(paths).last_t + 1).over
-    assert run_part(paths.root, TargetKind.TORCH, FakeEngine(model)) == "finished"
+    assert run_part(paths.root, (TargetKind.TORCH,), FakeEngine(model)) == "finished"
     assert verify(paths.rows) == ()
 
 
 def test_a_model_that_was_trained_since_is_refused(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     stopped = FakeEngine(model, on_solve=lambda n: send_command(paths, CommandKind.STOP), wait_s=0.3)
-    assert run_part(paths.root, KIND, stopped) == "stopped"
+    assert run_part(paths.root, KINDS, stopped) == "stopped"
     model.write_bytes(os.urandom(500))
-    assert run_part(paths.root, KIND, FakeEngine(model)) == "failed"
+    assert run_part(paths.root, KINDS, FakeEngine(model)) == "failed"
     assert "not the one that this evaluation began with" in state_of(paths).message
 
 
@@ -205,7 +205,7 @@ def test_a_suite_that_grew_under_a_plan_is_refused_with_both_hashes(tmp_path, mo
     problem = frozen_suite(6, 3).items[5].problem
     append_item(saved, SuiteItem(problem, (), ()))
     with pytest.raises(UserError, match=f"was changed since this evaluation was planned.*{plan.suites[0].digest}"):
-        run_part(paths.root, KIND, FakeEngine(model))
+        run_part(paths.root, KINDS, FakeEngine(model))
     assert state_of(paths).status is RunStatus.FAILED
     assert "solved" not in paths.events.read_text()
 
@@ -215,14 +215,14 @@ def test_a_suite_that_was_edited_is_told_with_its_line(tmp_path, model, saved):
     items = saved / ITEMS
     items.write_text(items.read_text().replace("apples", "pears").replace("?", "!"))
     with pytest.raises(UserError, match=r"items\.jsonl"):
-        run_part(paths.root, KIND, FakeEngine(model))
+        run_part(paths.root, KINDS, FakeEngine(model))
 
 
 def test_the_first_problems_of_a_suite_can_be_asked_for(tmp_path, model, saved):
     plan = folder_plan(saved, problems=2)
     assert plan.suites[0].problems == 2
     paths = new_evaluation(tmp_path, plan)
-    assert run_part(paths.root, KIND, FakeEngine(model)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model)) == "finished"
     assert state_of(paths).rows == 2 * 10
 
 
@@ -251,13 +251,13 @@ def test_a_second_process_is_refused_in_words(tmp_path, model):
     lock = RunLock(paths.lock)
     lock.acquire()
     with pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
-        run_part(paths.root, KIND, FakeEngine(model))
+        run_part(paths.root, KINDS, FakeEngine(model))
     lock.release()
 
 
 def test_a_folder_without_a_plan_is_no_evaluation(tmp_path, model):
     with pytest.raises(UserError, match=r"plan\.json is missing"):
-        run_part(tmp_path, KIND, FakeEngine(model))
+        run_part(tmp_path, KINDS, FakeEngine(model))
 
 
 def test_names_that_are_taken_get_a_number(tmp_path):
@@ -268,7 +268,7 @@ def test_names_that_are_taken_get_a_number(tmp_path):
 
 def test_an_evaluation_without_a_last_word_died_but_not_at_once(tmp_path, model):
     paths = new_evaluation(tmp_path, small_plan(problems=2))
-    run_part(paths.root, KIND, FakeEngine(model))
+    run_part(paths.root, KINDS, FakeEngine(model))
     state = EvalState()
     assert resolve_eval_status(state, None, 10.0).status is RunStatus.STARTING
     events = [e for e in EventTail(paths.events).poll() if e.kind != "done"]
@@ -290,8 +290,8 @@ def test_damaged_rows_end_the_process_with_the_files_name_and_a_remedy(tmp_path,
     paths = new_evaluation(tmp_path, small_plan(problems=2))
     paths.rows.write_bytes(b"no database at all" * 300)
     with pytest.raises(UserError, match=r"rows\.db is damaged.*starts from the beginning"):
-        run_part(paths.root, KIND, FakeEngine(model))
+        run_part(paths.root, KINDS, FakeEngine(model))
     assert state_of(paths).status is RunStatus.FAILED
     assert "rows.db" in state_of(paths).message
     paths.rows.unlink()
-    assert run_part(paths.root, KIND, FakeEngine(model)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model)) == "finished"

@@ -102,8 +102,6 @@ def test_a_newer_plan_is_refused_and_unknown_fields_are_passed_over():
         ({"writers": (Target("a", "x"),)}, "two models are called 'a'"),
         ({"suites": (SuiteRef("s", "suites/0", "", 5, writer="nobody"),), "writing": Writing()}, "nobody is called"),
         ({"suites": (SuiteRef("s", "suites/0", "", 5, writer="a"),)}, "does not say how"),
-        ({"suites": (SuiteRef("s", "suites/0", "", 5, writer="g"),), "writing": Writing(),
-          "writers": (Target("g", "g.gguf", TargetKind.GGUF),)}, "is a GGUF file"),
     ],
 )  # fmt: skip
 def test_a_plan_that_cannot_be_done_says_why(change, words):

@@ -50,13 +50,14 @@ def test_cells_count_what_became_of_each_prompt(filled):
     assert verify(filled.rows) == ()
 
 
-def test_cells_that_an_older_version_wrote_are_read(filled, tmp_path):
-    """Of a layout that did not count prompts that were too long, in a table that did not name its layout."""
+@pytest.mark.parametrize(("layout", "missing"), [(1, ("too_long", "filtered")), (2, ("filtered",))])
+def test_cells_that_an_older_version_wrote_are_read(filled, tmp_path, layout, missing):
+    """Of layouts that did not count all reasons; the table of the first did not name its layout."""
     path = tmp_path / "rows.db"
     with StoreReader(filled.rows) as reader:
         now = reader.cells()
     shutil.copy(filled.rows, path)
-    old = np.dtype([(name, PACKED[name]) for name in PACKED.names if name != "too_long"])
+    old = np.dtype([(name, PACKED[name]) for name in PACKED.names if name not in missing])
     with sqlite3.connect(path) as db:
         for place, data in db.execute("SELECT rowid, data FROM cells").fetchall():
             cells = np.frombuffer(data, PACKED)
@@ -64,11 +65,15 @@ def test_cells_that_an_older_version_wrote_are_read(filled, tmp_path):
             for name in old.names:
                 packed[name] = cells[name]
             db.execute("UPDATE cells SET data = ? WHERE rowid = ?", [packed.tobytes(), place])
-        db.execute("ALTER TABLE cells DROP COLUMN layout")
+        db.execute("UPDATE cells SET layout = ?", [layout])
+        if layout == 1:
+            db.execute("ALTER TABLE cells DROP COLUMN layout")
     with StoreReader(path) as reader:
         assert (reader.cells().data == now.data).all()
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE cells ADD COLUMN layout INTEGER NOT NULL DEFAULT 99")
+        if layout == 1:
+            db.execute("ALTER TABLE cells ADD COLUMN layout INTEGER NOT NULL DEFAULT 99")
+        db.execute("UPDATE cells SET layout = 99")
     with StoreReader(path) as reader, pytest.raises(UserError, match="newer version"):
         reader.cells()
 

@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.evals import check_long_rows, contents, greedy_rows, suite_with_a_long_problem, verify
+from helpers.evals import FakeEngine, check_long_rows, contents, greedy_rows, suite_with_a_long_problem, verify
 
 from training.__main__ import main
 from training.core.types import Condition
 from training.engine.models import bundled_starter
-from training.errors import UserError
 from training.evaluation.crossplay import crossplay
 from training.evaluation.eval_dir import describe_suite, new_evaluation
-from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing, chunks
+from training.evaluation.evaluator import run_part
+from training.evaluation.plan import EvalPlan, SuiteRef, Target, TargetKind, Writing, chunks
 from training.evaluation.status import EvalState, reduce
 from training.evaluation.store_reader import StoreReader
 from training.evaluation.suites.io import read_suite
@@ -212,12 +212,20 @@ def test_a_killed_writer_writes_the_same_hints_again(played, tmp_path):
     assert contents(again.rows) == contents(paths.rows)
 
 
-def test_hints_that_are_not_written_yet_are_told_to_the_other_process(played, tmp_path):
-    from helpers.evals import FakeEngine
-
-    from training.evaluation.evaluator import run_part
-    from training.evaluation.plan import TargetKind
-
-    paths = new_evaluation(tmp_path, played[1])
-    with pytest.raises(UserError, match="not written yet"):
-        run_part(paths.root, TargetKind.GGUF, FakeEngine(bundled_starter()))
+def test_hints_that_the_other_process_is_to_write_are_left_to_it_and_what_is_written_is_solved(played, tmp_path):
+    _, plan = played
+    gguf = Target("g", "g.gguf", TargetKind.GGUF)
+    suites = tuple(replace(suite, writer="g") if suite.writer == "w" else suite for suite in plan.suites)
+    mixed = new_evaluation(tmp_path, replace(plan, targets=(plan.targets[0], gguf), suites=suites, writers=(
+        replace(plan.targets[1], step=None), )))  # fmt: skip
+    model = FakeEngine(bundled_starter() / "model.safetensors")
+    assert run_part(mixed.root, (TargetKind.GGUF,), model, last=False) == "handover"
+    assert last_state(mixed).stage == "handover"
+    assert [name for name, _ in model.opened] == ["g", "g"]
+    assert read_suite(mixed.suites / "002").manifest.problems == 3
+    assert evaluate_folder(mixed.root, last=False) == "handover"
+    assert run_part(mixed.root, (TargetKind.GGUF,), model, last=False) == "finished"
+    assert verify(mixed.rows) == ()
+    with StoreReader(mixed.rows) as reader:
+        asked = {(t.row.key.target, t.row.key.suite) for t in reader.all_traces() if t.prompt.text}
+    assert asked >= {("r@0", suites[0].name), ("r@0", suites[1].name), ("g", suites[0].name), ("g", suites[1].name)}

@@ -23,8 +23,10 @@ from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
+from training.evaluation.evaluator import write_hints
+from training.evaluation.plan import Writing
 from training.evaluation.suites.builder import held_out_problems
-from training.evaluation.torch_evaluator import write_hints
+from training.evaluation.torch_evaluator import TorchEngine
 from training.prompt_files import COMPACT, built_in
 from training.runs.config import RolloutConfig, RunConfig
 from training.selfplay import SelfPlay
@@ -205,7 +207,7 @@ def ends_a_sentence(text):
 
 def test_hints_that_the_token_limit_cuts_off_end_at_a_sentence_in_evaluation(starter):
     problems = held_out_problems(8, 1)
-    hints, _ = write_hints(starter, problems, built_in(COMPACT), 1, max_tokens=14)
+    hints, _ = write_hints(TorchEngine(starter), problems, built_in(COMPACT), Writing(max_tokens=14), 1)
     assert hints
     assert all(ends_a_sentence(hint.text) for hint in hints.values())
 
