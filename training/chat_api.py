@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -148,6 +149,8 @@ class ChatReply:
     model: str = ""
     notes: tuple[str, ...] = ()
     """What is odd about it, for a person."""
+    others: tuple[str, ...] = ()
+    """The texts of further choices, where `extra` asked for more than one."""
 
     @property
     def first_logprobs(self) -> dict[str, float] | None:
@@ -409,11 +412,8 @@ def exhausted_for(headers: Mapping[str, str]) -> float:
 # ---------------------------------------------------------------------- what is read
 
 
-def read_reply(content: bytes, request: ChatRequest, left_out: Sequence[str] = ()) -> list[ChatReply]:
-    """The completions of a reply, one for each choice; the tokens of the prompt are counted for the first.
-
-    Raises an `EndpointError` (unreadable) for anything that is not a reply with text.
-    """
+def read_reply(content: bytes, request: ChatRequest, left_out: Sequence[str] = ()) -> ChatReply:
+    """The completion of a reply. Raises an `EndpointError` (unreadable) for anything that is not one."""
     try:
         data = _decoded(content)
     except ValueError:
@@ -522,14 +522,10 @@ _FINISH = {"length": Finish.LENGTH, "max_tokens": Finish.LENGTH, "content_filter
 
 def _finished(
     choices: Sequence[_Choice], usage: object, request: ChatRequest, left_out: Sequence[str], model: object
-) -> list[ChatReply]:
-    """Replies of what was read, with tokens that can be true."""
-    prompt, prompt_usage, notes = _counted(
-        usage,
-        "prompt_tokens",
-        sum(_size(m["content"]) for m in request.messages),
-        usual_prompt_tokens(request.messages),
-    )
+) -> ChatReply:
+    """The reply of what was read, with tokens that can be true; they are of all choices together."""
+    asked = sum(_size(m["content"]) for m in request.messages)
+    prompt, prompt_usage, notes = _counted(usage, "prompt_tokens", asked, usual_prompt_tokens(request.messages))
     written = sum(_size(c.content) + _size(c.reasoning) for c in choices)
     # Log-probabilities are one a token, which nobody has to reckon.
     listed = sum(len(c.logprobs) for c in choices)
@@ -538,20 +534,22 @@ def _finished(
     notes += more
     if completion > request.max_tokens * len(choices):
         notes.append(f"The server wrote more than the {request.max_tokens} tokens that were allowed.")
-    replies = []
-    for place, choice in enumerate(choices):
-        outside, inside = separate_reasoning(choice.content)
-        text = _until_stop(outside, request.stop if "stop" in left_out else ())
-        share = completion if len(choices) == 1 else math.ceil(completion / len(choices))
-        cut = choice.finish is None and completion_usage is Usage.REPORTED and share >= request.max_tokens
-        replies.append(ChatReply(
-            text, "\n".join(part for part in (choice.reasoning, inside) if part),
-            Finish.LENGTH if cut else _FINISH.get(str(choice.finish), Finish.STOP),
-            0 if place else prompt, share, tuple(choice.logprobs) or None,
-            usage=max(prompt_usage, completion_usage, key=list(Usage).index),
-            left_out=tuple(left_out), model=_one_line(model), notes=tuple(notes),
-        ))  # fmt: skip
-    return replies
+    first = choices[0]
+    outside, inside = separate_reasoning(first.content)
+    cut = first.finish is None and completion_usage is Usage.REPORTED and completion >= request.max_tokens
+    return ChatReply(
+        _until_stop(outside, request.stop if "stop" in left_out else ()),
+        "\n".join(part for part in (first.reasoning, inside) if part),
+        Finish.LENGTH if cut else _FINISH.get(str(first.finish), Finish.STOP),
+        prompt,
+        completion,
+        tuple(first.logprobs) or None,
+        usage=max(prompt_usage, completion_usage, key=list(Usage).index),
+        left_out=tuple(left_out),
+        model=_one_line(model),
+        notes=tuple(notes),
+        others=tuple(choice.content for choice in choices[1:]),
+    )
 
 
 def _until_stop(text: str, stop: Sequence[str]) -> str:
@@ -626,7 +624,7 @@ class StreamReader:
         if not self.done:
             text = "The connection ended before the reply did. See whether the server runs."
             raise EndpointError(EndpointProblem.UNREACHABLE, text, again=True, maybe_paid=True)
-        return _finished([self._choice], self._usage, self.request, self.left_out, self._model)[0]
+        return _finished([self._choice], self._usage, self.request, self.left_out, self._model)
 
 
 def redacted(reply: ChatReply, secret: str) -> ChatReply:
@@ -642,5 +640,32 @@ def redacted(reply: ChatReply, secret: str) -> ChatReply:
     )  # fmt: skip
     return replace(
         reply, text=clean(reply.text), reasoning=clean(reply.reasoning), model=clean(reply.model), logprobs=logprobs,
-        notes=tuple(map(clean, reply.notes)),
+        notes=tuple(map(clean, reply.notes)), others=tuple(map(clean, reply.others)),
     )  # fmt: skip
+
+
+def read_models(content: bytes) -> list[tuple[str, int | None]]:
+    """The models that a server says it has, each with its context in tokens where that is said."""
+    with suppress(ValueError):
+        data = _decoded(content)
+        listed = data.get("data") if isinstance(data, dict) else None
+        entries = [e for e in listed or () if isinstance(e, dict) and isinstance(e.get("id"), str)]
+        return [(_one_line(e["id"]), _context(e)) for e in entries[:5000]]
+    raise _unreadable("The server's list of models cannot be read. Check that the address ends with /v1.")
+
+
+def _context(entry: Mapping[str, Any]) -> int | None:
+    meta = entry["meta"] if isinstance(entry.get("meta"), dict) else {}
+    named = [entry.get(n) for n in ("max_model_len", "context_length", "max_context_length", "context_window")]
+    for value in (*named, meta.get("n_ctx"), meta.get("n_ctx_train")):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS:
+            return value
+    return None
+
+
+def has_prompt_logprobs(content: bytes) -> bool:
+    """Whether a reply of the older completions API, asked to echo, has log-probabilities of the prompt's tokens."""
+    with suppress(ValueError, KeyError, IndexError, TypeError):
+        found = _decoded(content)["choices"][0]["logprobs"]["token_logprobs"]
+        return sum(isinstance(value, float) for value in found) >= 2
+    return False

@@ -49,6 +49,8 @@ from training.chat_api import (
     Usage,
     exhausted_for,
     explain_status,
+    has_prompt_logprobs,
+    read_models,
     read_reply,
     redacted,
     seen_tokens_per_byte,
@@ -65,7 +67,7 @@ __all__ = [
     "ENDPOINT", "Budget", "Capabilities", "Capability", "ChatReply", "ChatRequest", "CostEstimate", "Endpoint",
     "EndpointError", "EndpointProblem", "EndpointSession", "EndpointStore", "Finish", "KeySource", "Meter", "Price",
     "TokenLogprob", "Usage", "endpoint_file", "estimate", "find_endpoint", "key_source", "list_endpoints",
-    "names_endpoint", "remove_endpoint", "save_endpoint", "save_server_key", "server_key", "store_file",
+    "names_endpoint", "probe", "remove_endpoint", "save_endpoint", "save_server_key", "server_key", "store_file",
     "usual_prompt_tokens", "usual_tokens",
 ]  # fmt: skip
 
@@ -658,6 +660,11 @@ class EndpointSession:
         """What was odd about replies and what was left out of requests, each with the number of replies."""
         return dict(self._notes)
 
+    @property
+    def max_tokens_name(self) -> str:
+        """What the server calls the largest number of tokens of a completion, as far as is known."""
+        return self._dialect.max_tokens_name
+
     # ------------------------------------------------------------------ asking
 
     def complete(
@@ -669,6 +676,28 @@ class EndpointSession:
         batch = _Batch(len(requests))
         progress(0, batch.total)
         return self._wait(self._complete(requests, batch), batch, progress, cancelled)
+
+    def models(self, cancelled: Cancelled = lambda: False) -> list[tuple[str, int | None]]:
+        """The models that the server says it has, each with its context in tokens where that is said. Raises an
+        `EndpointError`."""
+        return read_models(self._call(self._get_models(), cancelled))
+
+    def gives_prompt_logprobs(self, cancelled: Cancelled = lambda: False) -> bool:
+        """Whether the server gives log-probabilities of a prompt's tokens. Raises an `EndpointError`."""
+        return has_prompt_logprobs(self._call(self._echo("One two three four five."), cancelled))
+
+    def _call(self, work: Coroutine[Any, Any, T], cancelled: Cancelled) -> T:
+        batch = _Batch(1)
+
+        async def run() -> T:
+            task = asyncio.create_task(work)
+            batch.tasks = [task]
+            try:
+                return await task
+            except asyncio.CancelledError:
+                raise _not_sent(batch) from None
+
+        return self._wait(run(), batch, lambda _done, _total: None, cancelled)
 
     def stream(
         self, request: ChatRequest, on_text: Callable[[str], None], cancelled: Cancelled = lambda: False
@@ -857,7 +886,7 @@ class EndpointSession:
         body, left_out = self._dialect.body(self.endpoint.model, request, self.endpoint.extra)
         began = time.monotonic()
         if on_text is None:
-            reply = read_reply(await self._post(body, claim.idempotency), request, left_out)[0]
+            reply = read_reply(await self._post(body, claim.idempotency), request, left_out)
         else:
             reply = await self._post_stream(body, claim.idempotency, StreamReader(request, left_out), on_text)
         price = self.endpoint.price
@@ -922,6 +951,8 @@ class EndpointSession:
                 max_retries=0,
                 default_headers={"User-Agent": "seirenes", "Accept-Encoding": "identity"},
                 http_client=openai.DefaultAsyncHttpxClient(
+                    # Certificates take a third of a second to load, and plain HTTP to this machine has none.
+                    verify=not (self.endpoint.is_local and self.endpoint.base_url.startswith("http:")),
                     timeout=openai.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
                     # A key is for one server, and the proxies of the environment are not for this machine itself.
                     follow_redirects=False,
@@ -969,6 +1000,38 @@ class EndpointSession:
             # Text that is shown already is not shown twice.
             error.again = error.again and not began
             raise
+
+    async def _get_models(self) -> bytes:
+        return await self._once(lambda client, more: client.models.with_raw_response.list(**more), paid=False)
+
+    async def _echo(self, prompt: str) -> bytes:
+        def ask(client: Any, more: dict[str, Any]) -> Any:
+            create = client.completions.with_raw_response.create
+            return create(
+                model=self.endpoint.model or "model", prompt=prompt, max_tokens=1, echo=True, logprobs=1, **more
+            )
+
+        return await self._once(ask, paid=True)
+
+    async def _once(self, ask: Callable[[Any, dict[str, Any]], Any], *, paid: bool) -> bytes:
+        """A request that is no chat completion: one attempt, counted as any other."""
+        import openai
+
+        nothing = _Reserved(0, 0.0)
+        await self._admission.enter(nothing)
+        claim, state = self._store.unkept(self.endpoint.key), RequestState.MAYBE_PAID
+        more = {} if self._secret else {"extra_headers": {"Authorization": openai.omit}}
+        try:
+            async with self._explained({"messages": []}), asyncio.timeout(self.endpoint.timeout_s):
+                response = await ask(self._open_client(), more)
+            state = RequestState.PAID if paid else RequestState.UNPAID
+            return bytes(response.content)
+        except EndpointError as error:
+            state = RequestState.MAYBE_PAID if error.maybe_paid and paid else RequestState.UNPAID
+            raise
+        finally:
+            self._store.settle(claim, state)
+            self._admission.leave(nothing, nothing)
 
     def _heed(self, headers: Any) -> None:
         if seconds := exhausted_for(headers):
@@ -1135,3 +1198,148 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno) if cause.errno > 0 else "no connection"
     return "no connection"
+
+
+# ---------------------------------------------------------------------- what a server can do
+
+CAPABILITIES = {
+    "system_role": ("system messages", "prompts with one; without it, it is put before the user's message"),
+    "temperature": ("temperature", "greedy decoding and samples of a chosen spread; without it, the server's own"),
+    "seed": ("seed", "samples that can be drawn again; without it, only the cache gives the same twice"),
+    "logprobs": ("log-probabilities", "judges by probability, mean log-probability of solutions"),
+    "prompt_logprobs": ("prompt log-probabilities", "log-prob delta in Craft and in explain"),
+    "reasoning_content": ("reasoning apart", "shows reasoning beside the answer; blocks in the text are read anyway"),
+    "several_choices": ("several choices", "nothing needs it: samples are asked one by one"),
+    "streaming": ("streaming", "text as it is written, in Craft"),
+    "usage": ("token counts", "exact budgets; without it, tokens are estimated from the texts"),
+}
+"""Of each field of `Capabilities`: its name, and what it is for."""
+
+PROBE_STEPS = 8
+
+
+def probe(
+    endpoint: Endpoint, report: Progress = lambda _done, _total: None, cancelled: Cancelled = lambda: False
+) -> Capabilities:
+    """Find out what a server can do, with about ten short requests, which are in the ledger. Saves nothing.
+
+    Raises an `EndpointError` where it cannot be asked at all.
+    """
+    with EndpointSession(replace(endpoint, capabilities=None), budget=Budget(requests=24), fresh=True) as session:
+        return _Probe(session, report, cancelled).run()
+
+
+_SHORT = "Reply with the word yes."
+_LONG = "Write a list of twelve random words, in no order."
+
+
+_NO_ANSWER = (
+    EndpointProblem.UNREACHABLE, EndpointProblem.TIMEOUT, EndpointProblem.BUSY, EndpointProblem.BUDGET,
+    EndpointProblem.CANCELLED,
+)  # fmt: skip
+
+
+class _Probe:
+    def __init__(self, session: EndpointSession, report: Progress, cancelled: Cancelled) -> None:
+        self.session, self._report, self._cancelled = session, report, cancelled
+        self._done = 0
+        self._left_out: set[str] = set()
+
+    def run(self) -> Capabilities:
+        listed = self._step(self._models) or []
+        plain = self._ask([{"role": "user", "content": _SHORT}], temperature=None)
+        self._counted()
+        system = self._step(self._system, plain)
+        several, seed = self._step(self._seed) or (Capability.UNKNOWN, Capability.UNKNOWN)
+        logprobs = self._step(self._logprobs)
+        streaming = self._step(self._streaming)
+        prompt = self._step(lambda: _yes(self.session.gives_prompt_logprobs(self._cancelled)), no=Capability.NO)
+        unknown = Capability.UNKNOWN
+        return Capabilities(
+            logprobs=logprobs or unknown,
+            prompt_logprobs=prompt or unknown,
+            seed=seed,
+            reasoning_content=_yes(bool(plain.reasoning)) if plain.reasoning else unknown,
+            system_role=system or unknown,
+            several_choices=several,
+            streaming=streaming or unknown,
+            usage=_yes(plain.usage is Usage.REPORTED),
+            temperature=_yes("temperature" not in self._left_out),
+            max_tokens_name=self.session.max_tokens_name,
+            context=dict(listed).get(self.session.endpoint.model),
+            served_models=tuple(name for name, _ in listed),
+            notes=tuple(self.session.notes),
+            probed_at=time.time(),
+        )
+
+    def _step(self, work: Callable[..., T], *given: Any, no: T | None = None) -> T | None:
+        """What one step found; `no` where the server refuses it, None where it could not be found out."""
+        try:
+            return work(*given)
+        except EndpointError as error:
+            if error.problem in _NO_ANSWER:
+                raise
+            return no if error.problem is EndpointProblem.REFUSED else None
+        finally:
+            self._counted()
+
+    def _counted(self) -> None:
+        self._done += 1
+        self._report(min(self._done, PROBE_STEPS), PROBE_STEPS)
+
+    def _ask(self, messages: list[dict[str, str]], max_tokens: int = 16, **options: Any) -> ChatReply:
+        request = ChatRequest(messages, max_tokens, **options)
+        (reply,) = self.session.complete([request], cancelled=self._cancelled)
+        if isinstance(reply, EndpointError):
+            raise reply
+        self._left_out |= set(reply.left_out)
+        return reply
+
+    def _models(self) -> list[tuple[str, int | None]]:
+        return self.session.models(self._cancelled)
+
+    def _system(self, plain: ChatReply) -> Capability:
+        chat = [{"role": "system", "content": "Reply in capital letters only."}, {"role": "user", "content": _SHORT}]
+        reply = self._ask(chat, temperature=None)
+        if reply.left_out:
+            return Capability.NO
+        # A chat template may drop it without a word; then the prompt is no longer.
+        both = reply.usage is Usage.REPORTED and plain.usage is Usage.REPORTED
+        return Capability.UNKNOWN if not both else _yes(reply.prompt_tokens > plain.prompt_tokens)
+
+    def _seed(self) -> tuple[Capability, Capability]:
+        """Whether it gives several choices, and whether a seed repeats them."""
+        chat = [{"role": "user", "content": _LONG}]
+
+        def draw(seed: int, choices: int) -> ChatReply:
+            extra = {"n": choices} if choices > 1 else {}
+            return self._ask(chat, 24, temperature=1.0, seed=seed, extra=extra)
+
+        first = draw(1, 2)
+        several = _yes(bool(first.others))
+        if "seed" in first.left_out:
+            return several, Capability.NO
+        again = draw(1, 2 if first.others else 1)
+        if (first.text, first.others) != (again.text, again.others):
+            return several, Capability.NO
+        # A model that always writes the same shows nothing about seeds.
+        varies = any(text != first.text for text in first.others) or draw(2, 1).text != first.text
+        return several, Capability.YES if varies else Capability.UNKNOWN
+
+    def _logprobs(self) -> Capability:
+        chat = [{"role": "user", "content": _SHORT}]
+        return _yes(self._ask(chat, 4, temperature=0.0, logprobs=True, top_logprobs=5).logprobs is not None)
+
+    def _streaming(self) -> Capability:
+        request = ChatRequest([{"role": "user", "content": _SHORT}], 16, temperature=None)
+        try:
+            self.session.stream(request, lambda _text: None, self._cancelled)
+        except EndpointError as error:
+            if error.problem in (EndpointProblem.UNREACHABLE, EndpointProblem.REFUSED, EndpointProblem.UNREADABLE):
+                return Capability.NO
+            raise
+        return Capability.YES
+
+
+def _yes(found: bool) -> Capability:
+    return Capability.YES if found else Capability.NO

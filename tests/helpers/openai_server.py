@@ -30,7 +30,7 @@ def some_words(body, count=8):
 class FakeServer:
     def __init__(self, say=some_words, *, logprobs=True, key="", refuses=(), max_tokens_name="", system=True,
                  seed=True, several=True, streaming=True, reasoning="", limit=None, delay_s=0.0, models=("m",),
-                 retry_after="1", honours_keys=True):  # fmt: skip
+                 retry_after="1", honours_keys=True, prompt_logprobs=False):  # fmt: skip
         self.say = say
         """A text, or a dict of words with their log-probabilities, for the body of a request."""
         self.logprobs, self.key, self.refuses, self.max_tokens_name = logprobs, key, set(refuses), max_tokens_name
@@ -38,7 +38,7 @@ class FakeServer:
         self.reasoning, self.delay_s, self.models, self.retry_after = reasoning, delay_s, models, retry_after
         self.limit = limit
         """(requests, seconds): more are turned away with 429."""
-        self.honours_keys = honours_keys
+        self.honours_keys, self.prompt_logprobs = honours_keys, prompt_logprobs
         self.faults = []
         """A name of `_FAULTS`, or a status code."""
         self.always = ""
@@ -108,6 +108,10 @@ class FakeServer:
     # ------------------------------------------------------------------ one request
 
     def _post(self, handler, body):
+        if not handler.path.endswith("/chat/completions"):
+            if not self._refuses_key(handler):
+                self._echo(handler, body)
+            return
         with self._lock:
             idempotency = handler.headers.get("Idempotency-Key")
             self.requests.append(body | {"key": handler.headers.get("Authorization"), "idempotency": idempotency})
@@ -123,12 +127,18 @@ class FakeServer:
         if problem := self._refusal(body):
             self._json(handler, 400, problem)
             return
-        if handler.path.endswith("/completions") and not handler.path.endswith("/chat/completions"):
-            self._json(handler, 404, _error("No such place"))
-            return
         reply = self._reply(idempotency, body)
         self.stopping.wait(self.delay_s)
         self._deliver(handler, body, reply, fault)
+
+    def _echo(self, handler, body):
+        """The older completions API, for log-probabilities of the prompt."""
+        if not self.prompt_logprobs:
+            self._json(handler, 404, _error("No such place"))
+            return
+        words = body["prompt"].split()
+        logprobs = {"tokens": words, "token_logprobs": [None, *(-1.0 for _ in words[1:])]}
+        self._json(handler, 200, {"choices": [{"index": 0, "text": body["prompt"], "logprobs": logprobs}]})
 
     def _is_limited(self):
         if self.limit is None:

@@ -9,7 +9,9 @@ from helpers.openai_server import FakeServer
 
 import training.endpoints as module
 from training.endpoints import (
+    CAPABILITIES,
     Budget,
+    Capability,
     ChatReply,
     ChatRequest,
     Endpoint,
@@ -26,6 +28,7 @@ from training.endpoints import (
     find_endpoint,
     key_source,
     list_endpoints,
+    probe,
     remove_endpoint,
     save_endpoint,
     save_server_key,
@@ -56,7 +59,7 @@ def requests_of(count, **options):
 
 def session_of(server, *, budget=None, on_meter=None, fresh=False, **fields):
     endpoint = Endpoint(
-        fields.pop("name", ""), server.address, fields.pop("model", "m"), **{"timeout_s": 5.0, **fields}
+        fields.pop("name", ""), server.address, fields.pop("model", "m"), **{"timeout_s": 30.0, **fields}
     )
     return EndpointSession(endpoint, budget=budget, on_meter=on_meter, fresh=fresh)
 
@@ -442,3 +445,48 @@ def test_the_meter_is_reported_while_requests_are_asked():
     assert [m.replies for m in seen] == sorted(m.replies for m in seen)
     assert seen[-1].replies == 6
     assert seen[-1].requests_per_s > 0
+
+
+# ---------------------------------------------------------------------- probe
+
+
+def test_a_probe_finds_what_a_server_can_do_with_about_ten_requests():
+    with FakeServer(prompt_logprobs=True, reasoning="hm", models=("m", "other")) as server:
+        steps = []
+        found = probe(Endpoint("", server.address, "m"), lambda done, total: steps.append((done, total)))
+    assert steps == sorted(steps)
+    assert found.served_models == ("m", "other")
+    assert found.max_tokens_name == "max_tokens"
+    assert {getattr(found, name) for name in CAPABILITIES} == {Capability.YES}
+    assert len(server.requests) + server.gets <= 10
+
+
+def test_a_probe_finds_what_a_server_cannot_do():
+    refuses = {"seed", "temperature", "logprobs", "n"}
+    poor = {"refuses": refuses, "system": False, "streaming": False, "max_tokens_name": "max_completion_tokens"}
+    with FakeServer(**poor) as server:
+        server.usage = "none"
+        found = probe(Endpoint("", server.address, "m"))
+    assert found.max_tokens_name == "max_completion_tokens"
+    assert {name: getattr(found, name) for name in CAPABILITIES} == {
+        **dict.fromkeys(CAPABILITIES, Capability.NO),
+        "reasoning_content": Capability.UNKNOWN,
+    }
+    with FakeServer(seed=False, several=False, logprobs=False) as server:
+        found = probe(Endpoint("", server.address, "m"))
+        assert (found.seed, found.several_choices, found.logprobs) == (Capability.NO,) * 3
+        saved = save_endpoint(Endpoint("poor", server.address, "m", capabilities=found))
+        assert find_endpoint("endpoint:poor").capabilities == found
+        with EndpointSession(saved) as session:
+            session.complete([ask_for("q", seed=1)])
+            assert "seed" not in server.requests[-1]
+
+
+def test_a_probe_of_no_server_says_why_and_can_be_cancelled():
+    with FakeServer(key="sk-x") as server:
+        with pytest.raises(EndpointError, match="wants a key"):
+            probe(Endpoint("", server.address, "m"))
+        with pytest.raises(EndpointError, match="cancelled"):
+            probe(Endpoint("", server.address, "m"), cancelled=lambda: True)
+    with pytest.raises(EndpointError, match="did not answer"):
+        probe(Endpoint("", server.address, "m"))
