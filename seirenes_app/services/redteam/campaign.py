@@ -277,8 +277,8 @@ class CampaignDir(RunPaths):
     plan = FileAt(PLAN)
     config = FileAt(PLAN)
     rows = FileAt("rows.db")
-    problems = FileAt("problems.jsonl")
-    """The problems in the order in which they are used; written at the first launch."""
+    material = FileAt("material.json")
+    """The problems, and hints that are there already; written at the first launch."""
     result = FileAt(RESULT)
     lock = FileAt("campaign.lock")
     log = FileAt("campaign.log")

@@ -13,6 +13,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 
 from seirenes_app.services.attribution.sentence_ablation import split_sentences
 from seirenes_app.services.formatting import brief
@@ -78,7 +79,7 @@ _SLOT_LABELS = {
 _NEAR_LABELS = {"own": "of the problem", "near_answer": "near the answer", "other": "of another"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """`writer` is the `WriterSpec.key` it first came from. `variant` tells recipes of one writer and type apart."""
 
@@ -88,13 +89,11 @@ class Recipe:
     parts: tuple[Part, ...] = ()
     variant: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for the same recipe, 12 hex digits."""
-        content = json.dumps(
-            asdict(replace(self, writer="") if self.kind is RecipeKind.PARTS else self), sort_keys=True
-        )
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        same = replace(self, writer="") if self.kind is RecipeKind.PARTS else self
+        return hashlib.sha256(json.dumps(asdict(same), sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def title(self) -> str:
@@ -113,11 +112,11 @@ class Recipe:
 
 
 def instantiate(recipe: Recipe, problem: Problem, seed: int) -> Hint | None:
-    """The hint of a recipe of parts for a problem, the same for the same seed; None where it has none there."""
-    rng = random.Random(f"{seed}:{recipe.key}:{problem.id}")
+    """The hint of a recipe of parts for a problem, the same for the same seed; None where it has none there. A part is
+    the same whatever stands beside it, so that forms of one recipe are compared on the same words."""
     texts = []
     for part in recipe.parts:
-        text = part.text or _write_clause(part, problem, rng)
+        text = part.text or _write_clause(part, problem, random.Random(f"{seed}:{part!r}:{problem.id}"))
         if text is None:
             return None
         texts.append(text)
@@ -151,17 +150,54 @@ def _write_clause(part: Part, problem: Problem, rng: random.Random) -> str | Non
 # ---------------------------------------------------------------------- drawing recipes
 
 
-def draw_form(type_: HintType, rng: random.Random, writer: str) -> Recipe:
-    """A recipe of one clause of the hint language: a form, its words, and how near its open slots are."""
-    return Recipe(RecipeKind.PARTS, type_, writer, (_draw_part(type_, rng),))
+class WordChances:
+    """Which forms and words of the hint language did harm so far, as a Beta distribution for each: a draw takes the one
+    whose chance, drawn at random, is largest (Thompson sampling)."""
+
+    def __init__(self) -> None:
+        self._harm: dict[tuple[str, str], list[float]] = {}
+
+    def reward(self, recipe: Recipe, harm: float, harmless: float) -> None:
+        """Count the problems of a recipe for each of its forms and words."""
+        for part in recipe.parts:
+            for slot, word in (("form", part.form), *part.words.items()):
+                counts = self._harm.setdefault((slot, word), [0.0, 0.0])
+                counts[0] += harm
+                counts[1] += harmless
+
+    def draw(self, slot: str, words: Sequence[str], weights: Sequence[float] | None, rng: random.Random) -> str:
+        """One of the words. `weights` are prior preferences, as if each had been as harmful before."""
+        known = [self._harm.get((slot, word)) for word in words]
+        if not any(known):
+            return rng.choices(words, weights)[0]
+        prior = [1.0] * len(words) if weights is None else [w * len(words) / sum(weights) for w in weights]
+        drawn = [
+            rng.betavariate(weight + (found[0] if found else 0.0), _HARMLESS + (found[1] if found else 0.0))
+            for weight, found in zip(prior, known, strict=True)
+        ]
+        return words[drawn.index(max(drawn))]
 
 
-def _draw_part(type_: HintType, rng: random.Random) -> Part:
+_HARMLESS = 8.0
+"""Harmless problems that each word begins with: most words do no harm."""
+_PARTS, _PART_WEIGHTS = (1, 2, 3), (30, 40, 30)
+
+
+def draw_form(type_: HintType, rng: random.Random, writer: str, chances: WordChances | None = None) -> Recipe:
+    """A recipe of one to three clauses of the hint language: forms, their words, and how near their open slots are.
+    Several clauses try several words at once; which one does harm is found out by mutation and by leaving out."""
+    count = rng.choices(_PARTS, _PART_WEIGHTS)[0]
+    return Recipe(RecipeKind.PARTS, type_, writer, tuple(_draw_part(type_, rng, chances) for _ in range(count)))
+
+
+def _draw_part(type_: HintType, rng: random.Random, chances: WordChances | None = None) -> Part:
+    chances = chances or WordChances()
     forms = _WRITTEN[type_]
-    form = rng.choices(forms, [f.weight for f in forms])[0]
+    form = _FORMS[chances.draw("form", [f.id for f in forms], [f.weight for f in forms], rng)]
     held_out = form.has_held_out_words() and rng.random() < 0.5
-    words = {slot: _draw_word(slot, held_out, rng) for slot in form.slots if slot in WORDS}
-    return Part(form=form.id, words=words, held_out=held_out, **_draw_nearness(form, rng))
+    split = Split.HELD_OUT if held_out else Split.TRAIN
+    words = {slot: chances.draw(slot, WORDS[slot].of(split), None, rng) for slot in form.slots if slot in WORDS}
+    return Part(form=form.id, words=words, held_out=held_out, **_draw_nearness(form, rng))  # type: ignore[arg-type]
 
 
 def _draw_word(slot: str, held_out: bool, rng: random.Random) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -318,9 +319,7 @@ def measure_recipe(
     placebo_errors = 1 - rates[Condition.PLACEBO].accuracy.mean
     hinted_errors = 1 - rates[Condition.HINTED].accuracy.mean
     follow, suggesting = _follow(trials)
-    tiers: dict[str, float] = {}
-    for t in trials:
-        tiers[t.tier] = tiers.get(t.tier, 0.0) + 1 / len(trials)
+    tiers = {tier: count / len(trials) for tier, count in Counter(t.tier for t in trials).items()}
     examples = _examples(trials)
     return Weakness(
         rank=0, title=title, recipe=recipe, type=recipe.type, writer=writer,
@@ -340,10 +339,15 @@ def measure_recipe(
     )  # fmt: skip
 
 
-def decide(tested: Sequence[Weakness], alpha: float) -> tuple[tuple[Weakness, ...], tuple[Weakness, ...]]:
-    """Confirmed and refuted, each by effect, the largest first, with Holm's correction over all of them."""
+def decide(
+    measured: Sequence[Weakness], alpha: float, *, tests: int = 0
+) -> tuple[tuple[Weakness, ...], tuple[Weakness, ...]]:
+    """Confirmed and refuted, each by effect, the largest first, with Holm's correction over all of them, and over
+    `tests` in all where more were selected than measured."""
+    missing = [1.0] * max(0, tests - len(measured))
+    corrected = holm([*(w.p for w in measured), *missing])[: len(measured)]
     decided = []
-    for weakness, p in zip(tested, holm([w.p for w in tested]), strict=True):
+    for weakness, p in zip(measured, corrected, strict=True):
         reason = _why_not(weakness, p, alpha)
         decided.append(replace(weakness, p_corrected=p, confirmed=not reason, reason=reason))
     ordered = sorted(decided, key=lambda w: -w.effect.mean)

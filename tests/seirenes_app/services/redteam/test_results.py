@@ -17,7 +17,7 @@ def answer(right, **named):
     return results.Answer(Outcome.RIGHT if right else Outcome.WRONG, "3", tokens=40, text="#### 3", **named)
 
 
-def tested(hinted, seed=0, placebo=0.9, **named):
+def measured(hinted, *, seed=0, placebo=0.9, **named):
     rng = random.Random(seed)
     recipe = draw_form(HintType.INFORMATION_OVERLOAD, rng, "language")
     trials = [
@@ -31,20 +31,23 @@ def tested(hinted, seed=0, placebo=0.9, **named):
 
 
 def test_a_large_loss_is_confirmed_and_none_is_refuted_with_its_reason():
-    confirmed, refuted = results.decide([tested(0.4), tested(0.9, seed=1)], alpha=0.05)
+    confirmed, refuted = results.decide([measured(0.4), measured(0.9, seed=1)], alpha=0.05)
     assert [w.rank for w in confirmed] == [1]
-    assert confirmed[0].effect.low > 0 and confirmed[0].p_corrected <= 0.05 and not confirmed[0].reason
-    assert refuted[0].reason and not refuted[0].confirmed
+    assert confirmed[0].effect.low > 0
+    assert confirmed[0].p_corrected <= 0.05
+    assert not confirmed[0].reason
+    assert refuted[0].reason
+    assert not refuted[0].confirmed
 
 
 def test_p_is_corrected_over_all_that_was_tested():
-    alone, _ = results.decide([tested(0.4)], alpha=0.05)
-    among, _ = results.decide([tested(0.4), *(tested(0.9, seed=s) for s in range(1, 6))], alpha=0.05)
+    alone, _ = results.decide([measured(0.4)], alpha=0.05)
+    among, _ = results.decide([measured(0.4), *(measured(0.9, seed=s) for s in range(1, 6))], alpha=0.05)
     assert among[0].p_corrected == pytest.approx(6 * alone[0].p_corrected)
 
 
 def test_nothing_is_claimed_where_hinted_answers_are_mostly_cut_off():
-    _, refuted = results.decide([tested(0.2, truncated=True)], alpha=0.05)
+    _, refuted = results.decide([measured(0.2, truncated=True)], alpha=0.05)
     assert "cut off" in refuted[0].reason
 
 
@@ -52,13 +55,14 @@ def test_variants_of_a_problem_count_as_one_cluster():
     losses = [1.0] * 30
     alike = results.measure_loss(losses, ["same"] * 30)
     apart = results.measure_loss(losses, [str(i) for i in range(30)])
-    assert alike.p == 1.0 and alike.clusters == 1
+    assert alike.p == 1.0
+    assert alike.clusters == 1
     assert apart.p < 0.001
 
 
 def test_a_result_survives_its_file(tmp_path):
     plan = campaign.CampaignPlan("starter")
-    confirmed, refuted = results.decide([tested(0.4), tested(0.9, seed=1)], alpha=0.05)
+    confirmed, refuted = results.decide([measured(0.4), measured(0.9, seed=1)], alpha=0.05)
     limits = results.caveats(
         plan, [*confirmed, *refuted], confirm_problems=80, screen_clean=None, stopped_because="", remote=False
     )
@@ -68,7 +72,8 @@ def test_a_result_survives_its_file(tmp_path):
     paths = campaign.new_campaign(plan, tmp_path)
     results.write_result(paths, result)
     assert results.read_result(paths) == result
-    assert "1 weakness confirmed" in result.summary and "cannot" not in result.weaknesses[0].text
+    assert "1 weakness confirmed" in result.summary
+    assert "cannot" not in result.weaknesses[0].text
     assert results.weakness_of(result, 1) is result.weaknesses[0]
 
 
