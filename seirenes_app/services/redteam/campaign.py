@@ -21,6 +21,7 @@ from training.core.prompts import TYPE_LABELS, Placement
 from training.core.statistics import normal_quantile
 from training.core.types import HintType
 from training.core.validity import JudgeOptions
+from training.endpoints import Budget as Budget
 from training.errors import UserError
 from training.resources import data_folder
 from training.runs.control import CommandKind, send_command
@@ -49,24 +50,6 @@ MAX_SAMPLES = 64
 
 
 # ---------------------------------------------------------------------- the plan
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a campaign may spend, None for no limit. A request that could pass a limit is not sent.
-
-    `requests` are completions asked of any model: target, writers, judge. `tokens` are of prompts and completions.
-    `money` is in the currency of the endpoints' prices. `minutes` are of waiting for models.
-    """
-
-    requests: int | None = None
-    tokens: int | None = None
-    money: float | None = None
-    minutes: float | None = None
-
-    @property
-    def limited(self) -> bool:
-        return any(limit is not None for limit in (self.requests, self.tokens, self.money, self.minutes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +206,7 @@ def check_plan(plan: CampaignPlan) -> dict[str, str]:
         ("types", bool(plan.types), "Choose at least one hint type."),
         ("problems", plan.problems.count >= FEWEST_PROBLEMS,
          f"A campaign needs at least {FEWEST_PROBLEMS} problems; {plan.problems.count} were asked for."),
-        ("budget", plan.budget.limited, "Set at least one limit: requests, tokens, money or minutes."),
+        ("budget", bool(plan.budget), "Set at least one limit: requests, tokens, money or minutes."),
         ("budget", all(limit is None or limit > 0 for limit in asdict(plan.budget).values()),
          "Each limit of the budget must be above 0."),
         ("samples", 1 <= plan.samples <= MAX_SAMPLES, f"Samples must be 1 to {MAX_SAMPLES}."),

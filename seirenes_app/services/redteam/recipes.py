@@ -197,7 +197,7 @@ def _draw_part(type_: HintType, rng: random.Random, chances: WordChances | None 
     held_out = form.has_held_out_words() and rng.random() < 0.5
     split = Split.HELD_OUT if held_out else Split.TRAIN
     words = {slot: chances.draw(slot, WORDS[slot].of(split), None, rng) for slot in form.slots if slot in WORDS}
-    return Part(form=form.id, words=words, held_out=held_out, **_draw_nearness(form, rng))  # type: ignore[arg-type]
+    return Part(form=form.id, words=words, held_out=held_out, **_draw_nearness(form, rng))
 
 
 def _draw_word(slot: str, held_out: bool, rng: random.Random) -> str:

@@ -129,8 +129,10 @@ class CampaignStore:
 
 
 def _answer(row: Sequence[Any]) -> AnswerRow:
-    follows, truncated = row[8], row[9]
-    return AnswerRow(*row[:8], None if follows is None else bool(follows), bool(truncated), row[10], row[11])
+    values = list(row)
+    values[8] = None if row[8] is None else bool(row[8])
+    values[9] = bool(row[9])
+    return AnswerRow(*values)
 
 
 def read_answers(path: Path) -> list[AnswerRow]:
