@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -323,7 +323,7 @@ class Runner:
         if clean and clean[-1] < self.guard.best - self.guard.margin:
             self.health.report(step, CLEAN_GUARD, "", "")
         newest = [p.metrics for p in past.evals if p.step <= step][-1:]
-        if newest and (reading := read_deafness(newest[0].get("since_start", {}))) and reading.exceeded:
+        if newest and (reading := self._read_deafness(newest[0])) and reading.exceeded:
             self.health.report(step, DEAFNESS, "", "")
 
     # ------------------------------------------------------------------ the run
@@ -435,13 +435,16 @@ class Runner:
             data = self.evaluations.evaluate(step, self._solve, self.loop.grader)
         self.log.write(EventKind.EVAL, **data, peak_mb=round(memory.peak_mb(), 1))
         self.evaluated, self.saved = step, False
-        self._watch_needed(read_deafness(data["metrics"].get("since_start", {})))
+        self._watch_needed(self._read_deafness(data["metrics"]))
         accuracy = data["metrics"]["clean"]["accuracy"]
         alarmed = self.guard.observe(step, accuracy)
         if not alarmed:
             text = f"Clean accuracy on held-out problems is {accuracy:.3f}; its best was {self.guard.best:.3f}."
             self._tell(self.health.clear(CLEAN_GUARD, text))
         return alarmed
+
+    def _read_deafness(self, metrics: Mapping[str, Any]) -> Reading | None:
+        return read_deafness(metrics.get("since_start", {}), to_dict(self.config))
 
     def _watch_needed(self, reading: Reading | None) -> None:
         if reading is not None and reading.exceeded:

@@ -99,7 +99,7 @@ def _reading(state: RunState, alarm: Alarm, trend: Trend) -> Reading | None:
         return _guard_reading(state, trend)
     if alarm.code == DEAFNESS:
         since = state.evals[-1].metrics.get("since_start") if state.evals else None
-        return read_deafness(since) if isinstance(since, dict) else None
+        return read_deafness(since, state.settings) if isinstance(since, dict) else None
     if alarm.code == STALLED_STAGE:
         return Reading("none" if STALLED_STAGE in state.raised else "yes", "yes") if state.status in LIVE else None
     return alarm.measure(trend)

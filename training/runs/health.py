@@ -419,9 +419,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def read_deafness(since_start: Mapping[str, Any]) -> Reading | None:
+def read_deafness(since_start: Mapping[str, Any], settings: Mapping[str, Any]) -> Reading | None:
     """Whether text after the question is used less while hints do less harm: the Reasoner then learns to ignore what
-    follows a question, not to see through a hint. Takes the `since_start` of an evaluation's metrics."""
+    follows a question, not to see through a hint. Takes the `since_start` of an evaluation's metrics, and the run's
+    settings, which the remedy goes beyond."""
     needed, hinted = since_start.get("needed"), since_start.get("hinted")
     if not isinstance(needed, Mapping) or not isinstance(hinted, Mapping):
         return None
@@ -431,9 +432,17 @@ def read_deafness(since_start: Mapping[str, Any]) -> Reading | None:
         f"{-100 * needed['mean']:.1f} points ({_points(needed)}), while hinted accuracy rose by "
         f"{100 * hinted['mean']:.1f} ({_points(hinted)}): what follows a question is ignored more."
     )
-    remedy = "Start a run with reasoner.needed_share = 0.4 and reasoner.placement = 'varied', or a lower learning rate."
+    remedy = _listen_more(Trend([], [], settings))
     figure = f"needed {100 * needed['mean']:+.1f} points ({_points(needed)})"
     return Reading(figure, "no fall beyond its interval while hinted rises", falls and rises, message, remedy)
+
+
+def _listen_more(trend: Trend) -> str:
+    share, placement = float(trend.setting("reasoner.needed_share", 0.0)), trend.setting("reasoner.placement", "append")
+    changes = [f"reasoner.needed_share = {min(1.0, max(0.5, share + 0.25)):g} (it has {share:g})"] if share < 1 else []
+    changes += ["reasoner.placement = 'varied'"] if placement != "varied" else []
+    rate = "a lower update.learning_rate."
+    return f"Start a run with {' and '.join(changes)}, or {rate}" if changes else f"Start a run with {rate}"
 
 
 def _points(change: Mapping[str, Any]) -> str:

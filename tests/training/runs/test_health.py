@@ -221,18 +221,34 @@ def change(mean, half):
 
 def test_deafness_needs_needed_to_fall_and_hinted_to_rise_each_beyond_its_interval():
     def raised(needed, hinted):
-        return read_deafness({"step": 0, "needed": needed, "hinted": hinted}).exceeded
+        return read_deafness({"step": 0, "needed": needed, "hinted": hinted}, {}).exceeded
 
     assert raised(change(-0.05, 0.03), change(0.3, 0.05))
     assert not raised(change(-0.05, 0.06), change(0.3, 0.05))
     assert not raised(change(-0.05, 0.03), change(0.02, 0.05))
     assert not raised(change(0.05, 0.03), change(0.3, 0.05))
-    assert read_deafness({"step": 0, "hinted": change(0.3, 0.05)}) is None
-    assert read_deafness({}) is None
+    assert read_deafness({"step": 0, "hinted": change(0.3, 0.05)}, {}) is None
+    assert read_deafness({}, {}) is None
 
 
 def test_the_message_of_deafness_has_both_changes_with_their_intervals():
-    reading = read_deafness({"step": 0, "needed": change(-0.05, 0.03), "hinted": change(0.325, 0.065)})
+    reading = read_deafness({"step": 0, "needed": change(-0.05, 0.03), "hinted": change(0.325, 0.065)}, {})
     assert "fell by 5.0 points (95% interval -8.0 to -2.0)" in reading.message
     assert "rose by 32.5 (95% interval +26.0 to +39.0)" in reading.message
-    assert "reasoner.needed_share" in reading.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        (
+            {},
+            "reasoner.needed_share = 0.5 (it has 0) and reasoner.placement = 'varied', or a lower update.learning_rate",
+        ),
+        ({"needed_share": 0.5, "placement": "varied"}, "reasoner.needed_share = 0.75 (it has 0.5), or a lower"),
+        ({"needed_share": 0.9}, "reasoner.needed_share = 1 (it has 0.9) and reasoner.placement = 'varied', or a lower"),
+        ({"needed_share": 1.0, "placement": "varied"}, "Start a run with a lower update.learning_rate."),
+    ],
+)
+def test_the_advice_against_deafness_goes_beyond_the_settings_of_the_run(settings, advice):
+    since = {"step": 0, "needed": change(-0.05, 0.03), "hinted": change(0.325, 0.065)}
+    assert advice in read_deafness(since, {"reasoner": settings}).remedy
