@@ -20,10 +20,8 @@ from training.engine import models
 from training.engine.base import SamplingParams
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.torch_evaluator import sample_texts
+from training.memory import JUDGE_BATCH, JUDGE_PREFIXES
 
-BATCH = 16
-"""Questions that are computed together."""
-MAX_PREFIXES = 4
 MOSTLY = 0.8
 """Share of what a batch begins with that a kept prefix must have."""
 
@@ -116,7 +114,7 @@ class LocalModel:
             first_1P = torch.tensor([prefix], device=self.backend.device)
             models.hidden_states(self.backend.model, input_ids=first_1P, past_key_values=cache, use_cache=True)
             self._prefixes[prefix] = cache
-            while len(self._prefixes) > MAX_PREFIXES:
+            while len(self._prefixes) > JUDGE_PREFIXES:
                 self._prefixes.pop(next(iter(self._prefixes)))
         copied = copy.deepcopy(self._prefixes[prefix])
         copied.batch_repeat_interleave(rows)
@@ -150,8 +148,8 @@ def _batches(questions: Sequence[JudgeQuestion], prompts: Mapping[int, tuple[int
         alike[questions[place].number].append(place)
     for places in alike.values():
         places.sort(key=lambda place: len(prompts[place]))
-        for start in range(0, len(places), BATCH):
-            yield places[start : start + BATCH]
+        for start in range(0, len(places), JUDGE_BATCH):
+            yield places[start : start + JUDGE_BATCH]
 
 
 def _shared_length(prompts: Sequence[tuple[int, ...]]) -> int:

@@ -137,6 +137,7 @@ class Part(StrEnum):
     LIBRARIES = "libraries"
     WEIGHTS = "weights"
     REFERENCE = "starting model, for the KL"
+    JUDGE = "judge"
     OPTIMISER = "gradients, optimiser"
     ROLLOUTS = "rollouts of a step"
     SAMPLING = "sampling"
@@ -153,16 +154,25 @@ CPU_BATCH_TOKENS = 1536
 """Tokens of a micro-batch on a CPU. More of them only leave its caches."""
 MAX_LOGITS = 2**26
 """Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
+JUDGE_BATCH = 16
+"""Questions to a local judge that are computed together."""
+JUDGE_PREFIXES = 4
+"""Beginnings of such questions whose keys and values are kept."""
+JUDGE_TOKENS = 512
+"""Of a question to a judge; most of them are examples."""
 TOKEN_BYTES = 90
 """Of a sampled token with its log-probability and entropy, until its step is over."""
 LENGTH_SHARE = 0.5
 """Of the longest completion: how far a batch is filled when it takes most."""
 
 
-def memory_parts(config: RunConfig, parameters: int, shape: Shape, adversary: int = 0) -> dict[Part, float]:
+def memory_parts(
+    config: RunConfig, parameters: int, shape: Shape, adversary: int = 0, judge: tuple[int, Shape] | None = None
+) -> dict[Part, float]:
     """MiB of each part on a CPU. Sampling and learning take turns: a run's peak has the larger of the two.
 
-    `adversary`: parameters of an Adversary's own model, 0 without one.
+    `adversary`: parameters of an Adversary's own model, 0 without one. `judge`: parameters and shape of one that runs
+    in this process, in float32 and never trained.
     """
     full, r = config.model.tuning is Tuning.FULL, config.rollout
     size = 2 if config.model.dtype == "bfloat16" else 4
@@ -179,10 +189,15 @@ def memory_parts(config: RunConfig, parameters: int, shape: Shape, adversary: in
     learned = tokens * shape.layers * (20 * shape.width + 4 * shape.inner_width) * size
     logits = 12 * min(MAX_LOGITS, tokens * LENGTH_SHARE * shape.vocabulary)
     sampled = r.questions * (r.clean + r.hints * r.hinted) * LENGTH_SHARE * r.max_solution_tokens
+    judging = 0
+    if judge is not None:
+        kept = JUDGE_TOKENS * (JUDGE_BATCH + JUDGE_PREFIXES)
+        judging = 4 * judge[0] + kept * 2 * judge[1].layers * judge[1].cache_width * 4
     found = {
         Part.LIBRARIES: LIBRARIES_MB * MIB,
         Part.WEIGHTS: size * (parameters + adversary),
         Part.REFERENCE: size * learning if full and has_reference(config) else 0.0,
+        Part.JUDGE: judging,
         Part.OPTIMISER: (12 + masters) * trained,
         Part.ROLLOUTS: TOKEN_BYTES * sampled,
         Part.SAMPLING: rows * solution * cell + drawing,

@@ -16,12 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from seirenes_app.inference.models import describe_gguf
 from seirenes_app.inference.safetensors_header import read_safetensors
 from seirenes_app.services.formatting import duration
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.store.resources import starter_folder
 from training.core.types import Role
 from training.errors import UserError
+from training.judges import JudgeKind, find_judge
 from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
 from training.runs.config import Mode, RunConfig, Tuning, has_own_adversary, trained_roles
@@ -252,7 +254,7 @@ def estimate_memory(
         return _measured_memory(config, measured)
     found = memory_parts(
         config, parameters or model_parameters(config), shape or read_shape(model_folder(config)),
-        adversary_parameters(config),
+        adversary_parameters(config), local_judge(config),
     )  # fmt: skip
     # Sampling and learning take turns.
     less, more = sorted((Part.SAMPLING, Part.LEARNING), key=lambda part: found[part])
@@ -308,6 +310,24 @@ def adversary_parameters(config: RunConfig) -> int:
     if not has_own_adversary(config):
         return 0
     return model_parameters(replace(config, model=replace(config.model, path=config.adversary.model)))
+
+
+def local_judge(config: RunConfig) -> tuple[int, Shape] | None:
+    """Parameters and shape of the judge that the trainer's process holds; None without one, and for a server."""
+    if not config.judge.model:
+        return None
+    try:
+        found = find_judge(config.judge.model, config.model.path)
+        if found.kind is JudgeKind.GGUF:
+            facts = describe_gguf(Path(found.place))
+            # A cell is 16 bits of keys and of values in each layer.
+            cache_width = facts.cell_bytes // (4 * max(1, facts.n_layers))
+            return facts.n_params, Shape(facts.n_layers, facts.width, cache_width, facts.n_vocab)
+    except UserError:
+        return None
+    folder = Path(found.place)
+    parameters = count_parameters(folder) if found.kind is JudgeKind.FOLDER else None
+    return (parameters, read_shape(folder)) if parameters else None
 
 
 def model_folder(config: RunConfig) -> Path | None:

@@ -18,6 +18,8 @@ from seirenes_app.services.estimate import (
     rollouts_a_step,
     step_seconds,
 )
+from seirenes_app.store.resources import starter_folder
+from training.core.validity import JudgeOptions
 from training.memory import Part, memory_parts
 from training.runs.config import Mode, RunConfig
 from training.runs.paths import RunPaths
@@ -52,6 +54,19 @@ def test_every_pull_to_the_starting_model_needs_a_copy_of_it(section, name):
 
     free = pulled(pulled(pulled(DEMO, "update", "kl", 0.0), "adversary", "kl", 0.0), "reasoner", "clean_anchor", 0.0)
     assert copies(pulled(free, section, name, 0.1)) == pytest.approx(2 * copies(free))
+
+
+@pytest.mark.parametrize("model", ["starter", "reference", "starter.gguf"])
+def test_a_judge_that_runs_here_takes_memory_too_and_a_server_takes_none(model):
+    def judged(name):
+        return estimate_memory(replace(DEMO, judge=JudgeOptions(model=name)))
+
+    named = str(starter_folder() / "starter-f16.gguf") if model.endswith(".gguf") else model
+    parts = {p.name: p.value for p in judged(named).parts}
+    assert parts["judge"] > parts["weights"]
+    assert judged(named).megabytes == pytest.approx(estimate_memory(DEMO).megabytes + parts["judge"])
+    assert judged("http://localhost:1/v1#m") == estimate_memory(DEMO)
+    assert judged("/nowhere/model") == estimate_memory(DEMO)
 
 
 def test_the_parts_make_the_whole():
