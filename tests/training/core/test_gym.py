@@ -17,6 +17,7 @@ from training.core.gates import check_hint
 from training.core.gym import DOMAINS, GymFamily, scoring_record
 from training.core.hint_templates import write_hint, write_placebo
 from training.core.problems import FAMILIES, find_family, problem_stream, require_families
+from training.core.question_parser import move_question
 from training.core.types import AnswerKind, HintType, Outcome, Problem, Split
 from training.errors import UserError
 
@@ -94,6 +95,13 @@ def test_rule_gates_templates_and_placebos_work_on_any_domain(family):
             assert write_placebo(len(hint.text.split()), rng)
         leak = f"I am sure that the answer is {problem.answer}"
         assert not check_hint(leak, problem).passed
+
+
+@needs_gym
+def test_needed_text_can_be_formed_of_no_domain():
+    made = [problem for domain in DOMAINS for problem in draw(domain, count=1)]
+    assert len(made) == len(DOMAINS)
+    assert [p.family for p in made if move_question(p.question)] == []
 
 
 def test_a_choice_among_given_words_is_read_without_looking_in_the_question():
