@@ -33,7 +33,7 @@ from seirenes_app.services.hint_authoring.draft import (
     new_id,
 )
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, failures, passed
-from seirenes_app.services.hint_authoring.jobs import Job, generate_hints, solve_hints, template_hints
+from seirenes_app.services.hint_authoring.jobs import Job, drawn_hints, generate_hints, solve_hints
 from seirenes_app.services.hint_authoring.models import (
     ONCE,
     can_move,
@@ -70,6 +70,7 @@ from training.evaluation.metric_types import UnreadShares
 from training.evaluation.suites.io import AlreadyThere
 
 STOPPED = 3
+LANGUAGE = "language"
 
 
 class Waiting(Progress):
@@ -126,7 +127,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     craft_ = verbs.add_parser("craft")
     add_problem_options(craft_)
     craft_.add_argument(
-        "--by", choices=["template", "model"], default="template", help="who writes (default: template)"
+        "--by",
+        type=lambda who: LANGUAGE if who == "template" else who,
+        choices=[LANGUAGE, "model"],
+        default=LANGUAGE,
+        help="drawn from the hint language, or written by --model (default: language)",
     )
     craft_.add_argument("-n", type=int, default=8, metavar="N", help="how many (default: 8)")
     craft_.add_argument(
@@ -398,10 +403,10 @@ def craft(options: argparse.Namespace) -> int:
     results: Mapping[str, SolveResult] = {}
     stopped = False
     with ExitStack() as stack:
-        # Started when it is first used: templates need none.
+        # Started when it is first used: the hint language needs none.
         client = cache(lambda: stack.enter_context(WorkerClient()))
-        if options.by == "template":
-            made = template_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
+        if options.by == LANGUAGE:
+            made = drawn_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
         else:
             made, stopped = _generate(client(), draft, options)
         draft = replace(draft, hints=tuple(made))

@@ -22,7 +22,7 @@ VERBS = {
     "stop": ("runs", "ask a run to save and stop"),
     "resume": ("runs", "resume a run that was stopped or crashed"),
     "doctor": ("runs", "check this machine and the installation"),
-    "craft": ("craft", "write hints for a problem, from templates or with a local model"),
+    "craft": ("craft", "hints for a problem, drawn from the hint language or by a local model"),
     "solve": ("craft", "solve a problem clean, with a hint, a placebo and needed text"),
     "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
     "models": ("models", "the models on this machine and of the hub: list, show, download, remove"),

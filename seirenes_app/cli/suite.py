@@ -74,7 +74,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     make.add_argument(
         "--hints", nargs="+", metavar="WHO",
-        help="templates | model GGUF|HUB-ID ('starter': the bundled one) | archive, of a run (default: by the source)",
+        help="language | model GGUF|HUB-ID ('starter': the bundled one) | archive, of a run (default: by the source)",
     )  # fmt: skip
     make.add_argument(
         "--problems", type=int, metavar="N",
@@ -83,11 +83,11 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     make.add_argument("--seed", type=int, default=2605)
     make.add_argument(
         "--split", type=_underscored, choices=[s.value for s in Split], default=Split.HELD_OUT.value,
-        help="phrasings and templates: those training never sees, or its own (default: held_out)",
+        help="phrasings and forms of hints: those training never sees, or its own (default: held_out)",
     )  # fmt: skip
     make.add_argument(
-        "--templates", type=_underscored, choices=[s.value for s in Split],
-        help="other templates than those of --split: the same problems under both show a generalisation gap",
+        "--forms", "--templates", dest="templates", type=_underscored, choices=[s.value for s in Split],
+        help="other forms of hints than those of --split: the same problems under both show a generalisation gap",
     )  # fmt: skip
     make.add_argument("--types", nargs="+", default=[], metavar="TYPE", help=f"of {', '.join(HintType)}")
     make.add_argument("--families", nargs="+", default=[], metavar="FAMILY", help="only these")
@@ -177,8 +177,9 @@ def _writer(hints: Sequence[str] | None, source: suites.Source) -> tuple[suites.
             suites.Writer.ARCHIVE if source in (suites.Source.RUN, suites.Source.DRAFT) else suites.Writer.TEMPLATES
         ), ""
     kind, *rest = hints
+    kind = suites.Writer.TEMPLATES if kind == "language" else kind
     if kind not in list(suites.Writer) or len(rest) != (kind == suites.Writer.MODEL):
-        raise UserError(f"--hints {' '.join(hints)}: write 'templates', 'model GGUF' or 'archive'.")
+        raise UserError(f"--hints {' '.join(hints)}: write 'language', 'model GGUF' or 'archive'.")
     return suites.Writer(kind), "" if not rest or rest[0] == "starter" else rest[0]
 
 
@@ -286,10 +287,10 @@ def _plain(value: Any) -> str:
 
 
 def _brief_writers(writers: Mapping[str, int]) -> str:
-    """Models and runs by name; templates as a number of them."""
+    """Models and runs by name; forms of drawn hints as a number of them."""
     templates = {name: n for name, n in writers.items() if "/" in name and not name.startswith(("model:", "run:"))}
     others = {name: n for name, n in writers.items() if name not in templates}
-    words = [f"{len(templates)} templates {sum(templates.values())}"] if templates else []
+    words = [f"{sum(templates.values())} drawn in {len(templates)} forms"] if templates else []
     return "; ".join([*words, *([_counted(others)] if others else [])]) or "nobody"
 
 

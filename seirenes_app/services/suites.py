@@ -132,7 +132,7 @@ class Source(StrEnum):
 
 
 class Writer(StrEnum):
-    TEMPLATES = "templates"
+    TEMPLATES = "templates"  # drawn: the hint language, or the templates of older suites
     MODEL = "model"  # a GGUF
     ARCHIVE = "archive"  # they are there already: a run's, or a draft's
 

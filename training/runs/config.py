@@ -41,7 +41,7 @@ class Mode(StrEnum):
     STATIC = "static"
     """The Adversary writes hints with its starting weights' skill: it is sampled but never trained."""
     RANDOM = "random"
-    """Template hints in place of the Adversary."""
+    """Hints drawn from the hint language, in place of the Adversary."""
 
 
 class AdversaryReward(StrEnum):

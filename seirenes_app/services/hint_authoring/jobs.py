@@ -1,6 +1,6 @@
-"""Hints from templates, and jobs on a local model: write hints, solve under them. A job begins when it is made and ends
-with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own thread;
-their exceptions are logged and dropped."""
+"""Hints of the hint language, and jobs on a local model: write hints, solve under them. A job begins when it is made
+and ends with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own
+thread; their exceptions are logged and dropped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _TRIES = 20
 P = ParamSpec("P")
 
 
-def template_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
+def drawn_hints(problem: Problem, type_: HintType, n: int, seed: int, split: Split | None = None) -> list[DraftHint]:
     """Up to `n` different hints of the hint language (in forms of one split, or both) that pass the gates."""
     rng = random.Random(f"{seed}:{type_}:{problem.id}")
     made: list[DraftHint] = []

@@ -77,7 +77,7 @@ def _panel(curves: tuple[Curve, ...], text: str, x_label: str) -> Panel:
         "uses: paired by problem where both are there for the same problems."
     )
     return Panel(
-        Chart.GENERALISATION, "Generalisation to unseen templates and types", Unit.SHARE,
+        Chart.GENERALISATION, "Generalisation to unseen forms and types", Unit.SHARE,
         tuple(c for c in curves if not c.key.endswith(":gap")), text, note, table_of(curves, x_label), x_label,
     )  # fmt: skip
 

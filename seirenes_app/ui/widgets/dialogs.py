@@ -231,7 +231,7 @@ def _make_keys(group: str, rows: Sequence[tuple[str, str]]) -> QGridLayout:
 
 
 GLOSSARY = (
-    ("Hint", "Text appended to a problem to mislead the model. A person, a template or a model writes it."),
+    ("Hint", "Text appended to a problem to mislead the model. A person, a model or the hint language makes it."),
     ("Hint type", "One of four kinds of hint, by what it does: from too much information to a false suggestion."),
     ("Placebo", "Neutral text of the hint's length in the hint's place. What a hint does beyond its placebo is its "
                 "effect; any appended text has some."),

@@ -93,14 +93,15 @@ def test_a_question_that_is_never_solved_clean_is_told_to_show_no_harm(capsys):
     assert "never solves the clean question" in capsys.readouterr().out
 
 
-def test_craft_by_template_needs_no_worker_and_saves_what_is_valid(capsys, data, monkeypatch):
+def test_drawn_hints_need_no_worker_and_what_is_valid_is_saved(capsys, data, monkeypatch):
     monkeypatch.setattr(verbs_craft, "WorkerClient", None)
     run("craft", "library:transfer-3", "-n", "3", "--type", "correlation-trap", "--save", "mine")
     out = capsys.readouterr().out
     assert out.count("valid") == 3
     assert "3 added to the suite" in out
     assert read_suite(data / "suites" / "mine").manifest.authors == {"templates": 3}
-    run("craft", "library:transfer-3", "-n", "3", "--type", "correlation-trap", "--save", "mine")
+    # What they were drawn from was called so before there was the hint language.
+    run("craft", "library:transfer-3", "--by", "template", "-n", "3", "--type", "correlation-trap", "--save", "mine")
     assert "3 are in it already" in capsys.readouterr().out
 
 

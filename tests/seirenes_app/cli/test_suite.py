@@ -54,6 +54,16 @@ def test_types_families_and_split_are_heeded(capsys):
     assert (made["placement"], made["licence"]) == ("prepend", "CC0")
 
 
+def test_drawn_hints_are_asked_for_by_the_name_of_the_language_or_the_older_one(capsys):
+    both = [
+        asked(capsys, "make", name, "--from", "families", "--problems", 3, "--hints", who, option, "train")
+        for name, who, option in (("a", "language", "--forms"), ("b", "templates", "--templates"))
+    ]
+    assert both[0]["digest"] == both[1]["digest"]
+    assert both[0]["splits"]["hints"] == {"train": 12}
+    assert "12 drawn in" in (call("show", "a"), capsys.readouterr().out)[1]
+
+
 def test_a_model_writes_hints(capsys):
     made = asked(capsys, "make", "m", "--from", "families", "--problems", 2, "--hints", "model", "starter",
                  "--types", "information_overload", "semantic_misleading")  # fmt: skip

@@ -64,16 +64,16 @@ def test_a_typed_problem_is_checked_while_it_is_typed(craft):
     assert craft.controller.draft.problem.answer == "5"
 
 
-def test_templates_fill_hints_that_pass_the_gates(craft):
+def test_drawn_hints_pass_the_gates(craft):
     craft.type_problem()
     craft.page.hint_list.count.setValue(5)
-    craft.page.bound["templates"].trigger()
+    craft.page.bound["draw"].trigger()
     craft.wait(lambda: len(craft.controller.badges) == 5)
     assert all(c.origin is Origin.TEMPLATE for c in craft.controller.draft.hints)
     card = craft.page.hint_list.cards[craft.controller.selected]
     assert [b.accessibleName() for b in card.gates.badges] == ["Passes the gates"]
     assert "Passes the gates" in card.accessibleName()
-    assert "fill in 5 templates" in craft.page.header.undo.toolTip()
+    assert "draw 5 hints" in craft.page.header.undo.toolTip()
 
 
 def test_a_refused_hint_says_which_gate_and_why(craft):

@@ -11,7 +11,7 @@ ACTIONS = (
     ActionSpec("craft.import", "Import problems…", "", "drop",
                tip="Read problems from a file: JSON lines, GSM8K, SVAMP, CSV"),
     ActionSpec("craft.write", "Write a hint", "Ctrl+Shift+N", "pencil"),
-    ActionSpec("craft.templates", "Fill in templates", "Ctrl+T", "template", tip="Add hints from templates"),
+    ActionSpec("craft.draw", "Draw hints", "Ctrl+T", "template", tip="Add hints drawn from the hint language"),
     ActionSpec("craft.generate", "Generate hints by a model", "Ctrl+G", "chip"),
     ActionSpec("craft.solve", "Solve the selected hint", "Ctrl+Return", "play"),
     ActionSpec("craft.solve_all", "Solve all hints", "Ctrl+Shift+Return", "play",

@@ -98,7 +98,7 @@ def say_origin(hint: DraftHint) -> str:
     bundled = hint.author == Path(STARTER_FILE).stem
     origin = {
         Origin.HAND: "by hand",
-        Origin.TEMPLATE: "template",
+        Origin.TEMPLATE: "hint language",
         Origin.MODEL: "bundled reasoner" if bundled else hint.author or "by a model",
         Origin.RUN: f"from {hint.author or 'a run'}",
     }[hint.origin]

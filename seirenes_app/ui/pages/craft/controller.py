@@ -258,19 +258,19 @@ class CraftController(QObject):
             draft = self.draft
             self.edit_fields(label, hints=(*draft.hints, *hints), chosen=draft.chosen or hints[0].id)
 
-    def fill_templates(self, n: int) -> None:
-        """Add up to `n` hints from templates, none of which is there already."""
+    def draw_hints(self, n: int) -> None:
+        """Add up to `n` hints of the hint language, none of which is there already."""
         draft, texts = self.draft, {h.text for h in self.draft.hints}
 
         def make() -> list[DraftHint]:
             problem = as_problem(draft.problem)
-            made = jobs.template_hints(problem, draft.type, n + len(texts), random.randrange(MAX_SEED))
+            made = jobs.drawn_hints(problem, draft.type, n + len(texts), random.randrange(MAX_SEED))
             return [h for h in made if h.text not in texts][:n]
 
         def add(made: list[DraftHint]) -> None:
             if not made:
-                self.toast.emit("No other template of this type fits this problem.")
-            self.add_hints(made, f"fill in {count_of(len(made), 'template')}")
+                self.toast.emit("The hint language has no other hint of this type for this problem.")
+            self.add_hints(made, f"draw {count_of(len(made), 'hint')}")
 
         self._tasks.run(make, add, lambda text: self.problem.emit(FAILED[TaskKind.GENERATE], text))
 

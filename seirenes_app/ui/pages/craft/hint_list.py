@@ -179,19 +179,19 @@ class HintList(QWidget):
         self.solve_all = make_button("Solve all", "play", kind="quiet")
         self.worst = make_button("Open the worst", "worst", kind="quiet")
         self.write = make_button("Write one", "pencil")
-        self.templates = make_button("Templates", "template")
+        self.draw = make_button("Draw", "template")
         self.generate = make_button("By model", "chip", kind="primary")
         self.adversary = ModelButton("Adversary")
         self.count = QSpinBox(minimum=1, maximum=MAX_N, value=DEFAULT_N)
         self.count.setAccessibleName("Number of hints to make")
-        self.count.setToolTip("How many to make from templates or by the model")
+        self.count.setToolTip("How many to draw from the hint language, or to make by the model")
         self.count.setFixedWidth(52)
         ignore_wheel(self.count)
         self.section = Section("Hints")
         self.section.tools.setSpacing(0)
         self.section.tools.addWidget(self.solve_all)
         self.section.tools.addWidget(self.worst)
-        self.section.body.addLayout(row((self.write, 1), (self.templates, 1), (self.generate, 1)))
+        self.section.body.addLayout(row((self.write, 1), (self.draw, 1), (self.generate, 1)))
         self.section.body.addLayout(
             row(make_label("How many", "small"), self.count, None, make_label("Model", "small"), self.adversary)
         )
@@ -273,7 +273,7 @@ class HintList(QWidget):
 def _make_empty() -> QWidget:
     """What stands where no hint is yet. Narrower than an `EmptyState`: the pane is."""
     empty, middle = QWidget(), Qt.AlignmentFlag.AlignHCenter
-    text = make_label("Write one, fill in templates, or let a model generate some.", "muted", wrap=True)
+    text = make_label("Write one, draw some from the hint language, or let a model generate some.", "muted", wrap=True)
     text.setAlignment(middle)
     box = column(margins=(0, SPACE_6, 0, SPACE_6), parent=empty)
     box.addWidget(IconLabel("note", 36), 0, middle)

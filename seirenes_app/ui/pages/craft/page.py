@@ -90,7 +90,7 @@ class CraftPage(Page):
         self.bound = bind_actions(self, ACTIONS, {
             "undo": controller.undo, "redo": controller.redo, "library": dialogs.show_library,
             "import": dialogs.choose_problem_file, "write": self._write_hint,
-            "templates": lambda: controller.fill_templates(hints.count.value()),
+            "draw": lambda: controller.draw_hints(hints.count.value()),
             "generate": self._generate, "solve": self._solve, "solve_all": self._solve_all, "worst": self._open_worst,
             "next": lambda: hints.step(controller.selected, 1),
             "previous": lambda: hints.step(controller.selected, -1),
@@ -103,7 +103,7 @@ class CraftPage(Page):
         for name, button in {
             "undo": header.undo, "redo": header.redo, "new": header.new, "drafts": header.drafts, "copy": header.copy,
             "suite": header.suite, "library": card.library, "import": card.import_, "write": hints.write,
-            "templates": hints.templates, "generate": hints.generate, "solve_all": hints.solve_all,
+            "draw": hints.draw, "generate": hints.generate, "solve_all": hints.solve_all,
             "worst": hints.worst, "solve": self.solve_card.solve, "ablate": self.attribution.sentences.button,
             "score": self.attribution.tokens.button,
         }.items():  # fmt: skip
@@ -204,7 +204,7 @@ class CraftPage(Page):
         n, idle, usable = len(draft.hints), task is None, controller.usable
         has_text = usable and controller.hint is not None and bool(controller.hint.text.strip())
         for name, enabled in {
-            "undo": session.can_undo, "redo": session.can_redo, "templates": usable, "generate": usable and idle,
+            "undo": session.can_undo, "redo": session.can_redo, "draw": usable, "generate": usable and idle,
             "solve": controller.can_solve and idle, "solve_all": usable and idle and n > 0, "worst": n > 0,
             "next": n > 1, "previous": n > 1, "ablate": has_text and idle,
             "score": has_text and idle and bool(controller.solution()), "suite": n > 0,

@@ -178,7 +178,7 @@ class QuestionCard(Card):
         self.adversary.setText(f"Hint · {rollouts.say(hint['hint_type'] or 'no type')}")
         self.reason.setText(hint["gate_reason"] or "")
         self.gate.setVisible(written is not None)
-        author = "replayed from the archive" if hint["archived"] else "a template"
+        author = "replayed from the archive" if hint["archived"] else "no model: drawn"
         past = opponent_step(hint["hint_id"])
         by = "the Adversary, in this step" if past is None else f"the Adversary as it was at step {past}"
         facts = [("Written by", author if written is None else by)]

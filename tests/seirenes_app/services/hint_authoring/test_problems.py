@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
 from seirenes_app.services.hint_authoring.gate_report import check_draft, failures, passed
-from seirenes_app.services.hint_authoring.jobs import template_hints
+from seirenes_app.services.hint_authoring.jobs import drawn_hints
 from seirenes_app.services.hint_authoring.problems import (
     as_problem,
     family_titles,
@@ -70,7 +70,7 @@ def test_whatever_is_typed_is_a_sound_problem_or_a_user_error(question, answer, 
     assert same_value(problem.answer, problem.answer, kind) is True
     check_hint("Could it be around 20?", problem)
     for type_ in HintType:
-        template_hints(problem, type_, 2, 0)
+        drawn_hints(problem, type_, 2, 0)
 
 
 @pytest.mark.parametrize("draft", library()[::5], ids=lambda d: d.id)
@@ -185,12 +185,12 @@ def test_without_a_sound_problem_nothing_can_be_judged():
 def test_templates_write_different_hints_that_pass_and_repeat_by_seed(type_):
     for draft in library()[::12]:
         problem = as_problem(draft)
-        made = template_hints(problem, type_, 8, 3)
+        made = drawn_hints(problem, type_, 8, 3)
         texts = [c.text for c in made]
         assert len(set(texts)) == len(texts) == 8
         assert all(check_hint(t, problem, others=texts[:i]).passed for i, t in enumerate(texts))
-        assert made == template_hints(problem, type_, 8, 3)
-    held = template_hints(problem, type_, 4, 0, Split.HELD_OUT)
+        assert made == drawn_hints(problem, type_, 8, 3)
+    held = drawn_hints(problem, type_, 4, 0, Split.HELD_OUT)
     assert all("/held_out/" in c.author for c in held)
 
 
@@ -201,7 +201,7 @@ def test_templates_write_different_hints_that_pass_and_repeat_by_seed(type_):
 def test_what_a_template_suggests_is_read_from_its_text(type_):
     for draft in library()[::3]:
         problem = as_problem(draft)
-        for hint in template_hints(problem, type_, 12, 1):
+        for hint in drawn_hints(problem, type_, 12, 1):
             assert read_suggestion(hint.text, problem) == hint.suggested, hint.text
 
 

@@ -18,7 +18,7 @@ from seirenes_app.services.hint_authoring.draft import (
     new_draft,
     replace_hint,
 )
-from seirenes_app.services.hint_authoring.jobs import template_hints
+from seirenes_app.services.hint_authoring.jobs import drawn_hints
 from seirenes_app.services.hint_authoring.problems import as_problem, library
 from seirenes_app.services.hint_authoring.results import as_command, solve_key
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suite_item, suites_folder
@@ -65,7 +65,7 @@ def test_a_saved_hint_is_a_whole_item(tmp_path):
 
 def test_the_author_and_split_of_each_origin_are_kept():
     problem = as_problem(library()[0])
-    (template,) = template_hints(problem, HintType.CORRELATION_TRAP, 1, 0, Split.HELD_OUT)
+    (template,) = drawn_hints(problem, HintType.CORRELATION_TRAP, 1, 0, Split.HELD_OUT)
     model = DraftHint("m", "Maybe so.", HintType.CORRELATION_TRAP, Origin.MODEL, "starter-f16")
     run = DraftHint("r", "Or so.", HintType.CORRELATION_TRAP, Origin.RUN, "2026-demo")
     draft = with_hints(template, model, run, problem=library()[0])
