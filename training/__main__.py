@@ -55,6 +55,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--run", type=Path, metavar="ROOT", help="a run's folder")
     source.add_argument("--model", metavar="FOLDER", help="'starter' or a model folder, in place of a run")
     parser.add_argument("--step", type=int, help="of a run: this checkpoint (default: the newest sound one)")
+    parser.add_argument("--adversary", action="store_true", help="of a run with two models: the Adversary's")
     parser.add_argument("--to", required=True, choices=["hf", "lora", "gguf", "gguf-lora"])
     parser.add_argument("--quantize", choices=["f32", "bf16", "f16", "q8_0", "q4_k_m"], help="for gguf (default: f16)")
     parser.add_argument("--out", type=Path, metavar="PATH", help="default: named after the model, in this folder")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.core.types import Role
 from training.errors import UserError
 from training.runs.processes import child_environment
 
@@ -31,7 +32,8 @@ def run_export(
 ) -> dict[str, Any] | None:
     """Write the model; returns what `training export` prints, or None when cancelled: then nothing is left behind.
 
-    `source` is ``--run FOLDER [--step N]`` or ``--model NAME``. A mistake is a `UserError` with the exporter's text.
+    `source` is ``--run FOLDER [--step N] [--adversary]`` or ``--model NAME``. A mistake is a `UserError` with the
+    exporter's text.
     """
     arguments = ["export", *source, "--to", to]
     arguments += ["--quantize", quantize] if quantize is not None else []
@@ -42,6 +44,17 @@ def run_export(
         progress(figures["done"], figures["total"])
 
     return run_verb(arguments, "The export failed.", report, cancelled)
+
+
+def say_roles(result: dict[str, Any]) -> str:
+    """Which of a run's two models was written, and how the other is; empty where one model plays both roles."""
+    roles = result.get("roles", [])
+    if len(roles) != 1:
+        return ""
+    return {
+        Role.REASONER: "This is the Reasoner. The Adversary of this run has a model of its own.",
+        Role.ADVERSARY: "This is the Adversary. The Reasoner of this run has a model of its own.",
+    }[Role(roles[0])]
 
 
 def run_verb(

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from training.core.types import Role
 from training.engine.checkpoint import latest_valid, verify
 from training.engine.models import resolve_model
 from training.errors import UserError
@@ -14,7 +15,8 @@ from training.export.hf import export_hf, export_lora
 from training.export.quantize import count_types, quantize_gguf
 from training.export.weights import Weights
 from training.model_names import describe_path
-from training.runs.paths import RunPaths
+from training.runs.config import RunConfig, has_own_adversary, load_config
+from training.runs.paths import RunPaths, adversary_of
 
 
 class ExportKind(StrEnum):
@@ -36,6 +38,7 @@ def export(
     run: Path | None = None,
     step: int | None = None,
     model: str | None = None,
+    adversary: bool = False,
     quantize: str | None = None,
     out: Path | None = None,
     force: bool = False,
@@ -43,18 +46,22 @@ def export(
 ) -> dict[str, Any]:
     """Export the checkpoint `step` of the run `run` (None: its newest sound one), or the folder `model`.
 
+    Of a run in which each role has a model of its own, that is the Reasoner's, or the Adversary's with `adversary`.
     `quantize` is `f32`, `bf16`, `f16`, `q8_0` or `q4_k_m`, for GGUF only (None: f16). `out` None names the output
-    after the model, in the current folder. Returns to, source, out, bytes, and for GGUF the tensors counted by type.
+    after the model, in the current folder. Returns to, source, out, bytes, for GGUF the tensors counted by type,
+    and for a run the roles that the model plays.
     """
     if quantize is not None and to is not ExportKind.GGUF:
         raise UserError(f"--quantize goes with --to gguf only, not with --to {to}. Leave it out.")
-    source, name = _source(run, step, model)
+    source, name, roles = _source(run, step, model, adversary=adversary)
     quantize = quantize or GgufType.F16
     ends = {ExportKind.HF: "-hf", ExportKind.LORA: "-lora", ExportKind.GGUF_LORA: "-lora.gguf"}
     out = out if out is not None else Path(name + ends.get(to, f"-{quantize}.gguf"))
     out = out.expanduser().absolute()
     refuse_existing(out, force=force)
     result: dict[str, Any] = {"to": str(to), "source": str(source), "out": str(out)}
+    if roles:
+        result["roles"] = [str(role) for role in roles]
     if to is ExportKind.HF:
         export_hf(source, out, force=force, progress=progress)
     elif to is ExportKind.LORA:
@@ -83,17 +90,33 @@ def _export_gguf(source: Path, out: Path, quantize: str, name: str, force: bool,
         exact.unlink(missing_ok=True)
 
 
-def _source(run: Path | None, step: int | None, model: str | None) -> tuple[Path, str]:
-    """The folder that is exported, and a name for it that a person recognises."""
+def _source(
+    run: Path | None, step: int | None, model: str | None, *, adversary: bool
+) -> tuple[Path, str, tuple[Role, ...]]:
+    """The folder that is exported, a name for it that a person recognises, and the roles that it plays in its run."""
     if model is not None:
-        if run is not None or step is not None:
-            raise UserError("--model stands alone: --run and --step name a checkpoint of a run. Give one or the other.")
+        if run is not None or step is not None or adversary:
+            raise UserError(
+                "--model stands alone: --run, --step and --adversary name a model of a run. Give one or the other."
+            )
         folder = resolve_model(model)
-        return folder, describe_path(folder).rpartition("/")[2]
+        return folder, describe_path(folder).rpartition("/")[2], ()
     if run is None:
         raise UserError("Nothing to export was named. Give --run ROOT with --step N, or --model FOLDER.")
-    folder = _checkpoint(RunPaths(run.expanduser().resolve()), step)
-    return folder, f"{folder.parents[1].name}-{folder.name}"
+    paths = RunPaths(run.expanduser().resolve())
+    folder = _checkpoint(paths, step)
+    name, own = f"{folder.parents[1].name}-{folder.name}", adversary_of(folder)
+    config = load_config(paths.config) if paths.config.is_file() else RunConfig()
+    if own == folder and not has_own_adversary(config):
+        return folder, name, (Role.REASONER, Role.ADVERSARY)
+    if not adversary:
+        return folder, name, (Role.REASONER,)
+    if own == folder:
+        raise UserError(
+            f"The Adversary of {paths.run_id} is not trained, so its checkpoints do not hold it. It is "
+            f"{config.adversary.model}: export that."
+        )
+    return own, f"{name}-adversary", (Role.ADVERSARY,)
 
 
 def _checkpoint(paths: RunPaths, step: int | None) -> Path:

@@ -282,12 +282,27 @@ def test_a_checkpoint_is_exported_from_the_window(page, qtbot, run, tmp_path):
     dialog.show()
     assert dialog.checkpoint.currentText() == "Step 3"
     assert [dialog.format.itemData(i) for i in range(dialog.format.count())] == ["hf", "gguf"]
+    assert not dialog.role.isVisible()
     dialog.format.setCurrentIndex(1)
     dialog.start(tmp_path / "model.gguf")
     assert not dialog.go.isEnabled()
     qtbot.waitUntil(dialog.folder.isVisible, timeout=60_000)
     assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
     assert "model.gguf written" in dialog.words.text()
+
+
+def test_of_two_models_the_dialog_asks_which_and_says_which_was_written(page, qtbot, run, tmp_path):
+    with atomic_folder(run.paths.checkpoints / "step_000003") as folder:
+        shutil.copytree(resources_root() / "starter", folder, dirs_exist_ok=True)
+        shutil.copytree(resources_root() / "starter", folder / "adversary")
+    dialog = ExportModelDialog(run.paths, "full", page._tasks, page)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert dialog.role.isVisible()
+    dialog.role.setCurrentIndex(1)
+    dialog.start(tmp_path / "model")
+    qtbot.waitUntil(dialog.folder.isVisible, timeout=60_000)
+    assert "This is the Adversary." in dialog.words.text()
 
 
 def test_a_cancelled_model_export_leaves_nothing(page, qtbot, run, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from training.export.gguf_model import export_gguf, export_gguf_lora
 from training.export.hf import export_hf, export_lora
 from training.export.quantize import quantize_gguf
 from training.export.verb import ExportKind, export
+from training.runs.paths import ADVERSARY_FOLDER
 
 ROOT = Path(__file__).resolve().parents[3]
 CHILD = ROOT / "tests" / "helpers" / "llama_child.py"
@@ -38,12 +40,14 @@ def run_root(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "demo", bundled_starter(), 2)
 
 
-def make_run(root, model, step, **options):
+def make_run(root, model, step, adversary=None, **options):
     backend = LocalTorchBackend(model, device="cpu", threads=1, **options)
     (root / "checkpoints").mkdir(parents=True)
     with atomic_folder(root / "checkpoints" / f"step_{step:06d}") as folder:
         backend.save_into(folder)
-    (root / "config.json").write_text("{}")
+        if adversary is not None:
+            shutil.copytree(adversary, folder / ADVERSARY_FOLDER)
+    (root / "config.json").write_text('{"name": "demo"}')
     return root
 
 
@@ -162,6 +166,27 @@ def test_the_command_exports_a_run_and_tells_progress_and_result(run_root, tmp_p
     assert result["tensors"] == {"F32": 17, "Q8_0": 29}
     assert '{"done": 46, "total": 46}' in done.stderr
     assert [f.name for f in tmp_path.iterdir()] == ["demo-step_000002-q8_0.gguf"]
+
+
+def test_of_a_run_with_two_models_either_is_exported_and_the_result_says_which(run_root, model_dir, tmp_path):
+    root = make_run(tmp_path / "two", bundled_starter(), 2, adversary=model_dir)
+    (root / "config.json").write_text('{"adversary": {"model": "starter"}}')
+    reasoner, other = (
+        export(ExportKind.HF, run=root, out=tmp_path / name, adversary=name == "b") for name in ("a", "b")
+    )
+    assert (reasoner["roles"], other["roles"]) == (["reasoner"], ["adversary"])
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["hidden_size"] == 192
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["hidden_size"] == 256
+    both = export(ExportKind.HF, run=run_root, out=tmp_path / "c", adversary=True)
+    assert both["roles"] == ["reasoner", "adversary"]
+
+
+def test_an_adversary_that_is_not_trained_is_in_no_checkpoint(tmp_path):
+    root = make_run(tmp_path / "frozen", bundled_starter(), 2)
+    (root / "config.json").write_text('{"mode": "static", "adversary": {"model": "starter"}}')
+    assert export(ExportKind.HF, run=root, out=tmp_path / "a")["roles"] == ["reasoner"]
+    with pytest.raises(UserError, match=r"is not trained.* It is starter"):
+        export(ExportKind.HF, run=root, out=tmp_path / "b", adversary=True)
 
 
 def test_the_apps_verb_asks_the_trainers_process(run_root, tmp_path):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
 
-from seirenes_app.inference.model_export import QUANTIZATIONS, run_export
+from seirenes_app.inference.model_export import QUANTIZATIONS, run_export, say_roles
 from seirenes_app.services.formatting import byte_size
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
+from training.core.types import Role
 from training.runs.config import Tuning
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, adversary_of
 
 FORMAT_TITLES = {
     "hf": "Hugging Face folder",
@@ -32,16 +33,25 @@ class ExportModelDialog(FileExportDialog):
         super().__init__("Export the model", note, tasks, "Choose a place…", self._choose, parent)
         self._paths = paths
         self.checkpoint, self.format, self.quantization = QComboBox(), QComboBox(), QComboBox()
+        self.role = QComboBox()
+        two = False
         for folder in sorted(paths.checkpoints.glob("step_*"), reverse=True):
             if folder.name[5:].isdigit():
+                two = two or adversary_of(folder) != folder
                 self.checkpoint.addItem(f"Step {int(folder.name[5:])}", int(folder.name[5:]))
         for name, title in FORMAT_TITLES.items():
             if tuning == Tuning.LORA or name not in LORA_ONLY:
                 self.format.addItem(title, name)
         self.quantization.addItems(QUANTIZATIONS)
         self.quantization.setCurrentText("f16")
+        for role in Role:
+            self.role.addItem(role.capitalize(), role)
         form = QFormLayout()
-        for title, box in (("Checkpoint", self.checkpoint), ("Format", self.format), ("Weights", self.quantization)):
+        boxes = [("Checkpoint", self.checkpoint), ("Format", self.format), ("Weights", self.quantization)]
+        # One model plays both roles unless the Adversary has one of its own that is trained.
+        if two:
+            boxes.insert(1, ("Role", self.role))
+        for title, box in boxes:
             box.setAccessibleName(title)
             form.addRow(title, box)
         self.choices.addLayout(form)
@@ -56,10 +66,15 @@ class ExportModelDialog(FileExportDialog):
     def _render_format(self) -> None:
         self.quantization.setEnabled(self.format.currentData() == "gguf")
 
+    @property
+    def _adversary(self) -> bool:
+        return bool(self.role.currentData() == Role.ADVERSARY)
+
     def _choose(self) -> None:
         to, step = self.format.currentData(), self.checkpoint.currentData()
         suffix = SUFFIXES.get(to, "")
-        name = f"{self._paths.run_id}-step{step}-{to if not suffix else self.quantization.currentText()}{suffix}"
+        which = "-adversary" if self._adversary else ""
+        name = f"{self._paths.run_id}-step{step}{which}-{to if not suffix else self.quantization.currentText()}{suffix}"
         chosen, _ = QFileDialog.getSaveFileName(
             self, "Export the model", name, "GGUF (*.gguf)" if suffix else "Folder (*)"
         )
@@ -70,6 +85,7 @@ class ExportModelDialog(FileExportDialog):
         """Write to `target`; a file that is there is replaced, as the file dialog has asked."""
         to = self.format.currentData()
         source = ["--run", str(self._paths.root), "--step", str(self.checkpoint.currentData())]
+        source += ["--adversary"] if self._adversary else []
         quantize = self.quantization.currentText() if to == "gguf" else None
 
         def write(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str | None:
@@ -77,7 +93,9 @@ class ExportModelDialog(FileExportDialog):
             result = run_export(
                 source, to, quantize=quantize, out=target, force=force, progress=progress, cancelled=cancelled
             )
-            return f"{result['out']} written ({byte_size(result['bytes'])})." if result is not None else None
+            if result is None:
+                return None
+            return f"{result['out']} written ({byte_size(result['bytes'])}). {say_roles(result)}".rstrip()
 
         self.run(write, target)
 
