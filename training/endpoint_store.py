@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -47,6 +47,14 @@ def m001(db: Database) -> None:
         "state TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, currency TEXT)"
     )
     db.execute("CREATE INDEX requests_by_time ON requests (sent_at)")
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m002(db: Database) -> None:
+    db.execute("ALTER TABLE requests ADD COLUMN account TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE requests ADD COLUMN most_tokens INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE requests ADD COLUMN most_cost REAL NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX requests_by_account ON requests (account) WHERE account != ''")
 
 
 def store_file() -> Path:
@@ -96,16 +104,33 @@ class EndpointUsage:
     """Seconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What some work has spent. `tokens` and `cost` count a request without a reply that may have been paid with the
+    most that it could cost."""
+
+    requests: int = 0
+    replies: int = 0
+    maybe_paid: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
 _open_owners: set[str] = set()
 """The stores of this process that are open."""
 
 
 class EndpointStore:
     """The file of replies and requests; several processes may have it open. Every method raises a `UserError` where
-    the disk refuses. Used from one thread at a time."""
+    the disk refuses. Used from one thread at a time. `account` names the work that its requests are for."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = store_file() if path is None else path
+    def __init__(self, path: Path | None = None, account: str = "") -> None:
+        self.path, self.account = store_file() if path is None else path, account
         self.owner = f"{os.getpid()}:{psutil.Process().create_time():.3f}:{uuid.uuid4().hex}"
         self._lock = threading.Lock()
         with explained("Making", self.path.parent):
@@ -162,9 +187,9 @@ class EndpointStore:
             row = self._conn.execute("SELECT reply FROM replies WHERE key = ? AND state = ?", [key, _DONE]).fetchone()
         return _decoded(row[0]) if row else None
 
-    def claim(self, key: str, endpoint: str) -> Claim | ChatReply | None:
+    def claim(self, key: str, endpoint: str, most: tuple[int, float] = (0, 0.0)) -> Claim | ChatReply | None:
         """Mark a row as sent by this process, and enter its request in the ledger. The reply where it is done by now;
-        None while another one asks for it."""
+        None while another one asks for it. `most`: the tokens that it may take, and what it may cost."""
         with self._writing() as conn:
             row = conn.execute(
                 "SELECT state, owner, idempotency, reply FROM replies WHERE key = ?", [key]
@@ -175,7 +200,7 @@ class EndpointStore:
                     "INSERT INTO replies (key, endpoint, state, owner, idempotency, sent_at) VALUES (?, ?, ?, ?, ?, ?)",
                     [key, endpoint, _SENT, self.owner, fresh, now],
                 )
-                return Claim(key, fresh, _enter(conn, endpoint))
+                return Claim(key, fresh, self._enter(conn, endpoint, most))
             state, owner, idempotency, reply = row
             if state == _DONE and (decoded := _decoded(reply)) is not None:
                 return decoded
@@ -184,17 +209,43 @@ class EndpointStore:
             conn.execute(
                 "UPDATE replies SET state = ?, owner = ?, sent_at = ? WHERE key = ?", [_SENT, self.owner, now, key]
             )
-            return Claim(key, idempotency, _enter(conn, endpoint), state == _SENT)
+            return Claim(key, idempotency, self._enter(conn, endpoint, most), state == _SENT)
 
-    def again(self, claim: Claim, endpoint: str) -> Claim:
+    def again(self, claim: Claim, endpoint: str, most: tuple[int, float] = (0, 0.0)) -> Claim:
         """The same row with another request, which goes out now."""
         with self._writing() as conn:
-            return replace(claim, request=_enter(conn, endpoint))
+            return replace(claim, request=self._enter(conn, endpoint, most))
 
-    def unkept(self, endpoint: str) -> Claim:
+    def unkept(self, endpoint: str, most: tuple[int, float] = (0, 0.0)) -> Claim:
         """A request whose reply is not kept."""
         with self._writing() as conn:
-            return Claim("", uuid.uuid4().hex, _enter(conn, endpoint))
+            return Claim("", uuid.uuid4().hex, self._enter(conn, endpoint, most))
+
+    def _enter(self, conn: sqlite3.Connection, endpoint: str, most: tuple[int, float]) -> int:
+        made = conn.execute(
+            "INSERT INTO requests (endpoint, sent_at, state, account, most_tokens, most_cost) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [endpoint, time.time(), RequestState.SENT, self.account, *most],
+        )
+        return int(made.lastrowid or 0)
+
+    def spent(self, currency: str) -> dict[str, Spent]:
+        """What the account has spent in all processes, by endpoint; costs of requests in this currency."""
+        if not self.account:
+            return {}
+        maybe = f"state IN ('{RequestState.SENT}', '{RequestState.MAYBE_PAID}')"
+        paid = f"state = '{RequestState.PAID}'"
+        with self._explained(), self._lock:
+            rows = self._conn.execute(
+                f"SELECT endpoint, count(*), sum({paid}), sum({maybe}), coalesce(sum(prompt_tokens), 0), "
+                "coalesce(sum(completion_tokens), 0), coalesce(sum(prompt_tokens + completion_tokens), 0) + "
+                f"coalesce(sum(most_tokens) FILTER (WHERE {maybe}), 0), "
+                "coalesce(sum(cost) FILTER (WHERE currency = ?), 0) + "
+                f"coalesce(sum(most_cost) FILTER (WHERE {maybe}), 0) FROM requests WHERE account = ? "
+                "GROUP BY endpoint",
+                [currency, self.account],
+            ).fetchall()
+        return {endpoint: Spent(*figures) for endpoint, *figures in rows}
 
     def done(self, claim: Claim, reply: ChatReply, currency: str | None) -> None:
         """Keep a reply, and what its request cost."""
@@ -251,12 +302,6 @@ class EndpointStore:
         with self._explained(), self._lock:
             self._conn.execute("VACUUM")
         return gone
-
-
-def _enter(conn: sqlite3.Connection, endpoint: str) -> int:
-    values = [endpoint, time.time(), RequestState.SENT]
-    made = conn.execute("INSERT INTO requests (endpoint, sent_at, state) VALUES (?, ?, ?)", values)
-    return int(made.lastrowid or 0)
 
 
 def _decoded(text: str | None) -> ChatReply | None:

@@ -58,7 +58,7 @@ from training.chat_api import (
     usual_tokens,
     worst_prompt_tokens,
 )
-from training.endpoint_store import Claim, EndpointStore, RequestState, store_file
+from training.endpoint_store import Claim, EndpointStore, RequestState, Spent, store_file
 from training.errors import UserError
 from training.resources import data_folder
 from training.runs.files import decode_format, explained, read_text, write_whole
@@ -574,13 +574,14 @@ class _Batch:
 class EndpointSession:
     """Asks one endpoint, as a context manager; every method may be called from any thread but the event loop's own.
 
-    `store` is the file of replies (the user's own by default). `fresh`: replies of the store are not taken, and new
-    ones are not kept; the ledger is written all the same. `on_meter` is called in the thread that asks.
+    `store` is the file of replies (the user's own by default). `account` names the work that it asks for: budget and
+    meter go on from what that work has spent before, in whatever process. `fresh`: replies of the store are not taken,
+    and new ones are not kept; the ledger is written all the same. `on_meter` is called in the thread that asks.
     """
 
     def __init__(
         self, endpoint: Endpoint, *, budget: Budget | None = None, store: Path | None = None,
-        on_meter: Callable[[Meter], None] | None = None, fresh: bool = False,
+        on_meter: Callable[[Meter], None] | None = None, fresh: bool = False, account: str = "",
     ) -> None:  # fmt: skip
         self.endpoint, self.budget = endpoint, budget or Budget()
         if self.budget.money is not None and endpoint.price is None:
@@ -590,7 +591,7 @@ class EndpointSession:
             )
         self._secret, self.key_source = _find_key(endpoint)
         self._on_meter, self._fresh = on_meter, fresh
-        self._store = EndpointStore(store)
+        self._store = EndpointStore(store, account)
         known = endpoint.capabilities or Capabilities()
         self._dialect = Dialect(known.max_tokens_name, known.system_role is not Capability.NO)
         for name in ("seed", "logprobs", "temperature"):
@@ -602,6 +603,16 @@ class EndpointSession:
         self._times: deque[float] = deque(maxlen=4096)
         self._loop = asyncio.new_event_loop()
         self._admission = _Admission(endpoint, self.budget)
+        spent = self._store.spent(endpoint.price.currency if endpoint.price else "")
+        self._counts.update(
+            {name: getattr(spent.get(endpoint.key, Spent()), name) for name in
+             ("replies", "maybe_paid", "prompt_tokens", "completion_tokens")}
+        )  # fmt: skip
+        self._elsewhere = sum((s for key, s in spent.items() if key != endpoint.key), Spent())
+        """What the account has spent at other endpoints: it counts for the budget alone."""
+        in_all = sum(spent.values(), Spent())
+        self._admission.requests, self._admission.tokens = in_all.requests, in_all.tokens
+        self._admission.cost = in_all.cost
         self._thread = threading.Thread(target=self._run, name=f"endpoint {endpoint.place}", daemon=True)
         self._client: Any = None
         self._closed = False
@@ -649,9 +660,13 @@ class EndpointSession:
         price, c = self.endpoint.price, self._counts
         age = min(RATE_WINDOW_S, max(now - self._admission.started, 1e-3))
         recent = sum(1 for t in tuple(self._times) if t >= now - RATE_WINDOW_S)
+        requests, cost = (
+            self._admission.requests - self._elsewhere.requests,
+            self._admission.cost - self._elsewhere.cost,
+        )
         return Meter(
-            self._admission.requests, c["replies"], c["cached"], c["failed"], c["retried"], c["maybe_paid"],
-            c["prompt_tokens"], c["completion_tokens"], None if price is None else self._admission.cost,
+            requests, c["replies"], c["cached"], c["failed"], c["retried"], c["maybe_paid"],
+            c["prompt_tokens"], c["completion_tokens"], None if price is None else cost,
             price.currency if price else "", recent / age, now - self._admission.started, self._admission.left(),
         )  # fmt: skip
 
@@ -842,8 +857,8 @@ class EndpointSession:
         spent = _Reserved(0, 0.0)
         try:
             if row.claim is not None:
-                row.claim = self._store.again(row.claim, self.endpoint.key)
-            elif isinstance(found := await self._claim(row.key), ChatReply):
+                row.claim = self._store.again(row.claim, self.endpoint.key, (worst.tokens, worst.cost))
+            elif isinstance(found := await self._claim(row.key, worst), ChatReply):
                 self._admission.requests -= 1
                 self._counts["cached"] += 1
                 return replace(found, cached=True)
@@ -871,13 +886,16 @@ class EndpointSession:
         finally:
             self._admission.leave(worst, spent)
 
-    async def _claim(self, key: str) -> Claim | ChatReply:
+    async def _claim(self, key: str, worst: _Reserved) -> Claim | ChatReply:
         """The row; waits while another session asks for it."""
+        most = worst.tokens, worst.cost
         if self._fresh:
-            return self._store.unkept(self.endpoint.key)
-        while (found := self._store.claim(key, self.endpoint.key)) is None:
+            return self._store.unkept(self.endpoint.key, most)
+        while (found := self._store.claim(key, self.endpoint.key, most)) is None:
             await asyncio.sleep(CLAIM_POLL_S)
-        if isinstance(found, Claim) and found.maybe_paid:
+        if (
+            isinstance(found, Claim) and found.maybe_paid and not self._store.account
+        ):  # those of the account are counted
             self._counts["maybe_paid"] += 1
         return found
 

@@ -1,16 +1,21 @@
 """One way to have chats completed, whatever runs the model: a worker of llama.cpp, or an endpoint.
 
-A model is named as everywhere: 'starter', a GGUF file, a Hugging Face folder or hub id, a run's checkpoint (RUN@STEP,
-or its folder). Folders are converted to GGUF once and kept. Everything here blocks: call it off the window's thread.
+A model is named as everywhere: 'starter', a GGUF file, a Hugging Face folder or hub id, a run's checkpoint (RUN@STEP
+or its folder), 'endpoint:NAME' or an address. Folders are converted to GGUF once and kept. Everything here blocks: call
+it off the window's thread.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol, Self
 
 from seirenes_app.inference.client import Samples, WorkerClient
@@ -29,8 +34,11 @@ from seirenes_app.inference.protocol import (
     SampleRequest,
 )
 from seirenes_app.store.resources import recorded_run
+from training.chat_api import ChatReply, ChatRequest, EndpointError, EndpointProblem
+from training.chat_api import Finish as ReplyFinish
 from training.core.prompts import Message as Turn
 from training.core.prompts import PromptProfile, Sampling
+from training.endpoints import Budget, Endpoint, EndpointSession, Meter, find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.eval_dir import fingerprint
 from training.evaluation.plan import seed_of
@@ -73,7 +81,8 @@ class CompletionSpec:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion. `finish` is STOP, LENGTH, or TOO_LONG for a prompt that does not fit, which has no text.
+    """One completion. `finish` is STOP or LENGTH; TOO_LONG for a prompt that does not fit, which has no text; FILTERED
+    where a server's content filter withheld it.
 
     `reasoning` is what a server gives apart from the text; a reasoning block inside the text stays there.
     """
@@ -121,7 +130,7 @@ class ModelClient(Protocol):
         """Whether chats leave this machine or cost money."""
 
     @property
-    def meter(self) -> Any | None:
+    def meter(self) -> Meter | None:
         """What was spent at an endpoint, None for a local model."""
 
     def complete(
@@ -254,6 +263,103 @@ def _request(chat: Sequence[Turn], spec: CompletionSpec, place: int) -> SampleRe
     )  # fmt: skip
 
 
+# ---------------------------------------------------------------------- an endpoint
+
+
+class EndpointModel:
+    """A model at an endpoint. What was asked before comes from the store of replies, and costs nothing."""
+
+    is_remote = True
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        budget: Budget | None = None,
+        account: str = "",
+        on_meter: Callable[[Meter], None] | None = None,
+    ) -> None:
+        self.endpoint, self.name, self.argument = endpoint, endpoint.title, endpoint.argument
+        self.session = EndpointSession(endpoint, budget=budget, account=account, on_meter=on_meter)
+
+    @property
+    def meter(self) -> Meter:
+        return self.session.meter
+
+    def complete(
+        self,
+        chats: Sequence[Sequence[Turn]],
+        spec: CompletionSpec,
+        progress: CompletionProgress = lambda _done, _total, _tokens: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[list[Completion | CompletionError]]:
+        """See `ModelClient.complete`."""
+        requests = chat_requests(chats, spec)
+        before = self.session.meter.completion_tokens
+
+        def report(done: float, total: int) -> None:
+            progress(int(done), total, self.session.meter.completion_tokens - before)
+
+        found = [completion_of(reply) for reply in self.session.complete(requests, report, cancelled)]
+        if cancelled() and any(isinstance(one, CompletionError) for one in found):
+            raise Cancelled
+        return [found[start : start + spec.samples] for start in range(0, len(found), spec.samples)]
+
+    def close(self) -> None:
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def chat_requests(chats: Sequence[Sequence[Turn]], spec: CompletionSpec) -> list[ChatRequest]:
+    """The requests of `spec.samples` completions of each chat. What decides one is its chat and its number, not its
+    place among others: a reply that is in the store is found whatever else is asked. Greedy ones are all the same."""
+    extra: dict[str, Any] = {
+        name: getattr(spec.sampling, name)
+        for name in ("top_k", "min_p", "repetition_penalty")
+        if getattr(spec.sampling, name) != getattr(Sampling(), name)
+    }
+    if spec.variables:
+        extra["chat_template_kwargs"] = dict(spec.variables)
+    seen: Counter[str] = Counter()
+    requests = []
+    for chat in chats:
+        text = json.dumps([dict(turn) for turn in chat])
+        for _ in range(spec.samples):
+            number = seen[text]
+            seen[text] += 1
+            # Not every server takes a seed: the number of the sample keeps its draws apart.
+            drawn = seed_of(spec.seed, text, number) % 2**31 if spec.temperature else 0
+            requests.append(
+                ChatRequest(
+                    list(chat), spec.max_tokens, spec.temperature, spec.sampling.top_p, drawn, spec.sampling.stop,
+                    drawn, spec.logprobs, extra=extra,
+                )
+            )  # fmt: skip
+    return requests
+
+
+def completion_of(found: ChatReply | EndpointError) -> Completion | CompletionError:
+    """An endpoint's reply, or why there is none."""
+    if isinstance(found, EndpointError):
+        if found.problem is EndpointProblem.TOO_LONG:
+            return Completion("", Finish.TOO_LONG, 0)
+        lasting = found.for_all or found.problem is EndpointProblem.BUDGET
+        return CompletionError(str(found), found.problem, found.again, lasting)
+    finish = _FINISHES[found.finish]
+    mean = fmean(token.logprob for token in found.logprobs) if found.logprobs else None
+    return Completion(found.text, finish, found.completion_tokens, found.reasoning, mean)
+
+
+_FINISHES = {
+    ReplyFinish.STOP: Finish.STOP, ReplyFinish.LENGTH: Finish.LENGTH, ReplyFinish.CONTENT_FILTER: Finish.FILTERED,
+}  # fmt: skip
+
+
 # ---------------------------------------------------------------------- by name
 
 
@@ -268,12 +374,19 @@ class OpenProgress:
 def open_model(
     argument: str,
     *,
+    budget: Budget | None = None,
+    account: str = "",
     threads: int = 0,
     progress: Callable[[OpenProgress], object] = lambda _progress: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ModelClient:
     """The model of that name, loaded. `threads` 0: the usual number. Raises a UserError, and `Cancelled` during a
-    conversion."""
+    conversion.
+
+    `budget` is for an endpoint; with an `account`, the name of some work, what that work spent there before counts.
+    """
+    if names_endpoint(argument):
+        return EndpointModel(find_endpoint(argument), budget=budget, account=account)
     path = locate_files(argument)
     file = gguf_of(path, progress, cancelled)
     progress(OpenProgress(f"Loading {describe_path(path)}"))
@@ -282,6 +395,8 @@ def open_model(
 
 def name_of(argument: str) -> str:
     """What a model is called in tables: short, for a person."""
+    if names_endpoint(argument):
+        return find_endpoint(argument).title
     if argument.strip() in ("", STARTER) or _checkpoint(argument) is not None:
         return argument.strip() or STARTER
     return describe_path(locate_files(argument))
@@ -316,6 +431,8 @@ def _checkpoint(name: str) -> Path | None:
 
 def prompt_profile_of(argument: str) -> PromptProfile:
     """The prompt profile that fits a model by itself."""
+    if names_endpoint(argument):
+        return built_in(NEUTRAL)
     path = locate_files(argument)
     if path.is_dir():
         return profile_for_folder(path)
@@ -324,7 +441,9 @@ def prompt_profile_of(argument: str) -> PromptProfile:
 
 
 def fingerprint_of(argument: str) -> str:
-    """Proves that a model is still the same one."""
+    """Proves that a model is still the same one: of an endpoint its address and model."""
+    if names_endpoint(argument):
+        return hashlib.sha256(find_endpoint(argument).key.encode()).hexdigest()[:16]
     return fingerprint(locate_files(argument))
 
 

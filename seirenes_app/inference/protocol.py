@@ -45,7 +45,8 @@ class Finish(StrEnum):
     STOP = "stop"  # the model's own end token, or a stop string
     LENGTH = "length"  # `max_tokens`, or the end of the context
     CANCELLED = "cancelled"  # a `CancelRequest`; the text so far is kept
-    TOO_LONG = "too_long"  # of a `BatchRequest`: the prompt does not fit in the context, and nothing was drawn
+    TOO_LONG = "too_long"  # of a batch: the prompt does not fit in the context, and nothing was drawn
+    FILTERED = "filtered"  # of an endpoint: its content filter withheld the text
 
 
 class ErrorKind(StrEnum):

@@ -57,11 +57,11 @@ def requests_of(count, **options):
     return [ask_for(f"Question {i}", **options) for i in range(count)]
 
 
-def session_of(server, *, budget=None, on_meter=None, fresh=False, **fields):
+def session_of(server, *, budget=None, on_meter=None, fresh=False, account="", **fields):
     endpoint = Endpoint(
         fields.pop("name", ""), server.address, fields.pop("model", "m"), **{"timeout_s": 30.0, **fields}
     )
-    return EndpointSession(endpoint, budget=budget, on_meter=on_meter, fresh=fresh)
+    return EndpointSession(endpoint, budget=budget, on_meter=on_meter, fresh=fresh, account=account)
 
 
 def test_replies_come_in_the_order_of_the_requests_and_are_asked_once():
@@ -445,6 +445,25 @@ def test_the_meter_is_reported_while_requests_are_asked():
     assert [m.replies for m in seen] == sorted(m.replies for m in seen)
     assert seen[-1].replies == 6
     assert seen[-1].requests_per_s > 0
+
+
+def test_an_account_goes_on_from_what_it_has_spent_in_other_sessions_and_at_other_endpoints():
+    with FakeServer() as first, FakeServer() as second:
+        budget = Budget(requests=5)
+        with session_of(first, budget=budget, account="work") as session:
+            session.complete(requests_of(2))
+            spent = session.meter
+        with session_of(second, budget=budget, account="work") as session:
+            session.complete(requests_of(1))
+            assert (session.meter.requests, session.meter.left.requests) == (1, 2)
+        with session_of(first, budget=budget, account="work") as session:
+            assert (session.meter.requests, session.meter.tokens) == (2, spent.tokens)
+            found = session.complete(requests_of(8))
+            assert [isinstance(f, EndpointError) for f in found] == [False] * 4 + [True] * 4
+            assert (session.meter.requests, session.meter.cached) == (4, 2)
+        with session_of(first, budget=budget) as session:
+            assert session.meter.left.requests == 5
+        assert first.bills + second.bills == 5
 
 
 # ---------------------------------------------------------------------- probe
