@@ -5,9 +5,9 @@ it answer None, and the caller goes through transformers.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import groupby
 from typing import Any
 
@@ -244,6 +244,10 @@ COPIED_BYTES = 2**27
 """Most bytes of weights that are copied, to join projections and to add adapters to them."""
 PREFILL_TOKENS = 2048
 """Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
+PREFILL_PLACES = 4 * PREFILL_TOKENS
+"""Tokens of the prompts of which those are the tree, counted as often as they occur, with padding."""
+MIN_SHARED = 8
+"""Tokens that prompts must have in common for them to be run once: few are faster run again."""
 BLOCK_TOKENS = (16, 128)
 """Tokens of a block of a row's own keys and values at first and at most; a block that is full becomes twice as long.
 
@@ -469,6 +473,95 @@ def arrange(counts: Sequence[int]) -> tuple[int, list[tuple[int, int]]]:
     return slots, places
 
 
+@dataclass(frozen=True)
+class Prefill:
+    """Prompts that run together, as a tree of T tokens: what several of them begin with is in it once.
+
+    `prompts` are their numbers: first the `roots`, which share nothing with one before them, then the branches.
+    `ids`, `positions` `[T]`. Side by side and padded right to the longest, the prompts are a rectangle, and `keys`
+    `[n · width]` has the tree's token of each of its places. Queries are those of the roots' places and then of the
+    tokens that each branch has alone, padded right to the most, with their positions: `branch_tokens` and
+    `branch_positions` `[branches · own width]`. `places` `[T]` is where the query of each token of the tree is. A place
+    of padding has some token of the same prompt.
+    """
+
+    prompts: list[int]
+    roots: int
+    lengths: list[int]
+    ids: list[int]
+    positions: list[int]
+    keys: list[int]
+    branch_tokens: list[int]
+    branch_positions: list[int]
+    places: list[int]
+
+
+def plan_prefill(prompts: Sequence[Tokens]) -> Iterator[Prefill]:
+    """Parts of few enough tokens that together have each prompt once.
+
+    In the order of their tokens a prompt has nothing in common with an earlier one that it has not with the one before.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
+    start = 0
+    while start < len(order):
+        before: Tokens = ()
+        shares: list[int] = []
+        total = width = 0
+        for number in order[start:]:
+            prompt = prompts[number]
+            # One token at least is run, as a query, of a prompt that was there before.
+            shared = min(_common_prefix(before, prompt), len(prompt) - 1)
+            shared = shared if shared >= MIN_SHARED else 0
+            total, width, before = total + len(prompt) - shared, max(width, len(prompt)), prompt
+            if shares and (total > PREFILL_TOKENS or (len(shares) + 1) * width > PREFILL_PLACES):
+                break
+            shares.append(shared)
+        stop = start + len(shares)
+        yield _make_prefill(order[start:stop], [prompts[number] for number in order[start:stop]], shares)
+        start = stop
+
+
+def _make_prefill(numbers: list[int], prompts: list[Tokens], shares: list[int]) -> Prefill:
+    ids: list[int] = []
+    positions: list[int] = []
+    rows: list[list[int]] = []
+    for prompt, shared in zip(prompts, shares, strict=True):
+        new = len(prompt) - shared
+        rows.append([*(rows[-1][:shared] if rows else ()), *range(len(ids), len(ids) + new)])
+        ids += prompt[shared:]
+        positions += range(shared, len(prompt))
+    members = sorted(range(len(rows)), key=lambda i: shares[i] > 0)
+    roots = shares.count(0)
+    width, own_width = max(map(len, rows)), max((len(rows[i]) - shares[i] for i in members[roots:]), default=0)
+    branch_tokens: list[int] = []
+    places = [0] * len(ids)
+    for place, i in enumerate(members):
+        own = rows[i][shares[i] :]
+        start = place * width if place < roots else roots * width + (place - roots) * own_width
+        for offset, token in enumerate(own):
+            places[token] = start + offset
+        if place >= roots:
+            branch_tokens += [*own, *[own[-1]] * (own_width - len(own))]
+    return Prefill(
+        prompts=[numbers[i] for i in members],
+        roots=roots,
+        lengths=[len(rows[i]) for i in members],
+        ids=ids,
+        positions=positions,
+        keys=[token for i in members for token in (*rows[i], *[rows[i][0]] * (width - len(rows[i])))],
+        branch_tokens=branch_tokens,
+        branch_positions=[positions[token] for token in branch_tokens],
+        places=places,
+    )
+
+
+def _common_prefix(first: Tokens, second: Tokens) -> int:
+    """How many tokens both begin with."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+
+
 class Decoding:
     """Rows that decode together, several of them after each prompt; a prompt's keys and values are held once.
 
@@ -516,12 +609,12 @@ class Decoding:
         d = self._decoder
         counts = [len(list(same)) for _, same in groupby(self._groups)]
         shape = (len(counts), d.kv_heads, self._longest, d.head_dim)
-        # Zeros, as what follows a short prompt is read (and masked), and garbage there could be NaN.
+        # What follows a short prompt is read (and masked): zeros, as garbage there could be NaN.
         kept = [_Cached(*(d.embedding.new_zeros(shape) for _ in range(2))) for _ in d.layers]
-        size = max(1, PREFILL_TOKENS // self._longest)
-        starts = range(0, len(counts), size)
-        last = [self._prefill_part(kept, start, self._prompts[start : start + size]) for start in starts]
-        logits = self._network.logits(torch.cat(last))
+        last = d.embedding.new_empty((len(counts), d.embedding.shape[1]))
+        for part in plan_prefill(self._prompts):
+            last[torch.tensor(part.prompts, device=self._device)] = self._prefill_part(kept, part)
+        logits = self._network.logits(last)
         places = self._places = self._lay_out(counts)
         sources = torch.tensor([group for group, _ in places], device=self._device)
         split = len(places) > len(counts)
@@ -531,49 +624,43 @@ class Decoding:
         ]
         return logits.index_select(0, torch.tensor(self._groups, device=self._device))
 
-    def _prefill_part(self, kept: list[_Cached], start: int, prompts: Sequence[Tokens]) -> Tensor:
-        """Run some prompts, their tokens one after the other; returns the last hidden state of each, `[n, hidden]`."""
+    def _prefill_part(self, kept: list[_Cached], part: Prefill) -> Tensor:
+        """Run some prompts, what they have in common once; returns the last hidden state of each, `[n, hidden]`."""
         d, network, device = self._decoder, self._network, self._device
-        lengths = [len(prompt) for prompt in prompts]
-        width = max(lengths)
-        ids = torch.tensor([token for prompt in prompts for token in prompt], device=device)
-        positions = torch.cat([torch.arange(length) for length in lengths]).to(device)
-        offsets = torch.tensor(lengths).cumsum(0).to(device) - 1
-        # Where the tokens are in a rectangle of prompts, each padded right to the longest.
-        spread = None
-        if min(lengths) < width:
-            owners = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(lengths)).to(device)
-            spread = owners * width + positions
+        n, roots, width = len(part.prompts), part.roots, max(part.lengths)
+        own_width = len(part.branch_tokens) // max(1, n - roots)
+        prompts, ids, positions, keys, branch_tokens, places = (
+            torch.tensor(numbers, device=device)
+            for numbers in (part.prompts, part.ids, part.positions, part.keys, part.branch_tokens, part.places)
+        )
+        place = torch.arange(width, device=device)
+        ends = torch.tensor(part.lengths, device=device) - 1
+        last_tokens = keys.view(n, width).gather(1, ends[:, None]).squeeze(1)
+        branch_ends = torch.tensor(part.branch_positions, device=device).view(-1, own_width) if own_width else None
         x, angles = network.embed(ids), network.angles(positions)
+        attend = partial(functional.scaled_dot_product_attention, scale=d.score_scale, enable_gqa=d.heads != d.kv_heads)
         for index, layer in enumerate(network.layers):
-            q, k, v = (
-                self._rectangle(t, spread, len(prompts), width).transpose(1, 2)
-                for t in network.project(layer, x, angles)
-            )
-            kept[index].keys[start : start + len(prompts), :, :width] = k
-            kept[index].values[start : start + len(prompts), :, :width] = v
-            is_last = index + 1 == len(network.layers)
-            if is_last:
-                ends = torch.tensor(lengths, device=device) - 1
-                q = q[torch.arange(len(prompts), device=device), :, ends][:, :, None]
-                mask = (torch.arange(width, device=device) <= ends[:, None])[:, None, None]
-            attended = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask if is_last else None, is_causal=not is_last, scale=d.score_scale,
-                enable_gqa=d.heads != d.kv_heads,
-            ).transpose(1, 2).flatten(0, 1).flatten(1)  # fmt: skip
-            if is_last:
-                x = x.index_select(0, offsets)
-            elif spread is not None:
-                attended = attended.index_select(0, spread)
+            # The linear layers see each token of the tree once, attention each prompt by itself.
+            q, k, v = network.project(layer, x, angles)
+            k, v = (t.index_select(0, keys).view(n, width, *t.shape[1:]).transpose(1, 2) for t in (k, v))
+            kept[index].keys[prompts, :, :width] = k
+            kept[index].values[prompts, :, :width] = v
+            if index + 1 == len(network.layers):
+                # Of the last layer only each prompt's last token is read.
+                q, x = q.index_select(0, last_tokens)[:, :, None], x.index_select(0, last_tokens)
+                attended = attend(q, k, v, attn_mask=(place <= ends[:, None])[:, None, None]).flatten(1)
+            else:
+                whole = q.index_select(0, keys[: roots * width]).view(roots, width, *q.shape[1:]).transpose(1, 2)
+                found = attend(whole, k[:roots], v[:roots], is_causal=True)
+                attended = found.transpose(1, 2).flatten(0, 1)
+                if branch_ends is not None:
+                    own = q.index_select(0, branch_tokens).view(-1, own_width, *q.shape[1:]).transpose(1, 2)
+                    seen = (place <= branch_ends[..., None])[:, None]
+                    found = attend(own, k[roots:], v[roots:], attn_mask=seen)
+                    attended = torch.cat([attended, found.transpose(1, 2).flatten(0, 1)])
+                attended = attended.index_select(0, places).flatten(1)
             x = layer.finish(x, attended)
         return x
-
-    @staticmethod
-    def _rectangle(rows: Tensor, spread: Tensor | None, count: int, width: int) -> Tensor:
-        """`[tokens, heads, head_dim]` as `[count, width, heads, head_dim]`."""
-        if spread is not None:
-            rows = rows.new_zeros((count * width, *rows.shape[1:])).index_copy_(0, spread, rows)
-        return rows.view(count, width, *rows.shape[1:])
 
     # ------------------------------------------------------------------ tokens
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, GemmaConfig, MistralConfig, Phi3Config
 
-from training.engine.decoder import Decoding, Network, arrange, describe, packing_works
+from training.engine.decoder import Decoding, Network, arrange, describe, packing_works, plan_prefill
 from training.engine.models import load_causal_lm
 from training.engine.sampler import TransformersDecoding
 
@@ -212,14 +212,14 @@ def open_decoding(kind, model, prompts, counts, new_tokens):
     return Decoding(Network(decoder, max(map(len, prompts)) + new_tokens), prompts, counts, new_tokens)
 
 
-def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8)):
+def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8), prompts=None):
     """Difference of the logits of random tokens from those of plain forward passes, rows being dropped on the way.
 
     The third of the rows that goes is chosen at random, so that groups get unequal and prompts lose all their rows.
     """
     generator = torch.Generator().manual_seed(1)
     vocabulary = model.config.vocab_size
-    prompts = [tuple(torch.randint(3, vocabulary, (n,), generator=generator).tolist()) for n in lengths]
+    prompts = prompts or [tuple(torch.randint(3, vocabulary, (n,), generator=generator).tolist()) for n in lengths]
     rows = [list(prompt) for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
     worst = 0.0
     with torch.inference_mode():
@@ -292,6 +292,58 @@ def test_weights_changed_after_a_decoding_began_are_seen_by_the_next():
 def test_prompts_that_are_prefilled_in_parts_decode_as_all_at_once(monkeypatch):
     monkeypatch.setattr("training.engine.decoder.PREFILL_TOKENS", 20)
     assert largest_error("ours", make_model("llama"), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+
+
+A, B, C = tuple(range(10, 22)), tuple(range(40, 49)), tuple(range(60, 65))
+SHARING = {
+    "a question and its hints": [A, A + B, A + C, A + C + B],
+    "an instruction, questions, hints": [A + B, A + B + C, A + B + B, A + C, A + C + C, B],
+    "nothing": [A, B, C],
+    "less than is worth it": [C + A, C + B, C + C],
+}
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("prompts", SHARING.values(), ids=SHARING)
+def test_prompts_that_begin_alike_decode_as_each_by_itself(prompts, parts, monkeypatch):
+    tokens = max(sum(map(len, prompts)) // parts, len(max(prompts, key=len)))
+    monkeypatch.setattr("training.engine.decoder.PREFILL_TOKENS", tokens)
+    for name in ("qwen3", "llama"):
+        assert largest_error("ours", make_model(name), (), [2] * len(prompts), prompts=prompts) < 1e-5
+
+
+def test_what_prompts_begin_with_is_run_once():
+    (part,) = plan_prefill([A + B, A + C, A, B])
+    assert len(part.ids) == len(A) + len(B) + len(C) + len(B)
+    assert part.roots == 2
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=12).map(tuple), min_size=1, max_size=12, unique=True),
+    st.integers(1, 40),
+    st.integers(1, 8),
+)
+def test_a_plan_of_prefill_has_every_token_of_every_prompt_in_its_place(prompts, tokens, shared):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.engine.decoder.PREFILL_TOKENS", tokens)
+        patch.setattr("training.engine.decoder.MIN_SHARED", shared)
+        parts = list(plan_prefill(prompts))
+    assert sorted(number for part in parts for number in part.prompts) == list(range(len(prompts)))
+    for part in parts:
+        width, branches = max(part.lengths), len(part.prompts) - part.roots
+        rows = [part.keys[i * width :][:length] for i, length in enumerate(part.lengths)]
+        queries = part.keys[: part.roots * width] + part.branch_tokens
+        own = len(part.branch_tokens) // branches if branches else 0
+        for number, row in zip(part.prompts, rows, strict=True):
+            assert tuple(part.ids[token] for token in row) == prompts[number]
+            assert [part.positions[token] for token in row] == list(range(len(row)))
+        for token, place in enumerate(part.places):
+            assert queries[place] == token
+            past = place - part.roots * width
+            asks = rows[place // width] if past < 0 else rows[part.roots + past // own]
+            assert token in asks
+        assert {part.positions[token] for token in part.branch_tokens} == set(part.branch_positions)
+        assert len(part.ids) <= tokens or len(part.prompts) == 1
 
 
 def test_the_bundled_model_decodes_as_transformers_does():
