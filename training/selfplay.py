@@ -28,6 +28,9 @@ has no gradient for the Reasoner, and p_hint is estimated without the bias of st
 With `adversary.model` each role has a backend of its own; texts pass between them, never tokens. A Reasoner that is not
 trained does not change: its R1 of a question is sampled once and p_clean kept, so that the rollouts go into R2 and R3.
 
+R1 and R2 do not depend on each other: where one model plays both roles they are sampled in one batch, each with its own
+length and random numbers. What is drawn is what two batches would draw.
+
 The loop knows the backend by four verbs only (`training.engine.base.Backend`) and does no I/O: what it sees goes out
 through a `StepCallbacks`, and what it returns is a `StepResult`.
 """
@@ -38,6 +41,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -194,6 +198,11 @@ def _count_right(rollouts: Sequence[Rollout]) -> int:
     return sum(r.outcome is Outcome.RIGHT for r in rollouts)
 
 
+def _tokens(groups: Sequence[Sequence[Rollout]]) -> int:
+    """Sampled tokens."""
+    return sum(len(rollout.completion.tokens) for group in groups for rollout in group)
+
+
 def _accuracy(rollouts: Sequence[Rollout]) -> float:
     return _count_right(rollouts) / len(rollouts) if rollouts else 0.0
 
@@ -279,10 +288,7 @@ class SelfPlay:
         self._keep_opponent()
 
         rounds = self._draw_rounds(rng)
-        self._play_clean(rounds, rng)
-        clock.lap("r1")
-
-        self._write_hints(rounds, rng)
+        self._play_clean_and_hints(rounds, rng, clock)
         self._ask_judge(rounds)
         clock.lap("r2")
 
@@ -330,59 +336,86 @@ class SelfPlay:
         for r, moved in rng.sample(movable, min(count, len(movable))):
             r.moved = moved
 
-    def _play_clean(self, rounds: list[Round], rng: random.Random) -> None:
+    def _play_clean_and_hints(self, rounds: list[Round], rng: random.Random, clock: "_Clock") -> None:
+        """R1 and R2. They do not depend on each other: where one model plays both roles they are one batch."""
         for r in rounds:
             r.known = self.known_clean.get(r.problem.id)
-        asked = [r for r in rounds if r.known is None]
-        needed = [r for r in rounds if r.moved is not None]
-        questions = [r.problem.question for r in asked] + [str(r.moved) for r in needed]
-        chats = [reasoner_messages(text, self.profile) for text in questions]
-        sampled = iter(self._sample(Stage.CLEAN, chats, self.config.rollout.clean, rng))
-        for r in asked:
-            r.clean = next(sampled)
-            self._grade(r.clean, r.problem)
-        for r in needed:
-            r.needed = next(sampled)
-            self._grade(r.needed, r.problem)
-
-    def _write_hints(self, rounds: list[Round], rng: random.Random) -> None:
-        if self.config.mode is Mode.CLEAN_RL:
-            return
-        if self.config.mode is Mode.RANDOM:
-            for r in rounds:
-                hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
-                with self.timer.lap(TimePart.GATES):
-                    r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
+        clean = self._request_clean(rounds, rng)
+        if self.config.mode in (Mode.CLEAN_RL, Mode.RANDOM):
+            (solutions,) = self._sample([clean])
+            self._take_clean(rounds, solutions)
+            clock.lap("r1")
+            if self.config.mode is Mode.RANDOM:
+                self._write_templates(rounds, rng)
             return
         # Where hints are known to be of no use none are written.
-        rounds = [r for r in rounds if r.known is None or should_run_hinted(r.known)]
-        longest = self.config.gates.max_characters
-        chats = {r.key: adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds}
-        opponent, theirs = self._meet_opponent(rounds, rng)
-        ours = [r for r in rounds if r.key not in theirs]
-        n, seen = self.config.rollout.hints, list[str]()
-        sampled = self._sample(Stage.HINT, [chats[r.key] for r in ours], n, rng)
-        for r, rollouts in zip(ours, sampled, strict=True):
-            self._take_hints(r, rollouts, seen, longest)
+        asked = [r for r in rounds if r.known is None or should_run_hinted(r.known)]
+        opponent, theirs = self._meet_opponent(asked, rng)
+        ours = [r for r in asked if r.key not in theirs]
+        hints = self._request_hints(ours, rng)
+        if self.adversary is None:
+            began = self.timer.now()
+            solutions, written = self._sample([clean, hints])
+            sampling_s = self.timer.now() - began
+            self._take_clean(rounds, solutions)
+            clock.lap("r1")
+            clock.move("r1", "r2", sampling_s * _tokens(written) / max(1, _tokens(solutions) + _tokens(written)))
+        else:
+            (solutions,) = self._sample([clean])
+            self._take_clean(rounds, solutions)
+            clock.lap("r1")
+            (written,) = self._sample([hints])
+        seen: list[str] = []
+        self._take_hints(ours, written, seen)
         if opponent is not None and self.opponents is not None:
-            met = [r for r in rounds if r.key in theirs]
+            met = [r for r in asked if r.key in theirs]
+            request = self._request_hints(met, rng)
             with self.opponents.playing(opponent):
-                sampled = self._sample(Stage.HINT, [chats[r.key] for r in met], n, rng, before=n * len(ours))
-            for r, rollouts in zip(met, sampled, strict=True):
-                self._take_hints(r, rollouts, seen, longest, opponent)
+                (written,) = self._sample([request], before=hints.count)
+            self._take_hints(met, written, seen, opponent)
+
+    def _request_clean(self, rounds: Sequence[Round], rng: random.Random) -> "_Request":
+        """R1, and the moved questions after it: what `_take_clean` takes apart."""
+        questions = [r.problem.question for r in rounds if r.known is None] + [r.moved for r in rounds if r.moved]
+        chats = [reasoner_messages(text, self.profile) for text in questions]
+        return self._request(Stage.CLEAN, chats, self.config.rollout.clean, rng)
+
+    def _take_clean(self, rounds: Sequence[Round], solutions: Sequence[list[Rollout]]) -> None:
+        rest = iter(solutions)
+        for r in rounds:
+            if r.known is None:
+                r.clean = next(rest)
+                self._grade(r.clean, r.problem)
+        for r in rounds:
+            if r.moved:
+                r.needed = next(rest)
+                self._grade(r.needed, r.problem)
+
+    def _write_templates(self, rounds: list[Round], rng: random.Random) -> None:
+        for r in rounds:
+            hints = [write_hint(r.problem, r.type, rng, Split.TRAIN) for _ in range(self.config.rollout.hints)]
+            with self.timer.lap(TimePart.GATES):
+                r.hints = [self._check(r.problem, hint, f"{r.key}#{k}", []) for k, hint in enumerate(hints)]
+
+    def _request_hints(self, rounds: list[Round], rng: random.Random) -> "_Request":
+        longest = self.config.gates.max_characters
+        chats = [adversary_messages(r.problem.question, r.type, self.profile, longest) for r in rounds]
+        return self._request(Stage.HINT, chats, self.config.rollout.hints, rng)
 
     def _take_hints(
-        self, round_: Round, rollouts: list[Rollout], seen: list[str], longest: int, opponent: int | None = None
+        self, rounds: Sequence[Round], written: Sequence[list[Rollout]], seen: list[str], opponent: int | None = None
     ) -> None:
-        by = "" if opponent is None else f"past{opponent}-"
-        for k, rollout in enumerate(rollouts):
-            with self.timer.lap(TimePart.GATES):
-                text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
-                hint = Hint(round_.type, text, suggested=read_suggestion(text, round_.problem))
-                played = self._check(round_.problem, hint, f"{round_.key}#{by}{k}", seen)
-            played.written, played.opponent = rollout, opponent
-            seen.append(played.hint.text)
-            round_.hints.append(played)
+        """Clean and check hints; `seen` are those of the step, in their order."""
+        longest, by = self.config.gates.max_characters, "" if opponent is None else f"past{opponent}-"
+        for r, rollouts in zip(rounds, written, strict=True):
+            for k, rollout in enumerate(rollouts):
+                with self.timer.lap(TimePart.GATES):
+                    text = clean_hint(rollout.text, truncated=rollout.completion.truncated, max_characters=longest)
+                    hint = Hint(r.type, text, suggested=read_suggestion(text, r.problem))
+                    played = self._check(r.problem, hint, f"{r.key}#{by}{k}", seen)
+                played.written, played.opponent = rollout, opponent
+                seen.append(played.hint.text)
+                r.hints.append(played)
 
     def _keep_opponent(self) -> None:
         """Keep the Adversary as it is before this step, every so many steps."""
@@ -446,7 +479,7 @@ class SelfPlay:
 
     def _solve_hinted(self, played_hints: list[PlayedHint], n: int, rng: random.Random, before: int = 0) -> None:
         chats = [reasoner_messages(t.shown, self.profile) for t in played_hints]
-        sampled = self._sample(Stage.HINTED, chats, n, rng, before)
+        (sampled,) = self._sample([self._request(Stage.HINTED, chats, n, rng)], before)
         for played, rollouts in zip(played_hints, sampled, strict=True):
             played.solutions += rollouts
             self._grade(rollouts, played.problem)
@@ -457,30 +490,47 @@ class SelfPlay:
                 graded = self.grader.grade(rollout.text, problem, truncated=rollout.completion.truncated)
                 rollout.outcome, rollout.answer, rollout.tier = graded.outcome, graded.answer, graded.tier
 
-    def _sample(
-        self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random, before: int = 0
-    ) -> list[list[Rollout]]:
-        """`n` completions of each chat; `before` is how many the stage has had already."""
-        backend, r = self.backend_of(Role.ADVERSARY if stage is Stage.HINT else Role.REASONER), self.config.rollout
-        codec = backend.codec
+    def _request(self, stage: Stage, chats: list[list[Message]], n: int, rng: random.Random) -> "_Request":
+        """`n` completions of each chat, with random numbers of their own."""
+        r = self.config.rollout
         longest = r.max_hint_tokens if stage is Stage.HINT else r.max_solution_tokens
-        total = before + len(chats) * n
-        self.callbacks.stage(stage, before, total)
-        if not chats:
-            return []
+        # Without chats no number is drawn from `rng`.
+        seed = rng.getrandbits(48) if chats else 0
+        return _Request(stage, chats, n, SamplingParams(longest, r.temperature, seed))
+
+    def _sample(self, requests: Sequence["_Request"], before: int = 0) -> list[list[list[Rollout]]]:
+        """The completions of each chat of each request, which one model samples in one batch.
+
+        `before` is how many the first request's stage has had already. Progress counts the first request's completions
+        before those of the next.
+        """
+        backend = self.backend_of(Role.ADVERSARY if requests[0].stage is Stage.HINT else Role.REASONER)
+        codec = backend.codec
+
+        def report(done: int) -> None:
+            for request in requests:
+                had = before if request is requests[0] else 0
+                part = min(done, request.count)
+                done -= part
+                self.callbacks.stage(request.stage, had + part, had + request.count)
+                if not done:
+                    return
+
+        report(0)
         with self.timer.lap(TimePart.SAMPLING):
-            prompts = [codec.encode_chat(chat, self.profile.template) for chat in chats]
+            prompts = [codec.encode_chat(chat, self.profile.template) for r in requests for chat in r.chats]
             sampled = backend.sample(
                 prompts,
-                n,
-                SamplingParams(longest, r.temperature, rng.getrandbits(48)),
-                progress=lambda done, _: self.callbacks.stage(stage, before + done, total),
+                [r.n for r in requests for _ in r.chats],
+                [r.params for r in requests for _ in r.chats],
+                progress=lambda done, _: report(done),
                 cancelled=self.callbacks.cancelled,
             )
-            return [
+            rollouts = iter(
                 [Rollout(prompt, c, codec.completion_text(prompt, c.tokens)) for c in completions]
                 for prompt, completions in zip(prompts, sampled, strict=True)
-            ]
+            )
+            return [list(islice(rollouts, len(r.chats))) for r in requests]
 
     # ------------------------------------------------------------------ reward
 
@@ -617,6 +667,21 @@ class SelfPlay:
             self.pool.report(id_, *both)
 
 
+@dataclass(frozen=True)
+class _Request:
+    """Chats of one stage, and how they are to be completed."""
+
+    stage: Stage
+    chats: list[list[Message]]
+    n: int
+    """Completions of each."""
+    params: SamplingParams
+
+    @property
+    def count(self) -> int:
+        return len(self.chats) * self.n
+
+
 class _Clock:
     def __init__(self, now: Callable[[], float]) -> None:
         self.laps: dict[str, float] = {}
@@ -624,5 +689,10 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = self._now()
-        self.laps[name] = now - self._last
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
+
+    def move(self, source: str, target: str, seconds: float) -> None:
+        """Count `seconds` of the lap `source` as of the lap `target`."""
+        self.laps[source] -= seconds
+        self.laps[target] = self.laps.get(target, 0.0) + seconds

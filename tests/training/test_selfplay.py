@@ -92,6 +92,30 @@ def test_a_share_of_questions_is_asked_moved_too_as_groups_of_their_own_and_outs
     assert count_rollouts(result) == len(rollout_rows(result, loop.config))
 
 
+def test_clean_solutions_and_hints_are_one_batch_that_draws_what_two_would():
+    settings = ("rollout.clean=3", "reasoner.needed_share=0.5", "rollout.temperature=1.2")
+    together, apart = make_loop(*settings), make_loop(*settings)
+    calls, sample, sample_requests = [], together.backend.sample, apart._sample
+    together.backend.sample = lambda prompts, n, *rest, **more: calls.append(n) or sample(prompts, n, *rest, **more)
+    apart._sample = lambda requests, before=0: [sample_requests([r], before)[0] for r in requests]
+    seen = []
+    together.callbacks.stage = lambda name, done, total: seen.append((name, done, total))
+    one, two = together.step(), apart.step()
+    assert calls[0] == [3] * 12 + [2] * 8
+    assert len(calls) == 2
+    for mine, other in zip(one.rounds, two.rounds, strict=True):
+        for some, others in ((mine.clean, other.clean), (mine.needed, other.needed)):
+            assert [x.completion.tokens for x in some] == [x.completion.tokens for x in others]
+        assert [t.hint.text for t in mine.hints] == [t.hint.text for t in other.hints]
+        assert max(len(t.written.completion.tokens) for t in mine.hints) <= 24
+    assert min(one.seconds.values()) > 0
+    for stage, total in (("r1_clean", 36), ("r2_hint", 16)):
+        counts = [done for name, done, of in seen if name == stage and of == total]
+        assert counts == sorted(counts)
+        assert counts[-1] == total
+    assert seen.index(("r1_clean", 36, 36)) < next(i for i, (name, *_) in enumerate(seen) if name == "r2_hint")
+
+
 def test_hints_stand_in_varied_places_that_keep_the_meaning_and_their_rows_say_where():
     loop = make_loop("reasoner.placement=varied", "rollout.hints=4")
     loop.step()

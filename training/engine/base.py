@@ -165,13 +165,14 @@ class Backend(Protocol):
     def sample(
         self,
         prompts: Sequence[Tokens],
-        n: int,
-        params: SamplingParams,
+        n: int | Sequence[int],
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[list[Completion]]:
-        """`n` completions for each prompt, in the order of the prompts."""
+        """`n` completions for each prompt, in the order of the prompts. `n` and `params` are those of all, or one a
+        prompt; `params` that differ in more than length and seed are a ValueError."""
 
     def forward_backward(self, rows: Sequence[TrainRow], loss: LossParams) -> UpdateStats:
         """Add the gradient of the loss over `rows`; zero-advantage rows cost nothing unless `kl` > 0."""

@@ -8,7 +8,7 @@ architectures that it knows; everything else goes through transformers.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -176,6 +176,7 @@ class _Job:
     """One sequence to sample; `slots` are the (prompt index, sample index) that receive it."""
 
     prompt: tuple[int, ...]
+    seed: int
     stream: int
     limit: int
     slots: list[tuple[int, int]]
@@ -193,9 +194,9 @@ class _Job:
 class _Uniforms:
     """Numbers in [0, 1) of each sequence, from its own counter-based stream, so that batching cannot change them."""
 
-    def __init__(self, jobs: Sequence[_Job], seed: int, device: torch.device) -> None:
+    def __init__(self, jobs: Sequence[_Job], device: torch.device) -> None:
         self._device = device
-        self._generators = [np.random.Generator(np.random.Philox(key=_stream_key(seed, job))) for job in jobs]
+        self._generators = [np.random.Generator(np.random.Philox(key=_stream_key(job))) for job in jobs]
         self._block = torch.empty(0)
 
     def at(self, step: int) -> Tensor:
@@ -210,9 +211,9 @@ class _Uniforms:
         self._block = self._block[:, torch.tensor(rows, device=self._device)]
 
 
-def _stream_key(seed: int, job: _Job) -> int:
+def _stream_key(job: _Job) -> int:
     """128 bits of the seed, the prompt's text and the sample's number: nothing of where in a batch it runs."""
-    digest = hashlib.blake2b(f"{seed}/{job.stream}/".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{job.seed}/{job.stream}/".encode(), digest_size=16)
     digest.update(np.asarray(job.prompt, dtype=np.int64).tobytes())
     return int.from_bytes(digest.digest(), "little")
 
@@ -247,6 +248,8 @@ class TransformersDecoding:
         lengths = [len(prompt) for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
         self._lengths = torch.tensor(lengths, device=self._device)
         self._prefix, self._step = max(lengths), 0
+        # A row that is finished goes on with the others until it is dropped, and reads on at the last position.
+        self._last_position = context_length(model) - 1
         self._cache = Cache(layers=[])
         self._longest = self._prefix + new_tokens
         self._columns = min(self._prefix + FIRST_COLUMNS, self._longest)
@@ -306,7 +309,7 @@ class TransformersDecoding:
         hidden = hidden_states(
             self._model,
             input_ids=tokens[:, None],
-            position_ids=(self._lengths + self._step)[:, None],
+            position_ids=(self._lengths + self._step).clamp(max=self._last_position)[:, None],
             attention_mask=None if self._mask is None else self._mask[..., :used],
             past_key_values=self._cache,
             use_cache=True,
@@ -405,24 +408,32 @@ class Sampler:
     def sample(
         self,
         prompts: Sequence[Tokens],
-        n: int,
-        params: SamplingParams,
+        n: int | Sequence[int],
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[list[Completion]]:
-        """`n` completions for each prompt, in the order of the prompts.
+        """`n` completions for each prompt, in the order of the prompts; `n` and `params` of all, or one a prompt.
 
-        What is drawn depends on the seed, the prompt's tokens and the sample's number (counted over equal prompts), not
-        on the order or the size of batches. Raises Cancelled, and UserError for a prompt that fills the context.
+        What is drawn depends on the seed, the prompt's tokens and the sample's number (counted over equal prompts of
+        one seed), not on the order or the size of batches. Raises Cancelled, UserError for a prompt that fills the
+        context, and ValueError where `params` differ in more than length and seed.
         """
-        jobs = self._plan(prompts, n, params)
-        tick = _Ticker(len(prompts) * n, progress, cancelled, 1 if self._device.type == "cpu" else 8)
+        if not prompts:
+            return []
+        counts = [n] * len(prompts) if isinstance(n, int) else list(n)
+        each = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
+        params = each[0]
+        if any(replace(p, max_new_tokens=params.max_new_tokens, seed=params.seed) != params for p in each):
+            raise ValueError("prompts that are sampled together differ in more than length and seed")
+        jobs = self._plan(prompts, counts, each)
+        tick = _Ticker(sum(counts), progress, cancelled, 1 if self._device.type == "cpu" else 8)
         ends = torch.tensor(sorted(self._end_ids), device=self._device)
         network = self._network(jobs)
-        for chunk in self._chunks(jobs, params, network is not None):
+        for chunk in self._chunks(jobs, network is not None):
             self._run_fitting(chunk, network, params, tick, ends)
-        results: list[list[Completion | None]] = [[None] * n for _ in prompts]
+        results: list[list[Completion | None]] = [[None] * count for count in counts]
         for job in jobs:
             completion = _finish(job, self._end_ids)
             for i, k in job.slots:
@@ -440,24 +451,24 @@ class Sampler:
 
     # ------------------------------------------------------------------ planning
 
-    def _plan(self, prompts: Sequence[Tokens], n: int, params: SamplingParams) -> list[_Job]:
+    def _plan(self, prompts: Sequence[Tokens], counts: Sequence[int], params: Sequence[SamplingParams]) -> list[_Job]:
         """One job a sequence; at temperature 0 one a distinct prompt, as all its samples are equal."""
         context = context_length(self._model)
-        slots: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        for i, prompt in enumerate(prompts):
-            slots.setdefault(tuple(prompt), []).extend((i, k) for k in range(n))
+        slots: dict[tuple[tuple[int, ...], SamplingParams], list[tuple[int, int]]] = {}
+        for i, (prompt, count, its) in enumerate(zip(prompts, counts, params, strict=True)):
+            slots.setdefault((tuple(prompt), its), []).extend((i, k) for k in range(count))
         jobs: list[_Job] = []
-        for prompt, wanted in slots.items():
-            limit = min(params.max_new_tokens, context - len(prompt))
+        for (prompt, its), wanted in slots.items():
+            limit = min(its.max_new_tokens, context - len(prompt))
             if not prompt or limit < 1:
                 raise UserError(
                     f"A prompt has {len(prompt)} tokens and the model's context is {context}. "
                     "Shorten the problem or the hint, or use a model with a longer context."
                 )
-            if params.temperature == 0.0:
-                jobs.append(_Job(prompt, 0, limit, wanted))
+            if its.temperature == 0.0:
+                jobs.append(_Job(prompt, its.seed, 0, limit, wanted))
             else:
-                jobs += [_Job(prompt, stream, limit, [slot]) for stream, slot in enumerate(wanted)]
+                jobs += [_Job(prompt, its.seed, stream, limit, [slot]) for stream, slot in enumerate(wanted)]
         return sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
 
     def _network(self, jobs: list[_Job]) -> Network | None:
@@ -467,7 +478,11 @@ class Sampler:
         # Measured and exact for float32 on a CPU; scores in a half type would be rounded before the softmax.
         if decoder is None or decoder.embedding.dtype is not torch.float32 or self._device.type != "cpu":
             return None
-        return Network(decoder, longest) if decoder.window is None or longest <= decoder.window else None
+        if decoder.window is not None and longest > decoder.window:
+            return None
+        # A row that is finished goes on with the others until it is dropped.
+        positions = max((len(job.prompt) for job in jobs), default=0) + max((job.limit for job in jobs), default=0)
+        return Network(decoder, positions)
 
     def _decoding(self, jobs: list[_Job], network: Network | None) -> _Decoding:
         groups = [(prompt, len(list(same))) for prompt, same in groupby(jobs, key=lambda job: job.prompt)]
@@ -477,15 +492,13 @@ class Sampler:
             return Decoding(network, prompts, counts, new_tokens)
         return TransformersDecoding(self._model, self._pad_id, prompts, counts, new_tokens)
 
-    def _chunks(self, jobs: list[_Job], params: SamplingParams, shared: bool) -> Iterator[list[_Job]]:
+    def _chunks(self, jobs: list[_Job], shared: bool) -> Iterator[list[_Job]]:
         """Even parts of `jobs`, as few as the cap on sequences and the memory for the cache allow.
 
         `shared`: the keys and values of a prompt are held once, not once a row.
         """
-        if not jobs:
-            return
         copies = len({job.prompt for job in jobs}) / len(jobs) if shared else 1.0
-        tokens = len(jobs[-1].prompt) * copies + params.max_new_tokens
+        tokens = len(jobs[-1].prompt) * copies + max(job.limit for job in jobs)
         # Drawing a token takes about five float32 numbers for each of the vocabulary.
         bytes_each = tokens * self._cache_bytes() + 20 * vocabulary_size(self._model)
         cap = max(1, min(MAX_SEQUENCES, int(self._budget() / bytes_each)))
@@ -550,7 +563,7 @@ class Sampler:
     def _run(self, batch: _Batch, decoding: _Decoding, params: SamplingParams, tick: "_Ticker") -> None:
         with self._timer.lap(TimePart.PREFILL):
             logits = decoding.prefill()
-        uniforms = _Uniforms(batch.jobs, params.seed, self._device)
+        uniforms = _Uniforms(batch.jobs, self._device)
         longest = max(job.limit for job in batch.jobs)
         drawing, forward = self._timer.lap(TimePart.DRAWING), self._timer.lap(TimePart.DECODE)
         stops = _Stops(batch.jobs, params.stop, self._decode_text) if params.stop else None

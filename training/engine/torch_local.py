@@ -199,8 +199,8 @@ class LocalTorchBackend:
     def sample(
         self,
         prompts: Sequence[Tokens],
-        n: int,
-        params: SamplingParams,
+        n: int | Sequence[int],
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,

@@ -121,6 +121,20 @@ def test_equal_prompts_of_one_call_get_samples_of_their_own(model):
     assert [c.tokens for c in (*first, *second)] == [c.tokens for c in joined]
 
 
+def test_prompts_with_lengths_seeds_and_counts_of_their_own_draw_what_each_draws_alone(model):
+    prompts = [*PROMPTS, PROMPTS[0]]
+    params = [SamplingParams(length, 1.0, seed) for length, seed in ((40, 3), (7, 4), (40, 4), (7, 3))]
+    counts = [6, 1, 2, 3]
+    together = sampler(model).sample(prompts, counts, params)
+    for found, *asked in zip(together, prompts, counts, params, strict=True):
+        prompt, count, its = asked
+        (alone,) = sampler(model).sample([prompt], count, its)
+        assert [(c.tokens, c.truncated) for c in found] == [(c.tokens, c.truncated) for c in alone]
+    assert max(len(c.tokens) for c in together[3]) == 7
+    with pytest.raises(ValueError, match="length and seed"):
+        sampler(model).sample(PROMPTS[:2], 1, [SamplingParams(4, 1.0), SamplingParams(4, 0.5)])
+
+
 def test_a_completion_ends_at_its_first_end_token_or_is_truncated(model):
     ends = (END, 5, 9)
     completions = [c for cs in sampler(model, ends).sample(PROMPTS, 40, SamplingParams(12, 1.0, 3)) for c in cs]
@@ -139,6 +153,17 @@ def test_the_context_limits_a_completion_and_refuses_a_prompt_that_fills_it(mode
     assert len(short.tokens) == 30
     with pytest.raises(UserError, match="context is 256"):
         sampler(model).sample([long + long[:6]], 1, SamplingParams(4))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_rows_that_the_context_ends_early_leave_the_others_as_they_are(model, known, monkeypatch):
+    if not known:
+        monkeypatch.setattr(sampler_module, "describe", lambda _: None)
+    long = tuple(3 + i % 20 for i in range(250))
+    ((c,), shorts) = sampler(model, ()).sample([long, PROMPTS[0]], [1, 5], SamplingParams(30, 1.0, 1))
+    assert (len(c.tokens), c.truncated) == (6, True)
+    (alone,) = sampler(model, ()).sample([PROMPTS[0]], 5, SamplingParams(30, 1.0, 1))
+    assert [x.tokens for x in shorts] == [x.tokens for x in alone]
 
 
 def test_progress_only_grows_and_ends_at_the_total(model):
