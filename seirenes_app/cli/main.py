@@ -39,6 +39,7 @@ VERBS = {
     "domains": ("domains", "what training on some families of problems did to others, as a matrix"),
     "suite": ("suite", "make, list, show, export and verify suites"),
     "problems": ("problems", "problem sets and families: import, generate, list"),
+    "serve": ("serve", "a model behind an OpenAI-compatible server, for other tools"),
     "report": ("report", "figures of runs and evaluations, with their intervals"),
     "export": ("export", "write a model as a Hugging Face folder, a LoRA adapter or GGUF"),
 }

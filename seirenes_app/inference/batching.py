@@ -144,7 +144,7 @@ class Sampler:
             if self._streams:
                 self._session.check_room(len(tokens), 1, "The prompt")
             limit = min(request.max_tokens, self._session.n_ctx - len(tokens))
-            prompt = _Prompt(request, tokens, first, limit, opened=self._session.opened_block(tokens))
+            prompt = _Prompt(request, tokens, first, limit, opened=self._session.prompts.opened_block(tokens))
             if limit >= 1:
                 prompts.append(prompt)
             else:

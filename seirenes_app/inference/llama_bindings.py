@@ -87,91 +87,25 @@ class _Log:
 _log = _Log()
 
 
+def last_complaint() -> str:
+    """Why llama.cpp refused what was asked last, as its log says it."""
+    return _log.complaint()
+
+
 def start_llama() -> None:
     llama.llama_log_set(_log.callback, ctypes.c_void_p(0))
     llama.llama_backend_init()
 
 
-class LlamaModel:
-    """A model with its context, whose key-value cache is shared by all sequences or has a part for each."""
+class Vocabulary:
+    """The tokens and the chat template of a model that is loaded. `model` is llama.cpp's pointer, which must stay valid;
+    `path` is named in errors."""
 
-    def __init__(self, path: Path, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
-        self.path, self._cancel, self._context = path, cancel, None
-        self._adapter: Any = None
+    def __init__(self, model: int, path: Path) -> None:
+        self.path, self._model = path, model
         self._pieces: dict[tuple[int, bool], bytes] = {}
-        self._model = self._load(on_progress)
-        self._vocab = llama.llama_model_get_vocab(self._model)
+        self._vocab = llama.llama_model_get_vocab(model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
-
-    def _load(self, on_progress: Callable[[float], None]) -> int:
-        params = llama.llama_model_default_params()
-
-        def progress(share: float, _: Any) -> bool:
-            on_progress(share)
-            return not self._cancel
-
-        callback = llama.llama_progress_callback(progress)
-        params.progress_callback = callback
-        model = llama.llama_model_load_from_file(str(self.path).encode(), params)
-        if not bool(model):
-            if self._cancel:
-                raise EngineError(ErrorKind.CANCELLED, f"Loading {self.path.name} was cancelled.")
-            raise EngineError(
-                ErrorKind.BAD_MODEL, f"{self.path}: llama.cpp cannot load this file: {_log.complaint()}.",
-                "Choose another model, or convert this one again with a current tool.",
-            )  # fmt: skip
-        if llama.llama_model_has_encoder(model) or not llama.llama_model_has_decoder(model):
-            llama.llama_model_free(model)
-            raise EngineError(ErrorKind.BAD_MODEL, f"{self.path}: the model is no plain decoder, so it cannot chat.")
-        return int(model)
-
-    def make_context(self, n_cells: int, n_seqs: int, threads: int, *, shared: bool) -> None:
-        """Reserve a cache of `n_cells`. `shared`: any sequence takes any cell and looks past all; else each has an
-        equal part and shared beginnings are copied. Raises an `EngineError` when memory is short."""
-        params = llama.llama_context_default_params()
-        params.n_ctx, params.n_seq_max = n_cells, n_seqs
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = shared
-        # Rows of logits in one decode: room for those that are asked for, not for every token of a batch.
-        params.n_outputs_max, params.n_outputs_max_per_seq = max(OUTPUT_ROWS, n_seqs), 0
-        params.abort_callback, params.abort_callback_data = self._cancel.callback, self._cancel.data
-        context = llama.llama_init_from_model(self._model, params)
-        if not bool(context):
-            raise EngineError(
-                ErrorKind.FAILED, f"{self.path.name}: no room for {n_cells} tokens: {_log.complaint()}.",
-                "Close other programs, or load the model with a shorter context.",
-            )  # fmt: skip
-        self._context, self._memory = context, llama.llama_get_memory(context)
-        llama.llama_set_abort_callback(context, self._cancel.callback, self._cancel.data)
-        self._batch = _Batch()
-
-    def close(self) -> None:
-        if self._context is not None:
-            self.set_lora(None, 1.0)
-            llama.llama_free(self._context)
-            self._context = None
-        if self._model:
-            llama.llama_model_free(self._model)
-            self._model = 0
-
-    # Facts
-
-    @property
-    def n_params(self) -> int:
-        return int(llama.llama_model_n_params(self._model))
-
-    @property
-    def n_ctx_train(self) -> int:
-        """The longest text it was trained on, in tokens."""
-        return int(llama.llama_model_n_ctx_train(self._model))
-
-    @property
-    def cell_bytes(self) -> int:
-        """About how much of the cache one token takes: keys and values of two bytes in each layer."""
-        heads, kv_heads = llama.llama_model_n_head(self._model), llama.llama_model_n_head_kv(self._model)
-        head_dim = llama.llama_model_n_embd(self._model) // max(heads, 1)
-        return max(1, int(llama.llama_model_n_layer(self._model) * kv_heads * head_dim * 4))
 
     @property
     def chat_template(self) -> str:
@@ -241,6 +175,85 @@ class LlamaModel:
             buffer = ctypes.create_string_buffer(-n)
             n = llama.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(n, 0)]
+
+
+class LlamaModel(Vocabulary):
+    """A model with its context, whose key-value cache is shared by all sequences or has a part for each."""
+
+    def __init__(self, path: Path, cancel: CancelFlag, on_progress: Callable[[float], None]) -> None:
+        self._cancel, self._context = cancel, None
+        self._adapter: Any = None
+        super().__init__(self._load(path, on_progress), path)
+
+    def _load(self, path: Path, on_progress: Callable[[float], None]) -> int:
+        params = llama.llama_model_default_params()
+
+        def progress(share: float, _: Any) -> bool:
+            on_progress(share)
+            return not self._cancel
+
+        callback = llama.llama_progress_callback(progress)
+        params.progress_callback = callback
+        model = llama.llama_model_load_from_file(str(path).encode(), params)
+        if not bool(model):
+            if self._cancel:
+                raise EngineError(ErrorKind.CANCELLED, f"Loading {path.name} was cancelled.")
+            raise EngineError(
+                ErrorKind.BAD_MODEL, f"{path}: llama.cpp cannot load this file: {_log.complaint()}.",
+                "Choose another model, or convert this one again with a current tool.",
+            )  # fmt: skip
+        if llama.llama_model_has_encoder(model) or not llama.llama_model_has_decoder(model):
+            llama.llama_model_free(model)
+            raise EngineError(ErrorKind.BAD_MODEL, f"{path}: the model is no plain decoder, so it cannot chat.")
+        return int(model)
+
+    def make_context(self, n_cells: int, n_seqs: int, threads: int, *, shared: bool) -> None:
+        """Reserve a cache of `n_cells`. `shared`: any sequence takes any cell and looks past all; else each has an
+        equal part and shared beginnings are copied. Raises an `EngineError` when memory is short."""
+        params = llama.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = n_cells, n_seqs
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = shared
+        # Rows of logits in one decode: room for those that are asked for, not for every token of a batch.
+        params.n_outputs_max, params.n_outputs_max_per_seq = max(OUTPUT_ROWS, n_seqs), 0
+        params.abort_callback, params.abort_callback_data = self._cancel.callback, self._cancel.data
+        context = llama.llama_init_from_model(self._model, params)
+        if not bool(context):
+            raise EngineError(
+                ErrorKind.FAILED, f"{self.path.name}: no room for {n_cells} tokens: {_log.complaint()}.",
+                "Close other programs, or load the model with a shorter context.",
+            )  # fmt: skip
+        self._context, self._memory = context, llama.llama_get_memory(context)
+        llama.llama_set_abort_callback(context, self._cancel.callback, self._cancel.data)
+        self._batch = _Batch()
+
+    def close(self) -> None:
+        if self._context is not None:
+            self.set_lora(None, 1.0)
+            llama.llama_free(self._context)
+            self._context = None
+        if self._model:
+            llama.llama_model_free(self._model)
+            self._model = 0
+
+    # Facts
+
+    @property
+    def n_params(self) -> int:
+        return int(llama.llama_model_n_params(self._model))
+
+    @property
+    def n_ctx_train(self) -> int:
+        """The longest text it was trained on, in tokens."""
+        return int(llama.llama_model_n_ctx_train(self._model))
+
+    @property
+    def cell_bytes(self) -> int:
+        """About how much of the cache one token takes: keys and values of two bytes in each layer."""
+        heads, kv_heads = llama.llama_model_n_head(self._model), llama.llama_model_n_head_kv(self._model)
+        head_dim = llama.llama_model_n_embd(self._model) // max(heads, 1)
+        return max(1, int(llama.llama_model_n_layer(self._model) * kv_heads * head_dim * 4))
 
     # The context
 

@@ -21,7 +21,7 @@ def score(session: Session, request: ScoreRequest) -> ScoreResult:
     started = time.perf_counter()
     prompt = session.prompt_tokens(request)
     # A completion that was drawn after an open reasoning block begins with the block's tag, which is the prompt's.
-    request = structs.replace(request, completion=request.completion.removeprefix(session.opened_block(prompt)))
+    request = structs.replace(request, completion=request.completion.removeprefix(session.prompts.opened_block(prompt)))
     completion = session.model.tokenize(request.completion, add_special=False, parse_special=False)
     session.check_room(len(prompt), len(completion), "Prompt and completion together")
     try:

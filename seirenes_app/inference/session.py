@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from seirenes_app.inference.chat_prompts import ChatPrompts
 from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
 from seirenes_app.inference.models import check_adapter, describe_gguf
 from seirenes_app.inference.protocol import (
@@ -23,14 +24,13 @@ from seirenes_app.inference.protocol import (
     SampleRequest,
     ScoreRequest,
 )
-from training.core.answer_reader import OPENING_TOKENS, opening_tag
-from training.core.chat_template import ChatTemplate, RenderedPrompt, cut_special
+from training.core.chat_template import RenderedPrompt
 from training.errors import UserError
 from training.runs.files import file_identity
 
 # Rows a step. Every row looks past the cells of all others: where the weights are small, that costs more than it saves.
 _ROWS, _SMALL_ROWS = 32, 16
-_USUAL_CONTEXT = 4096
+USUAL_CONTEXT = 4096
 _CACHE_BYTES = 512 << 20
 
 
@@ -59,7 +59,7 @@ class Session:
         model = self.model
         trained = model.n_ctx_train
         self.max_rows = _SMALL_ROWS if model.n_params < SMALL_PARAMS else _ROWS
-        self.n_ctx = min(request.n_ctx or _USUAL_CONTEXT, trained)
+        self.n_ctx = min(request.n_ctx or USUAL_CONTEXT, trained)
         free = min(_CACHE_BYTES, psutil.virtual_memory().available // 4)
         self.n_cells = max(self.n_ctx, min(self.n_ctx * (self.max_rows + 1), free // model.cell_bytes))
         self.threads = request.threads or usual_threads()
@@ -67,9 +67,8 @@ class Session:
         n_seqs = self.max_rows + 1
         self.shared_cells = self.n_cells < n_seqs * self.n_ctx
         model.make_context(self.n_cells, n_seqs, self.threads, shared=self.shared_cells)
-        named = {f"{name}_token": text for name in ("bos", "eos") if (text := model.special(name))}
-        self.chat = ChatTemplate(model.chat_template, named)
-        model.add_end(self.chat.end_of_turn(model.special_texts))
+        self.prompts = ChatPrompts(model)
+        self.chat = self.prompts.template
         self.set_lora(request.lora, request.lora_scale)
 
     def facts(self) -> ModelFacts:
@@ -127,7 +126,7 @@ class Session:
     def prompt_tokens(self, request: SampleRequest | ScoreRequest) -> list[int]:
         """The prompt's ids. Raises an `EngineError` when the template refuses, or nothing comes out."""
         if request.messages:
-            tokens = self._tokenize(self._render(request.messages, request.template_variables))
+            tokens = self.prompts.tokenize(self._render(request.messages, request.template_variables))
         else:
             # Who writes a prompt by hand may have written the first token; twice would be once too often.
             bos = self.model.special("bos")
@@ -137,32 +136,19 @@ class Session:
             raise EngineError(ErrorKind.BAD_REQUEST, "The prompt has no tokens.")
         return tokens
 
-    def opened_block(self, tokens: Sequence[int]) -> str:
-        """The reasoning tag that a prompt ends with, empty for none."""
-        pieces = (self.model.piece(token, special=True) for token in tokens[-OPENING_TOKENS:])
-        return opening_tag(b"".join(pieces).decode("utf-8", "replace"))
-
     def render(self, request: RenderRequest) -> Rendered:
         """The prompt as the model gets it. Raises an `EngineError` when the template refuses."""
         prompt = self._render(request.messages, request.template_variables)
         return Rendered(
-            text=prompt.text, n_tokens=len(self._tokenize(prompt)), note=self.chat.note.text,
+            text=prompt.text, n_tokens=len(self.prompts.tokenize(prompt)), note=self.chat.note.text,
             content_spans=prompt.content_spans, id=request.id,
         )  # fmt: skip
 
     def _render(self, messages: Sequence[Message], variables: Mapping[str, Any]) -> RenderedPrompt:
         try:
-            return self.chat.render([{"role": m.role, "content": m.content} for m in messages], variables)
+            return self.prompts.render([{"role": m.role, "content": m.content} for m in messages], variables)
         except UserError as error:
             raise EngineError(ErrorKind.BAD_REQUEST, str(error)) from error
-
-    def _tokenize(self, prompt: RenderedPrompt) -> list[int]:
-        # A template writes the first token itself; before plain lines it is the tokenizer that adds it.
-        tokens: list[int] = []
-        for piece in cut_special(prompt, self.model.special_texts):
-            first = self.chat.plain and not tokens
-            tokens += self.model.tokenize(piece, add_special=first, parse_special=True)
-        return tokens
 
     def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:
         """Let sequence 0 hold exactly `tokens`, the last `wanted` with logits. Returns how many it held already. Other
