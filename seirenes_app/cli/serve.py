@@ -50,7 +50,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--logprobs", action=argparse.BooleanOptionalAction, default=None,
         help="serve log-probabilities, which take context × vocabulary × 4 bytes (default: where that is small)",
     )  # fmt: skip
-    serve.add_argument("--api-key-stdin", action="store_true", help="read a key from standard input; clients must send it")
+    serve.add_argument("--api-key-stdin", action="store_true", help="read a key, which clients must then send")
     serve.add_argument("--json", action="store_true", help="one line when the server is ready, for scripts")
     serve.add_argument("--list", action="store_true", help="list the servers that run, and exit")
     serve.add_argument("--stop", metavar="PORT|NAME", help="stop a server that runs, and exit")

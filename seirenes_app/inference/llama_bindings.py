@@ -98,8 +98,8 @@ def start_llama() -> None:
 
 
 class Vocabulary:
-    """The tokens and the chat template of a model that is loaded. `model` is llama.cpp's pointer, which must stay valid;
-    `path` is named in errors."""
+    """The tokens and the chat template of a loaded model. `model` is llama.cpp's pointer, which must stay valid; `path`
+    is named in errors."""
 
     def __init__(self, model: int, path: Path) -> None:
         self.path, self._model = path, model

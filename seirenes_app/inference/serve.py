@@ -67,7 +67,7 @@ _REFUSED = {
     "audio": "Audio is not served.",
 }
 
-_template_variables: ContextVar[Mapping[str, Any]] = ContextVar("template_variables", default={})
+_template_variables: ContextVar[Mapping[str, Any] | None] = ContextVar("template_variables", default=None)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -215,7 +215,7 @@ class ChatHandler:
         stream: bool = False, logprobs: bool | None = None, top_logprobs: int | None = None, **settings: Any,
     ) -> Any:  # fmt: skip
         try:
-            prompt = self.tokens(messages, _template_variables.get())
+            prompt = self.tokens(messages, _template_variables.get() or {})
         except (UserError, EngineError) as error:
             raise HTTPException(400, str(error)) from error
         ends = self._vocabulary.end_ids
@@ -267,7 +267,8 @@ def _listen(spec: ServeSpec) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(spec.host, spec.port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise _Failed(
-            Problem.HOST, f"{spec.host!r} is no address of this machine ({error.strerror}). Use 127.0.0.1, or leave it out."
+            Problem.HOST,
+            f"{spec.host!r} is no address of this machine ({error.strerror}). Use 127.0.0.1, or leave it out.",
         ) from error
     try:
         return socket.create_server(address[:2], family=family)
@@ -275,7 +276,7 @@ def _listen(spec: ServeSpec) -> socket.socket:
         if spec.port and error.errno in (getattr(socket, "EADDRINUSE", None), 98, 48, 10048):
             raise _Failed(
                 Problem.PORT_TAKEN,
-                f"Port {spec.port} of {spec.host} is taken by another program. Choose another one, or let one be chosen "
+                f"Port {spec.port} of {spec.host} is taken by another program. Choose another port, or a free one "
                 "with --port 0.",
             ) from error
         raise _Failed(
@@ -294,7 +295,7 @@ def _context(spec: ServeSpec, facts: GgufFacts) -> int:
 
 
 def _clear_environment() -> None:
-    """Let only the specification decide: the server's settings are read from variables such as SEED and LORA_PATH too."""
+    """Let only the specification decide: the server takes settings from variables too, such as SEED and LORA_PATH."""
     names = {*ModelSettings.model_fields, *ServerSettings.model_fields, "config_file"}
     for name in [each for each in os.environ if each.lower() in names]:
         del os.environ[name]
@@ -314,10 +315,15 @@ def _load(spec: ServeSpec) -> tuple[Any, ModelSettings, ChatHandler]:
     model = ModelSettings(
         model=spec.model, model_alias=spec.alias, n_ctx=n_ctx, n_threads=threads, n_threads_batch=threads,
         n_batch=min(BATCH_TOKENS, n_ctx), logits_all=small if spec.logprobs is None else spec.logprobs, verbose=False,
+        # As the worker, whose context takes it by itself: greedy texts are then the same.
+        flash_attn=True,
     )  # fmt: skip
     # A request at work is never cut short by the next one.
     server = ServerSettings(
-        host=spec.host, port=spec.port, api_key=spec.api_key or None, interrupt_requests=False, disable_ping_events=False
+        host=spec.host,
+        port=spec.port,
+        api_key=spec.api_key or None,
+        interrupt_requests=False,
     )
     try:
         app = llama_app.create_app(server_settings=server, model_settings=[model])

@@ -247,4 +247,3 @@ def stop_server(record: ServerRecord) -> None:
             except psutil.TimeoutExpired:
                 process.kill()
     remove_record(record.pid)
-
