@@ -1102,7 +1102,7 @@ class EndpointSession:
         return EndpointError(EndpointProblem.UNREADABLE, text, maybe_paid=True)
 
     def _key_remedy(self) -> str:
-        name = self.endpoint.name or "NAME"
+        name = self.endpoint.name or self.endpoint.base_url
         if not self.endpoint.takes_key:
             return "A key is sent over https only, and to this machine: use an https address."
         had = "The key was not accepted" if self._secret else "It wants a key"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -46,6 +48,14 @@ def find_run_or_recorded(name: str) -> RunPaths:
     if not folder.is_dir():
         raise UserError(f"The recorded run is not there ({folder}). Reinstall seirenes, or name a run of your own.")
     return RunPaths(folder)
+
+
+def read_key() -> str:
+    """A server's key, typed unseen or from a pipe; it is never an argument, which other processes can read."""
+    key = (getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not key:
+        raise UserError("No key was given. Type it, or remove the one that is kept with --remove.")
+    return key
 
 
 def print_table(table: Table) -> None:

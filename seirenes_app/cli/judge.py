@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table
+from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table, read_key
 from seirenes_app.services.formatting import count_of, duration, percent, percent_interval
 from seirenes_app.services.hint_authoring.draft import DraftProblem
 from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
@@ -165,9 +163,6 @@ def _key(options: argparse.Namespace) -> int:
         save_server_key(ref.place, "")
         OUT.print("The key is removed.")
         return 0
-    key = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline()
-    if not key.strip():
-        raise UserError("No key was given. Type it, or remove the one that is kept with --remove.")
-    save_server_key(ref.place, key.strip())
+    save_server_key(ref.place, read_key())
     OUT.print("The key is in the system keyring.")
     return 0

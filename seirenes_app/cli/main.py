@@ -26,6 +26,7 @@ VERBS = {
     "solve": ("craft", "solve a problem clean, with a hint, a placebo and needed text"),
     "explain": ("explain", "what a hint does to a model: by sentence, by token, by step"),
     "models": ("models", "the models on this machine and of the hub: list, show, download, remove"),
+    "endpoint": ("endpoint", "models behind an address: add, probe, ask, keep a key, what was spent"),
     "traces": ("traces", "list, search, compare and export the rollouts of a run"),
     "analyse": ("analyse", "what the Adversary of a run learned: forms, features that succeed, what is resisted"),
     "audit": ("audit", "sample a run's late hints for labels: the share that should not have passed"),

@@ -124,6 +124,16 @@ def megabytes(n: float) -> str:
     return byte_size(n * 2**20)
 
 
+def money(amount: float | None, currency: str = "") -> str:
+    """'12.50 USD', '0.04 USD', '0.0042 USD', 'less than 0.0001 USD'; a dash for None, as where no price is known."""
+    if amount is None:
+        return UNKNOWN
+    if 0 < amount < 1e-4:
+        return f"less than 0.0001 {currency}".rstrip()
+    digits = f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else f"{amount:.2g}"
+    return f"{digits} {currency}".rstrip()
+
+
 def duration(seconds: float | None) -> str:
     """'40 s', '6 min', '2 h 5 min', '3 d 4 h'; a dash for None."""
     if seconds is None:
