@@ -6,6 +6,7 @@ The judge itself runs in a `python -m training judge` process, so that the windo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,15 @@ import msgspec
 from seirenes_app.services.formatting import duration, percent, percent_interval
 from seirenes_app.services.models.check import ask_process
 from training.core.types import Problem
-from training.core.validity import OFF, Ballot, Decision, JudgeOptions, Ruling
+from training.core.validity import OFF, Ballot, Decision, JudgeOptions, JudgeQuestion, Ruling
+from training.endpoints import (
+    CostEstimate,
+    estimate,
+    find_endpoint,
+    list_endpoints,
+    names_endpoint,
+    usual_prompt_tokens,
+)
 from training.errors import UserError
 from training.evaluation.hint_labels import USEFUL, Agreement, judged_hints, measure_agreement
 from training.judges import (
@@ -121,9 +130,13 @@ def judge_warnings(config: RunConfig) -> tuple[str, ...]:
 
 
 def known_judges() -> list[str]:
-    """Values of `judge.model` that were measured, the useful ones first, then the newest; and the bundled model."""
+    """Values of `judge.model` that were measured, the useful ones first, then the newest; the bundled model; and the
+    endpoints."""
     newest = sorted(known_measurements(), key=lambda m: (m.agreement.useful, m.measured_at), reverse=True)
-    return list(dict.fromkeys([*(m.model for m in newest), STARTER]))
+    saved = []
+    with suppress(UserError):  # a damaged list, which the Models page names
+        saved = [endpoint.argument for endpoint in list_endpoints()]
+    return list(dict.fromkeys([*(m.model for m in newest), STARTER, *saved]))
 
 
 # ---------------------------------------------------------------------- asking
@@ -168,6 +181,16 @@ def read_rulings(
 
 def _decision(line: Mapping[str, Any]) -> Decision:
     return Decision(Ruling(line["ruling"]), msgspec.convert(line["ballots"], tuple[Ballot, ...]), int(line["votes"]))
+
+
+def measuring_cost(options: JudgeOptions, limit: int = 0) -> CostEstimate | None:
+    """What `measure_judge` takes of an endpoint; None for a model on this machine. Raises a UserError."""
+    if not names_endpoint(options.model):
+        return None
+    chats = [JudgeQuestion(h.problem.question, h.text, 0).messages() for h in judged_hints(limit)]
+    prompt = sum(map(usual_prompt_tokens, chats)) / max(1, len(chats))
+    # A yes or a no, where the model does not reason first.
+    return estimate(find_endpoint(options.model), len(chats) * options.votes, prompt, options.max_tokens, 4)
 
 
 def measure_judge(

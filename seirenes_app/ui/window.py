@@ -169,6 +169,7 @@ class MainWindow(QMainWindow):
         return {
             "new": self.new_run, "demo": self.ask_demo, "recorded": self.open_recorded, "evaluate": self.evaluate,
             "open-config": lambda: self.open_config(None), "runs-folder": self.open_runs_folder, "quit": self.close,
+            "settings": self.show_settings,
             "show": lambda: self._with_run(self.open_run),
             "pause": lambda: self._with_run(self._control.pause),
             "continue": lambda: self._with_run(self._control.unpause),
@@ -379,6 +380,18 @@ class MainWindow(QMainWindow):
     def set_theme(self, mode: str) -> None:
         switch_theme(mode)
         self._settings = replace(self._settings, theme=str(mode))
+        self._save_settings()
+
+    def show_settings(self) -> None:
+        from seirenes_app.ui.widgets.cost_dialogs import SettingsDialog
+
+        dialog = SettingsDialog(self._settings, self)
+        dialog.changed.connect(self._take_settings)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+
+    def _take_settings(self, settings: Settings) -> None:
+        self._settings = settings
         self._save_settings()
 
     def refresh(self) -> None:

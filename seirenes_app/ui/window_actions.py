@@ -25,6 +25,7 @@ WINDOW_ACTIONS = (
     ActionSpec("file.recorded", "Open the &recorded run", "", "traces"),
     ActionSpec("file.evaluate", "&Evaluate…", "", "chart"),
     ActionSpec("file.open-config", "&Open a config file…", "Ctrl+O", "file"),
+    ActionSpec("file.settings", "&Settings…", "Ctrl+,", "settings", "When to ask before an endpoint costs money"),
     ActionSpec("file.runs-folder", "Open the runs &folder", "", "folder", separated=True),
     ActionSpec("file.quit", "&Quit", "Ctrl+Q", "quit", separated=True),
     ActionSpec("run.show", "&Open the running run", "Ctrl+R", "arrow-right"),

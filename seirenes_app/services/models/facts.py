@@ -53,6 +53,7 @@ class ModelFormat(StrEnum):
     FOLDER = "folder"  # a Hugging Face folder
     GGUF = "gguf"
     ADAPTER = "adapter"  # a PEFT adapter folder
+    ENDPOINT = "endpoint"  # a model behind an OpenAI-compatible server: it has no files here
 
 
 class FitLevel(StrEnum):

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from seirenes_app.services.models.facts import (
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import recorded_run, resources_root, starter_folder
 from seirenes_app.store.workspace import Workspace, read_model_folders, workspace_path
+from training.endpoints import ENDPOINT, Endpoint, find_endpoint, list_endpoints
 from training.errors import UserError
 from training.model_names import (
     NotDownloaded,
@@ -69,18 +70,20 @@ class ModelSource(StrEnum):
     LM_STUDIO = "lm_studio"
     LLAMA_CPP = "llama_cpp"
     OLLAMA = "ollama"
+    ENDPOINT = "endpoint"  # behind a server; `endpoint_entries`
 
 
 SOURCE_NAMES = {
     ModelSource.BUNDLED: "bundled", ModelSource.CHECKPOINT: "run checkpoint", ModelSource.FOLDER: "folder",
     ModelSource.HUB_CACHE: "Hugging Face cache", ModelSource.LM_STUDIO: "LM Studio",
-    ModelSource.LLAMA_CPP: "llama.cpp", ModelSource.OLLAMA: "Ollama",
+    ModelSource.LLAMA_CPP: "llama.cpp", ModelSource.OLLAMA: "Ollama", ModelSource.ENDPOINT: "endpoint",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model. `id` is what every verb takes for it; `path` a folder or a GGUF file, the first of a split one.
+    """One model. `id` is what every verb takes for it; `path` a folder or a GGUF file, the first of a split one, or
+    the name of an `endpoint`.
 
     `files` has what a list shows besides. A model that is not `usable` is never offered, and `problem` says why.
     """
@@ -94,6 +97,7 @@ class ModelEntry:
     usable: bool
     problem: str
     files: ModelFiles
+    endpoint: Endpoint | None = field(default=None, hash=False)
 
     @property
     def label(self) -> str:
@@ -471,13 +475,35 @@ def _ollama_models(look: Callable[[], None]) -> Iterator[ModelEntry]:
                 yield _entry(blob, ModelSource.OLLAMA, name=f"{manifest.parent.name}:{manifest.name}")
 
 
+# ---------------------------------------------------------------------- endpoints
+
+
+def endpoint_entries() -> list[ModelEntry]:
+    """The endpoints that were saved; they are behind servers, so `find_models` has none of them. Raises a UserError
+    where their file cannot be read."""
+    return [endpoint_entry(endpoint) for endpoint in list_endpoints()]
+
+
+def endpoint_entry(endpoint: Endpoint) -> ModelEntry:
+    name, known = endpoint.argument, endpoint.capabilities
+    files = ModelFiles(
+        Path(name), ModelFormat.ENDPOINT, architecture=endpoint.model, n_ctx=(known.context or 0) if known else 0
+    )
+    return ModelEntry(
+        name, endpoint.name or name, ModelSource.ENDPOINT, files.path, files.format, 0, True, "", files, endpoint
+    )
+
+
 # ---------------------------------------------------------------------- by name
 
 
 def read_entry(name: str) -> ModelEntry | None:
-    """The model at a path, or of a hub id in the cache, without a search; 'starter' too. None for any other name."""
+    """The model at a path, or of a hub id in the cache, without a search; 'starter' and endpoints too. None for any
+    other name."""
     if name == STARTER:
         return _entry(starter_folder(), ModelSource.BUNDLED, STARTER, "Bundled reasoner")
+    if name.startswith((ENDPOINT, "http://", "https://")):
+        return endpoint_entry(find_endpoint(name))
     path = expanded(name)
     if os.path.lexists(path):
         return _entry(user_path(path), ModelSource.FOLDER)

@@ -17,19 +17,25 @@ from seirenes_app.ui.icons import icon
 from seirenes_app.ui.theme import current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.table_model import Column, TableModel
+from training.endpoints import Endpoint
 
 SOURCE_ICONS = {
     ModelSource.BUNDLED: "models", ModelSource.CHECKPOINT: "train", ModelSource.FOLDER: "folder",
     ModelSource.HUB_CACHE: "disk", ModelSource.LM_STUDIO: "chip",
-    ModelSource.LLAMA_CPP: "chip", ModelSource.OLLAMA: "chip",
+    ModelSource.LLAMA_CPP: "chip", ModelSource.OLLAMA: "chip", ModelSource.ENDPOINT: "server",
 }  # fmt: skip
-FORMATS = {ModelFormat.FOLDER: "Folder", ModelFormat.GGUF: "GGUF", ModelFormat.ADAPTER: "Adapter"}
+FORMATS = {
+    ModelFormat.FOLDER: "Folder", ModelFormat.GGUF: "GGUF", ModelFormat.ADAPTER: "Adapter",
+    ModelFormat.ENDPOINT: "Server",
+}  # fmt: skip
 FITS = {
     FitLevel.YES: BadgeStyle("check", "Fits", "good"),
     FitLevel.TIGHT: BadgeStyle("warning", "Tight", "warn"),
     FitLevel.NO: BadgeStyle("error", "Too large", "bad"),
 }
 UNUSABLE, UNKNOWN = BadgeStyle("warning", "Unusable", "muted"), BadgeStyle("", "", "muted")
+ANSWERS, SILENT = BadgeStyle("check", "Answers", "good"), BadgeStyle("error", "No answer", "bad")
+PROBED, NOT_PROBED = BadgeStyle("check", "Probed", "good"), BadgeStyle("silent", "Not probed", "muted")
 
 
 def source_name(source: ModelSource) -> str:
@@ -42,9 +48,17 @@ def fit_style(fit: Fit | None) -> BadgeStyle:
     return FITS[fit.level] if fit is not None else UNKNOWN
 
 
+def endpoint_style(endpoint: Endpoint, reached: bool | None) -> BadgeStyle:
+    """Whether an endpoint answers, or answered when it was probed; `reached` is None where nobody has tried."""
+    if reached is not None:
+        return ANSWERS if reached else SILENT
+    return PROBED if endpoint.capabilities is not None else NOT_PROBED
+
+
 def search_text(entry: ModelEntry) -> str:
     """What a search for a model looks at."""
-    return f"{entry.name} {entry.id} {source_name(entry.source)} {FORMATS[entry.format]} {entry.path}".casefold()
+    place = f"{entry.endpoint.base_url} {entry.endpoint.model}" if entry.endpoint is not None else entry.path
+    return f"{entry.name} {entry.id} {source_name(entry.source)} {FORMATS[entry.format]} {place}".casefold()
 
 
 class ModelColumn(IntEnum):
@@ -84,15 +98,17 @@ class ModelsModel(TableModel):
             column(ModelColumn.NAME, "Model", _name_of, picture=lambda e: icon(SOURCE_ICONS[e.source], "muted")),
             column(ModelColumn.SOURCE, "Source", lambda e: source_name(e.source), 176, hidden_below=840),
             column(ModelColumn.FORMAT, "Format", _format_of, 132, "Kind of files, with quantisation or number type"),
-            column(ModelColumn.SIZE, "Size", lambda e: byte_size(e.size_bytes), 82, "All its files", right=True),
+            column(ModelColumn.SIZE, "Size", _size_of, 82, "All its files", right=True),
             column(ModelColumn.CONTEXT, "Context", lambda e: format_count(e.files.n_ctx) if e.files.n_ctx else "", 96,
                    "Tokens it was trained on", right=True),
-            column(ModelColumn.FIT, "Here", lambda e: self.style_of(e).text, 116, "Whether it runs on this machine",
-                   picture=self._fit_icon),
+            column(ModelColumn.FIT, "Here", lambda e: self.style_of(e).text, 130,
+                   "Whether it runs on this machine; whether an endpoint answers", picture=self._fit_icon),
         )  # fmt: skip
 
     def style_of(self, entry: ModelEntry) -> BadgeStyle:
         """Whether a model can be used on this machine."""
+        if entry.endpoint is not None:
+            return endpoint_style(entry.endpoint, self._inventory.reached.get(entry.id))
         return fit_style(self._inventory.fits.get(entry.id)) if entry.usable else UNUSABLE
 
     def _fit_icon(self, entry: ModelEntry) -> QIcon | None:
@@ -155,7 +171,13 @@ def _format_of(entry: ModelEntry) -> str:
     return f"{FORMATS[entry.format]}  {entry.files.quantisation}".rstrip()
 
 
+def _size_of(entry: ModelEntry) -> str:
+    return byte_size(entry.size_bytes) if entry.endpoint is None else ""
+
+
 def _tip_of(entry: ModelEntry) -> str:
+    if entry.endpoint is not None:
+        return f"{entry.name}\n{entry.endpoint.model} at {entry.endpoint.base_url}"
     return "\n".join(filter(None, (entry.name, str(entry.path), entry.problem)))
 
 

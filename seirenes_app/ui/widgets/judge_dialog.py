@@ -9,12 +9,13 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QDialog, QWidget
 
 from seirenes_app.services.formatting import count_of
-from seirenes_app.services.judging import JudgeStanding, judge_standing, known_judges, measure_judge
+from seirenes_app.services.judging import JudgeStanding, judge_standing, known_judges, measure_judge, measuring_cost
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2
 from seirenes_app.ui.widgets.boxes import fill, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.model_picker import ModelPicker, argument_of
@@ -29,7 +30,7 @@ ABOUT = (
     "A judge is a model that is asked whether a hint changes the answer. It decides where neither a rule nor the "
     "hint's structure does; what it does not decide is refused."
 )
-PLACEHOLDER = "A model, or http://host:port/v1#model"
+PLACEHOLDER = "A model, endpoint:NAME, or http://host:port/v1#model"
 
 
 class JudgeDialog(PageDialog):
@@ -57,7 +58,9 @@ class JudgeDialog(PageDialog):
         if line is not None:
             line.setPlaceholderText(PLACEHOLDER)
         ignore_wheel(self.model)
-        self.pick = make_button("Choose…", tip="Of the models on this machine", clicked=self.choose_model)
+        self.pick = make_button(
+            "Choose…", tip="Of the models on this machine and the endpoints", clicked=self.choose_model
+        )
         self.standing = make_label("", wrap=True, select=True)
         self.warning = make_label("", "small", wrap=True)
         for label, lines in ((about, 2), (self.standing, 2), (self.warning, 3)):
@@ -131,7 +134,7 @@ class JudgeDialog(PageDialog):
         set_tone(self.warning, "warn" if warning else "")
 
     def choose_model(self) -> ModelPicker:
-        """Of the models on this machine."""
+        """Of the models on this machine and the endpoints."""
         picker = ModelPicker(
             "The model that judges", "Take this model", self._models, current=Path(self.name or STARTER), parent=self
         )
@@ -143,7 +146,16 @@ class JudgeDialog(PageDialog):
     # ------------------------------------------------------------------ measuring
 
     def start_measuring(self) -> None:
-        """Ask the judge about the labelled hints in a process of its own; what it says of them is kept."""
+        """Ask the judge about the labelled hints in a process of its own; what it says of them is kept. One that may
+        cost much is asked about first."""
+        options, limit = self.options, int(self.sizes.currentData())
+        self._tasks.run(
+            lambda: measuring_cost(options, limit),
+            lambda found: ask_cost(found, "Measure", self, self._measure),
+            lambda text: self._say(text, "", "bad"), key="judge: cost",
+        )  # fmt: skip
+
+    def _measure(self) -> None:
         options, start, limit = self.options, self._start or STARTER, int(self.sizes.currentData())
         for widget in (self.measure, self.sizes, self.use):
             widget.setEnabled(False)

@@ -1,4 +1,5 @@
-"""Choosing a model: of those on this machine, or by name. The one picker of Craft, Train and Robustness.
+"""Choosing a model: of those on this machine and the endpoints, or by name. The one picker of Craft, Train and
+Robustness.
 
 A hub id or a path may be typed; it is looked up on this machine, and a hub id that is not here can be downloaded.
 """
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
 
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.formatting import byte_size, format_count, short_count
+from seirenes_app.services.models.endpoints import EndpointDescription, price_text, probed_text
 from seirenes_app.services.models.facts import ModelDescription, ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry, ModelSource, add_model_folder, read_entry
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -23,9 +25,11 @@ from seirenes_app.ui.widgets.boxes import ignore_wheel
 from seirenes_app.ui.widgets.buttons import make_button, open_menu
 from seirenes_app.ui.widgets.labels import set_tone
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
+from training.endpoints import names_endpoint
 from training.model_names import NotDownloaded, locate_model
 
 READING = "Reading its files…"
+NO_ENDPOINTS = "Endpoints are not listed: this needs the model's own weights."
 LOOK_UP_MS = 350  # How long a typed name must rest before it is looked up
 PREVIEW_HEIGHT = 132
 RECENT = "recent"
@@ -51,23 +55,25 @@ class ModelPicker(PickerDialog):
             title, choose, describe_row, preview=lambda _entry: READING, search=search_text,
             roles={
                 int(Qt.ItemDataRole.DecorationRole): lambda e: icon(SOURCE_ICONS[e.source], "muted"),
-                int(Qt.ItemDataRole.ToolTipRole): lambda e: str(e.path),
+                int(Qt.ItemDataRole.ToolTipRole): lambda e: e.endpoint.base_url if e.endpoint else str(e.path),
             },
-            placeholder="Search, or type a hub id or a path…", parent=parent,
+            placeholder="Search, or type a hub id, a path or an address…", parent=parent,
         )  # fmt: skip
         self._inventory, self._formats, self._training = inventory, formats, training
         self._tasks = TaskRunner(self, threads=1)
         self._wanted, self._recent = current, tuple(recent)
         self._named: dict[Path, ModelEntry] = {}  # Chosen by name, and not among those that were found
         self._missing = ""  # A hub id that is not on this machine
-        self.say(about)
+        self._about = " ".join(filter(None, (about, "" if ModelFormat.ENDPOINT in formats else NO_ENDPOINTS)))
+        self.say(self._about)
         self.source = QComboBox()
         self.source.setAccessibleName("Source of models")
         self.source.addItem("All sources", None)
         if recent:
             self.source.addItem("Recently used", RECENT)
         for source in ModelSource:
-            self.source.addItem(source_name(source), source)
+            if source is not ModelSource.ENDPOINT or ModelFormat.ENDPOINT in formats:
+                self.source.addItem(source_name(source), source)
         ignore_wheel(self.source)
         self.filters.addWidget(self.source)
         self.preview.setMinimumHeight(PREVIEW_HEIGHT)
@@ -126,6 +132,9 @@ class ModelPicker(PickerDialog):
             self.preview.setText(known)
             set_tone(self.preview, "bad")
             self.choose.setEnabled(False)
+        elif isinstance(known, EndpointDescription):
+            self.preview.setText(describe_endpoint_choice(known))
+            set_tone(self.preview, "warn" if known.warning else "")
         else:
             self.preview.setText(describe_choice(entry, known, training=self._training))
 
@@ -161,8 +170,11 @@ class ModelPicker(PickerDialog):
         self._look_up_timer.start()
 
     def _look_up(self) -> None:
-        """What is typed may be a path or a hub id, where no listed name has it."""
+        """What is typed may be a path, a hub id or an endpoint's address, where no listed name has it."""
         text = self.search.text().strip()
+        if not self.model.rowCount() and names_endpoint(text) and ModelFormat.ENDPOINT in self._formats:
+            self._tasks.run(lambda: read_entry(text), self._take, lambda _text: None, key="look up")
+            return
         if self.model.rowCount() or not ("/" in text or "\\" in text or text.startswith(("hf:", "~"))):
             return
 
@@ -214,6 +226,8 @@ class ModelPicker(PickerDialog):
 def describe_row(entry: ModelEntry) -> str:
     """One line of the list."""
     files = entry.files
+    if entry.endpoint is not None:
+        return "  ·  ".join(filter(None, (entry.name, entry.endpoint.model, entry.endpoint.place, "Endpoint")))
     parts = (entry.name, files.quantisation, byte_size(entry.size_bytes), source_name(entry.source))
     return "  ·  ".join(filter(None, parts))
 
@@ -232,6 +246,19 @@ def describe_choice(entry: ModelEntry, known: ModelDescription, *, training: boo
     return "\n".join(filter(None, lines))
 
 
+def describe_endpoint_choice(known: EndpointDescription) -> str:
+    """The same of an endpoint."""
+    endpoint = known.endpoint
+    context = endpoint.capabilities.context if endpoint.capabilities is not None else None
+    lines = (
+        f"{endpoint.model or 'Its only model'} at {endpoint.base_url}", known.warning,
+        f"Price: {price_text(endpoint.price)}", f"Probed: {probed_text(endpoint)}",
+        f"Context: {format_count(context)} tokens" if context else "",
+    )  # fmt: skip
+    return "\n".join(filter(None, lines))
+
+
 def argument_of(entry: ModelEntry) -> str:
-    """What names a model in a configuration: its hub id, or its path."""
-    return entry.id if entry.id == STARTER or entry.source is ModelSource.HUB_CACHE else str(entry.path)
+    """What names a model in a configuration: its hub id, its path, or the name of an endpoint."""
+    named = entry.id == STARTER or entry.source in (ModelSource.HUB_CACHE, ModelSource.ENDPOINT)
+    return entry.id if named else str(entry.path)

@@ -10,6 +10,7 @@ from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.pages.craft.judge_row import JudgeRow
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
+from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 from seirenes_app.ui.widgets.judge_dialog import JudgeDialog
 from training.core.types import AnswerKind, HintType
 from training.core.validity import JudgeOptions
@@ -92,7 +93,7 @@ def test_the_dialog_measures_a_judge_and_says_what_it_is_worth(tasks, qtbot):
         dialog.sizes.setCurrentIndex(dialog.sizes.findData(100))
         with qtbot.waitSignal(dialog.measured, timeout=PATIENCE_MS):
             dialog.measure.click()
-            assert dialog.progress.isVisible()
+            qtbot.waitUntil(dialog.progress.isVisible, timeout=PATIENCE_MS)
         qtbot.waitUntil(lambda: "recall 0%" in dialog.standing.text(), timeout=PATIENCE_MS)
         assert "not reliable" in dialog.warning.text()
         (made,) = known_measurements()
@@ -112,3 +113,19 @@ def test_a_judge_that_is_not_there_cannot_be_used_and_no_judge_always_can(tasks,
     assert not dialog.measure.isEnabled()
     dialog.none.click()
     assert chosen == [""]
+
+
+def test_measuring_a_judge_with_many_requests_is_asked_about_first(tasks, qtbot):
+    with ChatServer(lambda _: "no") as chat:
+        dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions(f"{chat.address}#m"), "starter")
+        qtbot.addWidget(dialog)
+        dialog.open()
+        qtbot.waitUntil(dialog.measure.isEnabled, timeout=PATIENCE_MS)
+        dialog.sizes.setCurrentIndex(dialog.sizes.findData(100))
+        dialog.measure.click()
+        qtbot.waitUntil(lambda: dialog.findChild(ConfirmDialog) is not None, timeout=PATIENCE_MS)
+        asked = dialog.findChild(ConfirmDialog)
+        assert asked.windowTitle() == "Send 300 requests?"
+        asked.reject()
+        assert not dialog.progress.isVisible()
+        assert not chat.requests

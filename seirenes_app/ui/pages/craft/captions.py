@@ -21,6 +21,7 @@ from seirenes_app.ui.widgets.interval_bars import Rate
 from training.core.prompts import Placement
 from training.core.statistics import Interval
 from training.core.types import AnswerKind, Condition, HintType
+from training.endpoints import ENDPOINT, names_endpoint
 
 BUNDLED = "Bundled reasoner"
 FEW_SAMPLES = 8
@@ -90,6 +91,8 @@ CONDITIONS: Mapping[Condition, tuple[str, str]] = {
 
 
 def model_name(choice: SolverChoice) -> str:
+    if names_endpoint(choice.model):
+        return choice.model.removeprefix(ENDPOINT)
     name = Path(choice.model).stem if choice.model else BUNDLED
     return f"{name} + {Path(choice.lora).stem}" if choice.lora else name
 

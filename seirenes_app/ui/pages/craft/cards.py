@@ -30,6 +30,7 @@ from seirenes_app.ui.widgets.labels import IconLabel, make_card_heading, make_la
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import hint_span, join_hint
+from training.endpoints import names_endpoint
 from training.errors import UserError
 
 
@@ -212,12 +213,16 @@ class ModelButton(QPushButton):
     def render_choice(self, choice: SolverChoice, state: WorkerState) -> None:
         name, facts = captions.model_name(choice), state.facts
         shown = name if len(name) <= MODEL_NAME_LENGTH else f"{name[: MODEL_NAME_LENGTH - 1]}…"
+        served = names_endpoint(choice.model)
         try:
-            loaded = facts is not None and Path(facts.path) == model_path(choice)
+            loaded = not served and facts is not None and Path(facts.path) == model_path(choice)
         except UserError:
             loaded = False
         status = "Loaded when it is needed"
-        if state.kind is StateKind.LOADING and state.progress < 1:
+        set_icon(self, "server" if served else "chip", "muted")
+        if served:
+            status = "An endpoint: its server runs the model"
+        elif state.kind is StateKind.LOADING and state.progress < 1:
             shown, status = f"{shown}  {percent(state.progress)}", "Loading"
         elif loaded and facts is not None:
             status = "  ·  ".join(

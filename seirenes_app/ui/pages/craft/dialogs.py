@@ -41,6 +41,7 @@ from seirenes_app.ui.widgets.model_picker import ModelPicker
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.prompts import Placement
+from training.endpoints import names_endpoint
 from training.errors import UserError
 from training.evaluation.suites.manifest import SuiteManifest
 from training.evaluation.suites.repository import SuiteRepository, suite_name
@@ -143,7 +144,10 @@ class LibraryDialog(PickerDialog):
 
 GGUF = "Models (*.gguf);;All files (*)"
 MAX_CONTEXT = 131_072
-FOLDERS_NOTE = "Craft runs GGUF files. A Hugging Face folder can be exported as one on the Models page."
+FOLDERS_NOTE = (
+    "Craft runs GGUF files, and asks endpoints. A Hugging Face folder can be exported as a GGUF on the Models page."
+)
+RUN_HERE = frozenset({ModelFormat.GGUF, ModelFormat.ENDPOINT})
 
 
 class ModelDialog(ModelPicker):
@@ -157,7 +161,7 @@ class ModelDialog(ModelPicker):
     ) -> None:  # fmt: skip
         task = "solves the problem" if role == "Solver" else "generates the hints"
         super().__init__(
-            f"The model that {task}", "Use this model", inventory, formats=frozenset({ModelFormat.GGUF}),
+            f"The model that {task}", "Use this model", inventory, formats=RUN_HERE,
             current=path_of(choice.model), recent=[path_of(name) for name in recent], about=FOLDERS_NOTE, parent=parent,
         )  # fmt: skip
         self._choice, self._adapter = choice, ""
@@ -166,8 +170,9 @@ class ModelDialog(ModelPicker):
         self.context.setSpecialValueText("The model's own, at most 4,096")
         ignore_wheel(self.context)
         self.adapter = ElidedLabel("muted")
-        choose = make_button("Choose…", "folder", kind="quiet", tip="A LoRA adapter for this model, as GGUF",
-                             clicked=self._browse_adapter)  # fmt: skip
+        self.choose_adapter = make_button("Choose…", "folder", kind="quiet",
+                                          tip="A LoRA adapter for this model, as GGUF",
+                                          clicked=self._browse_adapter)  # fmt: skip
         self.no_adapter = make_icon_button("close", "No adapter", clicked=lambda: self._set_adapter(""))
         options = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
         for r, (name, editor) in enumerate((("Context", self.context),)):
@@ -175,12 +180,15 @@ class ModelDialog(ModelPicker):
             options.addWidget(editor, r, 1)
             editor.setAccessibleName(name)
         options.addWidget(make_label("Adapter"), 1, 0)
-        options.addLayout(row((self.adapter, 1), None, self.no_adapter, choose), 1, 1)
+        options.addLayout(row((self.adapter, 1), None, self.no_adapter, self.choose_adapter), 1, 1)
         self.both = QCheckBox("Use it for both roles, the Solver and the Adversary")
         self.below.addLayout(options)
         self.below.addWidget(self.both)
         self.chosen.connect(self._emit_choice)
         self._set_adapter(choice.lora)
+        self.list.selectionModel().currentChanged.connect(lambda *_: self._render_options())
+        self.model.modelReset.connect(self._render_options)
+        self._render_options()
 
     def _browse_adapter(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose an adapter", "", GGUF)
@@ -192,18 +200,30 @@ class ModelDialog(ModelPicker):
         self.adapter.setText(path or "none")
         self.no_adapter.setVisible(bool(path))
 
+    def _render_options(self) -> None:
+        """The server of an endpoint has its own context and adapters."""
+        here = self.current is None or self.current.endpoint is None
+        for widget in (self.context, self.choose_adapter, self.no_adapter):
+            widget.setEnabled(here)
+
     def _emit_choice(self, entry: ModelEntry) -> None:
-        choice = replace(self._choice, model=name_of(entry), lora=self._adapter, n_ctx=self.context.value())
+        here = entry.endpoint is None
+        choice = replace(self._choice, model=name_of(entry), lora=self._adapter if here else "",
+                         n_ctx=self.context.value() if here else 0)  # fmt: skip
         self.modelChosen.emit(choice, self.both.isChecked())
 
 
 def path_of(name: str) -> Path:
     """The file of a draft's model, "" being the bundled one."""
+    if names_endpoint(name):
+        return Path(name)
     return Path(name).expanduser() if name else bundled_model()
 
 
 def name_of(entry: ModelEntry) -> str:
     """What a draft names a model by."""
+    if entry.endpoint is not None:
+        return entry.id
     return "" if entry.path == bundled_model() or entry.id == STARTER else str(entry.path)
 
 

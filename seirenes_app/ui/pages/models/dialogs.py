@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from seirenes_app.inference.model_export import QUANTIZATIONS, run_export
@@ -20,22 +20,36 @@ from seirenes_app.services.models.convert import (
     needed_bytes,
 )
 from seirenes_app.services.models.downloads import Removal, plan_removal, remove_model
-from seirenes_app.services.models.inventory import ModelEntry, ModelSource, model_folders, remove_model_folder
+from seirenes_app.services.models.inventory import (
+    ModelEntry,
+    ModelSource,
+    endpoint_entry,
+    model_folders,
+    remove_model_folder,
+)
 from seirenes_app.ui.pages.models.check_dialog import CheckDialog
 from seirenes_app.ui.pages.models.download_dialog import DownloadDialog, LoginDialog
+from seirenes_app.ui.pages.models.endpoint_dialogs import (
+    AskDialog,
+    EndpointDialog,
+    KeyDialog,
+    ProbeDialog,
+    drop_endpoint,
+)
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.boxes import row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
 from seirenes_app.ui.widgets.labels import IconLine, make_label
+from training.endpoints import Endpoint
 from training.errors import UserError
 from training.model_names import HubId, parse_hub_id
 
 
 def can_remove(entry: ModelEntry) -> bool:
     """Whether a model may be deleted here, or taken off the list: never what the user or another program put there."""
-    return entry.source is ModelSource.FOLDER or hub_id_of(entry) is not None
+    return entry.source in (ModelSource.FOLDER, ModelSource.ENDPOINT) or hub_id_of(entry) is not None
 
 
 def hub_id_of(entry: ModelEntry) -> HubId | None:
@@ -189,6 +203,9 @@ class ModelsDialogs(DialogHolder):
     converted = Signal(object)  # Path of a folder that was written
     trainRequested = Signal(object)  # Path of a folder
     changed = Signal()  # Models were added or removed
+    endpointSaved = Signal(object)  # Endpoint
+    endpointReached = Signal(object, bool)  # ModelEntry, and whether its server answered
+    endpointChanged = Signal(object)  # ModelEntry whose key is another one
     toast = Signal(str)
     problem = Signal(str, str)  # (title, text)
 
@@ -217,8 +234,51 @@ class ModelsDialogs(DialogHolder):
         self.show_dialog(dialog)
         return dialog
 
-    def show_test(self, entry: ModelEntry) -> CheckDialog:
+    def show_test(self, entry: ModelEntry) -> CheckDialog | AskDialog:
+        """Ten problems; of an endpoint one question, as each costs money."""
+        if entry.endpoint is not None:
+            ask = AskDialog(entry.endpoint, self._tasks, self._page)
+            ask.answered.connect(lambda reached: self.endpointReached.emit(entry, reached))
+            self.show_dialog(ask)
+            return ask
         dialog = CheckDialog(entry, self._tasks, self._page)
+        self.show_dialog(dialog)
+        return dialog
+
+    # ------------------------------------------------------------------ endpoints
+
+    def show_endpoint(self, entry: ModelEntry | None = None) -> EndpointDialog:
+        """Edit an endpoint, or add one."""
+        dialog = EndpointDialog(self._tasks, entry.endpoint if entry is not None else None, self._page)
+        dialog.saved.connect(self._on_endpoint_saved)
+        self.show_dialog(dialog)
+        return dialog
+
+    def _on_endpoint_saved(self, endpoint: Endpoint, probe_it: bool) -> None:
+        self.endpointSaved.emit(endpoint)
+        if probe_it:
+            # After the dialog that is closing.
+            QTimer.singleShot(0, self, lambda: self.show_probe(endpoint_entry(endpoint)))
+
+    def show_probe(self, entry: ModelEntry) -> ProbeDialog | None:
+        if entry.endpoint is None:
+            return None
+        dialog = ProbeDialog(entry.endpoint, self._tasks, self._page)
+        dialog.probed.connect(lambda endpoint, reached: self._on_probed(endpoint, reached))
+        self.show_dialog(dialog)
+        return dialog
+
+    def _on_probed(self, endpoint: Endpoint, reached: bool) -> None:
+        self.endpointReached.emit(endpoint_entry(endpoint), reached)
+        if reached:
+            self.changed.emit()
+
+    def show_key(self, entry: ModelEntry) -> KeyDialog | None:
+        if entry.endpoint is None:
+            return None
+        dialog = KeyDialog(entry.endpoint, self._tasks, self._page)
+        dialog.changed.connect(self.toast)
+        dialog.changed.connect(lambda _text: self.endpointChanged.emit(entry))
         self.show_dialog(dialog)
         return dialog
 
@@ -241,7 +301,9 @@ class ModelsDialogs(DialogHolder):
     def ask_remove(self, entry: ModelEntry) -> None:
         """Delete a model of the cache, after its size was shown; take an added one off the list."""
         hub_id = hub_id_of(entry)
-        if hub_id is not None:
+        if entry.endpoint is not None:
+            self._confirm_drop(entry.endpoint)
+        elif hub_id is not None:
             self._tasks.run(lambda: plan_removal(hub_id), self._confirm_removal, self._fails("Nothing was removed"))
         elif entry.source is ModelSource.FOLDER:
             self._tasks.run(lambda: added_place(entry.path), lambda place: self._confirm_forget(place, entry))
@@ -261,6 +323,16 @@ class ModelsDialogs(DialogHolder):
         text = f"Seirênes looks for models in {place} no more.{others} Nothing is deleted."
         dialog = ConfirmDialog("Take it off the list?", text, "Take it off", self._page)
         dialog.accepted.connect(lambda: self._do(lambda: remove_model_folder(place), f"{place.name} is off the list."))
+        self.show_dialog(dialog)
+
+    def _confirm_drop(self, endpoint: Endpoint) -> None:
+        text = (
+            f"{endpoint.name} leaves the list, with its price and what was probed. Evaluations made with it stay. The "
+            f"key of {endpoint.place} stays in the keyring while another endpoint uses that server, else it is "
+            "removed."
+        )
+        dialog = ConfirmDialog("Remove the endpoint?", text, "Remove", self._page)
+        dialog.accepted.connect(lambda: self._do(lambda: drop_endpoint(endpoint), f"{endpoint.name} was removed."))
         self.show_dialog(dialog)
 
     def _do(self, work: Callable[[], object], words: str) -> None:

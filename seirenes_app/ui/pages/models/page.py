@@ -49,6 +49,7 @@ from seirenes_app.ui.widgets.buttons import action_button, make_button, make_ico
 from seirenes_app.ui.widgets.cards import Card, EmptyState, centred
 from seirenes_app.ui.widgets.drop_overlay import DropOverlay
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLabel, make_label, wrap_anywhere
+from training.endpoints import Endpoint
 from training.model_names import HubId, find_cached
 
 FILE_FILTER = "Models (*.gguf);;All files (*)"
@@ -90,6 +91,10 @@ class ModelsPage(Page):
             "evaluate": lambda: ask(self.evaluateRequested.emit),
             "train": lambda: ask(self.trainRequested.emit),
             "test": lambda: ask(dialogs.show_test),
+            "probe": lambda: ask(dialogs.show_probe),
+            "edit": lambda: ask(dialogs.show_endpoint),
+            "key": lambda: ask(dialogs.show_key),
+            "add-endpoint": lambda: dialogs.show_endpoint(),
             "convert": lambda: ask(dialogs.show_convert),
             "export": lambda: ask(dialogs.show_export),
             "folder": lambda: ask(self._show_folder),
@@ -115,9 +120,9 @@ class ModelsPage(Page):
         self.search.setAccessibleName("Search models")
         self.search.setMaximumWidth(420)
         self.add_menu = QMenu(self)
-        for name in ("add", "add-folder"):
+        for name in ("add", "add-folder", "add-endpoint"):
             self.add_menu.addAction(self.actions_[name])
-        self.add = make_button("Add…", "plus", tip="A file or a folder; it stays where it is",
+        self.add = make_button("Add…", "plus", tip="A file, a folder or an endpoint",
                                clicked=lambda: open_menu(self.add_menu, self.add))  # fmt: skip
         self.download = action_button(self.actions_["download"], kind="primary")
         self.count, self.unusable = ElidedLabel("small"), QCheckBox()
@@ -157,7 +162,7 @@ class ModelsPage(Page):
         text = (
             "Only what ships with Seirênes is here. Download a model from the Hugging Face hub, or drop a GGUF file or "
             "a model folder on this page. Models of LM Studio, llama.cpp, Ollama and the Hugging Face cache are found "
-            "where they are."
+            "where they are. A model behind a server is added as an endpoint."
         )
         words = wrap_anywhere(make_label(text, "muted", wrap=True))
         card.body.addLayout(row(IconLabel("info", 20, "accent"), (words, 1), spacing=SPACE_3))
@@ -168,6 +173,9 @@ class ModelsPage(Page):
         dialogs = self.dialogs
         dialogs.startRequested.connect(self.downloads.start)
         dialogs.changed.connect(self.inventory.refresh)
+        dialogs.endpointSaved.connect(self._on_endpoint_saved)
+        dialogs.endpointReached.connect(lambda entry, reached: self.inventory.note_endpoint(entry, reached=reached))
+        dialogs.endpointChanged.connect(lambda entry: self.inventory.note_endpoint(entry))
         dialogs.converted.connect(self.add_path)
         dialogs.trainRequested.connect(self._train_folder)
         dialogs.toast.connect(self.toast)
@@ -259,13 +267,15 @@ class ModelsPage(Page):
         known = self.inventory.description(entry) if entry is not None else None
         self.facts.render_entry(entry, known)
         kind = entry.format if entry is not None and entry.usable else None
+        served = kind is ModelFormat.ENDPOINT
         bundled = entry is not None and entry.id == STARTER
         for name, on in {
-            "craft": kind is ModelFormat.GGUF or bundled, "evaluate": kind is not None, "test": kind is not None,
-            "convert": kind is ModelFormat.GGUF,
+            "craft": kind is ModelFormat.GGUF or bundled or served, "evaluate": kind is not None,
+            "test": kind is not None, "convert": kind is ModelFormat.GGUF,
             "train": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
-            "export": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER), "folder": entry is not None,
-            "copy": entry is not None, "remove": entry is not None and can_remove(entry),
+            "export": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
+            "folder": entry is not None and not served, "copy": entry is not None,
+            "remove": entry is not None and can_remove(entry), "probe": served, "edit": served, "key": served,
         }.items():  # fmt: skip
             self.actions_[name].setEnabled(on)
 
@@ -319,6 +329,12 @@ class ModelsPage(Page):
         self._tasks.run(
             lambda: add_model_folder(path).resolve(), added, lambda text: self.problem.emit("Nothing was added", text)
         )
+
+    def _on_endpoint_saved(self, endpoint: Endpoint) -> None:
+        self._wanted = Path(endpoint.argument)
+        self._clear_filter()
+        self.inventory.refresh()
+        self.toast.emit(f"{endpoint.name} is saved.")
 
     def _train_folder(self, folder: Path) -> None:
         """A run with the folder that a GGUF file was converted to."""

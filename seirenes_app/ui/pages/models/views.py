@@ -9,8 +9,9 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
-from seirenes_app.services.formatting import byte_size, duration, format_count, percent, short_count
+from seirenes_app.services.formatting import byte_size, count_of, duration, format_count, percent, short_count
 from seirenes_app.services.models.downloads import DownloadState, DownloadSummary
+from seirenes_app.services.models.endpoints import EndpointDescription, capability_lines, price_text, probed_text
 from seirenes_app.services.models.facts import ModelDescription, ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.ui.icons import set_icon
@@ -25,6 +26,7 @@ from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
 from training.core.chat_template import NoteKind
 from training.core.prompts import ModelKind
+from training.endpoints import Capabilities, Capability, Endpoint
 from training.runs.status import LIVE, RunStatus
 
 ROW = 36
@@ -119,10 +121,47 @@ class ModelTable(QTableView):
 
 PRIMARY = {
     "craft": "Use in Craft", "evaluate": "Evaluate…", "train": "Train from this…", "convert": "Convert to train…",
-    "test": "Test…",
+    "probe": "Probe…", "test": "Test…",
 }  # fmt: skip
-SECONDARY = {"export": "Export…", "folder": "Folder", "copy": "Copy name", "remove": "Remove…"}
+PLACES = {"craft": (0, 0), "evaluate": (0, 1), "train": (1, 0), "convert": (1, 0), "probe": (1, 0), "test": (1, 1)}
+"""Row and column. Three share a place: a GGUF file is converted first, an endpoint is probed, others are trained."""
+SECONDARY = {
+    "export": "Export…", "folder": "Folder", "edit": "Edit…", "key": "Set key…", "copy": "Copy name",
+    "remove": "Remove…",
+}  # fmt: skip
+OF_FILES, OF_ENDPOINTS = ("export", "folder"), ("probe", "edit", "key")
 READING = "Reading its files…"
+ASKING = "Looking for its server and its key…"
+NOT_PROBED_NOTE = "Probe it once: a few short requests show what its server can do, and which views can use it."
+STATES = {
+    Capability.YES: ("check", "good", "yes"), Capability.NO: ("close", "muted", "no"),
+    Capability.UNKNOWN: ("silent", "muted", "not known"),
+}  # fmt: skip
+"""Icon, colour and word of a capability."""
+
+
+class CapabilityList(QWidget):
+    """What an endpoint's server can do, and what follows from it: a line each."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._body = column(make_label("What the server can do", "small"), spacing=SPACE_2, parent=self)
+        self.lines: list[IconLine] = []
+        self.setAccessibleName("What the server can do")
+
+    def render_capabilities(self, found: Capabilities | None) -> None:
+        """Show them; None hides the list."""
+        shown = capability_lines(found) if found is not None else ()
+        while len(self.lines) < len(shown):
+            self.lines.append(IconLine())
+            self._body.addWidget(self.lines[-1])
+        for i, line in enumerate(self.lines):
+            if i < len(shown):
+                icon, tone, word = STATES[shown[i].state]
+                line.render_line(icon, tone, f"{shown[i].name}: {word}. {shown[i].meaning}")
+            else:
+                line.render_line("", "", "")
+        self.setVisible(bool(shown))
 
 
 class FactsPanel(QWidget):
@@ -138,8 +177,7 @@ class FactsPanel(QWidget):
             for name, text in PRIMARY.items()
         } | {name: action_button(actions[name], text, kind="quiet") for name, text in SECONDARY.items()}
         grid = make_grid(gaps=(SPACE_2, SPACE_2))
-        # Train and convert share a place: a GGUF file is converted first, anything else is trained as it is.
-        for name, place in zip(PRIMARY, ((0, 0), (0, 1), (1, 0), (1, 0), (1, 1)), strict=True):
+        for name, place in PLACES.items():
             grid.addWidget(self.buttons[name], *place)
         for i in range(2):
             grid.setColumnStretch(i, 1)
@@ -148,11 +186,14 @@ class FactsPanel(QWidget):
         for name in SECONDARY:
             flow.addWidget(self.buttons[name])
         self.problem, self.inference, self.training, self.lora, self.notes = (IconLine() for _ in range(5))
+        self.capabilities = CapabilityList()
+        self.capabilities.hide()
         self._facts = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
         self.cells: list[tuple[QLabel, QLabel]] = []
         inside = QWidget()
         column(
-            self.problem, self.inference, self.training, self.lora, self.notes, SPACE_2, self._facts, None,
+            self.problem, self.inference, self.training, self.lora, self.notes, SPACE_2, self._facts,
+            SPACE_2, self.capabilities, None,
             spacing=SPACE_3, margins=(0, SPACE_1, SPACE_3, SPACE_3), parent=inside,
         )  # fmt: skip
         self.card = Card()
@@ -164,14 +205,27 @@ class FactsPanel(QWidget):
         fill(self.card.body, names, grid, more, (area, 1))
         column(self.card, parent=self)
 
-    def render_entry(self, entry: ModelEntry | None, known: ModelDescription | str | None) -> None:
+    def render_entry(
+        self, entry: ModelEntry | None, known: ModelDescription | EndpointDescription | str | None
+    ) -> None:
         """Show a model; `known` is why it cannot be described, or None while it is read."""
+        endpoint = entry.endpoint if entry is not None else None
         self.name.setText(entry.name if entry is not None else "No model is selected")
         about = f"{source_name(entry.source)}  ·  {FORMATS[entry.format]}" if entry is not None else ""
+        if endpoint is not None:
+            about = f"{endpoint.model or 'Its only model'} at {endpoint.place}"
         self.about.setText(about)
         is_gguf = entry is not None and entry.format is ModelFormat.GGUF
         self.buttons["convert"].setVisible(is_gguf)
-        self.buttons["train"].setVisible(not is_gguf)
+        self.buttons["train"].setVisible(not is_gguf and endpoint is None)
+        for name in OF_FILES:
+            self.buttons[name].setVisible(endpoint is None)
+        for name in OF_ENDPOINTS:
+            self.buttons[name].setVisible(endpoint is not None)
+        if endpoint is not None:
+            self._render_endpoint(endpoint, known)
+            return
+        self.capabilities.render_capabilities(None)
         facts = known if isinstance(known, ModelDescription) else None
         problem = known if isinstance(known, str) else entry.problem if entry is not None else ""
         waits = entry is not None and known is None and not problem
@@ -186,6 +240,20 @@ class FactsPanel(QWidget):
         notes = (facts.training_note, facts.template_note.text, *facts.notes) if facts is not None else ()
         self.notes.render_line("info", "muted", "\n".join(filter(None, notes)))
         self._render_facts(list_facts(entry, facts) if entry is not None else [])
+
+    def _render_endpoint(self, endpoint: Endpoint, known: object) -> None:
+        found = known if isinstance(known, EndpointDescription) else None
+        problem = known if isinstance(known, str) else found.warning if found is not None else ""
+        waits = known is None
+        self.problem.render_line("clock" if waits else "warning", "muted" if waits else "warn",
+                                 ASKING if waits else problem)  # fmt: skip
+        answers = found is not None and found.reached
+        self.inference.render_line("check" if answers else "", "good", "Its server answers." if answers else "")
+        for line in (self.training, self.lora):
+            line.render_line("", "", "")
+        self.notes.render_line("info", "muted", "" if endpoint.capabilities is not None else NOT_PROBED_NOTE)
+        self._render_facts(list_endpoint_facts(endpoint, found))
+        self.capabilities.render_capabilities(endpoint.capabilities)
 
     def _render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
         while len(self.cells) < len(facts):
@@ -235,6 +303,24 @@ def list_facts(entry: ModelEntry, facts: ModelDescription | None) -> list[tuple[
             ("Licence", facts.licence or "not stated"),
         ]
     rows += [("Name", entry.id), ("Place", str(entry.path) if entry.id != str(entry.path) else "")]
+    return [(name, value) for name, value in rows if value]
+
+
+def list_endpoint_facts(endpoint: Endpoint, found: EndpointDescription | None) -> list[tuple[str, str]]:
+    """Names and values, those that are known."""
+    known, a_minute = endpoint.capabilities, endpoint.requests_per_minute
+    rows = [
+        ("Address", endpoint.base_url),
+        ("Model", endpoint.model or "the server's only one"),
+        ("Key", found.key_text if found is not None else ""),
+        ("Price", price_text(endpoint.price)),
+        ("Probed", probed_text(endpoint)),
+        ("Context", f"{format_count(known.context)} tokens" if known is not None and known.context else ""),
+        ("At a time", count_of(endpoint.concurrency, "request")),
+        ("A minute", f"{count_of(a_minute, 'request')} at most" if a_minute else "no limit"),
+        ("Time limit", f"{duration(endpoint.timeout_s)} a request"),
+        ("Name", endpoint.argument),
+    ]
     return [(name, value) for name, value in rows if value]
 
 

@@ -1,0 +1,218 @@
+"""Endpoints in words: what is known of one, what its server can do and what that is good for, and its cost. No Qt."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from seirenes_app.services.formatting import UNKNOWN, count_of, format_count, short_count, time_ago
+from seirenes_app.store.settings import Settings
+from training.endpoints import (
+    Budget,
+    Capabilities,
+    Capability,
+    ChatReply,
+    ChatRequest,
+    CostEstimate,
+    Endpoint,
+    EndpointSession,
+    KeySource,
+    Meter,
+    Price,
+    key_source,
+    key_variable,
+)
+
+REACH_S = 0.4
+"""How long a server on this machine may take to accept a connection."""
+ASK_TOKENS, ASK_REQUESTS = 512, 2
+"""Limits of a single question: its tokens, and its requests with one that is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPreset:
+    """A server program by the address that it has unless another one is set."""
+
+    name: str
+    address: str
+
+
+PRESETS = (
+    ServerPreset("OpenAI-compatible server", "https://"),
+    ServerPreset("llama.cpp server", "http://127.0.0.1:8080/v1"),
+    ServerPreset("LM Studio", "http://127.0.0.1:1234/v1"),
+    ServerPreset("Ollama", "http://127.0.0.1:11434/v1"),
+    ServerPreset("vLLM, or seirenes serve", "http://127.0.0.1:8000/v1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDescription:
+    """What is known of an endpoint beside its settings. `reached` is None where nobody has tried."""
+
+    endpoint: Endpoint
+    key: KeySource
+    reached: bool | None = None
+
+    @property
+    def key_text(self) -> str:
+        if self.key is KeySource.KEYRING:
+            return "in the system keyring"
+        if self.key is KeySource.ENVIRONMENT:
+            return f"in the environment, as {key_variable(self.endpoint.name)}"
+        if not self.endpoint.takes_key:
+            return "none: over plain HTTP a key goes to this machine only"
+        return "none; a server on this machine rarely needs one" if self.endpoint.is_local else "none is stored"
+
+    @property
+    def warning(self) -> str:
+        """What keeps it from working, as far as that is known; "" for nothing."""
+        if self.reached is False:
+            return f"Nothing answers at {self.endpoint.place}. Start the server, or correct the address under Edit."
+        if self.key is KeySource.NONE and self.endpoint.takes_key and not self.endpoint.is_local:
+            return f"No key for {self.endpoint.place} is stored. Most servers on the internet need one: Set key."
+        return ""
+
+
+def describe_endpoint(endpoint: Endpoint) -> EndpointDescription:
+    """Asks the keyring, and whether a server on this machine takes connections: call it off the window's thread. A
+    server elsewhere is asked nothing."""
+    return EndpointDescription(endpoint, key_source(endpoint), is_reached(endpoint))
+
+
+def is_reached(endpoint: Endpoint) -> bool | None:
+    """Whether a server on this machine takes connections; None for one elsewhere, which is not asked."""
+    if not endpoint.is_local:
+        return None
+    try:
+        parts = urlsplit(endpoint.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname or "", port), timeout=REACH_S):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def suggest_name(address: str, model: str) -> str:
+    """A short name for a new endpoint: its model's last part, else its host."""
+    last = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rpartition("/")[2]).strip("-._")
+    host = urlsplit(address).hostname or "" if "://" in address else ""
+    return last or re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")
+
+
+# ---------------------------------------------------------------------- requests
+
+
+def ask_once(
+    endpoint: Endpoint, question: str, on_text: Callable[[str], object], cancelled: Callable[[], bool]
+) -> tuple[ChatReply, Meter]:
+    """The reply to one question, asked now whatever was asked before, with what it took. `on_text` gets the text so
+    far. Raises an `EndpointError`."""
+    request = ChatRequest(messages=({"role": "user", "content": question},), max_tokens=ASK_TOKENS)
+    parts: list[str] = []
+
+    def add(part: str) -> None:
+        parts.append(part)
+        on_text("".join(parts))
+
+    with EndpointSession(endpoint, budget=Budget(requests=ASK_REQUESTS), fresh=True) as session:
+        return session.stream(request, add, cancelled), session.meter
+
+
+# ---------------------------------------------------------------------- capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityLine:
+    """One capability: its name, whether the server has it, and what follows from that."""
+
+    name: str
+    state: Capability
+    meaning: str
+
+
+_MEANINGS: tuple[tuple[str, str, str, str], ...] = (
+    ("logprobs", "Log-probs of the reply", "Solutions come with their mean log-probability.",
+     "Solutions come without a log-probability."),
+    ("prompt_logprobs", "Log-probs of the prompt", "A given solution can be scored.",
+     "A given solution cannot be scored: the log-prob delta in Craft draws nothing."),
+    ("temperature", "Temperature", "Greedy decoding and sampling work as set.",
+     "It samples at its own temperature only: greedy figures cannot be had."),
+    ("seed", "Seed", "A request with the same seed gives the same reply, as far as the server keeps its promise.",
+     "Sampled figures cannot be repeated exactly."),
+    ("reasoning_content", "Reasoning apart", "Reasoning comes apart from the answer and is not read as one.",
+     "Reasoning, if the model writes any, is in the reply; the answer reader skips it where it is marked."),
+    ("system_role", "System role", "Prompts are sent as they are.",
+     "The system text is put before the first question."),
+    ("several_choices", "Several choices", "The server can give several samples of one prompt.",
+     "Each sample is a request of its own."),
+    ("streaming", "Streaming", "Craft shows text while it is written.", "Craft shows text once it is complete."),
+    ("usage", "Token counts", "Tokens and cost are the server's own counts.",
+     "Tokens and cost are estimated from the length of the text."),
+)  # fmt: skip
+"""Field of `Capabilities`, name, what follows from having it, and from not."""
+_NOT_FOUND = "The probe found no sign of it."
+
+
+def capability_lines(found: Capabilities) -> tuple[CapabilityLine, ...]:
+    lines = []
+    for field, name, with_it, without in _MEANINGS:
+        state: Capability = getattr(found, field)
+        meaning = {Capability.YES: with_it, Capability.NO: without}.get(state, _NOT_FOUND)
+        lines.append(CapabilityLine(name, state, meaning))
+    return tuple(lines)
+
+
+def probed_text(endpoint: Endpoint) -> str:
+    known = endpoint.capabilities
+    return time_ago(known.probed_at, time.time()) if known is not None else "not yet"
+
+
+# ---------------------------------------------------------------------- cost
+
+
+def money(amount: float | None, currency: str) -> str:
+    """'0.42 USD', '12.30 USD', '<0.01 USD'; a dash for None."""
+    if amount is None:
+        return UNKNOWN
+    return f"<0.01 {currency}" if 0 < amount < 0.01 else f"{amount:,.2f} {currency}"
+
+
+def price_text(price: Price | None) -> str:
+    if price is None:
+        return "not set: requests and tokens are counted, cost is not"
+    return f"{price.input:g} in, {price.output:g} out, {price.currency} a million tokens"
+
+
+def meter_text(meter: Meter) -> str:
+    """What was spent so far, in a line: '12 requests · 3,400 tokens · 0.02 USD'."""
+    parts = [count_of(meter.requests, "request"), count_of(meter.tokens, "token")]
+    if meter.cost is not None:
+        parts.append(money(meter.cost, meter.currency))
+    if meter.cached:
+        parts.append(f"{format_count(meter.cached)} from the cache")
+    for n, what in ((meter.retried, "retried"), (meter.failed, "failed"), (meter.maybe_paid, "maybe paid for nothing")):
+        if n:
+            parts.append(f"{format_count(n)} {what}")
+    return "  ·  ".join(parts)
+
+
+def estimate_text(found: CostEstimate) -> str:
+    """What work will take: requests, tokens and cost, as usual and at most."""
+    tokens = f"usually {short_count(found.tokens)} tokens and at most {short_count(found.tokens_at_most)}"
+    parts = [count_of(found.requests, "request"), tokens]
+    if found.cost is not None and found.at_most is not None:
+        parts.append(f"usually {money(found.cost, found.currency)} and at most {money(found.at_most, found.currency)}")
+    return "; ".join(parts)
+
+
+def must_ask(found: CostEstimate, settings: Settings) -> bool:
+    """Whether the person is asked before the work starts: its cost, or its requests without a price, are above the
+    limit of the settings."""
+    if found.cost is None:
+        return found.requests > settings.ask_requests
+    return (found.cost if found.at_most is None else found.at_most) > settings.ask_cost
