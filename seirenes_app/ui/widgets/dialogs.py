@@ -250,6 +250,8 @@ GLOSSARY = (
     ("Outcome", "Right, wrong, unreadable (no answer was found in the text), ambiguous, truncated or timed out."),
     ("Flip", "A change of correctness between two conditions. Harmful: right when clean, wrong with the hint."),
     ("Suite", "A frozen, versioned set of problems and hints, so that models and checkpoints are asked the same."),
+    ("Endpoint", "A model behind a server that speaks the OpenAI chat API, on this machine or elsewhere. It solves, "
+                 "writes hints and judges like any other model; training needs a model's own weights."),
     ("Dataset", "An imported collection of problems with their answers."),
     ("Paired change", "Before and after on the same problems. It is called an improvement only where its interval "
                       "excludes zero."),
