@@ -576,12 +576,13 @@ class EndpointSession:
 
     `store` is the file of replies (the user's own by default). `account` names the work that it asks for: budget and
     meter go on from what that work has spent before, in whatever process. `fresh`: replies of the store are not taken,
-    and new ones are not kept; the ledger is written all the same. `on_meter` is called in the thread that asks.
+    and new ones are not kept; the ledger is written all the same. `on_meter` is called in the thread that
+    asks. `key`: one that is not kept yet, in place of the stored one.
     """
 
     def __init__(
         self, endpoint: Endpoint, *, budget: Budget | None = None, store: Path | None = None,
-        on_meter: Callable[[Meter], None] | None = None, fresh: bool = False, account: str = "",
+        on_meter: Callable[[Meter], None] | None = None, fresh: bool = False, account: str = "", key: str = "",
     ) -> None:  # fmt: skip
         self.endpoint, self.budget = endpoint, budget or Budget()
         if self.budget.money is not None and endpoint.price is None:
@@ -590,6 +591,8 @@ class EndpointSession:
                 "--price-in X --price-out Y"
             )
         self._secret, self.key_source = _find_key(endpoint)
+        if key and endpoint.takes_key:
+            self._secret = key
         self._on_meter, self._fresh = on_meter, fresh
         self._store = EndpointStore(store, account)
         known = endpoint.capabilities or Capabilities()

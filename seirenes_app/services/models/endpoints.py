@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from seirenes_app.services.formatting import UNKNOWN, count_of, format_count, short_count, time_ago
@@ -23,10 +23,13 @@ from training.endpoints import (
     KeySource,
     Meter,
     Price,
+    find_endpoint,
     key_source,
     key_variable,
 )
 
+LIST_S = 20.0
+"""How long a server may take to list its models."""
 REACH_S = 0.4
 """How long a server on this machine may take to accept a connection."""
 ASK_TOKENS, ASK_REQUESTS = 512, 2
@@ -121,6 +124,12 @@ def ask_once(
 
     with EndpointSession(endpoint, budget=Budget(requests=ASK_REQUESTS), fresh=True) as session:
         return session.stream(request, add, cancelled), session.meter
+
+
+def served_models(base_url: str, key: str = "") -> tuple[str, ...]:
+    """The models that a server says it has; `key` is one that is typed and not kept yet. Raises a UserError."""
+    with EndpointSession(replace(find_endpoint(base_url), timeout_s=LIST_S), fresh=True, key=key) as session:
+        return tuple(name for name, _context in session.models())
 
 
 # ---------------------------------------------------------------------- capabilities

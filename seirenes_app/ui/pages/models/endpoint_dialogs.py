@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
 
 from seirenes_app.services.formatting import count_of, duration
-from seirenes_app.services.models.endpoints import PRESETS, ask_once, meter_text, suggest_name
+from seirenes_app.services.models.endpoints import PRESETS, ask_once, meter_text, served_models, suggest_name
 from seirenes_app.ui.pages.models.views import CapabilityList
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4
@@ -29,7 +29,6 @@ from training.endpoints import (
     remove_endpoint,
     save_endpoint,
     save_server_key,
-    served_models,
     server_key,
 )
 from training.errors import UserError
@@ -328,11 +327,8 @@ class ProbeDialog(PageDialog):
             work, self._on_probed, self._on_failed, progress=self._on_progress, key="probe"
         )
 
-    def _on_progress(self, *values: object) -> None:
-        numbers = [v for v in values if isinstance(v, int | float)]
-        words = next((v for v in values if isinstance(v, str)), "Asking the server…")
-        done, total = (numbers[0], numbers[1]) if len(numbers) > 1 else (0, 0)
-        self.progress.render_progress(words, done, total, f"{done:g} of {total:g} requests" if total else "")
+    def _on_progress(self, done: float, total: int) -> None:
+        self.progress.render_progress("Asking the server…", done, total, f"{done:g} of {total}")
 
     def _on_probed(self, endpoint: Endpoint) -> None:
         self._endpoint, self._task = endpoint, None
