@@ -1,4 +1,4 @@
-"""Endpoints in words: what is known of one, what its server can do and what that is good for, and its cost. No Qt."""
+"""Endpoints in words: what is known of one, what its server can do, and what it costs. No Qt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from seirenes_app.services.formatting import UNKNOWN, count_of, format_count, short_count, time_ago
+from seirenes_app.services.formatting import count_of, format_count, money, short_count, time_ago
 from seirenes_app.store.settings import Settings
 from training.endpoints import (
+    CAPABILITIES,
     Budget,
-    Capabilities,
     Capability,
     ChatReply,
     ChatRequest,
@@ -132,63 +132,19 @@ def served_models(base_url: str, key: str = "") -> tuple[str, ...]:
         return tuple(name for name, _context in session.models())
 
 
-# ---------------------------------------------------------------------- capabilities
+# ---------------------------------------------------------------------- in words
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilityLine:
-    """One capability: its name, whether the server has it, and what follows from that."""
-
-    name: str
-    state: Capability
-    meaning: str
-
-
-_MEANINGS: tuple[tuple[str, str, str, str], ...] = (
-    ("logprobs", "Log-probs of the reply", "Solutions come with their mean log-probability.",
-     "Solutions come without a log-probability."),
-    ("prompt_logprobs", "Log-probs of the prompt", "A given solution can be scored.",
-     "A given solution cannot be scored: the log-prob delta in Craft draws nothing."),
-    ("temperature", "Temperature", "Greedy decoding and sampling work as set.",
-     "It samples at its own temperature only: greedy figures cannot be had."),
-    ("seed", "Seed", "A request with the same seed gives the same reply, as far as the server keeps its promise.",
-     "Sampled figures cannot be repeated exactly."),
-    ("reasoning_content", "Reasoning apart", "Reasoning comes apart from the answer and is not read as one.",
-     "Reasoning, if the model writes any, is in the reply; the answer reader skips it where it is marked."),
-    ("system_role", "System role", "Prompts are sent as they are.",
-     "The system text is put before the first question."),
-    ("several_choices", "Several choices", "The server can give several samples of one prompt.",
-     "Each sample is a request of its own."),
-    ("streaming", "Streaming", "Craft shows text while it is written.", "Craft shows text once it is complete."),
-    ("usage", "Token counts", "Tokens and cost are the server's own counts.",
-     "Tokens and cost are estimated from the length of the text."),
-)  # fmt: skip
-"""Field of `Capabilities`, name, what follows from having it, and from not."""
-_NOT_FOUND = "The probe found no sign of it."
-
-
-def capability_lines(found: Capabilities) -> tuple[CapabilityLine, ...]:
-    lines = []
-    for field, name, with_it, without in _MEANINGS:
-        state: Capability = getattr(found, field)
-        meaning = {Capability.YES: with_it, Capability.NO: without}.get(state, _NOT_FOUND)
-        lines.append(CapabilityLine(name, state, meaning))
-    return tuple(lines)
+def capability_text(name: str, state: Capability) -> str:
+    """One field of `Capabilities`: whether the server has it, and what it is for."""
+    title, use = CAPABILITIES[name]
+    word = "not known" if state is Capability.UNKNOWN else state
+    return f"{title[:1].upper()}{title[1:]}: {word}  ·  {use}"
 
 
 def probed_text(endpoint: Endpoint) -> str:
     known = endpoint.capabilities
     return time_ago(known.probed_at, time.time()) if known is not None else "not yet"
-
-
-# ---------------------------------------------------------------------- cost
-
-
-def money(amount: float | None, currency: str) -> str:
-    """'0.42 USD', '12.30 USD', '<0.01 USD'; a dash for None."""
-    if amount is None:
-        return UNKNOWN
-    return f"<0.01 {currency}" if 0 < amount < 0.01 else f"{amount:,.2f} {currency}"
 
 
 def price_text(price: Price | None) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox, QWidget
 
-from seirenes_app.services.formatting import count_of
-from seirenes_app.services.models.endpoints import estimate_text, money, must_ask
+from seirenes_app.services.formatting import count_of, money
+from seirenes_app.services.models.endpoints import estimate_text, must_ask
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.theme import SPACE_2, SPACE_4
 from seirenes_app.ui.widgets.boxes import fill, ignore_wheel, make_grid

@@ -121,7 +121,7 @@ def test_an_endpoint_is_added_with_its_key_in_the_keyring_alone_and_probed(shown
     probing = shown.page.dialogs.open_dialog
     shown.wait(lambda: probing.again.isEnabled())
     assert "answers" in probing.status.text.text()
-    assert any("Streaming: yes" in line.text.text() for line in probing.capabilities.lines)
+    assert "Streaming: yes" in probing.capabilities.lines["streaming"].text.text()
     probing.reject()
     (kept,) = list_endpoints()
     assert (kept.name, kept.model, kept.price) == ("small", "small", Price(0.5, 2.0))

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QStyledItemDelegate, QStyleOptionViewItem,
 
 from seirenes_app.services.formatting import byte_size, count_of, duration, format_count, percent, short_count
 from seirenes_app.services.models.downloads import DownloadState, DownloadSummary
-from seirenes_app.services.models.endpoints import EndpointDescription, capability_lines, price_text, probed_text
+from seirenes_app.services.models.endpoints import EndpointDescription, capability_text, price_text, probed_text
 from seirenes_app.services.models.facts import ModelDescription, ModelFormat
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.ui.icons import set_icon
@@ -26,7 +26,7 @@ from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
 from training.core.chat_template import NoteKind
 from training.core.prompts import ModelKind
-from training.endpoints import Capabilities, Capability, Endpoint
+from training.endpoints import CAPABILITIES, Capabilities, Capability, Endpoint
 from training.runs.status import LIVE, RunStatus
 
 ROW = 36
@@ -134,34 +134,28 @@ READING = "Reading its files…"
 ASKING = "Looking for its server and its key…"
 NOT_PROBED_NOTE = "Probe it once: a few short requests show what its server can do, and which views can use it."
 STATES = {
-    Capability.YES: ("check", "good", "yes"), Capability.NO: ("close", "muted", "no"),
-    Capability.UNKNOWN: ("silent", "muted", "not known"),
+    Capability.YES: ("check", "good"), Capability.NO: ("close", "muted"), Capability.UNKNOWN: ("silent", "muted"),
 }  # fmt: skip
-"""Icon, colour and word of a capability."""
+"""Icon and colour of a capability."""
 
 
 class CapabilityList(QWidget):
-    """What an endpoint's server can do, and what follows from it: a line each."""
+    """What an endpoint's server can do, and what that is for: a line each."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._body = column(make_label("What the server can do", "small"), spacing=SPACE_2, parent=self)
-        self.lines: list[IconLine] = []
         self.setAccessibleName("What the server can do")
+        self.lines = {name: IconLine() for name in CAPABILITIES}
+        heading = make_label("What the server can do", "small")
+        column(heading, *self.lines.values(), spacing=SPACE_2, parent=self)
 
     def render_capabilities(self, found: Capabilities | None) -> None:
         """Show them; None hides the list."""
-        shown = capability_lines(found) if found is not None else ()
-        while len(self.lines) < len(shown):
-            self.lines.append(IconLine())
-            self._body.addWidget(self.lines[-1])
-        for i, line in enumerate(self.lines):
-            if i < len(shown):
-                icon, tone, word = STATES[shown[i].state]
-                line.render_line(icon, tone, f"{shown[i].name}: {word}. {shown[i].meaning}")
-            else:
-                line.render_line("", "", "")
-        self.setVisible(bool(shown))
+        self.setVisible(found is not None)
+        for name, line in self.lines.items():
+            if found is not None:
+                state: Capability = getattr(found, name)
+                line.render_line(*STATES[state], capability_text(name, state))
 
 
 class FactsPanel(QWidget):
