@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seirenes_app.services import evaluations
@@ -11,7 +11,7 @@ from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
-from training.evaluation.plan import USUAL_HINTS, EvalPlan, Target
+from training.evaluation.plan import USUAL_HINTS, EvalPlan, SpendLimits, Target
 from training.runs.paths import RunPaths
 
 FROZEN = ""  # `EvalRequest.suite` of the built-in suite
@@ -39,6 +39,8 @@ class EvalRequest:
     second_suite: str | None = None
     prompts: PromptProfile | None = None
     """How all targets are asked; None: each by the profile that fits it."""
+    budget: SpendLimits = SpendLimits()
+    """What its endpoints may take in all."""
 
     @property
     def runs(self) -> tuple[RunPaths, ...]:
@@ -80,10 +82,11 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         if suite is not None
     ]
     names = " and ".join(run.run_id for run in steps)
-    return evaluations.plan_evaluation(
+    plan = evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
     )  # fmt: skip
+    return replace(plan, budget=request.budget)
 
 
 def _targets_of(request: EvalRequest) -> list[Target]:

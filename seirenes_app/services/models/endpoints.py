@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -173,6 +173,18 @@ def estimate_text(found: CostEstimate) -> str:
     if found.cost is not None and found.at_most is not None:
         parts.append(f"usually {money(found.cost, found.currency)} and at most {money(found.at_most, found.currency)}")
     return "; ".join(parts)
+
+
+def total_estimate(found: Sequence[CostEstimate]) -> CostEstimate | None:
+    """Of several pieces of work; without a cost where one has no price or another currency. None for no work."""
+    if not found:
+        return None
+    same = all(e.cost is not None and e.at_most is not None and e.currency == found[0].currency for e in found)
+    return CostEstimate(
+        sum(e.requests for e in found), sum(e.tokens for e in found),
+        sum(e.cost or 0.0 for e in found) if same else None, sum(e.at_most or 0.0 for e in found) if same else None,
+        sum(e.tokens_at_most for e in found), found[0].currency if same else "",
+    )  # fmt: skip
 
 
 def must_ask(found: CostEstimate, settings: Settings) -> bool:

@@ -10,13 +10,18 @@ from seirenes_app.services.evaluation_estimate import (
     TimeRange,
     estimate_plan,
     estimate_request,
+    plan_costs,
     plan_rows,
     precision_of_plan,
+    request_costs,
 )
 from seirenes_app.services.evaluation_request import EvalRequest, count_rows
 from seirenes_app.services.evaluations import EvaluationSummary, plan_evaluation, starter_target
 from training.core.types import Condition
+from training.endpoints import Endpoint, Price, save_endpoint
+from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, describe_suite
+from training.evaluation.plan import TargetKind
 from training.evaluation.status import EvalState, Pace
 
 
@@ -80,3 +85,42 @@ def test_the_promised_width_is_that_of_the_planned_problems():
     assert "±20 points" in precision_of_plan(clean)
     large = plan_evaluation([starter_target()], [describe_suite("frozen:1", 500)])
     assert "±4 points" in precision_of_plan(large)
+
+
+@pytest.fixture
+def priced(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    return save_endpoint(Endpoint("mine", "http://127.0.0.1:9/v1", "m", Price(1.0, 10.0, "EUR"), concurrency=4))
+
+
+def test_only_endpoints_cost_and_more_rows_cost_more(priced):
+    assert request_costs(STARTER) == ()
+    asked = EvalRequest(models=("starter", "endpoint:mine"), problems=100)
+    (found,) = request_costs(asked)
+    assert found.requests == count_rows(asked) / 2
+    assert found.currency == "EUR"
+    assert 0 < found.cost < found.at_most
+    (more,) = request_costs(replace(asked, problems=200))
+    assert more.cost == pytest.approx(2 * found.cost)
+    with pytest.raises(UserError, match="no endpoint named"):
+        request_costs(EvalRequest(models=("endpoint:gone",)))
+
+
+def test_the_usual_length_is_the_one_that_was_measured(priced):
+    asked = EvalRequest(models=("endpoint:mine",), problems=100, max_tokens=500)
+    short = past("endpoint:mine", paces={"m0": Pace(100, 1000, 50.0)})
+    (guessed,), (measured,) = request_costs(asked), request_costs(asked, (short,))
+    assert measured.tokens < guessed.tokens
+    assert measured.at_most == guessed.at_most
+    plan = past("endpoint:mine").plan
+    served = replace(plan, targets=(replace(plan.targets[0], kind=TargetKind.ENDPOINT),))
+    (of_plan,) = plan_costs(served)
+    assert of_plan.requests == plan_rows(served)
+
+
+def test_the_time_of_an_endpoint_goes_with_what_it_takes_at_a_time_and_a_minute(priced):
+    asked = EvalRequest(models=("endpoint:mine",), problems=100)
+    usual = estimate_request(asked, ())
+    assert "what endpoints usually take" in usual.basis
+    save_endpoint(replace(priced, requests_per_minute=6))
+    assert estimate_request(asked, ()).low >= count_rows(asked) * 10

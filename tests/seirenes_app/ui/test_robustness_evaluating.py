@@ -24,9 +24,12 @@ from seirenes_app.services.models.inventory import read_entry
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, describe_progress
 from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 from training.core.types import Condition
+from training.endpoints import Endpoint, Price, save_endpoint
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, new_evaluation
+from training.evaluation.plan import SpendLimits
 from training.evaluation.status import EvalState
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
@@ -108,6 +111,29 @@ def test_cross_play_takes_only_checkpoints(dialog, qtbot):
     with qtbot.waitSignal(dialog.startRequested) as heard:
         dialog.go.click()
     assert heard.args[0] == dialog.request
+
+
+def test_an_endpoint_shows_its_cost_takes_limits_and_is_asked_about(dialog, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_CONFIG", str(tmp_path / "config"))
+    save_endpoint(Endpoint("mine", "http://127.0.0.1:9/v1", "m", Price(1.0, 10.0, "EUR")))
+    assert not dialog.spend.isVisible()
+    dialog.tick_only(read_entry("endpoint:mine"))
+    assert dialog.request.models == ("endpoint:mine",)
+    qtbot.waitUntil(lambda: "2,000 requests" in dialog.cost.text())
+    assert "at most" in dialog.cost.text()
+    assert dialog.spend.currency.text() == "EUR"
+    dialog.spend.requests.setValue(500)
+    dialog.spend.money.setValue(0.5)
+    assert dialog.request.budget == SpendLimits(500, None, 0.5)
+    qtbot.waitUntil(lambda: dialog._cost is not None)
+    with qtbot.assertNotEmitted(dialog.startRequested):
+        dialog.go.click()
+    asked = dialog.findChild(ConfirmDialog)
+    assert asked.windowTitle().startswith("Spend up to ")
+    with qtbot.waitSignal(dialog.startRequested) as heard:
+        asked.confirm.click()
+    assert heard.args[0].budget.requests == 500
+    assert not dialog.isVisible()
 
 
 def test_a_saved_suite_is_offered_whole(qtbot, tasks):

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QDoubleSpinBox, QGridLayout, QSpinBox, QWidget
 
 from seirenes_app.services.answer_reading import describe_regraded, older_rows, outcome_changes
-from seirenes_app.services.evaluation_estimate import TimeRange, precision_text
+from seirenes_app.services.evaluation_estimate import TimeRange, precision_text, request_costs
 from seirenes_app.services.evaluation_request import FROZEN, Asking, EvalRequest, count_rows, find_asking
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import count_of
+from seirenes_app.services.models.endpoints import estimate_text, total_estimate
 from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
@@ -22,6 +23,7 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
+from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import make_label, set_tone
 from seirenes_app.ui.widgets.model_picker import argument_of
@@ -32,7 +34,8 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from training.core.answer_reader import READER_VERSION
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
-from training.evaluation.plan import MAX_SAMPLES, USUAL_HINTS
+from training.endpoints import CostEstimate, names_endpoint
+from training.evaluation.plan import MAX_SAMPLES, USUAL_HINTS, SpendLimits
 from training.evaluation.regrade import Regraded
 from training.evaluation.suites.manifest import SuiteManifest
 from training.runs.paths import RunPaths
@@ -58,8 +61,45 @@ PICKS: dict[str, Callable[[int, int], bool]] = {
 """Which of `n` checkpoints of a run a button ticks."""
 
 
+class SpendRow(QWidget):
+    """What the endpoints of an evaluation may take in all; each limit may be left open."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.requests = QSpinBox(maximum=100_000_000, singleStep=100)
+        self.tokens = QSpinBox(maximum=2_000_000_000, singleStep=10_000)
+        self.money = QDoubleSpinBox(decimals=2, maximum=1_000_000, singleStep=0.5)
+        self.currency = make_label("", "muted")
+        for name, field in (("requests", self.requests), ("tokens", self.tokens), ("money", self.money)):
+            field.setSpecialValueText("no limit")
+            field.setAccessibleName(f"Most {name}")
+            field.setFixedWidth(108)
+            field.valueChanged.connect(lambda _v: self.changed.emit())
+            ignore_wheel(field)
+        row(
+            self.requests, make_label("requests", "muted"), SPACE_2, self.tokens, make_label("tokens", "muted"),
+            SPACE_2, self.money, self.currency, None, parent=self,
+        )  # fmt: skip
+
+    def render_currency(self, currency: str) -> None:
+        """The currency of the price; "" where there is none, and then money is no limit."""
+        self.currency.setText(currency)
+        self.money.setVisible(bool(currency))
+        if not currency:
+            self.money.setValue(0)
+
+    @property
+    def limits(self) -> SpendLimits:
+        return SpendLimits(
+            self.requests.value() or None, self.tokens.value() or None, round(self.money.value(), 2) or None
+        )
+
+
 class EvaluateDialog(PageDialog):
-    """Which checkpoints or models, on which suite, how many problems; shows the estimated time. Emits a request."""
+    """Which checkpoints or models, on which suite, how many problems; shows the estimated time, and of endpoints the
+    cost. Emits a request."""
 
     startRequested = Signal(object)
     """EvalRequest"""
@@ -68,15 +108,18 @@ class EvaluateDialog(PageDialog):
 
     def __init__(
         self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
-        estimate: Callable[[EvalRequest], TimeRange], tasks: TaskRunner, parent: QWidget | None = None,
+        estimate: Callable[[EvalRequest], TimeRange], tasks: TaskRunner, parent: QWidget | None = None, *,
+        costs: Callable[[EvalRequest], tuple[CostEstimate, ...]] = request_costs,
     ) -> None:  # fmt: skip
         """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some."""
         super().__init__("Evaluate", parent)
         self._checkpoints, self._suites, self._estimate = checkpoints, suites, estimate
-        self._tasks = tasks
+        self._tasks, self._costs = tasks, costs
         self._asking: Asking | None = None
         self._asked_of: tuple[object, ...] = ()
         self._suggested = DEFAULT_TOKENS
+        self._cost: CostEstimate | None = None
+        self._cost_of: EvalRequest | None = None
         self._build()
         self._connect()
         self._on_kind()
@@ -89,9 +132,11 @@ class EvaluateDialog(PageDialog):
         self.estimate, self.basis = make_label("", "figure"), make_label("", "small", wrap=True)
         # Room for two lines always, so that the buttons below stay where they are.
         self.basis.setMinimumHeight(2 * self.basis.fontMetrics().lineSpacing())
+        self.cost = make_label("", wrap=True)
+        self.cost.hide()
         parts = column(
             SPACE_2, self.kind, SPACE_2, self._build_targets(), SPACE_2, self._build_options(), SPACE_3, self.estimate,
-            self.basis,
+            self.cost, self.basis,
         )  # fmt: skip
         fill(self.body, make_label(note, "muted", wrap=True), parts)
         self.go = make_button("Evaluate", "play", kind="primary", clicked=self._start)
@@ -149,8 +194,13 @@ class EvaluateDialog(PageDialog):
         grid.addLayout(numbers, 3, 1)
         self.prompts = PromptRow(self._tasks, self._exact_prompts)
         grid.addWidget(self.prompts, 4, 1)
+        self.spend, self.spend_name = SpendRow(), make_label("At most", "small")
+        grid.addWidget(self.spend, 5, 1)
         for i, name in enumerate(("Suite", "Second suite", "Conditions", "Size", "Prompts")):
             grid.addWidget(make_label(name, "small"), i, 0)
+        grid.addWidget(self.spend_name, 5, 0)
+        for widget in (self.spend, self.spend_name):
+            widget.hide()
         return grid
 
     def _make_suites(self, name: str) -> QComboBox:
@@ -195,6 +245,7 @@ class EvaluateDialog(PageDialog):
             field.valueChanged.connect(lambda _v: self._render())
         for box in self.conditions.values():
             box.toggled.connect(lambda _on: self._render())
+        self.spend.changed.connect(self._render)
 
     def _tick(self, wanted: Callable[[int, int], bool]) -> None:
         """Tick checkpoints by their place among those of their run; models stay as they are."""
@@ -213,7 +264,8 @@ class EvaluateDialog(PageDialog):
         name = argument_of(entry)
         known = next((item for item, value in self.targets.entries if value == name), None)
         if known is None:
-            self.targets.add(entry.name, name, on=True, tip=str(entry.path))
+            tip = entry.endpoint.base_url if entry.endpoint is not None else str(entry.path)
+            self.targets.add(entry.name, name, on=True, tip=tip)
             self.targets.scrollToBottom()
         else:
             known.setCheckState(Qt.CheckState.Checked)
@@ -234,7 +286,7 @@ class EvaluateDialog(PageDialog):
             self.suite.currentData(), self.problems.value(),
             tuple(c for c, box in self.conditions.items() if box.isChecked()), self.samples.value(),
             self.tokens.value(), cross_play, None if cross_play else self.second_suite.currentData(),
-            self.prompts.profile,
+            self.prompts.profile, self.spend.limits,
         )  # fmt: skip
 
     @property
@@ -267,8 +319,35 @@ class EvaluateDialog(PageDialog):
             self.problems.setValue(min(sizes))
         self._render()
 
+    def _find_cost(self) -> None:
+        """Reckon in the background what the endpoints that are ticked will take."""
+        request = self.request
+        served = any(names_endpoint(model) for model in request.models)
+        for widget in (self.spend, self.spend_name, self.cost):
+            widget.setVisible(served)
+        if not served or self._error:
+            self._cost = None
+            self.cost.setText("")
+            self._tasks.cancel("evaluation cost")
+            return
+        if request != self._cost_of:
+            self._cost_of, self._cost = request, None
+            self._tasks.run(lambda: self._costs(request), self._take_cost, self._on_no_cost, key="evaluation cost")
+
+    def _take_cost(self, found: tuple[CostEstimate, ...]) -> None:
+        self._cost = total_estimate(found)
+        currencies = {estimate.currency for estimate in found}
+        self.spend.render_currency(currencies.pop() if len(currencies) == 1 else "")
+        self.cost.setText(f"Endpoints: {estimate_text(self._cost)}." if self._cost is not None else "")
+        set_tone(self.cost, "")
+
+    def _on_no_cost(self, text: str) -> None:
+        self.cost.setText(text)
+        set_tone(self.cost, "warn")
+
     def _render(self) -> None:
         self._find_asking()
+        self._find_cost()
         request, error = self.request, self._error
         self.go.setEnabled(not error)
         set_tone(self.estimate, "warn" if error else "")
@@ -288,9 +367,13 @@ class EvaluateDialog(PageDialog):
         self.basis.setText(f"{decoding}. {precision} Time {time.basis}.")
 
     def _start(self) -> None:
+        """At once, or after a person agreed to what the endpoints may cost."""
         if not self._error:
-            self.startRequested.emit(self.request)
-            self.accept()
+            ask_cost(self._cost, "Evaluate", self, self._do_start)
+
+    def _do_start(self) -> None:
+        self.startRequested.emit(self.request)
+        self.accept()
 
 
 ROW_HEIGHT = 24

@@ -15,7 +15,7 @@ from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEve
 from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
 from seirenes_app.services.answer_reading import older_rows
-from seirenes_app.services.evaluation_estimate import estimate_request
+from seirenes_app.services.evaluation_estimate import estimate_request, request_costs
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
 from seirenes_app.services.hint_authoring.suites import suites_folder
@@ -563,8 +563,9 @@ class RobustnessPage(Page):
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]) -> None:
             dialog = EvaluateDialog(
-                *found, lambda r: estimate_request(r, self.evaluations.summaries), self._prompt_tasks, self
-            )
+                *found, lambda r: estimate_request(r, self.evaluations.summaries), self._prompt_tasks, self,
+                costs=lambda r: request_costs(r, self.evaluations.summaries),
+            )  # fmt: skip
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
             if model is not None:
