@@ -652,6 +652,66 @@ def needed_problems(
     return Needed(total, max(0, total - have))
 
 
+def fisher_exact(right1: int, n1: int, right2: int, n2: int) -> float:
+    """Two-sided p of "both shares are one", of two independent proportions: the tables with these margins that are no
+    likelier than the one seen (Fisher 1935). 1 where a side has no trials. ValueError for counts that cannot be."""
+    if not (0 <= right1 <= n1 and 0 <= right2 <= n2):
+        raise ValueError("the right ones must be between 0 and the trials")
+    total, trials = right1 + right2, n1 + n2
+
+    def ways(first: int) -> int:
+        return math.comb(n1, first) * math.comb(n2, total - first)
+
+    seen = ways(right1)
+    tables = (ways(first) for first in range(max(0, total - n2), min(n1, total) + 1))
+    # Whole numbers: equal tables are equal, whatever floats would make of them.
+    return sum(each for each in tables if each <= seen) / math.comb(trials, total)
+
+
+def rank_correlation(
+    first: Sequence[float],
+    second: Sequence[float],
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    samples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval | None:
+    """Spearman's rank correlation, ties at their mean rank, with a percentile bootstrap over clusters.
+
+    None for fewer than three pairs, and where a side is constant. Resamples in which one is are left out; without any
+    other the interval is [−1, 1]. ValueError for lengths that differ.
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if a.shape != b.shape or (clusters is not None and len(clusters) != len(a)):
+        raise ValueError("every pair needs two values and one cluster")
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    places: dict[Hashable, list[int]] = {}
+    for place, cluster in enumerate(clusters if clusters is not None else range(len(a))):
+        places.setdefault(cluster, []).append(place)
+    members = [np.array(found) for found in places.values()]
+    rng, found = np.random.default_rng(seed), list[float]()
+    for _ in range(samples):
+        drawn = np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
+        if np.ptp(a[drawn]) > 0 and np.ptp(b[drawn]) > 0:
+            found.append(_spearman(a[drawn], b[drawn]))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(found, (tail, 1 - tail)).tolist() if found else (-1.0, 1.0)
+    value = _spearman(a, b)
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    return float(np.corrcoef(_mean_ranks(a), _mean_ranks(b))[0, 1])
+
+
+def _mean_ranks(values: Floats) -> Floats:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for their number by Holm's step-down method (1979), in the order given.
 

@@ -166,6 +166,19 @@ class StoreReader(AbstractContextManager["StoreReader"]):
             )
         ]
 
+    def hint_texts(self, suite: str) -> dict[tuple[int, int], PromptText]:
+        """The hints of a suite by (item, index), as far as they were asked."""
+        found = self._all(
+            "SELECT x.item, x.idx, x.text, x.hint_type, x.suggested, x.author FROM texts AS x "
+            "JOIN suites AS s ON s.id = x.suite WHERE s.name = ? AND x.condition = 'hinted' ORDER BY x.item, x.idx",
+            [suite],
+        )
+        with self._explained():
+            return {
+                (item, index): PromptText(index, text, HintType(type_), suggested, author)
+                for item, index, text, type_, suggested, author in found
+            }
+
     def all_traces(self) -> Iterator[TraceRow]:
         """Every row in the order of the plan, for export."""
         for target in self.targets():
