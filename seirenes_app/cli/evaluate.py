@@ -354,7 +354,7 @@ def eval(options: argparse.Namespace) -> int:
         plan = _plan(options)
         print_template_notes(t.path for t in (*plan.targets, *plan.writers))
         paths = library.create(plan)
-    return _run(paths, options, _show, options.rows)
+    return follow_evaluation(paths, options, _show, options.rows)
 
 
 def _stored(library: evaluations.EvaluationRepository, name: str) -> tuple[EvalDir, Path | None]:
@@ -548,7 +548,7 @@ def crossplay(options: argparse.Namespace) -> int:
         problems=options.problems, samples=options.samples, temperature=options.temperature, seed=options.seed,
         prompts=read_prompts(options),
     )  # fmt: skip
-    return _run(evaluations.EvaluationRepository().create(plan), options, _show_matrix, None)
+    return follow_evaluation(evaluations.EvaluationRepository().create(plan), options, _show_matrix)
 
 
 def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
@@ -576,7 +576,9 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
 # ---------------------------------------------------------------------- following
 
 
-def _run(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None) -> int:
+def follow_evaluation(paths: EvalDir, options: argparse.Namespace, show: Show, rows: Path | None = None) -> int:
+    """Start or resume an evaluation, follow it to its end, and show what there is; in the background with
+    `options.detach`. Returns the exit code."""
     watch = evaluations.EvaluationWatch(paths)
     before = watch.poll().last_t
     if not before:

@@ -36,6 +36,7 @@ VERBS = {
     "prompts": ("prompts", "list, show, copy and check prompt profiles"),
     "eval": ("evaluate", "evaluate models or checkpoints on a suite: clean, hinted, placebo, needed"),
     "crossplay": ("evaluate", "Reasoners of checkpoints against hints of checkpoints"),
+    "transfer": ("transfer", "what hints of one model do to others: each hint on each model, beyond the placebo"),
     "study": ("study", "variants × seeds with a best response to each: new, run, show, list, stop"),
     "domains": ("domains", "what training on some families of problems did to others, as a matrix"),
     "suite": ("suite", "make, list, show, export and verify suites"),

@@ -25,6 +25,7 @@ from seirenes_app.services.report.document import Report, SourceSection, report_
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.domain_transfer import DomainTransfer
+from seirenes_app.services.robustness.transfer import Transfer
 from seirenes_app.services.robustness.types import Comparison, MatrixPanel
 from seirenes_app.services.study.definition import find_study
 from seirenes_app.services.study.results import MAIN, Basis, main_table
@@ -172,7 +173,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 # ---------------------------------------------------------------------- for programs
 
 
-def report_facts(found: Report | DomainTransfer) -> dict[str, Any]:
+def report_facts(found: Report | DomainTransfer | Transfer) -> dict[str, Any]:
     """The whole report, or a part of it, as JSON values; paths as text, what is not finite as null."""
     facts: dict[str, Any] = _as_json(dataclasses.asdict(found))
     return facts

@@ -54,7 +54,8 @@ NOTE = (
     "Loss: accuracy beside a neutral text of the hint's length minus accuracy beside the hint, in points: above zero "
     "the hints do harm that neutral text does not. Hint and neutral text are a pair. Intervals are bootstraps over "
     "problems, of a hint that stands beside one problem alone Newcombe's over its answers. A loss is called one where "
-    "its interval excludes zero and p, adjusted by Holm's method for all that is tested of a model, is below 0.05."
+    "its interval excludes zero and p, adjusted by Holm's method for all that is tested of a model, is below 0.05. "
+    "Hints that were chosen by what they did to one model look stronger on that one than they are."
 )
 
 
@@ -340,7 +341,9 @@ def _model_sentence(model: ModelTransfer) -> str:
     if model.loss is None:
         return f"{model.model}: nothing can be said. {model.withheld}".strip()
     loss = model.loss
-    detail = f"{points_interval(loss.value)} on {count_of(loss.problems, 'problem')}, {p_clause(loss.adjusted)}"
+    detail = (
+        f"{points_interval(loss.value)} on {count_of(loss.problems, 'problem')}, adjusted {p_clause(loss.adjusted)}"
+    )
     if not loss.clear:
         return f"{model.model}: no loss beyond the placebo's that these problems could show ({detail})."
     verb = "cost" if loss.value.mean > 0 else "cost less than neutral text:"

@@ -15,6 +15,7 @@ from statsmodels.stats.power import TTestPower
 
 from training.core.statistics import (
     effective_df,
+    fisher_exact,
     flips,
     holm,
     maj_at_k,
@@ -24,6 +25,7 @@ from training.core.statistics import (
     paired_bootstrap,
     pass_at_k,
     pdr,
+    rank_correlation,
     robust_mean,
     seed_mean,
     t_quantile,
@@ -283,3 +285,39 @@ def test_the_interval_over_seeds_and_problems_holds_the_truth(spread):
         found = seed_mean(right[0].astype(float) - right[1]).interval
         hits += found.low <= 0 <= found.high
     assert hits / studies >= 0.92
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
+def test_fisher_is_that_of_scipy(right1, wrong1, right2, wrong2):
+    n1, n2 = right1 + wrong1, right2 + wrong2
+    expected = stats.fisher_exact([[right1, wrong1], [right2, wrong2]]).pvalue if n1 and n2 else 1.0
+    assert fisher_exact(right1, n1, right2, n2) == pytest.approx(expected)
+
+
+def test_fisher_refuses_counts_that_cannot_be():
+    with pytest.raises(ValueError, match="between 0 and the trials"):
+        fisher_exact(3, 2, 0, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(shares, shares), min_size=3, max_size=30))
+def test_rank_correlation_is_that_of_scipy(pairs):
+    first, second = zip(*pairs, strict=True)
+    found = rank_correlation(first, second, samples=20)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert found is None
+    else:
+        assert found.mean == pytest.approx(stats.spearmanr(first, second).statistic)
+        assert -1 - 1e-9 <= found.low <= found.mean <= found.high <= 1 + 1e-9
+
+
+def test_rank_correlation_of_few_clusters_is_wider_than_of_many_pairs():
+    rng = random.Random(3)
+    first = [rng.random() for _ in range(60)]
+    second = [x + 0.5 * rng.random() for x in first]
+    alone = rank_correlation(first, second)
+    together = rank_correlation(first, second, [i // 12 for i in range(60)])
+    assert alone.low > 0.5
+    assert together.mean == alone.mean
+    with pytest.raises(ValueError, match="one cluster"):
+        rank_correlation(first, second, [1])
