@@ -603,6 +603,7 @@ class EndpointSession:
         self._per_byte = WORST_TOKENS_PER_BYTE
         self._counts: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
+        self._served: dict[str, None] = {}
         self._times: deque[float] = deque(maxlen=4096)
         self._loop = asyncio.new_event_loop()
         self._admission = _Admission(endpoint, self.budget)
@@ -672,6 +673,16 @@ class EndpointSession:
             c["prompt_tokens"], c["completion_tokens"], None if price is None else cost,
             price.currency if price else "", recent / age, now - self._admission.started, self._admission.left(),
         )  # fmt: skip
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Parameters that the server does not take, as far as it is known: they are left out of requests."""
+        return frozenset(self._dialect.refused)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """What the server calls the models that it ran, the newest last."""
+        return tuple(self._served)
 
     @property
     def notes(self) -> dict[str, int]:
@@ -926,6 +937,9 @@ class EndpointSession:
         self._note(reply)
 
     def _note(self, reply: ChatReply) -> None:
+        if reply.model:
+            self._served.pop(reply.model, None)
+            self._served[reply.model] = None
         for name in reply.left_out:
             self._notes[f"The server does not take {name}: it was left out."] += 1
         for note in reply.notes:

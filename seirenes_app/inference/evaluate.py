@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from seirenes_app.inference.model_client import (
     Completion,
     CompletionError,
     CompletionSpec,
-    ModelClient,
+    EndpointModel,
     WorkerModel,
     fingerprint_of,
 )
 from seirenes_app.inference.protocol import Finish
 from training.core.prompts import Message as Turn
+from training.endpoints import Budget, EndpointSession, find_endpoint
 from training.errors import exit_code
-from training.evaluation.evaluator import NotSampled, Sampled, SampleSpec, run_part
+from training.evaluation.evaluator import NotSampled, Remote, Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.runs.control import StopRequested, StopSignal
 from training.runs.processes import become_process
@@ -33,26 +34,47 @@ KINDS = (TargetKind.GGUF, TargetKind.ENDPOINT)
 
 
 class ClientEngine:
-    """The `EvalEngine` of what a `ModelClient` runs: GGUF files."""
+    """The `EvalEngine` of what a `ModelClient` runs: GGUF files and endpoints. `account` names the evaluation for the
+    ledger of endpoints."""
 
     special_texts: frozenset[str] = frozenset()
 
-    def __init__(self) -> None:
-        self._model: ModelClient | None = None
+    def __init__(self, account: str = "") -> None:
+        self._account = account
+        self._model: WorkerModel | EndpointModel | None = None
+        self._sampled = False
 
     @property
-    def spent(self) -> Mapping[str, Any] | None:
-        return None
+    def remote(self) -> Remote | None:
+        if not isinstance(self._model, EndpointModel):
+            return None
+        session = self._model.session
+        return Remote(session.meter, "".join(session.served[-1:]), tuple(self._notes(session)))
+
+    def _notes(self, session: EndpointSession) -> Iterator[str]:
+        if "temperature" in session.refused:
+            yield "Not as planned: the server takes no temperature, and samples at its own."
+        if "seed" in session.refused and (self._sampled or "temperature" in session.refused):
+            yield "Not reproducible: the server takes no seed."
+        yield from session.notes
 
     def identify(self, target: Target) -> str:
         return fingerprint_of(target.path)
 
     def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Load a model in place of the last one."""
+        """Open a model in place of the last one."""
         self.close()
-        model = WorkerModel(Path(target.path), threads=int(kept.get("threads", plan.threads)))
-        self._model = model
-        return {"threads": model.threads}
+        self._sampled = plan.temperature > 0
+        if target.kind is TargetKind.ENDPOINT:
+            endpoint = find_endpoint(target.path)
+            limits = plan.budget
+            # A server of this machine that has no price costs nothing.
+            money = None if endpoint.price is None and endpoint.is_local else limits.money
+            budget = Budget(limits.requests, limits.tokens, money)
+            self._model = EndpointModel(endpoint, budget=budget, account=self._account)
+            return {}
+        self._model = WorkerModel(Path(target.path), threads=int(kept.get("threads", plan.threads)))
+        return {"threads": self._model.threads}
 
     def solve(self, chats: Sequence[list[Turn]], spec: SampleSpec) -> list[list[Sampled | NotSampled]]:
         """The completions of a chunk; a worker's are the same whatever was solved before."""
@@ -75,7 +97,8 @@ class ClientEngine:
 def _sampled(found: Completion | CompletionError) -> Sampled | NotSampled:
     if isinstance(found, CompletionError):
         return NotSampled(found.message, found.lasting)
-    return Sampled(found.text, found.truncated, found.tokens, found.finish is Finish.TOO_LONG)
+    too_long, filtered = found.finish is Finish.TOO_LONG, found.finish is Finish.FILTERED
+    return Sampled(found.whole_text, found.truncated, found.tokens, too_long, filtered)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -37,8 +37,8 @@ from seirenes_app.store.resources import recorded_run
 from training.chat_api import ChatReply, ChatRequest, EndpointError, EndpointProblem
 from training.chat_api import Finish as ReplyFinish
 from training.core.prompts import Message as Turn
-from training.core.prompts import PromptProfile, Sampling
-from training.endpoints import Budget, Endpoint, EndpointSession, Meter, find_endpoint, names_endpoint
+from training.core.prompts import ModelKind, PromptProfile, Sampling
+from training.endpoints import Budget, Capability, Endpoint, EndpointSession, Meter, find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.eval_dir import fingerprint
 from training.evaluation.plan import seed_of
@@ -92,6 +92,16 @@ class Completion:
     tokens: int
     reasoning: str = ""
     logprob_mean: float | None = None
+
+    @property
+    def whole_text(self) -> str:
+        """The text with its reasoning before it, as a model of this machine writes it; one that was cut off within its
+        reasoning has an open block."""
+        marked = "<think>" in self.reasoning or "</think>" in self.reasoning
+        if not self.reasoning or marked:
+            return self.text
+        closed = "" if self.truncated and not self.text else "\n</think>\n\n"
+        return f"<think>\n{self.reasoning}{closed}{self.text}"
 
     @property
     def truncated(self) -> bool:
@@ -333,11 +343,11 @@ def chat_requests(chats: Sequence[Sequence[Turn]], spec: CompletionSpec) -> list
             number = seen[text]
             seen[text] += 1
             # Not every server takes a seed: the number of the sample keeps its draws apart.
-            drawn = seed_of(spec.seed, text, number) % 2**31 if spec.temperature else 0
+            drawn = seed_of(spec.seed, text, number) % 2**31 if spec.temperature else None
             requests.append(
                 ChatRequest(
                     list(chat), spec.max_tokens, spec.temperature, spec.sampling.top_p, drawn, spec.sampling.stop,
-                    drawn, spec.logprobs, extra=extra,
+                    drawn or 0, spec.logprobs, extra=extra,
                 )
             )  # fmt: skip
     return requests
@@ -438,6 +448,13 @@ def prompt_profile_of(argument: str) -> PromptProfile:
         return profile_for_folder(path)
     facts = describe_gguf(path)
     return built_in(COMPACT if is_compact(facts.n_vocab, facts.n_params) else NEUTRAL)
+
+
+def endpoint_kind(argument: str) -> ModelKind:
+    """What sort of model an endpoint has, for token limits: one that reasons where a probe has seen it."""
+    known = find_endpoint(argument).capabilities
+    reasons = known is not None and known.reasoning_content is Capability.YES
+    return ModelKind.REASONING if reasons else ModelKind.INSTRUCT
 
 
 def fingerprint_of(argument: str) -> str:

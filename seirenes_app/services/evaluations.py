@@ -4,8 +4,8 @@ It refuses what is not there with a `UserError` that says what is.
 
 The evaluations there are: list, start, resume, pause, stop, move to the trash; and the state of one, tailed.
 
-An evaluation runs in processes of its own that outlive this one. GGUF targets go first, in the process that drives the
-llama.cpp worker, which then becomes the torch process if torch targets are left."""
+An evaluation runs in processes of its own that outlive this one. The process that drives the llama.cpp worker and asks
+endpoints goes first; it becomes the torch process where torch models have work, and that one becomes it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from seirenes_app.inference.model_client import endpoint_kind, fingerprint_of, prompt_profile_of
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.formatting import count_of, countdown
 from seirenes_app.services.hint_authoring.draft import SolverChoice
@@ -22,9 +23,18 @@ from seirenes_app.services.models.facts import kind_of, read_files, require_usab
 from seirenes_app.services.run_repository import log_tail
 from training.core.prompts import ModelKind, PromptProfile
 from training.core.types import Condition, Role
+from training.endpoints import find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.crossplay import own_adversary_name
-from training.evaluation.eval_dir import PLAN, EvalDir, describe_suite, fingerprint, new_evaluation, read_plan
+from training.evaluation.eval_dir import (
+    PLAN,
+    EvalDir,
+    describe_suite,
+    fingerprint,
+    is_written,
+    new_evaluation,
+    read_plan,
+)
 from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
@@ -52,9 +62,12 @@ def is_model_folder(path: Path) -> bool:
 
 
 def model_target(name: str, prompts: PromptProfile | None = None) -> Target:
-    """The model that `name` means: 'starter', a Hugging Face folder, a GGUF file, or a hub id in the cache."""
+    """The model that `name` means: 'starter', a Hugging Face folder, a GGUF file, a hub id in the cache, or an
+    endpoint."""
     if name == STARTER:
         return starter_target(prompts)
+    if names_endpoint(name):
+        return endpoint_target(name, prompts)
     path = locate_model(name)
     return gguf_target(path, prompts) if path.is_file() or path.suffix == ".gguf" else folder_target(path, prompts)
 
@@ -62,9 +75,20 @@ def model_target(name: str, prompts: PromptProfile | None = None) -> Target:
 def model_key(name: str) -> str:
     """What a plan's target has as its path for this model; the name itself where it is not on this machine."""
     try:
+        if names_endpoint(name):
+            return find_endpoint(name).argument
         return name if name == STARTER else str(user_path(locate_model(name)))
     except UserError:
         return name
+
+
+def endpoint_target(name: str, prompts: PromptProfile | None = None) -> Target:
+    """A model at an endpoint, by 'endpoint:NAME' or an address."""
+    endpoint = find_endpoint(name)
+    return Target(
+        endpoint.title, endpoint.argument, TargetKind.ENDPOINT, prompts or prompt_profile_of(name),
+        fingerprint=fingerprint_of(name),
+    )  # fmt: skip
 
 
 def folder_target(path: Path, prompts: PromptProfile | None = None) -> Target:
@@ -148,12 +172,19 @@ def suggested_tokens(targets: Sequence[Target]) -> int:
 def _kind_of_target(target: Target) -> ModelKind:
     if target.path == STARTER:
         return ModelKind.COMPACT
+    if target.kind is TargetKind.ENDPOINT:
+        return endpoint_kind(target.path)
     try:
         files = read_files(Path(target.path))
         return kind_of(files, template_of(files))
     except UserError:
         # The evaluation says what is wrong with it.
         return ModelKind.INSTRUCT
+
+
+def suggested_hint_tokens(targets: Sequence[Target]) -> int:
+    """The longest reply that suits all of these targets as Adversaries. Reads model files."""
+    return max((t.prompts.limits_for(_kind_of_target(t)).hint for t in targets), default=64)
 
 
 def common_temperature(targets: Sequence[Target]) -> float | None:
@@ -230,7 +261,7 @@ def plan_crossplay(
         seed=seed,
         max_tokens=max_tokens,
         title=f"cross-play {run.run_id}",
-        writing=Writing(problem_seed=seed),
+        writing=Writing(problem_seed=seed, max_tokens=suggested_hint_tokens(others)),
         writers=[w for w in others if w not in reasoners],
     )
 
@@ -344,12 +375,16 @@ def launch(paths: EvalDir) -> int:
     running = running_process(paths)
     if running is not None:
         raise UserError(f"{paths.run_id} is running already (process {running.pid}).")
-    gguf = _gguf_left(paths, read_plan(paths))
-    return start_process(paths, ["seirenes_app.inference.evaluate"] if gguf else ["training", "evaluate"])
+    ours = _ours_left(paths, read_plan(paths))
+    return start_process(paths, ["seirenes_app.inference.evaluate"] if ours else ["training", "evaluate"])
 
 
-def _gguf_left(paths: EvalDir, plan: EvalPlan) -> bool:
-    names = {t.name for t in plan.targets if t.kind is TargetKind.GGUF}
+def _ours_left(paths: EvalDir, plan: EvalPlan) -> bool:
+    """Whether a model that torch does not run has hints to write or problems to solve."""
+    writers = {s.writer for s in plan.suites if s.writer and not is_written(paths, s)}
+    if any(plan.model(name).kind is not TargetKind.TORCH for name in writers):
+        return True
+    names = {t.name for t in plan.targets if t.kind is not TargetKind.TORCH}
     if not names or not paths.rows.is_file():
         return bool(names)
     try:

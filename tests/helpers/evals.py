@@ -112,7 +112,7 @@ class FakeEngine:
         self.opened, self.asked, self.closed = [], [], False
 
     special_texts = frozenset()
-    spent = None
+    remote = None
 
     def identify(self, target):
         return fingerprint(self.model)

@@ -28,6 +28,7 @@ from training.core.implied_answer import read_suggestion
 from training.core.prompts import Message, Placement, PromptProfile, Sampling, adversary_messages, reasoner_messages
 from training.core.symbolic import SymbolicCheck
 from training.core.types import Condition, Hint, HintType, Outcome, Problem
+from training.endpoints import Meter
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir, OpenSuite, is_written, open_suite, read_plan
@@ -96,6 +97,16 @@ class SampleSpec:
     """For the model's chat template."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A model at a server: what this evaluation has spent there, what the server calls the model that it ran last (""
+    where it does not say), and what a reader of the figures should know."""
+
+    meter: Meter
+    served: str = ""
+    notes: tuple[str, ...] = ()
+
+
 class EvalEngine(Protocol):
     """What runs the models of a process. Whatever it raises as `StopRequested` drops the chunk; a UserError drops the
     target."""
@@ -105,8 +116,8 @@ class EvalEngine(Protocol):
         """Texts that the open model's tokenizer takes as marks of its own, which no hint may hold."""
 
     @property
-    def spent(self) -> Mapping[str, Any] | None:
-        """What the open model has cost in this process; None where nothing is counted."""
+    def remote(self) -> Remote | None:
+        """What is known of the open model where it is at a server; None for one of this machine."""
 
     def identify(self, target: Target) -> str:
         """The fingerprint of a model; a UserError where it is not there."""
@@ -324,12 +335,30 @@ class Session:
         rows = grade_rows(chunk, asked, whole, self._grader)
         found = Pace(len(rows), sum(row.tokens for row in rows), time.monotonic() - started)
         self.store.commit(chunk, rows, found.seconds)
+        self._note_remote(target)
         self.todo[target.name].remove(chunk)
         self._rows += len(rows)
         self._paces[target.name] = pace = self._pace(target) + found
         rate = pace.rows / pace.seconds if pace.seconds else 0.0
         self.report_stage("solved", now=True, rows_per_s=rate, pace=asdict(pace), **self._time_left(), **place)
         return Counter()
+
+    def _note_remote(self, target: Target) -> None:
+        """Keep what a reader should know of a model at a server, and say where it is another one now."""
+        remote = self.engine.remote
+        if remote is None:
+            return
+        notes, served = f"notes/{target.name}", f"served/{target.name}"
+        known = json.loads(self.store.meta(notes) or "[]")
+        if new := [note for note in remote.notes if note not in known]:
+            self.store.set_meta(notes, json.dumps([*known, *new]))
+        before = self.store.meta(served)
+        if remote.served and remote.served != before:
+            self.store.set_meta(served, remote.served)
+            if before:
+                message = f"{target.name}: the server runs {remote.served!r} now, and ran {before!r} before."
+                remedy = "Start a new evaluation for figures of one model."
+                self.log.write(EventKind.WARNING, code="served_model", message=message, remedy=remedy)
 
     def _pace(self, target: Target) -> Pace:
         return self._paces.get(target.name, Pace())
@@ -370,9 +399,8 @@ class Session:
         if not now and not self._may_report():
             return
         self._reported_at = time.monotonic()
-        spent = self.engine.spent
-        if spent is not None:
-            data["spent"] = dict(spent)
+        if (remote := self.engine.remote) is not None:
+            data["meter"] = asdict(remote.meter)
         self.log.write(EventKind.STAGE, stage=stage, done_chunks=self.done, chunks=self.chunks, rows=self._rows, **data)
 
     def _may_report(self) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
+from training.endpoints import Meter
 from training.runs.events import Event
 from training.runs.lock import LockHolder
 from training.runs.status import ProcessState, RunStatus, reduce_process, resolve_status
@@ -64,6 +67,13 @@ class EvalState(ProcessState):
     eta_s: float | None = None
     unmeasured: int = 0
     paces: Mapping[str, Pace] = field(default_factory=dict)
+    meters: Mapping[str, Meter] = field(default_factory=dict)
+    """What was spent at endpoints, by target, over all processes."""
+
+    @property
+    def meter(self) -> Meter | None:
+        """Of the model at work."""
+        return self.meters.get(self.target)
 
 
 def reduce(state: EvalState, event: Event) -> EvalState:
@@ -91,11 +101,15 @@ def _stage(s: EvalState, e: Event) -> EvalState:
     if pace := d.get("pace"):
         found = Pace(int(pace["rows"]), int(pace["tokens"]), float(pace["seconds"]))
         paces = {**paces, str(d.get("target", "")): found}
+    meters = s.meters
+    if found_meter := d.get("meter"):
+        meters = {**meters, str(d.get("target", s.target)): msgspec.convert(found_meter, Meter)}
     return replace(
         s, target=str(d.get("target", s.target)), suite=str(d.get("suite", s.suite)),
         condition=str(d.get("condition", s.condition)), done_chunks=done_chunks, rows=int(d.get("rows", s.rows)),
         rows_per_s=float(d.get("rows_per_s") or s.rows_per_s), share=_share(done_chunks, s.chunks, part),
         eta_s=s.eta_s if eta is None else float(eta), unmeasured=int(d.get("unmeasured", s.unmeasured)), paces=paces,
+        meters=meters,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from training.engine.base import Cancelled, SamplingParams
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.evaluation.eval_dir import fingerprint
-from training.evaluation.evaluator import NotSampled, Sampled, SampleSpec, run_part
+from training.evaluation.evaluator import NotSampled, Remote, Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
 from training.runs.control import StopRequested, StopSignal
 
@@ -54,7 +54,7 @@ def sample_texts(
 class TorchEngine:
     """The `EvalEngine` of this machine's torch. Its thread count is measured once an evaluation and kept."""
 
-    spent: Mapping[str, Any] | None = None
+    remote: Remote | None = None
 
     def __init__(self, backend: LocalTorchBackend | None = None) -> None:
         self._backend = backend

@@ -54,7 +54,7 @@ def last_state(paths):
 def forks():
     environment = {**child_environment(), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, str(HELPERS / "eval_forks.py")],
+        [sys.executable, str(HELPERS / "eval_forks.py"), "torch"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
     )  # fmt: skip
     yield process
