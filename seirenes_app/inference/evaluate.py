@@ -113,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(root: Path, commands_from: int | None, stop_signal: StopSignal) -> int:
-    outcome = run_part(root, KINDS, ClientEngine(), last=False, commands_from=commands_from, stop_signal=stop_signal)
+    engine = ClientEngine(f"evaluation:{root.name}")
+    outcome = run_part(root, KINDS, engine, last=False, commands_from=commands_from, stop_signal=stop_signal)
     if outcome == "handover":
         become_process(["training", "evaluate", "--handover", MODULE], root, commands_from)
     return {"finished": 0, "stopped": 3}.get(outcome, 2)

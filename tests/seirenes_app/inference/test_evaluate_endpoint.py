@@ -63,6 +63,11 @@ def state_of(paths):
     return state
 
 
+def outcomes_of(paths):
+    with StoreReader(paths.rows) as reader:
+        return {t.row.key: t.row.outcome for t in reader.all_traces()}
+
+
 def answer_with(number):
     return lambda body: f"#### {number(body)}"
 
@@ -130,12 +135,13 @@ def test_failed_requests_leave_their_chunk_undone_and_a_resume_pays_for_them_alo
         assert "No row of theirs was stored" in state.message
         assert state.done_chunks < state.chunks
         assert verify(paths.rows) == ()
-        with StoreReader(paths.rows) as reader:
-            assert {t.row.outcome for t in reader.all_traces()} <= {Outcome.RIGHT, Outcome.WRONG}
+        before = outcomes_of(paths)
         asked = len(server.requests)
         assert evaluate(paths) == "finished"
         assert len(server.requests) == asked + 2
     assert verify(paths.rows) == ()
+    assert 0 < len(before) < len(outcomes_of(paths))
+    assert before.items() <= outcomes_of(paths).items()
 
 
 def test_a_server_that_dies_is_named_and_nothing_wrong_is_stored(tmp_path):
@@ -146,15 +152,19 @@ def test_a_server_that_dies_is_named_and_nothing_wrong_is_stored(tmp_path):
     with FakeServer(say=answer_with(by_length)) as server:
         moved = replace(read_plan(paths), targets=(target_of(server, "other"),))
         paths = new_evaluation(tmp_path, moved, "moved")
-        server.say = lambda body: server.__exit__() or "" if len(server.requests) > 20 else answer_with(by_length)(body)
+
+        def say(body):
+            if len(server.requests) > 20:
+                server.always = "drop"
+            return answer_with(by_length)(body)
+
+        server.say = say
         assert evaluate(paths) == "failed"
         place = server.address.removeprefix("http://").removesuffix("/v1")
         assert place in state_of(paths).message
-    with StoreReader(paths.rows) as reader, StoreReader(whole.rows) as other:
-        right = {replace(t.row.key, target="far"): t.row.outcome for t in reader.all_traces()}
-        all_ = {t.row.key: t.row.outcome for t in other.all_traces()}
-    assert 0 < len(right) < len(all_)
-    assert right.items() <= all_.items()
+    found = {replace(key, target="far"): outcome for key, outcome in outcomes_of(paths).items()}
+    assert 0 < len(found) < len(outcomes_of(whole))
+    assert found.items() <= outcomes_of(whole).items()
 
 
 def test_a_withheld_answer_is_its_own_outcome(tmp_path):
@@ -253,9 +263,9 @@ def test_killed_ten_times_no_request_is_billed_twice_and_no_row_is_lost(tmp_path
     luck, kills, progress = random.Random(3), 0, set()
     with FakeServer(say=answer_with(by_length), delay_s=0.05) as server:
         target = target_of(server, concurrency=3)
-        plan = plan_of(target, problems=60, chunk_items=1)
+        plan = plan_of(target, problems=24, chunk_items=1)
         whole, killed = (new_evaluation(tmp_path, plan, name) for name in ("whole", "killed"))
-        while kills < KILLS and (not progress or max(progress) < 240):
+        while kills < KILLS and (not progress or max(progress) < 90):
             before = len(server.requests)
             child = start(killed)
             patience = time.monotonic() + 60
@@ -274,7 +284,7 @@ def test_killed_ten_times_no_request_is_billed_twice_and_no_row_is_lost(tmp_path
         bills = server.bills
         with StoreReader(killed.rows) as reader:
             rows = sum(1 for _ in reader.all_traces())
-        assert state_of(killed).meters["far"].requests >= bills >= rows - 60
+        assert state_of(killed).meters["far"].requests >= bills >= rows
         # All of it is in the store of replies now.
         start(whole)
         assert parent.stdout.readline().strip() == "0"
