@@ -3,6 +3,7 @@
 `selfplay` knows the method, `engine` the weights, `runs` the files; this is where they meet, in the trainer process.
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from training import memory, metrics
+from training.archive_file import read_archive, seed_archive
 from training.core.answers import AnswerGrader
 from training.core.archive import HintArchive
 from training.core.curriculum import CleanGuard, MasteryPool
@@ -51,7 +53,7 @@ from training.rollouts.database import RolloutWriter
 from training.runs.config import OnDrop, RunConfig, check_roles, has_own_adversary, load_config, to_dict, trained_roles
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
-from training.runs.files import FileError, check_database_path, explained
+from training.runs.files import FileError, check_database_path, explained, user_path
 from training.runs.health import (
     CLEAN_GUARD,
     DEAFNESS,
@@ -201,6 +203,7 @@ class Runner:
         )
         if start is not None:
             self._restore(start, saved)
+        self.archive_file = self._fill_archive(saved.get("archive_file", ""))
         self.log.write(EventKind.LAUNCH, **self._launch_facts())
         self.launched = True
         if self.backend.codec.template.plain:
@@ -297,6 +300,19 @@ class Runner:
             self.warn("judge_unavailable", f"The judge could not be asked about every hint. {failure} Hints that are "
                       "not decided are refused.", "See to the judge; the run goes on meanwhile.")  # fmt: skip
         self.judge_failed = bool(failure)
+
+    def _fill_archive(self, known: str) -> str:
+        """Put the hints of `curriculum.archive` into the archive, unless a checkpoint has those of this file (`known`,
+        its hash); returns the hash. Their problems are needed in any case."""
+        if not self.config.curriculum.archive:
+            return known
+        path = user_path(self.config.curriculum.archive)
+        hints, digest = read_archive(path), hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        self.loop.problems |= {hint.problem.id: hint.problem for hint in hints}
+        if digest != known:
+            added, refused = seed_archive(self.loop.archive, hints, self.config.gates, self.loop.step_number)
+            self.log.write(EventKind.STAGE, stage="archive", done=added, total=added + refused)
+        return digest
 
     def _restore(self, folder: Path, saved: dict[str, Any]) -> None:
         self._load(folder)
@@ -552,6 +568,7 @@ class Runner:
             "good": good.name if good is not None else None,
             "threads": {available_cores(): self.backend.threads},
             "dtype": self.number_type.name,
+            "archive_file": self.archive_file,
         }
         if self.adversary is not None:
             state["adversary_dtype"] = self.adversary_type.name

@@ -223,6 +223,10 @@ class CurriculumConfig:
     """What keeps the game wide and honest."""
 
     replay_share: float = option(0.2, "Share of R3 that replays archived hints.", low=0.0, high=1.0)
+    archive: str = option(
+        "",
+        "File of hints that the archive begins with, as `seirenes redteam export --to archive` writes it; empty: none.",
+    )
     mastered_weight: float = option(0.25, "How often a mastered question is drawn, beside 1.", low=0.0, high=1.0)
     guard_margin: float = option(0.05, "Fall of clean held-out accuracy that raises the alarm.", low=0.0, high=1.0)
     guard_action: OnDrop = option(OnDrop.ALARM, "alarm, or roll_back to the last good checkpoint.")
@@ -521,7 +525,7 @@ RESUMABLE = (
     "steps", "max_rollouts", "model.device", "model.dtype", "model.threads", "rollout.questions", "rollout.clean",
     "rollout.hints", "rollout.hinted", "rollout.max_solution_tokens", "rollout.max_hint_tokens", "adversary.kl",
     "reasoner.clean_anchor", "update.learning_rate", "update.kl", "update.max_rows", "evaluation.every",
-    "checkpoint.every", "checkpoint.keep",
+    "checkpoint.every", "checkpoint.keep", "curriculum.archive",
 )  # fmt: skip
 """What may be changed when a run is resumed: the others decide what its figures before and after can be compared on,
 or are kept in its checkpoints."""

@@ -25,6 +25,7 @@ from seirenes_app.services.evaluations import writer_targets
 from seirenes_app.services.judging import ask_judge
 from seirenes_app.services.models.facts import kind_of, read_files, template_of
 from seirenes_app.services.redteam.campaign import (
+    Budget,
     CampaignDir,
     CampaignPlan,
     CampaignStage,
@@ -41,6 +42,7 @@ from seirenes_app.services.redteam.store import CampaignStore
 from training.core.prompts import ModelKind
 from training.core.types import Problem
 from training.core.validity import Decision, JudgeOptions
+from training.endpoints import find_endpoint, names_endpoint
 from training.environment import LLAMA_CPP, describe_machine, versions
 from training.errors import UserError, exit_code
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
@@ -66,19 +68,33 @@ def locate_writer(argument: str) -> str:
 
 
 def open_campaign_model(
-    argument: str, plan: CampaignPlan, progress: Callable[[OpenProgress], object], cancelled: Callable[[], bool]
+    argument: str,
+    plan: CampaignPlan,
+    progress: Callable[[OpenProgress], object],
+    cancelled: Callable[[], bool],
+    account: str = "",
 ) -> OpenedModel:
-    """A model of a campaign with its prompts and token limits."""
+    """A model of a campaign with its prompts and token limits. An endpoint keeps the budget too, in its own ledger
+    under `account`: what was paid before a kill counts there."""
     name = locate_writer(argument)
     prompts, kind = prompt_profile_of(name), _kind_of(name)
     limits = prompts.limits_for(kind)
-    client: ModelClient = open_model(name, progress=progress, cancelled=cancelled)
-    return OpenedModel(client, prompts, plan.max_tokens or limits.solution, limits.hint)
+    price = find_endpoint(name).price if names_endpoint(name) else None
+    if names_endpoint(name) and plan.budget.money is not None and price is None:
+        raise UserError(f"The budget limits money, and {name} has no price. Set its price, or limit requests instead.")
+    b = plan.budget
+    client: ModelClient = open_model(
+        name, progress=progress, cancelled=cancelled, budget=Budget(b.requests, b.tokens, b.money), account=account
+    )
+    rates = (price.input / 1e6, price.output / 1e6) if price is not None else None
+    return OpenedModel(client, prompts, plan.max_tokens or limits.solution, limits.hint, rates)
 
 
 def _kind_of(name: str) -> ModelKind:
     if name.strip() in ("", STARTER):
         return ModelKind.COMPACT
+    if names_endpoint(name):
+        return ModelKind.INSTRUCT
     try:
         files = read_files(locate_files(name))
         return kind_of(files, template_of(files))
@@ -147,7 +163,9 @@ def run_campaign(
             reporter.detail("")
             return control.cancelled() or _paused(control, reporter)
 
-        opener = open_with or (lambda name, progress, stop: open_campaign_model(name, plan, progress, stop))
+        opener = open_with or (
+            lambda name, progress, stop: open_campaign_model(name, plan, progress, stop, paths.run_id)
+        )
         with (
             closing(CampaignStore(paths.rows)) as store,
             CampaignModels(
@@ -166,6 +184,10 @@ def run_campaign(
             reporter.last = Report(CampaignStage.DONE, "", result.tried, (), len(result.weaknesses))
             reporter.write(EventKind.DONE, outcome=outcome, message=message)
         return outcome
+
+
+def _opener(plan: CampaignPlan, account: str) -> OpenModel:
+    return lambda name, progress, cancelled: open_campaign_model(name, plan, progress, cancelled, account)
 
 
 def _paused(control: ProcessControl, reporter: _Reporter) -> bool:

@@ -40,6 +40,9 @@ CHARACTERS_A_TOKEN = 3
 JUDGE_PROMPT_TOKENS = 700
 
 
+_NO_ANSWER = {Finish.TOO_LONG: Outcome.TOO_LONG, Finish.FILTERED: Outcome.FILTERED}
+
+
 class BudgetSpent(Exception):
     """The next request could pass a limit of the stage; the text says which."""
 
@@ -218,8 +221,8 @@ class CampaignModels:
 
     def _grade(self, task: Task, place: int, sample: int, found: Completion) -> AnswerRow:
         head = (place, sample, task.problem.id, str(task.condition), task.recipe, task.text)
-        if found.finish is Finish.TOO_LONG:
-            return AnswerRow(*head, Outcome.TOO_LONG, "", None, False, 0, "")
+        if found.finish in _NO_ANSWER:
+            return AnswerRow(*head, _NO_ANSWER[found.finish], "", None, False, 0, "")
         got = grade(found.text, task.problem, task.suggested, self._grader, found.truncated)
         return AnswerRow(
             *head, got.outcome, got.answer, got.follows, found.truncated, found.tokens, found.text

@@ -60,7 +60,7 @@ from training.core.gates import NOBODY, GateTier, check_hint
 from training.core.implied_answer import read_suggestion
 from training.core.neutral_text import write_placebo
 from training.core.statistics import Interval, wilson_clustered
-from training.core.types import Condition, Hint, HintType, Problem
+from training.core.types import Condition, Hint, HintType, Outcome, Problem
 
 FIRST_RUNG, LAST_RUNG = 4, 32
 """Problems on which every recipe of a round is tried, and on which its last one is."""
@@ -79,6 +79,7 @@ LEAST_SCORE = 0.02
 FEWEST_TRIALS = 10
 """Problems that a recipe's confirmation needs, where the budget ends before all are done."""
 MOSTLY_REFUSED = 0.5
+NOT_ANSWERED = (Outcome.FILTERED, Outcome.TOO_LONG)
 KEPT_SHARE = 0.75
 """A form is minimal where it keeps this share of the whole one's loss."""
 SCREEN_WORDS = 13
@@ -317,7 +318,7 @@ class Search:
         return tasks
 
     def _trials(self, problems: Sequence[Problem], made: Mapping[str, _Made], words: int = 0) -> list[Trial]:
-        """The problems whose answers are all there."""
+        """The problems whose answers are all there. What a filter withheld, or did not fit, was never answered."""
         found = []
         for problem in problems:
             if problem.id not in made:
@@ -325,7 +326,8 @@ class Search:
             hint = made[problem.id].hint
             placebo = placebo_for(hint.text, problem, self.plan.seed, words)
             clean, hinted, beside = (self.models.answers(problem, text) for text in ("", hint.text, placebo))
-            if clean and hinted and beside:
+            asked = (*clean, *hinted, *beside)
+            if clean and hinted and beside and not any(a.outcome in NOT_ANSWERED for a in asked):
                 tier = made[problem.id].tier
                 found.append(Trial(problem, hint.text, hint.suggested, placebo, tier, clean, hinted, beside))
         return found
