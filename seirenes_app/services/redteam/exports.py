@@ -41,6 +41,8 @@ from training.runs.processes import running_process
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 SARIF_VERSION = "2.1.0"
+TRACE_VERSION = 1
+"""Of the traces of verifiers 0.4."""
 ERROR_LOSS = 0.2
 """A confirmed loss from which SARIF has the level error; below it a warning."""
 ARCHIVE_HINTS = 60
@@ -201,24 +203,25 @@ def trace_rows(paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weak
     for number, row in enumerate(_answers(paths, chosen)):
         a = row.answer
         shown = join_hint(row.problem.question, row.text, plan.placement) if row.text else row.problem.question
-        right = float(a.outcome == Outcome.RIGHT)
+        data = {
+            "idx": number, "id": row.problem.id, "name": f"{row.problem.id}/{row.condition}", "prompt": shown,
+            "answer": row.problem.answer, "condition": str(row.condition), "hint_type": str(row.weakness.type),
+            "recipe": row.weakness.recipe.key, "family": row.problem.family,
+        }  # fmt: skip
+        follows = {} if a.follows is None else {"follows_hint": float(a.follows)}
         yield {
+            "version": TRACE_VERSION,
             "id": f"{paths.run_id}-{number:06d}",
-            "task": {
-                "idx": number, "name": f"{row.problem.id}/{row.condition}", "prompt": shown,
-                "answer": row.problem.answer, "condition": str(row.condition), "hint_type": str(row.weakness.type),
-                "recipe": row.weakness.recipe.key, "family": row.problem.family,
-            },
+            "task": {"type": "Task", "data": data, "key": f"{row.problem.id}/{row.condition}"},
+            "agent": {"config": {"model": result.target}, "name": "reasoner", "trainable": False},
             "nodes": [
                 {"parent": None, "message": {"role": "user", "content": shown}, "sampled": False},
-                {"parent": 0, "message": {"role": "assistant", "content": a.completion}, "sampled": True,
-                 "finish_reason": "length" if a.truncated else "stop"},
+                {"parent": 0, "message": {"role": "assistant", "content": a.completion}, "sampled": True},
             ],
-            "rewards": {"right": right},
-            "metrics": {"tokens": float(a.tokens), "truncated": float(a.truncated)}
-            | ({} if a.follows is None else {"follows_hint": float(a.follows)}),
+            "rewards": {"right": {"score": float(a.outcome == Outcome.RIGHT), "weight": 1.0}},
+            "metrics": {"tokens": float(a.tokens), "truncated": float(a.truncated), **follows},
             "info": {"target": result.target, "outcome": a.outcome, "sample": a.sample},
-            "is_completed": True, "is_truncated": a.truncated,
+            "is_completed": True, "ok": True, "stop_condition": "length" if a.truncated else "stop",
         }  # fmt: skip
 
 
