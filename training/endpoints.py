@@ -1021,6 +1021,10 @@ class EndpointSession:
                 create(stream=True, **_arguments(body, idempotency, bool(self._secret))) as response,
             ):
                 self._heed(response.headers)
+                if "json" in response.headers.get("content-type", ""):  # a server that does not stream
+                    reply = read_reply(await response.read(), reader.request, reader.left_out)
+                    on_text(reply.text)
+                    return reply
                 async for line in response.iter_lines():
                     if text := reader.feed(line):
                         began = True
@@ -1366,14 +1370,15 @@ class _Probe:
         return _yes(self._ask(chat, 4, temperature=0.0, logprobs=True, top_logprobs=5).logprobs is not None)
 
     def _streaming(self) -> Capability:
-        request = ChatRequest([{"role": "user", "content": _SHORT}], 16, temperature=None)
+        parts: list[str] = []
+        request = ChatRequest([{"role": "user", "content": _LONG}], 24, temperature=None)
         try:
-            self.session.stream(request, lambda _text: None, self._cancelled)
+            self.session.stream(request, parts.append, self._cancelled)
         except EndpointError as error:
             if error.problem in (EndpointProblem.UNREACHABLE, EndpointProblem.REFUSED, EndpointProblem.UNREADABLE):
                 return Capability.NO
             raise
-        return Capability.YES
+        return _yes(len(parts) > 1)
 
 
 def _yes(found: bool) -> Capability:

@@ -22,7 +22,7 @@ from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
 from training.core.validity import Decision, Judge, JudgeOptions, Report, consensus
 from training.errors import UserError
-from training.judges import STARTER, JudgeKind, JudgeRef, Server, find_judge
+from training.judges import STARTER, EndpointJudge, JudgeKind, JudgeRef, find_judge
 from training.prompt_files import AUTO, choose_profile
 from training.runs.files import decode
 
@@ -44,11 +44,13 @@ class Solver(Protocol):
         """`samples` completions for each chat; `variables` are for the chat template."""
 
 
-def load_judge(ref: JudgeRef, options: JudgeOptions, threads: int = 0, device: str = "auto") -> LocalModel | Server:
+def load_judge(
+    ref: JudgeRef, options: JudgeOptions, threads: int = 0, device: str = "auto"
+) -> LocalModel | EndpointJudge:
     """The judge, ready to be asked; a GGUF is converted first, which takes a minute. A UserError where it cannot be."""
     if ref.kind is JudgeKind.SERVER:
-        return Server(ref, options)
-    # Here, as a server needs no torch.
+        return EndpointJudge(ref, options)
+    # Here, as an endpoint needs no torch.
     from training.engine.models import resolve_model
     from training.local_judge import LocalModel
 

@@ -16,12 +16,13 @@ from seirenes_app.services.hint_authoring.draft import DraftProblem
 from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
 from seirenes_app.services.judging import JudgeStanding, ask_judge, measure_judge
 from training.core.validity import Decision, JudgeOptions
+from training.endpoints import save_server_key
 from training.errors import UserError
 from training.evaluation.hint_labels import judged_hints, labels_version
-from training.judges import JudgeKind, JudgeMeasurement, find_judge, known_measurements, save_server_key
+from training.judges import JudgeKind, JudgeMeasurement, find_judge, known_measurements
 from training.runs.config import from_dict, parse_overrides
 
-MODEL_HELP = "a model folder, a GGUF file, 'starter', or a server's address as http://host:port/v1#model"
+MODEL_HELP = "a model folder, a GGUF file, 'starter', or an endpoint as endpoint:NAME or http://host:port/v1#model"
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -260,7 +260,7 @@ class FakeServer:
         if fault == "drop_after":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{")
             handler.close_connection = True
-        elif body.get("stream"):
+        elif body.get("stream") and self.streaming:
             self._stream(handler, reply, fault)
         elif fault == "drip_body":
             whole = json.dumps(reply).encode()
@@ -274,9 +274,6 @@ class FakeServer:
     def _stream(self, handler, reply, fault):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         handler.close_connection = True
-        if not self.streaming:
-            handler.wfile.write(json.dumps(reply).encode())
-            return
         message = reply["choices"][0]["message"]
         if "reasoning_content" in message:
             self._event(handler, {"reasoning_content": message["reasoning_content"]})
@@ -313,6 +310,7 @@ class FakeServer:
 
     def _send(self, handler, status, content, headers=None):
         handler.send_response(status)
+        handler.send_header("Content-Type", "application/json" if content[:1] == b"{" else "text/plain")
         for name, value in (headers or {}).items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(content)))

@@ -419,6 +419,14 @@ def test_a_stream_is_shown_as_it_comes_and_kept():
         assert again == ["a b c d"]
 
 
+def test_a_server_that_does_not_stream_is_shown_when_it_is_done():
+    with FakeServer(lambda _: "a b c d", streaming=False) as server, session_of(server) as session:
+        parts = []
+        assert session.stream(ask_for("q"), parts.append).text == "a b c d"
+        assert parts == ["a b c d"]
+        assert server.bills == 1
+
+
 @pytest.mark.parametrize(("fault", "problem"), [("stream_garbage", "unreadable"), ("stream_cut", "unreachable")])
 def test_a_stream_that_breaks_is_an_error_and_its_text_is_not_shown_twice(fault, problem):
     with FakeServer(lambda _: "a b c d") as server, session_of(server) as session:

@@ -1,30 +1,25 @@
-"""Judges by name, a server as a judge with all that can go wrong, and what is kept about judges."""
-
-import json
-import time
+"""Judges by name, an endpoint as a judge, and what is kept about judges."""
 
 import pytest
 from helpers import keyring_file
-from helpers.chat_server import ChatServer
 from helpers.interrupted_runs import events_of, make_run
+from helpers.openai_server import FakeServer
 
 from seirenes_app.services.judging import describe_judge
 from training.core.types import AnswerKind, Problem
 from training.core.validity import Ballot, Decision, Judge, JudgeOptions, JudgeQuestion, Ruling, Vote
+from training.endpoints import Endpoint, EndpointError, save_endpoint
 from training.errors import UserError
 from training.evaluation.hint_labels import measure_agreement
 from training.judges import (
-    ATTEMPTS,
+    EndpointJudge,
     JudgeKind,
     JudgeRef,
     RulingFile,
-    Server,
-    ServerError,
     find_judge,
     find_measurement,
     keep_measurement,
     known_measurements,
-    save_server_key,
 )
 from training.runner import run_directory
 from training.runs.status import RunState, reduce
@@ -32,7 +27,7 @@ from training.runs.status import RunState, reduce
 PROBLEM = Problem(
     "p", "typed", "Tom buys 7 apples and gets 5 more. How many has he?", "12", AnswerKind.NUMBER, "#### 12"
 )
-OPTIONS = JudgeOptions(votes=1, timeout_s=0.4)
+OPTIONS = JudgeOptions(votes=1)
 KEPT = Decision(Ruling.KEPT, (Ballot(Vote.KEEPS, 1.0),), 1)
 
 
@@ -40,20 +35,22 @@ def never():
     return False
 
 
-def server_of(chat, options=OPTIONS, model=""):
-    return Server(find_judge(f"{chat.address}#{model}" if model else chat.address), options, sleep=lambda _s: None)
+def judge_of(server, options=OPTIONS, model=""):
+    return EndpointJudge(find_judge(f"{server.address}#{model}" if model else server.address), options)
 
 
-def ask(chat, n=1, **options):
+def ask(server, n=1, **options):
     questions = [JudgeQuestion(PROBLEM.question, f"Hint {i}.", 0) for i in range(n)]
-    return server_of(chat, **options).ask(questions, lambda *_: None, never)
+    return judge_of(server, **options).ask(questions, lambda *_: None, never)
 
 
 @pytest.fixture(autouse=True)
 def keyring(tmp_path, monkeypatch):
     import keyring as library
 
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
+    monkeypatch.setattr("training.endpoints.BACKOFF_S", 0.01)
     before = library.get_keyring()
     library.set_keyring(keyring_file.FileKeyring())
     yield tmp_path / "keyring.json"
@@ -67,8 +64,12 @@ def test_names_mean_folders_files_servers_and_the_starting_model(tmp_path):
     assert find_judge(str(tmp_path / "m.gguf")).kind is JudgeKind.GGUF
     ref = find_judge("http://127.0.0.1:8080/v1/#qwen")
     assert (ref.kind, ref.place, ref.model) == (JudgeKind.SERVER, "http://127.0.0.1:8080/v1", "qwen")
-    assert ref.name == "qwen at 127.0.0.1:8080"
-    for wrong in ("", "no/where/to/be/found.gguf", "http://", "http://user:secret@host/v1", "http://host:port/v1"):
+    assert (ref.name, ref.argument) == ("qwen at 127.0.0.1:8080", "http://127.0.0.1:8080/v1#qwen")
+    save_endpoint(Endpoint("wise", "http://127.0.0.1:8080/v1", "qwen"))
+    saved = find_judge("endpoint:wise")
+    assert (saved.key, saved.argument) == (ref.key, "endpoint:wise")
+    assert find_judge(saved.argument) == saved
+    for wrong in ("", "no/where/to/be/found.gguf", "http://", "http://user:secret@host/v1", "endpoint:x"):
         with pytest.raises(UserError):
             find_judge(wrong)
 
@@ -81,110 +82,56 @@ def test_the_key_of_a_model_changes_with_its_weights(tmp_path):
 
 
 def test_a_server_that_gives_log_probabilities_is_read_by_them():
-    with ChatServer(lambda _: {"Yes": -2.0, " no": -0.2, "NO": -5.0, "Well": -4.0}, logprobs=True) as chat:
-        (reply,) = ask(chat, model="m")
+    with FakeServer(lambda _: {"Yes": -2.0, " no": -0.2, "NO": -5.0, "Well": -4.0}) as server:
+        (reply,) = ask(server, model="m")
     assert (round(reply.yes, 2), round(reply.no, 2)) == (0.14, 0.83)
-    assert chat.requests[0]["model"] == "m"
-    assert chat.requests[0]["messages"][-1]["content"].count(PROBLEM.question) == 1
+    assert server.requests[0]["model"] == "m"
+    assert server.requests[0]["messages"][-1]["content"].count(PROBLEM.question) == 1
 
 
 def test_a_server_that_refuses_log_probabilities_is_asked_without_from_then_on():
-    with ChatServer(lambda _: "No.") as chat:
-        server = server_of(chat)
+    with FakeServer(lambda _: "No.", refuses={"logprobs"}) as server:
+        judge = judge_of(server)
         for _ in range(2):
-            (reply,) = server.ask([JudgeQuestion("q", "h", 0)], lambda *_: None, never)
+            (reply,) = judge.ask([JudgeQuestion("q", "h", 0)], lambda *_: None, never)
             assert (reply.text, reply.yes) == ("No.", None)
-    assert ["logprobs" in body for body in chat.requests] == [True, False, False]
+    assert ["logprobs" in body for body in server.requests] == [True, False, False]
 
 
-@pytest.mark.parametrize("fault", ["slow", "drip_head", "drip_body"])
-def test_a_server_that_is_too_slow_is_left_at_its_time_limit(fault):
-    with ChatServer() as chat:
-        chat.always, started = fault, time.monotonic()
-        (reply,) = ask(chat)
-    assert "within 0.4 s" in reply.problem
-    assert time.monotonic() - started < 0.4 * ATTEMPTS + 1.5
-
-
-@pytest.mark.parametrize("fault", ["drop", 500, 503, 429])
-def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_said(fault):
-    with ChatServer(lambda _: "no") as chat:
-        chat.faults = [fault, fault]
-        assert ask(chat)[0].text == "no"
-        chat.always = fault
-        assert ask(chat)[0].problem
-    assert len(chat.requests) >= 2 + ATTEMPTS
-
-
-@pytest.mark.parametrize("fault", ["garbage", "endless", "redirect", 401, 404])
+@pytest.mark.parametrize("fault", ["garbage", "redirect", 401, 503])
 def test_a_reply_that_cannot_be_used_is_no_vote(fault):
-    with ChatServer() as chat:
-        chat.always = fault
-        (decision,) = Judge(server_of(chat, JudgeOptions(votes=3, timeout_s=5.0)), OPTIONS).decide([(PROBLEM, "h")])
+    with FakeServer() as server:
+        server.always = fault
+        (decision,) = Judge(judge_of(server, JudgeOptions(votes=3)), OPTIONS).decide([(PROBLEM, "h")])
     assert decision.ruling is Ruling.UNDECIDED
     assert decision.failure
     assert "could not be asked" in decision.reason
 
 
-def test_after_many_failures_in_a_row_the_rest_is_not_sent():
-    with ChatServer() as chat:
-        chat.always = 401
-        replies = ask(chat, n=60)
-    assert all(reply.problem for reply in replies)
-    assert len(chat.requests) <= 40
-
-
-def test_no_server_at_all_is_said_at_once():
-    with ChatServer() as chat:
-        pass
-    (reply,) = ask(chat)
-    assert "did not answer" in reply.problem
-
-
 def test_replies_come_in_the_order_of_the_questions():
-    with ChatServer(lambda messages: messages[-1]["content"].split("Hint ")[1].split(".")[0]) as chat:
-        assert [reply.text for reply in ask(chat, n=30)] == [str(i) for i in range(30)]
+    with FakeServer(lambda body: body["messages"][-1]["content"].split("Hint ")[1].split(".")[0]) as server:
+        assert [reply.text for reply in ask(server, n=30)] == [str(i) for i in range(30)]
 
 
 def test_a_cancelled_batch_sends_no_more():
-    with ChatServer() as chat:
-        replies = server_of(chat).ask([JudgeQuestion("q", str(i), 0) for i in range(20)], lambda *_: None, lambda: True)
+    with FakeServer() as server:
+        questions = [JudgeQuestion("q", str(i), 0) for i in range(20)]
+        replies = judge_of(server).ask(questions, lambda *_: None, lambda: True)
     assert len(replies) == 20
-    assert not chat.requests
+    assert all(reply.problem for reply in replies)
+    assert len(server.requests) <= 8
 
 
-def test_solutions_of_a_server_raise_what_went_wrong():
-    with ChatServer(lambda _: "#### 12") as chat:
-        server = server_of(chat)
-        chats = [[{"role": "user", "content": "q"}]] * 2
-        assert server.texts(chats, 3, 64, 1.0, lambda *_: None, never) == [["#### 12"] * 3] * 2
-        chat.always = 404
-        with pytest.raises(ServerError, match="code 404"):
-            server.texts(chats, 1, 64, 1.0, lambda *_: None, never)
-
-
-def test_a_key_is_kept_in_the_keyring_and_goes_to_its_server_alone(keyring):
-    with ChatServer() as chat, ChatServer() as other:
-        save_server_key(chat.address, "sk-secret")
-        ask(chat)
-        ask(other)
-        assert {body["key"] for body in chat.requests} == {"Bearer sk-secret"}
-        assert {body["key"] for body in other.requests} == {None}
-        save_server_key(chat.address, "")
-        assert json.loads(keyring.read_text()) == {}
-    with pytest.raises(UserError):
-        save_server_key(chat.address, "two words")
-    save_server_key("http://example.com/v1", "sk-secret")
-    assert Server(find_judge("http://example.com/v1"), OPTIONS)._secret is None
-    save_server_key("https://example.com/v1", "sk-secret")
-    assert Server(find_judge("https://example.com/v1"), OPTIONS)._secret == "sk-secret"
-
-
-def test_a_locked_keyring_gives_no_key_and_says_so_when_one_is_saved(keyring, monkeypatch):
-    monkeypatch.setenv("TEST_KEYRING_LOCKED", "1")
-    assert Server(find_judge("http://127.0.0.1:1/v1"), OPTIONS)._secret is None
-    with pytest.raises(UserError, match="keyring"):
-        save_server_key("http://127.0.0.1:1/v1", "sk-secret")
+def test_solutions_of_a_server_raise_what_went_wrong_and_are_not_paid_twice():
+    with FakeServer(lambda _: "#### 12") as server:
+        judge = judge_of(server)
+        chats = [[{"role": "user", "content": f"q{i}"}] for i in range(2)]
+        assert judge.texts(chats, 3, 64, 1.0, lambda *_: None, never) == [["#### 12"] * 3] * 2
+        assert server.bills == 6
+        server.always = 404
+        judge.texts(chats, 3, 64, 1.0, lambda *_: None, never)
+        with pytest.raises(EndpointError, match="code 404"):
+            judge.texts(chats, 4, 64, 1.0, lambda *_: None, never)
 
 
 def test_rulings_outlive_the_process_and_a_damaged_line_is_left_out(tmp_path):
@@ -228,7 +175,7 @@ def one_step(tmp_path, *overrides):
 
 
 def test_a_run_refuses_what_its_judge_refuses_and_counts_who_decided(tmp_path):
-    with ChatServer(lambda _: "yes") as chat:  # of one vote: "yes, it changes the answer"
+    with FakeServer(lambda _: "yes") as chat:  # of one vote: "yes, it changes the answer"
         paths, found, step = one_step(tmp_path, f"judge.model={chat.address}#m")
     asked = 1 - step.get("decided_by/structure", 0) - step.get("decided_by/rule", 0)
     assert step.get("gate_fail/judge", 0) == pytest.approx(asked)
@@ -242,7 +189,7 @@ def test_a_run_refuses_what_its_judge_refuses_and_counts_who_decided(tmp_path):
 
 
 def test_a_run_goes_on_without_its_judge_and_says_so(tmp_path):
-    with ChatServer() as chat:
+    with FakeServer() as chat:
         pass
     _, found, step = one_step(tmp_path, f"judge.model={chat.address}")
     if step.get("gate_fail/judge"):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import torch
-from helpers.chat_server import ChatServer
 from helpers.hint_labels import labelled_hints
+from helpers.openai_server import FakeServer
 
 from training.core.validity import JudgeOptions, JudgeQuestion, Ruling
 from training.engine.models import head_logits, hidden_states
@@ -24,6 +24,11 @@ ASKED = [
     for number, h in enumerate([*list(labelled_hints("dev"))[:3], *list(labelled_hints("test"))[:3]])
 ]
 TEN = judged_hints(10)
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
 
 
 def quiet(_done, _total):
@@ -97,7 +102,7 @@ def request(**fields):
 
 
 def test_the_process_writes_a_line_for_each_hint_in_its_order():
-    with ChatServer(lambda messages: "yes" if "eats" in messages[-1]["content"] else "no") as chat:
+    with FakeServer(lambda body: "yes" if "eats" in body["messages"][-1]["content"] else "no") as chat:
         out = io.StringIO()
         answer(request(judge={"model": chat.address, "votes": 1}), out)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
@@ -110,13 +115,13 @@ def test_the_process_writes_a_line_for_each_hint_in_its_order():
 def test_a_solver_that_solves_only_without_the_hint_has_a_changed_consensus():
     gold = {h.problem.question: h.problem.answer for h in TEN}
 
-    def solve(messages):
-        text = messages[-1]["content"]
+    def solve(body):
+        text = body["messages"][-1]["content"]
         question = next(q for q in gold if q in text)
         hinted = any(h.text in text for h in TEN)
         return f"#### {gold[question] if not hinted else 123456}"
 
-    with ChatServer(solve) as chat:
+    with FakeServer(solve) as chat:
         out = io.StringIO()
         answer(request(judge={"model": chat.address}, solve=2, prompts="neutral"), out)
     decided = [line for line in map(json.loads, out.getvalue().splitlines()) if "ruling" in line]

@@ -38,7 +38,7 @@ class JudgeOptions:
     model: str = option(
         OFF,
         "Who judges: empty for nobody, 'reference' for the starting model (loaded once more), a model folder, a GGUF "
-        "file, or the address of an OpenAI-compatible server as http://host:port/v1#model.",
+        "file, or an OpenAI-compatible endpoint as endpoint:NAME or http://host:port/v1#model.",
         choices=(OFF, REFERENCE),
     )
     votes: int = option(3, "Votes on a hint, each asked in other words; an odd number.", low=1, high=15)

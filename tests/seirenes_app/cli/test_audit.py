@@ -6,7 +6,7 @@ import re
 from contextlib import closing
 
 import pytest
-from helpers.chat_server import ChatServer
+from helpers.openai_server import FakeServer
 from helpers.rollout_runs import make_run
 
 from seirenes_app.cli import audit as cli_audit
@@ -20,6 +20,7 @@ from training.runs.status import RunState, reduce
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path))
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     return make_run(tmp_path, steps=range(1, 13))
 
 
@@ -92,16 +93,16 @@ def test_numbers_that_make_no_sample_are_refused(run, arguments, said):
         call("r", *arguments)
 
 
-def solves(messages):
+def solves(body):
     """A solver of these problems that a hint with an even number misleads."""
-    text = messages[-1]["content"]
+    text = body["messages"][-1]["content"]
     have, more = re.search(r"has (\d+) apples and buys (\d+) more", text).groups()
     hint = re.search(r"number (\d+)\.", text)
     return f"#### {int(have) + int(more) + (1000 if hint and int(hint[1]) % 2 == 0 else 0)}"
 
 
 def test_a_solver_decides_by_its_majorities_and_is_asked_once(run, capsys):
-    with ChatServer(solves) as chat:
+    with FakeServer(solves) as chat:
         asked = ["r", "--hints", "6", "--solver", f"{chat.address}#m", "--samples", "2", "--prompts", "neutral"]
         assert call(*asked, "--json") == 0
         found = json.loads(capsys.readouterr().out)["consensus"]
@@ -121,7 +122,7 @@ def test_a_solver_decides_by_its_majorities_and_is_asked_once(run, capsys):
 def test_a_solver_that_fails_leaves_the_file_and_says_why(run, capsys):
     call("r", "--hints", "3")
     before = read_audit(audit_file(run))
-    with ChatServer() as chat:
+    with FakeServer() as chat:
         chat.always = 404
         with pytest.raises(UserError, match="code 404"):
             call("r", "--hints", "3", "--solver", chat.address)

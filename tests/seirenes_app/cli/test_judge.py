@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from helpers import keyring_file
-from helpers.chat_server import ChatServer
+from helpers.openai_server import FakeServer
 
 from seirenes_app.cli.main import main
 from seirenes_app.services.judging import judge_standing, judge_warnings
@@ -20,9 +20,9 @@ VALID = {(h.problem.question, h.text): h.valid for h in HINTS}
 Q = "Tom buys 7 apples and gets 5 more from his aunt. How many apples does Tom have?"
 
 
-def knows_all(messages):
+def knows_all(body):
     """A judge that has read the labels."""
-    last = messages[-1]["content"]
+    last = body["messages"][-1]["content"]
     found = re.search(r"Problem: (.*)\nRemark: (.*)\n(.*) Reply with yes or no\.$", last, re.DOTALL)
     yes_changes = next(p.yes_changes for p in PHRASINGS if p.text == found[3])
     changes = not VALID.get((found[1], found[2]), True)
@@ -42,7 +42,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_a_judge_that_is_always_right_is_measured_so_and_one_that_agrees_to_all_is_not_useful(capsys):
-    with ChatServer(knows_all) as chat:
+    with FakeServer(knows_all) as chat:
         assert main(["judge", "measure", f"{chat.address}#wise", "--limit", "120", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["agreement"]
         assert (found["n"], found["kappa"], found["recall"]["mean"], found["precision"]["mean"]) == (120, 1, 1, 1)
@@ -61,7 +61,7 @@ def test_a_judge_that_is_always_right_is_measured_so_and_one_that_agrees_to_all_
 
 
 def test_a_judge_that_cannot_be_asked_is_not_measured(capsys):
-    with ChatServer() as chat:
+    with FakeServer() as chat:
         chat.always = 401
         assert main(["judge", "measure", chat.address, "--limit", "20"]) == 2
     assert "code 401" in capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_a_judge_that_cannot_be_asked_is_not_measured(capsys):
 
 
 def test_one_hint_is_asked_with_its_votes(capsys):
-    with ChatServer(lambda _: "yes") as chat:
+    with FakeServer(lambda _: "yes") as chat:
         asked = ["judge", "ask", chat.address, "Tom eats 2 of them.", "--question", Q, "--gold", "12", "--votes", "1"]
         assert main(asked) == 0
         assert "changes the answer (1 for changes)" in capsys.readouterr().out

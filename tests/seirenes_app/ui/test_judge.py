@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from helpers.chat_server import ChatServer
+from helpers.openai_server import FakeServer
 
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -46,7 +46,7 @@ def judge_row(tasks, qtbot):
 
 def test_the_judge_of_craft_is_asked_by_its_button_alone_and_shows_its_votes(judge_row, qtbot):
     assert judge_row.name.text() == "No judge is chosen"
-    with ChatServer(lambda _: "yes") as chat:
+    with FakeServer(lambda _: "yes") as chat:
         judge_row.take(f"{chat.address}#m")
         assert not judge_row.ask.isEnabled()
         judge_row.render_draft(draft_with("Tom eats 2 of them."))
@@ -65,7 +65,7 @@ def test_the_judge_of_craft_is_asked_by_its_button_alone_and_shows_its_votes(jud
 
 
 def test_asking_can_be_cancelled_and_a_judge_that_is_away_is_said(judge_row, qtbot):
-    with ChatServer() as chat:
+    with FakeServer() as chat:
         chat.always = "slow"
         judge_row.take(chat.address)
         judge_row.render_draft(draft_with("Tom eats 2 of them."))
@@ -81,7 +81,7 @@ def test_asking_can_be_cancelled_and_a_judge_that_is_away_is_said(judge_row, qtb
 
 
 def test_the_dialog_measures_a_judge_and_says_what_it_is_worth(tasks, qtbot):
-    with ChatServer(lambda _: "no") as chat:
+    with FakeServer(lambda _: "no") as chat:
         dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions(f"{chat.address}#m", votes=1), "starter")
         qtbot.addWidget(dialog)
         chosen = []
