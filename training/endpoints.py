@@ -950,6 +950,8 @@ class EndpointSession:
             self._notes[f"The server says that it ran {reply.model!r}, not {self.endpoint.model!r}."] += 1
 
     def _failed(self, error: EndpointError, claim: Claim) -> None:
+        if self._secret and self._secret in str(error):  # it came in another spelling
+            error.args = (str(error).replace(self._secret, "[key]"),)
         self._counts["maybe_paid"] += error.maybe_paid
         self._store.settle(claim, RequestState.MAYBE_PAID if error.maybe_paid else RequestState.UNPAID)
         if error.problem is EndpointProblem.BUSY and not error.maybe_paid:
@@ -1005,7 +1007,7 @@ class EndpointSession:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 response = await create(**_arguments(body, idempotency, bool(self._secret)))
             self._heed(response.headers)
-            return bytes(response.content)
+            return self._without_key(response.content)
 
     async def _post_stream(
         self, body: dict[str, Any], idempotency: str, reader: StreamReader, on_text: Callable[[str], None]
@@ -1022,11 +1024,11 @@ class EndpointSession:
             ):
                 self._heed(response.headers)
                 if "json" in response.headers.get("content-type", ""):  # a server that does not stream
-                    reply = read_reply(await response.read(), reader.request, reader.left_out)
+                    reply = read_reply(self._without_key(await response.read()), reader.request, reader.left_out)
                     on_text(reply.text)
                     return reply
                 async for line in response.iter_lines():
-                    if text := reader.feed(line):
+                    if text := reader.feed(self._without_key(line.encode()).decode()):
                         began = True
                         on_text(text)
             return reader.reply()
@@ -1064,7 +1066,7 @@ class EndpointSession:
             async with self._explained({"messages": []}), asyncio.timeout(self.endpoint.timeout_s):
                 response = await ask(self._open_client(), more)
             state = RequestState.PAID if paid else RequestState.UNPAID
-            return bytes(response.content)
+            return self._without_key(response.content)
         except EndpointError as error:
             state = RequestState.MAYBE_PAID if error.maybe_paid and paid else RequestState.UNPAID
             raise
@@ -1113,14 +1115,16 @@ class EndpointSession:
 
     def _status_error(self, error: Any, body: dict[str, Any]) -> EndpointError:
         with suppress(Exception):
-            content = bytes(error.response.content)
-            if self._secret:
-                content = content.replace(self._secret.encode(), b"[key]")
+            content = self._without_key(error.response.content)
             return explain_status(
                 error.status_code, error.response.headers, content, self.endpoint.place, body, self._key_remedy()
             )
         text = f"{self.endpoint.place} answered with code {error.status_code}, and the rest cannot be read."
         return EndpointError(EndpointProblem.UNREADABLE, text, maybe_paid=True)
+
+    def _without_key(self, content: bytes) -> bytes:
+        """What a server sent, which may have the key that it was sent."""
+        return content.replace(self._secret.encode(), b"[key]") if self._secret else bytes(content)
 
     def _key_remedy(self) -> str:
         name = self.endpoint.name or self.endpoint.base_url
