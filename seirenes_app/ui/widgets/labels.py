@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SPACE_3, current_theme, sized_font
-from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, row
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str = "", select: bool = False,
@@ -111,3 +113,27 @@ class IconLine(QWidget):
         self._icon.render_icon(icon, colour)
         self.text.setText(text)
         self.setVisible(bool(text))
+
+
+class Facts(QWidget):
+    """Named figures in a row that wraps: a small name over its value. The labels are reused."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self._flow = FlowLayout(self, gap=18, line_gap=8)
+        self._facts: list[tuple[QWidget, QWidget, QWidget]] = []
+
+    def render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        while len(self._facts) < len(facts):
+            item, name, value = QWidget(), make_label("", "small"), make_label("", select=True)
+            column(name, value, spacing=0, parent=item)
+            self._flow.addWidget(item)
+            self._facts.append((item, name, value))
+        for number, (item, *labels) in enumerate(self._facts):
+            item.setVisible(number < len(facts))
+            if number < len(facts):
+                item.setAccessibleName(": ".join(facts[number]))
+                for label, text in zip(labels, facts[number], strict=True):
+                    label.setText(text)  # type: ignore[attr-defined]
+        self.updateGeometry()

@@ -5,47 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QBoxLayout, QButtonGroup, QPushButton, QScrollArea, QStackedLayout, QTextEdit, QWidget
+from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QButtonGroup, QPushButton, QScrollArea, QStackedLayout, QWidget
 
 from seirenes_app.services.answer_reading import describe_reading
 from seirenes_app.services.formatting import decimal
 from seirenes_app.services.traces import Reading, Row, is_right, locate_hint
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models import rollouts_model as rollouts
-from seirenes_app.ui.theme import SPACE_2, SPACE_3, current_theme
+from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, centred, make_rule
-from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.labels import ElidedLabel, Facts, make_label
+from seirenes_app.ui.widgets.marked_text import MarkedText
 from seirenes_app.ui.widgets.trace_pair import GUTTER, TracePairView
 from training.core.types import Stage
 from training.rollouts.reader import opponent_step
-
-
-class Facts(QWidget):
-    """Named figures in a row that wraps: a small name over its value. The labels are reused."""
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName(name)
-        self._flow = FlowLayout(self, gap=18, line_gap=8)
-        self._facts: list[tuple[QWidget, QWidget, QWidget]] = []
-
-    def render_facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        while len(self._facts) < len(facts):
-            item, name, value = QWidget(), make_label("", "small"), make_label("", select=True)
-            column(name, value, spacing=0, parent=item)
-            self._flow.addWidget(item)
-            self._facts.append((item, name, value))
-        for number, (item, *labels) in enumerate(self._facts):
-            item.setVisible(number < len(facts))
-            if number < len(facts):
-                item.setAccessibleName(": ".join(facts[number]))
-                for label, text in zip(labels, facts[number], strict=True):
-                    label.setText(text)  # type: ignore[attr-defined]
-        self.updateGeometry()
 
 
 class GroupStrip(QWidget):
@@ -88,65 +65,6 @@ class GroupStrip(QWidget):
         self._group.addButton(button, len(self.buttons))
         self._flow.addWidget(button)
         self.buttons.append(button)
-
-
-class MarkedText(QTextEdit):
-    """A read-only plain text, as high as it is, with one span marked. Selectable by mouse and keys; Tab leaves it."""
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, readOnly=True, tabChangesFocus=True, acceptRichText=False)
-        self._span: tuple[int, int] | None = None
-        self.setAccessibleName(name)
-        self.setProperty("bare", "true")
-        self.setFrameShape(self.Shape.NoFrame)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        policy = self.sizePolicy()
-        policy.setVerticalPolicy(policy.Policy.Fixed)
-        self.setSizePolicy(policy)
-        self.document().setDocumentMargin(2)
-
-    def render_text(self, text: str, span: tuple[int, int] | None) -> None:
-        """Show a text with the characters of `span` marked."""
-        self._span = span
-        self.setPlainText(text)
-        self.setAccessibleDescription(f"The hint in it: {text[span[0] : span[1]]}" if span else "")
-        self.render_mark()
-        self._fit()
-
-    def render_mark(self) -> None:
-        if self._span is None:
-            return
-        theme, text = current_theme(), self.toPlainText()
-        cursor = QTextCursor(self.document())
-        # Qt counts UTF-16 units.
-        start, end = (len(text[:at].encode("utf-16-le", "surrogatepass")) // 2 for at in self._span)
-        cursor.setPosition(start)
-        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        mark = QTextCharFormat()
-        mark.setBackground(theme.wash("adversary", 0.16))
-        mark.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        mark.setUnderlineColor(theme.colour("adversary"))
-        cursor.mergeCharFormat(mark)
-
-    def _fit(self) -> None:
-        self.document().setTextWidth(self.viewport().width())
-        self.setFixedHeight(int(self.document().size().height()) + 4)
-
-    def sizeHint(self) -> QSize:
-        return QSize(240, self.height())
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(120, self.height())
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self._fit()
 
 
 class QuestionCard(Card):
