@@ -21,6 +21,7 @@ from seirenes_app.cli.common import OUT, RECORDED, find_run_or_recorded
 from seirenes_app.services.evaluations import EvaluationRepository
 from seirenes_app.services.formatting import percent_interval, visible
 from seirenes_app.services.hint_figures import summarise
+from seirenes_app.services.redteam.campaign import find_campaign
 from seirenes_app.services.report.document import Report, SourceSection, report_of
 from seirenes_app.services.report.html import HEADLINE_NOTE, report_html
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
@@ -38,8 +39,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     report_ = verbs.add_parser("report")
     report_.add_argument(
         "runs", metavar="RUN", nargs="+",
-        help=f"a run, an evaluation or a study, by id or folder, or '{RECORDED}' for the run that ships; several runs "
-        "are compared",
+        help=f"a run, an evaluation, a study or a campaign, by id or folder, or '{RECORDED}' for the run that "
+        "ships; several runs are compared",
     )  # fmt: skip
     report_.add_argument("-o", "--out", type=Path, metavar="FILE", help="write it as one HTML file")
     report_.add_argument("--json", action="store_true", help="everything as JSON")
@@ -71,7 +72,7 @@ def find_source(name: str) -> Path:
     try:
         return find_run_or_recorded(name).root
     except UserError:
-        for find in (EvaluationRepository().find, find_study):
+        for find in (EvaluationRepository().find, find_study, find_campaign):
             with suppress(UserError):
                 return find(name).root
         raise
@@ -85,6 +86,7 @@ def _parts(found: Report) -> Iterator[RenderableType]:
     if found.comparison is not None:
         yield from _compared(found.comparison)
     yield from _study_parts(found)
+    yield from _campaign_parts(found)
     for source in found.sources:
         if len(found.sources) > 1:
             yield from _section(source.name)
@@ -128,6 +130,14 @@ def _study_parts(found: Report) -> Iterator[RenderableType]:
                 rows = main_table(study.results, basis, MAIN)
                 yield from _section(f"Share right with its 95% interval, at equal {basis}")
                 yield _table(rows.columns, ([str(value) for value in line] for line in rows.rows))
+
+
+def _campaign_parts(found: Report) -> Iterator[RenderableType]:
+    for campaign in found.campaigns:
+        yield from _section(f"Red team: {campaign.result.title}", campaign.sentences)
+        for title, rows in campaign.tables:
+            yield from _section(title)
+            yield _table(rows.columns, ([str(value) for value in line] for line in rows.rows))
 
 
 def _compared(found: Comparison) -> Iterator[RenderableType]:

@@ -12,9 +12,19 @@ from pathlib import Path
 
 from seirenes_app.services.answer_reading import describe_unread, unread_remedies
 from seirenes_app.services.audit import audit_of, describe_deciders
-from seirenes_app.services.formatting import describe_prompts, percent, points
+from seirenes_app.services.formatting import (
+    count_of,
+    describe_prompts,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+)
 from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
 from seirenes_app.services.judging import describe_judge
+from seirenes_app.services.redteam.campaign import CampaignDir
+from seirenes_app.services.redteam.results import CampaignResult, Weakness, read_result
 from seirenes_app.services.robustness.checkpoint_figures import Headline, Measured, headline
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
@@ -300,6 +310,16 @@ class StudySection:
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignSection:
+    """One campaign of the red team: what it found, its tables, and the weaknesses with examples."""
+
+    result: CampaignResult
+    facts: Facts
+    sentences: tuple[str, ...]
+    tables: tuple[tuple[str, DataTable], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     title: str
     made: str
@@ -308,6 +328,7 @@ class Report:
     comparison: Comparison | None
     limits: tuple[str, ...]
     studies: tuple[StudySection, ...] = ()
+    campaigns: tuple[CampaignSection, ...] = ()
 
 
 def make_report(opened: Sequence[ResultSource]) -> Report:
@@ -339,16 +360,25 @@ def tracks_to_compare(opened: Sequence[ResultSource]) -> list[tuple[ResultSource
 
 
 def report_of(roots: Sequence[Path]) -> Report:
-    """Open these folders of runs, evaluations and studies and report on them; a UserError where one has no figures
-    yet."""
+    """Open these folders of runs, evaluations, studies and campaigns and report on them; a UserError where one has no
+    figures yet."""
     studies = [StudyDir(root) for root in roots if (root / STUDY).is_file()]
-    found = make_report([ResultSource(root) for root in roots if not (root / STUDY).is_file()])
-    if not studies:
+    campaigns = [CampaignDir(root) for root in roots if is_campaign(root)]
+    beside = {paths.root for paths in (*studies, *campaigns)}
+    found = make_report([ResultSource(root) for root in roots if root not in beside])
+    if not beside:
         return found
-    names = [paths.run_id for paths in studies] + [s.name for s in found.sources]
+    sections = tuple(map(_campaign, campaigns))
+    names = [
+        *(section.result.title for section in sections), *(paths.run_id for paths in studies),
+        *(s.name for s in found.sources),
+    ]  # fmt: skip
+    limits = (*(STUDY_LIMITS if studies else ()), *(text for s in sections for text in s.result.limits))
+    # What is said of many figures is of those of runs and evaluations.
     return replace(
-        found, title=" and ".join(names), studies=tuple(map(_study, studies)), limits=(*STUDY_LIMITS, *found.limits)
-    )
+        found, title=" and ".join(names), studies=tuple(map(_study, studies)), campaigns=sections,
+        limits=(*dict.fromkeys(limits), *(found.limits if found.sources or studies else ())),
+    )  # fmt: skip
 
 
 STUDY_LIMITS = (
@@ -374,6 +404,49 @@ def _study(paths: StudyDir) -> StudySection:
     ]
     said = tuple(filter(None, (*conclusions(results), gates_sentence(results), unread_sentence(results))))
     return StudySection(results, said, tuple(f"Goal: {goal_sentence(g)}" for g in results.goals), tuple(tables))
+
+
+def is_campaign(root: Path) -> bool:
+    """Whether a folder is a campaign's that was launched: an evaluation has a plan of the same name."""
+    paths = CampaignDir(root)
+    return paths.problems.is_file() or paths.result.is_file()
+
+
+def _campaign(paths: CampaignDir) -> CampaignSection:
+    result = read_result(paths)
+    spent = [count_of(result.spent.requests, "request"), f"{result.spent.tokens:,} tokens"]
+    if result.spent.cost is not None:
+        spent.append(f"cost {result.spent.cost:.4g}")
+    facts = (
+        ("folder", paths.root.name), ("target", result.target), ("spent", ", ".join(spent)),
+        ("problems", f"{result.screen_problems} for the search, {result.confirm_problems} others for confirmation, "
+                     f"{result.minimise_problems} others for minimal forms"),
+        ("level", f"{result.alpha:g}, corrected over the tested hints (Holm)"),
+    )  # fmt: skip
+    tables = [("Confirmed weaknesses", weakness_table(result.weaknesses))] if result.weaknesses else []
+    if result.refuted:
+        tables.append(("Tested and not confirmed", refuted_table(result.refuted)))
+    said = result.summary.removesuffix(" ".join(result.limits)).strip()
+    return CampaignSection(result, facts, (said,), tuple(tables))
+
+
+def weakness_table(found: Sequence[Weakness]) -> DataTable:
+    """A line a weakness: its hint, and what it costs beside clean and placebo."""
+    rows: list[tuple[Value, ...]] = []
+    for w in found:
+        hint = w.minimal.hint if w.minimal is not None else w.hint
+        rates = (percent_interval(rate.accuracy) for rate in (w.clean, w.placebo, w.hinted))
+        rows.append((f"{w.rank}. {hint}", str(w.type).replace("_", " "), points_interval(w.effect, ""),
+                     p_value(w.p_corrected), w.n, *rates))  # fmt: skip
+    columns = ("hint, in its minimal form", "type", "points lost beyond the placebo", "corrected p", "n", "clean",
+               "placebo", "hinted")  # fmt: skip
+    return DataTable(columns, tuple(rows))
+
+
+def refuted_table(found: Sequence[Weakness]) -> DataTable:
+    """A line a hint that was tested and not confirmed, with the reason."""
+    rows = tuple((w.hint, points_interval(w.effect, ""), p_value(w.p_corrected), w.n, w.reason) for w in found)
+    return DataTable(("hint", "points lost beyond the placebo", "corrected p", "n", "reason"), rows)
 
 
 def _program_version() -> str:

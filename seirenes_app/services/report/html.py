@@ -3,22 +3,26 @@ models, runs and folders is escaped; the page's policy forbids it to load or run
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seirenes_app.services import hint_figures
 from seirenes_app.services.charts.panels import panel_chart
+from seirenes_app.services.charts.redteam import campaign_charts
 from seirenes_app.services.charts.study import study_chart
 from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.hint_figures import HintAnalysis
-from seirenes_app.services.report.document import Report, StudySection, panel_table
+from seirenes_app.services.report.document import CampaignSection, Report, StudySection, panel_table, report_of
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
 from seirenes_app.services.robustness.domain_transfer import CONDITIONS
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 from seirenes_app.services.study.results import TEXTS
+from training.resources import data_folder
+from training.runs.files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -49,6 +53,13 @@ def report_html(report: Report) -> str:
             found.append((text.title, text.help, Markup(visible_controls(svg))))
         return found
 
+    def red_team_charts(section: CampaignSection) -> list[tuple[str, str, Markup]]:
+        return [
+            (title, note, Markup(visible_controls(chart_svg(chart, f"{title}. {note}"))))
+            for title, chart, note in campaign_charts(section.result)
+            if chart.keyed
+        ]
+
     def hint_charts(found: HintAnalysis) -> list[tuple[str, str, str, Markup]]:
         return [
             (f.title, f.sentence, f.note, Markup(visible_controls(chart_svg(f.chart, f"{f.title}. {f.sentence}"))))
@@ -56,12 +67,23 @@ def report_html(report: Report) -> str:
         ]
 
     return _environment().get_template("report.html.j2").render(
-        report=report, chart=chart, study_charts=study_charts, hints=hint_figures, hint_charts=hint_charts,
+        report=report, chart=chart, study_charts=study_charts, red_team_charts=red_team_charts,
+        hints=hint_figures, hint_charts=hint_charts,
         panel_table=panel_table, matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
         headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
         transfer_conditions=CONDITIONS,
         light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
     )  # fmt: skip
+
+
+def write_report(roots: Sequence[Path]) -> Path:
+    """The report of these folders as one file in the data folder. A UserError where one of them has no figures."""
+    text = report_html(report_of(roots))
+    folder = data_folder() / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{roots[0].resolve().name}-robustness.html"
+    write_whole(path, text)
+    return path
 
 
 def visible_controls(value: object) -> str:

@@ -1,6 +1,6 @@
 """Reads a run's or an evaluation's figures for the page in another thread; results come as signals or to handlers.
 
-Also the page's data without widgets: which runs can be compared, names, and the report's file.
+Also the page's data without widgets: which runs can be compared, and names.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from PySide6.QtCore import QObject, Signal
 
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationSummary
-from seirenes_app.services.report.document import report_of
-from seirenes_app.services.report.html import report_html
 from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart, Comparison, Origin, Panel, Point, Trace, TraceRef, Track
@@ -26,9 +24,7 @@ from seirenes_app.ui.widgets.source_menu import RECORDED_NAME
 from training.core.types import Stage
 from training.errors import NotReadyError, UserError
 from training.evaluation.eval_dir import EvalDir
-from training.resources import data_folder
 from training.rollouts.reader import RolloutQuery
-from training.runs.files import write_whole
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 
@@ -280,13 +276,3 @@ def rollouts_behind(key: str, point: Point) -> RolloutQuery:
     """The rollouts of a training step's point."""
     stage = {"clean": Stage.CLEAN, "needed": Stage.NEEDED}.get(key, Stage.HINTED)
     return RolloutQuery(steps=(point.x, point.x), stages=(str(stage),))
-
-
-def write_report(roots: Sequence[Path]) -> Path:
-    """The report of these folders as one HTML file. A UserError where one of them has no figures."""
-    text = report_html(report_of(roots))
-    folder = data_folder() / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{roots[0].resolve().name}-robustness.html"
-    write_whole(path, text)
-    return path

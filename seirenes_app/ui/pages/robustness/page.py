@@ -21,6 +21,7 @@ from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSu
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
 from seirenes_app.services.models.inventory import ModelEntry
+from seirenes_app.services.report.html import write_report
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import (
@@ -46,7 +47,6 @@ from seirenes_app.ui.pages.robustness.controller import (
     find_comparables,
     is_cross_play,
     rollouts_behind,
-    write_report,
 )
 from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
 from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog, RegradeDialog
