@@ -71,7 +71,7 @@ class ActionSpec:
     @property
     def group(self) -> str:
         """Heading in the palette and in the list of shortcuts."""
-        return self.scope.capitalize()
+        return self.scope.replace("-", " ").capitalize()
 
     @property
     def keys(self) -> str:

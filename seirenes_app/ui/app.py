@@ -105,6 +105,10 @@ def make_page(key: str, services: Services) -> Page:
         from seirenes_app.ui.pages.models.page import ModelsPage
 
         return ModelsPage(services.models, services.downloads)
+    if key == "red-team":
+        from seirenes_app.ui.pages.redteam.page import RedTeamPage
+
+        return RedTeamPage(services.models)
     from seirenes_app.ui.pages.robustness.page import RobustnessPage
 
     return RobustnessPage(services.runs, services.models, services.recorded)
@@ -165,6 +169,7 @@ PRELOADED_LATER = (
     "seirenes_app.services.models.convert",
     "seirenes_app.services.models.downloads",
     "seirenes_app.services.models.inventory",
+    "seirenes_app.services.redteam.preflight",
     "seirenes_app.services.robustness.result_source",
     "seirenes_app.services.evaluations",
     "seirenes_app.services.run_queue",

@@ -244,6 +244,10 @@ class MainWindow(QMainWindow):
                 "tracesRequested": self.open_traces, "demoRequested": self.start_demo,
                 "downloadRequested": self.open_download, **messages,
             },
+            "red-team": {
+                "craftRequested": self._open_draft, "downloadRequested": self.open_download,
+                "trainRequested": self._train_against, "evaluateRequested": self.evaluate, **messages,
+            },
             "models": {
                 "craftRequested": self._craft_with, "evaluateRequested": self._evaluate_model,
                 "trainRequested": self._train_from, **messages,
@@ -296,6 +300,14 @@ class MainWindow(QMainWindow):
 
         self.new_run()
         self.page("train").new.take_model(argument_of(model))
+
+    def _train_against(self, archive: Path, target: str) -> None:
+        """The form of a run that replays an archive of hints; from the campaign's target where it can be trained."""
+        demo = self._library.presets()["demo"].config
+        self._show_form(replace(demo, curriculum=replace(demo.curriculum, archive=str(archive))))
+        if Path(target).is_dir():
+            self.page("train").new.take_model(target)
+        self.toast.say("The hints are set as the archive. Choose what to train, then start.")
 
     def _on_downloaded(self, download: DownloadSummary) -> None:
         self._models.refresh()
@@ -398,6 +410,8 @@ class MainWindow(QMainWindow):
         self._runs.refresh()
         if "robustness" in self.pages:
             self.page("robustness").evaluations.refresh()
+        if "red-team" in self.pages:
+            self.page("red-team").campaigns.refresh()
         if "models" in self.pages:
             self._models.refresh()
             self._downloads.refresh()

@@ -13,6 +13,7 @@ from seirenes_app.ui.pages.base import PAGES
 from seirenes_app.ui.pages.craft.actions import ACTIONS as CRAFT_ACTIONS
 from seirenes_app.ui.pages.home.actions import ACTIONS as HOME_ACTIONS
 from seirenes_app.ui.pages.models.actions import ACTIONS as MODELS_ACTIONS
+from seirenes_app.ui.pages.redteam.actions import ACTIONS as RED_TEAM_ACTIONS
 from seirenes_app.ui.pages.robustness.actions import ACTIONS as ROBUSTNESS_ACTIONS
 from seirenes_app.ui.pages.traces.actions import ACTIONS as TRACES_ACTIONS
 from seirenes_app.ui.pages.train.actions import ACTIONS as TRAIN_ACTIONS
@@ -52,7 +53,7 @@ SUBMENUS = {"Preset": ("New run from &preset", "File"), "Theme": ("&Theme", "Vie
 """Title and the menu above."""
 ALL_ACTIONS = (
     *WINDOW_ACTIONS, *HOME_ACTIONS, *CRAFT_ACTIONS, *TRAIN_ACTIONS, *TRACES_ACTIONS, *ROBUSTNESS_ACTIONS,
-    *MODELS_ACTIONS,
+    *RED_TEAM_ACTIONS, *MODELS_ACTIONS,
 )  # fmt: skip
 
 

@@ -509,6 +509,11 @@ def stop_campaign(paths: CampaignDir) -> None:
     send_command(paths, CommandKind.STOP)
 
 
+def rename_campaign(paths: CampaignDir, name: str) -> None:
+    """Give a campaign another name; its folder keeps its own."""
+    write_whole(paths.plan, plan_to_json(replace(read_plan(paths), name=name.strip())))
+
+
 # ---------------------------------------------------------------------- before a start
 
 

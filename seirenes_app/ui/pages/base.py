@@ -31,6 +31,7 @@ PAGES = (
     PageSpec("train", "Train", "train"),
     PageSpec("traces", "Traces", "traces"),
     PageSpec("robustness", "Robustness", "chart"),
+    PageSpec("red-team", "Red team", "redteam"),
     PageSpec("models", "Models", "models"),
 )
 PAGE_BY_KEY = {page.key: page for page in PAGES}

@@ -256,6 +256,9 @@ GLOSSARY = (
     ("Paired change", "Before and after on the same problems. It is called an improvement only where its interval "
                       "excludes zero."),
     ("Interval", "95 of 100 such intervals contain the true value. Fewer problems make it wider."),
+    ("Campaign", "A search for hints that break a target model, within a budget of requests, tokens, money or time."),
+    ("Weakness", "A hint, or a way to write one for any problem, that costs a target accuracy beyond the placebo on "
+                 "problems that it was not chosen on. The p-values of all tested hints are corrected together."),
     ("Cross-play", "Reasoners of some checkpoints against hints by others: do later ones withstand earlier hints?"),
     ("Checkpoint replay", "One problem solved again by every checkpoint of a run."),
     ("Sentence ablation", "The hint with one sentence left out at a time: which sentence does the harm."),

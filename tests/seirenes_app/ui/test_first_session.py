@@ -55,7 +55,7 @@ class User:
             (widget or self.window).grab().save(str(Path(folder) / f"{self._name}-{self._shots}.png"))
 
     def open_models(self):
-        self.qtbot.keyClick(self.window, Qt.Key.Key_6, Qt.KeyboardModifier.ControlModifier)
+        self.qtbot.keyClick(self.window, Qt.Key.Key_7, Qt.KeyboardModifier.ControlModifier)
         self.wait(lambda: self.window.page("models").inventory.was_loaded)
         self.shoot()
         return self.window.page("models")
