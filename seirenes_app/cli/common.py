@@ -8,9 +8,9 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,9 @@ from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
+from training.endpoints import CostEstimate
 from training.errors import UserError
+from training.evaluation.plan import SpendLimits
 from training.prompt_files import AUTO, find_profile, successor
 from training.runs.paths import RunPaths, default_runs_root
 from training.runs.processes import StopEscalation, StopTimes, running_process
@@ -99,6 +101,56 @@ def print_template_notes(models: Iterable[str | Path]) -> None:
     for path in dict.fromkeys(map(Path, models)):
         if path.exists() and (note := template_of(read_files(path)).note):
             ERR.print(f"{path.name}: {note.text}", markup=False, highlight=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------------- what endpoints cost
+
+
+def add_spending_options(parser: argparse._ActionsContainer) -> None:
+    """`--max-requests`, `--max-cost` and `--yes`. For `read_limits` and `confirm_cost`."""
+    parser.add_argument(
+        "--max-requests", type=int, metavar="N", help="of all endpoints together: at most so many requests are sent"
+    )
+    parser.add_argument(
+        "--max-cost", type=float, metavar="X", help="of all endpoints together, by the prices that were set for them"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before an endpoint is asked much")
+
+
+def read_limits(options: argparse.Namespace) -> SpendLimits:
+    """The limits that were named."""
+    for name, value in (("--max-requests", options.max_requests), ("--max-cost", options.max_cost)):
+        if value is not None and not value >= 0:
+            raise UserError(f"{name} is {value}; it must be 0 or more.")
+    return SpendLimits(requests=options.max_requests, money=options.max_cost)
+
+
+def confirm_cost(costs: Sequence[CostEstimate], options: argparse.Namespace) -> None:
+    """Say what endpoints will take, and ask where that is above the limits of the settings. A UserError where the
+    person does not agree, or cannot be asked."""
+    # Here, as most verbs ask no endpoint.
+    from seirenes_app.services.models.endpoints import estimate_text, must_ask, total_estimate
+    from seirenes_app.store.settings import Settings
+
+    found = total_estimate(costs)
+    if found is None:
+        return
+    ERR.print(f"Endpoints: {estimate_text(found)}.", highlight=False, markup=False, soft_wrap=True)
+    limits = read_limits(options)
+    if found.at_most is not None and limits.money is not None:
+        found = replace(found, at_most=min(found.at_most, limits.money))
+    if limits.requests is not None:
+        found = replace(found, requests=min(found.requests, limits.requests))
+    if options.yes or not must_ask(found, Settings.load()):
+        return
+    if not sys.stdin.isatty():
+        raise UserError(
+            "That is above the limit from which it is asked. Start it with --yes, or limit it with --max-cost or "
+            "--max-requests."
+        )
+    ERR.print("Start? [y/N] ", end="", highlight=False, markup=False)
+    if input().strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was started.")
 
 
 POLL_S = 0.25

@@ -19,7 +19,9 @@ from seirenes_app.cli.common import (
     RECORDED,
     ProgressLine,
     add_prompts_option,
+    add_spending_options,
     call_name,
+    confirm_cost,
     display_progress,
     find_run,
     find_run_or_recorded,
@@ -27,6 +29,7 @@ from seirenes_app.cli.common import (
     interruptible,
     print_template_notes,
     read_conditions,
+    read_limits,
     read_prompts,
     stop_process,
 )
@@ -38,7 +41,7 @@ from seirenes_app.services.answer_reading import (
     outcome_changes,
     unread_warnings,
 )
-from seirenes_app.services.evaluation_estimate import estimate_plan, plan_rows, precision_of_plan
+from seirenes_app.services.evaluation_estimate import estimate_plan, plan_costs, plan_rows, precision_of_plan
 from seirenes_app.services.formatting import (
     count_of,
     describe_prompts,
@@ -48,19 +51,21 @@ from seirenes_app.services.formatting import (
     points_interval,
 )
 from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.models.endpoints import meter_text
 from seirenes_app.services.robustness.cross_play import cross_sentences
 from seirenes_app.services.run_repository import log_tail
 from training.core.answer_reader import READER_VERSION
 from training.core.prompts import PromptProfile
 from training.core.statistics import Interval
 from training.core.types import Condition
+from training.endpoints import names_endpoint
 from training.errors import UserError
 from training.evaluation.crossplay import CrossPlay
 from training.evaluation.crossplay import crossplay as cross_matrix
 from training.evaluation.eval_dir import EvalDir, describe_suite, read_plan
 from training.evaluation.metric_types import Accuracy, Change, Gap, Summary
 from training.evaluation.metrics import changes, metrics_of, summarise_target
-from training.evaluation.plan import EvalPlan, SuiteRef, Target, Writing
+from training.evaluation.plan import NO_LIMITS, EvalPlan, SuiteRef, Target, Writing
 from training.evaluation.regrade import regrade
 from training.evaluation.run_store import run_eval_dir
 from training.evaluation.status import EvalState
@@ -86,7 +91,11 @@ def result_fields(paths: EvalDir, plan: EvalPlan, reader: StoreReader) -> dict[s
     ]
     first = results[0] if len(results) == 1 else {}
     readers = [{"reader": version, "rows": rows} for version, rows in reader.readers().items()]
-    return {**first, "evaluation": paths.run_id, "root": str(paths.root), "results": results, "readers": readers}
+    spent = {name: asdict(meter) for name, meter in evaluations.EvaluationWatch(paths).poll().meters.items()}
+    return {
+        **first, "evaluation": paths.run_id, "root": str(paths.root), "results": results, "readers": readers,
+        "spent": spent, "notes": endpoint_notes(plan, reader),
+    }  # fmt: skip
 
 
 def _one_result(plan: EvalPlan, target: Target, suite: SuiteRef, reader: StoreReader) -> dict[str, Any]:
@@ -270,8 +279,8 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate = verbs.add_parser("eval")
     evaluate.add_argument(
         "targets", nargs="*", metavar="TARGET",
-        help="'starter', a model folder, a GGUF file, a hub id (org/name), a run (its newest checkpoint), RUN@STEP or "
-        "RUN@all",
+        help="'starter', a model folder, a GGUF file, a hub id (org/name), a run (its newest checkpoint), RUN@STEP, "
+        "RUN@all, or endpoint:NAME",
     )  # fmt: skip
     evaluate.add_argument("--step", type=int, help="of a run: this checkpoint")
     evaluate.add_argument(
@@ -304,6 +313,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="grade the stored completions of an evaluation, or of a run's own ones, again with this version's answer "
         "reader; nothing is generated",
     )  # fmt: skip
+    add_spending_options(evaluate)
     _add_ending(evaluate)
     cross = verbs.add_parser("crossplay")
     cross.add_argument("run", metavar="RUN", help=f"run id or folder, or '{RECORDED}' for the run that ships")
@@ -314,6 +324,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     cross.add_argument("--temperature", type=float, help="default: 0 with one sample, 1 with several")
     cross.add_argument("--seed", type=int, default=evaluations.SEED)
     add_prompts_option(cross)
+    cross.add_argument(
+        "--hints-from", action="append", default=[], metavar="MODEL",
+        help="also hints by this model: 'starter', a folder, a GGUF file, endpoint:NAME; several times for several",
+    )  # fmt: skip
+    add_spending_options(cross)
     _add_ending(cross)
 
 
@@ -350,10 +365,12 @@ def eval(options: argparse.Namespace) -> int:
         return _regrade(*_stored(library, options.regrade), options.json)
     if options.resume:
         paths = library.find(options.resume)
+        if (limits := read_limits(options)) != NO_LIMITS:
+            evaluations.set_budget(paths, limits)
     else:
         plan = _plan(options)
         print_template_notes(t.path for t in (*plan.targets, *plan.writers))
-        paths = library.create(plan)
+        paths = begin_evaluation(plan, options)
     return follow_evaluation(paths, options, _show, options.rows)
 
 
@@ -374,7 +391,7 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
         raise UserError("Nothing to evaluate: name 'starter', a model folder, a GGUF file, a hub id, or a run.")
     prompts = read_prompts(options)
     targets = [t for name in options.targets for t in _targets(name, options.step, prompts)]
-    suites, writers = _suites(options), []
+    suites, writers, writer = _suites(options), [], None
     if options.hints_from:
         if options.suite:
             raise UserError("--suite and --hints-from exclude each other: a suite has its hints already.")
@@ -384,7 +401,8 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
     return evaluations.plan_evaluation(
         targets, suites, conditions=options.conditions, samples=options.samples, temperature=options.temperature,
         seed=options.seed, max_tokens=options.max_tokens, writers=writers,
-        writing=Writing(problem_seed=options.seed) if options.hints_from else None,
+        writing=Writing(options.seed, max_tokens=evaluations.suggested_hint_tokens([writer])) if writer else None,
+        budget=read_limits(options),
     )  # fmt: skip
 
 
@@ -400,6 +418,8 @@ def _targets(
     """What a name means; `of_run` gives the models of a run's checkpoints, by default those that play the Reasoner."""
     of_run = of_run or evaluations.checkpoint_targets
     path = expanded(name)
+    if names_endpoint(name):
+        return (evaluations.endpoint_target(name, prompts),)
     if name == evaluations.STARTER or path.suffix == ".gguf" or path.is_file() or evaluations.is_model_folder(path):
         return (evaluations.model_target(name, prompts),)
     run, _, wanted = name.rpartition("@") if "@" in path.name else (name, "", "")
@@ -546,9 +566,9 @@ def crossplay(options: argparse.Namespace) -> int:
     plan = evaluations.plan_crossplay(
         run, options.steps or evaluations.checkpoint_steps(run), writer_steps=options.writers,
         problems=options.problems, samples=options.samples, temperature=options.temperature, seed=options.seed,
-        prompts=read_prompts(options),
+        prompts=read_prompts(options), models=options.hints_from, budget=read_limits(options),
     )  # fmt: skip
-    return follow_evaluation(evaluations.EvaluationRepository().create(plan), options, _show_matrix)
+    return follow_evaluation(begin_evaluation(plan, options), options, _show_matrix)
 
 
 def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: bool) -> None:
@@ -558,7 +578,7 @@ def _show_matrix(paths: EvalDir, plan: EvalPlan, status: RunStatus, as_json: boo
     if as_json:
         print(json.dumps({**crossplay_fields(paths, matrix), "writing": written, "status": status}, ensure_ascii=False))
         return
-    short = {t.name: f"@{t.step}" for t in (*plan.targets, *plan.writers)}
+    short = {t.name: t.name if t.step is None else f"@{t.step}" for t in (*plan.targets, *plan.writers)}
     OUT.print(crossplay_table(matrix, short))
     for name, how in written.items():
         if how:
@@ -581,8 +601,6 @@ def follow_evaluation(paths: EvalDir, options: argparse.Namespace, show: Show, r
     `options.detach`. Returns the exit code."""
     watch = evaluations.EvaluationWatch(paths)
     before = watch.poll().last_t
-    if not before:
-        _print_estimate(read_plan(paths))
     with interruptible():
         pid = evaluations.launch(paths)
         if options.detach:
@@ -596,11 +614,31 @@ def follow_evaluation(paths: EvalDir, options: argparse.Namespace, show: Show, r
     return _conclude(paths, state, options.json, show, rows)
 
 
-def _print_estimate(plan: EvalPlan) -> None:
-    """What is begun: how much, how long, and how well it will be known."""
-    time = estimate_plan(plan, evaluations.EvaluationRepository().list_evaluations(newest=PAST))
-    rows = count_of(plan_rows(plan), "completion")
+def begin_evaluation(plan: EvalPlan, options: argparse.Namespace) -> EvalDir:
+    """Say what an evaluation takes, ask where its endpoints may cost much, and make its folder; it does not run yet."""
+    library = evaluations.EvaluationRepository()
+    past = library.list_evaluations(newest=PAST)
+    time, rows = estimate_plan(plan, past), count_of(plan_rows(plan), "completion")
     ERR.print(f"About {rows}, {time.text} ({time.basis}). {precision_of_plan(plan)}", highlight=False, soft_wrap=True)
+    confirm_cost(plan_costs(plan, past), options)
+    return library.create(plan)
+
+
+def _print_endpoints(paths: EvalDir, state: EvalState) -> None:
+    """What a reader of the figures should know of each endpoint, and what was spent there."""
+    with evaluations.open_rows(paths) as reader:
+        notes = endpoint_notes(read_plan(paths), reader)
+    for name, said in notes.items():
+        for note in said:
+            OUT.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
+    for name, meter in state.meters.items():
+        OUT.print(f"{name}: {meter_text(meter)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def endpoint_notes(plan: EvalPlan, reader: StoreReader) -> dict[str, list[str]]:
+    """What a reader of the figures should know of the endpoints, by their names."""
+    found = {t.name: json.loads(reader.meta(f"notes/{t.name}") or "[]") for t in (*plan.targets, *plan.writers)}
+    return {name: notes for name, notes in found.items() if notes}
 
 
 def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
@@ -613,7 +651,8 @@ def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:
 
 def _progress_line(state: EvalState) -> ProgressLine:
     doing, left = f"{state.stage} {state.target}".strip(), evaluations.say_time_left(state)
-    return ProgressLine(doing, state.share, 1.0, percent(state.share), left)
+    spent = meter_text(state.meter) if state.meter is not None else ""
+    return ProgressLine(doing, state.share, 1.0, percent(state.share), " · ".join(filter(None, (left, spent))))
 
 
 def _conclude(paths: EvalDir, state: EvalState, as_json: bool, show: Show, rows: Path | None) -> int:
@@ -625,6 +664,8 @@ def _conclude(paths: EvalDir, state: EvalState, as_json: bool, show: Show, rows:
                 save_traces(reader.all_traces(), rows, {t.name: t.prompts.label for t in read_plan(paths).targets})
         if there:
             show(paths, read_plan(paths), state.status, as_json)
+            if not as_json:
+                _print_endpoints(paths, state)
     if code:
         words = state.message or "\n".join(log_tail(paths))
         ERR.print(f"The evaluation {state.status}. {words}", highlight=False, markup=False)

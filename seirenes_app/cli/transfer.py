@@ -14,8 +14,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import ERR, OUT, add_prompts_option, print_table, print_template_notes, read_prompts
-from seirenes_app.cli.evaluate import follow_evaluation
+from seirenes_app.cli.common import (
+    ERR,
+    OUT,
+    add_prompts_option,
+    add_spending_options,
+    print_table,
+    print_template_notes,
+    read_limits,
+    read_prompts,
+)
+from seirenes_app.cli.evaluate import begin_evaluation, follow_evaluation
 from seirenes_app.cli.report import report_facts
 from seirenes_app.services import evaluations
 from seirenes_app.services.formatting import brief, visible
@@ -25,7 +34,7 @@ from seirenes_app.services.robustness.types import DataTable
 from seirenes_app.services.transfer_request import PROBLEMS, TransferRequest, find_transfer, plan_transfer, split_names
 from training.errors import UserError
 from training.evaluation.eval_dir import EvalDir
-from training.evaluation.plan import EvalPlan, SpendLimits
+from training.evaluation.plan import EvalPlan
 from training.runs.files import write_whole
 from training.runs.status import RunStatus
 
@@ -50,8 +59,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     transfer.add_argument("--temperature", type=float, metavar="T", help="default: 0 with one sample, 1 with several")
     transfer.add_argument("--seed", type=int, default=evaluations.SEED)
     transfer.add_argument("--max-tokens", type=int, metavar="N", help="of a solution; default: by prompts and models")
-    transfer.add_argument("--max-requests", type=int, metavar="N", help="of all endpoints together")
-    transfer.add_argument("--max-cost", type=float, metavar="X", help="of all endpoints together, by their prices")
+    add_spending_options(transfer)
     add_prompts_option(transfer)
     transfer.add_argument("--again", action="store_true", help="ask anew, though the same was measured before")
     transfer.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with its n and interval")
@@ -76,20 +84,17 @@ def transfer(options: argparse.Namespace) -> int:
         return 0
     if known is not None:
         ERR.print(f"Resuming {known.paths.run_id}.", highlight=False, markup=False)
-    return follow_evaluation(known.paths if known else library.create(plan), options, show)
+    return follow_evaluation(known.paths if known else begin_evaluation(plan, options), options, show)
 
 
 def _request(options: argparse.Namespace) -> TransferRequest:
-    for name in ("problems", "samples", "max_tokens", "max_requests"):
+    for name in ("problems", "samples", "max_tokens"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
-    if options.max_cost is not None and options.max_cost < 0:
-        raise UserError(f"--max-cost is {options.max_cost}; it must be 0 or more.")
     return TransferRequest(
         options.hints, split_names(options.models), options.problems, options.samples, options.temperature,
-        options.seed, options.max_tokens, read_prompts(options),
-        SpendLimits(requests=options.max_requests, money=options.max_cost),
+        options.seed, options.max_tokens, read_prompts(options), read_limits(options),
     )  # fmt: skip
 
 

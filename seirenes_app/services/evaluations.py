@@ -35,14 +35,26 @@ from training.evaluation.eval_dir import (
     new_evaluation,
     read_plan,
 )
-from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, Target, TargetKind, Writing, chunk_items_for, chunks
+from training.evaluation.plan import (
+    FROZEN,
+    NO_LIMITS,
+    EvalPlan,
+    SpendLimits,
+    SuiteRef,
+    Target,
+    TargetKind,
+    Writing,
+    chunk_items_for,
+    chunks,
+    plan_to_json,
+)
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
 from training.evaluation.store_reader import StoreReader
 from training.model_names import describe_path, locate_model, refuse_odd_files
 from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.resources import data_folder
 from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
-from training.runs.files import expanded, user_path
+from training.runs.files import expanded, user_path, write_whole
 from training.runs.paths import RunPaths, adversary_of
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
@@ -205,6 +217,7 @@ def plan_evaluation(
     title: str = "",
     writing: Writing | None = None,
     writers: Sequence[Target] = (),
+    budget: SpendLimits = NO_LIMITS,
 ) -> EvalPlan:
     """A plan. `temperature` None is that of the prompts; where they set none, greedy for one sample, and 1 for several.
     `max_tokens` None is what suits the targets. Equal names get a number."""
@@ -227,6 +240,7 @@ def plan_evaluation(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         writing=writing,
         writers=tuple(writers),
+        budget=budget,
     )
 
 
@@ -242,13 +256,19 @@ def plan_crossplay(
     max_tokens: int | None = None,
     conditions: Sequence[Condition] = (Condition.NEEDED,),
     prompts: PromptProfile | None = None,
+    models: Sequence[str] = (),
+    budget: SpendLimits = NO_LIMITS,
 ) -> EvalPlan:
-    """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same). They are asked
+    """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same), and by other
+    `models`: 'starter', folders, GGUF files and endpoints. They are asked
     clean and hinted, and placebo and needed where `conditions` has them."""
     if len(set(steps)) < 2:
         raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
     reasoners = checkpoint_targets(run, steps, prompts)
-    others = writer_targets(run, steps if writer_steps is None else writer_steps, prompts)
+    others = (
+        *writer_targets(run, steps if writer_steps is None else writer_steps, prompts),
+        *(model_target(name, prompts) for name in models),
+    )
     suites = [written_suite(w.name, problems, number) for number, w in enumerate(others)]
     # Clean and needed answers do not depend on who wrote hints: they are asked once.
     first = (Condition.CLEAN, Condition.HINTED, *(c for c in (Condition.PLACEBO, Condition.NEEDED) if c in conditions))
@@ -263,6 +283,7 @@ def plan_crossplay(
         title=f"cross-play {run.run_id}",
         writing=Writing(problem_seed=seed, max_tokens=suggested_hint_tokens(others)),
         writers=[w for w in others if w not in reasoners],
+        budget=budget,
     )
 
 
@@ -363,6 +384,14 @@ def read_evaluation(paths: EvalDir) -> EvaluationSummary:
         return EvaluationSummary(paths, plan, EvaluationWatch(paths).poll())
     except (UserError, OSError) as error:
         return EvaluationSummary(paths, plan, None, str(error))
+
+
+def set_budget(paths: EvalDir, budget: SpendLimits) -> None:
+    """Change what the endpoints of an evaluation that is not running may cost. It decides no row."""
+    running = running_process(paths)
+    if running is not None:
+        raise UserError(f"{paths.run_id} is running (process {running.pid}). Stop it first, then resume it.")
+    write_whole(paths.plan, plan_to_json(replace(read_plan(paths), budget=budget)))
 
 
 def open_rows(paths: EvalDir) -> StoreReader:

@@ -97,6 +97,9 @@ class SpendLimits:
     money: float | None = None
 
 
+NO_LIMITS = SpendLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class EvalPlan:
     """Everything that decides the rows, and what they may cost. `temperature` 0 is greedy, and then more than one
@@ -120,7 +123,7 @@ class EvalPlan:
     writers: tuple[Target, ...] = ()
     device: str = "auto"
     threads: int = 0
-    budget: SpendLimits = SpendLimits()
+    budget: SpendLimits = NO_LIMITS
 
     def __post_init__(self) -> None:
         _demand(bool(self.targets), "it has no target")

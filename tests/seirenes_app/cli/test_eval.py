@@ -12,12 +12,14 @@ import sys
 import psutil
 import pytest
 from helpers.evals import fill, small_plan
+from helpers.openai_server import FakeServer
 
 from seirenes_app.cli import evaluate as verbs_eval
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.services.evaluation_estimate import estimate_plan
-from seirenes_app.services.evaluations import EvaluationRepository
+from seirenes_app.services.evaluations import EvaluationRepository, plan_crossplay
 from training.core.types import Condition
+from training.endpoints import Endpoint, Price, save_endpoint
 from training.errors import UserError
 from training.evaluation.plan import TargetKind
 from training.evaluation.suites.builder import frozen_suite
@@ -246,3 +248,57 @@ def test_a_stored_evaluation_is_graded_again(capsys):
     assert {(line["before"], line["now"]) for line in found["outcomes"]} == {("right", "right")}
     with pytest.raises(UserError, match="No evaluation 'nothing'"):
         call("eval", "--regrade", "nothing")
+
+
+# ---------------------------------------------------------------------- endpoints
+
+
+@pytest.fixture
+def far():
+    """A saved endpoint with a price, and its server."""
+    with FakeServer(say=lambda body: f"#### {len(body['messages'][-1]['content']) % 9}") as server:
+        save_endpoint(Endpoint("far", server.address, "m", price=Price(1.0, 2.0), attempts=1))
+        yield server
+
+
+def test_an_endpoint_is_evaluated_with_what_it_takes_and_what_was_spent(far, capsys):
+    assert call("eval", "endpoint:far", "--problems", 2, "--max-tokens", 64) == 0
+    printed = capsys.readouterr()
+    assert "Endpoints: 20 requests" in printed.err
+    assert "far: 20 requests" in printed.out
+    assert far.bills == 20
+    assert call("eval", "endpoint:far", "--problems", 2, "--max-tokens", 64, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["spent"]["far"]["requests"], found["spent"]["far"]["cached"]) == (0, 20)
+    assert (found["model"], found["notes"]) == ("endpoint:far", {})
+    assert far.bills == 20
+
+
+def test_much_is_asked_about_and_nothing_starts_before(far, monkeypatch):
+    asked = ("eval", "endpoint:far", "--problems", 2, "--max-tokens", 100_000)
+    with pytest.raises(UserError, match="--yes"):
+        call(*asked)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda: "n")
+    with pytest.raises(UserError, match="Nothing was started"):
+        call(*asked)
+    assert EvaluationRepository().list_evaluations() == []
+    assert far.requests == []
+
+
+def test_a_limit_ends_an_evaluation_and_a_higher_one_goes_on(far, capsys):
+    assert call("eval", "endpoint:far", "--problems", 2, "--max-tokens", 64, "--max-requests", 5) == 2
+    assert "budget is used up" in " ".join(capsys.readouterr().err.split())
+    assert far.bills == 5
+    (found,) = EvaluationRepository().list_evaluations()
+    assert call("eval", "--resume", found.paths.run_id, "--max-requests", 20) == 0
+    assert far.bills == 20
+    with pytest.raises(UserError, match="--max-cost is -1"):
+        call("eval", "endpoint:far", "--max-cost", -1)
+
+
+def test_cross_play_takes_hints_of_other_models(run, far):
+    options = parse("crossplay", "r", "--hints-from", "endpoint:far")
+    plan = plan_crossplay(run, (0, 20), models=options.hints_from)
+    assert [s.writer for s in plan.suites] == ["r@0", "r@20", "far"]
+    assert [w.path for w in plan.writers] == ["endpoint:far"]
