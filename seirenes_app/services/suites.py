@@ -16,8 +16,9 @@ from seirenes_app.services.hint_authoring.jobs import Job, call_back, read_hint
 from seirenes_app.services.hint_authoring.models import (
     hint_messages,
     limits_for,
+    author_of,
     load_request,
-    model_path,
+    file_name,
     profile_for,
     sampling_of,
 )
@@ -92,7 +93,7 @@ def write_hints(
     temperature: float = 1.0,
 ) -> Written:
     """Let a GGUF write hints for problems: `attempts` of each type. A cancelled job returns what there is."""
-    author, model = f"model:{model_path(choice).stem}", load_request(choice)
+    author, model = f"model:{author_of(choice)}", load_request(choice)
     written: dict[tuple[str, HintType], tuple[Hint, ...]] = {}
     total, longest = len(problems) * len(types), limits_for(choice).hint
     for problem, type_ in itertools.product(problems, types):
@@ -104,7 +105,7 @@ def write_hints(
             **sampling_of(profile_for(choice)),
         )  # fmt: skip
         found: dict[int, str] = {}
-        for event in job.listen(job.client.send(request, job.inbox.put, model)):
+        for event in job.listen(job.send(request, model)):
             if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
                 found[event.index] = read_hint(event, choice)
         written[problem.id, type_] = tuple(
@@ -235,7 +236,7 @@ def _from_problems(order: SuiteOrder, sets_folder: Path, write_hints: WriteHints
         recipe |= {"templates": str(templates), "language": hint_language.VERSION}
     else:
         choice = SolverChoice(order.model, prompts=order.prompts)
-        recipe |= {"model": model_path(choice).name, "prompts": profile_for(choice).label}
+        recipe |= {"model": file_name(choice), "prompts": profile_for(choice).label}
         written = write_hints(choice, problems, types, order.seed)
         if written is None:
             return None

@@ -107,7 +107,7 @@ def score_solution(job: Job, draft: Draft, hint: DraftHint, solution: str) -> Lo
             messages=messages, completion=solution, top_k=ALTERNATIVES,
             template_variables=profile_for(draft.solver).template,
         )  # fmt: skip
-        pending = job.client.send(request, job.inbox.put, model)
+        pending = job.send(request, model)
         found = [event for event in job.listen(pending) if isinstance(event, ScoreResult)]
         if not found:
             raise UserError("Scoring was cancelled.")

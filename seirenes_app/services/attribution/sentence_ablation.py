@@ -173,7 +173,7 @@ def ablate_sentences(
             if job.cancelled:
                 break
             request = solve_request(draft, variant.text, variant.planned)
-            for event in job.listen(job.client.send(request, job.inbox.put, model)):
+            for event in job.listen(job.send(request, model)):
                 if isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
                     table.add(part, grader.grade(variant.condition, event))
                     call_back(on_update, table.result(job.cancelled))

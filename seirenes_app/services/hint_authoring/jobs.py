@@ -1,5 +1,5 @@
-"""Hints of the hint language, and jobs on a local model: write hints, solve under them. A job begins when it is made
-and ends with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own
+"""Hints of the hint language, and jobs on a model, here or at an endpoint: write hints, solve under them. A job begins
+when it is made and ends with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own
 thread; their exceptions are logged and dropped."""
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from typing import Any, Concatenate, ParamSpec
 from msgspec import structs
 
 from seirenes_app.inference.client import FINAL, Pending, RequestFailed, WorkerClient
-from seirenes_app.inference.protocol import Chunk, Error, ErrorKind, Event, Finish, SampleDone, SampleRequest
+from seirenes_app.inference.endpoint_client import EndpointClient
+from seirenes_app.inference.protocol import (
+    Chunk,
+    Error,
+    ErrorKind,
+    Event,
+    Finish,
+    LoadRequest,
+    SampleDone,
+    SampleRequest,
+    WorkRequest,
+)
 from seirenes_app.services.hint_authoring import models
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.problems import as_problem
@@ -30,6 +41,7 @@ from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion, usable
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Condition, HintType, Outcome, Problem, Split
+from training.endpoints import Meter, find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.grader import follows_hint
 
@@ -106,11 +118,11 @@ OnText = Callable[[StreamedText], None]
 
 class Job:
     """`work(job, *values, **named)` on its own thread; `on_done` gets its result, `on_failed` the text of a
-    `UserError`."""
+    `UserError`. `client` may be None for work that asks endpoints alone."""
 
     def __init__(
         self,
-        client: WorkerClient,
+        client: WorkerClient | None,
         on_done: Callable[[Any], None],
         on_failed: Callable[[str], None],
         work: Callable[Concatenate[Job, P], Any],
@@ -121,6 +133,7 @@ class Job:
         self._on_done, self._on_failed = on_done, on_failed
         self._lock = threading.Lock()
         self._pending: Pending | None = None
+        self._endpoint: EndpointClient | None = None
         self.inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.cancelled = False
         self.worker_lost = False  # whether it failed because the worker crashed or is down
@@ -128,6 +141,28 @@ class Job:
         run = partial(self._run, partial(work, self, *values, **named))
         self._thread = threading.Thread(target=run, name=work.__name__, daemon=True)
         self._thread.start()
+
+    @property
+    def meter(self) -> Meter | None:
+        """What was spent at the endpoint that it asks; None where it asks none."""
+        endpoint = self._endpoint
+        return endpoint.meter if endpoint is not None else None
+
+    def send(self, request: WorkRequest, model: LoadRequest) -> Pending:
+        """Send a request to the worker, which loads the model if need be, or to the endpoint that is named; `listen`
+        has the events."""
+        if names_endpoint(model.model):
+            endpoint = find_endpoint(model.model)
+            if self._endpoint is None or self._endpoint.endpoint != endpoint:
+                self._close_endpoint()
+                self._endpoint = EndpointClient(endpoint)
+            return self._endpoint.send(request, self.inbox.put)
+        assert self.client is not None
+        return self.client.send(request, self.inbox.put, model)
+
+    def _close_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
 
     def cancel(self) -> None:
         """Ask for an end, from any thread; returns at once. Again: nothing."""
@@ -155,6 +190,8 @@ class Job:
             call_back(self._on_failed, f"Internal error ({error}). The log has the details.")
         else:
             call_back(self._on_done, result)
+        finally:
+            self._close_endpoint()
 
     def listen(self, pending: Pending) -> Iterator[Event]:
         """The events of a request sent with `inbox.put`, until the job is cancelled. Raises `RequestFailed`."""
@@ -220,9 +257,9 @@ class _Texts:
 
 
 def load_model(job: Job, choice: SolverChoice) -> SolverChoice | None:
-    """Load a choice's model; returns the choice, or None when that was cancelled."""
+    """Load a choice's model; returns the choice, or None when that was cancelled. An endpoint has nothing to load."""
     model = models.load_request(choice)
-    if not job.client.expects(model):
+    if not names_endpoint(model.model) and job.client is not None and not job.client.expects(model):
         for _ in job.listen(job.client.send(model, job.inbox.put)):
             pass
     return None if job.cancelled else choice
@@ -241,7 +278,7 @@ def generate_hints(
     """Let the draft's adversary write `n` hints. `on_text` gets texts so far, `on_hint` complete hints, in any
     order."""
     choice, problem = draft.adversary, as_problem(draft.problem)
-    author = models.model_path(choice).stem
+    author = models.author_of(choice)
     request = SampleRequest(
         messages=models.hint_messages(choice, draft.problem.question.strip(), draft.type), n=n,
         max_tokens=models.limits_for(choice).hint, temperature=temperature, seed=seed,
@@ -249,7 +286,7 @@ def generate_hints(
     )  # fmt: skip
     texts = _Texts(n)
     made: dict[int, DraftHint] = {}
-    for event in job.listen(job.client.send(request, job.inbox.put, models.load_request(choice))):
+    for event in job.listen(job.send(request, models.load_request(choice))):
         if isinstance(event, Chunk):
             call_back(on_text, texts.add(event, event.index))
         elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:
@@ -291,7 +328,7 @@ def solve_hints(
                 if job.cancelled:
                     break
                 request = models.solve_request(draft, text, n)
-                for event in job.listen(job.client.send(request, job.inbox.put, model)):
+                for event in job.listen(job.send(request, model)):
                     if isinstance(event, Chunk):
                         call_back(on_text, texts.add(event, first + event.index, condition))
                     elif isinstance(event, SampleDone) and event.finish is not Finish.CANCELLED:

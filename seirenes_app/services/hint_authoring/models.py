@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from seirenes_app.inference.model_client import endpoint_kind
 from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import LoadRequest, Message, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, SolvePlan, SolverChoice
@@ -25,6 +26,7 @@ from training.core.prompts import (
 )
 from training.core.question_parser import move_question
 from training.core.types import Condition, HintType, Problem
+from training.endpoints import find_endpoint, names_endpoint
 from training.errors import UserError
 from training.model_names import locate_gguf, parse_hub_id
 from training.prompt_files import COMPACT, NEUTRAL, built_in
@@ -41,12 +43,26 @@ def model_path(choice: SolverChoice) -> Path:
     return locate_gguf(choice.model)
 
 
+def author_of(choice: SolverChoice) -> str:
+    """What names a choice's model as the author of a hint."""
+    if names_endpoint(choice.model):
+        return find_endpoint(choice.model).title
+    return model_path(choice).stem
+
+
+def file_name(choice: SolverChoice) -> str:
+    """The name of a choice's model file; of an endpoint its address and model."""
+    return find_endpoint(choice.model).key if names_endpoint(choice.model) else model_path(choice).name
+
+
 def profile_for(choice: SolverChoice) -> PromptProfile:
     """The choice's own profile; else compact for the bundled model and what was trained from it, neutral for others."""
     if choice.prompts is not None:
         return choice.prompts
     if not choice.model:
         return built_in(COMPACT)
+    if names_endpoint(choice.model):
+        return built_in(NEUTRAL)
     try:
         return profile_of(read_files(model_path(choice)))
     except UserError:
@@ -59,7 +75,8 @@ def limits_for(choice: SolverChoice) -> TokenLimits:
     kind = ModelKind.COMPACT
     if choice.model:
         with suppress(UserError):
-            kind = describe_model(model_path(choice)).kind
+            served = names_endpoint(choice.model)
+            kind = endpoint_kind(choice.model) if served else describe_model(model_path(choice)).kind
     found = profile_for(choice).limits_for(kind)
     usual = SolvePlan()
     return TokenLimits(max(usual.max_tokens, found.solution), max(MAX_HINT_TOKENS, found.hint))
@@ -75,7 +92,10 @@ def _adapter_path(name: str) -> Path:
 
 
 def load_request(choice: SolverChoice) -> LoadRequest:
-    """The choice's model and adapter, as the worker loads them. Raises a `UserError` when a file is not there."""
+    """The choice's model and adapter, as the worker loads them; an endpoint's name as its model. Raises a `UserError`
+    when a file or an endpoint is not there."""
+    if names_endpoint(choice.model):
+        return LoadRequest(model=find_endpoint(choice.model).argument)
     lora = _adapter_path(choice.lora) if choice.lora else None
     return LoadRequest(model=str(model_path(choice)), n_ctx=choice.n_ctx, lora=str(lora) if lora else None)
 

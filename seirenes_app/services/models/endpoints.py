@@ -163,7 +163,21 @@ def meter_text(meter: Meter) -> str:
     for n, what in ((meter.retried, "retried"), (meter.failed, "failed"), (meter.maybe_paid, "maybe paid for nothing")):
         if n:
             parts.append(f"{format_count(n)} {what}")
-    return "  ·  ".join(parts)
+    return "  ·  ".join([*parts, *left_texts(meter)])
+
+
+def left_texts(meter: Meter) -> list[str]:
+    """What is left of each limit that was set."""
+    left, found = meter.left, []
+    if left.requests is not None:
+        found.append(f"{count_of(left.requests, 'request')} left")
+    if left.tokens is not None:
+        found.append(f"{count_of(left.tokens, 'token')} left")
+    if left.money is not None:
+        found.append(f"{money(left.money, meter.currency)} left")
+    if left.minutes is not None:
+        found.append(f"{left.minutes:.1f} min left")
+    return found
 
 
 def estimate_text(found: CostEstimate) -> str:

@@ -18,14 +18,15 @@ from seirenes_app.services.evaluations import (
     say_time_left,
 )
 from seirenes_app.services.formatting import count_of, format_count, percent
+from seirenes_app.services.models.endpoints import meter_text
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
-from seirenes_app.ui.widgets.boxes import row
+from seirenes_app.ui.widgets.boxes import fill, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card
-from seirenes_app.ui.widgets.labels import ElidedLabel
+from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import Progress
 from training.evaluation.eval_dir import EvalDir
 from training.runs.control import CommandKind, send_command
@@ -175,7 +176,9 @@ class EvaluationBar(Card):
         self.resume = self._make_button("Resume", "resume", self.resumeRequested, "No row is lost or repeated")
         self.close_button = make_icon_button("close", "Hide", clicked=lambda: self.render_summary(None))
         buttons = (self.open, self.pause, self.stop, self.resume, self.close_button)
-        self.body.addLayout(row(self.badge, self.name, SPACE_3, (self.progress, 1), *buttons))
+        self.spent = wrap_anywhere(make_label("", "small", wrap=True))
+        self.spent.setAccessibleName("Spent at endpoints")
+        fill(self.body, row(self.badge, self.name, SPACE_3, (self.progress, 1), *buttons), self.spent)
         self.hide()
 
     def _make_button(self, text: str, icon: str, signal: SignalInstance, tip: str) -> QPushButton:
@@ -209,6 +212,9 @@ class EvaluationBar(Card):
         text, figures = describe_progress(summary, stopping=stopping)
         self.progress.render_progress(text, state.share, 1, f"{figures}  ·  {more} more running" if more else figures)
         self.progress.bar.setVisible(not state.over)
+        spent = describe_spent(summary)
+        self.spent.setText(spent)
+        self.spent.setVisible(bool(spent))
         # One button for both: a second press of the same key must not reach another button.
         self.pause.setText("Continue" if self._paused else "Pause")
         self.pause.setAccessibleName(self.pause.text())
@@ -220,7 +226,19 @@ class EvaluationBar(Card):
         self.resume.setVisible(state.status in RESUMABLE)
         self.open.setVisible(state.rows > 0 and not shown)
         self.close_button.setVisible(state.over)
-        self.setAccessibleDescription(f"{style.text}. {text}  ·  {figures}")
+        self.setAccessibleDescription("  ·  ".join(filter(None, (f"{style.text}. {text}", figures, spent))))
+
+
+def describe_spent(summary: EvaluationSummary) -> str:
+    """What its endpoints took so far, with what is left of the limits; after a failure the whole reason first, which
+    one line has no room for. "" without endpoints."""
+    state = summary.state
+    if state is None or not state.meters:
+        return ""
+    several = len(state.meters) > 1
+    lines = [f"{name}: {meter_text(meter)}" if several else meter_text(meter) for name, meter in state.meters.items()]
+    why = [" ".join(state.message.split())] if state.status is RunStatus.FAILED else []
+    return "\n".join([*why, *lines])
 
 
 def describe_progress(summary: EvaluationSummary, *, stopping: bool = False) -> tuple[str, str]:

@@ -1,0 +1,178 @@
+"""Requests to an endpoint with the events of a worker: text while it is written, samples as they are complete.
+
+For jobs that show text (Craft). What only needs completions asks through `model_client`, which has the same replies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+
+from msgspec import structs
+
+from seirenes_app.inference.client import OnEvent, Pending
+from seirenes_app.inference.model_client import Completion, CompletionSpec, chat_requests, completion_of
+from seirenes_app.inference.protocol import (
+    Chunk,
+    Done,
+    Error,
+    ErrorKind,
+    SampleDone,
+    SampleRequest,
+    WorkRequest,
+)
+from training.core.prompts import Message as Turn
+from training.core.prompts import Sampling
+from training.endpoints import (
+    ChatReply,
+    ChatRequest,
+    Endpoint,
+    EndpointError,
+    EndpointProblem,
+    EndpointSession,
+    Meter,
+    usual_tokens,
+)
+from training.errors import UserError
+
+_log = logging.getLogger(__name__)
+NO_SCORES = "An endpoint gives no log-probabilities of a text that it is shown, so nothing can be scored."
+SCORE_REMEDY = "Choose a GGUF file as the Solver."
+
+
+class EndpointClient:
+    """One endpoint, with `send` as a `WorkerClient` has it. Each request runs in threads of its own, as many as the
+    endpoint takes at a time."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._session = EndpointSession(endpoint)
+        self._ids = itertools.count(1)
+        self._closed = False
+
+    @property
+    def meter(self) -> Meter:
+        """What was spent so far."""
+        return self._session.meter
+
+    def send(self, request: WorkRequest, on_event: OnEvent | None = None) -> Pending:
+        """Ask for samples of messages; their events come on other threads. Anything else fails."""
+        pending = Pending(structs.replace(request, id=next(self._ids)), on_event, _cancel)
+        work = self._sample if isinstance(request, SampleRequest) and request.messages else self._refuse
+        threading.Thread(target=work, args=(pending,), name="endpoint-request", daemon=True).start()
+        return pending
+
+    def close(self) -> None:
+        """End what is on its way. Again: nothing."""
+        if not self._closed:
+            self._closed = True
+            self._session.close()
+
+    def _refuse(self, pending: Pending) -> None:
+        pending.deliver(
+            Error(id=pending.id, kind=ErrorKind.BAD_REQUEST, message=NO_SCORES, remedy=SCORE_REMEDY)
+        )  # fmt: skip
+
+    def _sample(self, pending: Pending) -> None:
+        request = pending.request
+        assert isinstance(request, SampleRequest)
+        try:
+            failed = self._run(pending, request)
+        except Exception as error:  # noqa: BLE001 - a thread's edge: a bug must not leave the job waiting
+            _log.exception("asking an endpoint failed")
+            failed = UserError(f"Internal error ({error}). The log has the details.")
+        if failed is not None and not pending.cancelled:
+            pending.deliver(Error(id=pending.id, kind=ErrorKind.FAILED, message=str(failed)))
+        else:
+            spent = self.meter
+            pending.deliver(
+                Done(
+                    id=pending.id, prompt_tokens=spent.prompt_tokens, cached_tokens=0,
+                    generated_tokens=spent.completion_tokens, prompt_s=0.0, seconds=spent.seconds,
+                )
+            )  # fmt: skip
+
+    def _run(self, pending: Pending, request: SampleRequest) -> UserError | None:
+        """Ask for all samples; why one of them failed, and then the rest is not asked."""
+        todo: SimpleQueue[tuple[int, ChatRequest]] = SimpleQueue()
+        for place in enumerate(requests_of(request)):
+            todo.put(place)
+        failures: list[UserError] = []
+        lock = threading.Lock()
+
+        def is_over() -> bool:
+            return pending.cancelled or bool(failures) or self._closed
+
+        def deliver(event: Chunk | SampleDone) -> None:
+            # A `Pending` takes its events from one thread at a time.
+            with lock:
+                pending.deliver(event)
+
+        def work() -> None:
+            for index, asked in _taken(todo):
+                if is_over():
+                    return
+                tokens = 0
+
+                def show(part: str, index: int = index) -> None:
+                    nonlocal tokens
+                    tokens += usual_tokens(part)
+                    deliver(Chunk(id=pending.id, index=index, text=part, tokens=tokens))
+
+                try:
+                    reply = self._session.stream(asked, show, is_over)
+                except EndpointError as error:
+                    if error.problem is not EndpointProblem.CANCELLED:
+                        failures.append(error)
+                    return
+                except UserError as error:  # a full disk, or a session that was closed
+                    failures.append(error)
+                    return
+                deliver(_done(pending.id, index, reply))
+
+        at_once = min(request.n, self.endpoint.concurrency)
+        with ThreadPoolExecutor(at_once, thread_name_prefix="endpoint-sample") as pool:
+            for task in [pool.submit(work) for _ in range(at_once)]:
+                task.result()
+        return failures[0] if failures else None
+
+
+def _taken(todo: SimpleQueue[tuple[int, ChatRequest]]) -> Iterator[tuple[int, ChatRequest]]:
+    while True:
+        try:
+            yield todo.get_nowait()
+        except Empty:
+            return
+
+
+def _cancel(pending: Pending) -> None:
+    pending.cancelled = True
+
+
+def requests_of(request: SampleRequest) -> list[ChatRequest]:
+    """The same requests as `model_client` makes of this chat: what one of them paid for, the other finds."""
+    chat: list[Turn] = [{"role": m.role, "content": m.content} for m in request.messages]
+    sampling = Sampling(
+        top_p=request.top_p, top_k=request.top_k, min_p=request.min_p, repetition_penalty=request.repetition_penalty,
+        stop=request.stop,
+    )  # fmt: skip
+    spec = CompletionSpec(
+        request.n, request.max_tokens, request.temperature, request.seed, sampling, request.template_variables,
+        request.logprobs,
+    )  # fmt: skip
+    return chat_requests([chat], spec)
+
+
+def _done(id_: int, index: int, reply: ChatReply) -> SampleDone:
+    found = completion_of(reply)
+    assert isinstance(found, Completion)
+    logprobs = tuple(token.logprob for token in reply.logprobs) if reply.logprobs is not None else None
+    total = sum(logprobs) if logprobs else 0.0
+    return SampleDone(
+        id=id_, index=index, text=found.whole_text, tokens=found.tokens, logprob_sum=total,
+        logprob_mean=total / len(logprobs) if logprobs else 0.0, finish=found.finish, logprobs=logprobs,
+    )  # fmt: skip
