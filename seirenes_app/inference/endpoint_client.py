@@ -8,23 +8,14 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
 
 from msgspec import structs
 
 from seirenes_app.inference.client import OnEvent, Pending
 from seirenes_app.inference.model_client import Completion, CompletionSpec, chat_requests, completion_of
-from seirenes_app.inference.protocol import (
-    Chunk,
-    Done,
-    Error,
-    ErrorKind,
-    SampleDone,
-    SampleRequest,
-    WorkRequest,
-)
+from seirenes_app.inference.protocol import Chunk, Done, Error, ErrorKind, SampleDone, SampleRequest, WorkRequest
 from training.core.prompts import Message as Turn
 from training.core.prompts import Sampling
 from training.endpoints import (
@@ -80,73 +71,71 @@ class EndpointClient:
     def _sample(self, pending: Pending) -> None:
         request = pending.request
         assert isinstance(request, SampleRequest)
+        sampling = _Samples(self._session, pending, requests_of(request), lambda: self._closed)
         try:
-            failed = self._run(pending, request)
+            sampling.run(min(request.n, self.endpoint.concurrency))
         except Exception as error:  # noqa: BLE001 - a thread's edge: a bug must not leave the job waiting
             _log.exception("asking an endpoint failed")
-            failed = UserError(f"Internal error ({error}). The log has the details.")
-        if failed is not None and not pending.cancelled:
-            pending.deliver(Error(id=pending.id, kind=ErrorKind.FAILED, message=str(failed)))
-        else:
-            spent = self.meter
-            pending.deliver(
-                Done(
-                    id=pending.id, prompt_tokens=spent.prompt_tokens, cached_tokens=0,
-                    generated_tokens=spent.completion_tokens, prompt_s=0.0, seconds=spent.seconds,
-                )
-            )  # fmt: skip
-
-    def _run(self, pending: Pending, request: SampleRequest) -> UserError | None:
-        """Ask for all samples; why one of them failed, and then the rest is not asked."""
-        todo: SimpleQueue[tuple[int, ChatRequest]] = SimpleQueue()
-        for place in enumerate(requests_of(request)):
-            todo.put(place)
-        failures: list[UserError] = []
-        lock = threading.Lock()
-
-        def is_over() -> bool:
-            return pending.cancelled or bool(failures) or self._closed
-
-        def deliver(event: Chunk | SampleDone) -> None:
-            # A `Pending` takes its events from one thread at a time.
-            with lock:
-                pending.deliver(event)
-
-        def work() -> None:
-            for index, asked in _taken(todo):
-                if is_over():
-                    return
-                tokens = 0
-
-                def show(part: str, index: int = index) -> None:
-                    nonlocal tokens
-                    tokens += usual_tokens(part)
-                    deliver(Chunk(id=pending.id, index=index, text=part, tokens=tokens))
-
-                try:
-                    reply = self._session.stream(asked, show, is_over)
-                except EndpointError as error:
-                    if error.problem is not EndpointProblem.CANCELLED:
-                        failures.append(error)
-                    return
-                except UserError as error:  # a full disk, or a session that was closed
-                    failures.append(error)
-                    return
-                deliver(_done(pending.id, index, reply))
-
-        at_once = min(request.n, self.endpoint.concurrency)
-        with ThreadPoolExecutor(at_once, thread_name_prefix="endpoint-sample") as pool:
-            for task in [pool.submit(work) for _ in range(at_once)]:
-                task.result()
-        return failures[0] if failures else None
-
-
-def _taken(todo: SimpleQueue[tuple[int, ChatRequest]]) -> Iterator[tuple[int, ChatRequest]]:
-    while True:
-        try:
-            yield todo.get_nowait()
-        except Empty:
+            sampling.failures.append(UserError(f"Internal error ({error}). The log has the details."))
+        if sampling.failures and not pending.cancelled:
+            pending.deliver(Error(id=pending.id, kind=ErrorKind.FAILED, message=str(sampling.failures[0])))
             return
+        spent = self.meter
+        pending.deliver(
+            Done(
+                id=pending.id, prompt_tokens=spent.prompt_tokens, cached_tokens=0,
+                generated_tokens=spent.completion_tokens, prompt_s=0.0, seconds=spent.seconds,
+            )
+        )  # fmt: skip
+
+
+class _Samples:
+    """The samples of one request, asked by several threads; after a failure the rest is not asked."""
+
+    def __init__(
+        self, session: EndpointSession, pending: Pending, asked: Sequence[ChatRequest], is_closed: Callable[[], bool]
+    ) -> None:
+        self._session, self._pending, self._is_closed = session, pending, is_closed
+        self._todo = iter(enumerate(asked))
+        self._lock = threading.Lock()
+        self.failures: list[UserError] = []
+
+    def run(self, at_once: int) -> None:
+        with ThreadPoolExecutor(at_once, thread_name_prefix="endpoint-sample") as pool:
+            for task in [pool.submit(self._work) for _ in range(at_once)]:
+                task.result()
+
+    def _is_over(self) -> bool:
+        return self._pending.cancelled or bool(self.failures) or self._is_closed()
+
+    def _deliver(self, event: Chunk | SampleDone) -> None:
+        # A `Pending` takes its events from one thread at a time.
+        with self._lock:
+            self._pending.deliver(event)
+
+    def _next(self) -> tuple[int, ChatRequest] | None:
+        with self._lock:
+            return next(self._todo, None)
+
+    def _work(self) -> None:
+        while not self._is_over() and (place := self._next()) is not None:
+            try:
+                self._ask(*place)
+            except EndpointError as error:
+                if error.problem is not EndpointProblem.CANCELLED:
+                    self.failures.append(error)
+            except UserError as error:  # a full disk, or a session that was closed
+                self.failures.append(error)
+
+    def _ask(self, index: int, request: ChatRequest) -> None:
+        id_, tokens = self._pending.id, 0
+
+        def show(part: str) -> None:
+            nonlocal tokens
+            tokens += usual_tokens(part)
+            self._deliver(Chunk(id=id_, index=index, text=part, tokens=tokens))
+
+        self._deliver(_done(id_, index, self._session.stream(request, show, self._is_over)))
 
 
 def _cancel(pending: Pending) -> None:

@@ -14,11 +14,11 @@ from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
 from seirenes_app.services.hint_authoring.jobs import Job, call_back, read_hint
 from seirenes_app.services.hint_authoring.models import (
+    author_of,
+    file_name,
     hint_messages,
     limits_for,
-    author_of,
     load_request,
-    file_name,
     profile_for,
     sampling_of,
 )

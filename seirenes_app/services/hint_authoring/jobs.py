@@ -1,6 +1,7 @@
-"""Hints of the hint language, and jobs on a model, here or at an endpoint: write hints, solve under them. A job begins
-when it is made and ends with one `on_done` or `on_failed`; a cancelled one is done, with what there is. Callbacks come on the job's own
-thread; their exceptions are logged and dropped."""
+"""Hints of the hint language, and jobs on a model, here or at an endpoint: write hints, solve under them.
+
+A job begins when it is made and ends with one `on_done` or `on_failed`; a cancelled one is done, with what there is.
+Callbacks come on the job's own thread; their exceptions are logged and dropped."""
 
 from __future__ import annotations
 
