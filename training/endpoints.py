@@ -1250,7 +1250,7 @@ CAPABILITIES = {
     "temperature": ("temperature", "greedy decoding and samples of a chosen spread; without it, the server's own"),
     "seed": ("seed", "samples that can be drawn again; without it, only the cache gives the same twice"),
     "logprobs": ("log-probabilities", "judges by probability, mean log-probability of solutions"),
-    "prompt_logprobs": ("prompt log-probabilities", "log-prob delta in Craft and in explain"),
+    "prompt_logprobs": ("prompt log-probabilities", "nothing yet: log-prob delta is drawn with GGUF files alone"),
     "reasoning_content": ("reasoning apart", "shows reasoning beside the answer; blocks in the text are read anyway"),
     "several_choices": ("several choices", "nothing needs it: samples are asked one by one"),
     "streaming": ("streaming", "text as it is written, in Craft"),

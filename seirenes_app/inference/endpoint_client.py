@@ -19,6 +19,7 @@ from seirenes_app.inference.protocol import Chunk, Done, Error, ErrorKind, Sampl
 from training.core.prompts import Message as Turn
 from training.core.prompts import Sampling
 from training.endpoints import (
+    Capability,
     ChatReply,
     ChatRequest,
     Endpoint,
@@ -31,8 +32,8 @@ from training.endpoints import (
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
-NO_SCORES = "An endpoint gives no log-probabilities of a text that it is shown, so nothing can be scored."
-SCORE_REMEDY = "Choose a GGUF file as the Solver."
+NO_SCORES = "The Solver is an endpoint, and a given solution can be scored with a GGUF file alone."
+SCORE_REMEDY = "Choose one as the Solver."
 
 
 class EndpointClient:
@@ -135,7 +136,14 @@ class _Samples:
             tokens += usual_tokens(part)
             self._deliver(Chunk(id=id_, index=index, text=part, tokens=tokens))
 
-        self._deliver(_done(id_, index, self._session.stream(request, show, self._is_over)))
+        known = self._session.endpoint.capabilities
+        if known is not None and known.streaming is Capability.NO:
+            (reply,) = self._session.complete([request], cancelled=self._is_over)
+            if isinstance(reply, EndpointError):
+                raise reply
+        else:
+            reply = self._session.stream(request, show, self._is_over)
+        self._deliver(_done(id_, index, reply))
 
 
 def _cancel(pending: Pending) -> None:

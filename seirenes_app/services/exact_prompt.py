@@ -16,12 +16,14 @@ from training.core.chat_template import folder_template
 from training.core.prompts import Message as Turn
 from training.core.prompts import Placement, PromptProfile, adversary_messages, join_hint, reasoner_messages
 from training.core.types import HintType
+from training.endpoints import names_endpoint
 from training.model_names import locate_model
 from training.prompt_files import STARTER
 
 EXAMPLE = "Tom has 25 apples and buys 17 more. Then he gives 6 of them to Mia. How many apples does Tom have now?"
 """Shown where no problem is at hand."""
 EXAMPLE_HINT = "Mia is 9 years old."
+SERVED_NOTE = "These messages are sent; the endpoint's server writes them by a chat template of its own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def render_prompts(
 ) -> list[ExactPrompt]:
     """The exact prompts of a model: 'starter', a folder, a hub id in the cache, or a GGUF file. `client` is a worker to
     ask, which then has that model loaded; without one a worker is started for it. Raises a `UserError`."""
+    if names_endpoint(model):
+        return render_messages(wanted)
     path = starter_folder() if model == STARTER else locate_model(model)
     if path.suffix != ".gguf":
         return _render_folder(path, wanted, profile)
@@ -85,6 +89,14 @@ def render_gguf(
         assert isinstance(rendered, Rendered)
         found.append(ExactPrompt(title, rendered.text, rendered.n_tokens, rendered.note))
     return found
+
+
+def render_messages(wanted: Sequence[tuple[str, list[Turn]]]) -> list[ExactPrompt]:
+    """The messages that go to an endpoint: its server writes them by its own chat template, which is not known here."""
+    return [
+        ExactPrompt(title, "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in turns), None, SERVED_NOTE)
+        for title, turns in wanted
+    ]
 
 
 def _render_folder(folder: Path, wanted: Sequence[tuple[str, list[Turn]]], profile: PromptProfile) -> list[ExactPrompt]:

@@ -35,6 +35,7 @@ from seirenes_app.services.hint_authoring import models
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolverChoice, new_id
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolvedSample, SolveResult, solve_key
+from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
 from training.core.gates import check_hint
 from training.core.hint_language import NoHint, write_hint
@@ -45,6 +46,9 @@ from training.core.types import AnswerKind, Condition, HintType, Outcome, Proble
 from training.endpoints import Meter, find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.grader import follows_hint
+
+WITHHELD = {Finish.FILTERED: Outcome.FILTERED, Finish.TOO_LONG: Outcome.TOO_LONG}
+"""Solutions without a text: neither right nor wrong."""
 
 
 class Grader(ExitStack):
@@ -67,6 +71,11 @@ class Grader(ExitStack):
                 raise UserError(
                     f"The true answer {gold[:60]!r} cannot be compared as mathematics. Write it more plainly."
                 )
+        if done.finish in WITHHELD:
+            return SolvedSample(
+                condition=condition, index=done.index, text=done.text, outcome=WITHHELD[done.finish], answer="",
+                follows=None, finish=done.finish, tokens=done.tokens, logprob_mean=done.logprob_mean, tier=Tier.NONE,
+            )  # fmt: skip
         graded = self._grader.grade(done.text, self._problem, truncated=done.finish is Finish.LENGTH)
         suggested = self._suggested if condition is Condition.HINTED else None
         return SolvedSample(

@@ -26,12 +26,14 @@ from training.core.prompts import (
 )
 from training.core.question_parser import move_question
 from training.core.types import Condition, HintType, Problem
-from training.endpoints import find_endpoint, names_endpoint
+from training.endpoints import CostEstimate, estimate, find_endpoint, names_endpoint, usual_prompt_tokens
 from training.errors import UserError
 from training.model_names import locate_gguf, parse_hub_id
 from training.prompt_files import COMPACT, NEUTRAL, built_in
 from training.runs.files import expanded
 
+USUAL_SHARE = 0.5
+"""Of the longest reply, what one usually takes; nothing was measured."""
 MAX_HINT_TOKENS = 96
 """Of a reply of the Adversary, where its model and prompts suggest no more."""
 
@@ -197,6 +199,14 @@ def placebos_of(hint: str, problem: Problem, seed: int, n: int) -> tuple[str, ..
 def shares(planned: int, texts: int) -> list[int]:
     """`planned` solutions dealt out over `texts` as evenly as can be, the first ones first."""
     return [planned // texts + (i < planned % texts) for i in range(texts)]
+
+
+def craft_cost(draft: Draft, choice: SolverChoice, replies: int, longest: int) -> CostEstimate:
+    """What so many replies of an endpoint take. Raises a `UserError` where there is no such endpoint."""
+    hint = draft.chosen_hint.text if draft.chosen_hint is not None else ""
+    messages = reasoner_messages(f"{draft.problem.question} {hint}", profile_for(choice))
+    endpoint = find_endpoint(choice.model)
+    return estimate(endpoint, replies, usual_prompt_tokens(messages), longest, USUAL_SHARE * longest)
 
 
 def planned_samples(plan: SolvePlan) -> int:

@@ -289,6 +289,10 @@ NO_SCORES = (
     " What loses probability shows where the reasoning is pulled away."
 )
 NO_SOLUTION = "There is no right solution to score yet: solve first, or take a problem that has a worked solution."
+SERVED = (
+    "The Solver is an endpoint. The tokens of a given solution can be scored with a GGUF file alone: choose one as the "
+    "Solver for this view. Solving and sentence ablation work with an endpoint."
+)
 TOKENS_LEGEND = (
     "Thick underline: the hint makes the token less likely.  Dotted: likelier.  "
     "Arrow keys go from token to token, W to the worst."
@@ -330,9 +334,10 @@ class TokensTab(QWidget):
         self.detail.body.addLayout(grid)
         return self.detail
 
-    def render_scores(self, scores: LogprobDelta | None, *, can_score: bool = True) -> None:
-        """Show a scored solution, None for none yet; `can_score` tells whether there is a solution to score."""
-        self.text.setText(NO_SCORES if can_score else NO_SOLUTION)
+    def render_scores(self, scores: LogprobDelta | None, *, can_score: bool = True, served: bool = False) -> None:
+        """Show a scored solution, None for none yet; `can_score` tells whether there is a solution to score, `served`
+        whether the Solver is an endpoint, which is not asked for scores."""
+        self.text.setText(SERVED if served else NO_SCORES if can_score else NO_SOLUTION)
         self.text.setVisible(scores is None)
         for widget in (self.total, self.figures, self.view, self.detail, self.legend):
             widget.setVisible(scores is not None)

@@ -18,22 +18,30 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
-from seirenes_app.inference.client import StateKind
+from seirenes_app.inference.client import StateKind, WorkerState
 from seirenes_app.inference.models import describe_gguf
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, score_solution
 from seirenes_app.services.attribution.pair_selection import right_solution
 from seirenes_app.services.attribution.saved import load_attribution, save_attribution
-from seirenes_app.services.attribution.sentence_ablation import AblationResult, ablate_sentences
-from seirenes_app.services.exact_prompt import EXAMPLE, ExactPrompt, prompts_to_show, render_gguf
+from seirenes_app.services.attribution.sentence_ablation import AblationResult, ablate_sentences, parts_of
+from seirenes_app.services.exact_prompt import EXAMPLE, ExactPrompt, prompts_to_show, render_gguf, render_messages
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.hint_authoring import draft as drafts
 from seirenes_app.services.hint_authoring import jobs
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, Origin, SolvePlan, SolverChoice
 from seirenes_app.services.hint_authoring.gate_report import Badges, check_draft, passed
-from seirenes_app.services.hint_authoring.models import limits_for, load_request, profile_for
+from seirenes_app.services.hint_authoring.models import (
+    craft_cost,
+    limits_for,
+    load_request,
+    planned_samples,
+    planned_solutions,
+    profile_for,
+)
 from seirenes_app.services.hint_authoring.problems import as_problem
 from seirenes_app.services.hint_authoring.results import SolveResult, rank, solve_key
 from seirenes_app.services.hint_authoring.session import CraftSession, latest_session, open_session
+from seirenes_app.services.models.endpoints import meter_text
 from seirenes_app.store.workspace import CraftStore, SavedDraft
 from seirenes_app.ui.controllers.inference_service import InferenceService
 from seirenes_app.ui.pages.craft.captions import FAILED, TaskKind, count_ablated, count_solved, model_name, say_task
@@ -41,6 +49,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
+from training.endpoints import CostEstimate, names_endpoint
 from training.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -115,6 +124,7 @@ class WorkerTask:
     plan: SolvePlan
     question: str
     bridge: JobBridge
+    remote: bool = False  # Whether an endpoint does it
     key: str = ""  # `solve_key` of the hint that is attributed
     job: jobs.Job | None = None
     cancelling: bool = False
@@ -138,7 +148,10 @@ class WorkerTask:
 
     @property
     def figures(self) -> str:
-        """Tokens per second and time left, "" before they are known."""
+        """Of an endpoint what was spent; else tokens per second and time left, "" before they are known."""
+        meter = self.job.meter if self.job is not None else None
+        if meter is not None:
+            return meter_text(meter)
         if self.streamed is None or not self.streamed.tokens_per_s:
             return ""
         left = self.streamed.seconds_left
@@ -166,6 +179,8 @@ class CraftController(QObject):
     """Texts of hints that are being generated, by index; None when there are none any more."""
     solvingChanged = Signal(object)
     """Texts of solutions that are being generated, by condition and index; None when there are none any more."""
+    costReckoned = Signal(object, str, object)
+    """What an endpoint will take (CostEstimate), the kind of task, and what starts it."""
     toast = Signal(str)
     problem = Signal(str, str)  # Title and text of an error
 
@@ -462,7 +477,27 @@ class CraftController(QObject):
         """Whether there is something to solve: a hint with text, or a problem without hints."""
         return self.usable and (self.hint is None or bool(self.hint.text.strip()))
 
+    def _ask_first(self, choice: SolverChoice, kind: TaskKind, replies: int, start: Callable[[], object]) -> None:
+        """Start at once on a model of this machine; of an endpoint reckon the cost first, for `costReckoned`."""
+        if not names_endpoint(choice.model) or self.task is not None:
+            start()
+            return
+        draft = self.draft
+        limit = draft.plan.max_tokens
+
+        def reckon() -> CostEstimate:
+            longest = limits_for(choice).hint if kind is TaskKind.GENERATE else limit
+            return craft_cost(draft, choice, replies, longest)
+
+        self._tasks.run(
+            reckon, lambda found: self.costReckoned.emit(found, kind, start),
+            lambda text: self.problem.emit(FAILED[kind], text), key="craft: cost",
+        )  # fmt: skip
+
     def generate(self, n: int) -> None:
+        self._ask_first(self.draft.adversary, TaskKind.GENERATE, n, lambda: self._generate(n))
+
+    def _generate(self, n: int) -> None:
         draft = self.draft
         if task := self._begin(TaskKind.GENERATE, draft.adversary, n):
             task.job = self._job(task)(jobs.generate_hints, draft, n, random.randrange(MAX_SEED), on_text=task.put_text)
@@ -470,7 +505,12 @@ class CraftController(QObject):
     def solve(self, hints: Sequence[DraftHint] | None = None) -> None:
         """Solve under the given hints, or under the selected one; without any hint, the problem alone."""
         draft = self.draft
-        hints = hints if hints is not None else [self.hint] if self.hint is not None else []
+        chosen = hints if hints is not None else [self.hint] if self.hint is not None else []
+        replies = planned_solutions(draft.plan, draft.problem.question, len(chosen))
+        self._ask_first(draft.solver, TaskKind.SOLVE, replies, lambda: self._solve(chosen))
+
+    def _solve(self, hints: Sequence[DraftHint]) -> None:
+        draft = self.draft
         task = self._begin(TaskKind.SOLVE, draft.solver, len(hints))
         if task is None:
             return
@@ -491,6 +531,12 @@ class CraftController(QObject):
 
     def ablate(self) -> None:
         """Solve without each sentence of the selected hint, and with each alone."""
+        if self.hint is not None:
+            texts = 2 + 2 * len(parts_of(self.hint.text.strip()))
+            replies = texts * planned_samples(self.draft.plan)
+            self._ask_first(self.draft.solver, TaskKind.ABLATE, replies, self._ablate)
+
+    def _ablate(self) -> None:
         draft, hint = self.draft, self.hint
         if hint is not None and hint.text.strip() and (task := self._begin(TaskKind.ABLATE, draft.solver, 1)):
             task.key = solve_key(draft, hint)
@@ -526,8 +572,16 @@ class CraftController(QObject):
         question = draft.problem.question.strip() or EXAMPLE
         wanted = prompts_to_show(profile, question, hint.text.strip() if hint else "", draft.type, draft.placement)
         solving = [w for w in wanted if w[0].startswith("Reasoner")]
-        found = render_gguf(client, load_request(draft.solver), solving, profile)
-        return found + render_gguf(client, load_request(draft.adversary), wanted[len(solving) :], profile)
+        parts = ((draft.solver, solving), (draft.adversary, wanted[len(solving) :]))
+        return [
+            prompt
+            for choice, asked in parts
+            for prompt in (
+                render_messages(asked)
+                if names_endpoint(choice.model)
+                else render_gguf(client, load_request(choice), asked, profile)
+            )
+        ]
 
     def _find_fitting(self, choice: SolverChoice) -> None:
         """Read in the task pool what fits the Solver's model, once for each model."""
@@ -562,7 +616,8 @@ class CraftController(QObject):
                         fields["plan"] = replace(self.draft.plan, max_tokens=limits[0][1])
                     self.edit(lambda draft: replace(draft, **fields), "choose a model")
                     self.recent_models = list(dict.fromkeys([loaded.model, *self.recent_models]))
-                    self.toast.emit(f"{model_name(loaded)} is loaded as the {' and the '.join(roles.values())}.")
+                    done = "chosen" if names_endpoint(loaded.model) else "loaded"
+                    self.toast.emit(f"{model_name(loaded)} is {done} as the {' and the '.join(roles.values())}.")
 
             task.bridge.ended.connect(use)
             task.job = self._job(task)(_load_and_describe, choice, before, limits)
@@ -587,6 +642,9 @@ class CraftController(QObject):
         task, state = self.task, self._inference.state
         if task is None:
             return "", 0, 0, ""
+        if task.remote:
+            # What the worker does meanwhile is another matter.
+            state = WorkerState(StateKind.READY)
         text = say_task(task.kind, state, task.n, task.model, *task.counts)
         if state.kind is StateKind.LOADING:
             return text, round(100 * state.progress), 100, ""
@@ -600,7 +658,8 @@ class CraftController(QObject):
         model = model_name(choice) if choice.model or choice.lora else "The bundled reasoner"
         draft = self.draft
         task = self.task = WorkerTask(
-            kind, model, n, self.session, draft.plan, draft.problem.question, JobBridge(self)
+            kind, model, n, self.session, draft.plan, draft.problem.question, JobBridge(self),
+            remote=names_endpoint(choice.model),
         )  # fmt: skip
         task.bridge.progressed.connect(lambda values: self._on_progress(task, values))
         task.bridge.ended.connect(lambda result, error: self._on_end(task, result, error))
@@ -609,7 +668,8 @@ class CraftController(QObject):
 
     def _job(self, task: WorkerTask) -> Callable[..., jobs.Job]:
         """Starts a job whose results reach `task`: it is called with the work and its arguments."""
-        return partial(jobs.Job, self._inference.client(), task.bridge.done, task.bridge.failed)
+        client = None if task.remote else self._inference.client()
+        return partial(jobs.Job, client, task.bridge.done, task.bridge.failed)
 
     def _known_conditions(self) -> Any:
         try:

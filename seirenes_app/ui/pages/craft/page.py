@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QUrl, Signal
@@ -20,6 +20,7 @@ from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.craft.actions import ACTIONS
 from seirenes_app.ui.pages.craft.attribution_views import AttributionCard, AttributionTab
+from seirenes_app.ui.pages.craft.captions import TaskKind
 from seirenes_app.ui.pages.craft.cards import HintTypeCard, ProblemCard, PromptCard, SolveCard
 from seirenes_app.ui.pages.craft.controller import CraftController
 from seirenes_app.ui.pages.craft.dialogs import ROLES, CraftDialogs, name_of
@@ -31,13 +32,16 @@ from seirenes_app.ui.theme import SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.boxes import column
 from seirenes_app.ui.widgets.buttons import follow_action
+from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.drop_overlay import DropOverlay
 from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.core.prompts import Placement
 from training.core.types import AnswerKind, HintType
+from training.endpoints import CostEstimate, names_endpoint
 from training.errors import UserError
 
 MODEL_SUFFIX = ".gguf"
+START_WORDS = {TaskKind.GENERATE: "Generate", TaskKind.SOLVE: "Solve", TaskKind.ABLATE: "Take it apart"}
 PROBLEM_SUFFIXES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".txt"})
 
 
@@ -134,6 +138,7 @@ class CraftPage(Page):
         controller.taskChanged.connect(self._render_task)
         controller.generatingChanged.connect(self._on_generating_changed)
         controller.solvingChanged.connect(self.attribution.traces.render_live)
+        controller.costReckoned.connect(self._on_cost_reckoned)
         controller.toast.connect(self.toast)
         controller.problem.connect(self.problem)
         self._inference.changed.connect(self._on_worker_changed)
@@ -195,7 +200,9 @@ class CraftPage(Page):
         self.attribution.traces.render_result(result)
         self.attribution.sentences.render_ablation(controller.ablation())
         can_score = not controller.usable or bool(controller.solution())
-        self.attribution.tokens.render_scores(controller.scores(), can_score=can_score)
+        self.attribution.tokens.render_scores(
+            controller.scores(), can_score=can_score, served=names_endpoint(draft.solver.model)
+        )
 
     def _render_task(self) -> None:
         controller, session = self.controller, self.controller.session
@@ -207,7 +214,8 @@ class CraftPage(Page):
             "undo": session.can_undo, "redo": session.can_redo, "draw": usable, "generate": usable and idle,
             "solve": controller.can_solve and idle, "solve_all": usable and idle and n > 0, "worst": n > 0,
             "next": n > 1, "previous": n > 1, "ablate": has_text and idle,
-            "score": has_text and idle and bool(controller.solution()), "suite": n > 0,
+            "score": has_text and idle and bool(controller.solution()) and not names_endpoint(draft.solver.model),
+            "suite": n > 0,
             "copy": bool(draft.problem.question.strip()), "cancel": not idle,
         }.items():  # fmt: skip
             self.bound[name].setEnabled(enabled)
@@ -239,6 +247,10 @@ class CraftPage(Page):
             # Once a generation: the user may scroll away meanwhile.
             self._scroll_to_hints = False
             self.panes.scroll_to_hints()
+
+    def _on_cost_reckoned(self, found: CostEstimate, kind: str, start: Callable[[], object]) -> None:
+        """Above the limit of the settings a person is asked, else it starts."""
+        ask_cost(found, START_WORDS[TaskKind(kind)], self, start)
 
     def _on_worker_changed(self, _state: WorkerState) -> None:
         self._render_models()
