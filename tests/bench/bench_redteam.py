@@ -29,8 +29,8 @@ from training.core.problems import problem_stream
 from training.core.statistics import wilson
 from training.core.types import Problem, Split
 
-SIMULATED = Budget(requests=700)
-ROBUST_PROBLEMS = 100
+SIMULATED = Budget(requests=500)
+ROBUST_PROBLEMS = 80
 WRITERS = (WriterSpec(WriterKind.TRIGGERS), WriterSpec(WriterKind.LANGUAGE))
 
 

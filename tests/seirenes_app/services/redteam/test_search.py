@@ -10,41 +10,13 @@ from seirenes_app.services.redteam.material import divide, kept_material
 from seirenes_app.services.redteam.recipes import combine, draw_form, instantiate, mutate, parse_recipe, trigger_recipes
 from seirenes_app.services.redteam.results import cluster_of, read_result
 from seirenes_app.services.redteam.store import read_answers
-from tests.helpers.simulated_target import SimulatedTarget, opens
+from tests.helpers.simulated_target import opens
+from tests.seirenes_app.services.redteam.conftest import CUE, fails_on_cue, make, target_of
 from training.core.gates import check_hint
 from training.core.types import HintType
 from training.errors import UserError
 
-CUE = "double"
-TRIGGERS = campaign.WriterSpec(campaign.WriterKind.TRIGGERS)
 LANGUAGE = campaign.WriterSpec(campaign.WriterKind.LANGUAGE)
-
-
-def make(folder, requests=900, count=100, **named):
-    plan = campaign.CampaignPlan(
-        "simulated", writers=(TRIGGERS,), problems=campaign.ProblemChoice(count=count),
-        budget=campaign.Budget(requests=requests), **named,
-    )  # fmt: skip
-    paths = campaign.new_campaign(plan, folder)
-    return paths, campaign.read_plan(paths)
-
-
-def target_of(paths, plan, accuracy):
-    material = kept_material(paths, plan)
-    return SimulatedTarget([*material.screen, *material.confirm, *material.minimise], accuracy)
-
-
-def fails_on_cue(_problem, text):
-    return 0.2 if CUE in text.casefold() else 0.95
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """A whole campaign on a target with one weakness."""
-    paths, plan = make(tmp_path_factory.mktemp("campaigns"))
-    target = target_of(paths, plan, fails_on_cue)
-    assert run_campaign(paths.root, open_with=opens(target)) == "finished"
-    return paths, target, read_result(paths)
 
 
 def test_a_planted_cue_is_confirmed_and_nothing_else(found):
