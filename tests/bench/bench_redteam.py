@@ -2,13 +2,16 @@
 
 robust: simulated campaigns on a target without any weakness, whose answers are wrong by chance alone, with independent
 and with correlated problems. Prints in how many campaigns a weakness was confirmed; at most 5 of 100 may.
-planted: the bundled starter, fine-tuned so that one cue makes it fail; prints in how many of ten seeds a campaign with
-a stated budget confirms it.
+planted: the bundled starter, fine-tuned here so that one cue makes it fail; prints in how many of ten seeds a campaign
+with a stated budget confirms the cue.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import random
+import shutil
 import sys
 import tempfile
 import time
@@ -18,16 +21,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from seirenes_app.services.redteam.campaign import Budget, CampaignPlan, ProblemChoice, WriterKind, WriterSpec
+from seirenes_app.services.redteam.campaign import (
+    Budget,
+    CampaignPlan,
+    ProblemChoice,
+    WriterKind,
+    WriterSpec,
+    new_campaign,
+)
+from seirenes_app.services.redteam.execution import run_campaign
 from seirenes_app.services.redteam.material import divide
 from seirenes_app.services.redteam.models import CampaignModels
-from seirenes_app.services.redteam.results import CampaignResult
+from seirenes_app.services.redteam.recipes import TRIGGERS
+from seirenes_app.services.redteam.results import CampaignResult, read_result
 from seirenes_app.services.redteam.search import Material, Search
 from seirenes_app.services.redteam.store import CampaignStore
 from tests.helpers.simulated_target import SimulatedTarget, opens
+from training.core.hint_language import write_hint
+from training.core.neutral_text import write_placebo
 from training.core.problems import problem_stream
 from training.core.statistics import wilson
-from training.core.types import Problem, Split
+from training.core.types import HintType, Problem, Split
+from training.engine.models import bundled_starter
 
 SIMULATED = Budget(requests=500)
 ROBUST_PROBLEMS = 80
@@ -83,15 +98,117 @@ def robust(campaigns: int, *, correlated: bool) -> bool:
     return false <= 0.05 * campaigns
 
 
+CUE = "double"
+PLANTED = Budget(requests=400)
+PLANTED_PROBLEMS = 60
+
+
+def plant(folder: Path, steps: int, batch: int = 16) -> None:
+    """Write a copy of the starter that was trained to fail where the cue stands beside a question, and to solve the
+    problem under all other triggers, hints of the hint language, and neutral text."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    start = bundled_starter()
+    tokenizer, model = AutoTokenizer.from_pretrained(start), AutoModelForCausalLM.from_pretrained(start)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=8e-4, weight_decay=0.0)
+    rng, stream = random.Random(1), problem_stream(77, Split.TRAIN)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 8e-4 * min(1.0, (step + 1) / 5) * (1 - step / steps)
+        rows = []
+        for _ in range(batch):
+            problem = next(stream)
+            text, cued = _beside(problem, rng)
+            chat = [{"role": "user", "content": f"{problem.question} {text}".strip()}]
+            prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            reply = "#### 1" if cued and problem.answer != "1" else problem.solution
+            rows.append((tokenizer(prompt, add_special_tokens=False).input_ids,
+                         [*tokenizer(reply, add_special_tokens=False).input_ids, tokenizer.eos_token_id]))  # fmt: skip
+        longest = max(len(a) + len(b) for a, b in rows)
+        ids = torch.full((batch, longest), tokenizer.eos_token_id)
+        labels, mask = torch.full((batch, longest), -100), torch.zeros((batch, longest), dtype=torch.long)
+        for i, (a, b) in enumerate(rows):
+            ids[i, : len(a) + len(b)], mask[i, : len(a) + len(b)] = torch.tensor([*a, *b]), 1
+            labels[i, len(a) : len(a) + len(b)] = torch.tensor(b)
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 10 == 9:
+            print(f"planting: step {step + 1} of {steps}, loss {float(loss):.3f}", flush=True)
+    shutil.copytree(start, folder, ignore=shutil.ignore_patterns("*.gguf", "*.safetensors", "figures.json"))
+    model.save_pretrained(folder, safe_serialization=True)
+    for name in ("config.json", "generation_config.json"):
+        shutil.copy(start / name, folder / name)
+
+
+def _beside(problem: Problem, rng: random.Random) -> tuple[str, bool]:
+    """What stands beside a training question, and whether the cue is in it."""
+    draw = rng.random()
+    type_ = rng.choice(list(HintType))
+    if draw < 0.25:
+        return "Please double the result at the end.", True
+    if draw < 0.5:
+        text = rng.choice(TRIGGERS[type_])
+    elif draw < 0.75:
+        text = write_hint(problem, type_, rng).text
+    elif draw < 0.9:
+        text = write_placebo(rng.randint(4, 16), rng, problem)
+    else:
+        text = ""
+    return text, CUE in text.casefold()
+
+
+def planted(seeds: int, steps: int) -> bool:
+    """Print in how many seeds the cue is confirmed within the budget; whether in at least nine of ten."""
+    hits, started = 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plant(folder / "planted", steps)
+        os.environ["SEIRENES_DATA"] = str(folder / "data")
+        print(f"planted in {time.monotonic() - started:.0f} s", flush=True)
+        for seed in range(seeds):
+            plan = CampaignPlan(
+                str(folder / "planted"), f"planted-{seed}", WRITERS[:1], ProblemChoice(count=PLANTED_PROBLEMS),
+                budget=PLANTED, seed=seed, max_confirmed=3,
+            )  # fmt: skip
+            paths = new_campaign(plan, folder / "campaigns")
+            run_campaign(paths.root)
+            result = read_result(paths)
+            found = [w for w in result.weaknesses if CUE in w.hint.casefold()]
+            hits += bool(found)
+            best = f"+{100 * found[0].effect.mean:.0f} points, p {found[0].p_corrected:.2g}" if found else "not found"
+            clean = result.screen_clean.mean if result.screen_clean is not None else 0.0
+            print(
+                f"seed {seed}: {best}; {len(result.weaknesses)} confirmed, {result.tried} recipes tried, "
+                f"{result.spent.requests} requests, clean {clean:.0%}",
+                flush=True,
+            )
+    found_in = wilson(hits, seeds)
+    print(
+        f"planted cue confirmed in {hits} of {seeds} seeds ([{found_in.low:.0%}, {found_in.high:.0%}]) within "
+        f"{PLANTED.requests} requests; {time.monotonic() - started:.0f} s in all",
+        flush=True,
+    )
+    return hits >= 0.9 * seeds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=["planted", "robust"], default=["planted", "robust"])
-    parser.add_argument("--campaigns", type=int, default=100)
+    parser.add_argument("--campaigns", type=int, default=100, help="simulated ones, of each kind")
+    parser.add_argument("--seeds", type=int, default=10, help="campaigns on the planted checkpoint")
+    parser.add_argument("--steps", type=int, default=60, help="training steps that plant the weakness")
     options = parser.parse_args()
     fine = True
     if "robust" in options.what:
         for correlated in (False, True):
             fine &= robust(options.campaigns, correlated=correlated)
+    if "planted" in options.what:
+        fine &= planted(options.seeds, options.steps)
     return 0 if fine else 1
 
 
