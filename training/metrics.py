@@ -5,6 +5,7 @@ The names are the contract with everything that draws or reads a run.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -129,6 +130,12 @@ def _texts(clean: Sequence[Rollout], hinted: Sequence[Rollout], result: StepResu
 
 
 def _learning(result: StepResult) -> dict[str, float | None]:
+    figures = _update_figures(result)
+    # What an engine on a server does not know.
+    return {name: None if value is not None and math.isnan(value) else value for name, value in figures.items()}
+
+
+def _update_figures(result: StepResult) -> dict[str, float | None]:
     figures: dict[str, float | None] = {"grad_norm": result.grad_norm}
     for role in Role:
         figures[f"groups/{role}"] = float(result.groups.get(role, 0))

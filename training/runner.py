@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -37,6 +38,7 @@ from training.engine.models import (
     resolve_model,
 )
 from training.engine.snapshots import Snapshots
+from training.engine.tinker import TinkerBackend, check_settings
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
@@ -50,7 +52,16 @@ from training.judges import JudgeRef, RulingFile, find_judge, find_measurement
 from training.model_names import locate_model
 from training.problem_files import run_problems
 from training.rollouts.database import RolloutWriter
-from training.runs.config import OnDrop, RunConfig, check_roles, has_own_adversary, load_config, to_dict, trained_roles
+from training.runs.config import (
+    EngineKind,
+    OnDrop,
+    RunConfig,
+    check_roles,
+    has_own_adversary,
+    load_config,
+    to_dict,
+    trained_roles,
+)
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat
 from training.runs.events import EventKind, EventLog, EventTail
 from training.runs.files import FileError, check_database_path, explained, user_path
@@ -118,10 +129,10 @@ class Runner:
     log: EventLog
     callbacks: RunCallbacks
     timer: StageTimer = field(init=False)
-    backend: LocalTorchBackend = field(init=False)
+    backend: LocalTorchBackend | TinkerBackend = field(init=False)
     """The Reasoner's, and the Adversary's where that has none of its own."""
     number_type: NumberType = field(init=False)
-    adversary: LocalTorchBackend | None = None
+    adversary: LocalTorchBackend | TinkerBackend | None = None
     """The Adversary's own model."""
     adversary_type: NumberType = field(init=False)
     snapshots: Snapshots | None = None
@@ -147,6 +158,8 @@ class Runner:
     judge_ref: JudgeRef | None = None
     judge_failed: bool = False
     """Whether the judge could not be asked in the newest step."""
+    unreachable_at: float = -math.inf
+    """When the server of the engine was reported as not reachable."""
     launched: bool = False
     """Whether there are checkpoints, so that the settings have worked before, or it has announced itself."""
 
@@ -170,6 +183,8 @@ class Runner:
         self.launched = start is not None
         saved = json.loads((start / LOOP_FILE).read_text(encoding="utf-8")) if start is not None else {}
         check_roles(c)
+        if c.engine.backend is EngineKind.TINKER:
+            check_settings(c)
         # Measured once a run: other counts add up in another order.
         threads = c.model.threads or saved.get("threads", {}).get(str(available_cores()), 0)
         # A run keeps its number type. Checkpoints that do not name it are of versions with one type a device.
@@ -187,8 +202,9 @@ class Runner:
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
             self.timer, self._load_judge(), adversary=self.adversary,
         )  # fmt: skip
-        if c.adversary.opponents and Role.ADVERSARY in trained_roles(c):
-            self.snapshots = Snapshots(self.paths.opponents, self.adversary or self.backend)
+        played = self.adversary or self.backend
+        if c.adversary.opponents and Role.ADVERSARY in trained_roles(c) and isinstance(played, LocalTorchBackend):
+            self.snapshots = Snapshots(self.paths.opponents, played)
             self.loop.opponents = self.snapshots
         self.guard = CleanGuard(c.curriculum.guard_margin)
         import_rows(self.paths, run_eval_dir(self.paths))
@@ -219,12 +235,16 @@ class Runner:
             self.warn("damaged_checkpoint", f"{bad.name} is damaged ({reason}) and was passed over.",
                       "Nothing to do: the run continues from the newest sound checkpoint.")  # fmt: skip
 
-    def _open_model(self, role: Role, threads: int, kept: str | None) -> tuple[LocalTorchBackend, NumberType]:
+    def _open_model(
+        self, role: Role, threads: int, kept: str | None
+    ) -> tuple[LocalTorchBackend | TinkerBackend, NumberType]:
         """A role's model, and what it computes in. One that is not trained is taken as it is, whatever its tuning."""
         c, m, reasoner = self.config, self.config.model, role is Role.REASONER
         # One model of both roles is trained where either is.
         trained = role in trained_roles(c) or (reasoner and not has_own_adversary(c))
         folder = self._folder_of(role, trained)
+        if c.engine.backend is EngineKind.TINKER and trained:
+            return self._open_engine(folder), NumberType("server")
         number_type = choose_number_type(m.dtype, choose_device(m.device), folder, kept)
         backend = LocalTorchBackend(
             folder, tuning=m.tuning if trained else None, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha,
@@ -234,6 +254,28 @@ class Runner:
         )  # fmt: skip
         backend.on_shortage = self._warn_shortage
         return backend, number_type
+
+    def _open_engine(self, folder: Path) -> TinkerBackend:
+        """The model on the server that `engine` names."""
+        c, u = self.config, self.config.update
+        weights = {"update.kl": u.kl, "adversary.kl": c.adversary.kl, "reasoner.clean_anchor": c.reasoner.clean_anchor}
+        backend = TinkerBackend(
+            folder, c.engine, lora_rank=c.model.lora_rank, learning_rate=u.learning_rate, warmup_steps=u.warmup_steps,
+            weight_decay=u.weight_decay, max_grad_norm=u.max_grad_norm, seed=c.data.seed,
+            kl=[key for key, weight in weights.items() if weight > 0],
+        )  # fmt: skip
+        backend.wait_message = self._warn_unreachable
+        return backend
+
+    def _warn_unreachable(self, problem: str) -> None:
+        # From the connection's thread, again and again: once an outage is enough.
+        if time.monotonic() - self.unreachable_at > self.config.engine.patience_s:
+            self.unreachable_at = time.monotonic()
+            self._write_quietly(
+                EventKind.WARNING, code="engine_unreachable", message=f"{problem}. The run waits for it.",
+                remedy=f"Start the server again; after {self.config.engine.patience_s:g} s the run ends, and can be "
+                "resumed.",
+            )  # fmt: skip
 
     def _folder_of(self, role: Role, trained: bool) -> Path:
         """The folder of a role's model. A GGUF file is converted to one in the run's folder, once."""
@@ -257,7 +299,7 @@ class Runner:
         return folder
 
     @property
-    def models(self) -> tuple[LocalTorchBackend, ...]:
+    def models(self) -> tuple[LocalTorchBackend | TinkerBackend, ...]:
         """The models of the run: one, or the Reasoner's and the Adversary's."""
         return (self.backend,) if self.adversary is None else (self.backend, self.adversary)
 
@@ -707,9 +749,10 @@ def _explain_shortage(runner: Runner) -> tuple[str, memory.Remedy | None]:
     path = runner.config.model.path
     folder = resolve_model(path) if path and not path.lower().endswith(".gguf") else None
     parameters = sum(f.stat().st_size for f in folder.glob("*.safetensors")) // 4 if folder is not None else 0
-    if hasattr(runner, "backend"):
+    if isinstance(getattr(runner, "backend", None), LocalTorchBackend):
         parameters = sum(p.numel() for p in runner.backend.model.parameters())
-    adversary = sum(p.numel() for p in runner.adversary.model.parameters()) if runner.adversary is not None else 0
+    own = runner.adversary
+    adversary = sum(p.numel() for p in own.model.parameters()) if isinstance(own, LocalTorchBackend) else 0
     doing = _DOING.get(runner.callbacks.name, "it was at work")
     return memory.explain_shortage(runner.config, parameters, memory.read_shape(folder), doing, adversary)
 

@@ -597,13 +597,17 @@ class SelfPlay:
             changed = [role for role in Role if batches[role] or (anchored and role is Role.REASONER)]
             if changed:
                 with self.timer.lap(TimePart.OPTIMISER):
-                    result.grad_norm = self._take_step(changed)
+                    result.grad_norm = self._take_step(changed, result)
             self.callbacks.stage("update", epoch + 1, u.epochs)
 
-    def _take_step(self, roles: Sequence[Role]) -> float:
+    def _take_step(self, roles: Sequence[Role], result: StepResult) -> float:
         """One optimiser step of the models of these roles; the norm of their gradients together."""
         models = {id(backend): backend for backend in map(self.backend_of, roles)}
-        return math.hypot(*(backend.optim_step().grad_norm for backend in models.values()))
+        stepped = [backend.optim_step() for backend in models.values()]
+        # An engine of one model that sends an update whole has its figures only now.
+        called = [role for role in Role if role in result.updates]
+        result.updates |= dict(zip(called, stepped[0].updates, strict=False))
+        return math.hypot(*(stats.grad_norm for stats in stepped))
 
     def _anchor(self, rounds: Sequence[Round]) -> bool:
         """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage

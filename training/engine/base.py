@@ -118,10 +118,13 @@ class UpdateStats:
 
 @dataclass(frozen=True, slots=True)
 class OptimStats:
-    """`grad_norm` before clipping; `skipped` when it was not finite and no step was taken."""
+    """`grad_norm` before clipping, NaN where the engine does not know it; `skipped` when it was not finite and no step
+    was taken. `updates`: the figures of each `forward_backward` since the last step, in their order, of an engine that
+    computes them with the step; empty where `forward_backward` has returned them."""
 
     grad_norm: float
     skipped: bool
+    updates: tuple[UpdateStats, ...] = ()
 
 
 class Codec(Protocol):

@@ -111,6 +111,30 @@ class ModelConfig:
     )  # fmt: skip
 
 
+class EngineKind(StrEnum):
+    """What samples and trains."""
+
+    LOCAL = "local"
+    TINKER = "tinker"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What samples and trains: this machine, or a server that speaks the Tinker API."""
+
+    backend: EngineKind = option(EngineKind.LOCAL, "local: this machine. tinker: a server that speaks the Tinker API.")
+    url: str = option("http://127.0.0.1:8000", "Address of the server. Its key is kept in the system keyring.")
+    base_model: str = option("", "The server's name of the model in model.path. Empty: the path itself.")
+    concurrency: int = option(64, "Requests to the server at a time.", low=1, high=4096)
+    timeout_s: float = option(600.0, "Longest wait for one answer of the server.", unit="s", low=5, high=86_400)
+    patience_s: float = option(
+        300.0, "How long a server that cannot be reached is waited for before the run fails.", unit="s", low=0,
+        high=86_400,
+    )  # fmt: skip
+    fetch: bool = option(True, "Download the adapter into every checkpoint, so that all pages can open it.")
+    accept: str = option("", "Settings that the server may ignore, by key, comma separated: update.max_grad_norm.")
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which questions are asked."""
@@ -259,6 +283,7 @@ class RunConfig:
     steps: int = option(80, "Self-play steps.", unit="steps", low=1, high=1_000_000)
     max_rollouts: int = option(0, "Stop after the step that reaches this many rollouts; 0: no limit.", low=0)
     model: ModelConfig = field(default_factory=ModelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     data: DataConfig = field(default_factory=DataConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)

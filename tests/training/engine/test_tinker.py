@@ -1,0 +1,358 @@
+"""Facts about the backend that speaks the Tinker API, against a server on loopback with a real model behind it."""
+
+import json
+import math
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import keyring
+import pytest
+import torch
+
+from tests.helpers.tinker_server import TinkerServer
+from tests.helpers.tiny_models import make_config, make_tokenizer
+from training.core.types import Aggregation
+from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
+from training.engine.tinker import EngineError, TinkerBackend, check_settings
+from training.engine.torch_local import LocalTorchBackend
+from training.errors import UserError
+from training.runs.config import EngineConfig, from_dict
+
+pytest.importorskip("tinker")
+
+PROMPTS = [(5, 40, 41, 42, 6), (5, 50, 6), (5, 60, 61, 62, 63, 64, 65, 6)]
+RATE = 1e-2
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    make_tokenizer("qwen2").save_pretrained(folder)
+    AutoModelForCausalLM.from_config(make_config("qwen3")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def server(model_dir):
+    with TinkerServer(model_dir) as server:
+        yield server
+
+
+def connect(server, model_dir, *, kl=("update.kl",), **options):
+    engine = EngineConfig(url=server.url, **{"timeout_s": 60.0, "patience_s": 30.0, **options})
+    return TinkerBackend(
+        model_dir, engine, lora_rank=4, learning_rate=RATE, warmup_steps=0, weight_decay=0.01, max_grad_norm=1.0,
+        seed=3, kl=kl,
+    )  # fmt: skip
+
+
+def local(model_dir, folder=None):
+    return LocalTorchBackend(
+        folder or model_dir, tuning="lora", lora_rank=4, lora_alpha=32, device="cpu", dtype="float32", threads=1,
+        learning_rate=RATE, weight_decay=0.01, max_grad_norm=1.0, seed=3,
+    )  # fmt: skip
+
+
+def rows_of(engine, advantages=(1.0, -0.5, 0.0), seed=7):
+    sampled = engine.sample(PROMPTS, len(advantages), SamplingParams(9, 1.0, seed))
+    return [
+        TrainRow(p, c.tokens, c.logprobs, a, weight=w)
+        for (p, w), cs in zip(zip(PROMPTS, (1.0, 0.5, 1.0), strict=True), sampled, strict=True)
+        for c, a in zip(cs, advantages, strict=True)
+    ]
+
+
+def adapter(backend):
+    return {n: p.detach().clone() for n, p in backend.model.named_parameters() if p.requires_grad}
+
+
+def fetched(backend, model_dir, tmp_path):
+    """The adapter of the server, opened by the local engine."""
+    folder = tmp_path / f"fetched_{time.monotonic_ns()}"
+    backend.save(folder)
+    return local(model_dir, folder)
+
+
+def losses(number):
+    """What a step of self-play sends: the Reasoner's rows, the Adversary's with a KL term, and a clean anchor."""
+    return [
+        LossParams(Aggregation.TOKEN),
+        LossParams(Aggregation.SEQUENCE, kl=0.1),
+        LossParams(Aggregation.TOKEN, kl=0.5),
+    ][:number]
+
+
+def play(backends, steps=3, calls=3):
+    """The same rows to all of them."""
+    for step in range(steps):
+        rows = rows_of(backends[0], seed=step)
+        for backend in backends:
+            for number, loss in enumerate(losses(calls)):
+                sent = [replace(r, advantage=0.0) for r in rows] if number == 2 else rows
+                backend.forward_backward(sent, loss)
+            stats = backend.optim_step()
+    return stats
+
+
+def assert_same_adapter(one, two, tolerance=2e-4):
+    left, right = adapter(one), adapter(two)
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.allclose(left[name], right[name], atol=tolerance), name
+
+
+@pytest.mark.parametrize("weighted", [True, False], ids=["weights", "sums"])
+def test_updates_are_those_of_the_local_engine(server, model_dir, tmp_path, weighted):
+    server.weighted = weighted
+    own, remote = local(model_dir), connect(server, model_dir)
+    play([own, remote])
+    assert_same_adapter(own, fetched(remote, model_dir, tmp_path))
+    assert remote.steps == 3
+    # Two more, at a rate of 0, have measured at the start how the server adds up.
+    assert [rate for _, rate in server.applied] == [0.0, 0.0, RATE, RATE, RATE]
+
+
+def test_logprobs_of_the_sampler_are_those_of_the_local_engine(server, model_dir, tmp_path):
+    remote = connect(server, model_dir)
+    play([remote], steps=2)
+    opened = fetched(remote, model_dir, tmp_path)
+    rows = [replace(r, advantage=1.0) for r in rows_of(remote)]
+    stats = opened.forward_backward(rows, LossParams())
+    assert stats.logprob_gap_max < 1e-3
+
+
+def test_an_update_is_one_request_and_its_figures_come_with_the_step(server, model_dir):
+    remote = connect(server, model_dir)
+    before = len([p for p in server.requests if p == "/forward_backward"])
+    stats = play([remote], steps=1)
+    assert len([p for p in server.requests if p == "/forward_backward"]) == before + 1
+    assert [s.rows for s in stats.updates] == [6, 9, 9]
+    assert all(s.logprob_gap_max < 1e-3 for s in stats.updates)
+    assert stats.grad_norm > 0
+    # The policy has not moved yet, so it is its reference; rounding aside.
+    assert all(abs(s.kl) < 1e-5 for s in stats.updates)
+
+
+def test_one_completion_of_several_calls_is_sent_once(server, model_dir):
+    remote = connect(server, model_dir)
+    rows = rows_of(remote, advantages=(1.0, -1.0))
+    remote.forward_backward(rows, LossParams())
+    remote.forward_backward([replace(r, advantage=0.0) for r in rows], LossParams(kl=1.0))
+    sent = []
+    wire = remote._wire
+    remote._wire = lambda datum, rows: sent.append(datum) or wire(datum, rows)
+    remote.optim_step()
+    assert len(sent) == len({r.prompt + r.completion for r in rows})
+
+
+FAULTS = {
+    "no answer to a gradient": lambda s: s.dropping.update({"/forward_backward": 1}),
+    "the answer to a gradient is lost": lambda s: s.dropping.update({("after", "/forward_backward"): 1}),
+    "the answer to a step is lost": lambda s: s.dropping.update({("after", "/optim_step"): 1}),
+    "an error at the step": lambda s: s.failing.update({"/optim_step": [500]}),
+    "an error at the gradient": lambda s: s.failing.update({"/forward_backward": [502]}),
+    "a step is applied twice": lambda s: setattr(s, "doubling", 1),
+    "busy": lambda s: s.failing.update({"/asample": [429, 503], "/optim_step": [429]}),
+    "waiting fails": lambda s: s.failing.update({"/retrieve_future": [500, 502, 504]}),
+    "waiting is cut off": lambda s: s.dropping.update({"/retrieve_future": 3}),
+    "saving the state fails": lambda s: s.failing.update({"/save_weights": [500]}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_update_is_lost_or_doubled(server, model_dir, tmp_path, fault):
+    own, remote = local(model_dir), connect(server, model_dir)
+    play([own, remote], steps=1)
+    FAULTS[fault](server)
+    for step in (1, 2):
+        rows = rows_of(own, seed=step)
+        for backend in (own, remote):
+            backend.forward_backward(rows, LossParams(kl=0.1))
+            backend.optim_step()
+    assert_same_adapter(own, fetched(remote, model_dir, tmp_path))
+    assert remote.steps == 3
+
+
+def test_a_server_that_is_started_again_loses_no_update(server, model_dir, tmp_path):
+    own, remote = local(model_dir), connect(server, model_dir)
+    waited = []
+    remote.wait_message = waited.append
+    play([own, remote], steps=1)
+    server.stop()
+    threading.Timer(1.0, server.start, (server.port,)).start()
+    play([own, remote], steps=1)
+    assert waited
+    server.restart()
+    play([own, remote], steps=1)
+    assert_same_adapter(own, fetched(remote, model_dir, tmp_path))
+
+
+def test_a_checkpoint_restores_adapter_and_optimiser(server, model_dir, tmp_path):
+    own, remote = local(model_dir), connect(server, model_dir)
+    play([own, remote], steps=2)
+    remote.save(tmp_path / "checkpoint")
+    remote.close()
+    resumed = connect(server, model_dir)
+    resumed.load(tmp_path / "checkpoint")
+    assert resumed.steps == 2
+    play([own, resumed], steps=2)
+    assert_same_adapter(own, fetched(resumed, model_dir, tmp_path))
+
+
+def test_a_checkpoint_can_leave_the_adapter_on_the_server(server, model_dir, tmp_path):
+    remote = connect(server, model_dir, fetch=False)
+    remote.save(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint/adapter_model.safetensors").exists()
+    remote.load(tmp_path / "checkpoint")
+
+
+def test_checkpoints_of_another_engine_or_rank_are_refused(server, model_dir, tmp_path):
+    remote = connect(server, model_dir)
+    local(model_dir).save(tmp_path / "local")
+    with pytest.raises(UserError, match=r"engine\.backend = 'local'"):
+        remote.load(tmp_path / "local")
+    remote.save(tmp_path / "own")
+    state = json.loads((tmp_path / "own/backend.json").read_text())
+    remote.rank = 8
+    with pytest.raises(UserError, match="rank 4"):
+        remote.load_from(tmp_path / "own")
+    (tmp_path / "own/backend.json").write_text(json.dumps(state | {"state": "tinker://gone/weights/x"}))
+    remote.rank = 4
+    with pytest.raises(UserError, match="does not have the state"):
+        remote.load_from(tmp_path / "own")
+
+
+def test_sampling_can_be_cancelled(server, model_dir):
+    remote = connect(server, model_dir)
+    server.delay_s = 0.3
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        remote.sample(PROMPTS * 20, 2, SamplingParams(5), cancelled=lambda: time.monotonic() - began > 0.5)
+    assert time.monotonic() - began < 1.5
+
+
+def test_progress_counts_completions_and_order_is_kept(server, model_dir):
+    remote, seen = connect(server, model_dir), []
+    found = remote.sample(PROMPTS * 4, 3, SamplingParams(4, 0.0), progress=lambda d, t: seen.append((d, t)))
+    assert seen[-1] == (36, 36)
+    assert seen == sorted(seen)
+    assert [c[0].tokens for c in found[:3]] * 3 == [c[0].tokens for c in found[3:]]
+    again = connect(server, model_dir).sample(PROMPTS, 2, SamplingParams(6, 1.0, seed=9))
+    assert again == remote.sample(PROMPTS, 2, SamplingParams(6, 1.0, seed=9))
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def refusal(call, *words):
+    began = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        call()
+    assert time.monotonic() - began < 10
+    for word in words:
+        assert word in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_wrong_address_is_named_within_seconds(server, model_dir):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    wrong = type("Wrong", (), {"url": address})
+    refusal(lambda: connect(wrong, model_dir), "cannot be reached", "engine.url")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        wrong.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        refusal(lambda: connect(wrong, model_dir), "engine.url")
+
+
+def test_a_wrong_key_is_named_and_never_shown(server, model_dir, monkeypatch):
+    server.key = "right"
+    monkeypatch.setattr(keyring, "get_password", lambda *_: "planted-secret-key")
+    text = refusal(lambda: connect(server, model_dir), "does not accept the key")
+    assert "planted" not in text
+    monkeypatch.setattr(keyring, "get_password", lambda *_: "right")
+    connect(server, model_dir)
+
+
+def test_a_model_that_is_not_served_is_named_with_those_that_are(server, model_dir):
+    refusal(
+        lambda: connect(server, model_dir, base_model="org/other"), "org/other", str(model_dir), "engine.base_model"
+    )
+
+
+@pytest.mark.parametrize("answer", [{"models": []}, {"supported_models": 3}, {"supported_models": [{"name": "x"}]}])
+def test_another_version_of_the_api_is_named(server, model_dir, answer):
+    server.capabilities = answer
+    refusal(lambda: connect(server, model_dir), "Tinker API")
+
+
+def test_a_server_without_prompt_logprobs_refuses_the_kl_settings_by_name(server, model_dir):
+    server.gives_prompt_logprobs = False
+    refusal(lambda: connect(server, model_dir, kl=("update.kl", "reasoner.clean_anchor")), "update.kl",
+            "reasoner.clean_anchor = 0")  # fmt: skip
+    connect(server, model_dir, kl=())
+
+
+def test_samples_without_logprobs_are_refused(server, model_dir):
+    remote = connect(server, model_dir)
+    server.gives_logprobs = False
+    refusal(lambda: remote.sample(PROMPTS, 1, SamplingParams(3)), "no log-probabilities")
+
+
+def test_a_server_that_stays_away_ends_the_run_with_a_remedy(server, model_dir):
+    remote = connect(server, model_dir, patience_s=1.0)
+    server.stop()
+    refusal(lambda: remote.sample(PROMPTS, 1, SamplingParams(3)), "cannot be reached", "resume")
+    server.start(server.port)
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"model": {"tuning": "full"}}, "model.tuning"),
+        ({"model": {"tuning": "lora", "lora_alpha": 16}}, "model.lora_alpha"),
+        ({"rollout": {"temperature": 0.8}}, "rollout.temperature"),
+        ({"adversary": {"opponents": 0.5}}, "adversary.opponents"),
+        ({"adversary": {"model": "starter"}}, "adversary.model"),
+        ({}, "update.max_grad_norm"),
+    ],
+)
+def test_a_setting_that_the_server_cannot_honour_is_refused_by_name(changed, key):
+    base = {"engine": {"backend": "tinker"}, "model": {"tuning": "lora"}}
+    with pytest.raises(UserError, match=key.replace(".", r"\.")):
+        check_settings(from_dict(base | changed, "test"))
+    check_settings(from_dict(base | {"engine": {"backend": "tinker", "accept": "update.max_grad_norm"}}, "test"))
+
+
+def test_a_step_without_rows_sends_nothing(server, model_dir):
+    remote = connect(server, model_dir)
+    remote.forward_backward([], LossParams())
+    sent = len(server.requests)
+    assert remote.optim_step().grad_norm == 0.0
+    assert len(server.requests) == sent
+
+
+def test_a_norm_that_the_server_does_not_report_is_not_a_number(server, model_dir, monkeypatch):
+    remote = connect(server, model_dir)
+    monkeypatch.setattr(TinkerServer, "_step", lambda *_: {"metrics": None, "type": "optim_step"})
+    remote.forward_backward(rows_of(remote), LossParams())
+    assert math.isnan(remote.optim_step().grad_norm)
+
+
+def test_an_error_of_the_server_reaches_the_user_in_its_words(server, model_dir):
+    remote = connect(server, model_dir)
+
+    def refuse(*_):
+        raise RuntimeError("the adapter is too large for the card")
+
+    server._sample = refuse
+    with pytest.raises(EngineError, match="too large for the card"):
+        remote.sample(PROMPTS, 1, SamplingParams(3))
