@@ -231,20 +231,15 @@ class Dialect:
                 body[name] = value
         return body, left_out
 
-    def learn(self, name: str, body: Mapping[str, Any]) -> bool:
-        """Take note that the server refuses `name` in this body; False where nothing can be done without it."""
-        if name in (MAX_TOKENS, MAX_COMPLETION_TOKENS):
+    def learn(self, name: str) -> bool:
+        """Take note that the server refuses what a body had; False where nothing can be done without it."""
+        if name == SYSTEM_ROLE:
+            self.system_role = False
+        elif name in (MAX_TOKENS, MAX_COMPLETION_TOKENS):
             other = MAX_COMPLETION_TOKENS if name == MAX_TOKENS else MAX_TOKENS
             if other in self.refused:
                 return False
-            self.refused.add(name)
             self.max_tokens_name = other
-            return True
-        if name == SYSTEM_ROLE:
-            changed, self.system_role = self.system_role, False
-            return changed
-        if name not in body or name in ("messages", "model"):
-            return False
         self.refused.add(name)
         if name == "logprobs":
             self.refused.add("top_logprobs")

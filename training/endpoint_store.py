@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -73,18 +73,22 @@ class RequestState(StrEnum):
     MAYBE_PAID = "maybe_paid"
 
 
-_SENT, _DONE, _FAILED = "sent", "done", "failed"
+_SENT, _DONE = "sent", "done"
+_FAILED, _UNPAID = "failed", "unpaid"
+"""Of rows without a reply: the server may have one under the idempotency key that is kept, or it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that this process may ask for. `maybe_paid`: an earlier process sent it and was killed. `request` is its
-    number in the ledger. Without a `key` the reply is not kept."""
+    """A row that this process may ask for. `maybe_paid`: an earlier process sent it and was killed. `unsure`: the
+    server may have a reply under this idempotency key. `request` is its number in the ledger. Without a `key` the reply
+    is not kept."""
 
     key: str
     idempotency: str
     request: int
     maybe_paid: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +213,16 @@ class EndpointStore:
             conn.execute(
                 "UPDATE replies SET state = ?, owner = ?, sent_at = ? WHERE key = ?", [_SENT, self.owner, now, key]
             )
-            return Claim(key, idempotency, self._enter(conn, endpoint, most), state == _SENT)
+            number = self._enter(conn, endpoint, most)
+            return Claim(key, idempotency, number, maybe_paid=state == _SENT, unsure=state != _UNPAID)
 
     def again(self, claim: Claim, endpoint: str, most: tuple[int, float] = (0, 0.0)) -> Claim:
-        """The same row with another request, which goes out now."""
+        """The same row with another request, which goes out now; under a new idempotency key where the server has no
+        reply under the old one, as it may keep its refusal."""
+        idempotency = claim.idempotency if claim.unsure else uuid.uuid4().hex
         with self._writing() as conn:
-            return replace(claim, request=self._enter(conn, endpoint, most))
+            conn.execute("UPDATE replies SET idempotency = ? WHERE key = ?", [idempotency, claim.key])
+            return replace(claim, request=self._enter(conn, endpoint, most), idempotency=idempotency)
 
     def unkept(self, endpoint: str, most: tuple[int, float] = (0, 0.0)) -> Claim:
         """A request whose reply is not kept."""
@@ -265,13 +273,14 @@ class EndpointStore:
         with self._writing() as conn:
             conn.execute("UPDATE requests SET state = ? WHERE id = ?", [state, claim.request])
 
-    def give_up(self, claim: Claim, problem: str, *, same_key: bool) -> None:
+    def give_up(self, claim: Claim, problem: str) -> None:
         """The row has no reply and may be asked for again: with the same idempotency key where the server may have a
         reply that did not arrive."""
+        state, idempotency = (_FAILED, claim.idempotency) if claim.unsure else (_UNPAID, uuid.uuid4().hex)
         with self._writing() as conn:
             conn.execute(
                 "UPDATE replies SET state = ?, owner = NULL, problem = ?, idempotency = ? WHERE key = ? AND owner = ?",
-                [_FAILED, problem, claim.idempotency if same_key else uuid.uuid4().hex, claim.key, self.owner],
+                [state, problem, idempotency, claim.key, self.owner],
             )
 
     def usage(self, since: float = 0.0) -> list[EndpointUsage]:
@@ -299,7 +308,8 @@ class EndpointStore:
         with self._writing() as conn:
             where, values = ("", []) if endpoint is None else (" AND endpoint = ?", [endpoint])
             gone = conn.execute(f"DELETE FROM replies WHERE state != '{_SENT}'{where}", values).rowcount
-        with self._explained(), self._lock:
+        # Others may have the file open; it is a matter of space only.
+        with suppress(sqlite3.OperationalError), self._lock:
             self._conn.execute("VACUUM")
         return gone
 

@@ -565,7 +565,8 @@ class _Batch:
         if problem is None:
             self.in_a_row = 0
             return
-        self.in_a_row += 1
+        # A prompt that is too long says nothing about the next one.
+        self.in_a_row += problem.problem is not EndpointProblem.TOO_LONG
         hopeless = problem.problem is EndpointProblem.BUDGET or problem.for_all
         if hopeless or self.in_a_row >= GIVE_UP_AFTER:
             self.stopped_by = problem
@@ -850,12 +851,11 @@ class EndpointSession:
                 try:
                     return await self._attempt(request, row, on_text)
                 except RefusedParameter as refused:
-                    body, _ = self._dialect.body(self.endpoint.model, request, self.endpoint.extra)
-                    if not self._dialect.learn(refused.name, body):
+                    row.failed(refused)
+                    if not self._dialect.learn(refused.name):
                         raise
                 except EndpointError as failed:
-                    row.same_key = failed.maybe_paid and failed.problem is not EndpointProblem.UNREADABLE
-                    row.problem = failed.problem
+                    row.failed(failed)
                     wait_s = patience.after(failed)
                     if wait_s is None:
                         raise
@@ -863,7 +863,7 @@ class EndpointSession:
                 self._counts["retried"] += 1
         finally:
             if row.claim is not None and row.claim.key:
-                self._store.give_up(row.claim, row.problem, same_key=row.same_key)
+                self._store.give_up(row.claim, row.problem)
 
     async def _attempt(self, request: ChatRequest, row: _Row, on_text: Callable[[str], None] | None) -> ChatReply:
         worst = self._worst(request)
@@ -890,6 +890,7 @@ class EndpointSession:
             except asyncio.CancelledError:
                 self._counts["maybe_paid"] += 1
                 self._store.settle(row.claim, RequestState.MAYBE_PAID)
+                row.claim = replace(row.claim, unsure=True)
                 raise
             row.on_its_way = False
             spent = _Reserved(reply.prompt_tokens + reply.completion_tokens, reply.cost or 0.0)
@@ -1134,20 +1135,32 @@ class EndpointSession:
         return f"{had}: seirenes endpoint key {name}"
 
 
+_NO_ANSWER = (
+    EndpointProblem.UNREACHABLE, EndpointProblem.TIMEOUT, EndpointProblem.BUSY, EndpointProblem.BUDGET,
+    EndpointProblem.CANCELLED,
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Row:
-    """A request on its way to a reply. `same_key`: whether the next attempt may find a reply that was paid."""
+    """A request on its way to a reply."""
 
     key: str
     claim: Claim | None = None
     on_its_way: bool = False
     problem: str = ""
-    same_key: bool = True
+
+    def failed(self, error: EndpointError) -> None:
+        """Note whether the next attempt may find a reply that was paid: not after an answer of the server itself."""
+        self.problem = error.problem
+        if self.claim is not None:
+            unsure = error.problem in _NO_ANSWER and (self.claim.unsure or error.maybe_paid)
+            self.claim = replace(self.claim, unsure=unsure)
 
 
 @dataclass(slots=True)
 class _Patience:
-    """How long one request is tried. A server that says when to come back is asked more often than one that fails."""
+    """How long one request is tried. One that a server turned away unpaid is tried more often than one that failed."""
 
     attempts: int
     _failures: int = 0
@@ -1157,7 +1170,7 @@ class _Patience:
         """Seconds until the next attempt; None where there is none."""
         if not error.again or error.wait_s > LONGEST_WAIT_S:
             return None
-        if error.problem is EndpointProblem.BUSY and error.wait_s > 0:
+        if error.problem is EndpointProblem.BUSY and not error.maybe_paid:
             self._busy += 1
             made, most = self._busy, max(BUSY_ATTEMPTS, self.attempts)
         else:
@@ -1274,12 +1287,6 @@ def probe(
 
 _SHORT = "Reply with the word yes."
 _LONG = "Write a list of twelve random words, in no order."
-
-
-_NO_ANSWER = (
-    EndpointProblem.UNREACHABLE, EndpointProblem.TIMEOUT, EndpointProblem.BUSY, EndpointProblem.BUDGET,
-    EndpointProblem.CANCELLED,
-)  # fmt: skip
 
 
 class _Probe:

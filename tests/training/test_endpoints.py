@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from helpers import keyring_file
@@ -147,18 +148,16 @@ def test_a_key_goes_to_its_own_server_and_nothing_comes_from_the_environment(mon
 
 
 @pytest.mark.parametrize(
-    ("fault", "problem", "bills"),
-    [("drop", "", 1), (503, "", 1), (429, "", 1), (500, "", 1), ("drop_after", "", 1), ("stream_cut", "", 1)],
+    ("fault", "unsure"), [("drop", True), (503, False), (429, False), (500, True), ("drop_after", True)]
 )
-def test_a_passing_fault_is_tried_again_with_the_same_idempotency_key(fault, problem, bills):
+def test_a_passing_fault_is_tried_again_with_the_same_idempotency_key_where_it_may_be_paid(fault, unsure):
     with FakeServer() as server, session_of(server) as session:
         server.faults = [fault]
         (reply,) = session.complete([ask_for("q")])
         assert isinstance(reply, ChatReply), reply
-        assert server.bills == bills
-        assert len({r["idempotency"] for r in server.requests}) == 1
+        assert server.bills == 1
+        assert len({r["idempotency"] for r in server.requests}) == (1 if unsure else 2)
         meter = session.meter
-        unsure = fault in ("drop", 500, "drop_after")
         assert (meter.maybe_paid, meter.retried, meter.failed) == (unsure, len(server.requests) - 1, 0)
         assert session._store.usage()[0].maybe_paid == unsure
 
@@ -172,7 +171,7 @@ def test_a_passing_fault_is_tried_again_with_the_same_idempotency_key(fault, pro
         ("endless", "unreadable", "more than", 1), ("packed", "unreadable", "packed", 1),
         ("redirect", "refused", "elsewhere", 1), (401, "refused", "wants a key", 1), (404, "refused", "ends with /v1", 1),
         ("no_credit", "refused", "credit", 1), ("too_long", "too_long", "Allow fewer tokens", 1),
-        (400, "refused", "code 400", 1), (500, "busy", "code 500", 3), (503, "busy", "try again later", 3),
+        (400, "refused", "code 400", 1), (500, "busy", "code 500", 3), (503, "busy", "try again later", 8),
         ("drop", "unreachable", "broke off", 3), ("drop_after", "unreachable", "broke off", 3),
     ],
 )  # fmt: skip
@@ -260,11 +259,13 @@ def test_what_a_server_refuses_by_name_is_left_out_and_said():
         FakeServer(
             lambda _: "one END two", refuses=refused, max_tokens_name="max_completion_tokens", system=False
         ) as server,
-        session_of(server, concurrency=1) as session,
+        session_of(server) as session,
     ):
         chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "q"}]
         request = ChatRequest(chat, 16, 0.5, 0.9, 7, ("END",), logprobs=True)
-        (reply,) = session.complete([request])
+        replies = session.complete([replace(request, sample=i) for i in range(8)])
+        assert all(isinstance(r, ChatReply) for r in replies)
+        reply = replies[-1]
         assert set(reply.left_out) == {*refused, "system role"}
         assert reply.text == "one "
         sent = server.requests[-1]
@@ -517,3 +518,27 @@ def test_a_probe_of_no_server_says_why_and_can_be_cancelled():
             probe(Endpoint("", server.address, "m"), cancelled=lambda: True)
     with pytest.raises(EndpointError, match="did not answer"):
         probe(Endpoint("", server.address, "m"))
+
+
+def test_what_may_be_paid_keeps_its_idempotency_key_over_sessions_and_what_is_refused_does_not():
+    with FakeServer() as server:
+        for faults in (["drop"] * 3, [503] * 8, ["drop_after"] * 3):
+            server.faults = faults
+            with session_of(server) as session:
+                assert isinstance(session.complete([ask_for("q")])[0], EndpointError)
+        with session_of(server) as session:
+            assert session.complete([ask_for("q")])[0].text
+        assert len({r["idempotency"] for r in server.requests}) == 1
+        assert server.bills == 1
+        for faults in ([404], [400], ["garbage"], []):
+            server.faults = faults
+            with session_of(server) as session:
+                session.complete([ask_for("another")])
+        assert len({r["idempotency"] for r in server.requests}) == 1 + 4
+
+
+def test_prompts_that_are_too_long_do_not_end_a_batch():
+    with FakeServer() as server, session_of(server) as session:
+        server.faults = ["too_long"] * 20
+        found = session.complete(requests_of(30))
+        assert [isinstance(r, ChatReply) for r in found].count(True) == 10
