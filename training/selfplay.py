@@ -10,7 +10,8 @@
 How it departs from the textbook (arXiv 2605.11636 gives the three stages and the drop; the rest is ours):
   - A hint that fails a gate is never shown to the Reasoner and earns a fixed penalty, however well it might work.
   - Types are dealt by quota, one type a question, so that no type can take over.
-  - A share of R3 replays archived hints, weighted (1 − success)², so that old defences are not forgotten.
+  - A share of R3 replays archived hints, weighted (1 − success)², so that old defences are not forgotten; or, with
+    `curriculum.replay_by`, those that are solved half the time, as the others have no gradient.
   - Questions that are mastered, clean and hinted, are drawn less often and come back when they fail.
   - The baselines are the same loop with a stage left out: no hints (clean_rl), an Adversary that does not learn
     (static), templates in its place (random). `clean_rl` spends the rollouts it saves on more questions.
@@ -57,7 +58,7 @@ from training.core.advantages import (
 )
 from training.core.answer_reader import Tier
 from training.core.answers import AnswerGrader
-from training.core.archive import ArchivedHint, Entry, HintArchive, PastAdversaries
+from training.core.archive import ArchivedHint, Entry, HintArchive, PastAdversaries, pfsp_weight, uncertain_weight
 from training.core.curriculum import MasteryPool, type_quota
 from training.core.gates import GateResult, check_hint
 from training.core.hint_language import write_hint
@@ -68,11 +69,14 @@ from training.core.question_parser import move_question, safe_placements
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.core.validity import Judge
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.runs.config import HintPlacement, Mode, RunConfig, Truncated, profile_of, trained_roles
+from training.runs.config import HintPlacement, Mode, ReplayBy, RunConfig, Truncated, profile_of, trained_roles
 from training.runs.timing import StageTimer, TimePart
 
 SNAPSHOT_EVERY = 20
 """Steps between the Adversaries that are kept as opponents, where `checkpoint.every` is 0."""
+
+
+REPLAY_WEIGHTS = {ReplayBy.HARD: pfsp_weight, ReplayBy.UNCERTAIN: uncertain_weight}
 
 
 class StepCallbacks(Protocol):
@@ -299,7 +303,7 @@ class SelfPlay:
 
         self._pay(rounds, replayed)
         result = StepResult(step, rounds, replayed, {}, {}, {}, 0.0, {})
-        self._update(result)
+        self._update(result, rng)
         clock.lap("update")
 
         self._remember(result)
@@ -455,7 +459,8 @@ class SelfPlay:
         share = self.config.curriculum.replay_share if Role.REASONER in self.learning else 0.0
         fresh = sum(len(r.hints) for r in rounds)
         count = round(fresh * share / (1 - share)) if share < 1 else fresh
-        entries = self.archive.draw(rng, count) if count else []
+        weight = REPLAY_WEIGHTS[self.config.curriculum.replay_by]
+        entries = self.archive.draw(rng, count, weight) if count else []
         return [self._replay(e) for e in entries]
 
     def _replay(self, entry: Entry) -> PlayedHint:
@@ -564,7 +569,7 @@ class SelfPlay:
         groups = {Role.REASONER: reasoner, Role.ADVERSARY: adversary}
         return {role: [g for g in found if g] if role in self.learning else [] for role, found in groups.items()}
 
-    def _update(self, result: StepResult) -> None:
+    def _update(self, result: StepResult, rng: random.Random) -> None:
         a, u = self.config.advantage, self.config.update
         # The last place to stop: from here on the step changes the loop's memory and the weights.
         self.callbacks.stage("update", 0, u.epochs)
@@ -593,7 +598,7 @@ class SelfPlay:
                         stats = self.backend_of(role).forward_backward(rows, self._loss(role, on_policy))
                         result.updates[role] = stats
             with self.timer.lap(TimePart.GRADIENT):
-                anchored = self._anchor(result.rounds)
+                anchored = self._anchor(result.rounds, rng)
             changed = [role for role in Role if batches[role] or (anchored and role is Role.REASONER)]
             if changed:
                 with self.timer.lap(TimePart.OPTIMISER):
@@ -609,14 +614,18 @@ class SelfPlay:
         result.updates |= dict(zip(called, stepped[0].updates, strict=False))
         return math.hypot(*(stats.grad_norm for stats in stepped))
 
-    def _anchor(self, rounds: Sequence[Round]) -> bool:
+    def _anchor(self, rounds: Sequence[Round], rng: random.Random) -> bool:
         """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage
         here, only the KL: what the Reasoner learns under hints must not be paid for with what it could do without
         them."""
         weight = self.config.reasoner.clean_anchor
         if weight == 0.0 or self.config.mode is Mode.CLEAN_RL or Role.REASONER not in self.learning:
             return False
-        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for r in rounds for x in (*r.clean, *r.needed)]
+        groups = [group for r in rounds for group in (r.clean, r.needed) if group]
+        if (share := self.config.reasoner.anchor_share) < 1.0:
+            # The loss is a mean over the rows, or over their tokens: it stays as large as it is over all of them.
+            groups = rng.sample(groups, math.ceil(share * len(groups)))
+        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for group in groups for x in group]
         return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
 
     def _row(self, role: Role, rollout: Rollout) -> TrainRow:

@@ -3,9 +3,12 @@
 import random
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
 
 from training.core.answers import AnswerGrader
-from training.core.archive import HintArchive
+from training.core.archive import HintArchive, pfsp_weight, uncertain_weight
 from training.core.curriculum import MasteryPool
 from training.core.prompts import Placement, join_hint
 from training.core.question_parser import move_question, safe_placements
@@ -16,7 +19,7 @@ from training.metrics import count_rollouts, rollout_rows, rollouts_per_step, st
 from training.problem_files import make_problems
 from training.rollouts.reader import opponent_step
 from training.runs.config import from_dict, parse_overrides
-from training.selfplay import SelfPlay
+from training.selfplay import SelfPlay, _Clock
 
 SMALL = ["rollout.questions=8", "rollout.clean=4", "rollout.hints=2", "rollout.hinted=2", "model.threads=1",
          "rollout.max_solution_tokens=48", "rollout.max_hint_tokens=24"]  # fmt: skip
@@ -143,6 +146,57 @@ def test_what_a_bounded_update_leaves_over_is_kept_or_dropped():
         loop = make_loop(*settings, f"update.reuse={str(reuse).lower()}")
         loop.step()
         assert (len(loop.buffers[Role.REASONER]) > 0) is reuse
+
+
+def test_replays_are_drawn_by_the_weight_that_the_run_names():
+    for name, weight in (("hard", pfsp_weight), ("uncertain", uncertain_weight)):
+        loop = make_loop(f"curriculum.replay_by={name}")
+        first = loop.step()
+        asked = []
+        loop.archive.draw = lambda rng, n, weight, asked=asked: asked.append(weight) or []
+        loop._draw_replays(first.rounds, random.Random(0))
+        assert asked == [weight]
+
+
+def test_the_anchor_is_computed_on_a_drawn_share_of_the_clean_questions():
+    loop = make_loop("reasoner.anchor_share=0.25", "reasoner.needed_share=0.5", "adversary.kl=0")
+    calls, train = [], loop.backend.forward_backward
+    loop.backend.forward_backward = lambda rows, loss: calls.append((rows, loss)) or train(rows, loss)
+    result = loop.step()
+    (rows,) = (rows for rows, loss in calls if loss.kl)
+    groups = [group for r in result.rounds for group in (r.clean, r.needed) if group]
+    assert len(rows) == 4 * 3 == 4 * len(groups) / 4
+    prompts = Counter(row.prompt for row in rows)
+    assert set(prompts.values()) == {4}
+    assert set(prompts) < {group[0].prompt for group in groups}
+    assert not any(row.advantage for row in rows)
+
+
+def test_the_gradient_of_a_drawn_anchor_is_on_average_that_of_the_whole():
+    loop, rng = make_loop("update.aggregation=sequence", "rollout.questions=4"), random.Random(0)
+    rounds = loop._draw_rounds(rng)
+    loop._play_clean_and_hints(rounds, rng, _Clock(loop.timer.now))
+    with torch.no_grad():
+        for parameter in loop.backend.model.parameters():
+            parameter.mul_(1.02)
+
+    class Only:
+        def __init__(self, place):
+            self.place = place
+
+        def sample(self, groups, count):
+            assert count == 1
+            return [groups[self.place]]
+
+    def gradient(share, rng):
+        loop.config = replace(loop.config, reasoner=replace(loop.config.reasoner, anchor_share=share))
+        loop.backend._optim().drop_gradients()
+        loop._anchor(rounds, rng)
+        return torch.cat([p.grad.flatten() for p in loop.backend.model.parameters()])
+
+    whole = gradient(1.0, None)
+    each = torch.stack([gradient(0.25, Only(place)) for place in range(4)])
+    torch.testing.assert_close(each.mean(0), whole, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
 
 
 def test_types_are_dealt_evenly_unless_each_is_drawn():

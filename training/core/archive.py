@@ -3,7 +3,7 @@ quality-diversity grid, and past Adversaries."""
 
 import heapq
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ FAMILIES_IN_GRID = 7
 def pfsp_weight(success: float) -> float:
     """(1 − w)² of the Reasoner's success w: what it fails at is met more often."""
     return (1 - success) ** 2 + FLOOR
+
+
+def uncertain_weight(success: float) -> float:
+    """w(1 − w): what it solves half the time is met more often, which is where solutions differ in their reward. Both
+    weights are those of AlphaStar's league (Vinyals et al. 2019, Nature 575)."""
+    return success * (1 - success) + FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ class HintArchive:
         for easiest in heapq.nlargest(excess, self._entries.values(), key=lambda e: (e.success, -e.seen)):
             del self._entries[easiest.id]
 
-    def draw(self, rng: random.Random, n: int) -> list[Entry]:
-        """Up to `n` distinct entries, by weight (1 − w)² (prioritised fictitious self-play)."""
-        keyed = [(rng.random() ** (1 / pfsp_weight(e.success)), e.id) for e in self._entries.values()]
+    def draw(self, rng: random.Random, n: int, weight: Callable[[float], float] = pfsp_weight) -> list[Entry]:
+        """Up to `n` distinct entries, by the weight of their success (prioritised fictitious self-play)."""
+        keyed = [(rng.random() ** (1 / weight(e.success)), e.id) for e in self._entries.values()]
         return [self._entries[id_] for _, id_ in sorted(keyed, reverse=True)[:n]]
 
     def report(self, id_: str, solved: float, step: int) -> None:

@@ -73,6 +73,15 @@ class Truncated(StrEnum):
     MASK = "mask"
 
 
+class ReplayBy(StrEnum):
+    """Which archived hints are replayed most, by the Reasoner's success w on them."""
+
+    HARD = "hard"
+    """Those it fails at: (1 − w)²."""
+    UNCERTAIN = "uncertain"
+    """Those it solves half the time: w(1 − w). A hint that is never or always solved has no gradient."""
+
+
 class HintPlacement(StrEnum):
     """Where a hint stands in R3. `append` is the paper's; `varied` is ours."""
 
@@ -203,6 +212,10 @@ class ReasonerConfig:
     clean_anchor: float = option(
         8.0, "Weight of a KL to the starting model on clean solutions: keeps skill without hints.", low=0, high=100
     )
+    anchor_share: float = option(
+        1.0, "Share of a step's clean questions, drawn each step, that the clean anchor is computed on: fewer cost "
+        "less, and the pull is as strong but noisier.", low=0.0, high=1.0,
+    )  # fmt: skip
     needed_share: float = option(
         0.0, "Share of a step's questions that R1 asks once more with the question before the story's last sentence: "
         "text after it must be used.", low=0.0, high=1.0,
@@ -251,6 +264,10 @@ class CurriculumConfig:
         "",
         "File of hints that the archive begins with, as `seirenes redteam export --to archive` writes it; empty: none.",
     )
+    replay_by: ReplayBy = option(
+        ReplayBy.HARD, "Which archived hints are replayed most. hard: those that the Reasoner fails at; uncertain: "
+        "those that it solves half the time, as hints that are never or always solved teach it nothing.",
+    )  # fmt: skip
     mastered_weight: float = option(0.25, "How often a mastered question is drawn, beside 1.", low=0.0, high=1.0)
     guard_margin: float = option(0.05, "Fall of clean held-out accuracy that raises the alarm.", low=0.0, high=1.0)
     guard_action: OnDrop = option(OnDrop.ALARM, "alarm, or roll_back to the last good checkpoint.")
@@ -549,8 +566,8 @@ def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str
 RESUMABLE = (
     "steps", "max_rollouts", "model.device", "model.dtype", "model.threads", "rollout.questions", "rollout.clean",
     "rollout.hints", "rollout.hinted", "rollout.max_solution_tokens", "rollout.max_hint_tokens", "adversary.kl",
-    "reasoner.clean_anchor", "update.learning_rate", "update.kl", "update.max_rows", "evaluation.every",
-    "checkpoint.every", "checkpoint.keep", "curriculum.archive",
+    "reasoner.clean_anchor", "reasoner.anchor_share", "update.learning_rate", "update.kl", "update.max_rows",
+    "evaluation.every", "checkpoint.every", "checkpoint.keep", "curriculum.archive",
 )  # fmt: skip
 """What may be changed when a run is resumed: the others decide what its figures before and after can be compared on,
 or are kept in its checkpoints."""

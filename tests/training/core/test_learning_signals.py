@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from training.core.advantages import (
     sequential_share,
     should_run_hinted,
 )
-from training.core.archive import ArchivedHint, HintArchive, PastAdversaries
+from training.core.archive import ArchivedHint, HintArchive, PastAdversaries, uncertain_weight
 from training.core.curriculum import CleanGuard, MasteryPool, type_quota
 from training.core.statistics import Interval, evenness, mcnemar_exact, newcombe, paired_bootstrap, pass_at_k, wilson
 from training.core.types import HintType, Outcome
@@ -170,6 +171,16 @@ def test_the_archive_replays_what_still_hurts_and_keeps_the_best_of_a_cell():
     assert again.state_dict() == archive.state_dict()
     assert again.coverage() == pytest.approx(1 / 84)
     assert easy != hard
+
+
+def test_uncertain_replays_are_of_hints_that_are_solved_half_the_time():
+    archive = HintArchive()
+    hint = ArchivedHint("p", HintType.CORRELATION_TRAP, "some words here", 1, "change")
+    never, half, always = (archive.add(hint, success=w, drop=0.1) for w in (0.0, 0.5, 1.0))
+    drawn = Counter(archive.draw(random.Random(i), 1, uncertain_weight)[0].id for i in range(400))
+    assert drawn[half] > 0.8 * 400
+    assert drawn[never] > 0
+    assert drawn[always] > 0
 
 
 @pytest.mark.parametrize(("first", "whole"), [(2, 4), (2, 8), (3, 4), (3, 8), (4, 6)])
