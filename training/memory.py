@@ -111,6 +111,8 @@ class Shape:
     vocabulary: int = 1536
     inner: int = 0
     """Width of the feed-forward layers; 0: three times the width."""
+    written_out: bool = True
+    """Whether the architecture has a training pass of our own, which keeps less for its gradients than autograd."""
 
     @property
     def inner_width(self) -> int:
@@ -126,7 +128,8 @@ def read_shape(folder: Path | None) -> Shape:
         head = int(found.get("head_dim") or width // heads)
         cache = head * int(found.get("num_key_value_heads") or heads)
         inner = int(found.get("intermediate_size") or 0)
-        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]), inner)
+        known = found.get("model_type") in WRITTEN_OUT
+        return Shape(int(found["num_hidden_layers"]), width, cache, int(found["vocab_size"]), inner, known)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError):
         return Shape()
 
@@ -144,6 +147,7 @@ class Part(StrEnum):
     LEARNING = "learning batch"
 
 
+WRITTEN_OUT = ("llama", "mistral", "qwen2", "qwen3")
 LIBRARIES_MB = 460.0
 """Of a trainer that has loaded torch, transformers and a model of no size."""
 PROMPT_TOKENS = 64
@@ -152,6 +156,8 @@ MAX_SEQUENCES = 512
 """Sequences decoded together at most."""
 CPU_BATCH_TOKENS = 1536
 """Tokens of a micro-batch on a CPU. More of them only leave its caches."""
+HEAD_LOGITS = 2**21
+"""Logits held at once by the training pass of our own, 8 MiB: they stay in the cache of the processor."""
 MAX_LOGITS = 2**26
 """Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
 JUDGE_BATCH = 16
@@ -186,8 +192,16 @@ def memory_parts(
     cell = 2 * shape.layers * shape.cache_width * size
     drawing = 4 * rows * shape.vocabulary * 4
     tokens = min(CPU_BATCH_TOKENS, r.questions * r.clean * solution)
-    learned = tokens * shape.layers * (20 * shape.width + 4 * shape.inner_width) * size
-    logits = 12 * min(MAX_LOGITS, tokens * LENGTH_SHARE * shape.vocabulary)
+    logits = tokens * LENGTH_SHARE * shape.vocabulary
+    if shape.written_out:
+        # Kept a token and layer: five of the width, the gate and its other half, keys and values (those of a prompt
+        # again for each completion), and scores, of heads that are 64 wide; beside them the gradients of one layer.
+        kept = 5 * shape.width + 6 * shape.cache_width + 2 * shape.inner_width + solution * shape.width / 64
+        learned = tokens * (shape.layers * kept + 10 * shape.width + 4 * shape.inner_width) * size
+        learned += 16 * min(HEAD_LOGITS, logits)
+    else:
+        learned = tokens * shape.layers * (20 * shape.width + 4 * shape.inner_width) * size
+        learned += 12 * min(MAX_LOGITS, logits)
     sampled = r.questions * (r.clean + r.hints * r.hinted) * LENGTH_SHARE * r.max_solution_tokens
     judging = 0
     if judge is not None:
@@ -201,7 +215,7 @@ def memory_parts(
         Part.OPTIMISER: (12 + masters) * trained,
         Part.ROLLOUTS: TOKEN_BYTES * sampled,
         Part.SAMPLING: rows * solution * cell + drawing,
-        Part.LEARNING: learned + logits,
+        Part.LEARNING: learned,
     }
     return {part: value / MIB for part, value in found.items()}
 

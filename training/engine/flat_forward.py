@@ -20,7 +20,7 @@ from torch.nn import functional
 from training.engine.base import Tokens, TrainRow
 from training.engine.decoder import Decoder, LayerWeights, LinearWeights, rotate, write_linear
 from training.engine.update import TokenLoss, Tree, cut_batches, plan_trees
-from training.memory import CPU_BATCH_TOKENS
+from training.memory import CPU_BATCH_TOKENS, HEAD_LOGITS
 
 MAX_PADDING = 1.2
 """Padded over needed scores of a bucket."""
@@ -28,9 +28,8 @@ BUCKET_SCORES = 2**21
 """Scores of all heads that a bucket holds at once, 8 MiB, unless one sequence alone has more."""
 MAX_SCORES = 2**26
 """Scores of one sequence, 256 MiB: a longer one is for an attention that never holds them."""
-HEAD_LOGITS = 2**21
-"""Logits held at once, 8 MiB: they stay in the cache of the processor. A slice has at least `MIN_SLICE` tokens."""
 MIN_SLICE = 64
+"""Tokens of a slice of logits at least, where `HEAD_LOGITS` would be fewer."""
 
 
 @dataclass(frozen=True)
