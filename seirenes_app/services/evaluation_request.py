@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from seirenes_app.services import evaluations
@@ -71,7 +71,7 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         (run,) = steps
         return evaluations.plan_crossplay(
             run, steps[run], problems=request.problems, samples=request.samples, max_tokens=request.max_tokens,
-            conditions=request.conditions, prompts=request.prompts,
+            conditions=request.conditions, prompts=request.prompts, budget=request.budget,
         )  # fmt: skip
     targets = _targets_of(request)
     suites = [
@@ -82,11 +82,11 @@ def make_plan(request: EvalRequest) -> EvalPlan:
         if suite is not None
     ]
     names = " and ".join(run.run_id for run in steps)
-    plan = evaluations.plan_evaluation(
+    return evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
+        budget=request.budget,
     )  # fmt: skip
-    return replace(plan, budget=request.budget)
 
 
 def _targets_of(request: EvalRequest) -> list[Target]:

@@ -116,7 +116,7 @@ def test_a_judge_that_is_not_there_cannot_be_used_and_no_judge_always_can(tasks,
 
 
 def test_measuring_a_judge_with_many_requests_is_asked_about_first(tasks, qtbot):
-    with ChatServer(lambda _: "no") as chat:
+    with FakeServer(lambda _: "no") as chat:
         dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions(f"{chat.address}#m"), "starter")
         qtbot.addWidget(dialog)
         dialog.open()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.evals import small_plan
 from helpers.model_folders import model_folder
+from helpers.openai_server import FakeServer
 from helpers.robustness_bench import Robustness
 
 from seirenes_app.inference.models import bundled_model
@@ -21,7 +22,7 @@ from seirenes_app.services.evaluations import EvaluationSummary
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft
 from seirenes_app.services.hint_authoring.suites import save_to_suite, suites_folder
 from seirenes_app.services.models.inventory import read_entry
-from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog
+from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, LimitsDialog
 from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, describe_progress
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog
@@ -264,6 +265,33 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
     bench.wait(bench.is_read)
     assert page.track.targets == ("starter",)
     assert any("finished" in text for text in bench.said)
+
+
+def test_an_endpoint_that_reaches_its_limit_says_so_and_goes_on_with_another_one(bench, monkeypatch):
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    page, bar = bench.page, bench.page.evaluation_bar
+    with FakeServer(say=lambda _body: "The answer is 12.") as server:
+        save_endpoint(Endpoint("mine", server.address, "m", concurrency=2))
+        asked = EvalRequest(models=("endpoint:mine",), problems=8, conditions=(Condition.CLEAN,))
+        page.evaluations.start(replace(asked, budget=SpendLimits(requests=3)))
+        bench.wait(lambda: bar.isVisible() and bar.resume.isVisible(), 60_000)
+        assert bar.summary.state.status is RunStatus.FAILED
+        assert bar.summary.state.rows == 0
+        assert "budget is used up" in bar.spent.text()
+        assert "3 requests" in bar.spent.text()
+        bar.resume.click()
+        dialog = page.dialogs.open_dialog
+        assert isinstance(dialog, LimitsDialog)
+        assert dialog.spend.requests.value() == 3
+        dialog.spend.requests.setValue(50)
+        dialog.go.click()
+        bench.wait(lambda: page.evaluations.live, 30_000)
+        bench.wait(lambda: not page.evaluations.live, 60_000)
+        (done,) = page.evaluations.summaries
+        assert done.state.status is RunStatus.FINISHED
+        assert done.state.rows == 8
+        assert server.bills == 8
+        assert "8 requests" in bar.spent.text()
 
 
 # ---------------------------------------------------------------------- prompts and token limit

@@ -25,7 +25,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.dialogs import PageDialog
-from seirenes_app.ui.widgets.labels import make_label, set_tone
+from seirenes_app.ui.widgets.labels import make_label, set_tone, wrap_anywhere
 from seirenes_app.ui.widgets.model_picker import argument_of
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.progress import Progress
@@ -89,6 +89,11 @@ class SpendRow(QWidget):
         self.money.setVisible(bool(currency))
         if not currency:
             self.money.setValue(0)
+
+    def render_limits(self, limits: SpendLimits) -> None:
+        self.requests.setValue(limits.requests or 0)
+        self.tokens.setValue(limits.tokens or 0)
+        self.money.setValue(limits.money or 0)
 
     @property
     def limits(self) -> SpendLimits:
@@ -373,6 +378,34 @@ class EvaluateDialog(PageDialog):
 
     def _do_start(self) -> None:
         self.startRequested.emit(self.request)
+        self.accept()
+
+
+class LimitsDialog(PageDialog):
+    """What the endpoints of an evaluation may take, changed before it is resumed. Emits the limits."""
+
+    resumeRequested = Signal(object)  # SpendLimits
+
+    def __init__(
+        self, name: str, limits: SpendLimits, spent: str, currency: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__("Resume the evaluation", parent)
+        text = (
+            f"{name} has limits on what its endpoints may take in all, before and after now. What was paid for is kept "
+            "and not asked again."
+        )
+        self.spend = SpendRow()
+        self.spend.render_currency(currency)
+        self.spend.render_limits(limits)
+        spent_label = wrap_anywhere(make_label(spent, "small", wrap=True))
+        fill(self.body, make_label(text, "muted", wrap=True), spent_label, make_label("At most", "small"), self.spend)
+        self.go = make_button("Resume", "resume", kind="primary", clicked=self._resume)
+        self.go.setDefault(True)
+        fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.go)
+        self.spend.requests.setFocus()
+
+    def _resume(self) -> None:
+        self.resumeRequested.emit(self.spend.limits)
         self.accept()
 
 

@@ -16,6 +16,7 @@ from seirenes_app.services.evaluations import (
     launch,
     read_evaluation,
     say_time_left,
+    set_budget,
 )
 from seirenes_app.services.formatting import count_of, format_count, percent
 from seirenes_app.services.models.endpoints import meter_text
@@ -29,6 +30,7 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import Progress
 from training.evaluation.eval_dir import EvalDir
+from training.evaluation.plan import SpendLimits
 from training.runs.control import CommandKind, send_command
 from training.runs.processes import FORCE, StopEscalation
 from training.runs.status import RunStatus
@@ -121,9 +123,15 @@ class EvaluationMonitor(QObject):
         self.started.emit(paths)
         self.refresh()
 
-    def resume(self, paths: EvalDir) -> None:
-        """Start one again that stopped, failed or crashed."""
-        self._do(lambda: launch(paths), lambda _pid: self._on_started(paths), "Could not resume the evaluation")
+    def resume(self, paths: EvalDir, limits: SpendLimits | None = None) -> None:
+        """Start one again that stopped, failed or crashed; with other `limits` on what its endpoints may take."""
+
+        def work() -> int:
+            if limits is not None:
+                set_budget(paths, limits)
+            return launch(paths)
+
+        self._do(work, lambda _pid: self._on_started(paths), "Could not resume the evaluation")
 
     def pause(self, paths: EvalDir) -> None:
         self._do(lambda: send_command(paths, CommandKind.PAUSE), None, "Could not pause the evaluation")

@@ -49,8 +49,14 @@ from seirenes_app.ui.pages.robustness.controller import (
     rollouts_behind,
 )
 from seirenes_app.ui.pages.robustness.cross_play_view import CrossPlayView
-from seirenes_app.ui.pages.robustness.dialogs import CROSS_PLAY, EvaluateDialog, ProblemDialog, RegradeDialog
-from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor
+from seirenes_app.ui.pages.robustness.dialogs import (
+    CROSS_PLAY,
+    EvaluateDialog,
+    LimitsDialog,
+    ProblemDialog,
+    RegradeDialog,
+)
+from seirenes_app.ui.pages.robustness.evaluations import EvaluationBar, EvaluationMonitor, describe_spent
 from seirenes_app.ui.pages.robustness.hints_view import NO_RUN as NO_HINT_RUN
 from seirenes_app.ui.pages.robustness.hints_view import HintsView
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
@@ -69,6 +75,7 @@ from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.source_menu import RECORDED_NAME, SourceMenu
 from training.core.types import Condition
 from training.evaluation.eval_dir import EvalDir
+from training.evaluation.plan import NO_LIMITS
 from training.evaluation.regrade import Regraded, regrade
 from training.evaluation.suites.manifest import SuiteManifest
 from training.evaluation.suites.repository import SuiteRepository
@@ -301,7 +308,7 @@ class RobustnessPage(Page):
         monitor.ended.connect(self._on_ended)
         monitor.failed.connect(self.problem)
         bar.stopRequested.connect(monitor.stop)
-        bar.resumeRequested.connect(monitor.resume)
+        bar.resumeRequested.connect(self._resume)
         bar.pauseRequested.connect(monitor.pause)
         bar.unpauseRequested.connect(monitor.unpause)
         bar.openRequested.connect(lambda paths: self.open_source(paths.root))
@@ -576,6 +583,19 @@ class RobustnessPage(Page):
             self.dialogs.show_dialog(dialog)
 
         self._tasks.run(read, show, key="evaluate")
+
+    def _resume(self, paths: EvalDir) -> None:
+        """At once, or after the limits on what its endpoints may take were looked at again."""
+        summary = self.evaluations.find(paths.root)
+        plan = summary.plan if summary is not None else None
+        if summary is None or plan is None or plan.budget == NO_LIMITS:
+            self.evaluations.resume(paths)
+            return
+        meters = summary.state.meters.values() if summary.state is not None else ()
+        currency = next((meter.currency for meter in meters if meter.currency), "")
+        dialog = LimitsDialog(evaluation_name(summary), plan.budget, describe_spent(summary), currency, self)
+        dialog.resumeRequested.connect(lambda limits: self.evaluations.resume(paths, limits))
+        self.dialogs.show_dialog(dialog)
 
     def _on_started(self, paths: EvalDir) -> None:
         if self._compare_next:
