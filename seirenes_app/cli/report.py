@@ -109,7 +109,7 @@ def _parts(found: Report) -> Iterator[RenderableType]:
 
 
 def _beside_tracks(source: SourceSection) -> Iterator[RenderableType]:
-    """Cross-play, and what the Adversary learned."""
+    """Cross-play, what the hints do to several models, and what the Adversary learned."""
     if source.matrix is not None:
         yield from _section(source.matrix.title)
         yield _table(
@@ -117,6 +117,8 @@ def _beside_tracks(source: SourceSection) -> Iterator[RenderableType]:
             _matrix_rows(source.matrix),
         )
         yield from map(_point, source.matrix.sentences)
+    for found in source.transfers:
+        yield from _section(f"Transfer of hints: {found.suite}", (*found.sentences, *found.warnings))
     if source.hints is not None:
         yield from _section("What the Adversary learned", summarise(source.hints))
 

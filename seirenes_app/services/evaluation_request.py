@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seirenes_app.services import evaluations
+from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.transfer_request import suite_of_run
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
 from training.errors import UserError
 from training.evaluation.eval_dir import describe_suite
-from training.evaluation.plan import USUAL_HINTS, EvalPlan, SpendLimits, Target
+from training.evaluation.plan import USUAL_HINTS, EvalPlan, SpendLimits, SuiteRef, Target
+from training.evaluation.suites.repository import SuiteRepository
 from training.runs.paths import RunPaths
 
 FROZEN = ""  # `EvalRequest.suite` of the built-in suite
+HINTS_OF = "hints-of:"
+"""Before a run's folder as `EvalRequest.suite`: the strongest hints of that run, which become a suite at the start."""
 
 
 def evaluation_name(summary: evaluations.EvaluationSummary) -> str:
@@ -24,9 +29,9 @@ def evaluation_name(summary: evaluations.EvaluationSummary) -> str:
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """`checkpoints` are (run, step) pairs; `models` are 'starter', folders, GGUF files and hub ids. `suite` is a
-    folder, or empty for the built-in one; `second_suite` a further one, None for none. `cross_play`: Reasoners of the
-    checkpoints against hints that these checkpoints write."""
+    """`checkpoints` are (run, step) pairs; `models` are 'starter', folders, GGUF files, hub ids and endpoints. `suite`
+    is a folder, HINTS_OF with a run's, or empty for the built-in one; `second_suite` a further one, None for none.
+    `cross_play`: Reasoners of the checkpoints against hints that these checkpoints write."""
 
     checkpoints: tuple[tuple[RunPaths, int], ...] = ()
     models: tuple[str, ...] = ()
@@ -74,19 +79,23 @@ def make_plan(request: EvalRequest) -> EvalPlan:
             conditions=request.conditions, prompts=request.prompts, budget=request.budget,
         )  # fmt: skip
     targets = _targets_of(request)
-    suites = [
-        evaluations.frozen_suite_ref(request.problems)
-        if suite == FROZEN
-        else describe_suite(Path(suite), request.problems)
-        for suite in (request.suite, request.second_suite)
-        if suite is not None
-    ]
+    suites = [_suite_of(suite, request) for suite in (request.suite, request.second_suite) if suite is not None]
     names = " and ".join(run.run_id for run in steps)
     return evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
         budget=request.budget,
     )  # fmt: skip
+
+
+def _suite_of(suite: str, request: EvalRequest) -> SuiteRef:
+    if suite == FROZEN:
+        return evaluations.frozen_suite_ref(request.problems)
+    if suite.startswith(HINTS_OF):
+        run = RunPaths(Path(suite.removeprefix(HINTS_OF)))
+        found = suite_of_run(run, request.problems, evaluations.SEED, SuiteRepository(suites_folder()))
+        return describe_suite(found, request.problems)
+    return describe_suite(Path(suite), request.problems)
 
 
 def _targets_of(request: EvalRequest) -> list[Target]:
@@ -117,7 +126,8 @@ def find_asking(request: EvalRequest) -> Asking:
 
 
 def count_rows(request: EvalRequest, hints: int = USUAL_HINTS) -> int:
-    """Completions it takes, with the usual number of hints a problem."""
+    """Completions it takes, with the usual number of hints a problem; of a run's strongest hints there is one."""
+    hints = 1 if request.suite.startswith(HINTS_OF) else hints
     prompts = {Condition.CLEAN: 1, Condition.HINTED: hints, Condition.PLACEBO: hints, Condition.NEEDED: 1}
     checkpoints = len(request.checkpoints)
     if request.cross_play:

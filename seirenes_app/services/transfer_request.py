@@ -99,7 +99,7 @@ def hints_suite(request: TransferRequest, suites: SuiteRepository) -> SuiteRef:
             raise UserError(
                 f"{request.hints!r} is neither a run nor a suite. List them with: seirenes runs, seirenes suite list"
             )
-        return describe_suite(_suite_of_run(run, request, suites))
+        return describe_suite(suite_of_run(run, request.problems or PROBLEMS, request.seed, suites))
     return describe_suite(folder, request.problems or 0)
 
 
@@ -110,15 +110,14 @@ def _suite_folder(name: str, suites: SuiteRepository) -> Path | None:
     return None
 
 
-def _suite_of_run(run: RunPaths, request: TransferRequest, suites: SuiteRepository) -> Path:
-    """The strongest hints of the run, one a problem, chosen by what they did to its own Reasoner."""
-    wanted = request.problems or PROBLEMS
-    order = SuiteOrder("", Source.RUN, (str(run.root),), Writer.ARCHIVE, problems=wanted, seed=request.seed)
+def suite_of_run(run: RunPaths, wanted: int, seed: int, suites: SuiteRepository) -> Path:
+    """The suite of the strongest hints of a run on so many problems, chosen by what they did to its own Reasoner."""
+    order = SuiteOrder("", Source.RUN, (str(run.root),), Writer.ARCHIVE, problems=wanted, seed=seed)
     names = (f"{_short(run.run_id)} hints {wanted}{f' ({n})' if n > 1 else ''}" for n in range(1, 1000))
     known = suites.manifests()
     by_name = {folder.name: manifest for folder, manifest in known.items()}
     for name in names:
-        if name in by_name and not _is_of(by_name[name], run, request, wanted):
+        if name in by_name and not _is_of(by_name[name], run, wanted, seed):
             continue
         if name in by_name:
             return suites.root / name
@@ -135,12 +134,12 @@ def _short(run_id: str) -> str:
     return run_id[:36].rstrip(".-_ ") or "run"
 
 
-def _is_of(manifest: SuiteManifest, run: RunPaths, request: TransferRequest, problems: int) -> bool:
+def _is_of(manifest: SuiteManifest, run: RunPaths, problems: int, seed: int) -> bool:
     """Whether a suite holds the hints that the run has now."""
     recipe = manifest.recipe
     newest = max((int(f.name[5:]) for f in run.checkpoints.glob("step_*") if f.name[5:].isdigit()), default=None)
     source = f"the archive of step_{newest:06d}" if newest is not None else ""
-    same = (recipe.get("run"), recipe.get("problems"), recipe.get("seed")) == (run.run_id, problems, request.seed)
+    same = (recipe.get("run"), recipe.get("problems"), recipe.get("seed")) == (run.run_id, problems, seed)
     return same and (recipe.get("source") == source or not str(recipe.get("source")).startswith("the archive"))
 
 

@@ -30,6 +30,7 @@ from seirenes_app.services.robustness.comparison import compare_runs
 from seirenes_app.services.robustness.panels import text_table
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.sources import Source
+from seirenes_app.services.robustness.transfer import Transfer, is_between_models, transfers
 from seirenes_app.services.robustness.types import (
     Basis,
     Chart,
@@ -297,6 +298,8 @@ class SourceSection:
     matrix: MatrixPanel | None
     hints: HintAnalysis | None = None
     """What the Adversary of a run learned; None for evaluations, and for runs without hints."""
+    transfers: tuple[Transfer, ...] = ()
+    """What the hints do to several models, of each suite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +471,7 @@ def _source(results: ResultSource) -> SourceSection:
         source.name, _source_facts(source), _facts(state.machine if state else {}),
         _facts(state.versions if state else {}), configuration, (*results.warnings, *unread), sections,
         results.crossplay(), hints,
+        transfers(source) if source.plan is not None and is_between_models(source.plan) else (),
     )  # fmt: skip
 
 

@@ -16,9 +16,11 @@ from seirenes_app.services.charts.style import DARK, LIGHT
 from seirenes_app.services.formatting import percent_interval
 from seirenes_app.services.hint_figures import HintAnalysis
 from seirenes_app.services.report.document import CampaignSection, Report, StudySection, panel_table, report_of
+from seirenes_app.services.robustness import transfer
 from seirenes_app.services.robustness.checkpoint_figures import HEADLINE_COLUMNS
 from seirenes_app.services.robustness.cross_play import text_table as matrix_table
 from seirenes_app.services.robustness.domain_transfer import CONDITIONS
+from seirenes_app.services.robustness.transfer import Transfer
 from seirenes_app.services.robustness.types import COMPARISON_COLUMNS, Panel
 from seirenes_app.services.study.results import TEXTS
 from training.resources import data_folder
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+TRANSFER_HINTS = 40  # that are listed; the verb writes all of them to a CSV file
 HEADLINE_NOTE = (
     "The same problems and texts at both ends. Intervals are 95%, over problems; the change is paired, in points, with "
     "a bootstrap over problems; p is McNemar's, with problems as clusters."
@@ -66,12 +69,18 @@ def report_html(report: Report) -> str:
             for f in hint_figures.figures_of(found)
         ]
 
+    def transfer_chart(found: Transfer) -> Markup:
+        data = transfer.loss_chart(found)
+        label = f"Loss beyond neutral text, by model. {' '.join(found.sentences)}"
+        return Markup(visible_controls(chart_svg(data, label)) if data is not None else "")
+
     return _environment().get_template("report.html.j2").render(
         report=report, chart=chart, study_charts=study_charts, red_team_charts=red_team_charts,
         hints=hint_figures, hint_charts=hint_charts,
         panel_table=panel_table, matrix_table=matrix_table, headline_note=HEADLINE_NOTE,
         headline_columns=HEADLINE_COLUMNS, comparison_columns=COMPARISON_COLUMNS,
-        transfer_conditions=CONDITIONS,
+        transfer_conditions=CONDITIONS, transfer=transfer, transfer_chart=transfer_chart,
+        transfer_hints=TRANSFER_HINTS,
         light=Markup(palette_css(LIGHT)), dark=Markup(palette_css(DARK)),
     )  # fmt: skip
 

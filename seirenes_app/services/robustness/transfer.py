@@ -50,6 +50,10 @@ from training.evaluation.store_reader import StoreReader
 LEVEL = 0.05
 _APART = 0.1  # of the markers of one model
 FEWEST_MODELS = 2
+MOST_AGREEMENTS = 28
+"""Pairs of models whose rank correlation is computed: those of eight models."""
+_RANKED = 400_000
+"""Hints that the resamples of a rank correlation may draw in all."""
 NOTE = (
     "Loss: accuracy beside a neutral text of the hint's length minus accuracy beside the hint, in points: above zero "
     "the hints do harm that neutral text does not. Hint and neutral text are a pair. Intervals are bootstraps over "
@@ -166,6 +170,11 @@ def transfers(source: Source) -> tuple[Transfer, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def is_between_models(plan: EvalPlan) -> bool:
+    """Whether it has models that are not all checkpoints of one run: of those, the charts over checkpoints say more."""
+    return len({t.run or t.name for t in plan.targets}) >= FEWEST_MODELS
+
+
 def transfer_of(
     cells: OutcomeArrays, plan: EvalPlan, suite: str, texts: Mapping[tuple[int, int], PromptText]
 ) -> Transfer | None:
@@ -178,9 +187,8 @@ def transfer_of(
         return None
     models = tuple(_adjust_models([_model(each, suite) for each in asked]))
     hints = _hints(asked, models, texts)
-    agreements = tuple(
-        _agreement(hints, models, first, second) for first, second in itertools.combinations(range(len(models)), 2)
-    )
+    pairs = itertools.islice(itertools.combinations(range(len(models)), 2), MOST_AGREEMENTS)
+    agreements = tuple(_agreement(hints, models, first, second) for first, second in pairs)
     sides = {f"{m.model}'s {c}": rate.unread for m in models for c, rate in m.rates.items()}
     return Transfer(
         suite, asking(plan), plan.samples, models, hints, agreements,
@@ -319,7 +327,7 @@ def _agreement(hints: Sequence[HintTransfer], models: Sequence[ModelTransfer], f
     value = None
     if pairs:
         a, b, clusters = zip(*pairs, strict=True)
-        value = rank_correlation(a, b, clusters)
+        value = rank_correlation(a, b, clusters, samples=max(200, min(2000, _RANKED // len(pairs))))
     return Agreement(models[first].model, models[second].model, value, len(pairs))
 
 

@@ -266,6 +266,26 @@ class FigureCard(QFrame):
         raise NotImplementedError
 
 
+class TableCard(FigureCard):
+    """A figure that is a table."""
+
+    def __init__(self, title: str, height: int = 200, parent: QWidget | None = None) -> None:
+        super().__init__(title, None, height, parent)
+        self.put_picture(self.table)
+        self.table_button.hide()
+        self.render_texts("", "", EMPTY, empty=True)
+
+    def render_table(self, sentence: str, note: str, table: DataTable, shown: DataTable) -> None:
+        """`table` are the numbers for a CSV file, `shown` the same to read; without rows the sentence says why."""
+        self.render_texts(sentence, note, table, empty=not shown.rows, shown=shown)
+        self._stack.setCurrentWidget(self.table if shown.rows else self.empty)
+        fit_columns(self.table)
+
+    def save_picture(self, path: Path) -> None:
+        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
+            raise ValueError("this is a table: save it as CSV or PNG")
+
+
 class ChartCard(FigureCard):
     """Legend and canvas of a chart, drawn when its turn comes."""
 

@@ -21,5 +21,6 @@ ACTIONS = (
     ActionSpec("robustness.compare", "Compare runs", "Alt+4"),
     ActionSpec("robustness.studies", "Studies", "Alt+5"),
     ActionSpec("robustness.hints", "What the Adversary learned", "Alt+6"),
+    ActionSpec("robustness.transfer", "Transfer of hints", "Alt+7"),
     ActionSpec("robustness.table", "Show the chart or its table", "Ctrl+T"),
 )

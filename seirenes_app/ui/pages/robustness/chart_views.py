@@ -25,7 +25,7 @@ from seirenes_app.services.robustness.types import (
     Panel,
     Track,
 )
-from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard, FigureCard, fit_columns
+from seirenes_app.ui.charts.card import EMPTY, CardGrid, ChartCard, FigureCard, TableCard, fit_columns
 from seirenes_app.ui.pages.robustness.controller import Comparable
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, SPACE_6, current_theme
 from seirenes_app.ui.widgets.badges import BadgeStyle
@@ -243,27 +243,16 @@ def describe_track(track: Track) -> str:
     )
 
 
-class DifferencesCard(FigureCard):
+class DifferencesCard(TableCard):
     """The paired differences, as a table."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Paired differences", None, 190, parent)
-        self.put_picture(self.table)
-        self.table_button.hide()
+        super().__init__("Paired differences", 190, parent)
         self.note_shown = True
-        self.render_texts("", "", EMPTY, empty=True)
 
     def render_comparison(self, found: Comparison) -> None:
         *lines, note = found.sentences or ("",)
-        self.render_texts(
-            "\n".join(lines), note, found.table, empty=not found.lines, shown=DataTable(COMPARISON_COLUMNS, found.rows)
-        )
-        self._stack.setCurrentWidget(self.table if found.lines else self.empty)
-        fit_columns(self.table)
-
-    def save_picture(self, path: Path) -> None:
-        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
-            raise ValueError("the differences are a table: save it as CSV or PNG")
+        self.render_table("\n".join(lines), note, found.table, DataTable(COMPARISON_COLUMNS, found.rows))
 
 
 class TransferCard(FigureCard):

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QDoubleSpinBox, 
 
 from seirenes_app.services.answer_reading import describe_regraded, older_rows, outcome_changes
 from seirenes_app.services.evaluation_estimate import TimeRange, precision_text, request_costs
-from seirenes_app.services.evaluation_request import FROZEN, Asking, EvalRequest, count_rows, find_asking
+from seirenes_app.services.evaluation_request import FROZEN, HINTS_OF, Asking, EvalRequest, count_rows, find_asking
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
 from seirenes_app.services.formatting import count_of
@@ -52,6 +52,7 @@ CONDITIONS = {
     Condition.NEEDED: "The question before the story's last sentence: text after it must be used",
 }
 DEFAULT_PROBLEMS, DEFAULT_CROSS_PLAY_PROBLEMS, DEFAULT_TOKENS = 200, 60, 128
+TRANSFER_PROBLEMS = 100
 PICKS: dict[str, Callable[[int, int], bool]] = {
     "All checkpoints": lambda i, n: True,
     "First and last": lambda i, n: i in (0, n - 1),
@@ -212,6 +213,8 @@ class EvaluateDialog(PageDialog):
         box = QComboBox()
         box.setAccessibleName(name)
         box.addItem("The built-in frozen suite: held-out problems, phrasings and hints", FROZEN)
+        for run in self._checkpoints:
+            box.addItem(f"The strongest hints of {run.run_id}, one a problem", HINTS_OF + str(run.root))
         for folder, manifest in self._suites.items():
             box.addItem(f"{manifest.name}: {count_of(manifest.problems, 'problem')}", str(folder))
         ignore_wheel(box)
@@ -280,6 +283,12 @@ class EvaluateDialog(PageDialog):
         """Evaluate this model and nothing else."""
         self.targets.tick(lambda _value: False)
         self.add_model(entry)
+
+    def choose_hints(self, run: RunPaths) -> None:
+        """The strongest hints of a run, on the last of its checkpoints and on what else is ticked: a transfer."""
+        self.suite.setCurrentIndex(max(0, self.suite.findData(HINTS_OF + str(run.root))))
+        self._tick(lambda place, n: place == n - 1)
+        self.problems.setValue(TRANSFER_PROBLEMS)
 
     @property
     def request(self) -> EvalRequest:

@@ -14,7 +14,7 @@ from seirenes_app.services import hint_figures
 from seirenes_app.services.charts.data import ChartData
 from seirenes_app.services.hint_figures import HintAnalysis
 from seirenes_app.services.robustness.types import DataTable
-from seirenes_app.ui.charts.card import EMPTY, ChartCard, FigureCard, fit_columns
+from seirenes_app.ui.charts.card import EMPTY, ChartCard, TableCard
 from seirenes_app.ui.theme import SPACE_2, SPACE_4
 from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row
 from seirenes_app.ui.widgets.buttons import make_button
@@ -73,29 +73,24 @@ class FigureOf(ChartCard):
         self.render_texts(sentence, note, table, empty=chart is None, shown=shown)
 
 
-class FormsCard(FigureCard):
+class FormsCard(TableCard):
     """Forms of hints with what became of them, and examples of the chosen one."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Forms, with examples", None, TABLE_ROWS_HEIGHT, parent)
-        self.put_picture(self.table)
-        self.table_button.hide()
+        super().__init__("Forms, with examples", TABLE_ROWS_HEIGHT, parent)
         self.examples = make_label("", wrap=True, select=True)
         self.examples.setAccessibleName("Examples of the chosen form")
         self.examples.setMinimumHeight(5 * self.examples.fontMetrics().lineSpacing())
         self.layout().insertWidget(3, self.examples)
         self._clusters: tuple[HintCluster, ...] = ()
         self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
-        self.render_texts("", "", EMPTY, empty=True)
 
     def render_analysis(self, found: HintAnalysis) -> None:
         self._clusters = found.clusters
-        self.render_texts(
+        self.render_table(
             hint_figures.third_text(found), hint_figures.CLUSTER_NOTE, hint_figures.cluster_table(found),
-            empty=not found.clusters, shown=hint_figures.cluster_text(found),
+            hint_figures.cluster_text(found),
         )  # fmt: skip
-        self._stack.setCurrentWidget(self.table if found.clusters else self.empty)
-        fit_columns(self.table)
         self.table.setColumnWidth(0, FORM_WIDTH)
         if found.clusters:
             self.table.selectRow(0)
@@ -108,10 +103,6 @@ class FormsCard(FigureCard):
             return
         cluster = self._clusters[place]
         self.examples.setText("\n".join((cluster.shape, *hint_figures.example_lines(cluster))))
-
-    def save_picture(self, path: Path) -> None:
-        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
-            raise ValueError("the forms are a table: save it as CSV or PNG")
 
 
 class HintsView(QWidget):

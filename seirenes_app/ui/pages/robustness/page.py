@@ -24,6 +24,7 @@ from seirenes_app.services.models.inventory import ModelEntry
 from seirenes_app.services.report.html import write_report
 from seirenes_app.services.robustness.checkpoint_replay import CheckpointReplay, ReplayPlan
 from seirenes_app.services.robustness.result_source import ResultSource
+from seirenes_app.services.robustness.transfer import transfers
 from seirenes_app.services.robustness.types import (
     Basis,
     CheckpointReplayResult,
@@ -62,6 +63,7 @@ from seirenes_app.ui.pages.robustness.hints_view import HintsView
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
 from seirenes_app.ui.pages.robustness.study_view import NewStudyDialog, StudyMonitor, StudyView
+from seirenes_app.ui.pages.robustness.transfer_view import TransferView
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
@@ -97,6 +99,7 @@ class View(StrEnum):
     COMPARE = "compare"
     STUDIES = "studies"
     HINTS = "hints"
+    TRANSFER = "transfer"
 
 
 SEGMENTS = (
@@ -106,6 +109,7 @@ SEGMENTS = (
     Segment(View.COMPARE, "Compare runs", tip="Several runs on the same suite (Alt+4)"),
     Segment(View.STUDIES, "Studies", tip="Variants × seeds with a best response to each (Alt+5)"),
     Segment(View.HINTS, "Hints", tip="What the Adversary of the run learned (Alt+6)"),
+    Segment(View.TRANSFER, "Transfer", tip="What hints of one model do to others (Alt+7)"),
 )
 
 
@@ -194,7 +198,7 @@ class ViewStack(QWidget):
 
 
 class RobustnessPage(Page):
-    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+6 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
+    """Keys: Ctrl+L chooses a run, Alt+1 to Alt+7 a view, Ctrl+E evaluates; on a chart arrows and Enter."""
 
     key = "robustness"
 
@@ -222,6 +226,8 @@ class RobustnessPage(Page):
         self._tasks, self._prompt_tasks = TaskRunner(self, threads=1), TaskRunner(self)
         self.track: Track | None = None
         self._opened: Opened | None = None
+        self._transfer_of: Opened | None = None
+        """What the transfer that is shown was read from."""
         self._refused: tuple[str, bool] | None = None
         """Why the folder that was opened last has no figures, and whether it only has none yet."""
         self._compare_next = False
@@ -248,15 +254,15 @@ class RobustnessPage(Page):
         self.source_menu = self.header.source_menu
         self.source_menu.run_name = self._runs.name_of
         self.grid, self.cross_play, self.replay = ChartGrid(), CrossPlayView(), CheckpointReplayView()
-        self.compare, self.hints = CompareView(), HintsView()
+        self.compare, self.hints, self.transfer = CompareView(), HintsView(), TransferView()
         self.studies = StudyMonitor(parent=self)
         self.study_view = StudyView(self.studies)
-        views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view, self.hints)
+        views = (self.grid, self.cross_play, self.replay, self.compare, self.study_view, self.hints, self.transfer)
         self.stack = ViewStack(dict(zip(View, views, strict=True)))
         self.cards = (
             *self.grid.cards.values(), *self.compare.panels, self.compare.differences, self.compare.transfer,
             self.cross_play.card,
-            self.replay.card, *self.study_view.cards, *self.hints.cards,
+            self.replay.card, *self.study_view.cards, *self.hints.cards, *self.transfer.cards,
         )  # fmt: skip
         # Below the views: what comes late moves nothing under the pointer.
         self.evaluation_bar = EvaluationBar()
@@ -302,6 +308,7 @@ class RobustnessPage(Page):
         self.replay.cancelRequested.connect(self._cancel_replay)
         self.hints.analyseRequested.connect(self._analyse_hints)
         self.hints.cancelRequested.connect(self._cancel_hints)
+        self.transfer.measureRequested.connect(self.ask_transfer)
         monitor, bar = self.evaluations, self.evaluation_bar
         monitor.changed.connect(self._on_sources)
         monitor.started.connect(self._on_started)
@@ -353,6 +360,8 @@ class RobustnessPage(Page):
             drew = self.study_view.draw_next()
         elif self.stack.view is View.HINTS:
             drew = self.hints.draw_next()
+        elif self.stack.view is View.TRANSFER:
+            drew = self.transfer.draw_next()
         # One draw a tick. Where there may be more to draw, the next tick comes as soon as events have been handled.
         self._draw_timer.setInterval(BUSY_MS if drew else DRAW_MS)
 
@@ -474,11 +483,25 @@ class RobustnessPage(Page):
             self.stack.show_view(view)
             if view is View.HINTS:
                 self._show_hints()
+            elif view is View.TRANSFER:
+                self._show_transfer()
             self._render_tools()
         elif self.root is None:
             self.show_nothing()
         elif self._refused is not None:
             self._show_refused(*self._refused)
+
+    def _show_transfer(self) -> None:
+        """Read the transfer of what is open, unless it is shown already."""
+        if self._opened is None or self._transfer_of is self._opened:
+            return
+        # Figures that grew are read again in silence.
+        if self._transfer_of is None or self._transfer_of.root != self._opened.root:
+            self.transfer.render_waiting()
+        self._transfer_of = self._opened
+        self.controller.ask(
+            lambda source: transfers(source.source), self.transfer.render_transfers, self.transfer.render_none
+        )
 
     def _ask_study(self) -> None:
         dialog = NewStudyDialog(self._prompt_tasks, parent=self)
@@ -551,6 +574,11 @@ class RobustnessPage(Page):
         else:
             self._ask_evaluate([run] if run is not None else [], cross_play=self.stack.view is View.CROSS_PLAY)
 
+    def ask_transfer(self) -> None:
+        """Ask which models are to be asked with the hints of the run that is shown, or of the recorded one."""
+        run = self._shown_run() or self._recorded
+        self._ask_evaluate([run] if run is not None else [], transfer=True)
+
     def _choose_model(self, dialog: EvaluateDialog) -> None:
         picker = ModelPicker("Add a model", "Add it", self._models, parent=dialog)
         picker.chosen.connect(dialog.add_model)
@@ -561,7 +589,7 @@ class RobustnessPage(Page):
 
     def _ask_evaluate(
         self, runs: Sequence[RunPaths], *, model: ModelEntry | None = None, cross_play: bool = False,
-        for_compare: bool = False,
+        for_compare: bool = False, transfer: bool = False,
     ) -> None:  # fmt: skip
         """Show the dialog; suites and checkpoints are looked up first."""
 
@@ -577,6 +605,8 @@ class RobustnessPage(Page):
                 dialog.kind.buttons[CROSS_PLAY].click()
             if model is not None:
                 dialog.tick_only(model)
+            if transfer and runs:
+                dialog.choose_hints(runs[0])
             dialog.modelRequested.connect(lambda: self._choose_model(dialog))
             dialog.startRequested.connect(self.evaluations.start)
             dialog.accepted.connect(lambda: setattr(self, "_compare_next", for_compare))

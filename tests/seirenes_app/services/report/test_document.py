@@ -6,6 +6,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+from helpers.evals import fill, small_plan
 from helpers.html_page import Page
 from helpers.robust_runs import evaluate_run, write_run
 from rich.console import Console
@@ -17,6 +18,7 @@ from seirenes_app.services.report.html import report_html, visible_controls
 from seirenes_app.services.robustness.result_source import ResultSource
 from seirenes_app.services.robustness.types import Chart
 from seirenes_app.services.run_report import before_after, write_report
+from training.core.types import Condition
 from training.evaluation.run_store import run_eval_dir
 from training.runs.events import EventKind, EventLog
 
@@ -188,3 +190,18 @@ def test_a_run_gets_its_chart_and_report(tmp_path):
     assert labels[:2] == ["clean", "hinted, all types"]
     assert labels[-2:] == ["placebo", "needed"]
     assert before_after(write_run(tmp_path / "one", {0: {"clean": 1, "hinted": 1, "placebo": 1}})) is None
+
+
+def test_hints_on_several_models_have_a_section(tmp_path):
+    def rule(key, problem):
+        fooled = key.condition is Condition.HINTED and key.target == "a" and key.item % 4
+        return "-7" if fooled else problem.answer
+
+    paths = fill(tmp_path, small_plan(20, ("a", "b<i>")), rule)
+    report = report_of([paths.root])
+    page = report_html(report)
+    assert "<h2>Transfer of hints: frozen2-1-20</h2>" in page
+    assert "a: the hints cost +75 points" in page
+    assert "b&lt;i&gt;" in page
+    assert "b<i>" not in page
+    assert len(report.sources[0].transfers) == 1
