@@ -102,6 +102,12 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     ask.add_argument("--seed", type=int, default=_DEFAULT.seed)
     ask.add_argument("--alpha", type=float, default=_DEFAULT.alpha,
                      help=f"probability of any false weakness (default: {_DEFAULT.alpha})")  # fmt: skip
+    ask.add_argument("--confirm-share", type=float, default=_DEFAULT.confirm_share, metavar="X",
+                     help=f"of problems and budget, for confirmation (default: {_DEFAULT.confirm_share})")  # fmt: skip
+    ask.add_argument("--minimise-share", type=float, default=_DEFAULT.minimise_share, metavar="X",
+                     help=f"of both, only for minimal forms (default: {_DEFAULT.minimise_share})")  # fmt: skip
+    ask.add_argument("--max-confirmed", type=int, default=_DEFAULT.max_confirmed, metavar="N",
+                     help=f"hints that are tested for confirmation (default: {_DEFAULT.max_confirmed})")  # fmt: skip
     export = parser.add_argument_group("export")
     export.add_argument("--to", type=ExportKind, choices=list(ExportKind), metavar="FORMAT",
                         help=", ".join(ExportKind))  # fmt: skip
@@ -141,7 +147,8 @@ def plan_of(options: argparse.Namespace) -> CampaignPlan:
         options.target, options.name, tuple(parse_writer(w) for w in _parts(options.writers)),
         ProblemChoice(options.problems, options.count, tuple(_parts(options.families))),
         types_from(_parts(options.types)),
-        budget, options.samples, options.temperature, options.solution_tokens, options.seed, alpha=options.alpha,
+        budget, options.samples, options.temperature, options.solution_tokens, options.seed, options.confirm_share,
+        options.minimise_share, options.alpha, options.max_confirmed,
         placement=options.placement, validity=JudgeOptions(model=options.judge),
     )  # fmt: skip
     require_sound(plan)

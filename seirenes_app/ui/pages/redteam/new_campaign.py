@@ -101,6 +101,9 @@ def command_of(plan: CampaignPlan) -> str:
         ("max-tokens", budget.tokens, None), ("max-cost", budget.money, None), ("minutes", budget.minutes, None),
         ("samples", plan.samples, 1), ("temperature", plan.temperature, 0.0),
         ("solution-tokens", plan.max_tokens, 0), ("seed", plan.seed, usual.seed), ("alpha", plan.alpha, usual.alpha),
+        ("confirm-share", plan.confirm_share, usual.confirm_share),
+        ("minimise-share", plan.minimise_share, usual.minimise_share),
+        ("max-confirmed", plan.max_confirmed, usual.max_confirmed),
     )  # fmt: skip
     parts = ["seirenes", "redteam", plan.target]
     for name, value, default in options:
