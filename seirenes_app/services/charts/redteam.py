@@ -10,7 +10,8 @@ from seirenes_app.services.redteam.results import CampaignResult, Weakness
 from training.core.prompts import TYPE_LABELS
 from training.core.statistics import Interval
 
-CONFIRMED, REFUTED = SeriesStyle("hinted", "-", "s"), SeriesStyle("placebo", "-", "o")
+CONFIRMED, REFUTED = ("hinted", "sD^v"), ("placebo", "oXPh")
+"""Colour, and the markers of the first, the second … of a type."""
 BESIDE = 0.13
 """How far apart the hints of one type stand."""
 MOST_IN_FAMILIES = 4
@@ -38,7 +39,10 @@ def effect_by_type(result: CampaignResult) -> ChartData:
     """Loss beyond the placebo of each tested hint, by its type."""
     types = list(dict.fromkeys(t for t in HINT_TYPES if any(w.type is t for w in result.tested)))
     series = []
-    for label, style, found in (("confirmed", CONFIRMED, result.weaknesses), ("refuted", REFUTED, result.refuted)):
+    for label, (colour, markers), found in (
+        ("confirmed", CONFIRMED, result.weaknesses),
+        ("refuted", REFUTED, result.refuted),
+    ):
         placed = [(types.index(w.type), w) for w in found]
         for number in range(max((sum(t == at for t, _ in placed) for at in range(len(types))), default=0)):
             # One series for the first of every type, one for the second: a series has one value at each place.
@@ -46,7 +50,8 @@ def effect_by_type(result: CampaignResult) -> ChartData:
                       if len(of_type := [w for t, w in placed if t == at]) > number]  # fmt: skip
             series.append(
                 _series(
-                    label if number == 0 else f"{label} {number + 1}", style, [(at, w.effect) for at, w in chosen],
+                    label if number == 0 else f"{label} {number + 1}",
+                    SeriesStyle(colour, "-", markers[number % len(markers)]), [(at, w.effect) for at, w in chosen],
                     titles=[_title(w) for _, w in chosen],
                     shift=BESIDE * number - (0.0 if label == "confirmed" else -0.06) - 0.12,
                 )

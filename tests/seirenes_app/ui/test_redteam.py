@@ -314,8 +314,8 @@ def test_model_text_is_shown_as_it_is(make_page, campaigns, qtbot):
     results = open_result(qtbot, page, make_campaign(campaigns))
     results.tables[Face.CONFIRMED].selectRow(1)
     assert "<b>Check</b>" in results.details.hint.toPlainText()
-    assert "<b>Check</b>" in results.details.title.text()
-    assert results.details.title.textFormat() == Qt.TextFormat.PlainText
+    assert "<b>Check</b>" in results.details.recipe.text()
+    assert results.details.recipe.textFormat() == Qt.TextFormat.PlainText
     assert "<b>Check</b>" in results.details.question.toPlainText()
 
 

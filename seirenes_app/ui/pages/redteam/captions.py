@@ -20,9 +20,11 @@ from seirenes_app.services.redteam.campaign import (
     Spent,
     WriterKind,
     WriterSpec,
+    parse_writer,
 )
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, BadgeStyle
 from training.endpoints import ENDPOINT
+from training.errors import UserError
 from training.model_names import describe_path
 from training.runs.status import RunStatus
 
@@ -81,11 +83,20 @@ def describe_writer(writer: WriterSpec) -> str:
     return f"{title}: {named}"
 
 
+def writer_name(key: str) -> str:
+    """The writer of a recipe, by its key, as a person knows it: 'hint language', 'model: NAME'."""
+    try:
+        text = describe_writer(parse_writer(key))
+    except UserError:
+        return key
+    return text[0].lower() + text[1:]
+
+
 def describe_plan(plan: CampaignPlan) -> str:
     """Target, problems and writers in a line."""
     source = plan.problems.source
     problems = count_of(plan.problems.count, "problem") + ("" if source == BUNDLED else f" of {Path(source).name}")
-    writers = ", ".join(describe_writer(w)[0].lower() + describe_writer(w)[1:] for w in plan.writers)
+    writers = ", ".join(writer_name(w.key) for w in plan.writers)
     return f"{describe_model(plan.target)}  ·  {problems}  ·  {writers}"
 
 

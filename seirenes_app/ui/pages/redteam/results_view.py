@@ -26,9 +26,11 @@ from PySide6.QtWidgets import (
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.charts.redteam import campaign_charts
 from seirenes_app.services.formatting import count_of, p_value, percent, percent_interval, points, points_interval
+from seirenes_app.services.redteam.recipes import RecipeKind
 from seirenes_app.services.redteam.results import CampaignResult, Example, Rates, Weakness
 from seirenes_app.ui.charts.card import ChartCard
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
+from seirenes_app.ui.pages.redteam.captions import writer_name
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, Theme, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row, scroll_area
@@ -102,7 +104,7 @@ class _Delegate(QStyledItemDelegate):
         if rest:
             upper.translate(0, 19)
             _draw(painter, upper, rest, text_font, "text")
-        about = f"{TYPE_LABELS[found.type]}  ·  {found.writer}"
+        about = f"{TYPE_LABELS[found.type]}  ·  {writer_name(found.writer)}"
         _draw(painter, upper.translated(0, 20), about, sized_font(font, 12), "muted")
 
     def _paint_effect(self, painter: QPainter, rect: QRect, found: Weakness, font: QFont, theme: Theme) -> None:
@@ -228,7 +230,8 @@ class WeaknessDetails(QWidget):
         self._domain_grid = make_grid(self.domains, gaps=(SPACE_4, SPACE_1), stretched=2)
         self.domain_heading = make_label("By family of problems", "eyebrow")
         text = Card("flat", padding=SPACE_2)
-        fill(text.body, self.hint_heading, self.hint, self.minimal)
+        self.recipe = wrap_anywhere(make_label("", "small", wrap=True, select=True))
+        fill(text.body, self.hint_heading, self.hint, self.minimal, self.recipe)
         self.example_heading = make_card_heading("Example")
         self.previous = action_button(actions["previous"], "Previous", kind="quiet")
         self.next = action_button(actions["next"], "Next", kind="quiet")
@@ -268,9 +271,10 @@ class WeaknessDetails(QWidget):
         if found is None:
             self.exampleChanged.emit()
             return
-        self.title.setText(found.title)
-        state = "Confirmed" if found.confirmed else "Not confirmed"
-        self.about.setText(f"{state}  ·  {TYPE_LABELS[found.type]}  ·  {found.writer}")
+        self.title.setText(f"Weakness {found.rank}" if found.confirmed else f"Refuted hint {found.rank}")
+        self.about.setText(f"{TYPE_LABELS[found.type].capitalize()}  ·  {writer_name(found.writer)}")
+        self.recipe.setText(f"For any problem: {found.title}" if found.recipe.kind is RecipeKind.PARTS else "")
+        self.recipe.setVisible(bool(self.recipe.text()))
         self.reason.render_line("info", "muted", found.reason)
         self._render_hint(found)
         self.bars.render_rates([
@@ -555,6 +559,9 @@ class ResultsView(QWidget):
 def found_sentence(result: CampaignResult) -> str:
     """What was found, without the limits, which stand below."""
     said = result.summary.removesuffix(" ".join(result.limits)).strip()
+    for weakness in result.weaknesses:
+        # Its recipe is long, and stands in the list below.
+        said = said.replace(f"{weakness.title}, ", "")
     return said if result.complete else f"{said} The campaign is not complete; it can be resumed."
 
 

@@ -16,6 +16,7 @@ from seirenes_app.ui.pages.redteam.captions import (
     limit_figures,
     meter_text,
     status_style,
+    writer_name,
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
@@ -109,8 +110,8 @@ class BestList(Card):
         super().__init__(parent=parent)
         columns = (
             Column("Hint", lambda b: " ".join(b.hint.split()), row_tip=lambda b: b.hint),
-            Column("Type", lambda b: TYPE_LABELS[b.type], width=170),
-            Column("Writer", lambda b: b.writer, width=130, row_tip=lambda b: b.writer),
+            Column("Type", lambda b: TYPE_LABELS[b.type], width=214),
+            Column("Writer", lambda b: writer_name(b.writer), width=130, row_tip=lambda b: writer_name(b.writer)),
             Column("Loss seen", _loss_text, width=230, right=True, tip="Accuracy lost beyond the placebo"),
         )
         self.model = TableModel(columns, self)
@@ -171,7 +172,8 @@ class RunningView(QWidget):
         self.stages.render_stage(state)
         text = describe_doing(state, stopping=stopping) if summary.started else "It has not been started."
         self.doing.setText(text)
-        self.tried.setText(f"{count_of(state.recipes, 'hint')} tried" if state.recipes else "")
+        tried = [f"{count_of(state.recipes, 'hint')} tried"] if state.recipes else []
+        self.tried.setText("  ·  ".join([*tried, *([f"{state.confirmed} confirmed"] if state.confirmed else [])]))
         self.budget.render_state(state)
         self.meter.setText(meter_text(state.spent))
         self.best.render_best(state.best, over=state.over)
