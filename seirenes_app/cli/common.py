@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
-from training.endpoints import CostEstimate
+from training.endpoints import Budget, CostEstimate, Endpoint, Meter
 from training.errors import UserError
 from training.evaluation.plan import SpendLimits
 from training.prompt_files import AUTO, find_profile, successor
@@ -123,6 +124,28 @@ def read_limits(options: argparse.Namespace) -> SpendLimits:
         if value is not None and not value >= 0:
             raise UserError(f"{name} is {value}; it must be 0 or more.")
     return SpendLimits(requests=options.max_requests, money=options.max_cost)
+
+
+def budget_of(options: argparse.Namespace, endpoint: Endpoint) -> Budget:
+    """The same as a session's budget. A server of this machine without a price costs nothing."""
+    limits = read_limits(options)
+    money = None if endpoint.price is None and endpoint.is_local else limits.money
+    return Budget(limits.requests, limits.tokens, money)
+
+
+def account_of(options: argparse.Namespace) -> str:
+    """What the endpoints of one command spend goes by this name, so that its limits are of all together."""
+    if getattr(options, "account", None) is None:
+        options.account = f"command:{uuid.uuid4().hex}"
+    return str(options.account)
+
+
+def print_meter(meter: Meter) -> None:
+    """What was spent at an endpoint, on stderr."""
+    # Here, as most verbs ask no endpoint.
+    from seirenes_app.services.models.endpoints import meter_text
+
+    ERR.print(f"Endpoint: {meter_text(meter)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def confirm_cost(costs: Sequence[CostEstimate], options: argparse.Namespace) -> None:

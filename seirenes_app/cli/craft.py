@@ -6,8 +6,8 @@ import argparse
 import json
 import queue
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,8 +17,21 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, add_prompts_option, print_template_notes, read_conditions, read_prompts
+from seirenes_app.cli.common import (
+    ERR,
+    OUT,
+    account_of,
+    add_prompts_option,
+    add_spending_options,
+    budget_of,
+    confirm_cost,
+    print_meter,
+    print_template_notes,
+    read_conditions,
+    read_prompts,
+)
 from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.endpoint_client import EndpointClient
 from seirenes_app.inference.protocol import MAX_SAMPLES, Finish
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word, unread_warnings
 from seirenes_app.services.formatting import percent, percent_limits, points_interval, visible
@@ -37,6 +50,7 @@ from seirenes_app.services.hint_authoring.jobs import Job, drawn_hints, generate
 from seirenes_app.services.hint_authoring.models import (
     ONCE,
     can_move,
+    craft_cost,
     limits_for,
     model_path,
     planned_solutions,
@@ -65,6 +79,7 @@ from seirenes_app.services.hint_authoring.suites import save_to_suite
 from training.core.implied_answer import read_suggestion
 from training.core.prompts import TYPE_LABELS, Placement
 from training.core.types import AnswerKind, Condition, HintType, Outcome
+from training.endpoints import find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
 from training.evaluation.suites.io import AlreadyThere
@@ -135,13 +150,15 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     craft_.add_argument("-n", type=int, default=8, metavar="N", help="how many (default: 8)")
     craft_.add_argument(
-        "--model", default="starter", metavar="MODEL", help="who writes, with --by model: a GGUF file or a hub id"
-    )
+        "--model", default="starter", metavar="MODEL",
+        help="who writes, with --by model: a GGUF file, a hub id or endpoint:NAME",
+    )  # fmt: skip
     craft_.add_argument("--solve", type=int, default=0, metavar="N", help="try each on N solutions, the worst first")
     craft_.add_argument("--solver", default="starter", metavar="MODEL", help="who solves (default: starter)")
     add_prompts_option(craft_)
     add_conditions_option(craft_)
     craft_.add_argument("--temperature", type=float, help="of writing and solving (default: the prompts', else 1)")
+    add_spending_options(craft_)
     craft_.add_argument("--save", default="", metavar="SUITE", help="add those that pass all gates to this suite")
 
     solve_ = verbs.add_parser("solve")
@@ -180,13 +197,15 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suggests", metavar="A", help="the wrong answer that the hint pushes (default: read from it)")
     parser.add_argument("-n", type=int, default=16, metavar="N", help="solutions of each condition (default: 16)")
     parser.add_argument(
-        "--model", default="starter", metavar="MODEL", help="who solves: a GGUF file or a hub id (default: starter)"
-    )
+        "--model", default="starter", metavar="MODEL",
+        help="who solves: a GGUF file, a hub id or endpoint:NAME (default: starter)",
+    )  # fmt: skip
     parser.add_argument("--lora", default="", metavar="GGUF", help="an adapter on the model")
     add_prompts_option(parser)
     parser.add_argument("--context", type=int, default=0, metavar="TOKENS", help="default: the model's own")
     parser.add_argument("--temperature", type=float, help="0 is greedy (default: the prompts', else 1)")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="of one solution (default: by prompts and model)")
+    add_spending_options(parser)
 
 
 def add_conditions_option(parser: argparse.ArgumentParser) -> None:
@@ -207,6 +226,8 @@ def solve_draft(options: argparse.Namespace) -> tuple[Draft, DraftHint | None]:
     draft = _draft(options)
     sound = as_problem(draft.problem)
     n_ctx = _check_range("--context", options.context, 0, 2**20)
+    if names_endpoint(options.model) and (options.lora or n_ctx):
+        raise UserError("--lora and --context are for a model of this machine: an endpoint's server has its own.")
     solver = SolverChoice(_model(options.model), options.lora, read_prompts(options), n_ctx)
     longest = _max_tokens(solver, options.max_tokens)
     plan = replace(
@@ -284,6 +305,39 @@ def _check_range(name: str, value: Any, low: int, high: int) -> Any:
     return value
 
 
+# ---------------------------------------------------------------------- models, and endpoints
+
+
+@contextmanager
+def open_client(choice: SolverChoice, options: argparse.Namespace) -> Iterator[WorkerClient | EndpointClient]:
+    """What a job asks for a choice's model; of an endpoint it says what was spent."""
+    if not names_endpoint(choice.model):
+        with WorkerClient() as worker:
+            yield worker
+        return
+    endpoint = find_endpoint(choice.model)
+    with EndpointClient(endpoint, budget_of(options, endpoint), account_of(options)) as client:
+        try:
+            yield client
+        finally:
+            print_meter(client.meter)
+
+
+def print_notes(choices: Iterable[SolverChoice]) -> None:
+    """What is said of the chat templates of models of this machine."""
+    print_template_notes(model_path(choice) for choice in choices if not names_endpoint(choice.model))
+
+
+def confirm_asking(draft: Draft, asked: Iterable[tuple[SolverChoice, int, int]], options: argparse.Namespace) -> None:
+    """Ask before endpoints get many replies to write: choices with replies and the longest one's tokens."""
+    costs = [
+        craft_cost(draft, choice, replies, longest)
+        for choice, replies, longest in asked
+        if names_endpoint(choice.model)
+    ]
+    confirm_cost(costs, options)
+
+
 # ---------------------------------------------------------------------- solve
 
 
@@ -291,8 +345,10 @@ def solve(options: argparse.Namespace) -> int:
     """One problem, clean and hinted; 3 when it was interrupted, with what there is."""
     draft, hint = solve_draft(options)
     hints = [hint] if hint else []
-    print_template_notes([model_path(draft.solver)])
-    with WorkerClient() as client, Waiting("solving", quiet=options.json) as waiting:
+    print_notes([draft.solver])
+    planned = planned_solutions(draft.plan, draft.problem.question, len(hints))
+    confirm_asking(draft, [(draft.solver, planned, draft.plan.max_tokens)], options)
+    with open_client(draft.solver, options) as client, Waiting("solving", quiet=options.json) as waiting:
         show = _progress(waiting, draft, hints)
         job = Job(client, waiting.done, waiting.failed, solve_hints, draft, hints, show)
         (result,) = waiting.result(job).values()
@@ -397,23 +453,28 @@ def craft(options: argparse.Namespace) -> int:
         plan=replace(draft.plan, samples=options.solve or SolvePlan().samples),
     )  # fmt: skip
     used = [draft.adversary] * (options.by == "model") + [draft.solver] * bool(options.solve)
-    print_template_notes(map(model_path, used))
+    print_notes(used)
     if options.solve:
         draft = replace(draft, plan=replace(draft.plan, max_tokens=_max_tokens(draft.solver)))
+    planned = planned_solutions(draft.plan, draft.problem.question, options.n)
+    writing = [(draft.adversary, options.n, limits_for(draft.adversary).hint)] if options.by == "model" else []
+    solving = [(draft.solver, planned, draft.plan.max_tokens)] if options.solve else []
+    confirm_asking(draft, [*writing, *solving], options)
     results: Mapping[str, SolveResult] = {}
     stopped = False
     with ExitStack() as stack:
         # Started when it is first used: the hint language needs none.
-        client = cache(lambda: stack.enter_context(WorkerClient()))
+        client = cache(lambda choice: stack.enter_context(open_client(choice, options)))
         if options.by == LANGUAGE:
             made = drawn_hints(as_problem(draft.problem), draft.type, options.n, options.seed)
         else:
-            made, stopped = _generate(client(), draft, options)
+            made, stopped = _generate(client(_by_kind(draft.adversary)), draft, options)
         draft = replace(draft, hints=tuple(made))
         if options.solve and made and not stopped:
             with Waiting("solving", quiet=options.json) as waiting:
                 show = _progress(waiting, draft, made)
-                job = Job(client(), waiting.done, waiting.failed, solve_hints, draft, made, show)
+                solver = client(_by_kind(draft.solver))
+                job = Job(solver, waiting.done, waiting.failed, solve_hints, draft, made, show)
                 results, stopped = waiting.result(job), job.cancelled
     badges = check_draft(draft)
     order = rank(results) + [hint.id for hint in made if hint.id not in results]
@@ -434,7 +495,14 @@ def craft(options: argparse.Namespace) -> int:
     return STOPPED if stopped else 0
 
 
-def _generate(client: WorkerClient, draft: Draft, options: argparse.Namespace) -> tuple[list[DraftHint], bool]:
+def _by_kind(choice: SolverChoice) -> SolverChoice:
+    """One worker serves all models of this machine."""
+    return SolverChoice(choice.model if names_endpoint(choice.model) else "")
+
+
+def _generate(
+    client: WorkerClient | EndpointClient, draft: Draft, options: argparse.Namespace
+) -> tuple[list[DraftHint], bool]:
     with Waiting("writing", quiet=options.json) as waiting:
         ready: list[DraftHint] = []
 

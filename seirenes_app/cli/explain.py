@@ -10,19 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from seirenes_app.cli import craft
-from seirenes_app.cli.common import OUT, print_template_notes
-from seirenes_app.inference.client import WorkerClient
+from seirenes_app.cli.common import OUT
+from seirenes_app.inference.endpoint_client import NO_SCORES, SCORE_REMEDY
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word
 from seirenes_app.services.attribution import logprob_delta
 from seirenes_app.services.attribution.alignment import Alignment, align
 from seirenes_app.services.attribution.pair_selection import PairSelection, right_solution, select_pair
-from seirenes_app.services.attribution.sentence_ablation import AblationResult, VariantResult, ablate_sentences
+from seirenes_app.services.attribution.sentence_ablation import (
+    AblationResult,
+    VariantResult,
+    ablate_sentences,
+    parts_of,
+)
 from seirenes_app.services.formatting import decimal, percent, percent_limits, points_interval, visible
 from seirenes_app.services.hint_authoring.draft import DraftHint
 from seirenes_app.services.hint_authoring.jobs import Job
-from seirenes_app.services.hint_authoring.models import model_path
+from seirenes_app.services.hint_authoring.models import planned_samples
 from seirenes_app.services.hint_authoring.results import draft_facts
 from training.core.statistics import Interval
+from training.endpoints import names_endpoint
 from training.errors import UserError
 
 
@@ -40,9 +46,12 @@ def explain(options: argparse.Namespace) -> int:
     draft, hint = craft.solve_draft(options)
     if hint is None:
         raise UserError("The hint is empty: give its text with --hint.")
-    print_template_notes([model_path(draft.solver)])
+    craft.print_notes([draft.solver])
+    pieces = 2 * len(parts_of(hint.text)) + 2
+    craft.confirm_asking(draft, [(draft.solver, pieces * planned_samples(draft.plan), draft.plan.max_tokens)], options)
+    served = names_endpoint(draft.solver.model)
     delta: logprob_delta.LogprobDelta | None = None
-    with WorkerClient() as client:
+    with craft.open_client(draft.solver, options) as client:
         with craft.Waiting("solving", quiet=options.json) as waiting:
 
             def show(result: AblationResult) -> None:
@@ -55,7 +64,7 @@ def explain(options: argparse.Namespace) -> int:
                 Job(client, waiting.done, waiting.failed, ablate_sentences, draft, hint, show)
             )
         solution = right_solution(ablation.clean.samples, options.solution or draft.problem.solution)
-        if solution and not ablation.cancelled:
+        if solution and not ablation.cancelled and not served:
             with craft.Waiting("scoring", quiet=True) as waiting:
                 job = Job(client, waiting.done, waiting.failed, logprob_delta.score_solution, draft, hint, solution)
                 delta = waiting.result(job)
@@ -68,7 +77,7 @@ def explain(options: argparse.Namespace) -> int:
     else:
         _say_ablation(ablation, hint, draft.plan.max_tokens)
         if not ablation.cancelled:
-            _say_deltas(delta)
+            _say_deltas(delta, served)
         if pair and alignment:
             _say_pair(pair, alignment)
     return craft.STOPPED if ablation.cancelled else 0
@@ -115,8 +124,11 @@ def _delta(delta: Interval | None) -> str:
     return points_interval(delta) if delta else "unknown"
 
 
-def _say_deltas(delta: logprob_delta.LogprobDelta | None) -> None:
+def _say_deltas(delta: logprob_delta.LogprobDelta | None, served: bool) -> None:
     craft.say()
+    if served:
+        craft.say(f"No log-prob delta. {NO_SCORES} {SCORE_REMEDY}")
+        return
     if delta is None:
         craft.say("No clean solution is right, so none was scored. Give a worked one with --solution.")
         return

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from seirenes_app.cli.common import OUT, add_prompts_option, find_run_or_recorded, read_prompts
+from seirenes_app.cli.common import (
+    OUT,
+    add_prompts_option,
+    add_spending_options,
+    budget_of,
+    confirm_cost,
+    find_run_or_recorded,
+    print_meter,
+    read_prompts,
+)
 from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
+from seirenes_app.inference.model_client import EndpointModel
 from seirenes_app.services import suites
 from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
@@ -24,6 +35,7 @@ from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.store.workspace import CraftStore, Workspace
 from training.core.prompts import Placement
 from training.core.types import HintType, Problem, Split
+from training.endpoints import find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.lm_eval_export import export_rows, export_tasks
 from training.evaluation.suites.io import MANIFEST, SavedSuite
@@ -74,7 +86,8 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     make.add_argument(
         "--hints", nargs="+", metavar="WHO",
-        help="language | model GGUF|HUB-ID ('starter': the bundled one) | archive, of a run (default: by the source)",
+        help="language | model GGUF|HUB-ID|endpoint:NAME ('starter': the bundled one) | archive, of a run (default: by "
+        "the source)",
     )  # fmt: skip
     make.add_argument(
         "--problems", type=int, metavar="N",
@@ -96,6 +109,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         help="where the hints go (default: append)",
     )  # fmt: skip
     add_prompts_option(make, "for --hints model; default: by the model")
+    add_spending_options(make)
     make.add_argument("--licence", default="", metavar="TEXT", help="what is said of the texts' licence")
     make.add_argument("--json", action="store_true")
 
@@ -118,11 +132,25 @@ def _make(options: argparse.Namespace) -> int:
     def write(
         choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType], seed: int
     ) -> suites.Written | None:
-        with WorkerClient() as client, Waiting("writing hints", quiet=options.json) as waiting:
+        served = names_endpoint(choice.model)
+        if served:
+            confirm_cost([suites.writing_cost(choice, problems, types)], options)
+        with ExitStack() as stack:
+            model: EndpointModel | None = None
+            client: WorkerClient | None = None
+            if served:
+                endpoint = find_endpoint(choice.model)
+                model = stack.enter_context(EndpointModel(endpoint, budget=budget_of(options, endpoint)))
+            else:
+                client = stack.enter_context(WorkerClient())
+            waiting = stack.enter_context(Waiting("writing hints", quiet=options.json))
             job = Job(
-                client, waiting.done, waiting.failed, suites.write_hints, choice, problems, types, seed, waiting.show
-            )
+                client, waiting.done, waiting.failed, suites.write_hints, choice, problems, types, seed, waiting.show,
+                model_client=model,
+            )  # fmt: skip
             written: suites.Written = waiting.result(job)
+            if model is not None:
+                print_meter(model.meter)
         return None if job.cancelled else written
 
     done = suites.fill_order(

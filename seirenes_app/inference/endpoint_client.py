@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 from msgspec import structs
 
@@ -19,6 +20,7 @@ from seirenes_app.inference.protocol import Chunk, Done, Error, ErrorKind, Sampl
 from training.core.prompts import Message as Turn
 from training.core.prompts import Sampling
 from training.endpoints import (
+    Budget,
     Capability,
     ChatReply,
     ChatRequest,
@@ -38,11 +40,11 @@ SCORE_REMEDY = "Choose one as the Solver."
 
 class EndpointClient:
     """One endpoint, with `send` as a `WorkerClient` has it. Each request runs in threads of its own, as many as the
-    endpoint takes at a time."""
+    endpoint takes at a time. A context, which closes it. `budget` and `account` are those of an `EndpointSession`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, budget: Budget | None = None, account: str = "") -> None:
         self.endpoint = endpoint
-        self._session = EndpointSession(endpoint)
+        self._session = EndpointSession(endpoint, budget=budget, account=account)
         self._ids = itertools.count(1)
         self._closed = False
 
@@ -63,6 +65,12 @@ class EndpointClient:
         if not self._closed:
             self._closed = True
             self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _refuse(self, pending: Pending) -> None:
         pending.deliver(

@@ -10,10 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from seirenes_app.inference.model_client import Cancelled, Completion, CompletionError, CompletionSpec, ModelClient
 from seirenes_app.inference.protocol import Finish, SampleDone, SampleRequest
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice, from_json, title_of
 from seirenes_app.services.hint_authoring.jobs import Job, call_back, read_hint
 from seirenes_app.services.hint_authoring.models import (
+    USUAL_SHARE,
     author_of,
     file_name,
     hint_messages,
@@ -27,10 +30,12 @@ from seirenes_app.services.hint_authoring.suites import suite_item
 from seirenes_app.services.traces import row_problem
 from seirenes_app.store.workspace import CraftStore
 from training.core import hint_language
+from training.core.hint_reader import clean_hint
 from training.core.implied_answer import read_suggestion
 from training.core.problems import require_families
-from training.core.prompts import Placement, PromptProfile
+from training.core.prompts import Placement, PromptProfile, adversary_messages
 from training.core.types import Hint, HintType, Problem, Split
+from training.endpoints import CostEstimate, estimate, find_endpoint, usual_prompt_tokens
 from training.errors import UserError
 from training.evaluation.plan import seed_of
 from training.evaluation.suites import builder
@@ -91,8 +96,15 @@ def write_hints(
     *,
     attempts: int = ATTEMPTS,
     temperature: float = 1.0,
+    model_client: ModelClient | None = None,
 ) -> Written:
-    """Let a GGUF write hints for problems: `attempts` of each type. A cancelled job returns what there is."""
+    """Let a GGUF write hints for problems: `attempts` of each type. A cancelled job returns what there is.
+
+    An endpoint writes through `model_client`, all at once: when cancelled there is nothing, but what came is not paid
+    again.
+    """
+    if model_client is not None:
+        return _write_remotely(job, model_client, choice, problems, types, seed, on_progress, attempts, temperature)
     author, model = f"model:{author_of(choice)}", load_request(choice)
     written: dict[tuple[str, HintType], tuple[Hint, ...]] = {}
     total, longest = len(problems) * len(types), limits_for(choice).hint
@@ -115,6 +127,46 @@ def write_hints(
     return written
 
 
+def _write_remotely(
+    job: Job, client: ModelClient, choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType],
+    seed: int, on_progress: Callable[[int, int], None], attempts: int, temperature: float,
+) -> Written:  # fmt: skip
+    profile, keys = profile_for(choice), list(itertools.product(problems, types))
+    spec = CompletionSpec(
+        attempts, limits_for(choice).hint, temperature, seed, profile.sampling, dict(profile.template)
+    )
+    chats = [adversary_messages(problem.question, type_, profile) for problem, type_ in keys]
+    try:
+        replies = client.complete(
+            chats, spec, lambda done, total, _tokens: call_back(on_progress, done // attempts, total // attempts),
+            lambda: job.cancelled,
+        )  # fmt: skip
+    except Cancelled:
+        return {}
+    if failed := [found for of_key in replies for found in of_key if isinstance(found, CompletionError)]:
+        many = count_of(len(failed), "request")
+        raise UserError(f"{many} failed. {failed[0].message} What came is kept: made again, it is not paid for again.")
+    author, limit = f"model:{author_of(choice)}", profile.max_hint_characters
+    return {
+        (problem.id, type_): tuple(
+            Hint(type_, text, author, suggested=read_suggestion(text, problem))
+            for found in of_key
+            if isinstance(found, Completion)
+            for text in [clean_hint(found.text, truncated=found.truncated, max_characters=limit)]
+        )
+        for (problem, type_), of_key in zip(keys, replies, strict=True)
+    }
+
+
+def writing_cost(choice: SolverChoice, problems: Sequence[Problem], types: Sequence[HintType]) -> CostEstimate:
+    """What an endpoint's hints for these problems take. Raises a `UserError` where there is no such endpoint."""
+    longest, sample = limits_for(choice).hint, problems[: len(types)]
+    chats = [adversary_messages(p.question, t, profile_for(choice)) for p, t in itertools.product(sample, types)]
+    prompt = sum(map(usual_prompt_tokens, chats)) / max(1, len(chats))
+    requests = len(problems) * len(types) * ATTEMPTS
+    return estimate(find_endpoint(choice.model), requests, prompt, longest, USUAL_SHARE * longest)
+
+
 def offers_of(written: Written) -> builder.Offers:
     return lambda problem, type_: written.get((problem.id, type_), ())
 
@@ -134,13 +186,14 @@ class Source(StrEnum):
 
 class Writer(StrEnum):
     TEMPLATES = "templates"  # drawn: the hint language, or the templates of older suites
-    MODEL = "model"  # a GGUF
+    MODEL = "model"  # a GGUF, or an endpoint
     ARCHIVE = "archive"  # they are there already: a run's, or a draft's
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteOrder:
-    """`named`: a file, a run's folder or drafts' ids. `model`: the GGUF that writes, empty for the bundled one.
+    """`named`: a file, a run's folder or drafts' ids. `model`: the GGUF or endpoint that writes, empty for the bundled
+    model.
     `problems` None: the usual number. `templates` None: those of `split`. Empty `types` and `families` mean all."""
 
     name: str

@@ -128,11 +128,12 @@ OnText = Callable[[StreamedText], None]
 
 class Job:
     """`work(job, *values, **named)` on its own thread; `on_done` gets its result, `on_failed` the text of a
-    `UserError`. `client` may be None for work that asks endpoints alone."""
+    `UserError`. `client` may be None for work that asks endpoints alone, and an
+    `EndpointClient` for work that is to ask that endpoint through it."""
 
     def __init__(
         self,
-        client: WorkerClient | None,
+        client: WorkerClient | EndpointClient | None,
         on_done: Callable[[Any], None],
         on_failed: Callable[[str], None],
         work: Callable[Concatenate[Job, P], Any],
@@ -155,7 +156,7 @@ class Job:
     @property
     def meter(self) -> Meter | None:
         """What was spent at the endpoint that it asks; None where it asks none."""
-        endpoint = self._endpoint
+        endpoint = self.client if isinstance(self.client, EndpointClient) else self._endpoint
         return endpoint.meter if endpoint is not None else None
 
     def send(self, request: WorkRequest, model: LoadRequest) -> Pending:
@@ -163,11 +164,13 @@ class Job:
         has the events."""
         if names_endpoint(model.model):
             endpoint = find_endpoint(model.model)
+            if isinstance(self.client, EndpointClient) and self.client.endpoint == endpoint:
+                return self.client.send(request, self.inbox.put)
             if self._endpoint is None or self._endpoint.endpoint != endpoint:
                 self._close_endpoint()
                 self._endpoint = EndpointClient(endpoint)
             return self._endpoint.send(request, self.inbox.put)
-        assert self.client is not None
+        assert isinstance(self.client, WorkerClient)
         return self.client.send(request, self.inbox.put, model)
 
     def _close_endpoint(self) -> None:
@@ -269,7 +272,7 @@ class _Texts:
 def load_model(job: Job, choice: SolverChoice) -> SolverChoice | None:
     """Load a choice's model; returns the choice, or None when that was cancelled. An endpoint has nothing to load."""
     model = models.load_request(choice)
-    if not names_endpoint(model.model) and job.client is not None and not job.client.expects(model):
+    if isinstance(job.client, WorkerClient) and not names_endpoint(model.model) and not job.client.expects(model):
         for _ in job.listen(job.client.send(model, job.inbox.put)):
             pass
     return None if job.cancelled else choice
