@@ -643,9 +643,10 @@ def read_models(content: bytes) -> list[tuple[str, int | None]]:
     """The models that a server says it has, each with its context in tokens where that is said."""
     with suppress(ValueError):
         data = _decoded(content)
-        listed = data.get("data") if isinstance(data, dict) else None
-        entries = [e for e in listed or () if isinstance(e, dict) and isinstance(e.get("id"), str)]
-        return [(_one_line(e["id"]), _context(e)) for e in entries[:5000]]
+        listed = data.get("data") if isinstance(data, dict) else data
+        if isinstance(listed, list):
+            entries = [e for e in listed if isinstance(e, dict) and isinstance(e.get("id"), str)]
+            return [(_one_line(e["id"]), _context(e)) for e in entries[:5000]]
     raise _unreadable("The server's list of models cannot be read. Check that the address ends with /v1.")
 
 
