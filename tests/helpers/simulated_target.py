@@ -40,6 +40,10 @@ class SimulatedTarget:
         self.calls.append(len(chats))
         return [[self._answer(chat[-1]["content"], sample) for sample in range(spec.samples)] for chat in chats]
 
+    def text(self, shown: str, sample: int = 0) -> str:
+        """The reply to a prompt."""
+        return self._answer(shown, sample).text
+
     def _answer(self, text: str, sample: int) -> Completion:
         problem = next(p for question, p in self._problems.items() if text.startswith(question))
         beside = text.removeprefix(problem.question).strip()
