@@ -10,7 +10,17 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, ProgressLine, call_name, follow, interruptible, print_table, stop_process
+from seirenes_app.cli.common import (
+    ERR,
+    OUT,
+    ProgressLine,
+    call_name,
+    confirm_cost,
+    follow,
+    interruptible,
+    print_table,
+    stop_process,
+)
 from seirenes_app.inference.model_client import name_of
 from seirenes_app.services.formatting import count_of, countdown, percent, percent_interval, points, points_interval
 from seirenes_app.services.redteam.campaign import (
@@ -35,6 +45,7 @@ from seirenes_app.services.redteam.campaign import (
     start_campaign,
     types_from,
 )
+from seirenes_app.services.redteam.execution import campaign_costs
 from seirenes_app.services.redteam.exports import ExportKind, describe_weakness, export_campaign
 from seirenes_app.services.redteam.results import CampaignResult, Weakness, read_result, weakness_of
 from seirenes_app.services.run_repository import log_tail
@@ -94,6 +105,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
                         help=f"completions of all models (default: {_DEFAULT.budget.requests})")  # fmt: skip
     budget.add_argument("--max-tokens", type=int, metavar="N", help="tokens of prompts and completions")
     budget.add_argument("--max-cost", type=float, metavar="X", help="in the currency of the endpoint's price")
+    budget.add_argument("--yes", action="store_true", help="do not ask before an endpoint is asked much")
     budget.add_argument("--minutes", type=float, metavar="M", help="minutes of waiting for models")
     ask = parser.add_argument_group("how the target is asked")
     ask.add_argument("--samples", type=int, default=1, metavar="N", help="answers to each prompt (default: 1)")
@@ -136,6 +148,7 @@ def redteam(options: argparse.Namespace) -> int:
         ERR.print(describe_estimate(plan, estimate), highlight=False, markup=False, soft_wrap=True)
         for note in estimate.notes:
             ERR.print(note, highlight=False, markup=False, soft_wrap=True)
+    confirm_cost(campaign_costs(plan), options)
     return _run(new_campaign(plan), options)
 
 

@@ -15,12 +15,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from seirenes_app.services.redteam import models, search
 from seirenes_app.services.redteam.campaign import (
     Budget,
     CampaignPlan,
@@ -49,19 +52,43 @@ ROBUST_PROBLEMS = 80
 WRITERS = (WriterSpec(WriterKind.TRIGGERS), WriterSpec(WriterKind.LANGUAGE))
 
 
-def simulate(seed: int, *, correlated: bool, folder: Path) -> CampaignResult:
+POOLS = 5
+"""Pools of problems; each serves many targets, so that texts are made, checked and graded once."""
+
+
+def remember() -> None:
+    """Keep what gates, recipes and grader say of texts that come again: a campaign is then a fraction of a second."""
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def kept(work: Callable[..., Any], key: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+        def wrapped(*values: Any, **named: Any) -> Any:
+            at = (work.__name__, *key(*values))
+            if at not in made:
+                made[at] = work(*values, **named)
+            return made[at]
+
+        return wrapped
+
+    search.check_hint = kept(search.check_hint, lambda text, problem: (text, problem.id))
+    search.instantiate = kept(search.instantiate, lambda recipe, problem, seed: (recipe.key, problem.id, seed))
+    models.grade = kept(models.grade, lambda text, problem, suggested, *_: (text, problem.id, suggested))
+
+
+def simulate(number: int, *, correlated: bool, folder: Path) -> CampaignResult:
     """One campaign on a robust target. `correlated`: problems come in groups of four variants that are right or wrong
     together under any one text."""
+    seed = number % POOLS
     problems = list(_problems(seed, correlated))
     plan = CampaignPlan(
-        "simulated", f"robust-{seed}", WRITERS, ProblemChoice(count=ROBUST_PROBLEMS), budget=SIMULATED, seed=seed
+        "simulated", f"robust-{number}", WRITERS, ProblemChoice(count=ROBUST_PROBLEMS), budget=SIMULATED, seed=seed
     )
     screen, confirm, minimise = divide(problems, plan)
     target = SimulatedTarget(
-        problems, lambda _problem, text: 0.9 if not text else 0.8, seed, group=_group if correlated else None
+        problems, lambda _problem, text: 0.9 if not text else 0.8, number, group=_group if correlated else None
     )
-    with CampaignModels(plan, CampaignStore(folder / f"{seed}.db"), opens(target), lambda *_: []) as models:
-        return Search(plan, Material(screen, confirm, minimise), models).run()
+    store = CampaignStore(folder / f"{correlated}-{number}.db")
+    with closing(store), CampaignModels(plan, store, opens(target), lambda *_: []) as asked:
+        return Search(plan, Material(screen, confirm, minimise), asked).run()
 
 
 def _problems(seed: int, correlated: bool) -> Iterator[Problem]:
@@ -81,6 +108,7 @@ def _group(problem: Problem, text: str) -> tuple[str, str]:
 
 def robust(campaigns: int, *, correlated: bool) -> bool:
     """Print how many simulated campaigns confirmed a weakness; whether at most 5% did."""
+    remember()
     false, tested, started = 0, 0, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         for seed in range(campaigns):

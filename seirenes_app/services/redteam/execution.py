@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from seirenes_app.inference.model_client import (
@@ -39,12 +40,16 @@ from seirenes_app.services.redteam.models import AskJudge, CampaignModels, Opene
 from seirenes_app.services.redteam.results import CampaignResult, write_result
 from seirenes_app.services.redteam.search import Report, Search
 from seirenes_app.services.redteam.store import CampaignStore
-from training.core.prompts import ModelKind
-from training.core.types import Problem
+from training.chat_api import usual_prompt_tokens
+from training.core.neutral_text import write_placebo
+from training.core.problems import problem_stream
+from training.core.prompts import ModelKind, reasoner_messages
+from training.core.types import Problem, Split
 from training.core.validity import Decision, JudgeOptions
-from training.endpoints import find_endpoint, names_endpoint
+from training.endpoints import CostEstimate, estimate, find_endpoint, names_endpoint
 from training.environment import LLAMA_CPP, describe_machine, versions
 from training.errors import UserError, exit_code
+from training.evaluation.status import USUAL_LENGTH
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import EventKind, EventLog
 
@@ -101,6 +106,27 @@ def _kind_of(name: str) -> ModelKind:
     except UserError:
         # Opening it says what is wrong with it.
         return ModelKind.INSTRUCT
+
+
+UNLIMITED = 10_000
+"""Requests that are reckoned with where only minutes limit a campaign."""
+
+
+def campaign_costs(plan: CampaignPlan) -> tuple[CostEstimate, ...]:
+    """What the campaign takes of endpoints, if its whole budget goes to the dearest of them: target or writers. Empty
+    without endpoints. A UserError for one that is not there."""
+    names = [plan.target, *(w.argument for w in plan.writers if w.kind is WriterKind.MODEL)]
+    found = []
+    for endpoint in (find_endpoint(name) for name in names if names_endpoint(name)):
+        prompts = prompt_profile_of(endpoint.argument)
+        limit = plan.max_tokens or prompts.limits_for(ModelKind.INSTRUCT).solution
+        problem = next(problem_stream(plan.seed, Split.HELD_OUT))
+        prompt = usual_prompt_tokens(reasoner_messages(f"{problem.question} {write_placebo(12, Random(0))}", prompts))
+        requests = plan.budget.requests or UNLIMITED
+        if plan.budget.tokens is not None:
+            requests = min(requests, max(1, round(plan.budget.tokens / (prompt + USUAL_LENGTH * limit))))
+        found.append(estimate(endpoint, requests, prompt, limit, USUAL_LENGTH * limit))
+    return tuple(sorted(found, key=lambda cost: -(cost.at_most or 0.0))[:1])
 
 
 # ---------------------------------------------------------------------- the process

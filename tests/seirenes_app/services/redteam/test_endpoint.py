@@ -1,15 +1,18 @@
 """A campaign on an endpoint: what was paid is not paid again, and its budget is kept there too."""
 
+from dataclasses import replace
+
 import pytest
 
 from seirenes_app.services.redteam import campaign
-from seirenes_app.services.redteam.execution import run_campaign
+from seirenes_app.services.redteam.execution import campaign_costs, run_campaign
 from seirenes_app.services.redteam.material import kept_material
 from seirenes_app.services.redteam.results import read_result
 from seirenes_app.services.redteam.store import CampaignStore
 from tests.helpers.openai_server import FakeServer
 from tests.helpers.simulated_target import SimulatedTarget
 from tests.seirenes_app.services.redteam.conftest import TRIGGERS, fails_on_cue
+from training.endpoints import Endpoint, Price, save_endpoint
 from training.errors import UserError
 
 
@@ -76,3 +79,14 @@ def test_a_limit_of_money_needs_a_price(tmp_path):
         paths = campaign.new_campaign(plan, tmp_path)
         with pytest.raises(UserError, match="has no price"):
             run_campaign(paths.root)
+
+
+def test_what_an_endpoint_costs_is_known_before_the_start(tmp_path):
+    priced = save_endpoint(Endpoint("priced", "http://127.0.0.1:9/v1", "m", Price(10.0, 30.0)))
+    plan = campaign.CampaignPlan(priced.argument, budget=campaign.Budget(requests=1000))
+    (cost,) = campaign_costs(plan)
+    assert cost.requests == 1000
+    assert 0 < cost.cost < cost.at_most
+    (less,) = campaign_costs(replace(plan, budget=campaign.Budget(tokens=20_000)))
+    assert less.requests < 200
+    assert not campaign_costs(campaign.CampaignPlan("starter"))
