@@ -94,7 +94,7 @@ def result_fields(paths: EvalDir, plan: EvalPlan, reader: StoreReader) -> dict[s
     spent = {name: asdict(meter) for name, meter in evaluations.EvaluationWatch(paths).poll().meters.items()}
     return {
         **first, "evaluation": paths.run_id, "root": str(paths.root), "results": results, "readers": readers,
-        "spent": spent, "notes": endpoint_notes(plan, reader),
+        "spent": spent, "notes": reader.notes(_model_names(plan)),
     }  # fmt: skip
 
 
@@ -627,7 +627,7 @@ def begin_evaluation(plan: EvalPlan, options: argparse.Namespace) -> EvalDir:
 def _print_endpoints(paths: EvalDir, state: EvalState) -> None:
     """What a reader of the figures should know of each endpoint, and what was spent there."""
     with evaluations.open_rows(paths) as reader:
-        notes = endpoint_notes(read_plan(paths), reader)
+        notes = reader.notes(_model_names(read_plan(paths)))
     for name, said in notes.items():
         for note in said:
             OUT.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -635,10 +635,8 @@ def _print_endpoints(paths: EvalDir, state: EvalState) -> None:
         OUT.print(f"{name}: {meter_text(meter)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def endpoint_notes(plan: EvalPlan, reader: StoreReader) -> dict[str, list[str]]:
-    """What a reader of the figures should know of the endpoints, by their names."""
-    found = {t.name: json.loads(reader.meta(f"notes/{t.name}") or "[]") for t in (*plan.targets, *plan.writers)}
-    return {name: notes for name, notes in found.items() if notes}
+def _model_names(plan: EvalPlan) -> list[str]:
+    return [model.name for model in (*plan.targets, *plan.writers)]
 
 
 def _print_launch(paths: EvalDir, pid: int, as_json: bool) -> None:

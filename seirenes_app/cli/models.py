@@ -28,6 +28,7 @@ from seirenes_app.services.models.inventory import (
     ModelEntry,
     SearchProgress,
     add_model_folder,
+    endpoint_entries,
     find_entry,
     find_models,
     read_entry,
@@ -73,7 +74,7 @@ def models(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     for path in options.add:
         add_model_folder(path)
-    found = all_models()
+    found = [*all_models(), *endpoint_entries()]
     shown = [entry for entry in found if entry.usable or options.all]
     if options.json:
         print(json.dumps([entry_fields(entry) for entry in shown], ensure_ascii=False))
@@ -145,7 +146,8 @@ def _models_table(entries: list[ModelEntry]) -> Table:
     table.add_column("Usable")
     for entry in entries:
         table.add_row(
-            Text(entry.label), SOURCE_NAMES[entry.source], str(entry.format), byte_size(entry.size_bytes),
+            Text(entry.label), SOURCE_NAMES[entry.source], str(entry.format),
+            byte_size(entry.size_bytes) if entry.size_bytes else UNKNOWN,
             entry.files.quantisation or UNKNOWN, format_count(entry.files.n_ctx) if entry.files.n_ctx else UNKNOWN,
             Text("yes" if entry.usable else f"no: {entry.problem}"),
         )  # fmt: skip
@@ -157,7 +159,14 @@ def _models_table(entries: list[ModelEntry]) -> Table:
 
 def named_entry(name: str) -> ModelEntry:
     """The model of a name, an id or a path; a UserError with the nearest names. A path is not searched for."""
-    return read_entry(name) or find_entry(name, all_models())
+    entry = read_entry(name) or find_entry(name, all_models())
+    if entry.endpoint is not None:
+        called = entry.endpoint.name or entry.id
+        raise UserError(
+            f"{entry.id} is an endpoint, and this verb is for models of this machine. See it: seirenes endpoint list, "
+            f"ask it: seirenes endpoint ask {called} TEXT"
+        )
+    return entry
 
 
 def _show(options: argparse.Namespace) -> int:

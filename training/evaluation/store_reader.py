@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ class StoreReader(AbstractContextManager["StoreReader"]):
     def meta(self, key: str) -> str | None:
         found = self._all("SELECT value FROM meta WHERE key = ?", [key])
         return found[0][0] if found else None
+
+    def notes(self, targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """What a reader of the figures should know of models at servers, by their names."""
+        found = {name: tuple(json.loads(self.meta(f"notes/{name}") or "[]")) for name in targets}
+        return {name: notes for name, notes in found.items() if notes}
 
     def cells(self) -> OutcomeArrays:
         """The cells of all committed chunks; 500,000 take some 50 ms."""

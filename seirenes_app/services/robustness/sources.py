@@ -175,7 +175,7 @@ def open_evaluation(paths: EvalDir) -> Source:
         models = (*plan.targets, *plan.writers)
         prints = {t.name: t.fingerprint or reader.meta(f"fingerprint/{t.name}") or "" for t in models}
         failed = {t.name: reader.meta(f"failed/{t.name}") for t in plan.targets}
-        readers = reader.readers()
+        readers, remarks = reader.readers(), reader.notes(t.name for t in models)
     if not len(cells):
         raise NotReadyError(f"{paths.run_id} has no rows yet. They come with its first chunk.")
     state = EvalState()
@@ -184,6 +184,7 @@ def open_evaluation(paths: EvalDir) -> Source:
     warnings = [f"{name} could not be evaluated: {text}" for name, text in failed.items() if text]
     if state.chunks and state.done_chunks < state.chunks:
         warnings.append(f"{state.done_chunks} of {state.chunks} chunks are done: figures are of those.")
+    warnings += [f"{name}: {text}" for name, notes in remarks.items() for text in notes]
     warnings += [text for text in [describe_older(readers)] if text]
     tracks = [
         _track(paths, plan, suite, run, targets)

@@ -6,14 +6,14 @@ import json
 import pytest
 from helpers.openai_server import FakeServer
 
-from seirenes_app.cli import craft, explain, suite
+from seirenes_app.cli import craft, explain, models, suite
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from training.endpoints import Endpoint, Price, save_endpoint
 from training.errors import UserError
 from training.evaluation.suites.io import read_suite
 
 QUESTION = "Tom has 5 apples. He buys 7 more. How many apples does Tom have?"
-VERBS = {"solve": craft, "craft": craft, "explain": explain, "suite": suite}
+VERBS = {"solve": craft, "craft": craft, "explain": explain, "suite": suite, "models": models}
 
 
 def call(verb, *arguments):
@@ -88,3 +88,14 @@ def test_an_endpoint_writes_the_hints_of_a_suite_and_its_own_replies_are_paid_on
     assert saved.manifest.hints > 0
     assert saved.manifest.recipe["model"].endswith("/v1#m")
     assert {hint.template for item in saved.suite.items for hint in item.hints} == {"model:far"}
+
+
+def test_models_lists_endpoints_and_says_where_to_ask_them(far, monkeypatch, capsys):
+    monkeypatch.setattr(models, "find_models", lambda **_: ())
+    assert call("models", "list") == 0
+    assert "endpoint" in capsys.readouterr().out
+    assert call("models", "list", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["source"], found["usable"]) == ("endpoint:far", "endpoint", True)
+    with pytest.raises(UserError, match="seirenes endpoint ask far TEXT"):
+        call("models", "show", "endpoint:far")
