@@ -4,12 +4,14 @@ from pathlib import Path
 
 import keyring
 import pytest
+from helpers.craft_bench import Craft
 from helpers.keyring_file import FileKeyring
 from helpers.openai_server import FakeServer
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit
 
 from seirenes_app.services.models.endpoints import EndpointDescription, must_ask, suggest_name
+from seirenes_app.services.models.inventory import endpoint_entry
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -18,7 +20,9 @@ from seirenes_app.ui.pages.models import endpoint_dialogs
 from seirenes_app.ui.pages.models.page import ModelsPage
 from seirenes_app.ui.theme import apply_theme
 from seirenes_app.ui.widgets.cost_dialogs import SettingsDialog, ask_cost
+from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 from seirenes_app.ui.widgets.model_picker import NO_ENDPOINTS, ModelPicker, argument_of
+from training.core.types import Condition
 from training.endpoints import (
     Capability,
     CostEstimate,
@@ -281,6 +285,73 @@ def test_the_picker_offers_endpoints_only_where_they_can_be_used(shown, server):
     assert argument_of(every.current) == f"{server.address}#large"
     every.reject()
     trained.reject()
+
+
+# ---------------------------------------------------------------------- Craft
+
+
+@pytest.fixture
+def craft(qtbot, qapp, tmp_path, server):
+    made = Craft(qtbot, qapp, tmp_path)
+    save_endpoint(Endpoint("mine", server.address, "small", Price(1, 1, "EUR")))
+    made.type_problem()
+    made.write("The answer is around 31. Others add everything.")
+    made.page.use_model(endpoint_entry(list_endpoints()[0]))
+    made.wait(lambda: made.controller.draft.solver.model == "endpoint:mine" and not made.controller.task)
+    yield made
+    made.close()
+
+
+def test_craft_solves_and_writes_with_an_endpoint_without_starting_a_worker(craft, server):
+    assert craft.page.solve_card.solver.text() == "mine"
+    assert "chosen as the Solver" in craft.toasts[-1]
+    figures = []
+    craft.controller.taskChanged.connect(lambda: figures.append(craft.controller.task_status()[3]))
+    craft.page.bound["solve"].trigger()
+    craft.wait(lambda: craft.result() is not None and craft.result().complete and not craft.controller.task)
+    assert {s.answer for s in craft.result().conditions[Condition.HINTED].samples} == {"10"}
+    assert any("requests" in text and "EUR" in text for text in figures)
+    server.say = lambda _body: "Pens are often blue."
+    craft.page.hint_list.count.setValue(2)
+    craft.page.bound["generate"].trigger()
+    craft.wait(lambda: len(craft.controller.draft.hints) == 3)
+    assert {h.author for h in craft.controller.draft.hints[1:]} == {"mine"}
+    assert craft.solver._client is None
+    assert craft.problems == []
+
+
+def test_a_view_that_needs_log_probs_says_what_is_missing_and_draws_nothing(craft):
+    craft.controller.edit_problem("solution", solution="18 - 5 + 7 = 20")
+    assert not craft.page.bound["score"].isEnabled()
+    assert "GGUF file" in craft.page.attribution.tokens.text.text()
+    assert craft.page.attribution.tokens.view.isHidden()
+    shown = craft.controller.exact_prompts(craft.controller.fitting)
+    assert all(prompt.n_tokens is None and "chat template of its own" in prompt.note for prompt in shown)
+
+
+def test_craft_asks_before_an_endpoint_costs_more_than_the_limit(craft, server):
+    Settings(ask_cost=0.0).save()
+    craft.page.bound["solve"].trigger()
+    craft.wait(lambda: craft.page.findChild(ConfirmDialog) is not None)
+    asked = craft.page.findChild(ConfirmDialog)
+    assert "EUR" in asked.windowTitle()
+    assert server.requests == []
+    asked.reject()
+    assert craft.controller.task is None
+    craft.wait(lambda: craft.page.findChild(ConfirmDialog) is None)
+    craft.page.bound["solve"].trigger()
+    craft.wait(lambda: craft.page.findChild(ConfirmDialog) is not None)
+    craft.page.findChild(ConfirmDialog).confirm.click()
+    craft.wait(lambda: craft.result() is not None and craft.result().complete)
+
+
+def test_a_server_that_fails_in_craft_is_named_and_nothing_is_wrong(craft, server):
+    server.always = 401
+    craft.page.bound["solve"].trigger()
+    craft.wait(lambda: craft.problems)
+    assert craft.problems[0][0] == "Solving failed"
+    assert craft.result() is None
+    assert craft.controller.task is None
 
 
 # ---------------------------------------------------------------------- cost
