@@ -273,6 +273,9 @@ class Session:
         except _TargetFailed as error:
             self._failed.add(target.name)
             self.store.set_meta(failed, str(error))
+            if self.engine.remote is not None:
+                # What was spent up to the end: the last report may be older.
+                self.report_stage("solving", now=True, target=target.name)
             message, remedy = f"{target.name} could not be evaluated. {error}", "Fix the cause, then resume."
             self.log.write(EventKind.WARNING, code="target_failed", message=message, remedy=remedy)
 

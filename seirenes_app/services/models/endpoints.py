@@ -123,7 +123,8 @@ def ask_once(
         on_text("".join(parts))
 
     with EndpointSession(endpoint, budget=Budget(requests=ASK_REQUESTS), fresh=True) as session:
-        return session.stream(request, add, cancelled), session.meter
+        reply = session.stream(request, add, cancelled)
+        return reply, replace(session.meter, left=Budget())
 
 
 def served_models(base_url: str, key: str = "") -> tuple[str, ...]:

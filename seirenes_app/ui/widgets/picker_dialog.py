@@ -79,6 +79,9 @@ class PickerDialog(PageDialog):
     def say(self, text: str) -> None:
         """The line below the title: a notice, an error, or ""."""
         self.about.setText(text)
+        # A dialog is laid out at its size hint, which knows nothing of lines that break.
+        self.about.ensurePolished()
+        self.about.setMinimumHeight(self.about.heightForWidth(LIST_WIDTH))
         self.about.setVisible(bool(text))
 
     def add_tool(self, spec: ActionSpec, handler: Callable[[Any], object]) -> None:

@@ -144,9 +144,7 @@ class LibraryDialog(PickerDialog):
 
 GGUF = "Models (*.gguf);;All files (*)"
 MAX_CONTEXT = 131_072
-FOLDERS_NOTE = (
-    "Craft runs GGUF files, and asks endpoints. A Hugging Face folder can be exported as a GGUF on the Models page."
-)
+FOLDERS_NOTE = "Craft takes GGUF files and endpoints. Export a folder as a GGUF on the Models page."
 RUN_HERE = frozenset({ModelFormat.GGUF, ModelFormat.ENDPOINT})
 
 
