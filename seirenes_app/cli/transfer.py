@@ -98,6 +98,11 @@ def _request(options: argparse.Namespace) -> TransferRequest:
     )  # fmt: skip
 
 
+def show_transfer(paths: EvalDir) -> None:
+    """Print the transfer of an evaluation."""
+    _show(None, paths, None, RunStatus.FINISHED, as_json=False)
+
+
 def _show(csv: Path | None, paths: EvalDir, _plan: EvalPlan | None, status: RunStatus, as_json: bool) -> None:
     found = transfers(open_source(paths.root))
     if not found:

@@ -1,0 +1,68 @@
+"""Transfer of the recorded run's hints to SmolLM2, as a GGUF file and served over HTTP: greedy figures must agree.
+
+    python tests/bench/bench_transfer.py [--problems 30] [--max-tokens 96] [--model FILE.gguf]
+
+Prints the transfer, how many answers of both paths are equal to the letter, and the seconds of each path.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+
+from helpers.smollm2 import find_gguf
+
+from seirenes_app.cli.transfer import show_transfer
+from seirenes_app.services import evaluations
+from seirenes_app.services.serving import ServeRequest, start_server
+from seirenes_app.services.transfer_request import TransferRequest, plan_transfer
+from training.evaluation.store_reader import StoreReader
+
+
+def measure(model, problems, max_tokens):
+    """The evaluation of a model as a file and behind a server, and its state."""
+    server = start_server(ServeRequest(str(model), port=0, threads=1, n_ctx=1024, alias="served"))
+    try:
+        models = (str(model), f"{server.record.base_url}#served")
+        request = TransferRequest("recorded", models, problems, max_tokens=max_tokens)
+        repository = evaluations.EvaluationRepository()
+        paths = repository.start(plan_transfer(request))
+        watch = evaluations.EvaluationWatch(paths)
+        while not (state := watch.poll()).over:
+            time.sleep(0.5)
+        return paths, state
+    finally:
+        server.stop()
+
+
+def equal_answers(paths):
+    """(answers equal to the letter, answers) of the two targets of an evaluation."""
+    texts = {}
+    with StoreReader(paths.rows) as reader:
+        for found in reader.all_traces():
+            key = found.row.key
+            texts.setdefault((key.condition, key.item, key.index), []).append(found.row.completion.strip())
+    pairs = [pair for pair in texts.values() if len(pair) == 2]
+    return sum(a == b for a, b in pairs), len(pairs)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--problems", type=int, default=30)
+    parser.add_argument("--max-tokens", type=int, default=96)
+    parser.add_argument("--model", type=Path, default=None)
+    options = parser.parse_args()
+    os.environ["SEIRENES_DATA"] = tempfile.mkdtemp(prefix="seirenes-bench-")
+    paths, state = measure(options.model or find_gguf(), options.problems, options.max_tokens)
+    print(f"the evaluation {state.status}. {state.message}")
+    show_transfer(paths)
+    same, n = equal_answers(paths)
+    print(f"{same} of {n} answers are equal to the letter.")
+
+
+if __name__ == "__main__":
+    main()
