@@ -108,6 +108,12 @@ class Server:
         """How it ended, with the last lines of its log."""
         return _ending(self._process, self._log)
 
+    def let_go(self) -> None:
+        """Let it end by itself, as when this process ends; does not wait. Not for one that is kept."""
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
     def stop(self) -> None:
         """End it. Again: nothing."""
         _end(self._process)

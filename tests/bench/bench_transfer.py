@@ -25,7 +25,7 @@ from training.evaluation.store_reader import StoreReader
 
 def measure(model, problems, max_tokens):
     """The evaluation of a model as a file and behind a server, and its state."""
-    server = start_server(ServeRequest(str(model), port=0, threads=1, n_ctx=1024, alias="served"))
+    server = start_server(ServeRequest(str(model), port=0, threads=1, alias="served"))
     try:
         models = (str(model), f"{server.record.base_url}#served")
         request = TransferRequest("recorded", models, problems, max_tokens=max_tokens)

@@ -21,6 +21,8 @@ MODEL_ACTIONS = (
                "Write a Hugging Face folder, which can be trained", context=True),
     ActionSpec("models.export", "Export as GGUF…", "", "export", "Write a GGUF file, which Craft can use",
                context=True),
+    ActionSpec("models.serve", "Serve…", "Ctrl+Shift+V", "server",
+               "Put it behind an OpenAI-compatible server on this machine; and the servers that run", context=True),
     ActionSpec("models.folder", "Show in folder", "", "folder", context=True),
     ActionSpec("models.copy", "Copy name", "Ctrl+Shift+C", "copy", "What names it in a command: hub id or path",
                context=True),

@@ -41,6 +41,7 @@ from seirenes_app.ui.models.models_model import ModelsModel, source_name
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.models.actions import ACTIONS, MODEL_ACTIONS
 from seirenes_app.ui.pages.models.dialogs import ModelsDialogs, can_remove
+from seirenes_app.ui.pages.models.serve_dialog import ServeDialog, ServerMonitor
 from seirenes_app.ui.pages.models.views import DownloadList, FactsPanel, ModelTable
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
@@ -78,6 +79,7 @@ class ModelsPage(Page):
         self._describe_timer.timeout.connect(self._describe)
         self.model = ModelsModel(inventory, self)
         self.dialogs = ModelsDialogs(self._tasks, self)
+        self.servers = ServerMonitor(self)
         self.setAcceptDrops(True)
         self.actions_ = self._bind_actions()
         self._build()
@@ -96,6 +98,7 @@ class ModelsPage(Page):
             "key": lambda: ask(dialogs.show_key),
             "add-endpoint": lambda: dialogs.show_endpoint(),
             "convert": lambda: ask(dialogs.show_convert),
+            "serve": lambda: ask(self._show_serve),
             "export": lambda: ask(dialogs.show_export),
             "folder": lambda: ask(self._show_folder),
             "copy": lambda: ask(self._copy),
@@ -206,6 +209,7 @@ class ModelsPage(Page):
     def close_down(self) -> None:
         """Downloads continue."""
         self._tasks.close()
+        self.servers.close()
 
     # ------------------------------------------------------------------ what is shown
 
@@ -274,6 +278,7 @@ class ModelsPage(Page):
             "test": kind is not None, "convert": kind is ModelFormat.GGUF,
             "train": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
             "export": kind in (ModelFormat.FOLDER, ModelFormat.ADAPTER),
+            "serve": kind in (ModelFormat.GGUF, ModelFormat.FOLDER),
             "folder": entry is not None and not served, "copy": entry is not None,
             "remove": entry is not None and can_remove(entry), "probe": served, "edit": served, "key": served,
         }.items():  # fmt: skip
@@ -302,6 +307,15 @@ class ModelsPage(Page):
     def _show_folder(self, entry: ModelEntry) -> None:
         folder = entry.path if entry.path.is_dir() else entry.path.parent
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+    def _show_serve(self, entry: ModelEntry) -> None:
+        dialog, servers = ServeDialog(entry, self), self.servers
+        dialog.startRequested.connect(lambda request: servers.start(request, dialog))
+        dialog.stopRequested.connect(servers.stop)
+        shown = servers.changed.connect(lambda: dialog.render_servers(servers.records))
+        dialog.finished.connect(lambda _code: servers.disconnect(shown))
+        servers.refresh()
+        self.dialogs.show_dialog(dialog)
 
     def _copy(self, entry: ModelEntry) -> None:
         QGuiApplication.clipboard().setText(entry.id)

@@ -126,10 +126,10 @@ PRIMARY = {
 PLACES = {"craft": (0, 0), "evaluate": (0, 1), "train": (1, 0), "convert": (1, 0), "probe": (1, 0), "test": (1, 1)}
 """Row and column. Three share a place: a GGUF file is converted first, an endpoint is probed, others are trained."""
 SECONDARY = {
-    "export": "Export…", "folder": "Folder", "edit": "Edit…", "key": "Set key…", "copy": "Copy name",
+    "export": "Export…", "serve": "Serve…", "folder": "Folder", "edit": "Edit…", "key": "Set key…", "copy": "Copy name",
     "remove": "Remove…",
 }  # fmt: skip
-OF_FILES, OF_ENDPOINTS = ("export", "folder"), ("probe", "edit", "key")
+OF_FILES, OF_ENDPOINTS = ("export", "serve", "folder"), ("probe", "edit", "key")
 READING = "Reading its files…"
 ASKING = "Looking for its server and its key…"
 NOT_PROBED_NOTE = "Probe it once: a few short requests show what its server can do, and which views can use it."
