@@ -42,7 +42,7 @@ def test_a_model_is_served_listed_and_stopped(qtbot, dialog, monitor):
     qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
     assert not dialog.go.isEnabled()
     qtbot.waitUntil(lambda: "is served at" in dialog.status.text.text(), timeout=PATIENCE_MS)
-    assert "ends with this window" in dialog.status.text.text()
+    assert "ends when Seirênes is closed" in dialog.status.text.text()
     qtbot.waitUntil(lambda: len(monitor.records) == 1 and dialog.list.isVisible(), timeout=PATIENCE_MS)
     (record,) = monitor.records
     with urllib.request.urlopen(record.base_url + "/models", timeout=60) as reply:

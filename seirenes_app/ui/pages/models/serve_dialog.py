@@ -24,8 +24,8 @@ NOTE = (
     "Other programs, and the endpoints of this one, can then ask it at an address of this machine. It is reached from "
     "nowhere else. One request is answered at a time."
 )
-STAYS = "It keeps running without this window."
-ENDS = "It ends with this window."
+STAYS = "It keeps running when Seirênes is closed."
+ENDS = "It ends when Seirênes is closed."
 
 
 class ServerMonitor(QObject):
@@ -92,7 +92,7 @@ class ServeDialog(PageDialog):
         self.port.setSpecialValueText("any free one")
         self.port.setAccessibleName("Port")
         ignore_wheel(self.port)
-        self.keep = QCheckBox("Keep it running when this window closes")
+        self.keep = QCheckBox("Keep it running when Seirênes is closed")
         form = QFormLayout()
         form.addRow("Port", self.port)
         form.addRow("", self.keep)
