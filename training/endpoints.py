@@ -856,7 +856,7 @@ class EndpointSession:
                         raise
                 except EndpointError as failed:
                     row.failed(failed)
-                    wait_s = patience.after(failed)
+                    wait_s = patience.after(failed, has_replied=self._counts["replies"] > 0)
                     if wait_s is None:
                         raise
                     await asyncio.sleep(wait_s)
@@ -1160,17 +1160,18 @@ class _Row:
 
 @dataclass(slots=True)
 class _Patience:
-    """How long one request is tried. One that a server turned away unpaid is tried more often than one that failed."""
+    """How long one request is tried. One that was turned away unpaid is tried for a minute, and so is one that finds a
+    server gone that had replied; a server that was never there is said soon."""
 
     attempts: int
     _failures: int = 0
     _busy: int = 0
 
-    def after(self, error: EndpointError) -> float | None:
+    def after(self, error: EndpointError, *, has_replied: bool) -> float | None:
         """Seconds until the next attempt; None where there is none."""
         if not error.again or error.wait_s > LONGEST_WAIT_S:
             return None
-        if error.problem is EndpointProblem.BUSY and not error.maybe_paid:
+        if not error.maybe_paid and (error.problem is EndpointProblem.BUSY or has_replied):
             self._busy += 1
             made, most = self._busy, max(BUSY_ATTEMPTS, self.attempts)
         else:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ def some_words(body, count=8):
 class FakeServer:
     def __init__(self, say=some_words, *, logprobs=True, key="", refuses=(), max_tokens_name="", system=True,
                  seed=True, several=True, streaming=True, reasoning="", limit=None, delay_s=0.0, models=("m",),
-                 retry_after="1", honours_keys=True, prompt_logprobs=False):  # fmt: skip
+                 retry_after="1", honours_keys=True, prompt_logprobs=False, port=0):  # fmt: skip
         self.say = say
         """A text, or a dict of words with their log-probabilities, for the body of a request."""
         self.logprobs, self.key, self.refuses, self.max_tokens_name = logprobs, key, set(refuses), max_tokens_name
@@ -51,11 +52,20 @@ class FakeServer:
         """How often each Idempotency-Key was billed."""
         self.most_at_once = self._at_once = 0
         self.stopping = threading.Event()
-        self._replies, self._times, self._lock = {}, [], threading.Lock()
+        self._replies, self._times, self._connections, self._lock = {}, [], set(), threading.Lock()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                server._connections.add(self.connection)
+
+            def finish(self):
+                server._connections.discard(self.connection)
+                with contextlib.suppress(OSError):
+                    super().finish()
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -78,7 +88,7 @@ class FakeServer:
             def handle_error(self, *_):
                 pass  # of a client that closed its connection
 
-        self._http = Quiet(("127.0.0.1", 0), Handler)
+        self._http = Quiet(("127.0.0.1", port), Handler)
         self.address = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def __enter__(self):
@@ -86,9 +96,17 @@ class FakeServer:
         return self
 
     def __exit__(self, *_):
-        self.stopping.set()
-        self._http.shutdown()
-        self._http.server_close()
+        self.stop()
+
+    def stop(self):
+        """End it, with the connections that are open. Again: nothing."""
+        if not self.stopping.is_set():
+            self.stopping.set()
+            self._http.shutdown()
+            self._http.server_close()
+            for connection in list(self._connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def bills(self):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -209,6 +210,19 @@ def test_no_server_is_said_at_once_and_known_to_be_unpaid():
         assert session.meter.requests < 60
 
 
+def test_a_server_that_replied_and_is_gone_is_waited_for():
+    with FakeServer() as first, session_of(first) as session:
+        session.complete([ask_for("warm")])
+        port = first._http.server_port
+        first.stop()
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(session.complete, [ask_for("q")])
+            time.sleep(0.2)
+            with FakeServer(port=port):
+                assert isinstance(asked.result(30)[0], ChatReply)
+        assert session.meter.maybe_paid <= 1
+
+
 def test_after_a_failure_that_all_would_have_the_rest_is_not_sent():
     with FakeServer() as server, session_of(server) as session:
         server.always = 401
@@ -395,15 +409,9 @@ def test_the_ledger_outlives_the_cache():
 
 
 def test_a_row_that_another_session_asks_for_is_waited_for():
-    import threading
-
     with FakeServer(delay_s=0.3) as server, session_of(server) as one, session_of(server) as two:
-        found = []
-        threads = [threading.Thread(target=lambda s=s: found.extend(s.complete([ask_for("q")]))) for s in (one, two)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda session: session.complete([ask_for("q")])[0], (one, two)))
         assert len({r.text for r in found}) == 1
         assert server.bills == 1
 
