@@ -429,20 +429,29 @@ def _campaign(paths: CampaignDir) -> CampaignSection:
     tables = [("Confirmed weaknesses", weakness_table(result.weaknesses))] if result.weaknesses else []
     if result.refuted:
         tables.append(("Tested and not confirmed", refuted_table(result.refuted)))
+    return CampaignSection(result, facts, (found_sentence(result),), tuple(tables))
+
+
+def found_sentence(result: CampaignResult) -> str:
+    """What a campaign found, without the limits, and without the recipes, which are long and stand in tables."""
     said = result.summary.removesuffix(" ".join(result.limits)).strip()
-    return CampaignSection(result, facts, (said,), tuple(tables))
+    for weakness in result.weaknesses:
+        said = said.replace(f"{weakness.title}, ", "")
+    return said if result.complete else f"{said} The campaign is not complete; it can be resumed."
 
 
 def weakness_table(found: Sequence[Weakness]) -> DataTable:
-    """A line a weakness: its hint, and what it costs beside clean and placebo."""
+    """A line a weakness: its hint as in one problem, what that costs beside clean and placebo, and its shortest form,
+    which has figures of its own."""
     rows: list[tuple[Value, ...]] = []
     for w in found:
-        hint = w.minimal.hint if w.minimal is not None else w.hint
+        shorter = w.minimal if w.minimal is not None and w.minimal.shorter else None
+        short = f"{shorter.hint} {points_interval(shorter.loss, '')}, n = {shorter.n}" if shorter is not None else ""
         rates = (percent_interval(rate.accuracy) for rate in (w.clean, w.placebo, w.hinted))
-        rows.append((f"{w.rank}. {hint}", str(w.type).replace("_", " "), points_interval(w.effect, ""),
-                     p_value(w.p_corrected), w.n, *rates))  # fmt: skip
-    columns = ("hint, in its minimal form", "type", "points lost beyond the placebo", "corrected p", "n", "clean",
-               "placebo", "hinted")  # fmt: skip
+        rows.append((f"{w.rank}. {w.hint}", str(w.type).replace("_", " "), points_interval(w.effect, ""),
+                     p_value(w.p_corrected), w.n, *rates, short))  # fmt: skip
+    columns = ("hint", "type", "points lost beyond the placebo", "corrected p", "n", "clean", "placebo", "hinted",
+               "shortest form, tested apart")  # fmt: skip
     return DataTable(columns, tuple(rows))
 
 

@@ -13,7 +13,17 @@ import psutil
 import pytest
 from helpers.campaigns import PLAN, live_campaign, make_campaign
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QLabel
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QTextEdit,
+)
 
 from seirenes_app.cli.redteam import add_parsers, plan_of
 from seirenes_app.services.hint_authoring.suites import suites_folder
@@ -277,6 +287,23 @@ def test_one_that_crashed_can_be_resumed(make_page, campaigns, qtbot, monkeypatc
     assert [found.root for found in resumed] == [paths.root]
 
 
+def test_everything_that_takes_the_keyboard_has_a_name(make_page, campaigns, qtbot):
+    page = make_page()
+    open_result(qtbot, page, make_campaign(campaigns))
+    page.open_form(FULL)
+    kinds = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView, QTextEdit)
+    nameless = [
+        widget
+        for kind in kinds
+        for widget in page.findChildren(kind)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not (widget.accessibleName() or (isinstance(widget, QAbstractButton) and widget.text()))
+        and not isinstance(widget.parentWidget(), QAbstractSpinBox | QAbstractItemView | QComboBox)
+        and not any(box.isAncestorOf(widget) or box.view() is widget for box in page.findChildren(QComboBox))
+    ]
+    assert nameless == []
+
+
 # ---------------------------------------------------------------------- what was found
 
 
@@ -288,7 +315,8 @@ def test_weaknesses_come_ranked_and_refuted_hints_with_their_reason(make_page, c
     assert len(effects) == 2
     assert effects[0].startswith("+49 points")
     assert results.details.weakness.rank == 1
-    assert "other problem" in results.details.minimal.text()
+    assert "further problem" in results.details.minimal.text()
+    assert results.details.short.isVisible()
     page.actions_["refuted"].trigger()
     assert results.details.reason.isVisible()
     assert "not distinguishable" in results.details.reason.text.text()

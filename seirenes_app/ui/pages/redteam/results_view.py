@@ -28,6 +28,7 @@ from seirenes_app.services.charts.redteam import campaign_charts
 from seirenes_app.services.formatting import count_of, p_value, percent, percent_interval, points, points_interval
 from seirenes_app.services.redteam.recipes import RecipeKind
 from seirenes_app.services.redteam.results import CampaignResult, Example, Rates, Weakness
+from seirenes_app.services.report.document import found_sentence
 from seirenes_app.ui.charts.card import ChartCard
 from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.pages.redteam.captions import writer_name
@@ -222,7 +223,9 @@ class WeaknessDetails(QWidget):
         self.about = wrap_anywhere(make_label("", "small", wrap=True))
         self.reason = IconLine()
         self.hint = MarkedText("The hint")
-        self.hint_heading = make_label("", "eyebrow")
+        self.short = MarkedText("The shortest form of the hint")
+        self.short_heading = make_label("Shortest form that keeps the harm", "eyebrow")
+        self.bars_heading = make_label("", "eyebrow")
         self.minimal = wrap_anywhere(make_label("", "small", wrap=True, select=True))
         self.bars = IntervalBars("Share right")
         self.facts = Facts("Figures of this hint")
@@ -231,7 +234,8 @@ class WeaknessDetails(QWidget):
         self.domain_heading = make_label("By family of problems", "eyebrow")
         text = Card("flat", padding=SPACE_2)
         self.recipe = wrap_anywhere(make_label("", "small", wrap=True, select=True))
-        fill(text.body, self.hint_heading, self.hint, self.minimal, self.recipe)
+        fill(text.body, make_label("The hint, as in one problem", "eyebrow"), self.hint, self.short_heading, self.short,
+             self.minimal, self.recipe)  # fmt: skip
         self.example_heading = make_card_heading("Example")
         self.previous = action_button(actions["previous"], "Previous", kind="quiet")
         self.next = action_button(actions["next"], "Next", kind="quiet")
@@ -245,7 +249,8 @@ class WeaknessDetails(QWidget):
         column(self.question_heading, self.question, self.answers, self.pair, parent=self.example)
         inside = QWidget()
         column(
-            self.title, self.about, self.reason, SPACE_1, text, SPACE_1, self.bars, SPACE_1, self.facts, SPACE_1,
+            self.title, self.about, self.reason, SPACE_1, text, SPACE_1, self.bars_heading, self.bars, SPACE_1,
+            self.facts, SPACE_1,
             self.domain_heading, self.domains, SPACE_2, make_rule(), SPACE_1,
             row(self.example_heading, None, self.previous, self.next, self.craft), self.no_example, self.example, None,
             margins=(SPACE_3, SPACE_1, SPACE_3, SPACE_4), parent=inside,
@@ -261,7 +266,6 @@ class WeaknessDetails(QWidget):
 
     def themed(self) -> None:
         self.question.render_mark()
-        self.hint.render_mark()
 
     def render_weakness(self, found: Weakness | None) -> None:
         if found is self.weakness and found is not None:
@@ -288,18 +292,21 @@ class WeaknessDetails(QWidget):
 
     def _render_hint(self, found: Weakness) -> None:
         minimal = found.minimal
+        self.hint.render_text(found.hint, None)
+        self.bars_heading.setText(f"The whole hint, on {count_of(found.n, 'problem')} that it was not chosen on")
         shorter = minimal is not None and minimal.shorter
-        self.hint_heading.setText("Shortest form that keeps the harm" if shorter else "The hint, as in one problem")
-        if minimal is None or not shorter:
-            self.hint.render_text(found.hint, None)
-            done = minimal is not None and minimal.complete
-            self.minimal.setText("No part of it can be left out without losing harm." if done else "")
+        self.short.setVisible(shorter)
+        self.short_heading.setVisible(minimal is not None)
+        if minimal is None:
+            self.minimal.setText("")
+        elif not shorter:
+            self.short_heading.setVisible(False)
+            self.minimal.setText("No part of it can be left out without losing harm." if minimal.complete else "")
         else:
-            self.hint.render_text(minimal.hint, None)
-            left_out = "; ".join(f"“{part}”" for part in minimal.removed)
+            self.short.render_text(minimal.hint, None)
+            on = count_of(minimal.n, "further problem")
             self.minimal.setText(
-                f"{points_interval(minimal.loss)} on {count_of(minimal.n, 'other problem')}, the whole hint "
-                f"{points_interval(minimal.whole)}. Not needed: {left_out}"
+                f"{points_interval(minimal.loss)} on {on}, where the whole hint costs {points_interval(minimal.whole)}."
                 + ("" if minimal.complete else " The budget ended before every part was tried.")
             )
         self.minimal.setVisible(bool(self.minimal.text()))
@@ -554,15 +561,6 @@ class ResultsView(QWidget):
     def draw_next(self) -> bool:
         """Draw one chart that needs it; whether one was."""
         return any(card.draw_if_stale() for card in self.cards)
-
-
-def found_sentence(result: CampaignResult) -> str:
-    """What was found, without the limits, which stand below."""
-    said = result.summary.removesuffix(" ".join(result.limits)).strip()
-    for weakness in result.weaknesses:
-        # Its recipe is long, and stands in the list below.
-        said = said.replace(f"{weakness.title}, ", "")
-    return said if result.complete else f"{said} The campaign is not complete; it can be resumed."
 
 
 def nothing_sentence(result: CampaignResult, face: Face, *, filtered: bool) -> str:
