@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from seirenes_app.cli.common import ERR, OUT, ProgressLine, display_progress, interruptible, print_table
-from seirenes_app.inference.model_client import OpenProgress
+from seirenes_app.inference.model_client import OpenProgress, prompt_profile_of
 from seirenes_app.inference.server_record import ServerRecord, is_loopback
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.serving import (
@@ -27,6 +27,7 @@ from seirenes_app.services.serving import (
     stop_server,
 )
 from training.errors import UserError
+from training.prompt_files import COMPACT
 
 NOT_SERVED = (
     "One request is answered at a time. Not served: several choices a request, tools, response formats, images. "
@@ -73,7 +74,7 @@ def serve(options: argparse.Namespace) -> int:
         with display_progress() as show:
             server = start_server(request, lambda now: show(_line(now)))
         try:
-            _announce(server.record, options.json)
+            _announce(server.record, options.json, prompt_profile_of(options.model).name)
             server.wait()
         finally:
             running = server.running
@@ -96,9 +97,9 @@ def _read_key() -> str:
     return key.strip()
 
 
-def _announce(record: ServerRecord, as_json: bool) -> None:
+def _announce(record: ServerRecord, as_json: bool, prompts: str) -> None:
     if as_json:
-        print(msgspec.json.encode(describe(record)).decode(), flush=True)
+        print(msgspec.json.encode({**describe(record), "prompts": prompts}).decode(), flush=True)
         return
     lines = [
         f"{record.alias} is served at {record.base_url}",
@@ -110,6 +111,10 @@ def _announce(record: ServerRecord, as_json: bool) -> None:
         "Use it here as a model:",
         f"  {endpoint_line(record)}",
     ]
+    if prompts == COMPACT:
+        lines.append(
+            f"It was trained on the prompts {prompts!r}: name them where it is evaluated (--prompts {prompts})"
+        )
     for line in lines:
         OUT.print(line, highlight=False, markup=False, soft_wrap=True)
     notes = [record.template_note] if record.template_note else []

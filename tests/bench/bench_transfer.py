@@ -17,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from helpers.smollm2 import find_gguf
 
 from seirenes_app.cli.transfer import show_transfer
+from seirenes_app.inference.model_client import prompt_profile_of
 from seirenes_app.services import evaluations
 from seirenes_app.services.serving import ServeRequest, start_server
 from seirenes_app.services.transfer_request import TransferRequest, plan_transfer
@@ -28,7 +29,9 @@ def measure(model, problems, max_tokens):
     server = start_server(ServeRequest(str(model), port=0, threads=1, alias="served"))
     try:
         models = (str(model), f"{server.record.base_url}#served")
-        request = TransferRequest("recorded", models, problems, max_tokens=max_tokens)
+        request = TransferRequest(
+            "recorded", models, problems, max_tokens=max_tokens, prompts=prompt_profile_of(str(model))
+        )
         repository = evaluations.EvaluationRepository()
         paths = repository.start(plan_transfer(request))
         watch = evaluations.EvaluationWatch(paths)

@@ -22,6 +22,7 @@ from seirenes_app.services.formatting import (
     change_tone,
     count_of,
     decimal,
+    describe_prompts,
     is_clear,
     p_clause,
     p_value,
@@ -190,9 +191,12 @@ def transfer_of(
     pairs = itertools.islice(itertools.combinations(range(len(models)), 2), MOST_AGREEMENTS)
     agreements = tuple(_agreement(hints, models, first, second) for first, second in pairs)
     sides = {f"{m.model}'s {c}": rate.unread for m in models for c, rate in m.rates.items()}
+    labels = {m.model: plan.model(m.model).prompts.label for m in models}
+    differ = (describe_prompts(labels),) if len(set(labels.values())) > 1 else ()
     return Transfer(
         suite, asking(plan), plan.samples, models, hints, agreements,
-        tuple(_sentences(models, hints, agreements, plan.samples)), unread_warnings(sides, plan.max_tokens),
+        tuple(_sentences(models, hints, agreements, plan.samples)),
+        (*differ, *unread_warnings(sides, plan.max_tokens)),
     )  # fmt: skip
 
 
