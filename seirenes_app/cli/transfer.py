@@ -45,8 +45,8 @@ WIDEST = 48  # characters of a hint in a table
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     transfer = verbs.add_parser("transfer")
     transfer.add_argument(
-        "hints", metavar="RUN|SUITE", help="whose hints: a run, 'recorded', a suite by name or folder; without "
-        "--models an evaluation of several models, whose transfer is shown",
+        "hints", metavar="RUN|SUITE|CAMPAIGN", help="whose hints: a run, 'recorded', a suite by name or folder, a "
+        "campaign; without --models an evaluation of several models, whose transfer is shown",
     )  # fmt: skip
     transfer.add_argument(
         "--models", action="append", default=[], metavar="MODEL,…",

@@ -41,8 +41,9 @@ CONDITIONS = (Condition.CLEAN, Condition.HINTED, Condition.PLACEBO, Condition.NE
 
 @dataclass(frozen=True)
 class TransferRequest:
-    """`hints` names a run, 'recorded', or a suite by name or folder. `models` are named as everywhere, checkpoints as
-    RUN@STEP. `problems` None: all of a suite, `PROBLEMS` of a run. `prompts` None: of each model by itself."""
+    """`hints` names a run, 'recorded', a suite by name or folder, or a campaign. `models` are named as everywhere,
+    checkpoints as RUN@STEP. `problems` None: all of a suite, `PROBLEMS` of a run. `prompts` None: of each model by
+    itself."""
 
     hints: str
     models: tuple[str, ...]
@@ -83,7 +84,7 @@ def find_hints_run(name: str) -> RunPaths | None:
         return RunPaths(recorded_run())
     folder = expanded(name)
     if folder.is_dir():
-        return RunPaths(folder.resolve()) if (folder / "events.jsonl").is_file() else None
+        return RunPaths(folder.resolve()) if (folder / "config.json").is_file() else None
     try:
         return RunRepository().find_named(name)
     except UserError:
@@ -96,9 +97,7 @@ def hints_suite(request: TransferRequest, suites: SuiteRepository) -> SuiteRef:
     if folder is None:
         run = find_hints_run(request.hints)
         if run is None:
-            raise UserError(
-                f"{request.hints!r} is neither a run nor a suite. List them with: seirenes runs, seirenes suite list"
-            )
+            return describe_suite(_suite_of_campaign(request.hints, suites), request.problems or 0)
         return describe_suite(suite_of_run(run, request.problems or PROBLEMS, request.seed, suites))
     return describe_suite(folder, request.problems or 0)
 
@@ -108,6 +107,26 @@ def _suite_folder(name: str, suites: SuiteRepository) -> Path | None:
         if (folder / "manifest.json").is_file():
             return folder
     return None
+
+
+def _suite_of_campaign(name: str, suites: SuiteRepository) -> Path:
+    """The suite of the confirmed weaknesses of a campaign, made once. A UserError where there is no such campaign."""
+    # Here, as most requests are of a run or a suite.
+    from seirenes_app.services.redteam.campaign import find_campaign
+    from seirenes_app.services.redteam.exports import ExportKind, export_campaign
+
+    try:
+        campaign = find_campaign(name)
+    except UserError as error:
+        raise UserError(
+            f"{name!r} is neither a run nor a suite nor a campaign. List them with: seirenes runs, seirenes suite "
+            "list, seirenes redteam list"
+        ) from error
+    made = f"{_short(campaign.run_id)} weaknesses"
+    known = next((m for folder, m in suites.manifests().items() if folder.name == made), None)
+    if known is not None and known.recipe.get("campaign") == campaign.run_id:
+        return suites.root / made
+    return export_campaign(campaign, ExportKind.SUITE, made).path
 
 
 def suite_of_run(run: RunPaths, wanted: int, seed: int, suites: SuiteRepository) -> Path:

@@ -53,7 +53,7 @@ def test_the_same_request_finds_its_evaluation_whatever_it_may_cost(data):
 
 
 def test_what_is_not_there_is_said():
-    with pytest.raises(UserError, match="neither a run nor a suite"):
+    with pytest.raises(UserError, match="neither a run nor a suite nor a campaign"):
         plan_transfer(TransferRequest("nothing-of-this-name", MODELS))
     with pytest.raises(UserError, match="at least two models"):
         plan_transfer(TransferRequest("recorded", ("starter",)))
