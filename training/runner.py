@@ -38,7 +38,7 @@ from training.engine.models import (
     resolve_model,
 )
 from training.engine.snapshots import Snapshots
-from training.engine.tinker import TinkerBackend, check_settings
+from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
 from training.environment import describe_machine, versions
 from training.errors import UserError
@@ -56,6 +56,7 @@ from training.runs.config import (
     EngineKind,
     OnDrop,
     RunConfig,
+    check_engine,
     check_roles,
     has_own_adversary,
     load_config,
@@ -183,8 +184,7 @@ class Runner:
         self.launched = start is not None
         saved = json.loads((start / LOOP_FILE).read_text(encoding="utf-8")) if start is not None else {}
         check_roles(c)
-        if c.engine.backend is EngineKind.TINKER:
-            check_settings(c)
+        check_engine(c)
         # Measured once a run: other counts add up in another order.
         threads = c.model.threads or saved.get("threads", {}).get(str(available_cores()), 0)
         # A run keeps its number type. Checkpoints that do not name it are of versions with one type a device.
@@ -749,12 +749,15 @@ def _explain_shortage(runner: Runner) -> tuple[str, memory.Remedy | None]:
     path = runner.config.model.path
     folder = resolve_model(path) if path and not path.lower().endswith(".gguf") else None
     parameters = sum(f.stat().st_size for f in folder.glob("*.safetensors")) // 4 if folder is not None else 0
-    if isinstance(getattr(runner, "backend", None), LocalTorchBackend):
-        parameters = sum(p.numel() for p in runner.backend.model.parameters())
-    own = runner.adversary
-    adversary = sum(p.numel() for p in own.model.parameters()) if isinstance(own, LocalTorchBackend) else 0
+    parameters = _parameters(getattr(runner, "backend", None)) or parameters
+    adversary = _parameters(runner.adversary)
     doing = _DOING.get(runner.callbacks.name, "it was at work")
     return memory.explain_shortage(runner.config, parameters, memory.read_shape(folder), doing, adversary)
+
+
+def _parameters(backend: LocalTorchBackend | TinkerBackend | None) -> int:
+    """Of a model on this machine; 0 of another."""
+    return sum(p.numel() for p in backend.model.parameters()) if isinstance(backend, LocalTorchBackend) else 0
 
 
 def _cause(error: BaseException, control: ProcessControl) -> BaseException:

@@ -26,7 +26,7 @@ from training.errors import UserError
 from training.judges import JudgeKind, find_judge
 from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
-from training.runs.config import Mode, RunConfig, Tuning, has_own_adversary, trained_roles
+from training.runs.config import EngineKind, Mode, RunConfig, Tuning, has_own_adversary, trained_roles
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
@@ -252,6 +252,9 @@ def estimate_memory(
     """Main memory at its peak: what a dry run `measured`, or a guess from the model's size and the settings."""
     if measured is not None:
         return _measured_memory(config, measured)
+    if config.engine.backend is EngineKind.TINKER:
+        here = EstimatePart("libraries; model and optimiser are on the server", LIBRARIES_MB, Basis.GUESS)
+        return MemoryEstimate(here.value, (here,))
     found = memory_parts(
         config, parameters or model_parameters(config), shape or read_shape(model_folder(config)),
         adversary_parameters(config), local_judge(config),

@@ -21,7 +21,15 @@ from training.errors import UserError
 from training.memory import LIBRARIES_MB
 from training.model_names import locate_folder, locate_model
 from training.prompt_files import AUTO, COMPACT, STARTER, built_in, choose_profile
-from training.runs.config import RunConfig, check_roles, has_own_adversary, profile_of, trained_roles
+from training.runs.config import (
+    EngineKind,
+    RunConfig,
+    check_engine,
+    check_roles,
+    has_own_adversary,
+    profile_of,
+    trained_roles,
+)
 from training.runs.lock import holder
 from training.runs.processes import RunSummary
 
@@ -180,10 +188,13 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
     found = [wrong for role, name in names.items() if (wrong := wrong_model(name, role, config))]
     if config.adversary.model and not has_own_adversary(config):
         found.append(f"adversary.model is not used: in the mode {config.mode} no model writes hints.")
-    try:
-        check_roles(config)
-    except UserError as error:
-        found.append(str(error))
+    for check in (check_roles, check_engine):
+        try:
+            check(config)
+        except UserError as error:
+            found.append(str(error))
+    if config.engine.backend is EngineKind.TINKER:
+        found.append(f"The model runs on {config.engine.url}: time and memory there are not estimated.")
     if config.data.problems and not Path(config.data.problems).is_file():
         found.append(f"There is no problem file “{config.data.problems}”.")
     found += find_shortages(config, needs, machine)

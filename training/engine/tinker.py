@@ -8,7 +8,7 @@ repeated update is applied twice. The rules here:
 - An update is one `forward_backward` request with all rows and one `optim_step` request, each sent once. Where the
   outcome of one is unknown, or the server's own step count is not the expected one, the state that was saved after the
   update before is loaded into a fresh model and the update is made again.
-- A setting that the server cannot honour is refused by name before the start (`check_settings`).
+- A setting that the server cannot honour is refused by name before the start (`training.runs.config.check_engine`).
 
 Servers add up the losses of tokens differently: the API's description says that they are summed, SkyRL divides those of
 a row by the sum of its token weights, and the gradient by the number of rows. Both are measured at the start. Where
@@ -49,11 +49,9 @@ from training.engine.base import (
 )
 from training.engine.chat_tokenizer import ChatTokenizer
 from training.errors import UserError
-from training.runs.config import EngineConfig, Mode, RunConfig, Tuning, has_own_adversary
+from training.runs.config import EngineConfig, Tuning
 
 STATE_FILE = "backend.json"
-SERVER_ALPHA = 32
-"""The scale of adapters on servers of this API; a request cannot set it."""
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MAX_ARCHIVE_BYTES = 8 << 30
 CONNECT_S = 8.0
@@ -62,8 +60,6 @@ POLL_S = 0.1
 HEARTBEAT_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 UPDATE_ATTEMPTS = 3
-UNHONOURED = ("update.max_grad_norm",)
-"""Settings that some servers ignore without a word; `engine.accept` says that this is known."""
 
 T = TypeVar("T")
 
@@ -74,36 +70,6 @@ class EngineError(UserError):
 
 class UnknownOutcome(Exception):
     """A request that changes the server's state was sent, and whether it was carried out is not known."""
-
-
-def check_settings(config: RunConfig) -> None:
-    """A UserError that names the setting which a server of this API cannot honour. Asks no server."""
-    accepted = {key.strip() for key in config.engine.accept.split(",") if key.strip()}
-    r, u, a = config.rollout, config.update, config.adversary
-    refused = (
-        ("model.tuning", config.model.tuning is not Tuning.LORA, "is 'full': the server trains adapters alone",
-         "Set model.tuning = 'lora'."),
-        ("model.lora_alpha", config.model.lora_alpha != SERVER_ALPHA,
-         f"is {config.model.lora_alpha}: the server's adapters have the scale {SERVER_ALPHA}",
-         f"Set model.lora_alpha = {SERVER_ALPHA}."),
-        ("rollout.temperature", r.temperature != 1.0,
-         f"is {r.temperature:g}: the server trains with log-probabilities at temperature 1",
-         "Set rollout.temperature = 1."),
-        ("adversary.opponents", a.opponents > 0,
-         "is above 0: sampling with an older adapter can replace the one that is trained",
-         "Set adversary.opponents = 0."),
-        ("adversary.model", has_own_adversary(config) and config.mode is Mode.SEIRENES and a.train,
-         "names a second model that would be trained: the engine trains one",
-         "Leave adversary.model empty, or set adversary.train = false."),
-        ("update.max_grad_norm", u.max_grad_norm > 0,
-         f"is {u.max_grad_norm:g}: SkyRL does not clip gradients, and no server says whether it does",
-         "Set update.max_grad_norm = 0."),
-    )  # fmt: skip
-    for key, holds, why, remedy in refused:
-        if holds and key not in accepted:
-            if key in UNHONOURED:
-                remedy += f" Or run without it being honoured: engine.accept = '{key}'."
-            raise UserError(f"engine.backend = 'tinker': {key} {why}. {remedy}")
 
 
 def check_installed() -> None:
@@ -510,17 +476,19 @@ class TinkerBackend:
     def sample(
         self,
         prompts: Sequence[Tokens],
-        n: int,
-        params: SamplingParams,
+        n: int | Sequence[int],
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[list[Completion]]:
-        """`n` completions for each prompt: one request a prompt, `engine.concurrency` of them at a time.
+        """Completions of each prompt: one request a prompt, `engine.concurrency` of them at a time.
 
         The entropy is estimated by −log p of the sampled tokens, whose mean it is.
         """
-        if params.top_p != 1.0 or params.min_p != 0.0 or params.repetition_penalty != 1.0 or params.top_k:
+        counts = [n] * len(prompts) if isinstance(n, int) else list(n)
+        asked = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
+        if any(not each.plain for each in asked):
             raise UserError("This engine samples with a temperature alone: leave top_p, top_k, min_p and "
                             "repetition_penalty of the prompt profile at their defaults.")  # fmt: skip
         done = 0
@@ -529,8 +497,8 @@ class TinkerBackend:
         async def one(place: int, prompt: Tokens, free: asyncio.Semaphore) -> list[Completion]:
             nonlocal done
             async with free:
-                found = await self._sample_prompt(place, prompt, n, params)
-            done += n
+                found = await self._sample_prompt(place, prompt, counts[place], asked[place])
+            done += counts[place]
             return found
 
         async def every() -> list[list[Completion]]:
@@ -545,7 +513,7 @@ class TinkerBackend:
             nonlocal reported
             if progress is not None and done != reported:
                 reported = done
-                progress(done, len(prompts) * n)
+                progress(done, sum(counts))
 
         found = self._run_or_recover(every, cancelled, tick)
         tick()

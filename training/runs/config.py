@@ -434,6 +434,44 @@ def check_roles(config: RunConfig) -> None:
         )
 
 
+SERVER_ALPHA = 32
+"""The scale of adapters on servers of the Tinker API; a request cannot set it."""
+UNHONOURED = ("update.max_grad_norm",)
+"""Settings that some of these servers ignore without a word; `engine.accept` says that this is known."""
+
+
+def check_engine(config: RunConfig) -> None:
+    """A UserError that names the setting which a server of the Tinker API cannot honour. Asks no server."""
+    if config.engine.backend is not EngineKind.TINKER:
+        return
+    accepted = {key.strip() for key in config.engine.accept.split(",") if key.strip()}
+    r, u, a = config.rollout, config.update, config.adversary
+    refused = (
+        ("model.tuning", config.model.tuning is not Tuning.LORA, "is 'full': the server trains adapters alone",
+         "Set model.tuning = 'lora'."),
+        ("model.lora_alpha", config.model.lora_alpha != SERVER_ALPHA,
+         f"is {config.model.lora_alpha}: the server's adapters have the scale {SERVER_ALPHA}",
+         f"Set model.lora_alpha = {SERVER_ALPHA}."),
+        ("rollout.temperature", r.temperature != 1.0,
+         f"is {r.temperature:g}: the server trains with log-probabilities at temperature 1",
+         "Set rollout.temperature = 1."),
+        ("adversary.opponents", a.opponents > 0,
+         "is above 0: sampling with an older adapter can replace the one that is trained",
+         "Set adversary.opponents = 0."),
+        ("adversary.model", has_own_adversary(config) and config.mode is Mode.SEIRENES and a.train,
+         "names a second model that would be trained: the engine trains one",
+         "Leave adversary.model empty, or set adversary.train = false."),
+        ("update.max_grad_norm", u.max_grad_norm > 0,
+         f"is {u.max_grad_norm:g}: SkyRL does not clip gradients, and no server says whether it does",
+         "Set update.max_grad_norm = 0."),
+    )  # fmt: skip
+    for key, holds, why, remedy in refused:
+        if holds and key not in accepted:
+            if key in UNHONOURED:
+                remedy += f" Or run without it being honoured: engine.accept = '{key}'."
+            raise UserError(f"engine.backend = 'tinker': {key} {why}. {remedy}")
+
+
 def _check_sampling(profile: PromptProfile) -> None:
     """Training samples from the model's own distribution, as it learns from the log-probabilities of that one."""
     usual, sampling = Sampling(), profile.sampling

@@ -15,10 +15,10 @@ from tests.helpers.tinker_server import TinkerServer
 from tests.helpers.tiny_models import make_config, make_tokenizer
 from training.core.types import Aggregation
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
-from training.engine.tinker import EngineError, TinkerBackend, check_settings
+from training.engine.tinker import EngineError, TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
 from training.errors import UserError
-from training.runs.config import EngineConfig, from_dict
+from training.runs.config import EngineConfig, check_engine, from_dict
 
 pytest.importorskip("tinker")
 
@@ -328,8 +328,8 @@ def test_a_server_that_stays_away_ends_the_run_with_a_remedy(server, model_dir):
 def test_a_setting_that_the_server_cannot_honour_is_refused_by_name(changed, key):
     base = {"engine": {"backend": "tinker"}, "model": {"tuning": "lora"}}
     with pytest.raises(UserError, match=key.replace(".", r"\.")):
-        check_settings(from_dict(base | changed, "test"))
-    check_settings(from_dict(base | {"engine": {"backend": "tinker", "accept": "update.max_grad_norm"}}, "test"))
+        check_engine(from_dict(base | changed, "test"))
+    check_engine(from_dict(base | {"engine": {"backend": "tinker", "accept": "update.max_grad_norm"}}, "test"))
 
 
 def test_a_step_without_rows_sends_nothing(server, model_dir):
@@ -356,3 +356,36 @@ def test_an_error_of_the_server_reaches_the_user_in_its_words(server, model_dir)
     server._sample = refuse
     with pytest.raises(EngineError, match="too large for the card"):
         remote.sample(PROMPTS, 1, SamplingParams(3))
+
+
+def test_a_run_plays_through_the_server_and_resumes(tmp_path):
+    """Rollouts, gates, rewards, updates, checkpoints, evaluation and resume, with the engine's table alone changed."""
+    from training.resources import resources_folder
+    from training.runner import run_directory
+    from training.runs.paths import RunPaths, new_run
+
+    settings = {
+        "name": "remote", "steps": 2, "model": {"path": "starter", "tuning": "lora", "lora_rank": 4, "threads": 1},
+        "rollout": {"questions": 2, "clean": 2, "hints": 2, "hinted": 2, "max_solution_tokens": 24,
+                    "max_hint_tokens": 24},
+        "reasoner": {"clean_anchor": 0.5}, "adversary": {"kl": 0.05}, "evaluation": {"problems": 4, "max_new_tokens": 24},
+        "data": {"pool": 8}, "checkpoint": {"every": 1},
+    }  # fmt: skip
+    with TinkerServer(resources_folder() / "starter", name="reasoner") as server:
+        engine = {"backend": "tinker", "url": server.url, "base_model": "reasoner", "accept": "update.max_grad_norm"}
+        paths = new_run(tmp_path, from_dict(settings | {"engine": engine}, "test"), "remote")
+        assert run_directory(paths.root) == "finished"
+        events = [json.loads(line) for line in paths.events.read_text().splitlines()]
+        steps = [e["metrics"] for e in events if e["event"] == "step"]
+        assert len(steps) == 2
+        assert all(m["logprob_gap/max"] is None or m["logprob_gap/max"] < 1e-3 for m in steps)
+        newest = sorted(paths.checkpoints.glob("step_*"))[-1]
+        assert (newest / "adapter_model.safetensors").is_file()
+        LocalTorchBackend(newest, device="cpu", threads=1)  # what every page opens
+        # The step after the newest checkpoint is played again by a new process, from the server's state.
+        import shutil
+
+        shutil.rmtree(newest)
+        server.restart()
+        assert run_directory(RunPaths(paths.root).root) == "finished"
+        assert sorted(paths.checkpoints.glob("step_*"))[-1] == newest

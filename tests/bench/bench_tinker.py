@@ -1,0 +1,149 @@
+"""Self-play through a real server of the Tinker API beside the engine of this machine: the same settings, the same
+start, curves and agreement.
+
+    python tests/bench/bench_tinker.py [--steps 6] [--port 8123] [--keep]
+
+It sets SkyRL up in an environment of its own (`seirenes engine start`), plays on both engines, and prints: log-
+probabilities of the same tokens on both (goal: 1e-3), a test that both sample from one distribution, and the figures of
+both runs by step. Then the first run is resumed. Minutes on a quiet machine; the server compiles for much of it.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scipy.stats import chi2_contingency
+
+from seirenes_app.services.engine_server import EngineRequest, start_engine, stop_engine
+from training.core.types import Mode
+from training.engine.base import LossParams, SamplingParams, TrainRow
+from training.engine.tinker import TinkerBackend
+from training.engine.torch_local import LocalTorchBackend
+from training.runs.config import EngineConfig, from_dict
+from training.runs.paths import RunPaths, new_run
+
+SETTINGS = {
+    "mode": Mode.SEIRENES,
+    "model": {"path": "starter", "tuning": "lora", "lora_rank": 8, "threads": 1},
+    "rollout": {"questions": 6, "clean": 4, "hints": 3, "hinted": 4, "max_solution_tokens": 96, "max_hint_tokens": 48},
+    "update": {"learning_rate": 1e-3},
+    "reasoner": {"needed_share": 0.5, "clean_anchor": 0.5},
+    "evaluation": {"problems": 12, "max_new_tokens": 96, "every": 0},
+    "data": {"pool": 200},
+    "checkpoint": {"every": 2},
+}
+SHOWN = ("clean/accuracy", "hinted/accuracy", "entropy/reasoner", "length/solution_tokens", "rows_trained", "grad_norm",
+         "logprob_gap/mean", "logprob_gap/max")  # fmt: skip
+
+
+def play(place: Path, steps: int, engine: dict[str, object]) -> tuple[list[dict], float]:
+    """The metrics of each step of a run, and its seconds. Only the engine's table differs."""
+    config = from_dict({**SETTINGS, "name": place.name, "steps": steps, "engine": engine}, "the bench")
+    began = time.monotonic()
+    paths = RunPaths(place) if place.exists() else new_run(place.parent, config, place.name)
+    subprocess.run([sys.executable, "-m", "training", "run", str(place)], cwd=ROOT, check=True)
+    events = [json.loads(line) for line in paths.events.read_text().splitlines()]
+    return [e["metrics"] for e in events if e["event"] == "step"], time.monotonic() - began
+
+
+def compare_logprobs(remote: TinkerBackend, folder: Path) -> tuple[float, float, int]:
+    """Mean and maximum of |server − this machine| of the log-probabilities of sampled tokens; how many."""
+    remote.save(folder)
+    own = LocalTorchBackend(folder, device="cpu", dtype="float32", threads=1)
+    prompts = [own.codec.encode_chat([{"role": "user", "content": text}]) for text in QUESTIONS]
+    rows = [
+        TrainRow(tuple(prompt), c.tokens, c.logprobs, 1.0)
+        for prompt, found in zip(prompts, remote.sample(prompts, 8, SamplingParams(64, 1.0, 5)), strict=True)
+        for c in found
+    ]
+    stats = own.forward_backward(rows, LossParams())
+    return stats.logprob_gap_mean, stats.logprob_gap_max, stats.tokens
+
+
+QUESTIONS = (
+    "Mia has 12 apples. Tom gives her 7 more apples. How many apples does Mia have now?",
+    "Ben has 30 pens. He loses 4 pens. How many pens does Ben have now?",
+    "A box holds 6 eggs. How many eggs are in 5 boxes?",
+)
+
+
+def compare_distributions(remote: TinkerBackend, folder: Path, samples: int = 256) -> float:
+    """p of a chi-squared test that the first sampled tokens of both engines have one distribution, over all prompts."""
+    own = LocalTorchBackend(folder, device="cpu", dtype="float32", threads=1)
+    prompts = [own.codec.encode_chat([{"role": "user", "content": text}])[:-3] for text in QUESTIONS]
+    drawn = [engine.sample(prompts, samples, SamplingParams(1, 1.0, 11)) for engine in (remote, own)]
+    statistic, freedom = 0.0, 0
+    for place in range(len(prompts)):
+        counts = [{}, {}]
+        for which in (0, 1):
+            for completion in drawn[which][place]:
+                token = completion.tokens[0]
+                counts[which][token] = counts[which].get(token, 0) + 1
+        kept = [t for t in {*counts[0], *counts[1]} if counts[0].get(t, 0) + counts[1].get(t, 0) >= 10]
+        table = [[c.get(t, 0) for t in kept] + [sum(v for t, v in c.items() if t not in kept)] for c in counts]
+        table = [[row[i] for i in range(len(row)) if table[0][i] + table[1][i]] for row in table]
+        if len(table[0]) > 1:
+            found = chi2_contingency(table, correction=False)
+            statistic, freedom = statistic + found.statistic, freedom + found.dof
+    from scipy.stats import chi2
+
+    return float(chi2.sf(statistic, freedom)) if freedom else math.nan
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--keep", action="store_true", help="leave the server and the runs")
+    options = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="seirenes-tinker-"))
+    began = time.monotonic()
+    record = start_engine(EngineRequest(port=options.port, rank=8), lambda text: print(text, flush=True))
+    print(f"server ready after {time.monotonic() - began:.0f} s")
+    # The run names the model as on any machine; the engine's table says what the server calls it.
+    engine = {"backend": "tinker", "url": record.url, "base_model": record.base_model, "accept": "update.max_grad_norm"}
+    try:
+        remote = TinkerBackend(
+            Path(record.model), EngineConfig(**engine), lora_rank=8, learning_rate=1e-3,
+            warmup_steps=0, weight_decay=0.0, max_grad_norm=0.0, seed=1,
+        )  # fmt: skip
+        print(f"server measured: token weights {'applied' if remote._weighted else 'not applied'}, gradients "
+              f"{'averaged over rows' if remote._averaged else 'summed'}")  # fmt: skip
+        mean, largest, tokens = compare_logprobs(remote, place / "probe")
+        print(f"log-probabilities of {tokens} tokens: mean gap {mean:.2e}, largest {largest:.2e} (goal 1e-3)")
+        print(f"first tokens, 3 × 256 samples on each engine, one distribution: p = "
+              f"{compare_distributions(remote, place / 'probe'):.3f}")  # fmt: skip
+        remote.close()
+        runs = {
+            "local": play(place / "local", options.steps, {"backend": "local"}),
+            "tinker": play(place / "tinker", options.steps, engine),
+        }
+        for name, (steps, seconds) in runs.items():
+            print(f"\n{name}: {len(steps)} steps in {seconds:.0f} s")
+            print("step  " + "  ".join(f"{key.rpartition('/')[0][:9] or key[:9]:>9}" for key in SHOWN))
+            for number, metrics in enumerate(steps, 1):
+                values = (metrics.get(key) for key in SHOWN)
+                print(f"{number:4}  " + "  ".join("        -" if v is None else f"{v:9.4g}" for v in values))
+        run_folder = place / "tinker"
+        shutil.rmtree(sorted((run_folder / "checkpoints").glob("step_*"))[-1])
+        resumed, seconds = play(run_folder, options.steps, engine)
+        print(f"\nresumed from the checkpoint before the last: {len(resumed)} step events in all, {seconds:.0f} s")
+    finally:
+        if not options.keep:
+            stop_engine(record)
+            shutil.rmtree(place, ignore_errors=True)
+    print(f"whole: {(time.monotonic() - began) / 60:.1f} min")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
