@@ -294,7 +294,7 @@ class EndpointStore:
                 "GROUP BY endpoint, coalesce(currency, '') ORDER BY coalesce(sum(cost), 0) DESC, endpoint",
                 [since],
             ).fetchall()
-        return [EndpointUsage(*row) for row in rows]
+        return _with_unpaid([EndpointUsage(*row) for row in rows])
 
     def size(self) -> tuple[int, int]:
         """Replies that are kept, and bytes of the file."""
@@ -314,6 +314,22 @@ class EndpointStore:
         return gone
 
 
+def _with_unpaid(found: list[EndpointUsage]) -> list[EndpointUsage]:
+    """Requests without a reply have no currency: they are counted with those of their endpoint that have one."""
+    merged: list[EndpointUsage] = []
+    for use in sorted(found, key=lambda u: u.currency == ""):
+        place = next((i for i, m in enumerate(merged) if m.endpoint == use.endpoint), None)
+        if use.currency or use.paid or place is None:
+            merged.append(use)
+            continue
+        m = merged[place]
+        merged[place] = replace(
+            m, requests=m.requests + use.requests, maybe_paid=m.maybe_paid + use.maybe_paid,
+            first=min(m.first, use.first), last=max(m.last, use.last),
+        )  # fmt: skip
+    return sorted(merged, key=lambda u: (-(u.cost or 0.0), u.endpoint))
+
+
 def _decoded(text: str | None) -> ChatReply | None:
     try:
         return msgspec.json.decode(text or "", type=ChatReply)
@@ -327,6 +343,9 @@ def is_at_work(owner: str | None) -> bool:
         pid, born, _ = (owner or "").split(":")
         if int(pid) == os.getpid():
             return owner in _open_owners
-        return abs(psutil.Process(int(pid)).create_time() - float(born)) < SAME_START_S
+        process = psutil.Process(int(pid))
+        # One that was killed stays as a zombie until its parent asks for its exit code.
+        is_over = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return not is_over and abs(process.create_time() - float(born)) < SAME_START_S
     except (ValueError, psutil.Error):
         return False

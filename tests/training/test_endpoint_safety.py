@@ -10,12 +10,14 @@ import sqlite3
 import time
 import traceback
 
+import psutil
 import pytest
 from helpers import keyring_file
 from helpers.openai_server import FakeServer
 
 import training.endpoints as module
 from seirenes_app.cli.main import main
+from training.endpoint_store import is_at_work
 from training.endpoints import (
     ChatReply,
     ChatRequest,
@@ -100,6 +102,25 @@ def test_ten_kills_in_the_middle_of_a_batch_bill_nothing_twice_and_lose_no_row(d
         used = next(u for u in store.usage() if u.endpoint.endswith("#m"))
     assert used.paid == REQUESTS
     assert used.maybe_paid == used.requests - REQUESTS
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_row_of_a_process_that_was_killed_is_free_though_nobody_has_asked_for_its_exit_code():
+    with EndpointStore() as store:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        owner = f"{pid}:{psutil.Process(pid).create_time():.3f}:x"
+        assert is_at_work(owner)
+        assert is_at_work(store.owner)
+        os.kill(pid, signal.SIGKILL)
+        limit = time.monotonic() + 10
+        while is_at_work(owner) and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert not is_at_work(owner)
+        os.waitpid(pid, 0)
+    assert not is_at_work(store.owner)
 
 
 FAULTS = [

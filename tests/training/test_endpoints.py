@@ -396,11 +396,12 @@ def test_a_sample_index_or_a_parameter_makes_another_request_and_a_repeat_does_n
 def test_the_ledger_outlives_the_cache():
     with FakeServer() as server:
         with session_of(server, price=Price(1.0, 1.0, "EUR")) as session:
+            server.faults = [503]
             session.complete(requests_of(5))
         with EndpointStore() as store:
             assert store.clear() == 5
             (usage,) = store.usage()
-            assert (usage.requests, usage.paid, usage.maybe_paid, usage.currency) == (5, 5, 0, "EUR")
+            assert (usage.requests, usage.paid, usage.maybe_paid, usage.currency) == (6, 5, 0, "EUR")
             assert usage.cost == pytest.approx((usage.prompt_tokens + usage.completion_tokens) / 1e6)
             assert store.usage(time.time() + 1) == []
         with session_of(server) as session:
