@@ -279,7 +279,14 @@ def checked(endpoint: Endpoint) -> Endpoint:
 def save_endpoint(endpoint: Endpoint) -> Endpoint:
     """Keep it in place of one of the same name; returns it as it is kept."""
     kept = checked(endpoint)
-    _write([*(e for e in list_endpoints() if e.name.casefold() != kept.name.casefold()), kept])
+    others = [e for e in list_endpoints() if e.name.casefold() != kept.name.casefold()]
+    for other in others:
+        if key_variable(other.name) == key_variable(kept.name):
+            raise UserError(
+                f"{kept.name!r} is too much like {other.name!r}: both would take a key from {key_variable(kept.name)}. "
+                "Choose another name."
+            )
+    _write([*others, kept])
     return kept
 
 
@@ -585,7 +592,8 @@ class EndpointSession:
         self, endpoint: Endpoint, *, budget: Budget | None = None, store: Path | None = None,
         on_meter: Callable[[Meter], None] | None = None, fresh: bool = False, account: str = "", key: str = "",
     ) -> None:  # fmt: skip
-        self.endpoint, self.budget = endpoint, budget or Budget()
+        self.endpoint = checked(endpoint) if endpoint.name else endpoint  # the file may have been edited by hand
+        self.budget = budget or Budget()
         if self.budget.money is not None and endpoint.price is None:
             raise UserError(
                 f"{endpoint.title} has no price, so money cannot be a limit. Set it: seirenes endpoint edit NAME "
@@ -976,31 +984,45 @@ class EndpointSession:
     # ------------------------------------------------------------------ HTTP
 
     def _open_client(self) -> Any:
-        """The official client, with nothing from the environment."""
+        """The official client. An `EndpointError` where the address or the environment makes none possible."""
         if self._client is None:
-            import openai
-
-            for name in _LOGGERS:
-                logging.getLogger(name).setLevel(logging.WARNING)
-            timeout_s = self.endpoint.timeout_s
-            self._client = openai.AsyncOpenAI(
-                api_key=self._secret or "none",
-                base_url=self.endpoint.base_url,
-                max_retries=0,
-                default_headers={"User-Agent": "seirenes", "Accept-Encoding": "identity"},
-                http_client=openai.DefaultAsyncHttpxClient(
-                    # Certificates take a third of a second to load, and plain HTTP to this machine has none.
-                    verify=not (self.endpoint.is_local and self.endpoint.base_url.startswith("http:")),
-                    timeout=openai.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
-                    # A key is for one server, and the proxies of the environment are not for this machine itself.
-                    follow_redirects=False,
-                    trust_env=not self.endpoint.is_local,
-                    event_hooks={"response": [_limit_size]},
-                ),
-            )
-            # Left out, these are read from variables of the environment that are not for this server.
-            self._client.organization = self._client.project = self._client.admin_api_key = None
+            try:
+                self._client = self._make_client()
+            except ImportError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the library has many for what it cannot read
+                name = type(error).__name__
+                text = (
+                    f"{self.endpoint.place} cannot be asked ({name}). Check its address, and HTTP_PROXY, HTTPS_PROXY, "
+                    "ALL_PROXY and SSL_CERT_FILE in the environment."
+                )
+                raise EndpointError(EndpointProblem.UNREACHABLE, text, for_all=True) from None
         return self._client
+
+    def _make_client(self) -> Any:
+        import openai
+
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        endpoint = self.endpoint
+        client = openai.AsyncOpenAI(
+            api_key=self._secret or "none",
+            base_url=endpoint.base_url,
+            max_retries=0,
+            default_headers={"User-Agent": "seirenes", "Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpxClient(
+                # Certificates take a third of a second to load, and plain HTTP to this machine has none.
+                verify=not (endpoint.is_local and endpoint.base_url.startswith("http:")),
+                timeout=openai.Timeout(endpoint.timeout_s, connect=min(CONNECT_TIMEOUT_S, endpoint.timeout_s)),
+                # A key is for one server, and the proxies of the environment are not for this machine itself.
+                follow_redirects=False,
+                trust_env=not endpoint.is_local,
+                event_hooks={"response": [_limit_size]},
+            ),
+        )
+        # Left out, these are read from variables of the environment that are not for this server.
+        client.organization = client.project = client.admin_api_key = None
+        return client
 
     async def _post(self, body: dict[str, Any], idempotency: str) -> bytes:
         create = self._open_client().chat.completions.with_raw_response.create

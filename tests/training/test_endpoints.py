@@ -67,7 +67,7 @@ def session_of(server, *, budget=None, on_meter=None, fresh=False, account="", *
 
 
 def test_replies_come_in_the_order_of_the_requests_and_are_asked_once():
-    with FakeServer(lambda body: body["messages"][-1]["content"][9:]) as server:
+    with FakeServer(lambda body: body["messages"][-1]["content"][9:], delay_s=0.02) as server:
         with session_of(server) as session:
             replies = session.complete(requests_of(40))
             assert [r.text for r in replies] == [str(i) for i in range(40)]
@@ -113,6 +113,33 @@ def test_an_endpoint_that_cannot_work_is_refused_with_its_field(wrong):
     with pytest.raises(UserError):
         save_endpoint(Endpoint(**{"name": "a", "base_url": "https://host/v1", **wrong}))
     assert list_endpoints() == []
+
+
+def test_names_that_would_share_a_key_in_the_environment_are_refused():
+    save_endpoint(Endpoint("my-server", "https://host/v1"))
+    with pytest.raises(UserError, match="too much like 'my-server'"):
+        save_endpoint(Endpoint("my_server", "https://other/v1"))
+    save_endpoint(Endpoint("MY-server", "https://other/v1"))
+    assert [e.base_url for e in list_endpoints()] == ["https://other/v1"]
+
+
+def test_an_endpoint_that_was_broken_by_hand_is_said_when_it_is_asked_and_can_be_removed():
+    save_endpoint(Endpoint("a", "https://host/v1"))
+    file = endpoint_file()
+    file.write_text(file.read_text().replace('"concurrency": 8', '"concurrency": 0'))
+    with pytest.raises(UserError, match="concurrency is 0"):
+        EndpointSession(find_endpoint("endpoint:a"))
+    remove_endpoint("a")
+
+
+def test_an_address_or_a_proxy_that_nothing_can_be_sent_to_is_an_error(monkeypatch):
+    with EndpointSession(find_endpoint("http://💥/v1")) as session:
+        assert "cannot be asked (InvalidURL)" in str(session.complete([ask_for("q")])[0])
+    monkeypatch.setenv("HTTPS_PROXY", "what://proxy")
+    with EndpointSession(find_endpoint("https://host.invalid/v1")) as session:
+        (error,) = session.complete([ask_for("q")])
+        assert "HTTPS_PROXY" in str(error)
+        assert (error.maybe_paid, session.meter.maybe_paid) == (False, 0)
 
 
 def test_a_key_comes_from_the_keyring_or_the_environment_and_goes_over_tls_only(monkeypatch):
