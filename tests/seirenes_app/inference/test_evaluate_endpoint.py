@@ -144,6 +144,22 @@ def test_failed_requests_leave_their_chunk_undone_and_a_resume_pays_for_them_alo
     assert before.items() <= outcomes_of(paths).items()
 
 
+def test_a_server_that_is_busy_slow_and_drops_replies_gives_the_same_rows_and_bills_them_once(tmp_path):
+    with FakeServer(say=answer_with(by_length)) as server:
+        plain = new_evaluation(tmp_path, plan_of(target_of(server), problems=2), "plain")
+        assert evaluate(plain) == "finished"
+    with FakeServer(say=answer_with(by_length), delay_s=0.05, retry_after="0") as server:
+        server.faults = ["drop_after", "", 429, 503, "", "drop", 429, "drop_after"]
+        paths = new_evaluation(tmp_path, plan_of(target_of(server, attempts=4), problems=2), "hard")
+        assert evaluate(paths) == "finished"
+        spent = state_of(paths).meters["far"]
+        assert max(server.billed.values()) == 1
+        assert server.bills == 20
+        assert spent.requests == len(server.requests) == 26
+        assert spent.maybe_paid >= 2
+    assert contents(paths.rows) == contents(plain.rows)
+
+
 def test_a_server_that_dies_is_named_and_nothing_wrong_is_stored(tmp_path):
     with FakeServer(say=answer_with(by_length)) as server:
         paths = new_evaluation(tmp_path, plan_of(target_of(server), problems=6))
