@@ -138,7 +138,7 @@ class ModelsModel(TableModel):
         self.render_rows(shown, key=lambda entry: entry.id)
 
     def _matches(self, entry: ModelEntry) -> bool:
-        if self._source is not None and entry.source is not self._source:
+        if self._source is not None and entry.source != self._source:
             return False
         text = search_text(entry)
         return all(word in text for word in self._words)

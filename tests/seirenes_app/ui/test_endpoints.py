@@ -8,10 +8,10 @@ from helpers.craft_bench import Craft
 from helpers.keyring_file import FileKeyring
 from helpers.openai_server import FakeServer
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QLineEdit, QPushButton
 
 from seirenes_app.services.models.endpoints import EndpointDescription, must_ask, suggest_name
-from seirenes_app.services.models.inventory import endpoint_entry
+from seirenes_app.services.models.inventory import ModelSource, endpoint_entry
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
@@ -142,6 +142,14 @@ def test_an_endpoint_is_added_with_its_key_in_the_keyring_alone_and_probed(shown
         assert shown.page.actions_[name].isEnabled(), name
     for name in ("train", "convert", "export", "folder"):
         assert not shown.page.actions_[name].isEnabled(), name
+
+
+def test_without_endpoints_their_list_says_what_one_is_and_how_to_add_it(shown):
+    shown.page.source.setCurrentIndex(shown.page.source.findData(ModelSource.ENDPOINT))
+    shown.wait(shown.page.no_endpoints.isVisible)
+    shown.click(shown.page.no_endpoints.findChild(QPushButton))
+    assert isinstance(shown.page.dialogs.open_dialog, endpoint_dialogs.EndpointDialog)
+    shown.page.dialogs.open_dialog.reject()
 
 
 def test_what_is_wrong_with_an_endpoint_is_said_in_its_dialog_and_nothing_is_saved(shown, server):

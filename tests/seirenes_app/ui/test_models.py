@@ -133,6 +133,15 @@ def test_the_bundled_model_comes_first_with_its_facts_and_how_to_get_others(mode
     assert models.asked == [entry, entry]
 
 
+def test_the_sources_filter_the_list(models):
+    page = models.page
+    page.source.setCurrentIndex(page.source.findData(ModelSource.BUNDLED))
+    assert {entry.source for entry in page.model.rows} == {ModelSource.BUNDLED}
+    page.source.setCurrentIndex(page.source.findData(ModelSource.OLLAMA))
+    assert models.names() == []
+    assert page.no_hits.isVisible()
+
+
 def test_a_dropped_file_is_listed_selected_and_left_where_it_is(models, gguf):
     page, data = models.page, QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(gguf))])

@@ -134,10 +134,16 @@ class ModelsPage(Page):
         self.facts = FactsPanel(self.actions_)
         none = make_button("Clear the filter", "close", clicked=self._clear_filter)
         self.no_hits = EmptyState("search", "No model matches", "No model on this machine matches the filter.", (none,))
+        self.no_endpoints = EmptyState(
+            "server", "No endpoint yet",
+            "A model behind a server that speaks the OpenAI chat API, on this machine or elsewhere, can solve, write "
+            "hints and judge. Its key stays in the system keyring.",
+            (action_button(self.actions_["add-endpoint"], kind="primary"),),
+        )  # fmt: skip
         holder = QWidget()
         self._table_stack = QStackedLayout(holder)
-        self._table_stack.addWidget(self.table)
-        self._table_stack.addWidget(centred(self.no_hits))
+        for widget in (self.table, centred(self.no_hits), centred(self.no_endpoints)):
+            self._table_stack.addWidget(widget)
         left = QWidget()
         foot = row((self.count, 1), self.stop_search, None, self.unusable)
         self.first_steps = self._build_first_steps()
@@ -250,7 +256,8 @@ class ModelsPage(Page):
         quiet = not self.downloads.summaries
         self.first_steps.setVisible(inventory.was_loaded and bool(found) and only_ours and quiet)
         empty = inventory.was_loaded and not shown and not inventory.scanning
-        self._table_stack.setCurrentIndex(int(empty))
+        none_saved = self.source.currentData() == ModelSource.ENDPOINT and all(e.endpoint is None for e in found)
+        self._table_stack.setCurrentIndex(2 if empty and none_saved else int(empty))
         self._render_current()
 
     def _on_chosen(self, entry: ModelEntry | None) -> None:
