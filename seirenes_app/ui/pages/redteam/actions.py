@@ -25,7 +25,7 @@ CAMPAIGN_ACTIONS = (
                destructive=True),
     ActionSpec("red-team.resume", "Resume", "", "resume", "Continue; nothing is asked or paid twice",
                seen_first=True),
-    ActionSpec("red-team.report", "Write the report", "Ctrl+Shift+E", "file", "One HTML file with all figures"),
+    ActionSpec("red-team.report", "Report (HTML)", "Ctrl+Shift+E", "file", "One HTML file with all figures"),
     ActionSpec("red-team.confirmed", "Confirmed weaknesses", "Alt+1"),
     ActionSpec("red-team.refuted", "Refuted hints", "Alt+2"),
     ActionSpec("red-team.charts", "Charts of effects", "Alt+3"),

@@ -565,7 +565,7 @@ class CampaignForm(QWidget):
                            "none: what no rule decides is tried, and the result says so")  # fmt: skip
         screen, confirm, minimise = split_counts(plan)
         self.split.setText(
-            f"{screen} for screening, {confirm} others for confirmation, {minimise} others for minimal forms."
+            f"{screen} for screening, {confirm} for confirmation and {minimise} for minimal forms; none is used twice."
         )
         self._render_problems(check_plan(plan))
         self.draftChanged.emit(plan)
@@ -597,6 +597,10 @@ class CampaignForm(QWidget):
         """Show what is missing at its field, and the estimate."""
         self.preflight = found
         self._render_problems(found.problems)
+        if found.problems:
+            for label, text in ((self.estimate, "Correct what is marked first"), (self.figures, ""), (self.notes, "")):
+                label.setText(text)
+            return
         estimate, cost = found.estimate, found.cost
         parts = [
             f"Up to {count_of(estimate.requests, 'request')}" if estimate.requests is not None else "",

@@ -149,7 +149,6 @@ class CampaignView(QWidget):
         self.about = ElidedLabel("small", fill=True)
         self.stop = action_button(actions["stop"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="quiet")
-        self.report = action_button(actions["report"], "Report", kind="quiet")
         self.suite, self.train = action_button(actions["suite"]), action_button(actions["train"])
         self.export = action_button(actions["export"])
         self.running = RunningView()
@@ -159,7 +158,7 @@ class CampaignView(QWidget):
         self.running_area = scroll_area(self.running)
         self._stack.addWidget(self.running_area)
         self._stack.addWidget(self.results)
-        head = row(self.back, self.title, self.badge, None, self.stop, self.resume, self.report, self.suite,
+        head = row(self.back, self.title, self.badge, None, self.stop, self.resume, self.suite,
                    self.train, self.export)  # fmt: skip
         column(head, self.about, (holder, 1), spacing=SPACE_2, margins=(28, 18, 28, 12), parent=self)
 
@@ -185,7 +184,7 @@ class CampaignView(QWidget):
         self.stop.setVisible(summary.live)
         self.resume.setVisible(not summary.live and summary.state is not None and status is not RunStatus.FINISHED)
         self.resume.setText("Resume" if summary.started else "Start")
-        for button in (self.report, self.suite, self.train, self.export):
+        for button in (self.suite, self.train, self.export):
             button.setVisible(shown)
 
 
@@ -532,6 +531,8 @@ class RedTeamPage(Page):
     def make_export_menu(self) -> QMenu:
         menu = QMenu(self)
         result = self.result
+        menu.addAction(self.actions_["report"])
+        menu.addSeparator()
         some = result is not None and bool(result.tested if self._export_refuted else result.weaknesses)
         for kind, (text, missing) in export_entries().items():
             action = menu.addAction(f"{text}…" if not missing else f"{text}: {missing}")

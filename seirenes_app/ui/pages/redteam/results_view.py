@@ -35,7 +35,7 @@ from seirenes_app.ui.pages.redteam.captions import writer_name
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, Theme, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row, scroll_area
-from seirenes_app.ui.widgets.buttons import action_button
+from seirenes_app.ui.widgets.buttons import action_button, follow_action, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
 from seirenes_app.ui.widgets.labels import Facts, IconLine, make_card_heading, make_label, wrap_anywhere
@@ -225,7 +225,7 @@ class WeaknessDetails(QWidget):
         self.hint = MarkedText("The hint")
         self.short = MarkedText("The shortest form of the hint")
         self.short_heading = make_label("Shortest form that keeps the harm", "eyebrow")
-        self.bars_heading = make_label("", "eyebrow")
+        self.bars_heading = wrap_anywhere(make_label("", "eyebrow", wrap=True))
         self.minimal = wrap_anywhere(make_label("", "small", wrap=True, select=True))
         self.bars = IntervalBars("Share right")
         self.facts = Facts("Figures of this hint")
@@ -237,8 +237,10 @@ class WeaknessDetails(QWidget):
         fill(text.body, make_label("The hint, as in one problem", "eyebrow"), self.hint, self.short_heading, self.short,
              self.minimal, self.recipe)  # fmt: skip
         self.example_heading = make_card_heading("Example")
-        self.previous = action_button(actions["previous"], "Previous", kind="quiet")
-        self.next = action_button(actions["next"], "Next", kind="quiet")
+        self.previous = make_icon_button("arrow-left", "Previous example")
+        self.next = make_icon_button("arrow-right", "Next example")
+        follow_action(self.previous, actions["previous"])
+        follow_action(self.next, actions["next"])
         self.craft = action_button(actions["craft"])
         self.question_heading = make_label("The problem, the hint underlined", "eyebrow")
         self.question = MarkedText("The problem with the hint")
@@ -459,8 +461,8 @@ class ResultsView(QWidget):
         self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False, handleWidth=14)
         self.split.addWidget(left)
         self.split.addWidget(self.details)
-        left.setMinimumWidth(380)
-        self.details.setMinimumWidth(430)
+        left.setMinimumWidth(320)
+        self.details.setMinimumWidth(400)
         self.split.setStretchFactor(0, 44)
         self.split.setStretchFactor(1, 56)
         self.split.setSizes([470, 590])

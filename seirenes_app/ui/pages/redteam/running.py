@@ -20,18 +20,21 @@ from seirenes_app.ui.pages.redteam.captions import (
 )
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
+from seirenes_app.ui.widgets.banner import Banner, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from seirenes_app.ui.widgets.table_model import Column, TableModel
 from training.core.prompts import TYPE_LABELS
+from training.runs.status import RunStatus
 
 NOT_CONFIRMED = (
     "Not confirmed: these did the most harm on the problems they were chosen on, so their losses look larger than they "
     "are. Only the test on other problems counts."
 )
 BEST_ROWS, BEST_ROW_PX = 5, 30
+TROUBLE = {RunStatus.FAILED: "The campaign failed", RunStatus.CRASHED: "The campaign crashed"}
 
 
 class StageStrip(QWidget):
@@ -157,13 +160,14 @@ class RunningView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.stages, self.budget, self.best = StageStrip(), BudgetBars(), BestList()
+        self.trouble = Banner()
         self.doing, self.meter, self.tried = ElidedLabel(fill=True), ElidedLabel("small", fill=True), make_label("")
         progress = Card()
         fill(
             progress.body, row(self.stages, None), SPACE_1, row((self.doing, 1), self.tried), SPACE_1, self.budget,
             self.meter,
         )  # fmt: skip
-        column(progress, self.best, None, spacing=SPACE_3, margins=(0, SPACE_2, 0, SPACE_3), parent=self)
+        column(self.trouble, progress, self.best, None, spacing=SPACE_3, margins=(0, SPACE_2, 0, SPACE_3), parent=self)
 
     def render_summary(self, summary: CampaignSummary, *, stopping: bool = False) -> None:
         state = summary.state
@@ -171,6 +175,12 @@ class RunningView(QWidget):
             return
         self.stages.render_stage(state)
         text = describe_doing(state, stopping=stopping) if summary.started else "It has not been started."
+        if state.status in TROUBLE:
+            first, *log = state.message.splitlines() or [""]
+            self.trouble.show_message(BannerKind.ERROR, TROUBLE[state.status], first, log=log)
+            text = "What was answered is kept. Resume it: nothing is asked twice."
+        else:
+            self.trouble.clear()
         self.doing.setText(text)
         tried = [f"{count_of(state.recipes, 'hint')} tried"] if state.recipes else []
         self.tried.setText("  ·  ".join([*tried, *([f"{state.confirmed} confirmed"] if state.confirmed else [])]))
