@@ -126,7 +126,9 @@ def _announce(record: ServerRecord, as_json: bool, prompts: str) -> None:
 
 def endpoint_line(record: ServerRecord) -> str:
     """The command that saves a server as an endpoint."""
-    return f"seirenes endpoint add {shlex.quote(record.alias)} {record.base_url} --model {shlex.quote(record.alias)}"
+    name = shlex.quote(record.alias)
+    # It answers one request at a time: more would only wait, and might wait too long.
+    return f"seirenes endpoint add {name} {record.base_url} --model {name} --concurrency 1"
 
 
 def describe(record: ServerRecord) -> dict[str, object]:

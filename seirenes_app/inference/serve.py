@@ -5,7 +5,7 @@ SIGTERM, and when its standard input ends unless it is to be kept.
 
 Three things differ from that server by itself. A chat becomes the tokens that the worker makes of it. What a request
 leaves out is neutral: temperature and top-p 1, no top-k, min-p or repetition penalty, a random seed. What it would
-ignore in silence (several choices, tools, a response format, images) is refused.
+ignore in silence (several choices, tools, a response format, images) is refused. An answer whose client has left ends.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ _REFUSED = {
 }
 
 _template_variables: ContextVar[Mapping[str, Any] | None] = ContextVar("template_variables", default=None)
+
+_client_gone: ContextVar[threading.Event | None] = ContextVar("client_gone", default=None)
+"""Set when the client of the request that is answered has left: nobody reads the rest, and others wait."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -144,16 +147,28 @@ class _Requests:
         data = json.dumps(settled).encode()
         headers = [(k, v) for k, v in scope["headers"] if k not in (b"content-length", b"transfer-encoding")]
         scope = {**scope, "headers": [*headers, (b"content-length", str(len(data)).encode())]}
-        given = False
+        given, left, gone = False, asyncio.Event(), threading.Event()
+        _client_gone.set(gone)
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+            left.set()
 
         async def replay() -> MutableMapping[str, Any]:
             nonlocal given
             if given:
-                return await receive()
+                await left.wait()
+                return {"type": "http.disconnect"}
             given = True
             return {"type": "http.request", "body": data, "more_body": False}
 
-        await self._app(scope, replay, send)
+        watching = asyncio.create_task(watch())
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            watching.cancel()
 
 
 def _decode(data: bytes) -> Any:
@@ -218,7 +233,7 @@ class ChatHandler:
             prompt = self.tokens(messages, _template_variables.get() or {})
         except (UserError, EngineError) as error:
             raise HTTPException(400, str(error)) from error
-        ends = self._vocabulary.end_ids
+        ends, gone = self._vocabulary.end_ids, _client_gone.get()
         given = [stop] if isinstance(stop, str) else list(stop or ())
         taken = {k: v for k, v in settings.items() if k not in ("functions", "function_call", "tools", "tool_choice")}
         taken.pop("response_format", None)
@@ -226,7 +241,9 @@ class ChatHandler:
             prompt=prompt, stop=[*given, *self.prompts.template.stops], stream=stream,
             logprobs=(top_logprobs or 0) if logprobs else None,
             # llama.cpp's own ends of a text end it by themselves; the template's may be others.
-            stopping_criteria=StoppingCriteriaList([lambda tokens, _logits: int(tokens[-1]) in ends]), **taken,
+            stopping_criteria=StoppingCriteriaList(
+                [lambda tokens, _logits: int(tokens[-1]) in ends or (gone is not None and gone.is_set())]
+            ), **taken,
         )  # fmt: skip
         return _convert_completion_to_chat(_with_opening(found, self.prompts.opened_block(prompt), stream), stream)
 

@@ -21,6 +21,7 @@ from seirenes_app.inference.model_client import prompt_profile_of
 from seirenes_app.services import evaluations
 from seirenes_app.services.serving import ServeRequest, start_server
 from seirenes_app.services.transfer_request import TransferRequest, plan_transfer
+from training.endpoints import Endpoint, save_endpoint
 from training.evaluation.store_reader import StoreReader
 
 
@@ -28,7 +29,9 @@ def measure(model, problems, max_tokens):
     """The evaluation of a model as a file and behind a server, and its state."""
     server = start_server(ServeRequest(str(model), port=0, threads=1, alias="served"))
     try:
-        models = (str(model), f"{server.record.base_url}#served")
+        # It answers one request at a time, and slowly on a busy machine.
+        save_endpoint(Endpoint("served", server.record.base_url, "served", concurrency=1, timeout_s=900))
+        models = (str(model), "endpoint:served")
         request = TransferRequest(
             "recorded", models, problems, max_tokens=max_tokens, prompts=prompt_profile_of(str(model))
         )

@@ -38,7 +38,7 @@ def test_it_serves_until_ctrl_c(command, tmp_path):
     process = command("serve", "--port", "0", "--threads", "1", "--alias", "mine", "--json")
     ready = json.loads(process.stdout.readline())
     assert ready["model"] == "mine"
-    assert ready["endpoint"] == f"seirenes endpoint add mine {ready['base_url']} --model mine"
+    assert ready["endpoint"] == f"seirenes endpoint add mine {ready['base_url']} --model mine --concurrency 1"
     with urllib.request.urlopen(ready["base_url"] + "/models", timeout=PATIENCE_S) as reply:
         assert [each["id"] for each in json.load(reply)["data"]] == ["mine"]
     os.killpg(process.pid, signal.SIGINT)
