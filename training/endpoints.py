@@ -60,6 +60,7 @@ from training.chat_api import (
 )
 from training.endpoint_store import Claim, EndpointStore, RequestState, Spent, store_file
 from training.errors import UserError
+from training.model_names import is_hub_address
 from training.resources import data_folder
 from training.runs.files import decode_format, explained, read_text, write_whole
 
@@ -216,8 +217,9 @@ def list_endpoints() -> list[Endpoint]:
 
 
 def names_endpoint(text: str) -> bool:
-    """Whether a model's name means an endpoint, saved or not."""
-    return text.strip().startswith((ENDPOINT, "http://", "https://"))
+    """Whether a model's name means an endpoint, saved or not. The address of a model's page on the hub does not."""
+    text = text.strip()
+    return text.startswith(ENDPOINT) or (text.startswith(("http://", "https://")) and not is_hub_address(text))
 
 
 def find_endpoint(text: str) -> Endpoint:

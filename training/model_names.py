@@ -103,12 +103,21 @@ def _sound(part: str) -> bool:
     return not part.startswith("/") and ".." not in part.split("/") and "\\" not in part and "\0" not in part
 
 
+def is_hub_address(text: str) -> bool:
+    """Whether an address is one of the hub, and so names a model's page and no server."""
+    try:
+        url, own = urlsplit(text.strip()), urlsplit(os.environ.get("HF_ENDPOINT", ""))
+    except ValueError:
+        return False
+    return url.netloc in (*_HOSTS, own.netloc or _HOSTS[0])
+
+
 def _parse_address(text: str) -> HubId:
     try:
-        url, own = urlsplit(text), urlsplit(os.environ.get("HF_ENDPOINT", ""))
+        url = urlsplit(text)
     except ValueError as error:
         raise UserError(f"{text!r} is not an address ({error}). {_HUB_ID_FORM}") from error
-    if url.netloc not in (*_HOSTS, own.netloc or _HOSTS[0]):
+    if not is_hub_address(text):
         raise UserError(f"{text!r} is not an address of {_HOSTS[0]}. {_HUB_ID_FORM}")
     parts = [unquote(part) for part in url.path.split("/") if part]
     if parts and parts[0] in _OTHER_KINDS:

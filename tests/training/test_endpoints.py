@@ -30,6 +30,7 @@ from training.endpoints import (
     find_endpoint,
     key_source,
     list_endpoints,
+    names_endpoint,
     probe,
     remove_endpoint,
     save_endpoint,
@@ -113,6 +114,13 @@ def test_an_endpoint_that_cannot_work_is_refused_with_its_field(wrong):
     with pytest.raises(UserError):
         save_endpoint(Endpoint(**{"name": "a", "base_url": "https://host/v1", **wrong}))
     assert list_endpoints() == []
+
+
+def test_an_address_names_an_endpoint_unless_it_is_a_page_of_the_hub(monkeypatch):
+    assert all(map(names_endpoint, ("endpoint:a", "https://host/v1#m", "https://router.huggingface.co/v1#org/m")))
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+    for other in ("starter", "org/name", "hf:org/name", "https://huggingface.co/org/name", "https://hub.example/org/m"):
+        assert not names_endpoint(other)
 
 
 def test_names_that_would_share_a_key_in_the_environment_are_refused():
