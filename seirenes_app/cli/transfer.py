@@ -61,7 +61,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     transfer.add_argument("--max-tokens", type=int, metavar="N", help="of a solution; default: by prompts and models")
     add_spending_options(transfer)
     add_prompts_option(transfer)
-    transfer.add_argument("--again", action="store_true", help="ask anew, though the same was measured before")
+    transfer.add_argument("--again", action="store_true", help="ask again, though the same was measured before")
     transfer.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with its n and interval")
     transfer.add_argument("--detach", action="store_true", help="start it in the background and return")
     transfer.add_argument("--json", action="store_true")
@@ -79,7 +79,7 @@ def transfer(options: argparse.Namespace) -> int:
     print_template_notes(t.path for t in plan.targets)
     known = None if options.again else find_transfer(plan, library)
     if known is not None and known.state is not None and known.state.status is RunStatus.FINISHED:
-        ERR.print(f"Measured before, in {known.paths.run_id}; --again asks anew.", highlight=False, markup=False)
+        ERR.print(f"Measured before, in {known.paths.run_id}; --again asks once more.", highlight=False, markup=False)
         show(known.paths, known.plan, known.state.status, options.json)
         return 0
     if known is not None:
