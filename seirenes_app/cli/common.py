@@ -24,7 +24,7 @@ from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
-from training.endpoints import Budget, CostEstimate, Endpoint, Meter
+from training.endpoints import CostEstimate, Meter
 from training.errors import UserError
 from training.evaluation.plan import SpendLimits
 from training.prompt_files import AUTO, find_profile, successor
@@ -124,13 +124,6 @@ def read_limits(options: argparse.Namespace) -> SpendLimits:
         if value is not None and not value >= 0:
             raise UserError(f"{name} is {value}; it must be 0 or more.")
     return SpendLimits(requests=options.max_requests, money=options.max_cost)
-
-
-def budget_of(options: argparse.Namespace, endpoint: Endpoint) -> Budget:
-    """The same as a session's budget. A server of this machine without a price costs nothing."""
-    limits = read_limits(options)
-    money = None if endpoint.price is None and endpoint.is_local else limits.money
-    return Budget(limits.requests, limits.tokens, money)
 
 
 def account_of(options: argparse.Namespace) -> str:

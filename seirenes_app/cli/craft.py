@@ -23,15 +23,16 @@ from seirenes_app.cli.common import (
     account_of,
     add_prompts_option,
     add_spending_options,
-    budget_of,
     confirm_cost,
     print_meter,
     print_template_notes,
     read_conditions,
+    read_limits,
     read_prompts,
 )
 from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.endpoint_client import EndpointClient
+from seirenes_app.inference.model_client import budget_for
 from seirenes_app.inference.protocol import MAX_SAMPLES, Finish
 from seirenes_app.services.answer_reading import describe_unread, no_effect, outcome_word, unread_warnings
 from seirenes_app.services.formatting import percent, percent_limits, points_interval, visible
@@ -316,7 +317,7 @@ def open_client(choice: SolverChoice, options: argparse.Namespace) -> Iterator[W
             yield worker
         return
     endpoint = find_endpoint(choice.model)
-    with EndpointClient(endpoint, budget_of(options, endpoint), account_of(options)) as client:
+    with EndpointClient(endpoint, budget_for(endpoint, read_limits(options)), account_of(options)) as client:
         try:
             yield client
         finally:

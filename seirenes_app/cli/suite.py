@@ -18,15 +18,15 @@ from seirenes_app.cli.common import (
     OUT,
     add_prompts_option,
     add_spending_options,
-    budget_of,
     confirm_cost,
     find_run_or_recorded,
     print_meter,
+    read_limits,
     read_prompts,
 )
 from seirenes_app.cli.craft import Waiting, say
 from seirenes_app.inference.client import WorkerClient
-from seirenes_app.inference.model_client import EndpointModel
+from seirenes_app.inference.model_client import EndpointModel, budget_for
 from seirenes_app.services import suites
 from seirenes_app.services.formatting import visible
 from seirenes_app.services.hint_authoring.draft import SolverChoice
@@ -140,7 +140,7 @@ def _make(options: argparse.Namespace) -> int:
             client: WorkerClient | None = None
             if served:
                 endpoint = find_endpoint(choice.model)
-                model = stack.enter_context(EndpointModel(endpoint, budget=budget_of(options, endpoint)))
+                model = stack.enter_context(EndpointModel(endpoint, budget=budget_for(endpoint, read_limits(options))))
             else:
                 client = stack.enter_context(WorkerClient())
             waiting = stack.enter_context(Waiting("writing hints", quiet=options.json))

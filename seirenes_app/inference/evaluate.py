@@ -18,11 +18,12 @@ from seirenes_app.inference.model_client import (
     CompletionSpec,
     EndpointModel,
     WorkerModel,
+    budget_for,
     fingerprint_of,
 )
 from seirenes_app.inference.protocol import Finish
 from training.core.prompts import Message as Turn
-from training.endpoints import Budget, EndpointSession, find_endpoint
+from training.endpoints import EndpointSession, find_endpoint
 from training.errors import exit_code
 from training.evaluation.evaluator import NotSampled, Remote, Sampled, SampleSpec, run_part
 from training.evaluation.plan import EvalPlan, Target, TargetKind
@@ -67,11 +68,7 @@ class ClientEngine:
         self._sampled = plan.temperature > 0
         if target.kind is TargetKind.ENDPOINT:
             endpoint = find_endpoint(target.path)
-            limits = plan.budget
-            # A server of this machine that has no price costs nothing.
-            money = None if endpoint.price is None and endpoint.is_local else limits.money
-            budget = Budget(limits.requests, limits.tokens, money)
-            self._model = EndpointModel(endpoint, budget=budget, account=self._account)
+            self._model = EndpointModel(endpoint, budget=budget_for(endpoint, plan.budget), account=self._account)
             return {}
         self._model = WorkerModel(Path(target.path), threads=int(kept.get("threads", plan.threads)))
         return {"threads": self._model.threads}

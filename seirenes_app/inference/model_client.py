@@ -41,7 +41,7 @@ from training.core.prompts import ModelKind, PromptProfile, Sampling
 from training.endpoints import Budget, Capability, Endpoint, EndpointSession, Meter, find_endpoint, names_endpoint
 from training.errors import UserError
 from training.evaluation.eval_dir import fingerprint
-from training.evaluation.plan import seed_of
+from training.evaluation.plan import SpendLimits, seed_of
 from training.model_names import describe_path, locate_model
 from training.prompt_files import COMPACT, NEUTRAL, built_in, profile_for_folder
 from training.resources import data_folder
@@ -323,6 +323,12 @@ class EndpointModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def budget_for(endpoint: Endpoint, limits: SpendLimits) -> Budget:
+    """Limits of some work as a session's budget. A server of this machine that has no price costs nothing."""
+    money = None if endpoint.price is None and endpoint.is_local else limits.money
+    return Budget(limits.requests, limits.tokens, money)
 
 
 def chat_requests(chats: Sequence[Sequence[Turn]], spec: CompletionSpec) -> list[ChatRequest]:
