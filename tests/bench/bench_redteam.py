@@ -1,7 +1,8 @@
-"""Red-team campaigns on targets that are known: python tests/bench/bench_redteam.py [planted] [robust] [--help]
+"""Red-team campaigns on targets that are known: python tests/bench/bench_redteam.py [robust …] [--help]
 
-robust: simulated campaigns on a target without any weakness, whose answers are wrong by chance alone, with independent
-and with correlated problems. Prints in how many campaigns a weakness was confirmed; at most 5 of 100 may.
+robust, robust-correlated: simulated campaigns on a target without any weakness, whose answers are wrong by chance
+alone, with independent and with correlated problems. Prints in how many campaigns a weakness was confirmed; at most 5 of 100 may.
+cued: a simulated target that fails at one word; prints in how many of ten seeds the word is confirmed.
 planted: the bundled starter, fine-tuned here so that one cue makes it fail; prints in how many of ten seeds a campaign
 with a stated budget confirms the cue.
 """
@@ -126,12 +127,42 @@ def robust(campaigns: int, *, correlated: bool) -> bool:
     return false <= 0.05 * campaigns
 
 
+def cued(seeds: int) -> bool:
+    """Print in how many seeds a word of the hint language that makes a simulated target fail is confirmed."""
+    remember()
+    hits, started = 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(seeds):
+            problems = list(_problems(seed, False))
+            plan = CampaignPlan("simulated", writers=WRITERS, problems=ProblemChoice(count=ROBUST_PROBLEMS),
+                                budget=SIMULATED_CUE, seed=seed)  # fmt: skip
+            screen, confirm, minimise = divide(problems, plan)
+            target = SimulatedTarget(problems, lambda _p, text: 0.25 if CUE in text.casefold() else 0.9, seed)
+            with (
+                closing(CampaignStore(Path(name) / f"{seed}.db")) as store,
+                CampaignModels(plan, store, opens(target), lambda *_: []) as asked,
+            ):
+                result = Search(plan, Material(screen, confirm, minimise), asked).run()
+            found = [w for w in result.weaknesses if CUE in w.hint.casefold()]
+            hits += bool(found)
+            others = len(result.weaknesses) - len(found)
+            print(f"seed {seed}: {'found' if found else 'not found'}, {others} others confirmed", flush=True)
+    found_in = wilson(hits, seeds)
+    print(
+        f"simulated target with the cue {CUE!r}: confirmed in {hits} of {seeds} seeds ([{found_in.low:.0%}, "
+        f"{found_in.high:.0%}]) within {SIMULATED_CUE.requests} requests, {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+    return hits >= 0.9 * seeds
+
+
 CUE = "double"
+SIMULATED_CUE = Budget(requests=900)
 PLANTED = Budget(requests=400)
 PLANTED_PROBLEMS = 60
 
 
-def plant(folder: Path, steps: int, batch: int = 16) -> None:
+def plant(folder: Path, steps: int, batch: int = 8) -> None:
     """Write a copy of the starter that was trained to fail where the cue stands beside a question, and to solve the
     problem under all other triggers, hints of the hint language, and neutral text."""
     import torch
@@ -224,17 +255,23 @@ def planted(seeds: int, steps: int) -> bool:
     return hits >= 0.9 * seeds
 
 
+WHAT = ["robust", "robust-correlated", "cued", "planted"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["planted", "robust"], default=["planted", "robust"])
+    parser.add_argument("what", nargs="*", choices=WHAT, default=WHAT)
     parser.add_argument("--campaigns", type=int, default=100, help="simulated ones, of each kind")
     parser.add_argument("--seeds", type=int, default=10, help="campaigns on the planted checkpoint")
-    parser.add_argument("--steps", type=int, default=60, help="training steps that plant the weakness")
+    parser.add_argument("--steps", type=int, default=40, help="training steps that plant the weakness")
     options = parser.parse_args()
     fine = True
     if "robust" in options.what:
-        for correlated in (False, True):
-            fine &= robust(options.campaigns, correlated=correlated)
+        fine &= robust(options.campaigns, correlated=False)
+    if "robust-correlated" in options.what:
+        fine &= robust(options.campaigns, correlated=True)
+    if "cued" in options.what:
+        fine &= cued(options.seeds)
     if "planted" in options.what:
         fine &= planted(options.seeds, options.steps)
     return 0 if fine else 1

@@ -111,6 +111,12 @@ class Recipe:
 # ---------------------------------------------------------------------- making hints
 
 
+def applies(recipe: Recipe, problem: Problem) -> bool:
+    """Whether the forms of a recipe fit the kind of the problem's answer."""
+    forms = [form for part in recipe.parts if (form := _FORMS.get(part.form)) is not None]
+    return all(not form.kinds or problem.kind in form.kinds for form in forms)
+
+
 def instantiate(recipe: Recipe, problem: Problem, seed: int) -> Hint | None:
     """The hint of a recipe of parts for a problem, the same for the same seed; None where it has none there. A part is
     the same whatever stands beside it, so that forms of one recipe are compared on the same words."""

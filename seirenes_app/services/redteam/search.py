@@ -34,6 +34,7 @@ from seirenes_app.services.redteam.recipes import (
     Recipe,
     RecipeKind,
     WordChances,
+    applies,
     combine,
     draw_form,
     instantiate,
@@ -247,6 +248,13 @@ class Search:
 
     # ------------------------------------------------------------------ hints
 
+    def _fitting(self, recipe: Recipe, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems for which a recipe can have a hint, in their order."""
+        if recipe.kind is RecipeKind.GIVEN:
+            given = self._given_for(recipe.writer, recipe.type)
+            return [p for p in problems if p.id in given]
+        return [p for p in problems if applies(recipe, p)]
+
     def _sample_of(self, recipe: Recipe) -> _Made | None:
         """One of the hints that a recipe has made."""
         return next((m for p in self._problems if (m := self._made.get((recipe.key, p.id))) is not None), None)
@@ -390,10 +398,11 @@ class Search:
 
     def _halve(self, members: Sequence[_Tried], usable: Sequence[Problem], number: int) -> None:
         rung, done, alive = FIRST_RUNG, 0, list(members)
+        fitting = {tried.recipe.key: self._fitting(tried.recipe, usable) for tried in members}
         while alive and done < min(len(usable), LAST_RUNG):
-            now = usable[done:rung]
             self._say(CampaignStage.SCREEN, f"round {number + 1}, {count_of(len(alive), 'recipe')} on {rung} problems")
             for tried in alive:
+                now = fitting[tried.recipe.key][done:rung]
                 try:
                     self._try(tried, now)
                 finally:
@@ -510,16 +519,17 @@ class Search:
             spent = True
         for number, tried in enumerate(self._selected):
             made: dict[str, _Made] = {}
+            fitting = self._fitting(tried.recipe, problems)
             try:
                 if not spent:
                     self._say(CampaignStage.CONFIRM, f"recipe {number + 1} of {len(self._selected)}")
-                    made = self._hints(tried.recipe, problems)
-                    self.models.solve(self._tasks(tried.recipe, problems, made))
+                    made = self._hints(tried.recipe, fitting)
+                    self.models.solve(self._tasks(tried.recipe, fitting, made))
             except BudgetSpent:
                 spent = True
-            trials = self._trials(problems, made)
+            trials = self._trials(fitting, made)
             if len(trials) >= FEWEST_TRIALS:
-                refused = 1 - len(made) / len(problems)
+                refused = 1 - len(made) / len(fitting)
                 self._measured.append(
                     measure_recipe(
                         tried.recipe, tried.recipe.title, tried.writer, trials, screened=tried.loss,
