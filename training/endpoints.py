@@ -823,7 +823,12 @@ class EndpointSession:
     ) -> ChatReply | EndpointError:
         task = asyncio.create_task(self._one(request, self._key(request), batch, on_text))
         batch.tasks = [task]
-        return await task
+        try:
+            return await task
+        except asyncio.CancelledError:  # before it began
+            if not batch.cancelled:
+                raise
+            return _not_sent(batch)
 
     async def _one(
         self, request: ChatRequest, key: str, batch: _Batch, on_text: Callable[[str], None] | None = None

@@ -1,5 +1,6 @@
 """Endpoints: what is kept about them, and a session against a server in all its moods."""
 
+import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -488,6 +489,20 @@ def test_a_stream_can_be_cancelled():
         with pytest.raises(EndpointError) as caught:
             session.stream(ask_for("q"), parts.append, cancelled=lambda: bool(parts))
         assert caught.value.problem is EndpointProblem.CANCELLED
+
+
+def test_a_stream_that_is_cancelled_before_it_began_is_cancelled_too():
+    async def cancelled_at_once(session):
+        batch = module._Batch(1)
+        task = asyncio.create_task(session._stream(ask_for("q"), batch, print))
+        await asyncio.sleep(0)
+        session._cancel(batch)
+        return await task
+
+    with FakeServer() as server, session_of(server) as session:
+        found = asyncio.run_coroutine_threadsafe(cancelled_at_once(session), session._loop).result(5)
+    assert found.problem is EndpointProblem.CANCELLED
+    assert server.requests == []
 
 
 def test_the_meter_is_reported_while_requests_are_asked():
