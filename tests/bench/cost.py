@@ -114,13 +114,13 @@ def show(name: str, seed: int, course: Course, before: Course | None) -> None:
         if change is not None:
             d = change.difference
             print(f"    end against before's, {condition}: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+    print(f"    the whole course in {course.seconds[-1] / before.seconds[-1]:.2f} of before's time", end="")
     level = before.accuracy[-1][Condition.HINTED]
     reached, took = seconds_to(course, level), seconds_to(before, level)
     if reached is None or not took:
-        print(f"    hinted {level:.3f}, where before ended, is not reached")
+        print(f"; hinted {level:.3f}, where before ended, is not reached")
     else:
-        print(f"    hinted {level:.3f}, where before ended: after {reached:.0f} s, before after {took:.0f} s: "
-              f"{reached / took:.2f} of the time")  # fmt: skip
+        print(f"; hinted {level:.3f}, where before ended, after {reached:.0f} s, before after {took:.0f} s")
 
 
 def show_where(run: Path) -> None:
