@@ -184,7 +184,7 @@ async def _read_body(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _Refused("The client is gone.")
-        data += message.get("body", b"")
+        data += bytes(message.get("body", b""))
         if len(data) > MAX_BODY_BYTES:
             raise _Refused(f"The request is longer than {MAX_BODY_BYTES >> 20} MB.")
         if not message.get("more_body"):
@@ -202,7 +202,7 @@ async def _answer(send: Send, status: int, message: str) -> None:
 # ---------------------------------------------------------------------- the model
 
 
-class _Tokenizer(LlamaTokenizer):
+class _Tokenizer(LlamaTokenizer):  # type: ignore[misc]
     """Writes tokens as the worker does: the tags of reasoning blocks are text."""
 
     def __init__(self, llama: Llama, vocabulary: Vocabulary) -> None:

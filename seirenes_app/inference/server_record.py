@@ -15,7 +15,7 @@ import psutil
 
 from training.resources import data_folder
 from training.runs.files import write_whole
-from training.runs.processes import SAME_START_S
+from training.runs.lock import SAME_START_S
 
 CHAT = "/chat/completions"
 

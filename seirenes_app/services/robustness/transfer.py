@@ -330,8 +330,8 @@ def _agreement(hints: Sequence[HintTransfer], models: Sequence[ModelTransfer], f
     ]
     value = None
     if pairs:
-        a, b, clusters = zip(*pairs, strict=True)
-        value = rank_correlation(a, b, clusters, samples=max(200, min(2000, _RANKED // len(pairs))))
+        losses, others, clusters = zip(*pairs, strict=True)
+        value = rank_correlation(losses, others, clusters, samples=max(200, min(2000, _RANKED // len(pairs))))
     return Agreement(models[first].model, models[second].model, value, len(pairs))
 
 
@@ -368,7 +368,7 @@ def _hint_sentences(models: Sequence[ModelTransfer], hints: Sequence[HintTransfe
     if not hints:
         return
     readable = sum(not m.withheld for m in models)
-    transfer, single = (sum(test(h.harmed) for h in hints) for test in (lambda n: n > 1, lambda n: n == 1))
+    transfer, single = sum(h.harmed > 1 for h in hints), sum(h.harmed == 1 for h in hints)
     if transfer or single:
         yield (
             f"Of {count_of(len(hints), 'hint')}, {transfer} harm two models or more and {single} one alone, each by "
