@@ -256,6 +256,22 @@ def test_another_model_under_the_same_name_is_refused(tmp_path):
     assert "not the one that this evaluation began with" in state_of(paths).message
 
 
+def test_a_planted_key_is_in_no_file_of_an_evaluation(tmp_path, monkeypatch):
+    key = "sk-planted-4f1c"
+    monkeypatch.setenv("SEIRENES_ENDPOINT_KEY_FAR", key)
+    with FakeServer(say=answer_with(by_length), key=key) as server:
+        server.faults = [400, "error_in_reply", "echo_key", "", "html"]
+        paths = new_evaluation(tmp_path, plan_of(target_of(server, concurrency=1), problems=2))
+        assert evaluate(paths) == "failed"
+        # A chunk without any reply ends it: the other faults come later.
+        assert "finished" in [evaluate(paths) for _ in range(3)]
+        assert server.faults == []
+        assert all(body["key"] == f"Bearer {key}" for body in server.requests)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {"events.jsonl", "rows.db", "endpoint_cache.db", "endpoints.json"} <= {file.name for file in files}
+    assert [file.name for file in files if key.encode() in file.read_bytes()] == []
+
+
 # ---------------------------------------------------------------------- kills
 
 
