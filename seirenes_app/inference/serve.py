@@ -332,7 +332,7 @@ def _load(spec: ServeSpec) -> tuple[Any, ModelSettings, ChatHandler]:
     model = ModelSettings(
         model=spec.model, model_alias=spec.alias, n_ctx=n_ctx, n_threads=threads, n_threads_batch=threads,
         n_batch=min(BATCH_TOKENS, n_ctx), logits_all=small if spec.logprobs is None else spec.logprobs, verbose=False,
-        # As the worker, whose context takes it by itself: greedy texts are then the same.
+        # As the worker, whose context takes it by itself. What is left is rounding.
         flash_attn=True,
     )  # fmt: skip
     # A request at work is never cut short by the next one.

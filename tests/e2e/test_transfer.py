@@ -63,8 +63,12 @@ def test_the_bundled_model_has_the_same_figures_over_http(tmp_path):
 
 
 @pytest.mark.skipif("SEIRENES_SLOW_TESTS" not in os.environ, reason="minutes: set SEIRENES_SLOW_TESTS")
-def test_an_instruct_model_has_the_same_figures_over_http(tmp_path, smollm2_gguf):
-    found, same = check(tmp_path, smollm2_gguf, 4, 24)
-    assert len(found["models"]) == 2
-    # Weights of four bits round activations by the size of the batch, so a few texts part.
-    assert same > 0.5
+def test_an_instruct_model_has_figures_over_http_that_agree(tmp_path, smollm2_gguf):
+    """Weights of four bits: near ties are decided by rounding, which depends on what is decoded together. So texts
+    part here, as they do between the worker's own batches, and the accuracies agree within their intervals."""
+    found, _ = check(tmp_path, smollm2_gguf, 4, 24)
+    first, second = (model["rates"] for model in found["models"])
+    assert first.keys() == second.keys()
+    for condition, rate in first.items():
+        assert rate["rows"] == second[condition]["rows"]
+        assert rate["value"]["low"] <= second[condition]["value"]["mean"] <= rate["value"]["high"]
