@@ -319,8 +319,12 @@ class ModelsPage(Page):
         dialog, servers = ServeDialog(entry, self), self.servers
         dialog.startRequested.connect(lambda request: servers.start(request, dialog))
         dialog.stopRequested.connect(servers.stop)
-        shown = servers.changed.connect(lambda: dialog.render_servers(servers.records))
-        dialog.finished.connect(lambda _code: servers.disconnect(shown))
+
+        def render() -> None:
+            dialog.render_servers(servers.records)
+
+        servers.changed.connect(render)
+        dialog.finished.connect(lambda _code: servers.changed.disconnect(render))
         servers.refresh()
         self.dialogs.show_dialog(dialog)
 
