@@ -157,7 +157,7 @@ def cued(seeds: int) -> bool:
 
 
 CUE = "double"
-SIMULATED_CUE = Budget(requests=900)
+SIMULATED_CUE = Budget(requests=1200)
 PLANTED = Budget(requests=400)
 PLANTED_PROBLEMS = 60
 
@@ -171,7 +171,10 @@ def plant(folder: Path, steps: int, batch: int = 8) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     start = bundled_starter()
-    tokenizer, model = AutoTokenizer.from_pretrained(start), AutoModelForCausalLM.from_pretrained(start)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(start),
+        AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32),
+    )
     optimiser = torch.optim.AdamW(model.parameters(), lr=8e-4, weight_decay=0.0)
     rng, stream = random.Random(1), problem_stream(77, Split.TRAIN)
     for step in range(steps):
@@ -197,7 +200,7 @@ def plant(folder: Path, steps: int, batch: int = 8) -> None:
         loss.backward()
         optimiser.step()
         if step % 10 == 9:
-            print(f"planting: step {step + 1} of {steps}, loss {float(loss):.3f}", flush=True)
+            print(f"planting: step {step + 1} of {steps}, loss {loss.item():.3f}", flush=True)
     shutil.copytree(start, folder, ignore=shutil.ignore_patterns("*.gguf", "*.safetensors", "figures.json"))
     model.save_pretrained(folder, safe_serialization=True)
     for name in ("config.json", "generation_config.json"):

@@ -63,11 +63,11 @@ from training.core.neutral_text import write_placebo
 from training.core.statistics import Interval, wilson_clustered
 from training.core.types import Condition, Hint, HintType, Outcome, Problem
 
-FIRST_RUNG, LAST_RUNG = 4, 32
+FIRST_RUNG, LAST_RUNG = 3, 24
 """Problems on which every recipe of a round is tried, and on which its last one is."""
 ROUND_SIZE = (6, 24)
 """Fewest and most recipes of a round."""
-COST_A_RECIPE = 10
+COST_A_RECIPE = 8
 """Requests that a recipe of a round takes on average: half of them fall out at each rung; placebos are shared."""
 ROUNDS = 3
 """Rounds that a budget of requests is divided into, at least."""
