@@ -24,7 +24,6 @@ sys.path.insert(0, str(ROOT))
 from scipy.stats import chi2_contingency
 
 from seirenes_app.services.engine_server import EngineRequest, start_engine, stop_engine
-from training.core.types import Mode
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
@@ -32,7 +31,7 @@ from training.runs.config import EngineConfig, from_dict
 from training.runs.paths import RunPaths, new_run
 
 SETTINGS = {
-    "mode": Mode.SEIRENES,
+    "mode": "seirenes",
     "model": {"path": "starter", "tuning": "lora", "lora_rank": 8, "threads": 1},
     "rollout": {"questions": 6, "clean": 4, "hints": 3, "hinted": 4, "max_solution_tokens": 96, "max_hint_tokens": 48},
     "update": {"learning_rate": 1e-3},
