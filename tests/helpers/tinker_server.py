@@ -69,6 +69,8 @@ class TinkerServer:
         self.counts_steps = True
         self.gives_prompt_logprobs = True
         self.gives_logprobs = True
+        self.redirects = False
+        """How it answers the request for an adapter: with a redirect, or with an address."""
         # Faults.
         self.delay_s = 0.0
         self.failing = {}
@@ -203,7 +205,14 @@ class TinkerServer:
             case ["retrieve_future"]:
                 return self._retrieve(body["request_id"])
             case ["training_runs", model_id, "checkpoints", name, "archive"]:
-                return {"url": f"{self.url}/download/{model_id}/{name}", "expires": "2099-01-01T00:00:00Z"}
+                place = f"{self.url}/download/{model_id}/{name}"
+                if not self.redirects:
+                    return {"url": place, "expires": "2099-01-01T00:00:00Z"}
+                http.send_response(302)
+                http.send_header("location", place)
+                http.send_header("content-length", "0")
+                http.end_headers()
+                return None
             case ["download", model_id, name]:
                 self._send_archive(http, f"tinker://{model_id}/sampler_weights/{name}")
                 return None

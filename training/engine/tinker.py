@@ -793,31 +793,36 @@ class TinkerBackend:
             (folder / name).write_bytes(data)
 
     async def _download(self, sampler: str) -> bytes:
+        """The archive of an adapter. Servers answer with a redirect to it, or with its address as JSON; the key goes
+        to the server itself alone."""
         import httpx
 
         model_id, _, name = sampler.removeprefix("tinker://").partition("/sampler_weights/")
-        found = await self._io.ask(
-            lambda: self._io.client.weights.get_checkpoint_archive_url(
-                model_id=model_id, checkpoint_id=name, max_retries=1
-            ),
-            repeatable=True, what="downloading the adapter",
-        )  # fmt: skip
-        whole = io.BytesIO()
+        place = f"{self._io.url}/api/v1/training_runs/{model_id}/checkpoints/{name}/archive"
+        key = server_key(self._io.url)
         try:
-            async with (
-                httpx.AsyncClient(timeout=self.options.timeout_s) as client,
-                client.stream("GET", found.url) as r,
-            ):
-                r.raise_for_status()
-                async for part in r.aiter_bytes():
-                    whole.write(part)
-                    if whole.tell() > MAX_ARCHIVE_BYTES:
-                        raise EngineError(f"{self.options.url} sent an adapter above {MAX_ARCHIVE_BYTES >> 30} GiB.")
-        except httpx.HTTPError as error:
+            async with httpx.AsyncClient(timeout=self.options.timeout_s) as client:
+                found = await client.get(place, headers={"X-API-Key": key} if key else {})
+                if not found.has_redirect_location:
+                    found.raise_for_status()
+                    place = str(found.json()["url"])
+                else:
+                    place = str(found.url.join(found.headers["location"]))
+                return await self._receive(client, place)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
             raise EngineError(
                 f"The adapter could not be downloaded from {self.options.url} ({type(error).__name__}). Resume the "
                 "run, or set engine.fetch = false."
             ) from None
+
+    async def _receive(self, client: Any, place: str) -> bytes:
+        whole = io.BytesIO()
+        async with client.stream("GET", place, follow_redirects=True) as response:
+            response.raise_for_status()
+            async for part in response.aiter_bytes():
+                whole.write(part)
+                if whole.tell() > MAX_ARCHIVE_BYTES:
+                    raise EngineError(f"{self.options.url} sent an adapter above {MAX_ARCHIVE_BYTES >> 30} GiB.")
         return whole.getvalue()
 
     def save(self, path: Path) -> None:

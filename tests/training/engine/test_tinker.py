@@ -109,7 +109,7 @@ def assert_same_adapter(one, two, tolerance=2e-4):
 
 @pytest.mark.parametrize("weighted", [True, False], ids=["weights", "sums"])
 def test_updates_are_those_of_the_local_engine(server, model_dir, tmp_path, weighted):
-    server.weighted = weighted
+    server.weighted = server.redirects = weighted
     own, remote = local(model_dir), connect(server, model_dir)
     play([own, remote])
     assert_same_adapter(own, fetched(remote, model_dir, tmp_path))
