@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import psutil
@@ -73,6 +74,16 @@ class ServerRecord:
         body = msgspec.json.encode({"model": self.alias, "messages": [{"role": "user", "content": "What is 2 + 3?"}]})
         text = body.decode().replace("'", "'\\''")
         return f"curl {self.base_url}{CHAT} -H 'Content-Type: application/json'{key} -d '{text}'"
+
+
+class ProcessRecord(Protocol):
+    """A record that tells a process from a later one of the same number."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def born(self) -> float: ...
 
 
 class Problem(StrEnum):
@@ -150,7 +161,7 @@ def own_birth() -> float:
     return float(psutil.Process(os.getpid()).create_time())
 
 
-def process_of(record: ServerRecord) -> psutil.Process | None:
+def process_of(record: ProcessRecord) -> psutil.Process | None:
     """The server's process, None when it is gone."""
     try:
         process = psutil.Process(record.pid)

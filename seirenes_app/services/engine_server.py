@@ -24,13 +24,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from seirenes_app.inference.server_record import process_of
 from seirenes_app.services.estimate import count_parameters
 from training.errors import UserError
 from training.memory import read_shape
 from training.model_names import locate_folder
 from training.resources import data_folder, resources_folder
 from training.runs.files import explained, write_whole
-from training.runs.lock import SAME_START_S
 
 SKYRL = "0.3.0"
 COMMON = (f"skyrl[tinker,{{backend}}]=={SKYRL}", "tinker==0.24.1", "uv")
@@ -349,15 +349,6 @@ def _record_file(port: int) -> Path:
     return engines_folder() / f"engine-{port}.json"
 
 
-def _process_of(record: EngineRecord) -> psutil.Process | None:
-    try:
-        process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.born) < SAME_START_S
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
-
-
 def running_engines() -> list[EngineRecord]:
     """The servers of this user that run, by port; records of others are removed."""
     found = []
@@ -366,7 +357,7 @@ def running_engines() -> list[EngineRecord]:
             record = msgspec.json.decode(path.read_bytes(), type=EngineRecord)
         except (OSError, msgspec.DecodeError):
             continue
-        if _process_of(record) is not None:
+        if process_of(record) is not None:
             found.append(record)
         else:
             path.unlink(missing_ok=True)
@@ -387,7 +378,7 @@ def find_engine(port: int | None) -> EngineRecord:
 
 def stop_engine(record: EngineRecord) -> None:
     """End a server with all its processes. What it saved stays for runs that are resumed. Blocks for seconds."""
-    process = _process_of(record)
+    process = process_of(record)
     if process is not None:
         with suppress(psutil.NoSuchProcess):
             family = [process, *process.children(recursive=True)]
