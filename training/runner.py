@@ -734,6 +734,10 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
             log.write(EventKind.DONE, outcome="failed", message=text, error=type(cause).__name__, failure=failure,
                       proposed=proposed)  # fmt: skip
         raise
+    finally:
+        backend = getattr(runner, "backend", None)
+        if isinstance(backend, TinkerBackend):
+            backend.close()
 
 
 _DOING = {

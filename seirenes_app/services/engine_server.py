@@ -192,7 +192,7 @@ def backend_settings(request: EngineRequest, backend: Backend, share: float) -> 
     if backend is Backend.JAX:
         # Fixed batches: another number of rows is another program to compile.
         found: dict[str, object] = {
-            "max_lora_adapters": 4, "max_lora_rank": request.rank, "sample_max_num_sequences": 64,
+            "max_lora_adapters": 8, "max_lora_rank": request.rank, "sample_max_num_sequences": 64,
             "train_micro_batch_size": 16,
         }  # fmt: skip
     else:

@@ -40,7 +40,7 @@ SETTINGS = {
     "data": {"pool": 200},
     "checkpoint": {"every": 2},
 }
-SHOWN = ("clean/accuracy", "hinted/accuracy", "entropy/reasoner", "length/solution_tokens", "rows_trained", "grad_norm",
+SHOWN = ("clean_accuracy", "hinted_accuracy", "entropy/reasoner", "length/solution_tokens", "rows_trained", "grad_norm",
          "logprob_gap/mean", "logprob_gap/max")  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def main() -> int:
         }
         for name, (steps, seconds) in runs.items():
             print(f"\n{name}: {len(steps)} steps in {seconds:.0f} s")
-            print("step  " + "  ".join(f"{key.rpartition('/')[0][:9] or key[:9]:>9}" for key in SHOWN))
+            print("step  " + "  ".join(f"{key.replace('logprob_', '')[:9]:>9}" for key in SHOWN))
             for number, metrics in enumerate(steps, 1):
                 values = (metrics.get(key) for key in SHOWN)
                 print(f"{number:4}  " + "  ".join("        -" if v is None else f"{v:9.4g}" for v in values))

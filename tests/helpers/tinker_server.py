@@ -58,6 +58,7 @@ class TinkerServer:
         self.folder, self.name, self.key = Path(folder), name or str(folder), key
         self.models, self.saved, self.samplers, self.futures = {}, {}, {}, {}
         self.base = None
+        self.unloaded = []
         self.requests = []
         """Paths, in their order."""
         self.applied = []
@@ -188,6 +189,10 @@ class TinkerServer:
                 model_id = f"model_{len(self.models) + len(self.saved)}_{self._number}"
                 lora = body["lora_config"]
                 return self.submit(lambda: self._create(model_id, lora), model_id=model_id)
+            case ["unload_model"]:
+                self.unloaded.append(body["model_id"])
+                self.models.pop(body["model_id"], None)
+                return self.submit(lambda: {"type": "unload_model"})
             case ["forward"]:
                 return self.submit(lambda: self._pass(body["model_id"], body["forward_input"], backward=False))
             case ["forward_backward"]:

@@ -297,7 +297,7 @@ class TinkerBackend:
         try:
             self._connect(kl)
         except BaseException:
-            self._io.close()
+            self.close() if self._model_id else self._io.close()
             raise
 
     # ------------------------------------------------------------------ the session
@@ -741,8 +741,17 @@ class TinkerBackend:
         """A fresh adapter with the state of the last update that is known to be whole."""
         if not self._state:
             raise EngineError(f"{self.options.url} lost the adapter before its first state was saved. Start again.")
+        self._unload()
         self._io.run(self._open_session())
         self._restore(self._state)
+
+    def _unload(self) -> None:
+        """Free the adapter's place on the server, as places are few. A server that is not there has freed it."""
+        from tinker import types
+
+        asked = types.UnloadModelRequest(model_id=self._model_id)
+        with suppress(Exception):  # whatever a server says of a model that it may have lost
+            self._io.run(self._io.client.models.unload(request=asked), timeout_s=CONNECT_S)
 
     def _restore(self, state: str) -> None:
         """A fresh adapter with a saved state."""
@@ -856,12 +865,13 @@ class TinkerBackend:
                 f"The checkpoint {path} has an adapter of rank {rank}, this run has model.lora_rank = {self.rank}. "
                 "Use the same rank."
             )
-        self._restore(name)
+        self._load_state(name)
         self.steps, self._state = steps, name
         self._named.add(name)
 
     def close(self) -> None:
-        """End the connection; the adapter stays on the server until its session ends there."""
+        """Free the adapter's place on the server and end the connection; what was saved stays there."""
+        self._unload()
         self._io.close()
 
 
