@@ -248,6 +248,81 @@ def write_strange_sentence(rng: random.Random, avoid: Collection[str] = ()) -> s
     return text[0].upper() + text[1:] + "."
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+_LOOSE: Mapping[str, tuple[str, ...]] = {
+    "who": ("{name}", "{name} and {name2}", "the {relative} of {name}", "an old {relative}", "every {job}", "one {job}",
+            "nobody", "somebody", "a {trait} {job}", "the {job} from the {place}", "my {relative}", "{name} himself",
+            "the children", "most people", "she", "he"),
+    "what": ("the {place}", "this {object}", "the {colour} {object}", "a {quality} {room}", "the {spot} of the {place}", "it",
+             "that {animal}", "the {animal} of {name}", "the song about {topic}", "a {material} {object}", "the picture of {name}",
+             "the name of the {place}", "number {k}", "house {k}", "bus {k}", "the {object} beside the {spot}", "{topic}"),
+    "link": _words("is, was, will be, may be, has been, used to be, remained, looks, felt, sounds, is not, was never, is almost, "
+                   "was once, is really, must be, appears"),
+    "act": _words("draws, admires, painted, forgot, remembered, heard, saw, will watch, described, dislikes, greeted, met, "
+                  "praised, avoids, trusts, ignores, mentioned, crossed, touched, has photographed, could not find, likes, "
+                  "never saw, wants to see, asked about, dreams of, wrote about, sings about, is looking for, ran after"),
+    "go": _words("walks, ran, sat, stood, slept, is waiting, jumped, danced, worked, travels, climbed, flew, hid, sang, "
+                 "smiled, spoke, laughed, vanished, swims, will rest, played, lives, can be found, was born, fell asleep, hurried, "
+                 "is hidden, rode a bicycle, went, is known, was seen"),
+    "at": _words("in, at, near, behind, under, over, beside, across, around, inside, outside, above, along, towards, "
+                 "opposite, without, from, through, into, below, far from, next to"),
+    "how": _words("slowly, quietly, again, alone, often, never, twice, all day, at night, too, at last, happily, here, "
+                  "together, badly, at home, in the rain, once more, a little, very loudly, on foot, by train, today"),
+    "number": ("in {year}", "at {h}:{mm}", "on page {k}", "in room {k}", "at number {k}", "by bus {k}", "for {k} euros",
+               "about {k} metres away", "{k} kilometres from the {place}", "on channel {k}", "in seat {k}", "at {k} degrees",
+               "since {year}", "on floor {k}", "at the age of {k}", "after {k} pages", "until {h}:{mm}", "near exit {k}",
+               "in chapter {k}", "with ticket {k}", "in the year {year}", "in lane {k}"),
+    "join": _words("and, but, while, because, so, although, and then"),
+    "first": ("yesterday", "sometimes", "in {year}", "at {h}:{mm}", "in {season}", "near the {place}", "on {day}", "later",
+              "perhaps", "of course", "by chance", "with the {relative}", "under the {spot}", "once", "on page {k}", "luckily",
+              "in the {room}", "before the rain", "every {season}", "in fact"),
+}  # fmt: skip
+"""Parts of loose sentences. None of the verbs is one of owning, gaining, losing or handing over."""
+
+
+def write_loose_sentence(rng: random.Random, avoid: Collection[str] = (), *, invented: float = 0.0) -> str:
+    """One or two clauses put together of single words and phrases rather than of whole predicates: for training alone.
+
+    They need not make sense: so many orders of so many parts are seen that those of a form that was not seen are nothing
+    new. No predicate of a held-out form stands in them whole.
+    """
+    banned = {word.casefold() for word in avoid}
+    while True:
+        text = _loose_clause(rng)
+        if rng.random() < 0.18:
+            text = f"{text}{rng.choice((',', ''))} {rng.choice(_LOOSE['join'])} {_loose_clause(rng)}"
+        if rng.random() < 0.22:
+            text = f"{rng.choice(_LOOSE['first'])}{rng.choice((',', ',', ''))} {text}"
+        text = _SLOT.sub(lambda slot: _fill(slot.group(1), rng, Split.TRAIN, invented), text)
+        if not banned & {word.casefold() for word in re.findall(r"[\w:]+", text)}:
+            return _with_articles(text[0].upper() + text[1:]) + "."
+
+
+def _loose_clause(rng: random.Random) -> str:
+    def pick(*keys: str) -> str:
+        return rng.choice(_LOOSE[rng.choice(keys)])
+
+    draw = rng.random()
+    if draw < 0.3:
+        words = [pick("who", "what"), pick("link"), rng.choice(("{quality}", "{trait}", "{colour}", "{quality} and {colour}",
+                 "a {job}", "a {colour} {object}", "called {name}", "full of {topic}", "as {quality} as the {place}"))]  # fmt: skip
+    elif draw < 0.6:
+        words = [pick("who"), pick("act"), pick("who", "what", "what")]
+    else:
+        words = [pick("who", "what"), pick("go"), pick("at"), pick("what")]
+    draw = rng.random()
+    if draw < 0.3:
+        words.append(pick("number"))
+    elif draw < 0.5:
+        words.append(pick("how"))
+    elif draw < 0.65:
+        words += [pick("at"), pick("what")]
+    return " ".join(words)
+
+
 def _fill(slot: str, rng: random.Random, split: Split, invented: float) -> str:
     if slot in ("name", "name2"):
         return rng.choice(NAMES)
@@ -255,6 +330,8 @@ def _fill(slot: str, rng: random.Random, split: Split, invented: float) -> str:
         return str(rng.randint(2, 99))
     if slot == "kk":
         return f"{rng.randint(10, 99)}"
+    if slot == "year":
+        return str(rng.randint(1750, 2030))
     if slot == "h":
         return str(rng.randint(1, 12))
     if slot == "mm":

@@ -1,7 +1,7 @@
 """`python -m training.starter`: make the bundled reasoner, from corpus to measured model card and GGUF.
 
 Seeded and restartable: run the same command again after a stop and it goes on from the last saved step. With `--from`
-it begins with the second phase, from the weights of a model that the first phase made.
+it begins with a later phase, from the weights of a model that the phases before made.
 """
 
 import argparse
@@ -51,8 +51,8 @@ Seed {seed}. {origin}
 {phase_rows}
 
 A moved question stands before the last sentence of its story. Neutral sentences stand before, in and behind a problem.
-The Reasoner was shown no sentence of the hint language but a stranger's age, and no neutral sentence of the held-out
-forms that placebos are made of.
+{loose}The Reasoner was shown no sentence of the hint language but a stranger's age, and no neutral sentence of the
+held-out forms that placebos are made of.
 
 ## Measured
 
@@ -100,8 +100,9 @@ def write_card(folder: Path, recipe: Recipe, figures: dict[str, Any]) -> None:
     text = CARD.format(
         seed=recipe.seed, problems=figures["problems"], draws=figures["draws"],
         per_type=figures["draws"] // 4, vocabulary=recipe.architecture.vocabulary, parameters=parameters / 1e6,
-        origin=_origin(figures["training"]),
+        origin=describe_origin(figures["training"]),
         phase_rows="\n".join(_phase_row(i, phase) for i, phase in enumerate(recipe.phases, 1)),
+        loose="".join(_loose_line(i, phase) for i, phase in enumerate(recipe.phases, 1) if phase.loose_share),
         accuracy_rows="\n".join(
             f"| {name} | {r['accuracy']:.3f} | {r['low']:.3f} to {r['high']:.3f} | {r['unreadable']:.1%} "
             f"| {r['truncated']:.1%} | {r['rows']:,} |"
@@ -135,14 +136,28 @@ def _phase_row(number: int, phase: Phase) -> str:
     return f"| {number} | {phase.steps} × {phase.batch} | " + " | ".join(f"{s:.0%}" for s in shares) + " |"
 
 
-def _origin(training: Mapping[str, Any]) -> str:
+def _loose_line(number: int, phase: Phase) -> str:
+    return (
+        f"In phase {number}, {phase.strange_share:.0%} of the neutral sentences were words in no order, "
+        f"{phase.loose_share:.0%} of the others were put together of single words and phrases in place of whole\n"
+        f"predicates, and {phase.short_share:.0%} of the transfer problems had no transfer.\n"
+    )
+
+
+def describe_origin(training: Mapping[str, Any]) -> str:
+    """Whose weights the phases began with, back to the first model; a model of this recipe that says nothing of it was
+    begun with the second phase."""
     if not training.get("from"):
         return "All phases were trained by this recipe."
+    begun = f"Phase {training.get('first', 2)} began with the weights of SHA-256 {training['from'][:16]}…"
+    before = training.get("before")
+    if before:
+        return f"{begun}, a model of the phases before it. {describe_origin(before)}"
     return (
-        f"The weights of the first phase were those of an earlier starter (SHA-256 {training['from'][:16]}…): the same "
-        "problems and drills, fixed hint templates in place of the hint language, and in the last 5% of its steps 2% "
-        "of the problems with a far fact behind them. Between the third and the fourth phase the hint language came to "
-        "draw the problem's own words more often."
+        f"{begun}, an earlier starter that stands for the first phase: the same problems and drills, fixed hint "
+        "templates in place of the hint language, and in the last 5% of its steps 2% of the problems with a far fact "
+        "behind them. Between the third and the fourth phase the hint language came to draw the problem's own words "
+        "more often."
     )
 
 
@@ -151,7 +166,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.starter", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work/starter"), help="folder for what a restart needs")
     parser.add_argument("--out", type=Path, default=Path("resources/starter"), help="where the model goes")
-    parser.add_argument("--from", dest="start", type=Path, help="a model made by the first phase, which is left out")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="a model made by the phases before --phase, which are left out"
+    )
+    parser.add_argument("--phase", type=int, default=2, help="the first phase to train after --from (default: 2)")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -166,7 +184,7 @@ def main() -> int:
         if options.measure_only:
             training = _training_of(options.out)
         else:
-            training = train(recipe, options.work, options.out, options.device, options.start)
+            training = train(recipe, options.work, options.out, options.device, options.start, options.phase)
         print("measuring …", flush=True)
         figures = measure(options.out, options.problems, options.draws, threads=options.threads)
         print("\n".join(figures.pop("lines")), flush=True)
@@ -190,10 +208,16 @@ def _training_of(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def train(recipe: Recipe, work: Path, out: Path, device: str, start: Path | None) -> dict[str, Any]:
-    """Train to the last phase and save the model in `out`; returns what the card says of it."""
+def train(recipe: Recipe, work: Path, out: Path, device: str, start: Path | None, phase: int = 2) -> dict[str, Any]:
+    """Train to the last phase and save the model in `out`; returns what the card says of it.
+
+    `start` is the folder of a model that stands for the phases before `phase`, which is counted from 1.
+    """
+    if not 1 <= phase <= len(recipe.phases):
+        raise UserError(f"--phase {phase} is none of the {len(recipe.phases)} phases.")
+    first = 0 if start is None else phase - 1
     work.mkdir(parents=True, exist_ok=True)
-    weights, digest = None, ""
+    weights, digest, before = None, "", {}
     if start is None:
         tokenizer_file = work / "tokenizer.json"
         if not tokenizer_file.exists():
@@ -205,8 +229,9 @@ def train(recipe: Recipe, work: Path, out: Path, device: str, start: Path | None
         if not tokenizer_file.is_file():
             raise UserError(f"{start} has no tokenizer.json, so it is no starter. Name the folder of an earlier one.")
         weights, digest = load_file(file), hashlib.sha256(file.read_bytes()).hexdigest()
+        before = {k: v for k, v in _training_of(start).items() if k != "recipe"}
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    run = Pretraining(recipe, tokenizer, work, device, first=0 if start is None else 1, start=weights)
+    run = Pretraining(recipe, tokenizer, work, device, first=first, start=weights)
     parameters = sum(p.numel() for p in run.model.parameters())
     if run.restore():
         print(f"continuing from phase {run.phase + 1}, step {run.step}, {run.how}", flush=True)
@@ -227,7 +252,9 @@ def train(recipe: Recipe, work: Path, out: Path, device: str, start: Path | None
     # Half the bytes of float32 and three more mantissa bits than bfloat16: small weights lose nothing that shows.
     run.model.to(torch.float16).save_pretrained(out)
     save_tokenizer(tokenizer, out)
-    return {"from": digest, "numbers": str(run.how), "recipe": asdict(recipe)}
+    return {
+        "from": digest, "first": first + 1, "before": before, "numbers": str(run.how), "recipe": asdict(recipe),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

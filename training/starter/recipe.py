@@ -17,7 +17,7 @@ from typing import Any
 
 from training.core.gates import check_hint
 from training.core.hint_language import write_hint
-from training.core.neutral_text import avoided, write_sentence, write_strange_sentence
+from training.core.neutral_text import avoided, write_loose_sentence, write_sentence, write_strange_sentence
 from training.core.problems import NAMES, sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.question_parser import move_question
@@ -76,6 +76,11 @@ class Phase:
     """Of the neutral sentences' nouns and adjectives, those that are replaced by invented words."""
     strange_share: float = 0.0
     """Of the neutral sentences, those that are words in no order."""
+    loose_share: float = 0.0
+    """Of the other neutral sentences, those of single words and phrases in place of whole predicates."""
+    short_share: float = 0.0
+    """Of the transfer problems, those in which nothing is handed over: who is asked about is then most of what is to be
+    learned. A question behind which neutral text stands is otherwise taken for one about the person named last."""
     warmup: int = 50
     decay_share: float = 0.4
     """Last share of the steps, in which the learning rate falls linearly to zero."""
@@ -100,8 +105,13 @@ class Recipe:
             240, 64, 0.01, 1.5e-3, adversary_share=0.33, drill_share=0.02, needed_share=0.35, neutral_share=0.65,
             invented_share=0.15, strange_share=0.3, warmup=10, decay_share=0.8,
         ),
+        Phase(
+            3150, 64, 0.012, 1.8e-3, adversary_share=0.25, drill_share=0.02, needed_share=0.3, neutral_share=0.75,
+            invented_share=0.2, strange_share=0.15, loose_share=0.5, short_share=0.25, warmup=30, decay_share=0.76,
+        ),
     )  # fmt: skip
-    """First problems alone, then reading, then reading and writing, at last with words in no order too."""
+    """First problems alone, then reading, then reading and writing, then with words in no order too; at last the same
+    for long, with sentences of loose parts and with short problems about who is asked for."""
     family_weights: dict[str, int] = field(
         default_factory=lambda: {
             "change": 3, "compare": 3, "rate": 2, "transfer": 5, "ordering": 4, "clock": 2, "calendar": 1,
@@ -137,12 +147,22 @@ def draw_example(rng: random.Random, recipe: Recipe, phase: Phase) -> Example:
     problem = sample_problem(rng, Split.TRAIN, (family,))
     if rng.random() < phase.adversary_share / (1 - phase.drill_share):
         return draw_hints(problem, rng, recipe.hints_a_prompt)
-    text = problem.question
-    if rng.random() < phase.needed_share:
+    text, solution = problem.question, problem.solution
+    if phase.short_share and family == "transfer" and rng.random() < phase.short_share:
+        text, solution = shorten_transfer(problem)
+    elif rng.random() < phase.needed_share:
         text = move_question(text) or text
     if rng.random() < phase.neutral_share:
-        text = add_neutral(text, problem, rng, phase.invented_share, phase.strange_share)
-    return Example(render_prompt(reasoner_messages(text, PROMPTS)), (problem.solution + END,), Role.REASONER)
+        text = add_neutral(text, problem, rng, phase.invented_share, phase.strange_share, phase.loose_share)
+    return Example(render_prompt(reasoner_messages(text, PROMPTS)), (solution + END,), Role.REASONER)
+
+
+def shorten_transfer(problem: Problem) -> tuple[str, str]:
+    """Question and solution of a problem of the family `transfer` with the transfers left out."""
+    sentences, steps = SENTENCE_GAP.split(problem.question), problem.solution.split("\n")[0].split(". ")
+    asked = steps[-1].split()[0]
+    have = dict(pair.split() for pair in steps[0].split(", "))
+    return f"{sentences[0]} {sentences[-1]}", f"{steps[0]}. {asked} {have[asked]}.\n#### {have[asked]}"
 
 
 def draw_hints(problem: Problem, rng: random.Random, count: int) -> Example:
@@ -160,7 +180,9 @@ def draw_hints(problem: Problem, rng: random.Random, count: int) -> Example:
 SENTENCE_GAP = re.compile(r"(?<=[.?]) ")
 
 
-def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float = 0.0, strange: float = 0.0) -> str:
+def add_neutral(
+    text: str, problem: Problem, rng: random.Random, invented: float = 0.0, strange: float = 0.0, loose: float = 0.0
+) -> str:
     """The text with one to three neutral sentences: behind it, before it, or between two of its sentences, in one block
     or scattered, so that the place of a sentence says nothing about what it is worth."""
     parts = SENTENCE_GAP.split(text)
@@ -173,6 +195,8 @@ def add_neutral(text: str, problem: Problem, rng: random.Random, invented: float
     for place in sorted(places, reverse=True):
         if strange and rng.random() < strange:
             sentence = write_strange_sentence(rng, avoid)
+        elif loose and rng.random() < loose:
+            sentence = write_loose_sentence(rng, avoid, invented=invented)
         else:
             sentence = write_sentence(rng, Split.TRAIN, avoid=avoid, invented=invented)
         parts.insert(place, sentence)

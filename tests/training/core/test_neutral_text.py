@@ -8,10 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.core.gates import check_hint
-from training.core.neutral_text import _KINDS, _LEADS, _TAILS, avoided, write_placebo, write_sentence
+from training.core.hint_language import parse_hint
+from training.core.neutral_text import (
+    _KINDS,
+    _LEADS,
+    _TAILS,
+    avoided,
+    write_loose_sentence,
+    write_placebo,
+    write_sentence,
+)
 from training.core.problems import sample_problem
 from training.core.types import Split
 
+SLOT, FILLER = r"\\{\w+\\}", r"[\\w:]+(?: \\w+)?"
 OWNING = re.compile(
     r"\b(?:has|had|have|owns?|keeps?|counts?|gives?|gave|gets?|got|buys?|bought|sells?|sold|loses?|lost|finds?|found|"
     r"drops?|dropped|wins?|won|more|fewer|another|altogether)\b"
@@ -40,6 +50,25 @@ def test_nobody_owns_gains_or_loses_anything_and_no_slot_is_left():
         assert "  " not in text
         assert not re.search(r"\ba [aeiou]", text), text
         assert not OWNING.search(text.replace("more often than not", "")), text
+
+
+def test_loose_sentences_hold_no_predicate_of_the_held_out_forms_and_nothing_of_the_problem():
+    rng = random.Random(5)
+    held_out = [line for kind in _KINDS for lines in (kind.predicates, kind.numbered) for line in lines[Split.HELD_OUT]]
+    # A slot is filled with a word or two.
+    whole = [re.compile(rf"\b{re.sub(SLOT, FILLER, re.escape(line))}\b") for line in held_out]
+    for _ in range(600):
+        problem = sample_problem(rng, Split.TRAIN)
+        text = write_loose_sentence(rng, avoided(problem), invented=0.2)
+        assert "{" not in text
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert not any(pattern.search(text) for pattern in whole), text
+        assert parse_hint(text, problem) is None, text
+        words = {word.casefold() for word in re.findall(r"[\w:]+", text)}
+        assert not words & {word.casefold() for word in avoided(problem)}
+        owning = OWNING.findall(re.sub("once more|be found|not find", "", text))
+        assert not set(owning) - {"has"}, text
 
 
 def test_numbers_are_there_on_request():

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from training.core.gates import Gate, check_hint
 from training.core.hint_language import parse_hint
 from training.core.problems import sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
-from training.core.types import HintType, Role, Split
+from training.core.types import HintType, Outcome, Role, Split
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter, resolve_model
 from training.engine.torch_local import LocalTorchBackend
@@ -30,7 +31,8 @@ from training.evaluation.torch_evaluator import TorchEngine
 from training.prompt_files import COMPACT, built_in
 from training.runs.config import RolloutConfig, RunConfig
 from training.selfplay import SelfPlay
-from training.starter.pretrain import Pass, Pretraining, add_gradients, measure_passes, train_tokenizer
+from training.starter.__main__ import describe_origin, train
+from training.starter.pretrain import Pass, Pretraining, add_gradients, measure_passes, save_tokenizer, train_tokenizer
 from training.starter.recipe import (
     SENTENCE_GAP,
     Architecture,
@@ -41,6 +43,7 @@ from training.starter.recipe import (
     draw_example,
     draw_hints,
     render_prompt,
+    shorten_transfer,
     stream_examples,
 )
 
@@ -134,7 +137,7 @@ def test_the_reasoner_is_shown_no_sentence_of_the_hint_language_but_a_strangers_
     for _ in range(300):
         problem = sample_problem(rng, Split.TRAIN)
         own = set(SENTENCE_GAP.split(problem.question))
-        text = add_neutral(problem.question, problem, rng, phase.invented_share)
+        text = add_neutral(problem.question, problem, rng, phase.invented_share, loose=phase.loose_share)
         added = [s for s in SENTENCE_GAP.split(text) if s not in own]
         assert 1 <= len(added) <= 3
         assert {parsed.form for s in added if (parsed := parse_hint(s, problem))} <= {"age"}, added
@@ -143,6 +146,20 @@ def test_the_reasoner_is_shown_no_sentence_of_the_hint_language_but_a_strangers_
     assert 20 < seen < 150
     example = draw_example(rng, recipe, phase)
     assert example.role is Role.REASONER
+
+
+def test_a_transfer_problem_without_its_transfers_has_the_answer_of_its_first_sentence():
+    rng, grader = random.Random(4), AnswerGrader()
+    for _ in range(100):
+        problem = sample_problem(rng, Split.TRAIN, ("transfer",))
+        text, solution = shorten_transfer(problem)
+        start, question = SENTENCE_GAP.split(text)
+        asked = next(name for name in problem.entities if name in question)
+        # The solution of the whole problem begins with what each one has.
+        have = re.search(rf"\b{asked} (\d+)", problem.solution)[1]
+        assert have in start
+        assert solution.endswith(f" {asked} {have}.\n#### {have}")
+        assert grader.grade(solution, replace(problem, answer=have)).outcome is Outcome.RIGHT
 
 
 def test_hints_of_one_prompt_are_of_one_type_and_pass_the_gates():
@@ -199,6 +216,22 @@ def test_training_begins_with_the_second_phase_from_given_weights(tmp_path, tiny
     assert (second.phase, second.step) == (1, 3)
     with pytest.raises(UserError, match="another recipe"):
         Pretraining(TINY, tiny_tokenizer, tmp_path).restore()
+
+
+def test_training_begins_with_any_phase_and_the_card_says_from_which_weights(tmp_path, tiny_tokenizer):
+    start, out = tmp_path / "start", tmp_path / "out"
+    Pretraining(TINY, tiny_tokenizer, tmp_path).model.save_pretrained(start)
+    save_tokenizer(tiny_tokenizer, start)
+    (start / "figures.json").write_text('{"training": {"from": "ab12", "recipe": {}}}')
+    with pytest.raises(UserError, match="none of the 2 phases"):
+        train(TINY, tmp_path / "work", out, "cpu", start, 3)
+    made = train(replace(TINY, phases=(*TINY.phases, TINY.phases[1])), tmp_path / "work", out, "cpu", start, 3)
+    assert made["first"] == 3
+    assert made["before"] == {"from": "ab12"}
+    assert describe_origin(made).startswith(
+        f"Phase 3 began with the weights of SHA-256 {made['from'][:16]}…, a model of"
+    )
+    assert "Phase 2 began with the weights of SHA-256 ab12…" in describe_origin(made)
 
 
 def ends_a_sentence(text):
