@@ -141,7 +141,8 @@ def test_without_the_options_a_step_is_what_it_was():
 
 
 def test_what_a_bounded_update_leaves_over_is_kept_or_dropped():
-    settings = ("rollout.temperature=1.3", "update.max_rows=1")
+    # The starter errs rarely, and only a group with right and wrong solutions is learned from.
+    settings = ("rollout.temperature=2", "update.max_rows=1")
     for reuse in (True, False):
         loop = make_loop(*settings, f"update.reuse={str(reuse).lower()}")
         loop.step()

@@ -257,9 +257,7 @@ def test_hints_that_the_token_limit_cuts_off_end_at_a_sentence_in_self_play(star
     problems = held_out_problems(8, 1)
     pool = MasteryPool([p.id for p in problems], 0.25)
     loop = SelfPlay(config, starter, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), Quiet())
-    rounds = loop._draw_rounds(random.Random(1))
-    loop._write_hints(rounds, random.Random(1))
-    played = [hint for r in rounds for hint in r.hints]
+    played = [hint for r in loop.step().rounds for hint in r.hints]
     assert len(played) == 32
     assert any(hint.written.completion.truncated for hint in played)
     assert all(ends_a_sentence(hint.hint.text) for hint in played if hint.written.completion.truncated)
