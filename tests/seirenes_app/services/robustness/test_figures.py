@@ -79,7 +79,7 @@ def made_up_cells(draw):
     data = np.zeros(len(rows), dtype=PACKED)
     for i, (code, problem, index, right) in enumerate(rows):
         type_ = index % 4 if code == 1 else -1
-        data[i] = (problem, index, type_, samples, right, 0, 0, 0, 0, 0, 0, (1 << right) - 1, right / samples)
+        data[i] = (problem, index, type_, samples, right, *[0] * 7, (1 << right) - 1, right / samples)
     names = tuple(f"p{i}" for i in range(n))
     zeros = np.zeros(len(rows), dtype=np.int32)
     return OutcomeArrays(
