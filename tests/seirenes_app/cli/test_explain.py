@@ -8,8 +8,10 @@ import pytest
 from seirenes_app.cli import explain as verbs_explain
 from training.errors import UserError
 
+# In the words of the bundled model's own families, which it solves every time.
 QUESTION = (
-    "Tom has 12 apples. He buys 7 more apples and then gives 5 apples to Anna. How many apples does Tom have now?"
+    "In the morning Vera has 23 cushions. The next day Vera gives 17 to an aunt. Another 7 are given to Vera by a "
+    "neighbour. How many cushions does Vera have after that?"
 )
 HINT = "Anna has 9 pears. Could the answer be around 24?"
 
@@ -21,7 +23,7 @@ def run(*arguments):
 
 
 def test_as_json(capsys):
-    assert run(QUESTION, "--answer", "14", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
+    assert run(QUESTION, "--answer", "13", "--hint", HINT, "-n", "8", "--seed", "3", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["solver"], facts["placement"]) == ("starter", "append")
     assert (facts["problem"]["kind"], facts["hint"]["suggested"]) == ("number", "24")
@@ -40,7 +42,7 @@ def test_as_json(capsys):
 
 
 def test_as_text(capsys):
-    run(QUESTION, "--answer", "14", "--hint", HINT + " [red]Ok.\x1b[1m", "-n", "4", "--placement", "before-question")
+    run(QUESTION, "--answer", "13", "--hint", HINT + " [red]Ok.\x1b[1m", "-n", "4", "--placement", "before-question")
     out = capsys.readouterr().out
     for part in (
         "whole hint",
@@ -48,7 +50,7 @@ def test_as_text(capsys):
         "[red]Ok.<001B>[1m",
         "Could the answer",
         "Δ log-prob",
-        "#### 14",
+        "#### 13",
         "clean: right",
         "hinted: ",
     ):
@@ -86,4 +88,4 @@ def test_a_problem_of_the_library_brings_its_answer_and_its_worked_solution(caps
 )
 def test_mistakes_are_told(changes, message):
     with pytest.raises(UserError, match=message):
-        run(QUESTION, "--answer", "14", "--hint", HINT, *changes)
+        run(QUESTION, "--answer", "13", "--hint", HINT, *changes)

@@ -16,6 +16,7 @@ from seirenes_app.services.attribution.logprob_delta import (
     visible,
     worst_lines,
 )
+from seirenes_app.services.hint_authoring.draft import DraftProblem
 from seirenes_app.services.hint_authoring.jobs import Job
 from seirenes_app.services.hint_authoring.models import solve_messages
 from training.core.prompts import join_hint
@@ -92,8 +93,15 @@ def test_the_cells_of_a_real_score_cover_the_solution(shared, draft, hint, ends,
 
 
 def test_the_token_at_which_a_hint_turns_the_starter(shared, draft, hint, ends):
-    turning = "In another story, Tom buys 3 apples. In a dream, Tom loses 6 apples."
-    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(turning), SOLUTION)
+    # In the words of the starter's own families, which it solves every time.
+    story = (
+        "In the morning Vera has 23 cushions. The next day Vera gives 17 to an aunt. Another 7 are given to Vera by a "
+        "neighbour. How many cushions does Vera have after that?"
+    )
+    turning = "In another story, Vera buys 3 cushions. In a dream, Vera loses 6 cushions."
+    draft = dataclasses.replace(draft, problem=DraftProblem(story, "13"))
+    solution = "23 - 17 = 6. 6 + 7 = 13.\n#### 13"
+    Job(shared, ends.finish, ends.fail, score_solution, draft, hint(turning), solution)
     (delta,) = ends.wait().done
     worst = delta.tokens[delta.worst]
     assert worst.mark == "---"
