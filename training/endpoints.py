@@ -1401,7 +1401,10 @@ class _Probe:
             return several, Capability.NO
         again = draw(1, 2 if first.others else 1)
         if (first.text, first.others) != (again.text, again.others):
-            return several, Capability.NO
+            # A prompt that is read for the first time can be rounded otherwise than one that the server has kept.
+            first, again = again, draw(1, 2 if first.others else 1)
+            if (first.text, first.others) != (again.text, again.others):
+                return several, Capability.NO
         # A model that always writes the same shows nothing about seeds.
         varies = any(text != first.text for text in first.others) or draw(2, 1).text != first.text
         return several, Capability.YES if varies else Capability.UNKNOWN

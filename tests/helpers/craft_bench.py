@@ -14,8 +14,10 @@ from seirenes_app.ui.pages.craft.page import CraftPage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme, current_theme
 
+# In the words of the bundled model's own families, which it solves every time.
 QUESTION = (
-    "Maya has 18 apples. She gives 5 apples to Tom. Then she buys 7 more apples. How many apples does Maya have now?"
+    "In the morning Maya has 18 apples. The next day Maya gives 5 to an aunt. Another 7 are given to Maya by a "
+    "neighbour. How many apples does Maya have after that?"
 )
 HINT = "The weather was fine all day. A good way is to add all the numbers at once."
 PATIENCE_MS = 30_000

@@ -38,7 +38,7 @@ OUTCOME_STYLES = {
     Outcome.TRUNCATED: BadgeStyle("discard", "Truncated", "warn"),
     Outcome.TIMED_OUT: BadgeStyle("clock", "Timed out", "warn"),
     Outcome.TOO_LONG: BadgeStyle("tokens", "Too long", "warn"),
-    Outcome.FILTERED: BadgeStyle("tokens", "Withheld", "warn"),
+    Outcome.FILTERED: BadgeStyle("stop-hand", "Withheld", "warn"),
 }
 FLIP_STYLES = {
     "harmful": BadgeStyle("flip-down", "Right → wrong", "bad"),
