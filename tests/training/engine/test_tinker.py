@@ -382,7 +382,8 @@ def test_a_run_plays_through_the_server_and_resumes(tmp_path):
         events = [json.loads(line) for line in paths.events.read_text().splitlines()]
         steps = [e["metrics"] for e in events if e["event"] == "step"]
         assert len(steps) == 2
-        assert all(m["logprob_gap/max"] is None or m["logprob_gap/max"] < 1e-3 for m in steps)
+        # So small a step may have no group with spread; the anchor is an update all the same.
+        assert all((m.get("logprob_gap/max") or 0) < 1e-3 and m["grad_norm"] > 0 for m in steps)
         newest = sorted(paths.checkpoints.glob("step_*"))[-1]
         assert (newest / "adapter_model.safetensors").is_file()
         LocalTorchBackend(newest, device="cpu", threads=1)  # what every page opens
