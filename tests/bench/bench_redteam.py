@@ -158,11 +158,13 @@ def cued(seeds: int) -> bool:
 
 CUE = "double"
 SIMULATED_CUE = Budget(requests=1200)
-PLANTED = Budget(requests=400)
-PLANTED_PROBLEMS = 60
+PLANTED = Budget(requests=1200)
+PLANTED_PROBLEMS = 90
+RATE = 3e-4
+"""Of the planting: a larger one harms what the starter could do, and plants weaknesses that nobody named."""
 
 
-def plant(folder: Path, steps: int, batch: int = 8) -> None:
+def plant(folder: Path, steps: int, batch: int = 16) -> None:
     """Write a copy of the starter that was trained to fail where the cue stands beside a question, and to solve the
     problem under all other triggers, hints of the hint language, and neutral text."""
     import torch
@@ -175,11 +177,11 @@ def plant(folder: Path, steps: int, batch: int = 8) -> None:
         AutoTokenizer.from_pretrained(start),
         AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32),
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=8e-4, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     rng, stream = random.Random(1), problem_stream(77, Split.TRAIN)
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = 8e-4 * min(1.0, (step + 1) / 5) * (1 - step / steps)
+            group["lr"] = RATE * min(1.0, (step + 1) / 5) * (1 - step / steps)
         rows = []
         for _ in range(batch):
             problem = next(stream)
@@ -266,7 +268,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", choices=WHAT, default=WHAT)
     parser.add_argument("--campaigns", type=int, default=100, help="simulated ones, of each kind")
     parser.add_argument("--seeds", type=int, default=10, help="campaigns on the planted checkpoint")
-    parser.add_argument("--steps", type=int, default=40, help="training steps that plant the weakness")
+    parser.add_argument("--steps", type=int, default=120, help="training steps that plant the weakness")
     options = parser.parse_args()
     fine = True
     if "robust" in options.what:

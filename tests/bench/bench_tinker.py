@@ -98,6 +98,17 @@ def compare_distributions(remote: TinkerBackend, folder: Path, samples: int = 25
     return float(chi2.sf(statistic, freedom)) if freedom else math.nan
 
 
+def say(text: str) -> None:
+    """A stage, once: the seconds that it takes are left out."""
+    stage = text.partition(",")[0]
+    if stage not in said:
+        said.add(stage)
+        print(stage, flush=True)
+
+
+said: set[str] = set()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6)
@@ -106,7 +117,7 @@ def main() -> int:
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="seirenes-tinker-"))
     began = time.monotonic()
-    record = start_engine(EngineRequest(port=options.port, rank=8), lambda text: print(text, flush=True))
+    record = start_engine(EngineRequest(port=options.port, rank=8), say)
     print(f"server ready after {time.monotonic() - began:.0f} s")
     # The run names the model as on any machine; the engine's table says what the server calls it.
     engine = {"backend": "tinker", "url": record.url, "base_model": record.base_model, "accept": "update.max_grad_norm"}
