@@ -2,8 +2,11 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import keyring
 from keyring.backend import KeyringBackend
 from keyring.errors import InitError, PasswordDeleteError
 
@@ -13,12 +16,13 @@ BACKEND = "helpers.keyring_file.FileKeyring"
 class FileKeyring(KeyringBackend):
     """The file is TEST_KEYRING; TEST_KEYRING_LOCKED makes it refuse, as a keyring that nobody unlocks does."""
 
-    priority = 1
+    priority = -1
+    """Below the library's own that refuses, so that it is never chosen because it was imported, only by name."""
 
     def _read(self) -> dict[str, str]:
         if os.environ.get("TEST_KEYRING_LOCKED"):
             raise InitError("Failed to unlock the collection!")
-        # The class is chosen by itself wherever it is imported: without a file it knows nothing.
+        # Without a file it knows nothing.
         path = Path(os.environ.get("TEST_KEYRING", os.devnull))
         return json.loads(path.read_text() or "{}") if path.exists() else {}
 
@@ -33,3 +37,12 @@ class FileKeyring(KeyringBackend):
         if kept.pop(f"{service}/{username}", None) is None:
             raise PasswordDeleteError("not found")
         Path(os.environ["TEST_KEYRING"]).write_text(json.dumps(kept))
+
+
+@contextmanager
+def file_keyring() -> Iterator[None]:
+    """In the block this process has the keyring in the file TEST_KEYRING."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(FileKeyring())
+    yield
+    keyring.set_keyring(before)

@@ -37,15 +37,11 @@ REQUESTS, KILLS = 200, 10
 
 @pytest.fixture(autouse=True)
 def data(tmp_path, monkeypatch):
-    import keyring as library
-
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
     monkeypatch.setattr(module, "BACKOFF_S", 0.01)
-    before = library.get_keyring()
-    library.set_keyring(keyring_file.FileKeyring())
-    yield tmp_path / "data"
-    library.set_keyring(before)
+    with keyring_file.file_keyring():
+        yield tmp_path / "data"
 
 
 def requests_of(count):

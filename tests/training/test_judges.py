@@ -46,15 +46,11 @@ def ask(server, n=1, **options):
 
 @pytest.fixture(autouse=True)
 def keyring(tmp_path, monkeypatch):
-    import keyring as library
-
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
     monkeypatch.setattr("training.endpoints.BACKOFF_S", 0.01)
-    before = library.get_keyring()
-    library.set_keyring(keyring_file.FileKeyring())
-    yield tmp_path / "keyring.json"
-    library.set_keyring(before)
+    with keyring_file.file_keyring():
+        yield tmp_path / "keyring.json"
 
 
 def test_names_mean_folders_files_servers_and_the_starting_model(tmp_path):

@@ -280,7 +280,6 @@ class TinkerBackend:
         self.codec = ChatTokenizer(self.model_dir)
         self.rank, self.seed = lora_rank, seed
         self.base_model = options.base_model or str(self.model_dir)
-        self.on_shortage: Callable[[str], object] | None = None
         self._rates = (learning_rate, warmup_steps, weight_decay, max_grad_norm)
         self._calls: list[_Call] = []
         self.steps = 0
@@ -458,9 +457,9 @@ class TinkerBackend:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step: linear warm-up, then constant."""
+        """The rate of the next step."""
         rate, warmup, _, _ = self._rates
-        return rate * min(1.0, (self.steps + 1) / max(1, warmup))
+        return update.warmed_rate(rate, self.steps, warmup)
 
     @property
     def wait_message(self) -> Callable[[str], object] | None:
@@ -743,7 +742,8 @@ class TinkerBackend:
             raise EngineError(f"{self.options.url} lost the adapter before its first state was saved. Start again.")
         self._unload()
         self._io.run(self._open_session())
-        self._restore(self._state)
+        self._make_model()
+        self._load_state(self._state)
 
     def _unload(self) -> None:
         """Free the adapter's place on the server, as places are few. A server that is not there has freed it."""
@@ -752,11 +752,6 @@ class TinkerBackend:
         asked = types.UnloadModelRequest(model_id=self._model_id)
         with suppress(Exception):  # whatever a server says of a model that it may have lost
             self._io.run(self._io.client.models.unload(request=asked), timeout_s=CONNECT_S)
-
-    def _restore(self, state: str) -> None:
-        """A fresh adapter with a saved state."""
-        self._make_model()
-        self._load_state(state)
 
     def _load_state(self, state: str) -> None:
         from tinker import types

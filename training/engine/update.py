@@ -240,6 +240,11 @@ def chunked_logprobs(
 BETAS = (0.9, 0.95)
 
 
+def warmed_rate(rate: float, steps: int, warmup_steps: int) -> float:
+    """Learning rate of the step after `steps`: linear warm-up, then constant."""
+    return rate * min(1.0, (steps + 1) / max(1, warmup_steps))
+
+
 class WarmedAdamW:
     """AdamW over `parameters`. `max_grad_norm` 0 does not clip."""
 
@@ -274,8 +279,8 @@ class WarmedAdamW:
 
     @property
     def rate(self) -> float:
-        """Learning rate of the next step: linear warm-up, then constant."""
-        return self.learning_rate * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
+        """Learning rate of the next step."""
+        return warmed_rate(self.learning_rate, self.steps, self.warmup_steps)
 
     def step(self) -> OptimStats:
         """Clip, step, zero. A gradient that is not finite is dropped; without any gradient nothing moves."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFont, QPainter, QPaintEvent
+from PySide6.QtCore import QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SPACE_3, current_theme, sized_font
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, row
+
+
+def draw_elided(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str) -> None:
+    """Paint one line at the left of `rect`, in the theme's colour `tone`; what does not fit ends with an ellipsis."""
+    painter.setFont(font)
+    painter.setPen(current_theme().colour(tone))
+    fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
+    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, tone: str = "", select: bool = False,

@@ -13,7 +13,8 @@ from seirenes_app.ui.models.runs_model import CHANGE_ROLE, DETAIL_ROLE, MARK_ROL
 from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
-from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
+from seirenes_app.ui.widgets.labels import draw_elided
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index, lay_out_rows
 from training.runs.processes import RunSummary
 
 ROW = 60
@@ -58,8 +59,7 @@ class RunDelegate(QStyledItemDelegate):
         elif column in (RunColumn.CLEAN, RunColumn.HINTED):
             _paint_change(painter, inner, index.data(CHANGE_ROLE), column, option.font)
         else:
-            painter.setPen(theme.colour("muted"))
-            _draw_text(painter, inner, index.data(), option.font)
+            draw_elided(painter, inner, index.data(), option.font, "muted")
         painter.restore()
 
 
@@ -70,8 +70,7 @@ def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> No
         draw_svg(painter, "pinned", QRectF(top.left() - 2, top.top() + 2, 15, 15), theme.accent)
         top.adjust(17, 0, 0, 0)
     strong, small = sized_font(font, 14, QFont.Weight.DemiBold), sized_font(font, 11)
-    painter.setPen(theme.colour("text"))
-    _draw_text(painter, top, index.data(), strong)
+    draw_elided(painter, top, index.data(), strong, "text")
     left = top.left() + QFontMetrics(strong).horizontalAdvance(index.data()) + 10
     for tag in mark.tags:
         pill = QRect(left, top.top() + 1, QFontMetrics(small).horizontalAdvance(tag) + 14, 18)
@@ -85,15 +84,12 @@ def _paint_name(painter: QPainter, rect: QRect, index: Index, font: QFont) -> No
     if mark.note:
         draw_svg(painter, "note", QRectF(below.left() - 1, below.top() + 2, 14, 14), theme.muted)
         below.adjust(18, 0, 0, 0)
-    painter.setPen(theme.colour("muted"))
-    _draw_text(painter, below, index.data(DETAIL_ROLE) or "", sized_font(font, 12))
+    draw_elided(painter, below, index.data(DETAIL_ROLE) or "", sized_font(font, 12), "muted")
 
 
 def _paint_change(painter: QPainter, rect: QRect, change: Change | None, column: RunColumn, font: QFont) -> None:
-    theme = current_theme()
     if change is None or change.before is None:
-        painter.setPen(theme.colour("muted"))
-        _draw_text(painter, rect, "—", font)
+        draw_elided(painter, rect, "—", font, "muted")
         return
     line = QRect(rect.left(), rect.top() + 11, rect.width(), 20)
     x = _run_text(painter, line, percent(change.before), sized_font(font, 14), "muted")
@@ -141,12 +137,6 @@ def _run_text(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str)
     return rect.left() + QFontMetrics(font).horizontalAdvance(text)
 
 
-def _draw_text(painter: QPainter, rect: QRect, text: str, font: QFont) -> None:
-    painter.setFont(font)
-    fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
-    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
-
-
 class RunTable(QTableView):
     """A double click opens, the name is edited in place. The page binds its actions to the methods."""
 
@@ -159,16 +149,8 @@ class RunTable(QTableView):
         self.setAccessibleName("Recent runs")
         self.setProperty("plain", "true")
         self.setItemDelegate(RunDelegate(self))
-        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
-        self.setSelectionMode(self.SelectionMode.SingleSelection)
-        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW)
+        lay_out_rows(self, ROW)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(header.ResizeMode.Fixed)
         header.setSectionResizeMode(RunColumn.RUN, header.ResizeMode.Stretch)
         for column, width in WIDTHS.items():
             self.setColumnWidth(column, width[0])

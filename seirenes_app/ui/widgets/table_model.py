@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
+from PySide6.QtWidgets import QTableView
 
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
@@ -33,6 +34,20 @@ class Column:
     hidden_below: int = 0  # Table width below which the column is hidden
     roles: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict)
     """What the column answers for further roles, as `DecorationRole`."""
+
+
+def lay_out_rows(view: QTableView, height: int) -> None:
+    """Make a table one of rows that are chosen whole and painted by a delegate, of fixed columns and row `height`."""
+    view.setSelectionBehavior(view.SelectionBehavior.SelectRows)
+    view.setSelectionMode(view.SelectionMode.SingleSelection)
+    view.setEditTriggers(view.EditTrigger.NoEditTriggers)
+    view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    view.setTabKeyNavigation(False)
+    view.verticalHeader().hide()
+    view.verticalHeader().setDefaultSectionSize(height)
+    header = view.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setSectionResizeMode(header.ResizeMode.Fixed)
 
 
 class TableModel(QAbstractTableModel):

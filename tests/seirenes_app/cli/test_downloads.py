@@ -9,10 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import keyring
 import pytest
 from helpers.hub_server import HubServer
-from helpers.keyring_file import BACKEND, FileKeyring
+from helpers.keyring_file import BACKEND, file_keyring
 from helpers.model_folders import model_folder
 
 from seirenes_app.cli.main import main
@@ -187,10 +186,8 @@ def own_keyring(machine, monkeypatch):
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     )
-    before = keyring.get_keyring()
-    keyring.set_keyring(FileKeyring())
-    yield machine / "keyring.json"
-    keyring.set_keyring(before)
+    with file_keyring():
+        yield machine / "keyring.json"
 
 
 def test_a_token_goes_through_stdin_into_the_keyring_and_opens_a_gated_model(server, machine, own_keyring, call):

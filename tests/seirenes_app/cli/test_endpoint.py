@@ -16,14 +16,10 @@ from training.errors import UserError
 
 @pytest.fixture(autouse=True)
 def data(tmp_path, monkeypatch):
-    import keyring
-
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring_file.FileKeyring())
-    yield tmp_path / "data"
-    keyring.set_keyring(before)
+    with keyring_file.file_keyring():
+        yield tmp_path / "data"
 
 
 def run(capsys, *arguments, code=0):

@@ -31,14 +31,10 @@ def knows_all(body):
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    import keyring
-
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring_file.FileKeyring())
-    yield tmp_path
-    keyring.set_keyring(before)
+    with keyring_file.file_keyring():
+        yield tmp_path
 
 
 def test_a_judge_that_is_always_right_is_measured_so_and_one_that_agrees_to_all_is_not_useful(capsys):

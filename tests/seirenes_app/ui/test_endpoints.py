@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import keyring
 import pytest
 from helpers.craft_bench import Craft
-from helpers.keyring_file import FileKeyring
+from helpers.keyring_file import file_keyring
 from helpers.openai_server import FakeServer
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton
@@ -48,10 +47,8 @@ def _own_places(tmp_path, monkeypatch):
         "TEST_KEYRING": tmp_path / "keyring.json",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, str(value))
-    before = keyring.get_keyring()
-    keyring.set_keyring(FileKeyring())
-    yield
-    keyring.set_keyring(before)
+    with file_keyring():
+        yield
 
 
 @pytest.fixture

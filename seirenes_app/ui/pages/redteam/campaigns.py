@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from PySide6.QtCore import QObject, QPointF, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QResizeEvent
+from PySide6.QtCore import QObject, QPointF, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from seirenes_app.services.formatting import time_ago
@@ -23,6 +22,7 @@ from seirenes_app.services.redteam.campaign import (
     start_campaign,
 )
 from seirenes_app.services.run_repository import move_to_trash
+from seirenes_app.ui.controllers.process_monitor import START_TIMEOUT_S, ProcessMonitor
 from seirenes_app.ui.pages.redteam.captions import (
     created_at,
     describe_found,
@@ -31,81 +31,33 @@ from seirenes_app.ui.pages.redteam.captions import (
     name_of,
     status_style,
 )
-from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import current_theme, sized_font
 from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
-from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
+from seirenes_app.ui.widgets.labels import draw_elided
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel, lay_out_rows
 from training.runs.processes import FORCE, StopEscalation
 
-CHECK_MS = 700
-START_TIMEOUT_S = 30.0
 ROW, PAD = 56, 10
 NARROW = 980
 WIDTHS = ((130, 210, 250, 130), (126, 170, 0, 116))
 """Of status, found, spent and time: in a wide table, and in a narrow one; 0 hides the column."""
 
 
-class CampaignMonitor(QObject):
-    """All campaigns. Results come as signals in this object's thread."""
+class CampaignMonitor(ProcessMonitor[CampaignSummary]):
+    """All campaigns."""
 
-    changed = Signal()
-    """`summaries` is new."""
-    started = Signal(object)
-    """CampaignDir"""
-    ended = Signal(object)
-    """CampaignSummary of one that has just ended."""
-    failed = Signal(str, str)
-    """(title, text)"""
+    noun = "campaign"
 
     def __init__(self, repository: CampaignRepository | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._repository = repository or CampaignRepository()
-        # One thread waits for a process to end while the other reads.
-        self._tasks = TaskRunner(self, threads=2)
-        self.summaries: tuple[CampaignSummary, ...] = ()
-        self.was_loaded = False
-        self.stopping: set[Path] = set()
-        self._running: set[Path] = set()
-        self._starting: dict[Path, float] = {}
-        """Launched folders that were not seen running yet, and until when to read them."""
-        self._timer = QTimer(self, interval=CHECK_MS)
-        self._timer.timeout.connect(self.refresh)
+
+    def is_live(self, summary: CampaignSummary) -> bool:
+        return summary.live
 
     def refresh(self) -> None:
-        """List again; `changed` follows."""
-        self._tasks.run(
-            self._repository.summaries, self._on_read,
-            lambda text: self.failed.emit("The campaigns could not be listed", text), key="list", queue=True,
-        )  # fmt: skip
-
-    def _on_read(self, found: list[CampaignSummary]) -> None:
-        self.summaries, self.was_loaded = tuple(found), True
-        now, ended = time.monotonic(), []
-        self._starting = {root: until for root, until in self._starting.items() if now < until}
-        for summary in self.summaries:
-            root = summary.paths.root
-            if summary.live:
-                self._running.add(root)
-                self._starting.pop(root, None)
-            elif root in self._running:
-                self._running.discard(root)
-                self.stopping.discard(root)
-                ended.append(summary)
-        if not self._running and not self._starting:
-            self._timer.stop()
-        elif not self._timer.isActive():
-            self._timer.start()
-        self.changed.emit()
-        for summary in ended:
-            self.ended.emit(summary)
-
-    def is_starting(self, root: Path) -> bool:
-        """Whether it was launched and has not been seen at work yet."""
-        return root in self._starting
-
-    def find(self, root: Path | None) -> CampaignSummary | None:
-        return next((s for s in self.summaries if s.paths.root == root), None)
+        self._list(self._repository.summaries)
 
     def start(self, plan: CampaignPlan) -> None:
         """Write the plan and start it; `started` or `failed` follows."""
@@ -121,17 +73,6 @@ class CampaignMonitor(QObject):
             self.failed.emit("Could not resume the campaign", text)
 
         self._tasks.run(lambda: start_campaign(paths), lambda _pid: self._on_started(paths), failed)
-        self.changed.emit()
-
-    def _on_started(self, paths: CampaignDir) -> None:
-        self._starting[paths.root] = time.monotonic() + START_TIMEOUT_S
-        self.started.emit(paths)
-        self.refresh()
-
-    def stop(self, paths: CampaignDir) -> None:
-        """Ask it to end, then end it; what was committed is kept."""
-        self.stopping.add(paths.root)
-        self._do(StopEscalation(paths, FORCE).run, lambda _outcome: self.refresh(), "Could not stop the campaign")
         self.changed.emit()
 
     def rename(self, paths: CampaignDir, name: str) -> None:
@@ -151,14 +92,6 @@ class CampaignMonitor(QObject):
             done()
 
         self._do(work, deleted, "The campaign was not deleted")
-
-    def _do(self, work: Callable[[], object], done: Callable[..., object], title: str) -> None:
-        self._tasks.run(work, done, lambda text: self.failed.emit(title, text))
-
-    def close(self) -> None:
-        """Campaigns continue."""
-        self._timer.stop()
-        self._tasks.close()
 
 
 class _Delegate(QStyledItemDelegate):
@@ -180,21 +113,15 @@ class _Delegate(QStyledItemDelegate):
         if index.column() == 0:
             strong = sized_font(option.font, 14, QFont.Weight.DemiBold)
             upper = QRect(inner.left(), inner.top() + 9, inner.width(), 20)
-            _draw(painter, upper, index.data(), strong, "text")
-            _draw(painter, upper.translated(0, 20), describe_target(summary), sized_font(option.font, 12), "muted")
+            draw_elided(painter, upper, index.data(), strong, "text")
+            lower, small = upper.translated(0, 20), sized_font(option.font, 12)
+            draw_elided(painter, lower, describe_target(summary), small, "muted")
         elif index.column() == 1:
             place = QPointF(inner.left(), inner.center().y() - BADGE_HEIGHT / 2)
             paint_badge(painter, place, status_style(summary), sized_font(option.font, 12, QFont.Weight.DemiBold))
         else:
-            _draw(painter, inner, index.data(), option.font, "text" if index.column() == 2 else "muted")
+            draw_elided(painter, inner, index.data(), option.font, "text" if index.column() == 2 else "muted")
         painter.restore()
-
-
-def _draw(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str) -> None:
-    painter.setFont(font)
-    painter.setPen(current_theme().colour(tone))
-    fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
-    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
 
 
 class CampaignTable(QTableView):
@@ -217,17 +144,9 @@ class CampaignTable(QTableView):
         self.setModel(self._model)
         self.setAccessibleName("Campaigns")
         self.setItemDelegate(_Delegate(self))
-        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
-        self.setSelectionMode(self.SelectionMode.SingleSelection)
-        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW)
+        lay_out_rows(self, ROW)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(header.ResizeMode.Fixed)
         header.setSectionResizeMode(0, header.ResizeMode.Stretch)
         self.activated.connect(lambda _index: self._open())
         self.selectionModel().currentRowChanged.connect(lambda *_: self.currentChanged_.emit())

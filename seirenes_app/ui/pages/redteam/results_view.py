@@ -38,10 +38,10 @@ from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid,
 from seirenes_app.ui.widgets.buttons import action_button, follow_action, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
-from seirenes_app.ui.widgets.labels import Facts, IconLine, make_card_heading, make_label, wrap_anywhere
+from seirenes_app.ui.widgets.labels import Facts, IconLine, draw_elided, make_card_heading, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.marked_text import MarkedText
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
-from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel, lay_out_rows
 from seirenes_app.ui.widgets.trace_pair import TracePairView
 from training.core.prompts import TYPE_LABELS, join_hint
 from training.core.types import HintType
@@ -83,7 +83,7 @@ class _Delegate(QStyledItemDelegate):
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
         inner = rect.adjusted(PAD, 0, -PAD, 0)
         if index.column() == 0:
-            _draw(painter, inner, str(found.rank), sized_font(option.font, 15, QFont.Weight.DemiBold), "text")
+            draw_elided(painter, inner, str(found.rank), sized_font(option.font, 15, QFont.Weight.DemiBold), "text")
         elif index.column() == 1:
             self._paint_hint(painter, inner, found, option.font)
         else:
@@ -101,21 +101,21 @@ class _Delegate(QStyledItemDelegate):
         layout.endLayout()
         upper = QRect(rect.left(), rect.top() + 8, rect.width(), 20)
         first, rest = layout.text()[: line.textLength()], layout.text()[line.textLength() :]
-        _draw(painter, upper, first.rstrip(), text_font, "text")
+        draw_elided(painter, upper, first.rstrip(), text_font, "text")
         if rest:
             upper.translate(0, 19)
-            _draw(painter, upper, rest, text_font, "text")
+            draw_elided(painter, upper, rest, text_font, "text")
         about = f"{TYPE_LABELS[found.type]}  ·  {writer_name(found.writer)}"
-        _draw(painter, upper.translated(0, 20), about, sized_font(font, 12), "muted")
+        draw_elided(painter, upper.translated(0, 20), about, sized_font(font, 12), "muted")
 
     def _paint_effect(self, painter: QPainter, rect: QRect, found: Weakness, font: QFont, theme: Theme) -> None:
         tone = "hinted" if found.confirmed else "muted"
         upper = QRect(rect.left(), rect.top() + 12, rect.width(), 22)
         mean, _, limits = points_interval(found.effect, "").partition(" [")
         strong = sized_font(font, 15, QFont.Weight.DemiBold)
-        _draw(painter, upper, mean, strong, "text" if found.confirmed else "muted")
+        draw_elided(painter, upper, mean, strong, "text" if found.confirmed else "muted")
         upper.setLeft(upper.left() + QFontMetrics(strong).horizontalAdvance(mean) + 8)
-        _draw(painter, upper, f"[{limits}", sized_font(font, 12), "muted")
+        draw_elided(painter, upper, f"[{limits}", sized_font(font, 12), "muted")
         low, high = self.limits
         left, width, y = rect.left() + 4.0, rect.width() - 8.0, rect.top() + 51.5
 
@@ -133,13 +133,6 @@ class _Delegate(QStyledItemDelegate):
             painter.drawLine(QPointF(x, y - 4), QPointF(x, y + 4))
         painter.setBrush(theme.colour(tone if found.confirmed else "surface"))
         painter.drawEllipse(QPointF(x_of(found.effect.mean), y), 4.0, 4.0)
-
-
-def _draw(painter: QPainter, rect: QRect, text: str, font: QFont, tone: str) -> None:
-    painter.setFont(font)
-    painter.setPen(current_theme().colour(tone))
-    fitted = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
-    painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, fitted)
 
 
 class WeaknessTable(QTableView):
@@ -167,18 +160,10 @@ class WeaknessTable(QTableView):
         self.setModel(self._model)
         self.setItemDelegate(self._delegate)
         self.setAccessibleName(name)
-        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
-        self.setSelectionMode(self.SelectionMode.SingleSelection)
-        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW)
+        lay_out_rows(self, ROW)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(RANK_WIDTH)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.setColumnWidth(0, RANK_WIDTH)
         self.setColumnWidth(2, EFFECT_WIDTH)

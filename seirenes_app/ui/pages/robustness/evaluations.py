@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-
-from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance
+from PySide6.QtCore import QObject, Signal, SignalInstance
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from seirenes_app.services.evaluation_request import EvalRequest, evaluation_name, make_plan
@@ -20,8 +16,8 @@ from seirenes_app.services.evaluations import (
 )
 from seirenes_app.services.formatting import count_of, format_count, percent
 from seirenes_app.services.models.endpoints import meter_text
+from seirenes_app.ui.controllers.process_monitor import ProcessMonitor
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.badges import STATUS_STYLES, Badge
 from seirenes_app.ui.widgets.boxes import fill, row
@@ -32,96 +28,37 @@ from seirenes_app.ui.widgets.progress import Progress
 from training.evaluation.eval_dir import EvalDir
 from training.evaluation.plan import SpendLimits
 from training.runs.control import CommandKind, send_command
-from training.runs.processes import FORCE, StopEscalation
 from training.runs.status import RunStatus
 
-CHECK_MS = 700
-START_TIMEOUT_S = 30.0
 
+class EvaluationMonitor(ProcessMonitor[EvaluationSummary]):
+    """All evaluations."""
 
-class EvaluationMonitor(QObject):
-    """All evaluations, read in other threads. Results come as signals in this object's thread."""
-
-    changed = Signal()
-    """`summaries` is new."""
-    ended = Signal(object)
-    """EvaluationSummary of one that has just ended."""
-    started = Signal(object)
-    """EvalDir"""
-    failed = Signal(str, str)
-    """(title, text)"""
+    noun = "evaluation"
 
     def __init__(self, repository: EvaluationRepository | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._repository = repository or EvaluationRepository()
-        # One thread waits for a process to end while the other reads.
-        self._tasks = TaskRunner(self, threads=2)
-        self.summaries: tuple[EvaluationSummary, ...] = ()
-        self.stopping: set[Path] = set()
-        self._running: set[Path] = set()
-        self._starting: dict[Path, float] = {}
-        """Launched folders that were not seen running yet, and until when to read them."""
-        self._timer = QTimer(self, interval=CHECK_MS)
-        self._timer.timeout.connect(self._read_live)
+
+    def is_live(self, summary: EvaluationSummary) -> bool:
+        state = summary.state
+        return state is not None and not state.over and (state.last_t > 0 or summary.paths.launch.is_file())
 
     def refresh(self) -> None:
-        """List again; `changed` follows."""
-        self._tasks.run(
-            self._repository.list_evaluations, self._on_read,
-            lambda text: self.failed.emit("The evaluations could not be listed", text), key="list", queue=True,
-        )  # fmt: skip
+        self._list(self._repository.list_evaluations)
 
-    def _read_live(self) -> None:
+    def _check(self) -> None:
         if not self._tasks.is_running("list") and not self._tasks.is_running("live"):
-            folders = [s.paths for s in self.summaries if self._is_live(s) or s.paths.root in self._starting]
+            folders = [s.paths for s in self.summaries if self.is_live(s) or s.paths.root in self._starting]
             self._tasks.run(lambda: [read_evaluation(p) for p in folders], self._on_live_read, key="live")
 
     def _on_live_read(self, found: list[EvaluationSummary]) -> None:
         new = {s.paths.root: s for s in found}
         self._on_read([new.get(s.paths.root, s) for s in self.summaries])
 
-    def _on_read(self, found: list[EvaluationSummary]) -> None:
-        self.summaries = tuple(found)
-        now, ended = time.monotonic(), []
-        self._starting = {root: until for root, until in self._starting.items() if now < until}
-        for summary in self.summaries:
-            root = summary.paths.root
-            if self._is_live(summary):
-                self._running.add(root)
-                self._starting.pop(root, None)
-            elif root in self._running:
-                self._running.discard(root)
-                self.stopping.discard(root)
-                ended.append(summary)
-        if not self.live and not self._starting:
-            self._timer.stop()
-        elif not self._timer.isActive():
-            self._timer.start()
-        self.changed.emit()
-        for summary in ended:
-            self.ended.emit(summary)
-
-    def find(self, root: Path | None) -> EvaluationSummary | None:
-        """The evaluation of that folder."""
-        return next((s for s in self.summaries if s.paths.root == root), None)
-
-    @property
-    def live(self) -> tuple[EvaluationSummary, ...]:
-        """Those that are running. One that was planned and never launched has no event and is not one of them."""
-        return tuple(s for s in self.summaries if self._is_live(s))
-
-    def _is_live(self, summary: EvaluationSummary) -> bool:
-        state = summary.state
-        return state is not None and not state.over and (state.last_t > 0 or summary.paths.launch.is_file())
-
     def start(self, request: EvalRequest) -> None:
         """Plan and start; `started` or `failed` follows."""
         self._do(lambda: self._repository.start(make_plan(request)), self._on_started, "The evaluation did not start")
-
-    def _on_started(self, paths: EvalDir) -> None:
-        self._starting[paths.root] = time.monotonic() + START_TIMEOUT_S
-        self.started.emit(paths)
-        self.refresh()
 
     def resume(self, paths: EvalDir, limits: SpendLimits | None = None) -> None:
         """Start one again that stopped, failed or crashed; with other `limits` on what its endpoints may take."""
@@ -138,20 +75,6 @@ class EvaluationMonitor(QObject):
 
     def unpause(self, paths: EvalDir) -> None:
         self._do(lambda: send_command(paths, CommandKind.RESUME), None, "Could not continue the evaluation")
-
-    def stop(self, paths: EvalDir) -> None:
-        """Ask it to end, then end it; what was committed is kept."""
-        self.stopping.add(paths.root)
-        self._do(StopEscalation(paths, FORCE).run, lambda _outcome: self.refresh(), "Could not stop the evaluation")
-        self.changed.emit()
-
-    def _do(self, work: Callable[[], object], done: Callable[..., object] | None, title: str) -> None:
-        self._tasks.run(work, done, lambda text: self.failed.emit(title, text))
-
-    def close(self) -> None:
-        """Evaluations continue."""
-        self._timer.stop()
-        self._tasks.close()
 
 
 STAGES = {
