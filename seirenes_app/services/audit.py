@@ -12,7 +12,7 @@ too, so its rate is an upper estimate. No Qt."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -174,6 +174,14 @@ def write_audit(file: Path, hints: Sequence[AuditedHint]) -> None:
     with explained("Making the folder", file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, "".join(msgspec.json.encode(hint).decode() + "\n" for hint in hints))
+
+
+def save_labels(file: Path, labels: Mapping[tuple[str, str], bool | None]) -> list[AuditedHint]:
+    """Put `labels`, by `AuditedHint.key`, into the file and return what it has now. All else that somebody wrote into
+    it since it was read is kept."""
+    hints = [msgspec.structs.replace(h, valid=labels.get(h.key, h.valid)) for h in read_audit(file)]
+    write_audit(file, hints)
+    return hints
 
 
 def false_passes(hints: Sequence[AuditedHint]) -> FalsePasses:

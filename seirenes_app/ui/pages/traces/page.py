@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 
 from seirenes_app.ui.actions import bind_actions
@@ -15,6 +15,7 @@ from seirenes_app.ui.models.rollouts_model import RolloutsModel
 from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.traces.actions import PAGE_ACTIONS
+from seirenes_app.ui.pages.traces.audit_dialog import AuditDialog
 from seirenes_app.ui.pages.traces.controller import Listing, TracesController, file_stamp, place_of
 from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
@@ -22,7 +23,7 @@ from seirenes_app.ui.pages.traces.inspector import Inspector
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
-from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder, centred
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
@@ -35,6 +36,8 @@ POLL_SHARE = 10
 READ_MS = 40  # How long the cursor must rest on a row before it is read
 RUNS_MS = 5_000  # Runs that were started elsewhere come into the menu
 NAME_CHARACTERS = 44
+AUDIT_TIP = "Label late valid hints of this run: how many should not have passed (Ctrl+Shift+A)"
+AUDIT_RECORDED = "The recorded run is read only. Audit it in a terminal: seirenes audit recorded --file FILE"
 BESIDE = 1400  # From this width on the inspector stands beside the table, not below it
 
 
@@ -125,14 +128,17 @@ class TracesPage(Page):
         self._table_stack.addWidget(self.table)
         self._table_stack.addWidget(centred(self.no_hits))
         self.views = ViewStack(holder, self.inspector)
+        actions = self._bind()
+        self._audit = actions["audit"]
+        self.audit = action_button(self._audit)
         title = make_label("Traces", "title")
-        head = row(title, SPACE_2, self.chooser, None, (self.search, 3), self.export, spacing=SPACE_3)
+        head = row(title, SPACE_2, self.chooser, None, (self.search, 3), self.audit, self.export, spacing=SPACE_3)
         column(head, self.filters, (self.views, 1), spacing=SPACE_3, margins=(28, 20, 28, 16), parent=self)
         self._connect()
         self.show_nothing()
 
-    def _connect(self) -> None:
-        bind_actions(self, PAGE_ACTIONS, {
+    def _bind(self) -> dict[str, QAction]:
+        return bind_actions(self, PAGE_ACTIONS, {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "next-flip": lambda: self.go_to_flip(backwards=False),
@@ -140,8 +146,11 @@ class TracesPage(Page):
             "search": self.search.enter,
             "craft": self.open_in_craft,
             "export": self.open_export,
+            "audit": self.open_audit,
             "choose-run": self.chooser.open,
         }, context_menu=self.table)  # fmt: skip
+
+    def _connect(self) -> None:
         self._poll_timer.timeout.connect(self._poll)
         self._runs_timer.timeout.connect(self._runs.refresh)
         self._read_timer.timeout.connect(self._read)
@@ -245,6 +254,9 @@ class TracesPage(Page):
         self.filters.setVisible(has_content)
         self.search.setEnabled(has_content)
         self.export.setEnabled(has_content and bool(self.model.ids))
+        recorded = self.paths is not None and self.paths == self._recorded
+        self._audit.setEnabled(has_content and self.paths is not None and not recorded)
+        self._audit.setToolTip(AUDIT_RECORDED if recorded else AUDIT_TIP)
 
     def _render_chooser(self) -> None:
         root = self.paths.root if self.paths is not None else None
@@ -388,6 +400,10 @@ class TracesPage(Page):
             dialog = ExportDialog(self.model.ids, selection, self.paths, tasks, self)
             dialog.messageRequested.connect(self.toast)
             dialog.open()
+
+    def open_audit(self) -> None:
+        if self._audit.isEnabled() and self.paths is not None:
+            AuditDialog(self.paths, self.controller.lasting, self).open()
 
     def _on_entered(self) -> None:
         if self.inspector.reading is not None:
