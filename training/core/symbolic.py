@@ -13,6 +13,8 @@ from training.errors import UserError
 MAX_CHARACTERS = 1000
 MAX_DEPTH = 40
 """Nested braces beyond this cost the parser its whole deadline."""
+MAX_KNOWN = 65_536
+"""Comparisons whose outcome is kept; the oldest goes first."""
 
 
 class SymbolicCheck:
@@ -30,7 +32,10 @@ class SymbolicCheck:
         """Whether `given` equals `gold`; a gold that cannot be read is a UserError."""
         key = (given.strip(), gold.strip())
         if key not in self._known:
-            self._known[key] = self._compare(*key)
+            outcome = self._compare(*key)
+            if len(self._known) >= MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = outcome
         return self._known[key]
 
     def _compare(self, given: str, gold: str) -> Outcome:

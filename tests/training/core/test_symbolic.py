@@ -5,6 +5,7 @@ import time
 import psutil
 import pytest
 
+from training.core import symbolic
 from training.core.answers import AnswerGrader
 from training.core.symbolic import SymbolicCheck
 from training.core.types import AnswerKind, Outcome, Problem
@@ -56,3 +57,12 @@ def test_closing_leaves_no_child():
         checker.check("x", "x+1")
         (child,) = set(psutil.Process().children()) - before
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_check_keeps_a_bounded_number_of_outcomes(monkeypatch):
+    monkeypatch.setattr(symbolic, "MAX_KNOWN", 3, raising=False)
+    with SymbolicCheck() as checker:
+        for number in range(10):
+            assert checker.check(str(number), "4") is (Outcome.RIGHT if number == 4 else Outcome.WRONG)
+        assert len(checker._known) == 3
+        assert checker.check("4", "4") is Outcome.RIGHT
