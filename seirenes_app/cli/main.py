@@ -42,6 +42,7 @@ VERBS = {
     "suite": ("suite", "make, list, show, export and verify suites"),
     "problems": ("problems", "problem sets and families: import, generate, list"),
     "serve": ("serve", "a model behind an OpenAI-compatible server, for other tools"),
+    "cluster": ("cluster", "Ray clusters: add, list, keep a token, the jobs on them, logs, stop"),
     "engine": ("engine", "a training server for one GPU or several: set up, start, status, stop"),
     "redteam": ("redteam", "search for the hints that break a model, and confirm them on other problems"),
     "report": ("report", "figures of runs and evaluations, with their intervals"),
