@@ -28,6 +28,8 @@ PREFIX = "gym:"
 INSTALL = "pip install 'seirenes[gym]'"
 NOT_INSTALLED = f"The gym families need the package reasoning-gym, which is not installed. Install it: {INSTALL}"
 MAX_QUESTION = 2_000
+MAX_KNOWN = 65_536
+"""Scored answers whose outcome is kept; the oldest goes first."""
 MAX_SCORING = 8_192
 """Longest record that a scorer needs, in characters; a problem that needs more is not used."""
 SEEDS = 2**30
@@ -260,6 +262,7 @@ class Gym:
         )  # fmt: skip
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str, str], Outcome] = {}
+        """By family, scoring record and answer. Used under the lock."""
 
     def make(self, name: str, settings: Settings, seed: int) -> dict[str, Any] | str:
         """`{question, answer, metadata}` of a seed; a text where there is none."""
@@ -274,9 +277,15 @@ class Gym:
         """RIGHT, WRONG or TIMED_OUT by the family's own scorer. `name` is the gym's. A record that does not belong to
         the problem is a `UserError`."""
         key = (problem.family, problem.scoring, answer)
-        if key not in self._known:
-            self._known[key] = self._score(name, answer, problem)
-        return self._known[key]
+        with self._lock:
+            if (known := self._known.get(key)) is not None:
+                return known
+        outcome = self._score(name, answer, problem)
+        with self._lock:
+            if key not in self._known and len(self._known) >= MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = outcome
+        return outcome
 
     def _score(self, name: str, answer: str, problem: Problem) -> Outcome:
         record = scoring_record(problem)

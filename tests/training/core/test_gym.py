@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -170,6 +171,22 @@ def test_a_gold_answer_of_a_file_that_would_be_evaluated_is_refused():
     bad = countdown("__import__('os').getcwd()")
     with pytest.raises(UserError, match="form"):
         grade("10 + 5", bad)
+
+
+@needs_gym
+def test_a_gym_keeps_a_bounded_number_of_outcomes_although_threads_score_at_once(monkeypatch):
+    monkeypatch.setattr(gym, "MAX_KNOWN", 3, raising=False)
+    (problem,) = draw("gym:countdown", count=1)
+    scorer = gym._gym()
+    monkeypatch.setattr(scorer, "_known", {})
+    answers = [problem.answer, *("1 + 1" + " + 1" * extra for extra in range(5))] * 2
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda answer: scorer.score("countdown", answer, problem), answers))
+    assert [answer for answer, outcome in zip(answers, outcomes, strict=True) if outcome is Outcome.RIGHT] == [
+        problem.answer,
+        problem.answer,
+    ]
+    assert len(scorer._known) == 3
 
 
 @needs_gym
