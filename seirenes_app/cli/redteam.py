@@ -16,6 +16,7 @@ from seirenes_app.cli.common import (
     ProgressLine,
     call_name,
     confirm_cost,
+    display_progress,
     follow,
     interruptible,
     print_table,
@@ -364,7 +365,14 @@ def _stop(paths: CampaignDir, options: argparse.Namespace) -> int:
 def _export(paths: CampaignDir, options: argparse.Namespace) -> int:
     if options.to is None or not options.out:
         raise UserError(f"Say what to write and where: --to {'|'.join(ExportKind)} --out PATH.")
-    done = export_campaign(paths, options.to, options.out, all_tested=options.all_tested, force=options.force)
+    with display_progress() as display:
+
+        def show(done: int, total: int) -> None:
+            display(ProgressLine("exporting", done, total, percent(done / total), f"{done:,} of {total:,} hints"))
+
+        done = export_campaign(
+            paths, options.to, options.out, all_tested=options.all_tested, force=options.force, progress=show
+        )
     if options.json:
         print(json.dumps({"path": str(done.path), "rows": done.rows, "remark": done.remark}, ensure_ascii=False))
         return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -34,6 +34,7 @@ from training.evaluation.suites.builder import Suite, SuiteItem
 from training.evaluation.suites.io import SavedSuite, write_suite
 from training.evaluation.suites.repository import SuiteRepository
 from training.problem_files import make_problems, run_problems
+from training.rollouts.reader import Cancelled
 from training.runs.config import load_config
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths, change_settings
@@ -77,13 +78,42 @@ class Exported:
     remark: str = ""
 
 
+class ExportSteps:
+    """How far an export is: `progress` gets the hints that are done and their number. Raises `Cancelled` in place of a
+    step once `cancelled()` is true. What is ready is written without a look, so a file is there whole or not at all."""
+
+    def __init__(
+        self, total: int = 0, progress: Callable[[int, int], object] = lambda _done, _total: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._done, self._total, self._progress, self._cancelled = 0, total, progress, cancelled
+
+    def check(self) -> None:
+        if self._cancelled():
+            raise Cancelled
+
+    def advance(self, by: int = 1) -> None:
+        self.check()
+        self._done += by
+        self._progress(self._done, self._total)
+
+
 def export_campaign(
-    paths: CampaignDir, kind: ExportKind, out: str, *, all_tested: bool = False, force: bool = False
+    paths: CampaignDir,
+    kind: ExportKind,
+    out: str,
+    *,
+    all_tested: bool = False,
+    force: bool = False,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Exported:
     """Write a campaign's result. `out` is a file, a folder (lm-eval), a suite's name, or for the archive a file or a
-    run. `all_tested`: what was refuted too. A UserError for a campaign without a result, or nothing to export."""
+    run. `all_tested`: what was refuted too. A UserError for a campaign without a result, or nothing to export;
+    `Cancelled`, with nothing written, where `cancelled()` says so before all is ready."""
     result, plan = read_result(paths), read_plan(paths)
     chosen = result.tested if all_tested else result.weaknesses
+    steps = ExportSteps(sum(len(w.hints) for w in chosen), progress, cancelled)
     if kind is ExportKind.SARIF:
         return _write_text(out, json.dumps(sarif(paths.run_id, result), ensure_ascii=False, indent=1) + "\n",
                            len(result.weaknesses), force)  # fmt: skip
@@ -91,17 +121,18 @@ def export_campaign(
         more = "" if all_tested or not result.refuted else " What was refuted can be exported too (--all)."
         raise UserError(f"The campaign {paths.run_id} has no confirmed weakness, so there is nothing to export.{more}")
     if kind is ExportKind.SUITE:
-        saved = export_suite(paths, result, plan, chosen, out)
+        saved = export_suite(paths, result, plan, chosen, out, steps)
         return Exported(saved.folder, saved.manifest.hints, f"{saved.manifest.problems} problems")
     if kind is ExportKind.LM_EVAL:
-        made = export_lm_eval(paths, plan, chosen, Path(out).expanduser().absolute(), force=force)
+        made = export_lm_eval(paths, plan, chosen, Path(out).expanduser().absolute(), steps, force=force)
         return Exported(made.folder, sum(made.tasks.values()), f"lm_eval … --tasks {made.group}")
     if kind is ExportKind.ARCHIVE:
-        return export_archive(paths, plan, chosen, out, force=force)
+        return export_archive(paths, plan, chosen, out, steps, force=force)
     if kind is ExportKind.INSPECT:
-        return export_inspect(paths, result, plan, chosen, Path(out).expanduser().absolute(), force=force)
-    rows = list(jsonl_rows(paths, result, chosen) if kind is ExportKind.JSONL else trace_rows(paths, result, chosen))
-    return _write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), len(rows), force)
+        return export_inspect(paths, result, plan, chosen, Path(out).expanduser().absolute(), steps, force=force)
+    rows = jsonl_rows if kind is ExportKind.JSONL else trace_rows
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows(paths, result, chosen, steps)]
+    return _write_text(out, "".join(lines), len(lines), force)
 
 
 def _write_text(out: str, text: str, rows: int, force: bool) -> Exported:
@@ -121,12 +152,13 @@ def _free(path: Path, force: bool) -> Path:
 # ---------------------------------------------------------------------- suite, lm-eval
 
 
-def suite_of(name: str, chosen: Sequence[Weakness]) -> Suite:
+def suite_of(name: str, chosen: Sequence[Weakness], steps: ExportSteps) -> Suite:
     """The hints of these weaknesses with the placebos that they were tested beside. A hint that is nearly one of the
     same problem that is there already is left out, as suites refuse it."""
     items: dict[str, SuiteItem] = {}
     for weakness in chosen:
         for row in weakness.hints:
+            steps.advance()
             there = items.get(row.problem.id, SuiteItem(row.problem, (), ()))
             if check_hint(row.hint, row.problem, others=[h.text for h in there.hints]).passed:
                 author = f"campaign:{weakness.recipe.key}"
@@ -138,8 +170,9 @@ def suite_of(name: str, chosen: Sequence[Weakness]) -> Suite:
 
 
 def export_suite(
-    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness], name: str
-) -> SavedSuite:
+    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness], name: str,
+    steps: ExportSteps,
+) -> SavedSuite:  # fmt: skip
     """A new suite among the user's suites. What was selected for its effect on one target flatters an attack on it:
     the recipe of the manifest says where it is from."""
     folder = SuiteRepository(suites_folder()).new_folder(name)
@@ -147,14 +180,15 @@ def export_suite(
         "from": "campaign", "campaign": paths.run_id, "target": result.target, "seed": plan.seed,
         "recipes": [w.recipe.key for w in chosen],
     }  # fmt: skip
-    return write_suite(folder, suite_of(name, chosen), placement=plan.placement, recipe=recipe)
+    return write_suite(folder, suite_of(name, chosen, steps), placement=plan.placement, recipe=recipe)
 
 
 def export_lm_eval(
-    paths: CampaignDir, plan: CampaignPlan, chosen: Sequence[Weakness], folder: Path, *, force: bool = False
-) -> ExportedTasks:
+    paths: CampaignDir, plan: CampaignPlan, chosen: Sequence[Weakness], folder: Path, steps: ExportSteps, *,
+    force: bool = False,
+) -> ExportedTasks:  # fmt: skip
     """The same hints as tasks of lm-evaluation-harness."""
-    return export_tasks(suite_of(paths.run_id, chosen), folder, placement=plan.placement, force=force)
+    return export_tasks(suite_of(paths.run_id, chosen, steps), folder, placement=plan.placement, force=force)
 
 
 # ---------------------------------------------------------------------- rows
@@ -171,9 +205,10 @@ class _Row:
     answer: AnswerRow
 
 
-def _answers(paths: CampaignDir, chosen: Sequence[Weakness]) -> Iterator[_Row]:
+def _answers(paths: CampaignDir, chosen: Sequence[Weakness], steps: ExportSteps) -> Iterator[_Row]:
     by_key: dict[tuple[str, str], list[AnswerRow]] = {}
     for answer in read_answers(paths.rows):
+        steps.check()
         by_key.setdefault((answer.problem_id, answer.hint), []).append(answer)
     for weakness in chosen:
         for row in weakness.hints:
@@ -181,11 +216,14 @@ def _answers(paths: CampaignDir, chosen: Sequence[Weakness]) -> Iterator[_Row]:
             for condition, text in texts:
                 for answer in by_key.get((row.problem.id, text), ()):
                     yield _Row(weakness, row.problem, condition, text, answer)
+            steps.advance()
 
 
-def jsonl_rows(paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weakness]) -> Iterator[dict[str, Any]]:
+def jsonl_rows(
+    paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weakness], steps: ExportSteps
+) -> Iterator[dict[str, Any]]:
     """One row an answer: clean, placebo and hinted of every problem of every chosen weakness."""
-    for row in _answers(paths, chosen):
+    for row in _answers(paths, chosen, steps):
         w, a = row.weakness, row.answer
         yield {
             "campaign": paths.run_id, "target": result.target, "weakness": w.rank, "confirmed": w.confirmed,
@@ -197,10 +235,12 @@ def jsonl_rows(paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weak
         }  # fmt: skip
 
 
-def trace_rows(paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weakness]) -> Iterator[dict[str, Any]]:
+def trace_rows(
+    paths: CampaignDir, result: CampaignResult, chosen: Sequence[Weakness], steps: ExportSteps
+) -> Iterator[dict[str, Any]]:
     """Traces as verifiers (version 1) reads them: a task, a chain of message nodes, rewards and metrics."""
     plan = read_plan(paths)
-    for number, row in enumerate(_answers(paths, chosen)):
+    for number, row in enumerate(_answers(paths, chosen, steps)):
         a = row.answer
         shown = join_hint(row.problem.question, row.text, plan.placement) if row.text else row.problem.question
         data = {
@@ -286,8 +326,8 @@ def sarif(campaign: str, result: CampaignResult) -> dict[str, Any]:
 
 
 def export_inspect(
-    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness], file: Path, *,
-    force: bool = False,
+    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness], file: Path,
+    steps: ExportSteps, *, force: bool = False,
 ) -> Exported:  # fmt: skip
     """A log of Inspect, written by `inspect_ai` itself: one sample an answer. A UserError where it is not installed."""
     try:
@@ -299,13 +339,13 @@ def export_inspect(
         ) from error
     if file.suffix not in (".eval", ".json"):
         raise UserError(f"{file.name!r} names no Inspect log. End it in .eval or .json.")
-    log, samples = _inspect_log(paths, result, plan, chosen)
+    log, samples = _inspect_log(paths, result, plan, chosen, steps)
     write_eval_log(log, str(_free(file, force)))
     return Exported(file, samples, "open it with: inspect view")
 
 
 def _inspect_log(
-    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness]
+    paths: CampaignDir, result: CampaignResult, plan: CampaignPlan, chosen: Sequence[Weakness], steps: ExportSteps
 ) -> tuple[Any, int]:
     from inspect_ai.log import (
         EvalConfig,
@@ -321,7 +361,7 @@ def _inspect_log(
     from inspect_ai.scorer import Score
 
     samples = []
-    for number, row in enumerate(_answers(paths, chosen), 1):
+    for number, row in enumerate(_answers(paths, chosen, steps), 1):
         a = row.answer
         shown = join_hint(row.problem.question, row.text, plan.placement) if row.text else row.problem.question
         right = a.outcome == Outcome.RIGHT
@@ -361,8 +401,9 @@ def _inspect_log(
 
 
 def export_archive(
-    paths: CampaignDir, plan: CampaignPlan, chosen: Sequence[Weakness], out: str, *, force: bool = False
-) -> Exported:
+    paths: CampaignDir, plan: CampaignPlan, chosen: Sequence[Weakness], out: str, steps: ExportSteps, *,
+    force: bool = False,
+) -> Exported:  # fmt: skip
     """Hints for `curriculum.archive`, which a run replays from its start. `out` is a file, or a run, which then begins
     with them when it is started or resumed.
 
@@ -375,7 +416,8 @@ def export_archive(
     problems = _training_problems(run, plan)
     found, left_out = [], 0
     for weakness in chosen:
-        made = list(itertools.islice(_training_hints(weakness, problems, plan.seed), ARCHIVE_HINTS))
+        made = list(itertools.islice(_training_hints(weakness, problems, plan.seed, steps), ARCHIVE_HINTS))
+        steps.advance(len(weakness.hints))
         left_out += not made
         found += made
     if not found:
@@ -406,7 +448,9 @@ def _training_problems(run: RunPaths | None, plan: CampaignPlan) -> list[Problem
     return list(itertools.islice(problem_stream(plan.seed, Split.TRAIN), 4 * ARCHIVE_HINTS))
 
 
-def _training_hints(weakness: Weakness, problems: Sequence[Problem], seed: int) -> Iterator[SeedHint]:
+def _training_hints(
+    weakness: Weakness, problems: Sequence[Problem], seed: int, steps: ExportSteps
+) -> Iterator[SeedHint]:
     recipes = _general_recipes(weakness)
     if not recipes:
         return
@@ -414,6 +458,7 @@ def _training_hints(weakness: Weakness, problems: Sequence[Problem], seed: int) 
     random.Random(f"{seed}:{weakness.recipe.key}").shuffle(order)
     success = weakness.hinted.accuracy.mean
     for problem, recipe in zip(order, itertools.cycle(recipes), strict=False):
+        steps.check()
         hint = instantiate(recipe, problem, seed)
         if hint is not None and check_hint(hint.text, problem).passed:
             yield SeedHint(problem, weakness.type, hint.text, success)

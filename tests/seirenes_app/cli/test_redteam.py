@@ -52,6 +52,8 @@ def test_exports_are_written_by_the_beginning_of_an_id(campaign, tmp_path, capsy
     out = tmp_path / "found.sarif"
     assert main(["redteam", "export", campaign[:15], "--to", "sarif", "--out", str(out)]) == 0
     assert json.loads(out.read_text())["version"] == "2.1.0"
+    assert main(["redteam", "export", campaign, "--to", "lm-eval", "--out", str(tmp_path / "tasks")]) == 0
+    assert "exporting" in capsys.readouterr().err
     assert main(["redteam", "export", campaign, "--to", "sarif"]) == 2
     assert "--out PATH" in capsys.readouterr().err
 

@@ -7,6 +7,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import argparse
 import json
 import shlex
+import threading
+import time
 from dataclasses import replace
 
 import psutil
@@ -28,7 +30,7 @@ from PySide6.QtWidgets import (
 from seirenes_app.cli.redteam import add_parsers, plan_of
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.redteam.campaign import Budget, CampaignPlan, ProblemChoice, WriterKind, WriterSpec
-from seirenes_app.services.redteam.exports import ExportKind
+from seirenes_app.services.redteam.exports import ExportKind, ExportSteps
 from seirenes_app.services.redteam.preflight import check_campaign
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.app import build_window
@@ -422,6 +424,30 @@ def test_a_result_is_exported_as_sarif(make_page, campaigns, qtbot, tmp_path, mo
     qtbot.waitUntil(page.banner.isVisible, timeout=20_000)
     assert len(json.loads(target.read_text())["runs"][0]["results"]) == 2
     assert str(target) in page.banner.text.text()
+
+
+def test_an_export_shows_how_far_it_is_and_can_be_cancelled(make_page, campaigns, qtbot, tmp_path, monkeypatch):
+    page, at_work = make_page(), threading.Event()
+    open_result(qtbot, page, make_campaign(campaigns))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
+    steps = ExportSteps.advance
+
+    def slow(self, by=1):
+        steps(self, by)
+        at_work.set()
+        time.sleep(0.1)
+
+    monkeypatch.setattr(ExportSteps, "advance", slow)
+    page.ask_export(ExportKind.LM_EVAL)
+    qtbot.waitUntil(lambda: at_work.is_set() and " of " in page.export_progress.figures.text())
+    assert page.export_progress.label.text() == "Exporting: lm-evaluation-harness task"
+    assert not page.actions_["export"].isEnabled()
+    with qtbot.waitSignal(page.toast) as said:
+        page.export_progress.cancel.click()
+    assert said.args == ["Export cancelled; nothing was written."]
+    assert not page.export_progress.isVisible()
+    assert page.actions_["export"].isEnabled()
+    assert not list(tmp_path.glob("*lm-eval*"))
 
 
 def test_the_confirmed_hints_become_a_suite_in_one_click(make_page, campaigns, qtbot, data):

@@ -16,7 +16,7 @@ from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu, QStackedLayout, QWidget
 
-from seirenes_app.services.formatting import count_of
+from seirenes_app.services.formatting import count_of, format_count
 from seirenes_app.services.hint_authoring.draft import DraftHint, DraftProblem, Origin, new_draft, new_id
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.redteam.campaign import (
@@ -39,7 +39,7 @@ from seirenes_app.ui.pages.redteam.captions import describe_spent, describe_targ
 from seirenes_app.ui.pages.redteam.new_campaign import SMALL_PLAN, CampaignForm, command_of, read_choices
 from seirenes_app.ui.pages.redteam.results_view import Face, ResultsView
 from seirenes_app.ui.pages.redteam.running import RunningView
-from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
@@ -49,8 +49,10 @@ from seirenes_app.ui.widgets.cards import EmptyState, centred
 from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.dialogs import ConfirmDialog, DialogHolder
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_label
+from seirenes_app.ui.widgets.progress import Progress
 from training.errors import UserError
 from training.resources import data_folder
+from training.rollouts.reader import Cancelled
 from training.runs.files import write_whole
 from training.runs.status import RunStatus
 
@@ -212,6 +214,7 @@ class RedTeamPage(Page):
         self._results: dict[Path, tuple[float, CampaignResult]] = {}
         """By folder, with the time of the file that was read."""
         self._opened_form = self._export_refuted = False
+        self._stop_export = False
         self._draft_timer = QTimer(self, singleShot=True, interval=DRAFT_MS)
         self._draft_timer.timeout.connect(self.save_draft)
         self._draw_timer = QTimer(self, interval=DRAW_MS)
@@ -251,7 +254,10 @@ class RedTeamPage(Page):
             self._stack.addWidget(widget)
         # Below the views: what comes late moves nothing under the pointer.
         self.banner = Banner()
-        column((holder, 1), row(self.banner, margins=(28, 0, 28, SPACE_2)), parent=self)
+        self.export_progress = Progress("Nothing is written")
+        self.export_progress.cancelRequested.connect(self.cancel_export)
+        below = column(self.export_progress, self.banner, margins=(28, 0, 28, SPACE_2))
+        column((holder, 1), below, parent=self)
 
     def _connect(self) -> None:
         monitor = self.campaigns
@@ -400,14 +406,16 @@ class RedTeamPage(Page):
         finished = over and summary is not None and summary.state.status is RunStatus.FINISHED
         details = self.view.results.details
         at, n = details.place
+        free = has_result and not self._tasks.is_running("export")
         listed = has_result and self.view.results.face is not Face.CHARTS
         for name, on in {
             "open": face is View.LIST and summary is not None, "again": summary is not None and bool(summary.plan),
             "rename": summary is not None and summary.plan is not None, "folder": summary is not None,
             "delete": summary is not None, "start": face is View.FORM and self.form.ready,
             "copy-command": face is View.FORM and self.form.ready, "stop": live and not stopping,
-            "resume": over and not finished and not starting, "report": has_result, "export": has_result,
-            "suite": confirmed, "train": confirmed, "craft": listed and details.shown_example is not None,
+            "resume": over and not finished and not starting, "report": has_result, "export": free,
+            "suite": free and confirmed, "train": free and confirmed,
+            "craft": listed and details.shown_example is not None,
             "next": listed and at + 1 < n, "previous": listed and at > 0,
             **{str(name): has_result for name in Face},
         }.items():  # fmt: skip
@@ -572,11 +580,47 @@ class RedTeamPage(Page):
         every = self._export_refuted if all_tested is None else all_tested
         # A file's dialog has asked whether to replace it.
         force = kind not in (ExportKind.SUITE, ExportKind.LM_EVAL)
-        self.toast.emit("Writing…")
-        self._tasks.run(
-            lambda: export_campaign(paths, kind, out, all_tested=every, force=force), done,
-            lambda text: self.problem.emit("Nothing was exported", text),
-        )  # fmt: skip
+        self._stop_export = False
+        self.banner.clear()
+        self.export_progress.render_progress(f"Exporting: {EXPORT_LABELS[kind]}")
+
+        def work(task: Task) -> Exported | None:
+            try:
+                return export_campaign(
+                    paths, kind, out, all_tested=every, force=force, progress=task.report,
+                    cancelled=lambda: task.cancelled or self._stop_export,
+                )  # fmt: skip
+            except Cancelled:
+                return None
+
+        def show(ready: int, total: int) -> None:
+            text = f"{format_count(ready)} of {count_of(total, 'hint')}"
+            self.export_progress.render_progress(
+                f"Exporting: {EXPORT_LABELS[kind]}", ready, total, text, cancelling=self._stop_export
+            )
+
+        def ended(found: Exported | None) -> None:
+            self._end_export()
+            if found is None:
+                self.toast.emit("Export cancelled; nothing was written.")
+            else:
+                done(found)
+
+        def failed(text: str) -> None:
+            self._end_export()
+            self.problem.emit("Nothing was exported", text)
+
+        self._tasks.run_task(work, ended, failed, progress=show, key="export")
+        self._render_actions()
+
+    def cancel_export(self) -> None:
+        """End the export that is under way, with nothing written, unless all is ready by then."""
+        self._stop_export = True
+        self.export_progress.render_progress("", cancelling=True)
+
+    def _end_export(self) -> None:
+        self.export_progress.clear()
+        self._render_actions()
 
     def _on_exported(self, found: Exported) -> None:
         folder = found.path if found.path.is_dir() else found.path.parent

@@ -12,6 +12,7 @@ from training.core.types import Split
 from training.errors import UserError
 from training.evaluation.suites.io import read_suite
 from training.evaluation.suites.repository import check_suite
+from training.rollouts.reader import Cancelled
 from training.runs.config import RunConfig, load_config
 from training.runs.paths import new_run
 
@@ -76,6 +77,26 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(found, tmp_path):
     with pytest.raises(UserError, match="--force"):
         exports.export_campaign(found[0], ExportKind.JSONL, out)
     assert exports.export_campaign(found[0], ExportKind.JSONL, out, force=True).rows
+
+
+@pytest.mark.parametrize("kind", [ExportKind.JSONL, ExportKind.VERIFIERS, ExportKind.LM_EVAL, ExportKind.ARCHIVE])
+def test_an_export_says_how_far_it_is_and_leaves_nothing_when_it_is_cancelled(found, tmp_path, kind):
+    paths, _, result = found
+    hints, seen = sum(len(w.hints) for w in result.weaknesses), []
+    exports.export_campaign(paths, kind, str(tmp_path / "a.jsonl"), progress=lambda *at: seen.append(at))
+    assert seen == sorted(seen)
+    assert seen[-1] == (hints, hints)
+    looked = iter(range(2))
+    with pytest.raises(Cancelled):
+        exports.export_campaign(paths, kind, str(tmp_path / "b.jsonl"), cancelled=lambda: next(looked, None) is None)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_suite_that_is_cancelled_is_not_among_the_suites(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
+    with pytest.raises(Cancelled):
+        exports.export_campaign(found[0], ExportKind.SUITE, "mine", cancelled=lambda: True)
+    assert not list(tmp_path.rglob("manifest.json"))
 
 
 def test_an_archive_has_valid_hints_of_training_problems_alone(found, tmp_path):
