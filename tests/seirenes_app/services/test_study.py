@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ from seirenes_app.services.study.execution import (
     StudyState,
     StudyWatch,
     expected_seconds,
+    measures_plan,
     played_seconds,
     read_summary,
     reduce,
@@ -53,9 +55,11 @@ from seirenes_app.services.study.results import (
 )
 from training.core.statistics import Interval, SeedMean
 from training.core.types import Role
+from training.engine.models import bundled_starter
 from training.errors import UserError
-from training.runs.config import Mode, trained_roles
+from training.runs.config import Mode, trained_roles, with_overrides
 from training.runs.events import Event, EventTail
+from training.runs.paths import new_run
 from training.runs.status import History, RunState
 
 
@@ -131,6 +135,21 @@ def test_a_variant_is_a_group_of_settings(tmp_path):
     assert run_config(study, "no archive", 1).curriculum.replay_share == 0
     with pytest.raises(UserError, match="no archive"):
         define(tmp_path, DEFINITION + '[[variants]]\nname = "no archive"\nset = ["curriculum.replay=0"]\n')
+
+
+def test_an_adversary_with_a_model_of_its_own_writes_the_hints_of_its_run(tmp_path):
+    study = define(tmp_path)
+    runs = {}
+    for variant, settings in (("seirenes", ()), ("own", ("adversary.model=starter",))):
+        config = with_overrides(run_config(study, "seirenes", 0), settings, "a test")
+        run = runs[variant, 0] = new_run(tmp_path / "runs", config, variant)
+        for folder in ("step_000005", "step_000005/adversary") if settings else ("step_000005",):
+            shutil.copytree(bundled_starter(), run.checkpoints / folder, dirs_exist_ok=True)
+    plan = measures_plan(study, runs, "measures")
+    (writer,) = plan.writers
+    assert writer.path == str((runs["own", 0].checkpoints / "step_000005" / "adversary").resolve())
+    assert [suite.writer for suite in plan.suites] == ["", "seirenes, seed 0", writer.name]
+    assert [target.name for target in plan.targets] == [START, "seirenes, seed 0", "own, seed 0"]
 
 
 def test_what_ships_can_be_read():
