@@ -38,11 +38,12 @@ from seirenes_app.services.run_health import alarm_title, count_alarms, health_l
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
 from seirenes_app.services.run_summary import (
-    STAGE_LABELS,
+    describe_activity,
     describe_problem,
     describe_saved,
     measure_change,
     memory_remedy,
+    stall_of,
     status_sentence,
 )
 from seirenes_app.services.run_time import describe_time, run_parts
@@ -333,17 +334,15 @@ def _progress_line(state: RunState) -> ProgressLine:
     unread = UnreadShares(latest.get("unparsable_rate") or 0.0, latest.get("truncated_rate") or 0.0)
     figures += [describe_unread(unread)] if unread.total > MANY else []
     figures += [alarms] if (alarms := count_alarms(state)) else []
-    left = [f"about {duration(state.eta_s)} left"] if state.eta_s else []
+    goes_on = state.status is not RunStatus.STALLED and stall_of(state) is None
+    left = [f"about {duration(state.eta_s)} left"] if state.eta_s and goes_on else []
     part = 0.0
     stages = (Stage.CLEAN, Stage.HINT, Stage.HINTED)
     if state.stage in stages and state.stage_total:
         # The three stages of a step are about a third of it each.
         part = (stages.index(Stage(state.stage)) + state.stage_done / state.stage_total) / 3
-    doing = STAGE_LABELS.get(state.stage, state.stage or str(state.status))
-    if state.status is RunStatus.STALLED:
-        doing = f"no sign of life for {duration(state.silent_s)}"
     return ProgressLine(
-        doing, min(state.steps, state.done_steps + part),
+        describe_activity(state), min(state.steps, state.done_steps + part),
         max(state.steps, 1), f"step {state.done_steps}/{state.steps}", " · ".join([*figures, *left]),
     )  # fmt: skip
 

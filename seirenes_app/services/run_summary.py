@@ -22,9 +22,10 @@ from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
 from training.memory import find_remedies, memory_parts
 from training.runs.config import load_config
+from training.runs.health import STALLED_STAGE
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary, StopPhase, local_process, running_process
-from training.runs.status import RunState, RunStatus
+from training.runs.status import LIVE, ProcessWarning, RunState, RunStatus
 
 STATUS_LABELS = {status: status.capitalize() for status in RunStatus} | {RunStatus.STALLED: "Not responding"}
 MODE_LABELS = {"seirenes": "self-play", "clean_rl": "clean RL", "static": "static adversary", "random": "random hints"}
@@ -147,6 +148,30 @@ def status_sentence(state: RunState) -> str:
     )
 
 
+def describe_stage(state: RunState) -> str:
+    """What a run is at, with how far it is: 'solving clean questions, at 3 of 12'."""
+    doing = STAGE_LABELS.get(str(state.stage or ""), str(state.stage or "starting"))
+    return f"{doing}, at {state.stage_done} of {state.stage_total}" if state.stage_total else doing
+
+
+def stall_of(state: RunState) -> ProcessWarning | None:
+    """What a run says of the stage that makes no progress; None while it makes some."""
+    if STALLED_STAGE not in state.raised or state.status not in LIVE:
+        return None
+    return next((w for w in reversed(state.warnings) if w.code == STALLED_STAGE), None)
+
+
+def describe_activity(state: RunState) -> str:
+    """What a live run does now, in a few words: a stage, that it makes no progress, or that nothing is heard of it."""
+    if state.status is RunStatus.STALLED:
+        return f"no sign of life for {duration(state.silent_s)} while {describe_stage(state)}"
+    if state.status is not RunStatus.RUNNING or not state.stage:
+        return STATUS_LABELS[state.status].lower()
+    if stall_of(state) is not None:
+        return f"no progress while {describe_stage(state)}"
+    return STAGE_LABELS.get(state.stage, state.stage)
+
+
 @dataclass(frozen=True)
 class RunProblem:
     title: str
@@ -166,7 +191,8 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
-        silence = f"No sign of life for {duration(state.silent_s)}."
+        silence = f"No sign of life for {duration(state.silent_s)} while {describe_stage(state)}."
+        silence += f" Before that: {stall.message}" if (stall := stall_of(state)) is not None else ""
         return RunProblem(f"{name} is not responding", f"{silence} {_why_silent(summary.paths)}", log, False)
     if state.status is RunStatus.FAILED:
         remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QProgressBar, QPushButton, QWidget
 
 from seirenes_app.services.formatting import brief, duration
-from seirenes_app.services.run_summary import STAGE_LABELS, STATUS_LABELS
+from seirenes_app.services.run_summary import describe_activity, stall_of
 from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.theme import SPACE_3
 from seirenes_app.ui.widgets.boxes import column, row
@@ -73,12 +73,8 @@ def say_progress(run_id: str, state: RunState, others: int = 0) -> str:
     parts = [brief(run_id, NAME_CHARACTERS)]
     if state.steps:
         parts.append(f"step {state.step} of {state.steps}")
-    parts.append(
-        STAGE_LABELS.get(str(state.stage or ""), str(state.stage))
-        if state.status is RunStatus.RUNNING and state.stage
-        else STATUS_LABELS[state.status].lower()
-    )
-    if state.eta_s is not None and state.status is RunStatus.RUNNING:
+    parts.append(describe_activity(state))
+    if state.eta_s is not None and state.status is RunStatus.RUNNING and stall_of(state) is None:
         parts.append(f"{duration(state.eta_s)} left")
     if others:
         parts.append(f"and {others} more")
@@ -112,6 +108,8 @@ class StatusLine(QWidget):
             return
         text = say_progress(paths.run_id, state, others)
         self.button.setText(text)
+        stall = stall_of(state)
+        self.button.setToolTip("Open this run" if stall is None else f"{stall.message} {stall.remedy}".strip())
         self.button.setAccessibleName(f"Open {text}")
         set_icon(self.button, ICONS.get(state.status, "running"), "accent")
         inside = state.stage_done / state.stage_total if state.stage_total else 0.0

@@ -1,15 +1,16 @@
 """Facts about runs in the terminal: the list, names, tags and groups, presets."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from seirenes_app.cli.main import main
-from seirenes_app.cli.runs import _Warnings
+from seirenes_app.cli.runs import _progress_line, _Warnings
 from training.runs.config import RunConfig
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.paths import new_run
-from training.runs.status import RunState, reduce
+from training.runs.status import RunState, RunStatus, reduce
 
 LONG = "20261128-1204-" + "a-very-long-name-" * 7 + "end"
 
@@ -50,6 +51,20 @@ def test_a_run_is_renamed_tagged_and_grouped_by_the_beginning_of_its_id(capsys):
 
 def test_the_list_has_the_newest_first(capsys):
     assert [r["run"] for r in listed(capsys)] == [LONG, "20261127-0900-demo"]
+
+
+def test_the_progress_of_a_run_that_is_stuck_says_so_and_promises_no_end(monkeypatch):
+    monkeypatch.setattr(RunState, "eta_s", 60.0)
+    state = RunState(steps=9, status=RunStatus.RUNNING, stage="r1_clean", stage_done=3, stage_total=12)
+    line = _progress_line(state)
+    assert line.doing == "solving clean questions"
+    assert "left" in line.details
+    warning = {"code": "stalled_stage", "message": "No progress for 61 s while sampling.", "alarm": "raised"}
+    stuck = reduce(state, Event(1, 5.0, EventKind.WARNING, warning))
+    line = _progress_line(stuck)
+    assert line.doing == "no progress while solving clean questions, at 3 of 12"
+    assert "left" not in line.details
+    assert "left" not in _progress_line(replace(state, status=RunStatus.STALLED, silent_s=70.0)).details
 
 
 def test_a_finished_run_is_not_resumed(capsys):

@@ -1,22 +1,26 @@
 """Facts about words and figures for runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from seirenes_app.services.formatting import change_tone
 from seirenes_app.services.run_summary import (
     Change,
+    describe_activity,
     describe_models,
     describe_problem,
     describe_saved,
     measure_change,
     memory_remedy,
+    stall_of,
     status_sentence,
 )
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 from training.runs.processes import RunSummary, read_run
-from training.runs.status import EvalPoint, History, RunState, RunStatus
+from training.runs.status import EvalPoint, History, ProcessWarning, RunState, RunStatus
 
 
 def with_evals(*accuracies):
@@ -60,6 +64,20 @@ def test_no_change_is_claimed_where_most_answers_were_not_graded():
     assert change.points is None
     assert str(change) == "10% → 60% (4% unreadable)"
     assert change.many_unread
+
+
+def test_a_run_that_is_silent_or_stuck_is_said_to_be_with_what_it_was_at():
+    at_work = RunState(status=RunStatus.RUNNING, stage="judge", stage_done=2, stage_total=9)
+    assert describe_activity(at_work) == "asking the judge about hints"
+    warning = ProcessWarning(1, 0.0, "stalled_stage", "No progress for 61 s.", "See whether it answers.", True)
+    stuck = replace(at_work, warnings=(warning,), raised=("stalled_stage",))
+    assert stall_of(stuck) == warning
+    assert describe_activity(stuck) == "no progress while asking the judge about hints, at 2 of 9"
+    silent = replace(at_work, status=RunStatus.STALLED, silent_s=70.0)
+    assert describe_activity(silent).endswith("while asking the judge about hints, at 2 of 9")
+    ended = replace(stuck, status=RunStatus.FINISHED)
+    assert stall_of(ended) is None
+    assert describe_activity(ended) == "finished"
 
 
 def killed(root, free_mb):

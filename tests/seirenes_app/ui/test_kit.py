@@ -1,6 +1,7 @@
 """Facts about the shared widgets: banner, picker, progress, table models, buttons."""
 
 from array import array
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -10,8 +11,10 @@ from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
-from seirenes_app.ui.widgets.progress import Progress
+from seirenes_app.ui.widgets.progress import Progress, StatusLine
 from seirenes_app.ui.widgets.table_model import PAGE, ROW_ROLE, Column, PagedTableModel, TableModel
+from training.runs.paths import RunPaths
+from training.runs.status import ProcessWarning, RunState, RunStatus
 
 
 def press_space(qtbot):
@@ -183,3 +186,18 @@ def test_a_paged_model_asks_for_a_page_once_and_shows_it_when_it_comes(qtbot):
     model.take_rows([{"id": i, "name": f"n{i}"} for i in wanted[0]], wanted[0])
     assert model.index(PAGE, 1).data() == f"n{PAGE}"
     assert model.rowCount() == 3 * PAGE
+
+
+def test_the_status_line_of_a_run_that_is_stuck_says_what_it_waits_for(qtbot, tmp_path):
+    line = StatusLine()
+    qtbot.addWidget(line)
+    warning = ProcessWarning(
+        2, 0.0, "stalled_stage", "No progress for 61 s while the file is locked.", "Close it.", True
+    )
+    state = RunState(status=RunStatus.RUNNING, steps=9, stage="r1_clean")
+    line.render_run(RunPaths(tmp_path / "r"), replace(state, warnings=(warning,), raised=("stalled_stage",)))
+    assert "no progress while solving clean questions" in line.button.text()
+    assert line.button.toolTip() == "No progress for 61 s while the file is locked. Close it."
+    line.render_run(RunPaths(tmp_path / "r"), state)
+    assert "no progress" not in line.button.text()
+    assert line.button.toolTip() == "Open this run"
