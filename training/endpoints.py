@@ -335,6 +335,8 @@ def server_key(base_url: str) -> str | None:
 
     try:
         return keyring.get_password(SERVICE, _entry(base_url)) or None
+    except ValueError:  # no address, such as one that is being typed
+        return None
     except (KeyringError, OSError, RuntimeError):  # no backend, a locked keyring, no session bus
         return None
 

@@ -1,12 +1,10 @@
 """The Jobs API over real HTTP: answers, refusals, silence. Saved clusters and their tokens."""
 
-import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from helpers import keyring_file
+from helpers.jobs_server import jobs_server
 
 from seirenes_app.cli.main import main
 from seirenes_app.services.cluster import (
@@ -22,68 +20,13 @@ from seirenes_app.services.cluster import (
 )
 from training.errors import UserError
 
-JOB = {"submission_id": "a/b", "status": "RUNNING", "entrypoint": "x", "message": "[red]", "start_time": 2000}
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    mode = "good"
-    token = ""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 2
-
-    def do_GET(self):
-        server = self.server
-        if server.mode == "drop":
-            return
-        if server.token and self.headers.get("Authorization") != f"Bearer {server.token}":
-            return self._send({}, 401)
-        if server.mode == "drip":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                for _ in range(50):
-                    self.wfile.write(b" ")
-                    time.sleep(0.05)
-            except OSError:
-                pass
-            return None
-        if server.mode == "text":
-            return self._send("page", 200, raw=True)
-        answers = {
-            "/api/version": {"version": "4", "ray_version": "2.52.0"}, "/api/jobs/": [JOB, {"type": "DRIVER"}],
-            "/api/jobs/a%2Fb": JOB, "/api/jobs/a%2Fb/logs": {"logs": "one\ntwo\n"},
-            "/api/jobs/a%2Fb/stop": {"stopped": True},
-        }  # fmt: skip
-        if self.path not in answers or server.mode == "old":
-            return self._send({}, 404)
-        return self._send(answers[self.path], 200)
-
-    do_POST = do_GET
-
-    def _send(self, body, status, raw=False):
-        data = (body if raw else json.dumps(body)).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path))
     monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
-    with keyring_file.file_keyring(), _Server(("127.0.0.1", 0), _Handler) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
-        thread.start()
+    with keyring_file.file_keyring(), jobs_server() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def _client(server, timeout_s=5.0):

@@ -15,6 +15,7 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
+from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.page import TrainPage
 from seirenes_app.ui.tasks import TaskRunner
@@ -517,3 +518,14 @@ def test_a_run_whose_memory_ran_out_is_resumed_with_the_setting_that_it_proposes
     page.view.banner.buttons[title].click()
     assert resumed == [run.paths]
     assert load_config(run.paths.config).rollout.questions == 16
+
+
+def test_clusters_open_by_key_over_the_form_and_over_a_run(page, qtbot, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    for show in (lambda: page.show_new(None), lambda: open_run(page, qtbot, run.paths)):
+        show()
+        page.setFocus()
+        qtbot.keyClick(page, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+        (dialog,) = [d for d in page.findChildren(ClustersDialog) if d.isVisible()]
+        dialog.reject()
+    assert page.actions_["clusters"].isEnabled()

@@ -18,6 +18,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import IconLine, make_label
 from seirenes_app.ui.widgets.progress import Progress
+from seirenes_app.ui.widgets.secret_field import KEYRING_ONLY, make_secret_field
 from training.endpoints import (
     Capabilities,
     ChatReply,
@@ -37,7 +38,6 @@ WIDE, FIELD_WIDTH = 560, 110
 LIST_HEIGHT = 300
 KEY_NOTE = "The key is kept in the system keyring for this server and nowhere else, and it is never shown again."
 KEY_KEPT = "A key for this server is stored. Leave the field empty to keep it."
-KEY_NEEDED = "Goes into the system keyring, nowhere else"
 MODELS_HINT = "As the server names it: qwen3:4b"
 PRICE_NOTE = "Without a price, requests and tokens are counted and cost is not."
 QUESTION = "Anna has 12 pens. She gives 5 to Ben and buys 3 more. How many pens does she have now?"
@@ -68,7 +68,7 @@ class EndpointDialog(PageDialog):
         ignore_wheel(self.preset)
         self.address = QLineEdit(placeholderText="https://host/v1")
         self.address.setAccessibleName("Address")
-        self.key = make_key_field()
+        self.key = make_secret_field("Key")
         self.model = QComboBox(editable=True)
         self.model.setAccessibleName("Model")
         self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -164,7 +164,7 @@ class EndpointDialog(PageDialog):
         self._tasks.run(lambda: server_key(address) is not None, self._on_key_found, lambda _text: None, key="has key")
 
     def _on_key_found(self, there: bool) -> None:
-        self.key.setPlaceholderText(KEY_KEPT if there else KEY_NEEDED)
+        self.key.setPlaceholderText(KEY_KEPT if there else KEYRING_ONLY)
 
     def _render(self) -> None:
         complete = bool(self.address.text().strip().partition("://")[2] and self.name.text().strip())
@@ -239,7 +239,7 @@ class KeyDialog(PageDialog):
         super().__init__(f"Key of {endpoint.place}", parent)
         self._endpoint, self._tasks = endpoint, tasks
         self.status, self.error = IconLine(), IconLine()
-        self.key = make_key_field()
+        self.key = make_secret_field("Key")
         fill(self.body, make_label(KEY_NOTE, "muted", wrap=True), self.status, self.key, self.error)
         self.remove = make_button("Remove the key", "discard", clicked=lambda: self._keep(""), destructive=True)
         self.remove.hide()
@@ -447,14 +447,6 @@ class AskDialog(PageDialog):
     def done(self, code: int) -> None:
         self.cancel_request()
         super().done(code)
-
-
-def make_key_field() -> QLineEdit:
-    """A field for a secret: hidden while it is typed, unknown to input methods, never filled by the program."""
-    field = QLineEdit(echoMode=QLineEdit.EchoMode.Password, placeholderText=KEY_NEEDED)
-    field.setAccessibleName("Key")
-    field.setInputMethodHints(Qt.InputMethodHint.ImhHiddenText | Qt.InputMethodHint.ImhSensitiveData)
-    return field
 
 
 def _price_field(name: str) -> QDoubleSpinBox:

@@ -52,5 +52,9 @@ RUN_ACTIONS = (
     ActionSpec("train.diagnostics", "Copy diagnostics", "", "copy", "This machine, this run, the end of its log"),
     ActionSpec("train.discard", "Discard…", "", "discard", "Stop the run and move it to the trash", destructive=True),
 )
-ACTIONS = (ActionSpec("train.find", "Find", "Ctrl+F", "search", "Find an option, or text in the log"), *FORM_ACTIONS,
-           *QUEUE_ACTIONS, *RUN_ACTIONS)  # fmt: skip
+ACTIONS = (
+    ActionSpec("train.find", "Find", "Ctrl+F", "search", "Find an option, or text in the log"),
+    ActionSpec("train.clusters", "Clusters…", "Ctrl+Shift+L", "server",
+               "Ray clusters and the jobs on them: add one, read a log, stop a job"),
+    *FORM_ACTIONS, *QUEUE_ACTIONS, *RUN_ACTIONS,
+)  # fmt: skip

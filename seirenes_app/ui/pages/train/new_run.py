@@ -309,7 +309,7 @@ class NewRun(QWidget):
         self.editing: QueueEntry | None = None
         self.start = self.panel.start
         row((self.column, 1), self.panel, spacing=0, parent=self)
-        files = [action_button(actions[name], kind="quiet") for name in ("open-file", "save-file")]
+        files = [action_button(actions[name], kind="quiet") for name in ("clusters", "open-file", "save-file")]
         self.tiles = PresetTiles(self._presets)
         self.differs = make_label("", "muted")
         self.form = ConfigForm(PromptRow(tasks, self._exact_prompts, narrow=True))

@@ -26,6 +26,7 @@ from seirenes_app.ui.controllers.run_watchers import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train.actions import ACTIONS, QUEUE_ACTIONS, RUN_ACTIONS
+from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.new_run import NewRun
 from seirenes_app.ui.pages.train.run_view import RunView
@@ -64,12 +65,15 @@ class TrainPage(Page):
         self._watcher: RunWatcher | None = None
         self._state = RunState()
         self.queue = QueueControl(control, library, tasks, self)
+        # Its own threads: a cluster may take seconds to answer, or to refuse.
+        self._cluster_tasks = TaskRunner(self, threads=3)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._meter_timer = QTimer(self, interval=METERS_MS)
         self._meter_timer.timeout.connect(self._measure)
         self.actions_ = bind_actions(self, ACTIONS, {
             "find": lambda: (self.new if self._watcher is None else self.view).start_search(),
+            "clusters": self.show_clusters,
             "start": lambda: self._with_form(self._start),
             "queue": lambda: self._with_form(self._enqueue),
             "measure": lambda: self._with_form(lambda _config: self.new.measure()),
@@ -192,6 +196,7 @@ class TrainPage(Page):
     def close_down(self) -> None:
         self.new.cancel_measurement()
         self.queue.close()
+        self._cluster_tasks.close()
 
     def themed(self, theme: Theme) -> None:
         self.view.grid.mark_stale()
@@ -238,6 +243,14 @@ class TrainPage(Page):
         dialog = ExportModelDialog(paths, tuning, self._tasks, self)
         dialog.messageRequested.connect(self.toast)
         dialog.open()
+
+    def show_clusters(self) -> ClustersDialog:
+        """The saved clusters, and the jobs on them."""
+        dialog = ClustersDialog(self._cluster_tasks, self)
+        dialog.messageRequested.connect(self.toast)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+        return dialog
 
     def _compare(self) -> None:
         if self._watcher is not None and len(self._watcher.state.evals) >= 2:
